@@ -1,0 +1,2 @@
+//! The `rondo` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Corpora, vocabularies, tokenisers and BPTT batches.

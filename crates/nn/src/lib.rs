@@ -1,0 +1,1 @@
+//! The tape, layers, recurrent language models and the model file.

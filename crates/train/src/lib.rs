@@ -1,0 +1,1 @@
+//! The training loop of recurrent language models: plans, schedules, metrics, runs.
