@@ -1,0 +1,222 @@
+//! Memory on a device: owned buffers, borrowed slices, and the pool that lends buffers out again.
+
+use std::collections::BTreeMap;
+
+use crate::Device;
+
+/// What a buffer can hold.
+pub trait Element: Copy + Default + Send + Sync + 'static + private::Sealed {}
+impl Element for f32 {}
+impl Element for u32 {}
+
+mod private {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for u32 {}
+}
+
+/// One cache line; buffers are made of whole ones so that vector loads of a row start do not straddle two.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// `len` elements of device memory, zeroed when made and aligned to a cache line.
+pub struct Buffer<T: Element = f32> {
+    lines: Vec<Line>,
+    len: usize,
+    element: std::marker::PhantomData<T>,
+}
+
+/// Elements of a buffer, borrowed for reading.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub enum Slice<'a, T: Element = f32> {
+    /// Memory of the host.
+    Cpu(&'a [T]),
+}
+
+/// Elements of a buffer, borrowed for writing.
+#[non_exhaustive]
+pub enum SliceMut<'a, T: Element = f32> {
+    /// Memory of the host.
+    Cpu(&'a mut [T]),
+}
+
+impl<T: Element> Buffer<T> {
+    /// A buffer of `len` zeros on `device`.
+    pub fn zeros(device: &Device, len: usize) -> Self {
+        match device {
+            Device::Cpu(_) => {
+                let bytes = len * size_of::<T>();
+                Buffer {
+                    lines: vec![Line([0; 64]); bytes.div_ceil(64)],
+                    len,
+                    element: std::marker::PhantomData,
+                }
+            }
+        }
+    }
+
+    /// A buffer on `device` with these values.
+    pub fn from_slice(device: &Device, values: &[T]) -> Self {
+        let mut buffer = Buffer::zeros(device, values.len());
+        buffer.host_mut().copy_from_slice(values);
+        buffer
+    }
+
+    /// How many elements it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The whole buffer, for reading.
+    pub fn slice(&self) -> Slice<'_, T> {
+        Slice::Cpu(self.host())
+    }
+
+    /// The elements of `range`, for reading.
+    pub fn range(&self, range: std::ops::Range<usize>) -> Slice<'_, T> {
+        Slice::Cpu(&self.host()[range])
+    }
+
+    /// The whole buffer, for writing.
+    pub fn slice_mut(&mut self) -> SliceMut<'_, T> {
+        SliceMut::Cpu(self.host_mut())
+    }
+
+    /// The elements of `range`, for writing.
+    pub fn range_mut(&mut self, range: std::ops::Range<usize>) -> SliceMut<'_, T> {
+        SliceMut::Cpu(&mut self.host_mut()[range])
+    }
+
+    /// The values in host memory.
+    pub fn host(&self) -> &[T] {
+        // SAFETY: the lines own at least `len` elements of `T`, aligned to 64 bytes and initialised; every bit
+        // pattern is a valid `f32` or `u32` (the trait is sealed).
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+
+    /// The values in host memory, to be changed.
+    pub fn host_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `host`, and `&mut self` makes the borrow exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+
+    fn capacity(&self) -> usize {
+        self.lines.len() * 64 / size_of::<T>()
+    }
+}
+
+impl<T: Element + std::fmt::Debug> std::fmt::Debug for Buffer<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Buffer").field(&self.host()).finish()
+    }
+}
+
+impl<'a, T: Element> Slice<'a, T> {
+    /// The values in host memory.
+    pub fn host(self) -> &'a [T] {
+        match self {
+            Slice::Cpu(values) => values,
+        }
+    }
+
+    /// How many elements it spans.
+    pub fn len(&self) -> usize {
+        match self {
+            Slice::Cpu(values) => values.len(),
+        }
+    }
+
+    /// Whether it spans none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<'a, T: Element> SliceMut<'a, T> {
+    /// The values in host memory.
+    pub fn host(self) -> &'a mut [T] {
+        match self {
+            SliceMut::Cpu(values) => values,
+        }
+    }
+
+    /// How many elements it spans.
+    pub fn len(&self) -> usize {
+        match self {
+            SliceMut::Cpu(values) => values.len(),
+        }
+    }
+
+    /// Whether it spans none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Lends out `f32` buffers and takes them back, so that a repeated computation allocates only the first time.
+///
+/// ```
+/// use rondo_kernels::{BufferPool, Device};
+/// let mut pool = BufferPool::new(&Device::cpu(1)?);
+/// let first = pool.take(100);
+/// let address = first.host().as_ptr();
+/// pool.give(first);
+/// assert_eq!(pool.take(100).host().as_ptr(), address);
+/// # Ok::<(), rondo_kernels::DeviceError>(())
+/// ```
+#[derive(Debug)]
+pub struct BufferPool {
+    device: Device,
+    free: BTreeMap<usize, Vec<Buffer>>,
+}
+
+impl BufferPool {
+    /// An empty pool of memory on `device`.
+    pub fn new(device: &Device) -> Self {
+        BufferPool { device: device.clone(), free: BTreeMap::new() }
+    }
+
+    /// The device whose memory is lent.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// A buffer of `len` elements, **contents unspecified**: whoever takes it writes it before reading it.
+    ///
+    /// Reuses the smallest free buffer that is large enough and at most twice as large as wanted, so that the
+    /// shorter last chunk of an epoch finds the buffers of the full ones.
+    pub fn take(&mut self, len: usize) -> Buffer {
+        let lines = (len * size_of::<f32>()).div_ceil(64).max(1);
+        let capacity = lines * 64 / size_of::<f32>();
+        for (_, buffers) in self.free.range_mut(capacity..=capacity * 2) {
+            if let Some(mut buffer) = buffers.pop() {
+                buffer.len = len;
+                return buffer;
+            }
+        }
+        let mut buffer = Buffer::zeros(&self.device, capacity);
+        buffer.len = len;
+        buffer
+    }
+
+    /// A buffer of `len` zeros.
+    pub fn take_zeroed(&mut self, len: usize) -> Buffer {
+        let mut buffer = self.take(len);
+        match buffer.slice_mut() {
+            SliceMut::Cpu(values) => values.fill(0.0),
+        }
+        buffer
+    }
+
+    /// Takes a buffer back, to be lent again.
+    pub fn give(&mut self, buffer: Buffer) {
+        self.free.entry(buffer.capacity()).or_default().push(buffer);
+    }
+}

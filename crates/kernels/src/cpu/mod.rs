@@ -1,0 +1,56 @@
+//! The CPU: its threads, its vector instructions, and the building blocks that operations share.
+
+pub(crate) mod math;
+pub(crate) mod shared;
+pub(crate) mod simd;
+mod threads;
+pub(crate) mod tile;
+
+use std::sync::Arc;
+
+pub(crate) use shared::SharedMut;
+pub use simd::InstructionSet;
+pub(crate) use simd::{Simd, Vectorised};
+use threads::ThreadPool;
+pub(crate) use threads::share;
+
+use crate::DeviceError;
+
+/// The machine's processor: a pool of threads and the instruction set that the kernels use.
+#[derive(Clone, Debug)]
+pub struct Cpu {
+    pool: Arc<ThreadPool>,
+    instructions: InstructionSet,
+}
+
+impl Cpu {
+    /// `threads` threads (at least one; the caller's own counts) and the given instruction set.
+    pub(crate) fn new(threads: usize, instructions: InstructionSet) -> Result<Cpu, DeviceError> {
+        let best = InstructionSet::detect();
+        if !instructions.is_available() {
+            return Err(DeviceError::MissingInstructionSet { wanted: instructions, best });
+        }
+        let pool = ThreadPool::new(threads.max(1)).map_err(DeviceError::Thread)?;
+        Ok(Cpu { pool: Arc::new(pool), instructions })
+    }
+
+    /// How many threads share the work.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// The vector instructions in use.
+    pub fn instructions(&self) -> InstructionSet {
+        self.instructions
+    }
+
+    /// Calls `work(index)` once on each thread, and returns when all have finished.
+    pub(crate) fn parallel(&self, work: impl Fn(usize) + Sync) {
+        self.pool.run(&work);
+    }
+
+    /// Runs `work` with this processor's vector instructions on the calling thread.
+    pub(crate) fn vectorised<W: Vectorised>(&self, work: W) -> W::Output {
+        self.instructions.run(work)
+    }
+}

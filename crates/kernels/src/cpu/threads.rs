@@ -1,0 +1,223 @@
+//! A pool of threads for fork-join regions of tens of microseconds and up.
+//!
+//! A training step of a small model is some twenty parallel regions within a few milliseconds, so a worker first
+//! spins for its next task and goes to sleep only after a while; a region then costs about a microsecond.
+//! (A work-stealing pool was not used: the split is static, so that sums are the same in every run, and handing a
+//! region out must not allocate.)
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// How often a waiting thread looks before it sleeps: some 50 µs, longer than the gaps within a training step.
+const SPINS_BEFORE_SLEEP: usize = 4_000;
+/// The epoch that tells workers to end.
+const STOP: usize = usize::MAX;
+
+type Task = *const (dyn Fn(usize) + Sync);
+
+struct Shared {
+    /// Counts the regions; a change tells workers that `task` holds a new one.
+    epoch: AtomicUsize,
+    /// Workers that have not finished the current region.
+    unfinished: AtomicUsize,
+    task: UnsafeCell<Option<Task>>,
+    /// Guards sleeping, so that no wake-up is missed.
+    sleep: Mutex<()>,
+    wake: Condvar,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+// SAFETY: `task` is written by the one thread that holds `ThreadPool::region` while no worker runs (`unfinished`
+// is 0), and read by workers only after they have seen the new epoch (release / acquire).
+unsafe impl Sync for Shared {}
+// SAFETY: the raw pointer in `task` is only followed during the region in which it is valid.
+unsafe impl Send for Shared {}
+
+/// Threads that run the same function side by side.
+pub(crate) struct ThreadPool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    /// Held during a region: a pool runs one at a time.
+    region: Mutex<()>,
+}
+
+impl ThreadPool {
+    /// A pool of `threads` threads, the caller's included.
+    pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            epoch: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
+            task: UnsafeCell::new(None),
+            sleep: Mutex::new(()),
+            wake: Condvar::new(),
+            panic: Mutex::new(None),
+        });
+        let mut pool = ThreadPool { shared, workers: Vec::new(), region: Mutex::new(()) };
+        for index in 1..threads {
+            let shared = Arc::clone(&pool.shared);
+            let builder = std::thread::Builder::new().name(format!("rondo-{index}"));
+            pool.workers.push(builder.spawn(move || work(&shared, index))?);
+        }
+        Ok(pool)
+    }
+
+    /// How many threads run a region, the caller's included.
+    pub(crate) fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Calls `task(index)` on every thread, 0 being the caller, and returns when all have finished.
+    ///
+    /// # Panics
+    /// If the task panics on any thread; the pool stays usable.
+    pub(crate) fn run(&self, task: &(dyn Fn(usize) + Sync)) {
+        if self.workers.is_empty() {
+            return task(0);
+        }
+        let region = lock(&self.region);
+        // SAFETY: this only lengthens the lifetime of the pointer's type; no worker follows it after this function
+        // returns, since it returns only once `unfinished` is back at 0.
+        let task_pointer: Task = unsafe { std::mem::transmute(task as *const (dyn Fn(usize) + Sync)) };
+        // SAFETY: no region is under way (`region` is held), so no worker reads `task` now.
+        unsafe { *self.shared.task.get() = Some(task_pointer) };
+        self.shared.unfinished.store(self.workers.len(), Ordering::Relaxed);
+        {
+            let _sleep = lock(&self.shared.sleep);
+            self.shared.epoch.fetch_add(1, Ordering::Release);
+        }
+        self.shared.wake.notify_all();
+
+        let own = catch_unwind(AssertUnwindSafe(|| task(0)));
+        let mut looks = 0;
+        while self.shared.unfinished.load(Ordering::Acquire) != 0 {
+            looks += 1;
+            if looks < SPINS_BEFORE_SLEEP { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+        drop(region);
+        let theirs = lock(&self.shared.panic).take();
+        if let Some(payload) = own.err().or(theirs) {
+            resume_unwind(payload);
+        }
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        {
+            let _sleep = lock(&self.shared.sleep);
+            self.shared.epoch.store(STOP, Ordering::Release);
+        }
+        self.shared.wake.notify_all();
+        for worker in self.workers.drain(..) {
+            // A worker catches its tasks' panics, so it has none of its own to report.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for ThreadPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ThreadPool").field("threads", &self.threads()).finish()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn work(shared: &Shared, index: usize) {
+    let mut seen = 0;
+    loop {
+        let epoch = next_epoch(shared, seen);
+        if epoch == STOP {
+            return;
+        }
+        seen = epoch;
+        // SAFETY: the epoch has changed, so `run` has stored a task that lives until `unfinished` reaches 0.
+        let task = unsafe { (*shared.task.get()).map(|task| &*task) };
+        if let Some(task) = task
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(index)))
+        {
+            lock(&shared.panic).get_or_insert(payload);
+        }
+        shared.unfinished.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Waits until the epoch is no longer `seen`: awake at first, then asleep.
+fn next_epoch(shared: &Shared, seen: usize) -> usize {
+    for _ in 0..SPINS_BEFORE_SLEEP {
+        let epoch = shared.epoch.load(Ordering::Acquire);
+        if epoch != seen {
+            return epoch;
+        }
+        std::hint::spin_loop();
+    }
+    let mut guard = lock(&shared.sleep);
+    loop {
+        let epoch = shared.epoch.load(Ordering::Acquire);
+        if epoch != seen {
+            return epoch;
+        }
+        guard = shared.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// Part `index` of `len` items split over `parts`, in multiples of `grain` but for the end.
+pub(crate) fn share(len: usize, grain: usize, parts: usize, index: usize) -> Range<usize> {
+    let grains = len.div_ceil(grain);
+    let at = |part: usize| (grains * part / parts * grain).min(len);
+    at(index)..at(index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_runs_every_region_once() {
+        let pool = ThreadPool::new(3).unwrap();
+        let counts: [AtomicUsize; 3] = Default::default();
+        for _ in 0..1_000 {
+            pool.run(&|index| {
+                counts[index].fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        assert_eq!(counts.map(|count| count.into_inner()), [1_000; 3]);
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_goes_on() {
+        let pool = ThreadPool::new(2).unwrap();
+        for thrower in 0..2 {
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(&|index| assert_ne!(index, thrower));
+            }));
+            assert!(result.is_err());
+        }
+        let count = AtomicUsize::new(0);
+        pool.run(&|_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(count.into_inner(), 2);
+    }
+
+    #[test]
+    fn shares_cover_everything_once() {
+        for (len, grain, parts) in [(10, 1, 3), (700, 16, 2), (5, 16, 2), (0, 4, 3), (97, 12, 4)] {
+            let mut next = 0;
+            for index in 0..parts {
+                let range = share(len, grain, parts, index);
+                assert_eq!(range.start, next);
+                assert!(range.end == len || range.end % grain == 0);
+                next = range.end;
+            }
+            assert_eq!(next, len);
+        }
+    }
+}

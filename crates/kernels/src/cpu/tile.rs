@@ -1,0 +1,262 @@
+//! Matrix products in tiles: `C (+)= A · B` with B packed into panels and A read where it lies.
+//!
+//! ```text
+//!            panel of B: [K, width], k after k in memory, width = 2 vectors
+//!            ┌──┬──┬──┐
+//!          K │  │  │  │
+//!            └──┴──┴──┘
+//!   ┌────┐   ┌──┬──┬──┐   A tile is up to ROWS × width of C, held in registers while k runs:
+//! M │ A  │   │C │  │  │   for each k, two vectors of B and one broadcast number of A per row.
+//!   └────┘   └──┴──┴──┘
+//! ```
+//!
+//! Since A is only ever broadcast, it needs no packing and may be read by any strides, transposed too; the cost of
+//! packing B (`K·N` copies) is repaid by `M` uses, and a weight is packed once for all time steps of a chunk.
+
+use super::{SharedMut, Simd};
+
+/// A matrix to be read: element `(i, j)` lies at `pointer + i·row_stride + j·column_stride`.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix {
+    pub(crate) pointer: *const f32,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
+}
+
+// SAFETY: a Matrix is only followed inside kernels, while the slice it was made from is borrowed.
+unsafe impl Send for Matrix {}
+// SAFETY: as above; it only reads.
+unsafe impl Sync for Matrix {}
+
+impl Matrix {
+    /// A row-major matrix with rows of `columns` numbers, one after the other.
+    pub(crate) fn rows(values: &[f32], columns: usize) -> Matrix {
+        Matrix { pointer: values.as_ptr(), row_stride: columns, column_stride: 1 }
+    }
+
+    /// The same numbers, rows and columns exchanged.
+    pub(crate) fn transposed(self) -> Matrix {
+        Matrix { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
+    }
+
+    /// The matrix that starts at element `(row, column)` of this one.
+    ///
+    /// # Safety
+    /// The element must lie within the same allocation.
+    #[inline(always)]
+    pub(crate) unsafe fn offset(self, row: usize, column: usize) -> Matrix {
+        // SAFETY: within the allocation, as the caller promises.
+        let pointer = unsafe { self.pointer.add(row * self.row_stride + column * self.column_stride) };
+        Matrix { pointer, ..self }
+    }
+}
+
+/// Vectors side by side in a panel.
+pub(crate) const PANEL_VECTORS: usize = 2;
+/// The widest vector of any instruction set: packed matrices have room for it, whichever is used.
+pub(crate) const MAX_LANES: usize = 16;
+/// Steps of `k` that a tile runs before it stores its sums: a panel's share then stays in the first-level cache.
+const K_BLOCK: usize = 384;
+/// Rows of A that are walked for all panels before the next rows: with [`K_BLOCK`], they stay in the second level.
+const M_BLOCK: usize = 120;
+
+/// Numbers that a packed `[k, n]` matrix takes.
+pub(crate) const fn packed_len(k: usize, n: usize) -> usize {
+    k * n.next_multiple_of(MAX_LANES)
+}
+
+/// Panels of a packed matrix of `n` columns.
+#[inline(always)]
+pub(crate) fn panel_count<S: Simd>(_: S, n: usize) -> usize {
+    n.div_ceil(PANEL_VECTORS * S::LANES)
+}
+
+/// Packs panels `panels` of the `[k, n]` matrix `b`; columns beyond `n` become zeros.
+///
+/// # Safety
+/// `b` must be readable as `[k, n]`; `packed` must have [`packed_len`] numbers, and nobody else may touch those of
+/// the panels given.
+#[inline(always)]
+pub(crate) unsafe fn pack<S: Simd>(
+    _: S,
+    k: usize,
+    n: usize,
+    b: Matrix,
+    packed: &SharedMut<'_, f32>,
+    panels: std::ops::Range<usize>,
+) {
+    let width = PANEL_VECTORS * S::LANES;
+    for panel in panels {
+        let first = panel * width;
+        let columns = (n - first).min(width);
+        let stored = columns.next_multiple_of(S::LANES);
+        let start = k * first;
+        // SAFETY: panels do not overlap, and this one is the caller's; reads stay within [k, n].
+        unsafe {
+            let panel = packed.range(start..start + k * stored);
+            if b.column_stride == 1 {
+                for (row, out) in panel.chunks_exact_mut(stored).enumerate() {
+                    let from = std::slice::from_raw_parts(b.offset(row, first).pointer, columns);
+                    out[..columns].copy_from_slice(from);
+                    out[columns..].fill(0.0);
+                }
+            } else {
+                // Sixteen rows at a time: where rows are contiguous, a cache line of each column is used up.
+                for from_row in (0..k).step_by(16) {
+                    let to_row = (from_row + 16).min(k);
+                    for column in 0..stored {
+                        for row in from_row..to_row {
+                            panel[row * stored + column] =
+                                if column < columns { *b.offset(row, first + column).pointer } else { 0.0 };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What happens to the old values of C.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Store {
+    /// They are overwritten.
+    Overwrite,
+    /// The product is added to them.
+    Add,
+}
+
+/// `C (+)= A · B` for `m` rows of A and the columns of the given panels of B.
+///
+/// # Safety
+/// `a` must be readable as `[m, k]`, `packed` must hold a packed `[k, n]` matrix of the same instruction set, and
+/// `c` must be writable as `m` rows of the panels' columns, `c_stride` apart, column 0 being the matrix's first;
+/// nobody else may touch those.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // A matrix product has this many.
+pub(crate) unsafe fn product<S: Simd>(
+    s: S,
+    (m, k, n): (usize, usize, usize),
+    a: Matrix,
+    packed: *const f32,
+    panels: std::ops::Range<usize>,
+    c: *mut f32,
+    c_stride: usize,
+    store: Store,
+) {
+    let width = PANEL_VECTORS * S::LANES;
+    if k == 0 && store == Store::Overwrite {
+        for row in 0..m {
+            let (first, last) = (panels.start * width, (panels.end * width).min(n));
+            // SAFETY: these are the caller's rows and columns of C.
+            unsafe { std::slice::from_raw_parts_mut(c.add(row * c_stride + first), last - first).fill(0.0) };
+        }
+        return;
+    }
+    for k_start in (0..k).step_by(K_BLOCK) {
+        let k_len = (k - k_start).min(K_BLOCK);
+        let store = if k_start == 0 { store } else { Store::Add };
+        for m_start in (0..m).step_by(M_BLOCK) {
+            let m_len = (m - m_start).min(M_BLOCK);
+            for panel in panels.clone() {
+                let first = panel * width;
+                let columns = (n - first).min(width);
+                let stored = columns.next_multiple_of(S::LANES);
+                // SAFETY: offsets stay within the matrices that the caller vouches for.
+                unsafe {
+                    let a = a.offset(m_start, k_start);
+                    let b = packed.add(k * first + k_start * stored);
+                    let c = c.add(m_start * c_stride + first);
+                    row_blocks(s, m_len, k_len, a, b, c, c_stride, columns, store);
+                }
+            }
+        }
+    }
+}
+
+/// Splits `m` rows into blocks of nearly equal height (a block of one or two rows would starve the multipliers).
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn row_blocks<S: Simd>(
+    s: S,
+    m: usize,
+    k: usize,
+    a: Matrix,
+    b: *const f32,
+    c: *mut f32,
+    c_stride: usize,
+    columns: usize,
+    store: Store,
+) {
+    // With two vectors a row, sums and operands fill the 32 registers of AVX-512, or the 16 of AVX2.
+    let highest = if S::LANES == 16 { 12 } else { 6 };
+    let blocks = m.div_ceil(highest);
+    let mut row = 0;
+    for block in 0..blocks {
+        let height = m * (block + 1) / blocks - row;
+        // SAFETY: rows `row..row + height` of the caller's.
+        unsafe {
+            let a = a.offset(row, 0);
+            let c = c.add(row * c_stride);
+            macro_rules! tile_of {
+                ($($height:literal)*) => {
+                    match (height, columns > S::LANES) {
+                        $(($height, true) => tile::<S, $height, 2>(s, k, a, b, c, c_stride, columns, store),
+                        ($height, false) => tile::<S, $height, 1>(s, k, a, b, c, c_stride, columns, store),)*
+                        _ => unreachable!("blocks have 1 to 12 rows"),
+                    }
+                };
+            }
+            if S::LANES == 16 {
+                tile_of!(1 2 3 4 5 6 7 8 9 10 11 12);
+            } else {
+                tile_of!(1 2 3 4 5 6);
+            }
+        }
+        row += height;
+    }
+}
+
+/// One tile of C: `ROWS` rows of `VECTORS` vectors, of which `columns` numbers exist.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    k: usize,
+    a: Matrix,
+    b: *const f32,
+    c: *mut f32,
+    c_stride: usize,
+    columns: usize,
+    store: Store,
+) {
+    let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
+    // SAFETY: the caller vouches for ROWS × k of A, k × VECTORS vectors of B and ROWS × columns of C.
+    unsafe {
+        let mut a_column = a.pointer;
+        let mut b_row = b;
+        for _ in 0..k {
+            let mut vectors = [s.splat(0.0); VECTORS];
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                *vector = s.load(b_row.add(v * S::LANES));
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let factor = s.splat(*a_column.add(row * a.row_stride));
+                for (sum, vector) in sums.iter_mut().zip(vectors) {
+                    *sum = s.mul_add(factor, vector, *sum);
+                }
+            }
+            a_column = a_column.add(a.column_stride);
+            b_row = b_row.add(VECTORS * S::LANES);
+        }
+        for (row, sums) in sums.into_iter().enumerate() {
+            for (v, mut sum) in sums.into_iter().enumerate() {
+                let to = c.add(row * c_stride + v * S::LANES);
+                let count = (columns - v * S::LANES).min(S::LANES);
+                if store == Store::Add {
+                    sum = s.add(sum, super::math::load(s, to, count));
+                }
+                super::math::store(s, to, count, sum);
+            }
+        }
+    }
+}
