@@ -1,0 +1,307 @@
+"""Makes `torch_*.safetensors`: what PyTorch computes, for Rondo's tests to agree with.
+
+Usage: python make_torch.py [FOLDER]    (default: the folder of this script)
+
+Every value is computed in float64 on one CPU thread and then rounded once to the stored float32 (losses
+and norms stay float64), from inputs that float32 holds exactly. A difference that a test finds is thus
+Rondo's own error, not the sum of two. Each training case is run a second time in float32, and the
+largest differences are printed: what PyTorch itself loses, a scale for the tests' tolerances.
+
+Random numbers come from NumPy's `RandomState`, whose streams are frozen for ever, not from PyTorch's.
+README.md beside this file lists the contents of each file.
+"""
+
+import json
+import platform
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.numpy import save
+from torch import nn
+
+STEPS, BATCH, VOCAB, CHUNKS = 7, 3, 23, 10
+CLIP_NORM = 0.25
+VERSIONS = {"python": platform.python_version(), "torch": torch.__version__}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One language model and how it is trained."""
+
+    name: str
+    cell: str
+    hidden_size: int
+    learning_rate: float
+    embedding_size: int | None  # None: one-hot input
+    tied: bool = False
+    num_layers: int = 2
+    num_biases: int = 2
+
+
+CASES = [
+    Case("lstm", "lstm", hidden_size=8, embedding_size=8, tied=True, learning_rate=2.0),
+    Case("lstm_untied", "lstm", hidden_size=9, embedding_size=6, learning_rate=4.0),
+    Case("gru", "gru", hidden_size=8, embedding_size=8, tied=True, learning_rate=2.0),
+    Case("rnn_tanh", "rnn_tanh", hidden_size=8, embedding_size=8, tied=True, learning_rate=4.0),
+    Case("rnn_relu", "rnn_relu", hidden_size=8, embedding_size=8, tied=True, learning_rate=2.0),
+    Case("rnn_tanh_one_hot", "rnn_tanh", hidden_size=8, embedding_size=None, num_layers=1, num_biases=1,
+         learning_rate=4.0),
+]
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    for case in CASES:
+        write(folder, case.name, *language_model(case))
+    write(folder, "adam", *optimisers())
+    write(folder, "ops", *operations())
+
+
+# Language models.
+
+
+class LanguageModel(nn.Module):
+    """Embedding or one-hot → stacked recurrent layers → dense decoder with bias; no dropout."""
+
+    def __init__(self, case: Case):
+        super().__init__()
+        layer = {"lstm": nn.LSTM, "gru": nn.GRU}.get(case.cell, nn.RNN)
+        kind = {"nonlinearity": case.cell.removeprefix("rnn_")} if layer is nn.RNN else {}
+        self.embedding = nn.Embedding(VOCAB, case.embedding_size) if case.embedding_size else None
+        self.rnn = layer(case.embedding_size or VOCAB, case.hidden_size, case.num_layers, **kind)
+        self.decoder = nn.Linear(case.hidden_size, VOCAB)
+        if case.tied:
+            self.decoder.weight = self.embedding.weight
+        if case.num_biases == 1:
+            # PyTorch has two biases or none: the second stays zero and is never trained.
+            for name, parameter in self.rnn.named_parameters():
+                if name.startswith("bias_hh"):
+                    nn.init.zeros_(parameter).requires_grad_(False)
+
+    def forward(self, ids, state):
+        vectors = self.embedding(ids) if self.embedding else F.one_hot(ids, VOCAB).to(self.decoder.bias)
+        outputs, state = self.rnn(vectors, state)
+        return self.decoder(outputs), state
+
+    def trained(self) -> dict[str, torch.Tensor]:
+        """The trained parameters by PyTorch's names; a tied matrix appears once, as the embedding."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+def language_model(case: Case):
+    """Everything stored about one language model: tensors by name, and the metadata."""
+    random = np.random.RandomState(1)
+    model = LanguageModel(case)
+    initial = {name: random.uniform(-0.5, 0.5, p.shape).astype(np.float32) for name, p in model.trained().items()}
+    inputs, targets = chunks(random)
+    exact = train(case, initial, inputs, targets, torch.float64)
+    report_float32(case, exact, train(case, initial, inputs, targets, torch.float32))
+
+    tensors = {"inputs": inputs.astype(np.uint32), "targets": targets.astype(np.uint32), **exact}
+    metadata = {
+        "cell": case.cell,
+        "input": "embedding" if case.embedding_size else "one_hot",
+        "hidden_size": case.hidden_size,
+        "num_layers": case.num_layers,
+        "num_biases": case.num_biases,
+        "tied": str(case.tied).lower(),
+        "vocab_size": VOCAB,
+        "steps": STEPS,
+        "batch_size": BATCH,
+        "chunks": CHUNKS,
+        "learning_rate": case.learning_rate,
+        "clip_norm": CLIP_NORM,
+    }
+    if case.embedding_size:
+        metadata["embedding_size"] = case.embedding_size
+    return tensors, metadata
+
+
+def chunks(random):
+    """Ten consecutive chunks of `BATCH` columns: a phrase of nine ids, over and over.
+
+    Each column starts at its own place, and one id in ten is replaced by a drawn one. There is something
+    to learn in ten steps, the state helps, and ids outside the phrase are rare but present.
+    """
+    phrase = random.permutation(VOCAB)[:9]
+    places = np.arange(CHUNKS * STEPS + 1)[:, None] + random.randint(9, size=BATCH)
+    drawn = random.randint(VOCAB, size=places.shape)
+    rows = np.where(random.uniform(size=places.shape) < 0.1, drawn, phrase[places % 9])
+    shape = (CHUNKS, STEPS, BATCH)
+    return rows[:-1].reshape(shape), rows[1:].reshape(shape)
+
+
+def train(case: Case, initial, inputs, targets, dtype):
+    """Trains on the chunks with SGD and a clipped global norm; returns what is stored, rounded to float32.
+
+    The loss is the mean over T·B. The state starts at zero, is carried from chunk to chunk, and the
+    gradient stops at the chunk's edge.
+    """
+    model = LanguageModel(case).to(dtype)
+    with torch.no_grad():
+        for name, parameter in model.trained().items():
+            parameter.copy_(torch.from_numpy(initial[name]))
+    stored = rondo_tensors(case, "init", model.trained())
+    losses, norms, state = [], [], None
+    for chunk in range(CHUNKS):
+        model.zero_grad()
+        logits, state = model(torch.from_numpy(inputs[chunk]), detached(state))
+        wanted = torch.from_numpy(targets[chunk])
+        nll = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+        loss = nll.mean()
+        loss.backward()
+        gradients = {name: p.grad for name, p in model.trained().items()}
+        norm = torch.sqrt(sum((g * g).sum() for g in gradients.values()))
+        losses.append(loss.item())
+        norms.append(norm.item())
+        if chunk == 0:
+            hidden, cell = state if case.cell == "lstm" else (state, None)
+            stored["first.logits"] = array(logits)
+            stored["first.nll"] = array(nll.view(STEPS, BATCH))
+            stored["first.loss"] = np.array([loss.item()])
+            stored["first.h"] = array(hidden)
+            if cell is not None:
+                stored["first.c"] = array(cell)
+            stored |= rondo_tensors(case, "grad", gradients)
+        # Gluon's `clip_global_norm`; PyTorch's own adds 1e-6 to the norm where this adds 1e-8.
+        scale = min(1.0, CLIP_NORM / (norm.item() + 1e-8))
+        with torch.no_grad():
+            for name, parameter in model.trained().items():
+                parameter -= case.learning_rate * scale * gradients[name]
+    stored |= {"losses": np.array(losses), "norms": np.array(norms)}
+    return stored | rondo_tensors(case, "final", model.trained())
+
+
+def detached(state):
+    """The state without its history."""
+    if isinstance(state, tuple):
+        return tuple(part.detach() for part in state)
+    return None if state is None else state.detach()
+
+
+def rondo_tensors(case: Case, prefix: str, tensors):
+    """`tensors`, which go by PyTorch's names, by Rondo's: `rnn.weight_ih_l0` is `rnn.0.weight_ih`."""
+    named = {}
+    for name, tensor in tensors.items():
+        name = re.sub(r"^rnn\.(\w+)_l(\d+)$", r"rnn.\2.\1", name)
+        if case.embedding_size is None and name == "rnn.0.weight_ih":
+            # A row per id, [V, G·H]: what a one-hot input adds to the pre-activations.
+            name, tensor = "input.weight", tensor.T
+        named[f"{prefix}.{name}"] = array(tensor)
+    return named
+
+
+def report_float32(case: Case, exact, rounded):
+    """Prints how far PyTorch's own float32 run is from its float64 run."""
+    groups = {}
+    for name, values in exact.items():
+        group = name.split(".")[0] if name.startswith(("grad.", "final.")) else name
+        if not name.startswith("init."):
+            groups[group] = max(groups.get(group, 0.0), float(np.abs(values - rounded[name]).max()))
+    print(f"{case.name}: losses {' '.join(f'{x:.4f}' for x in exact['losses'])}")
+    print(f"  norms {' '.join(f'{x:.3f}' for x in exact['norms'])}")
+    print("  float32 is off by " + ", ".join(f"{group} {x:.1e}" for group, x in groups.items()))
+
+
+# Optimisers.
+
+
+def optimisers():
+    """Five steps of each optimiser on two small tensors with given gradients, the values after each step."""
+    settings = {
+        "sgd": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+        "adam": (torch.optim.Adam, {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-8}),
+        # Weight decay added to the gradient, as in SGD, and apart from it.
+        "adam_decay": (torch.optim.Adam, {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.1}),
+        "adamw": (torch.optim.AdamW, {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1}),
+    }
+    random = np.random.RandomState(2)
+    shapes = {"weight": (3, 4), "bias": (5,)}
+    tensors = {f"init.{name}": random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    for name, shape in shapes.items():
+        gradients = random.normal(size=(5, *shape)).astype(np.float32)
+        gradients[(slice(None),) + (0,) * len(shape)] = 0.0  # Never touched: Adam must not divide 0 by 0.
+        tensors[f"grads.{name}"] = gradients
+
+    metadata = {"steps": 5}
+    for optimiser, (build, options) in settings.items():
+        parameters = {name: torch.from_numpy(tensors[f"init.{name}"]).double().requires_grad_() for name in shapes}
+        stepper = build(parameters.values(), **options)
+        after = {name: [] for name in shapes}
+        for step in range(5):
+            for name, parameter in parameters.items():
+                parameter.grad = torch.from_numpy(tensors[f"grads.{name}"][step]).double()
+            stepper.step()
+            for name, parameter in parameters.items():
+                after[name].append(array(parameter))
+        tensors |= {f"{optimiser}.{name}": np.stack(values) for name, values in after.items()}
+        rondo_names = {"lr": "learning_rate", "eps": "epsilon"}
+        for option, value in options.items():
+            if option == "betas":
+                metadata[f"{optimiser}.beta1"], metadata[f"{optimiser}.beta2"] = value
+            else:
+                metadata[f"{optimiser}.{rondo_names.get(option, option)}"] = value
+    return tensors, metadata
+
+
+# Single operations.
+
+
+def operations():
+    """Values and gradients of the element-wise functions, softmax with temperature, and cross-entropy."""
+    random = np.random.RandomState(3)
+    x = (2.0 * random.normal(size=(4, 7))).astype(np.float32)
+    x[1, 2] = 0.0  # The corner of ReLU: PyTorch's gradient there is 0.
+    x[3] *= 50.0  # `exp` of these overflows unless the largest is taken off first.
+    upstream = random.normal(size=x.shape).astype(np.float32)
+    targets = random.randint(x.shape[1], size=len(x))
+    temperatures = np.array([1.0, 0.1, 1000.0], np.float32)
+    tensors = {"x": x, "upstream": upstream, "targets": targets.astype(np.uint32), "temperatures": temperatures}
+
+    def value_and_gradient(function, weights):
+        """`function(x)`, and the gradient at x of its sum weighted by `weights`."""
+        at = torch.from_numpy(x).double().requires_grad_()
+        value = function(at)
+        (value * weights).sum().backward()
+        return array(value), array(at.grad)
+
+    weights = torch.from_numpy(upstream).double()
+    for name in ("relu", "tanh", "sigmoid"):
+        tensors[f"{name}.value"], tensors[f"{name}.grad"] = value_and_gradient(getattr(torch, name), weights)
+    softmax = [value_and_gradient(lambda at: torch.softmax(at / float(t), 1), weights) for t in temperatures]
+    tensors["softmax.value"], tensors["softmax.grad"] = (np.stack(part) for part in zip(*softmax))
+    tensors["cross_entropy.nll"], tensors["cross_entropy.grad"] = value_and_gradient(
+        lambda at: F.cross_entropy(at, torch.from_numpy(targets), reduction="none"), 1.0
+    )
+    return tensors, {"rows": x.shape[0], "columns": x.shape[1]}
+
+
+# Files.
+
+
+def array(tensor) -> np.ndarray:
+    """A copy as contiguous float32."""
+    return np.array(tensor.detach().numpy(), dtype=np.float32, order="C")
+
+
+def write(folder: Path, name: str, tensors, metadata) -> None:
+    """Writes one file, the same bytes each time: the library leaves the order of the metadata to chance."""
+    metadata = {key: str(value) for key, value in {**metadata, **VERSIONS}.items()}
+    data = save(tensors, metadata)
+    start, end = 8, 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[start:end])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":")).encode().ljust(end - start)
+    assert len(text) == end - start, "the header's length changed"
+    (folder / f"torch_{name}.safetensors").write_bytes(data[:start] + text + data[end:])
+
+
+if __name__ == "__main__":
+    main()
