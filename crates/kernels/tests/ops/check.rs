@@ -1,0 +1,125 @@
+//! What the tests of operations share: gradients by differences, random inputs, devices, and tolerances.
+
+use rondo_kernels::cpu::InstructionSet;
+use rondo_kernels::{Buffer, Device};
+
+/// How far a kernel in `f32` may lie from the reference in `f64`, relative to `1 + |expected|`.
+///
+/// Inputs are of the order of one. The unit of rounding of `f32` is 6e-8.
+#[derive(Clone, Copy, Debug)]
+#[allow(dead_code)] // The table is whole, whichever operations use it.
+pub(crate) enum Tolerance {
+    /// Nothing is computed, only moved, or each result is rounded once: bit for bit.
+    Exact,
+    /// A handful of additions and products per element, each rounded, or fused on one path and not on the other.
+    Elementwise,
+    /// Exponential, tanh and sigmoid: polynomials that are good to a few units in the last place.
+    Function,
+    /// Sums of hundreds of terms, whose order (and so rounding) depends on the width of the vectors.
+    Sum,
+    /// Sums of sums: products chained over layers or time steps.
+    Chain,
+}
+
+impl Tolerance {
+    fn relative(self) -> f64 {
+        match self {
+            Tolerance::Exact => 0.0,
+            Tolerance::Elementwise => 5e-7,
+            Tolerance::Function => 2e-6,
+            Tolerance::Sum => 1e-5,
+            Tolerance::Chain => 1e-4,
+        }
+    }
+}
+
+/// Fails unless each number of `got` is within the tolerance of its partner in `want`.
+#[track_caller]
+pub(crate) fn assert_close<T: Into<f64> + Copy>(name: &str, got: &[f32], want: &[T], tolerance: Tolerance) {
+    assert_eq!(got.len(), want.len(), "{name}: length");
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let (got, want) = (f64::from(got), want.into());
+        let error = (got - want).abs() / (1.0 + want.abs());
+        assert!(
+            error <= tolerance.relative(),
+            "{name}[{i}]: {got:.9} instead of {want:.9}, error {error:.2e}"
+        );
+    }
+}
+
+/// Fails unless `analytic` is the gradient of `loss` at `x`, by central differences.
+#[track_caller]
+pub(crate) fn assert_gradient(name: &str, x: &[f64], analytic: &[f64], loss: impl Fn(&[f64]) -> f64) {
+    const STEP: f64 = 1e-5; // Balances truncation (STEP²) against rounding (ε / STEP); a right answer is within 1e-10.
+    assert_eq!(x.len(), analytic.len(), "{name}: gradient length");
+    for i in 0..x.len() {
+        let at = |delta: f64| {
+            let mut probe = x.to_vec();
+            probe[i] += delta;
+            loss(&probe)
+        };
+        let numeric = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+        let error = (analytic[i] - numeric).abs() / (1.0 + numeric.abs());
+        assert!(error < 1e-8, "{name}[{i}]: analytic {:.9}, numeric {numeric:.9}", analytic[i]);
+    }
+}
+
+/// `len` numbers, uniform in [-1, 1) and the same for the same seed; each is exact in `f32` too, so that kernel and
+/// reference start from the same inputs.
+pub(crate) fn random(len: usize, seed: u64) -> Vec<f64> {
+    random_bits(len, seed).map(|bits| (bits >> 40) as f64 / (1u64 << 23) as f64 - 1.0).collect()
+}
+
+/// `len` ids below `bound`, the same for the same seed.
+#[allow(dead_code)] // Not every operation has ids.
+pub(crate) fn random_ids(len: usize, bound: usize, seed: u64) -> Vec<u32> {
+    random_bits(len, seed).map(|bits| ((bits >> 33) % bound as u64) as u32).collect()
+}
+
+/// SplitMix64 (Steele, Lea & Flood 2014): eight lines, and no stream of numbers that changes with a dependency.
+fn random_bits(len: usize, seed: u64) -> impl Iterator<Item = u64> {
+    let mut state = seed;
+    (0..len).map(move |_| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}
+
+/// The sum of the products: a loss in which every output counts.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "lengths of a dot product");
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Every instruction set this machine has, with one, two and three threads.
+pub(crate) fn devices() -> Vec<Device> {
+    let sets = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
+    sets.flat_map(|set| (1..=3).map(move |threads| Device::cpu_with(threads, set).unwrap())).collect()
+}
+
+/// A buffer with these numbers, rounded to `f32`.
+pub(crate) fn buffer(device: &Device, values: &[f64]) -> Buffer {
+    let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+    Buffer::from_slice(device, &values)
+}
+
+#[test]
+fn a_wrong_gradient_is_found() {
+    let loss = |x: &[f64]| x[0] * x[1];
+    assert_gradient("product", &[2.0, 3.0], &[3.0, 2.0], loss);
+    assert!(
+        std::panic::catch_unwind(|| assert_gradient("product", &[2.0, 3.0], &[3.0, 2.001], loss)).is_err()
+    );
+}
+
+#[test]
+fn a_wrong_number_is_found() {
+    assert_close("same", &[1.0], &[1.0f64], Tolerance::Exact);
+    for wrong in [f64::NAN, 1.1] {
+        let check = || assert_close("other", &[1.0], &[wrong], Tolerance::Chain);
+        assert!(std::panic::catch_unwind(check).is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! Each operation's definition is right, and its fast version agrees with it.
+//!
+//! One file per operation. Each checks the reference's backward against central differences in `f64`, and the CPU
+//! against the reference over the operation's own cases, with every instruction set of this machine and one, two
+//! and three threads.
+
+mod check;
