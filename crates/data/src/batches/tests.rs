@@ -1,0 +1,198 @@
+//! The laws of chunks.
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+
+const SEED: u64 = 7;
+
+fn stream(len: usize) -> Vec<u32> {
+    (0..len as u32).collect()
+}
+
+/// The inputs and targets of each column over `chunks`.
+fn columns(batches: &Batches<'_>, chunks: &[Chunk]) -> Vec<(Vec<u32>, Vec<u32>)> {
+    let mut columns = vec![(Vec::new(), Vec::new()); batches.batch_size()];
+    for &chunk in chunks {
+        let len = chunk.steps * batches.batch_size();
+        let (mut inputs, mut targets) = (vec![u32::MAX; len], vec![u32::MAX; len]);
+        batches.fill(chunk, &mut inputs, &mut targets);
+        for (index, (input, target)) in inputs.into_iter().zip(targets).enumerate() {
+            let column = &mut columns[index % batches.batch_size()];
+            column.0.push(input);
+            column.1.push(target);
+        }
+    }
+    columns
+}
+
+/// Fails unless `chunks` have the first `rows` rows of each column as inputs, and the next ones as targets.
+#[track_caller]
+fn check_covers(batches: &Batches<'_>, chunks: &[Chunk], rows: usize) {
+    for (b, (inputs, targets)) in columns(batches, chunks).into_iter().enumerate() {
+        let first = (b * batches.column_len()) as u32;
+        let expected: Vec<u32> = (first..first + rows as u32).collect();
+        assert_eq!(inputs, expected, "inputs of column {b}");
+        assert_eq!(targets, expected.iter().map(|id| id + 1).collect::<Vec<_>>(), "targets of column {b}");
+    }
+}
+
+#[test]
+fn the_picture_in_the_header_is_true() {
+    let ids = "abcdefghi".bytes().map(u32::from).collect::<Vec<_>>();
+    let batches = Batches::new(&ids, 2, 2, LastChunk::Keep).unwrap();
+    let text = |ids: &[u32]| ids.iter().map(|&id| id as u8 as char).collect::<String>();
+    let (mut inputs, mut targets) = ([0; 4], [0; 4]);
+    batches.fill(batches.chunk(0), &mut inputs, &mut targets);
+    assert_eq!((text(&inputs), text(&targets)), ("aebf".into(), "bfcg".into()));
+    let chunk = batches.chunk(1);
+    assert_eq!(chunk, Chunk { start: 2, steps: 1 });
+    batches.fill(chunk, &mut inputs[..2], &mut targets[..2]);
+    assert_eq!((text(&inputs[..2]), text(&targets[..2])), ("cg".into(), "dh".into()));
+    assert_eq!(batches.dropped_tokens(), 1);
+}
+
+#[test]
+fn a_text_too_short_says_what_would_fit() {
+    let error = |len, batch_size, bptt, last_chunk| {
+        Batches::new(&stream(len), batch_size, bptt, last_chunk).map(|_| ()).unwrap_err().to_string()
+    };
+    assert_eq!(
+        error(100, 20, 35, LastChunk::Discard),
+        "a text of 100 tokens is too short for batch size 20 and bptt 35: the largest batch size for bptt 35 is 2, \
+         the largest bptt for batch size 20 is 4"
+    );
+    assert_eq!(
+        error(30, 20, 35, LastChunk::Discard),
+        "a text of 30 tokens is too short for batch size 20 and bptt 35: no smaller batch size or bptt alone is enough"
+    );
+    assert_eq!(
+        error(30, 20, 35, LastChunk::Keep),
+        "a text of 30 tokens is too short for batch size 20 and bptt 35: the largest batch size for bptt 35 is 15"
+    );
+    assert!(error(1, 1, 1, LastChunk::Keep).contains("too short"));
+    assert!(error(0, 1, usize::MAX, LastChunk::Discard).contains("too short"));
+    assert_eq!(error(9, 0, 1, LastChunk::Keep), "`batch_size` must be at least 1");
+    assert_eq!(error(9, 1, 0, LastChunk::Keep), "`bptt` must be at least 1");
+}
+
+#[test]
+fn what_the_error_proposes_fits_and_no_more() {
+    for (len, batch_size, bptt) in [(100, 20, 35), (720, 21, 35), (71, 2, 35)] {
+        let ids = stream(len);
+        let new = |batch_size, bptt| Batches::new(&ids, batch_size, bptt, LastChunk::Discard);
+        match new(batch_size, bptt) {
+            Err(DataError::CorpusTooShort { largest_batch_size, largest_bptt, .. }) => {
+                assert!(new(largest_batch_size, bptt).is_ok() && new(largest_batch_size + 1, bptt).is_err());
+                assert!(new(batch_size, largest_bptt).is_ok() && new(batch_size, largest_bptt + 1).is_err());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_short_text_can_be_evaluated_but_has_no_full_chunk() {
+    let ids = stream(20);
+    let batches = Batches::new(&ids, 1, 35, LastChunk::Keep).unwrap();
+    assert_eq!((batches.chunk_count(), batches.target_count()), (1, 19));
+    assert!(matches!(batches.require_full_chunk(), Err(DataError::CorpusTooShort { largest_bptt: 19, .. })));
+    assert!(Batches::new(&ids, 1, 19, LastChunk::Keep).unwrap().require_full_chunk().is_ok());
+}
+
+#[test]
+fn shuffling_moves_chunks_and_loses_none() {
+    let ids = stream(101);
+    let batches = Batches::new(&ids, 2, 3, LastChunk::Keep).unwrap();
+    let chunks = |order, seed| batches.chunks(order, &mut ChaCha8Rng::seed_from_u64(seed));
+    let sequential = chunks(ChunkOrder::Sequential, SEED);
+    let mut shuffled = chunks(ChunkOrder::Shuffled, SEED);
+    assert_ne!(shuffled, sequential);
+    assert_eq!(shuffled, chunks(ChunkOrder::Shuffled, SEED));
+    assert_ne!(shuffled, chunks(ChunkOrder::Shuffled, SEED + 1));
+    shuffled.sort_by_key(|chunk| chunk.start);
+    assert_eq!(shuffled, sequential);
+}
+
+#[test]
+fn variable_lengths_have_the_published_distribution() {
+    let ids = stream(2_000_001);
+    let batches = Batches::new(&ids, 1, 70, LastChunk::Keep).unwrap();
+    let chunks = batches.variable_chunks(&mut ChaCha8Rng::seed_from_u64(SEED));
+    let steps: Vec<f64> = chunks.iter().rev().skip(1).map(|chunk| chunk.steps as f64).collect();
+    // Rounding down takes half a step off the mean. Bounds are six standard errors of about 28,800 draws.
+    let mean = steps.iter().sum::<f64>() / steps.len() as f64;
+    let expected = 0.95 * 70.0 + 0.05 * 35.0 - 0.5;
+    assert!((mean - expected).abs() < 0.35, "mean {mean}, expected {expected}");
+    let halves = steps.iter().filter(|&&steps| steps < 52.5).count() as f64 / steps.len() as f64;
+    assert!((halves - 0.05).abs() < 0.008, "{halves} are halves");
+    let full: Vec<f64> = steps.into_iter().filter(|&steps| steps > 52.5).collect();
+    let mean = full.iter().sum::<f64>() / full.len() as f64;
+    let deviation = (full.iter().map(|steps| (steps - mean).powi(2)).sum::<f64>() / full.len() as f64).sqrt();
+    assert!((deviation - 5.0).abs() < 0.15, "deviation {deviation}");
+}
+
+#[test]
+fn variable_chunks_are_never_shorter_than_five_but_for_the_last() {
+    let ids = stream(10_003);
+    let batches = Batches::new(&ids, 1, 2, LastChunk::Keep).unwrap();
+    let chunks = batches.variable_chunks(&mut ChaCha8Rng::seed_from_u64(SEED));
+    assert!(chunks.iter().rev().skip(1).all(|chunk| chunk.steps >= 5));
+    check_covers(&batches, &chunks, batches.column_len() - 1);
+}
+
+#[test]
+#[should_panic(expected = "chunk 1 of 1")]
+fn a_chunk_past_the_end_is_a_bug() {
+    let ids = stream(3);
+    let _ = Batches::new(&ids, 1, 2, LastChunk::Keep).unwrap().chunk(1);
+}
+
+#[test]
+#[should_panic(expected = "targets of 2 steps by 1 rows")]
+fn a_wrong_length_is_a_bug() {
+    let ids = stream(3);
+    let batches = Batches::new(&ids, 1, 2, LastChunk::Keep).unwrap();
+    batches.fill(batches.chunk(0), &mut [0; 2], &mut [0; 3]);
+}
+
+proptest! {
+    #[test]
+    fn each_token_but_a_columns_first_is_a_target_once_and_in_order(
+        len in 2usize..200, batch_size in 1usize..12, bptt in 1usize..20, seed: u64,
+    ) {
+        let ids = stream(len);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        if let Ok(batches) = Batches::new(&ids, batch_size, bptt, LastChunk::Keep) {
+            let rows = batches.column_len() - 1;
+            prop_assert!(batches.dropped_tokens() < batch_size);
+            prop_assert_eq!(batches.target_count() + batch_size + batches.dropped_tokens(), len);
+            prop_assert_eq!(batches.discarded_targets(), 0);
+            let chunks = batches.chunks(ChunkOrder::Sequential, &mut rng);
+            prop_assert_eq!(chunks.len(), batches.chunk_count());
+            check_covers(&batches, &chunks, rows);
+            check_covers(&batches, &batches.variable_chunks(&mut rng), rows);
+        } else {
+            prop_assert!(len < 2 * batch_size);
+        }
+    }
+
+    #[test]
+    fn discarding_leaves_out_exactly_the_rows_after_the_last_full_chunk(
+        len in 2usize..200, batch_size in 1usize..12, bptt in 1usize..20,
+    ) {
+        let ids = stream(len);
+        if let Ok(batches) = Batches::new(&ids, batch_size, bptt, LastChunk::Discard) {
+            let rows = (batches.column_len() - 1) / bptt * bptt;
+            let chunks = batches.chunks(ChunkOrder::Sequential, &mut ChaCha8Rng::seed_from_u64(SEED));
+            prop_assert!(chunks.iter().all(|chunk| chunk.steps == bptt));
+            check_covers(&batches, &chunks, rows);
+            prop_assert_eq!(batches.target_count(), rows * batch_size);
+            prop_assert!(batches.discarded_targets() < bptt * batch_size);
+        } else {
+            prop_assert!(len < batch_size * (bptt + 1));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Divides one text into training, validation and test text.
+
+use crate::{DataError, Result};
+
+/// # Errors
+/// [`DataError::SplitFractions`] unless both are at least 0 and something is left for training.
+pub(super) fn check_fractions(valid_fraction: f64, test_fraction: f64) -> Result<()> {
+    let is_part = |fraction: f64| (0.0..1.0).contains(&fraction);
+    if is_part(valid_fraction) && is_part(test_fraction) && valid_fraction + test_fraction < 1.0 {
+        Ok(())
+    } else {
+        Err(DataError::SplitFractions { valid_fraction, test_fraction })
+    }
+}
+
+/// Where the training text and where the validation text ends.
+///
+/// Validation and test text have at least the fractions asked for, rounded up to whole tokens; with an `eos`
+/// token each then begins after one, so that no line is torn.
+///
+/// # Errors
+/// [`DataError::CannotDivide`] if that leaves one of the three without a token.
+pub(super) fn cuts(
+    ids: &[u32],
+    eos: Option<u32>,
+    valid_fraction: f64,
+    test_fraction: f64,
+) -> Result<[usize; 2]> {
+    let line_start = |at: usize| match eos {
+        Some(eos) => ids[..at].iter().rposition(|&id| id == eos).map_or(0, |before| before + 1),
+        None => at,
+    };
+    let cut_before = |end: usize, fraction: f64| {
+        if fraction == 0.0 {
+            return end;
+        }
+        let wanted = (fraction * ids.len() as f64).ceil().max(1.0) as usize;
+        line_start(end.saturating_sub(wanted))
+    };
+    let valid_end = cut_before(ids.len(), test_fraction);
+    let train_end = cut_before(valid_end, valid_fraction);
+    if train_end == 0 {
+        return Err(DataError::CannotDivide { tokens: ids.len(), valid_fraction, test_fraction });
+    }
+    Ok([train_end, valid_end])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lines_stay_whole() {
+        let ids = [5, 0, 6, 7, 0, 8, 0, 9, 9, 0];
+        assert_eq!(cuts(&ids, Some(0), 0.1, 0.1).unwrap(), [5, 7]);
+        assert_eq!(cuts(&ids, Some(0), 0.1, 0.4).unwrap(), [2, 5]);
+        assert_eq!(cuts(&ids, None, 0.1, 0.25).unwrap(), [6, 7]);
+    }
+
+    #[test]
+    fn a_fraction_of_zero_is_none() {
+        let ids = [5, 0, 6, 0];
+        assert_eq!(cuts(&ids, Some(0), 0.0, 0.0).unwrap(), [4, 4]);
+        assert_eq!(cuts(&ids, Some(0), 0.5, 0.0).unwrap(), [2, 4]);
+        assert_eq!(cuts(&ids, Some(0), 0.0, 0.5).unwrap(), [2, 2]);
+    }
+
+    #[test]
+    fn a_text_of_too_few_lines_is_refused() {
+        let error = cuts(&[5, 6, 7, 0], Some(0), 0.05, 0.05).unwrap_err().to_string();
+        let expected =
+            "a text of 4 tokens is too short to be divided with valid fraction 0.05 and test fraction 0.05";
+        assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn fractions_must_leave_something() {
+        for (valid, test) in [(-0.1, 0.0), (0.5, 0.5), (0.0, 1.0), (f64::NAN, 0.0), (f64::INFINITY, 0.0)] {
+            assert!(check_fractions(valid, test).is_err(), "{valid} {test}");
+        }
+        assert!(check_fractions(0.0, 0.0).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn splits_have_their_size_and_begin_after_line_ends(
+            ids in prop::collection::vec(0u32..4, 1..60), by_line: bool, valid in 0.0..0.5, test in 0.0..0.5,
+        ) {
+            let eos = by_line.then_some(0);
+            if let Ok([train_end, valid_end]) = cuts(&ids, eos, valid, test) {
+                prop_assert!(0 < train_end && train_end <= valid_end && valid_end <= ids.len());
+                prop_assert!((valid_end - train_end) as f64 >= valid * ids.len() as f64);
+                prop_assert!((ids.len() - valid_end) as f64 >= test * ids.len() as f64);
+                for cut in [train_end, valid_end] {
+                    prop_assert!(eos.is_none() || cut == ids.len() || ids[cut - 1] == 0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Finds the texts of a corpus by the names of its files.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{Split, TextSource};
+use crate::{DataError, Result};
+
+/// Ends of file names that are texts; a folder may hold anything else besides.
+const TEXT_EXTENSIONS: [&str; 4] = ["txt", "text", "tokens", "raw"];
+
+/// The texts of a corpus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CorpusTexts {
+    /// A text for each split.
+    Splits {
+        /// The training text.
+        train: TextSource,
+        /// The validation text.
+        valid: Option<TextSource>,
+        /// The test text.
+        test: Option<TextSource>,
+    },
+    /// One text, in one or several pieces, to be divided.
+    Whole(Vec<TextSource>),
+}
+
+impl CorpusTexts {
+    /// Finds the texts at `path`.
+    ///
+    /// A file is a text to be divided. In a folder, a .txt, .text, .tokens or .raw file is a split's text if a
+    /// part of its name is `train`, `valid`, `validation`, `val`, `dev` or `test`, as in `ptb.train.txt` or
+    /// `wiki.valid.tokens` (the last such part counts). A folder without any of them may hold a single text, to
+    /// be divided. Subfolders and hidden files are not looked at.
+    ///
+    /// # Errors
+    /// [`DataError::Missing`], [`DataError::Read`], [`DataError::NoTrainingText`],
+    /// [`DataError::AmbiguousSplit`], [`DataError::AmbiguousText`].
+    pub fn find(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Self::find_in_folder(path),
+            Ok(_) => Ok(Self::Whole(vec![TextSource::File(path.to_owned())])),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(DataError::Missing { path: path.to_owned() })
+            }
+            Err(source) => Err(read_error(path, source)),
+        }
+    }
+
+    /// Finds the texts at several paths: a single path as [`find`](Self::find) does, several files as the
+    /// pieces of one text, in this order.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find); a folder among several paths cannot be read as a file.
+    pub fn find_all<P: AsRef<Path>>(paths: &[P]) -> Result<Self> {
+        match paths {
+            [path] => Self::find(path),
+            _ => {
+                Ok(Self::Whole(paths.iter().map(|path| TextSource::File(path.as_ref().to_owned())).collect()))
+            }
+        }
+    }
+
+    /// The texts in order of reading, each with the split it is.
+    pub(super) fn sources(&self) -> Vec<(Option<Split>, &TextSource)> {
+        match self {
+            Self::Splits { train, valid, test } => {
+                let texts = [Some(train), valid.as_ref(), test.as_ref()];
+                Split::ALL
+                    .into_iter()
+                    .zip(texts)
+                    .filter_map(|(split, text)| Some((Some(split), text?)))
+                    .collect()
+            }
+            Self::Whole(texts) => texts.iter().map(|text| (None, text)).collect(),
+        }
+    }
+
+    fn find_in_folder(folder: &Path) -> Result<Self> {
+        let files = file_names(folder).map_err(|source| read_error(folder, source))?;
+        let texts: Vec<&String> = files.iter().filter(|name| is_text(name)).collect();
+        let source = |name: &str| TextSource::File(folder.join(name));
+        let find = |split| {
+            let named: Vec<_> = texts.iter().filter(|name| split_in_name(name) == Some(split)).collect();
+            match named[..] {
+                [] => Ok(None),
+                [name] => Ok(Some(source(name))),
+                _ => {
+                    let files = named.into_iter().map(|name| (*name).clone()).collect();
+                    Err(DataError::AmbiguousSplit { folder: folder.to_owned(), split, files })
+                }
+            }
+        };
+        let (train, valid, test) = (find(Split::Train)?, find(Split::Valid)?, find(Split::Test)?);
+        match (train, &texts[..]) {
+            (Some(train), _) => Ok(Self::Splits { train, valid, test }),
+            (None, [name]) if split_in_name(name).is_none() => Ok(Self::Whole(vec![source(name)])),
+            (None, [_, _, ..]) if valid.is_none() && test.is_none() => {
+                let files = texts.into_iter().cloned().collect();
+                Err(DataError::AmbiguousText { folder: folder.to_owned(), files })
+            }
+            (None, _) => Err(DataError::NoTrainingText { folder: folder.to_owned(), found: files }),
+        }
+    }
+}
+
+/// Sorted, so that errors are the same everywhere.
+fn file_names(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // The path's metadata, unlike the entry's, follows links; a dangling link is no file.
+        let is_file = fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_file());
+        // A name that is not Unicode cannot be one of those looked for.
+        if let (true, Ok(name)) = (is_file, entry.file_name().into_string())
+            && !name.starts_with('.')
+        {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn is_text(name: &str) -> bool {
+    let extension = PathBuf::from(name).extension().map(|extension| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| TEXT_EXTENSIONS.iter().any(|text| extension == *text))
+}
+
+/// The split that a file's name says it is; its last word that names one counts.
+fn split_in_name(name: &str) -> Option<Split> {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_lowercase();
+    stem.rsplit(|char: char| !char.is_alphanumeric()).find_map(|word| match word {
+        "train" => Some(Split::Train),
+        "valid" | "validation" | "val" | "dev" => Some(Split::Valid),
+        "test" => Some(Split::Test),
+        _ => None,
+    })
+}
+
+fn read_error(path: &Path, source: io::Error) -> DataError {
+    DataError::Read { origin: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            fs::write(folder.path().join(name), "text\n").unwrap();
+        }
+        folder
+    }
+
+    /// What is found, as split names and file names.
+    fn found(names: &[&str]) -> Result<Vec<(String, String)>> {
+        let folder = folder(names);
+        let texts = CorpusTexts::find(folder.path())?;
+        let describe = |(split, source): (Option<Split>, &TextSource)| {
+            let path = PathBuf::from(source.origin());
+            let split = split.map_or("whole".to_owned(), |split| split.to_string());
+            (split, path.file_name().unwrap().to_str().unwrap().to_owned())
+        };
+        Ok(texts.sources().into_iter().map(describe).collect())
+    }
+
+    #[track_caller]
+    fn check(names: &[&str], expected: &[(&str, &str)]) {
+        let expected: Vec<_> =
+            expected.iter().map(|&(split, name)| (split.to_owned(), name.to_owned())).collect();
+        assert_eq!(found(names).unwrap(), expected);
+    }
+
+    /// The message, with the folder's own name taken out.
+    #[track_caller]
+    fn check_error(names: &[&str], expected: &str) {
+        let folder = folder(names);
+        let error = CorpusTexts::find(folder.path()).unwrap_err().to_string();
+        assert_eq!(error.replace(&folder.path().display().to_string(), "DIR"), expected);
+    }
+
+    #[test]
+    fn splits_are_found_by_many_names() {
+        check(
+            &["wiki.train.tokens", "wiki.valid.tokens", "wiki.test.tokens", "README.md"],
+            &[("train", "wiki.train.tokens"), ("valid", "wiki.valid.tokens"), ("test", "wiki.test.tokens")],
+        );
+        for valid in ["valid.txt", "my-validation.txt", "val.text", "a_dev.raw", "PTB.VALID.TXT"] {
+            check(&["train.txt", valid], &[("train", "train.txt"), ("valid", valid)]);
+        }
+        check(&["train.txt", "test.py", ".test.txt", "training.txt"], &[("train", "train.txt")]);
+        check(&["test-set.train.txt"], &[("train", "test-set.train.txt")]);
+    }
+
+    #[test]
+    fn a_single_text_is_to_be_divided() {
+        check(&["input.txt", "README.md"], &[("whole", "input.txt")]);
+        let folder = folder(&["a.txt", "b.bin"]);
+        let file = |name| folder.path().join(name);
+        assert_eq!(
+            CorpusTexts::find(file("b.bin")).unwrap(),
+            CorpusTexts::Whole(vec![TextSource::File(file("b.bin"))])
+        );
+        let texts = CorpusTexts::find_all(&[file("b.bin"), file("a.txt")]).unwrap();
+        assert_eq!(texts.sources().len(), 2);
+        assert_eq!(CorpusTexts::find_all(&[folder.path()]).unwrap().sources().len(), 1);
+    }
+
+    #[test]
+    fn ambiguity_names_the_files() {
+        check_error(
+            &["train.txt", "valid.txt", "dev.txt"],
+            "folder `DIR` has several valid texts: `dev.txt`, `valid.txt`",
+        );
+        check_error(
+            &["b.txt", "a.txt"],
+            "folder `DIR` has several texts, none of them named `train`: `a.txt`, `b.txt`",
+        );
+    }
+
+    #[test]
+    fn a_folder_without_texts_says_what_was_looked_for_and_found() {
+        let looked_for = "folder `DIR` has no training text: looked for `train` in the names of its .txt, .text, \
+             .tokens and .raw files, or for a single such file, found";
+        check_error(&[], &format!("{looked_for} no file"));
+        check_error(&["b.md", "a.json"], &format!("{looked_for} `a.json`, `b.md`"));
+        check_error(&["test.txt"], &format!("{looked_for} `test.txt`"));
+        check_error(&["valid.txt", "test.txt"], &format!("{looked_for} `test.txt`, `valid.txt`"));
+    }
+
+    #[test]
+    fn a_path_to_nothing_is_named() {
+        let folder = folder(&[]);
+        let path = folder.path().join("nothing");
+        let expected = format!("there is no file or folder `{}`", path.display());
+        assert_eq!(CorpusTexts::find(&path).unwrap_err().to_string(), expected);
+    }
+}

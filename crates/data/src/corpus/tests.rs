@@ -1,0 +1,182 @@
+//! Corpora from small texts.
+
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::VocabOrder;
+
+fn memory(name: &str, text: &str) -> TextSource {
+    TextSource::Memory { name: name.to_owned(), text: text.to_owned() }
+}
+
+fn splits(train: &str, valid: &str, test: &str) -> CorpusTexts {
+    CorpusTexts::Splits {
+        train: memory("train", train),
+        valid: Some(memory("valid", valid)),
+        test: Some(memory("test", test)),
+    }
+}
+
+fn whole(text: &str) -> CorpusTexts {
+    CorpusTexts::Whole(vec![memory("text", text)])
+}
+
+fn build(options: VocabOptions, splits: VocabSplits) -> CorpusOptions {
+    CorpusOptions { vocab: VocabSource::Build { options, splits }, ..CorpusOptions::default() }
+}
+
+fn words(corpus: &Corpus, split: Split) -> String {
+    corpus.tokenizer.detokenize(corpus.vocab.decode(corpus.split(split).unwrap()).unwrap())
+}
+
+#[test]
+fn three_texts_share_the_vocabulary_of_train() {
+    let corpus = Corpus::read(&splits("b a b\n", "a z\n", "<unk> z z\n"), &CorpusOptions::default()).unwrap();
+    assert_eq!(corpus.vocab.tokens().collect::<Vec<_>>(), ["<unk>", "<eos>", "b", "a"]);
+    assert_eq!(corpus.train, [2, 3, 2, 1]);
+    assert_eq!(corpus.split(Split::Valid), Some([3, 0, 1].as_slice()));
+    assert_eq!(words(&corpus, Split::Test), "<unk> <unk> <unk>\n");
+    let counts: Vec<_> = corpus.sources.iter().map(|source| &source.text).collect();
+    assert_eq!(counts.iter().map(|text| text.unknown_tokens).collect::<Vec<_>>(), [0, 1, 3]);
+    assert_eq!(counts.iter().map(|text| text.out_of_vocab_tokens).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(corpus.sources.iter().map(|source| source.split).collect::<Vec<_>>(), Split::ALL.map(Some));
+    assert!(!corpus.divided);
+}
+
+#[test]
+fn the_vocabulary_can_come_from_all_texts_in_order_of_appearance() {
+    let order = VocabOrder::FirstAppearance;
+    let options = build(VocabOptions { order, unknown: None, ..VocabOptions::default() }, VocabSplits::All);
+    let corpus = Corpus::read(&splits("b a\n", "c a\n", "a <unk>\n"), &options).unwrap();
+    assert_eq!(corpus.vocab.tokens().collect::<Vec<_>>(), ["b", "a", "<eos>", "c", "<unk>"]);
+    assert_eq!(corpus.test, Some(vec![1, 4, 2]));
+}
+
+#[test]
+fn a_word_without_id_is_named_with_its_place() {
+    let options = build(VocabOptions { unknown: None, ..VocabOptions::default() }, VocabSplits::Train);
+    let error = Corpus::read(&splits("a\n", "a\na z\n", "a\n"), &options).unwrap_err().to_string();
+    assert_eq!(error, "`z` is not in the vocabulary, which has no unknown token: line 2 of `valid`");
+    let rare = VocabOptions { unknown: None, min_freq: 2, ..VocabOptions::default() };
+    let error =
+        Corpus::read(&splits("a a\nz\n", "a\n", "a\n"), &build(rare, VocabSplits::Train)).unwrap_err();
+    let expected = "`z` is not in the vocabulary, which has no unknown token: line 2 of `train`";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_given_vocabulary_is_used_as_it_is() {
+    let vocab = Vocab::from_tokens("test", ["<eos>", "<unk>", "a"], Some("<unk>")).unwrap();
+    let options = CorpusOptions { vocab: VocabSource::Given(vocab.clone()), ..CorpusOptions::default() };
+    let corpus = Corpus::read(&splits("a b\n", "b\n", "a\n"), &options).unwrap();
+    assert_eq!(corpus.train, [2, 1, 0]);
+    assert_eq!(corpus.vocab, vocab);
+    assert_eq!(corpus.sources[0].text.out_of_vocab_tokens, 1);
+}
+
+#[test]
+fn one_text_is_divided_at_line_ends_and_says_so() {
+    let text: String = (0..20).map(|line| format!("line {line}\n")).collect();
+    let corpus = Corpus::read(&whole(&text), &CorpusOptions::default()).unwrap();
+    assert!(corpus.divided);
+    assert_eq!(words(&corpus, Split::Valid), "line <unk>\n");
+    let lens = [Split::Train, Split::Valid, Split::Test].map(|split| corpus.split(split).unwrap().len());
+    assert_eq!(lens, [54, 3, 3]);
+    assert!(corpus.vocab.id("17").is_some() && corpus.vocab.id("18").is_none(), "the vocabulary is train's");
+    assert_eq!(corpus.sources[0].split, None);
+    assert_eq!(corpus.sources[0].text.unknown_tokens, 2);
+
+    let undivided = CorpusOptions { valid_fraction: 0.0, test_fraction: 0.0, ..CorpusOptions::default() };
+    let corpus = Corpus::read(&whole(&text), &undivided).unwrap();
+    assert_eq!((corpus.train.len(), corpus.valid, corpus.test, corpus.divided), (60, None, None, false));
+}
+
+#[test]
+fn characters_and_bytes_are_divided_anywhere() {
+    for tokenizer in [Tokenizer::Chars, Tokenizer::Bytes] {
+        let options = CorpusOptions::for_tokenizer(tokenizer);
+        let corpus = Corpus::read(&whole(&"abcdefghij".repeat(10)), &options).unwrap();
+        assert_eq!((corpus.train.len(), words(&corpus, Split::Valid).as_str()), (90, "abcde"));
+        assert_eq!(words(&corpus, Split::Test), "fghij");
+    }
+}
+
+#[test]
+fn several_files_are_one_text() {
+    let texts = CorpusTexts::Whole(vec![memory("one", "a b\nc"), memory("two", "d\ne\n")]);
+    let options = CorpusOptions { valid_fraction: 0.0, test_fraction: 0.2, ..CorpusOptions::default() };
+    let corpus = Corpus::read(&texts, &options).unwrap();
+    assert_eq!(words(&corpus, Split::Train), "a b\nc\nd\n");
+    assert_eq!(corpus.sources.iter().map(|source| source.text.stats.tokens).collect::<Vec<_>>(), [5, 4]);
+}
+
+#[test]
+fn folders_and_files_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("my.train.txt", "a b\n");
+    write("my.dev.txt", "b\n");
+    let corpus = Corpus::open(folder.path(), &CorpusOptions::default()).unwrap();
+    assert_eq!((corpus.train.len(), corpus.valid, corpus.test), (3, Some(vec![3, 1]), None));
+    assert_eq!(corpus.sources[1].text.origin, folder.path().join("my.dev.txt").display().to_string());
+
+    let error = |name: &str| {
+        let error =
+            Corpus::open(folder.path().join(name), &CorpusOptions::default()).unwrap_err().to_string();
+        error.replace(&folder.path().display().to_string(), "DIR")
+    };
+    write("empty.txt", "");
+    assert_eq!(error("empty.txt"), "`DIR/empty.txt` is empty: it holds no token");
+    fs::write(folder.path().join("image.txt"), [0x89, b'P', b'N', b'G', 0, 0]).unwrap();
+    assert_eq!(error("image.txt"), "`DIR/image.txt` is not UTF-8 text: invalid byte at offset 0, in line 1");
+    fs::write(folder.path().join("image.txt"), b"P\0").unwrap();
+    assert_eq!(
+        error("image.txt"),
+        "`DIR/image.txt` looks like a binary file: NUL byte at offset 1, in line 1"
+    );
+    write("short.txt", "just one line");
+    assert_eq!(
+        error("short.txt"),
+        "a text of 4 tokens is too short to be divided with valid fraction 0.05 and test fraction 0.05"
+    );
+    assert_eq!(error("no.txt"), "there is no file or folder `DIR/no.txt`");
+}
+
+#[test]
+fn a_dropped_tail_is_not_counted() {
+    let options =
+        CorpusOptions { drop_tail_chars: 8, valid_fraction: 0.0, test_fraction: 0.0, ..Default::default() };
+    let corpus = Corpus::read(&whole("a b\na\nlicence\n"), &options).unwrap();
+    assert_eq!(words(&corpus, Split::Train), "a b\na\n");
+    let stats = &corpus.sources[0].text.stats;
+    assert_eq!((stats.bytes, stats.chars, stats.lines, stats.tokens), (14, 6, 2, 5));
+    assert!(corpus.vocab.id("licence").is_none());
+}
+
+#[test]
+fn fractions_that_leave_nothing_are_refused_for_any_texts() {
+    let options = CorpusOptions { valid_fraction: 0.5, test_fraction: 0.5, ..CorpusOptions::default() };
+    let error = Corpus::read(&splits("a\n", "a\n", "a\n"), &options).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "valid fraction 0.5 and test fraction 0.5 must each be at least 0 and together below 1"
+    );
+}
+
+proptest! {
+    /// Building through indices and encoding through the finished vocabulary are two ways to the same ids.
+    #[test]
+    fn built_and_given_vocabularies_agree(
+        text in "[a-e \n]{1,60}", other in "[a-g \n]{1,30}", by_frequency: bool, all: bool, min_freq in 0u64..3,
+    ) {
+        let order = if by_frequency { VocabOrder::Frequency } else { VocabOrder::FirstAppearance };
+        let vocab_splits = if all { VocabSplits::All } else { VocabSplits::Train };
+        let texts = splits(&text, &other, &text);
+        let options = build(VocabOptions { order, min_freq, ..VocabOptions::default() }, vocab_splits);
+        let built = Corpus::read(&texts, &options).unwrap();
+        let given = CorpusOptions { vocab: VocabSource::Given(built.vocab.clone()), ..options };
+        prop_assert_eq!(&Corpus::read(&texts, &given).unwrap(), &built);
+    }
+}

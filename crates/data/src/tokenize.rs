@@ -1,0 +1,171 @@
+//! Cuts text into tokens as it streams by, and joins tokens to text again.
+//!
+//! ```text
+//! "a b\n\nc"   words   a b <eos> <eos> c <eos>     white space splits; each line ends in <eos>, blank ones
+//!                                                 and a last one without line end included
+//!              chars   a ␠ b ⏎ ⏎ c                Unicode scalar values, line ends included
+//!              bytes   a ␠ b <0x0A> <0x0A> c      any file at all; see [`Bytes`](Tokenizer::Bytes)
+//! ```
+//!
+//! Promises: memory is bounded by the longest token, not by the text or its lines; what is not UTF-8 text is
+//! an error with its place (for words and characters); a byte-order mark is no token.
+//! Not here: ids (`encode`), cleaning of any kind: texts are taken as they are.
+
+use std::{fmt, io::BufRead};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Result;
+
+mod byte;
+mod detokenize;
+mod read;
+mod scanner;
+
+pub(crate) use byte::byte_token;
+pub use detokenize::Detokenizer;
+pub(crate) use read::read_tokens;
+pub(crate) use scanner::Scanner;
+
+/// What a token is.
+///
+/// ```
+/// use rondo_data::Tokenizer;
+///
+/// let mut tokens = Vec::new();
+/// Tokenizer::default().for_each_token("a b\nc".as_bytes(), "example", |token, line| {
+///     tokens.push(format!("{line}:{token}"));
+///     Ok(())
+/// })?;
+/// assert_eq!(tokens, ["1:a", "1:b", "1:<eos>", "2:c", "2:<eos>"]);
+/// # Ok::<(), rondo_data::DataError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Tokenizer {
+    /// What stands between white space (as Unicode defines it), line by line.
+    Words {
+        /// The token that follows the last of each line; `None`, written as an empty string, is off.
+        #[serde(default = "default_eos", serialize_with = "write_eos", deserialize_with = "read_eos")]
+        eos: Option<String>,
+        /// What becomes of lines without a word.
+        #[serde(default)]
+        blank_lines: BlankLines,
+    },
+    /// Unicode scalar values, line ends included.
+    Chars,
+    /// Bytes, of any file.
+    ///
+    /// A printable ASCII byte is written as itself, space included, any other as `<0x0A>`: six characters,
+    /// two upper-case hexadecimal digits. The two kinds cannot be confused, so joining bytes again is exact.
+    Bytes,
+}
+
+/// What becomes of lines without a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlankLines {
+    /// They give an end-of-line token like all others.
+    #[default]
+    Keep,
+    /// They give nothing.
+    Skip,
+}
+
+/// What was read of a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextStats {
+    /// Length of the source in bytes, whatever was dropped of it included.
+    pub bytes: u64,
+    /// SHA-256 of these bytes, in 64 hexadecimal digits.
+    pub sha256: String,
+    /// Unicode scalar values, without byte-order mark and dropped tail.
+    pub chars: u64,
+    /// Lines of the same, a last one without line end included.
+    pub lines: u64,
+    /// Tokens, end-of-line tokens included.
+    pub tokens: u64,
+}
+
+impl Default for Tokenizer {
+    /// Words, with `<eos>` after every line, blank ones included.
+    fn default() -> Self {
+        Self::Words { eos: default_eos(), blank_lines: BlankLines::Keep }
+    }
+}
+
+impl fmt::Display for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Words { .. } => "words",
+            Self::Chars => "chars",
+            Self::Bytes => "bytes",
+        })
+    }
+}
+
+impl Tokenizer {
+    /// The token that ends each line, if there is one.
+    #[must_use]
+    pub fn eos(&self) -> Option<&str> {
+        match self {
+            Self::Words { eos, .. } => eos.as_deref(),
+            Self::Chars | Self::Bytes => None,
+        }
+    }
+
+    /// Reads all of `reader` and calls `visit` with each token and its line (from 1), in order.
+    ///
+    /// `origin` names the text in errors.
+    ///
+    /// # Errors
+    /// [`DataError::Read`](crate::DataError::Read); for words and characters also
+    /// [`DataError::InvalidUtf8`](crate::DataError::InvalidUtf8) and
+    /// [`DataError::Binary`](crate::DataError::Binary); and what `visit` returns, which ends the reading.
+    pub fn for_each_token(
+        &self,
+        reader: impl BufRead,
+        origin: &str,
+        visit: impl FnMut(&str, u64) -> Result<()>,
+    ) -> Result<TextStats> {
+        read_tokens(self, reader, origin, 0, visit)
+    }
+
+    /// Joins tokens to text that people can read.
+    ///
+    /// Words are joined by single spaces, with a line end for each end-of-line token; characters and bytes as
+    /// they were. Bytes that are not UTF-8 are shown as U+FFFD; [`Detokenizer`] gives them exactly.
+    ///
+    /// ```
+    /// use rondo_data::Tokenizer;
+    ///
+    /// assert_eq!(Tokenizer::default().detokenize(["a", "b", "<eos>", "c"]), "a b\nc");
+    /// assert_eq!(Tokenizer::Bytes.detokenize(["a", "<0xC3>", "<0xA9>"]), "aé");
+    /// ```
+    #[must_use]
+    pub fn detokenize<T: AsRef<str>>(&self, tokens: impl IntoIterator<Item = T>) -> String {
+        let mut detokenizer = Detokenizer::new(self);
+        let mut text = Vec::new();
+        for token in tokens {
+            detokenizer.push(token.as_ref(), &mut text);
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+fn default_eos() -> Option<String> {
+    Some("<eos>".to_owned())
+}
+
+// TOML has no null, and leaving the key out means the default: so "none" is written as an empty string.
+fn write_eos<S: Serializer>(eos: &Option<String>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(eos.as_deref().unwrap_or_default())
+}
+
+fn read_eos<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<String>, D::Error> {
+    let eos = String::deserialize(deserializer)?;
+    Ok((!eos.is_empty()).then_some(eos))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! The state between two pieces of a text: an unfinished character, an unfinished word, the line.
+
+use super::{BlankLines, Tokenizer, byte_token};
+use crate::{DataError, Result};
+
+/// Cuts a text into tokens, fed with pieces of it that may end anywhere.
+#[derive(Debug)]
+pub(crate) struct Scanner<'t> {
+    tokenizer: &'t Tokenizer,
+    origin: &'t str,
+    /// Bytes taken in, up to the first one of `partial_char`.
+    bytes: u64,
+    chars: u64,
+    /// Lines that are complete: the current one is the next.
+    lines: u64,
+    tokens: u64,
+    /// The start of a character whose rest is in the next piece.
+    partial_char: Vec<u8>,
+    /// The start of a word whose rest may be in the next piece.
+    partial_word: String,
+    /// Whether the current line has any text.
+    line_open: bool,
+    /// Whether the current line has had a word.
+    line_has_word: bool,
+}
+
+impl<'t> Scanner<'t> {
+    pub(crate) fn new(tokenizer: &'t Tokenizer, origin: &'t str) -> Self {
+        Self {
+            tokenizer,
+            origin,
+            bytes: 0,
+            chars: 0,
+            lines: 0,
+            tokens: 0,
+            partial_char: Vec::new(),
+            partial_word: String::new(),
+            line_open: false,
+            line_has_word: false,
+        }
+    }
+
+    /// The line that the next byte belongs to, from 1.
+    pub(crate) fn line(&self) -> u64 {
+        self.lines + 1
+    }
+
+    pub(crate) fn chars(&self) -> u64 {
+        self.chars
+    }
+
+    /// Complete lines; after [`finish`](Self::finish) all of them.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    pub(crate) fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    /// The text that is held until more of it comes.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.partial_char.capacity() + self.partial_word.capacity()
+    }
+
+    /// Takes the next piece and visits the tokens that are complete.
+    pub(crate) fn feed(
+        &mut self,
+        piece: &[u8],
+        visit: &mut impl FnMut(&str, u64) -> Result<()>,
+    ) -> Result<()> {
+        if *self.tokenizer == Tokenizer::Bytes {
+            return self.feed_bytes(piece, visit);
+        }
+        let mut rest = piece;
+        while !self.partial_char.is_empty()
+            && let Some((&byte, tail)) = rest.split_first()
+        {
+            self.partial_char.push(byte);
+            rest = tail;
+            let candidate = std::mem::take(&mut self.partial_char);
+            self.feed_valid_part(&candidate, visit)?;
+        }
+        self.feed_valid_part(rest, visit)
+    }
+
+    /// Ends the text: visits a last word and, on a last line without line end, the end-of-line token.
+    pub(crate) fn finish(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        self.finish_open(visit)?;
+        if self.line_open {
+            self.line_open = false;
+            match self.tokenizer {
+                Tokenizer::Words { .. } => self.end_line_of_words(visit)?,
+                Tokenizer::Chars | Tokenizer::Bytes => self.lines += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the text but not its last line: visits a last word, and no end-of-line token after it.
+    pub(crate) fn finish_open(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        if !self.partial_char.is_empty() {
+            return Err(self.invalid_utf8());
+        }
+        self.end_word(visit)
+    }
+
+    fn feed_bytes(&mut self, piece: &[u8], visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        for &byte in piece {
+            visit(byte_token(byte), self.line())?;
+            self.lines += u64::from(byte == b'\n');
+        }
+        let len = piece.len() as u64;
+        self.bytes += len;
+        self.tokens += len;
+        self.chars += piece.iter().filter(|&&byte| is_char_start(byte)).count() as u64;
+        self.line_open = piece.last().map_or(self.line_open, |&byte| byte != b'\n');
+        Ok(())
+    }
+
+    /// Takes `piece` but for an incomplete character at its end, which is kept for the next piece.
+    fn feed_valid_part(
+        &mut self,
+        piece: &[u8],
+        visit: &mut impl FnMut(&str, u64) -> Result<()>,
+    ) -> Result<()> {
+        match std::str::from_utf8(piece) {
+            Ok(text) => self.feed_text(text, visit),
+            Err(error) => {
+                let (valid, rest) = piece.split_at(error.valid_up_to());
+                // Valid by what the error says, so nothing is ever replaced here.
+                self.feed_text(&String::from_utf8_lossy(valid), visit)?;
+                if error.error_len().is_some() {
+                    return Err(self.invalid_utf8());
+                }
+                self.partial_char.extend_from_slice(rest);
+                Ok(())
+            }
+        }
+    }
+
+    fn feed_text(&mut self, text: &str, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        if text.as_bytes().contains(&0) {
+            let before = text.split('\0').next().unwrap_or_default();
+            return Err(DataError::Binary {
+                origin: self.origin.to_owned(),
+                line: self.line() + before.matches('\n').count() as u64,
+                byte: self.bytes + before.len() as u64,
+            });
+        }
+        let at_start = self.bytes == 0;
+        self.bytes += text.len() as u64;
+        let text = if at_start { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.chars += text.chars().count() as u64;
+        match self.tokenizer {
+            Tokenizer::Words { .. } => {
+                for part in text.split_inclusive('\n') {
+                    self.feed_words(part, visit)?;
+                }
+            }
+            Tokenizer::Chars | Tokenizer::Bytes => self.feed_chars(text, visit)?,
+        }
+        self.line_open = !text.ends_with('\n');
+        Ok(())
+    }
+
+    fn feed_chars(&mut self, text: &str, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        for (start, char) in text.char_indices() {
+            visit(&text[start..start + char.len_utf8()], self.line())?;
+            self.tokens += 1;
+            self.lines += u64::from(char == '\n');
+        }
+        Ok(())
+    }
+
+    /// Takes a part of one line, or all of it, with the line end if it reaches that far.
+    fn feed_words(&mut self, part: &str, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        let mut rest = part;
+        if !self.partial_word.is_empty() {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            self.partial_word.push_str(&rest[..end]);
+            rest = &rest[end..];
+            if rest.is_empty() {
+                return Ok(());
+            }
+            self.end_word(visit)?;
+        }
+        // Only white space ends a word: what follows the last of it may go on in the next piece.
+        let complete = rest.trim_end_matches(|char: char| !char.is_whitespace());
+        for word in complete.split_whitespace() {
+            self.visit_word(word, visit)?;
+        }
+        self.partial_word.push_str(&rest[complete.len()..]);
+        if part.ends_with('\n') {
+            self.end_line_of_words(visit)?;
+        }
+        Ok(())
+    }
+
+    fn visit_word(&mut self, word: &str, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        self.tokens += 1;
+        self.line_has_word = true;
+        visit(word, self.line())
+    }
+
+    fn end_word(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        if self.partial_word.is_empty() {
+            return Ok(());
+        }
+        let mut word = std::mem::take(&mut self.partial_word);
+        self.visit_word(&word, visit)?;
+        word.clear();
+        self.partial_word = word; // Keeps its memory for the next one.
+        Ok(())
+    }
+
+    fn end_line_of_words(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        if let Tokenizer::Words { eos: Some(eos), blank_lines } = self.tokenizer
+            && (self.line_has_word || *blank_lines == BlankLines::Keep)
+        {
+            self.tokens += 1;
+            visit(eos, self.line())?;
+        }
+        self.lines += 1;
+        self.line_has_word = false;
+        Ok(())
+    }
+
+    fn invalid_utf8(&self) -> DataError {
+        DataError::InvalidUtf8 { origin: self.origin.to_owned(), line: self.line(), byte: self.bytes }
+    }
+}
+
+/// Whether `byte` begins a character in UTF-8 (and is not inside one).
+pub(super) fn is_char_start(byte: u8) -> bool {
+    byte & 0b1100_0000 != 0b1000_0000
+}

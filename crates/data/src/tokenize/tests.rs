@@ -1,0 +1,251 @@
+//! Tokens of texts cut at every place, odd texts, and the way back.
+
+use std::io::{BufReader, Cursor, Read};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::DataError;
+
+fn words() -> Tokenizer {
+    Tokenizer::default()
+}
+
+fn skip_blank() -> Tokenizer {
+    Tokenizer::Words { eos: default_eos(), blank_lines: BlankLines::Skip }
+}
+
+/// Tokens and statistics of `text`, read `capacity` bytes at a time without the last `drop` characters.
+fn read(tokenizer: &Tokenizer, text: &[u8], capacity: usize, drop: u64) -> Result<(Vec<String>, TextStats)> {
+    let mut tokens = Vec::new();
+    let reader = BufReader::with_capacity(capacity, text);
+    let stats = read_tokens(tokenizer, reader, "text", drop, |token, _| {
+        tokens.push(token.to_owned());
+        Ok(())
+    })?;
+    assert_eq!(stats.tokens, tokens.len() as u64);
+    Ok((tokens, stats))
+}
+
+#[track_caller]
+fn check(tokenizer: &Tokenizer, text: &str, expected: &[&str], lines: u64) {
+    for capacity in 1..=text.len().max(1) {
+        let (tokens, stats) = read(tokenizer, text.as_bytes(), capacity, 0).unwrap();
+        assert_eq!(tokens, expected, "read {capacity} bytes at a time");
+        assert_eq!((stats.lines, stats.bytes), (lines, text.len() as u64));
+    }
+}
+
+#[test]
+fn words_end_at_white_space_and_lines_in_eos() {
+    check(&words(), " a  bc \n \nd", &["a", "bc", "<eos>", "<eos>", "d", "<eos>"], 3);
+    check(&words(), "\n", &["<eos>"], 1);
+    check(&words(), "", &[], 0);
+    check(&words(), "a\t\u{a0}é\u{2028}b\n", &["a", "é", "b", "<eos>"], 1);
+}
+
+#[test]
+fn a_last_line_is_one_with_or_without_line_end() {
+    check(&words(), "a\nb", &["a", "<eos>", "b", "<eos>"], 2);
+    check(&words(), "a\nb\n", &["a", "<eos>", "b", "<eos>"], 2);
+    check(&words(), "a\n ", &["a", "<eos>", "<eos>"], 2);
+}
+
+#[test]
+fn blank_lines_can_be_skipped_and_eos_turned_off() {
+    check(&skip_blank(), "\na\n \n\r\nb\n ", &["a", "<eos>", "b", "<eos>"], 6);
+    let no_eos = Tokenizer::Words { eos: None, blank_lines: BlankLines::Keep };
+    check(&no_eos, "a b\n\nc", &["a", "b", "c"], 3);
+}
+
+#[test]
+fn windows_line_ends_and_byte_order_marks_leave_words_alone() {
+    check(&words(), "\u{feff}a b\r\n\r\nc\r\n", &["a", "b", "<eos>", "<eos>", "c", "<eos>"], 3);
+    check(&Tokenizer::Chars, "\u{feff}a\u{feff}", &["a", "\u{feff}"], 1);
+    check(&words(), "\u{feff}", &[], 0);
+}
+
+#[test]
+fn characters_and_bytes() {
+    check(&Tokenizer::Chars, "aé\n😀", &["a", "é", "\n", "😀"], 2);
+    check(&Tokenizer::Bytes, "aé\n", &["a", "<0xC3>", "<0xA9>", "<0x0A>"], 1);
+    let (tokens, stats) = read(&Tokenizer::Bytes, &[0, 0xFF, b'\n', b'x'], 2, 0).unwrap();
+    assert_eq!(tokens, ["<0x00>", "<0xFF>", "<0x0A>", "x"]);
+    assert_eq!((stats.lines, stats.bytes), (2, 4));
+}
+
+#[test]
+fn tokens_are_visited_with_their_line() {
+    let mut lines = Vec::new();
+    let visit = |_: &str, line| {
+        lines.push(line);
+        Ok(())
+    };
+    words().for_each_token("a b\n\nc".as_bytes(), "text", visit).unwrap();
+    assert_eq!(lines, [1, 1, 1, 2, 3, 3]);
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused_with_its_place() {
+    for text in [b"ab\nc\xFFd".as_slice(), b"ab\nc\xE2\x28\xA1", b"ab\nc\xE2\x82"] {
+        for capacity in 1..=text.len() {
+            for tokenizer in [words(), Tokenizer::Chars] {
+                let error = read(&tokenizer, text, capacity, 0).unwrap_err();
+                let expected = "`text` is not UTF-8 text: invalid byte at offset 4, in line 2";
+                assert_eq!(error.to_string(), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn binary_files_are_refused_with_their_place() {
+    for capacity in 1..=6 {
+        let error = read(&words(), b"ab\nc\0d\xFF", capacity, 0).unwrap_err();
+        assert_eq!(error.to_string(), "`text` looks like a binary file: NUL byte at offset 4, in line 2");
+    }
+}
+
+#[test]
+fn the_tail_is_dropped_by_characters() {
+    for capacity in 1..=8 {
+        for (drop, expected) in [(1, "aé\n😀"), (3, "aé"), (4, "a")] {
+            let (tokens, stats) = read(&Tokenizer::Chars, "aé\n😀z".as_bytes(), capacity, drop).unwrap();
+            assert_eq!(tokens.concat(), expected);
+            assert_eq!((stats.bytes, stats.chars), (9, expected.chars().count() as u64));
+        }
+        for drop in [5, 6] {
+            let error = read(&Tokenizer::Chars, "aé\n😀z".as_bytes(), capacity, drop).unwrap_err();
+            let expected = format!("`text` has 5 characters: none is left without the last {drop}");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}
+
+#[test]
+fn the_hash_is_that_of_the_whole_source() {
+    let (_, stats) = read(&Tokenizer::Chars, b"abc", 2, 1).unwrap();
+    assert_eq!(stats.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+#[test]
+fn what_the_visitor_refuses_ends_the_reading() {
+    let refuse = |token: &str, line| Err(crate::vocab::unknown_token(token, "text", line));
+    let error = words().for_each_token("a b".as_bytes(), "text", refuse).unwrap_err();
+    assert!(matches!(error, DataError::UnknownToken { token, line: 1, .. } if token == "a"));
+}
+
+#[test]
+fn a_failing_reader_is_reported() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("unplugged"))
+        }
+    }
+    let reader = BufReader::new(Cursor::new("a b ").chain(Broken));
+    let error = words().for_each_token(reader, "text", |_, _| Ok(())).unwrap_err();
+    assert_eq!(error.to_string(), "could not read `text`");
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "unplugged");
+}
+
+/// Memory must not grow with a line: 16 MB without a line end, as characters or as short words.
+#[test]
+fn one_endless_line_is_read_in_bounded_memory() {
+    struct Endless {
+        left: usize,
+    }
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let len = buffer.len().min(self.left);
+            for (index, byte) in buffer[..len].iter_mut().enumerate() {
+                *byte = if index % 8 == 7 { b' ' } else { b'x' };
+            }
+            self.left -= len;
+            Ok(len)
+        }
+    }
+    for tokenizer in [words(), Tokenizer::Chars, Tokenizer::Bytes] {
+        let mut reader = BufReader::with_capacity(1 << 16, Endless { left: 16 << 20 });
+        let mut scanner = Scanner::new(&tokenizer, "text");
+        let mut tokens = 0u64;
+        let mut visit = |_: &str, _: u64| {
+            tokens += 1;
+            Ok(())
+        };
+        loop {
+            let piece = reader.fill_buf().unwrap();
+            if piece.is_empty() {
+                break;
+            }
+            scanner.feed(piece, &mut visit).unwrap();
+            assert!(scanner.held_bytes() < 64, "{tokenizer}: {} bytes held", scanner.held_bytes());
+            let len = piece.len();
+            reader.consume(len);
+        }
+        scanner.finish(&mut visit).unwrap();
+        assert_eq!((scanner.lines(), scanner.tokens()), (1, tokens));
+    }
+}
+
+#[test]
+fn words_are_joined_by_spaces_and_lines_by_line_ends() {
+    let joined = words().detokenize(["a", "b", "<eos>", "<eos>", "c", "<eos>"]);
+    assert_eq!(joined, "a b\n\nc\n");
+    assert_eq!(Tokenizer::Chars.detokenize(["a", "\n", "<unk>", "é"]), "a\n<unk>é");
+    assert_eq!(Tokenizer::Bytes.detokenize(["<0xFF>", "<unk>", "<0x0A>"]), "\u{fffd}<unk>\n");
+}
+
+#[test]
+fn serialised_and_read_back_it_is_the_same() {
+    let no_eos = Tokenizer::Words { eos: None, blank_lines: BlankLines::Keep };
+    for tokenizer in [words(), skip_blank(), no_eos, Tokenizer::Chars, Tokenizer::Bytes] {
+        let json = serde_json::to_string(&tokenizer).unwrap();
+        assert_eq!(serde_json::from_str::<Tokenizer>(&json).unwrap(), tokenizer, "{json}");
+    }
+    let json = serde_json::to_string(&words()).unwrap();
+    assert_eq!(json, r#"{"kind":"words","eos":"<eos>","blank_lines":"keep"}"#);
+    assert_eq!(serde_json::from_str::<Tokenizer>(r#"{"kind":"words"}"#).unwrap(), words());
+    assert!(serde_json::from_str::<Tokenizer>(r#"{"kind":"words","eso":"x"}"#).is_err());
+}
+
+fn any_tokenizer() -> impl Strategy<Value = Tokenizer> {
+    prop_oneof![Just(words()), Just(skip_blank()), Just(Tokenizer::Chars), Just(Tokenizer::Bytes)]
+}
+
+proptest! {
+    #[test]
+    fn where_the_text_is_cut_does_not_matter(
+        tokenizer in any_tokenizer(), text in "[ab \n\ré😀\u{a0}]{0,40}", capacity in 1usize..9, drop in 0u64..4,
+    ) {
+        let pieces = read(&tokenizer, text.as_bytes(), capacity, drop).ok();
+        prop_assert_eq!(pieces, read(&tokenizer, text.as_bytes(), 1 << 10, drop).ok());
+    }
+
+    #[test]
+    fn the_plain_definition_of_words_agrees(text in "[ab \n\ré]{0,40}") {
+        let line = |line: &str| line.split_whitespace().map(str::to_owned).chain(default_eos()).collect::<Vec<_>>();
+        let plain: Vec<String> = text.split_terminator('\n').flat_map(line).collect();
+        prop_assert_eq!(read(&words(), text.as_bytes(), 7, 0).unwrap().0, plain);
+    }
+
+    #[test]
+    fn bytes_and_characters_come_back_exactly(bytes: Vec<u8>, text: String) {
+        let mut joined = Vec::new();
+        let mut detokenizer = Detokenizer::new(&Tokenizer::Bytes);
+        for token in read(&Tokenizer::Bytes, &bytes, 5, 0).unwrap().0 {
+            detokenizer.push(&token, &mut joined);
+        }
+        prop_assert_eq!(joined, bytes);
+        let text = text.replace(['\0', '\u{feff}'], "");
+        let tokens = read(&Tokenizer::Chars, text.as_bytes(), 5, 0).unwrap().0;
+        prop_assert_eq!(Tokenizer::Chars.detokenize(tokens), text);
+    }
+
+    #[test]
+    fn hostile_bytes_never_panic(bytes: Vec<u8>, capacity in 1usize..9, drop in 0u64..4, tokenizer in any_tokenizer()) {
+        let whole = read(&tokenizer, &bytes, 1 << 10, drop).map_err(|error| error.to_string());
+        let pieces = read(&tokenizer, &bytes, capacity, drop).map_err(|error| error.to_string());
+        prop_assert_eq!(whole, pieces);
+    }
+}

@@ -1,0 +1,170 @@
+//! The vocabulary file: JSON, one token a line, so that two vocabularies can be compared line by line.
+//!
+//! ```json
+//! {
+//!   "format": "rondo-vocab",
+//!   "version": 1,
+//!   "unknown": "<unk>",
+//!   "tokens": [
+//!     "<unk>",
+//!     "<eos>"
+//!   ]
+//! }
+//! ```
+
+use std::{fs, path::Path};
+
+use serde::Deserialize;
+
+use super::Vocab;
+use crate::{DataError, Result};
+
+/// The value of `format` in a vocabulary file.
+pub(crate) const FORMAT: &str = "rondo-vocab";
+/// The version of the format that is written, and the only one that is read.
+pub(crate) const VERSION: u32 = 1;
+
+/// What every version of the file begins with.
+#[derive(Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VocabFile {
+    #[serde(rename = "format")]
+    _format: String,
+    #[serde(rename = "version")]
+    _version: u32,
+    unknown: Option<String>,
+    tokens: Vec<String>,
+}
+
+impl Vocab {
+    /// This vocabulary as the text of a vocabulary file.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Written by hand, unlike the reading: a serialiser may fail in general, this cannot.
+        let unknown = serde_json::Value::from(self.unknown_token());
+        let tokens: Vec<_> =
+            self.tokens().map(|token| format!("    {}", serde_json::Value::from(token))).collect();
+        format!(
+            "{{\n  \"format\": \"{FORMAT}\",\n  \"version\": {VERSION},\n  \"unknown\": {unknown},\n  \
+             \"tokens\": [\n{}\n  ]\n}}\n",
+            tokens.join(",\n")
+        )
+    }
+
+    /// Reads the text of a vocabulary file; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// If it is not JSON of this format and version, or lists a token twice, no token at all, or not its own
+    /// unknown token.
+    pub fn from_json(origin: &str, json: &str) -> Result<Self> {
+        let syntax = |source| DataError::VocabSyntax { origin: origin.to_owned(), source };
+        // The header is read by itself first: a later version may have fields that this one would refuse.
+        let Header { format, version } = serde_json::from_str(json).map_err(syntax)?;
+        if format != FORMAT || version != VERSION {
+            return Err(DataError::VocabVersion { origin: origin.to_owned(), format, version });
+        }
+        let file: VocabFile = serde_json::from_str(json).map_err(syntax)?;
+        Self::from_tokens(origin, file.tokens, file.unknown.as_deref())
+    }
+
+    /// Writes a vocabulary file; what stood there before is replaced whole or not at all.
+    ///
+    /// # Errors
+    /// [`DataError::Write`] if the folder is missing, not writable or full.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        fs::write(&partial, self.to_json())
+            .and_then(|()| fs::rename(&partial, path))
+            .map_err(|source| DataError::Write { path: path.to_owned(), source })
+    }
+
+    /// Reads a vocabulary file.
+    ///
+    /// # Errors
+    /// [`DataError::Read`] if there is none, and as [`from_json`](Self::from_json).
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let origin = path.as_ref().display().to_string();
+        match fs::read_to_string(path) {
+            Ok(json) => Self::from_json(&origin, &json),
+            Err(source) => Err(DataError::Read { origin, source }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vocab {
+        Vocab::from_tokens("test", ["<unk>", "<eos>", "\"", "\n", "é", "😀"], Some("<unk>")).unwrap()
+    }
+
+    #[test]
+    fn saved_and_loaded_it_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vocab.json");
+        for vocab in [sample(), Vocab::from_tokens("test", ["a"], None).unwrap()] {
+            vocab.save(&path).unwrap();
+            let loaded = Vocab::load(&path).unwrap();
+            assert_eq!(loaded, vocab);
+            assert_eq!(loaded.fingerprint(), vocab.fingerprint());
+        }
+        let names: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["vocab.json"], "nothing else may be left behind");
+    }
+
+    #[test]
+    fn the_file_has_a_token_a_line() {
+        let json = Vocab::from_tokens("test", ["a", "b"], Some("b")).unwrap().to_json();
+        let expected = "{\n  \"format\": \"rondo-vocab\",\n  \"version\": 1,\n  \"unknown\": \"b\",\n  \"tokens\": [\n    \"a\",\n    \"b\"\n  ]\n}\n";
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn lying_files_are_refused() {
+        let error = |json: &str| Vocab::from_json("v.json", json).unwrap_err().to_string();
+        let file = |version, unknown, tokens| {
+            format!(r#"{{"format":"rondo-vocab","version":{version},"unknown":{unknown},"tokens":{tokens}}}"#)
+        };
+        assert!(Vocab::from_json("v.json", &file(1, "null", r#"["a"]"#)).is_ok());
+        assert_eq!(
+            error(&file(2, "null", r#"["a"]"#)),
+            "`v.json` has format `rondo-vocab` version 2, expected `rondo-vocab` version 1"
+        );
+        assert_eq!(error(&file(1, "null", r#"["a","a"]"#)), "`v.json` lists token `a` twice, as id 0 and 1");
+        assert_eq!(error(&file(1, r#""u""#, r#"["a"]"#)), "`v.json` does not list its unknown token `u`");
+        assert_eq!(error(&file(1, "null", "[]")), "a vocabulary needs at least one token");
+        let syntax = "`v.json` is not a vocabulary file";
+        for json in ["", "[", "[]", "{}", "\u{0}", r#"{"format":"rondo-vocab","version":-1}"#] {
+            assert_eq!(error(json), syntax, "{json:?}");
+        }
+        assert_eq!(error(&file(1, "null", r#"["a",3]"#)), syntax);
+        assert_eq!(error(&file(1, "null", r#"["a"],"extra":1"#)), syntax);
+    }
+
+    #[test]
+    fn truncation_anywhere_is_an_error_and_never_a_panic() {
+        let json = sample().to_json();
+        for end in (0..json.trim_end().len()).filter(|&end| json.is_char_boundary(end)) {
+            assert!(Vocab::from_json("v.json", &json[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn missing_places_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("no").join("vocab.json");
+        let shown = path.display();
+        assert_eq!(Vocab::load(&path).unwrap_err().to_string(), format!("could not read `{shown}`"));
+        assert_eq!(sample().save(&path).unwrap_err().to_string(), format!("could not write `{shown}`"));
+    }
+}

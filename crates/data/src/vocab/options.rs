@@ -1,0 +1,157 @@
+//! Which tokens enter a vocabulary, and in which order.
+
+use std::collections::HashSet;
+
+use indexmap::IndexSet;
+use serde::{Deserialize, Serialize};
+
+use crate::{Counter, DataError, Result, Tokenizer, tokenize};
+
+/// How the ids of a vocabulary are given out; see the picture in [`vocab`](crate::vocab).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VocabOrder {
+    /// Special tokens first, then by falling count, ties alphabetical (by Unicode scalar values).
+    #[default]
+    Frequency,
+    /// As the tokens first appear in the text. Nothing is moved to the front: special tokens too stand where
+    /// the text has them first, and at the end if it lacks them.
+    FirstAppearance,
+}
+
+/// Which tokens enter a vocabulary, and in which order.
+///
+/// The special tokens, `unknown` and `reserved`, are always in; one that is named twice, or that also occurs
+/// in the text, is in once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VocabOptions {
+    /// How ids are given out.
+    pub order: VocabOrder,
+    /// Leave out tokens that occur fewer times than this; 0 and 1 leave out none.
+    pub min_freq: u64,
+    /// Keep at most this many tokens, special ones included: the most frequent, ties as in `order`.
+    /// `None` is no limit.
+    pub max_size: Option<usize>,
+    /// The token that stands for all tokens left out; `None` makes such a token in a text an error.
+    pub unknown: Option<String>,
+    /// Tokens that are in whether or not they occur.
+    pub reserved: Vec<String>,
+}
+
+impl Default for VocabOptions {
+    /// All tokens by falling frequency, after the unknown token `<unk>`.
+    fn default() -> Self {
+        Self {
+            order: VocabOrder::Frequency,
+            min_freq: 1,
+            max_size: None,
+            unknown: Some("<unk>".to_owned()),
+            reserved: Vec::new(),
+        }
+    }
+}
+
+impl VocabOptions {
+    /// The usual choice for a kind of token, all by falling frequency.
+    ///
+    /// Words: unknown token `<unk>` = 0, then the tokeniser's `<eos>`. Characters: those of the text, none
+    /// unknown. Bytes: all 256, so that every file can be encoded.
+    #[must_use]
+    pub fn for_tokenizer(tokenizer: &Tokenizer) -> Self {
+        match tokenizer {
+            Tokenizer::Words { eos, .. } => {
+                Self { reserved: eos.iter().cloned().collect(), ..Self::default() }
+            }
+            Tokenizer::Chars => Self { unknown: None, ..Self::default() },
+            Tokenizer::Bytes => {
+                let reserved = (0..=u8::MAX).map(|byte| tokenize::byte_token(byte).to_owned()).collect();
+                Self { unknown: None, reserved, ..Self::default() }
+            }
+        }
+    }
+
+    /// The tokens of `counter` that are in, in order of their ids.
+    pub(super) fn choose<'a>(&'a self, counter: &'a Counter) -> Result<Vec<&'a str>> {
+        let special: IndexSet<&str> = self.unknown.iter().chain(&self.reserved).map(String::as_str).collect();
+        let room = match self.max_size {
+            Some(max_size) if max_size < special.len() => {
+                return Err(DataError::VocabTooSmall { max_size, special_tokens: special.len() });
+            }
+            Some(max_size) => max_size - special.len(),
+            None => usize::MAX,
+        };
+        let is_candidate = |&(token, count): &(&str, u64)| count >= self.min_freq && !special.contains(token);
+        match self.order {
+            VocabOrder::Frequency => {
+                let common = counter.most_common().into_iter().filter(is_candidate).take(room);
+                Ok(special.iter().copied().chain(common.map(|(token, _)| token)).collect())
+            }
+            VocabOrder::FirstAppearance => {
+                let mut common: Vec<_> = counter.iter().filter(is_candidate).collect();
+                common.sort_by_key(|&(_, count)| std::cmp::Reverse(count)); // Stable: ties by first appearance.
+                let kept: HashSet<&str> = common.into_iter().take(room).map(|(token, _)| token).collect();
+                let seen = counter.iter().map(|(token, _)| token);
+                let seen = seen.filter(|token| kept.contains(token) || special.contains(token));
+                let unseen = special.iter().copied().filter(|token| counter.count(token) == 0);
+                Ok(seen.chain(unseen).collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "c a b <unk> a b <eos> d b";
+
+    fn chosen(options: &VocabOptions) -> Vec<String> {
+        let counter: Counter = TEXT.split(' ').collect();
+        options.choose(&counter).unwrap().into_iter().map(str::to_owned).collect()
+    }
+
+    fn options(order: VocabOrder) -> VocabOptions {
+        VocabOptions { order, reserved: vec!["<eos>".into(), "<pad>".into()], ..VocabOptions::default() }
+    }
+
+    #[test]
+    fn by_frequency_special_tokens_come_first_and_once() {
+        let expected = ["<unk>", "<eos>", "<pad>", "b", "a", "c", "d"];
+        assert_eq!(chosen(&options(VocabOrder::Frequency)), expected);
+        let reserved = ["<eos>", "<unk>", "<eos>", "<pad>"].map(String::from).to_vec();
+        assert_eq!(chosen(&VocabOptions { reserved, ..VocabOptions::default() }), expected);
+    }
+
+    #[test]
+    fn by_first_appearance_nothing_is_moved_to_the_front() {
+        let expected = ["c", "a", "b", "<unk>", "<eos>", "d", "<pad>"];
+        assert_eq!(chosen(&options(VocabOrder::FirstAppearance)), expected);
+    }
+
+    #[test]
+    fn rare_tokens_are_left_out_but_special_ones_stay() {
+        let with_min = |order| chosen(&VocabOptions { min_freq: 2, ..options(order) });
+        assert_eq!(with_min(VocabOrder::Frequency), ["<unk>", "<eos>", "<pad>", "b", "a"]);
+        assert_eq!(with_min(VocabOrder::FirstAppearance), ["a", "b", "<unk>", "<eos>", "<pad>"]);
+    }
+
+    #[test]
+    fn max_size_counts_special_tokens_and_keeps_the_most_frequent() {
+        let with_max = |order, max_size| chosen(&VocabOptions { max_size: Some(max_size), ..options(order) });
+        assert_eq!(with_max(VocabOrder::Frequency, 6), ["<unk>", "<eos>", "<pad>", "b", "a", "c"]);
+        assert_eq!(with_max(VocabOrder::FirstAppearance, 6), ["c", "a", "b", "<unk>", "<eos>", "<pad>"]);
+        assert_eq!(with_max(VocabOrder::Frequency, 3), ["<unk>", "<eos>", "<pad>"]);
+        let options = VocabOptions { max_size: Some(2), ..options(VocabOrder::Frequency) };
+        let error = options.choose(&Counter::new()).unwrap_err().to_string();
+        assert_eq!(error, "a vocabulary of at most 2 tokens has no room for its 3 special tokens");
+    }
+
+    #[test]
+    fn every_tokenizer_has_a_usual_choice() {
+        let usual = |tokenizer| VocabOptions::for_tokenizer(&tokenizer);
+        assert_eq!(usual(Tokenizer::default()).reserved, ["<eos>"]);
+        assert_eq!(usual(Tokenizer::Chars).unknown, None);
+        let bytes = usual(Tokenizer::Bytes);
+        assert_eq!(bytes.choose(&Counter::new()).unwrap().len(), 256);
+    }
+}
