@@ -11,7 +11,7 @@ fn text() -> String {
         // A multiplicative congruence spreads the ranks; dividing makes low ones frequent.
         let spread = index.wrapping_mul(2_654_435_761) % 30_000;
         let rank = 30_000 / (1 + spread);
-        let rank = if index % 3 == 0 { spread } else { rank };
+        let rank = if index.is_multiple_of(3) { spread } else { rank };
         if index % 20 == 19 { format!("w{rank}\n") } else { format!("w{rank} ") }
     };
     (0..1_000_000).map(word).collect()

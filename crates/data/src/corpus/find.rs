@@ -64,16 +64,23 @@ impl CorpusTexts {
         }
     }
 
-    /// The texts in order of reading, each with the split it is.
-    pub(super) fn sources(&self) -> Vec<(Option<Split>, &TextSource)> {
+    /// The text of a split, if the corpus has one of its own for it.
+    #[must_use]
+    pub fn split(&self, split: Split) -> Option<&TextSource> {
+        match (self, split) {
+            (Self::Splits { train, .. }, Split::Train) => Some(train),
+            (Self::Splits { valid, .. }, Split::Valid) => valid.as_ref(),
+            (Self::Splits { test, .. }, Split::Test) => test.as_ref(),
+            (Self::Whole(_), _) => None,
+        }
+    }
+
+    /// The texts in order of reading, each with the split it is; `None` for those to be divided.
+    #[must_use]
+    pub fn sources(&self) -> Vec<(Option<Split>, &TextSource)> {
         match self {
-            Self::Splits { train, valid, test } => {
-                let texts = [Some(train), valid.as_ref(), test.as_ref()];
-                Split::ALL
-                    .into_iter()
-                    .zip(texts)
-                    .filter_map(|(split, text)| Some((Some(split), text?)))
-                    .collect()
+            Self::Splits { .. } => {
+                Split::ALL.into_iter().filter_map(|split| Some((Some(split), self.split(split)?))).collect()
             }
             Self::Whole(texts) => texts.iter().map(|text| (None, text)).collect(),
         }
