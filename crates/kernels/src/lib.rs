@@ -19,9 +19,37 @@
 
 #![allow(unsafe_code)] // The one crate that may: SIMD, and threads that write disjoint parts of a buffer.
 
+pub mod activation;
+pub mod bias;
 mod buffer;
 pub mod cpu;
+pub mod cross_entropy;
+pub mod decoder;
 mod device;
+pub mod dropout;
+pub mod elementwise;
+pub mod embedding;
+pub mod join;
+pub mod linear;
+pub mod one_hot;
+pub mod optimiser;
+pub mod recurrence;
+pub mod softmax;
 
 pub use buffer::{Buffer, BufferPool, Element, Slice, SliceMut};
 pub use device::{Device, DeviceError};
+
+/// What happens to the old values of a result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Store {
+    /// They are overwritten.
+    Overwrite,
+    /// The result is added to them.
+    Add,
+}
+
+/// Holds a caller to the promised length.
+#[track_caller]
+fn check_len(name: &str, found: usize, expected: usize) {
+    assert_eq!(found, expected, "length of {name}");
+}

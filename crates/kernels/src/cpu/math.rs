@@ -63,6 +63,12 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::Vector) -> S::Vector {
     s.mul_add(tanh(s, s.mul(x, half)), half, half)
 }
 
+/// The gradient that reaches `x` through `y = σ(x)`, given `y`'s: `d·y·(1 − y)`.
+#[inline(always)]
+pub(crate) fn sigmoid_gradient<S: Simd>(s: S, d: S::Vector, y: S::Vector) -> S::Vector {
+    s.mul(d, s.mul(y, s.sub(s.splat(1.0), y)))
+}
+
 /// `each_vector!(s, len, |offset, count| { … })` runs the block for each vector of `len` numbers; `count` is
 /// `S::LANES` but for the last.
 ///
@@ -89,20 +95,6 @@ pub(crate) use each_vector;
 #[inline(always)]
 pub(crate) fn lanes<S: Simd>(_: S) -> usize {
     S::LANES
-}
-
-/// Calls `body(offset, count)` for each vector of `len` numbers; `count` is `LANES` but for the last.
-#[deprecated(note = "use `each_vector!`: seen in the symbols, closures stay out of line and run without AVX, 10× slower")]
-#[inline(always)]
-pub(crate) fn for_each_vector<S: Simd>(_: S, len: usize, mut body: impl FnMut(usize, usize)) {
-    let mut offset = 0;
-    while offset + S::LANES <= len {
-        body(offset, S::LANES);
-        offset += S::LANES;
-    }
-    if offset < len {
-        body(offset, len - offset);
-    }
 }
 
 /// Loads `count` numbers, by a plain load where that is a whole vector.

@@ -1,6 +1,9 @@
 //! The CPU: its threads, its vector instructions, and the building blocks that operations share.
 
+pub(crate) mod columns;
+pub(crate) mod elements;
 pub(crate) mod math;
+pub(crate) mod rows;
 pub(crate) mod shared;
 pub(crate) mod simd;
 mod threads;

@@ -13,7 +13,8 @@
 //! Since A is only ever broadcast, it needs no packing and may be read by any strides, transposed too; the cost of
 //! packing B (`K·N` copies) is repaid by `M` uses, and a weight is packed once for all time steps of a chunk.
 
-use super::{SharedMut, Simd};
+use super::{Cpu, SharedMut, Simd, Vectorised, math, share};
+use crate::Store;
 
 /// A matrix to be read: element `(i, j)` lies at `pointer + i·row_stride + j·column_stride`.
 #[derive(Clone, Copy)]
@@ -59,6 +60,9 @@ pub(crate) const MAX_LANES: usize = 16;
 const K_BLOCK: usize = 384;
 /// Rows of A that are walked for all panels before the next rows: with [`K_BLOCK`], they stay in the second level.
 const M_BLOCK: usize = 120;
+
+/// Below this many numbers to pack, or multiplications, the calling thread does the work alone.
+const SMALL: usize = 16_384;
 
 /// Numbers that a packed `[k, n]` matrix takes.
 pub(crate) const fn packed_len(k: usize, n: usize) -> usize {
@@ -116,61 +120,163 @@ pub(crate) unsafe fn pack<S: Simd>(
     }
 }
 
-/// What happens to the old values of C.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Store {
-    /// They are overwritten.
-    Overwrite,
-    /// The product is added to them.
-    Add,
+/// A product to compute: `C (+)= A · B` for `m` rows of A and the columns of the given panels of B.
+pub(crate) struct Product {
+    /// `m`, `k`, `n`.
+    pub(crate) shape: (usize, usize, usize),
+    /// `[m, k]`.
+    pub(crate) a: Matrix,
+    /// A packed `[k, n]` matrix.
+    pub(crate) packed: *const f32,
+    /// The panels whose columns are wanted.
+    pub(crate) panels: std::ops::Range<usize>,
+    /// `m` rows, `c_stride` apart; column 0 is the matrix's first, whatever the panels.
+    pub(crate) c: *mut f32,
+    pub(crate) c_stride: usize,
+    pub(crate) store: Store,
 }
 
-/// `C (+)= A · B` for `m` rows of A and the columns of the given panels of B.
+impl Product {
+    /// Computes it. Called by each instruction set's [`Simd::product`] alone, so that the many tiles are compiled once
+    /// for each and not wherever a product is wanted.
+    ///
+    /// # Safety
+    /// `a` must be readable as `[m, k]`, `packed` must hold a `[k, n]` matrix packed for the same instruction set, and
+    /// nobody else may touch the panels' columns of C.
+    #[inline(always)]
+    pub(super) unsafe fn compute<S: Simd>(self, s: S) {
+        let Product { shape: (m, k, n), a, packed, panels, c, c_stride, store } = self;
+        let width = PANEL_VECTORS * S::LANES;
+        if k == 0 && store == Store::Overwrite {
+            for row in 0..m {
+                let (first, last) = (panels.start * width, (panels.end * width).min(n));
+                // SAFETY: these are the caller's rows and columns of C.
+                unsafe {
+                    std::slice::from_raw_parts_mut(c.add(row * c_stride + first), last - first).fill(0.0)
+                };
+            }
+            return;
+        }
+        let mut k_start = 0;
+        while k_start < k {
+            let k_len = (k - k_start).min(K_BLOCK);
+            let store = if k_start == 0 { store } else { Store::Add };
+            let mut m_start = 0;
+            while m_start < m {
+                let m_len = (m - m_start).min(M_BLOCK);
+                let mut panel = panels.start;
+                while panel < panels.end {
+                    let first = panel * width;
+                    let columns = (n - first).min(width);
+                    let stored = columns.next_multiple_of(S::LANES);
+                    // SAFETY: offsets stay within the matrices that the caller vouches for.
+                    unsafe {
+                        let a = a.offset(m_start, k_start);
+                        let b = packed.add(k * first + k_start * stored);
+                        let c = c.add(m_start * c_stride + first);
+                        row_blocks(s, m_len, k_len, a, b, c, c_stride, columns, store);
+                    }
+                    panel += 1;
+                }
+                m_start += m_len;
+            }
+            k_start += k_len;
+        }
+    }
+}
+
+/// Packs the whole `[k, n]` matrix `b` on all threads.
 ///
 /// # Safety
-/// `a` must be readable as `[m, k]`, `packed` must hold a packed `[k, n]` matrix of the same instruction set, and
-/// `c` must be writable as `m` rows of the panels' columns, `c_stride` apart, column 0 being the matrix's first;
-/// nobody else may touch those.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)] // A matrix product has this many.
-pub(crate) unsafe fn product<S: Simd>(
-    s: S,
+/// `b` must be readable as `[k, n]`.
+pub(crate) unsafe fn pack_all(cpu: &Cpu, k: usize, n: usize, b: Matrix, packed: &mut [f32]) {
+    struct Panels<'a, 'b> {
+        shape: (usize, usize),
+        b: Matrix,
+        packed: &'a SharedMut<'b, f32>,
+        thread: usize,
+        threads: usize,
+    }
+    impl Vectorised for Panels<'_, '_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let (k, n) = self.shape;
+            let panels = share(panel_count(s, n), 1, self.threads, self.thread);
+            // SAFETY: b is readable, as the outer caller promises; each thread has its own panels.
+            unsafe { pack(s, k, n, self.b, self.packed, panels) }
+        }
+    }
+    let packed = SharedMut::new(packed);
+    assert!(packed.len() >= packed_len(k, n), "packed holds {}, needs {}", packed.len(), packed_len(k, n));
+    let shape = (k, n);
+    if k * n < SMALL {
+        return cpu.vectorised(Panels { shape, b, packed: &packed, thread: 0, threads: 1 });
+    }
+    let threads = cpu.threads();
+    cpu.parallel(|thread| cpu.vectorised(Panels { shape, b, packed: &packed, thread, threads }));
+}
+
+/// `C (+)= A · B` on all threads, C row-major with rows `c_stride` apart: the longer of C's sides is split.
+///
+/// # Safety
+/// `a` must be readable as `[m, k]` and `packed` must hold a packed `[k, n]` matrix.
+/// # Panics
+/// If C does not fit.
+pub(crate) unsafe fn product_all(
+    cpu: &Cpu,
     (m, k, n): (usize, usize, usize),
     a: Matrix,
-    packed: *const f32,
-    panels: std::ops::Range<usize>,
-    c: *mut f32,
+    packed: &[f32],
+    c: &mut [f32],
     c_stride: usize,
     store: Store,
 ) {
-    let width = PANEL_VECTORS * S::LANES;
-    if k == 0 && store == Store::Overwrite {
-        for row in 0..m {
-            let (first, last) = (panels.start * width, (panels.end * width).min(n));
-            // SAFETY: these are the caller's rows and columns of C.
-            unsafe { std::slice::from_raw_parts_mut(c.add(row * c_stride + first), last - first).fill(0.0) };
-        }
-        return;
+    struct Part<'a> {
+        shape: (usize, usize, usize),
+        a: Matrix,
+        packed: &'a [f32],
+        c: *mut f32,
+        c_stride: usize,
+        store: Store,
+        thread: usize,
+        threads: usize,
     }
-    for k_start in (0..k).step_by(K_BLOCK) {
-        let k_len = (k - k_start).min(K_BLOCK);
-        let store = if k_start == 0 { store } else { Store::Add };
-        for m_start in (0..m).step_by(M_BLOCK) {
-            let m_len = (m - m_start).min(M_BLOCK);
-            for panel in panels.clone() {
-                let first = panel * width;
-                let columns = (n - first).min(width);
-                let stored = columns.next_multiple_of(S::LANES);
-                // SAFETY: offsets stay within the matrices that the caller vouches for.
-                unsafe {
-                    let a = a.offset(m_start, k_start);
-                    let b = packed.add(k * first + k_start * stored);
-                    let c = c.add(m_start * c_stride + first);
-                    row_blocks(s, m_len, k_len, a, b, c, c_stride, columns, store);
+    impl Vectorised for Part<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Part { shape: (m, k, n), a, packed, c, c_stride, store, thread, threads } = self;
+            let panels = panel_count(s, n);
+            // SAFETY: the outer caller vouches for the matrices; each thread has rows or panels of its own.
+            unsafe {
+                if m >= panels {
+                    let rows = share(m, 1, threads, thread);
+                    let (a, c) = (a.offset(rows.start, 0), c.add(rows.start * c_stride));
+                    let (shape, packed, panels) = ((rows.len(), k, n), packed.as_ptr(), 0..panels);
+                    s.product(Product { shape, a, packed, panels, c, c_stride, store });
+                } else {
+                    let panels = share(panels, 1, threads, thread);
+                    let packed = packed.as_ptr();
+                    s.product(Product { shape: (m, k, n), a, packed, panels, c, c_stride, store });
                 }
             }
         }
     }
+    if m == 0 || n == 0 {
+        return;
+    }
+    let needed = (m - 1) * c_stride + n;
+    assert!(n <= c_stride && c.len() >= needed, "C holds {}, needs {needed}", c.len());
+    assert!(packed.len() >= packed_len(k, n), "packed holds {}, needs {}", packed.len(), packed_len(k, n));
+    let shape = (m, k, n);
+    let c = SharedMut::new(c);
+    let part = |thread, threads| Part { shape, a, packed, c: c.at(0), c_stride, store, thread, threads };
+    if m * k * n < SMALL {
+        return cpu.vectorised(part(0, 1));
+    }
+    let threads = cpu.threads();
+    cpu.parallel(|thread| cpu.vectorised(part(thread, threads)));
 }
 
 /// Splits `m` rows into blocks of nearly equal height (a block of one or two rows would starve the multipliers).
@@ -219,6 +325,7 @@ unsafe fn row_blocks<S: Simd>(
 /// One tile of C: `ROWS` rows of `VECTORS` vectors, of which `columns` numbers exist.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
+#[allow(clippy::needless_range_loop)] // Iterator adaptors would stand between the compiler and the registers.
 unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     s: S,
     k: usize,
@@ -236,26 +343,27 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         let mut b_row = b;
         for _ in 0..k {
             let mut vectors = [s.splat(0.0); VECTORS];
-            for (v, vector) in vectors.iter_mut().enumerate() {
-                *vector = s.load(b_row.add(v * S::LANES));
+            for v in 0..VECTORS {
+                vectors[v] = s.load(b_row.add(v * S::LANES));
             }
-            for (row, sums) in sums.iter_mut().enumerate() {
+            for row in 0..ROWS {
                 let factor = s.splat(*a_column.add(row * a.row_stride));
-                for (sum, vector) in sums.iter_mut().zip(vectors) {
-                    *sum = s.mul_add(factor, vector, *sum);
+                for v in 0..VECTORS {
+                    sums[row][v] = s.mul_add(factor, vectors[v], sums[row][v]);
                 }
             }
             a_column = a_column.add(a.column_stride);
             b_row = b_row.add(VECTORS * S::LANES);
         }
-        for (row, sums) in sums.into_iter().enumerate() {
-            for (v, mut sum) in sums.into_iter().enumerate() {
+        for row in 0..ROWS {
+            for v in 0..VECTORS {
                 let to = c.add(row * c_stride + v * S::LANES);
                 let count = (columns - v * S::LANES).min(S::LANES);
+                let mut sum = sums[row][v];
                 if store == Store::Add {
-                    sum = s.add(sum, super::math::load(s, to, count));
+                    sum = s.add(sum, math::load(s, to, count));
                 }
-                super::math::store(s, to, count, sum);
+                math::store(s, to, count, sum);
             }
         }
     }

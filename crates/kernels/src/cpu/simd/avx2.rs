@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::{Simd, Vectorised};
+use crate::cpu::tile::Product;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -15,6 +16,14 @@ pub(crate) struct Avx2(());
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn run<W: Vectorised>(work: W) -> W::Output {
     work.run(Avx2(()))
+}
+
+/// # Safety
+/// As [`Product::compute`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn product(s: Avx2, product: Product) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { product.compute(s) }
 }
 
 #[inline(always)]
@@ -115,5 +124,9 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, count: usize, value: __m256) {
         unsafe { _mm256_maskstore_ps(to, first_lanes(count), value) }
+    }
+
+    unsafe fn product(self, product: Product) {
+        unsafe { self::product(self, product) }
     }
 }

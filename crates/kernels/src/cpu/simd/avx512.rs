@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::{Simd, Vectorised};
+use crate::cpu::tile::Product;
 
 /// Proof that the processor has AVX-512 F.
 #[derive(Clone, Copy)]
@@ -15,6 +16,14 @@ pub(crate) struct Avx512(());
 #[target_feature(enable = "avx512f,avx2,fma")]
 pub(super) unsafe fn run<W: Vectorised>(work: W) -> W::Output {
     work.run(Avx512(()))
+}
+
+/// # Safety
+/// As [`Product::compute`].
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn product(s: Avx512, product: Product) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { product.compute(s) }
 }
 
 #[inline(always)]
@@ -107,5 +116,9 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, count: usize, value: __m512) {
         unsafe { _mm512_mask_storeu_ps(to, first_lanes(count), value) }
+    }
+
+    unsafe fn product(self, product: Product) {
+        unsafe { self::product(self, product) }
     }
 }

@@ -13,6 +13,7 @@ mod portable;
 use std::fmt;
 use std::str::FromStr;
 
+use super::tile::Product;
 use crate::DeviceError;
 use portable::Portable;
 
@@ -121,9 +122,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn sqrt(self, a: Self::Vector) -> Self::Vector;
     /// `a·b + c`, rounded once where the processor can.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// The larger of each pair; of a NaN and `b`, `b`.
+    /// The larger of each pair; `b` if either is a NaN.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The smaller of each pair; of a NaN and `b`, `b`.
+    /// The smaller of each pair; `b` if either is a NaN.
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a` where `mask > 0`, else 0.
     fn where_positive(self, mask: Self::Vector, a: Self::Vector) -> Self::Vector;
@@ -152,4 +153,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `to` must be writable for `count` ≤ `LANES` numbers.
     unsafe fn store_first(self, to: *mut f32, count: usize, value: Self::Vector);
+
+    /// Computes a matrix product, in a function of its own.
+    ///
+    /// # Safety
+    /// As [`Product::compute`].
+    unsafe fn product(self, product: Product);
 }

@@ -1,6 +1,7 @@
 //! Vectors as arrays, for the compiler to map to whatever the target has.
 
 use super::Simd;
+use crate::cpu::tile::Product;
 
 /// Arrays of eight; no instructions beyond the target's baseline.
 #[derive(Clone, Copy)]
@@ -103,5 +104,10 @@ impl Simd for Portable {
             // SAFETY: only the first `count` numbers are written, which the caller promises to be writable.
             unsafe { *to.add(lane) = value }
         }
+    }
+
+    unsafe fn product(self, product: Product) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { product.compute(self) }
     }
 }

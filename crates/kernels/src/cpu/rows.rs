@@ -1,0 +1,83 @@
+//! Reductions over a row of numbers, on one thread.
+
+use super::Simd;
+use super::math::{each_vector, exp, load, store};
+use super::tile::MAX_LANES;
+
+/// The largest number of a row; of a row with NaNs, the largest of some of the others.
+#[inline(always)]
+pub(crate) fn max<S: Simd>(s: S, row: &[f32]) -> f32 {
+    let mut largest = s.splat(f32::NEG_INFINITY);
+    let (whole, rest) = row.split_at(row.len() - row.len() % S::LANES);
+    let from = whole.as_ptr();
+    each_vector!(s, whole.len(), |offset, count| {
+        // SAFETY: offset + count stays within the slice.
+        largest = unsafe { s.max(largest, load(s, from.add(offset), count)) };
+    });
+    let mut lanes = [f32::NEG_INFINITY; MAX_LANES];
+    // SAFETY: no vector has more lanes than that.
+    unsafe { s.store(lanes.as_mut_ptr(), largest) };
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+}
+
+/// `Σ e^((x − shift) · factor)` over a row; NaN if there is one in it. The terms are stored in `terms`, if given.
+///
+/// Terms below the normal numbers are 0.
+///
+/// # Panics
+/// If there are terms, but not as many as numbers.
+#[inline(always)]
+pub(crate) fn exp_sum<S: Simd>(s: S, row: &[f32], shift: f32, factor: f32, terms: Option<&mut [f32]>) -> f32 {
+    let (len, from) = (row.len(), row.as_ptr());
+    assert!(terms.as_ref().is_none_or(|terms| terms.len() == len), "terms of a row of {len}");
+    let to = terms.map(<[f32]>::as_mut_ptr);
+    let (shift, factor) = (s.splat(shift), s.splat(factor));
+    let mut sum = s.splat(0.0);
+    let mut last = [0.0; MAX_LANES];
+    let mut rest = 0..0;
+    each_vector!(s, len, |offset, count| {
+        // SAFETY: both slices have the length that is walked, and `last` room for a vector.
+        unsafe {
+            let term = shifted_exp(s, load(s, from.add(offset), count), shift, factor);
+            if let Some(to) = to {
+                store(s, to.add(offset), count, term);
+            }
+            if count == S::LANES {
+                sum = s.add(sum, term);
+            } else {
+                // The lanes beyond the row's end hold a number, but none of the row.
+                s.store(last.as_mut_ptr(), term);
+                rest = 0..count;
+            }
+        }
+    });
+    s.sum(sum) + last[rest].iter().sum::<f32>()
+}
+
+/// `e^((x − shift) · factor)` of each lane; 0 where that is below the normal numbers, so that what is excluded by a −∞
+/// has no weight at all.
+#[inline(always)]
+pub(crate) fn shifted_exp<S: Simd>(s: S, x: S::Vector, shift: S::Vector, factor: S::Vector) -> S::Vector {
+    const SMALLEST: f32 = 87.0; // e^-87 is the last whole power that is a normal number.
+    let exponent = s.mul(s.sub(x, shift), factor);
+    let value = exp(s, exponent);
+    // Written as a difference, so that a NaN stays one.
+    let below = s.where_positive(s.sub(s.splat(-SMALLEST), exponent), s.splat(1.0));
+    s.sub(value, s.mul(below, value))
+}
+
+/// `Σ a · b` over two rows.
+///
+/// # Panics
+/// If the lengths differ.
+#[inline(always)]
+pub(crate) fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "lengths of a dot product");
+    let (len, a, b) = (a.len(), a.as_ptr(), b.as_ptr());
+    let mut sum = s.splat(0.0);
+    each_vector!(s, len, |offset, count| {
+        // SAFETY: both slices have the length that is walked; lanes beyond it are loaded as zeros.
+        unsafe { sum = s.mul_add(load(s, a.add(offset), count), load(s, b.add(offset), count), sum) };
+    });
+    s.sum(sum)
+}

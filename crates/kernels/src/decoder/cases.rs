@@ -1,0 +1,13 @@
+//! Sizes to try.
+
+use super::Dims;
+
+/// Single numbers, odd sizes, more rows than one block takes, and a vocabulary of several chunks.
+pub const CASES: &[Dims] = &[
+    Dims { rows: 1, width: 1, vocab: 1 },
+    Dims { rows: 1, width: 5, vocab: 2 },
+    Dims { rows: 7, width: 16, vocab: 77 },
+    Dims { rows: 35, width: 33, vocab: 501 },
+    Dims { rows: 50, width: 20, vocab: 1000 },
+    Dims { rows: 800, width: 12, vocab: 130 },
+];

@@ -1,0 +1,515 @@
+//! On the CPU: the vocabulary is split between the threads, and each walks its share in chunks.
+//!
+//! Logits are kept transposed, `[V, R]`, so that the weight is the tiles' broadcast operand and is read where it lies,
+//! never packed for the forward product; maxima and sums run down the columns, sixteen rows at a time.
+//! Many rows are taken in blocks, each a decoder of its own, so that a chunk of logits stays in the second-level cache.
+
+use std::ops::Range;
+
+use super::{Backward, Dims, Forward};
+use crate::cpu::math::{each_vector, exp, load, store};
+use crate::cpu::tile::{self, Matrix, Product};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, share};
+use crate::{Slice, SliceMut, Store};
+
+/// Rows decoded together, at most.
+const ROW_BLOCK: usize = 768;
+/// Vocabulary entries in a chunk, at most: 96 · 768 logits are 288 KiB.
+const CHUNK: usize = 96;
+
+/// How one block of rows is laid out. `kept` is `[V, R]` of exponentials relative to the maximum so far, then
+/// `[chunks, R]` of these maxima, then `[R]` of the log of each row's sum.
+#[derive(Clone, Copy)]
+struct Layout {
+    dims: Dims,
+    /// From one token's logits to the next's: `R` rounded up to whole cache lines.
+    stride: usize,
+    /// Vocabulary entries in a chunk.
+    chunk: usize,
+    threads: usize,
+}
+
+impl Layout {
+    fn new(cpu: &Cpu, dims: Dims) -> Layout {
+        // A small vocabulary is cut finer, so that every thread has something to do.
+        let chunk = dims.vocab.div_ceil(cpu.threads()).next_multiple_of(12).min(CHUNK);
+        Layout { dims, stride: dims.rows.next_multiple_of(tile::MAX_LANES), chunk, threads: cpu.threads() }
+    }
+
+    fn chunks(self) -> usize {
+        self.dims.vocab.div_ceil(self.chunk)
+    }
+
+    fn kept_len(self) -> usize {
+        (self.dims.vocab + self.chunks() + 1) * self.stride
+    }
+
+    /// The chunks of one thread.
+    fn chunks_of(self, thread: usize) -> Range<usize> {
+        share(self.chunks(), 1, self.threads, thread)
+    }
+
+    /// The vocabulary entries of a chunk.
+    fn tokens(self, chunk: usize) -> Range<usize> {
+        chunk * self.chunk..((chunk + 1) * self.chunk).min(self.dims.vocab)
+    }
+
+    /// Where `[chunks, R]` maxima begin in `kept`.
+    fn maxima(self) -> usize {
+        self.dims.vocab * self.stride
+    }
+
+    /// Where `[R]` logs of sums begin in `kept`.
+    fn log_sums(self) -> usize {
+        (self.dims.vocab + self.chunks()) * self.stride
+    }
+}
+
+/// The blocks that the rows are taken in.
+fn blocks(dims: Dims) -> impl Iterator<Item = (Range<usize>, Dims)> {
+    let count = dims.rows.div_ceil(ROW_BLOCK).max(1);
+    (0..count).map(move |block| {
+        let rows = share(dims.rows, 1, count, block);
+        let dims = Dims { rows: rows.len(), ..dims };
+        (rows, dims)
+    })
+}
+
+pub(super) fn kept_len(cpu: &Cpu, dims: Dims) -> usize {
+    blocks(dims).map(|(_, dims)| Layout::new(cpu, dims).kept_len()).sum()
+}
+
+/// Scratch of one thread: running maximum and sum, and a chunk of logits and its maxima where they are not kept.
+fn forward_thread_len(layout: Layout) -> usize {
+    (3 + layout.chunk) * layout.stride
+}
+
+pub(super) fn forward_scratch_len(cpu: &Cpu, dims: Dims) -> usize {
+    let each = |(_, dims): (_, Dims)| {
+        let layout = Layout::new(cpu, dims);
+        let hidden = tile::packed_len(dims.width, dims.rows);
+        hidden + layout.stride + layout.threads * forward_thread_len(layout)
+    };
+    blocks(dims).map(each).max().unwrap_or(0)
+}
+
+pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
+    let targets = args.targets.host();
+    if let Some(target) = targets.iter().find(|&&target| target as usize >= dims.vocab) {
+        panic!("target {target} of a vocabulary of {}", dims.vocab);
+    }
+    let hidden = args.hidden.host();
+    let nll = args.nll.host();
+    let scratch = args.scratch.host();
+    let mut kept = args.kept.map(SliceMut::host);
+    for (rows, dims) in blocks(dims) {
+        let layout = Layout::new(cpu, dims);
+        let own = match kept.take() {
+            Some(all) => {
+                let (own, rest) = all.split_at_mut(layout.kept_len());
+                kept = Some(rest);
+                Some(own)
+            }
+            None => None,
+        };
+        let hidden = &hidden[rows.start * dims.width..rows.end * dims.width];
+        let (packed, scratch) = scratch.split_at_mut(tile::packed_len(dims.width, dims.rows));
+        // SAFETY: hidden is [R, H]; read transposed, it is [H, R].
+        unsafe {
+            tile::pack_all(cpu, dims.width, dims.rows, Matrix::rows(hidden, dims.width).transposed(), packed)
+        };
+        let (target_logits, scratch) = scratch.split_at_mut(layout.stride);
+        let scratch = &mut scratch[..layout.threads * forward_thread_len(layout)];
+        let pass = ForwardPass {
+            layout,
+            weight: args.weight.host(),
+            bias: args.bias.map(Slice::host),
+            packed,
+            targets: &targets[rows.clone()],
+            kept: own.map(SharedMut::new),
+            target_logits: SharedMut::new(target_logits),
+            scratch: SharedMut::new(scratch),
+        };
+        cpu.parallel(|thread| cpu.vectorised(ForwardShare { pass: &pass, thread }));
+        pass.finish(&mut nll[rows]);
+    }
+}
+
+/// The forward pass over one block of rows, shared by the threads.
+struct ForwardPass<'a> {
+    layout: Layout,
+    weight: &'a [f32],
+    bias: Option<&'a [f32]>,
+    /// The block's `hᵀ`, packed.
+    packed: &'a [f32],
+    targets: &'a [u32],
+    kept: Option<SharedMut<'a, f32>>,
+    /// `[R]`, each written by the thread whose share of the vocabulary has the target.
+    target_logits: SharedMut<'a, f32>,
+    /// For each thread: running maxima `[R]`, running sums `[R]`, a chunk's maxima `[R]`, a chunk of logits.
+    scratch: SharedMut<'a, f32>,
+}
+
+/// One thread's share of the forward pass.
+struct ForwardShare<'a> {
+    pass: &'a ForwardPass<'a>,
+    thread: usize,
+}
+
+impl Vectorised for ForwardShare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let ForwardShare { pass, thread } = self;
+        let layout = pass.layout;
+        let Dims { rows, width, .. } = layout.dims;
+        let own = thread * forward_thread_len(layout);
+        // SAFETY: each thread has a part of the scratch of its own.
+        let scratch = unsafe { pass.scratch.range(own..own + forward_thread_len(layout)) };
+        let (running, scratch) = scratch.split_at_mut(2 * layout.stride);
+        let (running_max, running_sum) = running.split_at_mut(layout.stride);
+        let (own_max, own_logits) = scratch.split_at_mut(layout.stride);
+        running_max.fill(f32::NEG_INFINITY);
+        running_sum.fill(0.0);
+        for chunk in layout.chunks_of(thread) {
+            let tokens = layout.tokens(chunk);
+            // SAFETY: where they are kept, each chunk's logits and maxima belong to the thread that has the chunk.
+            let (logits, max) = match &pass.kept {
+                Some(kept) => unsafe {
+                    let start = layout.maxima() + chunk * layout.stride;
+                    (
+                        kept.range(tokens.start * layout.stride..tokens.end * layout.stride),
+                        kept.range(start..start + layout.stride),
+                    )
+                },
+                None => (&mut own_logits[..tokens.len() * layout.stride], &mut own_max[..]),
+            };
+            let weight = &pass.weight[tokens.start * width..tokens.end * width];
+            let shape = (tokens.len(), width, rows);
+            let panels = 0..tile::panel_count(s, rows);
+            // SAFETY: the weight has the chunk's rows, packed is [H, R], and logits have room for [chunk, R].
+            unsafe {
+                s.product(Product {
+                    shape,
+                    a: Matrix::rows(weight, width),
+                    packed: pass.packed.as_ptr(),
+                    panels,
+                    c: logits.as_mut_ptr(),
+                    c_stride: layout.stride,
+                    store: Store::Overwrite,
+                });
+            }
+            max.fill(f32::NEG_INFINITY);
+            for (token, logits) in tokens.clone().zip(logits.chunks_exact_mut(layout.stride)) {
+                let bias = pass.bias.map_or(0.0, |bias| bias[token]);
+                add_and_maximise(s, bias, &mut logits[..rows], &mut max[..rows]);
+            }
+            for (row, &target) in pass.targets.iter().enumerate() {
+                if tokens.contains(&(target as usize)) {
+                    let logit = logits[(target as usize - tokens.start) * layout.stride + row];
+                    // SAFETY: only the thread whose share has the row's target writes it.
+                    unsafe { pass.target_logits.range(row..row + 1)[0] = logit };
+                }
+            }
+            raise(s, &mut max[..rows], &mut running_max[..rows], &mut running_sum[..rows]);
+            for logits in logits.chunks_exact_mut(layout.stride) {
+                exponentiate(s, &mut logits[..rows], &max[..rows], &mut running_sum[..rows]);
+            }
+        }
+    }
+}
+
+impl ForwardPass<'_> {
+    /// Brings the threads' maxima and sums together.
+    fn finish(mut self, nll: &mut [f32]) {
+        let layout = self.layout;
+        let rows = layout.dims.rows;
+        // SAFETY: the threads have finished; nobody else holds a part of these.
+        let (scratch, target_logits) =
+            unsafe { (self.scratch.range(0..self.scratch.len()), self.target_logits.range(0..rows)) };
+        // SAFETY: as above.
+        let mut log_sums = self.kept.take().map(|kept| unsafe {
+            let start = layout.log_sums();
+            std::slice::from_raw_parts_mut(kept.at(start), layout.stride)
+        });
+        for row in 0..rows {
+            let of_threads = || {
+                let threads = scratch.chunks_exact(forward_thread_len(layout));
+                threads.map(|own| (f64::from(own[row]), f64::from(own[layout.stride + row])))
+            };
+            let max = of_threads().map(|(max, _)| max).fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = of_threads().map(|(own_max, own_sum)| own_sum * (own_max - max).exp()).sum();
+            let log_sum = max + sum.ln();
+            nll[row] = (log_sum - f64::from(target_logits[row])) as f32;
+            if let Some(log_sums) = &mut log_sums {
+                log_sums[row] = log_sum as f32;
+            }
+        }
+    }
+}
+
+/// Adds one token's bias to its logits and takes them into the maxima.
+#[inline(always)]
+fn add_and_maximise<S: Simd>(s: S, bias: f32, logits: &mut [f32], max: &mut [f32]) {
+    let (logits, max, len) = (logits.as_mut_ptr(), max.as_mut_ptr(), logits.len().min(max.len()));
+    let bias = s.splat(bias);
+    each_vector!(s, len, |at, count| {
+        // SAFETY: both slices are at least `len` long.
+        unsafe {
+            let logit = s.add(load(s, logits.add(at), count), bias);
+            store(s, logits.add(at), count, logit);
+            store(s, max.add(at), count, s.max(logit, load(s, max.add(at), count)));
+        }
+    });
+}
+
+/// Raises both maxima to the larger of the two, and the running sums with them.
+#[inline(always)]
+fn raise<S: Simd>(s: S, max: &mut [f32], running_max: &mut [f32], running_sum: &mut [f32]) {
+    let len = max.len().min(running_max.len()).min(running_sum.len());
+    let (max, running_max, running_sum) =
+        (max.as_mut_ptr(), running_max.as_mut_ptr(), running_sum.as_mut_ptr());
+    each_vector!(s, len, |at, count| {
+        // SAFETY: the slices are at least `len` long.
+        unsafe {
+            let before = load(s, running_max.add(at), count);
+            let after = s.max(before, load(s, max.add(at), count));
+            let sum = s.mul(load(s, running_sum.add(at), count), exp(s, s.sub(before, after)));
+            store(s, max.add(at), count, after);
+            store(s, running_max.add(at), count, after);
+            store(s, running_sum.add(at), count, sum);
+        }
+    });
+}
+
+/// Turns one token's logits into exponentials relative to `max` and adds them to the sums.
+#[inline(always)]
+fn exponentiate<S: Simd>(s: S, logits: &mut [f32], max: &[f32], sums: &mut [f32]) {
+    let len = logits.len().min(max.len()).min(sums.len());
+    let (logits, max, sums) = (logits.as_mut_ptr(), max.as_ptr(), sums.as_mut_ptr());
+    each_vector!(s, len, |at, count| {
+        // SAFETY: the slices are at least `len` long.
+        unsafe {
+            let value = exp(s, s.sub(load(s, logits.add(at), count), load(s, max.add(at), count)));
+            store(s, logits.add(at), count, value);
+            store(s, sums.add(at), count, s.add(load(s, sums.add(at), count), value));
+        }
+    });
+}
+
+/// Scratch of one thread: the chunk's factors `[R]`, the chunk of the weight packed, and its part of `dh`.
+fn backward_thread_len(layout: Layout) -> usize {
+    let Dims { rows, width, .. } = layout.dims;
+    layout.stride + tile::packed_len(layout.chunk, width) + (rows * width).next_multiple_of(tile::MAX_LANES)
+}
+
+pub(super) fn backward_scratch_len(cpu: &Cpu, dims: Dims) -> usize {
+    let each = |(_, dims): (_, Dims)| {
+        let layout = Layout::new(cpu, dims);
+        tile::packed_len(dims.rows, dims.width) + layout.threads * backward_thread_len(layout)
+    };
+    blocks(dims).map(each).max().unwrap_or(0)
+}
+
+pub(super) fn backward(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
+    let hidden = args.hidden.host();
+    let targets = args.targets.host();
+    let scratch = args.scratch.host();
+    let d_hidden = args.d_hidden.host();
+    let d_weight = args.d_weight.host();
+    let mut d_bias = args.d_bias.map(SliceMut::host);
+    let mut kept = args.kept.host();
+    let mut how = args.store;
+    for (rows, dims) in blocks(dims) {
+        let layout = Layout::new(cpu, dims);
+        let (own_kept, rest) = kept.split_at_mut(layout.kept_len());
+        kept = rest;
+        let range = rows.start * dims.width..rows.end * dims.width;
+        let (packed, scratch) = scratch.split_at_mut(tile::packed_len(dims.rows, dims.width));
+        let hidden = Matrix::rows(&hidden[range.clone()], dims.width);
+        // SAFETY: hidden is [R, H].
+        unsafe { tile::pack_all(cpu, dims.rows, dims.width, hidden, packed) };
+        let pass = BackwardPass {
+            layout,
+            weight: args.weight.host(),
+            packed,
+            targets: &targets[rows],
+            scale: args.scale,
+            kept: SharedMut::new(own_kept),
+            d_weight: SharedMut::new(&mut *d_weight),
+            d_bias: d_bias.as_deref_mut().map(SharedMut::new),
+            store: how,
+            scratch: SharedMut::new(&mut scratch[..layout.threads * backward_thread_len(layout)]),
+        };
+        cpu.parallel(|thread| cpu.vectorised(BackwardShare { pass: &pass, thread }));
+        pass.finish(cpu, &mut d_hidden[range]);
+        how = Store::Add;
+    }
+}
+
+/// The backward pass over one block of rows, shared by the threads.
+struct BackwardPass<'a> {
+    layout: Layout,
+    weight: &'a [f32],
+    /// The block's `h`, packed.
+    packed: &'a [f32],
+    targets: &'a [u32],
+    scale: f32,
+    kept: SharedMut<'a, f32>,
+    d_weight: SharedMut<'a, f32>,
+    d_bias: Option<SharedMut<'a, f32>>,
+    store: Store,
+    scratch: SharedMut<'a, f32>,
+}
+
+/// One thread's share of the backward pass.
+struct BackwardShare<'a> {
+    pass: &'a BackwardPass<'a>,
+    thread: usize,
+}
+
+impl Vectorised for BackwardShare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let BackwardShare { pass, thread } = self;
+        let layout = pass.layout;
+        let Dims { rows, width, .. } = layout.dims;
+        let own = thread * backward_thread_len(layout);
+        // SAFETY: each thread has a part of the scratch of its own.
+        let scratch = unsafe { pass.scratch.range(own..own + backward_thread_len(layout)) };
+        let (factors, scratch) = scratch.split_at_mut(layout.stride);
+        let (packed_weight, d_hidden) = scratch.split_at_mut(tile::packed_len(layout.chunk, width));
+        let packed_weight = SharedMut::new(packed_weight);
+        let width_panels = 0..tile::panel_count(s, width);
+        let mut store_d_hidden = Store::Overwrite;
+        for chunk in layout.chunks_of(thread) {
+            let tokens = layout.tokens(chunk);
+            let start = layout.maxima() + chunk * layout.stride;
+            // SAFETY: the chunk's logits, maxima and gradients belong to this thread; the logs of sums are only read.
+            let (d_logits, max, log_sums, d_weight) = unsafe {
+                (
+                    pass.kept.range(tokens.start * layout.stride..tokens.end * layout.stride),
+                    &*pass.kept.range(start..start + rows),
+                    std::slice::from_raw_parts(pass.kept.at(layout.log_sums()), rows),
+                    pass.d_weight.range(tokens.start * width..tokens.end * width),
+                )
+            };
+            factors_of(s, max, log_sums, pass.scale, &mut factors[..rows]);
+            for d_logits in d_logits.chunks_exact_mut(layout.stride) {
+                multiply(s, &mut d_logits[..rows], &factors[..rows]);
+            }
+            for (row, &target) in pass.targets.iter().enumerate() {
+                if tokens.contains(&(target as usize)) {
+                    d_logits[(target as usize - tokens.start) * layout.stride + row] -= pass.scale;
+                }
+            }
+            if let Some(d_bias) = &pass.d_bias {
+                // SAFETY: the chunk's tokens belong to this thread.
+                let d_bias = unsafe { d_bias.range(tokens.clone()) };
+                for (d_bias, d_logits) in d_bias.iter_mut().zip(d_logits.chunks_exact(layout.stride)) {
+                    let before = if pass.store == Store::Add { *d_bias } else { 0.0 };
+                    *d_bias = before + sum(s, &d_logits[..rows]);
+                }
+            }
+            let d_logits = Matrix { pointer: d_logits.as_ptr(), row_stride: layout.stride, column_stride: 1 };
+            let weight = Matrix::rows(&pass.weight[tokens.start * width..tokens.end * width], width);
+            // SAFETY: d_logits is [chunk, R], packed is [R, H], weight and d_weight are [chunk, H], d_hidden is [R, H].
+            unsafe {
+                s.product(Product {
+                    shape: (tokens.len(), rows, width),
+                    a: d_logits,
+                    packed: pass.packed.as_ptr(),
+                    panels: width_panels.clone(),
+                    c: d_weight.as_mut_ptr(),
+                    c_stride: width,
+                    store: pass.store,
+                });
+                tile::pack(s, tokens.len(), width, weight, &packed_weight, width_panels.clone());
+                s.product(Product {
+                    shape: (rows, tokens.len(), width),
+                    a: d_logits.transposed(),
+                    packed: packed_weight.at(0).cast_const(),
+                    panels: width_panels.clone(),
+                    c: d_hidden.as_mut_ptr(),
+                    c_stride: width,
+                    store: store_d_hidden,
+                });
+            }
+            store_d_hidden = Store::Add;
+        }
+        if store_d_hidden == Store::Overwrite {
+            d_hidden.fill(0.0); // No chunk was this thread's.
+        }
+    }
+}
+
+impl BackwardPass<'_> {
+    /// Adds up the threads' parts of `dh`.
+    fn finish(self, cpu: &Cpu, d_hidden: &mut [f32]) {
+        let layout = self.layout;
+        let part_start = layout.stride + tile::packed_len(layout.chunk, layout.dims.width);
+        let len = d_hidden.len();
+        let d_hidden = SharedMut::new(d_hidden);
+        cpu.parallel(|thread| {
+            let own = share(len, tile::MAX_LANES, layout.threads, thread);
+            // SAFETY: the threads have finished the pass; each adds up a share of its own.
+            let (to, scratch) = unsafe {
+                (
+                    d_hidden.range(own.clone()),
+                    std::slice::from_raw_parts(self.scratch.at(0), self.scratch.len()),
+                )
+            };
+            for part in 0..layout.threads {
+                let from = part * backward_thread_len(layout) + part_start;
+                let from = &scratch[from + own.start..from + own.end];
+                if part == 0 {
+                    to.copy_from_slice(from);
+                } else {
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                }
+            }
+        });
+    }
+}
+
+/// `scale·exp(max − log_sum)`: what turns a chunk's exponentials into gradients.
+#[inline(always)]
+fn factors_of<S: Simd>(s: S, max: &[f32], log_sums: &[f32], scale: f32, factors: &mut [f32]) {
+    let len = max.len().min(log_sums.len()).min(factors.len());
+    let (max, log_sums, factors) = (max.as_ptr(), log_sums.as_ptr(), factors.as_mut_ptr());
+    let scale = s.splat(scale);
+    each_vector!(s, len, |at, count| {
+        // SAFETY: the slices are at least `len` long.
+        unsafe {
+            let difference = s.sub(load(s, max.add(at), count), load(s, log_sums.add(at), count));
+            store(s, factors.add(at), count, s.mul(scale, exp(s, difference)));
+        }
+    });
+}
+
+/// `values ∘ factors`, in place.
+#[inline(always)]
+fn multiply<S: Simd>(s: S, values: &mut [f32], factors: &[f32]) {
+    let (values, factors, len) = (values.as_mut_ptr(), factors.as_ptr(), values.len().min(factors.len()));
+    each_vector!(s, len, |at, count| {
+        // SAFETY: both slices are at least `len` long.
+        unsafe {
+            let product = s.mul(load(s, values.add(at), count), load(s, factors.add(at), count));
+            store(s, values.add(at), count, product);
+        }
+    });
+}
+
+/// The sum of the values.
+#[inline(always)]
+fn sum<S: Simd>(s: S, values: &[f32]) -> f32 {
+    let mut total = s.splat(0.0);
+    each_vector!(s, values.len(), |at, count| {
+        // SAFETY: within the slice.
+        total = s.add(total, unsafe { load(s, values.as_ptr().add(at), count) });
+    });
+    s.sum(total)
+}

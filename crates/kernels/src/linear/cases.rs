@@ -1,0 +1,14 @@
+//! Sizes to try.
+
+use super::Dims;
+
+/// From single numbers over odd sizes to an LSTM layer's input projection.
+pub const CASES: &[Dims] = &[
+    Dims { rows: 1, inputs: 1, outputs: 1 },
+    Dims { rows: 1, inputs: 7, outputs: 3 },
+    Dims { rows: 5, inputs: 16, outputs: 33 },
+    Dims { rows: 13, inputs: 31, outputs: 17 },
+    Dims { rows: 128, inputs: 1, outputs: 70 },
+    Dims { rows: 130, inputs: 400, outputs: 48 },
+    Dims { rows: 700, inputs: 200, outputs: 800 },
+];

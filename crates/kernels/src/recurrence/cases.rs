@@ -1,0 +1,14 @@
+//! Sizes to try.
+
+use super::{Cell, Dims};
+
+/// Steps, batch rows and hidden widths: single ones, odd ones, and a layer of the WikiText-2 recipe.
+const SIZES: [(usize, usize, usize); 6] =
+    [(1, 1, 1), (3, 2, 5), (2, 7, 16), (4, 3, 33), (5, 13, 48), (7, 20, 200)];
+
+/// Every cell in every size.
+pub fn cases() -> impl Iterator<Item = Dims> {
+    Cell::ALL.into_iter().flat_map(|cell| {
+        SIZES.into_iter().map(move |(steps, batch, hidden)| Dims { cell, steps, batch, hidden })
+    })
+}

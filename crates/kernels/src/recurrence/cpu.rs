@@ -1,0 +1,484 @@
+//! On the CPU: each thread walks all steps for its own batch rows, whatever the cell.
+//!
+//! The recurrent product is added in place to the input projection in `gates`, and the cell turns the sums into
+//! activated gates there; `backward` turns those into the gradient of the input projection, in place again.
+
+use super::gru::Gru;
+use super::lstm::Lstm;
+use super::rnn::{Relu, Tanh};
+use super::{Backward, Cell, Dims, Forward, Pack};
+use crate::cpu::math::{each_vector, load, store};
+use crate::cpu::tile::{self, Matrix, Product};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, columns, share};
+use crate::{Slice, SliceMut, Store};
+
+/// A cell's own arithmetic, on `count` neighbouring hidden units from `j` on of one batch row.
+pub(super) trait Pointwise {
+    /// Pre-activations to activated gates and the next states.
+    ///
+    /// # Safety
+    /// The row must be valid for its step, and `j + count` within the hidden width.
+    unsafe fn forward<S: Simd>(s: S, row: &ForwardRow<S>, j: usize, count: usize);
+    /// Gradients of the next states to gradients of the pre-activations and of what the states before contribute
+    /// other than through the recurrent product.
+    ///
+    /// # Safety
+    /// As for `forward`.
+    unsafe fn backward<S: Simd>(s: S, row: &BackwardRow<S>, j: usize, count: usize);
+}
+
+/// One batch row at one step of the forward walk.
+pub(super) struct ForwardRow<S> {
+    width: usize,
+    bias_ih: *const f32,
+    bias_hh: Option<*const f32>,
+    gates: *mut f32,
+    extra: *mut f32,
+    hidden: *mut f32,
+    cell_state: *mut f32,
+    /// From a state to the same row's next one.
+    step: usize,
+    simd: std::marker::PhantomData<S>,
+}
+
+/// One batch row at one step of the backward walk.
+pub(super) struct BackwardRow<S> {
+    width: usize,
+    gates: *mut f32,
+    extra: *mut f32,
+    hidden: *const f32,
+    cell_state: *const f32,
+    d_output: *const f32,
+    d_hidden: *mut f32,
+    d_cell_state: *mut f32,
+    step: usize,
+    simd: std::marker::PhantomData<S>,
+}
+
+// SAFETY of every method below: the walk makes rows from slices of checked length, `gate < G` and
+// `j + count ≤ width`, so all offsets stay within the row.
+#[allow(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)] // Given once, above.
+impl<S: Simd> ForwardRow<S> {
+    /// `xw + b_ih` of a gate.
+    #[inline(always)]
+    pub(super) unsafe fn input_activation(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
+        let at = gate * self.width + j;
+        unsafe { s.add(load(s, self.gates.add(at), count), load(s, self.bias_ih.add(at), count)) }
+    }
+
+    /// `xw + h·Rᵀ + b_ih + b_hh` of a gate whose product has been added to the projection.
+    #[inline(always)]
+    pub(super) unsafe fn pre_activation(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
+        let sum = unsafe { self.input_activation(s, gate, j, count) };
+        match self.bias_hh {
+            Some(bias) => s.add(sum, unsafe { load(s, bias.add(gate * self.width + j), count) }),
+            None => sum,
+        }
+    }
+
+    /// `h·Rᵀ + b_hh` of the gate that the reset gate acts on.
+    #[inline(always)]
+    pub(super) unsafe fn reset_operand(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
+        let product = unsafe { load(s, self.extra.add(j), count) };
+        match self.bias_hh {
+            Some(bias) => s.add(product, unsafe { load(s, bias.add(gate * self.width + j), count) }),
+            None => product,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn hidden_before(&self, s: S, j: usize, count: usize) -> S::Vector {
+        unsafe { load(s, self.hidden.add(j), count) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn cell_state(&self, s: S, j: usize, count: usize) -> S::Vector {
+        unsafe { load(s, self.cell_state.add(j), count) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn set_gate(&self, s: S, gate: usize, j: usize, count: usize, value: S::Vector) {
+        unsafe { store(s, self.gates.add(gate * self.width + j), count, value) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn set_extra(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        unsafe { store(s, self.extra.add(j), count, value) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn set_hidden(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        unsafe { store(s, self.hidden.add(self.step + j), count, value) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn set_cell_state(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        unsafe { store(s, self.cell_state.add(self.step + j), count, value) }
+    }
+}
+
+// SAFETY: as above.
+#[allow(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)] // Given once, above.
+impl<S: Simd> BackwardRow<S> {
+    #[inline(always)]
+    pub(super) unsafe fn gate(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
+        unsafe { load(s, self.gates.add(gate * self.width + j), count) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn extra(&self, s: S, j: usize, count: usize) -> S::Vector {
+        unsafe { load(s, self.extra.add(j), count) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn hidden_before(&self, s: S, j: usize, count: usize) -> S::Vector {
+        unsafe { load(s, self.hidden.add(j), count) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn cell_state_before(&self, s: S, j: usize, count: usize) -> S::Vector {
+        unsafe { load(s, self.cell_state.add(j), count) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn cell_state_after(&self, s: S, j: usize, count: usize) -> S::Vector {
+        unsafe { load(s, self.cell_state.add(self.step + j), count) }
+    }
+
+    /// The gradient of the state after the step: from the output and from the later steps.
+    #[inline(always)]
+    pub(super) unsafe fn d_hidden(&self, s: S, j: usize, count: usize) -> S::Vector {
+        unsafe { s.add(load(s, self.d_output.add(j), count), load(s, self.d_hidden.add(j), count)) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn d_cell_state(&self, s: S, j: usize, count: usize) -> S::Vector {
+        unsafe { load(s, self.d_cell_state.add(j), count) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn set_gate(&self, s: S, gate: usize, j: usize, count: usize, value: S::Vector) {
+        unsafe { store(s, self.gates.add(gate * self.width + j), count, value) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn set_extra(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        unsafe { store(s, self.extra.add(j), count, value) }
+    }
+
+    /// What the state before the step contributes past the recurrent product.
+    #[inline(always)]
+    pub(super) unsafe fn set_d_hidden_before(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        unsafe { store(s, self.d_hidden.add(j), count, value) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn set_d_cell_state(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        unsafe { store(s, self.d_cell_state.add(j), count, value) }
+    }
+}
+
+/// Widths of the two parts of the pre-activations: those that add the recurrent product in place, and the one that
+/// the reset gate acts on.
+fn parts(cell: Cell, hidden: usize) -> (usize, usize) {
+    let in_place = cell.gates_before_reset();
+    (in_place * hidden, (cell.gates() - in_place) * hidden)
+}
+
+/// `[K, N]` of the two packed matrices.
+fn packed_shapes(cell: Cell, hidden: usize, kind: Pack) -> [(usize, usize); 2] {
+    let (in_place, extra) = parts(cell, hidden);
+    match kind {
+        Pack::Forward => [(hidden, in_place), (hidden, extra)],
+        Pack::Backward => [(in_place, hidden), (extra, hidden)],
+    }
+}
+
+pub(super) fn pack_len(cell: Cell, hidden: usize, kind: Pack) -> usize {
+    packed_shapes(cell, hidden, kind).into_iter().map(|(k, n)| tile::packed_len(k, n)).sum()
+}
+
+pub(super) fn pack(cpu: &Cpu, cell: Cell, hidden: usize, kind: Pack, r: &[f32], packed: &mut [f32]) {
+    let (in_place, _) = parts(cell, hidden);
+    let shapes = packed_shapes(cell, hidden, kind);
+    let (first, second) = packed.split_at_mut(tile::packed_len(shapes[0].0, shapes[0].1));
+    let (r_first, r_second) = r.split_at(in_place * hidden);
+    for ((k, n), r, packed) in [(shapes[0], r_first, first), (shapes[1], r_second, second)] {
+        let r = Matrix::rows(r, hidden);
+        let b = if kind == Pack::Forward { r.transposed() } else { r };
+        // SAFETY: r has the rows of this part, `hidden` wide.
+        unsafe { tile::pack_all(cpu, k, n, b, packed) };
+    }
+}
+
+pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
+    match dims.cell {
+        Cell::RnnTanh => walk_forward::<Tanh>(cpu, dims, args),
+        Cell::RnnRelu => walk_forward::<Relu>(cpu, dims, args),
+        Cell::Lstm => walk_forward::<Lstm>(cpu, dims, args),
+        Cell::Gru => walk_forward::<Gru>(cpu, dims, args),
+    }
+}
+
+pub(super) fn backward(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
+    match dims.cell {
+        Cell::RnnTanh => walk_backward::<Tanh>(cpu, dims, args),
+        Cell::RnnRelu => walk_backward::<Relu>(cpu, dims, args),
+        Cell::Lstm => walk_backward::<Lstm>(cpu, dims, args),
+        Cell::Gru => walk_backward::<Gru>(cpu, dims, args),
+    }
+}
+
+/// The buffers of a forward walk, shared by the threads, each of which touches its own batch rows.
+struct ForwardWalk<'a> {
+    dims: Dims,
+    packed: &'a [f32],
+    bias_ih: &'a [f32],
+    bias_hh: Option<&'a [f32]>,
+    gates: SharedMut<'a, f32>,
+    extra: SharedMut<'a, f32>,
+    hidden: SharedMut<'a, f32>,
+    cell_state: SharedMut<'a, f32>,
+}
+
+fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
+    struct Rows<'a, P>(&'a ForwardWalk<'a>, std::ops::Range<usize>, std::marker::PhantomData<P>);
+    impl<P: Pointwise> Vectorised for Rows<'_, P> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            // SAFETY: these batch rows are the calling thread's alone.
+            unsafe { self.0.rows::<S, P>(s, self.1) }
+        }
+    }
+    let walk = ForwardWalk {
+        dims,
+        packed: args.packed.host(),
+        bias_ih: args.bias_ih.host(),
+        bias_hh: args.bias_hh.map(Slice::host),
+        gates: SharedMut::new(args.gates.host()),
+        extra: SharedMut::new(args.extra.host()),
+        hidden: SharedMut::new(args.hidden.host()),
+        cell_state: SharedMut::new(args.cell_state.host()),
+    };
+    let threads = cpu.threads();
+    cpu.parallel(|thread| {
+        let rows = share(dims.batch, 1, threads, thread);
+        cpu.vectorised(Rows::<P>(&walk, rows, std::marker::PhantomData));
+    });
+}
+
+impl ForwardWalk<'_> {
+    /// Walks all steps for the batch rows `rows`.
+    ///
+    /// # Safety
+    /// Nobody else may touch these rows' gates and states.
+    #[inline(always)]
+    unsafe fn rows<S: Simd, P: Pointwise>(&self, s: S, rows: std::ops::Range<usize>) {
+        let Dims { cell, steps, batch, hidden: width } = self.dims;
+        if rows.is_empty() {
+            return;
+        }
+        let gates_width = self.dims.gates_width();
+        let (in_place, extra) = parts(cell, width);
+        let second = self.packed[tile::packed_len(width, in_place)..].as_ptr();
+        for row in (0..steps).map(|t| t * batch + rows.start) {
+            let gates = self.gates.at(row * gates_width);
+            let hidden = self.hidden.at(row * width);
+            let h = Matrix { pointer: hidden, row_stride: width, column_stride: 1 };
+            // SAFETY: the rows are the caller's, the lengths have been checked at the boundary.
+            unsafe {
+                s.product(Product {
+                    shape: (rows.len(), width, in_place),
+                    a: h,
+                    packed: self.packed.as_ptr(),
+                    panels: 0..tile::panel_count(s, in_place),
+                    c: gates,
+                    c_stride: gates_width,
+                    store: Store::Add,
+                });
+                if extra > 0 {
+                    s.product(Product {
+                        shape: (rows.len(), width, extra),
+                        a: h,
+                        packed: second,
+                        panels: 0..tile::panel_count(s, extra),
+                        c: self.extra.at(row * width),
+                        c_stride: width,
+                        store: Store::Overwrite,
+                    });
+                }
+                for r in 0..rows.len() {
+                    let row = ForwardRow {
+                        width,
+                        bias_ih: self.bias_ih.as_ptr(),
+                        bias_hh: self.bias_hh.map(<[f32]>::as_ptr),
+                        gates: gates.add(r * gates_width),
+                        extra: if extra > 0 { self.extra.at((row + r) * width) } else { self.extra.at(0) },
+                        hidden: hidden.add(r * width),
+                        cell_state: if cell.has_cell_state() {
+                            self.cell_state.at((row + r) * width)
+                        } else {
+                            self.cell_state.at(0)
+                        },
+                        step: batch * width,
+                        simd: std::marker::PhantomData,
+                    };
+                    each_vector!(s, width, |j, count| { P::forward(s, &row, j, count) });
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn backward_scratch_len(dims: Dims) -> usize {
+    let states = 2 * dims.batch * dims.hidden;
+    states + tile::packed_len(dims.steps * dims.batch, dims.hidden)
+}
+
+/// The buffers of a backward walk, shared by the threads, each of which touches its own batch rows.
+struct BackwardWalk<'a> {
+    dims: Dims,
+    packed: &'a [f32],
+    gates: SharedMut<'a, f32>,
+    extra: SharedMut<'a, f32>,
+    hidden: &'a [f32],
+    cell_state: &'a [f32],
+    d_output: &'a [f32],
+    /// `[B, H]`: the gradient of the states, carried from step to step.
+    d_hidden: SharedMut<'a, f32>,
+    d_cell_state: SharedMut<'a, f32>,
+}
+
+fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
+    struct Rows<'a, P>(&'a BackwardWalk<'a>, std::ops::Range<usize>, std::marker::PhantomData<P>);
+    impl<P: Pointwise> Vectorised for Rows<'_, P> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            // SAFETY: these batch rows are the calling thread's alone.
+            unsafe { self.0.rows::<S, P>(s, self.1) }
+        }
+    }
+    let Dims { cell, steps, batch, hidden: width } = dims;
+    let scratch = args.scratch.host();
+    let (states, packed_hidden) = scratch.split_at_mut(2 * batch * width);
+    states.fill(0.0);
+    let (d_hidden, d_cell_state) = states.split_at_mut(batch * width);
+    let gates = args.gates.host();
+    let extra = args.extra.host();
+    let hidden = args.hidden.host();
+    let walk = BackwardWalk {
+        dims,
+        packed: args.packed.host(),
+        gates: SharedMut::new(gates),
+        extra: SharedMut::new(extra),
+        hidden,
+        cell_state: args.cell_state.host(),
+        d_output: args.d_hidden.host(),
+        d_hidden: SharedMut::new(d_hidden),
+        d_cell_state: SharedMut::new(d_cell_state),
+    };
+    let threads = cpu.threads();
+    cpu.parallel(|thread| {
+        let rows = share(batch, 1, threads, thread);
+        cpu.vectorised(Rows::<P>(&walk, rows, std::marker::PhantomData));
+    });
+
+    // What remains is over all steps and rows at once.
+    let rows = steps * batch;
+    let gates_width = dims.gates_width();
+    let (in_place, extra_width) = parts(cell, width);
+    let d_r = args.d_r.host();
+    let (d_r_first, d_r_second) = d_r.split_at_mut(in_place * width);
+    // SAFETY: `hidden` without its last row is [T·B, H]; gates are [T·B, G·H] and extra, where used, [T·B, H].
+    unsafe {
+        tile::pack_all(cpu, rows, width, Matrix::rows(&hidden[..rows * width], width), packed_hidden);
+        let d_gates = Matrix::rows(gates, gates_width).transposed();
+        let shape = (in_place, rows, width);
+        tile::product_all(cpu, shape, d_gates, packed_hidden, d_r_first, width, args.store);
+        if extra_width > 0 {
+            let d_extra = Matrix::rows(extra, width).transposed();
+            let shape = (extra_width, rows, width);
+            tile::product_all(cpu, shape, d_extra, packed_hidden, d_r_second, width, args.store);
+        }
+    }
+    columns::sum(cpu, gates, gates_width, 0..gates_width, args.d_bias_ih.host(), args.store);
+    if let Some(d_bias_hh) = args.d_bias_hh.map(SliceMut::host) {
+        let (first, second) = d_bias_hh.split_at_mut(in_place);
+        columns::sum(cpu, gates, gates_width, 0..in_place, first, args.store);
+        if extra_width > 0 {
+            columns::sum(cpu, extra, width, 0..width, second, args.store);
+        }
+    }
+}
+
+impl BackwardWalk<'_> {
+    /// Walks all steps back for the batch rows `rows`.
+    ///
+    /// # Safety
+    /// Nobody else may touch these rows' gates and gradients.
+    #[inline(always)]
+    unsafe fn rows<S: Simd, P: Pointwise>(&self, s: S, rows: std::ops::Range<usize>) {
+        let Dims { cell, steps, batch, hidden: width } = self.dims;
+        if rows.is_empty() {
+            return;
+        }
+        let gates_width = self.dims.gates_width();
+        let (in_place, extra) = parts(cell, width);
+        let second = self.packed[tile::packed_len(in_place, width)..].as_ptr();
+        let d_hidden = self.d_hidden.at(rows.start * width);
+        for t in (0..steps).rev() {
+            let row = t * batch + rows.start;
+            let gates = self.gates.at(row * gates_width);
+            // SAFETY: the rows are the caller's, the lengths have been checked at the boundary.
+            unsafe {
+                for r in 0..rows.len() {
+                    let row = BackwardRow {
+                        width,
+                        gates: gates.add(r * gates_width),
+                        extra: if extra > 0 { self.extra.at((row + r) * width) } else { self.extra.at(0) },
+                        hidden: self.hidden[(row + r) * width..].as_ptr(),
+                        cell_state: if cell.has_cell_state() {
+                            self.cell_state[(row + r) * width..].as_ptr()
+                        } else {
+                            self.cell_state.as_ptr()
+                        },
+                        d_output: self.d_output[(row + r) * width..].as_ptr(),
+                        d_hidden: d_hidden.add(r * width),
+                        d_cell_state: self.d_cell_state.at((rows.start + r) * width),
+                        step: batch * width,
+                        simd: std::marker::PhantomData,
+                    };
+                    each_vector!(s, width, |j, count| { P::backward(s, &row, j, count) });
+                }
+                if t == 0 {
+                    break; // Nobody asks for the gradient of the initial state: here it is cut.
+                }
+                let panels = 0..tile::panel_count(s, width);
+                s.product(Product {
+                    shape: (rows.len(), in_place, width),
+                    a: Matrix { pointer: gates, row_stride: gates_width, column_stride: 1 },
+                    packed: self.packed.as_ptr(),
+                    panels: panels.clone(),
+                    c: d_hidden,
+                    c_stride: width,
+                    // A GRU's state has contributed past the product already.
+                    store: if extra > 0 { Store::Add } else { Store::Overwrite },
+                });
+                if extra > 0 {
+                    let pointer = self.extra.at(row * width);
+                    s.product(Product {
+                        shape: (rows.len(), extra, width),
+                        a: Matrix { pointer, row_stride: width, column_stride: 1 },
+                        packed: second,
+                        panels,
+                        c: d_hidden,
+                        c_stride: width,
+                        store: Store::Add,
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A recurrent layer's walk over time, for every cell.
+//!
+//! The input's projection is computed beforehand for all steps at once ([`crate::linear`]); what remains for each step
+//! is the product with the recurrent weight and the cell's own arithmetic. The walk, its products and its
+//! buffers are written once; a cell is its gate count and two pointwise functions ([`Cell`]).
+//!
+//! Each thread walks all steps for its share of the batch rows, so that there is no synchronisation inside
+//! the recurrence. The weight is packed once ([`pack`]) for all steps and as long as it does not change.
+
+pub mod cases;
+mod cell;
+mod cpu;
+mod gru;
+mod lstm;
+pub mod reference;
+mod rnn;
+
+pub use cell::Cell;
+
+use crate::{Device, Slice, SliceMut, Store, check_len};
+
+/// The sizes of one layer's walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dims {
+    /// The cell.
+    pub cell: Cell,
+    /// `T`, the steps.
+    pub steps: usize,
+    /// `B`, the batch rows.
+    pub batch: usize,
+    /// `H`, the hidden width.
+    pub hidden: usize,
+}
+
+impl Dims {
+    /// `G·H`, the width of the pre-activations.
+    pub fn gates_width(&self) -> usize {
+        self.cell.gates() * self.hidden
+    }
+
+    /// Length of `cell_state`: as [`Dims::states_len`] for a cell that has one, 0 for the others.
+    pub fn cell_state_len(&self) -> usize {
+        if self.cell.has_cell_state() { self.states_len() } else { 0 }
+    }
+
+    /// Length of `gates`: `T·B·G·H`.
+    pub fn gates_len(&self) -> usize {
+        self.steps * self.batch * self.gates_width()
+    }
+
+    /// Length of `hidden`: `(T+1)·B·H`.
+    pub fn states_len(&self) -> usize {
+        (self.steps + 1) * self.batch * self.hidden
+    }
+
+    /// Length of `extra`, what a GRU keeps besides the gates: `T·B·H`; 0 for the other cells.
+    pub fn extra_len(&self) -> usize {
+        if self.cell.gates_before_reset() < self.cell.gates() {
+            self.steps * self.batch * self.hidden
+        } else {
+            0
+        }
+    }
+}
+
+/// The two layouts of the recurrent weight that the walk needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pack {
+    /// `Rᵀ`, for [`forward`].
+    Forward,
+    /// `R`, for [`backward`].
+    Backward,
+}
+
+/// Numbers that [`pack`] writes.
+pub fn pack_len(cell: Cell, hidden: usize, kind: Pack) -> usize {
+    cpu::pack_len(cell, hidden, kind)
+}
+
+/// Lays the recurrent weight `r: [G·H, H]` out for the walk.
+///
+/// # Panics
+/// If `packed` is not [`pack_len`] long or `r` not `G·H·H`.
+pub fn pack(device: &Device, cell: Cell, hidden: usize, kind: Pack, r: Slice<'_>, packed: SliceMut<'_>) {
+    assert_eq!(r.len(), cell.gates() * hidden * hidden, "length of r");
+    assert_eq!(packed.len(), pack_len(cell, hidden, kind), "length of packed");
+    match device {
+        Device::Cpu(cpu) => cpu::pack(cpu, cell, hidden, kind, r.host(), packed.host()),
+    }
+}
+
+/// What [`forward`] reads and writes.
+pub struct Forward<'a> {
+    /// The recurrent weight, packed for [`Pack::Forward`]. Read.
+    pub packed: Slice<'a>,
+    /// `[G·H]`, read: the bias of the input projection.
+    pub bias_ih: Slice<'a>,
+    /// `[G·H]`, read: the bias of the recurrent projection, where the layer has one.
+    pub bias_hh: Option<Slice<'a>>,
+    /// `[T, B, G·H]`: the input projection without bias on entry, the activated gates on return.
+    pub gates: SliceMut<'a>,
+    /// `[T, B, H]`, overwritten; empty unless [`Dims::extra_len`] says otherwise.
+    pub extra: SliceMut<'a>,
+    /// `[T+1, B, H]`: row 0 is the initial state, read; rows 1 to T are overwritten with the outputs.
+    pub hidden: SliceMut<'a>,
+    /// `[T+1, B, H]`: as `hidden`, for a cell that has a second state; empty for the others.
+    pub cell_state: SliceMut<'a>,
+}
+
+/// Runs one layer over a chunk and keeps what [`backward`] needs.
+///
+/// ```text
+/// LSTM   i, f, g, o = split(xw[t] + b + h[t]·Rᵀ)        c[t+1] = σ(f)∘c[t] + σ(i)∘tanh(g)
+///        h[t+1] = σ(o)∘tanh(c[t+1])
+/// GRU    r, z = σ(split(xw[t] + b + h[t]·Rᵀ))           n = tanh(xw_n + b_ih_n + r∘(h[t]·R_nᵀ + b_hh_n))
+///        h[t+1] = (1 − z)∘n + z∘h[t]
+/// RNN    h[t+1] = tanh or relu (xw[t] + b + h[t]·Rᵀ)
+/// ```
+///
+/// The GRU's reset gate acts *after* the recurrent product, as in cuDNN, PyTorch and Gluon; Cho et al. 2014 let it
+/// act before.
+///
+/// # Panics
+/// If a length does not match `dims`.
+/// # Source
+/// LSTM: Gers, Schmidhuber & Cummins 2000 (forget gates, no peepholes); gate orders as in PyTorch.
+pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
+    check_len("packed", args.packed.len(), pack_len(dims.cell, dims.hidden, Pack::Forward));
+    check_len("bias_ih", args.bias_ih.len(), dims.gates_width());
+    check_len("bias_hh", args.bias_hh.map_or(dims.gates_width(), |bias| bias.len()), dims.gates_width());
+    check_len("gates", args.gates.len(), dims.gates_len());
+    check_len("extra", args.extra.len(), dims.extra_len());
+    check_len("hidden", args.hidden.len(), dims.states_len());
+    check_len("cell_state", args.cell_state.len(), dims.cell_state_len());
+    match device {
+        Device::Cpu(cpu) => cpu::forward(cpu, dims, args),
+    }
+}
+
+/// What [`backward`] reads and writes.
+pub struct Backward<'a> {
+    /// The recurrent weight, packed for [`Pack::Backward`]. Read.
+    pub packed: Slice<'a>,
+    /// `[T, B, G·H]`: the activated gates on entry, the gradient of the input projection on return.
+    pub gates: SliceMut<'a>,
+    /// `[T, B, H]`: what `forward` kept there on entry, of no meaning on return.
+    pub extra: SliceMut<'a>,
+    /// `[T+1, B, H]`, read.
+    pub hidden: Slice<'a>,
+    /// `[T+1, B, H]`, read; empty for a cell without a second state.
+    pub cell_state: Slice<'a>,
+    /// `[T, B, H]`, read: the gradient of the outputs.
+    pub d_hidden: Slice<'a>,
+    /// `[G·H, H]`, stored: the gradient of the recurrent weight.
+    pub d_r: SliceMut<'a>,
+    /// `[G·H]`, stored: the gradient of the input projection's bias.
+    pub d_bias_ih: SliceMut<'a>,
+    /// `[G·H]`, stored: the gradient of the recurrent projection's bias, where the layer has one.
+    pub d_bias_hh: Option<SliceMut<'a>>,
+    /// Whether the three gradients above are overwritten or added to.
+    pub store: Store,
+    /// At least [`backward_scratch_len`] numbers, of no meaning before or after.
+    pub scratch: SliceMut<'a>,
+}
+
+/// Scratch that [`backward`] needs.
+pub fn backward_scratch_len(dims: Dims) -> usize {
+    cpu::backward_scratch_len(dims)
+}
+
+/// Runs one layer back over a chunk. No gradient enters at the last state and none leaves at the first: that is where
+/// back-propagation through time is truncated.
+///
+/// # Panics
+/// If a length does not match `dims`.
+pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
+    check_len("packed", args.packed.len(), pack_len(dims.cell, dims.hidden, Pack::Backward));
+    check_len("gates", args.gates.len(), dims.gates_len());
+    check_len("extra", args.extra.len(), dims.extra_len());
+    check_len("hidden", args.hidden.len(), dims.states_len());
+    check_len("cell_state", args.cell_state.len(), dims.cell_state_len());
+    check_len("d_hidden", args.d_hidden.len(), dims.steps * dims.batch * dims.hidden);
+    check_len("d_r", args.d_r.len(), dims.gates_width() * dims.hidden);
+    check_len("d_bias_ih", args.d_bias_ih.len(), dims.gates_width());
+    let d_bias_hh = args.d_bias_hh.as_ref().map_or(dims.gates_width(), SliceMut::len);
+    check_len("d_bias_hh", d_bias_hh, dims.gates_width());
+    let scratch = backward_scratch_len(dims);
+    assert!(args.scratch.len() >= scratch, "scratch holds {}, needs {scratch}", args.scratch.len());
+    match device {
+        Device::Cpu(cpu) => cpu::backward(cpu, dims, args),
+    }
+}

@@ -1,0 +1,139 @@
+//! Decoder, softmax and cross-entropy in one.
+
+use rondo_kernels::decoder::reference::{self, Inputs};
+use rondo_kernels::decoder::{self, Backward, Dims, Forward, cases::CASES};
+use rondo_kernels::{Buffer, Device, Store};
+
+use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, random, random_ids};
+
+fn inputs(dims: Dims, with_bias: bool) -> Inputs<f64> {
+    Inputs {
+        weight: random(dims.vocab * dims.width, 1),
+        bias: random(if with_bias { dims.vocab } else { 0 }, 2),
+        hidden: random(dims.rows * dims.width, 3),
+        targets: random_ids(dims.rows, dims.vocab, 4),
+    }
+}
+
+#[test]
+fn backward_is_the_gradient_of_forward() {
+    let dims = Dims { rows: 3, width: 4, vocab: 6 };
+    let inputs = inputs(dims, true);
+    let scale = 0.7;
+    let gradients = reference::backward(dims, &inputs, scale);
+    let with = |change: &dyn Fn(&mut Inputs<f64>)| {
+        let mut inputs = inputs.clone();
+        change(&mut inputs);
+        scale * reference::forward(dims, &inputs).iter().sum::<f64>()
+    };
+    assert_gradient("weight", &inputs.weight, &gradients.weight, |v| with(&|i| i.weight = v.to_vec()));
+    assert_gradient("bias", &inputs.bias, &gradients.bias, |v| with(&|i| i.bias = v.to_vec()));
+    assert_gradient("hidden", &inputs.hidden, &gradients.hidden, |v| with(&|i| i.hidden = v.to_vec()));
+}
+
+/// Inputs on a device.
+struct OnDevice {
+    weight: Buffer,
+    bias: Buffer,
+    hidden: Buffer,
+    targets: Buffer<u32>,
+}
+
+impl OnDevice {
+    fn new(device: &Device, inputs: &Inputs<f64>) -> Self {
+        let [weight, bias, hidden] =
+            [&inputs.weight, &inputs.bias, &inputs.hidden].map(|v| buffer(device, v));
+        OnDevice { weight, bias, hidden, targets: Buffer::from_slice(device, &inputs.targets) }
+    }
+
+    fn forward(&self, device: &Device, dims: Dims, kept: Option<&mut Buffer>) -> Vec<f32> {
+        let mut nll = Buffer::zeros(device, dims.rows);
+        let mut scratch =
+            Buffer::from_slice(device, &vec![f32::NAN; decoder::forward_scratch_len(device, dims)]);
+        let args = Forward {
+            weight: self.weight.slice(),
+            bias: (!self.bias.is_empty()).then(|| self.bias.slice()),
+            hidden: self.hidden.slice(),
+            targets: self.targets.slice(),
+            nll: nll.slice_mut(),
+            kept: kept.map(Buffer::slice_mut),
+            scratch: scratch.slice_mut(),
+        };
+        decoder::forward(device, dims, args);
+        nll.host().to_vec()
+    }
+}
+
+#[test]
+fn cpu_agrees_with_the_reference() {
+    for (&dims, with_bias) in CASES.iter().flat_map(|dims| [(dims, true), (dims, false)]) {
+        let inputs = inputs(dims, with_bias);
+        let scale = 0.5;
+        let nll = reference::forward(dims, &inputs);
+        let gradients = reference::backward(dims, &inputs, scale);
+        for device in devices() {
+            let name = |what: &str| format!("{what} of {dims:?} on {device}");
+            let on_device = OnDevice::new(&device, &inputs);
+            let got = on_device.forward(&device, dims, None);
+            assert_close(&name("nll, nothing kept"), &got, &nll, Tolerance::Sum);
+            let mut kept = Buffer::from_slice(&device, &vec![f32::NAN; decoder::kept_len(&device, dims)]);
+            let got_kept = on_device.forward(&device, dims, Some(&mut kept));
+            assert_eq!(got, got_kept, "{}", name("nll"));
+
+            let mut scratch =
+                Buffer::from_slice(&device, &vec![f32::NAN; decoder::backward_scratch_len(&device, dims)]);
+            let ones = |len| Buffer::from_slice(&device, &vec![1.0; len]);
+            let (mut d_hidden, mut d_weight) = (ones(dims.rows * dims.width), ones(dims.vocab * dims.width));
+            let mut d_bias = ones(dims.vocab);
+            let store = if with_bias { Store::Add } else { Store::Overwrite };
+            let args = Backward {
+                weight: on_device.weight.slice(),
+                hidden: on_device.hidden.slice(),
+                targets: on_device.targets.slice(),
+                kept: kept.slice_mut(),
+                scale: scale as f32,
+                d_hidden: d_hidden.slice_mut(),
+                d_weight: d_weight.slice_mut(),
+                d_bias: with_bias.then(|| d_bias.slice_mut()),
+                store,
+                scratch: scratch.slice_mut(),
+            };
+            decoder::backward(&device, dims, args);
+            let before = if with_bias { 1.0 } else { 0.0 };
+            let want = |values: &[f64]| values.iter().map(|v| v + before).collect::<Vec<_>>();
+            assert_close(&name("d_hidden"), d_hidden.host(), &gradients.hidden, Tolerance::Sum);
+            assert_close(&name("d_weight"), d_weight.host(), &want(&gradients.weight), Tolerance::Sum);
+            if with_bias {
+                assert_close(&name("d_bias"), d_bias.host(), &want(&gradients.bias), Tolerance::Sum);
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_logits_neither_overflow_nor_hide_a_nan() {
+    let dims = Dims { rows: 2, width: 1, vocab: 300 };
+    let mut inputs = inputs(dims, true);
+    inputs.weight.fill(1.0);
+    inputs.bias = (0..300).map(|v| if v == 299 { 1e4 } else { -1e4 }).collect();
+    inputs.targets = vec![299, 0];
+    for device in devices() {
+        let nll = OnDevice::new(&device, &inputs).forward(&device, dims, None);
+        assert_eq!(nll[0], 0.0, "on {device}");
+        assert_close("nll", &nll[1..], &[2e4f64], Tolerance::Sum);
+        let mut poisoned = OnDevice::new(&device, &inputs);
+        poisoned.hidden.host_mut()[1] = f32::NAN;
+        let nll = poisoned.forward(&device, dims, None);
+        assert!(nll[0] == 0.0 && nll[1].is_nan(), "{nll:?} on {device}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "target 6 of a vocabulary of 6")]
+fn a_target_outside_the_vocabulary_panics() {
+    let dims = Dims { rows: 1, width: 1, vocab: 6 };
+    let device = Device::cpu(1).unwrap();
+    let mut on_device = OnDevice::new(&device, &inputs(dims, false));
+    on_device.targets = Buffer::from_slice(&device, &[6]);
+    on_device.forward(&device, dims, None);
+}

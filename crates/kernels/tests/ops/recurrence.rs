@@ -1,0 +1,189 @@
+//! The recurrent layers' walk over time.
+
+use rondo_kernels::recurrence::reference::{self, Inputs};
+use rondo_kernels::recurrence::{self, Backward, Cell, Dims, Forward, Pack, cases::cases};
+use rondo_kernels::{Buffer, Device, Store};
+
+use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, dot, random};
+
+/// Random inputs, small enough that tanh and sigmoid stay in their bends.
+fn inputs(dims: Dims, two_biases: bool) -> Inputs<f64> {
+    let scaled = |len: usize, seed, scale: f64| random(len, seed).into_iter().map(|v| v * scale).collect();
+    let state = dims.batch * dims.hidden;
+    Inputs {
+        r: scaled(dims.gates_width() * dims.hidden, 1, (dims.hidden as f64).powf(-0.5)),
+        bias_ih: scaled(dims.gates_width(), 2, 0.5),
+        bias_hh: scaled(if two_biases { dims.gates_width() } else { 0 }, 3, 0.5),
+        xw: scaled(dims.gates_len(), 4, 1.0),
+        h0: scaled(state, 5, 0.5),
+        c0: scaled(if dims.cell.has_cell_state() { state } else { 0 }, 6, 0.5),
+    }
+}
+
+#[test]
+fn backward_is_the_gradient_of_forward() {
+    for cell in Cell::ALL {
+        let dims = Dims { cell, steps: 3, batch: 2, hidden: 4 };
+        let inputs = inputs(dims, true);
+        let d_hidden = random(dims.steps * dims.batch * dims.hidden, 7);
+        let outputs = reference::forward(dims, &inputs);
+        let gradients = reference::backward(dims, &inputs, &outputs, &d_hidden);
+        let loss = |inputs: Inputs<f64>| {
+            dot(&reference::forward(dims, &inputs).hidden[dims.batch * dims.hidden..], &d_hidden)
+        };
+        let with = |change: &dyn Fn(&mut Inputs<f64>)| {
+            let mut inputs = inputs.clone();
+            change(&mut inputs);
+            loss(inputs)
+        };
+        let name = |what: &str| format!("{what} of {cell}");
+        assert_gradient(&name("r"), &inputs.r, &gradients.r, |v| with(&|i| i.r = v.to_vec()));
+        assert_gradient(&name("bias_ih"), &inputs.bias_ih, &gradients.bias_ih, |v| {
+            with(&|i| i.bias_ih = v.to_vec())
+        });
+        assert_gradient(&name("bias_hh"), &inputs.bias_hh, &gradients.bias_hh, |v| {
+            with(&|i| i.bias_hh = v.to_vec())
+        });
+        assert_gradient(&name("xw"), &inputs.xw, &gradients.xw, |v| with(&|i| i.xw = v.to_vec()));
+    }
+}
+
+/// Buffers after a forward walk on a device.
+struct Walk {
+    gates: Buffer,
+    extra: Buffer,
+    hidden: Buffer,
+    cell_state: Buffer,
+}
+
+fn pack(device: &Device, dims: Dims, kind: Pack, r: &[f64]) -> Buffer {
+    let mut packed = Buffer::zeros(device, recurrence::pack_len(dims.cell, dims.hidden, kind));
+    let r = buffer(device, r);
+    recurrence::pack(device, dims.cell, dims.hidden, kind, r.slice(), packed.slice_mut());
+    packed
+}
+
+fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
+    let states = |initial: &[f64], len| {
+        let mut all = initial.to_vec();
+        all.resize(len, f64::NAN);
+        buffer(device, &all)
+    };
+    let mut walk = Walk {
+        gates: buffer(device, &inputs.xw),
+        extra: buffer(device, &vec![f64::NAN; dims.extra_len()]),
+        hidden: states(&inputs.h0, dims.states_len()),
+        cell_state: states(&inputs.c0, dims.cell_state_len()),
+    };
+    let packed = pack(device, dims, Pack::Forward, &inputs.r);
+    let [bias_ih, bias_hh] = [&inputs.bias_ih, &inputs.bias_hh].map(|bias| buffer(device, bias));
+    let args = Forward {
+        packed: packed.slice(),
+        bias_ih: bias_ih.slice(),
+        bias_hh: (!bias_hh.is_empty()).then(|| bias_hh.slice()),
+        gates: walk.gates.slice_mut(),
+        extra: walk.extra.slice_mut(),
+        hidden: walk.hidden.slice_mut(),
+        cell_state: walk.cell_state.slice_mut(),
+    };
+    recurrence::forward(device, dims, args);
+    walk
+}
+
+#[test]
+fn cpu_agrees_with_the_reference() {
+    for (dims, two_biases) in cases().flat_map(|dims| [(dims, true), (dims, false)]) {
+        let inputs = inputs(dims, two_biases);
+        let d_hidden = random(dims.steps * dims.batch * dims.hidden, 7);
+        let outputs = reference::forward(dims, &inputs);
+        let gradients = reference::backward(dims, &inputs, &outputs, &d_hidden);
+        for device in devices() {
+            let name = |what: &str| format!("{what} of {dims:?} on {device}");
+            let mut walk = walk(&device, dims, &inputs);
+            assert_close(&name("gates"), walk.gates.host(), &outputs.gates, Tolerance::Chain);
+            assert_close(&name("hidden"), walk.hidden.host(), &outputs.hidden, Tolerance::Chain);
+            assert_close(&name("cell_state"), walk.cell_state.host(), &outputs.cell_state, Tolerance::Chain);
+
+            let packed = pack(&device, dims, Pack::Backward, &inputs.r);
+            let d_hidden = buffer(&device, &d_hidden);
+            let ones = |len| Buffer::from_slice(&device, &vec![1.0; len]);
+            let mut d_r = ones(dims.gates_width() * dims.hidden);
+            let mut d_bias_ih = ones(dims.gates_width());
+            let mut d_bias_hh = ones(dims.gates_width());
+            let mut scratch = Buffer::zeros(&device, recurrence::backward_scratch_len(dims));
+            let args = Backward {
+                packed: packed.slice(),
+                gates: walk.gates.slice_mut(),
+                extra: walk.extra.slice_mut(),
+                hidden: walk.hidden.slice(),
+                cell_state: walk.cell_state.slice(),
+                d_hidden: d_hidden.slice(),
+                d_r: d_r.slice_mut(),
+                d_bias_ih: d_bias_ih.slice_mut(),
+                d_bias_hh: two_biases.then(|| d_bias_hh.slice_mut()),
+                store: if two_biases { Store::Add } else { Store::Overwrite },
+                scratch: scratch.slice_mut(),
+            };
+            recurrence::backward(&device, dims, args);
+            let before = if two_biases { 1.0 } else { 0.0 };
+            let want = |values: &[f64]| values.iter().map(|v| v + before).collect::<Vec<_>>();
+            assert_close(&name("d_xw"), walk.gates.host(), &gradients.xw, Tolerance::Chain);
+            assert_close(&name("d_r"), d_r.host(), &want(&gradients.r), Tolerance::Chain);
+            assert_close(&name("d_bias_ih"), d_bias_ih.host(), &want(&gradients.bias_ih), Tolerance::Chain);
+            if two_biases {
+                let want = want(&gradients.bias_hh);
+                assert_close(&name("d_bias_hh"), d_bias_hh.host(), &want, Tolerance::Chain);
+            }
+        }
+    }
+}
+
+#[test]
+fn two_halves_with_the_state_carried_equal_the_whole() {
+    for cell in Cell::ALL {
+        let whole = Dims { cell, steps: 6, batch: 3, hidden: 20 };
+        let half = Dims { steps: 3, ..whole };
+        let all = inputs(whole, true);
+        let state = whole.batch * whole.hidden;
+        for device in devices() {
+            let once = walk(&device, whole, &all);
+            let mut part = Inputs { xw: all.xw[..half.gates_len()].to_vec(), ..all.clone() };
+            let first = walk(&device, half, &part);
+            part.xw = all.xw[half.gates_len()..].to_vec();
+            let last = |states: &Buffer| {
+                let from = states.len().saturating_sub(state);
+                states.host()[from..].iter().map(|&v| f64::from(v)).collect()
+            };
+            (part.h0, part.c0) = (last(&first.hidden), last(&first.cell_state));
+            let second = walk(&device, half, &part);
+            let twice = [&first.hidden.host()[state..], &second.hidden.host()[state..]].concat();
+            assert_eq!(&once.hidden.host()[state..], twice, "{cell} on {device}");
+        }
+    }
+}
+
+#[test]
+fn batch_rows_are_independent() {
+    for cell in Cell::ALL {
+        let both = Dims { cell, steps: 4, batch: 2, hidden: 10 };
+        let one = Dims { batch: 1, ..both };
+        let inputs = inputs(both, true);
+        for device in devices() {
+            let together = walk(&device, both, &inputs);
+            for b in 0..2 {
+                let row = |values: &[f64], width: usize| -> Vec<f64> {
+                    values.chunks_exact(width).skip(b).step_by(2).flatten().copied().collect()
+                };
+                let alone = Inputs {
+                    xw: row(&inputs.xw, both.gates_width()),
+                    h0: row(&inputs.h0, both.hidden),
+                    c0: row(&inputs.c0, both.hidden),
+                    ..inputs.clone()
+                };
+                let alone = walk(&device, one, &alone);
+                let rows = together.hidden.host().chunks_exact(both.hidden).skip(b).step_by(2);
+                assert_eq!(rows.collect::<Vec<_>>().concat(), alone.hidden.host(), "{cell} on {device}");
+            }
+        }
+    }
+}
