@@ -4,4 +4,17 @@
 //! against the reference over the operation's own cases, with every instruction set of this machine and one, two
 //! and three threads.
 
+mod activation;
+mod bias;
 mod check;
+mod cross_entropy;
+mod decoder;
+mod dropout;
+mod elementwise;
+mod embedding;
+mod join;
+mod linear;
+mod one_hot;
+mod optimiser;
+mod recurrence;
+mod softmax;

@@ -1,0 +1,85 @@
+//! Softmax and cross-entropy of logits that are there, for models written from the primitives.
+//!
+//! [`decoder`](crate::decoder) computes the logits too, and in a form that stays in cache.
+
+pub mod cases;
+mod cpu;
+pub mod reference;
+
+use crate::{Device, Slice, SliceMut, Store, check_len};
+
+/// The sizes of the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dims {
+    /// `R`, the rows.
+    pub rows: usize,
+    /// `V`, the vocabulary.
+    pub vocab: usize,
+}
+
+/// The negative log-likelihood of each row's target, in nats.
+///
+/// ```text
+/// log_sums[r] = ln Σ_v e^logits[r, v]
+/// nll[r]      = log_sums[r] − logits[r, targets[r]]
+/// ```
+///
+/// Stable: the row's largest logit is subtracted first. A NaN or an infinite logit makes the result NaN or infinite.
+///
+/// # Shapes
+/// - `logits: [R, V]`, read.
+/// - `targets: [R]`, read.
+/// - `nll: [R]`, overwritten.
+/// - `log_sums: [R]`, overwritten: what [`backward`] needs.
+/// # Panics
+/// If a length does not match `dims`, or a target is not below `V`.
+pub fn forward(
+    device: &Device,
+    dims: Dims,
+    logits: Slice<'_>,
+    targets: Slice<'_, u32>,
+    nll: SliceMut<'_>,
+    log_sums: SliceMut<'_>,
+) {
+    check_len("logits", logits.len(), dims.rows * dims.vocab);
+    check_len("targets", targets.len(), dims.rows);
+    check_len("nll", nll.len(), dims.rows);
+    check_len("log_sums", log_sums.len(), dims.rows);
+    match device {
+        Device::Cpu(cpu) => {
+            cpu::forward(cpu, dims, logits.host(), targets.host(), nll.host(), log_sums.host());
+        }
+    }
+}
+
+/// `d_logits[r] = scale · (softmax(logits[r]) − one_hot(targets[r]))`: the gradient of `scale · Σ_r nll[r]`.
+///
+/// # Shapes
+/// - `logits: [R, V]`, read.
+/// - `targets: [R]`, read.
+/// - `log_sums: [R]`, read: what [`forward`] wrote there.
+/// - `d_logits: [R, V]`, stored as `store` says.
+/// # Panics
+/// As [`forward`].
+#[allow(clippy::too_many_arguments)] // The gradient depends on this many things.
+pub fn backward(
+    device: &Device,
+    dims: Dims,
+    scale: f32,
+    logits: Slice<'_>,
+    targets: Slice<'_, u32>,
+    log_sums: Slice<'_>,
+    d_logits: SliceMut<'_>,
+    store: Store,
+) {
+    check_len("logits", logits.len(), dims.rows * dims.vocab);
+    check_len("targets", targets.len(), dims.rows);
+    check_len("log_sums", log_sums.len(), dims.rows);
+    check_len("d_logits", d_logits.len(), dims.rows * dims.vocab);
+    match device {
+        Device::Cpu(cpu) => {
+            let rows = (logits.host(), targets.host(), log_sums.host());
+            cpu::backward(cpu, dims, scale, rows, d_logits.host(), store);
+        }
+    }
+}

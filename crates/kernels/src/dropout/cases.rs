@@ -1,0 +1,13 @@
+//! Sizes to try.
+
+use super::Dims;
+
+/// From a single number over odd sizes to the activations of a small and a medium model.
+pub const CASES: &[Dims] = &[
+    Dims { steps: 1, batch: 1, width: 1 },
+    Dims { steps: 3, batch: 2, width: 5 },
+    Dims { steps: 2, batch: 1, width: 1023 },
+    Dims { steps: 2, batch: 5, width: 205 },
+    Dims { steps: 35, batch: 20, width: 200 },
+    Dims { steps: 35, batch: 32, width: 650 },
+];

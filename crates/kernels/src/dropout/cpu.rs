@@ -1,0 +1,127 @@
+//! On the CPU: the mask's elements are split between the threads, in whole groups.
+//!
+//! A group's factors (zero or the scale) are drawn into the first-level cache and then multiplied with every step
+//! that shares them.
+
+use super::reference::{BLOCKS, GROUP, counter};
+use super::{Dims, Dropout, Mask, philox, threshold};
+use crate::Store;
+use crate::cpu::elements::{Identity, in_parts, map};
+use crate::cpu::math::{each_vector, load, store};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorised};
+
+/// Applies dropout to the numbers `from`, or where there are none to those of `to`.
+pub(super) fn apply(
+    cpu: &Cpu,
+    dims: Dims,
+    dropout: Dropout,
+    from: Option<&[f32]>,
+    to: &mut [f32],
+    how: Store,
+) {
+    let Dims { steps, batch, width } = dims;
+    if dropout.probability == 0.0 {
+        if let Some(from) = from {
+            map(cpu, Identity, [from], to, how);
+        }
+        return;
+    }
+    let (repeats, mask_len) = match dropout.mask {
+        Mask::Elementwise => (1, steps * batch * width),
+        Mask::Locked => (steps, batch * width),
+    };
+    let keys = philox::round_keys(dropout.key.seed);
+    let draw = Draw {
+        keys: &keys,
+        stream: dropout.key.stream,
+        threshold: threshold(dropout.probability),
+        scale: 1.0 / (1.0 - dropout.probability),
+    };
+    let numbers = to.len();
+    let to = SharedMut::new(to);
+    in_parts(cpu, mask_len, GROUP, numbers, |part| {
+        for start in part.clone().step_by(GROUP) {
+            let elements = start..part.end.min(start + GROUP);
+            let mut factors = [0.0; GROUP];
+            cpu.vectorised(Factors { draw, group: start / GROUP, factors: &mut factors });
+            for repeat in 0..repeats {
+                let (first, end) = (repeat * mask_len + elements.start, repeat * mask_len + elements.end);
+                // SAFETY: parts of the mask do not overlap, so neither do their elements of each step.
+                let to = unsafe { to.range(first..end) };
+                let from = from.map(|from| &from[first..end]);
+                cpu.vectorised(Multiply { factors: &factors, from, to, how });
+            }
+        }
+    });
+}
+
+#[derive(Clone, Copy)]
+struct Draw<'a> {
+    keys: &'a philox::RoundKeys,
+    stream: u64,
+    threshold: u32,
+    scale: f32,
+}
+
+/// Draws the factors of a group.
+struct Factors<'a> {
+    draw: Draw<'a>,
+    group: usize,
+    factors: &'a mut [f32; GROUP],
+}
+
+impl Vectorised for Factors<'_> {
+    type Output = ();
+
+    // Plain loops, which the compiler turns into vectors of this instruction set.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Draw { keys, stream, threshold, scale } = self.draw;
+        let first = (self.group * BLOCKS) as u64;
+        let mut words = [[0u32; BLOCKS]; 4];
+        for block in 0..BLOCKS {
+            let random = philox::block(keys, counter(first + block as u64, stream));
+            for (words, random) in words.iter_mut().zip(random) {
+                words[block] = random as u32;
+            }
+        }
+        for (factors, words) in self.factors.chunks_exact_mut(2 * BLOCKS).zip(&words) {
+            let (low, high) = factors.split_at_mut(BLOCKS);
+            for (block, &word) in words.iter().enumerate() {
+                low[block] = if word & 0xffff >= threshold { scale } else { 0.0 };
+                high[block] = if word >> 16 >= threshold { scale } else { 0.0 };
+            }
+        }
+    }
+}
+
+/// Multiplies with a group's factors.
+struct Multiply<'a> {
+    factors: &'a [f32; GROUP],
+    from: Option<&'a [f32]>,
+    to: &'a mut [f32],
+    how: Store,
+}
+
+impl Vectorised for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Multiply { factors, from, to, how } = self;
+        let (len, to) = (to.len(), to.as_mut_ptr());
+        assert!(len <= GROUP && from.is_none_or(|from| from.len() == len), "{len} numbers of a group");
+        let from = from.map_or(to.cast_const(), <[f32]>::as_ptr);
+        each_vector!(s, len, |offset, count| {
+            // SAFETY: the three have at least the length that is walked.
+            unsafe {
+                let factor = load(s, factors.as_ptr().add(offset), count);
+                let mut value = s.mul(load(s, from.add(offset), count), factor);
+                if how == Store::Add {
+                    value = s.add(load(s, to.add(offset), count), value);
+                }
+                store(s, to.add(offset), count, value);
+            }
+        });
+    }
+}

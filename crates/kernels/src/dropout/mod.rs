@@ -1,0 +1,118 @@
+//! Dropout: numbers set to zero at random, the others scaled up so that the mean stays.
+//!
+//! No mask is stored. Whether an element is dropped is a pure function of the key and the element's index
+//! ([`reference::is_kept`]), computed from a counter-based generator: backward draws the same mask again, and any
+//! thread can start anywhere. All instruction sets and thread counts drop the same elements.
+//!
+//! Sixteen random bits decide about an element, so the probability is rounded to the nearest multiple of 2⁻¹⁶.
+
+pub mod cases;
+mod cpu;
+mod philox;
+pub mod reference;
+
+use crate::{Device, Slice, SliceMut, Store, check_len};
+
+/// The sizes of an activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dims {
+    /// `T`, the steps.
+    pub steps: usize,
+    /// `B`, the batch rows.
+    pub batch: usize,
+    /// `D`, the width.
+    pub width: usize,
+}
+
+/// Which elements are dropped together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// Each on its own.
+    Elementwise,
+    /// One mask `[B, D]` for all steps.
+    Locked,
+}
+
+/// What names a mask: the same key gives the same mask, different ones independent masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The run's seed.
+    pub seed: u64,
+    /// What the mask is for: a number that no other mask of the run has, such as step × places + place.
+    pub stream: u64,
+}
+
+/// What to drop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// `p`, the probability of dropping an element, at least 0 and below 1; 0 is the identity.
+    pub probability: f32,
+    /// Which elements are dropped together.
+    pub mask: Mask,
+    /// What names the mask.
+    pub key: Key,
+}
+
+/// `y = m ∘ x / (1 − p)`, where `m` is 0 with probability `p`, else 1.
+///
+/// # Shapes
+/// - `x: [T, B, D]`, read.
+/// - `y: [T, B, D]`, overwritten.
+/// # Panics
+/// If a length does not match `dims`, or the probability is not in [0, 1).
+/// # Source
+/// Srivastava et al. 2014; locked masks: Gal & Ghahramani 2016. The mask's bits: Philox4x32-10, Salmon et al. 2011.
+pub fn forward(device: &Device, dims: Dims, dropout: Dropout, x: Slice<'_>, y: SliceMut<'_>) {
+    apply(device, dims, dropout, Some(x), y, Store::Overwrite);
+}
+
+/// `dx = m ∘ dy / (1 − p)` with the mask of the [`forward`] that had the same key.
+///
+/// # Shapes
+/// - `d_y: [T, B, D]`, read.
+/// - `d_x: [T, B, D]`, stored as `store` says.
+/// # Panics
+/// As [`forward`].
+pub fn backward(
+    device: &Device,
+    dims: Dims,
+    dropout: Dropout,
+    d_y: Slice<'_>,
+    d_x: SliceMut<'_>,
+    store: Store,
+) {
+    apply(device, dims, dropout, Some(d_y), d_x, store);
+}
+
+/// What [`forward`] and [`backward`] both do, where the values that go in are not needed any more.
+///
+/// # Shapes
+/// - `values: [T, B, D]`, read and overwritten.
+/// # Panics
+/// As [`forward`].
+pub fn in_place(device: &Device, dims: Dims, dropout: Dropout, values: SliceMut<'_>) {
+    apply(device, dims, dropout, None, values, Store::Overwrite);
+}
+
+fn apply(
+    device: &Device,
+    dims: Dims,
+    dropout: Dropout,
+    from: Option<Slice<'_>>,
+    to: SliceMut<'_>,
+    store: Store,
+) {
+    let len = dims.steps * dims.batch * dims.width;
+    check_len("input", from.map_or(len, |from| from.len()), len);
+    check_len("output", to.len(), len);
+    let p = dropout.probability;
+    assert!((0.0..1.0).contains(&p), "dropout probability {p} is not at least 0 and below 1");
+    match device {
+        Device::Cpu(cpu) => cpu::apply(cpu, dims, dropout, from.map(Slice::host), to.host(), store),
+    }
+}
+
+/// Of 2¹⁶ equally likely draws, how many drop an element: those below this number.
+fn threshold(probability: f32) -> u32 {
+    (f64::from(probability) * 65_536.0).round() as u32
+}

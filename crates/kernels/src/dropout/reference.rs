@@ -1,0 +1,45 @@
+//! The definition, in plain loops.
+
+use num_traits::Float;
+
+use super::philox;
+use super::{Dims, Dropout, Key, Mask, threshold};
+
+/// Elements are drawn in groups of this many; each group takes 128 blocks of the generator, a block eight draws.
+pub(super) const GROUP: usize = 1024;
+/// Blocks of a group.
+pub(super) const BLOCKS: usize = GROUP / 8;
+
+/// Whether element `index` of a mask is kept.
+///
+/// Element `e` of group `g` belongs to draw `e / 128` of block `128·g + e mod 128`: so a vector of neighbours takes
+/// the same sixteen bits of neighbouring blocks. The block's number is the low half of the generator's counter,
+/// the stream the high half, and the seed its key; draws are the halves of the four words, low half first.
+pub fn is_kept(key: Key, probability: f32, index: usize) -> bool {
+    let (group, element) = (index / GROUP, index % GROUP);
+    let number = (group * BLOCKS + element % BLOCKS) as u64;
+    let words = philox::block(&philox::round_keys(key.seed), counter(number, key.stream));
+    let draw = element / BLOCKS;
+    let bits = (words[draw / 2] >> (16 * (draw % 2))) as u32 & 0xffff;
+    bits >= threshold(probability)
+}
+
+/// `y = m ∘ x / (1 − p)`; backward is the same function of the gradient.
+pub fn forward<F: Float + From<f32>>(dims: Dims, dropout: Dropout, x: &[F]) -> Vec<F> {
+    let scale = F::one() / (F::one() - dropout.probability.into());
+    let mask_len = match dropout.mask {
+        Mask::Elementwise => dims.steps * dims.batch * dims.width,
+        Mask::Locked => dims.batch * dims.width,
+    };
+    let element = |(index, &x): (usize, &F)| {
+        let kept = is_kept(dropout.key, dropout.probability, index % mask_len);
+        if kept { x * scale } else { F::zero() }
+    };
+    x.iter().enumerate().map(element).collect()
+}
+
+/// The generator's counter for a block of a stream.
+#[inline(always)]
+pub(super) fn counter(block: u64, stream: u64) -> [u64; 4] {
+    [block & 0xffff_ffff, block >> 32, stream & 0xffff_ffff, stream >> 32]
+}

@@ -1,0 +1,55 @@
+//! Sums, products and multiples, element by element, for one's own cells.
+
+pub mod cases;
+mod cpu;
+pub mod reference;
+
+use crate::{Device, Slice, SliceMut, Store, check_len};
+
+/// `y = a + b`. The gradient of both inputs is the output's: [`scale`] with factor 1 copies or adds it.
+///
+/// # Shapes
+/// - `a, b: [N]`, read.
+/// - `y: [N]`, overwritten.
+/// # Panics
+/// If the lengths differ.
+pub fn add(device: &Device, a: Slice<'_>, b: Slice<'_>, y: SliceMut<'_>) {
+    check_len("a", a.len(), y.len());
+    check_len("b", b.len(), y.len());
+    match device {
+        Device::Cpu(cpu) => cpu::add(cpu, a.host(), b.host(), y.host()),
+    }
+}
+
+/// `y = a ∘ b`, the product of the elements.
+///
+/// It is its own backward: `da = dy ∘ b` and `db = dy ∘ a`, each stored or added by a call of its own.
+///
+/// # Shapes
+/// - `a, b: [N]`, read.
+/// - `y: [N]`, stored as `store` says.
+/// # Panics
+/// If the lengths differ.
+pub fn multiply(device: &Device, a: Slice<'_>, b: Slice<'_>, y: SliceMut<'_>, store: Store) {
+    check_len("a", a.len(), y.len());
+    check_len("b", b.len(), y.len());
+    match device {
+        Device::Cpu(cpu) => cpu::multiply(cpu, a.host(), b.host(), y.host(), store),
+    }
+}
+
+/// `y = factor · x`, which is its own backward: `dx = factor · dy`.
+///
+/// With [`Store::Add`] and factor 1 it accumulates; with factor −1 it subtracts.
+///
+/// # Shapes
+/// - `x: [N]`, read.
+/// - `y: [N]`, stored as `store` says.
+/// # Panics
+/// If the lengths differ.
+pub fn scale(device: &Device, factor: f32, x: Slice<'_>, y: SliceMut<'_>, store: Store) {
+    check_len("x", x.len(), y.len());
+    match device {
+        Device::Cpu(cpu) => cpu::scale(cpu, factor, x.host(), y.host(), store),
+    }
+}

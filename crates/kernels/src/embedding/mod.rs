@@ -1,0 +1,114 @@
+//! Rows of a table, looked up by id.
+//!
+//! The gradient comes in two forms. *Dense*, it is added to a whole `[V, E]` matrix: that is wanted where the table
+//! is tied to the decoder, whose gradient fills the matrix anyway. *Row-sparse*, it holds only the rows that were
+//! looked up: of 33,278 words, a chunk of 700 tokens sees some 350, and the dense gradient would be mostly zeros.
+//!
+//! ```text
+//! ids     7 2 7 9            plan_rows:  order   1 0 2 3    positions, sorted by id, then by position
+//! d_out   a b c d                        starts  0 1 3 4    where each row's positions begin, and the end
+//!                                        rows    2 7 9      the ids that occur, rising
+//!                     backward_sparse:   values  b a+c d
+//! ```
+
+pub mod cases;
+mod cpu;
+pub mod reference;
+
+use crate::{Device, Slice, SliceMut, check_len};
+
+/// The sizes of a look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dims {
+    /// `R`, how many ids are looked up.
+    pub rows: usize,
+    /// `V`, how many rows the table has.
+    pub vocab: usize,
+    /// `E`, how wide a row is.
+    pub width: usize,
+}
+
+/// Looks rows up: `out[r] = table[ids[r]]`.
+///
+/// # Shapes
+/// - `table: [V, E]`, read.
+/// - `ids: [R]`, read.
+/// - `out: [R, E]`, overwritten.
+/// # Panics
+/// If a length does not match `dims`, or an id is not below `V`.
+pub fn forward(device: &Device, dims: Dims, table: Slice<'_>, ids: Slice<'_, u32>, out: SliceMut<'_>) {
+    check_len("table", table.len(), dims.vocab * dims.width);
+    check_len("ids", ids.len(), dims.rows);
+    check_len("out", out.len(), dims.rows * dims.width);
+    match device {
+        Device::Cpu(cpu) => cpu::forward(cpu, dims, table.host(), ids.host(), out.host()),
+    }
+}
+
+/// Adds the gradient to a dense one: `d_table[ids[r]] += d_out[r]`, for each `r` in turn.
+///
+/// # Shapes
+/// - `ids: [R]`, read.
+/// - `d_out: [R, E]`, read.
+/// - `d_table: [V, E]`, added to.
+/// # Panics
+/// If a length does not match `dims`, or an id is not below `V`.
+pub fn backward(device: &Device, dims: Dims, ids: Slice<'_, u32>, d_out: Slice<'_>, d_table: SliceMut<'_>) {
+    check_len("ids", ids.len(), dims.rows);
+    check_len("d_out", d_out.len(), dims.rows * dims.width);
+    check_len("d_table", d_table.len(), dims.vocab * dims.width);
+    match device {
+        Device::Cpu(cpu) => cpu::backward(cpu, dims, ids.host(), d_out.host(), d_table.host()),
+    }
+}
+
+/// Finds the rows that a sparse gradient has, and returns their number `U`.
+///
+/// # Shapes
+/// - `ids: [R]`, read.
+/// - `order: [R]`, overwritten: positions in `ids`, sorted by id and among equals by position.
+/// - `starts: [R+1]`, the first `U + 1` overwritten: where each row's positions begin in `order`, and the end.
+/// - `rows: [R]`, the first `U` overwritten: the ids that occur, rising.
+/// # Panics
+/// If a length is not as given here, or `R` does not fit in 32 bits.
+pub fn plan_rows(
+    device: &Device,
+    ids: Slice<'_, u32>,
+    order: SliceMut<'_, u32>,
+    starts: SliceMut<'_, u32>,
+    rows: SliceMut<'_, u32>,
+) -> usize {
+    check_len("order", order.len(), ids.len());
+    check_len("starts", starts.len(), ids.len() + 1);
+    check_len("rows", rows.len(), ids.len());
+    match device {
+        Device::Cpu(_) => cpu::plan_rows(ids.host(), order.host(), starts.host(), rows.host()),
+    }
+}
+
+/// Computes the gradient's rows: `values[u] = Σ d_out[r]` over the positions `r` of row `u`, in turn.
+///
+/// # Shapes
+/// - `d_out: [R, E]`, read.
+/// - `order: [R]` and `starts: [U+1]`, read: what [`plan_rows`] wrote there.
+/// - `values: [U, E]`, overwritten.
+/// # Panics
+/// If a length does not match `dims` and `starts`, or `order` and `starts` are not a plan for `R` ids.
+pub fn backward_sparse(
+    device: &Device,
+    dims: Dims,
+    d_out: Slice<'_>,
+    order: Slice<'_, u32>,
+    starts: Slice<'_, u32>,
+    values: SliceMut<'_>,
+) {
+    check_len("d_out", d_out.len(), dims.rows * dims.width);
+    check_len("order", order.len(), dims.rows);
+    assert!(!starts.is_empty(), "`starts` is empty, it ends with the end of `order`");
+    check_len("values", values.len(), (starts.len() - 1) * dims.width);
+    match device {
+        Device::Cpu(cpu) => {
+            cpu::backward_sparse(cpu, dims, d_out.host(), order.host(), starts.host(), values.host());
+        }
+    }
+}

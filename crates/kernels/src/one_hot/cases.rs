@@ -1,0 +1,11 @@
+//! Sizes to try.
+
+use super::Dims;
+
+/// From a single number over odd sizes to a chunk of characters.
+pub const CASES: &[Dims] = &[
+    Dims { rows: 1, vocab: 1 },
+    Dims { rows: 5, vocab: 3 },
+    Dims { rows: 31, vocab: 17 },
+    Dims { rows: 2_048, vocab: 77 },
+];

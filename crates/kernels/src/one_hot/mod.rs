@@ -1,0 +1,34 @@
+//! Ids as rows of zeros with a single one.
+//!
+//! A product with such a row picks a row of the other matrix, which [`embedding`](crate::embedding) does directly; this
+//! is for a model written out from first principles.
+
+pub mod cases;
+mod cpu;
+pub mod reference;
+
+use crate::{Device, Slice, SliceMut, check_len};
+
+/// The sizes of the matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dims {
+    /// `R`, how many ids there are.
+    pub rows: usize,
+    /// `V`, how wide a row is.
+    pub vocab: usize,
+}
+
+/// `out[r, v] = 1` where `v = ids[r]`, else 0. Ids have no gradient, so there is no backward.
+///
+/// # Shapes
+/// - `ids: [R]`, read.
+/// - `out: [R, V]`, overwritten.
+/// # Panics
+/// If a length does not match `dims`, or an id is not below `V`.
+pub fn forward(device: &Device, dims: Dims, ids: Slice<'_, u32>, out: SliceMut<'_>) {
+    check_len("ids", ids.len(), dims.rows);
+    check_len("out", out.len(), dims.rows * dims.vocab);
+    match device {
+        Device::Cpu(cpu) => cpu::forward(cpu, dims, ids.host(), out.host()),
+    }
+}

@@ -1,0 +1,88 @@
+//! The look-up of rows, and its two gradients.
+
+use rondo_kernels::embedding::{self, Dims, cases::CASES, reference};
+use rondo_kernels::{Buffer, Device};
+
+use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, dot, random, random_ids};
+
+#[test]
+fn backward_is_the_gradient_of_forward() {
+    let dims = Dims { rows: 5, vocab: 4, width: 3 };
+    let ids = [2, 0, 2, 3, 2];
+    let (table, d_out) = (random(12, 1), random(15, 2));
+    let gradient = reference::backward(dims, &ids, &d_out);
+    assert_gradient("table", &table, &gradient, |table| dot(&reference::forward(dims, table, &ids), &d_out));
+}
+
+#[test]
+fn the_sparse_gradient_is_the_dense_ones_rows() {
+    let dims = Dims { rows: 5, vocab: 4, width: 2 };
+    let ids = [2, 0, 2, 3, 2];
+    let d_out: Vec<f64> = (1..=10).map(f64::from).collect();
+    let (rows, values) = reference::backward_sparse(dims, &ids, &d_out);
+    assert_eq!(rows, [0, 2, 3]);
+    assert_eq!(values, [3.0, 4.0, 1.0 + 5.0 + 9.0, 2.0 + 6.0 + 10.0, 7.0, 8.0]);
+}
+
+#[test]
+fn cpu_agrees_with_the_reference() {
+    for &dims in CASES {
+        let Dims { rows, vocab, width } = dims;
+        let ids = random_ids(rows, vocab, 3);
+        let table: Vec<f32> = random(vocab * width, 1).iter().map(|&x| x as f32).collect();
+        let d_out: Vec<f32> = random(rows * width, 2).iter().map(|&x| x as f32).collect();
+        let want_out = reference::forward(dims, &table, &ids);
+        let want_dense = reference::backward(dims, &ids, &d_out);
+        let (want_rows, want_values) = reference::backward_sparse(dims, &ids, &d_out);
+        for device in devices() {
+            let name = |what: &str| format!("{what} of {dims:?} on {device}");
+            let [table, d_out] = [&table, &d_out].map(|values| Buffer::from_slice(&device, values));
+            let ids = Buffer::from_slice(&device, &ids);
+            let mut out = buffer(&device, &random(rows * width, 4));
+            embedding::forward(&device, dims, table.slice(), ids.slice(), out.slice_mut());
+            assert_close(&name("out"), out.host(), &want_out, Tolerance::Exact);
+
+            // Tokens are summed in their order on every path, so the sums are the same bit for bit.
+            let mut d_table = Buffer::zeros(&device, vocab * width);
+            embedding::backward(&device, dims, ids.slice(), d_out.slice(), d_table.slice_mut());
+            assert_close(&name("d_table"), d_table.host(), &want_dense, Tolerance::Exact);
+            let (found_rows, values) = sparse(&device, dims, &ids, &d_out);
+            assert_eq!(found_rows, want_rows, "{}", name("rows"));
+            assert_close(&name("values"), &values, &want_values, Tolerance::Exact);
+        }
+    }
+}
+
+#[test]
+fn the_dense_gradient_is_added() {
+    let dims = Dims { rows: 2, vocab: 3, width: 2 };
+    for device in devices() {
+        let ids = Buffer::from_slice(&device, &[2, 2]);
+        let d_out = Buffer::from_slice(&device, &[1.0, 2.0, 3.0, 4.0]);
+        let mut d_table = Buffer::from_slice(&device, &[10.0; 6]);
+        embedding::backward(&device, dims, ids.slice(), d_out.slice(), d_table.slice_mut());
+        assert_eq!(d_table.host(), [10.0, 10.0, 10.0, 10.0, 14.0, 16.0]);
+    }
+}
+
+#[test]
+#[should_panic(expected = "id 3 at position 1, the table has 3 rows")]
+fn an_id_beyond_the_table_is_refused() {
+    let device = Device::cpu(1).unwrap();
+    let dims = Dims { rows: 2, vocab: 3, width: 1 };
+    let (table, ids) = (Buffer::zeros(&device, 3), Buffer::from_slice(&device, &[2, 3]));
+    embedding::forward(&device, dims, table.slice(), ids.slice(), Buffer::zeros(&device, 2).slice_mut());
+}
+
+/// The gradient's rows and their values.
+fn sparse(device: &Device, dims: Dims, ids: &Buffer<u32>, d_out: &Buffer) -> (Vec<u32>, Vec<f32>) {
+    let mut order = Buffer::zeros(device, dims.rows);
+    let mut starts = Buffer::zeros(device, dims.rows + 1);
+    let mut rows = Buffer::zeros(device, dims.rows);
+    let (o, s, r) = (order.slice_mut(), starts.slice_mut(), rows.slice_mut());
+    let unique = embedding::plan_rows(device, ids.slice(), o, s, r);
+    let mut values = Buffer::from_slice(device, &vec![f32::NAN; unique * dims.width]);
+    let (order, starts) = (order.slice(), starts.range(0..unique + 1));
+    embedding::backward_sparse(device, dims, d_out.slice(), order, starts, values.slice_mut());
+    (rows.host()[..unique].to_vec(), values.host().to_vec())
+}
