@@ -1,1 +1,43 @@
 //! The training loop of recurrent language models: plans, schedules, metrics, runs.
+//!
+//! ```text
+//! recipe + flags ─▶ Settings ─▶ Plan ─▶ training ─┬─▶ metrics.jsonl, event files, curve.svg
+//!                                       Schedule ─┘   best and last model: the RunFolder
+//! ```
+//!
+//! - [`settings`]: what the user wrote, each setting described once ([`FIELDS`](settings::FIELDS)).
+//! - [`Plan`]: what a run does, every default filled and checked.
+//! - [`recipes`]: the embedded settings of published results.
+//! - [`Schedule`]: the learning rate from epoch to epoch, and which epoch is the best.
+//! - [`MovingLoss`], [`Perplexity`]: the numbers to look at.
+//! - [`metrics`]: records of numbers in `metrics.jsonl` and for TensorBoard.
+//! - [`curve`]: a picture of them.
+//! - [`RunFolder`]: the files of a run.
+//!
+//! Not here: flags, printing, HTTP.
+
+pub mod curve;
+mod error;
+mod files;
+pub mod metrics;
+mod moving_loss;
+mod nearest;
+mod perplexity;
+mod plan;
+pub mod recipes;
+mod run_folder;
+mod schedule;
+pub mod settings;
+
+pub use error::{Result, TrainError};
+pub use files::write_atomically;
+pub use moving_loss::MovingLoss;
+pub use perplexity::Perplexity;
+pub use plan::{
+    ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, OptimizationPlan, OptimizerPlan, Plan, SamplePlan,
+    TextPlan, TrainingPlan,
+};
+pub use recipes::Recipe;
+pub use run_folder::RunFolder;
+pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
+pub use settings::Settings;

@@ -1,0 +1,325 @@
+//! A picture of a run: its losses, and the perplexities that they are.
+//!
+//! Two charts side by side over the steps. The left one shows the loss of training as it was recorded,
+//! smoothed if the run was, and those of the validation and test text as points. The right one shows the same
+//! as perplexities, on a linear scale that ends at a few times the best, since the first ones of a run are
+//! many times what it comes to.
+
+use std::ops::Range;
+
+use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::{
+    Cartesian2d, Circle, Color, DrawingArea, EmptyElement, IntoDrawingArea, IntoFont, LineSeries,
+    PathElement, RGBColor, SVGBackend, ShapeStyle, Text, TextStyle, WHITE,
+};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::metrics::Record;
+use crate::{Perplexity, Result, TrainError};
+
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+const SIZE: (u32, u32) = (1080, 440);
+const FONT: &str = "sans-serif";
+const INK: RGBColor = RGBColor(51, 51, 51);
+const GRID: RGBColor = RGBColor(228, 228, 228);
+
+/// The perplexities shown end at this multiple of the lowest.
+const PERPLEXITY_SPAN: f64 = 5.0;
+
+/// How much wider than the run the charts are, for the labels at its end.
+const ROOM_FOR_LABELS: f64 = 1.12;
+
+/// More points than this cannot be told apart in the picture, and only make its file large.
+const MOST_POINTS: usize = 1000;
+
+/// One line of a chart.
+struct Curve {
+    label: &'static str,
+    color: RGBColor,
+    /// Whether the points are few and far between, and so marked, and the lowest of them labelled on this
+    /// side.
+    labelled: Option<VPos>,
+    points: Vec<(f64, f64)>,
+}
+
+/// Draws the records of a run as an SVG picture.
+///
+/// # Errors
+/// [`TrainError::Curve`] if the drawing library gives up.
+pub fn draw(title: &str, records: &[Record]) -> Result<String> {
+    let mut svg = String::new();
+    let canvas = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+    draw_on(&canvas, title, records)?;
+    // The picture is finished when its canvas is dropped.
+    drop(canvas);
+    Ok(svg)
+}
+
+fn draw_on(canvas: &Canvas<'_>, title: &str, records: &[Record]) -> Result<()> {
+    canvas.fill(&WHITE).map_err(failed)?;
+    let title_style =
+        TextStyle::from((FONT, 22).into_font()).color(&INK).pos(Pos::new(HPos::Center, VPos::Top));
+    let below = canvas.margin(44, 10, 14, 22);
+    canvas.draw(&Text::new(title, (SIZE.0 as i32 / 2, 14), title_style)).map_err(failed)?;
+
+    let losses = curves(records);
+    let (left, right) = below.split_horizontally(below.dim_in_pixel().0 / 2);
+    let span = range(losses.iter().flat_map(|curve| &curve.points).map(|point| point.1));
+    draw_chart(&left, "loss (nats per token)", &losses, span)?;
+
+    let perplexities = losses.into_iter().map(as_perplexities).collect::<Vec<_>>();
+    let span = perplexity_span(&perplexities);
+    draw_chart(&right, "perplexity", &perplexities, span)?;
+    canvas.present().map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> TrainError {
+    TrainError::Curve { reason: error.to_string() }
+}
+
+/// The curves of the losses: Okabe and Ito's colours, which are told apart with any eyes.
+fn curves(records: &[Record]) -> Vec<Curve> {
+    let points = |value: fn(&Record) -> Option<f64>| -> Vec<(f64, f64)> {
+        let points = records.iter().filter_map(|record| Some((record.step as f64, value(record)?)));
+        points.filter(|point| point.1.is_finite()).collect()
+    };
+    let smooth = points(|record| record.moving_loss);
+    let train = if smooth.is_empty() { points(|record| record.train_loss) } else { smooth };
+    let curve = |label, color, labelled, points| Curve { label, color, labelled, points };
+    [
+        curve("train", RGBColor(86, 180, 233), None, thinned(train)),
+        curve("valid", RGBColor(0, 114, 178), Some(VPos::Bottom), points(|record| record.valid_loss)),
+        curve("test", RGBColor(213, 94, 0), Some(VPos::Top), points(|record| record.test_loss)),
+    ]
+    .into_iter()
+    .filter(|curve| !curve.points.is_empty())
+    .collect()
+}
+
+/// As many of the points as can be told apart, the last among them.
+fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    let stride = points.len().div_ceil(MOST_POINTS).max(1);
+    let last = points.len().saturating_sub(1);
+    points
+        .into_iter()
+        .enumerate()
+        .filter(|(i, _)| (last - i).is_multiple_of(stride))
+        .map(|(_, point)| point)
+        .collect()
+}
+
+fn as_perplexities(curve: Curve) -> Curve {
+    let perplexity = |(step, loss)| (step, Perplexity::from_nll_mean(loss).value());
+    let points = curve.points.into_iter().map(perplexity).filter(|point| point.1.is_finite()).collect();
+    Curve { points, ..curve }
+}
+
+/// From the lowest to the highest value, with some air; never empty.
+fn range(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
+    let (low, high) = values
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    let air = (0.05 * (high - low)).max(1e-3 * high.abs()).max(1e-6);
+    (low <= high).then_some(low - air..high + air)
+}
+
+fn perplexity_span(curves: &[Curve]) -> Option<Range<f64>> {
+    let values = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.1);
+    let lowest = values().fold(f64::INFINITY, f64::min);
+    range(values().filter(|&value| value <= PERPLEXITY_SPAN * lowest))
+}
+
+fn draw_chart(area: &Canvas<'_>, what: &str, curves: &[Curve], span: Option<Range<f64>>) -> Result<()> {
+    let last_step = curves.iter().flat_map(|curve| &curve.points).map(|point| point.0).reduce(f64::max);
+    let (Some(last_step), Some(span)) = (last_step, span) else {
+        let (width, height) = area.dim_in_pixel();
+        let style = label_style(14).pos(Pos::new(HPos::Center, VPos::Center));
+        let place = (width as i32 / 2, height as i32 / 2);
+        return area.draw(&Text::new(format!("no {what} recorded"), place, style)).map_err(failed);
+    };
+    let mut chart = ChartBuilder::on(area)
+        .margin_left(6)
+        .margin_right(14)
+        .x_label_area_size(44)
+        .y_label_area_size(58)
+        .build_cartesian_2d(0.0..ROOM_FOR_LABELS * last_step.max(1.0), span.clone())
+        .map_err(failed)?;
+    chart
+        .configure_mesh()
+        .x_desc("step")
+        .y_desc(what)
+        .x_labels(6)
+        .y_labels(8)
+        .x_label_formatter(&|step| grouped(*step))
+        .y_label_formatter(&|value| tick(*value, span.end - span.start))
+        .label_style(label_style(13))
+        .axis_desc_style(label_style(14))
+        .axis_style(INK.mix(0.6))
+        .bold_line_style(GRID)
+        .max_light_lines(0)
+        .draw()
+        .map_err(failed)?;
+    for curve in curves {
+        draw_curve(&mut chart, curve, &span)?;
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .margin(12)
+        .legend_area_size(26)
+        .label_font(label_style(14))
+        .background_style(WHITE.mix(0.85))
+        .border_style(GRID)
+        .draw()
+        .map_err(failed)
+}
+
+fn draw_curve(chart: &mut Chart<'_, '_>, curve: &Curve, span: &Range<f64>) -> Result<()> {
+    let style = ShapeStyle { color: curve.color.to_rgba(), filled: true, stroke_width: 2 };
+    chart
+        .draw_series(LineSeries::new(visible(&curve.points, span.end), style))
+        .map_err(failed)?
+        .label(curve.label)
+        .legend(move |(x, y)| PathElement::new([(x + 2, y), (x + 20, y)], style));
+    let shown = || curve.points.iter().copied().filter(|point| point.1 <= span.end);
+    // A line of a single point would be invisible.
+    if curve.labelled.is_some() || curve.points.len() == 1 {
+        chart.draw_series(shown().map(|point| Circle::new(point, 4, style))).map_err(failed)?;
+    }
+    let lowest = shown().min_by(|a, b| a.1.total_cmp(&b.1));
+    if let (Some(side), Some(lowest)) = (curve.labelled, lowest) {
+        let style = TextStyle::from((FONT, 13).into_font()).color(&curve.color);
+        let label = EmptyElement::at(lowest)
+            + Text::new(
+                format!("{:.2}", lowest.1),
+                (8, if matches!(side, VPos::Top) { -2 } else { 2 }),
+                style.pos(Pos::new(HPos::Left, side)),
+            );
+        chart.draw_series([label]).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The line from where it last comes down through the top of the chart: what is above is cut off there, so
+/// that the line enters the chart at its edge instead of beginning inside it.
+fn visible(points: &[(f64, f64)], top: f64) -> Vec<(f64, f64)> {
+    let mut line: Vec<(f64, f64)> = vec![];
+    for (i, &(x, y)) in points.iter().enumerate() {
+        if y <= top {
+            if let Some(&(x0, y0)) =
+                i.checked_sub(1).and_then(|before| points.get(before)).filter(|before| before.1 > top)
+            {
+                line.push((x0 + (x - x0) * (y0 - top) / (y0 - y), top));
+            }
+            line.push((x, y));
+        } else {
+            line.clear();
+        }
+    }
+    line
+}
+
+fn label_style(size: u32) -> TextStyle<'static> {
+    TextStyle::from((FONT, size).into_font()).color(&INK)
+}
+
+/// A whole number with its thousands set apart: `12 000`.
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push('\u{2009}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A label of an axis that spans `span`, with as many decimals as tell neighbours apart.
+fn tick(value: f64, span: f64) -> String {
+    let decimals = (1.0 - span.log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run as WikiText-2's recipe gives it.
+    fn run() -> Vec<Record> {
+        let mut records = vec![];
+        for step in (200..=8949_u64).step_by(200) {
+            let loss = 4.9 + 5.0 * (-(step as f64) / 700.0).exp();
+            records.push(Record { epoch: 1, step, train_loss: Some(loss), ..Record::default() });
+        }
+        for (epoch, valid, test) in [(1, 5.44, 5.36), (2, 5.16, 5.08), (3, 5.07, 4.99)] {
+            let step = epoch as u64 * 2983;
+            let (valid_loss, test_loss) = (Some(valid), Some(test));
+            records.push(Record { epoch, step, valid_loss, test_loss, ..Record::default() });
+        }
+        records
+    }
+
+    #[test]
+    fn a_run_has_both_charts_with_axes_and_legends() {
+        let svg = draw("wikitext2-standard-200", &run()).unwrap();
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+        for text in [
+            "wikitext2-standard-200",
+            "loss (nats per token)",
+            "perplexity",
+            "step",
+            "train",
+            "valid",
+            "test",
+        ] {
+            assert!(svg.contains(text), "{text} is missing");
+        }
+        assert_eq!(svg.matches("<circle").count(), 4 * 3);
+        // The lowest are labelled: exp(5.07) and exp(4.99).
+        assert!(svg.contains("159.17") && svg.contains("146.94"));
+    }
+
+    #[test]
+    fn a_run_without_records_or_without_numbers_is_drawn_too() {
+        assert!(draw("empty", &[]).unwrap().contains("no perplexity recorded"));
+        let nan = Record { step: 1, train_loss: Some(f64::NAN), ..Record::default() };
+        assert!(draw("nan", &[nan]).unwrap().contains("no loss (nats per token) recorded"));
+        let one = Record { step: 1, train_loss: Some(800.0), ..Record::default() };
+        assert!(draw("one", &[one]).unwrap().contains("no perplexity recorded"));
+    }
+
+    #[test]
+    fn a_title_cannot_break_the_picture() {
+        assert!(draw("a < b & c", &run()).unwrap().contains("a &lt; b &amp; c"));
+    }
+
+    #[test]
+    fn long_runs_are_thinned_to_their_end() {
+        let points: Vec<(f64, f64)> = (0..12_345).map(|step| (f64::from(step), 1.0)).collect();
+        let thinned = thinned(points);
+        assert!(thinned.len() <= MOST_POINTS && thinned.len() > MOST_POINTS / 2);
+        assert_eq!(thinned.last(), Some(&(12_344.0, 1.0)));
+    }
+
+    #[test]
+    fn a_line_enters_through_the_top() {
+        let points = [(0.0, 30.0), (1.0, 20.0), (2.0, 10.0), (3.0, 9.0)];
+        assert_eq!(visible(&points, 15.0), [(1.5, 15.0), (2.0, 10.0), (3.0, 9.0)]);
+        assert_eq!(visible(&points, 40.0), points);
+    }
+
+    #[test]
+    fn labels_are_as_long_as_needed() {
+        assert_eq!(grouped(1_234_567.0), "1\u{2009}234\u{2009}567");
+        assert_eq!(grouped(200.0), "200");
+        assert_eq!(
+            (tick(5.25, 3.0), tick(150.0, 400.0), tick(0.125, 0.05)),
+            ("5.2".into(), "150".into(), "0.125".into())
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! What can go wrong between a user's settings and a finished run.
+
+use std::path::PathBuf;
+
+use rondo_nn::NnError;
+
+use crate::nearest::{listed, or_nearest};
+
+/// The result of something in this crate.
+pub type Result<T> = std::result::Result<T, TrainError>;
+
+/// Why a run could not be planned, started or recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A settings file is not TOML, or says what no setting says.
+    #[error("`{origin}`, line {line}: {reason}")]
+    Settings {
+        /// The file, or the name of the embedded recipe.
+        origin: String,
+        /// The line at fault, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A recipe lacks the table that introduces it.
+    #[error("`{origin}` has no `[recipe]` table, which names and describes a recipe")]
+    NoIntroduction {
+        /// The file, or the name of the embedded recipe.
+        origin: String,
+    },
+    /// No recipe has this name.
+    #[error("unknown recipe `{name}`, expected {}{}", listed(known), or_nearest(name, known))]
+    UnknownRecipe {
+        /// What was asked for.
+        name: String,
+        /// The recipes that there are.
+        known: Vec<&'static str>,
+    },
+    /// A value could not be read as what its setting holds.
+    #[error("cannot use `{text}` for `{setting}`: {reason}")]
+    Value {
+        /// The path of the setting, such as `model.cell`.
+        setting: String,
+        /// What was written.
+        text: String,
+        /// What was expected instead.
+        reason: String,
+    },
+    /// A setting is outside what makes sense.
+    #[error("`{setting}` is {found}, expected {expected}")]
+    OutOfRange {
+        /// The path of the setting, such as `training.batch_size`.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A setting was given that the rest of the settings leaves without any effect.
+    #[error("`{setting}` has no effect unless {condition}")]
+    NoEffect {
+        /// The path of the setting, such as `optimization.momentum`.
+        setting: &'static str,
+        /// What it would need.
+        condition: &'static str,
+    },
+    /// The named model does not exist.
+    #[error("unknown preset `{name}`, expected {}{}", listed(known), or_nearest(name, known))]
+    UnknownPreset {
+        /// What was asked for.
+        name: String,
+        /// The presets that there are.
+        known: Vec<&'static str>,
+    },
+    /// The sizes of the model do not fit together, or something else is wrong with it.
+    #[error(transparent)]
+    Model(#[from] NnError),
+    /// The plan could not be written as TOML.
+    #[error("could not write the plan as TOML")]
+    PlanText(#[from] toml::ser::Error),
+    /// A file or folder could not be made, read or written.
+    #[error("could not {action} `{}`", path.display())]
+    Io {
+        /// `read`, `create`, `replace`, …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A run was to begin in a folder that already holds one.
+    #[error("`{}` already holds a run: there is `{file}` in it", path.display())]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+        /// What shows that there is a run.
+        file: String,
+    },
+    /// A folder that should hold a run does not.
+    #[error("`{}` holds no run: there is no `{file}` in it", path.display())]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// What each run has.
+        file: &'static str,
+    },
+    /// A line of a metrics file is no record.
+    #[error("`{}`, line {line} is no record of metrics", path.display())]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A curve could not be drawn.
+    #[error("could not draw the curve: {reason}")]
+    Curve {
+        /// What the drawing library said.
+        reason: String,
+    },
+}
+
+impl TrainError {
+    /// The error of an operation on a file, for `map_err`.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| TrainError::Io { action, path, source }
+    }
+}

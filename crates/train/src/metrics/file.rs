@@ -1,0 +1,135 @@
+//! `metrics.jsonl`: one JSON object a line, appended to.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::Record;
+use crate::{Result, TrainError, write_atomically};
+
+/// Appends records to a metrics file, each with a single write of its whole line.
+#[derive(Debug)]
+pub struct MetricsWriter {
+    file: File,
+    path: PathBuf,
+}
+
+impl MetricsWriter {
+    /// Makes a new file.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] if there is one already, or it cannot be made.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(path)
+            .map_err(TrainError::io("create", path))?;
+        Ok(MetricsWriter { file, path: path.to_owned() })
+    }
+
+    /// Goes on with a file after the records up to `step`; later ones are dropped, and so is a last line that
+    /// an interruption has cut short.
+    ///
+    /// # Errors
+    /// As [`read`], and [`TrainError::Io`] if it cannot be written.
+    pub fn resume(path: &Path, step: u64) -> Result<Self> {
+        let mut records = read(path)?;
+        records.retain(|record| record.step <= step);
+        write_atomically(path, |to| records.iter().try_for_each(|record| to.write_all(&line(record)?)))?;
+        let file = OpenOptions::new().append(true).open(path).map_err(TrainError::io("open", path))?;
+        Ok(MetricsWriter { file, path: path.to_owned() })
+    }
+
+    /// Appends a record.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] if it cannot be written.
+    pub fn write(&mut self, record: &Record) -> Result<()> {
+        // One write of the whole line: a reader at the same time sees all of it or nothing.
+        let written = line(record).and_then(|line| self.file.write_all(&line));
+        written.map_err(TrainError::io("write", &self.path))
+    }
+}
+
+fn line(record: &Record) -> std::io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(record)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Reads the records of a metrics file, but for a last line without line end, which an interruption has cut
+/// short.
+///
+/// # Errors
+/// [`TrainError::Io`] if it cannot be read, [`TrainError::Metrics`] for a line that is no record.
+pub fn read(path: &Path) -> Result<Vec<Record>> {
+    let bytes = fs::read(path).map_err(TrainError::io("read", path))?;
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let lines = bytes[..whole].split_inclusive(|&byte| byte == b'\n').zip(1..);
+    let record = |(line, number)| {
+        serde_json::from_slice(line).map_err(|source| TrainError::Metrics {
+            path: path.to_owned(),
+            line: number,
+            source,
+        })
+    };
+    lines.map(record).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(step: u64) -> Record {
+        Record { epoch: 1, step, train_loss: Some(1.0 / step as f64), ..Record::default() }
+    }
+
+    #[test]
+    fn records_are_on_the_disk_one_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut writer = MetricsWriter::create(&path).unwrap();
+        for step in 1..=3 {
+            writer.write(&record(step)).unwrap();
+            let expected: Vec<Record> = (1..=step).map(record).collect();
+            assert_eq!(read(&path).unwrap(), expected);
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().next(), Some(r#"{"epoch":1,"step":1,"train_loss":1.0}"#));
+    }
+
+    #[test]
+    fn an_existing_file_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        MetricsWriter::create(&path).unwrap();
+        let error = MetricsWriter::create(&path).unwrap_err().to_string();
+        assert_eq!(error, format!("could not create `{}`", path.display()));
+    }
+
+    #[test]
+    fn a_resumed_file_has_no_records_of_what_was_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut writer = MetricsWriter::create(&path).unwrap();
+        for step in 1..=4 {
+            writer.write(&record(step)).unwrap();
+        }
+        writer.file.write_all(b"{\"epoch\":1,\"st").unwrap();
+        assert_eq!(read(&path).unwrap().len(), 4);
+
+        let mut writer = MetricsWriter::resume(&path, 2).unwrap();
+        writer.write(&record(3)).unwrap();
+        assert_eq!(read(&path).unwrap(), [record(1), record(2), record(3)]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        fs::write(&path, "{\"epoch\":1,\"step\":1}\nnonsense\n").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert_eq!(error, format!("`{}`, line 2 is no record of metrics", path.display()));
+    }
+}

@@ -1,0 +1,314 @@
+//! Makes a plan of settings: fills in what is missing, refuses what makes no sense.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use rondo_data::{CorpusOptions, Tokenizer, VocabOptions, VocabSource, VocabSplits};
+use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialisation, Input, PRESETS, Preset};
+
+use super::{
+    ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, OptimizationPlan, OptimizerPlan, Plan, SamplePlan,
+    TextPlan, TrainingPlan,
+};
+use crate::settings::{
+    ClipUnit, EvaluationSettings, InitSettings, LossReduction, ModelInput, ModelSettings,
+    OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, StepDivisor,
+    TextSettings, TokenizerKind, TrainingSettings,
+};
+use crate::{Result, ScheduleRule, TrainError};
+
+/// See [`Plan::new`].
+pub(super) fn plan(settings: &Settings) -> Result<Plan> {
+    let training = training(&settings.training)?;
+    Ok(Plan {
+        text: text(&settings.text)?,
+        model: model(&settings.model)?,
+        init: init(&settings.init),
+        optimization: optimization(&settings.optimization)?,
+        evaluation: evaluation(&settings.evaluation, &training)?,
+        sample: sample(&settings.sample)?,
+        training,
+    })
+}
+
+fn text(settings: &TextSettings) -> Result<TextPlan> {
+    let tokenizer = match settings.tokenizer.unwrap_or(TokenizerKind::Words) {
+        TokenizerKind::Words => match Tokenizer::default() {
+            Tokenizer::Words { eos, blank_lines } => {
+                Tokenizer::Words { eos, blank_lines: settings.blank_lines.unwrap_or(blank_lines) }
+            }
+            other => other,
+        },
+        TokenizerKind::Chars => Tokenizer::Chars,
+        TokenizerKind::Bytes => Tokenizer::Bytes,
+    };
+    let usual = VocabOptions::for_tokenizer(&tokenizer);
+    let unknown = match &settings.unknown_token {
+        None => usual.unknown,
+        Some(token) if token.is_empty() => None,
+        Some(token) => Some(token.clone()),
+    };
+    // A token that is neither in the vocabulary nor stands for others would make every other text an error,
+    // so the usual vocabulary of characters and bytes is that of all texts.
+    let splits = if unknown.is_some() { VocabSplits::Train } else { VocabSplits::All };
+    let extra = settings.reserved_tokens.iter().flatten().cloned();
+    let options = VocabOptions {
+        order: settings.vocab_order.unwrap_or_default(),
+        min_freq: settings.min_frequency.unwrap_or(1),
+        max_size: settings.max_vocab_size.filter(|&size| size != 0),
+        unknown,
+        reserved: usual.reserved.into_iter().chain(extra).collect(),
+    };
+    let valid_fraction = fraction("text.valid_fraction", settings.valid_fraction.unwrap_or(0.05))?;
+    let test_fraction = fraction("text.test_fraction", settings.test_fraction.unwrap_or(0.05))?;
+    if valid_fraction + test_fraction >= 1.0 {
+        let expected = "to leave something to train on beside `text.valid_fraction`";
+        return Err(out_of_range("text.test_fraction", test_fraction, expected));
+    }
+    Ok(TextPlan {
+        corpus: corpus(settings)?,
+        options: CorpusOptions {
+            tokenizer,
+            vocab: VocabSource::Build { options, splits: settings.vocab_from.unwrap_or(splits) },
+            drop_tail_chars: settings.drop_tail_chars.unwrap_or(0),
+            valid_fraction,
+            test_fraction,
+        },
+    })
+}
+
+/// The user's texts if there are any, and the named corpus if not; a single path may be where the named one
+/// is.
+fn corpus(settings: &TextSettings) -> Result<CorpusChoice> {
+    let data: Vec<PathBuf> =
+        settings.data.iter().flatten().map(|path| absolute(path)).collect::<Result<_>>()?;
+    let name = settings.corpus.as_deref().filter(|name| *name != "built-in");
+    Ok(match (name, data.as_slice()) {
+        (None, []) => CorpusChoice::BuiltIn,
+        (Some(name), []) => CorpusChoice::Named { name: name.to_owned(), data: None },
+        (Some(name), [folder]) => CorpusChoice::Named { name: name.to_owned(), data: Some(folder.clone()) },
+        (_, _) => CorpusChoice::Own(data),
+    })
+}
+
+/// The path as it is from everywhere: a run may be repeated from another folder.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(TrainError::io("find", path))
+}
+
+fn model(settings: &ModelSettings) -> Result<ModelPlan> {
+    let preset = match settings.preset.as_deref().filter(|name| !name.is_empty()) {
+        None => None,
+        Some(name) => Some(Preset::find(name).ok_or_else(|| TrainError::UnknownPreset {
+            name: name.to_owned(),
+            known: PRESETS.iter().map(|preset| preset.name).collect(),
+        })?),
+    };
+    let preset = preset.map(|preset| preset.config(1));
+    let of_preset = preset.as_ref();
+
+    let preset_width = of_preset.and_then(|config| config.hidden_sizes.last().copied());
+    let hidden_size = settings.hidden_size.or(preset_width).unwrap_or(200);
+    let input = match settings.input.unwrap_or(ModelInput::Embedding) {
+        ModelInput::Embedding => Input::Embedding(settings.embedding_size.unwrap_or(hidden_size)),
+        ModelInput::OneHot if settings.embedding_size.is_some() => {
+            return Err(no_effect("model.embedding_size", "`model.input` is `embedding`"));
+        }
+        ModelInput::OneHot => Input::OneHot,
+    };
+    let layers = settings.layers.or(of_preset.map(|config| config.hidden_sizes.len())).unwrap_or(2);
+    let plan = ModelPlan {
+        input,
+        cell: settings.cell.or(of_preset.map(|config| config.cell)).unwrap_or(Cell::Lstm),
+        hidden_sizes: vec![hidden_size; layers],
+        biases: match settings.biases {
+            None => of_preset.map_or(Biases::Two, |config| config.biases),
+            Some(1) => Biases::One,
+            Some(2) => Biases::Two,
+            Some(other) => return Err(out_of_range("model.biases", other, "1 or 2")),
+        },
+        tied: settings.tied.unwrap_or(input == Input::Embedding(hidden_size)),
+        dropout: dropout(settings, of_preset.map(|config| config.dropout), input),
+    };
+    plan.config(1).check()?;
+    Ok(plan)
+}
+
+fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> Dropout {
+    let site = |site, own: Option<f32>, of_preset: Option<DropoutSite>, usual| DropoutSite {
+        probability: own.or(settings.dropout).or(of_preset.map(|site| site.probability)).unwrap_or(usual),
+        locked: match &settings.locked_dropout {
+            Some(sites) => sites.contains(&site),
+            None => of_preset.is_some_and(|site| site.locked),
+        },
+    };
+    let mut dropout = Dropout {
+        input: site(Site::Input, settings.dropout_input, preset.map(|preset| preset.input), 0.2),
+        between: site(Site::Between, settings.dropout_between, preset.map(|preset| preset.between), 0.2),
+        output: site(Site::Output, settings.dropout_output, preset.map(|preset| preset.output), 0.2),
+    };
+    // Without an embedding there is nothing to drop of it; only who asks for it by name is told so.
+    if input == Input::OneHot && settings.dropout_input.is_none() {
+        dropout.input.probability = 0.0;
+    }
+    dropout
+}
+
+fn init(settings: &InitSettings) -> Initialisation {
+    let usual = Initialisation::default();
+    Initialisation {
+        embedding: settings.embedding.unwrap_or(usual.embedding),
+        recurrent: settings.recurrent.unwrap_or(usual.recurrent),
+        decoder: settings.decoder.unwrap_or(usual.decoder),
+        bias: settings.bias.unwrap_or(usual.bias),
+    }
+}
+
+fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
+    let seed = settings.seed.unwrap_or(1);
+    if i64::try_from(seed).is_err() {
+        // TOML's numbers end there, and a plan must be written.
+        return Err(out_of_range("training.seed", seed, "at most 9223372036854775807"));
+    }
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    Ok(TrainingPlan {
+        epochs: positive("training.epochs", settings.epochs.unwrap_or(10))?,
+        batch_size: positive("training.batch_size", settings.batch_size.unwrap_or(20))?,
+        bptt: positive("training.bptt", settings.bptt.unwrap_or(35))?,
+        last_chunk: settings.last_chunk.unwrap_or_default(),
+        chunk_order: settings.chunk_order.unwrap_or_default(),
+        max_batches: settings.max_batches.filter(|&batches| batches != 0),
+        carry_state: settings.carry_state.unwrap_or(true),
+        log_every: Some(settings.log_every.unwrap_or(200)).filter(|&batches| batches != 0),
+        moving_loss_decay: fraction(
+            "training.moving_loss_decay",
+            settings.moving_loss_decay.unwrap_or(0.99),
+        )?,
+        seed,
+        threads: positive("training.threads", settings.threads.unwrap_or_else(cores))?,
+    })
+}
+
+fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
+    let kind = settings.optimizer.unwrap_or(OptimizerKind::Sgd);
+    let learning_rate =
+        settings.learning_rate.unwrap_or(if kind == OptimizerKind::Sgd { 20.0 } else { 0.001 });
+    let clip_norm = at_least_0("optimization.clip_norm", settings.clip_norm.unwrap_or(0.25))?;
+    let clip_value = at_least_0("optimization.clip_value", settings.clip_value.unwrap_or(0.0))?;
+    let unit = settings.clip_norm_unit.unwrap_or(ClipUnit::One);
+    Ok(OptimizationPlan {
+        optimizer: optimizer(settings, kind)?,
+        learning_rate: above_0("optimization.learning_rate", learning_rate)?,
+        weight_decay: at_least_0("optimization.weight_decay", settings.weight_decay.unwrap_or(0.0))?,
+        loss_reduction: settings.loss_reduction.unwrap_or(LossReduction::Mean),
+        step_divisor: settings.step_divisor.unwrap_or(StepDivisor::One),
+        clip_norm: (clip_norm != 0.0).then_some(ClipNorm { limit: clip_norm, unit }),
+        clip_value: (clip_value != 0.0).then_some(clip_value),
+        schedule: schedule(settings)?,
+    })
+}
+
+fn optimizer(settings: &OptimizationSettings, kind: OptimizerKind) -> Result<OptimizerPlan> {
+    let OptimizationSettings { momentum, beta1, beta2, epsilon, .. } = *settings;
+    if kind == OptimizerKind::Sgd {
+        let given = [
+            ("optimization.beta1", beta1.is_some()),
+            ("optimization.beta2", beta2.is_some()),
+            ("optimization.epsilon", epsilon.is_some()),
+        ];
+        refuse_given(given, "`optimization.optimizer` is `adam` or `adamw`")?;
+        let momentum = fraction("optimization.momentum", momentum.unwrap_or(0.0))?;
+        return Ok(OptimizerPlan::Sgd { momentum });
+    }
+    refuse_given([("optimization.momentum", momentum.is_some())], "`optimization.optimizer` is `sgd`")?;
+    Ok(OptimizerPlan::Adam {
+        beta1: fraction("optimization.beta1", beta1.unwrap_or(0.9))?,
+        beta2: fraction("optimization.beta2", beta2.unwrap_or(0.999))?,
+        epsilon: above_0("optimization.epsilon", epsilon.unwrap_or(1e-8))?,
+        decoupled: kind == OptimizerKind::AdamW,
+    })
+}
+
+fn schedule(settings: &OptimizationSettings) -> Result<ScheduleRule> {
+    let OptimizationSettings { decay_factor, decay_every, patience, reload_best, .. } = *settings;
+    let decay_factor_or = |usual| above_0("optimization.decay_factor", decay_factor.unwrap_or(usual));
+    let kind = settings.schedule.unwrap_or(ScheduleKind::Plateau);
+    if kind != ScheduleKind::Plateau {
+        let given = [
+            ("optimization.patience", patience.is_some()),
+            ("optimization.reload_best", reload_best.is_some()),
+        ];
+        refuse_given(given, "`optimization.schedule` is `plateau`")?;
+    }
+    if kind != ScheduleKind::Step {
+        let given = [("optimization.decay_every", decay_every.is_some())];
+        refuse_given(given, "`optimization.schedule` is `step`")?;
+    }
+    Ok(match kind {
+        ScheduleKind::Plateau => ScheduleRule::Plateau {
+            decay_factor: decay_factor_or(0.25)?,
+            patience: positive("optimization.patience", patience.unwrap_or(1))?,
+            reload_best: reload_best.unwrap_or(false),
+        },
+        ScheduleKind::Step => ScheduleRule::Step {
+            decay_factor: decay_factor_or(0.5)?,
+            decay_every: positive("optimization.decay_every", decay_every.unwrap_or(10))?,
+        },
+        ScheduleKind::Constant => {
+            let given = [("optimization.decay_factor", decay_factor.is_some())];
+            refuse_given(given, "`optimization.schedule` is `plateau` or `step`")?;
+            ScheduleRule::Constant
+        }
+    })
+}
+
+fn evaluation(settings: &EvaluationSettings, training: &TrainingPlan) -> Result<EvaluationPlan> {
+    Ok(EvaluationPlan {
+        every: positive("evaluation.every", settings.every.unwrap_or(1))?,
+        batch_size: positive("evaluation.batch_size", settings.batch_size.unwrap_or(training.batch_size))?,
+        bptt: positive("evaluation.bptt", settings.bptt.unwrap_or(training.bptt))?,
+    })
+}
+
+fn sample(settings: &SampleSettings) -> Result<SamplePlan> {
+    Ok(SamplePlan {
+        prefixes: settings.prefix.clone().unwrap_or_default(),
+        length: positive("sample.length", settings.length.unwrap_or(50))?,
+        temperature: above_0("sample.temperature", settings.temperature.unwrap_or(1.0))?,
+    })
+}
+
+fn out_of_range(setting: &'static str, found: impl ToString, expected: &'static str) -> TrainError {
+    TrainError::OutOfRange { setting, found: found.to_string(), expected }
+}
+
+fn no_effect(setting: &'static str, condition: &'static str) -> TrainError {
+    TrainError::NoEffect { setting, condition }
+}
+
+/// Refuses the first setting that is given, since it would have no effect.
+fn refuse_given<const N: usize>(given: [(&'static str, bool); N], condition: &'static str) -> Result<()> {
+    match given.into_iter().find(|&(_, given)| given) {
+        Some((setting, _)) => Err(no_effect(setting, condition)),
+        None => Ok(()),
+    }
+}
+
+fn positive(setting: &'static str, found: usize) -> Result<usize> {
+    if found == 0 { Err(out_of_range(setting, found, "at least 1")) } else { Ok(found) }
+}
+
+fn above_0(setting: &'static str, found: f64) -> Result<f64> {
+    let fits = found.is_finite() && found > 0.0;
+    if fits { Ok(found) } else { Err(out_of_range(setting, found, "a number above 0")) }
+}
+
+fn at_least_0(setting: &'static str, found: f64) -> Result<f64> {
+    let fits = found.is_finite() && found >= 0.0;
+    if fits { Ok(found) } else { Err(out_of_range(setting, found, "a number of at least 0")) }
+}
+
+fn fraction(setting: &'static str, found: f64) -> Result<f64> {
+    let fits = (0.0..1.0).contains(&found);
+    if fits { Ok(found) } else { Err(out_of_range(setting, found, "at least 0 and below 1")) }
+}

@@ -1,0 +1,290 @@
+//! Tests of the defaults, the checks and the round trip of plans.
+
+use std::path::PathBuf;
+
+use rondo_data::{BlankLines, Tokenizer, VocabSource, VocabSplits};
+use rondo_nn::{Biases, Cell, DropoutSite, Initialiser, Input};
+
+use super::*;
+use crate::settings::{FIELDS, Field};
+
+fn settings(text: &str) -> Settings {
+    Settings::parse("test", text).unwrap()
+}
+
+fn plan(text: &str) -> Plan {
+    Plan::new(&settings(text)).unwrap()
+}
+
+#[track_caller]
+fn check_refused(text: &str, expected: &str) {
+    assert_eq!(Plan::new(&settings(text)).unwrap_err().to_string(), expected);
+}
+
+/// The defaults that the descriptions of the fields state are those of a plan.
+#[test]
+fn the_stated_defaults_hold() {
+    let all = plan("").settings();
+    let adam = plan("[optimization]\noptimizer = \"adam\"").settings();
+    let step = plan("[optimization]\nschedule = \"step\"").settings();
+    for field in FIELDS {
+        let texts = |settings: &Settings| {
+            settings.given().find(|(given, _)| *given == field).map(|(_, texts)| texts.join(" "))
+        };
+        let found = texts(&all).or(texts(&adam)).or(texts(&step));
+        match (field.path().as_str(), found) {
+            ("model.preset" | "model.dropout", None) => {} // A plan says what they stand for.
+            ("text.vocab_from", Some(found)) => assert_eq!(found, "train"),
+            ("text.unknown_token", Some(found)) => assert_eq!(found, "<unk>"),
+            ("model.embedding_size", Some(found)) => assert_eq!(found, "200"),
+            ("model.tied", Some(found)) => assert_eq!(found, "true"),
+            ("model.dropout_input" | "model.dropout_between" | "model.dropout_output", Some(found)) => {
+                assert_eq!(found, Field::find("model.dropout").unwrap().default);
+            }
+            ("training.threads", Some(found)) => assert_ne!(found, "0"),
+            ("optimization.learning_rate", Some(found)) => assert_eq!(found, "20"),
+            ("optimization.decay_factor", Some(found)) => assert_eq!(found, "0.25"),
+            ("evaluation.batch_size", Some(found)) => assert_eq!(found, "20"),
+            ("evaluation.bptt", Some(found)) => assert_eq!(found, "35"),
+            (path, Some(found)) => assert_eq!(found, field.default, "{path}"),
+            (path, None) => panic!("a plan lacks `{path}`"),
+        }
+    }
+    assert_eq!(texts_of(&adam, "optimization.learning_rate"), "0.001");
+    assert_eq!(texts_of(&step, "optimization.decay_factor"), "0.5");
+}
+
+fn texts_of(settings: &Settings, path: &str) -> String {
+    settings.given().find(|(field, _)| field.path() == path).unwrap().1.join(" ")
+}
+
+/// Plans that differ from the default wherever they can.
+const PLANS: &[&str] = &[
+    "",
+    r#"
+        [text]
+        corpus = "ptb"
+        vocab_order = "first-appearance"
+        vocab_from = "all"
+        blank_lines = "skip"
+        max_vocab_size = 100
+        min_frequency = 2
+        unknown_token = "oov"
+        reserved_tokens = ["<pad>"]
+        [model]
+        embedding_size = 7
+        hidden_size = 8
+        layers = 3
+        biases = 1
+        dropout = 0.3
+        locked_dropout = ["input", "output"]
+        [training]
+        max_batches = 20
+        log_every = 0
+        carry_state = false
+        chunk_order = "shuffled"
+        last_chunk = "discard"
+        seed = 9
+        threads = 3
+        [optimization]
+        momentum = 0.9
+        clip_norm_unit = "tokens"
+        reload_best = true
+        [evaluation]
+        every = 2
+    "#,
+    r#"
+        [text]
+        data = ["/a.txt", "/b.txt"]
+        tokenizer = "chars"
+        unknown_token = ""
+        [model]
+        input = "one-hot"
+        cell = "rnn_tanh"
+        [optimization]
+        optimizer = "adamw"
+        schedule = "step"
+        clip_norm = 0
+        clip_value = 5
+        [sample]
+        prefix = ["The ", "A"]
+    "#,
+    r#"
+        [text]
+        tokenizer = "bytes"
+        [model]
+        preset = "standard_lstm_lm_650"
+        tied = false
+        [optimization]
+        optimizer = "adam"
+        schedule = "constant"
+    "#,
+];
+
+#[test]
+fn a_plan_made_from_its_own_file_is_the_same() {
+    for text in PLANS {
+        let plan = plan(text);
+        assert_eq!(Plan::new(&plan.settings()).unwrap(), plan);
+        let file = plan.to_toml().unwrap();
+        assert_eq!(Plan::new(&settings(&file)).unwrap(), plan, "{file}");
+    }
+}
+
+#[test]
+fn a_preset_fills_in_what_is_not_given() {
+    let model = plan("[model]\npreset = \"standard_lstm_lm_650\"").model;
+    assert_eq!(model.config(10), rondo_nn::Preset::find("standard_lstm_lm_650").unwrap().config(10));
+
+    let model = plan("[model]\npreset = \"standard_lstm_lm_650\"\nhidden_size = 32\ndropout = 0.1").model;
+    assert_eq!((model.input, model.hidden_sizes), (Input::Embedding(32), vec![32, 32]));
+    assert_eq!(model.dropout.output, DropoutSite { probability: 0.1, locked: true });
+
+    check_refused(
+        "[model]\npreset = \"standard_lstm_lm_20\"",
+        "unknown preset `standard_lstm_lm_20`, expected one of `standard_lstm_lm_200`, `standard_lstm_lm_650`, \
+         `standard_lstm_lm_1500`; the nearest is `standard_lstm_lm_200`",
+    );
+}
+
+#[test]
+fn a_model_without_embedding_has_nothing_tied_or_dropped_of_it() {
+    let model = plan("[model]\ninput = \"one-hot\"\ndropout = 0.5\nbiases = 1").model;
+    assert_eq!((model.input, model.tied, model.biases), (Input::OneHot, false, Biases::One));
+    assert_eq!((model.dropout.input.probability, model.dropout.output.probability), (0.0, 0.5));
+    check_refused(
+        "[model]\ninput = \"one-hot\"\ndropout_input = 0.5",
+        "`dropout.input` needs an embedding, but the input is one-hot",
+    );
+    check_refused(
+        "[model]\ninput = \"one-hot\"\nembedding_size = 5",
+        "`model.embedding_size` has no effect unless `model.input` is `embedding`",
+    );
+}
+
+#[test]
+fn widths_that_differ_are_not_tied_unless_asked_for() {
+    assert!(!plan("[model]\nembedding_size = 5\nhidden_size = 6").model.tied);
+    check_refused(
+        "[model]\nembedding_size = 5\nhidden_size = 6\ntied = true",
+        "`embedding_size` must equal the last hidden size, 6, when tied, but is 5",
+    );
+}
+
+#[test]
+fn the_texts_are_the_users_or_the_named_ones() {
+    let corpus = |text: &str| plan(&format!("[text]\n{text}")).text.corpus;
+    let path = std::path::absolute("x").unwrap();
+    let named = |data| CorpusChoice::Named { name: "ptb".to_owned(), data };
+    assert_eq!(corpus(""), CorpusChoice::BuiltIn);
+    assert_eq!(corpus("corpus = \"ptb\""), named(None));
+    assert_eq!(corpus("corpus = \"ptb\"\ndata = [\"x\"]"), named(Some(path.clone())));
+    assert_eq!(corpus("data = [\"x\"]"), CorpusChoice::Own(vec![path.clone()]));
+    assert_eq!(corpus("corpus = \"built-in\"\ndata = [\"x\"]"), CorpusChoice::Own(vec![path]));
+    let two = ["a", "b"].map(|name| std::path::absolute(name).unwrap()).to_vec();
+    assert_eq!(corpus("corpus = \"ptb\"\ndata = [\"a\", \"b\"]"), CorpusChoice::Own(two));
+    assert!(matches!(
+        Plan::new(&Settings {
+            text: crate::settings::TextSettings { data: Some(vec![PathBuf::new()]), ..Default::default() },
+            ..Settings::default()
+        }),
+        Err(crate::TrainError::Io { .. })
+    ));
+}
+
+#[test]
+fn the_vocabulary_follows_the_tokens() {
+    let options = |text: &str| plan(&format!("[text]\n{text}")).text.options;
+    let built = |text: &str| match options(text).vocab {
+        VocabSource::Build { options, splits } => (options, splits),
+        VocabSource::Given(_) => panic!("no vocabulary is given"),
+    };
+    let (words, splits) = built("reserved_tokens = [\"<pad>\"]");
+    assert_eq!((words.unknown.as_deref(), splits), (Some("<unk>"), VocabSplits::Train));
+    assert_eq!(words.reserved, ["<eos>", "<pad>"]);
+    let (chars, splits) = built("tokenizer = \"chars\"");
+    assert_eq!((chars.unknown, splits), (None, VocabSplits::All));
+    let eos = Some("<eos>".to_owned());
+    let skipping = Tokenizer::Words { eos, blank_lines: BlankLines::Skip };
+    assert_eq!(options("blank_lines = \"skip\"").tokenizer, skipping);
+    assert_eq!(options(""), CorpusOptions::default());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    check_refused("[training]\nbatch_size = 0", "`training.batch_size` is 0, expected at least 1");
+    check_refused("[training]\nbptt = 0", "`training.bptt` is 0, expected at least 1");
+    check_refused("[evaluation]\nbatch_size = 0", "`evaluation.batch_size` is 0, expected at least 1");
+    check_refused("[model]\nlayers = 0", "`hidden_sizes` must name at least one layer");
+    check_refused("[model]\nbiases = 3", "`model.biases` is 3, expected 1 or 2");
+    check_refused("[model]\ndropout = 1", "`dropout.input` must be at least 0 and below 1, but is 1");
+    check_refused(
+        "[text]\nvalid_fraction = 1",
+        "`text.valid_fraction` is 1, expected at least 0 and below 1",
+    );
+    check_refused(
+        "[text]\nvalid_fraction = 0.5\ntest_fraction = 0.5",
+        "`text.test_fraction` is 0.5, expected to leave something to train on beside `text.valid_fraction`",
+    );
+    check_refused(
+        "[optimization]\nlearning_rate = 0",
+        "`optimization.learning_rate` is 0, expected a number above 0",
+    );
+    check_refused(
+        "[optimization]\nclip_norm = nan",
+        "`optimization.clip_norm` is NaN, expected a number of at least 0",
+    );
+    check_refused("[sample]\ntemperature = 0", "`sample.temperature` is 0, expected a number above 0");
+    let mut seed = Settings::default();
+    seed.training.seed = Some(u64::MAX);
+    assert!(
+        Plan::new(&seed).unwrap_err().to_string().starts_with("`training.seed` is 18446744073709551615, ")
+    );
+}
+
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    for (text, setting, condition) in [
+        ("optimizer = \"adam\"\nmomentum = 0.9", "momentum", "`optimization.optimizer` is `sgd`"),
+        ("beta2 = 0.9", "beta2", "`optimization.optimizer` is `adam` or `adamw`"),
+        ("schedule = \"step\"\nreload_best = true", "reload_best", "`optimization.schedule` is `plateau`"),
+        ("decay_every = 3", "decay_every", "`optimization.schedule` is `step`"),
+        (
+            "schedule = \"constant\"\ndecay_factor = 0.5",
+            "decay_factor",
+            "`optimization.schedule` is `plateau` or `step`",
+        ),
+    ] {
+        let expected = format!("`optimization.{setting}` has no effect unless {condition}");
+        check_refused(&format!("[optimization]\n{text}"), &expected);
+    }
+}
+
+#[test]
+fn the_published_ways_of_summing_and_clipping() {
+    let wikitext = plan("").optimization;
+    assert_eq!(wikitext.gradient_scale(35, 20), 1.0 / 700.0);
+    assert_eq!((wikitext.clip_norm_limit(35, 20), wikitext.step_scale(20)), (Some(0.25), 1.0));
+    let summed = |unit: &str| {
+        let text = "[optimization]\nloss_reduction = \"sum\"\nstep_divisor = \"batch\"\nclip_norm = 0.5";
+        plan(&format!("{text}\nclip_norm_unit = \"{unit}\"")).optimization
+    };
+    assert_eq!((summed("batch").gradient_scale(35, 4), summed("batch").step_scale(4)), (1.0, 0.25));
+    assert_eq!(summed("batch").clip_norm_limit(35, 4), Some(2.0));
+    assert_eq!(summed("tokens").clip_norm_limit(35, 4), Some(70.0));
+    assert_eq!(plan("[optimization]\nclip_norm = 0").optimization.clip_norm_limit(35, 20), None);
+}
+
+#[test]
+fn evaluations_are_due_every_so_often_and_at_the_end() {
+    let plan = plan("[training]\nepochs = 5\n[evaluation]\nevery = 2");
+    assert_eq!((1..=5).filter(|&epoch| plan.evaluates_after(epoch)).collect::<Vec<_>>(), [2, 4, 5]);
+}
+
+#[test]
+fn the_usual_model_is_the_smallest_of_the_zoo_but_for_its_locked_dropout() {
+    let model = plan("").model;
+    assert_eq!((model.cell, model.input, model.tied), (Cell::Lstm, Input::Embedding(200), true));
+    assert_eq!((model.hidden_sizes, model.biases), (vec![200, 200], Biases::Two));
+    assert_eq!(plan("").init.embedding, Initialiser::Uniform(0.1));
+}

@@ -1,0 +1,164 @@
+//! Writes a plan as the settings that make it.
+
+use rondo_data::{Tokenizer, VocabOptions, VocabSource};
+use rondo_nn::{Biases, Input};
+
+use super::{CorpusChoice, ModelPlan, OptimizationPlan, OptimizerPlan, Plan, TextPlan};
+use crate::ScheduleRule;
+use crate::settings::{
+    ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings, OptimizationSettings,
+    OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, TextSettings, TokenizerKind,
+    TrainingSettings,
+};
+
+/// See [`Plan::settings`].
+pub(super) fn settings(plan: &Plan) -> Settings {
+    let Plan { init, training, evaluation, sample, .. } = plan;
+    Settings {
+        text: text(&plan.text),
+        model: model(&plan.model),
+        init: InitSettings {
+            embedding: Some(init.embedding),
+            recurrent: Some(init.recurrent),
+            decoder: Some(init.decoder),
+            bias: Some(init.bias),
+        },
+        training: TrainingSettings {
+            epochs: Some(training.epochs),
+            batch_size: Some(training.batch_size),
+            bptt: Some(training.bptt),
+            last_chunk: Some(training.last_chunk),
+            chunk_order: Some(training.chunk_order),
+            max_batches: Some(training.max_batches.unwrap_or(0)),
+            carry_state: Some(training.carry_state),
+            log_every: Some(training.log_every.unwrap_or(0)),
+            moving_loss_decay: Some(training.moving_loss_decay),
+            seed: Some(training.seed),
+            threads: Some(training.threads),
+        },
+        optimization: optimization(&plan.optimization),
+        evaluation: EvaluationSettings {
+            every: Some(evaluation.every),
+            batch_size: Some(evaluation.batch_size),
+            bptt: Some(evaluation.bptt),
+        },
+        sample: SampleSettings {
+            prefix: Some(sample.prefixes.clone()),
+            length: Some(sample.length),
+            temperature: Some(sample.temperature),
+        },
+    }
+}
+
+fn text(plan: &TextPlan) -> TextSettings {
+    let (corpus, data) = match &plan.corpus {
+        CorpusChoice::BuiltIn => ("built-in", vec![]),
+        CorpusChoice::Named { name, data } => (name.as_str(), data.iter().cloned().collect()),
+        // The name is written to keep a recipe below from naming another corpus.
+        CorpusChoice::Own(paths) => ("built-in", paths.clone()),
+    };
+    let options = &plan.options;
+    let (tokenizer, blank_lines) = match &options.tokenizer {
+        Tokenizer::Words { blank_lines, .. } => (TokenizerKind::Words, Some(*blank_lines)),
+        Tokenizer::Chars => (TokenizerKind::Chars, None),
+        Tokenizer::Bytes => (TokenizerKind::Bytes, None),
+    };
+    let mut settings = TextSettings {
+        corpus: Some(corpus.to_owned()),
+        data: Some(data),
+        tokenizer: Some(tokenizer),
+        blank_lines,
+        drop_tail_chars: Some(options.drop_tail_chars),
+        valid_fraction: Some(options.valid_fraction),
+        test_fraction: Some(options.test_fraction),
+        ..TextSettings::default()
+    };
+    // A vocabulary that stands already is a model's, and comes with the model.
+    if let VocabSource::Build { options: vocab, splits } = &options.vocab {
+        let own = VocabOptions::for_tokenizer(&options.tokenizer).reserved.len();
+        settings.vocab_order = Some(vocab.order);
+        settings.vocab_from = Some(*splits);
+        settings.min_frequency = Some(vocab.min_freq);
+        settings.max_vocab_size = Some(vocab.max_size.unwrap_or(0));
+        settings.unknown_token = Some(vocab.unknown.clone().unwrap_or_default());
+        settings.reserved_tokens = Some(vocab.reserved.iter().skip(own).cloned().collect());
+    }
+    settings
+}
+
+fn model(plan: &ModelPlan) -> ModelSettings {
+    let (input, embedding_size) = match plan.input {
+        Input::Embedding(width) => (ModelInput::Embedding, Some(width)),
+        Input::OneHot => (ModelInput::OneHot, None),
+    };
+    let dropout = plan.dropout;
+    let sites =
+        [(Site::Input, dropout.input), (Site::Between, dropout.between), (Site::Output, dropout.output)];
+    let locked = sites.into_iter().filter(|(_, site)| site.locked).map(|(site, _)| site);
+    ModelSettings {
+        preset: None,
+        input: Some(input),
+        cell: Some(plan.cell),
+        embedding_size,
+        hidden_size: plan.hidden_sizes.last().copied(),
+        layers: Some(plan.hidden_sizes.len()),
+        tied: Some(plan.tied),
+        biases: Some(match plan.biases {
+            Biases::One => 1,
+            Biases::Two => 2,
+        }),
+        dropout: None,
+        dropout_input: Some(dropout.input.probability),
+        dropout_between: Some(dropout.between.probability),
+        dropout_output: Some(dropout.output.probability),
+        locked_dropout: Some(locked.collect()),
+    }
+}
+
+fn optimization(plan: &OptimizationPlan) -> OptimizationSettings {
+    let settings = OptimizationSettings {
+        learning_rate: Some(plan.learning_rate),
+        weight_decay: Some(plan.weight_decay),
+        loss_reduction: Some(plan.loss_reduction),
+        step_divisor: Some(plan.step_divisor),
+        clip_norm: Some(plan.clip_norm.map_or(0.0, |clip| clip.limit)),
+        clip_norm_unit: Some(plan.clip_norm.map_or(ClipUnit::One, |clip| clip.unit)),
+        clip_value: Some(plan.clip_value.unwrap_or(0.0)),
+        ..OptimizationSettings::default()
+    };
+    with_schedule(with_optimizer(settings, plan.optimizer), plan.schedule)
+}
+
+fn with_optimizer(settings: OptimizationSettings, plan: OptimizerPlan) -> OptimizationSettings {
+    match plan {
+        OptimizerPlan::Sgd { momentum } => {
+            OptimizationSettings { optimizer: Some(OptimizerKind::Sgd), momentum: Some(momentum), ..settings }
+        }
+        OptimizerPlan::Adam { beta1, beta2, epsilon, decoupled } => OptimizationSettings {
+            optimizer: Some(if decoupled { OptimizerKind::AdamW } else { OptimizerKind::Adam }),
+            beta1: Some(beta1),
+            beta2: Some(beta2),
+            epsilon: Some(epsilon),
+            ..settings
+        },
+    }
+}
+
+fn with_schedule(settings: OptimizationSettings, rule: ScheduleRule) -> OptimizationSettings {
+    match rule {
+        ScheduleRule::Constant => OptimizationSettings { schedule: Some(ScheduleKind::Constant), ..settings },
+        ScheduleRule::Plateau { decay_factor, patience, reload_best } => OptimizationSettings {
+            schedule: Some(ScheduleKind::Plateau),
+            decay_factor: Some(decay_factor),
+            patience: Some(patience),
+            reload_best: Some(reload_best),
+            ..settings
+        },
+        ScheduleRule::Step { decay_factor, decay_every } => OptimizationSettings {
+            schedule: Some(ScheduleKind::Step),
+            decay_factor: Some(decay_factor),
+            decay_every: Some(decay_every),
+            ..settings
+        },
+    }
+}

@@ -1,0 +1,119 @@
+//! What the tables of a settings file have in common: how they are read, and what is said about unknown keys.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::FIELDS;
+use super::value::Value;
+use crate::nearest::{nearest, or_nearest};
+
+/// A table of the settings file: a section, or the file as a whole.
+pub(super) trait Table: Default {
+    /// Its name in brackets; empty for the file.
+    const NAME: &'static str;
+    /// The keys that it knows.
+    const KEYS: &'static [&'static str];
+
+    /// Reads the value of `key`, one of [`Table::KEYS`].
+    fn read_entry<'de, A: MapAccess<'de>>(&mut self, key: &str, from: &mut A) -> Result<(), A::Error>;
+
+    /// Writes what is given.
+    fn write_entries<M: SerializeMap>(&self, to: &mut M) -> Result<(), M::Error>;
+}
+
+/// Reads a table and refuses keys that it does not know.
+pub(super) fn read_table<'de, T: Table, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    from.deserialize_map(TableVisitor(PhantomData))
+}
+
+/// Writes the entries of a table that are given.
+pub(super) fn write_table<T: Table, S: Serializer>(table: &T, to: S) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(None)?;
+    table.write_entries(&mut map)?;
+    map.end()
+}
+
+struct TableVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Table> Visitor<'de> for TableVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let mut table = T::default();
+        while let Some(key) = map.next_key_seed(KnownKey::<T>(PhantomData))? {
+            table.read_entry(key, &mut map)?;
+        }
+        Ok(table)
+    }
+}
+
+/// Reads a key of a table. Refusing it here and not in the table gives the error the place of the key.
+struct KnownKey<T>(PhantomData<T>);
+
+impl<'de, T: Table> DeserializeSeed<'de> for KnownKey<T> {
+    type Value = &'static str;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<&'static str, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl<T: Table> Visitor<'_> for KnownKey<T> {
+    type Value = &'static str;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a setting")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<&'static str, E> {
+        let known = T::KEYS.iter().copied().find(|known| *known == key);
+        known.ok_or_else(|| E::custom(unknown_key(T::NAME, key, T::KEYS)))
+    }
+}
+
+/// Says that a table has no such key, and where it may belong or what may be meant.
+fn unknown_key(table: &str, key: &str, known: &[&'static str]) -> String {
+    let what = match table {
+        "" => format!("unknown table or key `{key}`"),
+        table => format!("unknown key `{key}` in `[{table}]`"),
+    };
+    if let Some(field) = FIELDS.iter().find(|field| field.key == key && field.section != table) {
+        return format!("{what}; `{key}` belongs in `[{}]`", field.section);
+    }
+    // The likeliest slip is a misspelt key of this table; after that, one that belongs in another table.
+    if nearest(key, known.iter().copied()).is_some() {
+        return format!("{what}{}", or_nearest(key, known));
+    }
+    let elsewhere = nearest(key, FIELDS.iter().map(|field| field.key));
+    match elsewhere.and_then(|found| FIELDS.iter().find(|field| field.key == found)) {
+        Some(field) => format!("{what}; the nearest is `{}` in `[{}]`", field.key, field.section),
+        None => what,
+    }
+}
+
+/// Reads a [`Value`] through serde.
+pub(super) struct ReadValue<V>(pub(super) PhantomData<V>);
+
+impl<'de, V: Value> DeserializeSeed<'de> for ReadValue<V> {
+    type Value = V;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<V, D::Error> {
+        V::read(from)
+    }
+}
+
+/// Writes a [`Value`] through serde.
+pub(super) struct WriteValue<'a, V>(pub(super) &'a V);
+
+impl<V: Value> Serialize for WriteValue<'_, V> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.write(to)
+    }
+}

@@ -1,0 +1,160 @@
+//! Tests of reading, merging and writing settings.
+
+use std::collections::HashSet;
+
+use rondo_nn::{Cell, Initialiser};
+
+use super::*;
+
+fn parse(text: &str) -> Settings {
+    Settings::parse("my.toml", text).unwrap()
+}
+
+fn error(text: &str) -> String {
+    Settings::parse("my.toml", text).unwrap_err().to_string()
+}
+
+#[test]
+fn settings_are_read_from_toml() {
+    let settings = parse(
+        "[recipe]\nname = \"anything\"\n[text]\ncorpus = \"ptb\"\ntokenizer = \"chars\"\n\
+         [model]\ncell = \"gru\"\nhidden_size = 64\ndropout = 0\nlocked_dropout = [\"output\"]\n\
+         [init]\nembedding = \"uniform:0.1\"\n[optimization]\nlearning_rate = 20\n",
+    );
+    assert_eq!(settings.text.corpus.as_deref(), Some("ptb"));
+    assert_eq!(settings.text.tokenizer, Some(TokenizerKind::Chars));
+    assert_eq!(settings.model.cell, Some(Cell::Gru));
+    assert_eq!(settings.model.dropout, Some(0.0));
+    assert_eq!(settings.model.locked_dropout, Some(vec![Site::Output]));
+    assert_eq!(settings.init.embedding, Some(Initialiser::Uniform(0.1)));
+    assert_eq!(settings.optimization.learning_rate, Some(20.0));
+    assert_eq!(settings.given().count(), 8);
+}
+
+#[test]
+fn an_unknown_key_is_refused_and_the_nearest_named() {
+    assert_eq!(
+        error("[model]\ncell = \"gru\"\nhiden_size = 3\n"),
+        "`my.toml`, line 3: unknown key `hiden_size` in `[model]`; the nearest is `hidden_size`"
+    );
+    assert_eq!(
+        error("[training]\nhidden_size = 3\n"),
+        "`my.toml`, line 2: unknown key `hidden_size` in `[training]`; `hidden_size` belongs in `[model]`"
+    );
+    assert_eq!(
+        error("[training]\nhiden_siz = 3\n"),
+        "`my.toml`, line 2: unknown key `hiden_siz` in `[training]`; the nearest is `hidden_size` in `[model]`"
+    );
+    assert_eq!(error("[training]\nxyzzy = 3\n"), "`my.toml`, line 2: unknown key `xyzzy` in `[training]`");
+    assert_eq!(
+        error("\n[modle]\n"),
+        "`my.toml`, line 2: unknown table or key `modle`; the nearest is `model`"
+    );
+    assert_eq!(
+        error("hidden_size = 3"),
+        "`my.toml`, line 1: unknown table or key `hidden_size`; `hidden_size` belongs in `[model]`"
+    );
+}
+
+#[test]
+fn an_impossible_value_is_refused_and_the_possible_ones_named() {
+    assert_eq!(
+        error("[optimization]\noptimizer = \"adm\"\n"),
+        "`my.toml`, line 2: cannot use `adm`: expected one of `sgd`, `adam`, `adamw`; the nearest is `adam`"
+    );
+    assert_eq!(
+        error("[init]\nbias = \"zero\"\n"),
+        "`my.toml`, line 2: cannot use `zero`: expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`"
+    );
+    assert_eq!(
+        error("[model]\nlayers = \"two\"\n"),
+        "`my.toml`, line 2: invalid type: string \"two\", expected usize"
+    );
+    assert!(error("[model\n").starts_with("`my.toml`, line 1: "));
+}
+
+#[test]
+fn a_flag_sets_its_field_or_says_what_it_expected() {
+    let mut settings = Settings::default();
+    for (path, texts) in [
+        ("model.hidden_size", &["64"][..]),
+        ("model.tied", &["false"]),
+        ("optimization.schedule", &["step"]),
+        ("sample.prefix", &["The", "A "]),
+        ("text.data", &[""]),
+    ] {
+        settings.set(Field::find(path).unwrap(), texts).unwrap();
+    }
+    assert_eq!(settings.model.hidden_size, Some(64));
+    assert_eq!(settings.model.tied, Some(false));
+    assert_eq!(settings.optimization.schedule, Some(ScheduleKind::Step));
+    assert_eq!(settings.sample.prefix, Some(vec!["The".to_owned(), "A ".to_owned()]));
+    assert_eq!(settings.text.data, Some(vec![]));
+
+    let error = settings.set(Field::find("model.layers").unwrap(), &["two"]).unwrap_err().to_string();
+    assert_eq!(error, "cannot use `two` for `model.layers`: expected a whole number, 0 or more");
+}
+
+#[test]
+fn what_is_given_comes_back_from_texts_and_from_toml() {
+    let settings = parse(
+        "[text]\ndata = [\"a.txt\", \"b.txt\"]\n[model]\ndropout = 0.2\ntied = true\n\
+         [init]\nrecurrent = \"normal:0.01\"\n[training]\nseed = 7\n[evaluation]\nbptt = 10\n",
+    );
+    let mut from_texts = Settings::default();
+    for (field, texts) in settings.given() {
+        from_texts.set(field, &texts.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    }
+    assert_eq!(from_texts, settings);
+    let text = settings.to_toml().unwrap();
+    assert!(text.contains("dropout = 0.2\n"), "{text}");
+    assert_eq!(parse(&text), settings);
+}
+
+#[test]
+fn flags_win_over_the_recipe() {
+    let recipe = parse("[model]\ncell = \"gru\"\nhidden_size = 64\n[training]\nepochs = 3\n");
+    let flags = parse("[model]\nhidden_size = 32\n[training]\nbptt = 5\n");
+    let expected = parse("[model]\ncell = \"gru\"\nhidden_size = 32\n[training]\nepochs = 3\nbptt = 5\n");
+    assert_eq!(recipe.overlaid_with(flags), expected);
+}
+
+#[test]
+fn a_preset_on_top_replaces_the_model_below() {
+    let recipe = parse("[model]\nhidden_size = 64\n[training]\nepochs = 3\n");
+    let flags = parse("[model]\npreset = \"standard_lstm_lm_200\"\nlayers = 3\n");
+    let expected = parse("[model]\npreset = \"standard_lstm_lm_200\"\nlayers = 3\n[training]\nepochs = 3\n");
+    assert_eq!(recipe.overlaid_with(flags), expected);
+}
+
+#[test]
+fn one_dropout_on_top_replaces_those_of_single_places() {
+    let recipe = parse("[model]\ndropout_input = 0.4\ndropout_output = 0.4\nlocked_dropout = [\"output\"]\n");
+    let expected = parse("[model]\ndropout = 0.1\nlocked_dropout = [\"output\"]\n");
+    assert_eq!(recipe.overlaid_with(parse("[model]\ndropout = 0.1\n")), expected);
+}
+
+#[test]
+fn another_optimizer_or_schedule_drops_what_was_meant_for_the_old_one() {
+    let recipe =
+        parse("[optimization]\nlearning_rate = 20\nmomentum = 0.9\nclip_norm = 0.25\nreload_best = true\n");
+    let over = |text: &str| recipe.clone().overlaid_with(parse(&format!("[optimization]\n{text}\n")));
+    let expected = parse("[optimization]\noptimizer = \"adam\"\nclip_norm = 0.25\nreload_best = true\n");
+    assert_eq!(over("optimizer = \"adam\""), expected);
+    assert_eq!(over("optimizer = \"sgd\"").optimization.learning_rate, Some(20.0));
+    assert_eq!(over("schedule = \"step\"").optimization.reload_best, None);
+    assert_eq!(over("schedule = \"plateau\"").optimization.reload_best, Some(true));
+}
+
+#[test]
+fn every_field_can_be_a_flag() {
+    let flags: HashSet<String> = FIELDS.iter().map(Field::flag).collect();
+    assert_eq!(flags.len(), FIELDS.len());
+    assert_eq!(Field::find("evaluation.batch_size").unwrap().flag(), "evaluation-batch-size");
+    for field in FIELDS {
+        assert_eq!(Field::find(&field.path()), Some(field));
+        assert!(field.flag().chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+        assert!(!field.help.is_empty() && !field.help.ends_with('.'), "{}", field.path());
+        assert_eq!(field.value_name, field.value_name.to_uppercase());
+    }
+}

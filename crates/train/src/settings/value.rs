@@ -1,0 +1,300 @@
+//! What a setting can hold: how it is read from flags and TOML, and written.
+
+use std::path::PathBuf;
+
+use rondo_data::{BlankLines, ChunkOrder, LastChunk, VocabOrder, VocabSplits};
+use rondo_nn::{Cell, Initialiser};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::choices::*;
+use crate::nearest::{listed, or_nearest};
+
+/// What may be written for a setting, as far as a flag of the command must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// `true` or `false`; a flag alone means `true`.
+    Switch,
+    /// One value of any other kind.
+    One,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Any number of values; a single empty one is none.
+    Many,
+    /// Any number of these words; a single empty one is none.
+    ManyOf(&'static [&'static str]),
+}
+
+/// A type of setting. The errors of reading say what was expected.
+pub(super) trait Value: Sized {
+    const KIND: Kind;
+
+    fn from_texts(texts: &[&str]) -> Result<Self, String>;
+    fn texts(&self) -> Vec<String>;
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error>;
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error>;
+}
+
+/// The only text of a setting that holds one value.
+fn only<'a>(texts: &[&'a str]) -> Result<&'a str, String> {
+    match texts {
+        [text] => Ok(text),
+        texts => Err(format!("expected one value, found {}", texts.len())),
+    }
+}
+
+/// The texts of a setting that holds any number of values.
+fn many<'a>(texts: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    texts.iter().copied().filter(move |_| texts != [""])
+}
+
+/// Settings that TOML has a type of its own for, and that are written in flags as Rust does.
+macro_rules! native {
+    ($($value:ty: $kind:expr, $expected:literal;)+) => { $(
+        impl Value for $value {
+            const KIND: Kind = $kind;
+
+            fn from_texts(texts: &[&str]) -> Result<Self, String> {
+                only(texts)?.parse().map_err(|_| $expected.to_owned())
+            }
+
+            fn texts(&self) -> Vec<String> {
+                vec![self.to_string()]
+            }
+
+            fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                Deserialize::deserialize(from)
+            }
+
+            fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                Serialize::serialize(self, to)
+            }
+        }
+    )+ };
+}
+
+native! {
+    bool: Kind::Switch, "expected `true` or `false`";
+    u64: Kind::One, "expected a whole number, 0 or more";
+    usize: Kind::One, "expected a whole number, 0 or more";
+    f32: Kind::One, "expected a number";
+    f64: Kind::One, "expected a number";
+    String: Kind::One, "expected a text";
+}
+
+/// A type of setting that is written as text in flags and TOML alike.
+trait Word: Sized {
+    const WORDS: Option<&'static [&'static str]>;
+
+    fn from_word(word: &str) -> Result<Self, String>;
+    fn word(&self) -> String;
+}
+
+/// The value that `find` gives for `word`, or what was expected.
+fn chosen<T>(word: &str, words: &[&str], find: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
+    find(word).ok_or_else(|| format!("expected {}{}", listed(words), or_nearest(word, words)))
+}
+
+macro_rules! words {
+    ($($choice:ty),+) => { $(
+        impl Word for $choice {
+            const WORDS: Option<&'static [&'static str]> = Some(<$choice>::NAMES);
+
+            fn from_word(word: &str) -> Result<Self, String> {
+                chosen(word, <$choice>::NAMES, <$choice>::from_name)
+            }
+
+            fn word(&self) -> String {
+                self.name().to_owned()
+            }
+        }
+    )+ };
+}
+
+words!(TokenizerKind, ModelInput, Site, OptimizerKind, LossReduction, StepDivisor, ClipUnit, ScheduleKind);
+
+/// Choices that `data` has a type for. The match in `word` sees to it that none of their variants is missing.
+macro_rules! words_of {
+    ($($choice:ty { $($variant:ident = $word:literal),+ })+) => { $(
+        impl Word for $choice {
+            const WORDS: Option<&'static [&'static str]> = Some(&[$($word),+]);
+
+            fn from_word(word: &str) -> Result<Self, String> {
+                chosen(word, &[$($word),+], |word| match word {
+                    $( $word => Some(Self::$variant), )+
+                    _ => None,
+                })
+            }
+
+            fn word(&self) -> String {
+                match self { $( Self::$variant => $word.to_owned(), )+ }
+            }
+        }
+    )+ };
+}
+
+words_of! {
+    BlankLines { Keep = "keep", Skip = "skip" }
+    VocabOrder { Frequency = "frequency", FirstAppearance = "first-appearance" }
+    VocabSplits { Train = "train", All = "all" }
+    LastChunk { Keep = "keep", Discard = "discard" }
+    ChunkOrder { Sequential = "sequential", Shuffled = "shuffled" }
+}
+
+/// The names of [`Cell::ALL`], which is not known at compile time.
+const CELLS: &[&str] = &["rnn_tanh", "rnn_relu", "lstm", "gru"];
+
+impl Word for Cell {
+    const WORDS: Option<&'static [&'static str]> = Some(CELLS);
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        chosen(word, CELLS, |word| word.parse().ok())
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for Initialiser {
+    const WORDS: Option<&'static [&'static str]> = None;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        let expected = "expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`";
+        word.parse().map_err(|_| expected.to_owned())
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+fn word_from_toml<'de, W: Word, D: Deserializer<'de>>(from: D) -> Result<W, D::Error> {
+    let word = String::deserialize(from)?;
+    W::from_word(&word).map_err(|reason| D::Error::custom(format!("cannot use `{word}`: {reason}")))
+}
+
+/// A [`Word`] read through serde.
+struct ReadWord<W>(W);
+
+impl<'de, W: Word> Deserialize<'de> for ReadWord<W> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        word_from_toml(from).map(ReadWord)
+    }
+}
+
+impl<W: Word> Value for W {
+    const KIND: Kind = match W::WORDS {
+        Some(words) => Kind::OneOf(words),
+        None => Kind::One,
+    };
+
+    fn from_texts(texts: &[&str]) -> Result<Self, String> {
+        W::from_word(only(texts)?)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![self.word()]
+    }
+
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        word_from_toml(from)
+    }
+
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.word())
+    }
+}
+
+impl<W: Word> Value for Vec<W> {
+    const KIND: Kind = match W::WORDS {
+        Some(words) => Kind::ManyOf(words),
+        None => Kind::Many,
+    };
+
+    fn from_texts(texts: &[&str]) -> Result<Self, String> {
+        many(texts).map(W::from_word).collect()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.iter().map(W::word).collect()
+    }
+
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let words = Vec::<ReadWord<W>>::deserialize(from)?;
+        Ok(words.into_iter().map(|ReadWord(word)| word).collect())
+    }
+
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.texts())
+    }
+}
+
+/// Lists of what TOML has a type of its own for, and no flag can get wrong.
+macro_rules! lists {
+    ($($item:ty, $text:expr;)+) => { $(
+        impl Value for Vec<$item> {
+            const KIND: Kind = Kind::Many;
+
+            fn from_texts(texts: &[&str]) -> Result<Self, String> {
+                Ok(many(texts).map(<$item>::from).collect())
+            }
+
+            fn texts(&self) -> Vec<String> {
+                self.iter().map($text).collect()
+            }
+
+            fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                Deserialize::deserialize(from)
+            }
+
+            fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                Serialize::serialize(self, to)
+            }
+        }
+    )+ };
+}
+
+lists! {
+    String, String::clone;
+    PathBuf, |path| path.display().to_string();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cells_are_all_there() {
+        assert_eq!(CELLS, Cell::ALL.map(Cell::name));
+    }
+
+    #[test]
+    fn texts_are_read_or_it_is_said_what_was_expected() {
+        assert_eq!(f64::from_texts(&["0.25"]), Ok(0.25));
+        assert_eq!(usize::from_texts(&["-1"]).unwrap_err(), "expected a whole number, 0 or more");
+        assert_eq!(usize::from_texts(&["1", "2"]).unwrap_err(), "expected one value, found 2");
+        assert_eq!(bool::from_texts(&["yes"]).unwrap_err(), "expected `true` or `false`");
+        assert_eq!(Cell::from_texts(&["gru"]), Ok(Cell::Gru));
+        let error = Cell::from_texts(&["ltsm"]).unwrap_err();
+        assert_eq!(error, "expected one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`; the nearest is `lstm`");
+        assert_eq!(Initialiser::from_texts(&["uniform:0.1"]), Ok(Initialiser::Uniform(0.1)));
+    }
+
+    #[test]
+    fn a_single_empty_text_is_the_empty_list() {
+        assert_eq!(Vec::<Site>::from_texts(&["input", "output"]), Ok(vec![Site::Input, Site::Output]));
+        assert_eq!(Vec::<Site>::from_texts(&[""]), Ok(vec![]));
+        assert_eq!(Vec::<String>::from_texts(&[""]), Ok(vec![]));
+        assert_eq!(Vec::<String>::from_texts(&["a", ""]), Ok(vec!["a".to_owned(), String::new()]));
+    }
+
+    #[test]
+    fn every_word_names_its_variant() {
+        for name in OptimizerKind::NAMES {
+            assert_eq!(OptimizerKind::from_name(name).map(OptimizerKind::name), Some(*name));
+        }
+        assert_eq!(OptimizerKind::from_name("SGD"), None);
+    }
+}
