@@ -33,11 +33,9 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
 
 fn text(settings: &TextSettings) -> Result<TextPlan> {
     let tokenizer = match settings.tokenizer.unwrap_or(TokenizerKind::Words) {
-        TokenizerKind::Words => match Tokenizer::default() {
-            Tokenizer::Words { eos, blank_lines } => {
-                Tokenizer::Words { eos, blank_lines: settings.blank_lines.unwrap_or(blank_lines) }
-            }
-            other => other,
+        TokenizerKind::Words => Tokenizer::Words {
+            eos: Tokenizer::default().eos().map(str::to_owned),
+            blank_lines: settings.blank_lines.unwrap_or_default(),
         },
         TokenizerKind::Chars => Tokenizer::Chars,
         TokenizerKind::Bytes => Tokenizer::Bytes,

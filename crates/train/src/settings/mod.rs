@@ -71,12 +71,16 @@ impl Settings {
     /// These settings with `over` laid on top: what it gives wins.
     ///
     /// What is given on top also rules out what lies below but was meant for something else:
+    /// - a corpus drops the data below it;
     /// - a preset drops the whole model below it;
     /// - `dropout` drops the probabilities of single places;
     /// - another optimiser drops the learning rate and all that only the old one knows;
     /// - another schedule drops the old one's factor and all that only the old one knows.
     #[must_use]
     pub fn overlaid_with(mut self, over: Settings) -> Settings {
+        if over.text.corpus.is_some() {
+            self.text.data = None;
+        }
         if over.model.preset.is_some() {
             self.model = ModelSettings::default();
         }

@@ -120,6 +120,13 @@ fn flags_win_over_the_recipe() {
 }
 
 #[test]
+fn a_corpus_on_top_is_not_looked_for_where_the_one_below_is() {
+    let plan = parse("[text]\ncorpus = \"built-in\"\ndata = [\"/mine.txt\"]\n");
+    let expected = parse("[text]\ncorpus = \"ptb\"\n");
+    assert_eq!(plan.overlaid_with(expected.clone()), expected);
+}
+
+#[test]
 fn a_preset_on_top_replaces_the_model_below() {
     let recipe = parse("[model]\nhidden_size = 64\n[training]\nepochs = 3\n");
     let flags = parse("[model]\npreset = \"standard_lstm_lm_200\"\nlayers = 3\n");
