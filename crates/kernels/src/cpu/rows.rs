@@ -7,17 +7,27 @@ use super::tile::MAX_LANES;
 /// The largest number of a row; of a row with NaNs, the largest of some of the others.
 #[inline(always)]
 pub(crate) fn max<S: Simd>(s: S, row: &[f32]) -> f32 {
-    let mut largest = s.splat(f32::NEG_INFINITY);
-    let (whole, rest) = row.split_at(row.len() - row.len() % S::LANES);
-    let from = whole.as_ptr();
-    each_vector!(s, whole.len(), |offset, count| {
-        // SAFETY: offset + count stays within the slice.
-        largest = unsafe { s.max(largest, load(s, from.add(offset), count)) };
-    });
+    if row.len() < S::LANES {
+        return row.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+    }
+    let from = row.as_ptr();
+    // The last vector overlaps the one before it, which does a maximum no harm.
+    let last = row.len() - S::LANES;
     let mut lanes = [f32::NEG_INFINITY; MAX_LANES];
-    // SAFETY: no vector has more lanes than that.
-    unsafe { s.store(lanes.as_mut_ptr(), largest) };
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+    // SAFETY: each vector ends at the row's end or before, and `lanes` has room for one.
+    unsafe {
+        let mut largest = s.load(from.add(last));
+        for offset in (0..last).step_by(S::LANES) {
+            largest = s.max(largest, s.load(from.add(offset)));
+        }
+        s.store(lanes.as_mut_ptr(), largest);
+    }
+    for width in [8, 4, 2, 1] {
+        for lane in 0..width {
+            lanes[lane] = lanes[lane].max(lanes[lane + width]);
+        }
+    }
+    lanes[0]
 }
 
 /// `Σ e^((x − shift) · factor)` over a row; NaN if there is one in it. The terms are stored in `terms`, if given.
@@ -33,25 +43,23 @@ pub(crate) fn exp_sum<S: Simd>(s: S, row: &[f32], shift: f32, factor: f32, terms
     let to = terms.map(<[f32]>::as_mut_ptr);
     let (shift, factor) = (s.splat(shift), s.splat(factor));
     let mut sum = s.splat(0.0);
-    let mut last = [0.0; MAX_LANES];
-    let mut rest = 0..0;
     each_vector!(s, len, |offset, count| {
-        // SAFETY: both slices have the length that is walked, and `last` room for a vector.
+        // SAFETY: both slices have the length that is walked, and `first` room for a vector.
         unsafe {
-            let term = shifted_exp(s, load(s, from.add(offset), count), shift, factor);
+            let mut term = shifted_exp(s, load(s, from.add(offset), count), shift, factor);
             if let Some(to) = to {
                 store(s, to.add(offset), count, term);
             }
-            if count == S::LANES {
-                sum = s.add(sum, term);
-            } else {
+            if count < S::LANES {
                 // The lanes beyond the row's end hold a number, but none of the row.
-                s.store(last.as_mut_ptr(), term);
-                rest = 0..count;
+                let mut first = [0.0; MAX_LANES];
+                s.store_first(first.as_mut_ptr(), count, term);
+                term = s.load(first.as_ptr());
             }
+            sum = s.add(sum, term);
         }
     });
-    s.sum(sum) + last[rest].iter().sum::<f32>()
+    s.sum(sum)
 }
 
 /// `e^((x − shift) · factor)` of each lane; 0 where that is below the normal numbers, so that what is excluded by a −∞

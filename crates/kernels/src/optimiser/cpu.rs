@@ -20,7 +20,8 @@ pub(super) fn squared_norm(cpu: &Cpu, x: &[f32]) -> f64 {
             // SAFETY: each thread has its own parts.
             let sums = unsafe { sums.range(parts.clone()) };
             for (part, sum) in parts.zip(sums) {
-                *sum = cpu.vectorised(SquaredNorm(&x[share(x.len(), LINE, NORM_PARTS, part)]));
+                let x = &x[share(x.len(), LINE, NORM_PARTS, part)];
+                *sum = if x.is_empty() { 0.0 } else { cpu.vectorised(SquaredNorm(x)) };
             }
         });
     }
