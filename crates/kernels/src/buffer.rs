@@ -140,6 +140,31 @@ impl<'a, T: Element> Slice<'a, T> {
 }
 
 impl<'a, T: Element> SliceMut<'a, T> {
+    /// The same elements, borrowed for a shorter time.
+    pub fn reborrow(&mut self) -> SliceMut<'_, T> {
+        match self {
+            SliceMut::Cpu(values) => SliceMut::Cpu(values),
+        }
+    }
+
+    /// Overwrites the elements with those of `from`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn copy_from(self, from: Slice<'_, T>) {
+        assert_eq!(self.len(), from.len(), "length of a copy");
+        match (self, from) {
+            (SliceMut::Cpu(to), Slice::Cpu(from)) => to.copy_from_slice(from),
+        }
+    }
+
+    /// Overwrites every element with `value`.
+    pub fn fill(self, value: T) {
+        match self {
+            SliceMut::Cpu(to) => to.fill(value),
+        }
+    }
+
     /// The values in host memory.
     pub fn host(self) -> &'a mut [T] {
         match self {
@@ -160,41 +185,36 @@ impl<'a, T: Element> SliceMut<'a, T> {
     }
 }
 
-/// Lends out `f32` buffers and takes them back, so that a repeated computation allocates only the first time.
+/// Lends out buffers and takes them back, so that a repeated computation allocates only the first time.
 ///
 /// ```
-/// use rondo_kernels::{BufferPool, Device};
+/// use rondo_kernels::{Buffer, BufferPool, Device};
 /// let mut pool = BufferPool::new(&Device::cpu(1)?);
-/// let first = pool.take(100);
+/// let first: Buffer = pool.take(100);
 /// let address = first.host().as_ptr();
 /// pool.give(first);
 /// assert_eq!(pool.take(100).host().as_ptr(), address);
 /// # Ok::<(), rondo_kernels::DeviceError>(())
 /// ```
 #[derive(Debug)]
-pub struct BufferPool {
+pub struct BufferPool<T: Element = f32> {
     device: Device,
-    free: BTreeMap<usize, Vec<Buffer>>,
+    free: BTreeMap<usize, Vec<Buffer<T>>>,
 }
 
-impl BufferPool {
+impl<T: Element> BufferPool<T> {
     /// An empty pool of memory on `device`.
     pub fn new(device: &Device) -> Self {
         BufferPool { device: device.clone(), free: BTreeMap::new() }
-    }
-
-    /// The device whose memory is lent.
-    pub fn device(&self) -> &Device {
-        &self.device
     }
 
     /// A buffer of `len` elements, **contents unspecified**: whoever takes it writes it before reading it.
     ///
     /// Reuses the smallest free buffer that is large enough and at most twice as large as wanted, so that the
     /// shorter last chunk of an epoch finds the buffers of the full ones.
-    pub fn take(&mut self, len: usize) -> Buffer {
-        let lines = (len * size_of::<f32>()).div_ceil(64).max(1);
-        let capacity = lines * 64 / size_of::<f32>();
+    pub fn take(&mut self, len: usize) -> Buffer<T> {
+        let lines = (len * size_of::<T>()).div_ceil(64).max(1);
+        let capacity = lines * 64 / size_of::<T>();
         for (_, buffers) in self.free.range_mut(capacity..=capacity * 2) {
             if let Some(mut buffer) = buffers.pop() {
                 buffer.len = len;
@@ -206,17 +226,8 @@ impl BufferPool {
         buffer
     }
 
-    /// A buffer of `len` zeros.
-    pub fn take_zeroed(&mut self, len: usize) -> Buffer {
-        let mut buffer = self.take(len);
-        match buffer.slice_mut() {
-            SliceMut::Cpu(values) => values.fill(0.0),
-        }
-        buffer
-    }
-
     /// Takes a buffer back, to be lent again.
-    pub fn give(&mut self, buffer: Buffer) {
+    pub fn give(&mut self, buffer: Buffer<T>) {
         self.free.entry(buffer.capacity()).or_default().push(buffer);
     }
 }

@@ -33,6 +33,7 @@ pub mod join;
 pub mod linear;
 pub mod one_hot;
 pub mod optimiser;
+pub mod product;
 pub mod recurrence;
 pub mod softmax;
 

@@ -64,7 +64,7 @@ impl Dims {
 }
 
 /// The two layouts of the recurrent weight that the walk needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pack {
     /// `Rᵀ`, for [`forward`].
     Forward,

@@ -16,5 +16,6 @@ mod join;
 mod linear;
 mod one_hot;
 mod optimiser;
+mod product;
 mod recurrence;
 mod softmax;

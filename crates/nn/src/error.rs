@@ -1,0 +1,84 @@
+//! What can go wrong when models are made, loaded and saved.
+
+use std::path::PathBuf;
+
+/// The result of something in this crate.
+pub type Result<T> = std::result::Result<T, NnError>;
+
+/// Why a model could not be made, loaded or saved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NnError {
+    /// The sizes of a configuration do not fit together.
+    #[error("`{field}` {reason}")]
+    Config {
+        /// The field at fault.
+        field: &'static str,
+        /// What it must be, and what it is.
+        reason: String,
+    },
+    /// An initialiser could not be read.
+    #[error("unknown initialiser `{text}`, expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`")]
+    Initialiser {
+        /// What was written.
+        text: String,
+    },
+    /// A file could not be read or written.
+    #[error("could not {action} `{}`", path.display())]
+    Io {
+        /// `read`, `write`, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file is no safetensors file, or a damaged one.
+    #[error("`{}` is not a whole safetensors file", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: safetensors::SafeTensorError,
+    },
+    /// A safetensors file does not say which model it holds.
+    #[error("`{}` has no usable `{key}` in its metadata: {reason}", path.display())]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        key: &'static str,
+        /// Why it was of no use.
+        reason: String,
+    },
+    /// A tensor is missing.
+    #[error("tensor `{name}` is missing")]
+    MissingTensor {
+        /// Its name.
+        name: String,
+    },
+    /// There is a tensor that the model has no place for.
+    #[error("tensor `{name}` is not part of the model")]
+    UnknownTensor {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor has the wrong shape.
+    #[error("tensor `{name}` has shape {found:?}, the configuration asks for {expected:?}")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// The shape in the file.
+        found: Vec<usize>,
+        /// The shape that the configuration gives it.
+        expected: Vec<usize>,
+    },
+    /// A tensor holds something else than 32-bit floating-point numbers.
+    #[error("tensor `{name}` holds {found}, expected F32")]
+    Type {
+        /// Its name.
+        name: String,
+        /// The type in the file.
+        found: String,
+    },
+}

@@ -1,0 +1,255 @@
+//! A model's parameters by name, and their gradients.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rondo_kernels::{Buffer, Device, Slice, SliceMut, Store, embedding};
+
+/// Numbers every state of every set of parameters, so that what was computed from one is never taken for another's.
+static VERSIONS: AtomicU64 = AtomicU64::new(1);
+
+/// Which parameter of a [`Parameters`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParameterId(pub(crate) usize);
+
+/// Named tensors that training changes, in the order they were added.
+#[derive(Debug)]
+pub struct Parameters {
+    device: Device,
+    entries: Vec<Parameter>,
+    by_name: HashMap<String, ParameterId>,
+    version: u64,
+}
+
+#[derive(Debug)]
+struct Parameter {
+    name: String,
+    shape: Vec<usize>,
+    values: Buffer,
+}
+
+impl Parameters {
+    /// No parameters, on `device`.
+    pub fn new(device: &Device) -> Self {
+        Parameters { device: device.clone(), entries: Vec::new(), by_name: HashMap::new(), version: next_version() }
+    }
+
+    /// Adds a parameter of zeros.
+    ///
+    /// # Panics
+    /// If there is one of this name.
+    pub fn add(&mut self, name: &str, shape: &[usize]) -> ParameterId {
+        let id = ParameterId(self.entries.len());
+        let previous = self.by_name.insert(name.to_owned(), id);
+        assert!(previous.is_none(), "a second parameter `{name}`");
+        let values = Buffer::zeros(&self.device, shape.iter().product());
+        self.entries.push(Parameter { name: name.to_owned(), shape: shape.to_vec(), values });
+        id
+    }
+
+    /// The device they are on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// All of them, in order.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = ParameterId> + use<> {
+        (0..self.entries.len()).map(ParameterId)
+    }
+
+    /// The one of this name.
+    pub fn find(&self, name: &str) -> Option<ParameterId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Its name.
+    pub fn name(&self, id: ParameterId) -> &str {
+        &self.entries[id.0].name
+    }
+
+    /// Its shape.
+    pub fn shape(&self, id: ParameterId) -> &[usize] {
+        &self.entries[id.0].shape
+    }
+
+    /// Its values, row-major.
+    pub fn values(&self, id: ParameterId) -> Slice<'_> {
+        self.entries[id.0].values.slice()
+    }
+
+    /// Its values, to be changed. Whatever was derived from the parameters before is out of date from here on.
+    pub fn values_mut(&mut self, id: ParameterId) -> SliceMut<'_> {
+        self.version = next_version();
+        self.entries[id.0].values.slice_mut()
+    }
+
+    /// How many numbers there are in all.
+    pub fn count(&self) -> usize {
+        self.entries.iter().map(|parameter| parameter.values.len()).sum()
+    }
+
+    /// Names this state of these parameters: no other set, and no later state of this one, has the same.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Takes over the values of `other`, which has the same parameters.
+    ///
+    /// # Panics
+    /// If a shape differs.
+    pub fn copy_from(&mut self, other: &Parameters) {
+        for id in self.ids() {
+            assert_eq!(self.shape(id), other.shape(id), "shape of `{}`", self.name(id));
+            self.values_mut(id).copy_from(other.values(id));
+        }
+    }
+}
+
+fn next_version() -> u64 {
+    VERSIONS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The gradients of a set of parameters, kept from step to step so that only the first allocates.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    entries: Vec<Entry>,
+}
+
+/// The gradient of one parameter, as the optimiser sees it.
+#[derive(Clone, Copy)]
+pub enum Gradient<'a> {
+    /// Nothing contributed: it is zero.
+    Zero,
+    /// All its numbers, in the parameter's layout.
+    Dense(Slice<'a>),
+    /// Those of some rows; all others are zero.
+    Rows {
+        /// Which rows, rising.
+        rows: Slice<'a, u32>,
+        /// `[rows, width]`.
+        values: Slice<'a>,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    kind: Kind,
+    dense: Option<Buffer>,
+    sparse: Option<Sparse>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Zero,
+    Dense,
+    Rows,
+}
+
+#[derive(Debug)]
+struct Sparse {
+    rows: Buffer<u32>,
+    order: Buffer<u32>,
+    starts: Buffer<u32>,
+    values: Buffer,
+    count: usize,
+}
+
+impl Gradients {
+    /// The gradients of `parameters`, all zero.
+    pub fn new(parameters: &Parameters) -> Self {
+        Gradients { entries: parameters.ids().map(|_| Entry::default()).collect() }
+    }
+
+    /// Sets them to zero. The memory is kept.
+    pub fn clear(&mut self) {
+        for entry in &mut self.entries {
+            entry.kind = Kind::Zero;
+        }
+    }
+
+    /// The gradient of one parameter.
+    pub fn get(&self, id: ParameterId) -> Gradient<'_> {
+        let entry = &self.entries[id.0];
+        match (entry.kind, &entry.dense, &entry.sparse) {
+            (Kind::Dense, Some(dense), _) => Gradient::Dense(dense.slice()),
+            (Kind::Rows, _, Some(sparse)) => Gradient::Rows {
+                rows: sparse.rows.range(0..sparse.count),
+                values: sparse.values.range(0..sparse.values_len()),
+            },
+            _ => Gradient::Zero,
+        }
+    }
+
+    /// The numbers of a gradient, to be changed in place: all of a dense one, the rows of a sparse one.
+    pub fn values_mut(&mut self, id: ParameterId) -> Option<SliceMut<'_>> {
+        let entry = &mut self.entries[id.0];
+        match (entry.kind, &mut entry.dense, &mut entry.sparse) {
+            (Kind::Dense, Some(dense), _) => Some(dense.slice_mut()),
+            (Kind::Rows, _, Some(sparse)) => {
+                let len = sparse.values_len();
+                Some(sparse.values.range_mut(0..len))
+            }
+            _ => None,
+        }
+    }
+
+    /// Where to put a dense contribution, and whether it is the first.
+    pub(crate) fn dense(&mut self, parameters: &Parameters, id: ParameterId) -> (SliceMut<'_>, Store) {
+        let entry = &mut self.entries[id.0];
+        let kind = std::mem::replace(&mut entry.kind, Kind::Dense);
+        let len = parameters.values(id).len();
+        let dense = entry.dense.get_or_insert_with(|| Buffer::zeros(parameters.device(), len));
+        if kind == Kind::Rows
+            && let Some(sparse) = &entry.sparse
+        {
+            dense.slice_mut().fill(0.0);
+            let width = parameters.shape(id)[1];
+            let dims = embedding::Dims { rows: sparse.count, vocab: len / width, width };
+            let (rows, values) =
+                (sparse.rows.range(0..sparse.count), sparse.values.range(0..sparse.values_len()));
+            embedding::backward(parameters.device(), dims, rows, values, dense.slice_mut());
+        }
+        (dense.slice_mut(), if kind == Kind::Zero { Store::Overwrite } else { Store::Add })
+    }
+
+    /// Adds the gradient of a look-up: to the dense gradient if there is one, as rows if it is the first contribution.
+    pub(crate) fn add_rows(&mut self, parameters: &Parameters, id: ParameterId, ids: Slice<'_, u32>, d_out: Slice<'_>) {
+        let device = parameters.device();
+        let shape = parameters.shape(id);
+        let dims = embedding::Dims { rows: ids.len(), vocab: shape[0], width: shape[1] };
+        if self.entries[id.0].kind != Kind::Zero {
+            let (dense, _) = self.dense(parameters, id);
+            return embedding::backward(device, dims, ids, d_out, dense);
+        }
+        let entry = &mut self.entries[id.0];
+        if entry.sparse.as_ref().is_none_or(|sparse| sparse.rows.len() < dims.rows) {
+            entry.sparse = Some(Sparse {
+                rows: Buffer::zeros(device, dims.rows),
+                order: Buffer::zeros(device, dims.rows),
+                starts: Buffer::zeros(device, dims.rows + 1),
+                values: Buffer::zeros(device, dims.rows * dims.width),
+                count: 0,
+            });
+        }
+        let Some(sparse) = &mut entry.sparse else { return };
+        sparse.count = embedding::plan_rows(
+            device,
+            ids,
+            sparse.order.range_mut(0..dims.rows),
+            sparse.starts.range_mut(0..dims.rows + 1),
+            sparse.rows.range_mut(0..dims.rows),
+        );
+        let (order, starts) = (sparse.order.range(0..dims.rows), sparse.starts.range(0..sparse.count + 1));
+        let values = sparse.values.range_mut(0..sparse.count * dims.width);
+        embedding::backward_sparse(device, dims, d_out, order, starts, values);
+        entry.kind = Kind::Rows;
+    }
+}
+
+impl Sparse {
+    fn values_len(&self) -> usize {
+        let width = self.values.len() / self.rows.len().max(1);
+        self.count * width
+    }
+}

@@ -1,0 +1,357 @@
+//! Runs a recording back.
+
+use rondo_kernels::{Buffer, Slice, SliceMut, Store, activation, bias, cross_entropy, decoder, dropout, elementwise};
+use rondo_kernels::{join, linear, product, recurrence, softmax};
+
+use super::fused::{DecoderNode, KeptProjection, RecurrenceNode, dropout_dims};
+use super::packs::Layout;
+use super::{Loss, Node, Storage, Tape, Value};
+use crate::{Gradients, ParameterId};
+
+impl Tape<'_> {
+    /// Adds the gradient of `scale · Σ nll` to `gradients`: with `scale` 1/R that of the rows' mean, with 1 that of
+    /// their sum.
+    ///
+    /// # Panics
+    /// If the tape does not record.
+    pub fn backward(&mut self, loss: Loss, scale: f32, gradients: &mut Gradients) {
+        assert!(self.is_training(), "backward on a tape that does not record");
+        let mut nodes = std::mem::take(&mut self.workspace.nodes);
+        while let Some(mut node) = nodes.pop() {
+            self.run_back(&mut node, loss, scale, gradients);
+            self.workspace.recycle_node(node);
+        }
+        self.workspace.nodes = nodes;
+    }
+
+    fn run_back(&mut self, node: &mut Node, from: Loss, scale: f32, gradients: &mut Gradients) {
+        match node {
+            Node::Embedding { table, ids, out } => {
+                if let Some(d_out) = self.take_gradient(*out) {
+                    gradients.add_rows(self.parameters, *table, ids.slice(), d_out.slice());
+                    self.workspace.pool.give(d_out);
+                }
+            }
+            Node::Linear { x, weight, bias, out } => {
+                if let Some(d_out) = self.take_gradient(*out) {
+                    self.linear_back(*x, *weight, *bias, d_out.slice(), gradients);
+                    self.workspace.pool.give(d_out);
+                }
+            }
+            Node::Recurrence(node) => self.recurrence_back(node, gradients),
+            Node::Decoder(node) if node.loss == from => self.decoder_back(node, scale, gradients),
+            Node::Decoder(_) => {}
+            Node::Dropout { x, dropout, out } => {
+                let dims = dropout_dims(self.shape(*x));
+                self.unary_back(*x, *out, gradients, |tape, d_out, d_x, store| {
+                    dropout::backward(&tape.workspace.device, dims, *dropout, d_out, d_x, store);
+                });
+            }
+            Node::Product { a, b, out } => self.product_back(*a, *b, *out, gradients),
+            Node::Add { a, b, out } => self.binary_back([*a, *b], *out, gradients, |tape, _, d_out, d_x, store| {
+                elementwise::scale(&tape.workspace.device, 1.0, d_out, d_x, store);
+            }),
+            Node::Multiply { a, b, out } => {
+                let (a, b) = (*a, *b);
+                self.binary_back([a, b], *out, gradients, |tape, which, d_out, d_x, store| {
+                    let other = tape.read([b, a][which]);
+                    elementwise::multiply(&tape.workspace.device, d_out, other, d_x, store);
+                });
+            }
+            Node::Scale { x, factor, out } => self.unary_back(*x, *out, gradients, |tape, d_out, d_x, store| {
+                elementwise::scale(&tape.workspace.device, *factor, d_out, d_x, store);
+            }),
+            Node::AddRow { x, bias, out } => {
+                let shape = self.shape(*out);
+                let dims = bias::Dims { rows: shape.rows(), columns: shape.width };
+                self.binary_back([*x, *bias], *out, gradients, |tape, which, d_out, d_x, store| {
+                    let device = &tape.workspace.device;
+                    match which {
+                        0 => elementwise::scale(device, 1.0, d_out, d_x, store),
+                        _ => bias::backward(device, dims, d_out, d_x, store),
+                    }
+                });
+            }
+            Node::Activation { x, activation, out } => {
+                let y = *out;
+                self.unary_back(*x, y, gradients, |tape, d_out, d_x, store| {
+                    activation::backward(&tape.workspace.device, *activation, tape.read(y), d_out, d_x, store);
+                });
+            }
+            Node::Softmax { x, temperature, out } => {
+                let y = *out;
+                let shape = self.shape(y);
+                let dims = softmax::Dims { rows: shape.rows(), columns: shape.width };
+                self.unary_back(*x, y, gradients, |tape, d_out, d_x, store| {
+                    softmax::backward(&tape.workspace.device, dims, *temperature, tape.read(y), d_out, d_x, store);
+                });
+            }
+            Node::CrossEntropy { logits, targets, log_sums, loss } if *loss == from => {
+                let shape = self.shape(*logits);
+                let dims = cross_entropy::Dims { rows: shape.rows(), vocab: shape.width };
+                let (logits, targets, log_sums) = (*logits, targets.slice(), log_sums.slice());
+                self.with_target(logits, gradients, |tape, d_x, store| {
+                    let device = &tape.workspace.device;
+                    let values = tape.read(logits);
+                    cross_entropy::backward(device, dims, scale, values, targets, log_sums, d_x, store);
+                });
+            }
+            Node::CrossEntropy { .. } => {}
+            Node::Slice { x, dims, out } => {
+                let Some(d_out) = self.take_gradient(*out) else { return };
+                self.with_target(*x, gradients, |tape, mut d_x, store| {
+                    if store == Store::Overwrite {
+                        // The rest of the input has no part in this output.
+                        d_x.reborrow().fill(0.0);
+                    }
+                    join::backward(&tape.workspace.device, *dims, d_out.slice(), d_x, Store::Add);
+                });
+                self.workspace.pool.give(d_out);
+            }
+            Node::Join { x, dims, out, last } => {
+                let Some(d_out) = self.take_gradient(*out) else { return };
+                self.with_target(*x, gradients, |tape, d_x, store| {
+                    join::backward(&tape.workspace.device, *dims, d_out.slice(), d_x, store);
+                });
+                if *last {
+                    self.workspace.pool.give(d_out);
+                } else {
+                    self.workspace.slots[out.0].gradient = Some(d_out);
+                }
+            }
+        }
+    }
+
+    fn decoder_back(&mut self, node: &mut DecoderNode, scale: f32, gradients: &mut Gradients) {
+        let dims = node.dims;
+        let scratch_len = decoder::backward_scratch_len(&self.workspace.device, dims);
+        let mut scratch = self.workspace.pool.take(scratch_len);
+        let (mut d_hidden, before) = self.gradient_buffer(node.hidden);
+        // The kernel overwrites; a hidden state that something else has used already keeps that aside.
+        let aside = (before == Store::Add).then(|| {
+            let mut aside = self.workspace.pool.take(d_hidden.len());
+            aside.slice_mut().copy_from(d_hidden.slice());
+            aside
+        });
+        let mut d_bias = node.bias.map(|_| self.zeros(dims.vocab));
+        let (d_weight, store) = gradients.dense(self.parameters, node.weight);
+        decoder::backward(
+            &self.workspace.device,
+            dims,
+            decoder::Backward {
+                weight: self.parameters.values(node.weight),
+                hidden: self.workspace.read(self.parameters, node.hidden),
+                targets: node.targets.slice(),
+                kept: node.kept.slice_mut(),
+                scale,
+                d_hidden: d_hidden.slice_mut(),
+                d_weight,
+                d_bias: d_bias.as_mut().map(Buffer::slice_mut),
+                store,
+                scratch: scratch.slice_mut(),
+            },
+        );
+        self.workspace.pool.give(scratch);
+        if let Some(aside) = aside {
+            let device = &self.workspace.device;
+            elementwise::scale(device, 1.0, aside.slice(), d_hidden.slice_mut(), Store::Add);
+            self.workspace.pool.give(aside);
+        }
+        self.keep_gradient(node.hidden, d_hidden, gradients);
+        if let (Some(d_bias), Some(id)) = (d_bias, node.bias) {
+            self.add_dense(id, d_bias, gradients);
+        }
+    }
+
+    fn recurrence_back(&mut self, node: &mut RecurrenceNode, gradients: &mut Gradients) {
+        let Some(d_out) = self.take_gradient(node.out) else { return };
+        let dims = node.dims;
+        let layer = node.layer;
+        let layout = Layout::Recurrence(layer.cell, recurrence::Pack::Backward);
+        let workspace = &mut *self.workspace;
+        workspace.packs.prepare(&workspace.device, self.parameters, layer.weight_hh, layout);
+        let mut scratch = workspace.pool.take(recurrence::backward_scratch_len(dims));
+        let mut d_r = workspace.pool.take(dims.gates_width() * dims.hidden);
+        let mut d_bias_ih = workspace.pool.take(dims.gates_width());
+        let mut d_bias_hh = layer.bias_hh.map(|_| workspace.pool.take(dims.gates_width()));
+        let Storage::Own { buffer: hidden, .. } = &workspace.slots[node.out.0].storage else { return };
+        recurrence::backward(
+            &workspace.device,
+            dims,
+            recurrence::Backward {
+                packed: workspace.packs.get(layer.weight_hh, layout).slice(),
+                gates: node.gates.slice_mut(),
+                extra: node.extra.slice_mut(),
+                hidden: hidden.slice(),
+                cell_state: node.cell_state.slice(),
+                d_hidden: d_out.slice(),
+                d_r: d_r.slice_mut(),
+                d_bias_ih: d_bias_ih.slice_mut(),
+                d_bias_hh: d_bias_hh.as_mut().map(Buffer::slice_mut),
+                store: Store::Overwrite,
+                scratch: scratch.slice_mut(),
+            },
+        );
+        workspace.pool.give(scratch);
+        workspace.pool.give(d_out);
+        self.add_dense(layer.weight_hh, d_r, gradients);
+        self.add_dense(layer.bias_ih, d_bias_ih, gradients);
+        if let (Some(id), Some(d_bias)) = (layer.bias_hh, d_bias_hh) {
+            self.add_dense(id, d_bias, gradients);
+        }
+        // The gates now hold the gradient of the input projection.
+        match &node.projection {
+            KeptProjection::Dense { x, weight_ih } => {
+                self.linear_back(*x, *weight_ih, None, node.gates.slice(), gradients);
+            }
+            KeptProjection::LookUp { ids, table } => {
+                gradients.add_rows(self.parameters, *table, ids.slice(), node.gates.slice());
+            }
+        }
+    }
+
+    fn linear_back(
+        &mut self,
+        x: Value,
+        weight: ParameterId,
+        bias: Option<ParameterId>,
+        d_y: Slice<'_>,
+        gradients: &mut Gradients,
+    ) {
+        let shape = self.shape(x);
+        let dims = linear::Dims { rows: shape.rows(), inputs: shape.width, outputs: d_y.len() / shape.rows() };
+        let wanted = self.needs_gradient(x);
+        let mut d_x = wanted.then(|| self.gradient_buffer(x));
+        let mut d_bias = bias.map(|_| self.zeros(dims.outputs));
+        let layout = Layout::Linear(linear::Pack::Backward);
+        let workspace = &mut *self.workspace;
+        if wanted {
+            workspace.packs.prepare(&workspace.device, self.parameters, weight, layout);
+        }
+        let mut scratch = workspace.pool.take(linear::backward_scratch_len(dims));
+        let (d_w, store) = gradients.dense(self.parameters, weight);
+        let packs = &workspace.packs;
+        linear::backward(
+            &workspace.device,
+            dims,
+            linear::Backward {
+                x: workspace.read(self.parameters, x),
+                d_y,
+                d_x: d_x.as_mut().map(|(d_x, store)| (packs.get(weight, layout).slice(), d_x.slice_mut(), *store)),
+                d_w,
+                d_bias: d_bias.as_mut().map(Buffer::slice_mut),
+                store,
+                scratch: scratch.slice_mut(),
+            },
+        );
+        workspace.pool.give(scratch);
+        if let Some((d_x, _)) = d_x {
+            self.keep_gradient(x, d_x, gradients);
+        }
+        if let (Some(id), Some(d_bias)) = (bias, d_bias) {
+            self.add_dense(id, d_bias, gradients);
+        }
+    }
+
+    fn product_back(&mut self, a: Value, b: Value, out: Value, gradients: &mut Gradients) {
+        let (a_shape, b_shape) = (self.shape(a), self.shape(b));
+        let dims = product::Dims { m: a_shape.rows(), k: a_shape.width, n: b_shape.width };
+        let Some(d_out) = self.take_gradient(out) else { return };
+        let mut scratch = self.workspace.pool.take(product::backward_scratch_len(dims));
+        if self.needs_gradient(a) {
+            self.with_target(a, gradients, |tape, d_a, store| {
+                let (device, b) = (&tape.workspace.device, tape.read(b));
+                product::backward_a(device, dims, d_out.slice(), b, d_a, store, scratch.slice_mut());
+            });
+        }
+        if self.needs_gradient(b) {
+            self.with_target(b, gradients, |tape, d_b, store| {
+                let (device, a) = (&tape.workspace.device, tape.read(a));
+                product::backward_b(device, dims, a, d_out.slice(), d_b, store, scratch.slice_mut());
+            });
+        }
+        self.workspace.pool.give(scratch);
+        self.workspace.pool.give(d_out);
+    }
+
+    /// The backward of an operation with one input.
+    fn unary_back(
+        &mut self,
+        x: Value,
+        out: Value,
+        gradients: &mut Gradients,
+        run: impl FnOnce(&Self, Slice<'_>, SliceMut<'_>, Store),
+    ) {
+        let Some(d_out) = self.take_gradient(out) else { return };
+        self.with_target(x, gradients, |tape, d_x, store| run(tape, d_out.slice(), d_x, store));
+        self.workspace.pool.give(d_out);
+    }
+
+    /// The backward of an operation with two inputs, run once for each that wants a gradient.
+    fn binary_back(
+        &mut self,
+        inputs: [Value; 2],
+        out: Value,
+        gradients: &mut Gradients,
+        run: impl Fn(&Self, usize, Slice<'_>, SliceMut<'_>, Store),
+    ) {
+        let Some(d_out) = self.take_gradient(out) else { return };
+        for (which, x) in inputs.into_iter().enumerate() {
+            self.with_target(x, gradients, |tape, d_x, store| run(tape, which, d_out.slice(), d_x, store));
+        }
+        self.workspace.pool.give(d_out);
+    }
+
+    /// Lets `run` store or add the gradient of `x`, if it wants one.
+    fn with_target(
+        &mut self,
+        x: Value,
+        gradients: &mut Gradients,
+        run: impl FnOnce(&Self, SliceMut<'_>, Store),
+    ) {
+        if self.needs_gradient(x) {
+            let (mut d_x, store) = self.gradient_buffer(x);
+            run(self, d_x.slice_mut(), store);
+            self.keep_gradient(x, d_x, gradients);
+        }
+    }
+
+    /// The gradient that has come together for a value; none if nothing depends on it.
+    fn take_gradient(&mut self, value: Value) -> Option<Buffer> {
+        self.workspace.slots[value.0].gradient.take()
+    }
+
+    /// A buffer for a value's gradient, and whether it already holds a part of it.
+    fn gradient_buffer(&mut self, value: Value) -> (Buffer, Store) {
+        match self.take_gradient(value) {
+            Some(gradient) => (gradient, Store::Add),
+            None => {
+                let count = self.shape(value).count();
+                (self.workspace.pool.take(count), Store::Overwrite)
+            }
+        }
+    }
+
+    /// Where a bias's gradient is stored before it is added to the others: the weight's may be the first contribution
+    /// while the bias's is not, and the kernels store both alike.
+    fn zeros(&mut self, len: usize) -> Buffer {
+        let mut buffer = self.workspace.pool.take(len);
+        buffer.slice_mut().fill(0.0);
+        buffer
+    }
+
+    /// Puts a value's gradient where it will be looked for: with the value, or with the parameter that it is.
+    fn keep_gradient(&mut self, value: Value, gradient: Buffer, gradients: &mut Gradients) {
+        match self.workspace.slots[value.0].storage {
+            Storage::Parameter(id) => self.add_dense(id, gradient, gradients),
+            Storage::Own { .. } => self.workspace.slots[value.0].gradient = Some(gradient),
+        }
+    }
+
+    /// Adds a dense contribution to a parameter's gradient.
+    fn add_dense(&mut self, id: ParameterId, contribution: Buffer, gradients: &mut Gradients) {
+        let (to, store) = gradients.dense(self.parameters, id);
+        elementwise::scale(&self.workspace.device, 1.0, contribution.slice(), to, store);
+        self.workspace.pool.give(contribution);
+    }
+}

@@ -1,0 +1,261 @@
+//! The fused operations that models are made of.
+
+use rondo_kernels::dropout::{self, Dropout, Key, Mask};
+use rondo_kernels::recurrence::{self, Cell};
+use rondo_kernels::{Buffer, Slice, decoder, embedding, linear};
+
+use super::packs::Layout;
+use super::{Loss, Mode, Node, Shape, Tape, Value};
+use crate::config::DropoutSite;
+use crate::{LayerState, ParameterId};
+
+/// Dropout places that one step may have: each has masks of its own.
+const SITES_PER_STEP: u64 = 64;
+
+/// A recurrent layer's parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer {
+    /// The cell.
+    pub cell: Cell,
+    /// `H`, the hidden width.
+    pub hidden_size: usize,
+    /// `[G·H, H]`.
+    pub weight_hh: ParameterId,
+    /// `[G·H]`.
+    pub bias_ih: ParameterId,
+    /// `[G·H]`, where the layer has a second bias.
+    pub bias_hh: Option<ParameterId>,
+}
+
+/// How the input reaches a recurrent layer's gates.
+#[derive(Clone, Copy, Debug)]
+pub enum Projection<'a> {
+    /// By the product with a weight.
+    Dense {
+        /// `[T, B, D]`.
+        x: Value,
+        /// `[G·H, D]`.
+        weight_ih: ParameterId,
+    },
+    /// By looking a row up: the product with a one-hot input.
+    LookUp {
+        /// `[T, B]`.
+        ids: &'a [u32],
+        /// `[V, G·H]`.
+        table: ParameterId,
+    },
+}
+
+/// What the backward of a recurrent layer needs.
+#[derive(Debug)]
+pub(super) struct RecurrenceNode {
+    pub(super) dims: recurrence::Dims,
+    pub(super) layer: Layer,
+    pub(super) projection: KeptProjection,
+    pub(super) gates: Buffer,
+    pub(super) extra: Buffer,
+    pub(super) cell_state: Buffer,
+    pub(super) out: Value,
+}
+
+/// [`Projection`], with ids of its own.
+#[derive(Debug)]
+pub(super) enum KeptProjection {
+    Dense { x: Value, weight_ih: ParameterId },
+    LookUp { ids: Buffer<u32>, table: ParameterId },
+}
+
+/// What the backward of a decoder needs.
+#[derive(Debug)]
+pub(super) struct DecoderNode {
+    pub(super) dims: decoder::Dims,
+    pub(super) hidden: Value,
+    pub(super) weight: ParameterId,
+    pub(super) bias: Option<ParameterId>,
+    pub(super) targets: Buffer<u32>,
+    pub(super) kept: Buffer,
+    pub(super) loss: Loss,
+}
+
+impl Tape<'_> {
+    /// Looks `ids: [T, B]` up in the table `[V, E]`.
+    ///
+    /// # Panics
+    /// If an id is no row of the table, or there are not `T·B`.
+    pub fn embedding(&mut self, table: ParameterId, ids: &[u32], steps: usize, batch: usize) -> Value {
+        assert_eq!(ids.len(), steps * batch, "number of ids");
+        let (vocab, width) = self.matrix(table);
+        let shape = Shape { steps, batch, width };
+        let mut out = self.workspace.pool.take(shape.count());
+        let dims = embedding::Dims { rows: shape.rows(), vocab, width };
+        let ids = self.ids(ids);
+        let values = self.parameters.values(table);
+        embedding::forward(&self.workspace.device, dims, values, ids.slice(), out.slice_mut());
+        let out = self.push(shape, out, true);
+        self.record(Node::Embedding { table, ids, out });
+        out
+    }
+
+    /// `x·Wᵀ + b` for each row; `W: [N, D]`, `b: [N]`.
+    pub fn linear(&mut self, x: Value, weight: ParameterId, bias: Option<ParameterId>) -> Value {
+        let shape = self.shape(x);
+        let (outputs, inputs) = self.matrix(weight);
+        let mut y = self.workspace.pool.take(shape.rows() * outputs);
+        self.project(x, weight, bias, &mut y);
+        debug_assert_eq!(inputs, shape.width, "width of the input");
+        let out = self.push(Shape { width: outputs, ..shape }, y, true);
+        self.record(Node::Linear { x, weight, bias, out });
+        out
+    }
+
+    /// Drops units in training; the identity in evaluation or with probability 0.
+    pub fn dropout(&mut self, x: Value, site: DropoutSite) -> Value {
+        let Mode::Train { seed, step } = self.mode else { return x };
+        // The place is counted even where nothing is dropped: other places' masks do not depend on it.
+        let place = self.dropout_sites;
+        self.dropout_sites += 1;
+        assert!(place < SITES_PER_STEP, "more than {SITES_PER_STEP} dropouts on one tape");
+        if site.probability == 0.0 {
+            return x;
+        }
+        let dropout = Dropout {
+            probability: site.probability,
+            mask: if site.locked { Mask::Locked } else { Mask::Elementwise },
+            key: Key { seed, stream: step * SITES_PER_STEP + place },
+        };
+        let shape = self.shape(x);
+        let mut y = self.workspace.pool.take(shape.count());
+        let device = &self.workspace.device;
+        let values = self.workspace.read(self.parameters, x);
+        dropout::forward(device, dropout_dims(shape), dropout, values, y.slice_mut());
+        let needs_gradient = self.needs_gradient(x);
+        let out = self.push(shape, y, needs_gradient);
+        self.record(Node::Dropout { x, dropout, out });
+        out
+    }
+
+    /// Runs a recurrent layer over a chunk of `[T, B]` steps, from `state` and leaving the last state there: the next
+    /// chunk continues from it, while the gradient stops at the chunk's edge.
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    pub fn recurrent_layer(
+        &mut self,
+        layer: Layer,
+        projection: Projection<'_>,
+        steps: usize,
+        batch: usize,
+        state: &mut LayerState,
+    ) -> Value {
+        let dims = recurrence::Dims { cell: layer.cell, steps, batch, hidden: layer.hidden_size };
+        let mut gates = self.workspace.pool.take(dims.gates_len());
+        let projection = match projection {
+            Projection::Dense { x, weight_ih } => {
+                self.project(x, weight_ih, None, &mut gates);
+                KeptProjection::Dense { x, weight_ih }
+            }
+            Projection::LookUp { ids, table } => {
+                let (vocab, width) = self.matrix(table);
+                let ids = self.ids(ids);
+                let values = self.parameters.values(table);
+                let dims = embedding::Dims { rows: steps * batch, vocab, width };
+                embedding::forward(&self.workspace.device, dims, values, ids.slice(), gates.slice_mut());
+                KeptProjection::LookUp { ids, table }
+            }
+        };
+        let layout = Layout::Recurrence(layer.cell, recurrence::Pack::Forward);
+        let workspace = &mut *self.workspace;
+        workspace.packs.prepare(&workspace.device, self.parameters, layer.weight_hh, layout);
+        let mut extra = workspace.pool.take(dims.extra_len());
+        let mut hidden = workspace.pool.take(dims.states_len());
+        let mut cell_state = workspace.pool.take(dims.cell_state_len());
+        let row = batch * layer.hidden_size;
+        hidden.range_mut(0..row).copy_from(state.hidden.slice());
+        if let Some(initial) = &state.cell_state {
+            cell_state.range_mut(0..row).copy_from(initial.slice());
+        }
+        recurrence::forward(
+            &workspace.device,
+            dims,
+            recurrence::Forward {
+                packed: workspace.packs.get(layer.weight_hh, layout).slice(),
+                bias_ih: self.parameters.values(layer.bias_ih),
+                bias_hh: layer.bias_hh.map(|id| self.parameters.values(id)),
+                gates: gates.slice_mut(),
+                extra: extra.slice_mut(),
+                hidden: hidden.slice_mut(),
+                cell_state: cell_state.slice_mut(),
+            },
+        );
+        state.hidden.slice_mut().copy_from(hidden.range(steps * row..(steps + 1) * row));
+        if let Some(last) = &mut state.cell_state {
+            last.slice_mut().copy_from(cell_state.range(steps * row..(steps + 1) * row));
+        }
+        let out = self.push_part(Shape { steps, batch, width: layer.hidden_size }, hidden, row, true);
+        self.record(Node::Recurrence(RecurrenceNode { dims, layer, projection, gates, extra, cell_state, out }));
+        out
+    }
+
+    /// Decodes each row and takes the negative log-likelihood of its target: dense layer, softmax and cross-entropy
+    /// in one. `weight: [V, H]`, `bias: [V]`, `targets: [T, B]`.
+    ///
+    /// # Panics
+    /// If there are not `T·B` targets, or one is no token of the vocabulary.
+    pub fn decoder(&mut self, hidden: Value, weight: ParameterId, bias: Option<ParameterId>, targets: &[u32]) -> Loss {
+        let shape = self.shape(hidden);
+        let (vocab, width) = self.matrix(weight);
+        let dims = decoder::Dims { rows: shape.rows(), width, vocab };
+        let targets = self.ids(targets);
+        let training = self.is_training();
+        let workspace = &mut *self.workspace;
+        let device = &workspace.device;
+        let mut nll = workspace.pool.take(dims.rows);
+        let mut kept = workspace.pool.take(if training { decoder::kept_len(device, dims) } else { 0 });
+        let mut scratch = workspace.pool.take(decoder::forward_scratch_len(device, dims));
+        decoder::forward(
+            &workspace.device,
+            dims,
+            decoder::Forward {
+                weight: self.parameters.values(weight),
+                bias: bias.map(|id| self.parameters.values(id)),
+                hidden: workspace.read(self.parameters, hidden),
+                targets: targets.slice(),
+                nll: nll.slice_mut(),
+                kept: training.then(|| kept.slice_mut()),
+                scratch: scratch.slice_mut(),
+            },
+        );
+        workspace.pool.give(scratch);
+        workspace.losses.push(nll);
+        let loss = Loss(workspace.losses.len() - 1);
+        self.record(Node::Decoder(DecoderNode { dims, hidden, weight, bias, targets, kept, loss }));
+        loss
+    }
+
+    /// `y = x·Wᵀ + b` into a buffer.
+    fn project(&mut self, x: Value, weight: ParameterId, bias: Option<ParameterId>, y: &mut Buffer) {
+        let rows = self.shape(x).rows();
+        let (outputs, inputs) = self.matrix(weight);
+        let layout = Layout::Linear(linear::Pack::Forward);
+        let workspace = &mut *self.workspace;
+        workspace.packs.prepare(&workspace.device, self.parameters, weight, layout);
+        let packed = workspace.packs.get(weight, layout);
+        let bias = bias.map(|id| self.parameters.values(id));
+        let x: Slice<'_> = workspace.read(self.parameters, x);
+        let dims = linear::Dims { rows, inputs, outputs };
+        linear::forward(&workspace.device, dims, packed.slice(), bias, x, y.slice_mut());
+    }
+
+    /// Rows and columns of a parameter.
+    fn matrix(&self, id: ParameterId) -> (usize, usize) {
+        match *self.parameters.shape(id) {
+            [rows, columns] => (rows, columns),
+            ref shape => panic!("parameter `{}` has shape {shape:?}, not a matrix's", self.parameters.name(id)),
+        }
+    }
+}
+
+/// The sizes of an activation as dropout sees them.
+pub(super) fn dropout_dims(shape: Shape) -> dropout::Dims {
+    dropout::Dims { steps: shape.steps, batch: shape.batch, width: shape.width }
+}

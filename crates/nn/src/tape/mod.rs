@@ -1,0 +1,311 @@
+//! Records operations as they run, and runs them back.
+//!
+//! ```text
+//!   workspace ── buffers, packed weights, kept from step to step
+//!       │ tape(&parameters, mode)
+//!       ▼
+//!   tape ── operation → Value → operation → Value → … → Loss
+//!       │ backward(loss, scale, &mut gradients)
+//!       ▼
+//!   gradients of the parameters
+//! ```
+//!
+//! A model is a few lines that put operations on a tape. Training, scoring and serving run the same lines; where
+//! [`Mode::Evaluate`] says that no gradient is wanted, nothing is recorded and dropout is the identity.
+//! All memory comes from the workspace and goes back to it when the tape ends, so a training step allocates nothing
+//! after its first.
+
+mod backward;
+mod fused;
+mod packs;
+mod primitives;
+
+use rondo_kernels::dropout::Dropout;
+use rondo_kernels::{Buffer, BufferPool, Device, Slice, activation, join};
+
+use crate::{ParameterId, Parameters};
+pub use fused::{Layer, Projection};
+use packs::Packs;
+
+/// What tapes need and leave behind for the next one: buffers, and weights laid out for their products.
+#[derive(Debug)]
+pub struct Workspace {
+    device: Device,
+    pool: BufferPool,
+    id_pool: BufferPool<u32>,
+    packs: Packs,
+    slots: Vec<Slot>,
+    nodes: Vec<Node>,
+    losses: Vec<Buffer>,
+}
+
+/// Whether a tape is for training or for evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Operations are recorded, and dropout drops.
+    Train {
+        /// The run's seed, from which dropout draws.
+        seed: u64,
+        /// The training step: each has masks of its own.
+        step: u64,
+    },
+    /// Nothing is recorded, and dropout is the identity.
+    Evaluate,
+}
+
+/// Something computed on a tape: a tensor of up to three dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value(usize);
+
+/// Negative log-likelihoods computed on a tape, one a row: what [`Tape::backward`] starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss(usize);
+
+/// The sizes of a tensor: `[T, B, D]`, or `[R, D]` with one step of `R` rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// `T`.
+    pub steps: usize,
+    /// `B`.
+    pub batch: usize,
+    /// `D`.
+    pub width: usize,
+}
+
+impl Shape {
+    /// `[R, D]`.
+    pub fn matrix(rows: usize, width: usize) -> Shape {
+        Shape { steps: 1, batch: rows, width }
+    }
+
+    /// `T·B`.
+    pub fn rows(self) -> usize {
+        self.steps * self.batch
+    }
+
+    /// How many numbers.
+    pub fn count(self) -> usize {
+        self.rows() * self.width
+    }
+}
+
+/// A recording in progress.
+pub struct Tape<'a> {
+    workspace: &'a mut Workspace,
+    parameters: &'a Parameters,
+    mode: Mode,
+    dropout_sites: u64,
+}
+
+/// Where a value's numbers are.
+#[derive(Debug)]
+enum Storage {
+    /// In `buffer`, from `offset` on.
+    Own { buffer: Buffer, offset: usize },
+    /// They are a parameter's.
+    Parameter(ParameterId),
+}
+
+#[derive(Debug)]
+struct Slot {
+    storage: Storage,
+    shape: Shape,
+    /// Whether anything that a gradient is wanted of has a part in it.
+    needs_gradient: bool,
+    gradient: Option<Buffer>,
+}
+
+/// A recorded operation: its inputs, its output and what its backward needs.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // Boxes would allocate in every step; a tape has a dozen nodes.
+enum Node {
+    Embedding { table: ParameterId, ids: Buffer<u32>, out: Value },
+    Linear { x: Value, weight: ParameterId, bias: Option<ParameterId>, out: Value },
+    Recurrence(fused::RecurrenceNode),
+    Dropout { x: Value, dropout: Dropout, out: Value },
+    Decoder(fused::DecoderNode),
+    Product { a: Value, b: Value, out: Value },
+    Add { a: Value, b: Value, out: Value },
+    Multiply { a: Value, b: Value, out: Value },
+    Scale { x: Value, factor: f32, out: Value },
+    AddRow { x: Value, bias: Value, out: Value },
+    Activation { x: Value, activation: activation::Activation, out: Value },
+    Softmax { x: Value, temperature: f32, out: Value },
+    CrossEntropy { logits: Value, targets: Buffer<u32>, log_sums: Buffer, loss: Loss },
+    /// A block of `x` alone.
+    Slice { x: Value, dims: join::Dims, out: Value },
+    /// `x` as a block of `out`; `last` where no other part will need the gradient of `out`.
+    Join { x: Value, dims: join::Dims, out: Value, last: bool },
+}
+
+impl Workspace {
+    /// An empty workspace on `device`.
+    pub fn new(device: &Device) -> Self {
+        Workspace {
+            device: device.clone(),
+            pool: BufferPool::new(device),
+            id_pool: BufferPool::new(device),
+            packs: Packs::default(),
+            slots: Vec::new(),
+            nodes: Vec::new(),
+            losses: Vec::new(),
+        }
+    }
+
+    /// The device it computes on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Begins a recording over `parameters`.
+    pub fn tape<'a>(&'a mut self, parameters: &'a Parameters, mode: Mode) -> Tape<'a> {
+        self.recycle();
+        Tape { workspace: self, parameters, mode, dropout_sites: 0 }
+    }
+
+    /// Takes back all memory of the last recording.
+    fn recycle(&mut self) {
+        let mut slots = std::mem::take(&mut self.slots);
+        for slot in slots.drain(..) {
+            if let Storage::Own { buffer, .. } = slot.storage {
+                self.pool.give(buffer);
+            }
+            if let Some(gradient) = slot.gradient {
+                self.pool.give(gradient);
+            }
+        }
+        self.slots = slots;
+        let mut nodes = std::mem::take(&mut self.nodes);
+        for node in nodes.drain(..) {
+            self.recycle_node(node);
+        }
+        self.nodes = nodes;
+        for loss in self.losses.drain(..) {
+            self.pool.give(loss);
+        }
+    }
+}
+
+impl Drop for Tape<'_> {
+    fn drop(&mut self) {
+        self.workspace.recycle();
+    }
+}
+
+impl Tape<'_> {
+    /// The parameters it computes with.
+    pub fn parameters(&self) -> &Parameters {
+        self.parameters
+    }
+
+    /// Whether it records.
+    pub fn is_training(&self) -> bool {
+        self.mode != Mode::Evaluate
+    }
+
+    /// The sizes of a value.
+    pub fn shape(&self, value: Value) -> Shape {
+        self.workspace.slots[value.0].shape
+    }
+
+    /// The numbers of a value.
+    pub fn read(&self, value: Value) -> Slice<'_> {
+        self.workspace.read(self.parameters, value)
+    }
+
+    /// Each row's negative log-likelihood, in nats.
+    pub fn nll(&self, loss: Loss) -> Slice<'_> {
+        self.workspace.losses[loss.0].slice()
+    }
+
+    /// The sum of all rows' negative log-likelihoods, in nats, accumulated in `f64`.
+    pub fn nll_sum(&self, loss: Loss) -> f64 {
+        self.nll(loss).host().iter().map(|&nll| f64::from(nll)).sum()
+    }
+
+    /// Numbers from outside, of which no gradient is wanted.
+    ///
+    /// # Panics
+    /// If there are not as many as the shape says.
+    pub fn constant(&mut self, shape: Shape, values: &[f32]) -> Value {
+        let mut buffer = self.workspace.pool.take(shape.count());
+        buffer.slice_mut().copy_from(Slice::Cpu(values));
+        self.push(shape, buffer, false)
+    }
+
+    /// A parameter as a value; a vector is one row.
+    pub fn parameter(&mut self, id: ParameterId) -> Value {
+        let (rows, width) = match *self.parameters.shape(id) {
+            [width] => (1, width),
+            [rows, width] => (rows, width),
+            ref shape => panic!("parameter `{}` has shape {shape:?}", self.parameters.name(id)),
+        };
+        let storage = Storage::Parameter(id);
+        let shape = Shape::matrix(rows, width);
+        self.workspace.slots.push(Slot { storage, shape, needs_gradient: true, gradient: None });
+        Value(self.workspace.slots.len() - 1)
+    }
+
+    fn push(&mut self, shape: Shape, buffer: Buffer, needs_gradient: bool) -> Value {
+        self.push_part(shape, buffer, 0, needs_gradient)
+    }
+
+    /// A value whose numbers begin somewhere within a buffer.
+    fn push_part(&mut self, shape: Shape, buffer: Buffer, offset: usize, needs_gradient: bool) -> Value {
+        let storage = Storage::Own { buffer, offset };
+        self.workspace.slots.push(Slot { storage, shape, needs_gradient, gradient: None });
+        Value(self.workspace.slots.len() - 1)
+    }
+
+    fn needs_gradient(&self, value: Value) -> bool {
+        self.workspace.slots[value.0].needs_gradient
+    }
+
+    /// Keeps an operation for [`Tape::backward`], if anyone will want it.
+    fn record(&mut self, node: Node) {
+        if self.is_training() {
+            self.workspace.nodes.push(node);
+        } else {
+            self.workspace.recycle_node(node);
+        }
+    }
+
+    fn ids(&mut self, ids: &[u32]) -> Buffer<u32> {
+        let mut buffer = self.workspace.id_pool.take(ids.len());
+        buffer.slice_mut().copy_from(Slice::Cpu(ids));
+        buffer
+    }
+}
+
+impl Workspace {
+    fn read<'s>(&'s self, parameters: &'s Parameters, value: Value) -> Slice<'s> {
+        let slot = &self.slots[value.0];
+        match &slot.storage {
+            Storage::Own { buffer, offset } => buffer.range(*offset..offset + slot.shape.count()),
+            Storage::Parameter(id) => parameters.values(*id),
+        }
+    }
+
+    fn recycle_node(&mut self, node: Node) {
+        match node {
+            Node::Embedding { ids, .. } => self.id_pool.give(ids),
+            Node::Recurrence(node) => {
+                for buffer in [node.gates, node.extra, node.cell_state] {
+                    self.pool.give(buffer);
+                }
+                if let fused::KeptProjection::LookUp { ids, .. } = node.projection {
+                    self.id_pool.give(ids);
+                }
+            }
+            Node::Decoder(node) => {
+                self.id_pool.give(node.targets);
+                self.pool.give(node.kept);
+            }
+            Node::CrossEntropy { targets, log_sums, .. } => {
+                self.id_pool.give(targets);
+                self.pool.give(log_sums);
+            }
+            _ => {}
+        }
+    }
+}
