@@ -222,6 +222,99 @@ pub enum DataError {
         /// The largest steps per chunk that fit with this `batch_size`; 0 if none does.
         largest_bptt: usize,
     },
+    /// No corpus has this name.
+    #[error("there is no corpus `{}`; there are {}", shown(name), listed(known))]
+    UnknownCorpus {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A file of a named corpus has another length than the published one.
+    #[error("`{}` has {found_bytes} bytes, the file of `{corpus}` has {expected_bytes}", path.display())]
+    WrongSize {
+        /// The corpus.
+        corpus: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found_bytes: u64,
+        /// The published length.
+        expected_bytes: u64,
+    },
+    /// A folder holds some files of a named corpus and lacks others.
+    #[error("folder `{}` lacks files of `{corpus}`: {}", folder.display(), listed(missing))]
+    IncompleteCorpus {
+        /// The corpus.
+        corpus: &'static str,
+        /// The folder.
+        folder: PathBuf,
+        /// What it lacks.
+        missing: Vec<String>,
+    },
+    /// A named corpus is not on this machine, and there is no folder to download it to.
+    #[error("`{corpus}` was not found, and there is no cache folder to download it to")]
+    NoCacheFolder {
+        /// The corpus.
+        corpus: &'static str,
+    },
+    /// A named corpus is not on this machine and could not be downloaded.
+    #[error(
+        "`{corpus}` was not found and could not be downloaded; it can be put into folder `{}` by hand: {wanted}",
+        folder.display()
+    )]
+    NotDownloaded {
+        /// The corpus.
+        corpus: &'static str,
+        /// Where its files belong.
+        folder: PathBuf,
+        /// Its files, each with its length and address.
+        wanted: String,
+        /// Why the download failed.
+        source: Box<DataError>,
+    },
+    /// A server could not be reached, or the connection broke.
+    #[error("could not download `{url}`")]
+    Transfer {
+        /// The address.
+        url: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A server refused.
+    #[error("could not download `{url}`: the server answered with HTTP status {status}")]
+    HttpStatus {
+        /// The address.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// A server has a file of another length than the published one.
+    #[error("`{url}` has {found_bytes} bytes, expected {expected_bytes}")]
+    RemoteSize {
+        /// The address.
+        url: String,
+        /// The length announced, or received until it was too much.
+        found_bytes: u64,
+        /// The published length.
+        expected_bytes: u64,
+    },
+    /// A file has another hash than the published one.
+    #[error("`{origin}` has SHA-256 {found}, expected {expected}")]
+    WrongHash {
+        /// The file or its address.
+        origin: String,
+        /// Its SHA-256 in hexadecimal.
+        found: String,
+        /// The published SHA-256.
+        expected: String,
+    },
+    /// Another process is writing the same file.
+    #[error("another process is downloading to `{}`", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// Names in backticks, separated by commas; a long list is cut, for a folder can hold thousands of files.

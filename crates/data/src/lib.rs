@@ -13,16 +13,23 @@
 //!                             └───────────────────┘      └────────────────────┘
 //! ```
 //!
+//! Where texts come from: `named` and `download` (published corpora), `tales` (the built-in one, whose entropy is
+//! known). What to compare a model with: `ngram`.
+//!
 //! Promises: text is never held whole, a token costs four bytes, and whatever is wrong with a text is one
 //! [`DataError`] that names the file and, where there is one, the line.
-//! Not here: floats, devices, models.
+//! Not here: devices, models, and floats but for statistics of a text.
 
 pub mod batches;
 pub mod corpus;
 pub mod counter;
+pub mod download;
 pub mod encode;
 mod error;
 mod hex;
+pub mod named;
+pub mod ngram;
+pub mod tales;
 pub mod tokenize;
 pub mod vocab;
 
@@ -31,7 +38,10 @@ pub use corpus::{
     Corpus, CorpusOptions, CorpusTexts, SourceReport, Split, TextSource, VocabSource, VocabSplits,
 };
 pub use counter::Counter;
+pub use download::{Downloader, Progress};
 pub use encode::{Encoded, EncodedLine, Encoder, Lines, TextReport};
 pub use error::{DataError, Result};
+pub use named::{Located, NAMED_CORPORA, NamedCorpus, NamedFile, Place, Places};
+pub use tales::Tales;
 pub use tokenize::{BlankLines, Detokenizer, TextStats, Tokenizer};
 pub use vocab::{Vocab, VocabOptions, VocabOrder};
