@@ -12,7 +12,7 @@ macro_rules! github {
     };
 }
 
-/// All corpora that have a name, the larger ones first.
+/// All corpora that have a name.
 pub static NAMED_CORPORA: [NamedCorpus; 6] = [
     NamedCorpus {
         name: "wikitext-2",
