@@ -197,11 +197,14 @@ fn fetch_rest(
     };
     let mut body = response.into_body().into_reader();
     let mut block = vec![0; BLOCK_BYTES];
-    while have < remote.bytes {
-        let read = body.read(&mut block).map_err(|source| transfer_error(remote, source))?;
-        if read == 0 {
-            return Err(transfer_error(remote, io::ErrorKind::UnexpectedEof.into()));
-        }
+    loop {
+        let read = match body.read(&mut block) {
+            // All is there, and how the connection ends is of no interest any more.
+            Ok(0) | Err(_) if have == remote.bytes => return Ok(()),
+            Ok(0) => return Err(transfer_error(remote, io::ErrorKind::UnexpectedEof.into())),
+            Ok(read) => read,
+            Err(source) => return Err(transfer_error(remote, source)),
+        };
         have += read as u64;
         if have > remote.bytes {
             part.truncate(0)?;
@@ -210,7 +213,6 @@ fn fetch_rest(
         part.append(&block[..read])?;
         received(have);
     }
-    Ok(())
 }
 
 /// Where a partial answer says that it begins: `Content-Range: bytes FIRST-LAST/LENGTH`.
