@@ -18,7 +18,9 @@ pub enum NnError {
         reason: String,
     },
     /// An initialiser could not be read.
-    #[error("unknown initialiser `{text}`, expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`")]
+    #[error(
+        "unknown initialiser `{text}`, expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`"
+    )]
     Initialiser {
         /// What was written.
         text: String,

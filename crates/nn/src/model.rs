@@ -160,7 +160,9 @@ impl RnnLm {
         for (l, (parameters, state)) in self.layers.iter().zip(&mut state.layers).enumerate() {
             let projection = match (x, parameters.weight_ih, self.input) {
                 (Some(x), Some(weight_ih), _) => Projection::Dense { x, weight_ih },
-                (_, _, InputLayer::OneHot(table) | InputLayer::Embedding(table)) => Projection::LookUp { ids, table },
+                (_, _, InputLayer::OneHot(table) | InputLayer::Embedding(table)) => {
+                    Projection::LookUp { ids, table }
+                }
             };
             let y = tape.recurrent_layer(parameters.layer, projection, steps, batch, state);
             let last = l + 1 == self.layers.len();

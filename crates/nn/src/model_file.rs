@@ -53,7 +53,8 @@ impl ModelFile {
         let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = parameters
             .ids()
             .map(|id| {
-                let bytes = parameters.values(id).host().iter().flat_map(|value| value.to_le_bytes()).collect();
+                let bytes =
+                    parameters.values(id).host().iter().flat_map(|value| value.to_le_bytes()).collect();
                 (parameters.name(id).to_owned(), parameters.shape(id).to_vec(), bytes)
             })
             .collect();
@@ -73,8 +74,11 @@ impl ModelFile {
     /// [`NnError::Metadata`] if it does not say which model it holds, and an error that names the tensor if one is
     /// missing, superfluous, or of the wrong shape or type.
     pub fn read(path: &Path, device: &Device) -> Result<ModelFile> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| NnError::Io { action: "read", path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| NnError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
         ModelFile::from_bytes(&bytes, path, device)
     }
 
@@ -103,17 +107,18 @@ impl ModelFile {
         let config = take(CONFIG_KEY)?;
         let vocab_fingerprint = take(FINGERPRINT_KEY)?;
         let unusable = |reason| NnError::Metadata { path: path.to_owned(), key: CONFIG_KEY, reason };
-        let config: RnnLmConfig = serde_json::from_str(&config).map_err(|error| unusable(error.to_string()))?;
+        let config: RnnLmConfig =
+            serde_json::from_str(&config).map_err(|error| unusable(error.to_string()))?;
         config.check().map_err(|error| unusable(error.to_string()))?;
         check_tensors(&config, &tensors)?;
         let mut model = RnnLm::new(config, device)?;
         let mut values = Vec::new();
         for id in model.parameters().ids() {
             let name = model.parameters().name(id).to_owned();
-            let tensor =
-                tensors.tensor(&name).map_err(|_| NnError::MissingTensor { name: name.clone() })?;
+            let tensor = tensors.tensor(&name).map_err(|_| NnError::MissingTensor { name: name.clone() })?;
             values.clear();
-            values.extend(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+            values
+                .extend(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
             model.parameters_mut().values_mut(id).copy_from(rondo_kernels::Slice::Cpu(&values));
         }
         Ok(ModelFile { model, vocab_fingerprint, metadata })

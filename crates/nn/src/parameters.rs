@@ -12,6 +12,13 @@ static VERSIONS: AtomicU64 = AtomicU64::new(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParameterId(pub(crate) usize);
 
+impl ParameterId {
+    /// Its place among all parameters, from 0.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// Named tensors that training changes, in the order they were added.
 #[derive(Debug)]
 pub struct Parameters {
@@ -31,7 +38,12 @@ struct Parameter {
 impl Parameters {
     /// No parameters, on `device`.
     pub fn new(device: &Device) -> Self {
-        Parameters { device: device.clone(), entries: Vec::new(), by_name: HashMap::new(), version: next_version() }
+        Parameters {
+            device: device.clone(),
+            entries: Vec::new(),
+            by_name: HashMap::new(),
+            version: next_version(),
+        }
     }
 
     /// Adds a parameter of zeros.
@@ -91,6 +103,15 @@ impl Parameters {
     /// Names this state of these parameters: no other set, and no later state of this one, has the same.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Parameters of the same names and shapes, all zero.
+    pub fn like(&self) -> Parameters {
+        let mut like = Parameters::new(&self.device);
+        for entry in &self.entries {
+            like.add(&entry.name, &entry.shape);
+        }
+        like
     }
 
     /// Takes over the values of `other`, which has the same parameters.
@@ -194,6 +215,13 @@ impl Gradients {
         }
     }
 
+    /// Turns a gradient of some rows into one of all, for whoever has no use for the difference.
+    pub fn densify(&mut self, parameters: &Parameters, id: ParameterId) {
+        if self.entries[id.0].kind == Kind::Rows {
+            self.dense(parameters, id);
+        }
+    }
+
     /// Where to put a dense contribution, and whether it is the first.
     pub(crate) fn dense(&mut self, parameters: &Parameters, id: ParameterId) -> (SliceMut<'_>, Store) {
         let entry = &mut self.entries[id.0];
@@ -214,7 +242,13 @@ impl Gradients {
     }
 
     /// Adds the gradient of a look-up: to the dense gradient if there is one, as rows if it is the first contribution.
-    pub(crate) fn add_rows(&mut self, parameters: &Parameters, id: ParameterId, ids: Slice<'_, u32>, d_out: Slice<'_>) {
+    pub(crate) fn add_rows(
+        &mut self,
+        parameters: &Parameters,
+        id: ParameterId,
+        ids: Slice<'_, u32>,
+        d_out: Slice<'_>,
+    ) {
         let device = parameters.device();
         let shape = parameters.shape(id);
         let dims = embedding::Dims { rows: ids.len(), vocab: shape[0], width: shape[1] };

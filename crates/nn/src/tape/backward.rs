@@ -1,6 +1,8 @@
 //! Runs a recording back.
 
-use rondo_kernels::{Buffer, Slice, SliceMut, Store, activation, bias, cross_entropy, decoder, dropout, elementwise};
+use rondo_kernels::{
+    Buffer, Slice, SliceMut, Store, activation, bias, cross_entropy, decoder, dropout, elementwise,
+};
 use rondo_kernels::{join, linear, product, recurrence, softmax};
 
 use super::fused::{DecoderNode, KeptProjection, RecurrenceNode, dropout_dims};
@@ -48,9 +50,11 @@ impl Tape<'_> {
                 });
             }
             Node::Product { a, b, out } => self.product_back(*a, *b, *out, gradients),
-            Node::Add { a, b, out } => self.binary_back([*a, *b], *out, gradients, |tape, _, d_out, d_x, store| {
-                elementwise::scale(&tape.workspace.device, 1.0, d_out, d_x, store);
-            }),
+            Node::Add { a, b, out } => {
+                self.binary_back([*a, *b], *out, gradients, |tape, _, d_out, d_x, store| {
+                    elementwise::scale(&tape.workspace.device, 1.0, d_out, d_x, store);
+                })
+            }
             Node::Multiply { a, b, out } => {
                 let (a, b) = (*a, *b);
                 self.binary_back([a, b], *out, gradients, |tape, which, d_out, d_x, store| {
@@ -58,9 +62,11 @@ impl Tape<'_> {
                     elementwise::multiply(&tape.workspace.device, d_out, other, d_x, store);
                 });
             }
-            Node::Scale { x, factor, out } => self.unary_back(*x, *out, gradients, |tape, d_out, d_x, store| {
-                elementwise::scale(&tape.workspace.device, *factor, d_out, d_x, store);
-            }),
+            Node::Scale { x, factor, out } => {
+                self.unary_back(*x, *out, gradients, |tape, d_out, d_x, store| {
+                    elementwise::scale(&tape.workspace.device, *factor, d_out, d_x, store);
+                })
+            }
             Node::AddRow { x, bias, out } => {
                 let shape = self.shape(*out);
                 let dims = bias::Dims { rows: shape.rows(), columns: shape.width };
@@ -75,7 +81,14 @@ impl Tape<'_> {
             Node::Activation { x, activation, out } => {
                 let y = *out;
                 self.unary_back(*x, y, gradients, |tape, d_out, d_x, store| {
-                    activation::backward(&tape.workspace.device, *activation, tape.read(y), d_out, d_x, store);
+                    activation::backward(
+                        &tape.workspace.device,
+                        *activation,
+                        tape.read(y),
+                        d_out,
+                        d_x,
+                        store,
+                    );
                 });
             }
             Node::Softmax { x, temperature, out } => {
@@ -83,7 +96,15 @@ impl Tape<'_> {
                 let shape = self.shape(y);
                 let dims = softmax::Dims { rows: shape.rows(), columns: shape.width };
                 self.unary_back(*x, y, gradients, |tape, d_out, d_x, store| {
-                    softmax::backward(&tape.workspace.device, dims, *temperature, tape.read(y), d_out, d_x, store);
+                    softmax::backward(
+                        &tape.workspace.device,
+                        dims,
+                        *temperature,
+                        tape.read(y),
+                        d_out,
+                        d_x,
+                        store,
+                    );
                 });
             }
             Node::CrossEntropy { logits, targets, log_sums, loss } if *loss == from => {
@@ -219,7 +240,8 @@ impl Tape<'_> {
         gradients: &mut Gradients,
     ) {
         let shape = self.shape(x);
-        let dims = linear::Dims { rows: shape.rows(), inputs: shape.width, outputs: d_y.len() / shape.rows() };
+        let dims =
+            linear::Dims { rows: shape.rows(), inputs: shape.width, outputs: d_y.len() / shape.rows() };
         let wanted = self.needs_gradient(x);
         let mut d_x = wanted.then(|| self.gradient_buffer(x));
         let mut d_bias = bias.map(|_| self.zeros(dims.outputs));
@@ -237,7 +259,9 @@ impl Tape<'_> {
             linear::Backward {
                 x: workspace.read(self.parameters, x),
                 d_y,
-                d_x: d_x.as_mut().map(|(d_x, store)| (packs.get(weight, layout).slice(), d_x.slice_mut(), *store)),
+                d_x: d_x
+                    .as_mut()
+                    .map(|(d_x, store)| (packs.get(weight, layout).slice(), d_x.slice_mut(), *store)),
                 d_w,
                 d_bias: d_bias.as_mut().map(Buffer::slice_mut),
                 store,

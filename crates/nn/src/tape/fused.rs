@@ -192,7 +192,15 @@ impl Tape<'_> {
             last.slice_mut().copy_from(cell_state.range(steps * row..(steps + 1) * row));
         }
         let out = self.push_part(Shape { steps, batch, width: layer.hidden_size }, hidden, row, true);
-        self.record(Node::Recurrence(RecurrenceNode { dims, layer, projection, gates, extra, cell_state, out }));
+        self.record(Node::Recurrence(RecurrenceNode {
+            dims,
+            layer,
+            projection,
+            gates,
+            extra,
+            cell_state,
+            out,
+        }));
         out
     }
 
@@ -201,7 +209,13 @@ impl Tape<'_> {
     ///
     /// # Panics
     /// If there are not `T·B` targets, or one is no token of the vocabulary.
-    pub fn decoder(&mut self, hidden: Value, weight: ParameterId, bias: Option<ParameterId>, targets: &[u32]) -> Loss {
+    pub fn decoder(
+        &mut self,
+        hidden: Value,
+        weight: ParameterId,
+        bias: Option<ParameterId>,
+        targets: &[u32],
+    ) -> Loss {
         let shape = self.shape(hidden);
         let (vocab, width) = self.matrix(weight);
         let dims = decoder::Dims { rows: shape.rows(), width, vocab };
@@ -250,7 +264,9 @@ impl Tape<'_> {
     fn matrix(&self, id: ParameterId) -> (usize, usize) {
         match *self.parameters.shape(id) {
             [rows, columns] => (rows, columns),
-            ref shape => panic!("parameter `{}` has shape {shape:?}, not a matrix's", self.parameters.name(id)),
+            ref shape => {
+                panic!("parameter `{}` has shape {shape:?}, not a matrix's", self.parameters.name(id))
+            }
         }
     }
 }

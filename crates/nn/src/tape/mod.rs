@@ -119,23 +119,78 @@ struct Slot {
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // Boxes would allocate in every step; a tape has a dozen nodes.
 enum Node {
-    Embedding { table: ParameterId, ids: Buffer<u32>, out: Value },
-    Linear { x: Value, weight: ParameterId, bias: Option<ParameterId>, out: Value },
+    Embedding {
+        table: ParameterId,
+        ids: Buffer<u32>,
+        out: Value,
+    },
+    Linear {
+        x: Value,
+        weight: ParameterId,
+        bias: Option<ParameterId>,
+        out: Value,
+    },
     Recurrence(fused::RecurrenceNode),
-    Dropout { x: Value, dropout: Dropout, out: Value },
+    Dropout {
+        x: Value,
+        dropout: Dropout,
+        out: Value,
+    },
     Decoder(fused::DecoderNode),
-    Product { a: Value, b: Value, out: Value },
-    Add { a: Value, b: Value, out: Value },
-    Multiply { a: Value, b: Value, out: Value },
-    Scale { x: Value, factor: f32, out: Value },
-    AddRow { x: Value, bias: Value, out: Value },
-    Activation { x: Value, activation: activation::Activation, out: Value },
-    Softmax { x: Value, temperature: f32, out: Value },
-    CrossEntropy { logits: Value, targets: Buffer<u32>, log_sums: Buffer, loss: Loss },
+    Product {
+        a: Value,
+        b: Value,
+        out: Value,
+    },
+    Add {
+        a: Value,
+        b: Value,
+        out: Value,
+    },
+    Multiply {
+        a: Value,
+        b: Value,
+        out: Value,
+    },
+    Scale {
+        x: Value,
+        factor: f32,
+        out: Value,
+    },
+    AddRow {
+        x: Value,
+        bias: Value,
+        out: Value,
+    },
+    Activation {
+        x: Value,
+        activation: activation::Activation,
+        out: Value,
+    },
+    Softmax {
+        x: Value,
+        temperature: f32,
+        out: Value,
+    },
+    CrossEntropy {
+        logits: Value,
+        targets: Buffer<u32>,
+        log_sums: Buffer,
+        loss: Loss,
+    },
     /// A block of `x` alone.
-    Slice { x: Value, dims: join::Dims, out: Value },
+    Slice {
+        x: Value,
+        dims: join::Dims,
+        out: Value,
+    },
     /// `x` as a block of `out`; `last` where no other part will need the gradient of `out`.
-    Join { x: Value, dims: join::Dims, out: Value, last: bool },
+    Join {
+        x: Value,
+        dims: join::Dims,
+        out: Value,
+        last: bool,
+    },
 }
 
 impl Workspace {

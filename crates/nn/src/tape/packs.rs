@@ -24,7 +24,13 @@ pub(super) struct Packs {
 
 impl Packs {
     /// Lays the weight `id` out, unless the last layout still holds.
-    pub(super) fn prepare(&mut self, device: &Device, parameters: &Parameters, id: ParameterId, layout: Layout) {
+    pub(super) fn prepare(
+        &mut self,
+        device: &Device,
+        parameters: &Parameters,
+        id: ParameterId,
+        layout: Layout,
+    ) {
         let [rows, columns] = *parameters.shape(id) else {
             panic!("`{}` is no matrix", parameters.name(id));
         };

@@ -199,7 +199,12 @@ impl Tape<'_> {
         self.push(shape, y, needs_gradient)
     }
 
-    fn binary(&mut self, a: Value, b: Value, run: impl FnOnce(&Self, Slice<'_>, Slice<'_>, SliceMut<'_>)) -> Value {
+    fn binary(
+        &mut self,
+        a: Value,
+        b: Value,
+        run: impl FnOnce(&Self, Slice<'_>, Slice<'_>, SliceMut<'_>),
+    ) -> Value {
         let shape = self.shape(a);
         let other = self.shape(b);
         assert_eq!((shape.rows(), shape.width), (other.rows(), other.width), "sizes of the two values");
@@ -212,7 +217,10 @@ impl Tape<'_> {
     /// The block of `x` in these rows and columns.
     fn block(&mut self, x: Value, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) -> Value {
         let shape = self.shape(x);
-        assert!(rows.end <= shape.rows() && columns.end <= shape.width, "{rows:?} × {columns:?} of {shape:?}");
+        assert!(
+            rows.end <= shape.rows() && columns.end <= shape.width,
+            "{rows:?} × {columns:?} of {shape:?}"
+        );
         let source = join::Place { width: shape.width, row: rows.start, column: columns.start };
         let target = join::Place { width: columns.len(), row: 0, column: 0 };
         let dims = join::Dims { rows: rows.len(), columns: columns.len(), source, target };

@@ -1,0 +1,261 @@
+//! The models agree with PyTorch: values, every gradient, and ten losses of training, for each cell.
+//!
+//! `golden/README.md` says what the files hold and how they were made. PyTorch's numbers are those of its `f64`, so a
+//! difference is this crate's rounding alone. Each case runs with every instruction set of this machine, on one thread
+//! and on two.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::str::FromStr;
+
+use rondo_kernels::cpu::InstructionSet;
+use rondo_kernels::optimiser::{self, GLUON_EPSILON, Sgd, clip_scale};
+use rondo_kernels::{Device, Slice};
+use rondo_nn::{
+    Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Parameters, RnnLm, RnnLmConfig, State, Workspace,
+};
+use safetensors::{Dtype, SafeTensors};
+
+#[test]
+fn lstm() {
+    check("lstm");
+}
+
+#[test]
+fn lstm_untied() {
+    check("lstm_untied");
+}
+
+#[test]
+fn gru() {
+    check("gru");
+}
+
+#[test]
+fn rnn_tanh() {
+    check("rnn_tanh");
+}
+
+#[test]
+fn rnn_relu() {
+    check("rnn_relu");
+}
+
+#[test]
+fn rnn_tanh_one_hot() {
+    check("rnn_tanh_one_hot");
+}
+
+/// How far a number may lie from PyTorch's, relative to `1 + |expected|`.
+///
+/// The largest error of all cases, instruction sets and thread counts was, when measured, a third to a tenth of it.
+mod tolerance {
+    /// Logits, losses and states of the first chunk: measured 2e-7.
+    pub(crate) const VALUE: f64 = 1e-6;
+    /// Gradients of the first chunk's mean loss, all below 0.3: measured 3e-8.
+    pub(crate) const GRADIENT: f64 = 1e-7;
+    /// Losses, norms and parameters of ten steps, each of which carries on the error of those before: measured 7e-7.
+    pub(crate) const TRAINING: f64 = 2e-6;
+}
+
+fn check(name: &str) {
+    let golden = Golden::open(name);
+    for instructions in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
+        for threads in [1, 2] {
+            let device = Device::cpu_with(threads, instructions).unwrap();
+            first_chunk(&golden, &device);
+            ten_steps(&golden, &device);
+        }
+    }
+}
+
+/// One forward and backward from the initial parameters.
+fn first_chunk(golden: &Golden, device: &Device) {
+    let model = golden.model(device);
+    let (inputs, targets) = golden.chunk(0);
+    let mut workspace = Workspace::new(device);
+    let mut state = model.zero_state(golden.value("batch_size"));
+    {
+        let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+        let hidden = model.forward(&mut tape, &inputs, &mut state);
+        let logits = model.logits(&mut tape, hidden);
+        assert_close("logits", tape.read(logits).host(), &golden.floats("first.logits"), tolerance::VALUE);
+    }
+    state.clear();
+    let mut gradients = Gradients::new(model.parameters());
+    let mut tape = workspace.tape(model.parameters(), TRAIN);
+    let hidden = model.forward(&mut tape, &inputs, &mut state);
+    let loss = model.loss(&mut tape, hidden, &targets);
+    assert_close("nll", tape.nll(loss).host(), &golden.floats("first.nll"), tolerance::VALUE);
+    let mean = tape.nll_sum(loss) / targets.len() as f64;
+    assert_close("loss", &[mean], &golden.doubles("first.loss"), tolerance::VALUE);
+    let hidden = joined(&state, |layer| layer.hidden.host());
+    assert_close("h", &hidden, &golden.floats("first.h"), tolerance::VALUE);
+    if model.config().cell.has_cell_state() {
+        let cell_state = joined(&state, |layer| layer.cell_state.as_ref().unwrap().host());
+        assert_close("c", &cell_state, &golden.floats("first.c"), tolerance::VALUE);
+    }
+
+    tape.backward(loss, 1.0 / targets.len() as f32, &mut gradients);
+    for id in model.parameters().ids() {
+        let name = format!("grad.{}", model.parameters().name(id));
+        let gradient = dense(model.parameters(), id, gradients.get(id));
+        assert_close(&name, &gradient, &golden.floats(&name), tolerance::GRADIENT);
+    }
+}
+
+/// Ten chunks of training: the state is carried, the gradient cut, its norm clipped.
+fn ten_steps(golden: &Golden, device: &Device) {
+    let mut model = golden.model(device);
+    let mut workspace = Workspace::new(device);
+    let mut state = model.zero_state(golden.value("batch_size"));
+    let mut gradients = Gradients::new(model.parameters());
+    let (mut losses, mut norms) = (Vec::new(), Vec::new());
+    for chunk in 0..golden.value("chunks") {
+        let (inputs, targets) = golden.chunk(chunk);
+        gradients.clear();
+        let mut tape = workspace.tape(model.parameters(), TRAIN);
+        let hidden = model.forward(&mut tape, &inputs, &mut state);
+        let loss = model.loss(&mut tape, hidden, &targets);
+        losses.push(tape.nll_sum(loss) / targets.len() as f64);
+        tape.backward(loss, 1.0 / targets.len() as f32, &mut gradients);
+        drop(tape);
+
+        let squared = model.parameters().ids().map(|id| match gradients.get(id) {
+            Gradient::Zero => 0.0,
+            Gradient::Dense(values) | Gradient::Rows { values, .. } => {
+                optimiser::squared_norm(device, values)
+            }
+        });
+        let norm = squared.sum::<f64>().sqrt();
+        norms.push(norm);
+        let scale = clip_scale(norm, golden.value("clip_norm"), GLUON_EPSILON);
+        descend(model.parameters_mut(), &gradients, golden.value("learning_rate"), scale);
+    }
+    assert_close("losses", &losses, &golden.doubles("losses"), tolerance::TRAINING);
+    assert_close("norms", &norms, &golden.doubles("norms"), tolerance::TRAINING);
+    for id in model.parameters().ids() {
+        let name = format!("final.{}", model.parameters().name(id));
+        let values = model.parameters().values(id).host();
+        assert_close(&name, values, &golden.floats(&name), tolerance::TRAINING);
+    }
+}
+
+/// Nothing is dropped, so neither seed nor step matters.
+const TRAIN: Mode = Mode::Train { seed: 0, step: 0 };
+
+/// One step of plain gradient descent.
+fn descend(parameters: &mut Parameters, gradients: &Gradients, learning_rate: f64, scale: f64) {
+    let device = parameters.device().clone();
+    for id in parameters.ids() {
+        match gradients.get(id) {
+            Gradient::Zero => {}
+            Gradient::Dense(gradient) => {
+                let options = Sgd { learning_rate, momentum: 0.0, weight_decay: 0.0 };
+                optimiser::sgd(&device, &options, scale, gradient, parameters.values_mut(id), None);
+            }
+            Gradient::Rows { rows, values } => {
+                let width = parameters.shape(id)[1];
+                let weight = parameters.values_mut(id);
+                optimiser::sgd_rows(&device, learning_rate, scale, width, rows, values, weight);
+            }
+        }
+    }
+}
+
+/// A gradient in its parameter's layout.
+fn dense(parameters: &Parameters, id: rondo_nn::ParameterId, gradient: Gradient<'_>) -> Vec<f32> {
+    let mut dense = vec![0.0; parameters.values(id).len()];
+    match gradient {
+        Gradient::Zero => {}
+        Gradient::Dense(values) => dense.copy_from_slice(values.host()),
+        Gradient::Rows { rows, values } => {
+            let width = parameters.shape(id)[1];
+            for (&row, values) in rows.host().iter().zip(values.host().chunks_exact(width)) {
+                dense[row as usize * width..][..width].copy_from_slice(values);
+            }
+        }
+    }
+    dense
+}
+
+/// One buffer of each layer, the first layer's first.
+fn joined<'s>(state: &'s State, buffer: impl Fn(&'s rondo_nn::LayerState) -> &'s [f32]) -> Vec<f32> {
+    state.layers.iter().flat_map(|layer| buffer(layer).iter().copied()).collect()
+}
+
+/// Fails unless each number of `got` is within the tolerance of its partner in `want`.
+#[track_caller]
+fn assert_close<T: Into<f64> + Copy>(name: &str, got: &[T], want: &[T], tolerance: f64) {
+    assert_eq!(got.len(), want.len(), "{name}: length");
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let (got, want) = (got.into(), want.into());
+        let error = (got - want).abs() / (1.0 + want.abs());
+        assert!(error <= tolerance, "{name}[{i}]: {got:.9} instead of {want:.9}, error {error:.2e}");
+    }
+}
+
+/// A golden file of one training case.
+struct Golden {
+    bytes: Vec<u8>,
+    metadata: HashMap<String, String>,
+}
+
+impl Golden {
+    fn open(name: &str) -> Golden {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../golden");
+        let bytes = std::fs::read(format!("{folder}/torch_{name}.safetensors")).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = header.metadata().clone().unwrap();
+        Golden { bytes, metadata }
+    }
+
+    /// The model that the file's metadata describes, with its initial parameters.
+    fn model(&self, device: &Device) -> RnnLm {
+        let config = RnnLmConfig {
+            vocab_size: self.value("vocab_size"),
+            input: match self.metadata["input"].as_str() {
+                "one_hot" => Input::OneHot,
+                _ => Input::Embedding(self.value("embedding_size")),
+            },
+            cell: self.value::<Cell>("cell"),
+            hidden_sizes: vec![self.value("hidden_size"); self.value("num_layers")],
+            biases: if self.value::<u8>("num_biases") == 1 { Biases::One } else { Biases::Two },
+            tied: self.value("tied"),
+            dropout: Dropout::default(),
+        };
+        let mut model = RnnLm::new(config, device).unwrap();
+        for id in model.parameters().ids() {
+            let values = self.floats(&format!("init.{}", model.parameters().name(id)));
+            model.parameters_mut().values_mut(id).copy_from(Slice::Cpu(&values));
+        }
+        model
+    }
+
+    /// Inputs and targets of one chunk.
+    fn chunk(&self, chunk: usize) -> (Vec<u32>, Vec<u32>) {
+        let len = self.value::<usize>("steps") * self.value::<usize>("batch_size");
+        let part = |name| self.tensor(name, Dtype::U32, u32::from_le_bytes)[chunk * len..][..len].to_vec();
+        (part("inputs"), part("targets"))
+    }
+
+    /// A value of the metadata.
+    fn value<T: FromStr<Err: Debug>>(&self, key: &str) -> T {
+        self.metadata[key].parse().unwrap()
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        self.tensor(name, Dtype::F32, f32::from_le_bytes)
+    }
+
+    fn doubles(&self, name: &str) -> Vec<f64> {
+        self.tensor(name, Dtype::F64, f64::from_le_bytes)
+    }
+
+    fn tensor<T, const BYTES: usize>(&self, name: &str, dtype: Dtype, read: fn([u8; BYTES]) -> T) -> Vec<T> {
+        let file = SafeTensors::deserialize(&self.bytes).unwrap();
+        let view = file.tensor(name).unwrap();
+        assert_eq!(view.dtype(), dtype, "{name}");
+        view.data().as_chunks().0.iter().map(|&bytes| read(bytes)).collect()
+    }
+}
