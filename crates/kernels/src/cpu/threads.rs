@@ -214,7 +214,7 @@ mod tests {
             for index in 0..parts {
                 let range = share(len, grain, parts, index);
                 assert_eq!(range.start, next);
-                assert!(range.end == len || range.end % grain == 0);
+                assert!(range.end == len || range.end.is_multiple_of(grain));
                 next = range.end;
             }
             assert_eq!(next, len);

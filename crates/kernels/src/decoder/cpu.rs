@@ -174,15 +174,13 @@ impl Vectorised for ForwardShare<'_> {
         running_sum.fill(0.0);
         for chunk in layout.chunks_of(thread) {
             let tokens = layout.tokens(chunk);
-            // SAFETY: where they are kept, each chunk's logits and maxima belong to the thread that has the chunk.
             let (logits, max) = match &pass.kept {
-                Some(kept) => unsafe {
+                Some(kept) => {
                     let start = layout.maxima() + chunk * layout.stride;
-                    (
-                        kept.range(tokens.start * layout.stride..tokens.end * layout.stride),
-                        kept.range(start..start + layout.stride),
-                    )
-                },
+                    let logits = tokens.start * layout.stride..tokens.end * layout.stride;
+                    // SAFETY: each chunk's logits and maxima belong to the thread that has the chunk.
+                    unsafe { (kept.range(logits), kept.range(start..start + layout.stride)) }
+                }
                 None => (&mut own_logits[..tokens.len() * layout.stride], &mut own_max[..]),
             };
             let weight = &pass.weight[tokens.start * width..tokens.end * width];
