@@ -1,0 +1,175 @@
+//! The one perplexity: what the trainer reports after an epoch and what `rondo eval` prints.
+//!
+//! The text is read in columns from top to bottom, side by side, with the state carried down:
+//!
+//! ```text
+//! ids  a b c d e f g h i   2 columns   a e     predicted: b c d and f g h
+//!                                      b f     only read: a and e, the columns' first tokens
+//!                                      c g     left out: i, the tail that fills no row
+//!                                      d h
+//! ```
+//!
+//! A column but the first begins in the middle of the text. From a zero state it would predict its first tokens
+//! badly, and the perplexity would rise with the number of columns; so each column first reads the 256 tokens that
+//! stand before it, predicting nothing, and a text too short for that is read in fewer columns.
+//!
+//! Promises: the number is a mean over tokens, not over chunks; it does not depend on how many steps are taken at a
+//! time, and on the number of columns only through the few tokens that the picture says are not predicted.
+
+use rondo_data::{Batches, LastChunk};
+use rondo_nn::{Mode, RnnLm, State, Workspace};
+
+use crate::{InferError, Result};
+
+/// How many tokens before a column are read to find the state it begins with, and the shortest column that there may
+/// be but for a single one. What lies further back hardly moves a recurrent model's next prediction; and reading
+/// costs a tenth of predicting.
+const WARM_UP: usize = 256;
+
+/// How well a model predicted a text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The sum of the predicted tokens' negative log-likelihoods, in nats.
+    pub nll_sum: f64,
+    /// How many tokens were predicted.
+    pub tokens: u64,
+}
+
+impl Evaluation {
+    /// Mean negative log-likelihood of a token, in nats: the loss.
+    #[must_use]
+    pub fn nll_mean(&self) -> f64 {
+        self.nll_sum / self.tokens as f64
+    }
+
+    /// `exp(nll_mean)`; infinite where that is beyond `f64`.
+    #[must_use]
+    pub fn perplexity(&self) -> f64 {
+        self.nll_mean().exp()
+    }
+
+    /// Mean negative log-likelihood of a token, in bits.
+    #[must_use]
+    pub fn bits_per_token(&self) -> f64 {
+        self.nll_mean() / std::f64::consts::LN_2
+    }
+}
+
+/// Predicts each token of a text from those before it.
+///
+/// ```text
+/// nll_sum = Σ_t −log p(ids[t] | ids[0], …, ids[t−1])
+/// ```
+///
+/// The text is read in [`column_count`] columns, side by side, `bptt` steps at a time with a short last chunk;
+/// [`target_count`] tokens are predicted. Both sizes are matters of memory and speed: see the picture above.
+///
+/// # Errors
+/// [`InferError::TextTooShort`] if there are fewer than 2 tokens, [`InferError::IdOutOfRange`] if one is not the
+/// model's, [`InferError::Data`] if a size is 0.
+pub fn evaluate(
+    model: &RnnLm,
+    workspace: &mut Workspace,
+    ids: &[u32],
+    batch_size: usize,
+    bptt: usize,
+) -> Result<Evaluation> {
+    evaluate_with(model, workspace, ids, batch_size, bptt, &mut |_| true)
+}
+
+/// [`evaluate`], calling `progress` after each chunk with the number of tokens predicted so far.
+///
+/// # Errors
+/// As [`evaluate`]; [`InferError::Stopped`] when `progress` returns false before the end, for a part of a text has
+/// another perplexity than the whole.
+pub fn evaluate_with(
+    model: &RnnLm,
+    workspace: &mut Workspace,
+    ids: &[u32],
+    batch_size: usize,
+    bptt: usize,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Evaluation> {
+    if ids.len() < 2 {
+        return Err(InferError::TextTooShort { tokens: ids.len() });
+    }
+    check_ids(model, ids)?;
+    let columns = column_count(ids.len(), batch_size);
+    let batches = Batches::new(ids, columns, bptt, LastChunk::Keep)?;
+    let total_tokens = batches.target_count() as u64;
+    let mut state = warm_state(model, workspace, ids, &batches);
+    let longest = bptt.min(batches.column_len() - 1) * columns;
+    let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
+    let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
+    for index in 0..batches.chunk_count() {
+        let chunk = batches.chunk(index);
+        let rows = chunk.steps * columns;
+        let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
+        batches.fill(chunk, inputs, targets);
+        let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+        let hidden = model.forward(&mut tape, inputs, &mut state);
+        let loss = model.loss(&mut tape, hidden, targets);
+        evaluation.nll_sum += tape.nll_sum(loss);
+        evaluation.tokens += rows as u64;
+        if !progress(evaluation.tokens) && evaluation.tokens < total_tokens {
+            return Err(InferError::Stopped { done_tokens: evaluation.tokens, total_tokens });
+        }
+    }
+    Ok(evaluation)
+}
+
+/// In how many columns a text of `tokens` tokens is read: in `batch_size` of them, or as many as leave each 256 tokens
+/// if that is fewer, but always in one.
+#[must_use]
+pub fn column_count(tokens: usize, batch_size: usize) -> usize {
+    batch_size.min((tokens / WARM_UP).max(1))
+}
+
+/// How many tokens of a text of `tokens` tokens are predicted: all but the first of each column and the tail that
+/// fills no row.
+#[must_use]
+pub fn target_count(tokens: usize, batch_size: usize) -> u64 {
+    let columns = column_count(tokens, batch_size);
+    let predicted = tokens.checked_div(columns).map_or(0, |rows| rows.saturating_sub(1));
+    (predicted * columns) as u64
+}
+
+/// The state that each column begins with: zero for the first, that after the tokens before it for the others.
+fn warm_state(model: &RnnLm, workspace: &mut Workspace, ids: &[u32], batches: &Batches<'_>) -> State {
+    let (columns, column_len) = (batches.batch_size(), batches.column_len());
+    let mut state = model.zero_state(columns);
+    if columns == 1 {
+        return state;
+    }
+    let mut inputs = vec![0; batches.bptt().min(WARM_UP) * columns];
+    for start in (0..WARM_UP).step_by(batches.bptt()) {
+        let steps = batches.bptt().min(WARM_UP - start);
+        let inputs = &mut inputs[..steps * columns];
+        for (t, row) in inputs.chunks_exact_mut(columns).enumerate() {
+            // The first column has nothing before it: it reads the start of the text, to be forgotten.
+            row[0] = ids[start + t];
+            for (b, id) in row.iter_mut().enumerate().skip(1) {
+                *id = ids[b * column_len - WARM_UP + start + t];
+            }
+        }
+        let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+        model.forward(&mut tape, inputs, &mut state);
+    }
+    for layer in &mut state.layers {
+        let width = layer.hidden.len() / columns;
+        layer.hidden.range_mut(0..width).fill(0.0);
+        if let Some(cell_state) = &mut layer.cell_state {
+            cell_state.range_mut(0..width).fill(0.0);
+        }
+    }
+    state
+}
+
+/// Fails unless each of `ids` is a token of the model.
+pub(crate) fn check_ids(model: &RnnLm, ids: &[u32]) -> Result<()> {
+    let vocab_size = model.config().vocab_size;
+    match ids.iter().find(|&&id| id as usize >= vocab_size) {
+        Some(&id) => Err(InferError::IdOutOfRange { id, vocab_size }),
+        None => Ok(()),
+    }
+}
