@@ -1,3 +1,5 @@
+//! Downloads from a server of our own: whole, resumed, interrupted, and answers that are wrong.
+
 use std::{net::TcpListener, sync::mpsc};
 
 use super::{

@@ -1,3 +1,5 @@
+//! Named corpora: where they are looked for, and what is said of those that are incomplete.
+
 use std::{collections::BTreeSet, time::Duration};
 
 use sha2::{Digest, Sha256};

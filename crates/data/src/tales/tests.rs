@@ -1,3 +1,5 @@
+//! The built-in language: its bytes, its sentences, its probabilities, and its entropy against a long text's.
+
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
