@@ -210,12 +210,12 @@ impl<T: Element> BufferPool<T> {
 
     /// A buffer of `len` elements, **contents unspecified**: whoever takes it writes it before reading it.
     ///
-    /// Reuses the smallest free buffer that is large enough and at most twice as large as wanted, so that the
-    /// shorter last chunk of an epoch finds the buffers of the full ones.
+    /// Reuses the smallest free buffer that is large enough, however large, so that the shorter last chunk of an epoch
+    /// finds the buffers of the full ones.
     pub fn take(&mut self, len: usize) -> Buffer<T> {
         let lines = (len * size_of::<T>()).div_ceil(64).max(1);
         let capacity = lines * 64 / size_of::<T>();
-        for (_, buffers) in self.free.range_mut(capacity..=capacity * 2) {
+        for (_, buffers) in self.free.range_mut(capacity..) {
             if let Some(mut buffer) = buffers.pop() {
                 buffer.len = len;
                 return buffer;

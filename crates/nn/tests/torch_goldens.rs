@@ -4,6 +4,8 @@
 //! difference is this crate's rounding alone. Each case runs with every instruction set of this machine, on one thread
 //! and on two.
 
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::str::FromStr;

@@ -1,0 +1,173 @@
+//! A training step after the first allocates nothing, nor does an evaluation, shorter chunks included.
+//!
+//! This file is a program of its own because it counts what *all* its threads allocate: it holds one test.
+
+#![allow(unsafe_code)] // A global allocator cannot be had without.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rondo_kernels::Device;
+use rondo_kernels::optimiser::{self, GLUON_EPSILON, Sgd, clip_scale};
+use rondo_nn::{
+    Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Input, Mode, RnnLm, RnnLmConfig,
+    State, Workspace,
+};
+
+/// The system's allocator, counting the calls that hand memory out.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged, which keeps the trait's promises.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the promises that this function's own contract asks for, which are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as in `alloc`; the pointer came from the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as in `dealloc`.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+}
+
+const BATCH: usize = 3;
+const STEPS: usize = 12;
+
+#[test]
+fn a_step_after_the_first_allocates_nothing() {
+    for config in configs() {
+        let mut run = Run::new(config);
+        let name = format!("{:?}", run.model.config());
+        assert_ne!(allocated_by(|| run.train(STEPS)), 0, "the first step of {name}: is anything counted?");
+        // Full chunks, and the shorter ones that an epoch may end with.
+        for steps in [STEPS, STEPS - 5, STEPS, 2, STEPS] {
+            assert_eq!(allocated_by(|| run.train(steps)), 0, "a later step of {steps}, {name}");
+            assert_eq!(allocated_by(|| run.evaluate(steps)), 0, "an evaluation of {steps}, {name}");
+        }
+    }
+}
+
+/// Every cell, tied and not, and one-hot; dropout wherever there can be some, locked and not.
+fn configs() -> Vec<RnnLmConfig> {
+    let dropout = |locked| DropoutSite { probability: 0.4, locked };
+    let with = |cell, input, tied, biases| RnnLmConfig {
+        vocab_size: 50,
+        input,
+        cell,
+        hidden_sizes: vec![12, 8],
+        biases,
+        tied,
+        dropout: Dropout {
+            input: if input == Input::OneHot { DropoutSite::default() } else { dropout(false) },
+            between: dropout(false),
+            output: dropout(true),
+        },
+    };
+    let of_cell = |cell| {
+        [
+            with(cell, Input::Embedding(8), true, Biases::Two),
+            with(cell, Input::Embedding(10), false, Biases::One),
+            with(cell, Input::OneHot, false, Biases::Two),
+        ]
+    };
+    Cell::ALL.into_iter().flat_map(of_cell).collect()
+}
+
+fn allocated_by(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    work();
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+/// A training run: all that stays from step to step.
+struct Run {
+    device: Device,
+    model: RnnLm,
+    state: State,
+    workspace: Workspace,
+    gradients: Gradients,
+    tokens: Vec<u32>,
+    step: u64,
+}
+
+impl Run {
+    fn new(config: RnnLmConfig) -> Run {
+        let device = Device::cpu(2).unwrap();
+        // Every token of the vocabulary occurs, the first of them often.
+        let tokens = (0..STEPS * BATCH + 1).map(|i| (i * i % config.vocab_size) as u32).collect();
+        let mut model = RnnLm::new(config, &device).unwrap();
+        model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(1));
+        let state = model.zero_state(BATCH);
+        let workspace = Workspace::new(&device);
+        let gradients = Gradients::new(model.parameters());
+        Run { device, model, state, workspace, gradients, tokens, step: 0 }
+    }
+
+    /// Forward, backward, norm, clip, update.
+    fn train(&mut self, steps: usize) {
+        let mode = Mode::Train { seed: 1, step: self.step };
+        self.step += 1;
+        self.gradients.clear();
+        let parameters = self.model.parameters();
+        let mut tape = self.workspace.tape(parameters, mode);
+        let count = steps * BATCH;
+        let hidden = self.model.forward(&mut tape, &self.tokens[..count], &mut self.state);
+        let loss = self.model.loss(&mut tape, hidden, &self.tokens[1..count + 1]);
+        assert!(tape.nll_sum(loss).is_finite());
+        tape.backward(loss, 1.0 / count as f32, &mut self.gradients);
+        drop(tape);
+
+        let squared = parameters.ids().map(|id| match self.gradients.get(id) {
+            Gradient::Zero => 0.0,
+            Gradient::Dense(values) | Gradient::Rows { values, .. } => {
+                optimiser::squared_norm(&self.device, values)
+            }
+        });
+        let scale = clip_scale(squared.sum::<f64>().sqrt(), 0.25, GLUON_EPSILON);
+        let options = Sgd { learning_rate: 1.0, momentum: 0.0, weight_decay: 0.0 };
+        let parameters = self.model.parameters_mut();
+        for id in parameters.ids() {
+            match self.gradients.get(id) {
+                Gradient::Zero => {}
+                Gradient::Dense(gradient) => {
+                    optimiser::sgd(&self.device, &options, scale, gradient, parameters.values_mut(id), None);
+                }
+                Gradient::Rows { rows, values } => {
+                    let width = parameters.shape(id)[1];
+                    optimiser::sgd_rows(
+                        &self.device,
+                        1.0,
+                        scale,
+                        width,
+                        rows,
+                        values,
+                        parameters.values_mut(id),
+                    );
+                }
+            }
+        }
+    }
+
+    fn evaluate(&mut self, steps: usize) {
+        let count = steps * BATCH;
+        let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
+        let hidden = self.model.forward(&mut tape, &self.tokens[..count], &mut self.state);
+        let loss = self.model.loss(&mut tape, hidden, &self.tokens[1..count + 1]);
+        assert!(tape.nll_sum(loss).is_finite());
+    }
+}
