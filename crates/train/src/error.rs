@@ -76,6 +76,26 @@ pub enum TrainError {
     /// The sizes of the model do not fit together, or something else is wrong with it.
     #[error(transparent)]
     Model(#[from] NnError),
+    /// A text could not be read, or is too short for the plan.
+    #[error(transparent)]
+    Data(#[from] rondo_data::DataError),
+    /// A model could not be evaluated or sampled from.
+    #[error(transparent)]
+    Infer(#[from] rondo_infer::InferError),
+    /// Training has come to an end that is none: a number is infinite or none at all.
+    #[error("the {what} is {found} at step {step} (epoch {epoch}){}", kept(best.as_deref()))]
+    NonFinite {
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// What it is.
+        found: f64,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step, from 1, that was not taken.
+        step: u64,
+        /// The best model until then, if there is one.
+        best: Option<PathBuf>,
+    },
     /// The plan could not be written as TOML.
     #[error("could not write the plan as TOML")]
     PlanText(#[from] toml::ser::Error),
@@ -121,6 +141,14 @@ pub enum TrainError {
         /// What the drawing library said.
         reason: String,
     },
+}
+
+/// Says where the best model is.
+fn kept(best: Option<&std::path::Path>) -> String {
+    match best {
+        Some(path) => format!("; the best model until then is kept in `{}`", path.display()),
+        None => "; no epoch had ended, so there is no model to keep".to_owned(),
+    }
 }
 
 impl TrainError {

@@ -13,6 +13,7 @@
 //! - [`metrics`]: records of numbers in `metrics.jsonl` and for TensorBoard.
 //! - [`curve`]: a picture of them.
 //! - [`RunFolder`]: the files of a run.
+//! - [`Trainer`]: the loop, watched by an [`Observer`].
 //!
 //! Not here: flags, printing, HTTP.
 
@@ -22,16 +23,21 @@ mod files;
 pub mod metrics;
 mod moving_loss;
 mod nearest;
+mod observer;
+mod optimizer;
 mod perplexity;
 mod plan;
 pub mod recipes;
 mod run_folder;
+mod sample;
 mod schedule;
 pub mod settings;
+mod trainer;
 
 pub use error::{Result, TrainError};
 pub use files::write_atomically;
 pub use moving_loss::MovingLoss;
+pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome};
 pub use perplexity::Perplexity;
 pub use plan::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, OptimizationPlan, OptimizerPlan, Plan, SamplePlan,
@@ -41,3 +47,4 @@ pub use recipes::Recipe;
 pub use run_folder::RunFolder;
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
 pub use settings::Settings;
+pub use trainer::Trainer;

@@ -36,6 +36,13 @@ pub enum ScheduleRule {
     },
 }
 
+impl ScheduleRule {
+    /// Whether training may go back to the best weights.
+    pub fn reloads_best(&self) -> bool {
+        matches!(self, ScheduleRule::Plateau { reload_best: true, .. })
+    }
+}
+
 /// What the end of an epoch showed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Validation {

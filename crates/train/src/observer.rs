@@ -1,0 +1,125 @@
+//! What a run tells whoever watches it.
+
+/// Watches a run: draws a progress bar, prints lines, or does nothing.
+pub trait Observer {
+    /// Takes note of something that has happened.
+    fn observe(&mut self, event: Event<'_>);
+}
+
+/// An observer that looks away.
+impl Observer for () {
+    fn observe(&mut self, _: Event<'_>) {}
+}
+
+/// Something that happens in a run. Epochs and batches count from 1.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// An epoch begins.
+    EpochStarted {
+        /// Which.
+        epoch: usize,
+        /// Of how many.
+        epochs: usize,
+        /// The batches it will have.
+        batches: usize,
+    },
+    /// A batch has been trained on.
+    Batch(&'a BatchReport),
+    /// As many batches as the plan says have been trained on since the last report: losses are means over them.
+    Log(&'a BatchReport),
+    /// A text is being evaluated.
+    Evaluating {
+        /// `valid` or `test`.
+        what: &'static str,
+        /// Tokens so far.
+        done: u64,
+        /// Tokens in all.
+        total: u64,
+    },
+    /// An epoch has ended and been judged.
+    EpochFinished(&'a EpochReport),
+    /// A sample was generated.
+    Sample {
+        /// What it was to go on from.
+        prefix: &'a str,
+        /// What it went on with.
+        text: &'a str,
+    },
+    /// The run was asked to stop, and does, after what there is has been saved.
+    Interrupted {
+        /// The epoch it was in.
+        epoch: usize,
+        /// The steps it had made.
+        step: u64,
+    },
+}
+
+/// Where a run stands after a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchReport {
+    /// The epoch.
+    pub epoch: usize,
+    /// The batch within the epoch.
+    pub batch: usize,
+    /// The batches of the epoch.
+    pub batches: usize,
+    /// The optimiser's steps since the start of the run.
+    pub step: u64,
+    /// Mean negative log-likelihood, in nats per token.
+    pub nll_mean: f64,
+    /// The same, smoothed.
+    pub moving_loss: f64,
+    /// Training tokens per second: since the last report, or of this batch.
+    pub tokens_per_s: f64,
+    /// The gradient's global norm before clipping, at the last step.
+    pub gradient_norm: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+}
+
+/// How an epoch ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochReport {
+    /// The epoch.
+    pub epoch: usize,
+    /// The optimiser's steps since the start of the run.
+    pub step: u64,
+    /// Mean negative log-likelihood over the epoch's batches, in nats per token.
+    pub train_loss: f64,
+    /// The same on the validation text, if it was evaluated.
+    pub valid_loss: Option<f64>,
+    /// Whether the model is the best so far.
+    pub is_best: bool,
+    /// The loss on the test text, which is evaluated where the model is the best so far.
+    pub test_loss: Option<f64>,
+    /// The learning rate of the next epoch.
+    pub learning_rate: f64,
+    /// Whether the next epoch starts from the best weights instead of these.
+    pub reloaded_best: bool,
+    /// Training tokens per second over the epoch, evaluation not counted.
+    pub tokens_per_s: f64,
+    /// Seconds since the start of the run.
+    pub elapsed_s: f64,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Outcome {
+    /// The epoch whose model is the best.
+    pub best_epoch: Option<usize>,
+    /// Its loss on the validation text, in nats per token.
+    pub best_valid: Option<f64>,
+    /// Its loss on the test text.
+    pub best_test: Option<f64>,
+    /// The optimiser's steps.
+    pub steps: u64,
+    /// Training tokens.
+    pub tokens: u64,
+    /// Training tokens per second, evaluation not counted.
+    pub tokens_per_s: f64,
+    /// Seconds, everything counted.
+    pub elapsed_s: f64,
+    /// Whether the run was asked to stop before its end.
+    pub interrupted: bool,
+}

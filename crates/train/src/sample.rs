@@ -1,0 +1,33 @@
+//! A piece of text from the model in training, to read how it is coming along.
+
+use rondo_data::{Corpus, Encoder};
+use rondo_infer::{Generator, Sampling, line_end};
+use rondo_nn::{RnnLm, Workspace};
+
+use crate::{Result, SamplePlan};
+
+/// Continues `prefix` as the plan says; the prefix is not part of the result.
+///
+/// A prefix without a token stands for the beginning of a text: what follows the end of a line.
+pub(crate) fn generate(
+    model: &RnnLm,
+    workspace: &mut Workspace,
+    corpus: &Corpus,
+    plan: &SamplePlan,
+    prefix: &str,
+    seed: u64,
+) -> Result<String> {
+    let Corpus { vocab, tokenizer, .. } = corpus;
+    let mut ids = Encoder::new(vocab, tokenizer).encode_prefix(prefix)?;
+    if ids.is_empty() {
+        // Where no token ends a line, the first of the training text begins it.
+        ids.extend(line_end(vocab, tokenizer).or(corpus.train.first().copied()));
+    }
+    let sampling = Sampling { temperature: plan.temperature as f32, ..Sampling::default() };
+    let mut generator = Generator::new(model, workspace, &ids, 1, &sampling, seed)?;
+    let mut drawn = Vec::with_capacity(plan.length);
+    for _ in 0..plan.length {
+        drawn.extend_from_slice(generator.step()?);
+    }
+    Ok(tokenizer.detokenize(vocab.decode(&drawn)?))
+}
