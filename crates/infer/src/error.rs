@@ -34,4 +34,34 @@ pub enum InferError {
         /// How many there are.
         total_tokens: u64,
     },
+    /// A size that must be at least one is zero.
+    #[error("`{name}` must be at least 1")]
+    ZeroSize {
+        /// The name of the size.
+        name: &'static str,
+    },
+    /// A temperature is negative, infinite or no number.
+    #[error("`temperature` must be at least 0 and finite, but is {found}")]
+    Temperature {
+        /// The temperature asked for.
+        found: f32,
+    },
+    /// A share of the probability is none.
+    #[error("`top_p` must be above 0 and at most 1, but is {found}")]
+    TopP {
+        /// The share asked for.
+        found: f32,
+    },
+    /// There is nothing left to draw.
+    #[error("all {vocab_size} tokens of the vocabulary are forbidden")]
+    AllForbidden {
+        /// How many tokens the model knows.
+        vocab_size: usize,
+    },
+    /// There is nothing to continue.
+    #[error("the prefix has no token: a model needs one to read before it can predict the next")]
+    EmptyPrefix,
+    /// A model's predictions are no probabilities.
+    #[error("the model's predictions are not finite: its parameters are damaged, or diverged in training")]
+    NonFiniteLogits,
 }

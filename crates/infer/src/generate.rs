@@ -1,0 +1,117 @@
+//! Lets a model continue a text.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rondo_nn::{Mode, RnnLm, State, Workspace};
+
+use crate::evaluate::check_ids;
+use crate::{InferError, Result, Sampler, Sampling};
+
+/// Steps of a prefix that are read at a time.
+const PREFIX_STEPS: usize = 256;
+
+/// Several continuations of one prefix, a token at a time.
+///
+/// Stream `i` draws from random numbers of its own, so the same seed gives the same text however many streams run
+/// beside it. The state is carried without end; what an end-of-line token means is the caller's affair.
+///
+/// ```
+/// use rondo_infer::{Generator, Sampling};
+/// use rondo_kernels::Device;
+/// use rondo_nn::{PRESETS, RnnLm, Workspace};
+///
+/// let device = Device::cpu(1)?;
+/// let model = RnnLm::new(PRESETS[0].config(10), &device)?;
+/// let mut workspace = Workspace::new(&device);
+///
+/// let sampling = Sampling { temperature: 0.5, forbidden: vec![0], ..Sampling::default() };
+/// let mut generator = Generator::new(&model, &mut workspace, &[3, 1, 4], 2, &sampling, 7)?;
+/// for _ in 0..5 {
+///     let ids = generator.step()?;
+///     assert!(ids.len() == 2 && !ids.contains(&0));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Generator<'m> {
+    model: &'m RnnLm,
+    workspace: &'m mut Workspace,
+    sampler: Sampler,
+    rngs: Vec<ChaCha8Rng>,
+    /// The state before `ids`.
+    state: State,
+    /// The last token of each stream.
+    ids: Vec<u32>,
+}
+
+impl<'m> Generator<'m> {
+    /// Reads `prefix` from a zero state, ready to continue it in `streams` ways.
+    ///
+    /// A text that begins anew is best asked for with the token that ends lines ([`line_end`](crate::line_end)) as
+    /// prefix, or at the prefix's beginning.
+    ///
+    /// # Errors
+    /// [`InferError::EmptyPrefix`], as there is nothing to continue then; [`InferError::ZeroSize`] for no streams;
+    /// [`InferError::IdOutOfRange`] if the prefix has a token that is not the model's; and as [`Sampler::new`].
+    pub fn new(
+        model: &'m RnnLm,
+        workspace: &'m mut Workspace,
+        prefix: &[u32],
+        streams: usize,
+        sampling: &Sampling,
+        seed: u64,
+    ) -> Result<Self> {
+        let sampler = Sampler::new(sampling, model.config().vocab_size)?;
+        check_ids(model, prefix)?;
+        let Some((&last, before)) = prefix.split_last() else {
+            return Err(InferError::EmptyPrefix);
+        };
+        if streams == 0 {
+            return Err(InferError::ZeroSize { name: "streams" });
+        }
+        // All streams share the prefix, so one row reads it for all.
+        let mut state = model.zero_state(1);
+        for ids in before.chunks(PREFIX_STEPS) {
+            let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+            model.forward(&mut tape, ids, &mut state);
+        }
+        let rngs = (0..streams as u64).map(|stream| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(stream);
+            rng
+        });
+        let state = repeat_row(model, &state, streams);
+        Ok(Generator { model, workspace, sampler, rngs: rngs.collect(), state, ids: vec![last; streams] })
+    }
+
+    /// Draws the next token of each stream.
+    ///
+    /// # Errors
+    /// [`InferError::NonFiniteLogits`] if the model predicts no distribution; the streams are of no use then.
+    pub fn step(&mut self) -> Result<&[u32]> {
+        let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
+        let hidden = self.model.forward(&mut tape, &self.ids, &mut self.state);
+        let logits = self.model.logits(&mut tape, hidden);
+        let logits = tape.read(logits).host().chunks_exact(self.model.config().vocab_size);
+        for ((id, rng), logits) in self.ids.iter_mut().zip(&mut self.rngs).zip(logits) {
+            *id = self.sampler.draw(logits, rng)?;
+        }
+        Ok(&self.ids)
+    }
+}
+
+/// A state of one row, in `count` rows.
+fn repeat_row(model: &RnnLm, state: &State, count: usize) -> State {
+    let mut repeated = model.zero_state(count);
+    for (to, from) in repeated.layers.iter_mut().zip(&state.layers) {
+        let width = from.hidden.len();
+        for row in 0..count {
+            let range = row * width..(row + 1) * width;
+            to.hidden.range_mut(range.clone()).copy_from(from.hidden.slice());
+            if let (Some(to), Some(from)) = (&mut to.cell_state, &from.cell_state) {
+                to.range_mut(range).copy_from(from.slice());
+            }
+        }
+    }
+    repeated
+}
