@@ -1,2 +1,125 @@
 //! Developer commands of Rondo.
-fn main() {}
+//!
+//! ```text
+//! cargo xtask check               all that must pass before a change is taken; CI runs this
+//! cargo xtask check lints docs    these steps alone
+//! ```
+//!
+//! Not here: the rules that a test holds the tree to (`tests/house`), which the step `tests` runs with all others.
+
+#![allow(clippy::print_stderr)] // It talks to developers and does nothing else.
+
+use std::env;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// A part of the check: one command that must succeed.
+struct Step {
+    name: &'static str,
+    command: &'static str,
+    environment: Option<(&'static str, &'static str)>,
+}
+
+/// The check, the quickest first.
+const STEPS: [Step; 4] = [
+    Step { name: "format", command: "cargo fmt --all --check", environment: None },
+    Step {
+        name: "lints",
+        command: "cargo clippy --workspace --all-targets -- --deny warnings",
+        environment: None,
+    },
+    Step { name: "tests", command: "cargo test --workspace", environment: None },
+    Step {
+        name: "docs",
+        // Libraries only: the command and the facade are both called `rondo`, and their pages would collide.
+        command: "cargo doc --workspace --no-deps --lib",
+        environment: Some(("RUSTDOCFLAGS", "--deny warnings")),
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let Some(steps) = chosen(&arguments) else {
+        let names = STEPS.map(|step| step.name).join(" | ");
+        eprintln!("usage: cargo xtask check [{names}]...");
+        return ExitCode::from(2);
+    };
+    // A failed step does not keep the others from running: one run then tells everything there is to mend.
+    let failed: Vec<&str> = steps.into_iter().filter(|step| !step.passes()).map(|step| step.name).collect();
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("failed: {}", failed.join(", "));
+    ExitCode::FAILURE
+}
+
+/// The steps that the arguments ask for, in the order of [`STEPS`]; `None` if they ask for something else.
+fn chosen(arguments: &[String]) -> Option<Vec<&'static Step>> {
+    let (command, names) = arguments.split_first()?;
+    let known = |name: &String| STEPS.iter().any(|step| step.name == name);
+    if command != "check" || !names.iter().all(known) {
+        return None;
+    }
+    let wanted = |step: &&Step| names.is_empty() || names.iter().any(|name| name == step.name);
+    Some(STEPS.iter().filter(wanted).collect())
+}
+
+impl Step {
+    /// Runs the command, its output going where ours goes, and says how it went and how long it took.
+    fn passes(&self) -> bool {
+        let mut words = self.command.split(' ');
+        let program = words.next().unwrap_or_default();
+        let setting =
+            self.environment.map(|(name, value)| format!("{name}=\"{value}\" ")).unwrap_or_default();
+        eprintln!("── {}: {setting}{}", self.name, self.command);
+        let start = Instant::now();
+        let status = Command::new(program).args(words).envs(self.environment).status();
+        let elapsed_s = start.elapsed().as_secs();
+        match &status {
+            Ok(status) if status.success() => eprintln!("── {}: passed in {elapsed_s} s", self.name),
+            Ok(status) => eprintln!("── {}: failed after {elapsed_s} s ({status})", self.name),
+            Err(error) => eprintln!("── {}: could not start `{program}`: {error}", self.name),
+        }
+        status.is_ok_and(|status| status.success())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names_chosen(arguments: &[&str]) -> Option<Vec<&'static str>> {
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Some(chosen(&arguments)?.into_iter().map(|step| step.name).collect())
+    }
+
+    #[test]
+    fn all_steps_run_unless_some_are_named() {
+        assert_eq!(names_chosen(&["check"]), Some(vec!["format", "lints", "tests", "docs"]));
+        assert_eq!(names_chosen(&["check", "docs", "lints"]), Some(vec!["lints", "docs"]));
+        for wrong in [&[][..], &["chek"], &["check", "lint"]] {
+            assert_eq!(names_chosen(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_passes_as_its_command_does() {
+        let step = |command| Step { name: "try", command, environment: Some(("RONDO_TRY", "1")) };
+        assert!(step("cargo --version").passes());
+        assert!(!step("cargo no-such-command").passes());
+        assert!(!step("no-such-program").passes());
+    }
+
+    #[test]
+    fn the_tests_are_run_by_the_command_that_the_readme_gives() {
+        let readme = include_str!("../../README.md");
+        let tests = STEPS.iter().find(|step| step.name == "tests").unwrap();
+        assert!(readme.lines().any(|line| line.strip_prefix("$ ") == Some(tests.command)));
+    }
+
+    #[test]
+    fn ci_runs_the_check() {
+        let ci = include_str!("../../.ci/run");
+        assert!(ci.lines().any(|line| line == "cargo xtask check"));
+    }
+}

@@ -1,0 +1,66 @@
+//! What each file must have, and what only some may.
+
+use std::path::Path;
+
+use crate::tree::{packages, read, rust_files};
+
+/// Whether an attribute in the file permits a lint of this name, alone or with others.
+fn permits(text: &str, lint: &str) -> bool {
+    let lists = ["allow(", "expect("].into_iter().flat_map(|level| text.split(level).skip(1));
+    lists.filter_map(|rest| rest.split(')').next()).any(|list| list.contains(lint))
+}
+
+/// Whether `unsafe` may be used in the file.
+fn may_be_unsafe(path: &Path, text: &str) -> bool {
+    // An allocator that counts cannot be written without it, and only a test wants one.
+    let counts_allocations = is_test(path) && text.contains("unsafe impl GlobalAlloc");
+    path.starts_with("crates/kernels") || counts_allocations
+}
+
+/// Whether the file may print.
+fn may_print(path: &Path) -> bool {
+    let is_program = path.starts_with("crates/cli") || path.starts_with("xtask");
+    is_program || is_test(path) || is_in(path, "benches") || is_in(path, "examples")
+}
+
+fn is_test(path: &Path) -> bool {
+    is_in(path, "tests") || path.ends_with("tests.rs")
+}
+
+fn is_in(path: &Path, folder: &str) -> bool {
+    path.components().any(|part| part.as_os_str() == folder)
+}
+
+#[test]
+fn every_file_says_first_what_it_is_for() {
+    for path in rust_files() {
+        assert!(read(&path).starts_with("//! "), "`{}` has no module header", path.display());
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_kernels_only() {
+    assert!(read("Cargo.toml").contains("\nunsafe_code = \"deny\"\n"));
+    for path in rust_files() {
+        let text = read(&path);
+        let unsafe_code = permits(&text, "unsafe_code");
+        assert!(!unsafe_code || may_be_unsafe(&path, &text), "`{}` permits unsafe code", path.display());
+    }
+    assert!(permits(&read("crates/kernels/src/lib.rs"), "unsafe_code"));
+}
+
+#[test]
+fn libraries_do_not_print() {
+    for path in rust_files() {
+        let printing = permits(&read(&path), "clippy::print_");
+        assert!(!printing || may_print(&path), "`{}` permits printing", path.display());
+    }
+}
+
+#[test]
+fn every_package_has_the_lints_of_the_workspace() {
+    for package in packages() {
+        let manifest = read(&package.manifest_path);
+        assert!(manifest.contains("[lints]\nworkspace = true\n"), "{}", package.manifest_path.display());
+    }
+}

@@ -1,0 +1,39 @@
+//! Documents point at files that exist.
+
+use std::path::PathBuf;
+
+use crate::tree::{entries, files, read, root};
+
+/// The documents for people: those at the root, and in the folders that hold some.
+fn documents() -> Vec<PathBuf> {
+    let at_root = entries("").into_iter().filter(|path| path.extension().is_some_and(|end| end == "md"));
+    at_root
+        .chain(["docs", "golden", "recipes", "crates"].iter().flat_map(|folder| files(folder, "md")))
+        .collect()
+}
+
+/// The targets of the links in `markdown` that name a file, each without its anchor.
+fn linked_files(markdown: &str) -> Vec<&str> {
+    let targets = markdown.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
+    let paths =
+        targets.filter(|target| !target.contains("://")).filter_map(|target| target.split('#').next());
+    paths.filter(|path| !path.is_empty()).collect()
+}
+
+#[test]
+fn links_between_files_lead_somewhere() {
+    let documents = documents();
+    assert!(documents.contains(&"README.md".into()), "{documents:?}");
+    for document in documents {
+        for target in linked_files(&read(&document)) {
+            let path = document.with_file_name(target);
+            assert!(root().join(&path).exists(), "`{}` links to `{target}`", document.display());
+        }
+    }
+}
+
+#[test]
+fn only_links_to_files_count() {
+    let markdown = "[a](x/y.md#part) [b](https://example.org/z) ![c](z.svg \"title\") [d](#here)";
+    assert_eq!(linked_files(markdown), ["x/y.md", "z.svg"]);
+}
