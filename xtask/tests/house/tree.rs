@@ -43,9 +43,9 @@ pub(crate) fn packages() -> Vec<Package> {
     serde_json::from_slice::<Metadata>(&output.stdout).unwrap().packages
 }
 
-/// The folder of the workspace.
-pub(crate) fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+/// The folder of the workspace: that of the running test, since one build may serve several checkouts.
+pub(crate) fn root() -> PathBuf {
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("..")
 }
 
 /// The text of a file, given by its path in the workspace.
