@@ -196,6 +196,12 @@ impl RnnLmConfig {
             }
             _ => {}
         }
+        if self.checked_parameter_count().is_none() {
+            return refuse(
+                "hidden_sizes",
+                "and the other sizes ask for more parameters than memory can hold".to_owned(),
+            );
+        }
         let Dropout { input, between, output } = self.dropout;
         for (field, site) in
             [("dropout.input", input), ("dropout.between", between), ("dropout.output", output)]
@@ -258,3 +264,6 @@ mod as_text {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;

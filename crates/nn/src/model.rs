@@ -208,7 +208,8 @@ impl State {
 impl RnnLmConfig {
     /// Names and shapes of the parameters, in order. A tied matrix stands once.
     pub fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
-        let gates = self.cell.gates();
+        // Nothing that memory can hold is so wide that this saturates.
+        let gates_width = |hidden: usize| self.cell.gates().saturating_mul(hidden);
         let mut shapes = Vec::new();
         let mut add = |name: String, shape: &[usize]| shapes.push((name, shape.to_vec()));
         let mut width = match self.input {
@@ -217,19 +218,19 @@ impl RnnLmConfig {
                 Some(width)
             }
             Input::OneHot => {
-                let first = self.hidden_sizes.first().map_or(0, |hidden| gates * hidden);
+                let first = self.hidden_sizes.first().map_or(0, |&hidden| gates_width(hidden));
                 add("input.weight".to_owned(), &[self.vocab_size, first]);
                 None
             }
         };
         for (l, &hidden) in self.hidden_sizes.iter().enumerate() {
             if let Some(width) = width {
-                add(format!("rnn.{l}.weight_ih"), &[gates * hidden, width]);
+                add(format!("rnn.{l}.weight_ih"), &[gates_width(hidden), width]);
             }
-            add(format!("rnn.{l}.weight_hh"), &[gates * hidden, hidden]);
-            add(format!("rnn.{l}.bias_ih"), &[gates * hidden]);
+            add(format!("rnn.{l}.weight_hh"), &[gates_width(hidden), hidden]);
+            add(format!("rnn.{l}.bias_ih"), &[gates_width(hidden)]);
             if self.biases == Biases::Two {
-                add(format!("rnn.{l}.bias_hh"), &[gates * hidden]);
+                add(format!("rnn.{l}.bias_hh"), &[gates_width(hidden)]);
             }
             width = Some(hidden);
         }
@@ -241,7 +242,23 @@ impl RnnLmConfig {
     }
 
     /// How many parameters such a model has; a tied matrix counts once.
+    ///
+    /// # Panics
+    /// If there are more than memory can hold, which [`RnnLmConfig::check`] refuses.
     pub fn parameter_count(&self) -> usize {
-        self.parameter_shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+        match self.checked_parameter_count() {
+            Some(count) => count,
+            None => panic!("more parameters than memory can hold: {self:?}"),
+        }
+    }
+
+    /// How many parameters there are, unless their bytes are too many to count.
+    pub(crate) fn checked_parameter_count(&self) -> Option<usize> {
+        let mut count = 0usize;
+        for (_, shape) in self.parameter_shapes() {
+            let own = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))?;
+            count = count.checked_add(own)?;
+        }
+        (count <= isize::MAX as usize / size_of::<f32>()).then_some(count)
     }
 }

@@ -1,0 +1,141 @@
+use super::*;
+
+#[test]
+fn the_presets_have_as_many_parameters_as_the_formula_says() {
+    // Embedding, two layers of four gates with two biases each, the decoder's bias; the decoder itself is tied.
+    let by_formula = |vocab: usize, width: usize| {
+        vocab * width + 2 * (4 * width * (width + width) + 2 * 4 * width) + vocab
+    };
+    let counts = [7_332_078, 28_434_378, 85_974_278];
+    for (preset, count) in PRESETS.into_iter().zip(counts) {
+        let config = preset.config(33_278);
+        config.check().unwrap();
+        assert_eq!(config.parameter_count(), by_formula(33_278, preset.width), "{}", preset.name);
+        assert_eq!(config.parameter_count(), count, "{}", preset.name);
+        assert_eq!(Preset::find(preset.name), Some(preset));
+    }
+    assert_eq!(Preset::find("standard_lstm_lm_300"), None);
+}
+
+#[test]
+fn every_kind_of_model_has_the_parameters_it_needs() {
+    let names = |config: &RnnLmConfig| -> Vec<String> {
+        config.parameter_shapes().iter().map(|(name, shape)| format!("{name} {shape:?}")).collect()
+    };
+    let embedding = RnnLmConfig { hidden_sizes: vec![6, 5], cell: Cell::Gru, tied: false, ..small() };
+    let expected = [
+        "embedding.weight [9, 4]",
+        "rnn.0.weight_ih [18, 4]",
+        "rnn.0.weight_hh [18, 6]",
+        "rnn.0.bias_ih [18]",
+        "rnn.0.bias_hh [18]",
+        "rnn.1.weight_ih [15, 6]",
+        "rnn.1.weight_hh [15, 5]",
+        "rnn.1.bias_ih [15]",
+        "rnn.1.bias_hh [15]",
+        "decoder.weight [9, 5]",
+        "decoder.bias [9]",
+    ];
+    assert_eq!(names(&embedding), expected);
+    let one_hot = RnnLmConfig {
+        input: Input::OneHot,
+        cell: Cell::RnnTanh,
+        hidden_sizes: vec![4],
+        biases: Biases::One,
+        tied: false,
+        dropout: Dropout::default(),
+        ..small()
+    };
+    one_hot.check().unwrap();
+    let expected = [
+        "input.weight [9, 4]",
+        "rnn.0.weight_hh [4, 4]",
+        "rnn.0.bias_ih [4]",
+        "decoder.weight [9, 4]",
+        "decoder.bias [9]",
+    ];
+    assert_eq!(names(&one_hot), expected);
+    assert_eq!(one_hot.parameter_count(), 36 + 16 + 4 + 36 + 9);
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused_by_name() {
+    type Change = fn(&mut RnnLmConfig);
+    let cases: [(Change, &str); 11] = [
+        (|c| c.vocab_size = 0, "`vocab_size` must be at least 1"),
+        (|c| c.hidden_sizes.clear(), "`hidden_sizes` must name at least one layer"),
+        (|c| c.hidden_sizes = vec![0, 4], "`hidden_sizes` must all be at least 1"),
+        (|c| c.input = Input::Embedding(0), "`embedding_size` must be at least 1"),
+        (
+            |c| c.input = Input::Embedding(3),
+            "`embedding_size` must equal the last hidden size, 4, when tied, but is 3",
+        ),
+        (|c| c.input = Input::OneHot, "`tied` needs an embedding, but the input is one-hot"),
+        (
+            |c| (c.input, c.tied) = (Input::OneHot, false),
+            "`dropout.input` needs an embedding, but the input is one-hot",
+        ),
+        (
+            |c| c.dropout.between.probability = 1.0,
+            "`dropout.between` must be at least 0 and below 1, but is 1",
+        ),
+        (
+            |c| c.dropout.output.probability = -0.5,
+            "`dropout.output` must be at least 0 and below 1, but is -0.5",
+        ),
+        (
+            |c| c.dropout.input.probability = f32::NAN,
+            "`dropout.input` must be at least 0 and below 1, but is NaN",
+        ),
+        (
+            |c| c.hidden_sizes = vec![1 << 40, 4],
+            "`hidden_sizes` and the other sizes ask for more parameters than memory can hold",
+        ),
+    ];
+    small().check().unwrap();
+    for (change, expected) in cases {
+        let mut config = small();
+        change(&mut config);
+        assert_eq!(config.check().unwrap_err().to_string(), expected);
+    }
+}
+
+/// Model files hold it: what is written today must be read for ever.
+#[test]
+fn its_json_stays_what_it_is() {
+    let json = r#"{"vocab_size":9,"input":{"embedding":4},"cell":"lstm","hidden_sizes":[4,4],"biases":"two","tied":true,"dropout":{"input":{"probability":0.2,"locked":false},"between":{"probability":0.0,"locked":false},"output":{"probability":0.5,"locked":true}}}"#;
+    assert_eq!(serde_json::to_string(&small()).unwrap(), json);
+    assert_eq!(serde_json::from_str::<RnnLmConfig>(json).unwrap(), small());
+    let one_hot = json.replace(r#"{"embedding":4}"#, r#""one-hot""#);
+    assert_eq!(serde_json::from_str::<RnnLmConfig>(&one_hot).unwrap().input, Input::OneHot);
+    let unknown = json.replace("tied", "knotted");
+    assert!(serde_json::from_str::<RnnLmConfig>(&unknown).unwrap_err().to_string().contains("`knotted`"));
+}
+
+#[test]
+fn initialisers_are_read_as_they_are_written() {
+    for initialiser in
+        [Initialiser::Zeros, Initialiser::Uniform(0.1), Initialiser::Xavier, Initialiser::Normal(0.01)]
+    {
+        assert_eq!(initialiser.to_string().parse::<Initialiser>().unwrap(), initialiser);
+    }
+    for text in
+        ["", "ones", "uniform", "uniform:", "uniform:-1", "normal:inf", "normal:NaN", "xavier:1", "zeros "]
+    {
+        let error = text.parse::<Initialiser>().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("unknown initialiser `{text}`, expected ")), "{error}");
+    }
+}
+
+fn small() -> RnnLmConfig {
+    let site = |probability, locked| DropoutSite { probability, locked };
+    RnnLmConfig {
+        vocab_size: 9,
+        input: Input::Embedding(4),
+        cell: Cell::Lstm,
+        hidden_sizes: vec![4, 4],
+        biases: Biases::Two,
+        tied: true,
+        dropout: Dropout { input: site(0.2, false), between: site(0.0, false), output: site(0.5, true) },
+    }
+}

@@ -1,0 +1,299 @@
+use std::path::Path;
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+use super::*;
+use crate::{Biases, Cell, Dropout, DropoutSite, Initialisation, Input};
+
+#[test]
+fn a_model_comes_back_as_it_was() {
+    for tied in [false, true] {
+        let model = model(config(tied));
+        let file = read(&written(&model)).unwrap();
+        assert_eq!(file.model.config(), model.config());
+        assert_eq!(file.vocab_fingerprint, "5f1e");
+        assert_eq!(file.metadata, metadata());
+        for id in model.parameters().ids() {
+            assert_eq!(file.model.parameters().name(id), model.parameters().name(id));
+            assert_eq!(file.model.parameters().values(id).host(), model.parameters().values(id).host());
+        }
+    }
+}
+
+#[test]
+fn the_same_model_makes_the_same_bytes() {
+    let model = model(config(true));
+    let bytes = written(&model);
+    assert_eq!(bytes, written(&model));
+    let back = read(&bytes).unwrap().model;
+    assert_eq!(bytes, written(&back));
+}
+
+#[test]
+fn the_numbers_are_aligned_and_the_library_reads_them() {
+    let model = model(config(true));
+    let bytes = written(&model);
+    let (header_len, _) = SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!(header_len % 8, 0);
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(tensors.len(), model.parameters().ids().len());
+    let id = model.parameters().find("rnn.1.weight_hh").unwrap();
+    let tensor = tensors.tensor("rnn.1.weight_hh").unwrap();
+    assert_eq!((tensor.dtype(), tensor.shape()), (Dtype::F32, model.parameters().shape(id)));
+    let first = model.parameters().values(id).host()[0];
+    assert_eq!(tensor.data()[..4], first.to_le_bytes());
+}
+
+#[test]
+fn the_modules_own_keys_win() {
+    let claims = BTreeMap::from([("rondo_model".to_owned(), "9".to_owned())]);
+    let bytes = ModelFile::to_bytes(&model(config(true)), "5f1e", &claims).unwrap();
+    assert!(read(&bytes).unwrap().metadata.is_empty());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = ModelFile::read(Path::new("no/such.safetensors"), &device()).unwrap_err();
+    assert_eq!(error.to_string(), "could not read `no/such.safetensors`");
+}
+
+#[test]
+fn a_file_of_any_other_length_is_refused() {
+    let bytes = written(&model(config(true)));
+    let mut longer = bytes.clone();
+    longer.push(0);
+    for part in (0..bytes.len()).map(|len| &bytes[..len]).chain([&longer[..]]) {
+        let error = read(part).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`m.safetensors` is not a whole safetensors file",
+            "{} bytes",
+            part.len()
+        );
+    }
+}
+
+#[test]
+fn a_header_with_one_wrong_bit_is_refused_or_makes_a_model_of_its_own_sizes() {
+    let bytes = written(&model(config(true)));
+    let (header_len, _) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut refused = 0;
+    for bit in 0..(8 + header_len) * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        match read(&flipped) {
+            // What is left: another dropout, fingerprint or epoch, say. Only a checksum could tell.
+            Ok(file) => {
+                assert_eq!(
+                    file.model.parameters().count(),
+                    file.model.config().parameter_count(),
+                    "bit {bit}"
+                );
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > header_len * 4, "only {refused} of {} flips refused", header_len * 8);
+}
+
+#[test]
+fn a_lying_file_is_refused_by_name() {
+    type Change = fn(&mut Value);
+    let damaged = "`m.safetensors` is not a whole safetensors file";
+    let foreign =
+        "no usable `rondo_model` in its metadata: it is missing, so this is no model written by Rondo";
+    let no_config = "`m.safetensors` has no usable `config` in its metadata: ";
+    let cases: &[(&str, Change, &str)] = &[
+        (
+            "a transposed tensor",
+            |header| header["embedding.weight"]["shape"] = json!([3, 5]),
+            "tensor `embedding.weight` has shape [3, 5], the configuration asks for [5, 3]",
+        ),
+        (
+            "another number of dimensions",
+            |header| header["rnn.0.bias_ih"]["shape"] = json!([4, 3]),
+            "tensor `rnn.0.bias_ih` has shape [4, 3], the configuration asks for [12]",
+        ),
+        (
+            "another type of the same size",
+            |header| header["decoder.bias"]["dtype"] = json!("I32"),
+            "tensor `decoder.bias` holds I32, expected F32",
+        ),
+        (
+            "a tensor missing and another too many",
+            |header| rename(header, "rnn.1.bias_hh", "rnn.2.bias_hh"),
+            "tensor `rnn.1.bias_hh` is missing",
+        ),
+        (
+            "a tensor too many",
+            |header| {
+                header["z"] = json!({ "dtype": "F32", "shape": [0], "data_offsets": [0, 0] });
+                header["decoder.weight"] = header["z"].clone();
+            },
+            "tensor `decoder.weight` is not part of the model",
+        ),
+        (
+            "overlapping tensors",
+            |header| {
+                header["rnn.0.bias_hh"]["data_offsets"] = header["rnn.0.bias_ih"]["data_offsets"].clone()
+            },
+            damaged,
+        ),
+        (
+            "a tensor beyond all memory",
+            |header| header["embedding.weight"]["shape"] = json!([u64::MAX, u64::MAX]),
+            damaged,
+        ),
+        ("somebody else's file", |header| header["__metadata__"] = json!({ "format": "pt" }), foreign),
+        (
+            "a file without metadata",
+            |header| {
+                header.as_object_mut().unwrap().remove("__metadata__");
+            },
+            foreign,
+        ),
+        (
+            "a later version",
+            |header| header["__metadata__"]["rondo_model"] = json!("2"),
+            "no usable `rondo_model` in its metadata: it is version `2`, this program reads `1`",
+        ),
+        (
+            "no fingerprint",
+            |header| {
+                header["__metadata__"].as_object_mut().unwrap().remove("vocab_fingerprint");
+            },
+            "no usable `vocab_fingerprint` in its metadata: it is missing",
+        ),
+        ("no JSON", |header| header["__metadata__"]["config"] = json!("{"), no_config),
+        ("an unknown field", |header| edit_config(header, |config| config["layers"] = json!(2)), no_config),
+        (
+            "an unknown cell",
+            |header| edit_config(header, |config| config["cell"] = json!("lstm2")),
+            no_config,
+        ),
+        ("a missing field", |header| edit_config(header, |config| config["tied"] = Value::Null), no_config),
+        (
+            "a negative size",
+            |header| edit_config(header, |config| config["vocab_size"] = json!(-1)),
+            no_config,
+        ),
+        (
+            "sizes that do not fit together",
+            |header| edit_config(header, |config| config["input"]["embedding"] = json!(4)),
+            "no usable `config` in its metadata: `embedding_size` must equal the last hidden size, 3, when tied, but is 4",
+        ),
+        (
+            "a model of terabytes",
+            |header| edit_config(header, |config| config["vocab_size"] = json!(1_000_000_000_000u64)),
+            "tensor `embedding.weight` has shape [5, 3], the configuration asks for [1000000000000, 3]",
+        ),
+        (
+            "a model beyond all memory",
+            |header| edit_config(header, |config| config["hidden_sizes"] = json!([u64::MAX, 3])),
+            "no usable `config` in its metadata: `hidden_sizes` and the other sizes ask for more parameters than memory can hold",
+        ),
+        (
+            "more layers than there are tensors",
+            |header| edit_config(header, |config| config["hidden_sizes"] = json!([3, 3, 3])),
+            "tensor `rnn.2.weight_ih` is missing",
+        ),
+    ];
+    let honest = written(&model(config(true)));
+    assert!(read(&forge(&honest, |_| {})).is_ok(), "a forgery that changes nothing is read");
+    for (case, change, expected) in cases {
+        match read(&forge(&honest, change)) {
+            Ok(_) => panic!("{case}: read as if nothing were wrong"),
+            Err(error) => assert!(error.to_string().contains(expected), "{case}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_header_longer_than_the_file_is_not_allocated() {
+    for claim in [u64::MAX, 1 << 40, 100_000_000, 9] {
+        let mut bytes = claim.to_le_bytes().to_vec();
+        bytes.extend(b"{}");
+        assert!(matches!(read(&bytes), Err(NnError::Format { .. })), "a header of {claim} bytes");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(read(&bytes).is_err());
+    }
+
+    #[test]
+    fn no_damage_panics(damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)) {
+        let mut bytes = written(&model(config(true)));
+        for (place, byte) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        if let Ok(file) = read(&bytes) {
+            prop_assert_eq!(file.model.parameters().count(), file.model.config().parameter_count());
+        }
+    }
+}
+
+fn device() -> Device {
+    Device::cpu(1).unwrap()
+}
+
+fn config(tied: bool) -> RnnLmConfig {
+    let site = |probability, locked| DropoutSite { probability, locked };
+    RnnLmConfig {
+        vocab_size: 5,
+        input: Input::Embedding(3),
+        cell: Cell::Lstm,
+        hidden_sizes: vec![3, 3],
+        biases: Biases::Two,
+        tied,
+        dropout: Dropout { input: site(0.1, false), between: site(0.25, false), output: site(0.3, true) },
+    }
+}
+
+fn model(config: RnnLmConfig) -> RnnLm {
+    let mut model = RnnLm::new(config, &device()).unwrap();
+    model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(7));
+    model
+}
+
+fn metadata() -> BTreeMap<String, String> {
+    let entry = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    BTreeMap::from([entry("tokenizer", "\"words\""), entry("epoch", "3"), entry("step", "8949")])
+}
+
+fn written(model: &RnnLm) -> Vec<u8> {
+    ModelFile::to_bytes(model, "5f1e", &metadata()).unwrap()
+}
+
+fn read(bytes: &[u8]) -> Result<ModelFile> {
+    ModelFile::from_bytes(bytes, Path::new("m.safetensors"), &device())
+}
+
+/// The file with its header changed and its numbers as they were.
+fn forge(bytes: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
+    let (header_len, _) = SafeTensors::read_metadata(bytes).unwrap();
+    let (header, numbers) = bytes[8..].split_at(header_len);
+    let mut header: Value = serde_json::from_slice(header).unwrap();
+    change(&mut header);
+    let header = serde_json::to_vec(&header).unwrap();
+    [&(header.len() as u64).to_le_bytes(), &header[..], numbers].concat()
+}
+
+fn rename(header: &mut Value, from: &str, to: &str) {
+    let tensors = header.as_object_mut().unwrap();
+    let tensor = tensors.remove(from).unwrap();
+    tensors.insert(to.to_owned(), tensor);
+}
+
+fn edit_config(header: &mut Value, change: fn(&mut Value)) {
+    let text = header["__metadata__"]["config"].as_str().unwrap();
+    let mut config: Value = serde_json::from_str(text).unwrap();
+    change(&mut config);
+    header["__metadata__"]["config"] = json!(config.to_string());
+}
