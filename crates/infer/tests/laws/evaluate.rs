@@ -1,0 +1,105 @@
+//! One perplexity, however it is computed.
+
+use rondo_infer::{InferError, column_count, evaluate, evaluate_with, target_count};
+use rondo_nn::{Cell, Input};
+
+use crate::{assert_close, log_probs_of, model, model_of, text};
+
+/// The sum over a text of tokens that are read one at a time.
+fn nll_sum(log_probs: &[f64]) -> f64 {
+    -log_probs.iter().sum::<f64>()
+}
+
+#[test]
+fn it_is_the_sum_over_tokens_read_one_at_a_time() {
+    let ids = text(100, 1);
+    for (cell, input) in [
+        (Cell::Lstm, Input::Embedding(9)),
+        (Cell::Gru, Input::Embedding(9)),
+        (Cell::RnnTanh, Input::OneHot),
+        (Cell::RnnRelu, Input::Embedding(9)),
+    ] {
+        let (model, mut workspace) = model_of(cell, input);
+        let evaluation = evaluate(&model, &mut workspace, &ids, 1, 35).unwrap();
+        assert_eq!(evaluation.tokens, 99);
+        let expected = nll_sum(&log_probs_of(&model, &ids));
+        assert_close(&format!("{cell}"), evaluation.nll_sum, expected, 1e-4 * expected);
+        assert_close("mean", evaluation.nll_mean(), expected / 99.0, 1e-4);
+        let perplexity = (expected / 99.0).exp();
+        assert_close("perplexity", evaluation.perplexity(), perplexity, 1e-3 * perplexity);
+        assert_close("bits", evaluation.bits_per_token(), expected / 99.0 / 2.0_f64.ln(), 1e-3);
+    }
+}
+
+#[test]
+fn the_steps_taken_at_a_time_do_not_matter() {
+    let (model, mut workspace) = model();
+    let ids = text(1100, 2);
+    for batch_size in [1, 3] {
+        let whole = evaluate(&model, &mut workspace, &ids, batch_size, usize::MAX).unwrap();
+        for bptt in [1, 2, 35, 1000] {
+            let evaluation = evaluate(&model, &mut workspace, &ids, batch_size, bptt).unwrap();
+            assert_eq!(evaluation.tokens, whole.tokens);
+            assert_close("nll_sum", evaluation.nll_sum, whole.nll_sum, 1e-6 * whole.nll_sum);
+        }
+    }
+}
+
+#[test]
+fn the_columns_matter_only_by_what_they_do_not_predict() {
+    let (model, mut workspace) = model();
+    let ids = text(2000, 3);
+    let log_probs = log_probs_of(&model, &ids);
+    for batch_size in [1, 2, 3, 7, 100] {
+        let evaluation = evaluate(&model, &mut workspace, &ids, batch_size, 35).unwrap();
+        let columns = column_count(ids.len(), batch_size);
+        let column_len = ids.len() / columns;
+        let expected: f64 =
+            (0..columns).map(|b| nll_sum(&log_probs[b * column_len..(b + 1) * column_len - 1])).sum();
+        assert_eq!(evaluation.tokens, (columns * (column_len - 1)) as u64);
+        assert_eq!(evaluation.tokens, target_count(ids.len(), batch_size));
+        assert_close(&format!("{columns} columns"), evaluation.nll_sum, expected, 1e-5 * expected);
+    }
+}
+
+#[test]
+fn a_short_text_is_read_in_fewer_columns() {
+    assert_eq!(
+        [1, 2, 255, 511, 512, 5119, 5120].map(|tokens| column_count(tokens, 20)),
+        [1, 1, 1, 1, 2, 19, 20]
+    );
+    assert_eq!([0, 1, 2, 513].map(|tokens| target_count(tokens, 20)), [0, 0, 1, 510]);
+    let (model, mut workspace) = model();
+    let ids = text(3, 4);
+    let evaluation = evaluate(&model, &mut workspace, &ids, 20, 35).unwrap();
+    assert_eq!(evaluation, evaluate(&model, &mut workspace, &ids, 1, 35).unwrap());
+    assert_eq!(evaluation.tokens, 2);
+}
+
+#[test]
+fn progress_is_told_and_can_end_it() {
+    let (model, mut workspace) = model();
+    let ids = text(101, 5);
+    let mut seen = Vec::new();
+    let mut tell = |tokens| {
+        seen.push(tokens);
+        true
+    };
+    evaluate_with(&model, &mut workspace, &ids, 1, 40, &mut tell).unwrap();
+    assert_eq!(seen, [40, 80, 100]);
+    let error = evaluate_with(&model, &mut workspace, &ids, 1, 40, &mut |tokens| tokens < 80).unwrap_err();
+    assert_eq!(error.to_string(), "stopped after 80 of 100 tokens");
+    assert!(evaluate_with(&model, &mut workspace, &ids, 1, 40, &mut |tokens| tokens < 100).is_ok());
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused() {
+    let (model, mut workspace) = model();
+    let mut refusal =
+        |ids: &[u32], batch_size, bptt| evaluate(&model, &mut workspace, ids, batch_size, bptt).unwrap_err();
+    assert!(matches!(refusal(&[], 1, 1), InferError::TextTooShort { tokens: 0 }));
+    assert!(matches!(refusal(&[3], 1, 1), InferError::TextTooShort { tokens: 1 }));
+    assert_eq!(refusal(&[0, 23], 1, 1).to_string(), "id 23 is not in the model's vocabulary of 23 tokens");
+    assert_eq!(refusal(&[0, 1], 0, 1).to_string(), "`batch_size` must be at least 1");
+    assert_eq!(refusal(&[0, 1], 1, 0).to_string(), "`bptt` must be at least 1");
+}

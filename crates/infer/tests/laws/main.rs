@@ -1,0 +1,89 @@
+//! The laws of using a model, on small models with random parameters.
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod evaluate;
+mod generate;
+mod sample;
+mod score;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rondo_kernels::{Device, Slice};
+use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialisation, Initialiser, Input};
+use rondo_nn::{Mode, RnnLm, RnnLmConfig, Workspace};
+
+const SEED: u64 = 7;
+const VOCAB_SIZE: usize = 23;
+
+/// Two layers of `cell` with parameters large enough that the state matters, and with dropout, which must not act.
+fn model_of(cell: Cell, input: Input) -> (RnnLm, Workspace) {
+    let site = DropoutSite { probability: 0.5, locked: false };
+    let between = Dropout { input: DropoutSite::default(), between: site, output: site };
+    let config = RnnLmConfig {
+        vocab_size: VOCAB_SIZE,
+        input,
+        cell,
+        hidden_sizes: vec![12, 10],
+        biases: Biases::Two,
+        tied: false,
+        dropout: between,
+    };
+    let device = Device::cpu(2).unwrap();
+    let mut model = RnnLm::new(config, &device).unwrap();
+    let uniform = Initialiser::Uniform(0.6);
+    let initialisation = Initialisation {
+        embedding: Initialiser::Uniform(1.0),
+        recurrent: uniform,
+        decoder: Initialiser::Uniform(1.5),
+        bias: uniform,
+    };
+    model.initialise(&initialisation, &mut ChaCha8Rng::seed_from_u64(SEED));
+    let workspace = Workspace::new(&device);
+    (model, workspace)
+}
+
+fn model() -> (RnnLm, Workspace) {
+    model_of(Cell::Lstm, Input::Embedding(9))
+}
+
+/// A random text.
+fn text(len: usize, seed: u64) -> Vec<u32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..len).map(|_| rng.random_range(0..VOCAB_SIZE as u32)).collect()
+}
+
+/// The log-probabilities of all tokens after each token of `ids`, read one at a time from a zero state: the plainest
+/// way there is.
+fn log_probs_after(model: &RnnLm, ids: &[u32]) -> Vec<Vec<f64>> {
+    let mut workspace = Workspace::new(model.parameters().device());
+    let mut state = model.zero_state(1);
+    let mut after = |&id: &u32| {
+        let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+        let hidden = model.forward(&mut tape, &[id], &mut state);
+        let logits = model.logits(&mut tape, hidden);
+        let logits: Vec<f64> = tape.read(logits).host().iter().map(|&logit| f64::from(logit)).collect();
+        let log_sum = logits.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+        logits.iter().map(|logit| logit - log_sum).collect()
+    };
+    ids.iter().map(&mut after).collect()
+}
+
+/// The log-probability of each token of `ids` but the first.
+fn log_probs_of(model: &RnnLm, ids: &[u32]) -> Vec<f64> {
+    log_probs_after(model, ids).iter().zip(&ids[1..]).map(|(after, &id)| after[id as usize]).collect()
+}
+
+/// A model whose parameters are NaN.
+fn damaged_model() -> (RnnLm, Workspace) {
+    let (mut model, workspace) = model();
+    let id = model.parameters().find("decoder.bias").unwrap();
+    model.parameters_mut().values_mut(id).copy_from(Slice::Cpu(&[f32::NAN; VOCAB_SIZE]));
+    (model, workspace)
+}
+
+#[track_caller]
+fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
+    let difference = (found - expected).abs();
+    assert!(difference <= tolerance, "{what}: {found}, expected {expected} within {tolerance}");
+}

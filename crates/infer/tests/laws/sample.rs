@@ -1,0 +1,166 @@
+//! What temperature, top-k, top-p and forbidding do to a draw.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rondo_infer::{InferError, Sampler, Sampling};
+
+use crate::{SEED, VOCAB_SIZE, text};
+
+/// Logits of a small vocabulary, the largest of them twice.
+const LOGITS: [f32; 6] = [0.5, 2.0, -1.0, 2.0, f32::NEG_INFINITY, 1.0];
+
+/// How often each token was drawn in `draws` draws.
+fn counts(sampling: &Sampling, logits: &[f32], draws: usize) -> Vec<usize> {
+    let mut sampler = Sampler::new(sampling, logits.len()).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let mut counts = vec![0; logits.len()];
+    for _ in 0..draws {
+        counts[sampler.draw(logits, &mut rng).unwrap() as usize] += 1;
+    }
+    counts
+}
+
+/// Fails unless tokens are drawn in proportion to `weights`: a token of no weight never, each other one within five
+/// standard deviations of its expectation.
+#[track_caller]
+fn check_distribution(sampling: &Sampling, logits: &[f32], weights: &[f64]) {
+    const DRAWS: usize = 20_000;
+    let sum: f64 = weights.iter().sum();
+    for (id, (&count, weight)) in counts(sampling, logits, DRAWS).iter().zip(weights).enumerate() {
+        let probability = weight / sum;
+        let expected = DRAWS as f64 * probability;
+        let deviation = (expected * (1.0 - probability)).sqrt();
+        assert!(
+            (count as f64 - expected).abs() <= 5.0 * deviation,
+            "token {id}: drawn {count} times, expected {expected:.1} ± {deviation:.1}"
+        );
+    }
+}
+
+fn weights(temperature: f64) -> [f64; 6] {
+    LOGITS.map(|logit| (f64::from(logit) / temperature).exp())
+}
+
+#[test]
+fn the_plain_draw_follows_the_softmax() {
+    check_distribution(&Sampling::default(), &LOGITS, &weights(1.0));
+}
+
+#[test]
+fn temperature_sharpens_and_flattens() {
+    for temperature in [0.3_f32, 2.5] {
+        let sampling = Sampling { temperature, ..Sampling::default() };
+        check_distribution(&sampling, &LOGITS, &weights(f64::from(temperature)));
+    }
+    let hot = Sampling { temperature: 1000.0, ..Sampling::default() };
+    check_distribution(&hot, &LOGITS, &weights(1000.0));
+    check_distribution(&hot, &[3.0, -3.0], &[1.0, 1.0]);
+}
+
+#[test]
+fn only_the_likeliest_are_drawn_with_top_k() {
+    let top_3 = Sampling { top_k: Some(3), ..Sampling::default() };
+    let [_, b, _, d, _, f] = weights(1.0);
+    check_distribution(&top_3, &LOGITS, &[0.0, b, 0.0, d, 0.0, f]);
+    let all = Sampling { top_k: Some(100), ..Sampling::default() };
+    check_distribution(&all, &LOGITS, &weights(1.0));
+}
+
+#[test]
+fn only_the_nucleus_is_drawn_with_top_p() {
+    let [a, b, c, d, _, f] = weights(1.0);
+    let sum: f64 = weights(1.0).iter().sum();
+    // Just above what the first two have, so that the third is needed.
+    let top_p = ((b + d) / sum + 0.001) as f32;
+    let nucleus = Sampling { top_p: Some(top_p), ..Sampling::default() };
+    check_distribution(&nucleus, &LOGITS, &[0.0, b, 0.0, d, 0.0, f]);
+    let all = Sampling { top_p: Some(1.0), ..Sampling::default() };
+    check_distribution(&all, &LOGITS, &[a, b, c, d, 0.0, f]);
+    // After top-k its share is of what that leaves.
+    let both = Sampling { top_k: Some(2), top_p: Some(0.6), ..Sampling::default() };
+    check_distribution(&both, &LOGITS, &[0.0, b, 0.0, d, 0.0, 0.0]);
+}
+
+#[test]
+fn a_wide_nucleus_is_found_in_a_large_vocabulary() {
+    // All alike: the nucleus of one half is the first half, by id.
+    let sampling = Sampling { top_p: Some(0.5), ..Sampling::default() };
+    let counts = counts(&sampling, &[1.5; 1000], 10_000);
+    assert!(counts[..500].iter().filter(|&&count| count > 0).count() > 490);
+    assert!(counts[500..].iter().all(|&count| count == 0));
+}
+
+#[test]
+fn the_cold_limit_is_the_first_largest_logit() {
+    let arg_max = [
+        Sampling { temperature: 0.0, ..Sampling::default() },
+        Sampling { top_k: Some(1), ..Sampling::default() },
+        Sampling { top_p: Some(1e-6), ..Sampling::default() },
+    ];
+    for sampling in arg_max {
+        assert_eq!(counts(&sampling, &LOGITS, 100), [0, 100, 0, 0, 0, 0], "{sampling:?}");
+    }
+    // A very low temperature leaves a draw between equals, and nothing else.
+    let cold = Sampling { temperature: 1e-30, ..Sampling::default() };
+    check_distribution(&cold, &LOGITS, &[0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn forbidden_tokens_are_never_drawn() {
+    let forbidden = vec![1, 5];
+    let [a, _, c, d, _, _] = weights(1.0);
+    let sampling = Sampling { forbidden: forbidden.clone(), ..Sampling::default() };
+    check_distribution(&sampling, &LOGITS, &[a, 0.0, c, d, 0.0, 0.0]);
+    // Neither do they take a place among the likeliest.
+    let top_2 = Sampling { forbidden: forbidden.clone(), top_k: Some(2), ..Sampling::default() };
+    check_distribution(&top_2, &LOGITS, &[a, 0.0, 0.0, d, 0.0, 0.0]);
+    let cold = Sampling { forbidden, temperature: 0.0, ..Sampling::default() };
+    assert_eq!(counts(&cold, &LOGITS, 10), [0, 0, 0, 10, 0, 0]);
+}
+
+#[test]
+fn extreme_logits_are_drawn_from_without_overflow() {
+    let sampling = Sampling { temperature: 0.5, ..Sampling::default() };
+    check_distribution(&sampling, &[-3e38, 3e38, 3e38], &[0.0, 1.0, 1.0]);
+}
+
+#[test]
+fn impossible_settings_are_refused() {
+    let refusal = |sampling| Sampler::new(&sampling, 2).unwrap_err().to_string();
+    let default = Sampling::default;
+    for (temperature, shown) in [(-1.0, "-1"), (f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
+        let expected = format!("`temperature` must be at least 0 and finite, but is {shown}");
+        assert_eq!(refusal(Sampling { temperature, ..default() }), expected);
+    }
+    assert_eq!(refusal(Sampling { top_k: Some(0), ..default() }), "`top_k` must be at least 1");
+    for (top_p, shown) in [(0.0, "0"), (1.5, "1.5"), (f32::NAN, "NaN")] {
+        let expected = format!("`top_p` must be above 0 and at most 1, but is {shown}");
+        assert_eq!(refusal(Sampling { top_p: Some(top_p), ..default() }), expected);
+    }
+    let error = refusal(Sampling { forbidden: vec![2], ..default() });
+    assert_eq!(error, "id 2 is not in the model's vocabulary of 2 tokens");
+    let error = refusal(Sampling { forbidden: vec![0, 1], ..default() });
+    assert_eq!(error, "all 2 tokens of the vocabulary are forbidden");
+}
+
+#[test]
+fn logits_that_are_no_distribution_are_refused() {
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let (nan, infinity) = (f32::NAN, f32::INFINITY);
+    for logits in [[0.0, nan, 1.0], [0.0, -nan, 1.0], [0.0, infinity, 1.0], [-infinity; 3]] {
+        let error = Sampler::new(&Sampling::default(), 3).unwrap().draw(&logits, &mut rng).unwrap_err();
+        assert!(matches!(error, InferError::NonFiniteLogits), "{logits:?}");
+    }
+}
+
+#[test]
+fn a_draw_leaves_no_trace_in_the_sampler() {
+    let logits: Vec<f32> = text(VOCAB_SIZE, SEED).iter().map(|&id| id as f32 / 5.0).collect();
+    let sampling = Sampling { top_k: Some(9), top_p: Some(0.9), ..Sampling::default() };
+    let mut used = Sampler::new(&sampling, VOCAB_SIZE).unwrap();
+    let (mut rng, mut again) = (ChaCha8Rng::seed_from_u64(SEED), ChaCha8Rng::seed_from_u64(SEED));
+    for _ in 0..50 {
+        let fresh = Sampler::new(&sampling, VOCAB_SIZE).unwrap().draw(&logits, &mut again).unwrap();
+        assert_eq!(used.draw(&logits, &mut rng).unwrap(), fresh);
+    }
+}
