@@ -26,6 +26,10 @@ use crate::{InferError, Result};
 /// costs a tenth of predicting.
 const WARM_UP: usize = 256;
 
+/// Rows `T·B` that go through the model at a time: as many as its decoder takes in one block, so that a large one is
+/// read from memory as seldom as can be.
+pub(crate) const CHUNK_ROWS: usize = 768;
+
 /// How well a model predicted a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
@@ -61,12 +65,13 @@ impl Evaluation {
 /// nll_sum = Σ_t −log p(ids[t] | ids[0], …, ids[t−1])
 /// ```
 ///
-/// The text is read in [`column_count`] columns, side by side, `bptt` steps at a time with a short last chunk;
-/// [`target_count`] tokens are predicted. Both sizes are matters of memory and speed: see the picture above.
+/// The text is read in [`column_count`] columns, side by side, `bptt` steps at a time or more where that is faster, with
+/// a short last chunk; [`target_count`] tokens are predicted. Both sizes are matters of memory and speed: see the
+/// picture above.
 ///
 /// # Errors
 /// [`InferError::TextTooShort`] if there are fewer than 2 tokens, [`InferError::IdOutOfRange`] if one is not the
-/// model's, [`InferError::Data`] if a size is 0.
+/// model's, [`InferError::ZeroSize`] if a size is 0.
 pub fn evaluate(
     model: &RnnLm,
     workspace: &mut Workspace,
@@ -90,15 +95,21 @@ pub fn evaluate_with(
     bptt: usize,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Evaluation> {
+    for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
+        if size == 0 {
+            return Err(InferError::ZeroSize { name });
+        }
+    }
     if ids.len() < 2 {
         return Err(InferError::TextTooShort { tokens: ids.len() });
     }
     check_ids(model, ids)?;
     let columns = column_count(ids.len(), batch_size);
-    let batches = Batches::new(ids, columns, bptt, LastChunk::Keep)?;
+    let steps = bptt.max(CHUNK_ROWS / columns);
+    let batches = Batches::new(ids, columns, steps, LastChunk::Keep)?;
     let total_tokens = batches.target_count() as u64;
     let mut state = warm_state(model, workspace, ids, &batches);
-    let longest = bptt.min(batches.column_len() - 1) * columns;
+    let longest = steps.min(batches.column_len() - 1) * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
     for index in 0..batches.chunk_count() {

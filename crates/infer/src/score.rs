@@ -21,15 +21,12 @@ use std::cmp::Reverse;
 use rondo_data::{Tokenizer, Vocab};
 use rondo_nn::{Mode, RnnLm, State, Workspace};
 
-use crate::evaluate::check_ids;
+use crate::evaluate::{CHUNK_ROWS, check_ids};
 use crate::{InferError, Result};
 
 mod lines;
 
 pub use lines::{ScoredLine, ScoredLines};
-
-/// Rows `T·B` that go through the model at a time: enough to keep it busy, few enough to stay small in memory.
-const CHUNK_ROWS: usize = 1024;
 
 /// How sentences are scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
