@@ -12,12 +12,13 @@ use crate::{Gradients, ParameterId};
 
 impl Tape<'_> {
     /// Adds the gradient of `scale · Σ nll` to `gradients`: with `scale` 1/R that of the rows' mean, with 1 that of
-    /// their sum.
+    /// their sum. This uses the recording up.
     ///
     /// # Panics
-    /// If the tape does not record.
+    /// If the tape does not record, or has been run back before.
     pub fn backward(&mut self, loss: Loss, scale: f32, gradients: &mut Gradients) {
         assert!(self.is_training(), "backward on a tape that does not record");
+        assert!(!self.workspace.nodes.is_empty(), "backward on a tape that has been run back");
         let mut nodes = std::mem::take(&mut self.workspace.nodes);
         while let Some(mut node) = nodes.pop() {
             self.run_back(&mut node, loss, scale, gradients);
@@ -147,13 +148,8 @@ impl Tape<'_> {
         let dims = node.dims;
         let scratch_len = decoder::backward_scratch_len(&self.workspace.device, dims);
         let mut scratch = self.workspace.pool.take(scratch_len);
-        let (mut d_hidden, before) = self.gradient_buffer(node.hidden);
-        // The kernel overwrites; a hidden state that something else has used already keeps that aside.
-        let aside = (before == Store::Add).then(|| {
-            let mut aside = self.workspace.pool.take(d_hidden.len());
-            aside.slice_mut().copy_from(d_hidden.slice());
-            aside
-        });
+        // Nothing recorded after the decoder leads to its loss, so no gradient has come together here yet.
+        let mut d_hidden = self.workspace.pool.take(dims.rows * dims.width);
         let mut d_bias = node.bias.map(|_| self.zeros(dims.vocab));
         let (d_weight, store) = gradients.dense(self.parameters, node.weight);
         decoder::backward(
@@ -173,11 +169,6 @@ impl Tape<'_> {
             },
         );
         self.workspace.pool.give(scratch);
-        if let Some(aside) = aside {
-            let device = &self.workspace.device;
-            elementwise::scale(device, 1.0, aside.slice(), d_hidden.slice_mut(), Store::Add);
-            self.workspace.pool.give(aside);
-        }
         self.keep_gradient(node.hidden, d_hidden, gradients);
         if let (Some(d_bias), Some(id)) = (d_bias, node.bias) {
             self.add_dense(id, d_bias, gradients);
@@ -239,9 +230,8 @@ impl Tape<'_> {
         d_y: Slice<'_>,
         gradients: &mut Gradients,
     ) {
-        let shape = self.shape(x);
-        let dims =
-            linear::Dims { rows: shape.rows(), inputs: shape.width, outputs: d_y.len() / shape.rows() };
+        let (outputs, inputs) = self.matrix(weight);
+        let dims = linear::Dims { rows: self.shape(x).rows(), inputs, outputs };
         let wanted = self.needs_gradient(x);
         let mut d_x = wanted.then(|| self.gradient_buffer(x));
         let mut d_bias = bias.map(|_| self.zeros(dims.outputs));

@@ -97,12 +97,14 @@ impl Tape<'_> {
     }
 
     /// `x·Wᵀ + b` for each row; `W: [N, D]`, `b: [N]`.
+    ///
+    /// # Panics
+    /// If `x` is not as wide as `W`.
     pub fn linear(&mut self, x: Value, weight: ParameterId, bias: Option<ParameterId>) -> Value {
         let shape = self.shape(x);
-        let (outputs, inputs) = self.matrix(weight);
+        let (outputs, _) = self.matrix(weight);
         let mut y = self.workspace.pool.take(shape.rows() * outputs);
         self.project(x, weight, bias, &mut y);
-        debug_assert_eq!(inputs, shape.width, "width of the input");
         let out = self.push(Shape { width: outputs, ..shape }, y, true);
         self.record(Node::Linear { x, weight, bias, out });
         out
@@ -261,7 +263,7 @@ impl Tape<'_> {
     }
 
     /// Rows and columns of a parameter.
-    fn matrix(&self, id: ParameterId) -> (usize, usize) {
+    pub(super) fn matrix(&self, id: ParameterId) -> (usize, usize) {
         match *self.parameters.shape(id) {
             [rows, columns] => (rows, columns),
             ref shape => {

@@ -1,0 +1,203 @@
+//! A cell that a user writes from the primitives computes what the fused layer does: losses, states, every gradient.
+
+use rondo_kernels::Slice;
+use rondo_nn::{
+    Biases, Cell, Gradients, Input, Parameters, RnnLm, RnnLmConfig, Shape, State, Tape, Value, Workspace,
+};
+
+use crate::check::{
+    TRAIN, VOCAB, assert_close, config, dense, device, model, numbers, random_state, run, tokens, transposed,
+};
+
+const STEPS: usize = 4;
+const BATCH: usize = 3;
+
+#[test]
+fn rnn_tanh() {
+    check(Cell::RnnTanh);
+}
+
+#[test]
+fn rnn_relu() {
+    check(Cell::RnnRelu);
+}
+
+#[test]
+fn lstm() {
+    check(Cell::Lstm);
+}
+
+#[test]
+fn gru() {
+    check(Cell::Gru);
+}
+
+fn check(cell: Cell) {
+    for biases in [Biases::One, Biases::Two] {
+        for input in [Input::Embedding(6), Input::OneHot] {
+            check_model(&model(RnnLmConfig { biases, input, ..config(cell) }));
+        }
+    }
+}
+
+/// Two chunks, the second from the state that the first left.
+fn check_model(fused: &RnnLm) {
+    let written_out = WrittenOut::like(fused);
+    let mut fused_state = random_state(fused, BATCH);
+    let mut state = random_state(fused, BATCH);
+    for chunk in 0..2 {
+        let (inputs, targets) = (tokens(STEPS * BATCH, chunk), tokens(STEPS * BATCH, 100 + chunk));
+        let (want_nll, want) = run(fused, &inputs, &targets, &mut fused_state);
+        let (nll, gradients) = written_out.run(&inputs, &targets, &mut state);
+        assert_close("nll", &nll, &want_nll);
+        assert_close("state", &numbers(&state), &numbers(&fused_state));
+        for id in fused.parameters().ids() {
+            let name = fused.parameters().name(id);
+            let gradient = dense(&written_out.parameters, &gradients, id);
+            let want = dense(fused.parameters(), &want, id);
+            assert_close(name, &gradient, &in_product_layout(name, fused.parameters().shape(id), &want).1);
+        }
+    }
+}
+
+/// The model as formulas: `x·W + h·R + b`, matrices `[inputs, outputs]`, one step after the other.
+struct WrittenOut {
+    config: RnnLmConfig,
+    parameters: Parameters,
+}
+
+impl WrittenOut {
+    /// The same model.
+    fn like(fused: &RnnLm) -> WrittenOut {
+        let mut parameters = Parameters::new(&device());
+        for id in fused.parameters().ids() {
+            let (name, shape) = (fused.parameters().name(id), fused.parameters().shape(id));
+            let (shape, values) = in_product_layout(name, shape, fused.parameters().values(id).host());
+            let same = parameters.add(name, &shape);
+            parameters.values_mut(same).copy_from(Slice::Cpu(&values));
+        }
+        WrittenOut { config: fused.config().clone(), parameters }
+    }
+
+    fn run(&self, inputs: &[u32], targets: &[u32], state: &mut State) -> (Vec<f32>, Gradients) {
+        let mut workspace = Workspace::new(&device());
+        let mut gradients = Gradients::new(&self.parameters);
+        let mut tape = workspace.tape(&self.parameters, TRAIN);
+        let constant = |tape: &mut Tape<'_>, hidden: usize, values: &[f32]| {
+            tape.constant(Shape::matrix(BATCH, hidden), values)
+        };
+        let mut states: Vec<Carried> = (self.config.hidden_sizes.iter().zip(&state.layers))
+            .map(|(&hidden, layer)| Carried {
+                hidden: constant(&mut tape, hidden, layer.hidden.host()),
+                cell_state: layer.cell_state.as_ref().map(|state| constant(&mut tape, hidden, state.host())),
+            })
+            .collect();
+        let mut outputs = Vec::new();
+        for ids in inputs.chunks_exact(BATCH) {
+            let one_hot = tape.one_hot(ids, VOCAB);
+            let mut x = match self.config.input {
+                Input::OneHot => one_hot,
+                Input::Embedding(_) => self.product(&mut tape, one_hot, "embedding.weight"),
+            };
+            for (l, state) in states.iter_mut().enumerate() {
+                x = self.step(&mut tape, l, x, state);
+            }
+            outputs.push(x);
+        }
+        let hidden = tape.join_rows(&outputs);
+        let logits = self.product(&mut tape, hidden, "decoder.weight");
+        let logits = self.add_bias(&mut tape, logits, "decoder.bias");
+        let loss = tape.cross_entropy(logits, targets);
+
+        let nll = tape.nll(loss).host().to_vec();
+        for (carried, layer) in states.iter().zip(&mut state.layers) {
+            layer.hidden.slice_mut().copy_from(tape.read(carried.hidden));
+            if let (Some(value), Some(cell_state)) = (carried.cell_state, &mut layer.cell_state) {
+                cell_state.slice_mut().copy_from(tape.read(value));
+            }
+        }
+        tape.backward(loss, 1.0, &mut gradients);
+        drop(tape);
+        (nll, gradients)
+    }
+
+    /// One step of layer `l`; returns its output.
+    fn step(&self, tape: &mut Tape<'_>, l: usize, x: Value, state: &mut Carried) -> Value {
+        let name = |what: &str| format!("rnn.{l}.{what}");
+        let weight_ih = match (l, self.config.input) {
+            (0, Input::OneHot) => "input.weight".to_owned(),
+            _ => name("weight_ih"),
+        };
+        let xw = self.product(tape, x, &weight_ih);
+        let xw = self.add_bias(tape, xw, &name("bias_ih"));
+        let mut hr = self.product(tape, state.hidden, &name("weight_hh"));
+        if self.config.biases == Biases::Two {
+            hr = self.add_bias(tape, hr, &name("bias_hh"));
+        }
+        let size = self.config.hidden_sizes[l];
+        let gate =
+            |tape: &mut Tape<'_>, of: Value, g: usize| tape.slice_columns(of, g * size..(g + 1) * size);
+        state.hidden = match self.config.cell {
+            Cell::RnnTanh => {
+                let sum = tape.add(xw, hr);
+                tape.tanh(sum)
+            }
+            Cell::RnnRelu => {
+                let sum = tape.add(xw, hr);
+                tape.relu(sum)
+            }
+            Cell::Lstm => {
+                let sum = tape.add(xw, hr);
+                let [i, f, g, o] = std::array::from_fn(|g| gate(tape, sum, g));
+                let (i, f, g, o) = (tape.sigmoid(i), tape.sigmoid(f), tape.tanh(g), tape.sigmoid(o));
+                let kept = tape.multiply(f, state.cell_state.unwrap());
+                let new = tape.multiply(i, g);
+                let cell_state = tape.add(kept, new);
+                state.cell_state = Some(cell_state);
+                let squashed = tape.tanh(cell_state);
+                tape.multiply(o, squashed)
+            }
+            Cell::Gru => {
+                let [xr, xz, xn] = std::array::from_fn(|g| gate(tape, xw, g));
+                let [hr, hz, hn] = std::array::from_fn(|g| gate(tape, hr, g));
+                let (r, z) = (tape.add(xr, hr), tape.add(xz, hz));
+                let (r, z) = (tape.sigmoid(r), tape.sigmoid(z));
+                let reset = tape.multiply(r, hn);
+                let n = tape.add(xn, reset);
+                let n = tape.tanh(n);
+                // (1 − z)∘n + z∘h, with one product less.
+                let minus_n = tape.scale(n, -1.0);
+                let difference = tape.add(state.hidden, minus_n);
+                let part = tape.multiply(z, difference);
+                tape.add(n, part)
+            }
+        };
+        state.hidden
+    }
+
+    fn product(&self, tape: &mut Tape<'_>, x: Value, weight: &str) -> Value {
+        let weight = tape.parameter(self.parameters.find(weight).unwrap());
+        tape.product(x, weight)
+    }
+
+    fn add_bias(&self, tape: &mut Tape<'_>, x: Value, bias: &str) -> Value {
+        let bias = tape.parameter(self.parameters.find(bias).unwrap());
+        tape.add_row(x, bias)
+    }
+}
+
+/// What one layer carries from step to step.
+struct Carried {
+    hidden: Value,
+    cell_state: Option<Value>,
+}
+
+/// A parameter or its gradient as `x·W` wants it. Tables of a row per token are so already.
+fn in_product_layout(name: &str, shape: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
+    match *shape {
+        [rows, columns] if name != "embedding.weight" && name != "input.weight" => {
+            (vec![columns, rows], transposed(values, columns))
+        }
+        _ => (shape.to_vec(), values.to_vec()),
+    }
+}

@@ -1,0 +1,148 @@
+//! What these tests share: numbers, models, one way to run a chunk, and comparisons.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rondo_kernels::{Device, Slice};
+use rondo_nn::{
+    Biases, Cell, Dropout, Gradient, Gradients, Initialisation, Initialiser, Input, Mode, ParameterId,
+    Parameters, RnnLm, RnnLmConfig, State, Workspace,
+};
+
+pub(crate) const VOCAB: usize = 11;
+/// For models without dropout, where neither seed nor step matters.
+pub(crate) const TRAIN: Mode = Mode::Train { seed: 0, step: 0 };
+
+/// How far two ways of computing the same in `f32` may differ, relative to `1 + |expected|`: sums of some dozen terms
+/// in another order, carried over a few steps. Measured: 4e-7.
+const TOLERANCE: f32 = 3e-6;
+
+pub(crate) fn device() -> Device {
+    Device::cpu(2).unwrap()
+}
+
+/// Two layers of a cell over an embedding, nothing tied, nothing dropped.
+pub(crate) fn config(cell: Cell) -> RnnLmConfig {
+    RnnLmConfig {
+        vocab_size: VOCAB,
+        input: Input::Embedding(6),
+        cell,
+        hidden_sizes: vec![7, 5],
+        biases: Biases::Two,
+        tied: false,
+        dropout: Dropout::default(),
+    }
+}
+
+/// A model whose parameters, biases included, are uniform within ±0.5.
+pub(crate) fn model(config: RnnLmConfig) -> RnnLm {
+    let uniform = Initialiser::Uniform(0.5);
+    let all = Initialisation { embedding: uniform, recurrent: uniform, decoder: uniform, bias: uniform };
+    let mut model = RnnLm::new(config, &device()).unwrap();
+    model.initialise(&all, &mut ChaCha8Rng::seed_from_u64(1));
+    model
+}
+
+/// `count` numbers, uniform in [-1, 1).
+pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// `count` tokens of the vocabulary.
+pub(crate) fn tokens(count: usize, seed: u64) -> Vec<u32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| rng.random_range(0..VOCAB as u32)).collect()
+}
+
+/// A state of random numbers.
+pub(crate) fn random_state(model: &RnnLm, batch: usize) -> State {
+    let mut state = model.zero_state(batch);
+    for (l, layer) in state.layers.iter_mut().enumerate() {
+        let len = layer.hidden.len();
+        layer.hidden.slice_mut().copy_from(Slice::Cpu(&random(len, 10 + l as u64)));
+        if let Some(cell_state) = &mut layer.cell_state {
+            cell_state.slice_mut().copy_from(Slice::Cpu(&random(len, 20 + l as u64)));
+        }
+    }
+    state
+}
+
+/// Every number of a state.
+pub(crate) fn numbers(state: &State) -> Vec<f32> {
+    let buffers = state.layers.iter().flat_map(|layer| [Some(&layer.hidden), layer.cell_state.as_ref()]);
+    buffers.flatten().flat_map(|buffer| buffer.host().iter().copied()).collect()
+}
+
+/// The negative log-likelihoods of a chunk in training mode, and the gradients of their sum.
+pub(crate) fn run(
+    model: &RnnLm,
+    inputs: &[u32],
+    targets: &[u32],
+    state: &mut State,
+) -> (Vec<f32>, Gradients) {
+    run_in(&mut Workspace::new(&device()), TRAIN, model, inputs, targets, state)
+}
+
+/// As [`run`], in a workspace and mode of the caller's; in evaluation, gradients are zero.
+pub(crate) fn run_in(
+    workspace: &mut Workspace,
+    mode: Mode,
+    model: &RnnLm,
+    inputs: &[u32],
+    targets: &[u32],
+    state: &mut State,
+) -> (Vec<f32>, Gradients) {
+    let mut gradients = Gradients::new(model.parameters());
+    let mut tape = workspace.tape(model.parameters(), mode);
+    let hidden = model.forward(&mut tape, inputs, state);
+    let loss = model.loss(&mut tape, hidden, targets);
+    let nll = tape.nll(loss).host().to_vec();
+    if mode != Mode::Evaluate {
+        tape.backward(loss, 1.0, &mut gradients);
+    }
+    (nll, gradients)
+}
+
+/// The gradient of a parameter in its layout, zeros and missing rows written out.
+pub(crate) fn dense(parameters: &Parameters, gradients: &Gradients, id: ParameterId) -> Vec<f32> {
+    let mut dense = vec![0.0; parameters.values(id).len()];
+    match gradients.get(id) {
+        Gradient::Zero => {}
+        Gradient::Dense(values) => dense.copy_from_slice(values.host()),
+        Gradient::Rows { rows, values } => {
+            let width = parameters.shape(id)[1];
+            for (&row, values) in rows.host().iter().zip(values.host().chunks_exact(width)) {
+                dense[row as usize * width..][..width].copy_from_slice(values);
+            }
+        }
+    }
+    dense
+}
+
+/// The gradient of the parameter of this name, as [`dense`].
+pub(crate) fn gradient(model: &RnnLm, gradients: &Gradients, name: &str) -> Vec<f32> {
+    dense(model.parameters(), gradients, model.parameters().find(name).unwrap())
+}
+
+/// `[columns, rows]` from `[rows, columns]`.
+pub(crate) fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns).copied()).collect()
+}
+
+/// Fails unless the numbers are the same but for rounding.
+#[track_caller]
+pub(crate) fn assert_close(name: &str, got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{name}: length");
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let error = (got - want).abs() / (1.0 + want.abs());
+        assert!(error <= TOLERANCE, "{name}[{i}]: {got:.9} instead of {want:.9}, error {error:.2e}");
+    }
+}
+
+#[test]
+fn a_difference_is_found() {
+    assert_close("same", &[1.0], &[1.0]);
+    for wrong in [1.0001, f32::NAN] {
+        assert!(std::panic::catch_unwind(|| assert_close("other", &[wrong], &[1.0])).is_err());
+    }
+}

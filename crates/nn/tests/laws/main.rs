@@ -1,0 +1,14 @@
+//! What must hold of any model and any recording, whatever its weights.
+//!
+//! - `primitives`: the gradient of every operation on the tape, by differences.
+//! - `cells`: a cell written from the primitives computes what the fused layer does, gradients included.
+//! - `recurrence`: state, chunks, batch rows, ties, inputs.
+//! - `modes`: training, evaluation, dropout, and what a workspace keeps from one tape to the next.
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod cells;
+mod check;
+mod modes;
+mod primitives;
+mod recurrence;
