@@ -1,2 +1,75 @@
 //! The `rondo` command.
-fn main() {}
+//!
+//! ```text
+//! arguments ─▶ Command ─▶ recipe, settings ─▶ Plan ─▶ one call into the libraries ─▶ text or JSON
+//!    └ usage: what clap refuses                             failure: what the libraries refuse ┘
+//! ```
+//!
+//! One module a command. Promises: results go to stdout, everything else to stderr; the exit code is 0 when all is
+//! done, 1 when something failed, 2 for wrong usage, and 130 for a run that was interrupted.
+//! Not here: any mathematics. This is the only crate that prints, or ends the process.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod completions;
+mod console;
+mod corpora;
+mod datasets;
+mod describe;
+mod device;
+mod eval;
+mod failure;
+mod generate;
+mod input;
+mod loaded;
+mod models;
+mod output;
+mod recipes;
+mod score;
+mod train;
+mod usage;
+
+/// Recurrent language models: train, evaluate, score, generate
+#[derive(Debug, Parser)]
+#[command(
+    name = "rondo",
+    version,
+    max_term_width = 110,
+    after_help = "The shortest way in: `rondo train` trains a small model in about a minute and says what to try next."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(Box<train::TrainArgs>),
+    Eval(eval::EvalArgs),
+    Score(score::ScoreArgs),
+    Generate(generate::GenerateArgs),
+    Datasets(datasets::DatasetsArgs),
+    Recipes(recipes::RecipesArgs),
+    Models(models::ModelsArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+fn main() -> ExitCode {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return usage::report(&error),
+    };
+    let result = match command {
+        Command::Train(args) => train::run(*args),
+        Command::Eval(args) => eval::run(args),
+        Command::Score(args) => score::run(args),
+        Command::Generate(args) => generate::run(args),
+        Command::Datasets(args) => datasets::run(args),
+        Command::Recipes(args) => recipes::run(args),
+        Command::Models(args) => models::run(args),
+        Command::Completions(args) => completions::run(args),
+    };
+    result.unwrap_or_else(|error| failure::report(&error))
+}

@@ -1,0 +1,99 @@
+//! `rondo datasets`: the corpora that have a name.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use indicatif::DecimalBytes;
+use rondo_data::{Located, NAMED_CORPORA, NamedCorpus, Place, Places, Tales};
+use serde_json::{Value, json};
+
+use crate::{corpora, describe, output};
+
+/// List the corpora that have a name, and where they are on this machine
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A named corpus is looked for in the folder given, in the one that RONDO_DATA names, and in the user's cache. \
+`rondo train --corpus NAME` downloads it into the cache if it is in none of them; RONDO_MIRROR may name an address \
+that has copies, MIRROR/FOLDER/FILE.")]
+pub(crate) struct DatasetsArgs {
+    /// Folder of corpora to look in first
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: DatasetsArgs) -> Result<ExitCode> {
+    let places = Places { data_dir: args.data, ..corpora::places() };
+    if args.json {
+        let named = NAMED_CORPORA.iter().map(|corpus| described(corpus, &places));
+        output::json(&std::iter::once(built_in()).chain(named).collect())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let about = "A generated language of English-like sentences whose entropy is known";
+    let mut text = format!("{}\n  {about}\n  found     in the program\n", corpora::BUILT_IN);
+    for corpus in &NAMED_CORPORA {
+        let files = corpus.files.iter().map(|file| format!("{} ({})", file.name, DecimalBytes(file.bytes)));
+        let found = match corpus.find(&places) {
+            Ok(Some(located)) => format!("in {} ({})", located.folder.display(), place(&located)),
+            Ok(None) => "not on this machine".to_owned(),
+            // What is wrong with one corpus must not hide the others.
+            Err(error) => format!("not usable: {error}"),
+        };
+        text += &format!(
+            "\n{}\n  {}\n  files     {}\n  licence   {}\n  found     {found}\n",
+            corpus.name,
+            corpus.description,
+            files.collect::<Vec<_>>().join(", "),
+            corpus.licence,
+        );
+    }
+    output::text(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn place(located: &Located) -> &'static str {
+    match located.place {
+        Place::Data => "--data",
+        Place::Environment => corpora::DATA_VARIABLE,
+        Place::Cache => "cache",
+    }
+}
+
+fn built_in() -> Value {
+    json!({
+        "name": corpora::BUILT_IN,
+        "description": format!("a generated language of {} words", describe::count(Tales::new().words().len())),
+        "perplexity": Tales::new().perplexity(),
+        "files": [],
+    })
+}
+
+fn described(corpus: &'static NamedCorpus, places: &Places) -> Value {
+    let files = corpus.files.iter().map(|file| {
+        json!({
+            "name": file.name,
+            "split": file.split.map(|split| split.to_string()),
+            "bytes": file.bytes,
+            "sha256": file.sha256,
+            "url": file.url,
+        })
+    });
+    let (folder, problem) = match corpus.find(places) {
+        Ok(located) => (located.map(|located| located.folder.display().to_string()), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    json!({
+        "name": corpus.name,
+        "description": corpus.description,
+        "licence": corpus.licence,
+        "files": files.collect::<Vec<_>>(),
+        "bytes": corpus.bytes(),
+        "folder": folder,
+        "problem": problem,
+    })
+}

@@ -1,0 +1,66 @@
+//! Models in a few words.
+
+use indicatif::HumanCount;
+use rondo_nn::{Biases, DropoutSite, Input, RnnLmConfig};
+
+/// A configuration in a line, such as `lstm 2 × 200, embedding 200, tied, dropout 0.2 input`.
+pub(crate) fn model(config: &RnnLmConfig) -> String {
+    let RnnLmConfig { input, cell, ref hidden_sizes, biases, tied, dropout, vocab_size: _ } = *config;
+    let layers = match hidden_sizes.as_slice() {
+        [first, rest @ ..] if rest.iter().all(|size| size == first) => {
+            format!("{} × {first}", hidden_sizes.len())
+        }
+        sizes => sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(" → "),
+    };
+    let mut parts = vec![format!("{cell} {layers}")];
+    parts.push(match input {
+        Input::Embedding(width) => format!("embedding {width}"),
+        Input::OneHot => "one-hot input".to_owned(),
+    });
+    if tied {
+        parts.push("tied".to_owned());
+    }
+    if biases == Biases::One {
+        parts.push("one bias a layer".to_owned());
+    }
+    let mut sites = vec![("input", dropout.input), ("between", dropout.between), ("output", dropout.output)];
+    // A single layer has nothing between layers.
+    sites.retain(|(name, site)| site.probability > 0.0 && (*name != "between" || hidden_sizes.len() > 1));
+    if !sites.is_empty() {
+        let site = |(name, DropoutSite { probability, locked }): (&str, DropoutSite)| {
+            format!("{probability} {name}{}", if locked { " (locked)" } else { "" })
+        };
+        parts.push(format!("dropout {}", sites.into_iter().map(site).collect::<Vec<_>>().join(", ")));
+    }
+    parts.join(", ")
+}
+
+/// A number of things, with its thousands set apart.
+pub(crate) fn count(number: usize) -> String {
+    HumanCount(number as u64).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use rondo_nn::{Dropout, Preset};
+
+    use super::*;
+
+    #[test]
+    fn a_model_is_described_in_a_line() {
+        let zoo = Preset::find("standard_lstm_lm_200").unwrap().config(10);
+        let expected =
+            "lstm 2 × 200, embedding 200, tied, dropout 0.2 input, 0.2 between, 0.2 output (locked)";
+        assert_eq!(model(&zoo), expected);
+        let bare = RnnLmConfig {
+            input: Input::OneHot,
+            hidden_sizes: vec![64],
+            biases: Biases::One,
+            tied: false,
+            dropout: Dropout::default(),
+            ..zoo.clone()
+        };
+        assert_eq!(model(&bare), "lstm 1 × 64, one-hot input, one bias a layer");
+        assert!(model(&RnnLmConfig { hidden_sizes: vec![6, 2], ..zoo }).starts_with("lstm 6 → 2, "));
+    }
+}

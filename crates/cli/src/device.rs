@@ -1,0 +1,23 @@
+//! The processor to compute on.
+
+use std::num::NonZeroUsize;
+use std::{env, thread};
+
+use anyhow::{Context, Result};
+use rondo_kernels::Device;
+use rondo_kernels::cpu::InstructionSet;
+
+/// Names the vector instructions to use, to compare the paths or to rule one out.
+const INSTRUCTIONS_VARIABLE: &str = "RONDO_CPU";
+
+/// The CPU with `threads` threads; one for each core if not told.
+pub(crate) fn cpu(threads: Option<NonZeroUsize>) -> Result<Device> {
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let instructions = match env::var(INSTRUCTIONS_VARIABLE) {
+        Ok(name) if !name.is_empty() => {
+            name.parse().with_context(|| format!("cannot use `{name}` for `{INSTRUCTIONS_VARIABLE}`"))?
+        }
+        _ => InstructionSet::detect(),
+    };
+    Ok(Device::cpu_with(threads.unwrap_or_else(cores).get(), instructions)?)
+}

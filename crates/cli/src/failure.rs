@@ -1,0 +1,140 @@
+//! Errors: those of the command itself, and how all of them are printed.
+//!
+//! ```text
+//! error: could not load model `runs/ptb/best.safetensors`     what was wanted
+//!   cause: tensor `rnn.0.weight_hh` has shape …               why it failed, one line a step
+//!    hint: …                                                  what to do, where that is sure
+//! ```
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use rondo_data::{DataError, NAMED_CORPORA, Split};
+use rondo_infer::InferError;
+use rondo_kernels::DeviceError;
+use rondo_nn::NnError;
+use rondo_train::TrainError;
+
+use crate::console;
+
+/// What the command itself refuses.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The folder is no run, or one that has not come far enough.
+    #[error("`{}` holds no model: there is no `best.safetensors` in it", folder.display())]
+    NoModel { folder: PathBuf },
+    /// The vocabulary is not the one the model was trained with.
+    #[error(
+        "`{}` is another vocabulary than the model's: its fingerprint is {found}, the model's is {expected}",
+        vocab.display()
+    )]
+    OtherVocabulary { vocab: PathBuf, found: String, expected: String },
+    /// The model's own vocabulary is not where it should be.
+    #[error("the model has no vocabulary beside it")]
+    NoVocabulary(#[source] DataError),
+    /// The corpus has no text of this kind.
+    #[error("{corpus} has no {split} text")]
+    NoSplit { corpus: String, split: Split },
+    /// A split was asked for, but not of what.
+    #[error("there is no `plan.toml` beside `{}` that says which corpus to take the {split} text of", model.display())]
+    NoPlan { model: PathBuf, split: Split },
+    /// The texts have nothing to evaluate.
+    #[error("{origin} has {tokens} tokens, too few to evaluate: the first of a text is only read")]
+    TooShort { origin: String, tokens: usize },
+}
+
+/// Prints an error and says what to exit with.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        // Whoever reads our output has had enough, as `head` does: that is no failure.
+        return ExitCode::SUCCESS;
+    }
+    console::error_text(&format!("error: {error}"));
+    for cause in error.chain().skip(1) {
+        console::error_text(&format!("  cause: {cause}"));
+    }
+    if let Some(hint) = error.chain().find_map(hint) {
+        console::error_text(&format!("   hint: {hint}"));
+    }
+    ExitCode::from(if error.chain().any(is_wrong_usage) { 2 } else { 1 })
+}
+
+type Cause = dyn std::error::Error + 'static;
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Whether it is what the user wrote that is at fault, and not what was found in the world.
+fn is_wrong_usage(cause: &Cause) -> bool {
+    match cause.downcast_ref() {
+        Some(
+            TrainError::Settings { .. }
+            | TrainError::UnknownRecipe { .. }
+            | TrainError::Value { .. }
+            | TrainError::OutOfRange { .. }
+            | TrainError::NoEffect { .. }
+            | TrainError::UnknownPreset { .. }
+            | TrainError::Model(NnError::Config { .. }),
+        ) => return true,
+        Some(TrainError::Data(error)) => return matches!(error, DataError::UnknownCorpus { .. }),
+        _ => {}
+    }
+    let unusable_sampling = |error: &InferError| {
+        matches!(
+            error,
+            InferError::Temperature { .. }
+                | InferError::TopP { .. }
+                | InferError::ZeroSize { .. }
+                | InferError::AllForbidden { .. }
+                | InferError::EmptyPrefix
+        )
+    };
+    let unknown_device = |error: &DeviceError| {
+        matches!(error, DeviceError::UnknownInstructionSet { .. } | DeviceError::MissingInstructionSet { .. })
+    };
+    matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
+        || cause.downcast_ref().is_some_and(unknown_device)
+        || cause.downcast_ref().is_some_and(unusable_sampling)
+        || matches!(cause.downcast_ref(), Some(CliError::NoPlan { .. }))
+}
+
+/// What the user can do, where that is sure.
+fn hint(cause: &Cause) -> Option<String> {
+    if let Some(error) = cause.downcast_ref() {
+        return match error {
+            CliError::NoModel { .. } => Some("a run has one at the end of its first epoch".to_owned()),
+            CliError::OtherVocabulary { .. } | CliError::NoVocabulary(_) => {
+                Some("`--vocab` names the vocabulary that the model was trained with".to_owned())
+            }
+            CliError::NoPlan { .. } => Some("`--data` names the corpus".to_owned()),
+            CliError::NoSplit { .. } | CliError::TooShort { .. } => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return match error {
+            TrainError::RunExists { .. } => Some(
+                "`--out` names the folder; without it, the next free one below `runs` is taken".to_owned(),
+            ),
+            TrainError::NonFinite { .. } => {
+                Some("a lower `--learning-rate` or a `--clip-norm` keeps numbers finite".to_owned())
+            }
+            TrainError::Data(error) => hint_on_data(error),
+            _ => None,
+        };
+    }
+    hint_on_data(cause.downcast_ref()?)
+}
+
+fn hint_on_data(error: &DataError) -> Option<String> {
+    let name = match error {
+        DataError::UnknownCorpus { name, .. } => name.clone(),
+        DataError::Missing { path } => path.file_name()?.to_str()?.to_owned(),
+        _ => return None,
+    };
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&name, known);
+    let known = NAMED_CORPORA.iter().map(|corpus| corpus.name).filter(|known| likeness(known) >= 0.5);
+    let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    Some(format!("the nearest name of a corpus is `{nearest}`"))
+}

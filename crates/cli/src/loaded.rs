@@ -1,0 +1,116 @@
+//! A model from its file, with the vocabulary and the plan that are beside it.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use rondo_data::{Tokenizer, Vocab};
+use rondo_kernels::Device;
+use rondo_nn::{ModelFile, NnError, RnnLm, Workspace};
+use rondo_train::{Plan, Settings};
+
+use crate::device;
+use crate::failure::CliError;
+
+const BEST_MODEL: &str = "best.safetensors";
+const VOCAB: &str = "vocab.json";
+const PLAN: &str = "plan.toml";
+const TOKENIZER_KEY: &str = "tokenizer";
+
+/// Which model to use, and on what.
+#[derive(Args, Debug)]
+pub(crate) struct ModelArgs {
+    /// Model file, or folder of a run: then its best model
+    #[arg(long, short, value_name = "PATH", help_heading = "Model")]
+    model: PathBuf,
+    /// Vocabulary of the model [default: vocab.json beside it]
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    vocab: Option<PathBuf>,
+    /// Threads to compute with [default: one for each core]
+    #[arg(long, value_name = "THREADS", help_heading = "Model")]
+    threads: Option<NonZeroUsize>,
+}
+
+/// A model that can be used on texts.
+pub(crate) struct Loaded {
+    /// The model's file.
+    pub(crate) path: PathBuf,
+    /// The model.
+    pub(crate) model: RnnLm,
+    /// What its ids mean.
+    pub(crate) vocab: Vocab,
+    /// How texts are cut into its tokens.
+    pub(crate) tokenizer: Tokenizer,
+    /// What it was trained by, if its run's plan is beside it.
+    pub(crate) plan: Option<Plan>,
+    /// Memory to compute in.
+    pub(crate) workspace: Workspace,
+}
+
+impl ModelArgs {
+    /// Loads the model, its vocabulary and its plan.
+    pub(crate) fn load(&self) -> Result<Loaded> {
+        let device = device::cpu(self.threads)?;
+        let path = file_at(&self.model)?;
+        let file = read(&path, &device)?;
+        let tokenizer = tokenizer(&file, &path)?;
+        let vocab = self.vocab(&path, &file.vocab_fingerprint)?;
+        let plan = plan_beside(&path)?;
+        let workspace = Workspace::new(&device);
+        Ok(Loaded { path, model: file.model, vocab, tokenizer, plan, workspace })
+    }
+
+    /// The vocabulary, which must be the very one that the model was trained with: the same words at other places
+    /// would make its numbers wrong without a sign of it.
+    fn vocab(&self, model: &Path, expected: &str) -> Result<Vocab> {
+        let (path, vocab) = match &self.vocab {
+            Some(path) => (path.clone(), Vocab::load(path)?),
+            None => {
+                let path = model.with_file_name(VOCAB);
+                let vocab = Vocab::load(&path).map_err(CliError::NoVocabulary)?;
+                (path, vocab)
+            }
+        };
+        let found = vocab.fingerprint();
+        if found == expected {
+            Ok(vocab)
+        } else {
+            Err(CliError::OtherVocabulary { vocab: path, found, expected: expected.to_owned() }.into())
+        }
+    }
+}
+
+/// The model file that is meant by `path`: itself, or a run's best model.
+pub(crate) fn file_at(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let file = path.join(BEST_MODEL);
+    if file.is_file() { Ok(file) } else { Err(CliError::NoModel { folder: path.to_owned() }.into()) }
+}
+
+/// Reads a model file.
+pub(crate) fn read(path: &Path, device: &Device) -> Result<ModelFile> {
+    ModelFile::read(path, device).with_context(|| format!("could not load model `{}`", path.display()))
+}
+
+/// How the model's texts are cut into tokens, as its file says.
+pub(crate) fn tokenizer(file: &ModelFile, path: &Path) -> Result<Tokenizer> {
+    let unusable = |reason: String| NnError::Metadata { path: path.to_owned(), key: TOKENIZER_KEY, reason };
+    let text = file.metadata.get(TOKENIZER_KEY).ok_or_else(|| unusable("it is missing".to_owned()))?;
+    serde_json::from_str(text)
+        .map_err(|error| unusable(error.to_string()))
+        .with_context(|| format!("could not load model `{}`", path.display()))
+}
+
+fn plan_beside(model: &Path) -> Result<Option<Plan>> {
+    let path = model.with_file_name(PLAN);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let origin = path.display().to_string();
+    let text = fs::read_to_string(&path).with_context(|| format!("could not read `{origin}`"))?;
+    Ok(Some(Plan::new(&Settings::parse(&origin, &text)?)?))
+}

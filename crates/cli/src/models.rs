@@ -1,0 +1,86 @@
+//! `rondo models`: the named models, and what is in a model file.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use rondo_nn::PRESETS;
+use serde_json::{Value, json};
+
+use crate::{describe, device, loaded, output};
+
+/// List the named models, or say what is in a model file
+#[derive(Args, Debug)]
+pub(crate) struct ModelsArgs {
+    /// Model file to describe, or folder of a run: then its best model
+    path: Option<PathBuf>,
+    /// Vocabulary size to count the parameters of the named models for: WikiText-2's by default
+    #[arg(long, value_name = "TOKENS", default_value = "33278", conflicts_with = "path")]
+    vocab_size: NonZeroUsize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: ModelsArgs) -> Result<ExitCode> {
+    match args.path {
+        Some(path) => describe_file(&loaded::file_at(&path)?, args.json)?,
+        None => list(args.vocab_size.get(), args.json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(vocab_size: usize, json: bool) -> Result<()> {
+    if json {
+        let presets = PRESETS.iter().map(|preset| {
+            let config = preset.config(vocab_size);
+            json!({ "name": preset.name, "config": config, "parameters": config.parameter_count() })
+        });
+        return output::json(&presets.collect());
+    }
+    let mut rows = vec![["name", "parameters", "model"].map(str::to_owned).to_vec()];
+    for preset in PRESETS {
+        let config = preset.config(vocab_size);
+        rows.push(vec![
+            preset.name.to_owned(),
+            describe::count(config.parameter_count()),
+            describe::model(&config),
+        ]);
+    }
+    let note = format!("\nParameters are for a vocabulary of {} tokens.\n", describe::count(vocab_size));
+    output::text(&(output::columns(&rows, &[1]) + &note))
+}
+
+fn describe_file(path: &Path, json: bool) -> Result<()> {
+    let file = loaded::read(path, &device::cpu(None)?)?;
+    let config = file.model.config();
+    if json {
+        let parameters = config
+            .parameter_shapes()
+            .into_iter()
+            .map(|(name, shape)| json!({ "name": name, "shape": shape }));
+        return output::json(&json!({
+            "path": path.display().to_string(),
+            "config": config,
+            "parameters": config.parameter_count(),
+            "tensors": parameters.collect::<Value>(),
+            "vocab_fingerprint": file.vocab_fingerprint,
+            "metadata": file.metadata,
+        }));
+    }
+    let mut rows = vec![
+        vec!["file".to_owned(), path.display().to_string()],
+        vec!["model".to_owned(), describe::model(config)],
+        vec!["parameters".to_owned(), describe::count(config.parameter_count())],
+        vec!["vocabulary".to_owned(), format!("{} tokens", describe::count(config.vocab_size))],
+        vec!["fingerprint".to_owned(), file.vocab_fingerprint],
+    ];
+    rows.extend(file.metadata.into_iter().map(|(key, value)| vec![key, value]));
+    let tensors = config.parameter_shapes().into_iter();
+    let tensors: Vec<_> =
+        tensors.map(|(name, shape)| vec![format!("  {name}"), format!("{shape:?}")]).collect();
+    output::text(&format!("{}\n{}", output::columns(&rows, &[]), output::columns(&tensors, &[])))
+}

@@ -1,0 +1,115 @@
+//! `rondo train`: from what the user wants to a trained model.
+//!
+//! ```text
+//! wanted: recipe, plan or nothing ─┐
+//! flags: one for each setting ─────┴─▶ Plan ─▶ overview ─▶ Trainer ─▶ ending
+//!                                                             └─▶ progress
+//! ```
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use rondo_data::Corpus;
+use rondo_train::{Plan, RunFolder, Trainer};
+
+use crate::console::Console;
+use crate::{corpora, device};
+use ending::Ending;
+use flags::SettingFlags;
+use overview::Overview;
+use progress::Progress;
+use wanted::Wanted;
+
+mod ending;
+mod flags;
+mod overview;
+mod progress;
+mod wanted;
+mod yardstick;
+
+/// Exit code of a run that was interrupted: what shells give to a program that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
+/// Where runs go that no folder is named for.
+const RUNS: &str = "runs";
+
+/// Train a language model, keeping the one with the best validation perplexity
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Without flags, a small model learns the built-in language in about a minute. With --recipe, a published result is \
+reproduced. With --data, the text is your own. The defaults above are those without a recipe; what a recipe says is \
+the default where it is given.
+
+--data also takes the name of a corpus, as --corpus does: see `rondo datasets`. A named corpus is looked for in the \
+folder that RONDO_DATA names and in the user's cache, and is downloaded into the cache if it is in neither. \
+RONDO_CPU (portable, avx2 or avx512) chooses the processor's instructions.
+
+Ctrl-C ends a run after the chunk it is at: the model is saved and evaluated, and the exit code is 130.")]
+pub(crate) struct TrainArgs {
+    /// Start from the settings of this recipe; flags win over them [default: built-in, unless there is --data, --corpus
+    /// or --plan]
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "plan")]
+    recipe: Option<String>,
+    /// Repeat the run with this plan.toml, or with the one in this folder; flags win over it
+    #[arg(long, value_name = "FILE|DIR")]
+    plan: Option<PathBuf>,
+    /// Folder for models, metrics and the plan [default: the first that is free of runs/NAME-1, runs/NAME-2, …]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print nothing but the result
+    #[arg(long, short)]
+    quiet: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
+    let console = Console::new(args.quiet);
+    let Wanted { name, settings } = wanted::resolve(args.recipe, args.plan, args.settings.0)?;
+    let plan = Plan::new(&settings)?;
+    let device = device::cpu(NonZeroUsize::new(plan.training.threads))?;
+    let found = corpora::find(&plan.text.corpus, console)?;
+    let corpus = Corpus::read(&found.texts, &plan.text.options)?;
+    // All that can be wrong with plan and texts shows by now: the folder is made last.
+    let trainer = Trainer::new(&plan, &corpus, &device)?;
+    let folder = match args.out {
+        Some(path) => RunFolder::create(path, &plan)?,
+        None => RunFolder::create_next(RUNS, &name, &plan)?,
+    };
+    let overview = Overview { plan: &plan, device: &device, found: &found, corpus: &corpus, folder: &folder };
+    console.say(&overview.to_string());
+
+    let stop = stop_on_interruption()?;
+    let mut progress = Progress::new(console);
+    let outcome = trainer.run(&folder, &mut progress, &stop)?;
+    drop(progress);
+    let ending = Ending { outcome, found: &found, corpus: &corpus, folder: &folder, device: &device };
+    if args.json {
+        ending.print_json()?
+    } else {
+        ending.print(console)?
+    }
+    Ok(if outcome.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// A flag that becomes true when the user or the system asks the process to end; asked again, it ends at once.
+fn stop_on_interruption() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+    })
+    .context("could not watch for interruptions")?;
+    Ok(stop)
+}

@@ -1,0 +1,137 @@
+//! What a run is about to do, in a few lines.
+
+use std::fmt;
+
+use rondo_data::{Batches, Corpus, Split, Tokenizer};
+use rondo_kernels::Device;
+use rondo_train::{ClipNorm, OptimizerPlan, Plan, RunFolder, ScheduleRule};
+
+use crate::corpora::Found;
+use crate::describe;
+
+/// What a run is about to do.
+pub(super) struct Overview<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) device: &'a Device,
+    pub(super) found: &'a Found,
+    pub(super) corpus: &'a Corpus,
+    pub(super) folder: &'a RunFolder,
+}
+
+impl fmt::Display for Overview<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = self.plan.model.config(self.corpus.vocab.len());
+        let parameters = describe::count(config.parameter_count());
+        writeln!(f, "rondo    {}", env!("CARGO_PKG_VERSION"))?;
+        writeln!(f, "device   {}", self.device)?;
+        writeln!(f, "corpus   {}", self.found.title)?;
+        writeln!(f, "         {}", self.sizes())?;
+        for note in self.notes() {
+            writeln!(f, "         {note}")?;
+        }
+        writeln!(f, "model    {}", describe::model(&config))?;
+        writeln!(f, "         {parameters} parameters")?;
+        writeln!(f, "plan     {}", self.epochs())?;
+        writeln!(f, "         {}", self.steps())?;
+        write!(f, "run      {}", self.folder.path().display())
+    }
+}
+
+impl Overview<'_> {
+    /// The tokens of each text and of the vocabulary.
+    fn sizes(&self) -> String {
+        let unit = match self.corpus.tokenizer {
+            Tokenizer::Words { .. } => "tokens",
+            Tokenizer::Chars => "characters",
+            Tokenizer::Bytes => "bytes",
+        };
+        let texts = Split::ALL.into_iter().filter_map(|split| {
+            let ids = self.corpus.split(split)?;
+            Some(format!("{split} {}", describe::count(ids.len())))
+        });
+        let texts = texts.collect::<Vec<_>>().join(", ");
+        format!("{texts} {unit}; vocabulary {}", describe::count(self.corpus.vocab.len()))
+    }
+
+    /// What one might not expect of the texts.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec![];
+        if self.corpus.divided {
+            let percent = |fraction: f64| format!("{} %", (fraction * 1000.0).round() / 10.0);
+            let options = &self.plan.text.options;
+            notes.push(format!(
+                "one text: its last {} are the validation text and the test text",
+                [options.valid_fraction, options.test_fraction].map(percent).join(" and ")
+            ));
+        }
+        for source in &self.corpus.sources {
+            let unknown = source.text.out_of_vocab_tokens;
+            if unknown > 0 {
+                let origin = &source.text.origin;
+                notes.push(format!("{} unknown words in {origin}", describe::count(unknown as usize)));
+            }
+        }
+        if self.corpus.valid.is_none() {
+            notes.push("no validation text: the latest model counts as the best".to_owned());
+        }
+        notes
+    }
+
+    fn epochs(&self) -> String {
+        let training = &self.plan.training;
+        let batches =
+            Batches::new(&self.corpus.train, training.batch_size, training.bptt, training.last_chunk);
+        let chunks = batches
+            .map_or(0, |batches| batches.chunk_count())
+            .min(training.max_batches.unwrap_or(usize::MAX));
+        format!(
+            "{} of {} chunks, {} rows × {} steps; seed {}",
+            epochs(training.epochs),
+            describe::count(chunks),
+            training.batch_size,
+            training.bptt,
+            training.seed
+        )
+    }
+
+    fn steps(&self) -> String {
+        let optimization = &self.plan.optimization;
+        let optimizer = match optimization.optimizer {
+            OptimizerPlan::Sgd { momentum } if momentum > 0.0 => format!("sgd with momentum {momentum}"),
+            OptimizerPlan::Sgd { .. } => "sgd".to_owned(),
+            OptimizerPlan::Adam { decoupled: false, .. } => "adam".to_owned(),
+            OptimizerPlan::Adam { decoupled: true, .. } => "adamw".to_owned(),
+        };
+        let mut parts = vec![format!("{optimizer}, learning rate {}", optimization.learning_rate)];
+        parts.push(match optimization.schedule {
+            ScheduleRule::Constant => "constant".to_owned(),
+            ScheduleRule::Plateau { decay_factor, patience: 1, .. } => {
+                format!("× {decay_factor} when no epoch is better")
+            }
+            ScheduleRule::Plateau { decay_factor, patience, .. } => {
+                format!("× {decay_factor} after {} no better", epochs(patience))
+            }
+            ScheduleRule::Step { decay_factor, decay_every } => {
+                format!("× {decay_factor} every {}", epochs(decay_every))
+            }
+        });
+        if let Some(ClipNorm { limit, unit }) = optimization.clip_norm {
+            let unit = match unit.name() {
+                "one" => String::new(),
+                unit => format!(" × {unit}"),
+            };
+            parts.push(format!("clip norm {limit}{unit}"));
+        }
+        if let Some(limit) = optimization.clip_value {
+            parts.push(format!("clip value {limit}"));
+        }
+        if optimization.weight_decay > 0.0 {
+            parts.push(format!("weight decay {}", optimization.weight_decay));
+        }
+        parts.join(", ")
+    }
+}
+
+fn epochs(count: usize) -> String {
+    format!("{count} epoch{}", if count == 1 { "" } else { "s" })
+}

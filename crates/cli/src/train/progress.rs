@@ -1,0 +1,152 @@
+//! What a run tells while it goes on: a live line where there is a terminal, lines elsewhere.
+
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use rondo_train::{BatchReport, EpochReport, Event, Observer, Perplexity};
+
+use crate::console::{self, Console};
+use crate::describe;
+
+/// How much of the speed shown stays with each new batch.
+const SPEED_DECAY: f64 = 0.95;
+
+/// Prints what happens in a run.
+pub(super) struct Progress {
+    console: Console,
+    bar: ProgressBar,
+    started: Instant,
+    epochs: usize,
+    learning_rate: f64,
+    tokens_per_s: Option<f64>,
+    best_epoch: Option<usize>,
+}
+
+impl Progress {
+    pub(super) fn new(console: Console) -> Progress {
+        Progress {
+            console,
+            bar: console.bar("{prefix}  {bar:24}  {pos}/{len}  {msg}"),
+            started: Instant::now(),
+            epochs: 0,
+            learning_rate: 0.0,
+            tokens_per_s: None,
+            best_epoch: None,
+        }
+    }
+
+    /// Prints a line above the live one.
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| self.console.say(line));
+    }
+
+    fn draw_batch(&mut self, report: &BatchReport) {
+        let old = self.tokens_per_s.unwrap_or(report.tokens_per_s);
+        self.tokens_per_s = Some(SPEED_DECAY * old + (1.0 - SPEED_DECAY) * report.tokens_per_s);
+        self.learning_rate = report.learning_rate;
+        if self.console.is_live() {
+            let speed = self.tokens_per_s.unwrap_or(old);
+            self.bar.set_position(report.batch as u64);
+            self.bar.set_message(self.numbers(report, report.moving_loss, speed));
+        }
+    }
+
+    fn log(&self, report: &BatchReport) {
+        // Where there is a live line, it says the same all the time.
+        if !self.console.is_live() {
+            let numbers = self.numbers(report, report.nll_mean, report.tokens_per_s);
+            self.say(&format!(
+                "{}  batch {}/{}  {numbers}",
+                self.epoch(report.epoch),
+                report.batch,
+                report.batches
+            ));
+        }
+    }
+
+    fn numbers(&self, report: &BatchReport, loss: f64, tokens_per_s: f64) -> String {
+        let perplexity = Perplexity::from_nll_mean(loss);
+        let speed = describe::count(tokens_per_s as usize);
+        let left = console::clock(self.time_left(report));
+        format!("loss {loss:.4}  perplexity {perplexity}  {speed} tokens/s  {left} left")
+    }
+
+    /// For how long the rest of the epochs will take, evaluations included, if they go on as so far.
+    fn time_left(&self, report: &BatchReport) -> Duration {
+        let in_epoch = report.batch as f64 / report.batches as f64;
+        let done = (report.epoch - 1) as f64 + in_epoch;
+        let left = (self.epochs as f64 - done).max(0.0);
+        self.started.elapsed().mul_f64(left / done)
+    }
+
+    fn end_epoch(&mut self, report: &EpochReport) {
+        let epoch = self.epoch(report.epoch);
+        let line = |text: &str, loss: f64, note: &str| {
+            let perplexity = Perplexity::from_nll_mean(loss);
+            self.say(
+                format!("{epoch}  {text:<5}  loss {loss:.4}  perplexity {perplexity:>8}  {note}").trim_end(),
+            );
+        };
+        let elapsed = console::clock(Duration::from_secs_f64(report.elapsed_s));
+        let speed = describe::count(report.tokens_per_s as usize);
+        line("train", report.train_loss, &format!("{speed} tokens/s, {elapsed} so far"));
+        if let Some(loss) = report.valid_loss {
+            line("valid", loss, &self.verdict(report));
+        }
+        if let Some(loss) = report.test_loss {
+            line("test", loss, "");
+        }
+        if report.is_best {
+            self.best_epoch = Some(report.epoch);
+        }
+    }
+
+    /// What the validation has led to.
+    fn verdict(&self, report: &EpochReport) -> String {
+        let mut verdict = match self.best_epoch {
+            _ if report.is_best => "best so far".to_owned(),
+            Some(best) => format!("no better than epoch {best}"),
+            None => "no model is the best yet".to_owned(),
+        };
+        if report.learning_rate == self.learning_rate {
+            verdict += &format!(", learning rate {}", report.learning_rate);
+        } else {
+            verdict += &format!(", learning rate {} → {}", self.learning_rate, report.learning_rate);
+        }
+        if report.reloaded_best {
+            verdict += ", back to the best weights";
+        }
+        verdict
+    }
+
+    fn epoch(&self, epoch: usize) -> String {
+        format!("epoch {epoch}/{}", self.epochs)
+    }
+}
+
+impl Observer for Progress {
+    fn observe(&mut self, event: Event<'_>) {
+        match event {
+            Event::EpochStarted { epoch, epochs, batches } => {
+                self.epochs = epochs;
+                self.bar.set_prefix(self.epoch(epoch));
+                self.bar.set_length(batches as u64);
+                self.bar.set_position(0);
+            }
+            Event::Batch(report) => self.draw_batch(report),
+            Event::Log(report) => self.log(report),
+            Event::Evaluating { what, done, total } => {
+                self.bar.set_message(format!("evaluating the {what} text: {} %", 100 * done / total.max(1)));
+            }
+            Event::EpochFinished(report) => self.end_epoch(report),
+            Event::Sample { prefix, text } => {
+                let sample = format!("{prefix}{text}");
+                self.say(&format!("  sample   {}", sample.trim_end().replace('\n', "\n           ")));
+            }
+            Event::Interrupted { epoch, step } => self.say(&format!(
+                "interrupted in epoch {epoch}, after step {step}: saving the model and evaluating the best one"
+            )),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What the perplexity on the built-in language is to be held against.
+
+use rondo_data::tales::TalesText;
+use rondo_data::{Corpus, Tales, Tokenizer, ngram};
+
+/// Perplexities on the built-in language's test text.
+pub(super) struct Yardstick {
+    /// That of the language itself: no model that has not seen the text can be expected to do better.
+    pub(super) best_possible: f64,
+    /// That of a model which knows the word before.
+    pub(super) bigram: f64,
+    /// That of a model which knows how frequent words are.
+    pub(super) unigram: f64,
+}
+
+impl Yardstick {
+    /// Measures them; none if the corpus is not made of the language's own tokens.
+    pub(super) fn new(text: &TalesText, corpus: &Corpus) -> Option<Yardstick> {
+        let Corpus { train, test: Some(test), vocab, .. } = corpus else { return None };
+        // The language gives probabilities to words; perplexities of other tokens are another measure.
+        if corpus.tokenizer != Tokenizer::default() || vocab.len() <= Tales::new().words().len() {
+            return None;
+        }
+        Some(Yardstick {
+            best_possible: Tales::new().perplexity_of(&text.test)?,
+            bigram: ngram::bigram_perplexity(train, test, vocab.len()),
+            unigram: ngram::unigram_perplexity(train, test, vocab.len()),
+        })
+    }
+}
