@@ -176,6 +176,6 @@ mod tests {
     fn a_perplexity_is_compared_with_the_best_possible() {
         let yardstick = Yardstick { best_possible: 10.0, bigram: 20.0, unigram: 100.0 };
         let text = comparison(&yardstick, 10.5);
-        assert!(text.contains("  this model                         10.50   +5.0 %\n"), "{text}");
+        assert!(text.contains("  this model                          10.50    +5.0 %\n"), "{text}");
     }
 }

@@ -89,7 +89,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
     console.say(&overview.to_string());
 
     let stop = stop_on_interruption()?;
-    let mut progress = Progress::new(console);
+    let mut progress = Progress::new(console, &corpus.tokenizer);
     let outcome = trainer.run(&folder, &mut progress, &stop)?;
     drop(progress);
     let ending = Ending { outcome, found: &found, corpus: &corpus, folder: &folder, device: &device };

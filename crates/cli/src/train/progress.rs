@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
+use rondo_data::Tokenizer;
 use rondo_train::{BatchReport, EpochReport, Event, Observer, Perplexity};
 
 use crate::console::{self, Console};
@@ -14,6 +15,8 @@ const SPEED_DECAY: f64 = 0.95;
 /// Prints what happens in a run.
 pub(super) struct Progress {
     console: Console,
+    /// What stands between a prefix and the sample that continues it.
+    joint: &'static str,
     bar: ProgressBar,
     started: Instant,
     epochs: usize,
@@ -23,9 +26,10 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(console: Console) -> Progress {
+    pub(super) fn new(console: Console, tokenizer: &Tokenizer) -> Progress {
         Progress {
             console,
+            joint: if matches!(tokenizer, Tokenizer::Words { .. }) { " " } else { "" },
             bar: console.bar("{prefix}  {bar:24}  {pos}/{len}  {msg}"),
             started: Instant::now(),
             epochs: 0,
@@ -140,7 +144,8 @@ impl Observer for Progress {
             }
             Event::EpochFinished(report) => self.end_epoch(report),
             Event::Sample { prefix, text } => {
-                let sample = format!("{prefix}{text}");
+                let joint = if prefix.is_empty() { "" } else { self.joint };
+                let sample = format!("{prefix}{joint}{text}");
                 self.say(&format!("  sample   {}", sample.trim_end().replace('\n', "\n           ")));
             }
             Event::Interrupted { epoch, step } => self.say(&format!(

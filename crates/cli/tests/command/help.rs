@@ -1,0 +1,60 @@
+//! Help texts, whole.
+
+use crate::sandbox::Sandbox;
+
+fn help(arguments: &[&str]) -> String {
+    Sandbox::new().run(&[arguments, &["--help"]].concat()).success()
+}
+
+#[test]
+fn of_the_command() {
+    insta::assert_snapshot!(help(&[]));
+}
+
+#[test]
+fn of_train() {
+    insta::assert_snapshot!(help(&["train"]));
+}
+
+#[test]
+fn of_eval() {
+    insta::assert_snapshot!(help(&["eval"]));
+}
+
+#[test]
+fn of_score() {
+    insta::assert_snapshot!(help(&["score"]));
+}
+
+#[test]
+fn of_generate() {
+    insta::assert_snapshot!(help(&["generate"]));
+}
+
+#[test]
+fn of_datasets() {
+    insta::assert_snapshot!(help(&["datasets"]));
+}
+
+#[test]
+fn of_recipes() {
+    insta::assert_snapshot!(help(&["recipes"]));
+    insta::assert_snapshot!(help(&["recipes", "show"]));
+}
+
+#[test]
+fn of_models() {
+    insta::assert_snapshot!(help(&["models"]));
+}
+
+#[test]
+fn of_completions() {
+    insta::assert_snapshot!(help(&["completions"]));
+}
+
+#[test]
+fn nothing_at_all_is_answered_with_help_and_exit_code_2() {
+    let said = Sandbox::new().run(&[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    assert!(said.stderr.contains("Usage: rondo <COMMAND>"), "{}", said.stderr);
+}

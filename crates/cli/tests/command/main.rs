@@ -1,0 +1,9 @@
+//! The real binary in temporary folders: what it prints, what it exits with, and what it leaves behind.
+
+mod bad_input;
+mod help;
+mod interruption;
+mod lists;
+mod sandbox;
+mod train;
+mod using_models;

@@ -1,0 +1,184 @@
+//! A folder to run the command in, and what it said.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use insta::internals::SettingsBindDropGuard;
+
+/// A text that a small model learns in an instant.
+pub(crate) const SENTENCES: [&str; 4] =
+    ["the cat sat on the mat .", "a dog sat on a mat .", "the dog saw a cat .", "a cat saw the dog ."];
+
+/// Flags for a model and a run of no more than a moment.
+pub(crate) const TINY: [&str; 14] = [
+    "--hidden-size",
+    "16",
+    "--layers",
+    "1",
+    "--dropout",
+    "0",
+    "--optimizer",
+    "adam",
+    "--learning-rate",
+    "0.02",
+    "--batch-size",
+    "4",
+    "--bptt",
+    "8",
+];
+
+/// A temporary folder.
+pub(crate) struct Sandbox {
+    folder: tempfile::TempDir,
+}
+
+/// What a command printed and returned.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: Option<i32>,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Sandbox {
+        Sandbox { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// One with a small text, `text.txt`.
+    pub(crate) fn with_text() -> Sandbox {
+        let sandbox = Sandbox::new();
+        sandbox.write("text.txt", text(100));
+        sandbox
+    }
+
+    /// One with the run of a small model, `run`, and its text.
+    pub(crate) fn with_run() -> Sandbox {
+        let sandbox = Sandbox::with_text();
+        fs::create_dir(sandbox.path("run")).unwrap();
+        for file in fs::read_dir(trained()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), sandbox.path("run").join(file.file_name())).unwrap();
+        }
+        // The plan knows where the text was when the model was trained.
+        let plan = fs::read_to_string(sandbox.path("run/plan.toml")).unwrap();
+        let from = trained().parent().unwrap().join("text.txt").display().to_string();
+        sandbox.write("run/plan.toml", plan.replace(&from, &sandbox.path("text.txt").display().to_string()));
+        sandbox
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// The names of what is in it.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The command, to be run in it: without the user's corpora, and with the same numbers on every processor.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        command_in(self.folder.path(), arguments)
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        Said::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs it with `input` on stdin.
+    pub(crate) fn run_with_stdin(&self, arguments: &[&str], input: &str) -> Said {
+        let mut command = assert_cmd::Command::from_std(self.command(arguments));
+        Said::from(command.write_stdin(input).output().unwrap())
+    }
+
+    /// Runs `rondo train --threads 1 --out run` with these flags.
+    pub(crate) fn train(&self, flags: &[&str]) -> Said {
+        self.run(&[&["train", "--threads", "1", "--out", "run"], flags].concat())
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Said {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
+    }
+}
+
+impl Said {
+    /// Fails unless all went well, and returns what was printed.
+    #[track_caller]
+    pub(crate) fn success(self) -> String {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self.stdout
+    }
+
+    /// Stdout as JSON.
+    #[track_caller]
+    pub(crate) fn json(self) -> serde_json::Value {
+        serde_json::from_str(&self.success()).unwrap()
+    }
+}
+
+/// `count` lines of the text.
+pub(crate) fn text(count: usize) -> String {
+    SENTENCES.iter().cycle().take(count).map(|sentence| format!("{sentence}\n")).collect()
+}
+
+/// Numbers and places that differ from machine to machine, taken out of snapshots while the guard lives.
+pub(crate) fn filters(sandbox: &Sandbox) -> SettingsBindDropGuard {
+    let mut settings = insta::Settings::clone_current();
+    let folder = sandbox.folder.path().display().to_string();
+    settings.add_filter(&regex_of(&folder), "[FOLDER]");
+    settings.add_filter(&regex_of(env!("CARGO_BIN_EXE_rondo")), "rondo");
+    settings.add_filter(r"[\d,]+ tokens/s", "[SPEED] tokens/s");
+    settings.add_filter(r"\d+:\d\d", "[TIME]");
+    settings.add_filter(r" +-?\d+\.\d{2,4}", " [NUMBER]");
+    settings.add_filter(r"-\d+\.\d{4}", "[NUMBER]");
+    settings.add_filter(r" +\+[\d.]+ %", " [PERCENT]");
+    settings.add_filter(r"rondo    \d+\.\d+\.\d+", "rondo    [VERSION]");
+    settings.bind_to_scope()
+}
+
+fn regex_of(text: &str) -> String {
+    let escaped = |char: char| {
+        if char.is_alphanumeric() || char == '/' { char.to_string() } else { format!("\\{char}") }
+    };
+    text.chars().map(escaped).collect()
+}
+
+fn command_in(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rondo"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    command.env_remove("RONDO_DATA").env("RONDO_CPU", "portable");
+    // Nothing is to be downloaded from anywhere, or put anywhere else.
+    command.env("RONDO_MIRROR", "http://127.0.0.1:9").env("XDG_CACHE_HOME", folder.join("cache"));
+    command.env("HOME", folder);
+    command
+}
+
+/// A run that all tests share, trained by the first of them that needs it.
+fn trained() -> &'static Path {
+    static RUN: OnceLock<PathBuf> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trained");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("text.txt"), text(100)).unwrap();
+        let flags = ["train", "--threads", "1", "--out", "run", "--data", "text.txt", "--epochs", "4"];
+        let said = Said::from(command_in(&folder, &[&flags[..], &TINY].concat()).output().unwrap());
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        folder.join("run")
+    })
+}
