@@ -1,5 +1,7 @@
 //! The real binary in temporary folders: what it prints, what it exits with, and what it leaves behind.
 
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
 mod bad_input;
 mod help;
 mod interruption;
