@@ -1,0 +1,236 @@
+//! Whole runs on a tiny text.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rondo_data::{Corpus, CorpusTexts, TextSource};
+use rondo_infer::evaluate;
+use rondo_kernels::Device;
+use rondo_nn::{ModelFile, Workspace};
+use rondo_train::metrics::{self, Record};
+use rondo_train::{
+    Event, Observer, Outcome, Plan, Result, RunFolder, Settings, TrainError, Trainer, recipes,
+};
+
+/// A text that can be learnt by heart: each line tells what the next is.
+fn corpus(plan: &Plan, lines: usize) -> Corpus {
+    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let line = |i: usize| format!("after {} comes {}\n", days[i % 7], days[(i + 1) % 7]);
+    let text = |name: &str, lines: usize| TextSource::Memory {
+        name: name.to_owned(),
+        text: (0..lines).map(line).collect(),
+    };
+    let texts = CorpusTexts::Splits {
+        train: text("train", lines),
+        valid: Some(text("valid", lines / 4)),
+        test: Some(text("test", lines / 5)),
+    };
+    Corpus::read(&texts, &plan.text.options).unwrap()
+}
+
+fn plan(settings: &str) -> Plan {
+    let base = "
+        [model]
+        hidden_size = 24
+        layers = 1
+        dropout = 0.1
+        [training]
+        epochs = 3
+        batch_size = 4
+        bptt = 7
+        log_every = 5
+        threads = 2
+        [optimization]
+        optimizer = 'adam'
+        learning_rate = 0.02
+    ";
+    let settings = Settings::parse("test", settings).unwrap();
+    Plan::new(&Settings::parse("base", base).unwrap().overlaid_with(settings)).unwrap()
+}
+
+fn run_with(plan: &Plan, path: &Path, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
+    let corpus = corpus(plan, 200);
+    let device = Device::cpu(plan.training.threads).unwrap();
+    let trainer = Trainer::new(plan, &corpus, &device)?;
+    trainer.run(&RunFolder::create(path, plan)?, observer, stop)
+}
+
+fn run(plan: &Plan, path: &Path) -> Result<Outcome> {
+    run_with(plan, path, &mut (), &AtomicBool::new(false))
+}
+
+/// Everything about the records but what a clock said.
+fn without_times(path: &Path) -> Vec<Record> {
+    let records = metrics::read(path).unwrap().into_iter();
+    records.map(|record| Record { tokens_per_s: None, elapsed_s: None, ..record }).collect()
+}
+
+#[test]
+fn a_tiny_text_is_learnt_by_heart() {
+    let folder = tempfile::tempdir().unwrap();
+    for cell in ["lstm", "gru", "rnn_tanh", "rnn_relu"] {
+        let plan = plan(&format!("[model]\ncell = '{cell}'\ndropout = 0\n[training]\nepochs = 12"));
+        let outcome = run(&plan, &folder.path().join(cell)).unwrap();
+        // Of the five tokens of a line, only the first day of the text cannot be known.
+        let perplexity = outcome.best_test.unwrap().exp();
+        assert!(perplexity < 1.1, "{cell}: {perplexity}");
+    }
+}
+
+#[test]
+fn a_run_leaves_what_it_promises_and_the_best_model_evaluates_to_what_was_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let plan = plan("[sample]\nprefix = ['after', '']\nlength = 5");
+    let mut samples = Samples::default();
+    let outcome = run_with(&plan, &path, &mut samples, &AtomicBool::new(false)).unwrap();
+    let run = RunFolder::open(&path).unwrap();
+    for file in [run.plan(), run.vocab(), run.metrics(), run.best_model(), run.last_model(), run.curve()] {
+        assert!(file.is_file(), "{}", file.display());
+    }
+    assert_eq!(samples.0.len(), 2 * plan.training.epochs);
+    assert!(samples.0.iter().all(|text| text.split_whitespace().count() <= 5), "{:?}", samples.0);
+
+    let corpus = corpus(&plan, 200);
+    let device = Device::cpu(2).unwrap();
+    let file = ModelFile::read(&run.best_model(), &device).unwrap();
+    assert_eq!(file.vocab_fingerprint, corpus.vocab.fingerprint());
+    let mut workspace = Workspace::new(&device);
+    let valid = corpus.valid.as_ref().unwrap();
+    let evaluation = evaluate(&file.model, &mut workspace, valid, 4, 7).unwrap();
+    assert_eq!(Some(evaluation.nll_mean()), outcome.best_valid);
+
+    let records = metrics::read(&run.metrics()).unwrap();
+    let epochs: Vec<&Record> = records.iter().filter(|record| record.valid_loss.is_some()).collect();
+    assert_eq!(epochs.len(), plan.training.epochs);
+    let best = epochs.iter().filter_map(|record| record.valid_loss).fold(f64::INFINITY, f64::min);
+    assert_eq!(Some(best), outcome.best_valid);
+}
+
+/// Collects samples.
+#[derive(Default)]
+struct Samples(Vec<String>);
+
+impl Observer for Samples {
+    fn observe(&mut self, event: Event<'_>) {
+        if let Event::Sample { text, .. } = event {
+            self.0.push(text.to_owned());
+        }
+    }
+}
+
+#[test]
+fn the_same_plan_gives_the_same_numbers_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan("[training]\nchunk_order = 'shuffled'\nmax_batches = 20");
+    let paths = ["first", "second"].map(|name| folder.path().join(name));
+    for path in &paths {
+        run(&plan, path).unwrap();
+    }
+    let [first, second] = paths.map(|path| RunFolder::open(path).unwrap());
+    assert_eq!(without_times(&first.metrics()), without_times(&second.metrics()));
+    let bytes = |path| std::fs::read(path).unwrap();
+    assert_eq!(bytes(first.last_model()), bytes(second.last_model()));
+
+    let other = folder.path().join("other");
+    let seeded = self::plan("[training]\nchunk_order = 'shuffled'\nmax_batches = 20\nseed = 2");
+    run(&seeded, &other).unwrap();
+    assert_ne!(bytes(first.last_model()), bytes(RunFolder::open(&other).unwrap().last_model()));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_best_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("diverges");
+    // A rectifier with a step of this size blows up within the first epoch or two.
+    let plan = plan(
+        "[model]\ncell = 'rnn_relu'\n[training]\nepochs = 50\n\
+         [optimization]\noptimizer = 'sgd'\nlearning_rate = 1e9\nclip_norm = 0",
+    );
+    let error = run(&plan, &path).unwrap_err();
+    let TrainError::NonFinite { step, best, .. } = &error else { panic!("{error}") };
+    assert!(*step >= 1);
+    assert_eq!(best.is_some(), path.join("best.safetensors").is_file());
+    assert!(error.to_string().contains(&format!("at step {step}")), "{error}");
+    assert!(RunFolder::open(&path).unwrap().metrics().is_file());
+}
+
+/// Asks a run to stop after some batches.
+struct StopAfter<'a>(u64, &'a AtomicBool);
+
+impl Observer for StopAfter<'_> {
+    fn observe(&mut self, event: Event<'_>) {
+        if let Event::Batch(report) = event
+            && report.step == self.0
+        {
+            self.1.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_saves_and_evaluates_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan("");
+    // In the first epoch there is no best model yet, in the second there is.
+    for (name, steps, best_epoch) in [("first", 9, 1), ("second", 45, 1)] {
+        let path = folder.path().join(name);
+        let stop = AtomicBool::new(false);
+        let outcome = run_with(&plan, &path, &mut StopAfter(steps, &stop), &stop).unwrap();
+        assert!(outcome.interrupted);
+        assert_eq!((outcome.steps, outcome.best_epoch), (steps, Some(best_epoch)), "{name}");
+        assert!(outcome.best_valid.is_some() && outcome.best_test.is_some());
+        let run = RunFolder::open(&path).unwrap();
+        assert!(run.best_model().is_file() && run.last_model().is_file());
+    }
+}
+
+#[test]
+fn a_text_shorter_than_a_chunk_is_refused_with_the_sizes_that_fit() {
+    let plan = plan("[training]\nbatch_size = 100\nbptt = 35");
+    let corpus = corpus(&plan, 200);
+    let error = Trainer::new(&plan, &corpus, &Device::cpu(1).unwrap()).unwrap_err().to_string();
+    for expected in ["1000", "100", "35", "27", "9"] {
+        assert!(error.contains(expected), "{expected} in: {error}");
+    }
+}
+
+#[test]
+fn a_folder_that_holds_a_run_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let plan = plan("[training]\nepochs = 1");
+    run(&plan, &path).unwrap();
+    let before = std::fs::read(path.join("best.safetensors")).unwrap();
+    assert!(matches!(run(&plan, &path), Err(TrainError::RunExists { .. })));
+    assert_eq!(std::fs::read(path.join("best.safetensors")).unwrap(), before);
+}
+
+#[test]
+fn every_recipe_runs_two_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in recipes::names() {
+        let small = "
+            [model]
+            hidden_size = 16
+            [training]
+            epochs = 1
+            batch_size = 2
+            bptt = 5
+            max_batches = 2
+            threads = 1
+            [evaluation]
+            batch_size = 2
+            [sample]
+            prefix = ['']
+            length = 3
+        ";
+        let settings = recipes::find(name).unwrap().settings;
+        let mut plan = Plan::new(&settings.overlaid_with(Settings::parse("small", small).unwrap())).unwrap();
+        plan.text.options.drop_tail_chars = 0; // The stand-in has no licence at its end.
+        let outcome = run(&plan, &folder.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((outcome.steps, outcome.best_epoch), (2, Some(1)), "{name}");
+    }
+}
