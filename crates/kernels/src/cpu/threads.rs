@@ -29,6 +29,8 @@ struct Shared {
     /// Guards sleeping, so that no wake-up is missed.
     sleep: Mutex<()>,
     wake: Condvar,
+    /// Told when the last worker has finished a region.
+    finished: Condvar,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -55,6 +57,7 @@ impl ThreadPool {
             task: UnsafeCell::new(None),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
+            finished: Condvar::new(),
             panic: Mutex::new(None),
         });
         let mut pool = ThreadPool { shared, workers: Vec::new(), region: Mutex::new(()) };
@@ -93,11 +96,7 @@ impl ThreadPool {
         self.shared.wake.notify_all();
 
         let own = catch_unwind(AssertUnwindSafe(|| task(0)));
-        let mut looks = 0;
-        while self.shared.unfinished.load(Ordering::Acquire) != 0 {
-            looks += 1;
-            if looks < SPINS_BEFORE_SLEEP { std::hint::spin_loop() } else { std::thread::yield_now() }
-        }
+        wait_for_workers(&self.shared);
         drop(region);
         let theirs = lock(&self.shared.panic).take();
         if let Some(payload) = own.err().or(theirs) {
@@ -145,7 +144,26 @@ fn work(shared: &Shared, index: usize) {
         {
             lock(&shared.panic).get_or_insert(payload);
         }
-        shared.unfinished.fetch_sub(1, Ordering::Release);
+        if shared.unfinished.fetch_sub(1, Ordering::Release) == 1 {
+            // Taking the lock orders this after a caller that has looked and is about to sleep.
+            drop(lock(&shared.sleep));
+            shared.finished.notify_one();
+        }
+    }
+}
+
+/// Waits until the workers have finished the region: awake at first, then asleep, so that on a busy machine the
+/// processor goes to the worker that is waited for.
+fn wait_for_workers(shared: &Shared) {
+    for _ in 0..SPINS_BEFORE_SLEEP {
+        if shared.unfinished.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        std::hint::spin_loop();
+    }
+    let mut guard = lock(&shared.sleep);
+    while shared.unfinished.load(Ordering::Acquire) != 0 {
+        guard = shared.finished.wait(guard).unwrap_or_else(PoisonError::into_inner);
     }
 }
 
