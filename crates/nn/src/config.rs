@@ -35,8 +35,8 @@ pub struct RnnLmConfig {
 pub enum Input {
     /// As a learnt vector of this width.
     Embedding(usize),
-    /// As a vector of zeros with a single one. Multiplying it by the first layer's input weight picks a row of the
-    /// weight's transpose, so that is what is kept: `input.weight: [V, G·H]`.
+    /// As a vector of zeros with a single one. Multiplying it by the first layer's input weight picks a row
+    /// of the weight's transpose, so that is what is kept: `input.weight: [V, G·H]`.
     OneHot,
 }
 
@@ -46,8 +46,8 @@ pub enum Input {
 pub enum Biases {
     /// One on the input projection: the textbook's layer.
     One,
-    /// One on the input and one on the recurrent projection, as in cuDNN, PyTorch and Gluon. Both receive the same
-    /// gradient (but for a GRU's candidate), so that their sum learns twice as fast as a single bias.
+    /// One on the input and one on the recurrent projection, as in cuDNN, PyTorch and Gluon. Both receive the
+    /// same gradient (but for a GRU's candidate), so that their sum learns twice as fast as a single bias.
     Two,
 }
 
@@ -69,7 +69,7 @@ pub struct Dropout {
 pub struct DropoutSite {
     /// Probability of dropping a unit, at least 0 and below 1; 0 is off.
     pub probability: f32,
-    /// Whether one mask serves all steps of a chunk (locked, also called variational) instead of one for each.
+    /// Whether one mask serves all steps of a chunk (locked, or variational) instead of one for each.
     pub locked: bool,
 }
 
@@ -123,7 +123,7 @@ impl Default for Initialisation {
 /// | `standard_lstm_lm_1500` | 2 × 1500 | 0.65 |
 ///
 /// Dropout is element-wise on the embedding and between the layers, locked on the output.
-/// *Source*: GluonNLP's `standard_lstm_lm_*` (after Zaremba et al. 2014), which tie the decoder to the embedding.
+/// *Source*: GluonNLP's `standard_lstm_lm_*` (after Zaremba et al. 2014), which tie decoder and embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preset {
     /// The name it is asked for by.

@@ -5,8 +5,12 @@ use rand::{Rng, RngExt};
 use crate::config::Initialiser;
 
 impl Initialiser {
-    /// Fills a matrix of `rows` × `columns`; a vector is one column.
-    pub(crate) fn fill(self, rows: usize, columns: usize, values: &mut [f32], rng: &mut impl Rng) {
+    /// Draws the values of a matrix `[rows, columns]`; a vector is one column.
+    ///
+    /// # Panics
+    /// If there are not as many values.
+    pub fn fill(self, rows: usize, columns: usize, values: &mut [f32], rng: &mut impl Rng) {
+        assert_eq!(values.len(), rows * columns, "numbers of a matrix [{rows}, {columns}]");
         match self {
             Initialiser::Zeros => values.fill(0.0),
             Initialiser::Uniform(limit) => uniform(limit, values, rng),

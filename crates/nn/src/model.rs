@@ -140,8 +140,8 @@ impl RnnLm {
         State { layers: layers.collect(), batch }
     }
 
-    /// Reads a chunk of `ids: [T, B]` from `state`, leaves the last state there, and returns the last layer's output
-    /// `[T, B, H]`, dropout applied: what the decoder reads.
+    /// Reads a chunk of `ids: [T, B]` from `state`, leaves the last state there, and returns the last layer's
+    /// output `[T, B, H]`, dropout applied: what the decoder reads.
     ///
     /// # Panics
     /// If there are not `T·B` ids for the state's `B`, or one is no token of the vocabulary.

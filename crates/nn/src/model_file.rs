@@ -9,8 +9,8 @@
 //!
 //! Tensors have the parameters' names and shapes, 32-bit little-endian.
 //!
-//! Promises: the same model and metadata make the same bytes; a file is checked against its own configuration before
-//! anything of the size that it claims is allocated. Not here: replacing a file safely (the caller).
+//! Promises: the same model and metadata make the same bytes; a file is checked against its own configuration
+//! before anything of the size that it claims is allocated. Not here: replacing a file safely (the caller).
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
@@ -78,8 +78,8 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`NnError::Io`] if it cannot be read, [`NnError::Format`] if it is no whole safetensors file,
-    /// [`NnError::Metadata`] if it does not say which model it holds, and an error that names the tensor if one is
-    /// missing, superfluous, or of the wrong shape or type.
+    /// [`NnError::Metadata`] if it does not say which model it holds, and an error that names the tensor if
+    /// one is missing, superfluous, or of the wrong shape or type.
     pub fn read(path: &Path, device: &Device) -> Result<ModelFile> {
         let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
         let bytes = std::fs::read(path).map_err(io_error)?;
@@ -122,8 +122,8 @@ impl ModelFile {
 
 /// Writes a safetensors file: the header's length in 8 bytes, the header as JSON, the numbers.
 ///
-/// The library has a writer of its own. It wants all numbers at once, as bytes, and leaves the metadata's order to
-/// chance, while this takes no memory to speak of and writes the same file each time.
+/// The library has a writer of its own. It wants all numbers at once, as bytes, and leaves the metadata's
+/// order to chance, while this takes no memory to speak of and writes the same file each time.
 fn write_tensors(
     parameters: &Parameters,
     metadata: &BTreeMap<String, String>,

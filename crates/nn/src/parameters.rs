@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rondo_kernels::{Buffer, Device, Slice, SliceMut, Store, embedding};
 
-/// Numbers every state of every set of parameters, so that what was computed from one is never taken for another's.
+/// Numbers every state of every set of parameters, so that what was computed from one is not taken for
+/// another's.
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
 
 /// Which parameter of a [`Parameters`].
@@ -89,7 +90,7 @@ impl Parameters {
         self.entries[id.0].values.slice()
     }
 
-    /// Its values, to be changed. Whatever was derived from the parameters before is out of date from here on.
+    /// Its values, to be changed: whatever was derived from the parameters before is then out of date.
     pub fn values_mut(&mut self, id: ParameterId) -> SliceMut<'_> {
         self.version = next_version();
         self.entries[id.0].values.slice_mut()
@@ -241,7 +242,7 @@ impl Gradients {
         (dense.slice_mut(), if kind == Kind::Zero { Store::Overwrite } else { Store::Add })
     }
 
-    /// Adds the gradient of a look-up: to the dense gradient if there is one, as rows if it is the first contribution.
+    /// Adds the gradient of a look-up: to the dense gradient if there is one, as rows if it comes first.
     pub(crate) fn add_rows(
         &mut self,
         parameters: &Parameters,

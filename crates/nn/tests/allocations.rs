@@ -29,7 +29,7 @@ static ALLOCATOR: Counting = Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the promises that this function's own contract asks for, which are the same.
+        // SAFETY: the caller keeps the promises of this function's contract, which are the same.
         unsafe { System.alloc(layout) }
     }
 

@@ -1,8 +1,8 @@
 //! The models agree with PyTorch: values, every gradient, and ten losses of training, for each cell.
 //!
-//! `golden/README.md` says what the files hold and how they were made. PyTorch's numbers are those of its `f64`, so a
-//! difference is this crate's rounding alone. Each case runs with every instruction set of this machine, on one thread
-//! and on two.
+//! `golden/README.md` says what the files hold and how they were made. PyTorch's numbers are those of its
+//! `f64`, so a difference is this crate's rounding alone. Each case runs with every instruction set of this
+//! machine, on one thread and on two.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
@@ -50,13 +50,14 @@ fn rnn_tanh_one_hot() {
 
 /// How far a number may lie from PyTorch's, relative to `1 + |expected|`.
 ///
-/// The largest error of all cases, instruction sets and thread counts was, when measured, a third to a tenth of it.
+/// The largest error of all cases and devices, when measured, was a third to a tenth of it.
 mod tolerance {
     /// Logits, losses and states of the first chunk: measured 2e-7.
     pub(crate) const VALUE: f64 = 1e-6;
     /// Gradients of the first chunk's mean loss, all below 0.3: measured 3e-8.
     pub(crate) const GRADIENT: f64 = 1e-7;
-    /// Losses, norms and parameters of ten steps, each of which carries on the error of those before: measured 7e-7.
+    /// Losses, norms and parameters of ten steps, each of which carries on the error of those before:
+    /// measured 7e-7.
     pub(crate) const TRAINING: f64 = 2e-6;
 }
 

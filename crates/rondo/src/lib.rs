@@ -1,1 +1,59 @@
 //! Recurrent language models: the library.
+//!
+//! | module | for |
+//! |---|---|
+//! | [`data`] | corpora, vocabularies, tokenisers, batches |
+//! | [`nn`] | models, and the tape that one's own run on |
+//! | [`infer`] | evaluation, scoring, sampling |
+//! | [`train`] | recipes, plans and the training loop |
+//! | [`kernels`] | the device and the operations on it |
+//!
+//! # Example
+//! A small text, a small model, and what it goes on with:
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use rondo::data::{Corpus, CorpusTexts, TextSource};
+//! use rondo::infer::{Generator, Sampling};
+//! use rondo::kernels::Device;
+//! use rondo::nn::{ModelFile, Workspace};
+//! use rondo::train::{Plan, RunFolder, Settings, Trainer};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Settings::parse(
+//!     "example",
+//!     "[model]\nhidden_size = 16\nlayers = 1\ndropout = 0\n\
+//!      [training]\nepochs = 3\nbatch_size = 2\nbptt = 8\n\
+//!      [optimization]\noptimizer = \"adam\"\nlearning_rate = 0.02\n",
+//! )?;
+//! let plan = Plan::new(&settings)?; // every default filled, every size checked
+//!
+//! let text = "the cat sat on the mat\n".repeat(100);
+//! let texts = CorpusTexts::Whole(vec![TextSource::Memory { name: "cats".into(), text }]);
+//! let corpus = Corpus::read(&texts, &plan.text.options)?;
+//!
+//! # let parent = tempfile::tempdir()?;
+//! # let parent = parent.path();
+//! let folder = RunFolder::create(parent.join("run"), &plan)?;
+//! let device = Device::cpu(1)?;
+//! let trainer = Trainer::new(&plan, &corpus, &device)?;
+//! let outcome = trainer.run(&folder, &mut (), &AtomicBool::new(false))?;
+//! assert!(outcome.best_test.is_some_and(|loss| loss < 0.5)); // nats per token
+//!
+//! let best = ModelFile::read(&folder.best_model(), &device)?;
+//! let mut workspace = Workspace::new(&device);
+//! let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
+//! let prefix = corpus.vocab.encode(["the", "cat"])?;
+//! let mut generator = Generator::new(&best.model, &mut workspace, &prefix, 1, &likeliest, 1)?;
+//! assert_eq!(corpus.vocab.decode(generator.step()?)?, ["sat"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/from_scratch.rs` writes a network out from first principles and trains it.
+
+pub use rondo_data as data;
+pub use rondo_infer as infer;
+pub use rondo_kernels as kernels;
+pub use rondo_nn as nn;
+pub use rondo_train as train;

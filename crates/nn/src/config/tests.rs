@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn the_presets_have_as_many_parameters_as_the_formula_says() {
-    // Embedding, two layers of four gates with two biases each, the decoder's bias; the decoder itself is tied.
+    // Embedding, two layers of four gates with two biases each, the decoder's bias; the decoder is tied.
     let by_formula = |vocab: usize, width: usize| {
         vocab * width + 2 * (4 * width * (width + width) + 2 * 4 * width) + vocab
     };

@@ -11,8 +11,8 @@ use super::{Loss, Node, Storage, Tape, Value};
 use crate::{Gradients, ParameterId};
 
 impl Tape<'_> {
-    /// Adds the gradient of `scale · Σ nll` to `gradients`: with `scale` 1/R that of the rows' mean, with 1 that of
-    /// their sum. This uses the recording up.
+    /// Adds the gradient of `scale · Σ nll` to `gradients`: with `scale` 1/R that of the rows' mean, with 1
+    /// that of their sum. This uses the recording up.
     ///
     /// # Panics
     /// If the tape does not record, or has been run back before.
@@ -346,8 +346,8 @@ impl Tape<'_> {
         }
     }
 
-    /// Where a bias's gradient is stored before it is added to the others: the weight's may be the first contribution
-    /// while the bias's is not, and the kernels store both alike.
+    /// Where a bias's gradient is stored before it is added to the others: the weight's may be the first
+    /// contribution while the bias's is not, and the kernels store both alike.
     fn zeros(&mut self, len: usize) -> Buffer {
         let mut buffer = self.workspace.pool.take(len);
         buffer.slice_mut().fill(0.0);

@@ -136,8 +136,8 @@ impl Tape<'_> {
         out
     }
 
-    /// Runs a recurrent layer over a chunk of `[T, B]` steps, from `state` and leaving the last state there: the next
-    /// chunk continues from it, while the gradient stops at the chunk's edge.
+    /// Runs a recurrent layer over a chunk of `[T, B]` steps, from `state` and leaving the last state there:
+    /// the next chunk continues from it, while the gradient stops at the chunk's edge.
     ///
     /// # Panics
     /// If the sizes do not fit.
@@ -206,8 +206,8 @@ impl Tape<'_> {
         out
     }
 
-    /// Decodes each row and takes the negative log-likelihood of its target: dense layer, softmax and cross-entropy
-    /// in one. `weight: [V, H]`, `bias: [V]`, `targets: [T, B]`.
+    /// Decodes each row and takes the negative log-likelihood of its target: dense layer, softmax and
+    /// cross-entropy in one. `weight: [V, H]`, `bias: [V]`, `targets: [T, B]`.
     ///
     /// # Panics
     /// If there are not `T·B` targets, or one is no token of the vocabulary.

@@ -10,10 +10,10 @@
 //!   gradients of the parameters
 //! ```
 //!
-//! A model is a few lines that put operations on a tape. Training, scoring and serving run the same lines; where
-//! [`Mode::Evaluate`] says that no gradient is wanted, nothing is recorded and dropout is the identity.
-//! All memory comes from the workspace and goes back to it when the tape ends, so a training step allocates nothing
-//! after its first.
+//! A model is a few lines that put operations on a tape. Training, scoring and serving run the same lines;
+//! where [`Mode::Evaluate`] says that no gradient is wanted, nothing is recorded and dropout is the identity.
+//! All memory comes from the workspace and goes back to it when the tape ends, so a training step allocates
+//! nothing after its first.
 
 mod backward;
 mod fused;

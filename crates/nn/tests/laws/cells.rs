@@ -1,4 +1,4 @@
-//! A cell that a user writes from the primitives computes what the fused layer does: losses, states, every gradient.
+//! A cell that a user writes from the primitives computes what the fused layer does: losses, states, gradients.
 
 use rondo_kernels::Slice;
 use rondo_nn::{

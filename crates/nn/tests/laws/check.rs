@@ -12,8 +12,8 @@ pub(crate) const VOCAB: usize = 11;
 /// For models without dropout, where neither seed nor step matters.
 pub(crate) const TRAIN: Mode = Mode::Train { seed: 0, step: 0 };
 
-/// How far two ways of computing the same in `f32` may differ, relative to `1 + |expected|`: sums of some dozen terms
-/// in another order, carried over a few steps. Measured: 4e-7.
+/// How far two ways of computing the same in `f32` may differ, relative to `1 + |expected|`: sums of some
+/// dozen terms in another order, carried over a few steps. Measured: 4e-7.
 const TOLERANCE: f32 = 3e-6;
 
 pub(crate) fn device() -> Device {

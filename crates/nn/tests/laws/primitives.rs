@@ -181,7 +181,7 @@ fn check<const N: usize>(
     });
 }
 
-/// As [`check_loss`], for an operation whose output becomes the logits of a loss: every number of it then counts.
+/// As [`check_loss`], for an operation whose output becomes the logits: every number of it then counts.
 #[track_caller]
 fn check_ids<const N: usize>(
     name: &str,
@@ -196,15 +196,15 @@ fn check_ids<const N: usize>(
     });
 }
 
-/// Fails unless backward gives the gradient of the loss in parameters of these shapes, by central differences.
+/// Fails unless backward gives the gradient of the loss in each parameter, by central differences.
 #[track_caller]
 fn check_loss<const N: usize>(
     name: &str,
     shapes: &[&[usize]],
     loss: impl Fn(&mut Tape<'_>, [ParameterId; N]) -> Loss,
 ) {
-    /// Balances the truncation that four points leave, of the order of STEP⁴, against the rounding of a loss in `f32`,
-    /// some 1e-7 / STEP.
+    /// Balances the truncation that four points leave, of the order of STEP⁴, against the rounding of a loss
+    /// in `f32`, some 1e-7 / STEP.
     const STEP: f32 = 0.03;
     /// Measured: 3e-5.
     const TOLERANCE: f64 = 1e-4;

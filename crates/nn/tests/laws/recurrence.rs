@@ -1,4 +1,4 @@
-//! Laws of recurrence: what the state carries, what the gradient does not, and what ties and inputs amount to.
+//! Laws of recurrence: what state and gradient carry, and what ties and inputs amount to.
 
 use rondo_kernels::Slice;
 use rondo_nn::{Biases, Cell, Gradient, Input, RnnLm, RnnLmConfig};
@@ -137,7 +137,7 @@ fn one_hot_input_equals_an_embedding_of_the_identity() {
     }
 }
 
-/// Two biases are one that learns twice as fast, but for a GRU's candidate, whose second bias is reset with the state.
+/// Two biases are one that learns twice as fast, but for a GRU's candidate, whose second is reset.
 #[test]
 fn two_biases_receive_the_gradient_of_their_sum() {
     for cell in Cell::ALL {
