@@ -1,6 +1,6 @@
 //! Whole runs on a tiny text.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,6 +3,8 @@
 //! `cargo bench -p rondo-kernels --bench ops -- dropout` runs those whose name contains `dropout`. Criterion reports
 //! throughput in elements, so that ns per element and the share of the memory's bandwidth can be read off.
 
+#![allow(clippy::unwrap_used)] // A benchmark that cannot start has nothing to tell.
+
 mod activation;
 mod bias;
 mod cross_entropy;

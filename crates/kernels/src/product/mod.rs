@@ -34,7 +34,14 @@ pub fn forward_scratch_len(dims: Dims) -> usize {
 /// - `scratch`: at least [`forward_scratch_len`] numbers, of no meaning before or after.
 /// # Panics
 /// If a length does not match `dims`.
-pub fn forward(device: &Device, dims: Dims, a: Slice<'_>, b: Slice<'_>, c: SliceMut<'_>, scratch: SliceMut<'_>) {
+pub fn forward(
+    device: &Device,
+    dims: Dims,
+    a: Slice<'_>,
+    b: Slice<'_>,
+    c: SliceMut<'_>,
+    scratch: SliceMut<'_>,
+) {
     check_len("a", a.len(), dims.m * dims.k);
     check_len("b", b.len(), dims.k * dims.n);
     check_len("c", c.len(), dims.m * dims.n);
@@ -72,7 +79,9 @@ pub fn backward_a(
     check_len("d_a", d_a.len(), dims.m * dims.k);
     check_scratch(scratch.len(), backward_scratch_len(dims));
     match device {
-        Device::Cpu(cpu) => cpu::backward_a(cpu, dims, d_c.host(), b.host(), d_a.host(), store, scratch.host()),
+        Device::Cpu(cpu) => {
+            cpu::backward_a(cpu, dims, d_c.host(), b.host(), d_a.host(), store, scratch.host())
+        }
     }
 }
 
@@ -99,7 +108,9 @@ pub fn backward_b(
     check_len("d_b", d_b.len(), dims.k * dims.n);
     check_scratch(scratch.len(), backward_scratch_len(dims));
     match device {
-        Device::Cpu(cpu) => cpu::backward_b(cpu, dims, a.host(), d_c.host(), d_b.host(), store, scratch.host()),
+        Device::Cpu(cpu) => {
+            cpu::backward_b(cpu, dims, a.host(), d_c.host(), d_b.host(), store, scratch.host())
+        }
     }
 }
 

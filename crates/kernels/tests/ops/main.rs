@@ -4,6 +4,8 @@
 //! against the reference over the operation's own cases, with every instruction set of this machine and one, two
 //! and three threads.
 
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
 mod activation;
 mod bias;
 mod check;
