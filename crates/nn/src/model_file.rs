@@ -56,24 +56,6 @@ impl ModelFile {
         write_tensors(model.parameters(), &metadata, to)
     }
 
-    /// The bytes that [`ModelFile::write`] writes.
-    ///
-    /// # Errors
-    /// None on models that this crate makes.
-    pub fn to_bytes(
-        model: &RnnLm,
-        vocab_fingerprint: &str,
-        metadata: &BTreeMap<String, String>,
-    ) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        ModelFile::write(model, vocab_fingerprint, metadata, &mut bytes).map_err(|source| NnError::Io {
-            action: "write",
-            path: "memory".into(),
-            source,
-        })?;
-        Ok(bytes)
-    }
-
     /// Reads a model file.
     ///
     /// # Errors

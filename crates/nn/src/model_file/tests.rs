@@ -50,7 +50,7 @@ fn the_numbers_are_aligned_and_the_library_reads_them() {
 #[test]
 fn the_modules_own_keys_win() {
     let claims = BTreeMap::from([("rondo_model".to_owned(), "9".to_owned())]);
-    let bytes = ModelFile::to_bytes(&model(config(true)), "5f1e", &claims).unwrap();
+    let bytes = written_with(&model(config(true)), &claims);
     assert!(read(&bytes).unwrap().metadata.is_empty());
 }
 
@@ -268,7 +268,13 @@ fn metadata() -> BTreeMap<String, String> {
 }
 
 fn written(model: &RnnLm) -> Vec<u8> {
-    ModelFile::to_bytes(model, "5f1e", &metadata()).unwrap()
+    written_with(model, &metadata())
+}
+
+fn written_with(model: &RnnLm, metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ModelFile::write(model, "5f1e", metadata, &mut bytes).unwrap();
+    bytes
 }
 
 fn read(bytes: &[u8]) -> Result<ModelFile> {
