@@ -49,7 +49,8 @@ the default where it is given.
 folder that RONDO_DATA names and in the user's cache, and is downloaded into the cache if it is in neither. \
 RONDO_CPU (portable, avx2 or avx512) chooses the processor's instructions.
 
-Ctrl-C ends a run after the chunk it is at: the model is saved and evaluated, and the exit code is 130.")]
+Ctrl-C ends a run after the chunk it is at: the model is saved and evaluated, which Ctrl-C again cuts short. The exit \
+code is 130 then.")]
 pub(crate) struct TrainArgs {
     /// Start from the settings of this recipe; flags win over them [default: built-in, unless there is --data, --corpus
     /// or --plan]

@@ -49,30 +49,31 @@ impl Progress {
         self.tokens_per_s = Some(SPEED_DECAY * old + (1.0 - SPEED_DECAY) * report.tokens_per_s);
         self.learning_rate = report.learning_rate;
         if self.console.is_live() {
-            let speed = self.tokens_per_s.unwrap_or(old);
+            let pace = self.pace(report, self.tokens_per_s.unwrap_or(old));
+            let perplexity = Perplexity::from_nll_mean(report.moving_loss);
             self.bar.set_position(report.batch as u64);
-            self.bar.set_message(self.numbers(report, report.moving_loss, speed));
+            self.bar.set_message(format!("loss {:.4}  perplexity {perplexity}  {pace}", report.moving_loss));
         }
     }
 
     fn log(&self, report: &BatchReport) {
         // Where there is a live line, it says the same all the time.
         if !self.console.is_live() {
-            let numbers = self.numbers(report, report.nll_mean, report.tokens_per_s);
+            let &BatchReport { batch, batches, nll_mean, moving_loss, .. } = report;
+            let epoch = self.epoch(report.epoch);
+            let perplexity = Perplexity::from_nll_mean(nll_mean);
+            let pace = self.pace(report, report.tokens_per_s);
             self.say(&format!(
-                "{}  batch {}/{}  {numbers}",
-                self.epoch(report.epoch),
-                report.batch,
-                report.batches
+                "{epoch}  batch {batch}/{batches}  loss {nll_mean:.4}, moving {moving_loss:.4}  \
+                 perplexity {perplexity}  {pace}"
             ));
         }
     }
 
-    fn numbers(&self, report: &BatchReport, loss: f64, tokens_per_s: f64) -> String {
-        let perplexity = Perplexity::from_nll_mean(loss);
+    fn pace(&self, report: &BatchReport, tokens_per_s: f64) -> String {
         let speed = describe::count(tokens_per_s as usize);
         let left = console::clock(self.time_left(report));
-        format!("loss {loss:.4}  perplexity {perplexity}  {speed} tokens/s  {left} left")
+        format!("{speed} tokens/s  {left} left")
     }
 
     /// For how long the rest of the epochs will take, evaluations included, if they go on as so far.
@@ -149,7 +150,7 @@ impl Observer for Progress {
                 self.say(&format!("  sample   {}", sample.trim_end().replace('\n', "\n           ")));
             }
             Event::Interrupted { epoch, step } => self.say(&format!(
-                "interrupted in epoch {epoch}, after step {step}: saving the model and evaluating the best one"
+                "interrupted in epoch {epoch}, after step {step}: saving the model and evaluating the best; Ctrl-C again ends at once"
             )),
             _ => {}
         }

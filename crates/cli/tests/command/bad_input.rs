@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::{fs, thread};
 
-use crate::sandbox::{Sandbox, TINY, filters, text};
+use crate::sandbox::{Said, Sandbox, TINY, filters, text};
 
 /// Fails unless training with these flags is refused without a trace.
 #[track_caller]
@@ -193,4 +193,13 @@ fn a_corpus_that_cannot_be_downloaded_says_what_to_put_where() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap().replace(&address.to_string(), "[ADDRESS]");
     insta::assert_snapshot!(said);
+}
+
+#[test]
+fn instructions_that_no_processor_has() {
+    let sandbox = Sandbox::with_run();
+    let mut command = sandbox.command(&["eval", "--model", "run", "text.txt"]);
+    let said = Said::from(command.env("RONDO_CPU", "mmx").output().unwrap());
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(said.stderr);
 }

@@ -1,3 +1,5 @@
+//! Tests of configurations: what is refused, what is counted, how it is written.
+
 use super::*;
 
 #[test]
