@@ -1,3 +1,5 @@
+//! Tests of the model file: round trips, and what damaged and lying files are told.
+
 use std::path::Path;
 
 use proptest::prelude::*;
