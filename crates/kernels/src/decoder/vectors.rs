@@ -1,0 +1,92 @@
+//! The passes over one token's logits of all rows, a vector at a time.
+
+use crate::cpu::Simd;
+use crate::cpu::math::{each_vector, exp, load, store};
+
+/// Adds one token's bias to its logits and takes them into the maxima.
+#[inline(always)]
+pub(super) fn add_and_maximise<S: Simd>(s: S, bias: f32, logits: &mut [f32], max: &mut [f32]) {
+    let (logits, max, len) = (logits.as_mut_ptr(), max.as_mut_ptr(), logits.len().min(max.len()));
+    let bias = s.splat(bias);
+    each_vector!(s, len, |at, count| {
+        // SAFETY: both slices are at least `len` long.
+        unsafe {
+            let logit = s.add(load(s, logits.add(at), count), bias);
+            store(s, logits.add(at), count, logit);
+            store(s, max.add(at), count, s.max(logit, load(s, max.add(at), count)));
+        }
+    });
+}
+
+/// Raises both maxima to the larger of the two, and the running sums with them.
+#[inline(always)]
+pub(super) fn raise<S: Simd>(s: S, max: &mut [f32], running_max: &mut [f32], running_sum: &mut [f32]) {
+    let len = max.len().min(running_max.len()).min(running_sum.len());
+    let (max, running_max, running_sum) =
+        (max.as_mut_ptr(), running_max.as_mut_ptr(), running_sum.as_mut_ptr());
+    each_vector!(s, len, |at, count| {
+        // SAFETY: the slices are at least `len` long.
+        unsafe {
+            let before = load(s, running_max.add(at), count);
+            let after = s.max(before, load(s, max.add(at), count));
+            let sum = s.mul(load(s, running_sum.add(at), count), exp(s, s.sub(before, after)));
+            store(s, max.add(at), count, after);
+            store(s, running_max.add(at), count, after);
+            store(s, running_sum.add(at), count, sum);
+        }
+    });
+}
+
+/// Turns one token's logits into exponentials relative to `max` and adds them to the sums.
+#[inline(always)]
+pub(super) fn exponentiate<S: Simd>(s: S, logits: &mut [f32], max: &[f32], sums: &mut [f32]) {
+    let len = logits.len().min(max.len()).min(sums.len());
+    let (logits, max, sums) = (logits.as_mut_ptr(), max.as_ptr(), sums.as_mut_ptr());
+    each_vector!(s, len, |at, count| {
+        // SAFETY: the slices are at least `len` long.
+        unsafe {
+            let value = exp(s, s.sub(load(s, logits.add(at), count), load(s, max.add(at), count)));
+            store(s, logits.add(at), count, value);
+            store(s, sums.add(at), count, s.add(load(s, sums.add(at), count), value));
+        }
+    });
+}
+
+/// `scale·exp(max − log_sum)`: what turns a chunk's exponentials into gradients.
+#[inline(always)]
+pub(super) fn factors_of<S: Simd>(s: S, max: &[f32], log_sums: &[f32], scale: f32, factors: &mut [f32]) {
+    let len = max.len().min(log_sums.len()).min(factors.len());
+    let (max, log_sums, factors) = (max.as_ptr(), log_sums.as_ptr(), factors.as_mut_ptr());
+    let scale = s.splat(scale);
+    each_vector!(s, len, |at, count| {
+        // SAFETY: the slices are at least `len` long.
+        unsafe {
+            let difference = s.sub(load(s, max.add(at), count), load(s, log_sums.add(at), count));
+            store(s, factors.add(at), count, s.mul(scale, exp(s, difference)));
+        }
+    });
+}
+
+/// `values ∘ factors`, in place.
+#[inline(always)]
+pub(super) fn multiply<S: Simd>(s: S, values: &mut [f32], factors: &[f32]) {
+    let (values, factors, len) = (values.as_mut_ptr(), factors.as_ptr(), values.len().min(factors.len()));
+    each_vector!(s, len, |at, count| {
+        // SAFETY: both slices are at least `len` long.
+        unsafe {
+            let product = s.mul(load(s, values.add(at), count), load(s, factors.add(at), count));
+            store(s, values.add(at), count, product);
+        }
+    });
+}
+
+/// The sum of the values.
+#[inline(always)]
+pub(super) fn sum<S: Simd>(s: S, values: &[f32]) -> f32 {
+    let mut total = s.splat(0.0);
+    each_vector!(s, values.len(), |at, count| {
+        // SAFETY: within the slice.
+        total = s.add(total, unsafe { load(s, values.as_ptr().add(at), count) });
+    });
+    s.sum(total)
+}
