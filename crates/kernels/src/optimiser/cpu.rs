@@ -313,3 +313,40 @@ impl Vectorised for AdamStep<'_> {
         });
     }
 }
+
+pub(super) fn average(cpu: &Cpu, share: f32, weight: &[f32], average: &mut [f32]) {
+    let len = average.len();
+    let average = SharedMut::new(average);
+    in_parts(cpu, len, LINE, len, |part| {
+        // SAFETY: parts do not overlap.
+        let average = unsafe { average.range(part.clone()) };
+        cpu.vectorised(AverageStep { share, weight: &weight[part], average });
+    });
+}
+
+struct AverageStep<'a> {
+    share: f32,
+    weight: &'a [f32],
+    average: &'a mut [f32],
+}
+
+impl Vectorised for AverageStep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let AverageStep { share, weight, average } = self;
+        assert!(weight.len() == average.len(), "{} weights, {} averages", weight.len(), average.len());
+        // Both ends are exact: a share of 1 gives the weight itself.
+        let (share, rest) = (s.splat(share), s.splat(1.0 - share));
+        let (len, weight, average) = (average.len(), weight.as_ptr(), average.as_mut_ptr());
+        each_vector!(s, len, |offset, count| {
+            // SAFETY: both slices have the length that is walked.
+            unsafe {
+                let a = load(s, average.add(offset), count);
+                let w = load(s, weight.add(offset), count);
+                store(s, average.add(offset), count, s.mul_add(w, share, s.mul(a, rest)));
+            }
+        });
+    }
+}

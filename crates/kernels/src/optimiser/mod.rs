@@ -199,6 +199,28 @@ pub fn adam(
     }
 }
 
+/// Moves a running average towards the latest weights.
+///
+/// ```text
+/// a = a + share · (w − a)
+/// ```
+///
+/// With `share` 1/n at the n-th call, the average is the mean of the weights so far.
+///
+/// # Shapes
+/// - `weight: [N]`, read.
+/// - `average: [N]`, updated.
+/// # Panics
+/// If lengths differ.
+/// # Source
+/// Polyak & Juditsky 1992.
+pub fn average(device: &Device, share: f64, weight: Slice<'_>, average: SliceMut<'_>) {
+    check_len("average", average.len(), weight.len());
+    match device {
+        Device::Cpu(cpu) => cpu::average(cpu, share as f32, weight.host(), average.host()),
+    }
+}
+
 impl Adam {
     /// `1 − β₁ᵗ` and `1 − β₂ᵗ`: what the moments, which start at zero, are short of after `step` steps.
     fn corrections(&self, step: u64) -> (f64, f64) {

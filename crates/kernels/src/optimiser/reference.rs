@@ -74,3 +74,13 @@ pub fn adam<F: Float + 'static>(
         weight[i] = weight[i] * keep.as_() - m[i] / correction1.as_() / root * options.learning_rate.as_();
     }
 }
+
+/// Moves a running average towards the latest weights.
+pub fn average<F: Float + 'static>(share: f64, weight: &[F], average: &mut [F])
+where
+    f64: AsPrimitive<F>,
+{
+    for (average, &weight) in average.iter_mut().zip(weight) {
+        *average = *average + (weight - *average) * share.as_();
+    }
+}

@@ -233,3 +233,25 @@ fn adam(
     let (g, w, m, v) = (gradient.slice(), weight.slice_mut(), m.slice_mut(), v.slice_mut());
     optimiser::adam(device, options, step, scale, g, w, m, v);
 }
+
+#[test]
+fn averages_agree_with_the_reference_and_begin_with_the_weights_themselves() {
+    for &len in CASES {
+        let weights = [random(len, 1), random(len, 2), random(len, 3)];
+        let mut want = random(len, 4);
+        for (n, weight) in (1..).zip(&weights) {
+            reference::average(1.0 / f64::from(n), weight, &mut want);
+        }
+        for device in devices() {
+            let mut average = buffer(&device, &random(len, 4));
+            for (n, weight) in (1..).zip(&weights) {
+                let weight = buffer(&device, weight);
+                optimiser::average(&device, 1.0 / f64::from(n), weight.slice(), average.slice_mut());
+                if n == 1 {
+                    assert_eq!(average.host(), weight.host(), "on {device}");
+                }
+            }
+            assert_close("average", average.host(), &want, Tolerance::Elementwise);
+        }
+    }
+}
