@@ -17,6 +17,7 @@
 //!
 //! Not here: flags, printing, HTTP.
 
+mod averaging;
 pub mod curve;
 mod error;
 mod files;
@@ -34,6 +35,7 @@ mod schedule;
 pub mod settings;
 mod trainer;
 
+pub use averaging::AveragingRule;
 pub use error::{Result, TrainError};
 pub use files::write_atomically;
 pub use moving_loss::MovingLoss;

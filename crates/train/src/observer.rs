@@ -89,6 +89,8 @@ pub struct EpochReport {
     pub train_loss: f64,
     /// The same on the validation text, if it was evaluated.
     pub valid_loss: Option<f64>,
+    /// The same of the latest weights themselves, where it is their average that is judged.
+    pub unaveraged_valid_loss: Option<f64>,
     /// Whether the model is the best so far.
     pub is_best: bool,
     /// The loss on the test text, which is evaluated where the model is the best so far.
@@ -97,6 +99,8 @@ pub struct EpochReport {
     pub learning_rate: f64,
     /// Whether the next epoch starts from the best weights instead of these.
     pub reloaded_best: bool,
+    /// Whether the weights are averaged from the next epoch on.
+    pub averaging_begins: bool,
     /// Training tokens per second over the epoch, evaluation not counted.
     pub tokens_per_s: f64,
     /// Seconds since the start of the run.

@@ -211,7 +211,7 @@ mod tests {
 
     use super::*;
     use crate::settings::{ClipUnit, LossReduction, StepDivisor};
-    use crate::{ClipNorm, CorpusChoice, OptimizationPlan, OptimizerPlan, Plan, ScheduleRule};
+    use crate::{AveragingRule, ClipNorm, CorpusChoice, OptimizationPlan, OptimizerPlan, Plan, ScheduleRule};
 
     fn plan(name: &str) -> Plan {
         Plan::new(&find(name).unwrap().settings).unwrap()
@@ -301,6 +301,7 @@ mod tests {
             clip_norm: Some(ClipNorm { limit: 0.25, unit: ClipUnit::One }),
             clip_value: None,
             schedule: ScheduleRule::Plateau { decay_factor: 0.25, patience: 1, reload_best: false },
+            averaging: AveragingRule::Off,
         };
         assert_eq!(plan.optimization, expected);
     }

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! for each epoch
-//!   for each chunk      forward → loss → backward → clip → step; the state is carried, the gradient cut
+//!   for each chunk      forward → loss → backward → clip → step → average; the state is carried, the gradient cut
 //!   valid               better: save the best model, evaluate test; else: the schedule has its say
+//!                       (of the average where there is one: it is swapped in to be judged, and out again)
 //!   samples, metrics, curve, last model
 //! ```
 //!
@@ -21,11 +22,13 @@ use rondo_infer::{InferError, evaluate_with, target_count};
 use rondo_kernels::Device;
 use rondo_nn::{Gradients, Mode, ModelFile, Parameters, RnnLm, Workspace};
 
+use crate::averaging::Averaging;
 use crate::metrics::{self, MetricsLog, Record};
 use crate::observer::{BatchReport, EpochReport, Event, Observer, Outcome};
 use crate::optimizer::Optimizer;
 use crate::{
-    EvaluationPlan, MovingLoss, Perplexity, Plan, Result, RunFolder, Schedule, TrainError, Validation,
+    Decision, EvaluationPlan, MovingLoss, Perplexity, Plan, Result, RunFolder, Schedule, TrainError,
+    Validation,
 };
 use crate::{curve, sample, write_atomically};
 
@@ -88,6 +91,7 @@ impl<'a> Trainer<'a> {
             moving_loss: MovingLoss::new(plan.training.moving_loss_decay),
             optimizer: Optimizer::new(&plan.optimization, sizes, model.parameters()),
             gradients: Gradients::new(model.parameters()),
+            averaging: Averaging::new(plan.optimization.averaging, model.parameters()),
             best: None,
             model,
             workspace,
@@ -113,6 +117,7 @@ struct Run<'a> {
     moving_loss: MovingLoss,
     optimizer: Optimizer,
     gradients: Gradients,
+    averaging: Averaging,
     /// The best weights, kept only where the schedule may go back to them.
     best: Option<Parameters>,
     model: RnnLm,
@@ -129,6 +134,13 @@ struct LossSum {
     nll: f64,
     tokens: u64,
     seconds: f64,
+}
+
+/// What the end of an epoch showed, and what follows from it.
+struct Judgement {
+    valid_loss: Option<f64>,
+    test_loss: Option<f64>,
+    decision: Decision,
 }
 
 impl LossSum {
@@ -164,7 +176,10 @@ impl Run<'_> {
     fn train_epoch(&mut self, epoch: usize, learning_rate: f64) -> Result<LossSum> {
         let training = &self.plan.training;
         let order = &mut rng(training.seed, Stream::ChunkOrder { epoch });
-        let mut chunks = self.batches.chunks(training.chunk_order, order);
+        let mut chunks = match training.variable_bptt {
+            true => self.batches.variable_chunks(order),
+            false => self.batches.chunks(training.chunk_order, order),
+        };
         chunks.truncate(training.max_batches.unwrap_or(usize::MAX));
         let (epochs, batches) = (training.epochs, chunks.len());
         self.observer.observe(Event::EpochStarted { epoch, epochs, batches });
@@ -181,6 +196,11 @@ impl Run<'_> {
             let begun = Instant::now();
             let count = (chunk.steps * training.batch_size) as u64;
             tokens.fill(&self.batches, chunk);
+            let learning_rate = match training.variable_bptt {
+                // A longer chunk's mean loss stands for more tokens.
+                true => learning_rate * chunk.steps as f64 / training.bptt as f64,
+                false => learning_rate,
+            };
             let (nll_sum, gradient_norm) =
                 self.train_batch(chunk, &tokens, &mut state, learning_rate, epoch)?;
             let seconds = begun.elapsed().as_secs_f64();
@@ -238,6 +258,7 @@ impl Run<'_> {
         if !norm.is_finite() {
             return Err(self.non_finite("gradient norm", epoch, norm));
         }
+        self.averaging.after_step(self.model.parameters());
         self.outcome.steps += 1;
         Ok((nll_sum, norm))
     }
@@ -260,20 +281,23 @@ impl Run<'_> {
 
     /// Judges the model, saves what is worth saving, and lets the schedule decide how to go on.
     fn end_epoch(&mut self, epoch: usize, learning_rate: f64, sum: LossSum) -> Result<()> {
-        let validation = match &self.corpus.valid {
-            None => Validation::NoText,
-            Some(_) if !self.plan.evaluates_after(epoch) => Validation::NotDue,
-            Some(ids) => match self.evaluate("valid", ids)? {
-                Some(loss) => Validation::Loss(loss),
-                None => return self.interrupted(epoch),
-            },
-        };
-        let valid_loss = match validation {
-            Validation::Loss(loss) => Some(loss),
+        let corpus = self.corpus;
+        let unaveraged_valid_loss = match &corpus.valid {
+            Some(ids) if self.averaging.has_average() && self.plan.evaluates_after(epoch) => {
+                match self.evaluate("valid", ids)? {
+                    None => return self.interrupted(epoch),
+                    loss => loss,
+                }
+            }
             _ => None,
         };
-        let decision = self.schedule.after_epoch(validation);
-        let test_loss = if decision.is_best { self.new_best(epoch, valid_loss)? } else { None };
+        let Some(Judgement { valid_loss, test_loss, decision }) =
+            self.with_judged_weights(|run| run.judge(epoch))?
+        else {
+            return self.interrupted(epoch);
+        };
+        let judged = valid_loss.map(|_| decision.is_best);
+        let averaging_begins = self.averaging.after_epoch(judged, self.model.parameters());
         if decision.reload_best
             && let Some(best) = &self.best
         {
@@ -284,10 +308,12 @@ impl Run<'_> {
             step: self.outcome.steps,
             train_loss: sum.nll_mean(),
             valid_loss,
+            unaveraged_valid_loss,
             is_best: decision.is_best,
             test_loss,
             learning_rate: decision.learning_rate,
             reloaded_best: decision.reload_best,
+            averaging_begins,
             tokens_per_s: sum.tokens_per_s(),
             elapsed_s: self.started.elapsed().as_secs_f64(),
         };
@@ -300,6 +326,7 @@ impl Run<'_> {
             train_perplexity: perplexity(Some(report.train_loss)),
             valid_loss,
             valid_perplexity: perplexity(valid_loss),
+            unaveraged_valid_loss,
             test_loss,
             test_perplexity: perplexity(test_loss),
             learning_rate: Some(learning_rate),
@@ -309,7 +336,35 @@ impl Run<'_> {
         })?;
         self.save(&self.folder.last_model(), epoch)?;
         self.draw_curve()?;
-        self.samples(epoch)
+        self.with_judged_weights(|run| run.samples(epoch))
+    }
+
+    /// Runs something on the weights that count: their average where there is one, else the latest.
+    fn with_judged_weights<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
+        self.averaging.swap(self.model.parameters_mut());
+        let result = run(self);
+        self.averaging.swap(self.model.parameters_mut());
+        result
+    }
+
+    /// Evaluates the model and keeps it if it is the best; none if the run is stopped meanwhile.
+    fn judge(&mut self, epoch: usize) -> Result<Option<Judgement>> {
+        let corpus = self.corpus;
+        let validation = match &corpus.valid {
+            None => Validation::NoText,
+            Some(_) if !self.plan.evaluates_after(epoch) => Validation::NotDue,
+            Some(ids) => match self.evaluate("valid", ids)? {
+                Some(loss) => Validation::Loss(loss),
+                None => return Ok(None),
+            },
+        };
+        let valid_loss = match validation {
+            Validation::Loss(loss) => Some(loss),
+            _ => None,
+        };
+        let decision = self.schedule.after_epoch(validation);
+        let test_loss = if decision.is_best { self.new_best(epoch, valid_loss)? } else { None };
+        Ok(Some(Judgement { valid_loss, test_loss, decision }))
     }
 
     /// Keeps the model as the best, and evaluates it on the test text.
@@ -358,11 +413,13 @@ impl Run<'_> {
         self.save(&self.folder.last_model(), epoch)?;
         if self.outcome.best_epoch.is_none() {
             let corpus = self.corpus;
-            let valid_loss = match &corpus.valid {
-                Some(ids) => self.evaluate("valid", ids)?,
-                None => None,
-            };
-            self.new_best(epoch, valid_loss)?;
+            self.with_judged_weights(|run| {
+                let valid_loss = match &corpus.valid {
+                    Some(ids) => run.evaluate("valid", ids)?,
+                    None => None,
+                };
+                run.new_best(epoch, valid_loss)
+            })?;
         }
         self.draw_curve()
     }

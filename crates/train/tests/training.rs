@@ -11,7 +11,7 @@ use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
 use rondo_train::metrics::{self, Record};
 use rondo_train::{
-    Event, Observer, Outcome, Plan, Result, RunFolder, Settings, TrainError, Trainer, recipes,
+    EpochReport, Event, Observer, Outcome, Plan, Result, RunFolder, Settings, TrainError, Trainer, recipes,
 };
 
 /// A text that can be learnt by heart: each line tells what the next is.
@@ -233,4 +233,70 @@ fn every_recipe_runs_two_steps() {
         let outcome = run(&plan, &folder.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!((outcome.steps, outcome.best_epoch), (2, Some(1)), "{name}");
     }
+}
+
+/// Collects how epochs ended.
+#[derive(Default)]
+struct Epochs(Vec<EpochReport>);
+
+impl Observer for Epochs {
+    fn observe(&mut self, event: Event<'_>) {
+        if let Event::EpochFinished(report) = event {
+            self.0.push(*report);
+        }
+    }
+}
+
+#[test]
+fn averaged_weights_are_judged_and_saved_while_training_goes_on_with_the_weights_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let [with, without] = ["averaging = 'asgd'\naveraging_after = 1", ""].map(|averaging| {
+        let plan =
+            plan(&format!("[training]\nepochs = 4\n[optimization]\nschedule = 'constant'\n{averaging}"));
+        let path = folder.path().join(averaging.len().to_string());
+        let mut epochs = Epochs::default();
+        run_with(&plan, &path, &mut epochs, &AtomicBool::new(false)).unwrap();
+        (path, epochs.0)
+    });
+    let begins: Vec<bool> = with.1.iter().map(|epoch| epoch.averaging_begins).collect();
+    assert_eq!(begins, [true, false, false, false]);
+    for (with, without) in with.1.iter().zip(&without.1) {
+        // Training takes no notice of the average.
+        assert_eq!(with.train_loss, without.train_loss);
+        match with.epoch {
+            1 => assert_eq!((with.valid_loss, with.unaveraged_valid_loss), (without.valid_loss, None)),
+            _ => assert_eq!(with.unaveraged_valid_loss, without.valid_loss),
+        }
+        assert!(with.epoch == 1 || with.valid_loss != without.valid_loss);
+    }
+    let [last_with, last_without] =
+        [&with, &without].map(|run| std::fs::read(run.0.join("last.safetensors")).unwrap());
+    assert!(last_with == last_without, "the latest weights are kept as they are");
+
+    let best = with.1.iter().rfind(|epoch| epoch.is_best).unwrap();
+    let plan = plan("");
+    let corpus = corpus(&plan, 200);
+    let device = Device::cpu(2).unwrap();
+    let file = ModelFile::read(&with.0.join("best.safetensors"), &device).unwrap();
+    let valid = corpus.valid.as_ref().unwrap();
+    let evaluation = evaluate(&file.model, &mut Workspace::new(&device), valid, 4, 7).unwrap();
+    assert_eq!(Some(evaluation.nll_mean()), best.valid_loss);
+}
+
+#[test]
+fn chunks_of_random_length_cover_the_text_and_scale_the_learning_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan("[training]\nepochs = 2\nbptt = 20\nvariable_bptt = true\nlog_every = 1");
+    let path = folder.path().join("run");
+    let outcome = run(&plan, &path).unwrap();
+    let corpus = corpus(&plan, 200);
+    let column = corpus.train.len() / plan.training.batch_size;
+    assert_eq!(outcome.tokens as usize, 2 * (column - 1) * plan.training.batch_size);
+    let records = metrics::read(&RunFolder::open(&path).unwrap().metrics()).unwrap();
+    let rates: Vec<f64> =
+        records.iter().filter(|r| r.gradient_norm.is_some()).filter_map(|r| r.learning_rate).collect();
+    let steps = rates.iter().map(|rate| rate / plan.optimization.learning_rate * 20.0);
+    let total: f64 = steps.clone().sum();
+    assert!((total - 2.0 * (column - 1) as f64).abs() < 1e-6, "{total} steps");
+    assert!(steps.clone().any(|steps| steps != rates[0] / plan.optimization.learning_rate * 20.0));
 }

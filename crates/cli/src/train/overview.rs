@@ -4,7 +4,7 @@ use std::fmt;
 
 use rondo_data::{Batches, Corpus, Split, Tokenizer};
 use rondo_kernels::Device;
-use rondo_train::{ClipNorm, OptimizerPlan, Plan, RunFolder, ScheduleRule};
+use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, Plan, RunFolder, ScheduleRule};
 
 use crate::corpora::Found;
 use crate::describe;
@@ -84,8 +84,9 @@ impl Overview<'_> {
         let chunks = batches
             .map_or(0, |batches| batches.chunk_count())
             .min(training.max_batches.unwrap_or(usize::MAX));
+        let about = if training.variable_bptt { "about " } else { "" };
         format!(
-            "{} of {} chunks, {} rows × {} steps; seed {}",
+            "{} of {about}{} chunks, {} rows × {about}{} steps; seed {}",
             epochs(training.epochs),
             describe::count(chunks),
             training.batch_size,
@@ -127,6 +128,14 @@ impl Overview<'_> {
         }
         if optimization.weight_decay > 0.0 {
             parts.push(format!("weight decay {}", optimization.weight_decay));
+        }
+        match optimization.averaging {
+            AveragingRule::Off => {}
+            AveragingRule::Stalled { patience } => {
+                parts.push(format!("averaged after {} no better", epochs(patience)));
+            }
+            AveragingRule::After { epochs: 0 } => parts.push("averaged".to_owned()),
+            AveragingRule::After { epochs: after } => parts.push(format!("averaged after {}", epochs(after))),
         }
         parts.join(", ")
     }

@@ -121,6 +121,12 @@ impl Progress {
         if report.reloaded_best {
             verdict += ", back to the best weights";
         }
+        if let Some(loss) = report.unaveraged_valid_loss {
+            verdict += &format!("; averaged, unaveraged {}", Perplexity::from_nll_mean(loss));
+        }
+        if report.averaging_begins {
+            verdict += "; averaging begins";
+        }
         verdict
     }
 

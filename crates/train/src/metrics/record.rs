@@ -38,6 +38,8 @@ record! {
     moving_loss: "loss/moving",
     /// Mean loss on the validation text, in nats per token.
     valid_loss: "loss/valid",
+    /// The same of the latest weights themselves, where it is their average that is judged.
+    unaveraged_valid_loss: "loss/valid_unaveraged",
     /// Mean loss on the test text, in nats per token.
     test_loss: "loss/test",
     /// Perplexity on the training text: the exponential of `train_loss`.

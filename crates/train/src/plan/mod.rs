@@ -14,7 +14,7 @@ use rondo_data::{ChunkOrder, CorpusOptions, LastChunk};
 use rondo_nn::{Biases, Cell, Dropout, Initialisation, Input, RnnLmConfig};
 
 use crate::settings::{ClipUnit, LossReduction, Settings, StepDivisor};
-use crate::{Result, ScheduleRule};
+use crate::{AveragingRule, Result, ScheduleRule};
 
 mod resolve;
 mod written;
@@ -92,6 +92,8 @@ pub struct TrainingPlan {
     pub bptt: usize,
     /// What becomes of a last chunk that is not full.
     pub last_chunk: LastChunk,
+    /// Whether chunks are of random length around `bptt`, and the learning rate scaled with it.
+    pub variable_bptt: bool,
     /// In which order the chunks come.
     pub chunk_order: ChunkOrder,
     /// The most chunks of an epoch.
@@ -132,6 +134,8 @@ pub struct OptimizationPlan {
     pub clip_value: Option<f64>,
     /// How the learning rate changes from epoch to epoch.
     pub schedule: ScheduleRule,
+    /// When the weights begin to be averaged.
+    pub averaging: AveragingRule,
 }
 
 /// A rule that turns gradients into steps.

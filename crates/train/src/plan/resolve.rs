@@ -3,19 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use rondo_data::{CorpusOptions, Tokenizer, VocabOptions, VocabSource, VocabSplits};
-use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialisation, Input, PRESETS, Preset};
+use rondo_data::{ChunkOrder, CorpusOptions, LastChunk, Tokenizer, VocabOptions, VocabSource, VocabSplits};
+use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialisation, Input, PRESETS, Preset, RnnLmConfig};
 
 use super::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, OptimizationPlan, OptimizerPlan, Plan, SamplePlan,
     TextPlan, TrainingPlan,
 };
 use crate::settings::{
-    ClipUnit, EvaluationSettings, InitSettings, LossReduction, ModelInput, ModelSettings,
+    AveragingKind, ClipUnit, EvaluationSettings, InitSettings, LossReduction, ModelInput, ModelSettings,
     OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, StepDivisor,
     TextSettings, TokenizerKind, TrainingSettings,
 };
-use crate::{Result, ScheduleRule, TrainError};
+use crate::{AveragingRule, Result, ScheduleRule, TrainError};
 
 /// See [`Plan::new`].
 pub(super) fn plan(settings: &Settings) -> Result<Plan> {
@@ -105,8 +105,8 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
     let preset = preset.map(|preset| preset.config(1));
     let of_preset = preset.as_ref();
 
-    let preset_width = of_preset.and_then(|config| config.hidden_sizes.last().copied());
-    let hidden_size = settings.hidden_size.or(preset_width).unwrap_or(200);
+    let hidden_sizes = hidden_sizes(settings, of_preset)?;
+    let hidden_size = hidden_sizes.last().copied().unwrap_or(1);
     let input = match settings.input.unwrap_or(ModelInput::Embedding) {
         ModelInput::Embedding => Input::Embedding(settings.embedding_size.unwrap_or(hidden_size)),
         ModelInput::OneHot if settings.embedding_size.is_some() => {
@@ -114,11 +114,10 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
         }
         ModelInput::OneHot => Input::OneHot,
     };
-    let layers = settings.layers.or(of_preset.map(|config| config.hidden_sizes.len())).unwrap_or(2);
     let plan = ModelPlan {
         input,
         cell: settings.cell.or(of_preset.map(|config| config.cell)).unwrap_or(Cell::Lstm),
-        hidden_sizes: vec![hidden_size; layers],
+        hidden_sizes,
         biases: match settings.biases {
             None => of_preset.map_or(Biases::Two, |config| config.biases),
             Some(1) => Biases::One,
@@ -130,6 +129,24 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
     };
     plan.config(1).check()?;
     Ok(plan)
+}
+
+/// The width of each layer: named one by one, or one width for all, or the preset's.
+fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Result<Vec<usize>> {
+    let ModelSettings { hidden_size, layers, .. } = *settings;
+    if let Some(sizes) = settings.hidden_sizes.as_ref().filter(|sizes| !sizes.is_empty()) {
+        let given = [("model.hidden_size", hidden_size.is_some()), ("model.layers", layers.is_some())];
+        refuse_given(given, "`model.hidden_sizes` is not given")?;
+        return Ok(sizes.clone());
+    }
+    let of_preset = preset.map(|config| config.hidden_sizes.as_slice()).filter(|sizes| !sizes.is_empty());
+    Ok(match (of_preset, hidden_size, layers) {
+        (Some(sizes), None, None) => sizes.to_vec(),
+        (Some(sizes), size, layers) => {
+            vec![size.unwrap_or(sizes[sizes.len() - 1]); layers.unwrap_or(sizes.len())]
+        }
+        (None, size, layers) => vec![size.unwrap_or(200); layers.unwrap_or(2)],
+    })
 }
 
 fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> Dropout {
@@ -174,6 +191,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         batch_size: positive("training.batch_size", settings.batch_size.unwrap_or(20))?,
         bptt: positive("training.bptt", settings.bptt.unwrap_or(35))?,
         last_chunk: settings.last_chunk.unwrap_or_default(),
+        variable_bptt: variable_bptt(settings)?,
         chunk_order: settings.chunk_order.unwrap_or_default(),
         max_batches: settings.max_batches.filter(|&batches| batches != 0),
         carry_state: settings.carry_state.unwrap_or(true),
@@ -185,6 +203,19 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         seed,
         threads: positive("training.threads", settings.threads.unwrap_or_else(cores))?,
     })
+}
+
+/// Whether chunks have random lengths; they then cover the text from top to bottom, whatever was said of the last.
+fn variable_bptt(settings: &TrainingSettings) -> Result<bool> {
+    let variable = settings.variable_bptt.unwrap_or(false);
+    if variable {
+        let given = [
+            ("training.last_chunk", settings.last_chunk == Some(LastChunk::Discard)),
+            ("training.chunk_order", settings.chunk_order == Some(ChunkOrder::Shuffled)),
+        ];
+        refuse_given(given, "`training.variable_bptt` is off")?;
+    }
+    Ok(variable)
 }
 
 fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
@@ -203,6 +234,27 @@ fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
         clip_norm: (clip_norm != 0.0).then_some(ClipNorm { limit: clip_norm, unit }),
         clip_value: (clip_value != 0.0).then_some(clip_value),
         schedule: schedule(settings)?,
+        averaging: averaging(settings)?,
+    })
+}
+
+fn averaging(settings: &OptimizationSettings) -> Result<AveragingRule> {
+    let OptimizationSettings { averaging_patience, averaging_after, .. } = *settings;
+    let kind = settings.averaging.unwrap_or(AveragingKind::Off);
+    if kind != AveragingKind::NtAsgd {
+        let given = [("optimization.averaging_patience", averaging_patience.is_some())];
+        refuse_given(given, "`optimization.averaging` is `nt-asgd`")?;
+    }
+    if kind != AveragingKind::Asgd {
+        let given = [("optimization.averaging_after", averaging_after.is_some())];
+        refuse_given(given, "`optimization.averaging` is `asgd`")?;
+    }
+    Ok(match kind {
+        AveragingKind::Off => AveragingRule::Off,
+        AveragingKind::NtAsgd => AveragingRule::Stalled {
+            patience: positive("optimization.averaging_patience", averaging_patience.unwrap_or(5))?,
+        },
+        AveragingKind::Asgd => AveragingRule::After { epochs: averaging_after.unwrap_or(0) },
     })
 }
 

@@ -27,11 +27,13 @@ fn the_stated_defaults_hold() {
     let all = plan("").settings();
     let adam = plan("[optimization]\noptimizer = \"adam\"").settings();
     let step = plan("[optimization]\nschedule = \"step\"").settings();
+    let stalled = plan("[optimization]\naveraging = \"nt-asgd\"").settings();
+    let averaged = plan("[optimization]\naveraging = \"asgd\"").settings();
     for field in FIELDS {
         let texts = |settings: &Settings| {
             settings.given().find(|(given, _)| *given == field).map(|(_, texts)| texts.join(" "))
         };
-        let found = texts(&all).or(texts(&adam)).or(texts(&step));
+        let found = [&all, &adam, &step, &stalled, &averaged].into_iter().find_map(texts);
         match (field.path().as_str(), found) {
             ("model.preset" | "model.dropout", None) => {} // A plan says what they stand for.
             ("text.vocab_from", Some(found)) => assert_eq!(found, "train"),
@@ -119,6 +121,20 @@ const PLANS: &[&str] = &[
         optimizer = "adam"
         schedule = "constant"
     "#,
+    r#"
+        [model]
+        hidden_sizes = [6, 5, 4]
+        [training]
+        variable_bptt = true
+        [optimization]
+        averaging = "nt-asgd"
+        averaging_patience = 3
+    "#,
+    r#"
+        [optimization]
+        averaging = "asgd"
+        averaging_after = 2
+    "#,
 ];
 
 #[test]
@@ -144,6 +160,17 @@ fn a_preset_fills_in_what_is_not_given() {
         "[model]\npreset = \"standard_lstm_lm_20\"",
         "unknown preset `standard_lstm_lm_20`, expected one of `standard_lstm_lm_200`, `standard_lstm_lm_650`, \
          `standard_lstm_lm_1500`; the nearest is `standard_lstm_lm_200`",
+    );
+}
+
+#[test]
+fn layers_may_have_widths_of_their_own() {
+    let model = plan("[model]\nhidden_sizes = [6, 5, 4]").model;
+    assert_eq!((model.input, model.tied, model.hidden_sizes), (Input::Embedding(4), true, vec![6, 5, 4]));
+    assert_eq!(plan("[model]\nhidden_sizes = []\nlayers = 3").model.hidden_sizes, [200; 3]);
+    check_refused(
+        "[model]\nhidden_sizes = [6, 5]\nlayers = 2",
+        "`model.layers` has no effect unless `model.hidden_sizes` is not given",
     );
 }
 
@@ -247,6 +274,12 @@ fn what_would_have_no_effect_is_refused() {
     for (text, setting, condition) in [
         ("optimizer = \"adam\"\nmomentum = 0.9", "momentum", "`optimization.optimizer` is `sgd`"),
         ("beta2 = 0.9", "beta2", "`optimization.optimizer` is `adam` or `adamw`"),
+        ("averaging_after = 2", "averaging_after", "`optimization.averaging` is `asgd`"),
+        (
+            "averaging = \"asgd\"\naveraging_patience = 2",
+            "averaging_patience",
+            "`optimization.averaging` is `nt-asgd`",
+        ),
         ("schedule = \"step\"\nreload_best = true", "reload_best", "`optimization.schedule` is `plateau`"),
         ("decay_every = 3", "decay_every", "`optimization.schedule` is `step`"),
         (
@@ -258,6 +291,10 @@ fn what_would_have_no_effect_is_refused() {
         let expected = format!("`optimization.{setting}` has no effect unless {condition}");
         check_refused(&format!("[optimization]\n{text}"), &expected);
     }
+    check_refused(
+        "[training]\nvariable_bptt = true\nchunk_order = \"shuffled\"",
+        "`training.chunk_order` has no effect unless `training.variable_bptt` is off",
+    );
 }
 
 #[test]

@@ -4,12 +4,12 @@ use rondo_data::{Tokenizer, VocabOptions, VocabSource};
 use rondo_nn::{Biases, Input};
 
 use super::{CorpusChoice, ModelPlan, OptimizationPlan, OptimizerPlan, Plan, TextPlan};
-use crate::ScheduleRule;
 use crate::settings::{
-    ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings, OptimizationSettings,
-    OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, TextSettings, TokenizerKind,
-    TrainingSettings,
+    AveragingKind, ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings,
+    OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, TextSettings,
+    TokenizerKind, TrainingSettings,
 };
+use crate::{AveragingRule, ScheduleRule};
 
 /// See [`Plan::settings`].
 pub(super) fn settings(plan: &Plan) -> Settings {
@@ -28,6 +28,7 @@ pub(super) fn settings(plan: &Plan) -> Settings {
             batch_size: Some(training.batch_size),
             bptt: Some(training.bptt),
             last_chunk: Some(training.last_chunk),
+            variable_bptt: Some(training.variable_bptt),
             chunk_order: Some(training.chunk_order),
             max_batches: Some(training.max_batches.unwrap_or(0)),
             carry_state: Some(training.carry_state),
@@ -94,14 +95,18 @@ fn model(plan: &ModelPlan) -> ModelSettings {
     let dropout = plan.dropout;
     let sites =
         [(Site::Input, dropout.input), (Site::Between, dropout.between), (Site::Output, dropout.output)];
+    // One width for all is the setting that one would change.
+    let width = plan.hidden_sizes.last().copied();
+    let width = width.filter(|width| plan.hidden_sizes.iter().all(|size| size == width));
     let locked = sites.into_iter().filter(|(_, site)| site.locked).map(|(site, _)| site);
     ModelSettings {
         preset: None,
         input: Some(input),
         cell: Some(plan.cell),
         embedding_size,
-        hidden_size: plan.hidden_sizes.last().copied(),
-        layers: Some(plan.hidden_sizes.len()),
+        hidden_size: width,
+        layers: width.map(|_| plan.hidden_sizes.len()),
+        hidden_sizes: Some(if width.is_some() { vec![] } else { plan.hidden_sizes.clone() }),
         tied: Some(plan.tied),
         biases: Some(match plan.biases {
             Biases::One => 1,
@@ -126,7 +131,7 @@ fn optimization(plan: &OptimizationPlan) -> OptimizationSettings {
         clip_value: Some(plan.clip_value.unwrap_or(0.0)),
         ..OptimizationSettings::default()
     };
-    with_schedule(with_optimizer(settings, plan.optimizer), plan.schedule)
+    with_averaging(with_schedule(with_optimizer(settings, plan.optimizer), plan.schedule), plan.averaging)
 }
 
 fn with_optimizer(settings: OptimizationSettings, plan: OptimizerPlan) -> OptimizationSettings {
@@ -158,6 +163,22 @@ fn with_schedule(settings: OptimizationSettings, rule: ScheduleRule) -> Optimiza
             schedule: Some(ScheduleKind::Step),
             decay_factor: Some(decay_factor),
             decay_every: Some(decay_every),
+            ..settings
+        },
+    }
+}
+
+fn with_averaging(settings: OptimizationSettings, rule: AveragingRule) -> OptimizationSettings {
+    match rule {
+        AveragingRule::Off => OptimizationSettings { averaging: Some(AveragingKind::Off), ..settings },
+        AveragingRule::Stalled { patience } => OptimizationSettings {
+            averaging: Some(AveragingKind::NtAsgd),
+            averaging_patience: Some(patience),
+            ..settings
+        },
+        AveragingRule::After { epochs } => OptimizationSettings {
+            averaging: Some(AveragingKind::Asgd),
+            averaging_after: Some(epochs),
             ..settings
         },
     }

@@ -109,6 +109,18 @@ choice! {
 }
 
 choice! {
+    /// Whether the average of the weights is what is evaluated and saved.
+    AveragingKind {
+        /// The weights themselves are.
+        Off = "off",
+        /// The average since the validation loss stopped getting better (NT-ASGD).
+        NtAsgd = "nt-asgd",
+        /// The average since a given epoch.
+        Asgd = "asgd",
+    }
+}
+
+choice! {
     /// How the learning rate changes from epoch to epoch.
     ScheduleKind {
         /// It is lowered when the validation loss gets no better.

@@ -64,6 +64,8 @@ sections! {
         hidden_size: usize, "WIDTH", "200";
         /// Number of recurrent layers
         layers: usize, "LAYERS", "2";
+        /// Widths of the recurrent layers one by one, from the input on, where they differ
+        hidden_sizes: Vec<usize>, "WIDTH", "";
         /// Use the embedding as the decoder's weight
         tied: bool, "BOOL", "true where the widths are equal";
         /// Bias vectors of each layer: 1, or 2 as in PyTorch and MXNet
@@ -104,6 +106,9 @@ sections! {
         bptt: usize, "STEPS", "35";
         /// What becomes of a last chunk that is not full
         last_chunk: LastChunk, "WHAT", "keep";
+        /// Draw the length of each chunk at random around --bptt, anew in each epoch, and scale the learning
+        /// rate with it
+        variable_bptt: bool, "BOOL", "false";
         /// Order of the chunks in an epoch
         chunk_order: ChunkOrder, "ORDER", "sequential";
         /// Most chunks of an epoch; 0 is no limit
@@ -147,6 +152,13 @@ sections! {
         clip_norm_unit: ClipUnit, "UNIT", "one";
         /// Largest absolute value of each element of the gradient, applied before --clip-norm; 0 is off
         clip_value: f64, "VALUE", "0";
+        /// Weights that are evaluated and saved: those of the latest step, their average since the validation
+        /// loss stopped getting better (NT-ASGD), or since a given epoch
+        averaging: AveragingKind, "WHEN", "off";
+        /// Epochs in a row that are no better than the best before averaging begins, for nt-asgd
+        averaging_patience: usize, "EPOCHS", "5";
+        /// Epochs before averaging begins, for asgd
+        averaging_after: usize, "EPOCHS", "0";
         /// When the learning rate is lowered: if the validation loss gets no better, every so many epochs,
         /// or never
         schedule: ScheduleKind, "WHEN", "plateau";

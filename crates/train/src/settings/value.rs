@@ -112,7 +112,17 @@ macro_rules! words {
     )+ };
 }
 
-words!(TokenizerKind, ModelInput, Site, OptimizerKind, LossReduction, StepDivisor, ClipUnit, ScheduleKind);
+words!(
+    TokenizerKind,
+    ModelInput,
+    Site,
+    OptimizerKind,
+    LossReduction,
+    StepDivisor,
+    ClipUnit,
+    ScheduleKind,
+    AveragingKind
+);
 
 /// Choices that `data` has a type for. The match in `word` sees to it that none of their variants is missing.
 macro_rules! words_of {
@@ -228,6 +238,26 @@ impl<W: Word> Value for Vec<W> {
 
     fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(self.texts())
+    }
+}
+
+impl Value for Vec<usize> {
+    const KIND: Kind = Kind::Many;
+
+    fn from_texts(texts: &[&str]) -> Result<Self, String> {
+        many(texts).map(|text| usize::from_texts(&[text])).collect()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.iter().map(usize::to_string).collect()
+    }
+
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Deserialize::deserialize(from)
+    }
+
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Serialize::serialize(self, to)
     }
 }
 

@@ -1,0 +1,165 @@
+//! The average of the weights over the steps, which is often a better model than the weights of any one step.
+//!
+//! With a constant learning rate the weights end up circling a minimum; their mean lies nearer to it. Averaging from
+//! the first step on would remember the way there, so it begins when there is no more progress.
+//!
+//! Promises: training goes on with the weights themselves, as if there were no average.
+//! Not here: what is evaluated and saved (the trainer swaps the average in for that).
+//!
+//! *Source*: Polyak & Juditsky 1992; the trigger is that of NT-ASGD, Merity, Keskar & Socher 2017.
+
+use rondo_kernels::optimiser;
+use rondo_nn::Parameters;
+
+/// When the weights begin to be averaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AveragingRule {
+    /// Never.
+    Off,
+    /// After so many epochs in a row that are no better than the best: non-monotonically triggered (NT-ASGD).
+    Stalled {
+        /// How many epochs it takes, at least 1.
+        patience: usize,
+    },
+    /// After so many epochs in all.
+    After {
+        /// How many; 0 averages from the first step on.
+        epochs: usize,
+    },
+}
+
+/// An [`AveragingRule`] on its way, and the average once there is one.
+#[derive(Debug)]
+pub(crate) struct Averaging {
+    rule: AveragingRule,
+    epochs: usize,
+    epochs_without_best: usize,
+    average: Option<Average>,
+}
+
+/// The mean of the weights after each of some steps.
+#[derive(Debug)]
+struct Average {
+    parameters: Parameters,
+    steps: u64,
+}
+
+impl Averaging {
+    /// Before the first step, with weights like these.
+    pub(crate) fn new(rule: AveragingRule, parameters: &Parameters) -> Averaging {
+        let mut averaging = Averaging { rule, epochs: 0, epochs_without_best: 0, average: None };
+        averaging.begin_if_due(parameters);
+        averaging
+    }
+
+    /// Whether there is an average to be evaluated instead of the weights.
+    pub(crate) fn has_average(&self) -> bool {
+        self.average.as_ref().is_some_and(|average| average.steps > 0)
+    }
+
+    /// Takes note of the weights after a step.
+    pub(crate) fn after_step(&mut self, parameters: &Parameters) {
+        let Some(average) = &mut self.average else { return };
+        average.steps += 1;
+        let share = 1.0 / average.steps as f64;
+        for id in parameters.ids() {
+            let device = parameters.device();
+            optimiser::average(device, share, parameters.values(id), average.parameters.values_mut(id));
+        }
+    }
+
+    /// Takes note of an epoch's end, and whether it was the best if it was judged at all; returns whether averaging
+    /// begins with the next.
+    pub(crate) fn after_epoch(&mut self, is_best: Option<bool>, parameters: &Parameters) -> bool {
+        self.epochs += 1;
+        match is_best {
+            Some(true) => self.epochs_without_best = 0,
+            Some(false) => self.epochs_without_best += 1,
+            None => {}
+        }
+        self.average.is_none() && self.begin_if_due(parameters)
+    }
+
+    fn begin_if_due(&mut self, parameters: &Parameters) -> bool {
+        let due = match self.rule {
+            AveragingRule::Off => false,
+            AveragingRule::Stalled { patience } => self.epochs_without_best >= patience,
+            AveragingRule::After { epochs } => self.epochs >= epochs,
+        };
+        if due {
+            self.average = Some(Average { parameters: parameters.like(), steps: 0 });
+        }
+        due
+    }
+
+    /// Exchanges the weights for their average, if there is one; called again, it puts them back.
+    pub(crate) fn swap(&mut self, parameters: &mut Parameters) {
+        if let Some(average) = self.average.as_mut().filter(|average| average.steps > 0) {
+            std::mem::swap(parameters, &mut average.parameters);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rondo_kernels::{Device, Slice};
+
+    use super::*;
+
+    fn parameters() -> Parameters {
+        let mut parameters = Parameters::new(&Device::cpu(1).unwrap());
+        parameters.add("a", &[2]);
+        parameters
+    }
+
+    fn set(parameters: &mut Parameters, values: [f32; 2]) {
+        let id = parameters.ids().next().unwrap();
+        parameters.values_mut(id).copy_from(Slice::Cpu(&values));
+    }
+
+    fn values(parameters: &Parameters) -> Vec<f32> {
+        parameters.values(parameters.ids().next().unwrap()).host().to_vec()
+    }
+
+    #[test]
+    fn the_average_is_the_mean_of_the_weights_since_it_began_and_swapping_twice_changes_nothing() {
+        let mut weights = parameters();
+        let mut averaging = Averaging::new(AveragingRule::After { epochs: 1 }, &weights);
+        set(&mut weights, [100.0, 100.0]);
+        averaging.after_step(&weights);
+        assert!(!averaging.has_average());
+        assert!(averaging.after_epoch(Some(true), &weights));
+        assert!(!averaging.has_average(), "there is nothing to average yet");
+        averaging.swap(&mut weights);
+        assert_eq!(values(&weights), [100.0, 100.0]);
+        for step in [[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]] {
+            set(&mut weights, step);
+            averaging.after_step(&weights);
+        }
+        averaging.swap(&mut weights);
+        assert_eq!(values(&weights), [3.0, 5.0]);
+        averaging.swap(&mut weights);
+        assert_eq!(values(&weights), [5.0, 9.0]);
+        assert!(!averaging.after_epoch(Some(true), &weights), "it begins once");
+        assert!(averaging.has_average());
+    }
+
+    #[test]
+    fn a_stall_is_a_row_of_epochs_that_are_no_better() {
+        let weights = parameters();
+        let mut averaging = Averaging::new(AveragingRule::Stalled { patience: 2 }, &weights);
+        let epochs = [Some(true), Some(false), Some(true), Some(false), None, Some(false)];
+        let begins = epochs.map(|is_best| averaging.after_epoch(is_best, &weights));
+        assert_eq!(begins, [false, false, false, false, false, true]);
+    }
+
+    #[test]
+    fn off_is_off_and_none_at_all_begins_at_once() {
+        let weights = parameters();
+        let mut off = Averaging::new(AveragingRule::Off, &weights);
+        assert!(!(0..9).any(|_| off.after_epoch(Some(false), &weights)));
+        let mut at_once = Averaging::new(AveragingRule::After { epochs: 0 }, &weights);
+        at_once.after_step(&weights);
+        assert!(at_once.has_average());
+    }
+}
