@@ -76,6 +76,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             | TrainError::OutOfRange { .. }
             | TrainError::NoEffect { .. }
             | TrainError::UnknownPreset { .. }
+            | TrainError::OtherModel { .. }
             | TrainError::Model(NnError::Config { .. }),
         ) => return true,
         Some(TrainError::Data(error)) => return matches!(error, DataError::UnknownCorpus { .. }),
@@ -129,6 +130,9 @@ fn hint(cause: &Cause) -> Option<String> {
 
 fn hint_on_data(error: &DataError) -> Option<String> {
     let name = match error {
+        DataError::UnknownToken { .. } => {
+            return Some("`rondo train --from MODEL --extend-vocab` adds new tokens to a model's".to_owned());
+        }
         DataError::UnknownCorpus { name, .. } => name.clone(),
         DataError::Missing { path } => path.file_name()?.to_str()?.to_owned(),
         _ => return None,

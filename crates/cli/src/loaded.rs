@@ -52,33 +52,38 @@ pub(crate) struct Loaded {
 impl ModelArgs {
     /// Loads the model, its vocabulary and its plan.
     pub(crate) fn load(&self) -> Result<Loaded> {
-        let device = device::cpu(self.threads)?;
-        let path = file_at(&self.model)?;
-        let file = read(&path, &device)?;
-        let tokenizer = tokenizer(&file, &path)?;
-        let vocab = self.vocab(&path, &file.vocab_fingerprint)?;
-        let plan = plan_beside(&path)?;
-        let workspace = Workspace::new(&device);
-        Ok(Loaded { path, model: file.model, vocab, tokenizer, plan, workspace })
+        load(&self.model, self.vocab.as_deref(), &device::cpu(self.threads)?)
     }
+}
 
-    /// The vocabulary, which must be the very one that the model was trained with: the same words at other places
-    /// would make its numbers wrong without a sign of it.
-    fn vocab(&self, model: &Path, expected: &str) -> Result<Vocab> {
-        let (path, vocab) = match &self.vocab {
-            Some(path) => (path.clone(), Vocab::load(path)?),
-            None => {
-                let path = model.with_file_name(VOCAB);
-                let vocab = Vocab::load(&path).map_err(CliError::NoVocabulary)?;
-                (path, vocab)
-            }
-        };
-        let found = vocab.fingerprint();
-        if found == expected {
-            Ok(vocab)
-        } else {
-            Err(CliError::OtherVocabulary { vocab: path, found, expected: expected.to_owned() }.into())
+/// Loads the model at `path`, a file or the folder of a run, with its plan and its vocabulary, which is beside it
+/// unless it is named.
+pub(crate) fn load(path: &Path, vocab: Option<&Path>, device: &Device) -> Result<Loaded> {
+    let path = file_at(path)?;
+    let file = read(&path, device)?;
+    let tokenizer = tokenizer(&file, &path)?;
+    let vocab = checked_vocab(vocab, &path, &file.vocab_fingerprint)?;
+    let plan = plan_beside(&path)?;
+    let workspace = Workspace::new(device);
+    Ok(Loaded { path, model: file.model, vocab, tokenizer, plan, workspace })
+}
+
+/// The vocabulary, which must be the very one that the model was trained with: the same words at other places
+/// would make its numbers wrong without a sign of it.
+fn checked_vocab(named: Option<&Path>, model: &Path, expected: &str) -> Result<Vocab> {
+    let (path, vocab) = match named {
+        Some(path) => (path.to_owned(), Vocab::load(path)?),
+        None => {
+            let path = model.with_file_name(VOCAB);
+            let vocab = Vocab::load(&path).map_err(CliError::NoVocabulary)?;
+            (path, vocab)
         }
+    };
+    let found = vocab.fingerprint();
+    if found == expected {
+        Ok(vocab)
+    } else {
+        Err(CliError::OtherVocabulary { vocab: path, found, expected: expected.to_owned() }.into())
     }
 }
 
@@ -106,11 +111,16 @@ pub(crate) fn tokenizer(file: &ModelFile, path: &Path) -> Result<Tokenizer> {
 }
 
 fn plan_beside(model: &Path) -> Result<Option<Plan>> {
+    settings_beside(model)?.map(|settings| Ok(Plan::new(&settings)?)).transpose()
+}
+
+/// The settings of the run that made the model file, if its plan is beside it.
+pub(crate) fn settings_beside(model: &Path) -> Result<Option<Settings>> {
     let path = model.with_file_name(PLAN);
     if !path.is_file() {
         return Ok(None);
     }
     let origin = path.display().to_string();
     let text = fs::read_to_string(&path).with_context(|| format!("could not read `{origin}`"))?;
-    Ok(Some(Plan::new(&Settings::parse(&origin, &text)?)?))
+    Ok(Some(Settings::parse(&origin, &text)?))
 }

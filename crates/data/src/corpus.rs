@@ -98,6 +98,17 @@ pub enum VocabSource {
     },
     /// It stands already: a model's, to train further or to evaluate.
     Given(Vocab),
+    /// A model's, to which the tokens of the texts that it lacks are added; see [`Vocab::extended`].
+    Extend {
+        /// The vocabulary whose ids stay.
+        vocab: Vocab,
+        /// Leave out tokens that occur fewer times than this.
+        min_freq: u64,
+        /// The most tokens in all.
+        max_size: Option<usize>,
+        /// Which of the texts.
+        splits: VocabSplits,
+    },
 }
 
 /// The texts that a vocabulary is built from.
@@ -187,15 +198,13 @@ impl Corpus {
                 let cuts = cuts(&all, texts, options, options.tokenizer.eos().and_then(|eos| vocab.id(eos)))?;
                 (all, cuts, vocab.clone())
             }
-            VocabSource::Build { options: vocab_options, splits } => {
+            VocabSource::Build { splits, .. } | VocabSource::Extend { splits, .. } => {
                 let (mut all, counter) = count(&sources, options)?;
                 let cuts =
                     cuts(&all, texts, options, options.tokenizer.eos().and_then(|eos| counter.index(eos)))?;
                 let vocab = match splits {
-                    VocabSplits::All => Vocab::from_counter(&counter, vocab_options)?,
-                    VocabSplits::Train => {
-                        Vocab::from_counter(&counter.restricted_to(&all.ids[..cuts[0]]), vocab_options)?
-                    }
+                    VocabSplits::All => options.vocab.of(&counter)?,
+                    VocabSplits::Train => options.vocab.of(&counter.restricted_to(&all.ids[..cuts[0]]))?,
                 };
                 if !replace_indices(&mut all, &counter, &vocab) {
                     // The word is known but not its line; reading again until it turns up tells.
@@ -226,6 +235,19 @@ impl Corpus {
             Split::Train => Some(&self.train),
             Split::Valid => self.valid.as_deref(),
             Split::Test => self.test.as_deref(),
+        }
+    }
+}
+
+impl VocabSource {
+    /// The vocabulary for what was counted.
+    fn of(&self, counter: &Counter) -> Result<Vocab> {
+        match self {
+            Self::Build { options, .. } => Vocab::from_counter(counter, options),
+            Self::Given(vocab) => Ok(vocab.clone()),
+            Self::Extend { vocab, min_freq, max_size, .. } => {
+                Ok(vocab.extended(counter, *min_freq, *max_size))
+            }
         }
     }
 }

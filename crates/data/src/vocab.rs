@@ -87,6 +87,19 @@ impl Vocab {
         Ok(vocab)
     }
 
+    /// This vocabulary with those of `counter` added that it lacks, after its own and by falling count, ties
+    /// alphabetical: all old ids stay. Tokens that occur fewer times than `min_freq` stay out, as do those that would
+    /// make it larger than `max_size`.
+    #[must_use]
+    pub fn extended(&self, counter: &Counter, min_freq: u64, max_size: Option<usize>) -> Self {
+        let room = max_size.map_or(usize::MAX, |max_size| max_size.saturating_sub(self.len()));
+        let common = counter.most_common().into_iter();
+        let new = common.filter(|&(token, count)| count >= min_freq && self.id(token).is_none()).take(room);
+        let mut extended = self.clone();
+        extended.tokens.extend(new.map(|(token, _)| Box::from(token)));
+        extended
+    }
+
     /// How many tokens there are: `V`, the model's input and output size.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a vocabulary is never empty")]
@@ -206,6 +219,21 @@ mod tests {
         let error = vocab(&["a"], Some("<unk>")).unwrap_err().to_string();
         assert_eq!(error, "`test` does not list its unknown token `<unk>`");
         assert!(matches!(vocab(&[], None), Err(DataError::EmptyVocab)));
+    }
+
+    #[test]
+    fn an_extended_vocabulary_keeps_its_ids_and_adds_the_most_frequent_new_tokens() {
+        let vocab = vocab(&["<unk>", "b", "a"], Some("<unk>")).unwrap();
+        let counter: Counter = "d a c d <unk> e c e d".split(' ').collect();
+        let tokens = |min_freq, max_size| {
+            let extended = vocab.extended(&counter, min_freq, max_size);
+            assert_eq!(extended.unknown_id(), Some(0));
+            extended.tokens().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(tokens(1, None), "<unk> b a d c e");
+        assert_eq!(tokens(3, None), "<unk> b a d");
+        assert_eq!(tokens(1, Some(5)), "<unk> b a d c");
+        assert_eq!(tokens(1, Some(2)), "<unk> b a");
     }
 
     #[test]

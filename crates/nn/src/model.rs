@@ -7,6 +7,8 @@ use crate::config::{Biases, Initialisation, Input, RnnLmConfig};
 use crate::tape::{Layer, Loss, Projection, Tape, Value};
 use crate::{ParameterId, Parameters, Result};
 
+mod adapt;
+
 /// A recurrent language model: what is read so far gives the probabilities of what follows.
 ///
 /// ```text

@@ -73,6 +73,16 @@ pub enum TrainError {
         /// The presets that there are.
         known: Vec<&'static str>,
     },
+    /// Settings ask for something that the model to go on from is not.
+    #[error("`{setting}` is {found}, but the model to go on from has {expected}")]
+    OtherModel {
+        /// The path of the setting, such as `model.hidden_size`.
+        setting: &'static str,
+        /// What the settings say.
+        found: String,
+        /// What the model has.
+        expected: String,
+    },
     /// The sizes of the model do not fit together, or something else is wrong with it.
     #[error(transparent)]
     Model(#[from] NnError),

@@ -15,6 +15,13 @@ impl Observer for () {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// The model to go on from has been evaluated, before the first epoch.
+    Begun {
+        /// Its loss on the validation text, if there is one.
+        valid_loss: Option<f64>,
+        /// Its loss on the test text, if there is one.
+        test_loss: Option<f64>,
+    },
     /// An epoch begins.
     EpochStarted {
         /// Which.
@@ -110,7 +117,7 @@ pub struct EpochReport {
 /// What a run came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Outcome {
-    /// The epoch whose model is the best.
+    /// The epoch whose model is the best; 0 is the model that was gone on from.
     pub best_epoch: Option<usize>,
     /// Its loss on the validation text, in nats per token.
     pub best_valid: Option<f64>,

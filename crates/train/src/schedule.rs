@@ -108,6 +108,17 @@ impl Schedule {
         self.epochs
     }
 
+    /// Takes note of what the model's loss on the validation text is before the first epoch: what must be beaten.
+    ///
+    /// Without a validation text there is nothing to compare, and the latest model counts as the best.
+    pub fn begin_with(&mut self, validation: Validation) {
+        if let Validation::Loss(loss) = validation
+            && loss.is_finite()
+        {
+            self.best_loss = Some(loss);
+        }
+    }
+
     /// Takes note of an epoch's end and decides what follows from it.
     pub fn after_epoch(&mut self, validation: Validation) -> Decision {
         self.epochs += 1;
@@ -217,6 +228,15 @@ mod tests {
         let expected = Decision { is_best: false, learning_rate: 16.0, reload_best: false };
         assert_eq!(schedule.after_epoch(Validation::NotDue), expected);
         assert_eq!((schedule.epochs(), schedule.best_loss()), (2, Some(5.0)));
+    }
+
+    #[test]
+    fn a_model_that_is_there_must_be_beaten() {
+        let mut schedule = Schedule::new(plateau(1, true), 16.0);
+        schedule.begin_with(Validation::Loss(5.0));
+        let expected = Decision { is_best: false, learning_rate: 4.0, reload_best: true };
+        assert_eq!(schedule.after_epoch(Validation::Loss(5.5)), expected);
+        assert!(schedule.after_epoch(Validation::Loss(4.5)).is_best);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The training loop.
 //!
 //! ```text
+//! a model to go on from is judged first: it is the best until an epoch is better
 //! for each epoch
 //!   for each chunk      forward → loss → backward → clip → step → average; the state is carried, the gradient cut
 //!   valid               better: save the best model, evaluate test; else: the schedule has its say
@@ -46,6 +47,8 @@ pub struct Trainer<'a> {
     corpus: &'a Corpus,
     batches: Batches<'a>,
     model: RnnLm,
+    /// Whether the model has been trained before.
+    continues: bool,
     workspace: Workspace,
 }
 
@@ -56,12 +59,36 @@ impl<'a> Trainer<'a> {
     /// [`TrainError::Data`] if the training text is shorter than one chunk, or a text to evaluate than its columns;
     /// [`TrainError::Model`] if the sizes of the model do not fit together.
     pub fn new(plan: &'a Plan, corpus: &'a Corpus, device: &Device) -> Result<Trainer<'a>> {
-        let training = &plan.training;
-        let batches = Batches::new(&corpus.train, training.batch_size, training.bptt, training.last_chunk)?;
-        batches.require_full_chunk()?;
+        let batches = batches(plan, corpus)?;
         let mut model = RnnLm::new(plan.model.config(corpus.vocab.len()), device)?;
-        model.initialise(&plan.init, &mut rng(training.seed, Stream::Initialisation));
-        Ok(Trainer { plan, corpus, batches, model, workspace: Workspace::new(device) })
+        model.initialise(&plan.init, &mut rng(plan.training.seed, Stream::Initialisation));
+        let workspace = Workspace::new(device);
+        Ok(Trainer { plan, corpus, batches, model, continues: false, workspace })
+    }
+
+    /// Goes on with a model that has been trained before, on its device. Tokens that the corpus's vocabulary has and
+    /// the model does not get rows of their own ([`RnnLm::extended`]).
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    ///
+    /// # Panics
+    /// If the model has not the plan's shape ([`Plan::continuing`] sees to that), or knows more tokens than the
+    /// corpus.
+    pub fn continuing(plan: &'a Plan, corpus: &'a Corpus, model: RnnLm) -> Result<Trainer<'a>> {
+        let batches = batches(plan, corpus)?;
+        let mut model = model.with_dropout(plan.model.dropout)?;
+        if model.config().vocab_size != corpus.vocab.len() {
+            let rng = &mut rng(plan.training.seed, Stream::Initialisation);
+            model = model.extended(corpus.vocab.len(), &plan.init, rng)?;
+        }
+        assert_eq!(
+            *model.config(),
+            plan.model.config(corpus.vocab.len()),
+            "the model's shape and the plan's"
+        );
+        let workspace = Workspace::new(model.parameters().device());
+        Ok(Trainer { plan, corpus, batches, model, continues: true, workspace })
     }
 
     /// The model, as it is now.
@@ -77,7 +104,7 @@ impl<'a> Trainer<'a> {
     /// [`TrainError::Io`] and its like if a file cannot be written.
     pub fn run(self, folder: &RunFolder, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
         self.corpus.vocab.save(folder.vocab())?;
-        let Trainer { plan, corpus, batches, model, workspace } = self;
+        let Trainer { plan, corpus, batches, model, continues, workspace } = self;
         let sizes = (plan.training.bptt, plan.training.batch_size);
         let mut run = Run {
             plan,
@@ -99,6 +126,9 @@ impl<'a> Trainer<'a> {
             training_s: 0.0,
             outcome: Outcome::default(),
         };
+        if continues {
+            run.begin()?;
+        }
         run.epochs()?;
         Ok(run.finish())
     }
@@ -160,6 +190,30 @@ impl LossSum {
 }
 
 impl Run<'_> {
+    /// Judges the model before the first epoch, and keeps it as the best until an epoch is better.
+    fn begin(&mut self) -> Result<()> {
+        let corpus = self.corpus;
+        let valid_loss = match &corpus.valid {
+            Some(ids) => self.evaluate("valid", ids)?,
+            None => None,
+        };
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.schedule.begin_with(valid_loss.map_or(Validation::NoText, Validation::Loss));
+        let test_loss = self.new_best(0, valid_loss)?;
+        self.observer.observe(Event::Begun { valid_loss, test_loss });
+        let perplexity = |loss: Option<f64>| loss.map(|loss| Perplexity::from_nll_mean(loss).value());
+        self.metrics.write(&Record {
+            valid_loss,
+            valid_perplexity: perplexity(valid_loss),
+            test_loss,
+            test_perplexity: perplexity(test_loss),
+            elapsed_s: Some(self.started.elapsed().as_secs_f64()),
+            ..Record::default()
+        })
+    }
+
     fn epochs(&mut self) -> Result<()> {
         for epoch in 1..=self.plan.training.epochs {
             let learning_rate = self.schedule.learning_rate();
@@ -471,6 +525,14 @@ impl Run<'_> {
             ..self.outcome
         }
     }
+}
+
+/// The chunks of the corpus's training text, of which there must be a full one.
+fn batches<'a>(plan: &Plan, corpus: &'a Corpus) -> Result<Batches<'a>> {
+    let training = &plan.training;
+    let batches = Batches::new(&corpus.train, training.batch_size, training.bptt, training.last_chunk)?;
+    batches.require_full_chunk()?;
+    Ok(batches)
 }
 
 /// The inputs and targets of a chunk, in memory that serves all chunks.

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rondo_data::{Corpus, CorpusTexts, TextSource};
+use rondo_data::{Corpus, CorpusTexts, TextSource, Vocab};
 use rondo_infer::evaluate;
 use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
@@ -299,4 +299,75 @@ fn chunks_of_random_length_cover_the_text_and_scale_the_learning_rate() {
     let total: f64 = steps.clone().sum();
     assert!((total - 2.0 * (column - 1) as f64).abs() < 1e-6, "{total} steps");
     assert!(steps.clone().any(|steps| steps != rates[0] / plan.optimization.learning_rate * 20.0));
+}
+
+#[test]
+fn going_on_begins_where_the_model_was_and_keeps_it_until_an_epoch_is_better() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan("[training]\nepochs = 2");
+    let first = folder.path().join("first");
+    let trained = run(&plan, &first).unwrap();
+    let device = Device::cpu(2).unwrap();
+    let load = |path: &Path| ModelFile::read(&path.join("best.safetensors"), &device).unwrap().model;
+    let continued = |optimization: &str, name: &str| {
+        let mut settings = plan.settings();
+        settings.training.from = Some(first.clone());
+        let settings = settings.overlaid_with(Settings::parse("test", optimization).unwrap());
+        let model = load(&first);
+        let corpus = corpus(&plan, 200);
+        let plan =
+            Plan::continuing(&settings, model.config(), &corpus.tokenizer, corpus.vocab.clone()).unwrap();
+        let path = folder.path().join(name);
+        let trainer = Trainer::continuing(&plan, &corpus, model).unwrap();
+        let run = RunFolder::create(&path, &plan).unwrap();
+        let outcome = trainer.run(&run, &mut (), &AtomicBool::new(false)).unwrap();
+        (outcome, metrics::read(&run.metrics()).unwrap(), path)
+    };
+
+    let (better, records, _) = continued("", "better");
+    assert_eq!((records[0].epoch, records[0].valid_loss), (0, trained.best_valid));
+    assert!(better.best_valid < trained.best_valid && better.best_epoch > Some(0));
+
+    // Steps as large as these ruin the model.
+    let (worse, _, path) = continued("[optimization]\nlearning_rate = 5", "worse");
+    assert_eq!((worse.best_epoch, worse.best_valid), (Some(0), trained.best_valid));
+    let [kept, original] = [&path, &first].map(|path| load(path));
+    for id in original.parameters().ids() {
+        let [kept, original] = [&kept, &original].map(|model| model.parameters().values(id).host());
+        assert!(kept == original);
+    }
+}
+
+#[test]
+fn new_words_are_learnt_while_old_ones_keep_their_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan("");
+    let first = folder.path().join("first");
+    run(&plan, &first).unwrap();
+    let device = Device::cpu(2).unwrap();
+    let file = ModelFile::read(&first.join("best.safetensors"), &device).unwrap();
+    let vocab = Vocab::load(first.join("vocab.json")).unwrap();
+
+    let text = |name: &str, lines: usize| TextSource::Memory {
+        name: name.to_owned(),
+        text: (0..lines)
+            .map(|i| ["after spring comes summer\n", "after autumn comes winter\n"][i % 2])
+            .collect(),
+    };
+    let texts = CorpusTexts::Splits { train: text("train", 200), valid: Some(text("valid", 40)), test: None };
+    let mut settings = plan.settings();
+    settings.training.from = Some(first.clone());
+    settings.training.extend_vocab = Some(true);
+    settings.training.epochs = Some(10);
+    let plan = Plan::continuing(&settings, file.model.config(), &plan.text.options.tokenizer, vocab.clone())
+        .unwrap();
+    let corpus = Corpus::read(&texts, &plan.text.options).unwrap();
+    assert_eq!(corpus.vocab.len(), vocab.len() + 4);
+    assert!(vocab.tokens().eq(corpus.vocab.tokens().take(vocab.len())));
+    let trainer = Trainer::continuing(&plan, &corpus, file.model).unwrap();
+    let path = folder.path().join("second");
+    let run = RunFolder::create(&path, &plan).unwrap();
+    let outcome = trainer.run(&run, &mut (), &AtomicBool::new(false)).unwrap();
+    assert!(outcome.best_valid.unwrap().exp() < 1.2, "{:?}", outcome.best_valid);
+    assert_eq!(Vocab::load(run.vocab()).unwrap(), corpus.vocab);
 }

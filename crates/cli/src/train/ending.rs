@@ -32,6 +32,14 @@ pub(super) struct Ending<'a> {
     pub(super) device: &'a Device,
 }
 
+/// Which model is the best.
+fn best(epoch: usize) -> String {
+    match epoch {
+        0 => "the model as it was before".to_owned(),
+        epoch => format!("epoch {epoch}"),
+    }
+}
+
 impl Ending<'_> {
     /// Prints the result to stdout, and what to try next to stderr.
     pub(super) fn print(&self, console: Console) -> Result<()> {
@@ -39,7 +47,7 @@ impl Ending<'_> {
         let row = |name: &str, value: String| vec![name.to_owned(), value];
         let loss = |loss: f64| format!("loss {loss:.4}, perplexity {}", Perplexity::from_nll_mean(loss));
         let mut rows = vec![];
-        rows.extend(outcome.best_epoch.map(|epoch| row("best", format!("epoch {epoch}"))));
+        rows.extend(outcome.best_epoch.map(|epoch| row("best", best(epoch))));
         rows.extend(outcome.best_valid.map(|valid| row("valid", loss(valid))));
         rows.extend(outcome.best_test.map(|test| row("test", loss(test))));
         let elapsed = console::clock(Duration::from_secs_f64(outcome.elapsed_s));

@@ -18,7 +18,7 @@ use rondo_data::Corpus;
 use rondo_train::{Plan, RunFolder, Trainer};
 
 use crate::console::Console;
-use crate::{corpora, device};
+use crate::{corpora, device, loaded};
 use ending::Ending;
 use flags::SettingFlags;
 use overview::Overview;
@@ -42,7 +42,8 @@ const RUNS: &str = "runs";
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Without flags, a small model learns the built-in language in about a minute. With --recipe, a published result is \
-reproduced. With --data, the text is your own. The defaults above are those without a recipe; what a recipe says is \
+reproduced. With --data, the text is your own. With --from, training goes on with a model that is there, by the \
+settings it was trained with and on its text, or on another one. The defaults above are those without a recipe; what a recipe says is \
 the default where it is given.
 
 --data also takes the name of a corpus, as --corpus does: see `rondo datasets`. A named corpus is looked for in the \
@@ -76,12 +77,21 @@ pub(crate) struct TrainArgs {
 pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
     let Wanted { name, settings } = wanted::resolve(args.recipe, args.plan, args.settings.0)?;
-    let plan = Plan::new(&settings)?;
+    let mut plan = Plan::new(&settings)?;
     let device = device::cpu(NonZeroUsize::new(plan.training.threads))?;
+    let mut model = None;
+    if let Some(from) = &plan.training.from {
+        let loaded = loaded::load(from, None, &device)?;
+        plan = Plan::continuing(&settings, loaded.model.config(), &loaded.tokenizer, loaded.vocab)?;
+        model = Some(loaded.model);
+    }
     let found = corpora::find(&plan.text.corpus, console)?;
     let corpus = Corpus::read(&found.texts, &plan.text.options)?;
     // All that can be wrong with plan and texts shows by now: the folder is made last.
-    let trainer = Trainer::new(&plan, &corpus, &device)?;
+    let trainer = match model {
+        Some(model) => Trainer::continuing(&plan, &corpus, model)?,
+        None => Trainer::new(&plan, &corpus, &device)?,
+    };
     let folder = match args.out {
         Some(path) => RunFolder::create(path, &plan)?,
         None => RunFolder::create_next(RUNS, &name, &plan)?,

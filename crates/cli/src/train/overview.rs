@@ -31,6 +31,9 @@ impl fmt::Display for Overview<'_> {
         }
         writeln!(f, "model    {}", describe::model(&config))?;
         writeln!(f, "         {parameters} parameters")?;
+        if let Some(from) = &self.plan.training.from {
+            writeln!(f, "         goes on from {}", from.display())?;
+        }
         writeln!(f, "plan     {}", self.epochs())?;
         writeln!(f, "         {}", self.steps())?;
         write!(f, "run      {}", self.folder.path().display())

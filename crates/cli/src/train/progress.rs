@@ -110,6 +110,7 @@ impl Progress {
     fn verdict(&self, report: &EpochReport) -> String {
         let mut verdict = match self.best_epoch {
             _ if report.is_best => "best so far".to_owned(),
+            Some(0) => "no better than before".to_owned(),
             Some(best) => format!("no better than epoch {best}"),
             None => "no model is the best yet".to_owned(),
         };
@@ -138,6 +139,15 @@ impl Progress {
 impl Observer for Progress {
     fn observe(&mut self, event: Event<'_>) {
         match event {
+            Event::Begun { valid_loss, test_loss } => {
+                for (text, loss) in [("valid", valid_loss), ("test", test_loss)] {
+                    if let Some(loss) = loss {
+                        let perplexity = Perplexity::from_nll_mean(loss);
+                        self.say(&format!("before     {text:<5}  loss {loss:.4}  perplexity {perplexity:>8}"));
+                    }
+                }
+                self.best_epoch = Some(0);
+            }
             Event::EpochStarted { epoch, epochs, batches } => {
                 self.epochs = epochs;
                 self.bar.set_prefix(self.epoch(epoch));

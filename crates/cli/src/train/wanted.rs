@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rondo_train::settings::{ModelSettings, TextSettings};
 use rondo_train::{RunFolder, Settings, recipes};
 
 use crate::corpora::{self, BUILT_IN};
+use crate::loaded;
 
 /// Settings, and what a run by them is called.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub(super) fn resolve(recipe: Option<String>, plan: Option<PathBuf>, mut flags: 
     let (name, below) = match (recipe, plan) {
         (Some(recipe), _) => of_recipe(&recipe)?,
         (None, Some(plan)) => (None, of_plan(&plan)?),
+        (None, None) if flags.training.from.is_some() => (None, of_model(&flags)?),
         (None, None) if is_built_in(&flags) => of_recipe(BUILT_IN)?,
         (None, None) => (None, Settings::default()),
     };
@@ -34,6 +37,23 @@ pub(super) fn resolve(recipe: Option<String>, plan: Option<PathBuf>, mut flags: 
 
 fn is_built_in(flags: &Settings) -> bool {
     flags.text.data.is_none() && flags.text.corpus.as_deref().is_none_or(|name| name == BUILT_IN)
+}
+
+/// The settings that the model to go on from was trained by: its text too, unless another one is given.
+fn of_model(flags: &Settings) -> Result<Settings> {
+    let Some(path) = &flags.training.from else { return Ok(Settings::default()) };
+    let Some(mut settings) = loaded::settings_beside(&loaded::file_at(path)?)? else {
+        return Ok(Settings::default());
+    };
+    if !is_built_in(flags) {
+        settings.text = TextSettings::default();
+    }
+    // The model says these itself, and what the earlier run went on from is in it.
+    settings.model = ModelSettings::default();
+    settings.training.from = None;
+    settings.training.extend_vocab = None;
+    settings.training.threads = None;
+    Ok(settings)
 }
 
 /// A recipe by its name or, if it looks like a path, from its file.

@@ -180,3 +180,18 @@ proptest! {
         prop_assert_eq!(&Corpus::read(&texts, &given).unwrap(), &built);
     }
 }
+
+#[test]
+fn a_vocabulary_is_extended_by_the_training_text_alone() {
+    let texts = CorpusTexts::Splits {
+        train: TextSource::Memory { name: "train".into(), text: "new cat new\n".into() },
+        valid: Some(TextSource::Memory { name: "valid".into(), text: "cat unseen\n".into() }),
+        test: None,
+    };
+    let vocab = Vocab::from_tokens("test", ["<unk>", "<eos>", "cat"], Some("<unk>")).unwrap();
+    let vocab = VocabSource::Extend { vocab, min_freq: 1, max_size: None, splits: VocabSplits::Train };
+    let corpus = Corpus::read(&texts, &CorpusOptions { vocab, ..CorpusOptions::default() }).unwrap();
+    assert_eq!(corpus.vocab.tokens().collect::<Vec<_>>(), ["<unk>", "<eos>", "cat", "new"]);
+    assert_eq!((corpus.train, corpus.valid), (vec![3, 2, 3, 1], Some(vec![2, 0, 1])));
+    assert_eq!(corpus.sources[1].text.out_of_vocab_tokens, 1);
+}

@@ -10,12 +10,13 @@
 
 use std::path::PathBuf;
 
-use rondo_data::{ChunkOrder, CorpusOptions, LastChunk};
+use rondo_data::{ChunkOrder, CorpusOptions, LastChunk, Tokenizer, Vocab};
 use rondo_nn::{Biases, Cell, Dropout, Initialisation, Input, RnnLmConfig};
 
 use crate::settings::{ClipUnit, LossReduction, Settings, StepDivisor};
 use crate::{AveragingRule, Result, ScheduleRule};
 
+mod continuing;
 mod resolve;
 mod written;
 
@@ -84,6 +85,8 @@ pub struct ModelPlan {
 /// How the text is walked through, and how often.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingPlan {
+    /// The model to go on from, if it is not a new one: a model file or the folder of a run, as an absolute path.
+    pub from: Option<PathBuf>,
     /// How often to go through the training text.
     pub epochs: usize,
     /// `B`, the columns that are read side by side.
@@ -200,6 +203,22 @@ impl Plan {
     /// [`TrainError::Model`](crate::TrainError::Model) if the sizes of the model do not fit together.
     pub fn new(settings: &Settings) -> Result<Plan> {
         resolve::plan(settings)
+    }
+
+    /// The plan that goes on training a model: as [`Plan::new`], but that the model's shape is kept (its dropout may
+    /// be changed), with its tokeniser and vocabulary, to which the training text's words are added if the settings
+    /// say so.
+    ///
+    /// # Errors
+    /// As [`Plan::new`], and [`TrainError::OtherModel`](crate::TrainError::OtherModel) if the settings ask for another
+    /// shape or tokeniser.
+    pub fn continuing(
+        settings: &Settings,
+        config: &RnnLmConfig,
+        tokenizer: &Tokenizer,
+        vocab: Vocab,
+    ) -> Result<Plan> {
+        continuing::plan(settings, config, tokenizer, vocab)
     }
 
     /// All settings that the plan depends on, given; [`Plan::new`] makes the same plan of them.

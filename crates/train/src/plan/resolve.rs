@@ -31,7 +31,7 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
     })
 }
 
-fn text(settings: &TextSettings) -> Result<TextPlan> {
+pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
     let tokenizer = match settings.tokenizer.unwrap_or(TokenizerKind::Words) {
         TokenizerKind::Words => Tokenizer::Words {
             eos: Tokenizer::default().eos().map(str::to_owned),
@@ -90,7 +90,7 @@ fn corpus(settings: &TextSettings) -> Result<CorpusChoice> {
 }
 
 /// The path as it is from everywhere: a run may be repeated from another folder.
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(TrainError::io("find", path))
 }
 
@@ -186,7 +186,14 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         return Err(out_of_range("training.seed", seed, "at most 9223372036854775807"));
     }
     let cores = || thread::available_parallelism().map_or(1, usize::from);
+    if settings.from.is_none() {
+        refuse_given(
+            [("training.extend_vocab", settings.extend_vocab == Some(true))],
+            "`training.from` names a model",
+        )?;
+    }
     Ok(TrainingPlan {
+        from: settings.from.as_deref().map(absolute).transpose()?,
         epochs: positive("training.epochs", settings.epochs.unwrap_or(10))?,
         batch_size: positive("training.batch_size", settings.batch_size.unwrap_or(20))?,
         bptt: positive("training.bptt", settings.bptt.unwrap_or(35))?,

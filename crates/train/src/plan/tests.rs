@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rondo_data::{BlankLines, Tokenizer, VocabSource, VocabSplits};
+use rondo_data::{BlankLines, Tokenizer, Vocab, VocabSource, VocabSplits};
 use rondo_nn::{Biases, Cell, DropoutSite, Initialiser, Input};
 
 use super::*;
@@ -36,6 +36,7 @@ fn the_stated_defaults_hold() {
         let found = [&all, &adam, &step, &stalled, &averaged].into_iter().find_map(texts);
         match (field.path().as_str(), found) {
             ("model.preset" | "model.dropout", None) => {} // A plan says what they stand for.
+            ("training.from", None) => {}                  // A new model comes from nowhere.
             ("text.vocab_from", Some(found)) => assert_eq!(found, "train"),
             ("text.unknown_token", Some(found)) => assert_eq!(found, "<unk>"),
             ("model.embedding_size", Some(found)) => assert_eq!(found, "200"),
@@ -224,7 +225,7 @@ fn the_vocabulary_follows_the_tokens() {
     let options = |text: &str| plan(&format!("[text]\n{text}")).text.options;
     let built = |text: &str| match options(text).vocab {
         VocabSource::Build { options, splits } => (options, splits),
-        VocabSource::Given(_) => panic!("no vocabulary is given"),
+        _ => panic!("no vocabulary is given"),
     };
     let (words, splits) = built("reserved_tokens = [\"<pad>\"]");
     assert_eq!((words.unknown.as_deref(), splits), (Some("<unk>"), VocabSplits::Train));
@@ -324,4 +325,49 @@ fn the_usual_model_is_the_smallest_of_the_zoo_but_for_its_locked_dropout() {
     assert_eq!((model.cell, model.input, model.tied), (Cell::Lstm, Input::Embedding(200), true));
     assert_eq!((model.hidden_sizes, model.biases), (vec![200, 200], Biases::Two));
     assert_eq!(plan("").init.embedding, Initialiser::Uniform(0.1));
+}
+
+#[test]
+fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
+    let config = Plan::new(&settings("[model]\nhidden_size = 8\ncell = 'gru'\ndropout = 0.3"))
+        .unwrap()
+        .model
+        .config(3);
+    let tokenizer = Tokenizer::Words { eos: None, blank_lines: BlankLines::Skip };
+    let vocab = Vocab::from_tokens("test", ["<unk>", "a", "b"], Some("<unk>")).unwrap();
+    let continuing = |text: &str| {
+        let base = "[training]\nfrom = '/model'\n";
+        Plan::continuing(&settings(&format!("{base}{text}")), &config, &tokenizer, vocab.clone())
+    };
+    let plan = continuing("epochs = 7").unwrap();
+    assert_eq!((plan.model.config(3), plan.training.epochs), (config.clone(), 7));
+    assert_eq!(plan.text.options.tokenizer, tokenizer);
+    assert_eq!(plan.text.options.vocab, VocabSource::Given(vocab.clone()));
+    assert_eq!(plan.training.from, Some(PathBuf::from("/model")));
+    // Made again from its own file, it is the same.
+    let file = settings(&plan.to_toml().unwrap());
+    assert_eq!(Plan::continuing(&file, &config, &tokenizer, vocab.clone()).unwrap(), plan);
+
+    let extending = continuing("extend_vocab = true\n[text]\nmin_frequency = 2").unwrap();
+    let splits = VocabSplits::Train;
+    let extend = VocabSource::Extend { vocab: vocab.clone(), min_freq: 2, max_size: None, splits };
+    assert_eq!(extending.text.options.vocab, extend);
+    let file = settings(&extending.to_toml().unwrap());
+    assert_eq!(Plan::continuing(&file, &config, &tokenizer, vocab.clone()).unwrap(), extending);
+
+    let model = continuing("[model]\ndropout = 0.1").unwrap().model;
+    assert_eq!((model.dropout.input.probability, model.dropout.output.probability), (0.1, 0.1));
+    for (text, expected) in [
+        ("cell = 'lstm'", "`model.cell` is lstm, but the model to go on from has gru"),
+        ("hidden_size = 9", "`model.hidden_sizes` is 9 9, but the model to go on from has 8 8"),
+        ("tied = false", "`model.tied` is false, but the model to go on from has true"),
+    ] {
+        assert_eq!(continuing(&format!("[model]\n{text}")).unwrap_err().to_string(), expected);
+    }
+    let error = continuing("[text]\ntokenizer = 'chars'").unwrap_err().to_string();
+    assert_eq!(error, "`text.tokenizer` is chars, but the model to go on from has words");
+    check_refused(
+        "[training]\nextend_vocab = true",
+        "`training.extend_vocab` has no effect unless `training.from` names a model",
+    );
 }

@@ -24,6 +24,8 @@ pub(super) fn settings(plan: &Plan) -> Settings {
             bias: Some(init.bias),
         },
         training: TrainingSettings {
+            from: training.from.clone(),
+            extend_vocab: Some(matches!(plan.text.options.vocab, VocabSource::Extend { .. })),
             epochs: Some(training.epochs),
             batch_size: Some(training.batch_size),
             bptt: Some(training.bptt),
@@ -75,6 +77,11 @@ fn text(plan: &TextPlan) -> TextSettings {
         ..TextSettings::default()
     };
     // A vocabulary that stands already is a model's, and comes with the model.
+    if let VocabSource::Extend { min_freq, max_size, splits, .. } = &options.vocab {
+        settings.vocab_from = Some(*splits);
+        settings.min_frequency = Some(*min_freq);
+        settings.max_vocab_size = Some(max_size.unwrap_or(0));
+    }
     if let VocabSource::Build { options: vocab, splits } = &options.vocab {
         let own = VocabOptions::for_tokenizer(&options.tokenizer).reserved.len();
         settings.vocab_order = Some(vocab.order);
@@ -87,7 +94,7 @@ fn text(plan: &TextPlan) -> TextSettings {
     settings
 }
 
-fn model(plan: &ModelPlan) -> ModelSettings {
+pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
     let (input, embedding_size) = match plan.input {
         Input::Embedding(width) => (ModelInput::Embedding, Some(width)),
         Input::OneHot => (ModelInput::OneHot, None),

@@ -1,5 +1,7 @@
 //! The settings that are one of a few words, but for those that other crates have a type for.
 
+use rondo_data::Tokenizer;
+
 /// Makes an enum whose variants are written as the words beside them.
 macro_rules! choice {
     ($(#[$meta:meta])+ $name:ident { $( $(#[$variant_meta:meta])+ $variant:ident = $word:literal, )+ }) => {
@@ -39,6 +41,17 @@ choice! {
         Chars = "chars",
         /// A byte.
         Bytes = "bytes",
+    }
+}
+
+impl TokenizerKind {
+    /// The kind of a tokeniser.
+    pub fn of(tokenizer: &Tokenizer) -> Self {
+        match tokenizer {
+            Tokenizer::Words { .. } => TokenizerKind::Words,
+            Tokenizer::Chars => TokenizerKind::Chars,
+            Tokenizer::Bytes => TokenizerKind::Bytes,
+        }
     }
 }
 

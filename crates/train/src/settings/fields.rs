@@ -98,6 +98,10 @@ sections! {
     /// How the text is walked through, and how often.
     "Training", ""
     training: TrainingSettings {
+        /// Model to go on from, a file or the folder of a run: its shape, tokenizer and vocabulary are kept
+        from: PathBuf, "PATH", "";
+        /// Add the words of the training text to the vocabulary of --from; the old ones keep what was learnt
+        extend_vocab: bool, "BOOL", "false";
         /// Times to go through the training text
         epochs: usize, "EPOCHS", "10";
         /// Columns that the text is cut into and that are read side by side

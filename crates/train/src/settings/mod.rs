@@ -73,9 +73,11 @@ impl Settings {
     /// What is given on top also rules out what lies below but was meant for something else:
     /// - a corpus drops the data below it;
     /// - a preset drops the whole model below it;
+    /// - a width for all layers drops the widths one by one, and these drop the width and number of all;
     /// - `dropout` drops the probabilities of single places;
     /// - another optimiser drops the learning rate and all that only the old one knows;
-    /// - another schedule drops the old one's factor and all that only the old one knows.
+    /// - another schedule drops the old one's factor and all that only the old one knows;
+    /// - another way of averaging drops when the old one was to begin.
     #[must_use]
     pub fn overlaid_with(mut self, over: Settings) -> Settings {
         if over.text.corpus.is_some() {
@@ -83,6 +85,13 @@ impl Settings {
         }
         if over.model.preset.is_some() {
             self.model = ModelSettings::default();
+        }
+        if over.model.hidden_size.is_some() || over.model.layers.is_some() {
+            self.model.hidden_sizes = None;
+        }
+        if over.model.hidden_sizes.as_ref().is_some_and(|sizes| !sizes.is_empty()) {
+            self.model.hidden_size = None;
+            self.model.layers = None;
         }
         if over.model.dropout.is_some() {
             self.model.dropout_input = None;
@@ -104,6 +113,11 @@ impl Settings {
             below.decay_every = None;
             below.patience = None;
             below.reload_best = None;
+        }
+        if above.averaging.is_some_and(|averaging| averaging != below.averaging.unwrap_or(AveragingKind::Off))
+        {
+            below.averaging_patience = None;
+            below.averaging_after = None;
         }
         self.overlaid_by_section(over)
     }

@@ -142,6 +142,14 @@ fn one_dropout_on_top_replaces_those_of_single_places() {
 }
 
 #[test]
+fn the_width_of_all_layers_and_the_widths_one_by_one_replace_each_other() {
+    let all = parse("[model]\nhidden_size = 64\nlayers = 3\n");
+    let each = parse("[model]\nhidden_sizes = [6, 5]\n");
+    assert_eq!(all.clone().overlaid_with(each.clone()), each);
+    assert_eq!(each.overlaid_with(all.clone()), all);
+}
+
+#[test]
 fn another_optimizer_or_schedule_drops_what_was_meant_for_the_old_one() {
     let recipe =
         parse("[optimization]\nlearning_rate = 20\nmomentum = 0.9\nclip_norm = 0.25\nreload_best = true\n");
@@ -151,6 +159,9 @@ fn another_optimizer_or_schedule_drops_what_was_meant_for_the_old_one() {
     assert_eq!(over("optimizer = \"sgd\"").optimization.learning_rate, Some(20.0));
     assert_eq!(over("schedule = \"step\"").optimization.reload_best, None);
     assert_eq!(over("schedule = \"plateau\"").optimization.reload_best, Some(true));
+    let recipe = parse("[optimization]\naveraging = \"nt-asgd\"\naveraging_patience = 3\n");
+    let expected = parse("[optimization]\naveraging = \"asgd\"\n");
+    assert_eq!(recipe.overlaid_with(expected.clone()), expected);
 }
 
 #[test]

@@ -261,6 +261,26 @@ impl Value for Vec<usize> {
     }
 }
 
+impl Value for PathBuf {
+    const KIND: Kind = Kind::One;
+
+    fn from_texts(texts: &[&str]) -> Result<Self, String> {
+        only(texts).map(PathBuf::from)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        vec![self.display().to_string()]
+    }
+
+    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Deserialize::deserialize(from)
+    }
+
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Serialize::serialize(self, to)
+    }
+}
+
 /// Lists of what TOML has a type of its own for, and no flag can get wrong.
 macro_rules! lists {
     ($($item:ty, $text:expr;)+) => { $(

@@ -1,0 +1,127 @@
+//! A model made ready for other text: other dropout, a larger vocabulary.
+//!
+//! Promises: what the model knew it still knows; the ratios between the probabilities of old tokens stay as they were.
+//! Not here: the vocabulary itself, which only has to keep its old ids.
+
+use rand::Rng;
+use rondo_kernels::Slice;
+
+use crate::config::{Dropout, Initialisation};
+use crate::{NnError, Result, RnnLm, RnnLmConfig};
+
+impl RnnLm {
+    /// The model with other dropout.
+    ///
+    /// # Errors
+    /// As [`RnnLmConfig::check`].
+    pub fn with_dropout(mut self, dropout: Dropout) -> Result<RnnLm> {
+        let config = RnnLmConfig { dropout, ..self.config().clone() };
+        config.check()?;
+        self.config = config;
+        Ok(self)
+    }
+
+    /// The model over a vocabulary that has grown to `vocab_size` tokens: the old tokens' rows stay as they are, the
+    /// new ones' are drawn as at the start of a training. In the decoder's bias the new ones have the old ones' mean,
+    /// and so begin as words of middling frequency.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] if the vocabulary would shrink, or as [`RnnLmConfig::check`].
+    pub fn extended(
+        &self,
+        vocab_size: usize,
+        initialisation: &Initialisation,
+        rng: &mut impl Rng,
+    ) -> Result<RnnLm> {
+        let old_size = self.config().vocab_size;
+        if vocab_size < old_size {
+            let reason = format!("must be at least the model's, {old_size}, but is {vocab_size}");
+            return Err(NnError::Config { field: "vocab_size", reason });
+        }
+        let config = RnnLmConfig { vocab_size, ..self.config().clone() };
+        let mut extended = RnnLm::new(config, self.parameters().device())?;
+        extended.initialise(initialisation, rng);
+        for (id, from) in extended.parameters().ids().zip(self.parameters().ids()) {
+            let name = self.parameters().name(from).to_owned();
+            let old = self.parameters().values(from);
+            let mut new = extended.parameters_mut().values_mut(id);
+            if name == "decoder.bias" {
+                let mean = old.host().iter().map(|&bias| f64::from(bias)).sum::<f64>() / old_size as f64;
+                new.reborrow().fill(mean as f32);
+            }
+            let mut values = old.host().to_vec();
+            values.extend_from_slice(&new.reborrow().host()[old.len()..]);
+            new.copy_from(Slice::Cpu(&values));
+        }
+        Ok(extended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rondo_kernels::Device;
+    use rondo_kernels::recurrence::Cell;
+
+    use super::*;
+    use crate::config::{Biases, Initialiser, Input};
+    use crate::{Mode, Workspace};
+
+    fn model(input: Input, tied: bool) -> RnnLm {
+        let config = RnnLmConfig {
+            vocab_size: 5,
+            input,
+            cell: Cell::Gru,
+            hidden_sizes: vec![3, 4],
+            biases: Biases::Two,
+            tied,
+            dropout: Dropout::default(),
+        };
+        let mut model = RnnLm::new(config, &Device::cpu(1).unwrap()).unwrap();
+        let all = Initialiser::Normal(0.5);
+        let drawn = Initialisation { embedding: all, recurrent: all, decoder: all, bias: all };
+        model.initialise(&drawn, &mut ChaCha8Rng::seed_from_u64(1));
+        model
+    }
+
+    fn logits(model: &RnnLm, ids: &[u32]) -> Vec<f32> {
+        let mut workspace = Workspace::new(model.parameters().device());
+        let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+        let hidden = model.forward(&mut tape, ids, &mut model.zero_state(1));
+        let logits = model.logits(&mut tape, hidden);
+        tape.read(logits).host().to_vec()
+    }
+
+    #[test]
+    fn old_tokens_have_the_same_logits_and_new_ones_the_mean_bias() {
+        for (input, tied) in
+            [(Input::Embedding(4), true), (Input::Embedding(2), false), (Input::OneHot, false)]
+        {
+            let old = model(input, tied);
+            let mut rng = ChaCha8Rng::seed_from_u64(2);
+            let new = old.extended(8, &Initialisation::default(), &mut rng).unwrap();
+            assert_eq!(new.config().vocab_size, 8);
+            let ids = [0, 4, 2];
+            let (before, after) = (logits(&old, &ids), logits(&new, &ids));
+            for (before, after) in before.chunks(5).zip(after.chunks(8)) {
+                assert_eq!(before, &after[..5]);
+            }
+            assert!(logits(&new, &[7]).iter().all(|logit| logit.is_finite()));
+            let bias = |model: &RnnLm| {
+                let id = model.parameters().find("decoder.bias").unwrap();
+                model.parameters().values(id).host().to_vec()
+            };
+            let mean = bias(&old).iter().sum::<f32>() / 5.0;
+            assert!(bias(&new)[5..].iter().all(|bias| (bias - mean).abs() < 1e-6));
+        }
+    }
+
+    #[test]
+    fn a_vocabulary_does_not_shrink() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let error =
+            model(Input::OneHot, false).extended(4, &Initialisation::default(), &mut rng).unwrap_err();
+        assert_eq!(error.to_string(), "`vocab_size` must be at least the model's, 5, but is 4");
+    }
+}

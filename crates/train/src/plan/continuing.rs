@@ -1,0 +1,75 @@
+//! The plan that goes on training a model that is there.
+
+use rondo_data::{Tokenizer, Vocab, VocabSource};
+use rondo_nn::RnnLmConfig;
+
+use super::{ModelPlan, Plan, written};
+use crate::settings::{ModelSettings, Settings, TokenizerKind};
+use crate::{Result, TrainError};
+
+/// See [`Plan::continuing`].
+pub(super) fn plan(
+    settings: &Settings,
+    config: &RnnLmConfig,
+    tokenizer: &Tokenizer,
+    vocab: Vocab,
+) -> Result<Plan> {
+    let of_model = Settings { model: model_settings(config), ..Settings::default() };
+    let settings = of_model.overlaid_with(settings.clone());
+    let mut plan = Plan::new(&settings)?;
+    check_shape(&plan.model, config)?;
+
+    let kind = TokenizerKind::of(tokenizer);
+    if let Some(found) = settings.text.tokenizer.filter(|&found| found != kind) {
+        return Err(other("text.tokenizer", found, kind));
+    }
+    let options = &mut plan.text.options;
+    options.tokenizer = tokenizer.clone();
+    options.vocab = match &options.vocab {
+        VocabSource::Build { options, splits } if settings.training.extend_vocab == Some(true) => {
+            let (min_freq, max_size) = (options.min_freq, options.max_size);
+            VocabSource::Extend { vocab, min_freq, max_size, splits: *splits }
+        }
+        _ => VocabSource::Given(vocab),
+    };
+    Ok(plan)
+}
+
+/// The settings that describe a model.
+fn model_settings(config: &RnnLmConfig) -> ModelSettings {
+    let RnnLmConfig { vocab_size: _, input, cell, ref hidden_sizes, biases, tied, dropout } = *config;
+    let plan = ModelPlan { input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout };
+    let mut settings = written::model(&plan);
+    // A width that follows from another does so too where that one is asked to change, and then that one is at fault.
+    if settings.embedding_size == hidden_sizes.last().copied() {
+        settings.embedding_size = None;
+    }
+    settings
+}
+
+fn check_shape(plan: &ModelPlan, config: &RnnLmConfig) -> Result<()> {
+    let sizes = |sizes: &[usize]| sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(" ");
+    if plan.cell != config.cell {
+        return Err(other("model.cell", plan.cell, config.cell));
+    }
+    if plan.hidden_sizes != config.hidden_sizes {
+        let [found, expected] = [&plan.hidden_sizes, &config.hidden_sizes].map(|of| sizes(of));
+        return Err(other("model.hidden_sizes", found, expected));
+    }
+    if plan.input != config.input {
+        let [found, expected] = [plan.input, config.input].map(|input| format!("{input:?}"));
+        return Err(other("model.input", found, expected));
+    }
+    if plan.tied != config.tied {
+        return Err(other("model.tied", plan.tied, config.tied));
+    }
+    if plan.biases != config.biases {
+        let [found, expected] = [plan.biases, config.biases].map(|biases| format!("{biases:?}"));
+        return Err(other("model.biases", found, expected));
+    }
+    Ok(())
+}
+
+fn other(setting: &'static str, found: impl ToString, expected: impl ToString) -> TrainError {
+    TrainError::OtherModel { setting, found: found.to_string(), expected: expected.to_string() }
+}
