@@ -20,6 +20,7 @@
 #![allow(unsafe_code)] // The one crate that may: SIMD, and threads that write disjoint parts of a buffer.
 
 pub mod activation;
+pub mod activation_penalty;
 pub mod bias;
 mod buffer;
 pub mod cpu;

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // A benchmark that cannot start has nothing to tell.
 
 mod activation;
+mod activation_penalty;
 mod bias;
 mod cross_entropy;
 mod dropout;
@@ -19,6 +20,7 @@ use criterion::{criterion_group, criterion_main};
 criterion_group!(
     operations,
     activation::bench,
+    activation_penalty::bench,
     bias::bench,
     cross_entropy::bench,
     dropout::bench,

@@ -6,6 +6,7 @@ pub(crate) mod math;
 pub(crate) mod rows;
 pub(crate) mod shared;
 pub(crate) mod simd;
+pub(crate) mod sums;
 mod threads;
 pub(crate) mod tile;
 

@@ -1,6 +1,6 @@
 //! Sizes to try.
 
-use super::Dims;
+use super::{Dims, RowDims};
 
 /// From a single number over odd sizes to the activations of a small and a medium model.
 pub const CASES: &[Dims] = &[
@@ -11,3 +11,7 @@ pub const CASES: &[Dims] = &[
     Dims { steps: 35, batch: 20, width: 200 },
     Dims { steps: 35, batch: 32, width: 650 },
 ];
+
+/// Rows of words: from a single number over odd sizes to the embedding of a chunk of WikiText-2.
+pub const ROW_CASES: &[RowDims] =
+    &[RowDims { rows: 1, width: 1 }, RowDims { rows: 13, width: 33 }, RowDims { rows: 700, width: 200 }];

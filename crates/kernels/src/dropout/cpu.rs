@@ -3,8 +3,8 @@
 //! A group's factors (zero or the scale) are drawn into the first-level cache and then multiplied with every step
 //! that shares them.
 
-use super::reference::{BLOCKS, GROUP, counter};
-use super::{Dims, Dropout, Mask, philox, threshold};
+use super::reference::{BLOCKS, GROUP, counter, is_kept};
+use super::{Dims, Dropout, Key, Mask, RowDims, philox, threshold};
 use crate::Store;
 use crate::cpu::elements::{Identity, in_parts, map};
 use crate::cpu::math::{each_vector, load, store};
@@ -53,6 +53,53 @@ pub(super) fn apply(
             }
         }
     });
+}
+
+/// Drops rows by their ids. A row's id is drawn where the row is: one block of the generator for a few hundred numbers.
+pub(super) fn rows_in_place(
+    cpu: &Cpu,
+    dims: RowDims,
+    probability: f32,
+    key: Key,
+    ids: &[u32],
+    values: &mut [f32],
+) {
+    let RowDims { rows, width } = dims;
+    if probability == 0.0 || width == 0 {
+        return;
+    }
+    let scale = 1.0 / (1.0 - probability);
+    let numbers = values.len();
+    let values = SharedMut::new(values);
+    in_parts(cpu, rows, 1, numbers, |part| {
+        // SAFETY: parts do not overlap, so neither do their rows.
+        let values = unsafe { values.range(part.start * width..part.end * width) };
+        for (row, &id) in values.chunks_exact_mut(width).zip(&ids[part]) {
+            if is_kept(key, probability, id as usize) {
+                cpu.vectorised(Scale { scale, row });
+            } else {
+                row.fill(0.0);
+            }
+        }
+    });
+}
+
+/// Multiplies a row.
+struct Scale<'a> {
+    scale: f32,
+    row: &'a mut [f32],
+}
+
+impl Vectorised for Scale<'_> {
+    type Output = ();
+
+    // A plain loop, which the compiler turns into vectors of this instruction set.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for value in self.row {
+            *value *= self.scale;
+        }
+    }
 }
 
 #[derive(Clone, Copy)]

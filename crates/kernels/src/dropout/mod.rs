@@ -24,6 +24,15 @@ pub struct Dims {
     pub width: usize,
 }
 
+/// The sizes of rows that ids stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowDims {
+    /// `R`, the rows.
+    pub rows: usize,
+    /// `E`, how wide a row is.
+    pub width: usize,
+}
+
 /// Which elements are dropped together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
@@ -94,6 +103,32 @@ pub fn in_place(device: &Device, dims: Dims, dropout: Dropout, values: SliceMut<
     apply(device, dims, dropout, None, values, Store::Overwrite);
 }
 
+/// Drops whole rows by what they stand for: `values[r] = m[ids[r]] · values[r] / (1 − p)`, where `m` is a mask over the
+/// ids. Rows of the same id are dropped together or not at all, wherever they are. It is its own backward.
+///
+/// # Shapes
+/// - `ids: [R]`, read.
+/// - `values: [R, E]`, read and overwritten.
+/// # Panics
+/// If a length does not match `dims`, or the probability is not in [0, 1).
+/// # Source
+/// Gal & Ghahramani 2016; as embedding dropout in Merity, Keskar & Socher 2017.
+pub fn rows_in_place(
+    device: &Device,
+    dims: RowDims,
+    probability: f32,
+    key: Key,
+    ids: Slice<'_, u32>,
+    values: SliceMut<'_>,
+) {
+    check_len("ids", ids.len(), dims.rows);
+    check_len("values", values.len(), dims.rows * dims.width);
+    check_probability(probability);
+    match device {
+        Device::Cpu(cpu) => cpu::rows_in_place(cpu, dims, probability, key, ids.host(), values.host()),
+    }
+}
+
 fn apply(
     device: &Device,
     dims: Dims,
@@ -105,11 +140,14 @@ fn apply(
     let len = dims.steps * dims.batch * dims.width;
     check_len("input", from.map_or(len, |from| from.len()), len);
     check_len("output", to.len(), len);
-    let p = dropout.probability;
-    assert!((0.0..1.0).contains(&p), "dropout probability {p} is not at least 0 and below 1");
+    check_probability(dropout.probability);
     match device {
         Device::Cpu(cpu) => cpu::apply(cpu, dims, dropout, from.map(Slice::host), to.host(), store),
     }
+}
+
+fn check_probability(p: f32) {
+    assert!((0.0..1.0).contains(&p), "dropout probability {p} is not at least 0 and below 1");
 }
 
 /// Of 2¹⁶ equally likely draws, how many drop an element: those below this number.

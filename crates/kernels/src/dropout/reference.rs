@@ -3,7 +3,7 @@
 use num_traits::Float;
 
 use super::philox;
-use super::{Dims, Dropout, Key, Mask, threshold};
+use super::{Dims, Dropout, Key, Mask, RowDims, threshold};
 
 /// Elements are drawn in groups of this many; each group takes 128 blocks of the generator, a block eight draws.
 pub(super) const GROUP: usize = 1024;
@@ -36,6 +36,22 @@ pub fn forward<F: Float + From<f32>>(dims: Dims, dropout: Dropout, x: &[F]) -> V
         if kept { x * scale } else { F::zero() }
     };
     x.iter().enumerate().map(element).collect()
+}
+
+/// `m[ids[r]] · values[r] / (1 − p)` for each row; element `id` of the mask decides about the rows of that id.
+pub fn rows<F: Float + From<f32>>(
+    dims: RowDims,
+    probability: f32,
+    key: Key,
+    ids: &[u32],
+    values: &[F],
+) -> Vec<F> {
+    let scale = F::one() / (F::one() - probability.into());
+    let element = |(index, &value): (usize, &F)| {
+        let kept = is_kept(key, probability, ids[index / dims.width] as usize);
+        if kept { value * scale } else { F::zero() }
+    };
+    values.iter().enumerate().map(element).collect()
 }
 
 /// The generator's counter for a block of a stream.

@@ -5,52 +5,7 @@ use std::ops::Range;
 use super::{Adam, Sgd};
 use crate::cpu::elements::{LINE, in_parts};
 use crate::cpu::math::{each_vector, load, store};
-use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, share};
-
-/// Parts that a tensor's norm is summed in, whatever the number of threads; enough to keep that many busy.
-const NORM_PARTS: usize = 64;
-/// Sums side by side within a part, whatever the width of vectors; enough to hide the latency of an addition.
-const NORM_LANES: usize = 32;
-
-pub(super) fn squared_norm(cpu: &Cpu, x: &[f32]) -> f64 {
-    let mut sums = [0.0; NORM_PARTS];
-    {
-        let sums = SharedMut::new(&mut sums);
-        in_parts(cpu, NORM_PARTS, 1, x.len(), |parts| {
-            // SAFETY: each thread has its own parts.
-            let sums = unsafe { sums.range(parts.clone()) };
-            for (part, sum) in parts.zip(sums) {
-                let x = &x[share(x.len(), LINE, NORM_PARTS, part)];
-                *sum = if x.is_empty() { 0.0 } else { cpu.vectorised(SquaredNorm(x)) };
-            }
-        });
-    }
-    sums.iter().sum()
-}
-
-struct SquaredNorm<'a>(&'a [f32]);
-
-impl Vectorised for SquaredNorm<'_> {
-    type Output = f64;
-
-    // A plain loop, which the compiler turns into vectors of this instruction set's `f64`.
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> f64 {
-        let mut sums = [0.0; NORM_LANES];
-        let (lines, rest) = self.0.as_chunks::<NORM_LANES>();
-        for line in lines {
-            for (sum, &x) in sums.iter_mut().zip(line) {
-                let x = f64::from(x);
-                *sum += x * x;
-            }
-        }
-        for (sum, &x) in sums.iter_mut().zip(rest) {
-            let x = f64::from(x);
-            *sum += x * x;
-        }
-        sums.iter().sum()
-    }
-}
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorised};
 
 pub(super) fn clip_values(cpu: &Cpu, limit: f32, values: &mut [f32]) {
     let len = values.len();

@@ -10,6 +10,7 @@ pub mod cases;
 mod cpu;
 pub mod reference;
 
+use crate::cpu::sums;
 use crate::{Device, Slice, SliceMut, check_len};
 
 /// What Gluon adds to the norm before it divides by it; PyTorch adds 1e-6.
@@ -58,7 +59,7 @@ pub enum Decay {
 /// on threads or instruction set.
 pub fn squared_norm(device: &Device, x: Slice<'_>) -> f64 {
     match device {
-        Device::Cpu(cpu) => cpu::squared_norm(cpu, x.host()),
+        Device::Cpu(cpu) => sums::squares(cpu, x.host()),
     }
 }
 

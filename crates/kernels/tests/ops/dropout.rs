@@ -1,9 +1,10 @@
 //! Dropout, element-wise and locked, and the statistics of its masks.
 
-use rondo_kernels::dropout::{self, Dims, Dropout, Key, Mask, cases::CASES, reference};
+use rondo_kernels::dropout::cases::{CASES, ROW_CASES};
+use rondo_kernels::dropout::{self, Dims, Dropout, Key, Mask, RowDims, reference};
 use rondo_kernels::{Buffer, Device, Store};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, devices, dot, ones, random};
+use crate::check::{Tolerance, assert_close, assert_gradient, devices, dot, ones, random, random_ids};
 
 const KEY: Key = Key { seed: 0x0123_4567_89ab_cdef, stream: 7 };
 
@@ -41,6 +42,32 @@ fn cpu_drops_the_same_elements_everywhere() {
                 let mut values = from;
                 dropout::in_place(&device, dims, dropout, values.slice_mut());
                 assert_close(&name("values"), values.host(), &want, Tolerance::Exact);
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_are_their_own_backward() {
+    let dims = RowDims { rows: 12, width: 3 };
+    let (ids, x, d_y) = (random_ids(12, 8, 3), random(36, 1), random(36, 2));
+    let gradient = reference::rows(dims, 0.5, KEY, &ids, &d_y);
+    assert!(gradient.contains(&0.0) && gradient.iter().any(|&number| number != 0.0));
+    assert_gradient("x", &x, &gradient, |x| dot(&reference::rows(dims, 0.5, KEY, &ids, x), &d_y));
+}
+
+#[test]
+fn cpu_drops_the_same_rows_everywhere() {
+    for &dims in ROW_CASES {
+        let ids = random_ids(dims.rows, 2 * dims.rows, 3);
+        let x: Vec<f32> = random(dims.rows * dims.width, 1).iter().map(|&x| x as f32).collect();
+        for probability in [0.0, 0.1, 0.65] {
+            let want = reference::rows(dims, probability, KEY, &ids, &x);
+            for device in devices() {
+                let name = format!("values of {dims:?}, {probability} on {device}");
+                let (ids, mut values) = (Buffer::from_slice(&device, &ids), Buffer::from_slice(&device, &x));
+                dropout::rows_in_place(&device, dims, probability, KEY, ids.slice(), values.slice_mut());
+                assert_close(&name, values.host(), &want, Tolerance::Exact);
             }
         }
     }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod activation;
+mod activation_penalty;
 mod bias;
 mod check;
 mod cross_entropy;

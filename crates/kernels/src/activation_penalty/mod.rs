@@ -1,0 +1,121 @@
+//! What training can add to the loss so that activations stay small, or change slowly from step to step.
+//!
+//! The mean is over the numbers that are squared, so that a penalty does not depend on how long a chunk is or how many
+//! batch rows there are.
+
+pub mod cases;
+mod cpu;
+pub mod reference;
+
+use crate::cpu::sums;
+use crate::{Device, Slice, SliceMut, Store, check_len};
+
+/// The sizes of an activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dims {
+    /// `T`, the steps.
+    pub steps: usize,
+    /// `B`, the batch rows.
+    pub batch: usize,
+    /// `H`, the width.
+    pub width: usize,
+}
+
+/// What is squared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Penalty {
+    /// The activations themselves (activation regularisation).
+    Size,
+    /// How they change from one step to the next (temporal activation regularisation).
+    Change,
+}
+
+impl Penalty {
+    /// Both.
+    pub const ALL: [Penalty; 2] = [Penalty::Size, Penalty::Change];
+}
+
+impl Dims {
+    /// How many numbers are squared.
+    fn squares(self, penalty: Penalty) -> usize {
+        let steps = match penalty {
+            Penalty::Size => self.steps,
+            Penalty::Change => self.steps.saturating_sub(1),
+        };
+        steps * self.batch * self.width
+    }
+}
+
+/// The mean square, accumulated in `f64`; 0 where nothing is squared, as the changes within a single step.
+///
+/// ```text
+/// size     Σ h[t]² / T·B·H               change   Σ (h[t+1] − h[t])² / (T−1)·B·H
+/// ```
+///
+/// It does not depend on threads or instruction set.
+///
+/// # Shapes
+/// - `h: [T, B, H]`, read.
+/// # Panics
+/// If a length does not match `dims`.
+/// # Source
+/// Merity, McCann & Socher 2017 (Revisiting activation regularization for language RNNs).
+pub fn forward(device: &Device, dims: Dims, penalty: Penalty, h: Slice<'_>) -> f64 {
+    check_len("h", h.len(), dims.steps * dims.batch * dims.width);
+    let squares = dims.squares(penalty);
+    if squares == 0 {
+        return 0.0;
+    }
+    let sum = match device {
+        Device::Cpu(cpu) => match penalty {
+            Penalty::Size => sums::squares(cpu, h.host()),
+            Penalty::Change => {
+                let (h, row) = (h.host(), dims.batch * dims.width);
+                sums::squared_differences(cpu, &h[row..], &h[..squares])
+            }
+        },
+    };
+    sum / squares as f64
+}
+
+/// The gradient of `scale` times the mean square.
+///
+/// ```text
+/// size     dh[t] = 2·scale / T·B·H · h[t]
+/// change   dh[t] = 2·scale / (T−1)·B·H · ((h[t] − h[t−1]) − (h[t+1] − h[t]))   without the step that is not there
+/// ```
+///
+/// # Shapes
+/// - `h: [T, B, H]`, read.
+/// - `d_h: [T, B, H]`, stored as `store` says.
+/// # Panics
+/// If a length does not match `dims`.
+pub fn backward(
+    device: &Device,
+    dims: Dims,
+    penalty: Penalty,
+    scale: f64,
+    h: Slice<'_>,
+    d_h: SliceMut<'_>,
+    store: Store,
+) {
+    let len = dims.steps * dims.batch * dims.width;
+    check_len("h", h.len(), len);
+    check_len("d_h", d_h.len(), len);
+    let squares = dims.squares(penalty);
+    if squares == 0 {
+        if store == Store::Overwrite {
+            d_h.fill(0.0);
+        }
+        return;
+    }
+    let factor = (2.0 * scale / squares as f64) as f32;
+    match device {
+        Device::Cpu(cpu) => match penalty {
+            Penalty::Size => cpu::size_backward(cpu, factor, h.host(), d_h.host(), store),
+            Penalty::Change => {
+                cpu::change_backward(cpu, dims.batch * dims.width, factor, h.host(), d_h.host(), store);
+            }
+        },
+    }
+}
