@@ -35,12 +35,20 @@ class Case:
 
     name: str
     cell: str
-    hidden_size: int
+    hidden_size: int | tuple[int, ...]  # Of all layers, or of each.
     learning_rate: float
     embedding_size: int | None  # None: one-hot input
     tied: bool = False
     num_layers: int = 2
     num_biases: int = 2
+    activation: float = 0.0  # Weight of the mean square of the last layer's output.
+    temporal: float = 0.0  # Weight of the mean square of its changes from step to step.
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """The hidden width of each layer."""
+        sizes = self.hidden_size
+        return sizes if isinstance(sizes, tuple) else (sizes,) * self.num_layers
 
 
 CASES = [
@@ -49,6 +57,8 @@ CASES = [
     Case("gru", "gru", hidden_size=8, embedding_size=8, tied=True, learning_rate=2.0),
     Case("rnn_tanh", "rnn_tanh", hidden_size=8, embedding_size=8, tied=True, learning_rate=4.0),
     Case("rnn_relu", "rnn_relu", hidden_size=8, embedding_size=8, tied=True, learning_rate=2.0),
+    Case("awd_lstm", "lstm", hidden_size=(9, 7, 6), num_layers=3, embedding_size=6, tied=True, activation=2.0,
+         temporal=1.0, learning_rate=2.0),
     Case("rnn_tanh_one_hot", "rnn_tanh", hidden_size=8, embedding_size=None, num_layers=1, num_biases=1,
          learning_rate=4.0),
 ]
@@ -75,20 +85,25 @@ class LanguageModel(nn.Module):
         layer = {"lstm": nn.LSTM, "gru": nn.GRU}.get(case.cell, nn.RNN)
         kind = {"nonlinearity": case.cell.removeprefix("rnn_")} if layer is nn.RNN else {}
         self.embedding = nn.Embedding(VOCAB, case.embedding_size) if case.embedding_size else None
-        self.rnn = layer(case.embedding_size or VOCAB, case.hidden_size, case.num_layers, **kind)
-        self.decoder = nn.Linear(case.hidden_size, VOCAB)
+        widths = (case.embedding_size or VOCAB, *case.hidden_sizes)
+        self.rnn = nn.ModuleList(layer(*sizes, **kind) for sizes in zip(widths, case.hidden_sizes))
+        self.decoder = nn.Linear(widths[-1], VOCAB)
         if case.tied:
             self.decoder.weight = self.embedding.weight
         if case.num_biases == 1:
             # PyTorch has two biases or none: the second stays zero and is never trained.
             for name, parameter in self.rnn.named_parameters():
-                if name.startswith("bias_hh"):
+                if "bias_hh" in name:
                     nn.init.zeros_(parameter).requires_grad_(False)
 
-    def forward(self, ids, state):
-        vectors = self.embedding(ids) if self.embedding else F.one_hot(ids, VOCAB).to(self.decoder.bias)
-        outputs, state = self.rnn(vectors, state)
-        return self.decoder(outputs), state
+    def forward(self, ids, states):
+        """Logits, the last layer's output, and the state of each layer."""
+        outputs = self.embedding(ids) if self.embedding else F.one_hot(ids, VOCAB).to(self.decoder.bias)
+        last_states = []
+        for layer, state in zip(self.rnn, states):
+            outputs, state = layer(outputs, state)
+            last_states.append(state)
+        return self.decoder(outputs), outputs, last_states
 
     def trained(self) -> dict[str, torch.Tensor]:
         """The trained parameters by PyTorch's names; a tied matrix appears once, as the embedding."""
@@ -105,10 +120,11 @@ def language_model(case: Case):
     report_float32(case, exact, train(case, initial, inputs, targets, torch.float32))
 
     tensors = {"inputs": inputs.astype(np.uint32), "targets": targets.astype(np.uint32), **exact}
+    sizes = case.hidden_sizes if isinstance(case.hidden_size, tuple) else (case.hidden_size,)
     metadata = {
         "cell": case.cell,
         "input": "embedding" if case.embedding_size else "one_hot",
-        "hidden_size": case.hidden_size,
+        "hidden_size": ",".join(map(str, sizes)),
         "num_layers": case.num_layers,
         "num_biases": case.num_biases,
         "tied": str(case.tied).lower(),
@@ -121,6 +137,8 @@ def language_model(case: Case):
     }
     if case.embedding_size:
         metadata["embedding_size"] = case.embedding_size
+    if case.activation or case.temporal:
+        metadata |= {"activation": case.activation, "temporal": case.temporal}
     return tensors, metadata
 
 
@@ -141,34 +159,37 @@ def chunks(random):
 def train(case: Case, initial, inputs, targets, dtype):
     """Trains on the chunks with SGD and a clipped global norm; returns what is stored, rounded to float32.
 
-    The loss is the mean over T·B. The state starts at zero, is carried from chunk to chunk, and the
-    gradient stops at the chunk's edge.
+    The loss is the mean over T·B, to which the penalty is added. The state starts at zero, is carried from
+    chunk to chunk, and the gradient stops at the chunk's edge.
     """
     model = LanguageModel(case).to(dtype)
     with torch.no_grad():
         for name, parameter in model.trained().items():
             parameter.copy_(torch.from_numpy(initial[name]))
     stored = rondo_tensors(case, "init", model.trained())
-    losses, norms, state = [], [], None
+    losses, penalties, norms, states = [], [], [], [None] * len(case.hidden_sizes)
     for chunk in range(CHUNKS):
         model.zero_grad()
-        logits, state = model(torch.from_numpy(inputs[chunk]), detached(state))
+        logits, outputs, states = model(torch.from_numpy(inputs[chunk]), [detached(state) for state in states])
         wanted = torch.from_numpy(targets[chunk])
         nll = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
         loss = nll.mean()
-        loss.backward()
+        changes = outputs[1:] - outputs[:-1]
+        penalty = case.activation * (outputs**2).mean() + case.temporal * (changes**2).mean()
+        (loss + penalty).backward()
         gradients = {name: p.grad for name, p in model.trained().items()}
         norm = torch.sqrt(sum((g * g).sum() for g in gradients.values()))
         losses.append(loss.item())
+        penalties.append(penalty.item())
         norms.append(norm.item())
         if chunk == 0:
-            hidden, cell = state if case.cell == "lstm" else (state, None)
             stored["first.logits"] = array(logits)
             stored["first.nll"] = array(nll.view(STEPS, BATCH))
             stored["first.loss"] = np.array([loss.item()])
-            stored["first.h"] = array(hidden)
-            if cell is not None:
-                stored["first.c"] = array(cell)
+            if case.cell == "lstm":
+                stored["first.h"], stored["first.c"] = (joined(parts) for parts in zip(*states))
+            else:
+                stored["first.h"] = joined(states)
             stored |= rondo_tensors(case, "grad", gradients)
         # Gluon's `clip_global_norm`; PyTorch's own adds 1e-6 to the norm where this adds 1e-8.
         scale = min(1.0, CLIP_NORM / (norm.item() + 1e-8))
@@ -176,21 +197,30 @@ def train(case: Case, initial, inputs, targets, dtype):
             for name, parameter in model.trained().items():
                 parameter -= case.learning_rate * scale * gradients[name]
     stored |= {"losses": np.array(losses), "norms": np.array(norms)}
+    if case.activation or case.temporal:
+        stored["penalties"] = np.array(penalties)
     return stored | rondo_tensors(case, "final", model.trained())
 
 
+def joined(states) -> np.ndarray:
+    """The layers' states `[1, B, H]`, one after the other: `[L, B, H]`, or flat where `H` differs."""
+    if len({state.shape for state in states}) == 1:
+        return array(torch.cat(list(states)))
+    return array(torch.cat([state.flatten() for state in states]))
+
+
 def detached(state):
-    """The state without its history."""
+    """A layer's state without its history."""
     if isinstance(state, tuple):
         return tuple(part.detach() for part in state)
     return None if state is None else state.detach()
 
 
 def rondo_tensors(case: Case, prefix: str, tensors):
-    """`tensors`, which go by PyTorch's names, by Rondo's: `rnn.weight_ih_l0` is `rnn.0.weight_ih`."""
+    """`tensors`, which go by PyTorch's names, by Rondo's: `rnn.1.weight_ih_l0` is `rnn.1.weight_ih`."""
     named = {}
     for name, tensor in tensors.items():
-        name = re.sub(r"^rnn\.(\w+)_l(\d+)$", r"rnn.\2.\1", name)
+        name = re.sub(r"^(rnn\.\d+\.\w+)_l0$", r"\1", name)
         if case.embedding_size is None and name == "rnn.0.weight_ih":
             # A row per id, [V, G·H]: what a one-hot input adds to the pre-activations.
             name, tensor = "input.weight", tensor.T
