@@ -51,7 +51,7 @@ pub enum Biases {
     Two,
 }
 
-/// What is dropped in training, and where. A dropped unit is 0; the others are divided by the share kept.
+/// What is dropped in training, and where. A dropped number is 0; the others are divided by the share kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {
@@ -61,6 +61,16 @@ pub struct Dropout {
     pub between: DropoutSite,
     /// On the last layer's output.
     pub output: DropoutSite,
+    /// Probability of dropping a word where it is looked up: its row of the embedding is 0 wherever it occurs in
+    /// a chunk. A tied decoder keeps all of its rows. At least 0 and below 1; 0 is off.
+    /// *Source*: Gal & Ghahramani 2016.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub words: f32,
+    /// Probability of dropping a number of a recurrent matrix `weight_hh`, for all steps of a chunk (DropConnect,
+    /// or weight-drop). At least 0 and below 1; 0 is off.
+    /// *Source*: Wan et al. 2013; Merity, Keskar & Socher 2017.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub weights: f32,
 }
 
 /// The dropout at one place.
@@ -114,58 +124,6 @@ impl Default for Initialisation {
     }
 }
 
-/// The named models of the zoo: each a stack of LSTM layers as wide as the embedding.
-///
-/// | preset | layers × width | dropout |
-/// |---|---|---|
-/// | `standard_lstm_lm_200` | 2 × 200 | 0.2 |
-/// | `standard_lstm_lm_650` | 2 × 650 | 0.5 |
-/// | `standard_lstm_lm_1500` | 2 × 1500 | 0.65 |
-///
-/// Dropout is element-wise on the embedding and between the layers, locked on the output.
-/// *Source*: GluonNLP's `standard_lstm_lm_*` (after Zaremba et al. 2014), which tie decoder and embedding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Preset {
-    /// The name it is asked for by.
-    pub name: &'static str,
-    /// Width of the embedding and of each layer.
-    pub width: usize,
-    dropout_percent: u8,
-}
-
-/// All presets, smallest first.
-pub const PRESETS: [Preset; 3] = [
-    Preset { name: "standard_lstm_lm_200", width: 200, dropout_percent: 20 },
-    Preset { name: "standard_lstm_lm_650", width: 650, dropout_percent: 50 },
-    Preset { name: "standard_lstm_lm_1500", width: 1500, dropout_percent: 65 },
-];
-
-impl Preset {
-    /// The preset of this name.
-    pub fn find(name: &str) -> Option<Preset> {
-        PRESETS.into_iter().find(|preset| preset.name == name)
-    }
-
-    /// Its configuration over a vocabulary of `vocab_size` tokens, tied.
-    pub fn config(self, vocab_size: usize) -> RnnLmConfig {
-        let probability = f32::from(self.dropout_percent) / 100.0;
-        let elementwise = DropoutSite { probability, locked: false };
-        RnnLmConfig {
-            vocab_size,
-            input: Input::Embedding(self.width),
-            cell: Cell::Lstm,
-            hidden_sizes: vec![self.width; 2],
-            biases: Biases::Two,
-            tied: true,
-            dropout: Dropout {
-                input: elementwise,
-                between: elementwise,
-                output: DropoutSite { probability, locked: true },
-            },
-        }
-    }
-}
-
 impl RnnLmConfig {
     /// Checks that the sizes fit together.
     ///
@@ -194,6 +152,9 @@ impl RnnLmConfig {
             Input::OneHot if self.dropout.input.probability != 0.0 => {
                 return refuse("dropout.input", "needs an embedding, but the input is one-hot".to_owned());
             }
+            Input::OneHot if self.dropout.words != 0.0 => {
+                return refuse("dropout.words", "needs an embedding, but the input is one-hot".to_owned());
+            }
             _ => {}
         }
         if self.checked_parameter_count().is_none() {
@@ -202,12 +163,16 @@ impl RnnLmConfig {
                 "and the other sizes ask for more parameters than memory can hold".to_owned(),
             );
         }
-        let Dropout { input, between, output } = self.dropout;
-        for (field, site) in
-            [("dropout.input", input), ("dropout.between", between), ("dropout.output", output)]
-        {
-            if !(0.0..1.0).contains(&site.probability) {
-                return refuse(field, format!("must be at least 0 and below 1, but is {}", site.probability));
+        let Dropout { input, between, output, words, weights } = self.dropout;
+        for (field, probability) in [
+            ("dropout.input", input.probability),
+            ("dropout.between", between.probability),
+            ("dropout.output", output.probability),
+            ("dropout.words", words),
+            ("dropout.weights", weights),
+        ] {
+            if !(0.0..1.0).contains(&probability) {
+                return refuse(field, format!("must be at least 0 and below 1, but is {probability}"));
             }
         }
         Ok(())
@@ -245,6 +210,11 @@ impl FromStr for Initialiser {
             None => Err(unknown()),
         }
     }
+}
+
+/// Whether a probability need not be written: files from before there was such a one do not have it either.
+fn is_off(probability: &f32) -> bool {
+    *probability == 0.0
 }
 
 /// Values that are written as their `Display` and read by their `FromStr`.

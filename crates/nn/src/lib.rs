@@ -16,14 +16,17 @@ mod initialise;
 mod model;
 mod model_file;
 mod parameters;
+mod penalty;
+mod presets;
 mod tape;
 
-pub use config::{
-    Biases, Dropout, DropoutSite, Initialisation, Initialiser, Input, PRESETS, Preset, RnnLmConfig,
-};
+pub use config::{Biases, Dropout, DropoutSite, Initialisation, Initialiser, Input, RnnLmConfig};
 pub use error::{NnError, Result};
-pub use model::{LayerState, RnnLm, State};
+pub use model::{Hidden, LayerState, RnnLm, State};
 pub use model_file::ModelFile;
 pub use parameters::{Gradient, Gradients, ParameterId, Parameters};
+pub use penalty::ActivationPenalty;
+pub use presets::{PRESETS, Preset};
+pub use rondo_kernels::activation_penalty::Penalty;
 pub use rondo_kernels::recurrence::Cell;
 pub use tape::{Layer, Loss, Mode, Projection, Shape, Tape, Value, Workspace};

@@ -64,6 +64,15 @@ pub struct State {
     batch: usize,
 }
 
+/// The last layer's output for a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// `[T, B, H]`, as the layer left it.
+    pub raw: Value,
+    /// `[T, B, H]`, dropout applied: what the decoder reads.
+    pub dropped: Value,
+}
+
 impl RnnLm {
     /// A model with all parameters zero; see [`RnnLm::initialise`].
     ///
@@ -90,6 +99,7 @@ impl RnnLm {
                 weight_hh: id(&format!("rnn.{l}.weight_hh")),
                 bias_ih: id(&format!("rnn.{l}.bias_ih")),
                 bias_hh: (config.biases == Biases::Two).then(|| id(&format!("rnn.{l}.bias_hh"))),
+                weight_dropout: config.dropout.weights,
             },
             weight_ih: parameters.find(&format!("rnn.{l}.weight_ih")),
         };
@@ -143,22 +153,23 @@ impl RnnLm {
     }
 
     /// Reads a chunk of `ids: [T, B]` from `state`, leaves the last state there, and returns the last layer's
-    /// output `[T, B, H]`, dropout applied: what the decoder reads.
+    /// output.
     ///
     /// # Panics
     /// If there are not `T·B` ids for the state's `B`, or one is no token of the vocabulary.
-    pub fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Value {
+    pub fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden {
         let batch = state.batch;
         let steps = ids.len() / batch;
         assert_eq!(ids.len(), steps * batch, "ids for {batch} batch rows");
         let dropout = &self.config.dropout;
         let mut x = match self.input {
             InputLayer::Embedding(table) => {
-                let x = tape.embedding(table, ids, steps, batch);
+                let x = tape.embedding_with_dropout(table, ids, steps, batch, dropout.words);
                 Some(tape.dropout(x, dropout.input))
             }
             InputLayer::OneHot(_) => None,
         };
+        let mut raw = None;
         for (l, (parameters, state)) in self.layers.iter().zip(&mut state.layers).enumerate() {
             let projection = match (x, parameters.weight_ih, self.input) {
                 (Some(x), Some(weight_ih), _) => Projection::Dense { x, weight_ih },
@@ -168,11 +179,12 @@ impl RnnLm {
             };
             let y = tape.recurrent_layer(parameters.layer, projection, steps, batch, state);
             let last = l + 1 == self.layers.len();
+            raw = Some(y);
             x = Some(tape.dropout(y, if last { dropout.output } else { dropout.between }));
         }
-        match x {
-            Some(x) => x,
-            None => unreachable!("a model has at least one layer, as its configuration was checked for"),
+        match (raw, x) {
+            (Some(raw), Some(dropped)) => Hidden { raw, dropped },
+            _ => unreachable!("a model has at least one layer, as its configuration was checked for"),
         }
     }
 
@@ -180,13 +192,13 @@ impl RnnLm {
     ///
     /// # Panics
     /// As [`Tape::decoder`].
-    pub fn loss(&self, tape: &mut Tape<'_>, hidden: Value, targets: &[u32]) -> Loss {
-        tape.decoder(hidden, self.decoder_weight, Some(self.decoder_bias), targets)
+    pub fn loss(&self, tape: &mut Tape<'_>, hidden: Hidden, targets: &[u32]) -> Loss {
+        tape.decoder(hidden.dropped, self.decoder_weight, Some(self.decoder_bias), targets)
     }
 
     /// The logits `[T, B, V]`, given what [`RnnLm::forward`] returned.
-    pub fn logits(&self, tape: &mut Tape<'_>, hidden: Value) -> Value {
-        tape.linear(hidden, self.decoder_weight, Some(self.decoder_bias))
+    pub fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value {
+        tape.linear(hidden.dropped, self.decoder_weight, Some(self.decoder_bias))
     }
 }
 

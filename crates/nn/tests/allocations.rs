@@ -1,4 +1,4 @@
-//! A training step after the first allocates nothing, nor does an evaluation, shorter chunks included.
+//! A training step after the first allocates nothing, nor does an evaluation after the first, shorter chunks included.
 //!
 //! This file is a program of its own because it counts what *all* its threads allocate: it holds one test.
 
@@ -13,8 +13,8 @@ use rand_chacha::ChaCha8Rng;
 use rondo_kernels::Device;
 use rondo_kernels::optimiser::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_nn::{
-    Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Input, Mode, RnnLm, RnnLmConfig,
-    State, Workspace,
+    ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Input, Mode,
+    RnnLm, RnnLmConfig, State, Workspace,
 };
 
 /// The system's allocator, counting the calls that hand memory out.
@@ -54,6 +54,8 @@ fn a_step_after_the_first_allocates_nothing() {
         let mut run = Run::new(config);
         let name = format!("{:?}", run.model.config());
         assert_ne!(allocated_by(|| run.train(STEPS)), 0, "the first step of {name}: is anything counted?");
+        // Where training drops weights, an evaluation is the first to lay the whole ones out.
+        run.evaluate(STEPS);
         // Full chunks, and the shorter ones that an epoch may end with.
         for steps in [STEPS, STEPS - 5, STEPS, 2, STEPS] {
             assert_eq!(allocated_by(|| run.train(steps)), 0, "a later step of {steps}, {name}");
@@ -62,7 +64,8 @@ fn a_step_after_the_first_allocates_nothing() {
     }
 }
 
-/// Every cell, tied and not, and one-hot; dropout wherever there can be some, locked and not.
+/// Every cell, tied and not, and one-hot; dropout wherever there can be some, locked and not, of weights with two biases
+/// and not with one.
 fn configs() -> Vec<RnnLmConfig> {
     let dropout = |locked| DropoutSite { probability: 0.4, locked };
     let with = |cell, input, tied, biases| RnnLmConfig {
@@ -76,6 +79,8 @@ fn configs() -> Vec<RnnLmConfig> {
             input: if input == Input::OneHot { DropoutSite::default() } else { dropout(false) },
             between: dropout(false),
             output: dropout(true),
+            words: if input == Input::OneHot { 0.0 } else { 0.1 },
+            weights: if biases == Biases::Two { 0.3 } else { 0.0 },
         },
     };
     let of_cell = |cell| {
@@ -129,6 +134,8 @@ impl Run {
         let hidden = self.model.forward(&mut tape, &self.tokens[..count], &mut self.state);
         let loss = self.model.loss(&mut tape, hidden, &self.tokens[1..count + 1]);
         assert!(tape.nll_sum(loss).is_finite());
+        let penalty = ActivationPenalty { activation: 2.0, temporal: 1.0 };
+        assert!(self.model.penalise(&mut tape, hidden, penalty).is_finite());
         tape.backward(loss, 1.0 / count as f32, &mut self.gradients);
         drop(tape);
 

@@ -14,7 +14,8 @@ use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::optimiser::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_kernels::{Device, Slice};
 use rondo_nn::{
-    Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Parameters, RnnLm, RnnLmConfig, State, Workspace,
+    ActivationPenalty, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Parameters, RnnLm,
+    RnnLmConfig, State, Workspace,
 };
 use safetensors::{Dtype, SafeTensors};
 
@@ -26,6 +27,12 @@ fn lstm() {
 #[test]
 fn lstm_untied() {
     check("lstm_untied");
+}
+
+/// Layers of three widths, and penalties on what the last of them does.
+#[test]
+fn awd_lstm() {
+    check("awd_lstm");
 }
 
 #[test]
@@ -92,13 +99,17 @@ fn first_chunk(golden: &Golden, device: &Device) {
     assert_close("nll", tape.nll(loss).host(), &golden.floats("first.nll"), tolerance::VALUE);
     let mean = tape.nll_sum(loss) / targets.len() as f64;
     assert_close("loss", &[mean], &golden.doubles("first.loss"), tolerance::VALUE);
-    let hidden = joined(&state, |layer| layer.hidden.host());
-    assert_close("h", &hidden, &golden.floats("first.h"), tolerance::VALUE);
+    let last = joined(&state, |layer| layer.hidden.host());
+    assert_close("h", &last, &golden.floats("first.h"), tolerance::VALUE);
     if model.config().cell.has_cell_state() {
         let cell_state = joined(&state, |layer| layer.cell_state.as_ref().unwrap().host());
         assert_close("c", &cell_state, &golden.floats("first.c"), tolerance::VALUE);
     }
 
+    if let Some((penalty, expected)) = golden.penalty() {
+        let value = model.penalise(&mut tape, hidden, penalty);
+        assert_close("penalty", &[value], &expected[..1], tolerance::VALUE);
+    }
     tape.backward(loss, 1.0 / targets.len() as f32, &mut gradients);
     for id in model.parameters().ids() {
         let name = format!("grad.{}", model.parameters().name(id));
@@ -113,7 +124,8 @@ fn ten_steps(golden: &Golden, device: &Device) {
     let mut workspace = Workspace::new(device);
     let mut state = model.zero_state(golden.value("batch_size"));
     let mut gradients = Gradients::new(model.parameters());
-    let (mut losses, mut norms) = (Vec::new(), Vec::new());
+    let (mut losses, mut norms, mut penalties) = (Vec::new(), Vec::new(), Vec::new());
+    let penalty = golden.penalty();
     for chunk in 0..golden.value("chunks") {
         let (inputs, targets) = golden.chunk(chunk);
         gradients.clear();
@@ -121,6 +133,9 @@ fn ten_steps(golden: &Golden, device: &Device) {
         let hidden = model.forward(&mut tape, &inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, &targets);
         losses.push(tape.nll_sum(loss) / targets.len() as f64);
+        if let &Some((penalty, _)) = &penalty {
+            penalties.push(model.penalise(&mut tape, hidden, penalty));
+        }
         tape.backward(loss, 1.0 / targets.len() as f32, &mut gradients);
         drop(tape);
 
@@ -136,6 +151,9 @@ fn ten_steps(golden: &Golden, device: &Device) {
         descend(model.parameters_mut(), &gradients, golden.value("learning_rate"), scale);
     }
     assert_close("losses", &losses, &golden.doubles("losses"), tolerance::TRAINING);
+    if let Some((_, expected)) = penalty {
+        assert_close("penalties", &penalties, &expected, tolerance::TRAINING);
+    }
     assert_close("norms", &norms, &golden.doubles("norms"), tolerance::TRAINING);
     for id in model.parameters().ids() {
         let name = format!("final.{}", model.parameters().name(id));
@@ -222,7 +240,7 @@ impl Golden {
                 _ => Input::Embedding(self.value("embedding_size")),
             },
             cell: self.value::<Cell>("cell"),
-            hidden_sizes: vec![self.value("hidden_size"); self.value("num_layers")],
+            hidden_sizes: self.hidden_sizes(),
             biases: if self.value::<u8>("num_biases") == 1 { Biases::One } else { Biases::Two },
             tied: self.value("tied"),
             dropout: Dropout::default(),
@@ -233,6 +251,22 @@ impl Golden {
             model.parameters_mut().values_mut(id).copy_from(Slice::Cpu(&values));
         }
         model
+    }
+
+    /// One a layer; where the file names one alone, it is that of all layers.
+    fn hidden_sizes(&self) -> Vec<usize> {
+        match self.metadata["hidden_size"].split_once(',') {
+            None => vec![self.value("hidden_size"); self.value("num_layers")],
+            Some(_) => self.metadata["hidden_size"].split(',').map(|size| size.parse().unwrap()).collect(),
+        }
+    }
+
+    /// The penalty in each chunk, and what makes it; nothing where the file has none.
+    fn penalty(&self) -> Option<(ActivationPenalty, Vec<f64>)> {
+        self.metadata.contains_key("activation").then(|| {
+            let (activation, temporal) = (self.value("activation"), self.value("temporal"));
+            (ActivationPenalty { activation, temporal }, self.doubles("penalties"))
+        })
     }
 
     /// Inputs and targets of one chunk.

@@ -19,7 +19,7 @@ const VOCAB_SIZE: usize = 23;
 /// Two layers of `cell` with parameters large enough that the state matters, and with dropout, which must not act.
 fn model_of(cell: Cell, input: Input) -> (RnnLm, Workspace) {
     let site = DropoutSite { probability: 0.5, locked: false };
-    let between = Dropout { input: DropoutSite::default(), between: site, output: site };
+    let dropout = Dropout { between: site, output: site, weights: 0.5, ..Dropout::default() };
     let config = RnnLmConfig {
         vocab_size: VOCAB_SIZE,
         input,
@@ -27,7 +27,7 @@ fn model_of(cell: Cell, input: Input) -> (RnnLm, Workspace) {
         hidden_sizes: vec![12, 10],
         biases: Biases::Two,
         tied: false,
-        dropout: between,
+        dropout,
     };
     let device = Device::cpu(2).unwrap();
     let mut model = RnnLm::new(config, &device).unwrap();

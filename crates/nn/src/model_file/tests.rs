@@ -254,7 +254,13 @@ fn config(tied: bool) -> RnnLmConfig {
         hidden_sizes: vec![3, 3],
         biases: Biases::Two,
         tied,
-        dropout: Dropout { input: site(0.1, false), between: site(0.25, false), output: site(0.3, true) },
+        dropout: Dropout {
+            input: site(0.1, false),
+            between: site(0.25, false),
+            output: site(0.3, true),
+            words: 0.05,
+            weights: 0.2,
+        },
     }
 }
 

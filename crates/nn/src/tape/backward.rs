@@ -1,18 +1,20 @@
 //! Runs a recording back.
 
 use rondo_kernels::{
-    Buffer, Slice, SliceMut, Store, activation, bias, cross_entropy, decoder, dropout, elementwise,
+    Buffer, Slice, SliceMut, Store, activation, activation_penalty, bias, cross_entropy, decoder, dropout,
+    elementwise,
 };
 use rondo_kernels::{join, linear, product, recurrence, softmax};
 
-use super::fused::{DecoderNode, KeptProjection, RecurrenceNode, dropout_dims};
+use super::fused::{DecoderNode, KeptProjection, RecurrenceNode};
 use super::packs::Layout;
+use super::regularise::{dropout_dims, penalty_dims};
 use super::{Loss, Node, Storage, Tape, Value};
 use crate::{Gradients, ParameterId};
 
 impl Tape<'_> {
-    /// Adds the gradient of `scale · Σ nll` to `gradients`: with `scale` 1/R that of the rows' mean, with 1
-    /// that of their sum. This uses the recording up.
+    /// Adds the gradient of `scale · (Σ nll + R·penalties)` to `gradients`, where `R` is the rows' number: with
+    /// `scale` 1/R that of the rows' mean and the penalties, with 1 that of their sum. This uses the recording up.
     ///
     /// # Panics
     /// If the tape does not record, or has been run back before.
@@ -29,8 +31,11 @@ impl Tape<'_> {
 
     fn run_back(&mut self, node: &mut Node, from: Loss, scale: f32, gradients: &mut Gradients) {
         match node {
-            Node::Embedding { table, ids, out } => {
-                if let Some(d_out) = self.take_gradient(*out) {
+            Node::Embedding { table, ids, dropped, out } => {
+                if let Some(mut d_out) = self.take_gradient(*out) {
+                    if let Some(words) = *dropped {
+                        self.drop_words(words, ids, self.shape(*out).width, &mut d_out);
+                    }
                     gradients.add_rows(self.parameters, *table, ids.slice(), d_out.slice());
                     self.workspace.pool.give(d_out);
                 }
@@ -48,6 +53,16 @@ impl Tape<'_> {
                 let dims = dropout_dims(self.shape(*x));
                 self.unary_back(*x, *out, gradients, |tape, d_out, d_x, store| {
                     dropout::backward(&tape.workspace.device, dims, *dropout, d_out, d_x, store);
+                });
+            }
+            Node::Penalty { x, penalty, weight } => {
+                let dims = penalty_dims(self.shape(*x));
+                let rows = self.workspace.losses[from.0].len();
+                let scale = f64::from(scale) * rows as f64 * f64::from(*weight);
+                let x = *x;
+                self.with_target(x, gradients, |tape, d_x, store| {
+                    let (device, h) = (&tape.workspace.device, tape.read(x));
+                    activation_penalty::backward(device, dims, *penalty, scale, h, d_x, store);
                 });
             }
             Node::Product { a, b, out } => self.product_back(*a, *b, *out, gradients),
@@ -148,7 +163,8 @@ impl Tape<'_> {
         let dims = node.dims;
         let scratch_len = decoder::backward_scratch_len(&self.workspace.device, dims);
         let mut scratch = self.workspace.pool.take(scratch_len);
-        // Nothing recorded after the decoder leads to its loss, so no gradient has come together here yet.
+        // Of what was recorded after the decoder only penalties count, so there is seldom a gradient here yet.
+        let earlier = self.take_gradient(node.hidden);
         let mut d_hidden = self.workspace.pool.take(dims.rows * dims.width);
         let mut d_bias = node.bias.map(|_| self.zeros(dims.vocab));
         let (d_weight, store) = gradients.dense(self.parameters, node.weight);
@@ -169,6 +185,11 @@ impl Tape<'_> {
             },
         );
         self.workspace.pool.give(scratch);
+        if let Some(earlier) = earlier {
+            let (device, to) = (&self.workspace.device, d_hidden.slice_mut());
+            elementwise::scale(device, 1.0, earlier.slice(), to, Store::Add);
+            self.workspace.pool.give(earlier);
+        }
         self.keep_gradient(node.hidden, d_hidden, gradients);
         if let (Some(d_bias), Some(id)) = (d_bias, node.bias) {
             self.add_dense(id, d_bias, gradients);
@@ -179,9 +200,9 @@ impl Tape<'_> {
         let Some(d_out) = self.take_gradient(node.out) else { return };
         let dims = node.dims;
         let layer = node.layer;
+        let own_pack = self.lay_out(&layer, recurrence::Pack::Backward, node.dropped.as_ref());
         let layout = Layout::Recurrence(layer.cell, recurrence::Pack::Backward);
         let workspace = &mut *self.workspace;
-        workspace.packs.prepare(&workspace.device, self.parameters, layer.weight_hh, layout);
         let mut scratch = workspace.pool.take(recurrence::backward_scratch_len(dims));
         let mut d_r = workspace.pool.take(dims.gates_width() * dims.hidden);
         let mut d_bias_ih = workspace.pool.take(dims.gates_width());
@@ -191,7 +212,10 @@ impl Tape<'_> {
             &workspace.device,
             dims,
             recurrence::Backward {
-                packed: workspace.packs.get(layer.weight_hh, layout).slice(),
+                packed: match &own_pack {
+                    Some(packed) => packed.slice(),
+                    None => workspace.packs.get(layer.weight_hh, layout).slice(),
+                },
                 gates: node.gates.slice_mut(),
                 extra: node.extra.slice_mut(),
                 hidden: hidden.slice(),
@@ -206,6 +230,13 @@ impl Tape<'_> {
         );
         workspace.pool.give(scratch);
         workspace.pool.give(d_out);
+        if let Some(packed) = own_pack {
+            workspace.pool.give(packed);
+        }
+        if let Some(dropped) = &node.dropped {
+            // So far it is the dropped weight's; what was dropped has no part in the loss.
+            dropout::in_place(&workspace.device, dropped.dims, dropped.dropout, d_r.slice_mut());
+        }
         self.add_dense(layer.weight_hh, d_r, gradients);
         self.add_dense(layer.bias_ih, d_bias_ih, gradients);
         if let (Some(id), Some(d_bias)) = (layer.bias_hh, d_bias_hh) {

@@ -1,16 +1,12 @@
 //! The fused operations that models are made of.
 
-use rondo_kernels::dropout::{self, Dropout, Key, Mask};
 use rondo_kernels::recurrence::{self, Cell};
 use rondo_kernels::{Buffer, Slice, decoder, embedding, linear};
 
 use super::packs::Layout;
-use super::{Loss, Mode, Node, Shape, Tape, Value};
-use crate::config::DropoutSite;
+use super::regularise::DroppedWeight;
+use super::{Loss, Node, Shape, Tape, Value};
 use crate::{LayerState, ParameterId};
-
-/// Dropout places that one step may have: each has masks of its own.
-const SITES_PER_STEP: u64 = 64;
 
 /// A recurrent layer's parameters.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +21,8 @@ pub struct Layer {
     pub bias_ih: ParameterId,
     /// `[G·H]`, where the layer has a second bias.
     pub bias_hh: Option<ParameterId>,
+    /// Probability of dropping a number of `weight_hh` in training, for all steps of a chunk; 0 is off.
+    pub weight_dropout: f32,
 }
 
 /// How the input reaches a recurrent layer's gates.
@@ -52,6 +50,7 @@ pub(super) struct RecurrenceNode {
     pub(super) dims: recurrence::Dims,
     pub(super) layer: Layer,
     pub(super) projection: KeptProjection,
+    pub(super) dropped: Option<DroppedWeight>,
     pub(super) gates: Buffer,
     pub(super) extra: Buffer,
     pub(super) cell_state: Buffer,
@@ -83,17 +82,7 @@ impl Tape<'_> {
     /// # Panics
     /// If an id is no row of the table, or there are not `T·B`.
     pub fn embedding(&mut self, table: ParameterId, ids: &[u32], steps: usize, batch: usize) -> Value {
-        assert_eq!(ids.len(), steps * batch, "number of ids");
-        let (vocab, width) = self.matrix(table);
-        let shape = Shape { steps, batch, width };
-        let mut out = self.workspace.pool.take(shape.count());
-        let dims = embedding::Dims { rows: shape.rows(), vocab, width };
-        let ids = self.ids(ids);
-        let values = self.parameters.values(table);
-        embedding::forward(&self.workspace.device, dims, values, ids.slice(), out.slice_mut());
-        let out = self.push(shape, out, true);
-        self.record(Node::Embedding { table, ids, out });
-        out
+        self.look_up(table, ids, steps, batch, None)
     }
 
     /// `x·Wᵀ + b` for each row; `W: [N, D]`, `b: [N]`.
@@ -110,37 +99,11 @@ impl Tape<'_> {
         out
     }
 
-    /// Drops units in training; the identity in evaluation or with probability 0.
-    pub fn dropout(&mut self, x: Value, site: DropoutSite) -> Value {
-        let Mode::Train { seed, step } = self.mode else { return x };
-        // The place is counted even where nothing is dropped: other places' masks do not depend on it.
-        let place = self.dropout_sites;
-        self.dropout_sites += 1;
-        assert!(place < SITES_PER_STEP, "more than {SITES_PER_STEP} dropouts on one tape");
-        if site.probability == 0.0 {
-            return x;
-        }
-        let dropout = Dropout {
-            probability: site.probability,
-            mask: if site.locked { Mask::Locked } else { Mask::Elementwise },
-            key: Key { seed, stream: step * SITES_PER_STEP + place },
-        };
-        let shape = self.shape(x);
-        let mut y = self.workspace.pool.take(shape.count());
-        let device = &self.workspace.device;
-        let values = self.workspace.read(self.parameters, x);
-        dropout::forward(device, dropout_dims(shape), dropout, values, y.slice_mut());
-        let needs_gradient = self.needs_gradient(x);
-        let out = self.push(shape, y, needs_gradient);
-        self.record(Node::Dropout { x, dropout, out });
-        out
-    }
-
     /// Runs a recurrent layer over a chunk of `[T, B]` steps, from `state` and leaving the last state there:
     /// the next chunk continues from it, while the gradient stops at the chunk's edge.
     ///
     /// # Panics
-    /// If the sizes do not fit.
+    /// If the sizes do not fit, or the weight's dropout is not at least 0 and below 1.
     pub fn recurrent_layer(
         &mut self,
         layer: Layer,
@@ -165,9 +128,10 @@ impl Tape<'_> {
                 KeptProjection::LookUp { ids, table }
             }
         };
+        let dropped = self.drop_weight(&layer);
+        let own_pack = self.lay_out(&layer, recurrence::Pack::Forward, dropped.as_ref());
         let layout = Layout::Recurrence(layer.cell, recurrence::Pack::Forward);
         let workspace = &mut *self.workspace;
-        workspace.packs.prepare(&workspace.device, self.parameters, layer.weight_hh, layout);
         let mut extra = workspace.pool.take(dims.extra_len());
         let mut hidden = workspace.pool.take(dims.states_len());
         let mut cell_state = workspace.pool.take(dims.cell_state_len());
@@ -180,7 +144,10 @@ impl Tape<'_> {
             &workspace.device,
             dims,
             recurrence::Forward {
-                packed: workspace.packs.get(layer.weight_hh, layout).slice(),
+                packed: match &own_pack {
+                    Some(packed) => packed.slice(),
+                    None => workspace.packs.get(layer.weight_hh, layout).slice(),
+                },
                 bias_ih: self.parameters.values(layer.bias_ih),
                 bias_hh: layer.bias_hh.map(|id| self.parameters.values(id)),
                 gates: gates.slice_mut(),
@@ -189,6 +156,9 @@ impl Tape<'_> {
                 cell_state: cell_state.slice_mut(),
             },
         );
+        if let Some(packed) = own_pack {
+            workspace.pool.give(packed);
+        }
         state.hidden.slice_mut().copy_from(hidden.range(steps * row..(steps + 1) * row));
         if let Some(last) = &mut state.cell_state {
             last.slice_mut().copy_from(cell_state.range(steps * row..(steps + 1) * row));
@@ -198,6 +168,7 @@ impl Tape<'_> {
             dims,
             layer,
             projection,
+            dropped,
             gates,
             extra,
             cell_state,
@@ -271,9 +242,4 @@ impl Tape<'_> {
             }
         }
     }
-}
-
-/// The sizes of an activation as dropout sees them.
-pub(super) fn dropout_dims(shape: Shape) -> dropout::Dims {
-    dropout::Dims { steps: shape.steps, batch: shape.batch, width: shape.width }
 }

@@ -19,7 +19,9 @@ mod backward;
 mod fused;
 mod packs;
 mod primitives;
+mod regularise;
 
+use rondo_kernels::activation_penalty::Penalty;
 use rondo_kernels::dropout::Dropout;
 use rondo_kernels::{Buffer, BufferPool, Device, Slice, activation, join};
 
@@ -95,6 +97,7 @@ pub struct Tape<'a> {
     parameters: &'a Parameters,
     mode: Mode,
     dropout_sites: u64,
+    parameter_masks: u64,
 }
 
 /// Where a value's numbers are.
@@ -122,6 +125,7 @@ enum Node {
     Embedding {
         table: ParameterId,
         ids: Buffer<u32>,
+        dropped: Option<regularise::DroppedWords>,
         out: Value,
     },
     Linear {
@@ -137,6 +141,11 @@ enum Node {
         out: Value,
     },
     Decoder(fused::DecoderNode),
+    Penalty {
+        x: Value,
+        penalty: Penalty,
+        weight: f32,
+    },
     Product {
         a: Value,
         b: Value,
@@ -215,7 +224,7 @@ impl Workspace {
     /// Begins a recording over `parameters`.
     pub fn tape<'a>(&'a mut self, parameters: &'a Parameters, mode: Mode) -> Tape<'a> {
         self.recycle();
-        Tape { workspace: self, parameters, mode, dropout_sites: 0 }
+        Tape { workspace: self, parameters, mode, dropout_sites: 0, parameter_masks: 0 }
     }
 
     /// Takes back all memory of the last recording.
@@ -347,6 +356,9 @@ impl Workspace {
             Node::Recurrence(node) => {
                 for buffer in [node.gates, node.extra, node.cell_state] {
                     self.pool.give(buffer);
+                }
+                if let Some(dropped) = node.dropped {
+                    self.pool.give(dropped.values);
                 }
                 if let fused::KeptProjection::LookUp { ids, .. } = node.projection {
                     self.id_pool.give(ids);

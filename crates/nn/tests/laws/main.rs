@@ -3,6 +3,7 @@
 //! - `primitives`: the gradient of every operation on the tape, by differences.
 //! - `cells`: a cell written from the primitives computes what the fused layer does, gradients included.
 //! - `recurrence`: state, chunks, batch rows, ties, inputs.
+//! - `regularise`: dropped words and weights, penalties on activations.
 //! - `modes`: training, evaluation, dropout, and what a workspace keeps from one tape to the next.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
@@ -12,3 +13,4 @@ mod check;
 mod modes;
 mod primitives;
 mod recurrence;
+mod regularise;

@@ -81,6 +81,8 @@ fn every_dropout_acts_and_seed_and_step_decide() {
         Dropout { input: locked, ..off },
         Dropout { between: locked, ..off },
         Dropout { output: locked, ..off },
+        Dropout { words: 0.5, ..off },
+        Dropout { weights: 0.5, ..off },
         everywhere(0.5),
     ];
     let mut seen = vec![nll(&model(config(Cell::Gru)), TRAIN)];
@@ -119,9 +121,11 @@ fn a_workspace_serves_any_model_at_any_time() {
     let mut workspace = Workspace::new(&device());
     let mut models: Vec<RnnLm> = Cell::ALL.map(|cell| model(config(cell))).into();
     models.push(model(RnnLmConfig { hidden_sizes: vec![5, 7], ..config(Cell::Gru) }));
+    // Its weights are other ones in each step, and the raw ones in evaluation.
+    models.push(model(RnnLmConfig { dropout: everywhere(0.5), ..config(Cell::Lstm) }));
     for _ in 0..3 {
         for model in &mut models {
-            for mode in [Mode::Evaluate, TRAIN] {
+            for mode in [Mode::Evaluate, TRAIN, Mode::Train { seed: 0, step: 1 }, Mode::Evaluate] {
                 let (inputs, targets) = chunk();
                 let shared =
                     run_in(&mut workspace, mode, model, &inputs, &targets, &mut model.zero_state(BATCH));
@@ -201,7 +205,7 @@ fn threads_change_no_more_than_rounding() {
 
 fn everywhere(probability: f32) -> Dropout {
     let site = DropoutSite { probability, locked: false };
-    Dropout { input: site, between: site, output: site }
+    Dropout { input: site, between: site, output: site, words: probability, weights: probability }
 }
 
 fn chunk() -> (Vec<u32>, Vec<u32>) {

@@ -2,8 +2,8 @@
 
 use rondo_kernels::Slice;
 use rondo_nn::{
-    Cell, DropoutSite, Gradients, Layer, LayerState, Loss, Mode, ParameterId, Parameters, Projection, Shape,
-    Tape, Value, Workspace,
+    Cell, DropoutSite, Gradients, Layer, LayerState, Loss, Mode, ParameterId, Parameters, Penalty,
+    Projection, Shape, Tape, Value, Workspace,
 };
 
 use crate::check::{dense, device, random, tokens};
@@ -64,6 +64,9 @@ fn constants_and_ids() {
 #[test]
 fn fused_operations() {
     check_ids("embedding", &[&[11, 4]], |tape, [table]| tape.embedding(table, &tokens(6, 3), 2, 3));
+    check_ids("embedding with words dropped", &[&[11, 4]], |tape, [table]| {
+        tape.embedding_with_dropout(table, &tokens(6, 3), 2, 3, 0.4)
+    });
     check_ids("linear", &[&[5, 4], &[5], &[3, 4]], |tape, [weight, bias, x]| {
         let x = tape.parameter(x);
         tape.linear(x, weight, Some(bias))
@@ -83,18 +86,20 @@ fn fused_operations() {
 #[test]
 fn recurrent_layers() {
     // With rectifiers the loss has corners, where differences say nothing; `cells` compares those layers too.
-    for cell in [Cell::RnnTanh, Cell::Lstm, Cell::Gru] {
+    let smooth = [Cell::RnnTanh, Cell::Lstm, Cell::Gru];
+    for (cell, weight_dropout) in smooth.into_iter().flat_map(|cell| [(cell, 0.0), (cell, 0.4)]) {
         let gates = cell.gates() * 3;
         let shapes: [&[usize]; 5] = [&[11, 4], &[gates, 4], &[gates, 3], &[gates], &[gates]];
         check_ids(cell.name(), &shapes, |tape, [table, weight_ih, weight_hh, bias_ih, bias_hh]| {
-            let layer = Layer { cell, hidden_size: 3, weight_hh, bias_ih, bias_hh: Some(bias_hh) };
+            let layer =
+                Layer { cell, hidden_size: 3, weight_hh, bias_ih, bias_hh: Some(bias_hh), weight_dropout };
             let x = tape.embedding(table, &tokens(6, 3), 3, 2);
             let projection = Projection::Dense { x, weight_ih };
             tape.recurrent_layer(layer, projection, 3, 2, &mut layer_state(cell, 2 * 3))
         });
         let shapes: [&[usize]; 3] = [&[11, gates], &[gates, 3], &[gates]];
         check_ids(cell.name(), &shapes, |tape, [table, weight_hh, bias_ih]| {
-            let layer = Layer { cell, hidden_size: 3, weight_hh, bias_ih, bias_hh: None };
+            let layer = Layer { cell, hidden_size: 3, weight_hh, bias_ih, bias_hh: None, weight_dropout };
             let projection = Projection::LookUp { ids: &tokens(6, 3), table };
             tape.recurrent_layer(layer, projection, 3, 2, &mut layer_state(cell, 2 * 3))
         });
@@ -116,6 +121,26 @@ fn decoders() {
         let logits = tape.parameter(logits);
         tape.cross_entropy(logits, &[3, 0, 3])
     });
+}
+
+#[test]
+fn penalties() {
+    for penalty in Penalty::ALL {
+        // Recorded before the loss and after it, of the value that the loss is of and of another.
+        check_objective(&format!("{penalty:?}"), &[&[11, 4], &[5, 4]], |tape, [table, weight]| {
+            let x = tape.embedding(table, &tokens(6, 3), 3, 2);
+            let first = tape.penalise(x, penalty, 0.5);
+            let hidden = tape.linear(x, weight, None);
+            let loss = tape.decoder(x, weight, None, &[0, 4, 2, 2, 1, 3]);
+            let penalties = [first, tape.penalise(hidden, penalty, 0.3), tape.penalise(x, penalty, 0.2)];
+            (loss, penalties.iter().sum())
+        });
+        check_objective("of a parameter", &[&[6, 4], &[5, 4]], |tape, [x, weight]| {
+            let x = tape.parameter(x);
+            let loss = tape.decoder(x, weight, None, &[0, 4, 2, 2, 1, 3]);
+            (loss, tape.penalise(x, Penalty::Size, 0.3))
+        });
+    }
 }
 
 /// Whatever has several uses receives the gradient of each, in whichever form and order they come.
@@ -196,12 +221,22 @@ fn check_ids<const N: usize>(
     });
 }
 
-/// Fails unless backward gives the gradient of the loss in each parameter, by central differences.
+/// As [`check_objective`], without penalties.
 #[track_caller]
 fn check_loss<const N: usize>(
     name: &str,
     shapes: &[&[usize]],
     loss: impl Fn(&mut Tape<'_>, [ParameterId; N]) -> Loss,
+) {
+    check_objective(name, shapes, |tape, ids| (loss(tape, ids), 0.0));
+}
+
+/// Fails unless backward gives the gradient of `Σ nll + R · penalty` in each parameter, by central differences.
+#[track_caller]
+fn check_objective<const N: usize>(
+    name: &str,
+    shapes: &[&[usize]],
+    objective: impl Fn(&mut Tape<'_>, [ParameterId; N]) -> (Loss, f64),
 ) {
     /// Balances the truncation that four points leave, of the order of STEP⁴, against the rounding of a loss
     /// in `f32`, some 1e-7 / STEP.
@@ -224,8 +259,8 @@ fn check_loss<const N: usize>(
     let mode = Mode::Train { seed: 4, step: 2 };
     let mut gradients = Gradients::new(&parameters);
     let mut tape = workspace.tape(&parameters, mode);
-    let recorded = loss(&mut tape, ids);
-    tape.backward(recorded, 1.0, &mut gradients);
+    let (loss, _) = objective(&mut tape, ids);
+    tape.backward(loss, 1.0, &mut gradients);
     drop(tape);
 
     for id in ids {
@@ -234,8 +269,8 @@ fn check_loss<const N: usize>(
                 let value = parameters.values(id).host()[i];
                 parameters.values_mut(id).host()[i] = value + delta;
                 let mut tape = workspace.tape(&parameters, mode);
-                let recorded = loss(&mut tape, ids);
-                let sum = tape.nll_sum(recorded);
+                let (loss, penalty) = objective(&mut tape, ids);
+                let sum = tape.nll_sum(loss) + tape.nll(loss).len() as f64 * penalty;
                 drop(tape);
                 parameters.values_mut(id).host()[i] = value;
                 sum

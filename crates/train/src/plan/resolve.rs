@@ -161,6 +161,8 @@ fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> D
         input: site(Site::Input, settings.dropout_input, preset.map(|preset| preset.input), 0.2),
         between: site(Site::Between, settings.dropout_between, preset.map(|preset| preset.between), 0.2),
         output: site(Site::Output, settings.dropout_output, preset.map(|preset| preset.output), 0.2),
+        words: preset.map_or(0.0, |preset| preset.words),
+        weights: preset.map_or(0.0, |preset| preset.weights),
     };
     // Without an embedding there is nothing to drop of it; only who asks for it by name is told so.
     if input == Input::OneHot && settings.dropout_input.is_none() {

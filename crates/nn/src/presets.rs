@@ -1,0 +1,122 @@
+//! The named models of the zoo.
+
+use rondo_kernels::recurrence::Cell;
+
+use crate::config::{Biases, Dropout, DropoutSite, Input, RnnLmConfig};
+
+/// The named models of the zoo: LSTM layers over a tied embedding.
+///
+/// | preset | embedding | layers | input | between | output | words | weights |
+/// |---|---|---|---|---|---|---|---|
+/// | `standard_lstm_lm_200` | 200 | 200, 200 | 0.2 | 0.2 | 0.2 locked | | |
+/// | `standard_lstm_lm_650` | 650 | 650, 650 | 0.5 | 0.5 | 0.5 locked | | |
+/// | `standard_lstm_lm_1500` | 1500 | 1500, 1500 | 0.65 | 0.65 | 0.65 locked | | |
+/// | `awd_lstm_lm_600` | 200 | 600, 600, 200 | 0.3 locked | 0.1 locked | 0.2 locked | 0.05 | 0.2 |
+/// | `awd_lstm_lm_1150` | 400 | 1150, 1150, 400 | 0.65 locked | 0.2 locked | 0.4 locked | 0.1 | 0.5 |
+///
+/// The last five columns are the probabilities of [`Dropout`]; what is not locked is element-wise.
+/// *Source*: GluonNLP's models of these names, after Zaremba et al. 2014 and Merity, Keskar & Socher 2017.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Preset {
+    /// The name it is asked for by.
+    pub name: &'static str,
+    /// Width of the embedding.
+    pub embedding_size: usize,
+    /// The hidden width of each layer, the one nearest the input first.
+    pub hidden_sizes: &'static [usize],
+    /// What is dropped in training.
+    pub dropout: Dropout,
+}
+
+/// All presets, family by family, the smallest of each first.
+pub const PRESETS: [Preset; 5] = [
+    standard("standard_lstm_lm_200", &[200; 2], 0.2),
+    standard("standard_lstm_lm_650", &[650; 2], 0.5),
+    standard("standard_lstm_lm_1500", &[1500; 2], 0.65),
+    Preset {
+        name: "awd_lstm_lm_600",
+        embedding_size: 200,
+        hidden_sizes: &[600, 600, 200],
+        dropout: Dropout {
+            input: locked(0.3),
+            between: locked(0.1),
+            output: locked(0.2),
+            words: 0.05,
+            weights: 0.2,
+        },
+    },
+    Preset {
+        name: "awd_lstm_lm_1150",
+        embedding_size: 400,
+        hidden_sizes: &[1150, 1150, 400],
+        dropout: Dropout {
+            input: locked(0.65),
+            between: locked(0.2),
+            output: locked(0.4),
+            words: 0.1,
+            weights: 0.5,
+        },
+    },
+];
+
+/// Layers as wide as the embedding, and one probability everywhere.
+const fn standard(name: &'static str, hidden_sizes: &'static [usize], probability: f32) -> Preset {
+    let elementwise = DropoutSite { probability, locked: false };
+    let dropout = Dropout {
+        input: elementwise,
+        between: elementwise,
+        output: locked(probability),
+        words: 0.0,
+        weights: 0.0,
+    };
+    Preset { name, embedding_size: hidden_sizes[0], hidden_sizes, dropout }
+}
+
+const fn locked(probability: f32) -> DropoutSite {
+    DropoutSite { probability, locked: true }
+}
+
+impl Preset {
+    /// The preset of this name.
+    pub fn find(name: &str) -> Option<Preset> {
+        PRESETS.into_iter().find(|preset| preset.name == name)
+    }
+
+    /// Its configuration over a vocabulary of `vocab_size` tokens, tied.
+    pub fn config(self, vocab_size: usize) -> RnnLmConfig {
+        RnnLmConfig {
+            vocab_size,
+            input: Input::Embedding(self.embedding_size),
+            cell: Cell::Lstm,
+            hidden_sizes: self.hidden_sizes.to_vec(),
+            biases: Biases::Two,
+            tied: true,
+            dropout: self.dropout,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_as_many_parameters_as_the_formula_says() {
+        // Layers of four gates with two biases each, the embedding that is the decoder too, the decoder's bias.
+        let by_formula = |vocab: usize, embedding: usize, hidden: &[usize]| {
+            let below = [&[embedding], hidden].concat();
+            let layers = below.iter().zip(hidden).map(|(d, h)| 4 * h * (d + h) + 2 * 4 * h);
+            vocab * embedding + layers.sum::<usize>() + vocab
+        };
+        let counts = [7_332_078, 28_434_378, 85_974_278, 12_140_078, 33_556_078];
+        for (preset, count) in PRESETS.into_iter().zip(counts) {
+            let config = preset.config(33_278);
+            config.check().unwrap();
+            let expected = by_formula(33_278, preset.embedding_size, preset.hidden_sizes);
+            assert_eq!(config.parameter_count(), expected, "{}", preset.name);
+            assert_eq!(config.parameter_count(), count, "{}", preset.name);
+            assert_eq!(Preset::find(preset.name), Some(preset));
+        }
+        assert_eq!(Preset::find("standard_lstm_lm_300"), None);
+    }
+}
