@@ -160,7 +160,7 @@ fn a_preset_fills_in_what_is_not_given() {
     check_refused(
         "[model]\npreset = \"standard_lstm_lm_20\"",
         "unknown preset `standard_lstm_lm_20`, expected one of `standard_lstm_lm_200`, `standard_lstm_lm_650`, \
-         `standard_lstm_lm_1500`; the nearest is `standard_lstm_lm_200`",
+         `standard_lstm_lm_1500`, `awd_lstm_lm_600`, `awd_lstm_lm_1150`; the nearest is `standard_lstm_lm_200`",
     );
 }
 
