@@ -32,6 +32,11 @@ pub(crate) fn model(config: &RnnLmConfig) -> String {
         };
         parts.push(format!("dropout {}", sites.into_iter().map(site).collect::<Vec<_>>().join(", ")));
     }
+    for (name, probability) in [("words", dropout.words), ("recurrent weights", dropout.weights)] {
+        if probability > 0.0 {
+            parts.push(format!("{probability} of the {name} dropped"));
+        }
+    }
     parts.join(", ")
 }
 

@@ -37,6 +37,34 @@ pub enum TrainError {
         /// The recipes that there are.
         known: Vec<&'static str>,
     },
+    /// A recipe was to be verified that states no perplexities to reach.
+    #[error("the recipe `{name}` does not say what a run must reach")]
+    NothingToVerify {
+        /// Its name.
+        name: String,
+    },
+    /// A run was to be judged by a recipe, but is by other settings.
+    #[error("the run `{}` is another one than the recipe's: `{setting}` is {found}, the recipe says {expected}", path.display())]
+    OtherPlan {
+        /// The folder of the run.
+        path: PathBuf,
+        /// The path of the first setting that differs.
+        setting: String,
+        /// What it is in the run.
+        found: String,
+        /// What it is in the recipe.
+        expected: String,
+    },
+    /// A run was to be judged that has not come to its end.
+    #[error("the run `{}` has come to epoch {epochs} of {wanted}", path.display())]
+    Unfinished {
+        /// The folder of the run.
+        path: PathBuf,
+        /// The epochs there are.
+        epochs: usize,
+        /// The epochs there should be.
+        wanted: usize,
+    },
     /// A value could not be read as what its setting holds.
     #[error("cannot use `{text}` for `{setting}`: {reason}")]
     Value {

@@ -10,6 +10,10 @@ use serde::{Deserialize, Deserializer};
 use crate::settings::parse_toml;
 use crate::{Result, Settings, TrainError};
 
+mod verify;
+
+pub use verify::Finding;
+
 /// Embeds recipes by their names.
 macro_rules! embedded {
     ($($name:literal),+ $(,)?) => {
@@ -24,9 +28,12 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "ptb-lstm-small",
     "ptb-rnn",
     "wikitext2-standard-200",
+    "own-text",
     "wikitext2-standard-650",
     "wikitext2-standard-1500",
     "ptb-lstm-full",
+    "awd-lstm-600",
+    "awd-lstm-1150",
 ];
 
 /// Settings with an introduction.
@@ -207,7 +214,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use rondo_data::{ChunkOrder, LastChunk, Tokenizer};
-    use rondo_nn::{Cell, Initialiser, Input};
+    use rondo_nn::{ActivationPenalty, Cell, Initialiser, Input};
 
     use super::*;
     use crate::settings::{ClipUnit, LossReduction, StepDivisor};
@@ -300,6 +307,7 @@ mod tests {
             step_divisor: StepDivisor::One,
             clip_norm: Some(ClipNorm { limit: 0.25, unit: ClipUnit::One }),
             clip_value: None,
+            penalty: ActivationPenalty::default(),
             schedule: ScheduleRule::Plateau { decay_factor: 0.25, patience: 1, reload_best: false },
             averaging: AveragingRule::Off,
         };

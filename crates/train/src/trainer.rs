@@ -306,6 +306,7 @@ impl Run<'_> {
             drop(tape);
             return Err(self.non_finite("loss", epoch, nll_sum));
         }
+        self.model.penalise(&mut tape, hidden, self.plan.optimization.penalty);
         tape.backward(loss, scale as f32, &mut self.gradients);
         drop(tape);
         let norm = self.optimizer.step(learning_rate, &mut self.gradients, self.model.parameters_mut());

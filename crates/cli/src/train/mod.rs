@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use clap::Args;
 use rondo_data::Corpus;
-use rondo_train::{Plan, RunFolder, Trainer};
+use rondo_train::{Outcome, Plan, RunFolder, Trainer};
 
 use crate::console::Console;
 use crate::{corpora, device, loaded};
@@ -23,7 +23,7 @@ use ending::Ending;
 use flags::SettingFlags;
 use overview::Overview;
 use progress::Progress;
-use wanted::Wanted;
+pub(crate) use wanted::{Wanted, resolve};
 
 mod ending;
 mod flags;
@@ -33,7 +33,7 @@ mod wanted;
 mod yardstick;
 
 /// Exit code of a run that was interrupted: what shells give to a program that Ctrl-C has ended.
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Where runs go that no folder is named for.
 const RUNS: &str = "runs";
@@ -76,7 +76,30 @@ pub(crate) struct TrainArgs {
 /// Runs the command.
 pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
-    let Wanted { name, settings } = wanted::resolve(args.recipe, args.plan, args.settings.0)?;
+    let wanted = resolve(args.recipe, args.plan, args.settings.0)?;
+    let format = if args.json { Format::Json } else { Format::Text };
+    let (outcome, _) = train(wanted, args.out, console, format)?;
+    Ok(if outcome.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// How a run's end is printed to stdout.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// Not at all: the caller has something of its own to say.
+    Nothing,
+}
+
+/// Trains as `wanted` says, in the folder `out` or the first free one.
+pub(crate) fn train(
+    Wanted { name, settings }: Wanted,
+    out: Option<PathBuf>,
+    console: Console,
+    format: Format,
+) -> Result<(Outcome, RunFolder)> {
     let mut plan = Plan::new(&settings)?;
     let device = device::cpu(NonZeroUsize::new(plan.training.threads))?;
     let mut model = None;
@@ -92,7 +115,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
         Some(model) => Trainer::continuing(&plan, &corpus, model)?,
         None => Trainer::new(&plan, &corpus, &device)?,
     };
-    let folder = match args.out {
+    let folder = match out {
         Some(path) => RunFolder::create(path, &plan)?,
         None => RunFolder::create_next(RUNS, &name, &plan)?,
     };
@@ -104,12 +127,12 @@ pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
     let outcome = trainer.run(&folder, &mut progress, &stop)?;
     drop(progress);
     let ending = Ending { outcome, found: &found, corpus: &corpus, folder: &folder, device: &device };
-    if args.json {
-        ending.print_json()?
-    } else {
-        ending.print(console)?
+    match format {
+        Format::Text => ending.print(console)?,
+        Format::Json => ending.print_json()?,
+        Format::Nothing => {}
     }
-    Ok(if outcome.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    Ok((outcome, folder))
 }
 
 /// A flag that becomes true when the user or the system asks the process to end; asked again, it ends at once.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rondo_data::{Batches, Corpus, Split, Tokenizer};
 use rondo_kernels::Device;
+use rondo_nn::ActivationPenalty;
 use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, Plan, RunFolder, ScheduleRule};
 
 use crate::corpora::Found;
@@ -131,6 +132,10 @@ impl Overview<'_> {
         }
         if optimization.weight_decay > 0.0 {
             parts.push(format!("weight decay {}", optimization.weight_decay));
+        }
+        let ActivationPenalty { activation, temporal } = optimization.penalty;
+        if activation > 0.0 || temporal > 0.0 {
+            parts.push(format!("activations penalised by {activation} and their changes by {temporal}"));
         }
         match optimization.averaging {
             AveragingRule::Off => {}

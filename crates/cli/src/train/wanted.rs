@@ -12,13 +12,13 @@ use crate::loaded;
 
 /// Settings, and what a run by them is called.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) name: String,
-    pub(super) settings: Settings,
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    pub(crate) settings: Settings,
 }
 
 /// Lays the flags over the recipe or plan they are given with.
-pub(super) fn resolve(recipe: Option<String>, plan: Option<PathBuf>, mut flags: Settings) -> Result<Wanted> {
+pub(crate) fn resolve(recipe: Option<String>, plan: Option<PathBuf>, mut flags: Settings) -> Result<Wanted> {
     if let Some(name) = corpora::name_for(flags.text.data.as_deref().unwrap_or_default()) {
         flags.text.corpus = Some(name.to_owned());
         flags.text.data = None;

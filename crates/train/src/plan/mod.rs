@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{ChunkOrder, CorpusOptions, LastChunk, Tokenizer, Vocab};
-use rondo_nn::{Biases, Cell, Dropout, Initialisation, Input, RnnLmConfig};
+use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialisation, Input, RnnLmConfig};
 
 use crate::settings::{ClipUnit, LossReduction, Settings, StepDivisor};
 use crate::{AveragingRule, Result, ScheduleRule};
@@ -135,6 +135,8 @@ pub struct OptimizationPlan {
     pub clip_norm: Option<ClipNorm>,
     /// The largest absolute value of an element of the gradient.
     pub clip_value: Option<f64>,
+    /// What the activations of the last layer are penalised by.
+    pub penalty: ActivationPenalty,
     /// How the learning rate changes from epoch to epoch.
     pub schedule: ScheduleRule,
     /// When the weights begin to be averaged.

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rondo_data::{ChunkOrder, CorpusOptions, LastChunk, Tokenizer, VocabOptions, VocabSource, VocabSplits};
-use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialisation, Input, PRESETS, Preset, RnnLmConfig};
+use rondo_nn::{
+    ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Initialisation, Input, PRESETS, Preset,
+    RnnLmConfig,
+};
 
 use super::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, OptimizationPlan, OptimizerPlan, Plan, SamplePlan,
@@ -161,8 +164,8 @@ fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> D
         input: site(Site::Input, settings.dropout_input, preset.map(|preset| preset.input), 0.2),
         between: site(Site::Between, settings.dropout_between, preset.map(|preset| preset.between), 0.2),
         output: site(Site::Output, settings.dropout_output, preset.map(|preset| preset.output), 0.2),
-        words: preset.map_or(0.0, |preset| preset.words),
-        weights: preset.map_or(0.0, |preset| preset.weights),
+        words: settings.dropout_words.or(preset.map(|preset| preset.words)).unwrap_or(0.0),
+        weights: settings.dropout_weights.or(preset.map(|preset| preset.weights)).unwrap_or(0.0),
     };
     // Without an embedding there is nothing to drop of it; only who asks for it by name is told so.
     if input == Input::OneHot && settings.dropout_input.is_none() {
@@ -242,9 +245,19 @@ fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
         step_divisor: settings.step_divisor.unwrap_or(StepDivisor::One),
         clip_norm: (clip_norm != 0.0).then_some(ClipNorm { limit: clip_norm, unit }),
         clip_value: (clip_value != 0.0).then_some(clip_value),
+        penalty: ActivationPenalty {
+            activation: penalty("optimization.activation_penalty", settings.activation_penalty)?,
+            temporal: penalty("optimization.temporal_penalty", settings.temporal_penalty)?,
+        },
         schedule: schedule(settings)?,
         averaging: averaging(settings)?,
     })
+}
+
+fn penalty(setting: &'static str, found: Option<f32>) -> Result<f32> {
+    let found = found.unwrap_or(0.0);
+    let fits = found.is_finite() && found >= 0.0;
+    if fits { Ok(found) } else { Err(out_of_range(setting, found, "a number of at least 0")) }
 }
 
 fn averaging(settings: &OptimizationSettings) -> Result<AveragingRule> {

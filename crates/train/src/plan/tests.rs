@@ -125,11 +125,15 @@ const PLANS: &[&str] = &[
     r#"
         [model]
         hidden_sizes = [6, 5, 4]
+        dropout_words = 0.05
+        dropout_weights = 0.2
         [training]
         variable_bptt = true
         [optimization]
         averaging = "nt-asgd"
         averaging_patience = 3
+        activation_penalty = 2
+        temporal_penalty = 0.1
     "#,
     r#"
         [optimization]

@@ -123,6 +123,8 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
         dropout_input: Some(dropout.input.probability),
         dropout_between: Some(dropout.between.probability),
         dropout_output: Some(dropout.output.probability),
+        dropout_words: Some(dropout.words),
+        dropout_weights: Some(dropout.weights),
         locked_dropout: Some(locked.collect()),
     }
 }
@@ -136,6 +138,8 @@ fn optimization(plan: &OptimizationPlan) -> OptimizationSettings {
         clip_norm: Some(plan.clip_norm.map_or(0.0, |clip| clip.limit)),
         clip_norm_unit: Some(plan.clip_norm.map_or(ClipUnit::One, |clip| clip.unit)),
         clip_value: Some(plan.clip_value.unwrap_or(0.0)),
+        activation_penalty: Some(plan.penalty.activation),
+        temporal_penalty: Some(plan.penalty.temporal),
         ..OptimizationSettings::default()
     };
     with_averaging(with_schedule(with_optimizer(settings, plan.optimizer), plan.schedule), plan.averaging)

@@ -52,7 +52,7 @@ sections! {
     "Model", ""
     model: ModelSettings {
         /// Named model that the other settings of the model change: standard_lstm_lm_200,
-        /// standard_lstm_lm_650 or standard_lstm_lm_1500
+        /// standard_lstm_lm_650, standard_lstm_lm_1500, awd_lstm_lm_600 or awd_lstm_lm_1150
         preset: String, "NAME", "";
         /// How a token enters the network: as a learnt vector, or as zeros with a single one
         input: ModelInput, "INPUT", "embedding";
@@ -78,6 +78,11 @@ sections! {
         dropout_between: f32, "P", "as --dropout";
         /// Probability of dropping a unit of the last layer; 0 is off
         dropout_output: f32, "P", "as --dropout";
+        /// Probability of dropping a word (embedding dropout): its row of the embedding is 0 wherever it occurs
+        /// in a chunk; 0 is off
+        dropout_words: f32, "P", "0";
+        /// Probability of dropping a number of the recurrent matrices for a chunk (weight-drop); 0 is off
+        dropout_weights: f32, "P", "0";
         /// Place where one dropout mask serves all steps of a chunk; '' is none
         locked_dropout: Vec<Site>, "PLACE", "";
     }
@@ -156,6 +161,12 @@ sections! {
         clip_norm_unit: ClipUnit, "UNIT", "one";
         /// Largest absolute value of each element of the gradient, applied before --clip-norm; 0 is off
         clip_value: f64, "VALUE", "0";
+        /// Activation regularisation (alpha): penalty on the mean square of the last layer's dropped output; 0
+        /// is off
+        activation_penalty: f32, "ALPHA", "0";
+        /// Temporal activation regularisation (beta): penalty on the mean square of the last layer's change
+        /// from step to step; 0 is off
+        temporal_penalty: f32, "BETA", "0";
         /// Weights that are evaluated and saved: those of the latest step, their average since the validation
         /// loss stopped getting better (NT-ASGD), or since a given epoch
         averaging: AveragingKind, "WHEN", "off";

@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::output;
 
+mod verify;
+
 /// List the recipes: the settings of published results, with perplexities published and measured
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -28,6 +30,7 @@ enum RecipesCommand {
         /// Name of the recipe
         name: String,
     },
+    Verify(verify::VerifyArgs),
 }
 
 /// Runs the command.
@@ -36,6 +39,7 @@ pub(crate) fn run(args: RecipesArgs) -> Result<ExitCode> {
         Some(RecipesCommand::Show { name }) => {
             output::text(recipes::text(&name)?)?;
         }
+        Some(RecipesCommand::Verify(args)) => return verify::run(args),
         None if args.json => output::json(&recipes::all()?.iter().map(described).collect())?,
         None => {
             let blocks: Vec<String> = recipes::all()?.iter().map(block).collect();
