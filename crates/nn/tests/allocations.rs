@@ -1,4 +1,5 @@
-//! A training step after the first allocates nothing, nor does an evaluation after the first, shorter chunks included.
+//! A training step after the first allocates nothing, nor does an evaluation after the first, shorter chunks
+//! included.
 //!
 //! This file is a program of its own because it counts what *all* its threads allocate: it holds one test.
 
