@@ -52,6 +52,12 @@ pub enum InferError {
         /// The share asked for.
         found: f32,
     },
+    /// A length penalty is negative, infinite or no number.
+    #[error("`length_penalty` must be at least 0 and finite, but is {found}")]
+    LengthPenalty {
+        /// The exponent asked for.
+        found: f64,
+    },
     /// There is nothing left to draw.
     #[error("all {vocab_size} tokens of the vocabulary are forbidden")]
     AllForbidden {

@@ -5,10 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use rondo_nn::{Mode, RnnLm, State, Workspace};
 
 use crate::evaluate::check_ids;
+use crate::rows::{copy_rows, read_on};
 use crate::{InferError, Result, Sampler, Sampling};
-
-/// Steps of a prefix that are read at a time.
-const PREFIX_STEPS: usize = 256;
 
 /// Several continuations of one prefix, a token at a time.
 ///
@@ -71,17 +69,22 @@ impl<'m> Generator<'m> {
         }
         // All streams share the prefix, so one row reads it for all.
         let mut state = model.zero_state(1);
-        for ids in before.chunks(PREFIX_STEPS) {
-            let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
-            model.forward(&mut tape, ids, &mut state);
-        }
+        read_on(model, workspace, before, &mut state);
         let rngs = (0..streams as u64).map(|stream| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(stream);
             rng
         });
-        let state = repeat_row(model, &state, streams);
-        Ok(Generator { model, workspace, sampler, rngs: rngs.collect(), state, ids: vec![last; streams] })
+        let mut states = model.zero_state(streams);
+        copy_rows(&state, &vec![0; streams], &mut states);
+        Ok(Generator {
+            model,
+            workspace,
+            sampler,
+            rngs: rngs.collect(),
+            state: states,
+            ids: vec![last; streams],
+        })
     }
 
     /// Draws the next token of each stream.
@@ -98,20 +101,4 @@ impl<'m> Generator<'m> {
         }
         Ok(&self.ids)
     }
-}
-
-/// A state of one row, in `count` rows.
-fn repeat_row(model: &RnnLm, state: &State, count: usize) -> State {
-    let mut repeated = model.zero_state(count);
-    for (to, from) in repeated.layers.iter_mut().zip(&state.layers) {
-        let width = from.hidden.len();
-        for row in 0..count {
-            let range = row * width..(row + 1) * width;
-            to.hidden.range_mut(range.clone()).copy_from(from.hidden.slice());
-            if let (Some(to), Some(from)) = (&mut to.cell_state, &from.cell_state) {
-                to.range_mut(range).copy_from(from.slice());
-            }
-        }
-    }
-    repeated
 }

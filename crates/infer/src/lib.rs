@@ -3,20 +3,34 @@
 //! ```text
 //!                    ┌ evaluate  ◄── ids of a text       ──► nll_sum, tokens: the one perplexity
 //!   RnnLm, Workspace ┼ Scorer    ◄── ids of sentences    ──► log-probability of each, of each token
-//!                    └ Generator ◄── prefix, Sampling    ──► ids, one after the other
+//!                    ├ Generator ◄── prefix, Sampling    ──► ids, one after the other
+//!                    ├ BeamSearch ◄─ prefix              ──► the likeliest continuations, with their scores
+//!                    ├ Predictor ◄── ids of a text       ──► what may come after each: Distribution
+//!                    └ Completer ◄── text being typed    ──► the words that may come, with their probabilities
 //! ```
 //!
 //! Everything runs the model's own lines with [`Mode::Evaluate`](rondo_nn::Mode::Evaluate): no gradient, no dropout.
 //! The workspace is the caller's, so that the weights laid out for one use serve the next; it should be one of the
 //! model's device.
+//! What another system says is weighed with a model's scores in [`rescore`].
 //! Not here: optimisers, training checkpoints, clocks, printing.
 
+mod beam;
+mod candidates;
+mod complete;
+mod distribution;
 mod error;
 mod evaluate;
 mod generate;
+pub mod rescore;
+mod rows;
 mod sample;
 mod score;
 
+pub use beam::{BeamSearch, Hypothesis};
+pub use candidates::Predictor;
+pub use complete::{Completer, Completing, Completion};
+pub use distribution::{Candidate, Distribution};
 pub use error::{InferError, Result};
 pub use evaluate::{Evaluation, column_count, evaluate, evaluate_with, target_count};
 pub use generate::Generator;

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod beam;
+mod complete;
 mod evaluate;
 mod generate;
+mod predict;
+mod rescore;
 mod sample;
 mod score;
 
@@ -18,10 +22,15 @@ const VOCAB_SIZE: usize = 23;
 
 /// Two layers of `cell` with parameters large enough that the state matters, and with dropout, which must not act.
 fn model_of(cell: Cell, input: Input) -> (RnnLm, Workspace) {
+    model_with(cell, input, VOCAB_SIZE)
+}
+
+/// The same with another vocabulary.
+fn model_with(cell: Cell, input: Input, vocab_size: usize) -> (RnnLm, Workspace) {
     let site = DropoutSite { probability: 0.5, locked: false };
     let dropout = Dropout { between: site, output: site, weights: 0.5, ..Dropout::default() };
     let config = RnnLmConfig {
-        vocab_size: VOCAB_SIZE,
+        vocab_size,
         input,
         cell,
         hidden_sizes: vec![12, 10],

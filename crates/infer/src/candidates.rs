@@ -1,0 +1,92 @@
+//! What a model expects after each token of a text: probabilities of the tokens that come, and of those that might.
+
+use rondo_nn::{Mode, RnnLm, State, Workspace};
+
+use crate::evaluate::check_ids;
+use crate::rows::read_on;
+use crate::{Distribution, InferError, Result};
+
+/// Tokens whose predictions are computed at a time: a row of logits each is the largest buffer there is.
+const STEPS: usize = 64;
+
+/// Reads a text and tells what the model expects next.
+///
+/// ```
+/// use rondo_infer::Predictor;
+/// use rondo_kernels::Device;
+/// use rondo_nn::{PRESETS, RnnLm, Workspace};
+///
+/// let device = Device::cpu(1)?;
+/// let model = RnnLm::new(PRESETS[0].config(4), &device)?; // all parameters zero: all tokens are as likely
+/// let mut workspace = Workspace::new(&device);
+///
+/// let mut predictor = Predictor::new(&model, &mut workspace);
+/// let next = predictor.candidates(&[3, 1], 2, |id| id != 0)?;
+/// assert_eq!([next[0].id, next[1].id], [1, 2]);
+/// assert!((next[0].log_prob.exp() - 0.25).abs() < 1e-6); // out of all four: what is not allowed has its share
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Predictor<'m> {
+    model: &'m RnnLm,
+    workspace: &'m mut Workspace,
+    state: State,
+}
+
+impl<'m> Predictor<'m> {
+    /// A predictor that has read nothing yet.
+    pub fn new(model: &'m RnnLm, workspace: &'m mut Workspace) -> Self {
+        let state = model.zero_state(1);
+        Predictor { model, workspace, state }
+    }
+
+    /// Forgets what it has read.
+    pub fn restart(&mut self) {
+        self.state.clear();
+    }
+
+    /// Reads `ids` after what it has read before, and calls `visit` after each of them with its place in `ids` and what
+    /// comes next.
+    ///
+    /// # Errors
+    /// [`InferError::IdOutOfRange`] if an id is no token of the model, nothing being read then;
+    /// [`InferError::NonFiniteLogits`] if the model predicts no distribution.
+    pub fn read(&mut self, ids: &[u32], mut visit: impl FnMut(usize, Distribution<'_>)) -> Result<()> {
+        check_ids(self.model, ids)?;
+        let places = &mut (0..);
+        for ids in ids.chunks(STEPS) {
+            let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
+            let hidden = self.model.forward(&mut tape, ids, &mut self.state);
+            let logits = self.model.logits(&mut tape, hidden);
+            let rows = tape.read(logits).host().chunks_exact(self.model.config().vocab_size);
+            for (logits, place) in rows.zip(&mut *places) {
+                visit(place, Distribution::new(logits)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The `count` likeliest of the allowed tokens after `prefix`, which is read from a zero state; see
+    /// [`Distribution::likeliest`].
+    ///
+    /// # Errors
+    /// [`InferError::EmptyPrefix`], as there is nothing to predict from then; and as [`Predictor::read`].
+    pub fn candidates(
+        &mut self,
+        prefix: &[u32],
+        count: usize,
+        allowed: impl Fn(u32) -> bool,
+    ) -> Result<Vec<crate::Candidate>> {
+        check_ids(self.model, prefix)?;
+        let Some((last, before)) = prefix.split_last() else {
+            return Err(InferError::EmptyPrefix);
+        };
+        self.restart();
+        read_on(self.model, self.workspace, before, &mut self.state);
+        let mut candidates = Vec::new();
+        self.read(std::slice::from_ref(last), |_, distribution| {
+            candidates = distribution.likeliest(count, &allowed);
+        })?;
+        Ok(candidates)
+    }
+}

@@ -1,0 +1,136 @@
+//! Words that may come.
+
+use rondo_data::{Tokenizer, Vocab};
+use rondo_infer::{Completer, Completing, Completion, InferError};
+use rondo_nn::{Cell, Input};
+
+use crate::{assert_close, log_probs_after, log_probs_of, model_with};
+
+/// A model of words.
+const WORDS: [&str; 8] = ["<unk>", "<eos>", "the", "little", "lid", "lit", "cat", "é"];
+/// A model of characters: so few that all short words can be looked at.
+const CHARACTERS: [&str; 4] = ["\n", " ", "a", "b"];
+
+fn complete(tokens: &[&str], tokenizer: &Tokenizer, text: &str, completing: Completing) -> Vec<Completion> {
+    let vocab = Vocab::from_tokens("test", tokens.iter().copied(), None).unwrap();
+    let (model, mut workspace) = model_with(Cell::Lstm, Input::Embedding(6), tokens.len());
+    let mut completer = Completer::new(&model, &mut workspace, &vocab, tokenizer);
+    completer.complete(text, &completing).unwrap()
+}
+
+fn by_words(text: &str, partial: bool, forbidden: &[u32]) -> Vec<Completion> {
+    let completing = Completing { top: 8, partial, forbidden: forbidden.to_vec() };
+    complete(&WORDS, &Tokenizer::default(), text, completing)
+}
+
+fn words(completions: &[Completion]) -> Vec<&str> {
+    completions.iter().map(|completion| completion.word.as_str()).collect()
+}
+
+#[test]
+fn any_word_may_follow_a_text() {
+    let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), WORDS.len());
+    let expected = &log_probs_after(&model, &[1, 2, 3])[2];
+    // Whether or not a space stands after the last word.
+    for text in ["the little", "the little "] {
+        let found = by_words(text, false, &[]);
+        assert!(found.is_sorted_by(|a, b| a.log_prob >= b.log_prob));
+        assert_eq!(found.len(), WORDS.len());
+        for Completion { word, log_prob } in &found {
+            let id = WORDS.iter().position(|known| known == word).unwrap();
+            assert_close(word, *log_prob, expected[id], 2e-4);
+        }
+    }
+    let without_unknown = by_words("the little", false, &[0]);
+    assert!(without_unknown.len() == 7 && !words(&without_unknown).contains(&"<unk>"));
+    let top: Vec<Completion> =
+        complete(&WORDS, &Tokenizer::default(), "the", Completing { top: 2, ..Completing::default() });
+    assert_eq!(top, by_words("the", false, &[])[..2]);
+}
+
+#[test]
+fn a_word_that_is_begun_is_completed_to_those_that_begin_so() {
+    let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), WORDS.len());
+    let expected = &log_probs_after(&model, &[1, 2])[1];
+    let found = by_words("the li", true, &[]);
+    let mut sorted = words(&found);
+    sorted.sort_unstable();
+    assert_eq!(sorted, ["lid", "lit", "little"]);
+    for Completion { word, log_prob } in &found {
+        let id = WORDS.iter().position(|known| known == word).unwrap();
+        assert_close(word, *log_prob, expected[id], 2e-4);
+    }
+    assert_eq!(words(&by_words("é", true, &[])), ["é"]);
+    assert!(by_words("the z", true, &[]).is_empty());
+    // Nothing is begun where a space or nothing stands.
+    assert_eq!(by_words("the ", true, &[]), by_words("the", false, &[]));
+    assert_eq!(by_words("", true, &[]), by_words("", false, &[]));
+}
+
+/// The probability of `word` after `text`, whichever white space ends it, read plainly.
+fn plain(text: &str, word: &str) -> f64 {
+    let id = |char: char| CHARACTERS.iter().position(|known| *known == char.to_string()).unwrap() as u32;
+    let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), CHARACTERS.len());
+    let ended = |end: u32| {
+        let ids: Vec<u32> =
+            std::iter::once(0).chain((text.to_owned() + word).chars().map(id)).chain([end]).collect();
+        let log_probs = log_probs_of(&model, &ids);
+        log_probs[text.chars().count()..].iter().sum::<f64>().exp()
+    };
+    ended(0) + ended(1)
+}
+
+#[test]
+fn characters_are_completed_to_whole_words() {
+    let completing = |partial| Completing { top: 6, partial, ..Completing::default() };
+    let found = |text, partial| complete(&CHARACTERS, &Tokenizer::Chars, text, completing(partial));
+    // All words of up to five characters: the likeliest ones are short.
+    let mut all = vec![String::new()];
+    for from in 0.. {
+        if all[from].len() == 5 {
+            break;
+        }
+        let longer = ["a", "b"].map(|char| all[from].clone() + char);
+        all.extend(longer);
+    }
+    for (text, partial, read, begun) in [
+        ("ab", false, "ab ", ""),
+        ("ab ", false, "ab ", ""),
+        ("ab a", true, "ab a", "a"),
+        ("", false, "", ""),
+    ] {
+        let mut expected: Vec<(f64, String)> =
+            all.iter().map(|rest| (plain(read, rest), begun.to_owned() + rest)).collect();
+        expected.retain(|(_, word)| !word.is_empty());
+        expected.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let found = found(text, partial);
+        assert_eq!(found.len(), 6, "{text:?}");
+        for (found, (probability, word)) in found.iter().zip(&expected) {
+            assert_eq!(&found.word, word, "{text:?}");
+            assert_close(word, found.log_prob, probability.ln(), 1e-3);
+        }
+    }
+}
+
+#[test]
+fn bytes_are_joined_to_characters() {
+    let tokens = ["<0x0A>", " ", "<0xC3>", "<0xA9>"];
+    let completing = Completing { top: 40, ..Completing::default() };
+    let found = complete(&tokens, &Tokenizer::Bytes, "\u{e9}", completing);
+    assert!(words(&found).contains(&"\u{e9}"), "{found:?}");
+    assert!(found.iter().all(|completion| !completion.word.contains(char::is_whitespace)));
+}
+
+#[test]
+fn what_cannot_be_completed_is_refused() {
+    let vocab = Vocab::from_tokens("test", ["a", "b"], None).unwrap();
+    let tokenizer = Tokenizer::Chars;
+    let (model, mut workspace) = model_with(Cell::Lstm, Input::Embedding(6), 2);
+    let mut completer = Completer::new(&model, &mut workspace, &vocab, &tokenizer);
+    let mut refusal = |text, top| {
+        completer.complete(text, &Completing { top, ..Completing::default() }).unwrap_err().to_string()
+    };
+    assert_eq!(refusal("a", 0), "`top` must be at least 1");
+    assert!(refusal("z", 1).starts_with("`z` is not in the vocabulary"));
+    assert!(matches!(completer.complete("", &Completing::default()), Err(InferError::EmptyPrefix)));
+}
