@@ -173,6 +173,22 @@ pub enum TrainError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// A metrics file is there, but nothing has been recorded.
+    #[error("`{}` has no records yet", path.display())]
+    NoRecords {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A run cannot be placed on the axis of a picture.
+    #[error("`{run}` cannot be drawn over {axis}: {reason}")]
+    Axis {
+        /// Its name.
+        run: String,
+        /// The axis.
+        axis: crate::curve::Axis,
+        /// What is missing.
+        reason: &'static str,
+    },
     /// A curve could not be drawn.
     #[error("could not draw the curve: {reason}")]
     Curve {

@@ -11,7 +11,7 @@
 //! - [`Schedule`]: the learning rate from epoch to epoch, and which epoch is the best.
 //! - [`MovingLoss`], [`Perplexity`]: the numbers to look at.
 //! - [`metrics`]: records of numbers in `metrics.jsonl` and for TensorBoard.
-//! - [`curve`]: a picture of them.
+//! - [`curve`]: pictures of them, of one run or of several.
 //! - [`RunFolder`]: the files of a run.
 //! - [`Trainer`]: the loop, watched by an [`Observer`].
 //!

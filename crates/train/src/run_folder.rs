@@ -23,7 +23,7 @@ use crate::{Plan, Result, TrainError, write_atomically};
 
 const PLAN: &str = "plan.toml";
 const VOCAB: &str = "vocab.json";
-const METRICS: &str = "metrics.jsonl";
+const METRICS: &str = crate::metrics::FILE_NAME;
 const BEST_MODEL: &str = "best.safetensors";
 const LAST_MODEL: &str = "last.safetensors";
 const CURVE: &str = "curve.svg";

@@ -21,6 +21,9 @@ pub use events::EventWriter;
 pub use file::{MetricsWriter, read};
 pub use record::Record;
 
+/// The name of the metrics file in the folder of a run.
+pub const FILE_NAME: &str = "metrics.jsonl";
+
 /// Writes the records of a run, for programs and for TensorBoard.
 #[derive(Debug)]
 pub struct MetricsLog {

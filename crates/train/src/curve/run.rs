@@ -8,33 +8,27 @@
 use std::ops::Range;
 
 use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
-use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::{
-    Cartesian2d, Circle, Color, DrawingArea, EmptyElement, IntoDrawingArea, IntoFont, LineSeries,
-    PathElement, RGBColor, SVGBackend, ShapeStyle, Text, TextStyle, WHITE,
+    Cartesian2d, Circle, Color, EmptyElement, IntoDrawingArea, IntoFont, LineSeries, PathElement, RGBColor,
+    SVGBackend, ShapeStyle, Text, TextStyle, WHITE,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::axes::{grouped, range, thinned, tick, visible};
+use super::{Canvas, FONT, GRID, INK, failed, label_style};
 use crate::metrics::Record;
-use crate::{Perplexity, Result, TrainError};
+use crate::{Perplexity, Result};
 
-type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 const SIZE: (u32, u32) = (1080, 440);
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(51, 51, 51);
-const GRID: RGBColor = RGBColor(228, 228, 228);
 
 /// The perplexities shown end at this multiple of the lowest.
 const PERPLEXITY_SPAN: f64 = 5.0;
 
 /// How much wider than the run the charts are, for the labels at its end.
 const ROOM_FOR_LABELS: f64 = 1.12;
-
-/// More points than this cannot be told apart in the picture, and only make its file large.
-const MOST_POINTS: usize = 1000;
 
 /// One line of a chart.
 struct Curve {
@@ -77,10 +71,6 @@ fn draw_on(canvas: &Canvas<'_>, title: &str, records: &[Record]) -> Result<()> {
     canvas.present().map_err(failed)
 }
 
-fn failed(error: impl std::fmt::Display) -> TrainError {
-    TrainError::Curve { reason: error.to_string() }
-}
-
 /// The curves of the losses: Okabe and Ito's colours, which are told apart with any eyes.
 fn curves(records: &[Record]) -> Vec<Curve> {
     let points = |value: fn(&Record) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -100,30 +90,10 @@ fn curves(records: &[Record]) -> Vec<Curve> {
     .collect()
 }
 
-/// As many of the points as can be told apart, the last among them.
-fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
-    let stride = points.len().div_ceil(MOST_POINTS).max(1);
-    let last = points.len().saturating_sub(1);
-    points
-        .into_iter()
-        .enumerate()
-        .filter(|(i, _)| (last - i).is_multiple_of(stride))
-        .map(|(_, point)| point)
-        .collect()
-}
-
 fn as_perplexities(curve: Curve) -> Curve {
     let perplexity = |(step, loss)| (step, Perplexity::from_nll_mean(loss).value());
     let points = curve.points.into_iter().map(perplexity).filter(|point| point.1.is_finite()).collect();
     Curve { points, ..curve }
-}
-
-/// From the lowest to the highest value, with some air; never empty.
-fn range(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
-    let (low, high) = values
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-    let air = (0.05 * (high - low)).max(1e-3 * high.abs()).max(1e-6);
-    (low <= high).then_some(low - air..high + air)
 }
 
 fn perplexity_span(curves: &[Curve]) -> Option<Range<f64>> {
@@ -179,8 +149,11 @@ fn draw_chart(area: &Canvas<'_>, what: &str, curves: &[Curve], span: Option<Rang
 
 fn draw_curve(chart: &mut Chart<'_, '_>, curve: &Curve, span: &Range<f64>) -> Result<()> {
     let style = ShapeStyle { color: curve.color.to_rgba(), filled: true, stroke_width: 2 };
+    for line in visible(&curve.points, span.end) {
+        chart.draw_series(LineSeries::new(line, style)).map_err(failed)?;
+    }
     chart
-        .draw_series(LineSeries::new(visible(&curve.points, span.end), style))
+        .draw_series(std::iter::empty::<PathElement<(f64, f64)>>())
         .map_err(failed)?
         .label(curve.label)
         .legend(move |(x, y)| PathElement::new([(x + 2, y), (x + 20, y)], style));
@@ -201,48 +174,6 @@ fn draw_curve(chart: &mut Chart<'_, '_>, curve: &Curve, span: &Range<f64>) -> Re
         chart.draw_series([label]).map_err(failed)?;
     }
     Ok(())
-}
-
-/// The line from where it last comes down through the top of the chart: what is above is cut off there, so
-/// that the line enters the chart at its edge instead of beginning inside it.
-fn visible(points: &[(f64, f64)], top: f64) -> Vec<(f64, f64)> {
-    let mut line: Vec<(f64, f64)> = vec![];
-    for (i, &(x, y)) in points.iter().enumerate() {
-        if y <= top {
-            if let Some(&(x0, y0)) =
-                i.checked_sub(1).and_then(|before| points.get(before)).filter(|before| before.1 > top)
-            {
-                line.push((x0 + (x - x0) * (y0 - top) / (y0 - y), top));
-            }
-            line.push((x, y));
-        } else {
-            line.clear();
-        }
-    }
-    line
-}
-
-fn label_style(size: u32) -> TextStyle<'static> {
-    TextStyle::from((FONT, size).into_font()).color(&INK)
-}
-
-/// A whole number with its thousands set apart: `12 000`.
-fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push('\u{2009}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A label of an axis that spans `span`, with as many decimals as tell neighbours apart.
-fn tick(value: f64, span: f64) -> String {
-    let decimals = (1.0 - span.log10().floor()).clamp(0.0, 6.0) as usize;
-    format!("{value:.decimals$}")
 }
 
 #[cfg(test)]
@@ -296,30 +227,5 @@ mod tests {
     #[test]
     fn a_title_cannot_break_the_picture() {
         assert!(draw("a < b & c", &run()).unwrap().contains("a &lt; b &amp; c"));
-    }
-
-    #[test]
-    fn long_runs_are_thinned_to_their_end() {
-        let points: Vec<(f64, f64)> = (0..12_345).map(|step| (f64::from(step), 1.0)).collect();
-        let thinned = thinned(points);
-        assert!(thinned.len() <= MOST_POINTS && thinned.len() > MOST_POINTS / 2);
-        assert_eq!(thinned.last(), Some(&(12_344.0, 1.0)));
-    }
-
-    #[test]
-    fn a_line_enters_through_the_top() {
-        let points = [(0.0, 30.0), (1.0, 20.0), (2.0, 10.0), (3.0, 9.0)];
-        assert_eq!(visible(&points, 15.0), [(1.5, 15.0), (2.0, 10.0), (3.0, 9.0)]);
-        assert_eq!(visible(&points, 40.0), points);
-    }
-
-    #[test]
-    fn labels_are_as_long_as_needed() {
-        assert_eq!(grouped(1_234_567.0), "1\u{2009}234\u{2009}567");
-        assert_eq!(grouped(200.0), "200");
-        assert_eq!(
-            (tick(5.25, 3.0), tick(150.0, 400.0), tick(0.125, 0.05)),
-            ("5.2".into(), "150".into(), "0.125".into())
-        );
     }
 }

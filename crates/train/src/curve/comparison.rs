@@ -1,0 +1,288 @@
+//! Several runs in one picture.
+//!
+//! ```text
+//! ── run-1  ── run-2                   a colour a run; after seven the lines are dashed
+//!  loss            perplexity          thin lines: training; points: validation
+//!  learning rate   gradient norm
+//! ```
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use plotters::prelude::{IntoDrawingArea, PathElement, RGBColor, SVGBackend, ShapeStyle, Text, WHITE};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::axes::{Point, log_range, range, range_of_most, thinned};
+use super::panel::{Kind, Line, Look, Panel};
+use super::{Canvas, failed, label_style};
+use crate::metrics::{self, Record};
+use crate::{Perplexity, Result, TrainError};
+
+/// Okabe and Ito's colours, which are told apart with any eyes, but for the yellow, which is faint on white.
+const COLORS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 0, 0),
+];
+
+const WIDTH: u32 = 1080;
+const PANEL_HEIGHT: u32 = 310;
+const MARGIN: u32 = 14;
+const LEGEND_ROW: u32 = 22;
+const LONGEST_NAME: usize = 60;
+
+/// The perplexities shown end at this multiple of the lowest, or above the best of the worst run if that is higher,
+const PERPLEXITY_SPAN: f64 = 5.0;
+/// but for runs that are as far off as this.
+const LOST: f64 = 20.0;
+
+/// A run to be drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// What the picture calls it.
+    pub name: String,
+    /// Its records, in order.
+    pub records: Vec<Record>,
+}
+
+/// What the picture's horizontal axis is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Axis {
+    /// Steps of the optimiser.
+    #[default]
+    Steps,
+    /// Epochs, and parts of them: for runs whose steps are not of the same size.
+    Epochs,
+    /// Seconds since the start of the run.
+    Seconds,
+}
+
+impl Run {
+    /// Reads runs from their folders, or from their metrics files. Each is named as its folder; those whose folders
+    /// have the same name are named by their path.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] if a file cannot be read, [`TrainError::Metrics`] for a line that is no record,
+    /// [`TrainError::NoRecords`] for a file without any.
+    pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Run>> {
+        let mut runs = paths.iter().map(|path| Run::read(path)).collect::<Result<Vec<Run>>>()?;
+        let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
+        for (run, path) in runs.iter_mut().zip(paths) {
+            if names.iter().filter(|name| **name == run.name).count() > 1 {
+                run.name = path.display().to_string();
+            }
+        }
+        Ok(runs)
+    }
+
+    fn read(path: &Path) -> Result<Run> {
+        let file = if path.is_dir() { path.join(metrics::FILE_NAME) } else { path.to_owned() };
+        let records = metrics::read(&file)?;
+        if records.is_empty() {
+            return Err(TrainError::NoRecords { path: file });
+        }
+        // `.` and `..` have no name, but what they stand for has.
+        let whole = file.canonicalize().unwrap_or_else(|_| file.clone());
+        let name = whole.parent().and_then(Path::file_name).unwrap_or(path.as_os_str());
+        Ok(Run { name: name.to_string_lossy().into_owned(), records })
+    }
+}
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Axis::Steps => "steps",
+            Axis::Epochs => "epochs",
+            Axis::Seconds => "seconds",
+        })
+    }
+}
+
+/// Draws runs as an SVG picture: loss, perplexity, learning rate and the norm of the gradient.
+///
+/// # Errors
+/// [`TrainError::Axis`] if a run cannot be placed on the axis, [`TrainError::Curve`] if the drawing library gives up.
+pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
+    let placed = runs.iter().map(|run| placed(run, axis)).collect::<Result<Vec<_>>>()?;
+    let legend = Legend::of(runs);
+    let mut svg = String::new();
+    let size = (WIDTH, legend.height() + 2 * PANEL_HEIGHT + MARGIN);
+    let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+    canvas.fill(&WHITE).map_err(failed)?;
+    let (top, below) = canvas.split_vertically(legend.height());
+    legend.draw(&top)?;
+    let areas = below.margin(0, MARGIN, MARGIN, MARGIN).split_evenly((2, 2));
+    for (area, draw) in areas.iter().zip([loss, perplexity, learning_rate, gradient_norm]) {
+        draw(area, &placed, axis)?;
+    }
+    canvas.present().map_err(failed)?;
+    drop((areas, below, top));
+    // The picture is finished when its canvas is dropped.
+    drop(canvas);
+    Ok(svg)
+}
+
+/// A record and its place on the axis.
+type Placed<'a> = (f64, &'a Record);
+
+fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
+    let missing = |reason| TrainError::Axis { run: run.name.clone(), axis, reason };
+    let records = run.records.iter();
+    match axis {
+        Axis::Steps => Ok(records.map(|record| (record.step as f64, record)).collect()),
+        Axis::Epochs => {
+            let steps = steps_per_epoch(&run.records).ok_or_else(|| missing("no epoch of it has ended"))?;
+            Ok(records.map(|record| (record.step as f64 / steps, record)).collect())
+        }
+        Axis::Seconds => {
+            let elapsed = |record: &Record| record.elapsed_s.filter(|time| time.is_finite());
+            let placed: Vec<_> = records.filter_map(|record| Some((elapsed(record)?, record))).collect();
+            if placed.is_empty() { Err(missing("its records have no time")) } else { Ok(placed) }
+        }
+    }
+}
+
+/// How many steps an epoch has, by the last that has ended: its validation tells, or the next one's beginning.
+fn steps_per_epoch(records: &[Record]) -> Option<f64> {
+    let validated = records.iter().rfind(|record| record.valid_loss.is_some());
+    let followed = || records.windows(2).rfind(|pair| pair[0].epoch < pair[1].epoch).map(|pair| &pair[0]);
+    let last = validated.or_else(followed).filter(|record| record.epoch > 0 && record.step > 0)?;
+    Some(last.step as f64 / last.epoch as f64)
+}
+
+fn look(run: usize) -> Look {
+    Look { color: COLORS[run % COLORS.len()], gap: 4 * (run / COLORS.len()) as u32 }
+}
+
+/// The finite values of one measurement of each run.
+fn lines(runs: &[Vec<Placed<'_>>], kind: Kind, value: impl Fn(&Record) -> Option<f64>) -> Vec<Line> {
+    let line = |(run, records): (usize, &Vec<Placed<'_>>)| {
+        let points = records.iter().filter_map(|&(x, record)| Some((x, value(record)?)));
+        let points: Vec<Point> = points.filter(|point| point.1.is_finite()).collect();
+        let points = if kind == Kind::Training { thinned(points) } else { points };
+        Line { look: look(run), kind, points }
+    };
+    runs.iter().enumerate().map(line).filter(|line| !line.points.is_empty()).collect()
+}
+
+/// The losses of training, smoothed where the run was, and of validation.
+fn losses(runs: &[Vec<Placed<'_>>]) -> Vec<Line> {
+    let smooth = lines(runs, Kind::Training, |record| record.moving_loss);
+    let rough = lines(runs, Kind::Training, |record| record.train_loss);
+    let without_smooth =
+        |line: &Line| !smooth.iter().any(|smooth| smooth.look == line.look && smooth.points.len() > 1);
+    let rough: Vec<Line> = rough.into_iter().filter(without_smooth).collect();
+    let smooth = smooth.into_iter().filter(|line| line.points.len() > 1);
+    let validation = lines(runs, Kind::Validation, |record| record.valid_loss);
+    smooth.chain(rough).chain(validation).collect()
+}
+
+fn values(lines: &[Line]) -> impl Iterator<Item = f64> {
+    lines.iter().flat_map(|line| &line.points).map(|point| point.1)
+}
+
+fn panel<'a>(
+    what: &'static str,
+    axis: Axis,
+    lines: &'a [Line],
+    span: Option<Range<f64>>,
+    logarithmic: bool,
+) -> Panel<'a> {
+    let x_label = match axis {
+        Axis::Steps => "step",
+        Axis::Epochs => "epoch",
+        Axis::Seconds => "seconds",
+    };
+    Panel { what, x_label, lines, span, logarithmic }
+}
+
+fn loss(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
+    let lines = losses(runs);
+    panel("loss (nats per token)", axis, &lines, range_of_most(values(&lines)), false).draw(area)
+}
+
+fn perplexity(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
+    let mut lines = losses(runs);
+    for line in &mut lines {
+        for point in &mut line.points {
+            point.1 = Perplexity::from_nll_mean(point.1).value();
+        }
+        line.points.retain(|point| point.1.is_finite());
+    }
+    lines.retain(|line| !line.points.is_empty());
+    panel("perplexity", axis, &lines, perplexity_span(&lines), false).draw(area)
+}
+
+/// On a linear scale, since the loss is the logarithm already.
+fn perplexity_span(lines: &[Line]) -> Option<Range<f64>> {
+    let lowest_of = |line: &Line| line.points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
+    let lowest = lines.iter().map(lowest_of).fold(f64::INFINITY, f64::min);
+    let worst = lines.iter().map(lowest_of).filter(|&low| low <= LOST * lowest).fold(0.0, f64::max);
+    let top = (PERPLEXITY_SPAN * lowest).max(1.1 * worst);
+    range(values(lines).filter(|&value| value <= top))
+}
+
+fn learning_rate(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
+    let rate = |record: &Record| record.learning_rate.filter(|&rate| rate > 0.0);
+    let lines = lines(runs, Kind::Training, rate);
+    panel("learning rate", axis, &lines, log_range(values(&lines)), true).draw(area)
+}
+
+fn gradient_norm(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
+    let lines = lines(runs, Kind::Training, |record| record.gradient_norm);
+    panel("gradient norm", axis, &lines, range_of_most(values(&lines)), false).draw(area)
+}
+
+/// Which line is which run, in as many columns as the names leave room for.
+struct Legend {
+    names: Vec<String>,
+    columns: usize,
+}
+
+impl Legend {
+    fn of(runs: &[Run]) -> Legend {
+        let short = |run: &Run| match run.name.char_indices().nth(LONGEST_NAME) {
+            Some((end, _)) => format!("{}…", &run.name[..end]),
+            None => run.name.clone(),
+        };
+        let names: Vec<String> = runs.iter().map(short).collect();
+        // A character of this size is some 8 pixels wide.
+        let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as u32;
+        let columns = ((WIDTH - 2 * MARGIN) / (50 + 8 * longest)).max(1) as usize;
+        Legend { names, columns }
+    }
+
+    fn height(&self) -> u32 {
+        MARGIN + LEGEND_ROW * (self.names.len().div_ceil(self.columns) as u32 + 1)
+    }
+
+    fn draw(&self, area: &Canvas<'_>) -> Result<()> {
+        let width = (WIDTH - 2 * MARGIN) as usize / self.columns;
+        let middle = Pos::new(HPos::Left, VPos::Center);
+        for (run, name) in self.names.iter().enumerate() {
+            let x = MARGIN as usize + run % self.columns * width;
+            let y = MARGIN + LEGEND_ROW * (run / self.columns) as u32 + LEGEND_ROW / 2;
+            let (x, y) = (x as i32, y as i32);
+            let Look { color, gap } = look(run);
+            let style = ShapeStyle::from(&color).stroke_width(2);
+            let (dash, gap) = if gap == 0 { (28, 28) } else { (6, gap as i32) };
+            for from in (0..28).step_by((dash + gap) as usize) {
+                let to = (from + dash).min(28);
+                area.draw(&PathElement::new([(x + from, y), (x + to, y)], style)).map_err(failed)?;
+            }
+            let text = Text::new(name.as_str(), (x + 36, y), label_style(15).pos(middle));
+            area.draw(&text).map_err(failed)?;
+        }
+        let y = self.height() as i32 - LEGEND_ROW as i32 / 2;
+        let note = "thin lines: training; lines with points: validation";
+        area.draw(&Text::new(note, (MARGIN as i32, y), label_style(12).pos(middle))).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! One chart of a comparison: the same measurement of all runs.
+
+use std::ops::Range;
+
+use plotters::chart::{ChartBuilder, ChartContext};
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::{
+    Cartesian2d, Circle, Color, DashedLineSeries, IntoLogRange, LineSeries, RGBColor, SVGBackend, ShapeStyle,
+    Text,
+};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::axes::{Point, grouped, log_tick, tick, visible};
+use super::{Canvas, GRID, INK, failed, label_style};
+use crate::Result;
+
+/// How a run's lines look, so that no two runs' look alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) color: RGBColor,
+    /// How many pixels are left out between its dashes; 0 is a whole line.
+    pub(super) gap: u32,
+}
+
+/// What a line shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Many points: a thin line.
+    Training,
+    /// Few points, which are marked.
+    Validation,
+}
+
+/// A line of a panel.
+pub(super) struct Line {
+    pub(super) look: Look,
+    pub(super) kind: Kind,
+    pub(super) points: Vec<Point>,
+}
+
+/// A chart to draw.
+pub(super) struct Panel<'a> {
+    /// What it shows, with its unit.
+    pub(super) what: &'static str,
+    pub(super) x_label: &'static str,
+    pub(super) lines: &'a [Line],
+    /// From where to where it shows it; none if there is nothing to show.
+    pub(super) span: Option<Range<f64>>,
+    pub(super) logarithmic: bool,
+}
+
+impl Panel<'_> {
+    pub(super) fn draw(&self, area: &Canvas<'_>) -> Result<()> {
+        match &self.span {
+            None => {
+                let (width, height) = area.dim_in_pixel();
+                let style = label_style(14).pos(Pos::new(HPos::Center, VPos::Center));
+                let place = (width as i32 / 2, height as i32 / 2);
+                area.draw(&Text::new(format!("no {} recorded", self.what), place, style)).map_err(failed)
+            }
+            Some(span) if self.logarithmic => {
+                self.draw_over(area, span.clone().log_scale(), span, &|value| log_tick(*value))
+            }
+            Some(span) => {
+                let label = |value: &f64| tick(*value, span.end - span.start);
+                self.draw_over(area, span.clone(), span, &label)
+            }
+        }
+    }
+
+    fn draw_over<Y>(
+        &self,
+        area: &Canvas<'_>,
+        y: Y,
+        span: &Range<f64>,
+        label: &dyn Fn(&f64) -> String,
+    ) -> Result<()>
+    where
+        Y: AsRangedCoord<Value = f64>,
+        Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
+        let last = self.lines.iter().flat_map(|line| &line.points).map(|point| point.0).reduce(f64::max);
+        let last = last.filter(|&last| last > 0.0).unwrap_or(1.0);
+        let mut chart = ChartBuilder::on(area)
+            .margin_left(6)
+            .margin_right(18)
+            .margin_top(10)
+            .x_label_area_size(44)
+            .y_label_area_size(62)
+            .build_cartesian_2d(0.0..1.02 * last, y)
+            .map_err(failed)?;
+        chart
+            .configure_mesh()
+            .x_desc(self.x_label)
+            .y_desc(self.what)
+            .x_labels(6)
+            .y_labels(8)
+            .x_label_formatter(&|x| if last < 10.0 { tick(*x, last) } else { grouped(*x) })
+            .y_label_formatter(&label)
+            .label_style(label_style(13))
+            .axis_desc_style(label_style(14))
+            .axis_style(INK.mix(0.6))
+            .bold_line_style(GRID)
+            .max_light_lines(0)
+            .draw()
+            .map_err(failed)?;
+        self.lines.iter().try_for_each(|line| draw_line(&mut chart, line, span))
+    }
+}
+
+fn draw_line<Y: Ranged<ValueType = f64>>(
+    chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<RangedCoordf64, Y>>,
+    line: &Line,
+    span: &Range<f64>,
+) -> Result<()> {
+    let Line { look, kind, ref points } = *line;
+    let (opacity, stroke_width) = match kind {
+        Kind::Training => (0.6, 1),
+        Kind::Validation => (1.0, 2),
+    };
+    let style = ShapeStyle { color: look.color.mix(opacity), filled: true, stroke_width };
+    for part in visible(points, span.end) {
+        if look.gap == 0 {
+            chart.draw_series(LineSeries::new(part, style)).map_err(failed)?;
+        } else {
+            chart.draw_series(DashedLineSeries::new(part, 6, look.gap, style)).map_err(failed)?;
+        }
+    }
+    // A line of a single point would be invisible.
+    if kind == Kind::Validation || points.len() == 1 {
+        let shown = points.iter().filter(|point| span.contains(&point.1));
+        chart.draw_series(shown.map(|&point| Circle::new(point, 3, style))).map_err(failed)?;
+    }
+    Ok(())
+}
