@@ -42,6 +42,18 @@ pub(crate) enum CliError {
     /// The texts have nothing to evaluate.
     #[error("{origin} has {tokens} tokens, too few to evaluate: the first of a text is only read")]
     TooShort { origin: String, tokens: usize },
+    /// More texts were asked for than a beam search finds.
+    #[error("`--samples` is {samples}, but `--beam` finds no more than {beams}")]
+    MoreThanBeams { samples: usize, beams: usize },
+    /// A line of a list cannot be read.
+    #[error("{origin}, line {line}: {reason}")]
+    Line { origin: String, line: usize, reason: String },
+    /// A list has nothing in it.
+    #[error("{origin} is empty: it holds no {what}")]
+    EmptyList { origin: String, what: &'static str },
+    /// A picture is wanted in a format that there is none of.
+    #[error("cannot draw `{}`: pictures are written as SVG, in a file that ends in `.svg`", path.display())]
+    PictureFormat { path: PathBuf },
 }
 
 /// Prints an error and says what to exit with.
@@ -87,6 +99,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             error,
             InferError::Temperature { .. }
                 | InferError::TopP { .. }
+                | InferError::LengthPenalty { .. }
                 | InferError::ZeroSize { .. }
                 | InferError::AllForbidden { .. }
                 | InferError::EmptyPrefix
@@ -98,7 +111,10 @@ fn is_wrong_usage(cause: &Cause) -> bool {
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
         || cause.downcast_ref().is_some_and(unknown_device)
         || cause.downcast_ref().is_some_and(unusable_sampling)
-        || matches!(cause.downcast_ref(), Some(CliError::NoPlan { .. }))
+        || matches!(
+            cause.downcast_ref(),
+            Some(CliError::NoPlan { .. } | CliError::MoreThanBeams { .. } | CliError::PictureFormat { .. })
+        )
 }
 
 /// What the user can do, where that is sure.
@@ -110,7 +126,12 @@ fn hint(cause: &Cause) -> Option<String> {
                 Some("`--vocab` names the vocabulary that the model was trained with".to_owned())
             }
             CliError::NoPlan { .. } => Some("`--data` names the corpus".to_owned()),
-            CliError::NoSplit { .. } | CliError::TooShort { .. } => None,
+            CliError::PictureFormat { .. } => Some("`rsvg-convert` and browsers make PNG of SVG".to_owned()),
+            CliError::NoSplit { .. }
+            | CliError::TooShort { .. }
+            | CliError::MoreThanBeams { .. }
+            | CliError::Line { .. }
+            | CliError::EmptyList { .. } => None,
         };
     }
     if let Some(error) = cause.downcast_ref() {

@@ -17,6 +17,8 @@ use crate::input::Input;
 use crate::loaded::{Loaded, ModelArgs};
 use crate::output;
 
+mod search;
+
 /// What stands between the texts of several samples.
 const SEPARATOR: &str = "----------";
 
@@ -66,6 +68,8 @@ pub(crate) struct GenerateArgs {
     /// Seed: the same one gives the same text [default: a new one each time, printed]
     #[arg(long, value_name = "SEED", help_heading = "Sampling")]
     seed: Option<u64>,
+    #[command(flatten)]
+    search: search::SearchArgs,
     /// Print JSON
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -82,10 +86,14 @@ pub(crate) fn run(args: GenerateArgs) -> Result<ExitCode> {
         top_p: (args.top_p != 1.0).then_some(args.top_p),
         forbidden: loaded.vocab.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
     };
-    let seed = args.seed.unwrap_or_else(new_seed);
     // A text begins after the end of a line.
     let start: Vec<u32> =
         line_end(&loaded.vocab, &loaded.tokenizer).into_iter().chain(prefix.iter().copied()).collect();
+    if let Some(beams) = args.search.beam {
+        search::run(&args, beams, &mut loaded, &prefix, &start)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let seed = args.seed.unwrap_or_else(new_seed);
     let Loaded { model, vocab, tokenizer, workspace, .. } = &mut loaded;
     let samples = args.samples.get();
     let mut generator = Generator::new(model, workspace, &start, samples, &sampling, seed)?;

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod complete;
 mod completions;
 mod console;
 mod corpora;
@@ -26,7 +27,9 @@ mod input;
 mod loaded;
 mod models;
 mod output;
+mod plot;
 mod recipes;
+mod rescore;
 mod score;
 mod train;
 mod usage;
@@ -49,7 +52,10 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Score(score::ScoreArgs),
+    Rescore(rescore::RescoreArgs),
+    Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
+    Plot(plot::PlotArgs),
     Datasets(datasets::DatasetsArgs),
     Recipes(recipes::RecipesArgs),
     Models(models::ModelsArgs),
@@ -65,7 +71,10 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(*args),
         Command::Eval(args) => eval::run(args),
         Command::Score(args) => score::run(args),
+        Command::Rescore(args) => rescore::run(args),
+        Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Plot(args) => plot::run(args),
         Command::Datasets(args) => datasets::run(args),
         Command::Recipes(args) => recipes::run(args),
         Command::Models(args) => models::run(args),

@@ -15,6 +15,8 @@ use crate::input::Input;
 use crate::loaded::ModelArgs;
 use crate::output;
 
+mod html;
+
 /// Score sentences, one a line: log-probability, tokens, unknown words
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -39,12 +41,24 @@ pub(crate) struct ScoreArgs {
     /// Print JSON, an object a line
     #[arg(long, help_heading = "Output")]
     json: bool,
+    /// Write a page that colours each token by how much it surprises the model, instead of printing scores
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["json", "per_token", "batch_size"],
+        help_heading = "Output"
+    )]
+    html: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     let mut loaded = args.model.load()?;
     let inputs = Input::all(&args.texts);
+    if let Some(path) = &args.html {
+        html::write(&inputs, args.carry_state, &mut loaded, path)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     // Who types sentences wants each scored before writing the next.
     let typed = inputs == [Input::Stdin] && std::io::stdin().is_terminal();
     let usual = Scoring::default();

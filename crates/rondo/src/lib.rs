@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`data`] | corpora, vocabularies, tokenisers, batches |
 //! | [`nn`] | models, and the tape that one's own run on |
-//! | [`infer`] | evaluation, scoring, sampling |
+//! | [`infer`] | evaluation, scoring, sampling, search |
 //! | [`train`] | recipes, plans and the training loop |
 //! | [`kernels`] | the device and the operations on it |
 //!

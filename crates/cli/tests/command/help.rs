@@ -32,6 +32,21 @@ fn of_generate() {
 }
 
 #[test]
+fn of_complete() {
+    insta::assert_snapshot!(help(&["complete"]));
+}
+
+#[test]
+fn of_rescore() {
+    insta::assert_snapshot!(help(&["rescore"]));
+}
+
+#[test]
+fn of_plot() {
+    insta::assert_snapshot!(help(&["plot"]));
+}
+
+#[test]
 fn of_datasets() {
     insta::assert_snapshot!(help(&["datasets"]));
 }

@@ -6,6 +6,8 @@ mod bad_input;
 mod help;
 mod interruption;
 mod lists;
+mod pictures;
 mod sandbox;
+mod search;
 mod train;
 mod using_models;

@@ -1,0 +1,115 @@
+//! `rondo complete`: the words that may come next.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use rondo_data::DataError;
+use rondo_infer::{Completer, Completing, Completion};
+use serde_json::{Value, json};
+
+use crate::console::Console;
+use crate::input::Input;
+use crate::loaded::ModelArgs;
+use crate::output;
+
+/// List the words that may come next, with their probabilities
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A text is taken to end after a word, whether or not a space follows; with --partial it ends within one, unless a space \
+follows. Probabilities are those of all that could come, and not only of what is listed. A model of characters or bytes \
+spells words, which end at white space; of these the list has the likeliest that a search finds.")]
+pub(crate) struct CompleteArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Texts to complete; nothing is stdin, a text a line
+    #[arg(value_name = "TEXT")]
+    texts: Vec<String>,
+    /// File of texts to complete, one a line; - is stdin
+    #[arg(long, value_name = "FILE", conflicts_with = "texts", help_heading = "Completion")]
+    file: Option<PathBuf>,
+    /// Words to list, the likeliest first
+    #[arg(long, short = 'k', value_name = "WORDS", default_value_t = 10, help_heading = "Completion")]
+    top: usize,
+    /// Complete the word that the text ends in, instead of listing those that may come after it
+    #[arg(long, help_heading = "Completion")]
+    partial: bool,
+    /// Do not list the unknown token
+    #[arg(long, help_heading = "Completion")]
+    forbid_unk: bool,
+    /// Print JSON, an object a line
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
+    let mut loaded = args.model.load()?;
+    let completing = Completing {
+        top: args.top,
+        partial: args.partial,
+        forbidden: loaded.vocab.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
+    };
+    let mut completer =
+        Completer::new(&loaded.model, &mut loaded.workspace, &loaded.vocab, &loaded.tokenizer);
+    let mut complete = |text: &str, before: &str, out: &mut dyn Write| {
+        let completions = completer.complete(text, &completing);
+        let completions = completions.with_context(|| format!("cannot complete `{text}`"))?;
+        print(&args, text, &completions, before, out)
+    };
+    output::write(|out| {
+        if let [text] = args.texts.as_slice() {
+            return complete(text, "", out);
+        }
+        if !args.texts.is_empty() {
+            let mut before = String::new();
+            for text in &args.texts {
+                complete(text, &format!("{before}{}\n", text.escape_debug()), out)?;
+                before = "\n".to_owned();
+            }
+            return Ok(());
+        }
+        let input = &Input::all(args.file.as_slice())[0];
+        // Who types texts wants each completed before writing the next.
+        let typed = *input == Input::Stdin && std::io::stdin().is_terminal();
+        let mut before = String::new();
+        for line in input.open(Console::new(false))?.lines() {
+            let text = line.map_err(|source| DataError::Read { origin: input.origin(), source })?;
+            complete(&text, &format!("{before}{}\n", text.escape_debug()), out)?;
+            before = "\n".to_owned();
+            if typed {
+                out.flush()?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the completions of a text, below what tells it apart from others.
+fn print(
+    args: &CompleteArgs,
+    text: &str,
+    completions: &[Completion],
+    before: &str,
+    out: &mut dyn Write,
+) -> Result<()> {
+    if args.json {
+        let completion = |completion: &Completion| {
+            json!({
+                "word": completion.word,
+                "probability": output::number(completion.log_prob.exp()),
+                "log_prob": output::number(completion.log_prob),
+            })
+        };
+        let completions = completions.iter().map(completion).collect::<Value>();
+        return Ok(writeln!(out, "{}", json!({ "text": text, "completions": completions }))?);
+    }
+    let mut rows = vec![vec!["probability".to_owned(), "word".to_owned()]];
+    rows.extend(completions.iter().map(|completion| {
+        vec![format!("{:.4}", completion.log_prob.exp()), completion.word.escape_debug().to_string()]
+    }));
+    Ok(write!(out, "{before}{}", output::columns(&rows, &[0]))?)
+}

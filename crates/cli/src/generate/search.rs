@@ -1,0 +1,93 @@
+//! `rondo generate --beam`: the likeliest texts instead of drawn ones.
+
+use std::num::NonZeroUsize;
+
+use anyhow::Result;
+use clap::Args;
+use rondo_data::{Detokenizer, Vocab};
+use rondo_infer::{BeamSearch, Hypothesis, line_end};
+use serde_json::{Value, json};
+
+use super::{GenerateArgs, SEPARATOR, end_line};
+use crate::failure::CliError;
+use crate::loaded::Loaded;
+use crate::output;
+
+/// How texts are searched for.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Search")]
+pub(super) struct SearchArgs {
+    /// Search for the likeliest texts, up to a line end, keeping this many hypotheses, instead of drawing; --samples is
+    /// how many of them to print
+    #[arg(
+        long,
+        value_name = "HYPOTHESES",
+        conflicts_with_all = ["temperature", "top_k", "top_p", "seed"]
+    )]
+    pub(super) beam: Option<NonZeroUsize>,
+    /// Exponent of the length penalty: 0 is off, above 0 long texts are less at a disadvantage
+    #[arg(
+        long,
+        value_name = "ALPHA",
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        requires = "beam"
+    )]
+    length_penalty: f64,
+}
+
+/// Prints the best texts that continue `prefix`, which is read after `start`.
+pub(super) fn run(
+    args: &GenerateArgs,
+    beams: NonZeroUsize,
+    loaded: &mut Loaded,
+    prefix: &[u32],
+    start: &[u32],
+) -> Result<()> {
+    if args.samples > beams {
+        return Err(CliError::MoreThanBeams { samples: args.samples.get(), beams: beams.get() }.into());
+    }
+    let Loaded { model, vocab, tokenizer, workspace, .. } = loaded;
+    let search = BeamSearch {
+        beams: beams.get(),
+        max_tokens: args.tokens,
+        length_penalty: args.search.length_penalty,
+        ends: line_end(vocab, tokenizer).into_iter().collect(),
+        forbidden: vocab.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
+    };
+    let mut found = search.run(model, workspace, start)?;
+    found.truncate(args.samples.get());
+    let mut texts = Vec::new();
+    for hypothesis in &found {
+        let mut text = Vec::new();
+        let mut detokenizer = Detokenizer::new(tokenizer);
+        for token in vocab.decode(prefix)?.into_iter().chain(vocab.decode(&hypothesis.ids)?) {
+            detokenizer.push(token, &mut text);
+        }
+        texts.push(text);
+    }
+    if args.json {
+        let samples = found.iter().zip(&texts).map(|(hypothesis, text)| object(hypothesis, text, vocab));
+        return output::json(&json!({ "samples": samples.collect::<Result<Value>>()? }));
+    }
+    output::write(|out| {
+        for (index, text) in texts.iter().enumerate() {
+            if index > 0 {
+                writeln!(out, "{SEPARATOR}")?;
+            }
+            out.write_all(text)?;
+            end_line(text, out)?;
+        }
+        Ok(())
+    })
+}
+
+fn object(hypothesis: &Hypothesis, text: &[u8], vocab: &Vocab) -> Result<Value> {
+    Ok(json!({
+        "text": String::from_utf8_lossy(text),
+        "tokens": vocab.decode(&hypothesis.ids)?,
+        "log_prob": output::number(hypothesis.log_prob_sum),
+        "score": output::number(hypothesis.score),
+        "ended": hypothesis.ended,
+    }))
+}

@@ -1,0 +1,56 @@
+//! `rondo plot`: runs in one picture.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use rondo_train::curve::{self, Axis, Run};
+use rondo_train::write_atomically;
+
+use crate::console::Console;
+use crate::failure::CliError;
+
+/// Draw runs into one picture: loss, perplexity, learning rate, gradient norm
+#[derive(Args, Debug)]
+pub(crate) struct PlotArgs {
+    /// Folders of runs, or their metrics files
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// Picture to write, an SVG; one that is there is replaced
+    #[arg(long, short, value_name = "FILE", default_value = "plot.svg")]
+    out: PathBuf,
+    /// What runs are drawn over: epochs or seconds for those whose steps are not of one size
+    #[arg(long, value_name = "AXIS", default_value = "steps")]
+    x: AxisName,
+}
+
+/// [`Axis`], as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AxisName {
+    Steps,
+    Epochs,
+    Seconds,
+}
+
+impl From<AxisName> for Axis {
+    fn from(name: AxisName) -> Axis {
+        match name {
+            AxisName::Steps => Axis::Steps,
+            AxisName::Epochs => Axis::Epochs,
+            AxisName::Seconds => Axis::Seconds,
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: PlotArgs) -> Result<ExitCode> {
+    // A bitmap would need a font to be drawn with, and fonts differ from machine to machine.
+    if args.out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("svg")) {
+        return Err(CliError::PictureFormat { path: args.out }.into());
+    }
+    let picture = curve::compare(&Run::read_all(&args.runs)?, args.x.into())?;
+    write_atomically(&args.out, |to| to.write_all(picture.as_bytes()))?;
+    Console::new(false).say(&format!("drawn in `{}`", args.out.display()));
+    Ok(ExitCode::SUCCESS)
+}

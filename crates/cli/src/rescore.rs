@@ -1,0 +1,194 @@
+//! `rondo rescore`: chooses among the hypotheses of another system.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use rondo_data::Encoder;
+use rondo_infer::rescore::{Scored, Tuned, Weights, errors, oracle, ranking, tune};
+use rondo_infer::{Scorer, Scoring, line_end};
+use serde_json::json;
+
+use crate::console::Console;
+use crate::failure::CliError;
+use crate::input::Input;
+use crate::loaded::{Loaded, ModelArgs};
+use crate::{describe, output};
+
+mod list;
+
+use list::{Entry, Reference};
+
+/// The weights that are tried: what other systems call a log-probability differs in scale by orders of magnitude.
+const LM_WEIGHTS: [f64; 20] = [
+    0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0,
+    20.0,
+];
+const WORD_BONUSES: [f64; 17] =
+    [0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, -0.1, -0.2, -0.5, -1.0, -2.0, -5.0, -10.0, -20.0];
+
+/// Reorder the hypotheses of another system with a model's help
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The list has a hypothesis a line, of three columns with tabs between them: the id of what it is a hypothesis of, the \
+other system's log-probability, and the text; or a JSON object with the keys id, score and text. It is printed in the \
+same columns, with the hypotheses of an id together, the best first, and with the combined score: the other system's, \
+plus the weight times the natural logarithm of the probability that the model gives the line, plus the bonus for each \
+word.\n\n\
+With references, which are an id and a text a line with a tab between them, the weights that are not given are chosen \
+from a grid to have the fewest word errors, and the word error rates before and after are told. Use the weights found so \
+on other lists: on the very list that chose them they look better than they are.")]
+pub(crate) struct RescoreArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// List of hypotheses; - or nothing is stdin
+    #[arg(value_name = "FILE")]
+    list: Option<PathBuf>,
+    /// What the model's log-probability is multiplied by [default: with --reference, the best; else 1]
+    #[arg(long, short, value_name = "FACTOR", allow_negative_numbers = true, help_heading = "Weights")]
+    weight: Option<f64>,
+    /// What each word adds [default: with --reference, the best; else 0]
+    #[arg(long, value_name = "NATS", allow_negative_numbers = true, help_heading = "Weights")]
+    word_bonus: Option<f64>,
+    /// What should have been said, to choose the weights by and to count word errors against
+    #[arg(long, value_name = "FILE", help_heading = "Weights")]
+    reference: Option<PathBuf>,
+    /// Sentences to score side by side; changes nothing but speed and memory
+    #[arg(long, value_name = "ROWS", default_value_t = 32, help_heading = "Scoring")]
+    batch_size: usize,
+    /// Print only the best hypothesis of each id
+    #[arg(long, help_heading = "Output")]
+    best: bool,
+    /// Print JSON, an object a line
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+/// All hypotheses of one id.
+struct List {
+    id: String,
+    hypotheses: Vec<Scored>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
+    let console = Console::new(false);
+    let mut loaded = args.model.load()?;
+    let input = &Input::all(args.list.as_slice())[0];
+    let entries = list::entries(input, console)?;
+    let references = match &args.reference {
+        Some(path) => list::references(&Input::all(std::slice::from_ref(path))[0], console)?,
+        None => Vec::new(),
+    };
+    let lists = lists(entries, &args, &mut loaded, input)?;
+    let weights = if let Some(path) = &args.reference {
+        let origin = Input::all(std::slice::from_ref(path))[0].origin();
+        weigh(&args, &paired(&lists, &references, &origin)?, lists.len(), console)
+    } else {
+        Weights { lm: args.weight.unwrap_or(1.0), word_bonus: args.word_bonus.unwrap_or(0.0) }
+    };
+    output::write(|out| lists.iter().try_for_each(|list| print(&args, list, weights, out)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Scores all hypotheses with the model and puts those of an id together, ids in the order of their first.
+fn lists(entries: Vec<Entry>, args: &RescoreArgs, loaded: &mut Loaded, input: &Input) -> Result<Vec<List>> {
+    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer);
+    let mut ids = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let line = format!("{}\n", entry.text);
+        let encoded = encoder.encode_reader(line.as_bytes(), "the hypothesis");
+        ids.push(encoded.with_context(|| format!("{}, line {}", input.origin(), entry.line))?.ids);
+    }
+    let scoring = Scoring {
+        start: line_end(&loaded.vocab, &loaded.tokenizer),
+        batch_size: args.batch_size,
+        ..Scoring::default()
+    };
+    let scores = Scorer::new(&loaded.model, &mut loaded.workspace, scoring)?.score(&ids)?;
+    let mut places = HashMap::new();
+    let mut lists: Vec<List> = Vec::new();
+    for (Entry { id, score, text, .. }, lm) in entries.into_iter().zip(scores) {
+        let place = *places.entry(id.clone()).or_insert_with(|| {
+            lists.push(List { id, hypotheses: Vec::new() });
+            lists.len() - 1
+        });
+        lists[place].hypotheses.push(Scored { text, score, lm_log_prob: lm.log_prob_sum });
+    }
+    Ok(lists)
+}
+
+/// Each list that has a reference, with it.
+fn paired<'a>(
+    lists: &'a [List],
+    references: &'a [Reference],
+    origin: &str,
+) -> Result<Vec<(&'a [Scored], &'a str)>> {
+    let by_id: HashMap<&str, &List> = lists.iter().map(|list| (list.id.as_str(), list)).collect();
+    let pair = |reference: &'a Reference| match by_id.get(reference.id.as_str()) {
+        Some(list) => Ok((list.hypotheses.as_slice(), reference.text.as_str())),
+        None => Err(CliError::Line {
+            origin: origin.to_owned(),
+            line: reference.line,
+            reason: format!("there is no hypothesis of `{}` in the list", reference.id),
+        }
+        .into()),
+    };
+    references.iter().map(pair).collect()
+}
+
+/// Chooses the weights that are not given, and tells what they come to.
+fn weigh(args: &RescoreArgs, pairs: &[(&[Scored], &str)], lists: usize, console: Console) -> Weights {
+    let given = |value: &Option<f64>, grid: &[f64]| value.map_or(grid.to_vec(), |value| vec![value]);
+    let (lm, bonus) = (given(&args.weight, &LM_WEIGHTS), given(&args.word_bonus, &WORD_BONUSES));
+    let before = errors(pairs, Weights::default());
+    let Tuned { weights, after } =
+        tune(pairs, &lm, &bonus).unwrap_or(Tuned { weights: Weights::default(), after: before });
+    let said = |given: bool| if given { "given" } else { "found" };
+    let row = |name: &str, value: String, note: String| vec![name.to_owned(), value, note];
+    let rate = |name: &str, found: rondo_infer::rescore::WordErrors| {
+        let note = format!(
+            "{} errors in {} words",
+            describe::count(found.errors as usize),
+            describe::count(found.words as usize)
+        );
+        row(name, format!("{:.2} %", 100.0 * found.rate()), note)
+    };
+    let rows = [
+        row("weight", weights.lm.to_string(), said(args.weight.is_some()).to_owned()),
+        row("word bonus", weights.word_bonus.to_string(), said(args.word_bonus.is_some()).to_owned()),
+        rate("word error rate before", before),
+        rate("after", after),
+        rate("at best", oracle(pairs)),
+    ];
+    console.say(output::columns(&rows, &[1]).trim_end());
+    if pairs.len() < lists {
+        console.say(&format!("note: {} of the {lists} ids have no reference", lists - pairs.len()));
+    }
+    weights
+}
+
+fn print(args: &RescoreArgs, list: &List, weights: Weights, out: &mut dyn Write) -> Result<()> {
+    let count = if args.best { 1 } else { list.hypotheses.len() };
+    for place in ranking(&list.hypotheses, weights).into_iter().take(count) {
+        let one = &list.hypotheses[place];
+        let combined = one.combined(weights);
+        if args.json {
+            let object = json!({
+                "id": list.id,
+                "score": output::number(combined),
+                "text": one.text,
+                "other_score": output::number(one.score),
+                "lm_log_prob": output::number(one.lm_log_prob),
+                "words": one.words(),
+            });
+            writeln!(out, "{object}")?;
+        } else {
+            writeln!(out, "{}\t{combined:.4}\t{}", list.id, one.text)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! A page that colours each token by how much it surprises a model.
+//!
+//! ```text
+//! text ─ lines ─ tokens ─ Predictor ─▶ surprisal = −log₂ p(token | all before it), in bits
+//!                                   └▶ the likeliest tokens in its place, for the tooltip
+//! ```
+//!
+//! Promises: the page needs nothing but itself, and no script; its colour is one hue that grows stronger, which any
+//! eyes can order, laid over the page's own background, light or dark; what the text says is shown as it is, and never
+//! taken for markup.
+
+use std::path::Path;
+
+use anyhow::Result;
+use rondo_data::{EncodedLine, Encoder, Tokenizer, Vocab};
+use rondo_infer::{Candidate, Evaluation, Predictor, line_end};
+use rondo_train::{Perplexity, write_atomically};
+
+use crate::console::Console;
+use crate::describe;
+use crate::input::Input;
+use crate::loaded::Loaded;
+
+/// A step of colour for so many bits, up to the last.
+const BITS_PER_STEP: f64 = 2.0;
+const STEPS: usize = 8;
+
+/// How many tokens that were likelier a tooltip tells of.
+const LIKELIEST: usize = 3;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark}\
+body{font:17px/1.9 Georgia,serif;max-width:52em;margin:2em auto;padding:0 1em}\
+h1{font-size:1.3em;margin:0}\
+header p,footer{font:14px/1.5 system-ui,sans-serif;margin:.4em 0}\
+ol{list-style:none;padding:0;margin:1.5em 0}\
+li{white-space:pre-wrap;overflow-wrap:anywhere;padding-left:3.5em;position:relative}\
+li::before{content:attr(value);position:absolute;left:0;width:2.7em;text-align:right;font:12px/2.7 system-ui,sans-serif;opacity:.6}\
+b{font-weight:inherit;border-radius:3px;padding:.1em 0}\
+header b{padding:.1em .6em}\
+.u{text-decoration:underline dotted 2px}\
+.n{opacity:.6}\
+";
+
+/// What a page is made of, line by line.
+struct Page<'a> {
+    vocab: &'a Vocab,
+    tokenizer: &'a Tokenizer,
+    lines: String,
+    evaluation: Evaluation,
+    unknown_words: u64,
+}
+
+/// What the model has expected in the place of a token.
+struct Guess {
+    log_prob: f64,
+    likeliest: Vec<Candidate>,
+}
+
+/// Writes the page of these texts to the file `to`.
+pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &mut Loaded, to: &Path) -> Result<()> {
+    let console = Console::new(false);
+    let Loaded { path, model, vocab, tokenizer, workspace, .. } = loaded;
+    let start = line_end(vocab, tokenizer);
+    let encoder = Encoder::new(vocab, tokenizer);
+    let mut predictor = Predictor::new(model, workspace);
+    let mut page = Page::new(vocab, tokenizer);
+    // The token that the next one follows; it is read when there is one.
+    let mut last = start;
+    for input in inputs {
+        let origin = input.origin();
+        for line in encoder.lines(input.open(console)?, &origin) {
+            let line = line?;
+            if !carry_state {
+                predictor.restart();
+                last = start;
+            }
+            let ids: Vec<u32> = last.iter().chain(&line.ids).copied().collect();
+            let mut guesses = Vec::new();
+            if let [read @ .., _] = ids.as_slice() {
+                predictor.read(read, |place, distribution| {
+                    let log_prob = distribution.log_prob(ids[place + 1]);
+                    guesses.push(Guess { log_prob, likeliest: distribution.likeliest(LIKELIEST, |_| true) });
+                })?;
+            }
+            last = ids.last().copied();
+            page.add(&line, &guesses);
+        }
+    }
+    let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
+    let html = page.html(&title, &path.display().to_string());
+    write_atomically(to, |file| file.write_all(html.as_bytes()))?;
+    console.say(&format!("written to `{}`", to.display()));
+    Ok(())
+}
+
+impl<'a> Page<'a> {
+    fn new(vocab: &'a Vocab, tokenizer: &'a Tokenizer) -> Self {
+        let evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
+        Page { vocab, tokenizer, lines: String::new(), evaluation, unknown_words: 0 }
+    }
+
+    /// Adds a line; `guesses` are for its last tokens, the others were only read.
+    fn add(&mut self, line: &EncodedLine, guesses: &[Guess]) {
+        let words = matches!(self.tokenizer, Tokenizer::Words { .. });
+        let read_only = line.tokens.len() - guesses.len();
+        self.lines += &format!("<li value=\"{}\">", line.number);
+        for (place, token) in line.tokens.iter().enumerate() {
+            if words && place > 0 {
+                self.lines.push(' ');
+            }
+            let guess = place.checked_sub(read_only).and_then(|place| guesses.get(place));
+            let unknown = self.vocab.id(token).is_none_or(|id| Some(id) == self.vocab.unknown_id());
+            let mut class = guess.map_or("n".to_owned(), |guess| format!("s{}", step(guess.log_prob)));
+            if unknown {
+                class += " u";
+            }
+            let tip = escaped(&self.tooltip(token, guess, unknown));
+            let shown = escaped(&shown(token, self.tokenizer));
+            self.lines += &format!("<b class=\"{class}\" title=\"{tip}\">{shown}</b>");
+        }
+        self.lines += "</li>\n";
+        self.unknown_words += line.out_of_vocab_tokens;
+        self.evaluation.tokens += guesses.len() as u64;
+        self.evaluation.nll_sum -= guesses.iter().map(|guess| guess.log_prob).sum::<f64>();
+    }
+
+    fn tooltip(&self, token: &str, guess: Option<&Guess>, unknown: bool) -> String {
+        let mut tip = shown(token, self.tokenizer);
+        if unknown {
+            tip += "\nunknown to the model";
+        }
+        let Some(Guess { log_prob, likeliest }) = guess else { return tip + "\nread, not scored" };
+        tip += &format!("\n{:.2} bits, probability {}", bits(*log_prob), probability(*log_prob));
+        let candidate = |candidate: &Candidate| {
+            let token = self.vocab.token(candidate.id).unwrap_or_default();
+            format!("{} {}", shown(token, self.tokenizer), probability(candidate.log_prob))
+        };
+        tip + "\nlikeliest: " + &likeliest.iter().map(candidate).collect::<Vec<_>>().join(", ")
+    }
+
+    fn html(&self, title: &str, model: &str) -> String {
+        let (title, model) = (escaped(title), escaped(model));
+        let color = |step: usize| format!(".s{step}{{background:rgb(230 97 1/{}%)}}", 10 * step);
+        let colors: String = (0..STEPS).map(color).collect();
+        let swatch = |step: usize| {
+            let last = if step + 1 == STEPS { "+" } else { "" };
+            format!("<b class=\"s{step}\">{}{last}</b>", BITS_PER_STEP * step as f64)
+        };
+        let legend: String = (0..STEPS).map(swatch).collect();
+        let perplexity = Perplexity::from_nll_mean(self.evaluation.nll_mean());
+        let bits = self.evaluation.bits_per_token();
+        let tokens = describe::count(self.evaluation.tokens as usize);
+        let unknown_words = describe::count(self.unknown_words as usize);
+        let lines = &self.lines;
+        format!(
+            "<!DOCTYPE html>\n\
+            <html lang=\"und\">\n<head>\n<meta charset=\"utf-8\">\n\
+            <meta name=\"viewport\" content=\"width=device-width\">\n\
+            <title>{title}: surprisal</title>\n<style>{STYLE}{colors}</style>\n</head>\n<body>\n<header>\n\
+            <h1>{title}</h1>\n\
+            <p>Each token is coloured by how much it surprises <i>{model}</i>, which has read all before it: \
+            −log₂ of its probability.</p>\n\
+            <p>perplexity <strong>{perplexity}</strong> · <strong>{bits:.3}</strong> bits per token · \
+            {tokens} tokens · <span class=\"u\">unknown words</span> {unknown_words}</p>\n\
+            <p>bits {legend}</p>\n</header>\n<ol>\n{lines}</ol>\n</body>\n</html>\n"
+        )
+    }
+}
+
+fn bits(log_prob: f64) -> f64 {
+    // 0 − x, for −x would make a certain token's zero a negative one.
+    0.0 - log_prob / std::f64::consts::LN_2
+}
+
+/// The step of colour for a token.
+fn step(log_prob: f64) -> usize {
+    ((bits(log_prob) / BITS_PER_STEP) as usize).min(STEPS - 1)
+}
+
+/// A probability in three digits.
+fn probability(log_prob: f64) -> String {
+    let probability = log_prob.exp();
+    if probability >= 0.001 { format!("{probability:.3}") } else { format!("{probability:.1e}") }
+}
+
+/// A token as it can be seen: a line end would leave no trace.
+fn shown(token: &str, tokenizer: &Tokenizer) -> String {
+    match tokenizer.detokenize([token]).as_str() {
+        "\n" => "⏎".to_owned(),
+        "\r" => "␍".to_owned(),
+        _ => token.to_owned(),
+    }
+}
+
+/// A text as HTML, in an element or between double quotes.
+fn escaped(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\n' => html.push_str("&#10;"),
+            // What no page may hold.
+            char if char.is_control() && char != '\t' => html.push('\u{fffd}'),
+            char => html.push(char),
+        }
+    }
+    html
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_taken_for_markup() {
+        assert_eq!(escaped("a<b>&\"\n\u{1}"), "a&lt;b&gt;&amp;&quot;&#10;\u{fffd}");
+        let vocab = Vocab::from_tokens("test", ["<unk>", "<eos>", "a"], Some("<unk>")).unwrap();
+        let tokenizer = Tokenizer::default();
+        let mut page = Page::new(&vocab, &tokenizer);
+        let tokens = ["<script>", "a", "<eos>"].map(str::to_owned).to_vec();
+        let line = EncodedLine { number: 3, tokens, ids: vec![0, 2, 1], out_of_vocab_tokens: 1 };
+        let guess =
+            |id, log_prob: f64| Guess { log_prob, likeliest: vec![Candidate { id, log_prob: 0.5_f64.ln() }] };
+        page.add(&line, &[guess(0, 1e-9_f64.ln()), guess(2, 0.0)]);
+        let html = page.html("a & b.txt", "<m>");
+        assert!(
+            !html.contains("<script>")
+                && html.contains("<h1>a &amp; b.txt</h1>")
+                && html.contains("&lt;m&gt;")
+        );
+        // The first was only read; the second is a great surprise, the last is none.
+        assert!(html.contains(
+            "<b class=\"n u\" title=\"&lt;script&gt;&#10;unknown to the model&#10;read, not scored\">"
+        ));
+        assert!(html.contains("<b class=\"s7\" title=\"a&#10;29.90 bits, probability 1.0e-9&#10;likeliest: &lt;unk&gt; 0.500\">a</b>"));
+        assert!(html.contains(
+            "<b class=\"s0\" title=\"⏎&#10;0.00 bits, probability 1.000&#10;likeliest: a 0.500\">⏎</b>"
+        ));
+        assert!(html.contains("<strong>14.949</strong> bits per token · 2 tokens"));
+    }
+
+    #[test]
+    fn colours_grow_with_the_bits() {
+        let steps = [0.0, -1.9, -2.1, -13.9, -14.1, -500.0, f64::NEG_INFINITY]
+            .map(|bits| step(bits * std::f64::consts::LN_2));
+        assert_eq!(steps, [0, 0, 1, 6, 7, 7, 7]);
+    }
+}
