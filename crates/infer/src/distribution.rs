@@ -7,7 +7,7 @@ use crate::{InferError, Result};
 /// The probabilities of all tokens of a vocabulary.
 ///
 /// ```text
-/// log p(id) = logits[id] − log Σ exp(logits)        summed in f64, from the largest down
+/// log p(id) = (logits[id] − largest) − log Σ exp(logits − largest)        in f64
 /// ```
 ///
 /// ```
@@ -23,6 +23,8 @@ use crate::{InferError, Result};
 #[derive(Clone, Copy, Debug)]
 pub struct Distribution<'a> {
     logits: &'a [f32],
+    largest: f64,
+    /// `log Σ exp(logits − largest)`.
     log_sum: f64,
 }
 
@@ -49,7 +51,7 @@ impl<'a> Distribution<'a> {
         }
         let largest = f64::from(largest);
         let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
-        Ok(Distribution { logits, log_sum: largest + sum.ln() })
+        Ok(Distribution { logits, largest, log_sum: sum.ln() })
     }
 
     /// The natural logarithm of a token's probability.
@@ -58,7 +60,7 @@ impl<'a> Distribution<'a> {
     /// If the vocabulary has no such token.
     #[must_use]
     pub fn log_prob(&self, id: u32) -> f64 {
-        f64::from(self.logits[id as usize]) - self.log_sum
+        self.log_prob_of(self.logits[id as usize])
     }
 
     /// The `count` likeliest of the tokens that are allowed, the likeliest first and of equals the smaller id. Fewer
@@ -77,7 +79,12 @@ impl<'a> Distribution<'a> {
     /// All tokens that have a probability above zero, by their ids.
     pub(crate) fn possible(&self) -> impl Iterator<Item = Candidate> {
         let candidates = (0..).zip(self.logits).filter(|(_, logit)| **logit > f32::NEG_INFINITY);
-        candidates.map(|(id, &logit)| Candidate { id, log_prob: f64::from(logit) - self.log_sum })
+        candidates.map(|(id, &logit)| Candidate { id, log_prob: self.log_prob_of(logit) })
+    }
+
+    fn log_prob_of(&self, logit: f32) -> f64 {
+        // The largest is taken off first: beside a large one the logarithm of the sum would be rounded away.
+        f64::from(logit) - self.largest - self.log_sum
     }
 }
 

@@ -32,7 +32,7 @@ const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{font:17px/1.9 Georgia,serif;max-width:52em;margin:2em auto;padding:0 1em}\
 h1{font-size:1.3em;margin:0}\
-header p,footer{font:14px/1.5 system-ui,sans-serif;margin:.4em 0}\
+header p{font:14px/1.5 system-ui,sans-serif;margin:.4em 0}\
 ol{list-style:none;padding:0;margin:1.5em 0}\
 li{white-space:pre-wrap;overflow-wrap:anywhere;padding-left:3.5em;position:relative}\
 li::before{content:attr(value);position:absolute;left:0;width:2.7em;text-align:right;font:12px/2.7 system-ui,sans-serif;opacity:.6}\
@@ -88,7 +88,7 @@ pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &mut Loaded, to
         }
     }
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
-    let html = page.html(&title, &path.display().to_string());
+    let html = page.html(&title, &path.display().to_string(), carry_state);
     write_atomically(to, |file| file.write_all(html.as_bytes()))?;
     console.say(&format!("written to `{}`", to.display()));
     Ok(())
@@ -139,7 +139,8 @@ impl<'a> Page<'a> {
         tip + "\nlikeliest: " + &likeliest.iter().map(candidate).collect::<Vec<_>>().join(", ")
     }
 
-    fn html(&self, title: &str, model: &str) -> String {
+    fn html(&self, title: &str, model: &str, carry_state: bool) -> String {
+        let read = if carry_state { "all before it" } else { "the line before it" };
         let (title, model) = (escaped(title), escaped(model));
         let color = |step: usize| format!(".s{step}{{background:rgb(230 97 1/{}%)}}", 10 * step);
         let colors: String = (0..STEPS).map(color).collect();
@@ -159,7 +160,7 @@ impl<'a> Page<'a> {
             <meta name=\"viewport\" content=\"width=device-width\">\n\
             <title>{title}: surprisal</title>\n<style>{STYLE}{colors}</style>\n</head>\n<body>\n<header>\n\
             <h1>{title}</h1>\n\
-            <p>Each token is coloured by how much it surprises <i>{model}</i>, which has read all before it: \
+            <p>Each token is coloured by how much it surprises <i>{model}</i>, which has read {read}: \
             −log₂ of its probability.</p>\n\
             <p>perplexity <strong>{perplexity}</strong> · <strong>{bits:.3}</strong> bits per token · \
             {tokens} tokens · <span class=\"u\">unknown words</span> {unknown_words}</p>\n\
@@ -226,7 +227,7 @@ mod tests {
         let guess =
             |id, log_prob: f64| Guess { log_prob, likeliest: vec![Candidate { id, log_prob: 0.5_f64.ln() }] };
         page.add(&line, &[guess(0, 1e-9_f64.ln()), guess(2, 0.0)]);
-        let html = page.html("a & b.txt", "<m>");
+        let html = page.html("a & b.txt", "<m>", false);
         assert!(
             !html.contains("<script>")
                 && html.contains("<h1>a &amp; b.txt</h1>")

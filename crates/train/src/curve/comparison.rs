@@ -275,12 +275,12 @@ impl Legend {
                 let to = (from + dash).min(28);
                 area.draw(&PathElement::new([(x + from, y), (x + to, y)], style)).map_err(failed)?;
             }
-            let text = Text::new(name.as_str(), (x + 36, y), label_style(15).pos(middle));
+            let text = Text::new(name.as_str(), (x + 36, y), label_style(17).pos(middle));
             area.draw(&text).map_err(failed)?;
         }
         let y = self.height() as i32 - LEGEND_ROW as i32 / 2;
         let note = "thin lines: training; lines with points: validation";
-        area.draw(&Text::new(note, (MARGIN as i32, y), label_style(12).pos(middle))).map_err(failed)
+        area.draw(&Text::new(note, (MARGIN as i32, y), label_style(14).pos(middle))).map_err(failed)
     }
 }
 
