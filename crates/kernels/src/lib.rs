@@ -35,6 +35,7 @@ pub mod linear;
 pub mod one_hot;
 pub mod optimiser;
 pub mod product;
+pub mod recall;
 pub mod recurrence;
 pub mod softmax;
 

@@ -6,6 +6,7 @@
 //!
 //! Not here: which learning rate to use, and when (`train`).
 
+mod adapt;
 pub mod cases;
 mod cpu;
 pub mod reference;
@@ -51,6 +52,26 @@ pub enum Decay {
     Gradient,
     /// Taken off the weight, as in AdamW.
     Weight,
+}
+
+/// Steps of dynamic evaluation: they learn the text at hand and forget it again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adapt {
+    /// `η`, what the step is multiplied with.
+    pub learning_rate: f64,
+    /// `λ`, the share of the way back to the trained weight; 0 is off.
+    pub decay: f64,
+}
+
+/// How large the gradients of a tensor usually are, to scale its steps with.
+#[derive(Clone, Copy)]
+pub struct UsualGradient<'a> {
+    /// `√MS: [N]`, the root of each number's mean squared gradient.
+    pub rms: Slice<'a>,
+    /// The mean of `√MS`, over all tensors.
+    pub mean: f64,
+    /// `ε`, added to `√MS`.
+    pub epsilon: f64,
 }
 
 /// `Σ x²`, to be added to other tensors' for a global norm.
@@ -219,6 +240,43 @@ pub fn average(device: &Device, share: f64, weight: Slice<'_>, average: SliceMut
     check_len("average", average.len(), weight.len());
     match device {
         Device::Cpu(cpu) => cpu::average(cpu, share as f32, weight.host(), average.host()),
+    }
+}
+
+/// One step of dynamic evaluation, with decay towards the trained weight.
+///
+/// ```text
+/// w = w − η · scale · g             + min(1, λ) · (w₀ − w)
+/// w = w − η · scale · g / (√MS + ε) + min(1, λ · √MS / mean) · (w₀ − w)        given the usual gradient
+/// ```
+///
+/// Where `√MS + ε` is 0 there is no step.
+///
+/// # Shapes
+/// - `gradient: [N]`, read; none where it is zero.
+/// - `trained: [N]`, read: `w₀`.
+/// - `weight: [N]`, updated.
+/// # Panics
+/// If lengths differ.
+/// # Source
+/// Krause, Kahembwe, Murray & Renals 2018.
+pub fn adapt(
+    device: &Device,
+    options: &Adapt,
+    usual: Option<UsualGradient<'_>>,
+    scale: f64,
+    gradient: Option<Slice<'_>>,
+    trained: Slice<'_>,
+    weight: SliceMut<'_>,
+) {
+    check_len("gradient", gradient.as_ref().map_or(weight.len(), Slice::len), weight.len());
+    check_len("trained", trained.len(), weight.len());
+    check_len("rms", usual.as_ref().map_or(weight.len(), |usual| usual.rms.len()), weight.len());
+    match device {
+        Device::Cpu(cpu) => {
+            let gradient = gradient.map(Slice::host);
+            adapt::step(cpu, options, usual, scale, gradient, trained.host(), weight.host());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use num_traits::{AsPrimitive, Float};
 
-use super::{Adam, Sgd};
+use super::{Adam, Adapt, Sgd};
 
 /// `Σ x²`.
 pub fn squared_norm<F: Float>(x: &[F]) -> F {
@@ -82,5 +82,27 @@ where
 {
     for (average, &weight) in average.iter_mut().zip(weight) {
         *average = *average + (weight - *average) * share.as_();
+    }
+}
+
+/// One step of dynamic evaluation; `usual` are `√MS`, their mean and `ε`.
+pub fn adapt<F: Float + 'static>(
+    options: &Adapt,
+    usual: Option<(&[F], f64, f64)>,
+    scale: f64,
+    gradient: &[F],
+    trained: &[F],
+    weight: &mut [F],
+) where
+    f64: AsPrimitive<F>,
+{
+    for i in 0..weight.len() {
+        let (divisor, share) = match usual {
+            None => (F::one(), options.decay.as_()),
+            Some((rms, mean, epsilon)) => (rms[i] + epsilon.as_(), rms[i] * (options.decay / mean).as_()),
+        };
+        let rate = if divisor > F::zero() { options.learning_rate.as_() / divisor } else { F::zero() };
+        let step = gradient[i] * scale.as_() * rate;
+        weight[i] = weight[i] - step + share.min(F::one()) * (trained[i] - weight[i]);
     }
 }

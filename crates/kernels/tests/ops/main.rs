@@ -20,5 +20,6 @@ mod linear;
 mod one_hot;
 mod optimiser;
 mod product;
+mod recall;
 mod recurrence;
 mod softmax;

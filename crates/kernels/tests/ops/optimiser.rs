@@ -1,6 +1,7 @@
 //! Optimiser steps, against their definition and against PyTorch.
 
-use rondo_kernels::optimiser::{self, Adam, Decay, GLUON_EPSILON, Sgd, cases::CASES, reference};
+use rondo_kernels::optimiser::{self, Adam, Adapt, Decay, GLUON_EPSILON, Sgd, UsualGradient};
+use rondo_kernels::optimiser::{cases::CASES, reference};
 use rondo_kernels::{Buffer, Device};
 
 use crate::check::{Golden, Tolerance, assert_close, buffer, devices, random};
@@ -156,6 +157,54 @@ fn adam_agrees_with_the_reference() {
                 assert_close(&name("second moment"), got_v.host(), &v, Tolerance::Elementwise);
                 assert_close(&name("weight"), got.host(), &weight, Tolerance::Function);
             }
+        }
+    }
+}
+
+#[test]
+fn adapting_agrees_with_the_reference() {
+    // The second decay overshoots where gradients are usually large, and is limited there.
+    for (options, mean) in
+        [(0.0, 0.5), (0.02, 0.5), (0.9, 0.5)].map(|(decay, mean)| (Adapt { learning_rate: 0.5, decay }, mean))
+    {
+        for &len in CASES {
+            let (gradient, trained) = (random(len, 1), random(len, 2));
+            let rms: Vec<f64> = random(len, 3).into_iter().map(f64::abs).collect();
+            for with_usual in [false, true] {
+                let epsilon = 0.125;
+                let usual = with_usual.then_some((rms.as_slice(), mean, epsilon));
+                let mut want = random(len, 4);
+                reference::adapt(&options, usual, SCALE, &gradient, &trained, &mut want);
+                let mut resting = random(len, 4);
+                reference::adapt(&options, usual, SCALE, &vec![0.0; len], &trained, &mut resting);
+                for device in devices() {
+                    let rms = buffer(&device, &rms);
+                    let usual = with_usual.then(|| UsualGradient { rms: rms.slice(), mean, epsilon });
+                    let (gradient, trained) = (buffer(&device, &gradient), buffer(&device, &trained));
+                    for (gradient, want) in [(Some(gradient.slice()), &want), (None, &resting)] {
+                        let mut got = buffer(&device, &random(len, 4));
+                        let (from, to) = (trained.slice(), got.slice_mut());
+                        optimiser::adapt(&device, &options, usual, SCALE, gradient, from, to);
+                        let name = format!("{len} numbers, {options:?}, {with_usual}, {device}");
+                        assert_close(&name, got.host(), want, Tolerance::Function);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn adapting_by_nothing_changes_nothing() {
+    let options = Adapt { learning_rate: 0.0, decay: 0.0 };
+    for device in devices() {
+        let [gradient, trained, rms] = [1, 2, 3].map(|seed| buffer(&device, &random(100, seed)));
+        let usual = UsualGradient { rms: rms.slice(), mean: 0.5, epsilon: 0.0 };
+        for usual in [None, Some(usual)] {
+            let mut got = buffer(&device, &random(100, 4));
+            let (gradient, to) = (Some(gradient.slice()), got.slice_mut());
+            optimiser::adapt(&device, &options, usual, SCALE, gradient, trained.slice(), to);
+            assert_close("unchanged", got.host(), &random(100, 4), Tolerance::Exact);
         }
     }
 }
