@@ -41,7 +41,7 @@ pub struct Workspace {
     losses: Vec<Buffer>,
 }
 
-/// Whether a tape is for training or for evaluation.
+/// Whether a tape is for training, for evaluation or for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Operations are recorded, and dropout drops.
@@ -51,6 +51,8 @@ pub enum Mode {
         /// The training step: each has masks of its own.
         step: u64,
     },
+    /// Operations are recorded, and dropout is the identity: for whoever learns from a text while evaluating it.
+    Adapt,
     /// Nothing is recorded, and dropout is the identity.
     Evaluate,
 }

@@ -21,6 +21,26 @@ fn evaluation_equals_training_without_dropout() {
 }
 
 #[test]
+fn adapting_is_training_without_dropout() {
+    for cell in Cell::ALL {
+        let dropping = model(RnnLmConfig { dropout: everywhere(0.5), ..config(cell) });
+        let plain = model(config(cell));
+        let (inputs, targets) = chunk();
+        let run = |mode, model: &RnnLm| {
+            let mut workspace = Workspace::new(&device());
+            run_in(&mut workspace, mode, model, &inputs, &targets, &mut model.zero_state(BATCH))
+        };
+        let (adapted, trained) = (run(Mode::Adapt, &dropping), run(TRAIN, &plain));
+        assert_eq!(adapted.0, trained.0, "{cell}");
+        for id in plain.parameters().ids() {
+            let gradients = [&adapted.1, &trained.1].map(|all| dense(plain.parameters(), all, id));
+            assert_eq!(gradients[0], gradients[1], "{cell}, {}", plain.parameters().name(id));
+            assert!(gradients[0].iter().any(|&value| value != 0.0));
+        }
+    }
+}
+
+#[test]
 fn logits_give_the_losses_that_the_fused_decoder_gives() {
     for cell in Cell::ALL {
         let model = model(config(cell));
