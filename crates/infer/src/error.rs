@@ -58,6 +58,24 @@ pub enum InferError {
         /// The exponent asked for.
         found: f64,
     },
+    /// The sharpness of a neural cache is negative, infinite or no number.
+    #[error("`theta` must be at least 0 and finite, but is {found}")]
+    Theta {
+        /// The sharpness asked for.
+        found: f64,
+    },
+    /// The share of a neural cache leaves the model none, or is no share.
+    #[error("`lambda` must be at least 0 and below 1, but is {found}")]
+    Lambda {
+        /// The share asked for.
+        found: f64,
+    },
+    /// A neural cache was to be tuned without anything to try.
+    #[error("there is no `{name}` to try")]
+    EmptyGrid {
+        /// What there is none of.
+        name: &'static str,
+    },
     /// There is nothing left to draw.
     #[error("all {vocab_size} tokens of the vocabulary are forbidden")]
     AllForbidden {

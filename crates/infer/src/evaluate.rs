@@ -100,10 +100,7 @@ pub fn evaluate_with(
             return Err(InferError::ZeroSize { name });
         }
     }
-    if ids.len() < 2 {
-        return Err(InferError::TextTooShort { tokens: ids.len() });
-    }
-    check_ids(model, ids)?;
+    check_text(model, ids)?;
     let columns = column_count(ids.len(), batch_size);
     let steps = bptt.max(CHUNK_ROWS / columns);
     let batches = Batches::new(ids, columns, steps, LastChunk::Keep)?;
@@ -145,8 +142,24 @@ pub fn target_count(tokens: usize, batch_size: usize) -> u64 {
     (predicted * columns) as u64
 }
 
-/// The state that each column begins with: zero for the first, that after the tokens before it for the others.
-fn warm_state(model: &RnnLm, workspace: &mut Workspace, ids: &[u32], batches: &Batches<'_>) -> State {
+/// Fails unless a text can be evaluated: unless there is a token to predict, and each is one of the model's.
+///
+/// # Errors
+/// [`InferError::TextTooShort`] if there are fewer than 2 tokens, [`InferError::IdOutOfRange`] if one is not the
+/// model's.
+pub fn check_text(model: &RnnLm, ids: &[u32]) -> Result<()> {
+    if ids.len() < 2 {
+        return Err(InferError::TextTooShort { tokens: ids.len() });
+    }
+    check_ids(model, ids)
+}
+
+/// The state that each column of a text begins with: zero for the first, that after the 256 tokens before it for the
+/// others.
+///
+/// # Panics
+/// If columns are shorter than that and there are several, as [`column_count`] allows none.
+pub fn warm_state(model: &RnnLm, workspace: &mut Workspace, ids: &[u32], batches: &Batches<'_>) -> State {
     let (columns, column_len) = (batches.batch_size(), batches.column_len());
     let mut state = model.zero_state(columns);
     if columns == 1 {

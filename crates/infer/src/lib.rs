@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!                    ┌ evaluate  ◄── ids of a text       ──► nll_sum, tokens: the one perplexity
+//!                    │  …_with_cache ◄── and a Cache         ──► the same, helped by the words just seen
 //!   RnnLm, Workspace ┼ Scorer    ◄── ids of sentences    ──► log-probability of each, of each token
 //!                    ├ Generator ◄── prefix, Sampling    ──► ids, one after the other
 //!                    ├ BeamSearch ◄─ prefix              ──► the likeliest continuations, with their scores
@@ -19,6 +20,7 @@ mod beam;
 mod candidates;
 mod complete;
 mod distribution;
+mod cache;
 mod error;
 mod evaluate;
 mod generate;
@@ -31,8 +33,9 @@ pub use beam::{BeamSearch, Hypothesis};
 pub use candidates::Predictor;
 pub use complete::{Completer, Completing, Completion};
 pub use distribution::{Candidate, Distribution};
+pub use cache::{Cache, CacheEvaluation, CachePoint, CacheTuning, evaluate_with_cache, tune_cache};
 pub use error::{InferError, Result};
-pub use evaluate::{Evaluation, column_count, evaluate, evaluate_with, target_count};
+pub use evaluate::{Evaluation, check_text, column_count, evaluate, evaluate_with, target_count, warm_state};
 pub use generate::Generator;
 pub use sample::{Sampler, Sampling};
 pub use score::{ScoredLine, ScoredLines, Scorer, Scoring, SentenceScore, line_end};

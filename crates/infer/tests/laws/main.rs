@@ -4,6 +4,7 @@
 
 mod beam;
 mod complete;
+mod cache;
 mod evaluate;
 mod generate;
 mod predict;

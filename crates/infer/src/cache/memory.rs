@@ -1,0 +1,118 @@
+//! The positions that a cache looks back at.
+//!
+//! ```text
+//! hidden  [ those remembered, at most the window | those of the chunk at hand ]      [positions, H]
+//! next    [ ...............................................................  ]      [positions]
+//! ```
+//!
+//! A chunk is compared in blocks of rows: the scores of a block are one matrix product, which is small enough to be
+//! read again from the processor's cache for each θ.
+
+use rondo_kernels::{Buffer, Device, Slice, linear, recall};
+
+/// Rows whose scores are computed at a time. With more, more products are of positions that no row looks back at;
+/// with fewer, each position is laid out more often.
+const BLOCK_ROWS: usize = 128;
+
+/// States that were met, each with the word that followed.
+pub(super) struct Memory {
+    window: usize,
+    /// `H`.
+    width: usize,
+    /// How many positions are remembered.
+    len: usize,
+    /// Whether the text has begun.
+    begun: bool,
+    hidden: Buffer,
+    next: Buffer<u32>,
+    packed: Buffer,
+    scores: Buffer,
+    shares: Buffer,
+}
+
+impl Memory {
+    /// An empty memory of `window` positions, for chunks of at most `longest` rows of `width` numbers.
+    pub(super) fn new(device: &Device, window: usize, width: usize, longest: usize) -> Memory {
+        let rows = BLOCK_ROWS.min(longest);
+        Memory {
+            window,
+            width,
+            len: 0,
+            begun: false,
+            hidden: Buffer::zeros(device, (window + longest) * width),
+            next: Buffer::zeros(device, window + longest),
+            packed: Buffer::zeros(device, linear::pack_len(width, window + rows, linear::Pack::Forward)),
+            scores: Buffer::zeros(device, rows * (window + rows)),
+            shares: Buffer::zeros(device, rows),
+        }
+    }
+
+    /// Takes in a chunk of `hidden: [R, H]` with the words `next: [R]`, and hands to `each`, for some rows at a time
+    /// and for each of `thetas`, its index, the first row and what the cache gives to the rows' words. There is
+    /// nothing that it could give to the text's first.
+    pub(super) fn read(
+        &mut self,
+        device: &Device,
+        hidden: Slice<'_>,
+        next: &[u32],
+        thetas: &[f64],
+        mut each: impl FnMut(usize, usize, &mut dyn Iterator<Item = Option<f32>>),
+    ) {
+        let (len, width) = (self.len, self.width);
+        self.hidden.range_mut(len * width..(len + next.len()) * width).copy_from(hidden);
+        self.next.range_mut(len..len + next.len()).copy_from(Slice::Cpu(next));
+        for row in (0..next.len()).step_by(BLOCK_ROWS) {
+            let rows = BLOCK_ROWS.min(next.len() - row);
+            let dims = self.score(device, row, rows);
+            for (index, &theta) in thetas.iter().enumerate() {
+                let end = len + row + rows;
+                recall::forward(
+                    device,
+                    dims,
+                    theta as f32,
+                    self.scores.range(0..rows * dims.positions),
+                    self.next.range(end - dims.positions..end),
+                    self.shares.range_mut(0..rows),
+                );
+                let silent = if self.begun || row > 0 { 0 } else { 1 };
+                let shares = self.shares.host()[..rows].iter().enumerate();
+                each(index, row, &mut shares.map(|(at, &share)| (at >= silent).then_some(share)));
+            }
+        }
+        self.begun = true;
+        self.forget(len + next.len());
+    }
+
+    /// The likeness of `rows` rows from `row` on to all positions from where the first of them looks back to.
+    fn score(&mut self, device: &Device, row: usize, rows: usize) -> recall::Dims {
+        let (own, end, width) = (self.len + row, self.len + row + rows, self.width);
+        let start = own.saturating_sub(self.window);
+        let positions = end - start;
+        let packed_len = linear::pack_len(width, positions, linear::Pack::Forward);
+        linear::pack(
+            device,
+            width,
+            positions,
+            linear::Pack::Forward,
+            self.hidden.range(start * width..end * width),
+            self.packed.range_mut(0..packed_len),
+        );
+        linear::forward(
+            device,
+            linear::Dims { rows, inputs: width, outputs: positions },
+            self.packed.range(0..packed_len),
+            None,
+            self.hidden.range(own * width..end * width),
+            self.scores.range_mut(0..rows * positions),
+        );
+        recall::Dims { rows, positions, window: self.window }
+    }
+
+    /// Keeps the last of `len` positions.
+    fn forget(&mut self, len: usize) {
+        self.len = len.min(self.window);
+        let (from, width) = (len - self.len, self.width);
+        self.hidden.host_mut().copy_within(from * width..len * width, 0);
+        self.next.host_mut().copy_within(from..len, 0);
+    }
+}

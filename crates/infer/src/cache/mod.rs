@@ -1,0 +1,201 @@
+//! The neural cache: words that were seen a moment ago, in a context like this one, are likelier than a model thinks.
+//!
+//! ```text
+//! window   h₁ → the   h₂ → cat   h₃ → sat   h₄ → the        h: the last layer's output at each position,
+//!              ╲          │          │         ╱               with the word that followed
+//! now           ╲         │          │        ╱  e^(θ·h·hᵢ)
+//!          h ────┴────────┴──────────┴───────┴──► p_cache    p = (1 − λ) · p_model + λ · p_cache
+//! ```
+//!
+//! No weight changes: any trained model can be given a cache. The text is read in one column, for a word helps only
+//! those that follow it.
+//!
+//! Promises: the first token, before which there is nothing, has the model's own probability; with `λ = 0` the number
+//! is [`evaluate`](crate::evaluate)'s in one column, bit for bit; how far the text is read at a time changes nothing.
+//! Not here: dynamic evaluation, which does change weights (`rondo-train`).
+
+mod memory;
+mod mixture;
+
+use rondo_nn::{Mode, RnnLm, Workspace};
+
+use crate::evaluate::{CHUNK_ROWS, check_text};
+use crate::{Evaluation, InferError, Result};
+use memory::Memory;
+use mixture::Mixture;
+
+/// What a neural cache remembers, and how much it is listened to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cache {
+    /// How many positions are remembered, the latest.
+    pub window: usize,
+    /// `θ`, how much likeness counts: at 0 all positions of the window weigh the same.
+    pub theta: f64,
+    /// `λ`, the cache's share of the probability; 0 is off.
+    pub lambda: f64,
+}
+
+/// A text's evaluation, without the cache and with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CacheEvaluation {
+    /// The model's own.
+    pub base: Evaluation,
+    /// The model's with the cache.
+    pub cached: Evaluation,
+}
+
+/// A cache and what it makes of a text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CachePoint {
+    /// The cache.
+    pub cache: Cache,
+    /// The model's evaluation with it.
+    pub evaluation: Evaluation,
+}
+
+/// What caches of one window make of a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CacheTuning {
+    /// The model's evaluation without a cache.
+    pub base: Evaluation,
+    /// One a pair of θ and λ: for each θ, in the order they were given, all λ.
+    pub points: Vec<CachePoint>,
+    best: usize,
+}
+
+impl CacheTuning {
+    /// The cache with the smallest loss.
+    #[must_use]
+    pub fn best(&self) -> CachePoint {
+        self.points[self.best]
+    }
+}
+
+impl Default for Cache {
+    /// GluonNLP's for its models of WikiText-2.
+    fn default() -> Self {
+        Cache { window: 2000, theta: 0.662, lambda: 0.1279 }
+    }
+}
+
+impl Cache {
+    /// The θ that are worth trying for hidden states within (−1, 1).
+    pub const THETAS: [f64; 9] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.662, 0.8, 1.0];
+    /// The λ that are worth trying.
+    pub const LAMBDAS: [f64; 9] = [0.02, 0.05, 0.08, 0.1279, 0.16, 0.2, 0.25, 0.3, 0.4];
+
+    /// Fails unless it makes sense.
+    ///
+    /// # Errors
+    /// [`InferError::ZeroSize`] if nothing is remembered; [`InferError::Theta`] if θ is not at least 0 and finite;
+    /// [`InferError::Lambda`] if λ is not within `[0, 1)`.
+    pub fn check(&self) -> Result<()> {
+        if self.window == 0 {
+            return Err(InferError::ZeroSize { name: "window" });
+        }
+        if !(self.theta >= 0.0 && (self.theta as f32).is_finite()) {
+            return Err(InferError::Theta { found: self.theta });
+        }
+        if !(0.0..1.0).contains(&self.lambda) {
+            return Err(InferError::Lambda { found: self.lambda });
+        }
+        Ok(())
+    }
+}
+
+/// Predicts each token of a text from those before it, with the model alone and with a cache.
+///
+/// ```text
+/// p_cache(w) ∝ Σ_{i in window} 1[w = wᵢ₊₁] · e^(θ·h·hᵢ)        p = (1 − λ) · p_model + λ · p_cache
+/// ```
+///
+/// `progress` is told how many tokens have been predicted, after each chunk.
+///
+/// # Errors
+/// As [`Cache::check`] and [`check_text`]; [`InferError::Stopped`] when `progress` returns false before the end.
+/// # Source
+/// Grave, Joulin & Usunier 2017; as GluonNLP's `CacheCell`.
+pub fn evaluate_with_cache(
+    model: &RnnLm,
+    workspace: &mut Workspace,
+    ids: &[u32],
+    cache: &Cache,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<CacheEvaluation> {
+    let Cache { window, theta, lambda } = *cache;
+    let tuning = tune_cache(model, workspace, ids, window, &[theta], &[lambda], progress)?;
+    Ok(CacheEvaluation { base: tuning.base, cached: tuning.best().evaluation })
+}
+
+/// Evaluates a text with a cache of each of `thetas` and `lambdas`, reading it once.
+///
+/// The model runs and states are compared once for all; each θ then costs the exponentials of the windows, and each λ
+/// next to nothing. Of equal ones the first is the best.
+///
+/// # Errors
+/// As [`evaluate_with_cache`], and [`InferError::EmptyGrid`] if there is no θ or no λ.
+pub fn tune_cache(
+    model: &RnnLm,
+    workspace: &mut Workspace,
+    ids: &[u32],
+    window: usize,
+    thetas: &[f64],
+    lambdas: &[f64],
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<CacheTuning> {
+    let caches: Vec<Cache> = thetas
+        .iter()
+        .flat_map(|&theta| lambdas.iter().map(move |&lambda| Cache { window, theta, lambda }))
+        .collect();
+    for (name, tried) in [("theta", thetas), ("lambda", lambdas)] {
+        if tried.is_empty() {
+            return Err(InferError::EmptyGrid { name });
+        }
+    }
+    caches.iter().try_for_each(Cache::check)?;
+    check_text(model, ids)?;
+
+    let targets = ids.len() - 1;
+    let total_tokens = targets as u64;
+    let device = workspace.device().clone();
+    let width = model.config().hidden_sizes.last().copied().unwrap_or(0);
+    let longest = CHUNK_ROWS.min(targets);
+    let mut memory = Memory::new(&device, window.min(targets), width, longest);
+    let mixtures: Vec<Mixture> = lambdas.iter().map(|&lambda| Mixture::new(lambda)).collect();
+    let mut state = model.zero_state(1);
+    let mut base = Evaluation { nll_sum: 0.0, tokens: 0 };
+    let mut sums = vec![0.0; caches.len()];
+    let mut chunk_sums = vec![0.0; caches.len()];
+    for start in (0..targets).step_by(CHUNK_ROWS) {
+        let end = targets.min(start + CHUNK_ROWS);
+        let next = &ids[start + 1..=end];
+        let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+        let hidden = model.forward(&mut tape, &ids[start..end], &mut state);
+        let loss = model.loss(&mut tape, hidden, next);
+        base.nll_sum += tape.nll_sum(loss);
+        base.tokens += next.len() as u64;
+
+        let nll = tape.nll(loss).host();
+        chunk_sums.fill(0.0);
+        memory.read(&device, tape.read(hidden), next, thetas, |theta, row, shares| {
+            let sums = &mut chunk_sums[theta * lambdas.len()..][..lambdas.len()];
+            for (&nll, share) in nll[row..].iter().zip(shares) {
+                mixture::add(&mixtures, nll, share, sums);
+            }
+        });
+        for (sum, chunk_sum) in sums.iter_mut().zip(&chunk_sums) {
+            *sum += chunk_sum;
+        }
+        if !progress(base.tokens) && base.tokens < total_tokens {
+            return Err(InferError::Stopped { done_tokens: base.tokens, total_tokens });
+        }
+    }
+    let evaluation = |nll_sum| Evaluation { nll_sum, tokens: base.tokens };
+    let points: Vec<CachePoint> = caches
+        .into_iter()
+        .zip(&sums)
+        .map(|(cache, &nll_sum)| CachePoint { cache, evaluation: evaluation(nll_sum) })
+        .collect();
+    let best = (0..points.len()).min_by(|&a, &b| sums[a].total_cmp(&sums[b])).unwrap_or(0);
+    Ok(CacheTuning { base, points, best })
+}
