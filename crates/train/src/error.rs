@@ -134,6 +134,16 @@ pub enum TrainError {
         /// The best model until then, if there is one.
         best: Option<PathBuf>,
     },
+    /// Dynamic evaluation has led to numbers that are infinite or none at all.
+    #[error("the {what} is {found} after {tokens} tokens of dynamic evaluation")]
+    Diverged {
+        /// `loss`, `gradient norm` or `mean gradient`.
+        what: &'static str,
+        /// What it is.
+        found: f64,
+        /// How many tokens had been predicted by then.
+        tokens: u64,
+    },
     /// The plan could not be written as TOML.
     #[error("could not write the plan as TOML")]
     PlanText(#[from] toml::ser::Error),

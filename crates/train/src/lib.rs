@@ -14,11 +14,13 @@
 //! - [`curve`]: pictures of them, of one run or of several.
 //! - [`RunFolder`]: the files of a run.
 //! - [`Trainer`]: the loop, watched by an [`Observer`].
+//! - [`evaluate_dynamically`]: evaluation that goes on learning.
 //!
 //! Not here: flags, printing, HTTP.
 
 mod averaging;
 pub mod curve;
+mod dynamic;
 mod error;
 mod files;
 pub mod metrics;
@@ -36,6 +38,7 @@ pub mod settings;
 mod trainer;
 
 pub use averaging::AveragingRule;
+pub use dynamic::{DynamicEvaluation, DynamicRule, UsualGradients, evaluate_dynamically};
 pub use error::{Result, TrainError};
 pub use files::write_atomically;
 pub use moving_loss::MovingLoss;

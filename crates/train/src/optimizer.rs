@@ -129,7 +129,7 @@ impl Optimizer {
 }
 
 /// The norm of all gradients together. A tied matrix counts once, with the sum of its gradients.
-fn global_norm(device: &Device, gradients: &Gradients, parameters: &Parameters) -> f64 {
+pub(crate) fn global_norm(device: &Device, gradients: &Gradients, parameters: &Parameters) -> f64 {
     let squared = parameters.ids().map(|id| match gradients.get(id) {
         Gradient::Zero => 0.0,
         Gradient::Dense(values) | Gradient::Rows { values, .. } => optimiser::squared_norm(device, values),

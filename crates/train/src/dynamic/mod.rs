@@ -1,0 +1,228 @@
+//! Dynamic evaluation: the model goes on learning from the text that it is evaluated on.
+//!
+//! ```text
+//! text      segment 0        segment 1        segment 2
+//!           evaluate ─ step  evaluate ─ step  evaluate …        state: carried on
+//! weights   w₀ ───────────▶ w₁ ────────────▶ w₂                 each step decays towards w₀, the trained weights
+//! ```
+//!
+//! Promises: each segment is predicted before anything is learnt from it; the caller's model has its trained weights
+//! again afterwards, whatever happens; with learning rate and decay 0 the number is that of the same segments without
+//! a step.
+//! Not here: the neural cache, which changes no weights (`rondo-infer`).
+
+mod usual;
+
+use rondo_data::{Batches, LastChunk};
+use rondo_infer::{Evaluation, InferError, check_text, column_count, warm_state};
+use rondo_kernels::optimiser::{self, Adapt, GLUON_EPSILON, UsualGradient};
+use rondo_nn::{Gradient, Gradients, Mode, ParameterId, Parameters, RnnLm, Workspace};
+
+use crate::optimizer::global_norm;
+use crate::{Result, TrainError};
+pub use usual::UsualGradients;
+
+/// How a model learns while it is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct DynamicEvaluation<'a> {
+    /// Columns that the text is cut into, as in any evaluation.
+    pub batch_size: usize,
+    /// Time steps of a segment: after each there is a step.
+    pub bptt: usize,
+    /// The rule of the steps.
+    pub rule: DynamicRule<'a>,
+    /// The largest global norm of a segment's gradient, if it is clipped.
+    pub clip_norm: Option<f64>,
+}
+
+/// What a step does with the gradient `g` of a segment's mean loss.
+#[derive(Clone, Copy, Debug)]
+pub enum DynamicRule<'a> {
+    /// `w = w − η · g + λ · (w₀ − w)`.
+    Sgd {
+        /// `η`.
+        learning_rate: f64,
+        /// `λ`; 0 is off.
+        decay: f64,
+    },
+    /// `w = w − η · g / (√MS + ε) + min(1, λ · √MS / mean √MS) · (w₀ − w)`: what usually has large gradients is moved
+    /// less by one, and drawn back more.
+    Rms {
+        /// `η`.
+        learning_rate: f64,
+        /// `λ`; 0 is off.
+        decay: f64,
+        /// `ε`.
+        epsilon: f64,
+        /// `√MS`, from the training text.
+        usual: &'a UsualGradients,
+    },
+}
+
+impl DynamicRule<'_> {
+    fn adapt(&self) -> Adapt {
+        match *self {
+            DynamicRule::Sgd { learning_rate, decay } | DynamicRule::Rms { learning_rate, decay, .. } => {
+                Adapt { learning_rate, decay }
+            }
+        }
+    }
+
+    fn usual(&self, id: ParameterId) -> Option<UsualGradient<'_>> {
+        match *self {
+            DynamicRule::Sgd { .. } => None,
+            DynamicRule::Rms { epsilon, usual, .. } => {
+                Some(UsualGradient { rms: usual.rms(id), mean: usual.mean(), epsilon })
+            }
+        }
+    }
+}
+
+impl DynamicEvaluation<'_> {
+    /// Fails unless its numbers make sense.
+    ///
+    /// # Errors
+    /// [`InferError::ZeroSize`] and [`TrainError::OutOfRange`].
+    pub fn check(&self) -> Result<()> {
+        for (name, size) in [("batch_size", self.batch_size), ("dynamic_bptt", self.bptt)] {
+            if size == 0 {
+                return Err(InferError::ZeroSize { name }.into());
+            }
+        }
+        let Adapt { learning_rate, decay } = self.rule.adapt();
+        let epsilon = match self.rule {
+            DynamicRule::Sgd { .. } => 0.0,
+            DynamicRule::Rms { epsilon, .. } => epsilon,
+        };
+        for (setting, number) in
+            [("dynamic_learning_rate", learning_rate), ("dynamic_decay", decay), ("dynamic_epsilon", epsilon)]
+        {
+            if !(number >= 0.0 && number.is_finite()) {
+                let expected = "a finite number of at least 0";
+                return Err(TrainError::OutOfRange { setting, found: number.to_string(), expected });
+            }
+        }
+        match self.clip_norm {
+            Some(limit) if limit.is_nan() || limit <= 0.0 => Err(TrainError::OutOfRange {
+                setting: "dynamic_clip_norm",
+                found: limit.to_string(),
+                expected: "a number above 0",
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Predicts each token of a text from those before it, taking a step after each segment.
+///
+/// `progress` is told how many tokens have been predicted, after each segment. The model has its trained weights again
+/// when this returns.
+///
+/// # Errors
+/// As [`DynamicEvaluation::check`] and [`check_text`]; [`TrainError::Diverged`] if a loss or a norm is not finite;
+/// [`InferError::Stopped`] when `progress` returns false before the end.
+/// # Source
+/// Krause, Kahembwe, Murray & Renals 2018.
+pub fn evaluate_dynamically(
+    model: &mut RnnLm,
+    workspace: &mut Workspace,
+    ids: &[u32],
+    options: &DynamicEvaluation<'_>,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Evaluation> {
+    options.check()?;
+    check_text(model, ids)?;
+    let mut trained = model.parameters().like();
+    trained.copy_from(model.parameters());
+    let result = segments(model, workspace, ids, options, &trained, progress);
+    model.parameters_mut().copy_from(&trained);
+    result
+}
+
+fn segments(
+    model: &mut RnnLm,
+    workspace: &mut Workspace,
+    ids: &[u32],
+    options: &DynamicEvaluation<'_>,
+    trained: &Parameters,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Evaluation> {
+    let columns = column_count(ids.len(), options.batch_size);
+    let batches = Batches::new(ids, columns, options.bptt, LastChunk::Keep)?;
+    let total_tokens = batches.target_count() as u64;
+    let mut state = warm_state(model, workspace, ids, &batches);
+    let mut gradients = Gradients::new(model.parameters());
+    let longest = options.bptt.min(batches.column_len() - 1) * columns;
+    let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
+    let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
+    for index in 0..batches.chunk_count() {
+        let chunk = batches.chunk(index);
+        let rows = chunk.steps * columns;
+        let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
+        batches.fill(chunk, inputs, targets);
+        gradients.clear();
+        let mut tape = workspace.tape(model.parameters(), Mode::Adapt);
+        let hidden = model.forward(&mut tape, inputs, &mut state);
+        let loss = model.loss(&mut tape, hidden, targets);
+        let nll_sum = tape.nll_sum(loss);
+        if !nll_sum.is_finite() {
+            return Err(TrainError::Diverged { what: "loss", found: nll_sum, tokens: evaluation.tokens });
+        }
+        evaluation.nll_sum += nll_sum;
+        evaluation.tokens += rows as u64;
+        let last = index + 1 == batches.chunk_count();
+        if !last {
+            tape.backward(loss, 1.0 / rows as f32, &mut gradients);
+        }
+        drop(tape);
+        if !progress(evaluation.tokens) && !last {
+            return Err(InferError::Stopped { done_tokens: evaluation.tokens, total_tokens }.into());
+        }
+        if !last {
+            step(model, &mut gradients, options, trained).map_err(|found| TrainError::Diverged {
+                what: "gradient norm",
+                found,
+                tokens: evaluation.tokens,
+            })?;
+        }
+    }
+    Ok(evaluation)
+}
+
+/// Changes the weights; fails with the gradient's norm if that is wanted and not finite.
+fn step(
+    model: &mut RnnLm,
+    gradients: &mut Gradients,
+    options: &DynamicEvaluation<'_>,
+    trained: &Parameters,
+) -> std::result::Result<(), f64> {
+    let device = trained.device();
+    let mut scale = 1.0;
+    if let Some(limit) = options.clip_norm {
+        let norm = global_norm(device, gradients, trained);
+        if !norm.is_finite() {
+            return Err(norm);
+        }
+        scale = optimiser::clip_scale(norm, limit, GLUON_EPSILON);
+    }
+    let adapt = options.rule.adapt();
+    for id in trained.ids() {
+        let usual = options.rule.usual(id);
+        if usual.is_some() || adapt.decay != 0.0 {
+            // The decay changes every row, so a gradient of some rows is no cheaper.
+            gradients.densify(trained, id);
+        }
+        let (from, weight) = (trained.values(id), model.parameters_mut().values_mut(id));
+        match gradients.get(id) {
+            Gradient::Rows { rows, values } => {
+                let width = trained.shape(id).last().copied().unwrap_or(1);
+                optimiser::sgd_rows(device, adapt.learning_rate, scale, width, rows, values, weight);
+            }
+            Gradient::Dense(gradient) => {
+                optimiser::adapt(device, &adapt, usual, scale, Some(gradient), from, weight);
+            }
+            Gradient::Zero => optimiser::adapt(device, &adapt, usual, scale, None, from, weight),
+        }
+    }
+    Ok(())
+}

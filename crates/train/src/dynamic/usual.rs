@@ -1,0 +1,111 @@
+//! How large a model's gradients usually are, number by number: gathered from the text that it was trained on.
+
+use rondo_data::{Batches, LastChunk};
+use rondo_infer::{InferError, check_text, column_count, warm_state};
+use rondo_kernels::{Slice, Store, elementwise};
+use rondo_nn::{Gradient, Gradients, Mode, ParameterId, Parameters, RnnLm, Workspace};
+
+use crate::{Result, TrainError};
+
+/// The root of each weight's mean squared gradient.
+///
+/// ```text
+/// √MS = √(mean over batches of g²)        g: the gradient of a batch's mean loss, at the trained weights
+/// ```
+///
+/// # Source
+/// Krause, Kahembwe, Murray & Renals 2018, whose batches are of 100 columns by 5 steps.
+#[derive(Debug)]
+pub struct UsualGradients {
+    rms: Parameters,
+    mean: f64,
+}
+
+impl UsualGradients {
+    /// The columns of a batch that the source takes. How much the gradients of a batch differ, and with it their
+    /// size, depends on how many there are, and so do the learning rate and `ε` that suit it.
+    pub const BATCH_SIZE: usize = 100;
+
+    /// Gathers them from the batches of `ids`, or from the first `max_batches` of them: of every column its beginning,
+    /// so that a part of the batches is still of all parts of the text. Nothing is dropped, and no weight changed.
+    ///
+    /// `progress` is told how many batches have been read and how many there are.
+    ///
+    /// # Errors
+    /// [`InferError::ZeroSize`] if a size is 0, as [`check_text`], [`TrainError::Diverged`] if the gradients are not
+    /// finite or all zero, and [`InferError::Stopped`] when `progress` returns false before the end.
+    pub fn gather(
+        model: &RnnLm,
+        workspace: &mut Workspace,
+        ids: &[u32],
+        bptt: usize,
+        max_batches: usize,
+        progress: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Result<UsualGradients> {
+        for (name, size) in [("dynamic_bptt", bptt), ("dynamic_batches", max_batches)] {
+            if size == 0 {
+                return Err(InferError::ZeroSize { name }.into());
+            }
+        }
+        check_text(model, ids)?;
+        let columns = column_count(ids.len(), Self::BATCH_SIZE);
+        let batches = Batches::new(ids, columns, bptt, LastChunk::Keep)?;
+        let count = batches.chunk_count().min(max_batches);
+        let parameters = model.parameters();
+        let device = parameters.device();
+        let mut state = warm_state(model, workspace, ids, &batches);
+        let mut gradients = Gradients::new(parameters);
+        let mut rms = parameters.like();
+        let longest = bptt.min(batches.column_len() - 1) * columns;
+        let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
+        let mut tokens = 0;
+        for index in 0..count {
+            let chunk = batches.chunk(index);
+            let rows = chunk.steps * columns;
+            let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
+            batches.fill(chunk, inputs, targets);
+            gradients.clear();
+            let mut tape = workspace.tape(parameters, Mode::Adapt);
+            let hidden = model.forward(&mut tape, inputs, &mut state);
+            let loss = model.loss(&mut tape, hidden, targets);
+            tape.backward(loss, 1.0 / rows as f32, &mut gradients);
+            drop(tape);
+            for id in parameters.ids() {
+                gradients.densify(parameters, id);
+                if let Gradient::Dense(gradient) = gradients.get(id) {
+                    elementwise::multiply(device, gradient, gradient, rms.values_mut(id), Store::Add);
+                }
+            }
+            tokens += rows as u64;
+            if !progress(index + 1, count) && index + 1 < count {
+                let total_tokens = (count * longest) as u64;
+                return Err(InferError::Stopped { done_tokens: tokens, total_tokens }.into());
+            }
+        }
+        let mut sum = 0.0;
+        for id in parameters.ids() {
+            for value in rms.values_mut(id).host() {
+                *value = (*value / count as f32).sqrt();
+                sum += f64::from(*value);
+            }
+        }
+        let mean = sum / parameters.count() as f64;
+        if mean.is_finite() && mean > 0.0 {
+            Ok(UsualGradients { rms, mean })
+        } else {
+            Err(TrainError::Diverged { what: "mean gradient", found: mean, tokens })
+        }
+    }
+
+    /// `√MS` of one parameter.
+    #[must_use]
+    pub fn rms(&self, id: ParameterId) -> Slice<'_> {
+        self.rms.values(id)
+    }
+
+    /// The mean of `√MS` over all numbers of all parameters.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+}

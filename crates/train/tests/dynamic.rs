@@ -1,0 +1,262 @@
+//! Dynamic evaluation, against plain loops.
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rondo_data::{Batches, LastChunk};
+use rondo_infer::{InferError, column_count, evaluate, warm_state};
+use rondo_kernels::{Device, Slice};
+use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Initialiser};
+use rondo_nn::{Input, Mode, Parameters, RnnLm, RnnLmConfig, Workspace};
+use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, UsualGradients, evaluate_dynamically};
+
+const VOCAB_SIZE: usize = 19;
+const RATE: f64 = 0.3;
+const EPSILON: f64 = 1e-3;
+
+/// A small model, tied or not, with dropout that must not act.
+fn model(tied: bool) -> (RnnLm, Workspace) {
+    let site = DropoutSite { probability: 0.5, locked: false };
+    let config = RnnLmConfig {
+        vocab_size: VOCAB_SIZE,
+        input: Input::Embedding(8),
+        cell: Cell::Lstm,
+        hidden_sizes: vec![8],
+        biases: Biases::Two,
+        tied,
+        dropout: Dropout { input: site, between: site, output: site },
+    };
+    let device = Device::cpu(1).unwrap();
+    let mut model = RnnLm::new(config, &device).unwrap();
+    let uniform = Initialiser::Uniform(0.5);
+    let initialisation =
+        Initialisation { embedding: uniform, recurrent: uniform, decoder: uniform, bias: uniform };
+    model.initialise(&initialisation, &mut ChaCha8Rng::seed_from_u64(3));
+    (model, Workspace::new(&device))
+}
+
+fn text(len: usize, seed: u64) -> Vec<u32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..len).map(|_| rng.random_range(0..VOCAB_SIZE as u32)).collect()
+}
+
+fn sgd(learning_rate: f64, decay: f64) -> DynamicEvaluation<'static> {
+    let rule = DynamicRule::Sgd { learning_rate, decay };
+    DynamicEvaluation { batch_size: 1, bptt: 5, rule, clip_norm: None }
+}
+
+fn rms(learning_rate: f64, decay: f64, usual: &UsualGradients) -> DynamicEvaluation<'_> {
+    DynamicEvaluation {
+        rule: DynamicRule::Rms { learning_rate, decay, epsilon: EPSILON, usual },
+        ..sgd(0.0, 0.0)
+    }
+}
+
+/// The values of all parameters, one after the other.
+fn flat(parameters: &Parameters) -> Vec<f32> {
+    parameters.ids().flat_map(|id| parameters.values(id).host().to_vec()).collect()
+}
+
+/// The gradients of all parameters, in the layout of [`flat`].
+fn flat_gradients(parameters: &Parameters, gradients: &mut Gradients) -> Vec<f32> {
+    let of = |id| {
+        gradients.densify(parameters, id);
+        match gradients.get(id) {
+            Gradient::Dense(values) => values.host().to_vec(),
+            _ => vec![0.0; parameters.values(id).len()],
+        }
+    };
+    parameters.ids().flat_map(of).collect()
+}
+
+fn set(parameters: &mut Parameters, values: &[f32]) {
+    let mut start = 0;
+    for id in parameters.ids() {
+        let len = parameters.values(id).len();
+        parameters.values_mut(id).copy_from(Slice::Cpu(&values[start..start + len]));
+        start += len;
+    }
+}
+
+/// Evaluates segment by segment, and lets `step` make new weights of the gradient and the old ones after each.
+fn reference(
+    model: &mut RnnLm,
+    ids: &[u32],
+    (batch_size, bptt): (usize, usize),
+    mut step: impl FnMut(&[f32], &mut [f32]),
+) -> f64 {
+    let trained = flat(model.parameters());
+    let mut workspace = Workspace::new(model.parameters().device());
+    let columns = column_count(ids.len(), batch_size);
+    let batches = Batches::new(ids, columns, bptt, LastChunk::Keep).unwrap();
+    let mut state = warm_state(model, &mut workspace, ids, &batches);
+    let mut nll_sum = 0.0;
+    for index in 0..batches.chunk_count() {
+        let chunk = batches.chunk(index);
+        let rows = chunk.steps * columns;
+        let (mut inputs, mut targets) = (vec![0; rows], vec![0; rows]);
+        batches.fill(chunk, &mut inputs, &mut targets);
+        let mut gradients = Gradients::new(model.parameters());
+        let mut tape = workspace.tape(model.parameters(), Mode::Adapt);
+        let hidden = model.forward(&mut tape, &inputs, &mut state);
+        let loss = model.loss(&mut tape, hidden, &targets);
+        nll_sum += tape.nll_sum(loss);
+        tape.backward(loss, 1.0 / rows as f32, &mut gradients);
+        drop(tape);
+        let mut weights = flat(model.parameters());
+        step(&flat_gradients(model.parameters(), &mut gradients), &mut weights);
+        set(model.parameters_mut(), &weights);
+    }
+    set(model.parameters_mut(), &trained);
+    nll_sum
+}
+
+#[track_caller]
+fn assert_close(what: &str, found: f64, want: f64, tolerance: f64) {
+    assert!((found - want).abs() <= tolerance * want.abs(), "{what}: {found} instead of {want}");
+}
+
+fn norm(gradient: &[f32]) -> f64 {
+    gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt()
+}
+
+#[test]
+fn sgd_is_the_plain_loop() {
+    let ids = text(603, 1);
+    for tied in [true, false] {
+        for (batch_size, bptt) in [(1, 5), (1, 64), (2, 7)] {
+            for (decay, clip_norm) in [(0.0, None), (0.0, Some(0.2)), (0.05, None), (1.5, Some(0.2))] {
+                let (mut model, mut workspace) = model(tied);
+                let trained = flat(model.parameters());
+                let step = |gradient: &[f32], weights: &mut [f32]| {
+                    let clip = clip_norm.map_or(1.0, |limit| (limit / norm(gradient)).min(1.0));
+                    for ((w, &g), &w0) in weights.iter_mut().zip(gradient).zip(&trained) {
+                        let from = f64::from(*w);
+                        let back = f64::min(decay, 1.0) * (f64::from(w0) - from);
+                        *w = (from - RATE * clip * f64::from(g) + back) as f32;
+                    }
+                };
+                let want = reference(&mut model, &ids, (batch_size, bptt), step);
+                let options = DynamicEvaluation { batch_size, bptt, clip_norm, ..sgd(RATE, decay) };
+                let found =
+                    evaluate_dynamically(&mut model, &mut workspace, &ids, &options, &mut |_| true).unwrap();
+                let name = format!("tied {tied}, {batch_size} × {bptt}, decay {decay}, clip {clip_norm:?}");
+                assert_close(&name, found.nll_sum, want, 1e-5);
+                assert_eq!(flat(model.parameters()), trained, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rms_is_the_plain_loop() {
+    let (ids, training) = (text(300, 1), text(4000, 2));
+    let (mut model, mut workspace) = model(true);
+    let usual = UsualGradients::gather(&model, &mut workspace, &training, 5, 7, &mut |_, _| true).unwrap();
+    let trained = flat(model.parameters());
+
+    // The mean squared gradient of the first seven batches, whose columns are as many as the text has.
+    let columns = column_count(training.len(), UsualGradients::BATCH_SIZE);
+    let (mut squares, mut seen) = (vec![0.0; trained.len()], 0);
+    reference(&mut model, &training, (columns, 5), |gradient, _| {
+        seen += 1;
+        if seen <= 7 {
+            squares.iter_mut().zip(gradient).for_each(|(sum, &g)| *sum += f64::from(g).powi(2) / 7.0);
+        }
+    });
+    let roots: Vec<f64> = squares.iter().map(|square| square.sqrt()).collect();
+    let mean = roots.iter().sum::<f64>() / roots.len() as f64;
+    assert_close("mean", usual.mean(), mean, 1e-5);
+
+    // The last decay overshoots for most weights, and is limited for them.
+    for decay in [0.0, 0.02, 1.5] {
+        let step = |gradient: &[f32], weights: &mut [f32]| {
+            for (i, w) in weights.iter_mut().enumerate() {
+                let from = f64::from(*w);
+                let back = (decay * roots[i] / mean).min(1.0) * (f64::from(trained[i]) - from);
+                *w = (from - 0.002 * f64::from(gradient[i]) / (roots[i] + EPSILON) + back) as f32;
+            }
+        };
+        let want = reference(&mut model, &ids, (1, 5), step);
+        let options = rms(0.002, decay, &usual);
+        let found = evaluate_dynamically(&mut model, &mut workspace, &ids, &options, &mut |_| true).unwrap();
+        assert_close(&format!("decay {decay}"), found.nll_sum, want, 1e-5);
+        assert_eq!(flat(model.parameters()), trained);
+    }
+}
+
+#[test]
+fn without_steps_it_is_the_models_own_number() {
+    let (mut model, mut workspace) = model(false);
+    let ids = text(700, 4);
+    let usual = UsualGradients::gather(&model, &mut workspace, &ids, 5, 9, &mut |_, _| true).unwrap();
+    for batch_size in [1, 2] {
+        let same = reference(&mut model, &ids, (batch_size, 5), |_, _| {});
+        for options in [sgd(0.0, 0.0), sgd(0.0, 0.1), rms(0.0, 0.0, &usual)] {
+            let options = DynamicEvaluation { batch_size, ..options };
+            let found =
+                evaluate_dynamically(&mut model, &mut workspace, &ids, &options, &mut |_| true).unwrap();
+            assert_eq!(found.nll_sum, same, "{options:?}");
+            let base = evaluate(&model, &mut workspace, &ids, batch_size, 5).unwrap();
+            assert_eq!(found.tokens, base.tokens);
+            assert_close("base", found.nll_sum, base.nll_sum, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_text_that_repeats_itself_is_learnt() {
+    let (mut model, mut workspace) = model(true);
+    let ids = text(15, 5).repeat(60);
+    let usual = UsualGradients::gather(&model, &mut workspace, &ids, 5, 50, &mut |_, _| true).unwrap();
+    let base = evaluate(&model, &mut workspace, &ids, 1, 5).unwrap();
+    for options in [sgd(RATE, 0.0), rms(0.01, 0.01, &usual)] {
+        let found = evaluate_dynamically(&mut model, &mut workspace, &ids, &options, &mut |_| true).unwrap();
+        assert!(found.nll_mean() < base.nll_mean() - 0.3, "{options:?}: {found:?} after {base:?}");
+    }
+}
+
+#[test]
+fn whatever_happens_the_weights_are_the_trained_ones() {
+    let (mut model, mut workspace) = model(true);
+    let trained = flat(model.parameters());
+    let ids = text(200, 6);
+    let error =
+        evaluate_dynamically(&mut model, &mut workspace, &ids, &sgd(1e30, 0.0), &mut |_| true).unwrap_err();
+    assert!(matches!(error, TrainError::Diverged { what: "loss", .. }), "{error}");
+    assert_eq!(flat(model.parameters()), trained);
+    let mut stop = |tokens| tokens < 50;
+    let error =
+        evaluate_dynamically(&mut model, &mut workspace, &ids, &sgd(RATE, 0.0), &mut stop).unwrap_err();
+    assert_eq!(error.to_string(), "stopped after 50 of 199 tokens");
+    assert_eq!(flat(model.parameters()), trained);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let (mut model, mut workspace) = model(true);
+    let usual = UsualGradients::gather(&model, &mut workspace, &text(50, 7), 5, 3, &mut |_, _| true).unwrap();
+    let mut refusal = |ids: &[u32], options: &DynamicEvaluation<'_>| {
+        evaluate_dynamically(&mut model, &mut workspace, ids, options, &mut |_| true).unwrap_err()
+    };
+    let ids = [1, 2, 3];
+    for (setting, options) in [
+        ("dynamic_learning_rate", sgd(-0.1, 0.0)),
+        ("dynamic_learning_rate", rms(f64::NAN, 0.0, &usual)),
+        ("dynamic_decay", sgd(0.1, f64::INFINITY)),
+        ("dynamic_clip_norm", DynamicEvaluation { clip_norm: Some(0.0), ..sgd(0.1, 0.0) }),
+    ] {
+        let error = refusal(&ids, &options).to_string();
+        assert!(error.starts_with(&format!("`{setting}` is ")), "{error}");
+    }
+    for options in
+        [DynamicEvaluation { bptt: 0, ..sgd(0.1, 0.0) }, DynamicEvaluation { batch_size: 0, ..sgd(0.1, 0.0) }]
+    {
+        assert!(matches!(refusal(&ids, &options), TrainError::Infer(InferError::ZeroSize { .. })));
+    }
+    let error = refusal(&[1], &sgd(0.1, 0.0));
+    assert!(matches!(error, TrainError::Infer(InferError::TextTooShort { tokens: 1 })), "{error}");
+    let error = refusal(&[1, 99], &sgd(0.1, 0.0));
+    assert!(matches!(error, TrainError::Infer(InferError::IdOutOfRange { id: 99, .. })), "{error}");
+}
