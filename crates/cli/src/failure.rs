@@ -38,7 +38,7 @@ pub(crate) enum CliError {
     NoSplit { corpus: String, split: Split },
     /// A split was asked for, but not of what.
     #[error("there is no `plan.toml` beside `{}` that says which corpus to take the {split} text of", model.display())]
-    NoPlan { model: PathBuf, split: Split },
+    NoPlan { model: PathBuf, split: Split, flag: &'static str },
     /// The texts have nothing to evaluate.
     #[error("{origin} has {tokens} tokens, too few to evaluate: the first of a text is only read")]
     TooShort { origin: String, tokens: usize },
@@ -94,12 +94,14 @@ fn is_wrong_usage(cause: &Cause) -> bool {
         Some(TrainError::Data(error)) => return matches!(error, DataError::UnknownCorpus { .. }),
         _ => {}
     }
-    let unusable_sampling = |error: &InferError| {
+    let unusable_number = |error: &InferError| {
         matches!(
             error,
             InferError::Temperature { .. }
                 | InferError::TopP { .. }
                 | InferError::LengthPenalty { .. }
+                | InferError::Theta { .. }
+                | InferError::Lambda { .. }
                 | InferError::ZeroSize { .. }
                 | InferError::AllForbidden { .. }
                 | InferError::EmptyPrefix
@@ -110,7 +112,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
     };
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
         || cause.downcast_ref().is_some_and(unknown_device)
-        || cause.downcast_ref().is_some_and(unusable_sampling)
+        || cause.downcast_ref().is_some_and(unusable_number)
         || matches!(
             cause.downcast_ref(),
             Some(CliError::NoPlan { .. } | CliError::MoreThanBeams { .. } | CliError::PictureFormat { .. })
@@ -125,7 +127,8 @@ fn hint(cause: &Cause) -> Option<String> {
             CliError::OtherVocabulary { .. } | CliError::NoVocabulary(_) => {
                 Some("`--vocab` names the vocabulary that the model was trained with".to_owned())
             }
-            CliError::NoPlan { .. } => Some("`--data` names the corpus".to_owned()),
+            CliError::NoPlan { flag: "--data", .. } => Some("`--data` names the corpus".to_owned()),
+            CliError::NoPlan { flag, .. } => Some(format!("`{flag}` names a text to take instead")),
             CliError::PictureFormat { .. } => Some("`rsvg-convert` and browsers make PNG of SVG".to_owned()),
             CliError::NoSplit { .. }
             | CliError::TooShort { .. }
@@ -142,6 +145,10 @@ fn hint(cause: &Cause) -> Option<String> {
             TrainError::NonFinite { .. } => {
                 Some("a lower `--learning-rate` or a `--clip-norm` keeps numbers finite".to_owned())
             }
+            TrainError::Diverged { what: "loss" | "gradient norm", .. } => Some(
+                "a lower `--dynamic-learning-rate` or a `--dynamic-clip-norm` keeps numbers finite"
+                    .to_owned(),
+            ),
             TrainError::Data(error) => hint_on_data(error),
             _ => None,
         };

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod adapting;
 mod bad_input;
 mod help;
 mod interruption;

@@ -1,0 +1,156 @@
+//! Evaluation with a neural cache.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+use rondo_data::Split;
+use rondo_infer::{Cache, CacheTuning, evaluate_with_cache, tune_cache};
+use serde_json::{Map, Value, json};
+
+use super::report::{Adapted, Findings, perplexity};
+use super::text::{self, Text};
+use super::token_bar;
+use crate::console::Console;
+use crate::loaded::Loaded;
+use crate::{describe, output};
+
+/// Whether to evaluate with a neural cache, and with which.
+#[derive(Args, Debug)]
+pub(super) struct CacheArgs {
+    /// Make words that were seen in the last so many positions likelier where the model is in a like state, as with
+    /// 2000; the text is read in one column [default: no cache]
+    #[arg(
+        long,
+        value_name = "WINDOW",
+        conflicts_with_all = ["batch_size", "bptt", "dynamic"],
+        help_heading = "Neural cache"
+    )]
+    cache: Option<NonZeroUsize>,
+    /// How much the likeness of states counts; with 0 all positions weigh the same [default: 0.662]
+    #[arg(long, value_name = "THETA", requires = "cache", help_heading = "Neural cache")]
+    cache_theta: Option<f64>,
+    /// The cache's share of the probability; 0 turns it off [default: 0.1279]
+    #[arg(long, value_name = "LAMBDA", requires = "cache", help_heading = "Neural cache")]
+    cache_lambda: Option<f64>,
+    /// Take the theta and lambda, of 81 pairs tried, with the lowest loss on the validation text of the corpus that
+    /// the model was trained on
+    #[arg(
+        long,
+        requires = "cache",
+        conflicts_with_all = ["cache_theta", "cache_lambda"],
+        help_heading = "Neural cache"
+    )]
+    tune_cache: bool,
+    /// Text to try them on instead
+    #[arg(long, value_name = "FILE", requires = "tune_cache", help_heading = "Neural cache")]
+    tune_on: Option<PathBuf>,
+}
+
+/// What was tried on which text.
+struct Tuned {
+    on: String,
+    tuning: CacheTuning,
+}
+
+impl CacheArgs {
+    /// Whether there is to be a cache.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    /// Fails unless the cache asked for makes sense.
+    pub(super) fn check(&self) -> Result<()> {
+        Ok(self.cache().check()?)
+    }
+
+    /// Evaluates the text with the cache, which is tuned before if that is wanted.
+    pub(super) fn evaluate(&self, text: &Text, loaded: &mut Loaded, console: Console) -> Result<Findings> {
+        let tuned = if self.tune_cache { Some(self.tune(loaded, console)?) } else { None };
+        let cache = tuned.as_ref().map_or_else(|| self.cache(), |tuned| tuned.tuning.best().cache);
+        let bar = token_bar(console, text);
+        let mut progress = |done| {
+            bar.set_position(done);
+            true
+        };
+        let begun = Instant::now();
+        let Loaded { model, workspace, .. } = loaded;
+        let found = evaluate_with_cache(model, workspace, &text.ids, &cache, &mut progress)?;
+        let tokens_per_s = found.base.tokens as f64 / begun.elapsed().as_secs_f64();
+        let adapted = Adapted {
+            evaluation: found.cached,
+            name: "cache",
+            title: "with the cache",
+            summary: summary(&cache, tuned.as_ref()),
+            settings: settings(&cache, tuned.as_ref()),
+            table: tuned.as_ref().map(table),
+        };
+        Ok(Findings { base: found.base, adapted: Some(adapted), tokens_per_s })
+    }
+
+    fn cache(&self) -> Cache {
+        let usual = Cache::default();
+        Cache {
+            window: self.cache.map_or(usual.window, NonZeroUsize::get),
+            theta: self.cache_theta.unwrap_or(usual.theta),
+            lambda: self.cache_lambda.unwrap_or(usual.lambda),
+        }
+    }
+
+    fn tune(&self, loaded: &mut Loaded, console: Console) -> Result<Tuned> {
+        let text = match &self.tune_on {
+            Some(path) => text::given_text(std::slice::from_ref(path), loaded, console)?,
+            None => text::corpus_text(&[], Split::Valid, "--tune-on", loaded, console)?,
+        };
+        let bar = token_bar(console, &text);
+        let mut progress = |done| {
+            bar.set_position(done);
+            true
+        };
+        let (window, thetas, lambdas) = (self.cache().window, &Cache::THETAS, &Cache::LAMBDAS);
+        let Loaded { model, workspace, .. } = loaded;
+        let tuning = tune_cache(model, workspace, &text.ids, window, thetas, lambdas, &mut progress)?;
+        Ok(Tuned { on: text.title, tuning })
+    }
+}
+
+fn summary(cache: &Cache, tuned: Option<&Tuned>) -> String {
+    let on = tuned.map(|tuned| format!(", tuned on {}", tuned.on)).unwrap_or_default();
+    let Cache { window, theta, lambda } = cache;
+    format!("{} positions, theta {theta}, lambda {lambda}{on}", describe::count(*window))
+}
+
+fn settings(cache: &Cache, tuned: Option<&Tuned>) -> Map<String, Value> {
+    let number = |name: &str, value: f64| (name.to_owned(), output::number(value));
+    let mut settings = Map::from_iter([
+        ("window".to_owned(), cache.window.into()),
+        number("theta", cache.theta),
+        number("lambda", cache.lambda),
+    ]);
+    if let Some(Tuned { on, tuning }) = tuned {
+        let point = |point: &rondo_infer::CachePoint| {
+            json!({
+                "theta": output::number(point.cache.theta),
+                "lambda": output::number(point.cache.lambda),
+                "perplexity": output::number(perplexity(point.evaluation).value()),
+            })
+        };
+        settings.insert("tuned_on".to_owned(), on.as_str().into());
+        settings.insert("tried".to_owned(), tuning.points.iter().map(point).collect());
+    }
+    settings
+}
+
+/// The perplexities of all that was tried, a line for each theta.
+fn table(Tuned { on, tuning }: &Tuned) -> String {
+    let lambdas = Cache::LAMBDAS;
+    let mut rows = vec![["theta".to_owned()].into_iter().chain(lambdas.map(|l| l.to_string())).collect()];
+    for points in tuning.points.chunks(lambdas.len()) {
+        let theta = points.iter().take(1).map(|point| point.cache.theta.to_string());
+        rows.push(theta.chain(points.iter().map(|point| perplexity(point.evaluation).to_string())).collect());
+    }
+    let right: Vec<usize> = (1..=lambdas.len()).collect();
+    format!("perplexity of {on}, by theta and lambda\n{}", output::columns(&rows, &right))
+}

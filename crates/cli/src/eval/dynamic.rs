@@ -1,0 +1,182 @@
+//! Dynamic evaluation: the model learns from the text as it goes.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use rondo_data::Split;
+use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, UsualGradients, evaluate_dynamically};
+use serde_json::{Map, Value};
+
+use super::report::{Adapted, Findings};
+use super::text::{self, Text};
+use super::{evaluate, token_bar};
+use crate::console::Console;
+use crate::loaded::Loaded;
+use crate::output;
+
+/// The base model's chunks, which are a matter of speed alone.
+const BASE_BPTT: usize = 35;
+
+/// Whether the model learns while it is evaluated, and how.
+#[derive(Args, Debug)]
+pub(super) struct DynamicArgs {
+    /// Take a step after each segment of the text: plain, or scaled by how large gradients usually are on the training
+    /// text. The model's file stays as it is [default: none]
+    #[arg(long, value_name = "RULE", conflicts_with = "bptt", help_heading = "Dynamic evaluation")]
+    dynamic: Option<RuleName>,
+    /// What a step is multiplied with [default: 0.5 for sgd, 0.002 for rms]
+    #[arg(long, value_name = "RATE", requires = "dynamic", help_heading = "Dynamic evaluation")]
+    dynamic_learning_rate: Option<f64>,
+    /// Share of the way back to the trained weights after each step, for rms scaled likewise; 0 turns it off [default: 0
+    /// for sgd, 0.02 for rms]
+    #[arg(long, value_name = "SHARE", requires = "dynamic", help_heading = "Dynamic evaluation")]
+    dynamic_decay: Option<f64>,
+    /// Time steps of a segment [default: 5]
+    #[arg(long, value_name = "STEPS", requires = "dynamic", help_heading = "Dynamic evaluation")]
+    dynamic_bptt: Option<NonZeroUsize>,
+    /// Largest global norm of a segment's gradient [default: not clipped]
+    #[arg(long, value_name = "NORM", requires = "dynamic", help_heading = "Dynamic evaluation")]
+    dynamic_clip_norm: Option<f64>,
+    /// Text whose gradients scale those of rms [default: the training text of the corpus that the model was trained on]
+    #[arg(long, value_name = "FILE", requires = "dynamic", help_heading = "Dynamic evaluation")]
+    dynamic_on: Option<PathBuf>,
+    /// Batches of that text to take, of 100 columns each [default: 500]
+    #[arg(long, value_name = "BATCHES", requires = "dynamic", help_heading = "Dynamic evaluation")]
+    dynamic_batches: Option<NonZeroUsize>,
+}
+
+/// [`DynamicRule`], as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RuleName {
+    Sgd,
+    Rms,
+}
+
+/// The numbers of the rule, every default filled.
+struct Numbers {
+    name: &'static str,
+    learning_rate: f64,
+    decay: f64,
+    bptt: usize,
+}
+
+impl DynamicArgs {
+    /// Added to the usual size of gradients before dividing by it; the source's.
+    const EPSILON: f64 = 2e-5;
+
+    /// Whether the model is to learn.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.dynamic.is_some()
+    }
+
+    /// Evaluates the text as it is, and learning from it.
+    pub(super) fn evaluate(
+        &self,
+        batch_size: usize,
+        text: &Text,
+        loaded: &mut Loaded,
+        console: Console,
+    ) -> Result<Findings> {
+        let numbers = self.numbers();
+        let Numbers { learning_rate, decay, bptt, .. } = numbers;
+        let without = DynamicEvaluation {
+            batch_size,
+            bptt,
+            rule: DynamicRule::Sgd { learning_rate, decay },
+            clip_norm: self.dynamic_clip_norm,
+        };
+        // What is wrong is said before hours are spent on the rest.
+        without.check()?;
+        self.check_effects()?;
+        let usual = match self.dynamic {
+            Some(RuleName::Rms) => Some(self.usual_gradients(bptt, loaded, console)?),
+            _ => None,
+        };
+        let base = evaluate(batch_size, BASE_BPTT, text, loaded, console)?;
+        let options = match &usual {
+            None => without,
+            Some(usual) => DynamicEvaluation {
+                rule: DynamicRule::Rms { learning_rate, decay, epsilon: Self::EPSILON, usual },
+                ..without
+            },
+        };
+        let bar = token_bar(console, text);
+        let mut progress = |done| {
+            bar.set_position(done);
+            true
+        };
+        let begun = Instant::now();
+        let Loaded { model, workspace, .. } = loaded;
+        let evaluation = evaluate_dynamically(model, workspace, &text.ids, &options, &mut progress)?;
+        let tokens_per_s = evaluation.tokens as f64 / begun.elapsed().as_secs_f64();
+        let summary = format!(
+            "{}, learning rate {learning_rate}, decay {decay}, a step every {bptt} time steps",
+            numbers.name
+        );
+        let settings = numbers.settings(self.dynamic_clip_norm);
+        let adapted =
+            Adapted { evaluation, name: "dynamic", title: "learning on", summary, settings, table: None };
+        Ok(Findings { base, adapted: Some(adapted), tokens_per_s })
+    }
+
+    /// Fails if there is a flag that the rule has no use for.
+    fn check_effects(&self) -> Result<()> {
+        let given =
+            [("dynamic_on", self.dynamic_on.is_some()), ("dynamic_batches", self.dynamic_batches.is_some())];
+        match given.into_iter().find(|&(_, given)| given && self.dynamic != Some(RuleName::Rms)) {
+            Some((setting, _)) => {
+                Err(TrainError::NoEffect { setting, condition: "`dynamic` is `rms`" }.into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn numbers(&self) -> Numbers {
+        let (name, learning_rate, decay) = match self.dynamic {
+            Some(RuleName::Rms) => ("rms", 0.002, 0.02),
+            _ => ("sgd", 0.5, 0.0),
+        };
+        Numbers {
+            name,
+            learning_rate: self.dynamic_learning_rate.unwrap_or(learning_rate),
+            decay: self.dynamic_decay.unwrap_or(decay),
+            bptt: self.dynamic_bptt.map_or(5, NonZeroUsize::get),
+        }
+    }
+
+    fn usual_gradients(&self, bptt: usize, loaded: &mut Loaded, console: Console) -> Result<UsualGradients> {
+        let text = match &self.dynamic_on {
+            Some(path) => text::given_text(std::slice::from_ref(path), loaded, console)?,
+            None => text::corpus_text(&[], Split::Train, "--dynamic-on", loaded, console)?,
+        };
+        let bar =
+            console.bar("{bar:24}  {human_pos} of {human_len} batches of the training text  {eta} left");
+        let mut progress = |done: usize, count: usize| {
+            bar.set_length(count as u64);
+            bar.set_position(done as u64);
+            true
+        };
+        let batches = self.dynamic_batches.map_or(500, NonZeroUsize::get);
+        let Loaded { model, workspace, .. } = loaded;
+        Ok(UsualGradients::gather(model, workspace, &text.ids, bptt, batches, &mut progress)?)
+    }
+}
+
+impl Numbers {
+    /// For JSON.
+    fn settings(&self, clip_norm: Option<f64>) -> Map<String, Value> {
+        let mut settings = Map::from_iter([
+            ("rule".to_owned(), self.name.into()),
+            ("learning_rate".to_owned(), output::number(self.learning_rate)),
+            ("decay".to_owned(), output::number(self.decay)),
+            ("bptt".to_owned(), self.bptt.into()),
+        ]);
+        if let Some(clip_norm) = clip_norm {
+            settings.insert("clip_norm".to_owned(), output::number(clip_norm));
+        }
+        settings
+    }
+}

@@ -1,0 +1,133 @@
+//! What an evaluation prints.
+
+use anyhow::Result;
+use rondo_data::Tokenizer;
+use rondo_infer::Evaluation;
+use rondo_train::Perplexity;
+use serde_json::{Map, Value, json};
+
+use super::text::Text;
+use crate::loaded::Loaded;
+use crate::{describe, output};
+
+/// What an evaluation has found.
+pub(super) struct Findings {
+    /// The model's own evaluation.
+    pub(super) base: Evaluation,
+    /// That of the model that adapts to the text.
+    pub(super) adapted: Option<Adapted>,
+    /// Tokens predicted in a second, while adapting if there is such.
+    pub(super) tokens_per_s: f64,
+}
+
+/// The evaluation of a model that adapts to the text.
+pub(super) struct Adapted {
+    pub(super) evaluation: Evaluation,
+    /// What it is called in a line and in JSON: `cache` or `dynamic`.
+    pub(super) name: &'static str,
+    /// What stands above its numbers.
+    pub(super) title: &'static str,
+    /// How it was done, in a line.
+    pub(super) summary: String,
+    /// How it was done, for JSON.
+    pub(super) settings: Map<String, Value>,
+    /// What was tried before, as a table.
+    pub(super) table: Option<String>,
+}
+
+/// Prints what was found.
+pub(super) fn print(json: bool, loaded: &Loaded, text: &Text, findings: &Findings) -> Result<()> {
+    let unit = match loaded.tokenizer {
+        Tokenizer::Words { .. } => "token",
+        Tokenizer::Chars => "character",
+        Tokenizer::Bytes => "byte",
+    };
+    if json {
+        output::json(&in_json(unit, loaded, text, findings))
+    } else {
+        output::text(&in_columns(unit, loaded, text, findings))
+    }
+}
+
+fn in_json(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> Value {
+    let mut object = json!({
+        "model": loaded.path.display().to_string(),
+        "text": text.title,
+        "unit": unit,
+        "tokens": text.ids.len(),
+        "predicted_tokens": findings.base.tokens,
+        "unknown_words": text.unknown_words,
+        "unknown_share": output::number(text.unknown_share()),
+        "tokens_per_s": output::number(findings.tokens_per_s),
+    });
+    for (key, number) in numbers(unit, findings.base) {
+        object[key] = number;
+    }
+    if let Some(adapted) = &findings.adapted {
+        let mut settings = adapted.settings.clone();
+        settings.extend(numbers(unit, adapted.evaluation));
+        object[adapted.name] = Value::Object(settings);
+    }
+    object
+}
+
+fn numbers(unit: &str, evaluation: Evaluation) -> [(String, Value); 3] {
+    [
+        ("loss".to_owned(), output::number(evaluation.nll_mean())),
+        ("perplexity".to_owned(), output::number(perplexity(evaluation).value())),
+        (format!("bits_per_{unit}"), output::number(evaluation.bits_per_token())),
+    ]
+}
+
+fn in_columns(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> String {
+    let predicted = describe::count(findings.base.tokens as usize);
+    let unknown = describe::count(text.unknown_words as usize);
+    let mut rows = vec![
+        ["model".to_owned(), loaded.path.display().to_string()],
+        ["text".to_owned(), text.title.clone()],
+        ["tokens".to_owned(), format!("{}, {predicted} of them predicted", describe::count(text.ids.len()))],
+        [
+            "unknown words".to_owned(),
+            match text.unknown_words {
+                0 => unknown,
+                _ => format!("{unknown} ({:.1} %)", 100.0 * text.unknown_share()),
+            },
+        ],
+    ];
+    let measures = |evaluation: Evaluation| {
+        [
+            format!("{:.4} nats per {unit}", evaluation.nll_mean()),
+            format!("{:.4} per {unit}", evaluation.bits_per_token()),
+            perplexity(evaluation).to_string(),
+        ]
+    };
+    let names = ["loss", "bits", "perplexity"].map(str::to_owned);
+    let mut both = String::new();
+    match &findings.adapted {
+        None => rows.extend(names.into_iter().zip(measures(findings.base)).map(|(name, base)| [name, base])),
+        Some(adapted) => {
+            rows.push([adapted.name.to_owned(), adapted.summary.clone()]);
+            // As wide as the names above, so that the numbers stand below what is above them.
+            let name = |name: &str| format!("{name:<13}");
+            let mut table = vec![vec![name(""), "model alone".to_owned(), adapted.title.to_owned()]];
+            let numbers = measures(findings.base).into_iter().zip(measures(adapted.evaluation));
+            table.extend(names.iter().zip(numbers).map(|(row, (base, with))| vec![name(row), base, with]));
+            both = output::columns(&table, &[]);
+        }
+    }
+    let speed = ["speed".to_owned(), format!("{} tokens/s", describe::count(findings.tokens_per_s as usize))];
+    let in_lines =
+        |rows: &[[String; 2]]| output::columns(&rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>(), &[]);
+    let Some(adapted) = &findings.adapted else {
+        rows.push(speed);
+        return in_lines(&rows);
+    };
+    rows.push(speed);
+    let table = adapted.table.as_ref().map(|table| format!("{table}\n")).unwrap_or_default();
+    format!("{table}{}\n{both}", in_lines(&rows))
+}
+
+/// The perplexity, in the form in which all commands print it.
+pub(super) fn perplexity(evaluation: Evaluation) -> Perplexity {
+    Perplexity::from_nll_mean(evaluation.nll_mean())
+}

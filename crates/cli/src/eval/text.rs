@@ -1,0 +1,76 @@
+//! The texts of an evaluation, in the model's tokens.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use rondo_data::{Corpus, CorpusOptions, Encoder, Split, VocabSource};
+
+use crate::console::Console;
+use crate::corpora::{self, Found};
+use crate::failure::CliError;
+use crate::input::Input;
+use crate::loaded::Loaded;
+
+/// A text in the model's tokens.
+#[derive(Default)]
+pub(super) struct Text {
+    pub(super) title: String,
+    pub(super) ids: Vec<u32>,
+    /// Tokens that are not in the vocabulary; those spelt like the unknown token are.
+    pub(super) unknown_words: u64,
+}
+
+/// The text of files, or of stdin.
+pub(super) fn given_text(paths: &[PathBuf], loaded: &Loaded, console: Console) -> Result<Text> {
+    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer);
+    let inputs = Input::all(paths);
+    let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
+    let mut text = Text { title, ..Text::default() };
+    for input in &inputs {
+        let mut encoded = encoder.encode_reader(input.open(console)?, &input.origin())?;
+        text.ids.append(&mut encoded.ids);
+        text.unknown_words += encoded.report.out_of_vocab_tokens;
+    }
+    Ok(text)
+}
+
+/// The text of a corpus, which is read as the model's run reads it if it is the run's own. `flag` is what could say
+/// which corpus, or which text, if the model's plan does not.
+pub(super) fn corpus_text(
+    data: &[PathBuf],
+    split: Split,
+    flag: &'static str,
+    loaded: &Loaded,
+    console: Console,
+) -> Result<Text> {
+    let (choice, options) = match (&loaded.plan, data) {
+        (Some(plan), []) => (plan.text.corpus.clone(), plan.text.options.clone()),
+        (None, []) => return Err(CliError::NoPlan { model: loaded.path.clone(), split, flag }.into()),
+        (_, data) => (corpora::choice(data), CorpusOptions::for_tokenizer(loaded.tokenizer.clone())),
+    };
+    let Found { title, texts, .. } = corpora::find(&choice, console)?;
+    let no_split = || CliError::NoSplit { corpus: title.clone(), split };
+    if let Some(source) = texts.split(split) {
+        let encoded = Encoder::new(&loaded.vocab, &loaded.tokenizer).encode_source(source)?;
+        let title = format!("{title}, {split}");
+        return Ok(Text { title, ids: encoded.ids, unknown_words: encoded.report.out_of_vocab_tokens });
+    }
+    let options = CorpusOptions {
+        tokenizer: loaded.tokenizer.clone(),
+        vocab: VocabSource::Given(loaded.vocab.clone()),
+        ..options
+    };
+    let corpus = Corpus::read(&texts, &options)?;
+    let ids = corpus.split(split).ok_or_else(no_split)?.to_vec();
+    // Of a part of a text the words themselves are gone: those spelt like the unknown token count as well.
+    let unknown = |id: &&u32| Some(**id) == loaded.vocab.unknown_id();
+    let unknown_words = ids.iter().filter(unknown).count() as u64;
+    Ok(Text { title: format!("{title}, {split}"), ids, unknown_words })
+}
+
+impl Text {
+    /// How many of the tokens are not in the vocabulary, as a share.
+    pub(super) fn unknown_share(&self) -> f64 {
+        self.unknown_words as f64 / self.ids.len() as f64
+    }
+}
