@@ -17,10 +17,10 @@
 //! Not here: optimisers, training checkpoints, clocks, printing.
 
 mod beam;
+mod cache;
 mod candidates;
 mod complete;
 mod distribution;
-mod cache;
 mod error;
 mod evaluate;
 mod generate;
@@ -30,10 +30,10 @@ mod sample;
 mod score;
 
 pub use beam::{BeamSearch, Hypothesis};
+pub use cache::{Cache, CacheEvaluation, CachePoint, CacheTuning, evaluate_with_cache, tune_cache};
 pub use candidates::Predictor;
 pub use complete::{Completer, Completing, Completion};
 pub use distribution::{Candidate, Distribution};
-pub use cache::{Cache, CacheEvaluation, CachePoint, CacheTuning, evaluate_with_cache, tune_cache};
 pub use error::{InferError, Result};
 pub use evaluate::{Evaluation, check_text, column_count, evaluate, evaluate_with, target_count, warm_state};
 pub use generate::Generator;

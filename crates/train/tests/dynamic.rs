@@ -25,7 +25,7 @@ fn model(tied: bool) -> (RnnLm, Workspace) {
         hidden_sizes: vec![8],
         biases: Biases::Two,
         tied,
-        dropout: Dropout { input: site, between: site, output: site },
+        dropout: Dropout { input: site, between: site, output: site, ..Dropout::default() },
     };
     let device = Device::cpu(1).unwrap();
     let mut model = RnnLm::new(config, &device).unwrap();

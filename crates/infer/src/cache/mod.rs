@@ -177,7 +177,7 @@ pub fn tune_cache(
 
         let nll = tape.nll(loss).host();
         chunk_sums.fill(0.0);
-        memory.read(&device, tape.read(hidden), next, thetas, |theta, row, shares| {
+        memory.read(&device, tape.read(hidden.dropped), next, thetas, |theta, row, shares| {
             let sums = &mut chunk_sums[theta * lambdas.len()..][..lambdas.len()];
             for (&nll, share) in nll[row..].iter().zip(shares) {
                 mixture::add(&mixtures, nll, share, sums);

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod beam;
-mod complete;
 mod cache;
+mod complete;
 mod evaluate;
 mod generate;
 mod predict;
