@@ -14,7 +14,7 @@ fn states(model: &RnnLm, ids: &[u32]) -> Vec<Vec<f64>> {
     let mut after = |&id: &u32| {
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, &[id], &mut state);
-        tape.read(hidden).host().iter().map(|&value| f64::from(value)).collect()
+        tape.read(hidden.dropped).host().iter().map(|&value| f64::from(value)).collect()
     };
     ids.iter().map(&mut after).collect()
 }
