@@ -21,7 +21,7 @@ fn states(model: &RnnLm, ids: &[u32]) -> Vec<Vec<f64>> {
 
 /// The probability that the cache gives to each word at position `t`, in `f64`; none of an empty cache.
 fn cache_probs(states: &[Vec<f64>], ids: &[u32], t: usize, cache: &Cache) -> Option<Vec<f64>> {
-    let mut weights = vec![0.0; VOCAB_SIZE];
+    let mut weights = [0.0; VOCAB_SIZE];
     for i in t.saturating_sub(cache.window)..t {
         let likeness: f64 = states[t].iter().zip(&states[i]).map(|(a, b)| a * b).sum();
         weights[ids[i + 1] as usize] += (cache.theta * likeness).exp();
