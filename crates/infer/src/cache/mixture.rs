@@ -48,7 +48,7 @@ mod tests {
     fn it_is_the_logarithm_of_the_mixed_probability() {
         for lambda in [0.01, 0.3, 0.9] {
             for (p, share) in [(0.2, 0.5), (1e-30, 0.5), (0.9, 1e-30), (0.9, 0.0), (1.0, 1.0)] {
-                let want = -((1.0 - lambda) * p + lambda * share).ln();
+                let want = -f64::ln((1.0 - lambda) * p + lambda * share);
                 let found = Mixture::new(lambda).nll(-f64::ln(p), f64::ln(share));
                 assert!((found - want).abs() < 1e-14 * (1.0 + want), "{lambda}, {p}, {share}: {found}");
             }
