@@ -27,11 +27,11 @@ pub(super) struct DynamicArgs {
     /// text. The model's file stays as it is [default: none]
     #[arg(long, value_name = "RULE", conflicts_with = "bptt", help_heading = "Dynamic evaluation")]
     dynamic: Option<RuleName>,
-    /// What a step is multiplied with [default: 0.5 for sgd, 0.002 for rms]
+    /// What a step is multiplied with [default: 0.5 for sgd, 0.00005 for rms]
     #[arg(long, value_name = "RATE", requires = "dynamic", help_heading = "Dynamic evaluation")]
     dynamic_learning_rate: Option<f64>,
     /// Share of the way back to the trained weights after each step, for rms scaled likewise; 0 turns it off [default: 0
-    /// for sgd, 0.02 for rms]
+    /// for sgd, 0.002 for rms]
     #[arg(long, value_name = "SHARE", requires = "dynamic", help_heading = "Dynamic evaluation")]
     dynamic_decay: Option<f64>,
     /// Time steps of a segment [default: 5]
@@ -64,7 +64,8 @@ struct Numbers {
 }
 
 impl DynamicArgs {
-    /// Added to the usual size of gradients before dividing by it; the source's.
+    /// Added to the usual size of gradients before dividing by it; it and the defaults of rms are those of the code of
+    /// Krause, Kahembwe, Murray & Renals.
     const EPSILON: f64 = 2e-5;
 
     /// Whether the model is to learn.
@@ -136,7 +137,7 @@ impl DynamicArgs {
 
     fn numbers(&self) -> Numbers {
         let (name, learning_rate, decay) = match self.dynamic {
-            Some(RuleName::Rms) => ("rms", 0.002, 0.02),
+            Some(RuleName::Rms) => ("rms", 5e-5, 0.002),
             _ => ("sgd", 0.5, 0.0),
         };
         Numbers {

@@ -65,7 +65,7 @@ fn a_model_learns_from_what_it_is_evaluated_on_and_its_file_does_not() {
     let alone = eval(&sandbox, &["odd.txt", "--batch-size", "1", "--json"]).json();
     for (rule, flags) in [
         ("sgd", &["--dynamic-clip-norm", "5"][..]),
-        ("rms", &["--dynamic-batches", "3"]),
+        ("rms", &["--dynamic-batches", "3", "--dynamic-learning-rate", "0.002"]),
         ("rms", &["--dynamic-on", "other.txt", "--dynamic-decay", "0"]),
     ] {
         let flags = [&["odd.txt", "--dynamic", rule, "--json"], flags].concat();

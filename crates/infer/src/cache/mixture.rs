@@ -46,10 +46,10 @@ mod tests {
 
     #[test]
     fn it_is_the_logarithm_of_the_mixed_probability() {
-        for lambda in [0.01, 0.3, 0.9] {
-            for (p, share) in [(0.2, 0.5), (1e-30, 0.5), (0.9, 1e-30), (0.9, 0.0), (1.0, 1.0)] {
-                let want = -f64::ln((1.0 - lambda) * p + lambda * share);
-                let found = Mixture::new(lambda).nll(-f64::ln(p), f64::ln(share));
+        for lambda in [0.01f64, 0.3, 0.9] {
+            for (p, share) in [(0.2f64, 0.5f64), (1e-30, 0.5), (0.9, 1e-30), (0.9, 0.0), (1.0, 1.0)] {
+                let want = -((1.0 - lambda) * p + lambda * share).ln();
+                let found = Mixture::new(lambda).nll(-p.ln(), share.ln());
                 assert!((found - want).abs() < 1e-14 * (1.0 + want), "{lambda}, {p}, {share}: {found}");
             }
         }

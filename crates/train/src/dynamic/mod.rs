@@ -122,7 +122,7 @@ impl DynamicEvaluation<'_> {
 /// As [`DynamicEvaluation::check`] and [`check_text`]; [`TrainError::Diverged`] if a loss or a norm is not finite;
 /// [`InferError::Stopped`] when `progress` returns false before the end.
 /// # Source
-/// Krause, Kahembwe, Murray & Renals 2018.
+/// Krause, Kahembwe, Murray & Renals 2018, and the code beside it.
 pub fn evaluate_dynamically(
     model: &mut RnnLm,
     workspace: &mut Workspace,

@@ -82,14 +82,17 @@ impl UsualGradients {
                 return Err(InferError::Stopped { done_tokens: tokens, total_tokens }.into());
             }
         }
-        let mut sum = 0.0;
+        let mut sum_of_means = 0.0;
         for id in parameters.ids() {
-            for value in rms.values_mut(id).host() {
+            let values = rms.values_mut(id).host();
+            let mut sum = 0.0;
+            for value in values.iter_mut() {
                 *value = (*value / count as f32).sqrt();
                 sum += f64::from(*value);
             }
+            sum_of_means += sum / values.len() as f64;
         }
-        let mean = sum / parameters.count() as f64;
+        let mean = sum_of_means / parameters.ids().len() as f64;
         if mean.is_finite() && mean > 0.0 {
             Ok(UsualGradients { rms, mean })
         } else {
@@ -103,7 +106,8 @@ impl UsualGradients {
         self.rms.values(id)
     }
 
-    /// The mean of `√MS` over all numbers of all parameters.
+    /// The mean over all parameters of the mean of their `√MS`: each counts the same, as in the source, or there would
+    /// be little but the embedding of a large vocabulary, most of which never has a gradient.
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.mean
