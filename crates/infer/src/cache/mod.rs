@@ -11,7 +11,7 @@
 //! those that follow it.
 //!
 //! Promises: the first token, before which there is nothing, has the model's own probability; with `λ = 0` the number
-//! is [`evaluate`](crate::evaluate)'s in one column, bit for bit; how far the text is read at a time changes nothing.
+//! is [`evaluate`](fn@crate::evaluate)'s in one column, bit for bit; how far the text is read at a time changes nothing.
 //! Not here: dynamic evaluation, which does change weights (`rondo-train`).
 
 mod memory;
