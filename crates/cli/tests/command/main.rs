@@ -4,6 +4,7 @@
 
 mod adapting;
 mod bad_input;
+mod going_on;
 mod help;
 mod interruption;
 mod lists;
