@@ -117,6 +117,7 @@ impl<'a> Trainer<'a> {
             gradients: Gradients::new(model.parameters()),
             averaging: Averaging::new(plan.optimization.averaging, model.parameters()),
             best: None,
+            longest_steps: plan.training.bptt,
             model,
             workspace,
             started: Instant::now(),
@@ -147,6 +148,8 @@ struct Run<'a> {
     averaging: Averaging,
     /// The best weights, kept only where the schedule may go back to them.
     best: Option<Parameters>,
+    /// The most steps of a chunk so far.
+    longest_steps: usize,
     model: RnnLm,
     workspace: Workspace,
     started: Instant,

@@ -229,6 +229,12 @@ impl Workspace {
         Tape { workspace: self, parameters, mode, dropout_sites: 0, parameter_masks: 0 }
     }
 
+    /// Gives the memory of the recordings so far back to the system, for those to come are of other sizes.
+    pub fn release(&mut self) {
+        self.pool = BufferPool::new(&self.device);
+        self.id_pool = BufferPool::new(&self.device);
+    }
+
     /// Takes back all memory of the last recording.
     fn recycle(&mut self) {
         let mut slots = std::mem::take(&mut self.slots);

@@ -61,6 +61,7 @@ impl Run<'_> {
         self.observer.observe(Event::EpochStarted { epoch, epochs, batches });
         let mut state = self.model.zero_state(training.batch_size);
         let mut tokens = Tokens::new(training.bptt * training.batch_size);
+        self.make_room(&chunks, &mut tokens);
         let (mut whole, mut since_log) = (LossSum::default(), LossSum::default());
         for (index, &chunk) in chunks.iter().enumerate() {
             if self.stop.load(Ordering::Relaxed) {
@@ -105,6 +106,30 @@ impl Run<'_> {
             }
         }
         Ok(whole)
+    }
+
+    /// Sees to it that there is memory for the longest chunk if there has been none as long.
+    ///
+    /// Were chunks that are each a little longer than all before to find their memory one after the other, what the
+    /// shorter ones had used would be left over each time, and come to several times what is needed. So the longest is
+    /// run once for nothing, in memory that is new.
+    fn make_room(&mut self, chunks: &[Chunk], tokens: &mut Tokens) {
+        let Some(&longest) = chunks.iter().max_by_key(|chunk| chunk.steps) else { return };
+        if longest.steps <= self.longest_steps {
+            return;
+        }
+        self.longest_steps = longest.steps;
+        self.workspace.release();
+        tokens.fill(&self.batches, longest);
+        let training = &self.plan.training;
+        let mut state = self.model.zero_state(training.batch_size);
+        let mode = Mode::Train { seed: training.seed, step: self.outcome.steps };
+        self.gradients.clear();
+        let mut tape = self.workspace.tape(self.model.parameters(), mode);
+        let hidden = self.model.forward(&mut tape, &tokens.inputs, &mut state);
+        let loss = self.model.loss(&mut tape, hidden, &tokens.targets);
+        self.model.penalise(&mut tape, hidden, self.plan.optimization.penalty);
+        tape.backward(loss, 1.0, &mut self.gradients);
     }
 
     /// One step; returns the sum of its losses and the norm of its gradient.
