@@ -35,6 +35,14 @@ pub enum DataError {
         /// The path.
         path: PathBuf,
     },
+    /// A table of what is known of sentences has a line of another kind.
+    #[error("line {line} of `{}` is no line of a Punkt table", path.display())]
+    PunktTable {
+        /// The table.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+    },
     /// A text has no token.
     #[error("`{origin}` is empty: it holds no token")]
     Empty {

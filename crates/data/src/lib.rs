@@ -13,6 +13,8 @@
 //!                             └───────────────────┘      └────────────────────┘
 //! ```
 //!
+//! What running text is cut by: `sentences` (Punkt) and `moses` (words and punctuation, and the way back).
+//!
 //! Where texts come from: `named` and `download` (published corpora), `tales` (the built-in one, whose entropy is
 //! known). What to compare a model with: `ngram`.
 //!
@@ -27,8 +29,10 @@ pub mod download;
 pub mod encode;
 mod error;
 mod hex;
+pub mod moses;
 pub mod named;
 pub mod ngram;
+pub mod sentences;
 pub mod tales;
 pub mod tokenize;
 pub mod vocab;
@@ -41,6 +45,7 @@ pub use counter::Counter;
 pub use download::{Downloader, Progress};
 pub use encode::{Encoded, EncodedLine, Encoder, Lines, TextReport};
 pub use error::{DataError, Result};
+pub use moses::Joints;
 pub use named::{Located, NAMED_CORPORA, NamedCorpus, NamedFile, Place, Places};
 pub use tales::Tales;
 pub use tokenize::{BlankLines, Detokenizer, TextStats, Tokenizer};
