@@ -39,6 +39,9 @@ pub(crate) enum CliError {
     /// A split was asked for, but not of what.
     #[error("there is no `plan.toml` beside `{}` that says which corpus to take the {split} text of", model.display())]
     NoPlan { model: PathBuf, split: Split, flag: &'static str },
+    /// Running text was to be read as words, but the model knows none.
+    #[error("`{}` is a model of {tokens}: only texts for models of words can be cut as running text", model.display())]
+    NotOfWords { model: PathBuf, tokens: String },
     /// The texts have nothing to evaluate.
     #[error("{origin} has {tokens} tokens, too few to evaluate: the first of a text is only read")]
     TooShort { origin: String, tokens: usize },
@@ -115,7 +118,12 @@ fn is_wrong_usage(cause: &Cause) -> bool {
         || cause.downcast_ref().is_some_and(unusable_number)
         || matches!(
             cause.downcast_ref(),
-            Some(CliError::NoPlan { .. } | CliError::MoreThanBeams { .. } | CliError::PictureFormat { .. })
+            Some(
+                CliError::NoPlan { .. }
+                    | CliError::MoreThanBeams { .. }
+                    | CliError::PictureFormat { .. }
+                    | CliError::NotOfWords { .. }
+            )
         )
 }
 
@@ -130,6 +138,9 @@ fn hint(cause: &Cause) -> Option<String> {
             CliError::NoPlan { flag: "--data", .. } => Some("`--data` names the corpus".to_owned()),
             CliError::NoPlan { flag, .. } => Some(format!("`{flag}` names a text to take instead")),
             CliError::PictureFormat { .. } => Some("`rsvg-convert` and browsers make PNG of SVG".to_owned()),
+            CliError::NotOfWords { .. } => {
+                Some("without `--tokenizer` the text is read as the model's own".to_owned())
+            }
             CliError::NoSplit { .. }
             | CliError::TooShort { .. }
             | CliError::MoreThanBeams { .. }

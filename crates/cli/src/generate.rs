@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rondo_data::{DataError, Detokenizer, Encoder};
+use rondo_data::{BlankLines, DataError, Detokenizer, Encoder, Joints, Tokenizer};
 use rondo_infer::{Generator, Sampling, line_end};
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use crate::console::Console;
 use crate::input::Input;
 use crate::loaded::{Loaded, ModelArgs};
 use crate::output;
+use crate::reading::ReadingArgs;
 
 mod search;
 
@@ -40,6 +41,8 @@ pub(crate) struct GenerateArgs {
         help_heading = "Text"
     )]
     prefix: String,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// Tokens to generate, per sample
     #[arg(long, short = 'n', value_name = "TOKENS", default_value_t = 100, help_heading = "Text")]
     tokens: usize,
@@ -70,6 +73,9 @@ pub(crate) struct GenerateArgs {
     seed: Option<u64>,
     #[command(flatten)]
     search: search::SearchArgs,
+    /// Print words as the model has them, with a space between each two, instead of text as people write it
+    #[arg(long, help_heading = "Output")]
+    raw: bool,
     /// Print JSON
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -89,19 +95,20 @@ pub(crate) fn run(args: GenerateArgs) -> Result<ExitCode> {
     // A text begins after the end of a line.
     let start: Vec<u32> =
         line_end(&loaded.vocab, &loaded.tokenizer).into_iter().chain(prefix.iter().copied()).collect();
+    let shown_as = shown_as(&loaded.tokenizer, args.raw);
     if let Some(beams) = args.search.beam {
-        search::run(&args, beams, &mut loaded, &prefix, &start)?;
+        search::run(&args, beams, &mut loaded, &prefix, &start, &shown_as)?;
         return Ok(ExitCode::SUCCESS);
     }
     let seed = args.seed.unwrap_or_else(new_seed);
-    let Loaded { model, vocab, tokenizer, workspace, .. } = &mut loaded;
+    let Loaded { model, vocab, workspace, .. } = &mut loaded;
     let samples = args.samples.get();
     let mut generator = Generator::new(model, workspace, &start, samples, &sampling, seed)?;
     if args.seed.is_none() {
         console.say(&format!("seed {seed}"));
     }
 
-    let mut detokenizers = vec![Detokenizer::new(tokenizer); samples];
+    let mut detokenizers = vec![Detokenizer::new(&shown_as); samples];
     let mut texts = vec![Vec::new(); samples];
     let mut tokens: Vec<Vec<&str>> = vec![Vec::new(); samples];
     output::write(|out| {
@@ -160,7 +167,8 @@ fn prefix_ids(args: &GenerateArgs, loaded: &Loaded, console: Console) -> Result<
             text
         }
     };
-    let ids = Encoder::new(&loaded.vocab, &loaded.tokenizer)
+    let tokenizer = args.reading.tokenizer(loaded, false)?;
+    let ids = Encoder::new(&loaded.vocab, &tokenizer)
         .encode_prefix(&text)
         .with_context(|| format!("cannot continue `{text}`"))?;
     let unknown = ids.iter().filter(|&&id| Some(id) == loaded.vocab.unknown_id()).count();
@@ -171,6 +179,19 @@ fn prefix_ids(args: &GenerateArgs, loaded: &Loaded, console: Console) -> Result<
         ));
     }
     Ok(ids)
+}
+
+/// The tokeniser whose way back shows generated tokens: words become text, unless they are wanted as they are.
+fn shown_as(tokenizer: &Tokenizer, raw: bool) -> Tokenizer {
+    if !tokenizer.is_of_words() {
+        return tokenizer.clone();
+    }
+    let eos = tokenizer.eos().map(str::to_owned);
+    if raw {
+        Tokenizer::Words { eos, blank_lines: BlankLines::Keep }
+    } else {
+        Tokenizer::Moses { eos, sentences: true, joints: Joints::Keep, lowercase: false }
+    }
 }
 
 /// A number that differs from call to call, short enough to be typed again.

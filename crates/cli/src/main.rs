@@ -28,6 +28,7 @@ mod loaded;
 mod models;
 mod output;
 mod plot;
+mod reading;
 mod recipes;
 mod rescore;
 mod score;

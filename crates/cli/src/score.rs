@@ -14,6 +14,7 @@ use crate::console::Console;
 use crate::input::Input;
 use crate::loaded::ModelArgs;
 use crate::output;
+use crate::reading::ReadingArgs;
 
 mod html;
 
@@ -29,6 +30,8 @@ pub(crate) struct ScoreArgs {
     /// Sentences to score, one a line; - or nothing is stdin
     #[arg(value_name = "FILE")]
     texts: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// Take each sentence for the continuation of the one before, instead of the start of a text
     #[arg(long, help_heading = "Scoring")]
     carry_state: bool,
@@ -54,6 +57,7 @@ pub(crate) struct ScoreArgs {
 /// Runs the command.
 pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     let mut loaded = args.model.load()?;
+    loaded.tokenizer = args.reading.tokenizer(&loaded, false)?;
     let inputs = Input::all(&args.texts);
     if let Some(path) = &args.html {
         html::write(&inputs, args.carry_state, &mut loaded, path)?;

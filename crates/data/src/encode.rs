@@ -1,6 +1,7 @@
 //! Texts to ids, through a vocabulary that stands already: for evaluation, scoring and prefixes.
 //!
-//! Promises: reading a text line by line gives the very ids that reading it whole gives.
+//! Promises: reading a text line by line, or running text sentence by sentence, gives the very ids that reading it
+//! whole gives.
 //! Not here: building a vocabulary from the text (`corpus`).
 
 use std::io::BufRead;
@@ -82,8 +83,8 @@ impl<'a> Encoder<'a> {
         self.encode_reader(source.open()?, &source.origin())
     }
 
-    /// Encodes the beginning of a text that is to be continued: its last line gets no end-of-line token
-    /// unless it has a line end.
+    /// Encodes the beginning of a text that is to be continued: its last line, or the last sentence of running text,
+    /// gets no end-of-line token unless it has a line end.
     ///
     /// # Errors
     /// As [`encode_reader`](Self::encode_reader).

@@ -5,9 +5,11 @@
 //!                                                 and a last one without line end included
 //!              chars   a ␠ b ⏎ ⏎ c                Unicode scalar values, line ends included
 //!              bytes   a ␠ b <0x0A> <0x0A> c      any file at all; see [`Bytes`](Tokenizer::Bytes)
+//!
+//! "It's a\ndog.\n\nGood."   moses  It 's a dog . <eos> Good . <eos>    sentences, whatever their lines; see [`Moses`](Tokenizer::Moses)
 //! ```
 //!
-//! Promises: memory is bounded by the longest token, not by the text or its lines; what is not UTF-8 text is
+//! Promises: memory is bounded by the longest token, for running text by a megabyte, not by the text or its lines; what is not UTF-8 text is
 //! an error with its place (for words and characters); a byte-order mark is no token.
 //! Not here: ids (`encode`), cleaning of any kind: texts are taken as they are.
 
@@ -16,10 +18,13 @@ use std::{fmt, io::BufRead};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Result;
+use crate::moses::Joints;
 
 mod byte;
 mod detokenize;
+mod fit;
 mod read;
+mod running;
 mod scanner;
 
 pub(crate) use byte::byte_token;
@@ -51,6 +56,25 @@ pub enum Tokenizer {
         /// What becomes of lines without a word.
         #[serde(default)]
         blank_lines: BlankLines,
+    },
+    /// Words and punctuation of running text, as the tokeniser of Moses parts them, sentence by sentence.
+    ///
+    /// Sentences end where [`Punkt`](crate::sentences::Punkt) says, or at a blank line. A paragraph of more than a
+    /// megabyte is read in parts.
+    Moses {
+        /// The token that follows the last of each sentence; `None`, written as an empty string, is off.
+        #[serde(default = "default_eos", serialize_with = "write_eos", deserialize_with = "read_eos")]
+        eos: Option<String>,
+        /// Whether lines are joined and split into sentences; if not, each line is a sentence, and blank ones are
+        /// none.
+        #[serde(default = "yes")]
+        sentences: bool,
+        /// What becomes of dashes, commas and points inside words and numbers.
+        #[serde(default)]
+        joints: Joints,
+        /// Whether all letters become small ones.
+        #[serde(default)]
+        lowercase: bool,
     },
     /// Unicode scalar values, line ends included.
     Chars,
@@ -98,6 +122,7 @@ impl fmt::Display for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Words { .. } => "words",
+            Self::Moses { .. } => "moses",
             Self::Chars => "chars",
             Self::Bytes => "bytes",
         })
@@ -105,11 +130,23 @@ impl fmt::Display for Tokenizer {
 }
 
 impl Tokenizer {
-    /// The token that ends each line, if there is one.
+    /// Running text with `<eos>` after every sentence, dashes kept, letters as they are.
+    #[must_use]
+    pub fn moses() -> Self {
+        Self::Moses { eos: default_eos(), sentences: true, joints: Joints::default(), lowercase: false }
+    }
+
+    /// Whether tokens are words, that can be cut in other ways than the text's white space.
+    #[must_use]
+    pub fn is_of_words(&self) -> bool {
+        matches!(self, Self::Words { .. } | Self::Moses { .. })
+    }
+
+    /// The token that ends each line or sentence, if there is one.
     #[must_use]
     pub fn eos(&self) -> Option<&str> {
         match self {
-            Self::Words { eos, .. } => eos.as_deref(),
+            Self::Words { eos, .. } | Self::Moses { eos, .. } => eos.as_deref(),
             Self::Chars | Self::Bytes => None,
         }
     }
@@ -133,8 +170,8 @@ impl Tokenizer {
 
     /// Joins tokens to text that people can read.
     ///
-    /// Words are joined by single spaces, with a line end for each end-of-line token; characters and bytes as
-    /// they were. Bytes that are not UTF-8 are shown as U+FFFD; [`Detokenizer`] gives them exactly.
+    /// Words are joined by single spaces, with a line end for each end-of-line token; running text as people write
+    /// it, with a line end for each end-of-sentence token; characters and bytes as they were. Bytes that are not UTF-8 are shown as U+FFFD; [`Detokenizer`] gives them exactly.
     ///
     /// ```
     /// use rondo_data::Tokenizer;
@@ -151,6 +188,10 @@ impl Tokenizer {
         }
         String::from_utf8_lossy(&text).into_owned()
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_eos() -> Option<String> {

@@ -94,7 +94,7 @@ impl<'m> Completer<'m> {
             return Err(InferError::ZeroSize { name: "top" });
         }
         match self.tokenizer {
-            Tokenizer::Words { .. } => self.complete_by_words(text, completing),
+            Tokenizer::Words { .. } | Tokenizer::Moses { .. } => self.complete_by_words(text, completing),
             Tokenizer::Chars | Tokenizer::Bytes => self.complete_by_characters(text, completing),
         }
     }

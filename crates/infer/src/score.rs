@@ -218,7 +218,7 @@ impl SentenceScore {
 #[must_use]
 pub fn line_end(vocab: &Vocab, tokenizer: &Tokenizer) -> Option<u32> {
     let token = match tokenizer {
-        Tokenizer::Words { eos, .. } => eos.as_deref()?,
+        Tokenizer::Words { eos, .. } | Tokenizer::Moses { eos, .. } => eos.as_deref()?,
         Tokenizer::Chars => "\n",
         Tokenizer::Bytes => "<0x0A>",
     };

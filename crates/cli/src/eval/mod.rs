@@ -25,6 +25,7 @@ use rondo_infer::{Evaluation, evaluate_with};
 use crate::console::Console;
 use crate::failure::CliError;
 use crate::loaded::{Loaded, ModelArgs};
+use crate::reading::ReadingArgs;
 use report::Findings;
 use text::Text;
 
@@ -47,6 +48,8 @@ pub(crate) struct EvalArgs {
     /// Which of the corpus's texts [default: test]
     #[arg(long, help_heading = "Text")]
     split: Option<SplitName>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// Columns that the text is cut into; a short text has fewer [default: as the model's run, else 20; with --cache or
     /// --dynamic 1]
     #[arg(long, value_name = "ROWS", help_heading = "Evaluation")]
@@ -89,6 +92,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
     args.cache.check()?;
     let mut loaded = args.model.load()?;
+    loaded.tokenizer = args.reading.tokenizer(&loaded, true)?;
     let text = if args.data.is_empty() && args.split.is_none() {
         text::given_text(&args.texts, &loaded, console)?
     } else {

@@ -38,7 +38,7 @@ pub(super) struct Adapted {
 /// Prints what was found.
 pub(super) fn print(json: bool, loaded: &Loaded, text: &Text, findings: &Findings) -> Result<()> {
     let unit = match loaded.tokenizer {
-        Tokenizer::Words { .. } => "token",
+        Tokenizer::Words { .. } | Tokenizer::Moses { .. } => "token",
         Tokenizer::Chars => "character",
         Tokenizer::Bytes => "byte",
     };

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::Result;
 use clap::Args;
-use rondo_data::{Detokenizer, Vocab};
+use rondo_data::{Detokenizer, Tokenizer, Vocab};
 use rondo_infer::{BeamSearch, Hypothesis, line_end};
 use serde_json::{Value, json};
 
@@ -36,13 +36,14 @@ pub(super) struct SearchArgs {
     length_penalty: f64,
 }
 
-/// Prints the best texts that continue `prefix`, which is read after `start`.
+/// Prints the best texts that continue `prefix`, which is read after `start`, joined as `shown_as` does.
 pub(super) fn run(
     args: &GenerateArgs,
     beams: NonZeroUsize,
     loaded: &mut Loaded,
     prefix: &[u32],
     start: &[u32],
+    shown_as: &Tokenizer,
 ) -> Result<()> {
     if args.samples > beams {
         return Err(CliError::MoreThanBeams { samples: args.samples.get(), beams: beams.get() }.into());
@@ -60,7 +61,7 @@ pub(super) fn run(
     let mut texts = Vec::new();
     for hypothesis in &found {
         let mut text = Vec::new();
-        let mut detokenizer = Detokenizer::new(tokenizer);
+        let mut detokenizer = Detokenizer::new(shown_as);
         for token in vocab.decode(prefix)?.into_iter().chain(vocab.decode(&hypothesis.ids)?) {
             detokenizer.push(token, &mut text);
         }

@@ -102,7 +102,7 @@ impl<'a> Page<'a> {
 
     /// Adds a line; `guesses` are for its last tokens, the others were only read.
     fn add(&mut self, line: &EncodedLine, guesses: &[Guess]) {
-        let words = matches!(self.tokenizer, Tokenizer::Words { .. });
+        let words = self.tokenizer.is_of_words();
         let read_only = line.tokens.len() - guesses.len();
         self.lines += &format!("<li value=\"{}\">", line.number);
         for (place, token) in line.tokens.iter().enumerate() {

@@ -45,7 +45,7 @@ impl Overview<'_> {
     /// The tokens of each text and of the vocabulary.
     fn sizes(&self) -> String {
         let unit = match self.corpus.tokenizer {
-            Tokenizer::Words { .. } => "tokens",
+            Tokenizer::Words { .. } | Tokenizer::Moses { .. } => "tokens",
             Tokenizer::Chars => "characters",
             Tokenizer::Bytes => "bytes",
         };

@@ -29,7 +29,7 @@ impl Progress {
     pub(super) fn new(console: Console, tokenizer: &Tokenizer) -> Progress {
         Progress {
             console,
-            joint: if matches!(tokenizer, Tokenizer::Words { .. }) { " " } else { "" },
+            joint: if tokenizer.is_of_words() { " " } else { "" },
             bar: console.bar("{prefix}  {bar:24}  {pos}/{len}  {msg}"),
             started: Instant::now(),
             epochs: 0,

@@ -131,6 +131,56 @@ fn a_text_to_continue_may_come_from_stdin_or_a_file() {
 }
 
 #[test]
+fn running_text_is_read_as_the_models_words() {
+    let sandbox = Sandbox::with_run();
+    let text = "The cat\nsat on the mat. A dog (a zebra)\nsaw it.\n\nThe dog";
+    // The words are small ones, and so the text's become: `( zebra ) it` are unknown.
+    let said = sandbox.run_with_stdin(&["eval", "-m", "run", "--tokenizer", "moses", "--json"], text).json();
+    assert_eq!((&said["tokens"], &said["unknown_words"]), (&21.into(), &4.into()));
+    let as_it_is = sandbox.run_with_stdin(&["eval", "-m", "run", "--json"], text).json();
+    assert_eq!((&as_it_is["tokens"], &as_it_is["unknown_words"]), (&19.into(), &7.into()));
+
+    let read = |flags: &[&str], text| {
+        sandbox.run_with_stdin(&[&["score", "-m", "run"], flags].concat(), text).success()
+    };
+    let moses = ["--tokenizer", "moses"];
+    assert_eq!(read(&moses, "The cat sat. A dog\n\nsat.\n").lines().count(), 3, "a line for each line");
+    let score = |text: &str| text.split('\t').next().unwrap().to_owned();
+    let spaced = read(&[], "the cat sat on the mat .\n");
+    let running = read(&moses, "The cat sat on the mat.\n");
+    assert_eq!(score(&running), score(&spaced));
+    assert!(running.ends_with("\tthe cat sat on the mat.\n"), "{running}");
+
+    let flags = ["generate", "-m", "run", "--seed", "1", "-n", "1", "--json", "--prefix", "The dog saw."];
+    let prefix =
+        |flags: &[&str]| sandbox.run(flags).json()["samples"][0]["text"].as_str().unwrap().to_owned();
+    assert!(prefix(&[&flags[..], &moses].concat()).starts_with("the dog saw."));
+    assert!(prefix(&flags).starts_with("<unk> dog <unk>"));
+}
+
+#[test]
+fn generated_words_are_text_unless_they_are_wanted_raw() {
+    let sandbox = Sandbox::with_run();
+    let flags = ["generate", "-m", "run", "--prefix", "the dog saw a cat .", "-n", "40", "--seed", "1"];
+    let raw = sandbox.run(&[&flags[..], &["--raw"]].concat()).success();
+    let text = sandbox.run(&flags).success();
+    assert!(raw.contains(" .\n") && text.contains(".\n") && !text.contains(" ."), "{raw}{text}");
+    assert_eq!(raw.replace(" .", "."), text);
+}
+
+#[test]
+fn a_model_can_be_trained_on_running_text() {
+    let sandbox = Sandbox::with_text();
+    sandbox.write("story.txt", "The cat sat. A dog\nsaw the cat.\n\nIt's late.\n".repeat(60));
+    let flags = ["--data", "story.txt", "--tokenizer", "moses", "--lowercase", "true", "--epochs", "1"];
+    sandbox.train(&[&flags[..], &crate::sandbox::TINY].concat()).success();
+    let said = sandbox.run_with_stdin(&["eval", "-m", "run", "--json"], "THE CAT\nSAT.\n").json();
+    assert_eq!((&said["tokens"], &said["unknown_words"]), (&5.into(), &0.into()));
+    let scores = sandbox.run_with_stdin(&["score", "-m", "run"], "The cat\nsat. It's late.").success();
+    assert_eq!(scores.lines().count(), 2, "{scores}");
+}
+
+#[test]
 fn characters_are_tokens_like_any_others() {
     let sandbox = Sandbox::with_text();
     let flags = [
@@ -151,6 +201,9 @@ fn characters_are_tokens_like_any_others() {
     assert!(said["bits_per_character"].as_f64().unwrap() > 0.0);
     let text =
         sandbox.run(&["generate", "-m", "run", "--prefix", "the c", "-n", "5", "--seed", "1"]).success();
+    let said = sandbox.run_with_stdin(&["eval", "-m", "run", "--tokenizer", "moses"], "the cat");
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("is a model of chars"), "{}", said.stderr);
     assert!(text.starts_with("the c") && text.trim_end_matches('\n').chars().count() <= 10, "{text}");
 }
 

@@ -1,14 +1,15 @@
 //! A text encoded line by line.
 
+use std::collections::VecDeque;
 use std::io::BufRead;
 
 use super::Encoder;
-use crate::{DataError, Result, tokenize::Scanner};
+use crate::{DataError, Result, Tokenizer, tokenize::Scanner};
 
-/// One line of a text in tokens and ids.
+/// One line of a text in tokens and ids; one sentence of running text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedLine {
-    /// The number of the line, from 1.
+    /// The number of the line, from 1; of a sentence, that of the line it begins in.
     pub number: u64,
     /// The tokens as they stand in the text, unknown ones too, and the end-of-line token where there is one.
     ///
@@ -21,10 +22,24 @@ pub struct EncodedLine {
     pub out_of_vocab_tokens: u64,
 }
 
+impl EncodedLine {
+    fn new(number: u64) -> Self {
+        Self { number, tokens: Vec::new(), ids: Vec::new(), out_of_vocab_tokens: 0 }
+    }
+
+    fn push(&mut self, encoder: &Encoder<'_>, token: &str, origin: &str, number: u64) -> Result<()> {
+        self.ids.push(encoder.known_or_unknown(token, origin, number)?);
+        self.out_of_vocab_tokens += u64::from(encoder.vocab.id(token).is_none());
+        self.tokens.push(token.to_owned());
+        Ok(())
+    }
+}
+
 /// The lines of a text, encoded one at a time: see [`Encoder::lines`].
 ///
 /// Gives an item for each line, blank and skipped ones included; ends after an error. One line is held in
-/// memory at a time.
+/// memory at a time. Running text that is split into sentences gives an item for each of these, once its paragraph is
+/// complete (an item for the paragraph, if the tokeniser has no end-of-sentence token).
 #[derive(Debug)]
 pub struct Lines<'a, R> {
     encoder: Encoder<'a>,
@@ -32,13 +47,18 @@ pub struct Lines<'a, R> {
     reader: R,
     scanner: Scanner<'a>,
     line: Vec<u8>,
+    /// Sentences that are ready, if the text is read by sentences.
+    sentences: VecDeque<EncodedLine>,
+    /// The sentence that the next token belongs to.
+    open: EncodedLine,
     done: bool,
 }
 
 impl<'a, R: BufRead> Lines<'a, R> {
     pub(super) fn new(encoder: Encoder<'a>, reader: R, origin: &'a str) -> Self {
         let scanner = Scanner::new(encoder.tokenizer, origin);
-        Self { encoder, origin, reader, scanner, line: Vec::new(), done: false }
+        let (sentences, open) = (VecDeque::new(), EncodedLine::new(1));
+        Self { encoder, origin, reader, scanner, line: Vec::new(), sentences, open, done: false }
     }
 
     fn next_line(&mut self) -> Result<Option<EncodedLine>> {
@@ -47,13 +67,8 @@ impl<'a, R: BufRead> Lines<'a, R> {
         read.map_err(|source| DataError::Read { origin: self.origin.to_owned(), source })?;
 
         let number = self.scanner.line();
-        let mut line = EncodedLine { number, tokens: Vec::new(), ids: Vec::new(), out_of_vocab_tokens: 0 };
-        let mut visit = |token: &str, number| {
-            line.ids.push(self.encoder.known_or_unknown(token, self.origin, number)?);
-            line.out_of_vocab_tokens += u64::from(self.encoder.vocab.id(token).is_none());
-            line.tokens.push(token.to_owned());
-            Ok(())
-        };
+        let mut line = EncodedLine::new(number);
+        let mut visit = |token: &str, number| line.push(&self.encoder, token, self.origin, number);
         self.scanner.feed(&self.line, &mut visit)?;
         if self.line.last() != Some(&b'\n') {
             self.done = true;
@@ -62,12 +77,52 @@ impl<'a, R: BufRead> Lines<'a, R> {
         // At the end there may be nothing after the last line end, or nothing but a byte-order mark.
         Ok((self.scanner.lines() == number).then_some(line))
     }
+
+    fn next_sentence(&mut self) -> Result<Option<EncodedLine>> {
+        while self.sentences.is_empty() && !self.done {
+            let read = self.read_sentences();
+            self.done |= read.is_err();
+            read?;
+        }
+        Ok(self.sentences.pop_front())
+    }
+
+    /// Reads a line, which may complete a paragraph and so several sentences.
+    fn read_sentences(&mut self) -> Result<()> {
+        self.line.clear();
+        let read = self.reader.read_until(b'\n', &mut self.line);
+        read.map_err(|source| DataError::Read { origin: self.origin.to_owned(), source })?;
+        let eos = self.encoder.tokenizer.eos();
+        let Self { encoder, origin, sentences, open, .. } = self;
+        let mut visit = |token: &str, number| {
+            if open.tokens.is_empty() {
+                open.number = number;
+            }
+            open.push(encoder, token, origin, number)?;
+            if eos == Some(token) {
+                sentences.push_back(std::mem::replace(open, EncodedLine::new(number)));
+            }
+            Ok(())
+        };
+        self.scanner.feed(&self.line, &mut visit)?;
+        if self.line.last() != Some(&b'\n') {
+            self.done = true;
+            self.scanner.finish(&mut visit)?;
+        }
+        if eos.is_none() && !self.open.tokens.is_empty() {
+            self.sentences.push_back(std::mem::replace(&mut self.open, EncodedLine::new(0)));
+        }
+        Ok(())
+    }
 }
 
 impl<R: BufRead> Iterator for Lines<'_, R> {
     type Item = Result<EncodedLine>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if matches!(self.encoder.tokenizer, Tokenizer::Moses { sentences: true, .. }) {
+            return self.next_sentence().transpose();
+        }
         if self.done {
             return None;
         }

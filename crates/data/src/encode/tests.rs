@@ -41,6 +41,11 @@ fn a_prefix_stays_open() {
     assert_eq!(prefix("a\nb "), [2, 1, 3]);
     assert_eq!(prefix("a\n"), [2, 1]);
     assert_eq!(prefix(""), [0u32; 0]);
+    let moses = Tokenizer::moses();
+    let prefix = |text| Encoder::new(&vocab, &moses).encode_prefix(text).unwrap();
+    assert_eq!(prefix("a? b"), [2, 0, 1, 3]);
+    assert_eq!(prefix("a\nb?"), [2, 3, 0]);
+    assert_eq!(prefix("a b?\n"), [2, 3, 0, 1]);
     assert_eq!(Encoder::new(&vocab, &Tokenizer::Chars).encode_prefix("a\nb").unwrap(), [2, 4, 3]);
 }
 
@@ -66,7 +71,31 @@ fn skipped_blank_lines_are_still_lines() {
     assert_eq!(lines, [vec![1, 0], vec![], vec![1, 0]]);
 }
 
+#[test]
+fn sentences_of_running_text_are_its_lines() {
+    let vocab = vocab(&["<unk>", "<eos>", "a", "?"], Some("<unk>"));
+    let moses = Tokenizer::moses();
+    let encoder = Encoder::new(&vocab, &moses);
+    let found: Vec<_> = encoder.lines("a\nz? Ah? \n\n\na".as_bytes(), "text").map(Result::unwrap).collect();
+    let shown: Vec<_> = found.iter().map(|line| (line.number, line.tokens.join(" "))).collect();
+    let expected = [(1, "a z ? <eos>"), (2, "Ah ? <eos>"), (5, "a <eos>")];
+    assert_eq!(shown, expected.map(|(number, tokens)| (number, tokens.to_owned())));
+    assert_eq!((found[0].ids.as_slice(), found[0].out_of_vocab_tokens), ([2, 0, 3, 1].as_slice(), 1));
+}
+
 proptest! {
+    #[test]
+    fn sentences_put_together_are_the_whole(text in "[abA \n.?']{0,40}", with_eos: bool) {
+        let vocab = vocab(&["<unk>", "a", "b", ".", "<eos>"], Some("<unk>"));
+        let eos = with_eos.then(|| "<eos>".to_owned());
+        let tokenizer = Tokenizer::Moses { eos, sentences: true, joints: crate::Joints::Keep, lowercase: false };
+        let encoder = Encoder::new(&vocab, &tokenizer);
+        let whole = encoder.encode_reader(text.as_bytes(), "text").unwrap();
+        let sentences: Vec<_> = encoder.lines(text.as_bytes(), "text").map(Result::unwrap).collect();
+        prop_assert!(sentences.iter().all(|sentence| !sentence.tokens.is_empty()));
+        prop_assert_eq!(sentences.into_iter().flat_map(|sentence| sentence.ids).collect::<Vec<_>>(), whole.ids);
+    }
+
     #[test]
     fn lines_put_together_are_the_whole(text in "[ab \n\ré]{0,40}", by_words: bool) {
         let vocab = vocab(&["<unk>", "a", "b", "é"], Some("<unk>"));

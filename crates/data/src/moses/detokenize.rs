@@ -87,9 +87,8 @@ impl Detokenized {
             Place::Right
         } else if all(|char| {
             matches!(char, ',' | '.' | '?' | '!' | ':' | ';' | '\\' | '%' | '}' | ']' | ')' | '”')
-        }) {
-            Place::Left
-        } else if self.any && is_contraction(token) {
+        }) || (self.any && is_contraction(token))
+        {
             Place::Left
         } else if all(|char| matches!(char, '\'' | '"' | '`')) {
             self.quotation_mark(token)

@@ -1,6 +1,7 @@
 //! Joins tokens to text, one at a time.
 
 use super::{Tokenizer, byte::token_byte};
+use crate::moses::Detokenized;
 
 /// Joins tokens to text as they come, for output that streams.
 ///
@@ -19,13 +20,14 @@ use super::{Tokenizer, byte::token_byte};
 pub struct Detokenizer<'t> {
     tokenizer: &'t Tokenizer,
     at_line_start: bool,
+    sentence: Detokenized,
 }
 
 impl<'t> Detokenizer<'t> {
     /// Begins a text.
     #[must_use]
     pub fn new(tokenizer: &'t Tokenizer) -> Self {
-        Self { tokenizer, at_line_start: true }
+        Self { tokenizer, at_line_start: true, sentence: Detokenized::default() }
     }
 
     /// Appends to `text` what `token` adds to it; for words that includes the space before it.
@@ -45,6 +47,14 @@ impl<'t> Detokenizer<'t> {
                 }
                 text.extend_from_slice(token.as_bytes());
                 self.at_line_start = false;
+            }
+            Tokenizer::Moses { eos, .. } => {
+                if eos.as_deref() == Some(token) {
+                    text.push(b'\n');
+                    self.sentence.restart();
+                } else {
+                    self.sentence.push(token, text);
+                }
             }
             Tokenizer::Chars => text.extend_from_slice(token.as_bytes()),
             Tokenizer::Bytes => match token_byte(token) {

@@ -1,5 +1,6 @@
 //! The state between two pieces of a text: an unfinished character, an unfinished word, the line.
 
+use super::running::{Rules, Running};
 use super::{BlankLines, Tokenizer, byte_token};
 use crate::{DataError, Result};
 
@@ -18,6 +19,8 @@ pub(crate) struct Scanner<'t> {
     partial_char: Vec<u8>,
     /// The start of a word whose rest may be in the next piece.
     partial_word: String,
+    /// The paragraph of running text that is not yet complete.
+    running: Option<Running>,
     /// Whether the current line has any text.
     line_open: bool,
     /// Whether the current line has had a word.
@@ -35,6 +38,7 @@ impl<'t> Scanner<'t> {
             tokens: 0,
             partial_char: Vec::new(),
             partial_word: String::new(),
+            running: matches!(tokenizer, Tokenizer::Moses { .. }).then(Running::new),
             line_open: false,
             line_has_word: false,
         }
@@ -55,13 +59,14 @@ impl<'t> Scanner<'t> {
     }
 
     pub(crate) fn tokens(&self) -> u64 {
-        self.tokens
+        self.running.as_ref().map_or(self.tokens, Running::tokens)
     }
 
     /// The text that is held until more of it comes.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
-        self.partial_char.capacity() + self.partial_word.capacity()
+        let paragraph = self.running.as_ref().map_or(0, Running::held_bytes);
+        self.partial_char.capacity() + self.partial_word.capacity() + paragraph
     }
 
     /// Takes the next piece and visits the tokens that are complete.
@@ -87,22 +92,25 @@ impl<'t> Scanner<'t> {
 
     /// Ends the text: visits a last word and, on a last line without line end, the end-of-line token.
     pub(crate) fn finish(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        self.end_paragraph(true, visit)?;
         self.finish_open(visit)?;
         if self.line_open {
             self.line_open = false;
             match self.tokenizer {
                 Tokenizer::Words { .. } => self.end_line_of_words(visit)?,
-                Tokenizer::Chars | Tokenizer::Bytes => self.lines += 1,
+                Tokenizer::Moses { .. } | Tokenizer::Chars | Tokenizer::Bytes => self.lines += 1,
             }
         }
         Ok(())
     }
 
-    /// Ends the text but not its last line: visits a last word, and no end-of-line token after it.
+    /// Ends the text but not its last line, or the last sentence in it: visits a last word, and no end-of-line token
+    /// after it.
     pub(crate) fn finish_open(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
         if !self.partial_char.is_empty() {
             return Err(self.invalid_utf8());
         }
+        self.end_paragraph(!self.line_open, visit)?;
         self.end_word(visit)
     }
 
@@ -162,6 +170,11 @@ impl<'t> Scanner<'t> {
                     self.feed_words(part, visit)?;
                 }
             }
+            Tokenizer::Moses { .. } => {
+                for part in text.split_inclusive('\n') {
+                    self.feed_running(part, visit)?;
+                }
+            }
             Tokenizer::Chars | Tokenizer::Bytes => self.feed_chars(text, visit)?,
         }
         self.line_open = !text.ends_with('\n');
@@ -175,6 +188,25 @@ impl<'t> Scanner<'t> {
             self.lines += u64::from(char == '\n');
         }
         Ok(())
+    }
+
+    fn feed_running(&mut self, part: &str, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        let (rules, line) = (rules(self.tokenizer), self.line());
+        if let (Some(rules), Some(running)) = (rules, &mut self.running) {
+            running.feed(rules, part, line, visit)?;
+        }
+        self.lines += u64::from(part.ends_with('\n'));
+        Ok(())
+    }
+
+    /// Ends a paragraph of running text, and its last sentence if `close`.
+    fn end_paragraph(&mut self, close: bool, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        match (rules(self.tokenizer), &mut self.running) {
+            (Some(rules), Some(running)) if self.partial_char.is_empty() => {
+                running.finish(rules, close, visit)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes a part of one line, or all of it, with the line end if it reaches that far.
@@ -232,6 +264,15 @@ impl<'t> Scanner<'t> {
 
     fn invalid_utf8(&self) -> DataError {
         DataError::InvalidUtf8 { origin: self.origin.to_owned(), line: self.line(), byte: self.bytes }
+    }
+}
+
+fn rules(tokenizer: &Tokenizer) -> Option<Rules<'_>> {
+    match tokenizer {
+        Tokenizer::Moses { eos, sentences, joints, lowercase } => {
+            Some(Rules { eos: eos.as_deref(), sentences: *sentences, joints: *joints, lowercase: *lowercase })
+        }
+        _ => None,
     }
 }
 

@@ -15,6 +15,10 @@ fn skip_blank() -> Tokenizer {
     Tokenizer::Words { eos: default_eos(), blank_lines: BlankLines::Skip }
 }
 
+fn moses_by_line() -> Tokenizer {
+    Tokenizer::Moses { eos: default_eos(), sentences: false, joints: Joints::All, lowercase: true }
+}
+
 /// Tokens and statistics of `text`, read `capacity` bytes at a time without the last `drop` characters.
 fn read(tokenizer: &Tokenizer, text: &[u8], capacity: usize, drop: u64) -> Result<(Vec<String>, TextStats)> {
     let mut tokens = Vec::new();
@@ -72,6 +76,60 @@ fn characters_and_bytes() {
     let (tokens, stats) = read(&Tokenizer::Bytes, &[0, 0xFF, b'\n', b'x'], 2, 0).unwrap();
     assert_eq!(tokens, ["<0x00>", "<0xFF>", "<0x0A>", "x"]);
     assert_eq!((stats.lines, stats.bytes), (2, 4));
+}
+
+#[test]
+fn running_text_is_cut_by_sentences_whatever_its_lines() {
+    let expected = ["Mr.", "Ash", "ran", ".", "<eos>", "It", "'s", "late", "<eos>", "Bye", ".", "<eos>"];
+    check(&Tokenizer::moses(), "Mr. Ash\nran. It's\r\nlate\n \n\nBye.", &expected, 6);
+    check(&Tokenizer::moses(), "\u{feff}\n \n", &[], 2);
+    let expected = ["mr.", "ash", "<eos>", "ran", ".", "it", "is", "x", "@-@", "y", "<eos>"];
+    check(&moses_by_line(), "Mr. Ash\n\nran. It is X-y", &expected, 3);
+}
+
+#[test]
+fn sentences_are_visited_with_their_line() {
+    let mut lines = Vec::new();
+    let visit = |token: &str, line| {
+        lines.push(format!("{line}{token}"));
+        Ok(())
+    };
+    Tokenizer::moses().for_each_token("\nme. Be\nme.\nIt\n\nis".as_bytes(), "text", visit).unwrap();
+    assert_eq!(lines.join(" "), "2me 2. 2<eos> 2Be 2me 2. 2<eos> 4It 4<eos> 6is 6<eos>");
+}
+
+/// A paragraph of 3 MB is read in parts, and no sentence is torn; nor is a word, if there is but one sentence.
+#[test]
+fn an_endless_paragraph_is_read_in_bounded_memory() {
+    let tokenizer = Tokenizer::moses();
+    for (sentence, eos_every) in [("the dog ran. ", 5), ("the dog ran ", 0)] {
+        let text = sentence.repeat((3 << 20) / sentence.len());
+        let mut scanner = Scanner::new(&tokenizer, "text");
+        let mut tokens = Vec::new();
+        let mut visit = |token: &str, _: u64| {
+            tokens.push(token.len());
+            Ok(())
+        };
+        for piece in text.as_bytes().chunks(1 << 16) {
+            scanner.feed(piece, &mut visit).unwrap();
+            assert!(scanner.held_bytes() <= 1 << 20, "{} bytes held", scanner.held_bytes());
+        }
+        scanner.finish(&mut visit).unwrap();
+        let expected = if eos_every > 0 { vec![3, 3, 3, 1, 5] } else { vec![3, 3, 3] };
+        let count = text.len() / sentence.len() * expected.len() + usize::from(eos_every == 0);
+        assert_eq!(tokens.len(), count);
+        let all = tokens.iter().zip(expected.iter().cycle()).all(|(found, expected)| found == expected);
+        assert!(all || eos_every == 0 && tokens.pop() == Some(5));
+    }
+}
+
+/// A word of 3 MB is held until it ends.
+#[test]
+fn a_word_longer_than_a_paragraph_stays_whole() {
+    let text = format!("a {} be. C", "x".repeat(3 << 20));
+    let (tokens, _) = read(&Tokenizer::moses(), text.as_bytes(), 1 << 16, 0).unwrap();
+    let lens: Vec<_> = tokens.iter().map(String::len).collect();
+    assert_eq!(lens, [1, 3 << 20, 2, 1, 5, 1, 5]);
 }
 
 #[test]
@@ -193,13 +251,24 @@ fn words_are_joined_by_spaces_and_lines_by_line_ends() {
     let joined = words().detokenize(["a", "b", "<eos>", "<eos>", "c", "<eos>"]);
     assert_eq!(joined, "a b\n\nc\n");
     assert_eq!(Tokenizer::Chars.detokenize(["a", "\n", "<unk>", "é"]), "a\n<unk>é");
+    let tokens = ["\"", "It", "'s", "late", ",", "\"", "he", "said", ".", "<eos>", "Yes"];
+    assert_eq!(Tokenizer::moses().detokenize(tokens), "\"It's late,\" he said.\nYes");
     assert_eq!(Tokenizer::Bytes.detokenize(["<0xFF>", "<unk>", "<0x0A>"]), "\u{fffd}<unk>\n");
 }
 
 #[test]
 fn serialised_and_read_back_it_is_the_same() {
     let no_eos = Tokenizer::Words { eos: None, blank_lines: BlankLines::Keep };
-    for tokenizer in [words(), skip_blank(), no_eos, Tokenizer::Chars, Tokenizer::Bytes] {
+    let all = [
+        words(),
+        skip_blank(),
+        no_eos,
+        Tokenizer::moses(),
+        moses_by_line(),
+        Tokenizer::Chars,
+        Tokenizer::Bytes,
+    ];
+    for tokenizer in all {
         let json = serde_json::to_string(&tokenizer).unwrap();
         assert_eq!(serde_json::from_str::<Tokenizer>(&json).unwrap(), tokenizer, "{json}");
     }
@@ -210,13 +279,15 @@ fn serialised_and_read_back_it_is_the_same() {
 }
 
 fn any_tokenizer() -> impl Strategy<Value = Tokenizer> {
-    prop_oneof![Just(words()), Just(skip_blank()), Just(Tokenizer::Chars), Just(Tokenizer::Bytes)]
+    let moses = [Tokenizer::moses(), moses_by_line()];
+    let others = [words(), skip_blank(), Tokenizer::Chars, Tokenizer::Bytes];
+    prop_oneof![prop::sample::select(others.to_vec()), prop::sample::select(moses.to_vec())]
 }
 
 proptest! {
     #[test]
     fn where_the_text_is_cut_does_not_matter(
-        tokenizer in any_tokenizer(), text in "[ab \n\ré😀\u{a0}]{0,40}", capacity in 1usize..9, drop in 0u64..4,
+        tokenizer in any_tokenizer(), text in "[ab \n\ré😀\u{a0}.',]{0,40}", capacity in 1usize..9, drop in 0u64..4,
     ) {
         let pieces = read(&tokenizer, text.as_bytes(), capacity, drop).ok();
         prop_assert_eq!(pieces, read(&tokenizer, text.as_bytes(), 1 << 10, drop).ok());

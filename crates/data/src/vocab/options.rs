@@ -59,7 +59,7 @@ impl VocabOptions {
     #[must_use]
     pub fn for_tokenizer(tokenizer: &Tokenizer) -> Self {
         match tokenizer {
-            Tokenizer::Words { eos, .. } => {
+            Tokenizer::Words { eos, .. } | Tokenizer::Moses { eos, .. } => {
                 Self { reserved: eos.iter().cloned().collect(), ..Self::default() }
             }
             Tokenizer::Chars => Self { unknown: None, ..Self::default() },

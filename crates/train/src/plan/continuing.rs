@@ -19,12 +19,20 @@ pub(super) fn plan(
     let mut plan = Plan::new(&settings)?;
     check_shape(&plan.model, config)?;
 
-    let kind = TokenizerKind::of(tokenizer);
-    if let Some(found) = settings.text.tokenizer.filter(|&found| found != kind) {
-        return Err(other("text.tokenizer", found, kind));
-    }
     let options = &mut plan.text.options;
-    options.tokenizer = tokenizer.clone();
+    options.tokenizer = match (TokenizerKind::of(tokenizer), settings.text.tokenizer) {
+        // Running text may be cut into the words that the model knows.
+        (TokenizerKind::Words, Some(TokenizerKind::Moses)) => {
+            Tokenizer::moses_for(&vocab, tokenizer.eos(), settings.text.sentences.unwrap_or(true))
+        }
+        // And a text may be tokenised already.
+        (TokenizerKind::Moses, Some(TokenizerKind::Words)) => Tokenizer::Words {
+            eos: tokenizer.eos().map(str::to_owned),
+            blank_lines: settings.text.blank_lines.unwrap_or_default(),
+        },
+        (kind, Some(found)) if found != kind => return Err(other("text.tokenizer", found, kind)),
+        _ => tokenizer.clone(),
+    };
     options.vocab = match &options.vocab {
         VocabSource::Build { options, splits } if settings.training.extend_vocab == Some(true) => {
             let (min_freq, max_size) = (options.min_freq, options.max_size);

@@ -208,7 +208,7 @@ impl Plan {
     }
 
     /// The plan that goes on training a model: as [`Plan::new`], but that the model's shape is kept (its dropout may
-    /// be changed), with its tokeniser and vocabulary, to which the training text's words are added if the settings
+    /// be changed), with its tokeniser (a text for a model of words may also be running text) and vocabulary, to which the training text's words are added if the settings
     /// say so.
     ///
     /// # Errors

@@ -40,6 +40,12 @@ pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
             eos: Tokenizer::default().eos().map(str::to_owned),
             blank_lines: settings.blank_lines.unwrap_or_default(),
         },
+        TokenizerKind::Moses => Tokenizer::Moses {
+            eos: Tokenizer::default().eos().map(str::to_owned),
+            sentences: settings.sentences.unwrap_or(true),
+            joints: settings.joints.unwrap_or_default(),
+            lowercase: settings.lowercase.unwrap_or(false),
+        },
         TokenizerKind::Chars => Tokenizer::Chars,
         TokenizerKind::Bytes => Tokenizer::Bytes,
     };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rondo_data::{BlankLines, Tokenizer, Vocab, VocabSource, VocabSplits};
+use rondo_data::{BlankLines, Joints, Tokenizer, Vocab, VocabSource, VocabSplits};
 use rondo_nn::{Biases, Cell, DropoutSite, Initialiser, Input};
 
 use super::*;
@@ -29,11 +29,12 @@ fn the_stated_defaults_hold() {
     let step = plan("[optimization]\nschedule = \"step\"").settings();
     let stalled = plan("[optimization]\naveraging = \"nt-asgd\"").settings();
     let averaged = plan("[optimization]\naveraging = \"asgd\"").settings();
+    let moses = plan("[text]\ntokenizer = \"moses\"").settings();
     for field in FIELDS {
         let texts = |settings: &Settings| {
             settings.given().find(|(given, _)| *given == field).map(|(_, texts)| texts.join(" "))
         };
-        let found = [&all, &adam, &step, &stalled, &averaged].into_iter().find_map(texts);
+        let found = [&all, &adam, &step, &stalled, &averaged, &moses].into_iter().find_map(texts);
         match (field.path().as_str(), found) {
             ("model.preset" | "model.dropout", None) => {} // A plan says what they stand for.
             ("training.from", None) => {}                  // A new model comes from nowhere.
@@ -239,6 +240,15 @@ fn the_vocabulary_follows_the_tokens() {
     let eos = Some("<eos>".to_owned());
     let skipping = Tokenizer::Words { eos, blank_lines: BlankLines::Skip };
     assert_eq!(options("blank_lines = \"skip\"").tokenizer, skipping);
+    let (moses, splits) = built("tokenizer = \"moses\"");
+    assert_eq!((moses.unknown.as_deref(), splits), (Some("<unk>"), VocabSplits::Train));
+    assert_eq!(options("tokenizer = \"moses\"").tokenizer, Tokenizer::moses());
+    let eos = Some("<eos>".to_owned());
+    let lines = Tokenizer::Moses { eos, sentences: false, joints: Joints::All, lowercase: true };
+    let text = "tokenizer = \"moses\"\nsentences = false\njoints = \"all\"\nlowercase = true";
+    assert_eq!(options(text).tokenizer, lines);
+    let again = plan(&plan(&format!("[text]\n{text}")).to_toml().unwrap());
+    assert_eq!(again.text.options.tokenizer, lines);
     assert_eq!(options(""), CorpusOptions::default());
 }
 
@@ -368,6 +378,9 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
     ] {
         assert_eq!(continuing(&format!("[model]\n{text}")).unwrap_err().to_string(), expected);
     }
+    let moses = continuing("[text]\ntokenizer = 'moses'").unwrap();
+    let small = Tokenizer::Moses { eos: None, sentences: true, joints: Joints::Keep, lowercase: true };
+    assert_eq!(moses.text.options.tokenizer, small);
     let error = continuing("[text]\ntokenizer = 'chars'").unwrap_err().to_string();
     assert_eq!(error, "`text.tokenizer` is chars, but the model to go on from has words");
     check_refused(

@@ -61,20 +61,29 @@ fn text(plan: &TextPlan) -> TextSettings {
         CorpusChoice::Own(paths) => ("built-in", paths.clone()),
     };
     let options = &plan.options;
-    let (tokenizer, blank_lines) = match &options.tokenizer {
-        Tokenizer::Words { blank_lines, .. } => (TokenizerKind::Words, Some(*blank_lines)),
-        Tokenizer::Chars => (TokenizerKind::Chars, None),
-        Tokenizer::Bytes => (TokenizerKind::Bytes, None),
+    let of_tokenizer = match &options.tokenizer {
+        Tokenizer::Words { blank_lines, .. } => TextSettings {
+            tokenizer: Some(TokenizerKind::Words),
+            blank_lines: Some(*blank_lines),
+            ..TextSettings::default()
+        },
+        Tokenizer::Moses { sentences, joints, lowercase, .. } => TextSettings {
+            tokenizer: Some(TokenizerKind::Moses),
+            sentences: Some(*sentences),
+            joints: Some(*joints),
+            lowercase: Some(*lowercase),
+            ..TextSettings::default()
+        },
+        Tokenizer::Chars => TextSettings { tokenizer: Some(TokenizerKind::Chars), ..TextSettings::default() },
+        Tokenizer::Bytes => TextSettings { tokenizer: Some(TokenizerKind::Bytes), ..TextSettings::default() },
     };
     let mut settings = TextSettings {
         corpus: Some(corpus.to_owned()),
         data: Some(data),
-        tokenizer: Some(tokenizer),
-        blank_lines,
         drop_tail_chars: Some(options.drop_tail_chars),
         valid_fraction: Some(options.valid_fraction),
         test_fraction: Some(options.test_fraction),
-        ..TextSettings::default()
+        ..of_tokenizer
     };
     // A vocabulary that stands already is a model's, and comes with the model.
     if let VocabSource::Extend { min_freq, max_size, splits, .. } = &options.vocab {

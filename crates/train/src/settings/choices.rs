@@ -37,6 +37,8 @@ choice! {
     TokenizerKind {
         /// What stands between white space, and `<eos>` for the end of each line.
         Words = "words",
+        /// A word or punctuation mark of running text, and `<eos>` for the end of each sentence.
+        Moses = "moses",
         /// A Unicode character (scalar value).
         Chars = "chars",
         /// A byte.
@@ -49,6 +51,7 @@ impl TokenizerKind {
     pub fn of(tokenizer: &Tokenizer) -> Self {
         match tokenizer {
             Tokenizer::Words { .. } => TokenizerKind::Words,
+            Tokenizer::Moses { .. } => TokenizerKind::Moses,
             Tokenizer::Chars => TokenizerKind::Chars,
             Tokenizer::Bytes => TokenizerKind::Bytes,
         }

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use rondo_data::{BlankLines, ChunkOrder, LastChunk, VocabOrder, VocabSplits};
+use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, VocabOrder, VocabSplits};
 use rondo_nn::{Cell, Initialiser};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -23,11 +23,18 @@ sections! {
         /// Folder with train, valid and test text, or text files: where the named corpus is, or what to
         /// read instead
         data: Vec<PathBuf>, "PATH", "";
-        /// What a token is: words between white space, with `<eos>` for each line end; Unicode characters;
-        /// or bytes
+        /// What a token is: words between white space, with `<eos>` for each line end; for running text, words and
+        /// punctuation as Moses parts them, with `<eos>` for each sentence end; Unicode characters; or bytes
         tokenizer: TokenizerKind, "TOKENS", "words";
         /// Whether a line without words is an `<eos>` or nothing
         blank_lines: BlankLines, "WHAT", "keep";
+        /// Split running text into sentences, whatever its lines; if not, each line is one
+        sentences: bool, "BOOL", "true";
+        /// What becomes of dashes, commas and points inside the words and numbers of running text: kept; dashes
+        /// parted as ` @-@ `; or all parted, as in WikiText
+        joints: Joints, "WHAT", "keep";
+        /// Make all letters of running text small
+        lowercase: bool, "BOOL", "false";
         /// Order of the ids: special tokens and then by falling frequency, or as the text has them first
         vocab_order: VocabOrder, "ORDER", "frequency";
         /// Texts that the vocabulary is made from

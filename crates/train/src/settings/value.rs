@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rondo_data::{BlankLines, ChunkOrder, LastChunk, VocabOrder, VocabSplits};
+use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, VocabOrder, VocabSplits};
 use rondo_nn::{Cell, Initialiser};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -146,6 +146,7 @@ macro_rules! words_of {
 
 words_of! {
     BlankLines { Keep = "keep", Skip = "skip" }
+    Joints { Keep = "keep", Dashes = "dashes", All = "all" }
     VocabOrder { Frequency = "frequency", FirstAppearance = "first-appearance" }
     VocabSplits { Train = "train", All = "all" }
     LastChunk { Keep = "keep", Discard = "discard" }

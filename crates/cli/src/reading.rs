@@ -1,0 +1,39 @@
+//! How a given text is cut into the model's words, where that is not as the model's own texts were.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use rondo_data::Tokenizer;
+
+use crate::failure::CliError;
+use crate::loaded::Loaded;
+
+/// How the text is read.
+#[derive(Args, Debug)]
+pub(crate) struct ReadingArgs {
+    /// Read the text as running text: its punctuation parted as the model's words have it, by the rules of Moses; eval
+    /// also splits it into sentences [default: read it as the model's own texts were]
+    #[arg(long, value_name = "TOKENS", help_heading = "Text")]
+    tokenizer: Option<TextTokens>,
+}
+
+/// What a text can be cut into for a model of words.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TextTokens {
+    Moses,
+}
+
+impl ReadingArgs {
+    /// The tokeniser to read the given text with; `sentences` says whether running text is split into sentences, or
+    /// each of its lines is one.
+    pub(crate) fn tokenizer(&self, loaded: &Loaded, sentences: bool) -> Result<Tokenizer> {
+        let Some(TextTokens::Moses) = self.tokenizer else {
+            return Ok(loaded.tokenizer.clone());
+        };
+        if !loaded.tokenizer.is_of_words() {
+            let error =
+                CliError::NotOfWords { model: loaded.path.clone(), tokens: loaded.tokenizer.to_string() };
+            return Err(error.into());
+        }
+        Ok(Tokenizer::moses_for(&loaded.vocab, loaded.tokenizer.eos(), sentences))
+    }
+}
