@@ -12,6 +12,8 @@
 //! without escaping). Agreement with sacremoses 0.2.0, measured by `tests/own_text.rs` on whole books with what
 //! `golden/make_own_text.py` wrote: see `golden/README.md`, section *Own text*.
 //!
+//! What begins a word in angle brackets, such as `<unk>`, stays one token: it is a sign for something else.
+//!
 //! Promises: every character of a sentence but white space and control characters is in its tokens, in order.
 //! Not here: sentences ([`sentences`](crate::sentences)), escapes such as `&apos;`, protected patterns, other
 //! languages. Curly quotes are kept as they are, so `don’t` is three tokens, as it is with `sacremoses`.
@@ -22,6 +24,8 @@ mod prefixes;
 
 pub(crate) use classes::{is_decimal, is_space};
 pub use detokenize::{Detokenized, detokenize};
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +65,16 @@ pub fn tokenize(sentence: &str, joints: Joints) -> Vec<String> {
     tokens
 }
 
+/// Where the first sign such as `<unk>` or `<eos>` is that begins a word.
+fn find_sign(text: &str) -> Option<Range<usize>> {
+    text.match_indices('<').find_map(|(start, _)| {
+        let (name, _) = text[start + 1..].split_once('>')?;
+        let begins_a_word = text[..start].chars().next_back().is_none_or(char::is_whitespace);
+        let is_name = !name.is_empty() && name.chars().all(char::is_alphanumeric);
+        (begins_a_word && is_name).then(|| start..start + name.len() + 2)
+    })
+}
+
 /// The tokeniser with its memory, for many sentences.
 #[derive(Debug, Default)]
 pub struct Moses {
@@ -79,6 +93,22 @@ impl Moses {
         sentence: &str,
         joints: Joints,
         mut visit: impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut rest = sentence;
+        while let Some(sign) = find_sign(rest) {
+            self.part(&rest[..sign.start], joints, &mut visit)?;
+            visit(&rest[sign.clone()])?;
+            rest = &rest[sign.end..];
+        }
+        self.part(rest, joints, &mut visit)
+    }
+
+    /// Visits the tokens of what stands between two signs.
+    fn part<E>(
+        &mut self,
+        sentence: &str,
+        joints: Joints,
+        visit: &mut impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
         self.part_symbols(sentence);
         if joints != Joints::Keep {
@@ -103,7 +133,7 @@ impl Moses {
             self.pass(|from, to| part_apostrophes(from, to, char::is_alphabetic, char::is_alphabetic, " '"));
             self.pass(|from, to| part_apostrophes(from, to, char::is_numeric, |r| r == 's', " '"));
         }
-        self.visit_tokens(joints, &mut visit)
+        self.visit_tokens(joints, visit)
     }
 
     fn has(&self, char: char) -> bool {

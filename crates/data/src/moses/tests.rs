@@ -72,3 +72,10 @@ proptest! {
         prop_assert_eq!(detokenize(tokenize(&sentence, joints)), sentence);
     }
 }
+
+#[test]
+fn signs_stay_whole() {
+    let tokens = tokenize("the <unk>, <unk> 's <eos> 3<4 <a b> x<y> <>", Joints::Keep);
+    let expected = "the <unk> , <unk> 's <eos> 3 < 4 < a b > x < y > < >";
+    assert_eq!(tokens.join(" "), expected);
+}
