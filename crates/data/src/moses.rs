@@ -168,9 +168,8 @@ impl Moses {
                 self.from.extend([' ', char, ' ']);
             }
         }
-        while self.from.last() == Some(&' ') && after_space {
-            self.from.pop();
-            after_space = false;
+        if after_space {
+            self.from.pop(); // The sentence ends before it.
         }
     }
 

@@ -30,6 +30,8 @@ pub enum Event<'a> {
         epochs: usize,
         /// The batches it will have.
         batches: usize,
+        /// Its learning rate, which a batch of another length may scale.
+        learning_rate: f64,
     },
     /// A batch has been trained on.
     Batch(&'a BatchReport),

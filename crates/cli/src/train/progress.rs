@@ -47,7 +47,6 @@ impl Progress {
     fn draw_batch(&mut self, report: &BatchReport) {
         let old = self.tokens_per_s.unwrap_or(report.tokens_per_s);
         self.tokens_per_s = Some(SPEED_DECAY * old + (1.0 - SPEED_DECAY) * report.tokens_per_s);
-        self.learning_rate = report.learning_rate;
         if self.console.is_live() {
             let pace = self.pace(report, self.tokens_per_s.unwrap_or(old));
             let perplexity = Perplexity::from_nll_mean(report.moving_loss);
@@ -148,7 +147,8 @@ impl Observer for Progress {
                 }
                 self.best_epoch = Some(0);
             }
-            Event::EpochStarted { epoch, epochs, batches } => {
+            Event::EpochStarted { epoch, epochs, batches, learning_rate } => {
+                self.learning_rate = learning_rate;
                 self.epochs = epochs;
                 self.bar.set_prefix(self.epoch(epoch));
                 self.bar.set_length(batches as u64);

@@ -13,7 +13,8 @@ const REFERENCES: &str = "u1\tthe cat sat on the mat .\nu2\ta dog saw\n";
 fn the_likeliest_texts_are_searched_for() {
     let sandbox = Sandbox::with_run();
     let search = |flags: &[&str]| {
-        sandbox.run(&[&["generate", "-m", "run", "--prefix", "the cat", "--raw", "--beam", "8"], flags].concat())
+        sandbox
+            .run(&[&["generate", "-m", "run", "--prefix", "the cat", "--raw", "--beam", "8"], flags].concat())
     };
     let text = search(&[]).success();
     assert_eq!((text.lines().count(), text.starts_with("the cat ")), (1, true), "{text}");

@@ -81,14 +81,9 @@ impl Detokenized {
             Place::Joint
         } else if is_cjk(first) {
             if self.after_cjk { Place::Left } else { Place::Between }
-        } else if all(|char| {
-            is_currency(char) || matches!(char, '(' | '[' | '{' | '¿' | '¡' | '“' | '„' | '‘')
-        }) {
+        } else if all(opens) {
             Place::Right
-        } else if all(|char| {
-            matches!(char, ',' | '.' | '?' | '!' | ':' | ';' | '\\' | '%' | '}' | ']' | ')' | '”')
-        }) || (self.any && is_contraction(token))
-        {
+        } else if all(closes) || (self.any && is_contraction(token)) {
             Place::Left
         } else if all(|char| matches!(char, '\'' | '"' | '`')) {
             self.quotation_mark(token)
@@ -110,6 +105,14 @@ impl Detokenized {
             Place::Right
         }
     }
+}
+
+fn opens(char: char) -> bool {
+    is_currency(char) || matches!(char, '(' | '[' | '{' | '¿' | '¡' | '“' | '„' | '‘')
+}
+
+fn closes(char: char) -> bool {
+    matches!(char, ',' | '.' | '?' | '!' | ':' | ';' | '\\' | '%' | '}' | ']' | ')' | '”')
 }
 
 /// Whether the token is an apostrophe and letters: `'s`, `'ll`.

@@ -118,13 +118,14 @@ impl Running {
         let (cut, close) = if text[..sentence].trim().is_empty() { (word, false) } else { (sentence, true) };
         if text[..cut].trim().is_empty() {
             self.limit *= 2; // One word fills it all: it is held until it ends.
-        } else {
-            self.visit_sentences(rules, &text[..cut], close, visit)?;
-            self.continues = !close;
-            self.line += line_ends(&text[..cut]);
-            self.limit = PARAGRAPH_BYTES;
+            self.paragraph = text;
+            return Ok(());
         }
-        self.paragraph.push_str(&text[cut * usize::from(!text[..cut].trim().is_empty())..]);
+        self.visit_sentences(rules, &text[..cut], close, visit)?;
+        self.continues = !close;
+        self.line += line_ends(&text[..cut]);
+        self.limit = PARAGRAPH_BYTES;
+        self.paragraph.push_str(&text[cut..]);
         Ok(())
     }
 

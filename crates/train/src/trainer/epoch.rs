@@ -58,7 +58,7 @@ impl Run<'_> {
         };
         chunks.truncate(training.max_batches.unwrap_or(usize::MAX));
         let (epochs, batches) = (training.epochs, chunks.len());
-        self.observer.observe(Event::EpochStarted { epoch, epochs, batches });
+        self.observer.observe(Event::EpochStarted { epoch, epochs, batches, learning_rate });
         let mut state = self.model.zero_state(training.batch_size);
         let mut tokens = Tokens::new(training.bptt * training.batch_size);
         self.make_room(&chunks, &mut tokens);
