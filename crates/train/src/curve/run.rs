@@ -43,7 +43,7 @@ struct Curve {
 /// Draws the records of a run as an SVG picture.
 ///
 /// # Errors
-/// [`TrainError::Curve`] if the drawing library gives up.
+/// [`TrainError::Curve`](crate::TrainError::Curve) if the drawing library gives up.
 pub fn draw(title: &str, records: &[Record]) -> Result<String> {
     let mut svg = String::new();
     let canvas = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
