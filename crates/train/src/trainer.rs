@@ -53,8 +53,8 @@ impl<'a> Trainer<'a> {
     /// Makes the plan's model for the corpus and draws its first parameters.
     ///
     /// # Errors
-    /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one chunk, or a text to evaluate than its columns;
-    /// [`TrainError::Model`](crate::TrainError::Model) if the sizes of the model do not fit together.
+    /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one chunk, or a text to
+    /// evaluate than its columns; [`TrainError::Model`](crate::TrainError::Model) if the sizes of the model do not fit together.
     pub fn new(plan: &'a Plan, corpus: &'a Corpus, device: &Device) -> Result<Trainer<'a>> {
         let batches = batches(plan, corpus)?;
         let mut model = RnnLm::new(plan.model.config(corpus.vocab.len()), device)?;
@@ -97,7 +97,8 @@ impl<'a> Trainer<'a> {
     /// model yet, evaluated as such.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`](crate::TrainError::NonFinite) if a loss or gradient is not finite: the best model so far stays in the folder.
+    /// [`TrainError::NonFinite`](crate::TrainError::NonFinite) if a loss or gradient is not finite: the best model so
+    /// far stays in the folder.
     /// [`TrainError::Io`](crate::TrainError::Io) and its like if a file cannot be written.
     pub fn run(self, folder: &RunFolder, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
         self.corpus.vocab.save(folder.vocab())?;
