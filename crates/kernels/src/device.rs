@@ -1,6 +1,6 @@
 //! The processor that operations run on, chosen at run time.
 
-use crate::cpu::{Cpu, InstructionSet};
+use crate::cpu::{Cpu, InstructionSet, Precision};
 
 /// A processor to run operations on. Cheap to clone: clones share the same threads.
 #[derive(Clone, Debug)]
@@ -28,6 +28,20 @@ pub enum DeviceError {
         /// The fastest this processor has.
         best: InstructionSet,
     },
+    /// The precision asked for is unknown.
+    #[error("unknown precision `{name}`, expected one of `f32`, `bf16`")]
+    UnknownPrecision {
+        /// What was asked for.
+        name: String,
+    },
+    /// The precision asked for is known, but this processor cannot multiply it.
+    #[error("this processor has no {wanted} products with `{instructions}` instructions")]
+    MissingPrecision {
+        /// What was asked for.
+        wanted: Precision,
+        /// The instructions in use.
+        instructions: InstructionSet,
+    },
     /// The operating system refused to start a thread.
     #[error("could not start a worker thread")]
     Thread(#[source] std::io::Error),
@@ -50,6 +64,23 @@ impl Device {
         Cpu::new(threads, instructions).map(Device::Cpu)
     }
 
+    /// The same processor with matrix products of this precision.
+    ///
+    /// # Errors
+    /// [`DeviceError::MissingPrecision`] if it cannot do them.
+    pub fn with_precision(self, precision: Precision) -> Result<Device, DeviceError> {
+        match self {
+            Device::Cpu(cpu) => cpu.with_precision(precision).map(Device::Cpu),
+        }
+    }
+
+    /// What the factors of matrix products are rounded to.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Device::Cpu(cpu) => cpu.precision(),
+        }
+    }
+
     /// How many threads share the work of one operation.
     pub fn threads(&self) -> usize {
         match self {
@@ -61,7 +92,15 @@ impl Device {
 impl std::fmt::Display for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Device::Cpu(cpu) => write!(f, "cpu ({}, {} threads)", cpu.instructions(), cpu.threads()),
+            Device::Cpu(cpu) => {
+                let threads = cpu.threads();
+                let plural = if threads == 1 { "" } else { "s" };
+                write!(f, "cpu ({}, {threads} thread{plural}", cpu.instructions())?;
+                match cpu.precision() {
+                    Precision::F32 => write!(f, ")"),
+                    precision => write!(f, ", {precision} products)"),
+                }
+            }
         }
     }
 }

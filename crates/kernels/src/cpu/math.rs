@@ -120,7 +120,7 @@ pub(crate) unsafe fn store<S: Simd>(s: S, to: *mut f32, count: usize, value: S::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::{InstructionSet, Vectorised};
+    use crate::cpu::{InstructionSet, Precision, Vectorised};
 
     /// Applies a function of vectors to each number of a slice.
     struct Map<'a, F>(&'a mut [f32], F);
@@ -148,7 +148,7 @@ mod tests {
         let inputs: Vec<f32> = (-20_003..20_000).map(|i| i as f32 * 1e-3).chain([1e-6, -1e-6, 0.0]).collect();
         for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
             let mut outputs = inputs.clone();
-            set.run(Map(&mut outputs, function));
+            set.run(Precision::F32, Map(&mut outputs, function));
             for (&x, &y) in inputs.iter().zip(&outputs) {
                 let exact = exact(f64::from(x));
                 let error = (f64::from(y) - exact).abs() / exact.abs().max(1e-30);
@@ -179,8 +179,8 @@ mod tests {
         check("tanh", Tanh, f64::tanh, 6e-7);
         for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
             let mut values = [f32::NAN, f32::NAN];
-            set.run(Map(&mut values[..1], Exp));
-            set.run(Map(&mut values[1..], Tanh));
+            set.run(Precision::F32, Map(&mut values[..1], Exp));
+            set.run(Precision::F32, Map(&mut values[1..], Tanh));
             assert!(values.iter().all(|value| value.is_nan()), "a NaN is hidden on {set}: {values:?}");
         }
     }

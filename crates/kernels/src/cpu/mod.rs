@@ -3,6 +3,7 @@
 pub(crate) mod columns;
 pub(crate) mod elements;
 pub(crate) mod math;
+mod precision;
 pub(crate) mod rows;
 pub(crate) mod shared;
 pub(crate) mod simd;
@@ -12,6 +13,7 @@ pub(crate) mod tile;
 
 use std::sync::Arc;
 
+pub use precision::Precision;
 pub(crate) use shared::SharedMut;
 pub use simd::InstructionSet;
 pub(crate) use simd::{Simd, Vectorised};
@@ -20,11 +22,12 @@ pub(crate) use threads::share;
 
 use crate::DeviceError;
 
-/// The machine's processor: a pool of threads and the instruction set that the kernels use.
+/// The machine's processor: a pool of threads, the instruction set that the kernels use, and how exact products are.
 #[derive(Clone, Debug)]
 pub struct Cpu {
     pool: Arc<ThreadPool>,
     instructions: InstructionSet,
+    precision: Precision,
 }
 
 impl Cpu {
@@ -35,7 +38,15 @@ impl Cpu {
             return Err(DeviceError::MissingInstructionSet { wanted: instructions, best });
         }
         let pool = ThreadPool::new(threads.max(1)).map_err(DeviceError::Thread)?;
-        Ok(Cpu { pool: Arc::new(pool), instructions })
+        Ok(Cpu { pool: Arc::new(pool), instructions, precision: Precision::F32 })
+    }
+
+    /// The same threads and instructions with matrix products of this precision.
+    pub(crate) fn with_precision(self, precision: Precision) -> Result<Cpu, DeviceError> {
+        if !precision.is_available(self.instructions) {
+            return Err(DeviceError::MissingPrecision { wanted: precision, instructions: self.instructions });
+        }
+        Ok(Cpu { precision, ..self })
     }
 
     /// How many threads share the work.
@@ -48,6 +59,11 @@ impl Cpu {
         self.instructions
     }
 
+    /// What the factors of matrix products are rounded to.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Calls `work(index)` once on each thread, and returns when all have finished.
     pub(crate) fn parallel(&self, work: impl Fn(usize) + Sync) {
         self.pool.run(&work);
@@ -55,6 +71,6 @@ impl Cpu {
 
     /// Runs `work` with this processor's vector instructions on the calling thread.
     pub(crate) fn vectorised<W: Vectorised>(&self, work: W) -> W::Output {
-        self.instructions.run(work)
+        self.instructions.run(self.precision, work)
     }
 }

@@ -12,6 +12,11 @@
 //!
 //! Since A is only ever broadcast, it needs no packing and may be read by any strides, transposed too; the cost of
 //! packing B (`K·N` copies) is repaid by `M` uses, and a weight is packed once for all time steps of a chunk.
+//!
+//! Where factors are rounded to bf16 ([`Simd::PAIRED`]), two neighbours along `K` share the place of one number, in
+//! the panels and in a block of A that is rounded just before it is used; from there on the tiles are the same.
+
+use std::mem::MaybeUninit;
 
 use super::{Cpu, SharedMut, Simd, Vectorised, math, share};
 use crate::Store;
@@ -56,9 +61,9 @@ impl Matrix {
 pub(crate) const PANEL_VECTORS: usize = 2;
 /// The widest vector of any instruction set: packed matrices have room for it, whichever is used.
 pub(crate) const MAX_LANES: usize = 16;
-/// Steps of `k` that a tile runs before it stores its sums: a panel's share then stays in the first-level cache.
+/// Steps that a tile runs before it stores its sums: the block of A then stays in the second-level cache.
 const K_BLOCK: usize = 384;
-/// Rows of A that are walked for all panels before the next rows: with [`K_BLOCK`], they stay in the second level.
+/// Rows of A that are walked for all panels before the next rows.
 const M_BLOCK: usize = 120;
 
 /// Below this many numbers to pack, or multiplications, the calling thread does the work alone.
@@ -75,6 +80,12 @@ pub(crate) fn panel_count<S: Simd>(_: S, n: usize) -> usize {
     n.div_ceil(PANEL_VECTORS * S::LANES)
 }
 
+/// Steps that a tile takes along `k`: one for each number, or for each pair.
+#[inline(always)]
+fn steps<S: Simd>(_: S, k: usize) -> usize {
+    if S::PAIRED { k.div_ceil(2) } else { k }
+}
+
 /// Packs panels `panels` of the `[k, n]` matrix `b`; columns beyond `n` become zeros.
 ///
 /// # Safety
@@ -82,7 +93,7 @@ pub(crate) fn panel_count<S: Simd>(_: S, n: usize) -> usize {
 /// the panels given.
 #[inline(always)]
 pub(crate) unsafe fn pack<S: Simd>(
-    _: S,
+    s: S,
     k: usize,
     n: usize,
     b: Matrix,
@@ -94,13 +105,16 @@ pub(crate) unsafe fn pack<S: Simd>(
         let first = panel * width;
         let columns = (n - first).min(width);
         let stored = columns.next_multiple_of(S::LANES);
-        let start = k * first;
+        let start = steps(s, k) * first;
         // SAFETY: panels do not overlap, and this one is the caller's; reads stay within [k, n].
         unsafe {
-            let panel = packed.range(start..start + k * stored);
-            if b.column_stride == 1 {
+            let panel = packed.range(start..start + steps(s, k) * stored);
+            let b = b.offset(0, first);
+            if S::PAIRED {
+                pack_pairs(s, (k, columns), b, stored, panel.as_mut_ptr());
+            } else if b.column_stride == 1 {
                 for (row, out) in panel.chunks_exact_mut(stored).enumerate() {
-                    let from = std::slice::from_raw_parts(b.offset(row, first).pointer, columns);
+                    let from = std::slice::from_raw_parts(b.offset(row, 0).pointer, columns);
                     out[..columns].copy_from_slice(from);
                     out[columns..].fill(0.0);
                 }
@@ -111,12 +125,69 @@ pub(crate) unsafe fn pack<S: Simd>(
                     for column in 0..stored {
                         for row in from_row..to_row {
                             panel[row * stored + column] =
-                                if column < columns { *b.offset(row, first + column).pointer } else { 0.0 };
+                                if column < columns { *b.offset(row, column).pointer } else { 0.0 };
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// Packs a `[k, columns]` matrix as rows of `stored` pairs, neighbours along `k` in a pair; what is beyond the matrix
+/// becomes zeros.
+///
+/// # Safety
+/// `b` must be readable as `[k, columns]`, and `to` writable for the rows.
+#[inline(always)]
+unsafe fn pack_pairs<S: Simd>(s: S, (k, columns): (usize, usize), b: Matrix, stored: usize, to: *mut f32) {
+    let rows = steps(s, k);
+    // SAFETY: reads stay within [k, columns], as the caller vouches, and writes within the panel's rows.
+    unsafe {
+        if b.column_stride == 1 {
+            for row in 0..rows {
+                for column in (0..columns).step_by(S::LANES) {
+                    let count = (columns - column).min(S::LANES);
+                    let low = math::load(s, b.offset(2 * row, column).pointer, count);
+                    let high = if 2 * row + 1 < k {
+                        math::load(s, b.offset(2 * row + 1, column).pointer, count)
+                    } else {
+                        s.splat(0.0)
+                    };
+                    s.store(to.add(row * stored + column), s.pair(low, high));
+                }
+            }
+        } else if b.row_stride == 1 {
+            let mut pairs = [0.0; MAX_LANES];
+            for from_row in (0..rows).step_by(S::LANES) {
+                let to_row = (from_row + S::LANES).min(rows);
+                for column in 0..stored {
+                    let ahead = if column < columns { k - 2 * from_row } else { 0 };
+                    let from = b.offset(2 * from_row, column.min(columns - 1)).pointer;
+                    s.store(pairs.as_mut_ptr(), neighbours(s, from, ahead));
+                    for row in from_row..to_row {
+                        *to.add(row * stored + column) = pairs[row - from_row];
+                    }
+                }
+            }
+        } else {
+            unreachable!("a matrix to pack has contiguous rows or columns");
+        }
+    }
+}
+
+/// Pairs of the numbers from `from` on, of which `count` or enough for a vector of pairs are read; others are zero.
+///
+/// # Safety
+/// `count` numbers must be readable.
+#[inline(always)]
+unsafe fn neighbours<S: Simd>(s: S, from: *const f32, count: usize) -> S::Vector {
+    let (first, second) = (count.min(S::LANES), count.saturating_sub(S::LANES).min(S::LANES));
+    // SAFETY: as the caller vouches; the second vector is looked for only where there is one.
+    unsafe {
+        let low = math::load(s, from, first);
+        let high = if second > 0 { math::load(s, from.add(S::LANES), second) } else { s.splat(0.0) };
+        s.pair_neighbours(low, high)
     }
 }
 
@@ -157,13 +228,24 @@ impl Product {
             }
             return;
         }
-        let mut k_start = 0;
-        while k_start < k {
-            let k_len = (k - k_start).min(K_BLOCK);
-            let store = if k_start == 0 { store } else { Store::Add };
+        let steps = steps(s, k);
+        let mut rounded = Rounded::new();
+        let mut start = 0;
+        while start < steps {
+            let len = (steps - start).min(K_BLOCK);
+            let store = if start == 0 { store } else { Store::Add };
             let mut m_start = 0;
             while m_start < m {
                 let m_len = (m - m_start).min(M_BLOCK);
+                // SAFETY: the block lies within A; nobody else has `rounded`.
+                let a = unsafe {
+                    if S::PAIRED {
+                        let columns = (k - 2 * start).min(2 * len);
+                        rounded.round(s, (m_len, columns), a.offset(m_start, 2 * start))
+                    } else {
+                        a.offset(m_start, start)
+                    }
+                };
                 let mut panel = panels.start;
                 while panel < panels.end {
                     let first = panel * width;
@@ -171,16 +253,58 @@ impl Product {
                     let stored = columns.next_multiple_of(S::LANES);
                     // SAFETY: offsets stay within the matrices that the caller vouches for.
                     unsafe {
-                        let a = a.offset(m_start, k_start);
-                        let b = packed.add(k * first + k_start * stored);
+                        let b = packed.add(steps * first + start * stored);
                         let c = c.add(m_start * c_stride + first);
-                        row_blocks(s, m_len, k_len, a, b, c, c_stride, columns, store);
+                        row_blocks(s, m_len, len, a, b, c, c_stride, columns, store);
                     }
                     panel += 1;
                 }
                 m_start += m_len;
             }
-            k_start += k_len;
+            start += len;
+        }
+    }
+}
+
+/// Room for a block of A, rounded and in pairs.
+struct Rounded([MaybeUninit<f32>; ROUNDED_LEN]);
+
+/// A block of A with its rows, or its columns, of whole vectors.
+const ROUNDED_LEN: usize = M_BLOCK.next_multiple_of(MAX_LANES) * K_BLOCK.next_multiple_of(MAX_LANES);
+
+impl Rounded {
+    #[inline(always)]
+    fn new() -> Rounded {
+        Rounded([const { MaybeUninit::uninit() }; ROUNDED_LEN])
+    }
+
+    /// Rounds the `[m, k]` matrix `a` and returns it as one of pairs, `[m, steps]`.
+    ///
+    /// # Safety
+    /// `a` must be readable.
+    #[inline(always)]
+    unsafe fn round<S: Simd>(&mut self, s: S, (m, k): (usize, usize), a: Matrix) -> Matrix {
+        let steps = steps(s, k);
+        debug_assert!(m <= M_BLOCK && steps <= K_BLOCK);
+        let pointer = self.0.as_mut_ptr().cast::<f32>();
+        // SAFETY: reads stay within [m, k]; there is room for a block whose rows or columns are whole vectors.
+        unsafe {
+            if a.column_stride == 1 {
+                let stride = steps.next_multiple_of(S::LANES);
+                for row in 0..m {
+                    for step in (0..steps).step_by(S::LANES) {
+                        let from = a.offset(row, 2 * step).pointer;
+                        s.store(pointer.add(row * stride + step), neighbours(s, from, k - 2 * step));
+                    }
+                }
+                Matrix { pointer, row_stride: stride, column_stride: 1 }
+            } else if a.row_stride == 1 {
+                let stride = m.next_multiple_of(S::LANES);
+                pack_pairs(s, (k, m), a.transposed(), stride, pointer);
+                Matrix { pointer, row_stride: 1, column_stride: stride }
+            } else {
+                unreachable!("a factor has contiguous rows or columns")
+            }
         }
     }
 }
@@ -349,7 +473,7 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             for row in 0..ROWS {
                 let factor = s.splat(*a_column.add(row * a.row_stride));
                 for v in 0..VECTORS {
-                    sums[row][v] = s.mul_add(factor, vectors[v], sums[row][v]);
+                    sums[row][v] = s.multiply_accumulate(factor, vectors[v], sums[row][v]);
                 }
             }
             a_column = a_column.add(a.column_stride);

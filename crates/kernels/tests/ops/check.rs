@@ -1,6 +1,6 @@
 //! What the tests of operations share: gradients by differences, random inputs, devices, and tolerances.
 
-use rondo_kernels::cpu::InstructionSet;
+use rondo_kernels::cpu::{InstructionSet, Precision};
 use rondo_kernels::{Buffer, Device, Store};
 use safetensors::{Dtype, SafeTensors};
 
@@ -19,6 +19,9 @@ pub(crate) enum Tolerance {
     Sum,
     /// Sums of sums: products chained over layers or time steps.
     Chain,
+    /// The same with factors rounded to bf16, whose unit of rounding is 4e-3. It is the error's norm that is held to it,
+    /// relative to the norm of all numbers: where a rectifier's input is about zero, rounding decides on which side.
+    Rounded,
 }
 
 impl Tolerance {
@@ -29,6 +32,15 @@ impl Tolerance {
             Tolerance::Function => 2e-6,
             Tolerance::Sum => 3e-5,
             Tolerance::Chain => 1e-4,
+            Tolerance::Rounded => 5e-2,
+        }
+    }
+
+    /// The tolerance on a device that may round what products make of other products' results.
+    pub(crate) fn on(self, device: &Device) -> Tolerance {
+        match device.precision() {
+            Precision::F32 => self,
+            Precision::Bf16 => Tolerance::Rounded,
         }
     }
 }
@@ -37,6 +49,13 @@ impl Tolerance {
 #[track_caller]
 pub(crate) fn assert_close<T: Into<f64> + Copy>(name: &str, got: &[f32], want: &[T], tolerance: Tolerance) {
     assert_eq!(got.len(), want.len(), "{name}: length");
+    if matches!(tolerance, Tolerance::Rounded) {
+        let want: Vec<f64> = want.iter().map(|&want| want.into()).collect();
+        let errors: Vec<f64> = got.iter().zip(&want).map(|(&got, want)| f64::from(got) - want).collect();
+        let (error, norm) = (dot(&errors, &errors).sqrt(), dot(&want, &want).sqrt());
+        assert!(error <= tolerance.relative() * norm.max(1e-3), "{name}: error {error:.2e}, norm {norm:.2e}");
+        return;
+    }
     for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
         let (got, want) = (f64::from(got), want.into());
         let error = (got - want).abs() / (1.0 + want.abs());
@@ -70,6 +89,11 @@ pub(crate) fn random(len: usize, seed: u64) -> Vec<f64> {
     random_bits(len, seed).map(|bits| (bits >> 40) as f64 / (1u64 << 23) as f64 - 1.0).collect()
 }
 
+/// As [`random`], and exact in bf16: a single product of such numbers is as exact in any precision.
+pub(crate) fn random_short(len: usize, seed: u64) -> Vec<f64> {
+    random_bits(len, seed).map(|bits| (bits >> 56) as f64 / (1u64 << 7) as f64 - 1.0).collect()
+}
+
 /// `len` ids below `bound`, the same for the same seed.
 pub(crate) fn random_ids(len: usize, bound: usize, seed: u64) -> Vec<u32> {
     random_bits(len, seed).map(|bits| ((bits >> 33) % bound as u64) as u32).collect()
@@ -97,6 +121,17 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
 pub(crate) fn devices() -> Vec<Device> {
     let sets = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
     sets.flat_map(|set| (1..=3).map(move |threads| Device::cpu_with(threads, set).unwrap())).collect()
+}
+
+/// The same in every precision of matrix products that they have.
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+pub(crate) fn product_devices() -> Vec<Device> {
+    let in_all = |device: Device| Precision::ALL.map(|precision| device.clone().with_precision(precision));
+    let devices: Vec<Device> = devices().into_iter().flat_map(in_all).flatten().collect();
+    if devices.iter().all(|device| device.precision() == Precision::F32) {
+        eprintln!("skipped: bf16 products, which this processor lacks");
+    }
+    devices
 }
 
 /// A buffer with these numbers, rounded to `f32`.

@@ -4,7 +4,7 @@ use rondo_kernels::decoder::reference::{self, Inputs};
 use rondo_kernels::decoder::{self, Backward, Dims, Forward, cases::CASES};
 use rondo_kernels::{Buffer, Device, Store};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, random, random_ids};
+use crate::check::{Tolerance, assert_close, assert_gradient, buffer, product_devices, random, random_ids};
 
 fn inputs(dims: Dims, with_bias: bool) -> Inputs<f64> {
     Inputs {
@@ -71,11 +71,11 @@ fn cpu_agrees_with_the_reference() {
         let scale = 0.5;
         let nll = reference::forward(dims, &inputs);
         let gradients = reference::backward(dims, &inputs, scale);
-        for device in devices() {
+        for device in product_devices() {
             let name = |what: &str| format!("{what} of {dims:?} on {device}");
             let on_device = OnDevice::new(&device, &inputs);
             let got = on_device.forward(&device, dims, None);
-            assert_close(&name("nll, nothing kept"), &got, &nll, Tolerance::Sum);
+            assert_close(&name("nll, nothing kept"), &got, &nll, Tolerance::Sum.on(&device));
             let mut kept = Buffer::from_slice(&device, &vec![f32::NAN; decoder::kept_len(&device, dims)]);
             let got_kept = on_device.forward(&device, dims, Some(&mut kept));
             assert_eq!(got, got_kept, "{}", name("nll"));
@@ -101,10 +101,20 @@ fn cpu_agrees_with_the_reference() {
             decoder::backward(&device, dims, args);
             let before = if with_bias { 1.0 } else { 0.0 };
             let want = |values: &[f64]| values.iter().map(|v| v + before).collect::<Vec<_>>();
-            assert_close(&name("d_hidden"), d_hidden.host(), &gradients.hidden, Tolerance::Sum);
-            assert_close(&name("d_weight"), d_weight.host(), &want(&gradients.weight), Tolerance::Sum);
+            assert_close(&name("d_hidden"), d_hidden.host(), &gradients.hidden, Tolerance::Sum.on(&device));
+            assert_close(
+                &name("d_weight"),
+                d_weight.host(),
+                &want(&gradients.weight),
+                Tolerance::Sum.on(&device),
+            );
             if with_bias {
-                assert_close(&name("d_bias"), d_bias.host(), &want(&gradients.bias), Tolerance::Sum);
+                assert_close(
+                    &name("d_bias"),
+                    d_bias.host(),
+                    &want(&gradients.bias),
+                    Tolerance::Sum.on(&device),
+                );
             }
         }
     }
@@ -117,10 +127,10 @@ fn extreme_logits_neither_overflow_nor_hide_a_nan() {
     inputs.weight.fill(1.0);
     inputs.bias = (0..300).map(|v| if v == 299 { 1e4 } else { -1e4 }).collect();
     inputs.targets = vec![299, 0];
-    for device in devices() {
+    for device in product_devices() {
         let nll = OnDevice::new(&device, &inputs).forward(&device, dims, None);
         assert_eq!(nll[0], 0.0, "on {device}");
-        assert_close("nll", &nll[1..], &[2e4f64], Tolerance::Sum);
+        assert_close("nll", &nll[1..], &[2e4f64], Tolerance::Sum.on(&device));
         let mut poisoned = OnDevice::new(&device, &inputs);
         poisoned.hidden.host_mut()[1] = f32::NAN;
         let nll = poisoned.forward(&device, dims, None);

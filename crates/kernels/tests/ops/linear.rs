@@ -3,7 +3,9 @@
 use rondo_kernels::linear::{self, Backward, Dims, Pack, cases::CASES, reference};
 use rondo_kernels::{Buffer, Device, Store};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, dot, random};
+use crate::check::{
+    Tolerance, assert_close, assert_gradient, buffer, dot, product_devices, random, random_short,
+};
 
 #[test]
 fn backward_is_the_gradient_of_forward() {
@@ -21,15 +23,15 @@ fn backward_is_the_gradient_of_forward() {
 fn cpu_agrees_with_the_reference() {
     for &dims in CASES {
         let Dims { rows, inputs, outputs } = dims;
-        let (w, x) = (random(outputs * inputs, 1), random(rows * inputs, 2));
-        let (bias, d_y) = (random(outputs, 3), random(rows * outputs, 4));
+        let (w, x) = (random_short(outputs * inputs, 1), random_short(rows * inputs, 2));
+        let (bias, d_y) = (random_short(outputs, 3), random_short(rows * outputs, 4));
         let y = reference::forward(dims, &w, Some(&bias), &x);
         let gradients = reference::backward(dims, &w, &x, &d_y);
-        for device in devices() {
+        for device in product_devices() {
             let name = |what: &str| format!("{what} of {dims:?} on {device}");
             let [w, x, bias, d_y] = [&w, &x, &bias, &d_y].map(|values| buffer(&device, values));
             let packed = packed(&device, dims, Pack::Forward, &w);
-            let mut got = buffer(&device, &random(rows * outputs, 5));
+            let mut got = buffer(&device, &random_short(rows * outputs, 5));
             linear::forward(&device, dims, packed.slice(), Some(bias.slice()), x.slice(), got.slice_mut());
             assert_close(&name("y"), got.host(), &y, Tolerance::Sum);
 

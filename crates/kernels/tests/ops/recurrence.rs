@@ -4,7 +4,7 @@ use rondo_kernels::recurrence::reference::{self, Inputs};
 use rondo_kernels::recurrence::{self, Backward, Cell, Dims, Forward, Pack, cases::cases};
 use rondo_kernels::{Buffer, Device, Store};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, dot, random};
+use crate::check::{Tolerance, assert_close, assert_gradient, buffer, dot, product_devices, random};
 
 /// Random inputs, small enough that tanh and sigmoid stay in their bends.
 fn inputs(dims: Dims, two_biases: bool) -> Inputs<f64> {
@@ -97,12 +97,17 @@ fn cpu_agrees_with_the_reference() {
         let d_hidden = random(dims.steps * dims.batch * dims.hidden, 7);
         let outputs = reference::forward(dims, &inputs);
         let gradients = reference::backward(dims, &inputs, &outputs, &d_hidden);
-        for device in devices() {
+        for device in product_devices() {
             let name = |what: &str| format!("{what} of {dims:?} on {device}");
             let mut walk = walk(&device, dims, &inputs);
-            assert_close(&name("gates"), walk.gates.host(), &outputs.gates, Tolerance::Chain);
-            assert_close(&name("hidden"), walk.hidden.host(), &outputs.hidden, Tolerance::Chain);
-            assert_close(&name("cell_state"), walk.cell_state.host(), &outputs.cell_state, Tolerance::Chain);
+            assert_close(&name("gates"), walk.gates.host(), &outputs.gates, Tolerance::Chain.on(&device));
+            assert_close(&name("hidden"), walk.hidden.host(), &outputs.hidden, Tolerance::Chain.on(&device));
+            assert_close(
+                &name("cell_state"),
+                walk.cell_state.host(),
+                &outputs.cell_state,
+                Tolerance::Chain.on(&device),
+            );
 
             let packed = pack(&device, dims, Pack::Backward, &inputs.r);
             let d_hidden = buffer(&device, &d_hidden);
@@ -127,12 +132,17 @@ fn cpu_agrees_with_the_reference() {
             recurrence::backward(&device, dims, args);
             let before = if two_biases { 1.0 } else { 0.0 };
             let want = |values: &[f64]| values.iter().map(|v| v + before).collect::<Vec<_>>();
-            assert_close(&name("d_xw"), walk.gates.host(), &gradients.xw, Tolerance::Chain);
-            assert_close(&name("d_r"), d_r.host(), &want(&gradients.r), Tolerance::Chain);
-            assert_close(&name("d_bias_ih"), d_bias_ih.host(), &want(&gradients.bias_ih), Tolerance::Chain);
+            assert_close(&name("d_xw"), walk.gates.host(), &gradients.xw, Tolerance::Chain.on(&device));
+            assert_close(&name("d_r"), d_r.host(), &want(&gradients.r), Tolerance::Chain.on(&device));
+            assert_close(
+                &name("d_bias_ih"),
+                d_bias_ih.host(),
+                &want(&gradients.bias_ih),
+                Tolerance::Chain.on(&device),
+            );
             if two_biases {
                 let want = want(&gradients.bias_hh);
-                assert_close(&name("d_bias_hh"), d_bias_hh.host(), &want, Tolerance::Chain);
+                assert_close(&name("d_bias_hh"), d_bias_hh.host(), &want, Tolerance::Chain.on(&device));
             }
         }
     }
@@ -145,7 +155,7 @@ fn two_halves_with_the_state_carried_equal_the_whole() {
         let half = Dims { steps: 3, ..whole };
         let all = inputs(whole, true);
         let state = whole.batch * whole.hidden;
-        for device in devices() {
+        for device in product_devices() {
             let once = walk(&device, whole, &all);
             let mut part = Inputs { xw: all.xw[..half.gates_len()].to_vec(), ..all.clone() };
             let first = walk(&device, half, &part);
@@ -168,7 +178,7 @@ fn batch_rows_are_independent() {
         let both = Dims { cell, steps: 4, batch: 2, hidden: 10 };
         let one = Dims { batch: 1, ..both };
         let inputs = inputs(both, true);
-        for device in devices() {
+        for device in product_devices() {
             let together = walk(&device, both, &inputs);
             for b in 0..2 {
                 let row = |values: &[f64], width: usize| -> Vec<f64> {

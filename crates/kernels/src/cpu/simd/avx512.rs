@@ -1,13 +1,14 @@
-//! Vectors of sixteen with AVX-512 F.
+//! Vectors of sixteen with AVX-512 F, and products of numbers rounded to bf16 where the processor has BF16 too.
 
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 use super::{Simd, Vectorised};
 use crate::cpu::tile::Product;
 
-/// Proof that the processor has AVX-512 F.
+/// Proof that the processor has AVX-512 F; with `PAIRED`, BF16 and BW too.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const PAIRED: bool>(());
 
 /// Compiles `work` with AVX-512 F and runs it.
 ///
@@ -15,15 +16,32 @@ pub(crate) struct Avx512(());
 /// The processor must have it.
 #[target_feature(enable = "avx512f,avx2,fma")]
 pub(super) unsafe fn run<W: Vectorised>(work: W) -> W::Output {
-    work.run(Avx512(()))
+    work.run(Avx512::<false>(()))
+}
+
+/// Compiles `work` with AVX-512 F, BW and BF16 and runs it.
+///
+/// # Safety
+/// The processor must have them.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
+pub(super) unsafe fn run_paired<W: Vectorised>(work: W) -> W::Output {
+    work.run(Avx512::<true>(()))
 }
 
 /// # Safety
 /// As [`Product::compute`].
 #[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn product(s: Avx512, product: Product) {
+unsafe fn product(product: Product) {
     // SAFETY: the caller's promise is passed on.
-    unsafe { product.compute(s) }
+    unsafe { product.compute(Avx512::<false>(())) }
+}
+
+/// # Safety
+/// As [`Product::compute`].
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
+unsafe fn paired_product(product: Product) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { product.compute(Avx512::<true>(())) }
 }
 
 #[inline(always)]
@@ -31,12 +49,13 @@ fn first_lanes(count: usize) -> __mmask16 {
     ((1u32 << count) - 1) as __mmask16
 }
 
-// SAFETY of every block below: an `Avx512` exists only inside `run`, whose caller promises the instructions; the
-// memory functions pass on their own callers' promises.
+// SAFETY of every block below: an `Avx512` exists only inside `run` or `run_paired`, whose callers promise the
+// instructions; the memory functions pass on their own callers' promises.
 #[allow(clippy::undocumented_unsafe_blocks)] // One reason for all of them, given above.
-impl Simd for Avx512 {
+impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
     type Vector = __m512;
     const LANES: usize = 16;
+    const PAIRED: bool = PAIRED;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -119,6 +138,37 @@ impl Simd for Avx512 {
     }
 
     unsafe fn product(self, product: Product) {
-        unsafe { self::product(self, product) }
+        unsafe { if PAIRED { paired_product(product) } else { self::product(product) } }
+    }
+
+    #[inline(always)]
+    fn multiply_accumulate(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        if !PAIRED {
+            return self.mul_add(a, b, c);
+        }
+        // SAFETY: the same bits, as sixteen pairs.
+        unsafe { _mm512_dpbf16_ps(c, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b)) }
+    }
+
+    #[inline(always)]
+    fn pair(self, low: __m512, high: __m512) -> __m512 {
+        assert!(PAIRED);
+        unsafe {
+            let halves = _mm512_cvtne2ps_pbh(high, low);
+            let alternate = _mm512_permutexvar_epi16(
+                _mm512_set_epi16(
+                    31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+                    19, 3, 18, 2, 17, 1, 16, 0,
+                ),
+                transmute::<__m512bh, __m512i>(halves),
+            );
+            _mm512_castsi512_ps(alternate)
+        }
+    }
+
+    #[inline(always)]
+    fn pair_neighbours(self, first: __m512, second: __m512) -> __m512 {
+        assert!(PAIRED);
+        unsafe { transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(second, first)) }
     }
 }

@@ -13,6 +13,7 @@ mod portable;
 use std::fmt;
 use std::str::FromStr;
 
+use super::Precision;
 use super::tile::Product;
 use crate::DeviceError;
 use portable::Portable;
@@ -55,13 +56,17 @@ impl InstructionSet {
         }
     }
 
-    /// Runs `work` compiled for this instruction set.
+    /// Runs `work` compiled for this instruction set, matrix products being of this precision.
     ///
     /// # Panics
-    /// If the processor lacks it; [`crate::Device`] never holds such a one.
-    pub(crate) fn run<W: Vectorised>(self, work: W) -> W::Output {
+    /// If the processor lacks either; [`crate::Device`] never holds such a one.
+    pub(crate) fn run<W: Vectorised>(self, precision: Precision, work: W) -> W::Output {
         assert!(self.is_available(), "this processor lacks {self}");
+        assert!(precision.is_available(self), "{self} has no {precision} products here");
         match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has the instructions, as checked above.
+            InstructionSet::Avx512 if precision == Precision::Bf16 => unsafe { avx512::run_paired(work) },
             InstructionSet::Portable => work.run(Portable),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has the instructions, as checked above.
@@ -159,4 +164,27 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// As [`Product::compute`].
     unsafe fn product(self, product: Product);
+
+    /// Whether the factors of products are rounded to bf16 and taken in pairs: two neighbours along the sum share the
+    /// place of one `f32`.
+    const PAIRED: bool = false;
+    /// What a tile adds to its sums: `a·b + c`, or with pairs `a₀·b₀ + a₁·b₁ + c`.
+    #[inline(always)]
+    fn multiply_accumulate(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        self.mul_add(a, b, c)
+    }
+    /// Pairs of bf16: lane `i` of the result is made of lanes `i` of `low` and `high`.
+    ///
+    /// # Panics
+    /// If products are not paired.
+    fn pair(self, _low: Self::Vector, _high: Self::Vector) -> Self::Vector {
+        unreachable!("these products are not paired")
+    }
+    /// Pairs of bf16: lanes 2i and 2i + 1 of `first` followed by `second` become lane `i`.
+    ///
+    /// # Panics
+    /// If products are not paired.
+    fn pair_neighbours(self, _first: Self::Vector, _second: Self::Vector) -> Self::Vector {
+        unreachable!("these products are not paired")
+    }
 }
