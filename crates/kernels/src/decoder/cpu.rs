@@ -17,6 +17,9 @@ const ROW_BLOCK: usize = 768;
 /// Vocabulary entries in a chunk, at most: 96 · 768 logits are 288 KiB.
 const CHUNK: usize = 96;
 
+/// Bytes of a cache line, which buffers begin with.
+const CACHE_LINE: usize = 64;
+
 /// How one block of rows is laid out. `kept` is `[V, R]` of exponentials relative to the maximum so far, then
 /// `[chunks, R]` of these maxima, then `[R]` of the log of each row's sum.
 #[derive(Clone, Copy)]
@@ -79,7 +82,7 @@ pub(super) fn kept_len(cpu: &Cpu, dims: Dims) -> usize {
     blocks(dims).map(|(_, dims)| Layout::new(cpu, dims).kept_len()).sum()
 }
 
-/// Scratch of one thread: running maximum and sum, and a chunk of logits and its maxima where they are not kept.
+/// Scratch of one thread: running maximum and sum, a chunk of logits, and its maxima where they are not kept.
 fn forward_thread_len(layout: Layout) -> usize {
     (3 + layout.chunk) * layout.stride
 }
@@ -102,6 +105,9 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
     let nll = args.nll.host();
     let scratch = args.scratch.host();
     let mut kept = args.kept.map(SliceMut::host);
+    // Its rows are whole cache lines, if only the first begins with one.
+    let aligned = kept.as_ref().is_none_or(|kept| kept.as_ptr().addr().is_multiple_of(CACHE_LINE));
+    assert!(aligned, "kept does not begin with a buffer");
     for (rows, dims) in blocks(dims) {
         let layout = Layout::new(cpu, dims);
         let own = match kept.take() {
@@ -174,14 +180,15 @@ impl Vectorised for ForwardShare<'_> {
         running_sum.fill(0.0);
         for chunk in layout.chunks_of(thread) {
             let tokens = layout.tokens(chunk);
-            let (logits, max) = match &pass.kept {
+            let logits = &mut own_logits[..tokens.len() * layout.stride];
+            let (mut kept, max) = match &pass.kept {
                 Some(kept) => {
                     let start = layout.maxima() + chunk * layout.stride;
                     let logits = tokens.start * layout.stride..tokens.end * layout.stride;
                     // SAFETY: each chunk's logits and maxima belong to the thread that has the chunk.
-                    unsafe { (kept.range(logits), kept.range(start..start + layout.stride)) }
+                    unsafe { (Some(kept.range(logits)), kept.range(start..start + layout.stride)) }
                 }
-                None => (&mut own_logits[..tokens.len() * layout.stride], &mut own_max[..]),
+                None => (None, &mut own_max[..]),
             };
             let weight = &pass.weight[tokens.start * width..tokens.end * width];
             let shape = (tokens.len(), width, rows);
@@ -211,10 +218,13 @@ impl Vectorised for ForwardShare<'_> {
                 }
             }
             raise(s, &mut max[..rows], &mut running_max[..rows], &mut running_sum[..rows]);
-            for logits in logits.chunks_exact_mut(layout.stride) {
-                exponentiate(s, &mut logits[..rows], &max[..rows], &mut running_sum[..rows]);
+            for (token, logits) in logits.chunks_exact(layout.stride).enumerate() {
+                let kept =
+                    kept.as_deref_mut().map(|kept| &mut kept[token * layout.stride..][..layout.stride]);
+                exponentiate(s, &logits[..rows], &max[..rows], &mut running_sum[..rows], kept);
             }
         }
+        s.fence();
     }
 }
 

@@ -46,7 +46,8 @@ pub struct Forward<'a> {
     pub targets: Slice<'a, u32>,
     /// `[R]`, overwritten: each row's negative log-likelihood, in nats.
     pub nll: SliceMut<'a>,
-    /// [`kept_len`] numbers, overwritten with what [`backward`] needs; none if it will not be called.
+    /// [`kept_len`] numbers from the beginning of a buffer, overwritten with what [`backward`] needs; none if it will
+    /// not be called.
     pub kept: Option<SliceMut<'a>>,
     /// At least [`forward_scratch_len`] numbers, of no meaning before or after.
     pub scratch: SliceMut<'a>,

@@ -38,15 +38,29 @@ pub(super) fn raise<S: Simd>(s: S, max: &mut [f32], running_max: &mut [f32], run
 }
 
 /// Turns one token's logits into exponentials relative to `max` and adds them to the sums.
+///
+/// They go to `kept`, past the caches, if there is such: nobody reads them before the backward pass.
 #[inline(always)]
-pub(super) fn exponentiate<S: Simd>(s: S, logits: &mut [f32], max: &[f32], sums: &mut [f32]) {
+pub(super) fn exponentiate<S: Simd>(
+    s: S,
+    logits: &[f32],
+    max: &[f32],
+    sums: &mut [f32],
+    kept: Option<&mut [f32]>,
+) {
     let len = logits.len().min(max.len()).min(sums.len());
-    let (logits, max, sums) = (logits.as_mut_ptr(), max.as_ptr(), sums.as_mut_ptr());
+    let (logits, max, sums) = (logits.as_ptr(), max.as_ptr(), sums.as_mut_ptr());
+    if let Some(kept) = &kept {
+        assert!(kept.len() >= len.next_multiple_of(S::LANES), "{} kept of {len}", kept.len());
+    }
+    let kept = kept.map(<[f32]>::as_mut_ptr);
     each_vector!(s, len, |at, count| {
-        // SAFETY: the slices are at least `len` long.
+        // SAFETY: the slices are at least `len` long, and what is kept is whole vectors.
         unsafe {
             let value = exp(s, s.sub(load(s, logits.add(at), count), load(s, max.add(at), count)));
-            store(s, logits.add(at), count, value);
+            if let Some(kept) = kept {
+                s.stream(kept.add(at), value);
+            }
             store(s, sums.add(at), count, s.add(load(s, sums.add(at), count), value));
         }
     });

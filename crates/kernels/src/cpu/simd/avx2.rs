@@ -117,6 +117,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32, value: __m256) {
+        unsafe { _mm256_stream_ps(to, value) }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m256 {
         unsafe { _mm256_maskload_ps(from, first_lanes(count)) }
     }

@@ -128,6 +128,16 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
     }
 
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32, value: __m512) {
+        unsafe { _mm512_stream_ps(to, value) }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(first_lanes(count), from) }
     }

@@ -148,6 +148,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `to` must be writable for `LANES` numbers; no alignment is asked for.
     unsafe fn store(self, to: *mut f32, value: Self::Vector);
+    /// Stores a vector past the caches, where the processor can; [`Simd::fence`] must follow before another thread reads
+    /// it.
+    ///
+    /// # Safety
+    /// `to` must be writable for `LANES` numbers and aligned to the vector.
+    unsafe fn stream(self, to: *mut f32, value: Self::Vector);
+    /// Makes what has been streamed visible to other threads.
+    fn fence(self);
     /// Loads the first `count` lanes and zeros the others.
     ///
     /// # Safety

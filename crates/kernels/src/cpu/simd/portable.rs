@@ -93,6 +93,15 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32, value: Vector) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { self.store(to, value) }
+    }
+
+    #[inline(always)]
+    fn fence(self) {}
+
+    #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> Vector {
         // SAFETY: only the first `count` numbers are read, which the caller promises to be readable.
         std::array::from_fn(|lane| if lane < count { unsafe { *from.add(lane) } } else { 0.0 })
