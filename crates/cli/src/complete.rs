@@ -46,7 +46,7 @@ pub(crate) struct CompleteArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
-    let mut loaded = args.model.load()?;
+    let mut loaded = args.model.load(Console::new(false))?;
     let completing = Completing {
         top: args.top,
         partial: args.partial,

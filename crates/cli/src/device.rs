@@ -4,14 +4,17 @@ use std::num::NonZeroUsize;
 use std::{env, thread};
 
 use anyhow::{Context, Result};
-use rondo_kernels::Device;
 use rondo_kernels::cpu::InstructionSet;
+use rondo_kernels::{Device, Precision};
+
+use crate::console::Console;
 
 /// Names the vector instructions to use, to compare the paths or to rule one out.
 const INSTRUCTIONS_VARIABLE: &str = "RONDO_CPU";
 
-/// The CPU with `threads` threads; one for each core if not told.
-pub(crate) fn cpu(threads: Option<NonZeroUsize>) -> Result<Device> {
+/// The CPU with `threads` threads; one for each core if not told. Where it has no products of the precision wanted, it
+/// says so and takes `f32`.
+pub(crate) fn cpu(threads: Option<NonZeroUsize>, precision: Precision, console: Console) -> Result<Device> {
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let instructions = match env::var(INSTRUCTIONS_VARIABLE) {
         Ok(name) if !name.is_empty() => {
@@ -19,5 +22,12 @@ pub(crate) fn cpu(threads: Option<NonZeroUsize>) -> Result<Device> {
         }
         _ => InstructionSet::detect(),
     };
-    Ok(Device::cpu_with(threads.unwrap_or_else(cores).get(), instructions)?)
+    let device = Device::cpu_with(threads.unwrap_or_else(cores).get(), instructions)?;
+    match device.clone().with_precision(precision) {
+        Ok(device) => Ok(device),
+        Err(error) => {
+            console.say(&format!("note: {error}; computing with {}", device.precision()));
+            Ok(device)
+        }
+    }
 }

@@ -84,7 +84,7 @@ pub(crate) struct GenerateArgs {
 /// Runs the command.
 pub(crate) fn run(args: GenerateArgs) -> Result<ExitCode> {
     let console = Console::new(false);
-    let mut loaded = args.model.load()?;
+    let mut loaded = args.model.load(console)?;
     let prefix = prefix_ids(&args, &loaded, console)?;
     let sampling = Sampling {
         temperature: args.temperature,

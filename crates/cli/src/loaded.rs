@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use rondo_data::{Tokenizer, Vocab};
-use rondo_kernels::Device;
+use rondo_kernels::{Device, Precision};
 use rondo_nn::{ModelFile, NnError, RnnLm, Workspace};
 use rondo_train::{Plan, Settings};
 
+use crate::console::Console;
 use crate::device;
 use crate::failure::CliError;
 
@@ -31,6 +32,10 @@ pub(crate) struct ModelArgs {
     /// Threads to compute with [default: one for each core]
     #[arg(long, value_name = "THREADS", help_heading = "Model")]
     threads: Option<NonZeroUsize>,
+    /// What the factors of matrix products are rounded to, f32 or bf16; bf16 is faster where the processor multiplies it,
+    /// and f32 is used where it does not
+    #[arg(long, value_name = "PRECISION", default_value_t, help_heading = "Model")]
+    precision: Precision,
 }
 
 /// A model that can be used on texts.
@@ -51,8 +56,9 @@ pub(crate) struct Loaded {
 
 impl ModelArgs {
     /// Loads the model, its vocabulary and its plan.
-    pub(crate) fn load(&self) -> Result<Loaded> {
-        load(&self.model, self.vocab.as_deref(), &device::cpu(self.threads)?)
+    pub(crate) fn load(&self, console: Console) -> Result<Loaded> {
+        let device = device::cpu(self.threads, self.precision, console)?;
+        load(&self.model, self.vocab.as_deref(), &device)
     }
 }
 

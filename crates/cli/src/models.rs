@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use rondo_kernels::Precision;
 use rondo_nn::PRESETS;
 use serde_json::{Value, json};
 
+use crate::console::Console;
 use crate::{describe, device, loaded, output};
 
 /// List the named models, or say what is in a model file
@@ -55,7 +57,7 @@ fn list(vocab_size: usize, json: bool) -> Result<()> {
 }
 
 fn describe_file(path: &Path, json: bool) -> Result<()> {
-    let file = loaded::read(path, &device::cpu(None)?)?;
+    let file = loaded::read(path, &device::cpu(None, Precision::F32, Console::new(false))?)?;
     let config = file.model.config();
     if json {
         let parameters = config

@@ -76,7 +76,7 @@ struct List {
 /// Runs the command.
 pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
     let console = Console::new(false);
-    let mut loaded = args.model.load()?;
+    let mut loaded = args.model.load(Console::new(false))?;
     let input = &Input::all(args.list.as_slice())[0];
     let entries = list::entries(input, console)?;
     let references = match &args.reference {

@@ -56,7 +56,7 @@ pub(crate) struct ScoreArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
-    let mut loaded = args.model.load()?;
+    let mut loaded = args.model.load(Console::new(false))?;
     loaded.tokenizer = args.reading.tokenizer(&loaded, false)?;
     let inputs = Input::all(&args.texts);
     if let Some(path) = &args.html {

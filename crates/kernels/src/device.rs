@@ -1,6 +1,7 @@
 //! The processor that operations run on, chosen at run time.
 
-use crate::cpu::{Cpu, InstructionSet, Precision};
+use crate::Precision;
+use crate::cpu::{Cpu, InstructionSet};
 
 /// A processor to run operations on. Cheap to clone: clones share the same threads.
 #[derive(Clone, Debug)]

@@ -34,6 +34,7 @@ pub mod join;
 pub mod linear;
 pub mod one_hot;
 pub mod optimiser;
+mod precision;
 pub mod product;
 pub mod recall;
 pub mod recurrence;
@@ -41,6 +42,7 @@ pub mod softmax;
 
 pub use buffer::{Buffer, BufferPool, Element, Slice, SliceMut};
 pub use device::{Device, DeviceError};
+pub use precision::Precision;
 
 /// What happens to the old values of a result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,9 +10,9 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::str::FromStr;
 
-use rondo_kernels::cpu::{InstructionSet, Precision};
+use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::optimiser::{self, GLUON_EPSILON, Sgd, clip_scale};
-use rondo_kernels::{Device, Slice};
+use rondo_kernels::{Device, Precision, Slice};
 use rondo_nn::{
     ActivationPenalty, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Parameters, RnnLm,
     RnnLmConfig, State, Workspace,

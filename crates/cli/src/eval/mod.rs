@@ -91,7 +91,7 @@ impl From<SplitName> for Split {
 pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
     args.cache.check()?;
-    let mut loaded = args.model.load()?;
+    let mut loaded = args.model.load(console)?;
     loaded.tokenizer = args.reading.tokenizer(&loaded, true)?;
     let text = if args.data.is_empty() && args.split.is_none() {
         text::given_text(&args.texts, &loaded, console)?

@@ -101,7 +101,7 @@ pub(crate) fn train(
     format: Format,
 ) -> Result<(Outcome, RunFolder)> {
     let mut plan = Plan::new(&settings)?;
-    let device = device::cpu(NonZeroUsize::new(plan.training.threads))?;
+    let device = device::cpu(NonZeroUsize::new(plan.training.threads), plan.training.precision, console)?;
     let mut model = None;
     if let Some(from) = &plan.training.from {
         let loaded = loaded::load(from, None, &device)?;

@@ -53,6 +53,7 @@ fn of_model(flags: &Settings) -> Result<Settings> {
     settings.training.from = None;
     settings.training.extend_vocab = None;
     settings.training.threads = None;
+    settings.training.precision = None;
     Ok(settings)
 }
 

@@ -196,6 +196,23 @@ fn a_corpus_that_cannot_be_downloaded_says_what_to_put_where() {
 }
 
 #[test]
+fn a_precision_that_the_instructions_lack_is_told_and_replaced() {
+    let sandbox = Sandbox::with_run();
+    let exact = sandbox.run(&["score", "--model", "run", "text.txt"]);
+    let said = sandbox.run(&["score", "--model", "run", "text.txt", "--precision", "bf16"]);
+    assert_eq!((said.code, said.stdout), (Some(0), exact.stdout));
+    insta::assert_snapshot!(said.stderr);
+}
+
+#[test]
+fn a_precision_that_there_is_not() {
+    let sandbox = Sandbox::with_run();
+    let said = sandbox.run(&["eval", "--model", "run", "text.txt", "--precision", "f16"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(said.stderr);
+}
+
+#[test]
 fn instructions_that_no_processor_has() {
     let sandbox = Sandbox::with_run();
     let mut command = sandbox.command(&["eval", "--model", "run", "text.txt"]);

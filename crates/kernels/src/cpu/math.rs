@@ -120,7 +120,8 @@ pub(crate) unsafe fn store<S: Simd>(s: S, to: *mut f32, count: usize, value: S::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::{InstructionSet, Precision, Vectorised};
+    use crate::Precision;
+    use crate::cpu::{InstructionSet, Vectorised};
 
     /// Applies a function of vectors to each number of a slice.
     struct Map<'a, F>(&'a mut [f32], F);

@@ -3,7 +3,6 @@
 pub(crate) mod columns;
 pub(crate) mod elements;
 pub(crate) mod math;
-mod precision;
 pub(crate) mod rows;
 pub(crate) mod shared;
 pub(crate) mod simd;
@@ -13,14 +12,13 @@ pub(crate) mod tile;
 
 use std::sync::Arc;
 
-pub use precision::Precision;
 pub(crate) use shared::SharedMut;
 pub use simd::InstructionSet;
 pub(crate) use simd::{Simd, Vectorised};
 use threads::ThreadPool;
 pub(crate) use threads::share;
 
-use crate::DeviceError;
+use crate::{DeviceError, Precision};
 
 /// The machine's processor: a pool of threads, the instruction set that the kernels use, and how exact products are.
 #[derive(Clone, Debug)]
@@ -43,7 +41,7 @@ impl Cpu {
 
     /// The same threads and instructions with matrix products of this precision.
     pub(crate) fn with_precision(self, precision: Precision) -> Result<Cpu, DeviceError> {
-        if !precision.is_available(self.instructions) {
+        if !self.instructions.multiplies(precision) {
             return Err(DeviceError::MissingPrecision { wanted: precision, instructions: self.instructions });
         }
         Ok(Cpu { precision, ..self })

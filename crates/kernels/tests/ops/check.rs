@@ -1,7 +1,7 @@
 //! What the tests of operations share: gradients by differences, random inputs, devices, and tolerances.
 
-use rondo_kernels::cpu::{InstructionSet, Precision};
-use rondo_kernels::{Buffer, Device, Store};
+use rondo_kernels::cpu::InstructionSet;
+use rondo_kernels::{Buffer, Device, Precision, Store};
 use safetensors::{Dtype, SafeTensors};
 
 /// How far a kernel in `f32` may lie from the reference in `f64`, relative to `1 + |expected|`.

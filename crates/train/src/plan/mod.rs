@@ -11,6 +11,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{ChunkOrder, CorpusOptions, LastChunk, Tokenizer, Vocab};
+use rondo_kernels::Precision;
 use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialisation, Input, RnnLmConfig};
 
 use crate::settings::{ClipUnit, LossReduction, Settings, StepDivisor};
@@ -111,6 +112,8 @@ pub struct TrainingPlan {
     pub seed: u64,
     /// The threads to compute with.
     pub threads: usize,
+    /// What the factors of matrix products are rounded to, where the device can.
+    pub precision: Precision,
 }
 
 /// How losses become gradients and gradients become steps.

@@ -220,6 +220,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         )?,
         seed,
         threads: positive("training.threads", settings.threads.unwrap_or_else(cores))?,
+        precision: settings.precision.unwrap_or_default(),
     })
 }
 

@@ -38,6 +38,7 @@ pub(super) fn settings(plan: &Plan) -> Settings {
             moving_loss_decay: Some(training.moving_loss_decay),
             seed: Some(training.seed),
             threads: Some(training.threads),
+            precision: Some(training.precision),
         },
         optimization: optimization(&plan.optimization),
         evaluation: EvaluationSettings {

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, VocabOrder, VocabSplits};
+use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initialiser};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -139,6 +140,9 @@ sections! {
         seed: u64, "SEED", "1";
         /// Threads to compute with; results depend on their number in the last digits
         threads: usize, "THREADS", "one for each core";
+        /// What the factors of matrix products are rounded to; bf16 is faster where the processor multiplies it, and
+        /// f32 is used where it does not
+        precision: Precision, "PRECISION", "f32";
     }
 
     /// How losses become gradients and gradients become steps.

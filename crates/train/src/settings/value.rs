@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, VocabOrder, VocabSplits};
+use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initialiser};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -124,7 +125,7 @@ words!(
     AveragingKind
 );
 
-/// Choices that `data` has a type for. The match in `word` sees to it that none of their variants is missing.
+/// Choices that other crates have a type for. The match in `word` sees to it that none of their variants is missing.
 macro_rules! words_of {
     ($($choice:ty { $($variant:ident = $word:literal),+ })+) => { $(
         impl Word for $choice {
@@ -147,6 +148,7 @@ macro_rules! words_of {
 words_of! {
     BlankLines { Keep = "keep", Skip = "skip" }
     Joints { Keep = "keep", Dashes = "dashes", All = "all" }
+    Precision { F32 = "f32", Bf16 = "bf16" }
     VocabOrder { Frequency = "frequency", FirstAppearance = "first-appearance" }
     VocabSplits { Train = "train", All = "all" }
     LastChunk { Keep = "keep", Discard = "discard" }

@@ -13,9 +13,8 @@ mod portable;
 use std::fmt;
 use std::str::FromStr;
 
-use super::Precision;
 use super::tile::Product;
-use crate::DeviceError;
+use crate::{DeviceError, Precision};
 use portable::Portable;
 
 /// The vector instructions that the CPU kernels use.
@@ -56,13 +55,28 @@ impl InstructionSet {
         }
     }
 
+    /// Whether matrix products of this precision can be computed with it on this processor.
+    pub fn multiplies(self, precision: Precision) -> bool {
+        match precision {
+            Precision::F32 => true,
+            #[cfg(target_arch = "x86_64")]
+            Precision::Bf16 => {
+                self == InstructionSet::Avx512
+                    && is_x86_feature_detected!("avx512bf16")
+                    && is_x86_feature_detected!("avx512bw")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Precision::Bf16 => false,
+        }
+    }
+
     /// Runs `work` compiled for this instruction set, matrix products being of this precision.
     ///
     /// # Panics
     /// If the processor lacks either; [`crate::Device`] never holds such a one.
     pub(crate) fn run<W: Vectorised>(self, precision: Precision, work: W) -> W::Output {
         assert!(self.is_available(), "this processor lacks {self}");
-        assert!(precision.is_available(self), "{self} has no {precision} products here");
+        assert!(self.multiplies(precision), "{self} has no {precision} products here");
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has the instructions, as checked above.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::InstructionSet;
 use crate::DeviceError;
 
 /// What the factors of matrix products are rounded to. Everything else, sums of products included, is `f32`.
@@ -19,21 +18,6 @@ pub enum Precision {
 impl Precision {
     /// All of them, the most exact first.
     pub const ALL: [Precision; 2] = [Precision::F32, Precision::Bf16];
-
-    /// Whether this processor can do it with these instructions.
-    pub fn is_available(self, instructions: InstructionSet) -> bool {
-        match self {
-            Precision::F32 => true,
-            #[cfg(target_arch = "x86_64")]
-            Precision::Bf16 => {
-                instructions == InstructionSet::Avx512
-                    && is_x86_feature_detected!("avx512bf16")
-                    && is_x86_feature_detected!("avx512bw")
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            Precision::Bf16 => false,
-        }
-    }
 }
 
 impl fmt::Display for Precision {
