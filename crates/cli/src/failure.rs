@@ -87,6 +87,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
         Some(
             TrainError::Settings { .. }
             | TrainError::UnknownRecipe { .. }
+            | TrainError::UnknownWorkload { .. }
             | TrainError::Value { .. }
             | TrainError::OutOfRange { .. }
             | TrainError::NoEffect { .. }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod complete;
 mod completions;
 mod console;
@@ -57,6 +58,7 @@ enum Command {
     Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
     Plot(plot::PlotArgs),
+    Bench(bench::BenchArgs),
     Datasets(datasets::DatasetsArgs),
     Recipes(recipes::RecipesArgs),
     Models(models::ModelsArgs),
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Plot(args) => plot::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Datasets(args) => datasets::run(args),
         Command::Recipes(args) => recipes::run(args),
         Command::Models(args) => models::run(args),

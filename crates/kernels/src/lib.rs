@@ -31,6 +31,7 @@ pub mod dropout;
 pub mod elementwise;
 pub mod embedding;
 pub mod join;
+pub mod limits;
 pub mod linear;
 pub mod one_hot;
 pub mod optimiser;

@@ -29,4 +29,4 @@ pub use penalty::ActivationPenalty;
 pub use presets::{PRESETS, Preset};
 pub use rondo_kernels::activation_penalty::Penalty;
 pub use rondo_kernels::recurrence::Cell;
-pub use tape::{Layer, Loss, Mode, Projection, Shape, Tape, Value, Workspace};
+pub use tape::{Layer, Loss, Mode, OperationObserver, Pass, Projection, Shape, Tape, Value, Workspace};

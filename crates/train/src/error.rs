@@ -101,6 +101,14 @@ pub enum TrainError {
         /// The presets that there are.
         known: Vec<&'static str>,
     },
+    /// No workload has this name.
+    #[error("unknown workload `{name}`, expected {}", listed(known))]
+    UnknownWorkload {
+        /// What was asked for.
+        name: String,
+        /// The workloads that there are.
+        known: Vec<&'static str>,
+    },
     /// Settings ask for something that the model to go on from is not.
     #[error("`{setting}` is {found}, but the model to go on from has {expected}")]
     OtherModel {

@@ -15,6 +15,7 @@
 //! - [`RunFolder`]: the files of a run.
 //! - [`Trainer`]: the loop, watched by an [`Observer`].
 //! - [`evaluate_dynamically`]: evaluation that goes on learning.
+//! - [`throughput`]: how fast all of this is, held against what the machine can do.
 //!
 //! Not here: flags, printing, HTTP.
 
@@ -35,6 +36,8 @@ mod run_folder;
 mod sample;
 mod schedule;
 pub mod settings;
+mod step;
+pub mod throughput;
 mod trainer;
 
 pub use averaging::AveragingRule;

@@ -7,9 +7,10 @@ use rondo_kernels::{
 use rondo_kernels::{join, linear, product, recurrence, softmax};
 
 use super::fused::{DecoderNode, KeptProjection, RecurrenceNode};
+use super::observer::RECURRENCE;
 use super::packs::Layout;
 use super::regularise::{dropout_dims, penalty_dims};
-use super::{Loss, Node, Storage, Tape, Value};
+use super::{Loss, Node, Pass, Storage, Tape, Value};
 use crate::{Gradients, ParameterId};
 
 impl Tape<'_> {
@@ -24,6 +25,7 @@ impl Tape<'_> {
         let mut nodes = std::mem::take(&mut self.workspace.nodes);
         while let Some(mut node) = nodes.pop() {
             self.run_back(&mut node, loss, scale, gradients);
+            self.workspace.tell(node.last_operation_back(), Pass::Backward);
             self.workspace.recycle_node(node);
         }
         self.workspace.nodes = nodes;
@@ -242,6 +244,7 @@ impl Tape<'_> {
         if let (Some(id), Some(d_bias)) = (layer.bias_hh, d_bias_hh) {
             self.add_dense(id, d_bias, gradients);
         }
+        self.workspace.tell(RECURRENCE, Pass::Backward);
         // The gates now hold the gradient of the input projection.
         match &node.projection {
             KeptProjection::Dense { x, weight_ih } => {

@@ -5,7 +5,7 @@ use rondo_kernels::{Buffer, Slice, decoder, embedding, linear};
 
 use super::packs::Layout;
 use super::regularise::DroppedWeight;
-use super::{Loss, Node, Shape, Tape, Value};
+use super::{Loss, Node, Pass, Shape, Tape, Value};
 use crate::{LayerState, ParameterId};
 
 /// A recurrent layer's parameters.
@@ -128,6 +128,7 @@ impl Tape<'_> {
                 KeptProjection::LookUp { ids, table }
             }
         };
+        self.workspace.tell(projection.operation(), Pass::Forward);
         let dropped = self.drop_weight(&layer);
         let own_pack = self.lay_out(&layer, recurrence::Pack::Forward, dropped.as_ref());
         let layout = Layout::Recurrence(layer.cell, recurrence::Pack::Forward);

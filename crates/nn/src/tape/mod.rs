@@ -17,6 +17,7 @@
 
 mod backward;
 mod fused;
+mod observer;
 mod packs;
 mod primitives;
 mod regularise;
@@ -27,6 +28,8 @@ use rondo_kernels::{Buffer, BufferPool, Device, Slice, activation, join};
 
 use crate::{ParameterId, Parameters};
 pub use fused::{Layer, Projection};
+use observer::Observer;
+pub use observer::{OperationObserver, Pass};
 use packs::Packs;
 
 /// What tapes need and leave behind for the next one: buffers, and weights laid out for their products.
@@ -39,6 +42,7 @@ pub struct Workspace {
     slots: Vec<Slot>,
     nodes: Vec<Node>,
     losses: Vec<Buffer>,
+    observer: Observer,
 }
 
 /// Whether a tape is for training, for evaluation or for both.
@@ -215,6 +219,7 @@ impl Workspace {
             slots: Vec::new(),
             nodes: Vec::new(),
             losses: Vec::new(),
+            observer: Observer::default(),
         }
     }
 
@@ -335,6 +340,7 @@ impl Tape<'_> {
 
     /// Keeps an operation for [`Tape::backward`], if anyone will want it.
     fn record(&mut self, node: Node) {
+        self.workspace.tell(node.operation(), Pass::Forward);
         if self.is_training() {
             self.workspace.nodes.push(node);
         } else {

@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use rondo_data::{Batches, Chunk};
+use rondo_data::Chunk;
 use rondo_nn::{Mode, State};
 
 use super::{Run, Stream, rng};
 use crate::metrics::Record;
 use crate::observer::{BatchReport, Event};
+use crate::step::{NonFinite, Step, StepOutcome, StepTerms, Tokens};
 use crate::{Perplexity, Result, TrainError};
 
 /// Sums of losses over some batches.
@@ -142,27 +143,25 @@ impl Run<'_> {
         epoch: usize,
     ) -> Result<(f64, f64)> {
         let training = &self.plan.training;
-        let mode = Mode::Train { seed: training.seed, step: self.outcome.steps };
-        let scale = self.plan.optimization.gradient_scale(chunk.steps, training.batch_size);
-        self.gradients.clear();
-        let mut tape = self.workspace.tape(self.model.parameters(), mode);
-        let hidden = self.model.forward(&mut tape, &tokens.inputs, state);
-        let loss = self.model.loss(&mut tape, hidden, &tokens.targets);
-        let nll_sum = tape.nll_sum(loss);
-        if !nll_sum.is_finite() {
-            drop(tape);
-            return Err(self.non_finite("loss", epoch, nll_sum));
-        }
-        self.model.penalise(&mut tape, hidden, self.plan.optimization.penalty);
-        tape.backward(loss, scale as f32, &mut self.gradients);
-        drop(tape);
-        let norm = self.optimizer.step(learning_rate, &mut self.gradients, self.model.parameters_mut());
-        if !norm.is_finite() {
-            return Err(self.non_finite("gradient norm", epoch, norm));
-        }
+        let terms = StepTerms {
+            mode: Mode::Train { seed: training.seed, step: self.outcome.steps },
+            gradient_scale: self.plan.optimization.gradient_scale(chunk.steps, training.batch_size),
+            penalty: self.plan.optimization.penalty,
+            learning_rate,
+        };
+        let step = Step {
+            model: &mut self.model,
+            workspace: &mut self.workspace,
+            gradients: &mut self.gradients,
+            optimizer: &mut self.optimizer,
+            state,
+        };
+        let StepOutcome { nll_sum, gradient_norm } = step
+            .take(tokens, terms)
+            .map_err(|NonFinite { what, found }| self.non_finite(what, epoch, found))?;
         self.averaging.after_step(self.model.parameters());
         self.outcome.steps += 1;
-        Ok((nll_sum, norm))
+        Ok((nll_sum, gradient_norm))
     }
 
     fn log(&mut self, report: &BatchReport) -> Result<()> {
@@ -185,24 +184,5 @@ impl Run<'_> {
         let best = self.outcome.best_epoch.map(|_| self.folder.best_model());
         // The step that would have been the next.
         TrainError::NonFinite { what, found, epoch, step: self.outcome.steps + 1, best }
-    }
-}
-
-/// The inputs and targets of a chunk, in memory that serves all chunks.
-struct Tokens {
-    inputs: Vec<u32>,
-    targets: Vec<u32>,
-}
-
-impl Tokens {
-    fn new(capacity: usize) -> Tokens {
-        Tokens { inputs: Vec::with_capacity(capacity), targets: Vec::with_capacity(capacity) }
-    }
-
-    fn fill(&mut self, batches: &Batches<'_>, chunk: Chunk) {
-        let count = chunk.steps * batches.batch_size();
-        self.inputs.resize(count, 0);
-        self.targets.resize(count, 0);
-        batches.fill(chunk, &mut self.inputs, &mut self.targets);
     }
 }

@@ -1,0 +1,172 @@
+//! `rondo bench`: how fast training, evaluation and generation are on this machine.
+//!
+//! ```text
+//! workload, sizes ─▶ Benchmark ─▶ throughput::measure ─▶ report: text in columns, or one line of JSON
+//! ```
+
+mod memory;
+mod report;
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use rondo_train::throughput::{self, Benchmark, Budget, Phase, Progress, Sizes, Workload};
+
+use crate::console::Console;
+use crate::{describe, device};
+
+/// Measure how fast models train, evaluate and generate on this machine, beside what it can do at most
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A workload is a model of a published size, trained by plain SGD on token ids drawn by Zipf's law:
+
+  W1      lstm 2 × 200, embedding 200, tied, 33,278 tokens, dropout 0.2, chunks of 20 × 35
+  W1u     the same, not tied
+  W2      lstm 2 × 650, embedding 650, tied, 33,278 tokens, dropout 0.5, chunks of 20 × 35
+  W3      lstm 2 × 650, embedding 650, 10,000 tokens, dropout 0.5, chunks of 32 × 35
+  W4      rnn_relu 2 × 100, embedding 100, tied, 10,000 tokens, dropout 0.2, chunks of 32 × 5
+  W5      rnn_tanh 256, one-hot input, 77 tokens, chunks of 32 × 64
+  W6      lstm 2 × 512, embedding 64, 77 tokens, chunks of 64 × 64
+  W7      lstm 1150 → 1150 → 400, embedding 400, tied, 33,278 tokens, locked dropout, chunks of 80 × 70
+  W8:W1   generation alone, by the model of W1
+  W8:W6   generation alone, by the model of W6
+
+A training step is forward, back, clipping by the global norm, and SGD. Each round measures the limits of the machine and \
+every phase once; the figures are medians of the rounds. Floating-point operations are those of the matrix \
+products. Another program that computes at the same time spoils the figures.")]
+pub(crate) struct BenchArgs {
+    /// What to measure
+    #[arg(long, value_name = "NAME")]
+    workload: String,
+    /// Phases to measure, comma-separated or given several times [default: all that the workload has]
+    #[arg(long, value_name = "PHASE", value_delimiter = ',')]
+    phase: Vec<PhaseName>,
+    /// Texts to generate side by side
+    #[arg(long, value_name = "COUNT", default_value = "1")]
+    streams: NonZeroUsize,
+    #[command(flatten)]
+    sizes: SizeArgs,
+    /// How often to measure everything
+    #[arg(long, value_name = "COUNT", default_value = "5", help_heading = "Measurement")]
+    rounds: NonZeroUsize,
+    /// Seconds that a phase takes in each round, if that is enough for one step, chunk or token
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds, help_heading = "Measurement")]
+    seconds: f64,
+    /// Steps, chunks or tokens of a phase in each round, instead of --seconds
+    #[arg(long, value_name = "COUNT", conflicts_with = "seconds", help_heading = "Measurement")]
+    repeats: Option<NonZeroUsize>,
+    /// Threads to compute with [default: the number of processor cores]
+    #[arg(long, value_name = "COUNT", help_heading = "Measurement")]
+    threads: Option<NonZeroUsize>,
+    /// Find out which operations take how long, too
+    #[arg(long, help_heading = "Output")]
+    profile: bool,
+    /// Print one line of JSON
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+    /// Draw no progress
+    #[arg(long, short, help_heading = "Output")]
+    quiet: bool,
+}
+
+/// [`Sizes`], as flags.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Other sizes than the workload's")]
+struct SizeArgs {
+    /// Columns that are read side by side
+    #[arg(long, value_name = "COUNT")]
+    batch_size: Option<NonZeroUsize>,
+    /// Time steps per chunk
+    #[arg(long, value_name = "STEPS")]
+    bptt: Option<NonZeroUsize>,
+    /// Width of all layers, and of the embedding where it is as wide
+    #[arg(long, value_name = "WIDTH")]
+    hidden_size: Option<NonZeroUsize>,
+    /// Recurrent layers
+    #[arg(long, value_name = "COUNT")]
+    layers: Option<NonZeroUsize>,
+    /// Tokens of the vocabulary
+    #[arg(long, value_name = "TOKENS")]
+    vocab_size: Option<NonZeroUsize>,
+}
+
+impl SizeArgs {
+    fn sizes(&self) -> Sizes {
+        let size = |flag: Option<NonZeroUsize>| flag.map(NonZeroUsize::get);
+        Sizes {
+            batch_size: size(self.batch_size),
+            bptt: size(self.bptt),
+            vocab_size: size(self.vocab_size),
+            hidden_size: size(self.hidden_size),
+            layers: size(self.layers),
+        }
+    }
+}
+
+/// [`Phase`], as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PhaseName {
+    Train,
+    Eval,
+    Generate,
+}
+
+impl From<PhaseName> for Phase {
+    fn from(name: PhaseName) -> Phase {
+        match name {
+            PhaseName::Train => Phase::Train,
+            PhaseName::Eval => Phase::Evaluate,
+            PhaseName::Generate => Phase::Generate,
+        }
+    }
+}
+
+/// A time that is neither negative nor endless.
+fn seconds(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected seconds from 0 to 86,400".to_owned()),
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: BenchArgs) -> Result<ExitCode> {
+    let console = Console::new(args.quiet);
+    let benchmark = Benchmark {
+        workload: Workload::find(&args.workload)?.resized(args.sizes.sizes())?,
+        phases: args.phase.into_iter().map(Phase::from).collect(),
+        rounds: args.rounds.get(),
+        budget: match args.repeats {
+            Some(repeats) => Budget::Repeats(repeats.get()),
+            None => Budget::Seconds(args.seconds),
+        },
+        streams: args.streams.get(),
+        profile: args.profile,
+    };
+    let phases = benchmark.resolved_phases()?;
+    let device = device::cpu(args.threads)?;
+    console.say(&format!(
+        "{}: {}, {} tokens, on {device}",
+        benchmark.workload.name,
+        describe::model(&benchmark.workload.config),
+        describe::count(benchmark.workload.config.vocab_size),
+    ));
+    let bar = console.bar("{bar:24}  {pos} of {len} rounds  {elapsed} gone");
+    bar.set_length(benchmark.rounds as u64);
+    let mut peak_rss_mib = None;
+    let report = throughput::measure(&benchmark, &device, &mut |progress| match progress {
+        Progress::WarmedUp => peak_rss_mib = memory::peak_rss_mib(),
+        Progress::Rounds(done) => bar.set_position(done as u64),
+    })?;
+    drop(bar);
+    let found =
+        report::Found { benchmark: &benchmark, phases: &phases, device: &device, report, peak_rss_mib };
+    if args.json {
+        found.print_json()?
+    } else {
+        found.print_text()?
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,233 @@
+//! Runs the phases of a workload, and looks at the clock.
+
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rondo_data::{Batches, LastChunk};
+use rondo_infer::{Generator, InferError, Sampling, evaluate_with};
+use rondo_kernels::{Device, limits};
+use rondo_nn::{Gradients, Initialisation, Mode, RnnLm, State, Workspace};
+
+use super::profile::{Profile, Stopwatch};
+use super::report::{Round, median};
+use super::{Benchmark, Budget, Phase, Workload};
+use crate::optimizer::Optimizer;
+use crate::step::{NonFinite, Step, StepTerms, Tokens};
+use crate::{OptimizationPlan, Result, TrainError};
+
+/// Chunks of the text that is trained on, over and over, the state carried along.
+const TRAINING_CHUNKS: usize = 8;
+/// Rows of each column of the text that is evaluated: several of the chunks that `infer` makes of it, and more than a
+/// column reads before it begins to predict.
+const EVALUATION_ROWS: usize = 3072;
+/// Tokens that are generated before the clock is looked at: the first lays weights out.
+const UNTIMED_TOKENS: usize = 2;
+/// The seed of everything random.
+const SEED: u64 = 1;
+
+/// A workload's model and all that its phases need.
+pub(super) struct Subject<'a> {
+    workload: &'a Workload,
+    budget: Budget,
+    streams: usize,
+    model: RnnLm,
+    workspace: Workspace,
+    gradients: Gradients,
+    optimization: OptimizationPlan,
+    optimizer: Optimizer,
+    state: State,
+    tokens: Tokens,
+    steps: u64,
+    training_text: Vec<u32>,
+    evaluation_text: Vec<u32>,
+    stopwatch: Option<Stopwatch>,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn new(benchmark: &'a Benchmark, device: &Device) -> Result<Subject<'a>> {
+        let workload = &benchmark.workload;
+        let Workload { batch_size, bptt, .. } = *workload;
+        let mut model = RnnLm::new(workload.config.clone(), device)?;
+        model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(SEED));
+        let optimization = workload.optimization();
+        let mut workspace = Workspace::new(device);
+        let stopwatch = benchmark.profile.then(Stopwatch::new);
+        workspace.observe(stopwatch.as_ref().map(Stopwatch::observer));
+        Ok(Subject {
+            workload,
+            budget: benchmark.budget,
+            streams: benchmark.streams,
+            workspace,
+            gradients: Gradients::new(model.parameters()),
+            optimizer: Optimizer::new(&optimization, (bptt, batch_size), model.parameters()),
+            optimization,
+            state: model.zero_state(batch_size),
+            tokens: Tokens::new(bptt * batch_size),
+            steps: 0,
+            training_text: workload.text(batch_size, TRAINING_CHUNKS * bptt),
+            evaluation_text: workload.text(batch_size, EVALUATION_ROWS.max(4 * bptt)),
+            stopwatch,
+            model,
+        })
+    }
+
+    /// Runs a phase for a moment, so that its memory is there and its weights are laid out.
+    pub(super) fn warm_up(&mut self, phase: Phase) -> Result<()> {
+        self.run(phase, Budget::Repeats(1))?;
+        if let Some(stopwatch) = &self.stopwatch {
+            stopwatch.clear();
+        }
+        Ok(())
+    }
+
+    /// Measures the limits and each of the phases once.
+    pub(super) fn round(&mut self, phases: &[Phase]) -> Result<Round> {
+        let device = self.workspace.device();
+        let mut round = Round {
+            fma_peak: limits::fma_peak(device),
+            copy_bandwidth: limits::copy_bandwidth(device),
+            ..Round::default()
+        };
+        for &phase in phases {
+            if let Some(tokens_per_s) = self.run(phase, self.budget)? {
+                round.set_tokens_per_s(phase, tokens_per_s);
+            }
+        }
+        Ok(round)
+    }
+
+    pub(super) fn profiles(&self) -> Vec<Profile> {
+        self.stopwatch.as_ref().map(Stopwatch::profiles).unwrap_or_default()
+    }
+
+    /// Runs a phase as long as the budget says; returns the tokens a second of its middle unit.
+    fn run(&mut self, phase: Phase, budget: Budget) -> Result<Option<f64>> {
+        let mut clock = Clock::new(phase, budget, self.stopwatch.clone());
+        match phase {
+            Phase::Train => self.train(&mut clock)?,
+            Phase::Evaluate => self.evaluate(&mut clock)?,
+            Phase::Generate => self.generate(&mut clock)?,
+        }
+        Ok(median(clock.tokens_per_s.into_iter()))
+    }
+
+    fn train(&mut self, clock: &mut Clock) -> Result<()> {
+        let Workload { batch_size, bptt, .. } = *self.workload;
+        let batches = Batches::new(&self.training_text, batch_size, bptt, LastChunk::Keep)?;
+        while clock.goes_on() {
+            clock.begin();
+            let chunk = batches.chunk(self.steps as usize % batches.chunk_count());
+            self.tokens.fill(&batches, chunk);
+            let terms = StepTerms {
+                mode: Mode::Train { seed: SEED, step: self.steps },
+                gradient_scale: self.optimization.gradient_scale(chunk.steps, batch_size),
+                penalty: self.optimization.penalty,
+                learning_rate: self.optimization.learning_rate,
+            };
+            let step = Step {
+                model: &mut self.model,
+                workspace: &mut self.workspace,
+                gradients: &mut self.gradients,
+                optimizer: &mut self.optimizer,
+                state: &mut self.state,
+            };
+            self.steps += 1;
+            let step = step.take(&self.tokens, terms);
+            step.map_err(|NonFinite { what, found }| TrainError::NonFinite {
+                what,
+                found,
+                epoch: 1,
+                step: self.steps,
+                best: None,
+            })?;
+            clock.end(chunk.steps * batch_size, "optimiser");
+        }
+        Ok(())
+    }
+
+    /// Evaluates the text, over and over. What counts is the time from one chunk's end to the next's: before the first
+    /// the columns only read to find the state that they begin with, as they do once a text.
+    fn evaluate(&mut self, clock: &mut Clock) -> Result<()> {
+        let Workload { batch_size, bptt, .. } = *self.workload;
+        while clock.goes_on() {
+            let timed = clock.tokens_per_s.len();
+            let mut predicted = None;
+            let mut progress = |done: u64| {
+                if let Some(before) = predicted {
+                    clock.end((done - before) as usize, "rest");
+                }
+                predicted = Some(done);
+                clock.begin();
+                clock.goes_on()
+            };
+            let (model, workspace) = (&self.model, &mut self.workspace);
+            match evaluate_with(model, workspace, &self.evaluation_text, batch_size, bptt, &mut progress) {
+                Ok(_) | Err(InferError::Stopped { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            assert!(clock.tokens_per_s.len() > timed, "a text of a single chunk has nothing to be timed");
+        }
+        Ok(())
+    }
+
+    fn generate(&mut self, clock: &mut Clock) -> Result<()> {
+        let (model, workspace) = (&self.model, &mut self.workspace);
+        let sampling = Sampling::default();
+        let mut generator = Generator::new(model, workspace, &[0], self.streams, &sampling, SEED)?;
+        for _ in 0..UNTIMED_TOKENS {
+            generator.step()?;
+        }
+        while clock.goes_on() {
+            clock.begin();
+            generator.step()?;
+            clock.end(self.streams, "sample");
+        }
+        Ok(())
+    }
+}
+
+/// What times the units of a phase: its steps, chunks or tokens.
+struct Clock {
+    phase: Phase,
+    budget: Budget,
+    stopwatch: Option<Stopwatch>,
+    /// When the phase began.
+    started: Instant,
+    /// When the unit under way began.
+    begun: Instant,
+    /// Of each unit.
+    tokens_per_s: Vec<f64>,
+}
+
+impl Clock {
+    fn new(phase: Phase, budget: Budget, stopwatch: Option<Stopwatch>) -> Clock {
+        let now = Instant::now();
+        Clock { phase, budget, stopwatch, started: now, begun: now, tokens_per_s: Vec::new() }
+    }
+
+    /// Whether there is to be another unit; there is always a first.
+    fn goes_on(&self) -> bool {
+        let units = self.tokens_per_s.len();
+        let spent = match self.budget {
+            Budget::Seconds(seconds) => self.started.elapsed().as_secs_f64() >= seconds,
+            Budget::Repeats(repeats) => units >= repeats,
+        };
+        units == 0 || !spent
+    }
+
+    fn begin(&mut self) {
+        if let Some(stopwatch) = &self.stopwatch {
+            stopwatch.begin();
+        }
+        self.begun = Instant::now();
+    }
+
+    /// Ends a unit of so many tokens; what of its time has no name is `name`.
+    fn end(&mut self, tokens: usize, name: &'static str) {
+        self.tokens_per_s.push(tokens as f64 / self.begun.elapsed().as_secs_f64());
+        if let Some(stopwatch) = &self.stopwatch {
+            stopwatch.keep(self.phase, name);
+        }
+    }
+}

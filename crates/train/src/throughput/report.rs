@@ -1,0 +1,124 @@
+//! What a measurement has found.
+
+use super::{Phase, Profile, Workload};
+
+/// What a measurement has found, round by round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// What was measured.
+    pub workload: Workload,
+    /// One of each round.
+    pub rounds: Vec<Round>,
+    /// Where the time went, for each phase; empty where nobody asked.
+    pub profiles: Vec<Profile>,
+}
+
+/// What was measured in a round. A phase that was not measured has no number.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Round {
+    /// [`fma_peak`](rondo_kernels::limits::fma_peak), in floating-point operations a second.
+    pub fma_peak: f64,
+    /// [`copy_bandwidth`](rondo_kernels::limits::copy_bandwidth), in bytes a second.
+    pub copy_bandwidth: f64,
+    /// Tokens a second of the middle training step.
+    pub train_tokens_per_s: Option<f64>,
+    /// Tokens a second of the middle chunk of the evaluation.
+    pub eval_tokens_per_s: Option<f64>,
+    /// Tokens a second, of all streams together, of the middle token generated.
+    pub gen_tokens_per_s: Option<f64>,
+}
+
+impl Round {
+    /// Tokens a second of a phase.
+    pub fn tokens_per_s(&self, phase: Phase) -> Option<f64> {
+        match phase {
+            Phase::Train => self.train_tokens_per_s,
+            Phase::Evaluate => self.eval_tokens_per_s,
+            Phase::Generate => self.gen_tokens_per_s,
+        }
+    }
+
+    pub(super) fn set_tokens_per_s(&mut self, phase: Phase, tokens_per_s: f64) {
+        *match phase {
+            Phase::Train => &mut self.train_tokens_per_s,
+            Phase::Evaluate => &mut self.eval_tokens_per_s,
+            Phase::Generate => &mut self.gen_tokens_per_s,
+        } = Some(tokens_per_s);
+    }
+}
+
+impl Report {
+    /// The median over the rounds of [`fma_peak`](rondo_kernels::limits::fma_peak).
+    pub fn fma_peak(&self) -> f64 {
+        median(self.rounds.iter().map(|round| round.fma_peak)).unwrap_or(f64::NAN)
+    }
+
+    /// The median over the rounds of [`copy_bandwidth`](rondo_kernels::limits::copy_bandwidth).
+    pub fn copy_bandwidth(&self) -> f64 {
+        median(self.rounds.iter().map(|round| round.copy_bandwidth)).unwrap_or(f64::NAN)
+    }
+
+    /// The median over the rounds of a phase's tokens a second; none if it was not measured.
+    pub fn tokens_per_s(&self, phase: Phase) -> Option<f64> {
+        median(self.rounds.iter().filter_map(|round| round.tokens_per_s(phase)))
+    }
+
+    /// Useful floating-point operations a second of a phase, by
+    /// [`forward_flop_per_token`](Workload::forward_flop_per_token).
+    pub fn flop_per_s(&self, phase: Phase) -> Option<f64> {
+        let passes = if phase == Phase::Train { 3.0 } else { 1.0 };
+        Some(self.tokens_per_s(phase)? * passes * self.workload.forward_flop_per_token())
+    }
+
+    /// The share of the machine's own limit that a phase reaches: [`Report::flop_per_s`] by [`Report::fma_peak`].
+    pub fn share_of_fma_peak(&self, phase: Phase) -> Option<f64> {
+        Some(self.flop_per_s(phase)? / self.fma_peak())
+    }
+
+    /// Milliseconds of a training step.
+    pub fn step_ms(&self) -> Option<f64> {
+        Some(1e3 * self.workload.step_tokens() as f64 / self.tokens_per_s(Phase::Train)?)
+    }
+}
+
+/// The middle of some numbers, or the mean of the two middle ones; none of none.
+pub(super) fn median(numbers: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut numbers: Vec<f64> = numbers.collect();
+    numbers.sort_by(f64::total_cmp);
+    let middle = numbers.len() / 2;
+    match numbers.len() {
+        0 => None,
+        count if count % 2 == 1 => Some(numbers[middle]),
+        _ => Some((numbers[middle - 1] + numbers[middle]) / 2.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        let of = |numbers: &[f64]| median(numbers.iter().copied());
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[3.0]), Some(3.0));
+        assert_eq!(of(&[9.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(of(&[9.0, 1.0, 2.0, 4.0]), Some(3.0));
+    }
+
+    #[test]
+    fn figures_follow_from_the_medians() {
+        let workload = Workload::find("W1").unwrap();
+        let step_flop = workload.step_flop();
+        let round =
+            |train| Round { fma_peak: 2.0 * step_flop, train_tokens_per_s: train, ..Round::default() };
+        // A step a second in the middle round; one round has not measured training.
+        let rounds = vec![round(Some(100.0)), round(None), round(Some(9_000.0)), round(Some(700.0))];
+        let report = Report { workload, rounds, profiles: Vec::new() };
+        assert_eq!(report.step_ms(), Some(1_000.0));
+        let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
+        assert!(near(report.flop_per_s(Phase::Train).unwrap(), step_flop));
+        assert!(near(report.share_of_fma_peak(Phase::Train).unwrap(), 0.5));
+        assert_eq!(report.tokens_per_s(Phase::Evaluate), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! The workloads that are measured: models of published sizes, and how they are trained.
+//!
+//! The token ids are synthetic: Zipf's law over the vocabulary, always the same.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Input, RnnLmConfig};
+
+use crate::settings::{ClipUnit, LossReduction, StepDivisor};
+use crate::{AveragingRule, ClipNorm, OptimizationPlan, OptimizerPlan, Result, ScheduleRule, TrainError};
+
+/// A model, and what it is trained with: plain SGD on chunks of `T` steps by `B` columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    /// What it is asked for by, such as `W1`, or `W8:W1` where the model of `W1` only generates.
+    pub name: &'static str,
+    /// The model.
+    pub config: RnnLmConfig,
+    /// `B`, the columns that are read side by side.
+    pub batch_size: usize,
+    /// `T`, the steps of a chunk.
+    pub bptt: usize,
+    /// The largest global norm of the gradient of the mean loss; none is off.
+    pub clip_norm: Option<f64>,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// Whether generation is all that it measures.
+    pub generates_only: bool,
+}
+
+/// Sizes to put in the place of a workload's own, to see how its cost grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// `B`.
+    pub batch_size: Option<usize>,
+    /// `T`.
+    pub bptt: Option<usize>,
+    /// `V`.
+    pub vocab_size: Option<usize>,
+    /// `H` of all layers, and the embedding's width where the workload's is the same. Where it is another
+    /// and tied to the decoder, the last layer keeps it.
+    pub hidden_size: Option<usize>,
+    /// `L`. Layers that are added are as wide as the first; the last stays as it is.
+    pub layers: Option<usize>,
+}
+
+/// The names of all workloads.
+pub const WORKLOADS: [&str; 10] = ["W1", "W1u", "W2", "W3", "W4", "W5", "W6", "W7", "W8:W1", "W8:W6"];
+
+impl Workload {
+    /// The workload of this name, in capitals or not.
+    ///
+    /// # Errors
+    /// [`TrainError::UnknownWorkload`] lists those that there are.
+    pub fn find(name: &str) -> Result<Workload> {
+        let Some(name) = WORKLOADS.into_iter().find(|known| known.eq_ignore_ascii_case(name)) else {
+            return Err(TrainError::UnknownWorkload { name: name.to_owned(), known: WORKLOADS.to_vec() });
+        };
+        let model = name.strip_prefix("W8:").unwrap_or(name);
+        let mut workload = of_model(model);
+        workload.name = name;
+        workload.generates_only = model != name;
+        Ok(workload)
+    }
+
+    /// The workload with other sizes.
+    ///
+    /// # Errors
+    /// [`TrainError::OutOfRange`] for a size of 0; [`TrainError::Model`] if the sizes do not fit together.
+    pub fn resized(mut self, sizes: Sizes) -> Result<Workload> {
+        let Sizes { batch_size, bptt, vocab_size, hidden_size, layers } = sizes;
+        for (setting, size) in [("batch_size", batch_size), ("bptt", bptt), ("layers", layers)] {
+            if size == Some(0) {
+                return Err(TrainError::OutOfRange {
+                    setting,
+                    found: "0".to_owned(),
+                    expected: "at least 1",
+                });
+            }
+        }
+        self.batch_size = batch_size.unwrap_or(self.batch_size);
+        self.bptt = bptt.unwrap_or(self.bptt);
+        let config = &mut self.config;
+        config.vocab_size = vocab_size.unwrap_or(config.vocab_size);
+        let (&[first, ..], &[.., last]) = (config.hidden_sizes.as_slice(), config.hidden_sizes.as_slice())
+        else {
+            unreachable!("a workload's model has layers")
+        };
+        let count = layers.unwrap_or(config.hidden_sizes.len());
+        config.hidden_sizes = vec![first; count];
+        config.hidden_sizes[count - 1] = last;
+        if let Some(hidden_size) = hidden_size {
+            let keeps_last = config.tied && first != last;
+            let changed = if keeps_last { count - 1 } else { count };
+            config.hidden_sizes[..changed].fill(hidden_size);
+            if config.input == Input::Embedding(first) {
+                config.input = Input::Embedding(hidden_size);
+            }
+        }
+        config.check()?;
+        Ok(self)
+    }
+
+    /// The floating-point operations of a token's forward pass that cannot be done without: the multiplications and
+    /// additions of its matrix products. A one-hot input is looked up and costs none. Training takes three times as
+    /// many: back, each product becomes two.
+    ///
+    /// ```text
+    /// 2 · (Σ_layers G·H·(D + H) + H_last·V)
+    /// ```
+    pub fn forward_flop_per_token(&self) -> f64 {
+        let RnnLmConfig { vocab_size, input, cell, ref hidden_sizes, .. } = self.config;
+        let mut width = match input {
+            Input::Embedding(width) => width,
+            Input::OneHot => 0,
+        };
+        let mut products = 0;
+        for &hidden in hidden_sizes {
+            products += cell.gates() * hidden * (width + hidden);
+            width = hidden;
+        }
+        2.0 * (products + width * vocab_size) as f64
+    }
+
+    /// The floating-point operations of a training step; see [`Workload::forward_flop_per_token`].
+    pub fn step_flop(&self) -> f64 {
+        3.0 * self.forward_flop_per_token() * self.step_tokens() as f64
+    }
+
+    /// `T·B`.
+    pub fn step_tokens(&self) -> usize {
+        self.batch_size * self.bptt
+    }
+
+    /// How it is trained.
+    pub(super) fn optimization(&self) -> OptimizationPlan {
+        OptimizationPlan {
+            optimizer: OptimizerPlan::Sgd { momentum: 0.0 },
+            learning_rate: self.learning_rate,
+            weight_decay: 0.0,
+            loss_reduction: LossReduction::Mean,
+            step_divisor: StepDivisor::One,
+            clip_norm: self.clip_norm.map(|limit| ClipNorm { limit, unit: ClipUnit::One }),
+            clip_value: None,
+            penalty: ActivationPenalty::default(),
+            schedule: ScheduleRule::Constant,
+            averaging: AveragingRule::Off,
+        }
+    }
+
+    /// `columns` columns of synthetic ids, each with `rows` rows to be predicted.
+    pub(super) fn text(&self, columns: usize, rows: usize) -> Vec<u32> {
+        zipf(self.config.vocab_size, columns * (rows + 1))
+    }
+}
+
+/// `count` draws from Zipf's law: id `i` is as likely as `1 / (i + 1)` says.
+fn zipf(vocab_size: usize, count: usize) -> Vec<u32> {
+    let mut sum = 0.0;
+    let sums: Vec<f64> = (1..=vocab_size)
+        .map(|rank| {
+            sum += 1.0 / rank as f64;
+            sum
+        })
+        .collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut draw = || {
+        let at = rng.random::<f64>() * sum;
+        sums.partition_point(|&sum| sum <= at).min(vocab_size - 1) as u32
+    };
+    (0..count).map(|_| draw()).collect()
+}
+
+/// The table of the models: sizes, batches, clip and rate.
+fn of_model(name: &str) -> Workload {
+    let base = |input, cell, hidden_sizes: &[usize], vocab_size| Workload {
+        name: "",
+        config: RnnLmConfig {
+            vocab_size,
+            input,
+            cell,
+            hidden_sizes: hidden_sizes.to_vec(),
+            biases: Biases::Two,
+            tied: false,
+            dropout: Dropout::default(),
+        },
+        batch_size: 20,
+        bptt: 35,
+        clip_norm: Some(0.25),
+        learning_rate: 1.0,
+        generates_only: false,
+    };
+    let with = |mut workload: Workload, tied, dropout| {
+        workload.config.tied = tied;
+        workload.config.dropout = dropout;
+        workload
+    };
+    let lstm = |width, vocab_size| base(Input::Embedding(width), Cell::Lstm, &[width; 2], vocab_size);
+    const WIKITEXT_2: usize = 33_278;
+    const PTB: usize = 10_000;
+    const CHARACTERS: usize = 77;
+    match name {
+        "W1" => Workload { learning_rate: 20.0, ..with(lstm(200, WIKITEXT_2), true, everywhere(0.2)) },
+        "W1u" => Workload { learning_rate: 20.0, ..with(lstm(200, WIKITEXT_2), false, everywhere(0.2)) },
+        "W2" => Workload { learning_rate: 20.0, ..with(lstm(650, WIKITEXT_2), true, everywhere(0.5)) },
+        "W3" => Workload { batch_size: 32, ..with(lstm(650, PTB), false, everywhere(0.5)) },
+        "W4" => {
+            let rnn = base(Input::Embedding(100), Cell::RnnRelu, &[100; 2], PTB);
+            Workload { batch_size: 32, bptt: 5, ..with(rnn, true, everywhere(0.2)) }
+        }
+        "W5" => {
+            let rnn = base(Input::OneHot, Cell::RnnTanh, &[256], CHARACTERS);
+            Workload { batch_size: 32, bptt: 64, clip_norm: None, ..rnn }
+        }
+        "W6" => {
+            let lstm = base(Input::Embedding(64), Cell::Lstm, &[512; 2], CHARACTERS);
+            Workload { batch_size: 64, bptt: 64, ..lstm }
+        }
+        "W7" => {
+            let lstm = base(Input::Embedding(400), Cell::Lstm, &[1150, 1150, 400], WIKITEXT_2);
+            let locked = |probability| DropoutSite { probability, locked: true };
+            let dropout = Dropout {
+                input: locked(0.65),
+                between: locked(0.2),
+                output: locked(0.4),
+                ..Dropout::default()
+            };
+            Workload { batch_size: 80, bptt: 70, learning_rate: 30.0, ..with(lstm, true, dropout) }
+        }
+        name => unreachable!("`{name}` is among the names but not in the table"),
+    }
+}
+
+/// Element-wise dropout of one probability at every site.
+fn everywhere(probability: f32) -> Dropout {
+    let site = DropoutSite { probability, locked: false };
+    Dropout { input: site, between: site, output: site, ..Dropout::default() }
+}
+
+#[cfg(test)]
+mod tests;
