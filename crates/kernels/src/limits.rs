@@ -129,6 +129,7 @@ impl<const COUNT: usize> Vectorised for Chains<COUNT> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Precision;
     use crate::cpu::InstructionSet;
 
     #[test]
@@ -144,10 +145,10 @@ mod tests {
     #[test]
     fn chains_compute_what_they_say() {
         for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
-            let lanes = set.run(Lanes) as f32;
+            let lanes = set.run(Precision::F32, Lanes) as f32;
             let of_one = |start: f32| 0.75 * (0.75 * start + 0.25) + 0.25;
             let expected = lanes * (0..6).map(|start| of_one(start as f32)).sum::<f32>();
-            let found = set.run(Chains::<6> { steps: 2 });
+            let found = set.run(Precision::F32, Chains::<6> { steps: 2 });
             assert!((found - expected).abs() < 1e-3, "{set}: {found}, expected {expected}");
         }
     }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use rondo_kernels::Precision;
 use rondo_train::throughput::{self, Benchmark, Budget, Phase, Progress, Sizes, Workload};
 
 use crate::console::Console;
@@ -60,6 +61,10 @@ pub(crate) struct BenchArgs {
     /// Threads to compute with [default: the number of processor cores]
     #[arg(long, value_name = "COUNT", help_heading = "Measurement")]
     threads: Option<NonZeroUsize>,
+    /// What the factors of matrix products are rounded to, f32 or bf16; f32 is used where the processor does not multiply
+    /// bf16
+    #[arg(long, value_name = "PRECISION", default_value_t, help_heading = "Measurement")]
+    precision: Precision,
     /// Find out which operations take how long, too
     #[arg(long, help_heading = "Output")]
     profile: bool,
@@ -146,7 +151,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<ExitCode> {
         profile: args.profile,
     };
     let phases = benchmark.resolved_phases()?;
-    let device = device::cpu(args.threads)?;
+    let device = device::cpu(args.threads, args.precision, console)?;
     console.say(&format!(
         "{}: {}, {} tokens, on {device}",
         benchmark.workload.name,

@@ -8,9 +8,6 @@ use serde_json::{Map, Value, json};
 
 use crate::{describe, output};
 
-/// In what numbers are computed.
-const PRECISION: &str = "f32";
-
 /// What has been found, and how it was measured.
 pub(super) struct Found<'a> {
     pub(super) benchmark: &'a Benchmark,
@@ -43,7 +40,7 @@ impl Found<'_> {
             "peak_rss_mib": rounded(self.peak_rss_mib),
             "threads": device.threads(),
             "instructions": instructions(device),
-            "precision": PRECISION,
+            "precision": device.precision().to_string(),
             "version": env!("CARGO_PKG_VERSION"),
             "streams": benchmark.streams,
             "batch_size": batch_size,
@@ -91,7 +88,7 @@ impl Found<'_> {
             report.copy_bandwidth() / 1e9,
         ));
         text.push_str(&format!(
-            "{} rounds on {}, {PRECISION}; a step is {} × {} tokens\n",
+            "{} rounds on {}; a step is {} × {} tokens\n",
             report.rounds.len(),
             self.device,
             benchmark.workload.batch_size,
