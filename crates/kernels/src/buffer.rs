@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::Device;
+use crate::memory::{CACHE_LINE, Memory};
 
 /// What a buffer can hold.
 pub trait Element: Copy + Default + Send + Sync + 'static + private::Sealed {}
@@ -15,14 +16,9 @@ mod private {
     impl Sealed for u32 {}
 }
 
-/// One cache line; buffers are made of whole ones so that vector loads of a row start do not straddle two.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
 /// `len` elements of device memory, zeroed when made and aligned to a cache line.
 pub struct Buffer<T: Element = f32> {
-    lines: Vec<Line>,
+    memory: Memory,
     len: usize,
     element: std::marker::PhantomData<T>,
 }
@@ -46,14 +42,11 @@ impl<T: Element> Buffer<T> {
     /// A buffer of `len` zeros on `device`.
     pub fn zeros(device: &Device, len: usize) -> Self {
         match device {
-            Device::Cpu(_) => {
-                let bytes = len * size_of::<T>();
-                Buffer {
-                    lines: vec![Line([0; 64]); bytes.div_ceil(64)],
-                    len,
-                    element: std::marker::PhantomData,
-                }
-            }
+            Device::Cpu(_) => Buffer {
+                memory: Memory::zeroed(len * size_of::<T>()),
+                len,
+                element: std::marker::PhantomData,
+            },
         }
     }
 
@@ -96,19 +89,19 @@ impl<T: Element> Buffer<T> {
 
     /// The values in host memory.
     pub fn host(&self) -> &[T] {
-        // SAFETY: the lines own at least `len` elements of `T`, aligned to 64 bytes and initialised; every bit
+        // SAFETY: the memory has at least `len` elements of `T`, aligned to 64 bytes and initialised; every bit
         // pattern is a valid `f32` or `u32` (the trait is sealed).
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.memory.pointer().cast(), self.len) }
     }
 
     /// The values in host memory, to be changed.
     pub fn host_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `host`, and `&mut self` makes the borrow exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.memory.pointer().cast(), self.len) }
     }
 
     fn capacity(&self) -> usize {
-        self.lines.len() * 64 / size_of::<T>()
+        self.memory.bytes() / size_of::<T>()
     }
 }
 
@@ -213,8 +206,8 @@ impl<T: Element> BufferPool<T> {
     /// Reuses the smallest free buffer that is large enough, however large, so that the shorter last chunk of an epoch
     /// finds the buffers of the full ones.
     pub fn take(&mut self, len: usize) -> Buffer<T> {
-        let lines = (len * size_of::<T>()).div_ceil(64).max(1);
-        let capacity = lines * 64 / size_of::<T>();
+        let lines = (len * size_of::<T>()).div_ceil(CACHE_LINE).max(1);
+        let capacity = lines * CACHE_LINE / size_of::<T>();
         for (_, buffers) in self.free.range_mut(capacity..) {
             if let Some(mut buffer) = buffers.pop() {
                 buffer.len = len;

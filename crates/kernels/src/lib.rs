@@ -33,6 +33,7 @@ pub mod embedding;
 pub mod join;
 pub mod limits;
 pub mod linear;
+mod memory;
 pub mod one_hot;
 pub mod optimiser;
 mod precision;

@@ -10,15 +10,13 @@ use super::vectors::{add_and_maximise, exponentiate, factors_of, multiply, raise
 use super::{Backward, Dims, Forward};
 use crate::cpu::tile::{self, Matrix, Product};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, share};
+use crate::memory::CACHE_LINE;
 use crate::{Slice, SliceMut, Store};
 
 /// Rows decoded together, at most.
 const ROW_BLOCK: usize = 768;
 /// Vocabulary entries in a chunk, at most: 96 · 768 logits are 288 KiB.
 const CHUNK: usize = 96;
-
-/// Bytes of a cache line, which buffers begin with.
-const CACHE_LINE: usize = 64;
 
 /// How one block of rows is laid out. `kept` is `[V, R]` of exponentials relative to the maximum so far, then
 /// `[chunks, R]` of these maxima, then `[R]` of the log of each row's sum.
