@@ -1,0 +1,118 @@
+"""Runs one process of a comparison: with a time-out, to its line of JSON, and with an eye on what else the machine did.
+
+Not here: what is run (`sides`), and what its figures mean (`report`).
+"""
+
+import dataclasses
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+from typing import Dict, Optional, Sequence
+
+CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a process: figures if all went well, else why not."""
+
+    figures: Optional[dict]  # The line of JSON that it printed.
+    failure: Optional[str]
+    wall_s: float
+    load_average: float  # Over the minute before its start.
+    other_cores: Optional[float]  # Cores that others kept busy meanwhile, the hypervisor among them; None if unknown.
+
+
+def run(command: Sequence[str], timeout_s: float, environment: Optional[Dict[str, str]] = None) -> Outcome:
+    """Runs `command` to its end, or kills it and all that it started after `timeout_s` seconds.
+
+    `environment` is added to the present one. When interrupted, the process is ended too.
+    """
+    load_average, start = os.getloadavg()[0], time.perf_counter()
+    busy_before, own_before = busy_seconds(), children_seconds()
+    figures, failure = None, None
+    try:
+        figures = last_json_line(text_of(command, timeout_s, environment))
+        failure = None if figures is not None else "printed no line of JSON"
+    except RunError as error:
+        failure = str(error)
+    wall_s = time.perf_counter() - start
+    other_cores = None
+    if busy_before is not None:
+        others_s = busy_seconds() - busy_before - (children_seconds() - own_before)
+        other_cores = round(max(0.0, others_s) / wall_s, 2)
+    return Outcome(figures, failure, round(wall_s, 2), round(load_average, 2), other_cores)
+
+
+class RunError(Exception):
+    """A process that could not be started, failed, or did not end in time; the message says which."""
+
+
+def text_of(command: Sequence[str], timeout_s: float, environment: Optional[Dict[str, str]] = None, cwd=None) -> str:
+    """The standard output of `command`; raises `RunError` if it fails."""
+    # No bytecode: the peers' scripts lie in the checkout, and nothing is to appear beside them.
+    merged = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
+    pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        # In a session of its own, so that what it starts can be ended with it.
+        process = subprocess.Popen(
+            list(command), env=merged, cwd=cwd, text=True, errors="replace", start_new_session=True, **pipes
+        )
+    except OSError as error:
+        raise RunError("could not start `%s`: %s" % (command[0], error.strerror)) from error
+    try:
+        output, complaints = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        end(process)
+        raise RunError("timed out after %g s" % timeout_s) from error
+    except BaseException:
+        end(process)
+        raise
+    if process.returncode != 0:
+        lines = [line.strip() for line in complaints.splitlines() if line.strip()]
+        how = "exit status %d" % process.returncode
+        if process.returncode < 0:
+            how = "killed by %s" % signal.Signals(-process.returncode).name
+        raise RunError(how + (": " + lines[-1][:300] if lines else ""))
+    return output
+
+
+def end(process: subprocess.Popen) -> None:
+    """Kills a process with all of its session, and waits for it."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # It ended by itself in this moment.
+    process.communicate()
+
+
+def last_json_line(text: str) -> Optional[dict]:
+    """The last line of `text` that is a JSON object, if there is one."""
+    for line in reversed(text.splitlines()):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            return value
+    return None
+
+
+def busy_seconds() -> Optional[float]:
+    """Seconds that all cores together have been busy since the machine started; None where that is not told."""
+    try:
+        with open("/proc/stat") as file:
+            ticks = [int(field) for field in file.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts, steal = ticks
+    return (user + nice + system + interrupts + soft_interrupts + steal) / CLOCK_TICKS_PER_S
+
+
+def children_seconds() -> float:
+    """Seconds of computing of all processes that were started from here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,123 @@
+"""Who is compared: Rondo and each variant of each peer, as command lines.
+
+`rondo bench` and the peers' scripts each print one line of JSON; the workloads are in `peers/workloads.py`.
+"""
+
+import dataclasses
+import pathlib
+from typing import Dict, List, Optional, Tuple
+
+from peers.workloads import is_generation
+
+PEERS_FOLDER = pathlib.Path(__file__).resolve().parent / "peers"
+
+# glibc gives freed memory back to the system and takes it again in the next step, page by page: a third of PyTorch's
+# step on a large vocabulary. With this it keeps what it has, in large pages.
+KEEP_FREED_MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
+    ":glibc.malloc.top_pad=67108864:glibc.malloc.hugetlb=1"
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One of those that are compared on a workload."""
+
+    key: str  # What it is called in `raw.jsonl`.
+    title: str  # What it is called in tables.
+    peer: str  # `rondo`, or the name of the environment it runs in.
+    command: Tuple[str, ...]
+    environment: Dict[str, str]
+    precision: str = "f32"
+    streams: int = 1  # Texts that are generated at once.
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What applies to all sides."""
+
+    threads: Optional[int] = None  # None leaves it to each side.
+    bf16: bool = False
+    streams: int = 32  # Texts that Rondo generates at once beside the one; 1 leaves that out.
+    quick: bool = False
+    rondo_arguments: Tuple[str, ...] = ()
+
+
+def rondo_sides(program: str, workload: str, options: Options) -> List[Side]:
+    """Rondo on a workload: in f32, and in bf16 or with many streams where that is asked for."""
+    command = (program, "bench", "--workload", workload, "--json", *options.rondo_arguments)
+    if options.quick:
+        command += ("--seconds", "1", "--repeats", "1")
+    if options.threads:
+        command += ("--threads", str(options.threads))
+    sides = [Side("rondo", "Rondo", "rondo", command, {})]
+    if is_generation(workload):
+        if options.streams > 1:
+            streams = str(options.streams)
+            many = command + ("--streams", streams)
+            sides.append(Side("rondo-streams", "Rondo, %s streams" % streams, "rondo", many, {}, streams=options.streams))
+    elif options.bf16:
+        bf16 = command + ("--precision", "bf16")
+        sides.append(Side("rondo-bf16", "Rondo, bf16", "rondo", bf16, {}, precision="bf16"))
+    return sides
+
+
+def peer_sides(pythons: Dict[str, str], workload: str, options: Options) -> List[Side]:
+    """The peers' variants on a workload, of those peers for which `pythons` has an interpreter."""
+    variants = generation_variants() if is_generation(workload) else training_variants(workload, options)
+    sides = []
+    for key, title, peer, flags, environment in variants:
+        if peer not in pythons:
+            continue
+        script = str(PEERS_FOLDER / (peer + "_lm.py"))
+        command = [pythons[peer], script, "--workload", workload, "--json", *length(workload, options)]
+        if options.threads and "--threads" not in flags:
+            command += ["--threads", str(options.threads)]
+        precision = "bf16" if "--bf16" in flags else "f32"
+        sides.append(Side(key, title, peer, tuple(command + flags), environment, precision))
+    return sides
+
+
+def length(workload: str, options: Options) -> List[str]:
+    """How long a peer's process measures: steps, and seconds after which fewer will do."""
+    if options.quick:
+        return ["--steps", "3", "--warmup", "1", "--max-seconds", "5"]
+    if workload == "W7":  # A step takes some ten seconds on two cores.
+        return ["--steps", "4", "--warmup", "1", "--max-seconds", "40"]
+    return ["--steps", "15", "--max-seconds", "30"]
+
+
+Variant = Tuple[str, str, str, List[str], Dict[str, str]]  # Key, title, peer, flags, environment.
+
+
+def training_variants(workload: str, options: Options) -> List[Variant]:
+    """The variants for training and evaluation."""
+    variants: List[Variant] = [
+        ("pytorch", "PyTorch", "torch", [], {}),
+        ("pytorch-tuned", "PyTorch, allocator tuned", "torch", ["--tag", "+malloc"], KEEP_FREED_MEMORY),
+        ("jax", "JAX, jit", "jax", [], {}),
+        ("mxnet", "MXNet", "mxnet", [], {}),
+    ]
+    if workload != "W7":  # GluonNLP's AWDRNN cannot be hybridized.
+        variants.append(("mxnet-hybrid", "MXNet, hybridized", "mxnet", ["--hybrid"], {}))
+    if options.bf16:
+        flags = ["--bf16", "--tag", "+malloc"]
+        variants.append(("pytorch-bf16", "PyTorch, bf16 autocast, tuned", "torch", flags, KEEP_FREED_MEMORY))
+    return variants
+
+
+def generation_variants() -> List[Variant]:
+    """The variants for generation, all of which draw from the distribution."""
+    one_thread = ["--threads", "1", "--tag", "+1thread"]
+    native, cumsum = ["--no-mkldnn"], ["--no-mkldnn", "--sampler", "cumsum"]
+    return [
+        ("pytorch", "PyTorch", "torch", [], {}),
+        ("pytorch-1", "PyTorch, 1 thread", "torch", one_thread, {}),
+        ("pytorch-native", "PyTorch, no oneDNN", "torch", native, {}),
+        ("pytorch-native-1", "PyTorch, no oneDNN, 1 thread", "torch", native + one_thread, {}),
+        ("pytorch-cumsum", "PyTorch, no oneDNN, own sampler", "torch", cumsum, {}),
+        ("pytorch-cumsum-1", "PyTorch, no oneDNN, own sampler, 1 thread", "torch", cumsum + one_thread, {}),
+        ("jax", "JAX, jit", "jax", [], {}),
+        ("mxnet", "MXNet", "mxnet", [], {}),
+        ("mxnet-naive", "MXNet, naive engine", "mxnet", ["--tag", "+naive"], {"MXNET_ENGINE_TYPE": "NaiveEngine"}),
+    ]
