@@ -7,9 +7,9 @@ import platform
 import re
 from typing import Dict, List, Optional
 
+from environments import ROOT
 from running import RunError, text_of
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 IDLE_LOAD = 0.3
 """The load average over a minute up to which a machine counts as idle."""
 

@@ -54,8 +54,8 @@ def rondo_sides(program: str, workload: str, options: Options) -> List[Side]:
     if is_generation(workload):
         if options.streams > 1:
             streams = str(options.streams)
-            many = command + ("--streams", streams)
-            sides.append(Side("rondo-streams", "Rondo, %s streams" % streams, "rondo", many, {}, streams=options.streams))
+            many, title = command + ("--streams", streams), "Rondo, %s streams" % streams
+            sides.append(Side("rondo-streams", title, "rondo", many, {}, streams=options.streams))
     elif options.bf16:
         bf16 = command + ("--precision", "bf16")
         sides.append(Side("rondo-bf16", "Rondo, bf16", "rondo", bf16, {}, precision="bf16"))
