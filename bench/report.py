@@ -163,11 +163,13 @@ def disagreements(results: Results) -> List[str]:
 def differences(name: str, figures: dict, precision: str = "f32") -> List[str]:
     """Where a report of Rondo's differs from what was asked of it."""
     workload, sentences = model_of(name), []
-    expected = {"precision": precision, "cell": workload.cell, "vocab_size": workload.vocab_size}
-    expected.update(embedding_size=workload.embedding_size, hidden_size=workload.hidden_size, tied=workload.tied)
-    expected.update(layers=workload.layers)
+    expected = {"workload": name, "precision": precision, "cell": workload.cell, "vocab_size": workload.vocab_size}
+    # One-hot input has no width of its own, and a gradient that is not clipped no bound.
+    expected.update(embedding_size=workload.embedding_size or None, tied=workload.tied)
+    expected.update(hidden_sizes=[outputs for _, outputs in workload.layer_sizes()])
     if not is_generation(name):
-        expected.update(batch_size=workload.batch_size, bptt=workload.bptt)
+        expected.update(batch_size=workload.batch_size, bptt=workload.bptt, learning_rate=workload.learning_rate)
+        expected.update(clip_norm=workload.clip_norm or None)
     for key, value in expected.items():
         if key in figures and figures[key] != value:
             sentences.append("on %s Rondo reports `%s` as %s, not %s" % (name, key, figures[key], value))
@@ -193,7 +195,7 @@ def count(value: Optional[float]) -> str:
     """A number with as many digits as mean something."""
     if value is None:
         return NOTHING
-    return "{:,.0f}".format(value) if value >= 100 or value == int(value) else "{:.1f}".format(value)
+    return "{:,.0f}".format(value) if value >= 99.95 or value == int(value) else "{:.1f}".format(value)
 
 
 def share(value: Optional[float]) -> str:

@@ -73,10 +73,12 @@ def text_of(command: Sequence[str], timeout_s: float, environment: Optional[Dict
         raise
     if process.returncode != 0:
         lines = [line.strip() for line in complaints.splitlines() if line.strip()]
+        # Rondo's and cargo's first line says what is wrong, a Python traceback's last one.
+        said = [line for line in lines if line.startswith("error")][:1] or lines[-1:]
         how = "exit status %d" % process.returncode
         if process.returncode < 0:
             how = "killed by %s" % signal.Signals(-process.returncode).name
-        raise RunError(how + (": " + lines[-1][:300] if lines else ""))
+        raise RunError(how + (": " + said[0][:300] if said else ""))
     return output
 
 

@@ -45,9 +45,11 @@ class Options:
 
 def rondo_sides(program: str, workload: str, options: Options) -> List[Side]:
     """Rondo on a workload: in f32, and in bf16 or with many streams where that is asked for."""
-    command = (program, "bench", "--workload", workload, "--json", *options.rondo_arguments)
+    phases = "generate" if is_generation(workload) else "train,eval"
+    command = (program, "bench", "--workload", workload, "--phase", phases, "--json", "--quiet")
+    command += options.rondo_arguments
     if options.quick:
-        command += ("--seconds", "1", "--repeats", "1")
+        command += ("--rounds", "1", "--seconds", "0.2")
     if options.threads:
         command += ("--threads", str(options.threads))
     sides = [Side("rondo", "Rondo", "rondo", command, {})]

@@ -1,4 +1,4 @@
-"""The comparison as a whole, with programs that only pretend to measure: small scripts stand for Rondo and its peers."""
+"""The comparison as a whole, with small scripts that stand for Rondo and its peers and only pretend to measure."""
 
 import json
 import os
@@ -159,12 +159,12 @@ class CompareTest(unittest.TestCase):
         self.assertTrue(ended(int(child.read_text())))
 
     def test_sizes_and_counts_that_differ_are_said(self):
-        line = rondo_line("W5", 3000.0, 9000.0, hidden_size=256, batch_size=31, threads=2)
+        line = rondo_line("W5", 3000.0, 9000.0, hidden_sizes=[256], batch_size=31, threads=2)
         self.fake("rondo", self.rondo, {"W5": [{**line, "train_gflops": 2 * line["train_gflops"]}]})
         text = self.compare("--rounds", "1")
         self.assertIn("- on W5 Rondo reports `batch_size` as 31, not 32.", text)
         self.assertIn("- on W5 Rondo counts 1.02 MFLOP for each token of training, not 0.5115.", text)
-        self.assertNotIn("hidden_size", text)
+        self.assertNotIn("hidden_sizes", text)
 
     def test_generation_counts_streams_together_and_peers_only_alone(self):
         self.fake("rondo", self.rondo, {"--streams": [dict(gen_tok_s=8000.0)], "W8:W6": [dict(gen_tok_s=800.0)]})

@@ -1,0 +1,90 @@
+"""Draws what `scaling.py` measured: a panel for each size, in it measured points and the law as a thin line.
+
+    python scaling_plot.py CURVES.json PICTURE.svg
+
+Runs inside the environment that has matplotlib. The background is white, so that it can be read on a dark page too.
+"""
+
+import json
+import pathlib
+import sys
+
+import matplotlib
+
+matplotlib.use("svg")
+matplotlib.rcParams["svg.hashsalt"] = "rondo"  # The same points give the same file.
+matplotlib.rcParams["font.size"] = 9
+
+from matplotlib import pyplot  # noqa: E402
+from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: E402
+
+COLOURS = {"training": "#0b6e99", "evaluation": "#c2571a"}
+MARKERS = {"training": "o", "evaluation": "s"}
+COLUMNS = 3
+
+
+def main(curves_path, picture_path):
+    panels = json.loads(pathlib.Path(curves_path).read_text("utf-8"))
+    rows = -(-(len(panels) + 1) // COLUMNS)  # The place after the last panel is the legend's.
+    figure, places = pyplot.subplots(rows, COLUMNS, figsize=(9.6, 2.9 * rows), facecolor="white", squeeze=False)
+    places = list(places.flat)
+    for place, panel in zip(places, panels):
+        draw_panel(place, panel)
+    for place in places[len(panels) :]:
+        place.axis("off")
+    handles, labels = places[0].get_legend_handles_labels()
+    places[len(panels)].legend(handles, labels, loc="center left", frameon=False, title="tokens/s", alignment="left")
+    figure.tight_layout()
+    figure.savefig(picture_path, metadata={"Date": None})
+
+
+def draw_panel(place, panel):
+    """One size: measured tokens/s, and as a thin line what the law says; a vertical line where W1 stands."""
+    place.set_facecolor("white")
+    place.set_xscale("log")
+    place.set_yscale("log")
+    place.axvline(panel["usual"], color="#bbbbbb", linewidth=0.8, label="W1")
+    for curve in panel["curves"]:
+        name = curve["name"]
+        colour = COLOURS[name]
+        if curve["law"]:
+            place.plot(*zip(*curve["law"]), color=colour, linewidth=0.8, linestyle="--", label=name + ", law")
+        if curve["points"]:
+            place.plot(
+                *zip(*curve["points"]), color=colour, linewidth=1.6, marker=MARKERS[name], markersize=4, label=name
+            )
+    values = [point[0] for point in panel["curves"][0]["points"]]
+    place.set_xticks(spaced(values), [plain(value) for value in spaced(values)])
+    place.xaxis.set_minor_locator(NullLocator())
+    place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    place.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: plain(value) if leads_with(value, "25") else ""))
+    place.grid(True, color="#e6e6e6", linewidth=0.6)
+    place.set_axisbelow(True)
+    place.set_title(panel["title"], loc="left", fontsize=9)
+    place.spines[["top", "right"]].set_visible(False)
+
+
+def spaced(values):
+    """Those of ascending `values` that are at least about twice the one before: labels that do not overlap."""
+    kept = []
+    for value in values:
+        if not kept or value >= 1.95 * kept[-1]:
+            kept.append(value)
+    return kept
+
+
+def plain(value):
+    """A number as one reads it on an axis: 200, 33k, 1.2M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return "%.3g%s" % (value / size, letter)
+    return "%.3g" % value
+
+
+def leads_with(value, digits):
+    """Whether a number's first digit is one of `digits`."""
+    return ("%e" % value)[0] in digits
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
