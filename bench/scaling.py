@@ -143,7 +143,7 @@ class Measurement:
         limits = [self.median(origin, origin.usual, key) for key in ("share_of_fma_peak", "fma_peak_gflops")]
         numbers = (self.threads, share(limits[0]), count(limits[1]))
         lines = ["# How tokens/s grow with sizes", ""]
-        lines += ["Around W1 with %d threads, which trains at %s of an FMA peak of %s GFLOP/s." % numbers]
+        lines += ["Around W1 with `--threads %d`, which trains at %s of an FMA peak of %s GFLOP/s." % numbers]
         lines += ["*Law* is the share of the peak that W1 reaches, at what a token costs; *of it* the measured part."]
         for axis in self.axes:
             header = [axis.title]

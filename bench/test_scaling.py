@@ -43,7 +43,7 @@ class ScalingTest(unittest.TestCase):
             points = (folder / "out" / "points.jsonl").read_text("utf-8").splitlines()
         rows = {row.split(" | ")[0]: row for row in done.stdout.splitlines()}
         flops = forward_flops_per_token(WORKLOADS["W1"])
-        self.assertIn("with 2 threads, which trains at 50 % of an FMA peak of 200 GFLOP/s", done.stdout)
+        self.assertIn("with `--threads 2`, which trains at 50 % of an FMA peak of 200 GFLOP/s", done.stdout)
         tok_s = "{:,.0f}".format(100e9 / 3 / flops)
         self.assertIn("| %s | %s | 100 %% | 100 |" % (tok_s, tok_s), rows["| **20**"])
         self.assertIn("| 100 % | 100 |", rows["| 1000"])

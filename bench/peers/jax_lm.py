@@ -6,7 +6,7 @@
 import os
 from functools import partial
 
-from measuring import chunks, parse_arguments, report_generation, report_training, timed
+from measuring import allowed_cores, chunks, parse_arguments, report_generation, report_training, timed
 from workloads import GATES, is_generation, model_of
 
 ARGUMENTS = parse_arguments()
@@ -157,7 +157,7 @@ def measure_training(parameters, more):
 
 def main():
     measure = measure_generation if is_generation(ARGUMENTS.workload) else measure_training
-    measure(initial_parameters(), dict(threads=ARGUMENTS.threads or os.cpu_count(), version=jax.__version__))
+    measure(initial_parameters(), dict(threads=ARGUMENTS.threads or allowed_cores(), version=jax.__version__))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ nonsense is seen.
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import sys
@@ -54,6 +55,11 @@ def parse_arguments(add_more=None):
     if add_more:
         add_more(parser)
     return parser.parse_args()
+
+
+def allowed_cores():
+    """How many cores this process may use: what frameworks take that do not tell their number of threads."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def timed(step, steps, warmup, max_seconds):

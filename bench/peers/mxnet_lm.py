@@ -6,7 +6,7 @@
 import os
 import warnings
 
-from measuring import chunks, parse_arguments, report_generation, report_training, timed
+from measuring import allowed_cores, chunks, parse_arguments, report_generation, report_training, timed
 from workloads import is_generation, model_of
 
 
@@ -122,7 +122,7 @@ def measure_training(model, variant, more):
 def main():
     mx.random.seed(0)
     variant = "fp32-" + ("hybrid" if ARGUMENTS.hybrid else "imperative")
-    more = dict(threads=ARGUMENTS.threads or os.cpu_count(), version=mx.__version__, gluonnlp=nlp.__version__)
+    more = dict(threads=ARGUMENTS.threads or allowed_cores(), version=mx.__version__, gluonnlp=nlp.__version__)
     measure = measure_generation if is_generation(ARGUMENTS.workload) else measure_training
     measure(build(), variant, more)
 
