@@ -115,9 +115,17 @@ impl<T: Copy, F: Fn(&T, &T) -> Ordering> Best<T, F> {
         }
     }
 
+    /// What an item must come before to be among the best, if so much is known yet.
+    pub(crate) fn bound(&self) -> Option<&T> {
+        self.bound.as_ref()
+    }
+
     pub(crate) fn into_sorted(mut self) -> Vec<T> {
+        if self.count < self.items.len() {
+            self.items.select_nth_unstable_by(self.count, &self.compare);
+            self.items.truncate(self.count);
+        }
         self.items.sort_unstable_by(&self.compare);
-        self.items.truncate(self.count);
         self.items
     }
 }

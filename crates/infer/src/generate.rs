@@ -59,7 +59,7 @@ impl<'m> Generator<'m> {
         sampling: &Sampling,
         seed: u64,
     ) -> Result<Self> {
-        let sampler = Sampler::new(sampling, model.config().vocab_size)?;
+        let sampler = Sampler::new(sampling, model.config().vocab_size, workspace.device())?;
         check_ids(model, prefix)?;
         let Some((&last, before)) = prefix.split_last() else {
             return Err(InferError::EmptyPrefix);
@@ -95,10 +95,7 @@ impl<'m> Generator<'m> {
         let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
         let hidden = self.model.forward(&mut tape, &self.ids, &mut self.state);
         let logits = self.model.logits(&mut tape, hidden);
-        let logits = tape.read(logits).host().chunks_exact(self.model.config().vocab_size);
-        for ((id, rng), logits) in self.ids.iter_mut().zip(&mut self.rngs).zip(logits) {
-            *id = self.sampler.draw(logits, rng)?;
-        }
+        self.sampler.draw_rows(tape.read(logits), &mut self.rngs, &mut self.ids)?;
         Ok(&self.ids)
     }
 }

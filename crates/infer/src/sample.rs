@@ -4,14 +4,20 @@
 //! logits ─ forbidden out ─ ÷ temperature ─ top-k ─ softmax ─ top-p ─ softmax again ─ draw
 //! ```
 //!
-//! Promises: a draw is a function of logits, settings and the random numbers alone; where logits are equal, the
-//! smaller id counts as the larger logit.
+//! All that looks at a whole vocabulary is an operation of `kernels`, for all rows at once. Where only the likeliest
+//! tokens are drawn from, they are looked for in those blocks of the vocabulary that can have one.
+//!
+//! Promises: a draw is a function of logits, settings, the random numbers and the processor's instruction set alone, not
+//! of its threads or of the rows beside it; where logits are equal, the smaller id counts as the larger logit.
 //! Not here: where logits come from (`generate`).
 
 use std::cmp::Ordering;
 
 use rand::{Rng, RngExt};
+use rondo_kernels::draw::{self, BLOCK, Dims};
+use rondo_kernels::{Buffer, Device, Slice};
 
+use crate::distribution::Best;
 use crate::{InferError, Result};
 
 /// How tokens are chosen.
@@ -36,34 +42,48 @@ impl Default for Sampling {
     }
 }
 
-/// Draws tokens; it keeps the memory that a draw needs.
-#[derive(Clone, Debug)]
+/// Draws tokens; it keeps the memory that drawing from a whole vocabulary needs.
+#[derive(Debug)]
 pub struct Sampler {
+    device: Device,
+    vocab_size: usize,
     temperature: f32,
     top_k: Option<usize>,
     top_p: Option<f32>,
-    /// For each token, whether it is never drawn.
-    forbidden: Vec<bool>,
-    candidates: Vec<Candidate>,
+    /// ∞ for each token that may be drawn, −∞ for the others; none if all may.
+    caps: Option<Buffer>,
+    /// For as many rows as were drawn for at a time: the largest logit and the weight of each block, a random number,
+    /// and the token.
+    maxima: Buffer,
+    sums: Buffer,
+    points: Vec<f64>,
+    ids: Buffer<u32>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
+/// One of the likeliest tokens.
+#[derive(Clone, Copy)]
+struct Likely {
     id: u32,
     logit: f32,
+}
+
+/// A token that is drawn from.
+#[derive(Clone, Copy)]
+struct Candidate {
+    id: u32,
     /// Its probability times some factor that is the same for all.
-    weight: f32,
+    weight: f64,
 }
 
 impl Sampler {
-    /// A sampler over a vocabulary of `vocab_size` tokens.
+    /// A sampler over a vocabulary of `vocab_size` tokens, for logits on `device`.
     ///
     /// # Errors
     /// [`InferError::Temperature`], [`InferError::TopP`] or [`InferError::ZeroSize`] if a setting is out of its
     /// range, [`InferError::IdOutOfRange`] for a forbidden token that does not exist, [`InferError::AllForbidden`] if
     /// no token is left.
-    pub fn new(sampling: &Sampling, vocab_size: usize) -> Result<Self> {
-        let Sampling { temperature, top_k, top_p, forbidden: ref never } = *sampling;
+    pub fn new(sampling: &Sampling, vocab_size: usize, device: &Device) -> Result<Self> {
+        let Sampling { temperature, top_k, top_p, ref forbidden } = *sampling;
         if !(temperature >= 0.0 && temperature.is_finite()) {
             return Err(InferError::Temperature { found: temperature });
         }
@@ -73,17 +93,29 @@ impl Sampler {
         if let Some(found) = top_p.filter(|&p| !(p > 0.0 && p <= 1.0)) {
             return Err(InferError::TopP { found });
         }
-        let mut forbidden = vec![false; vocab_size];
-        for &id in never {
-            match forbidden.get_mut(id as usize) {
-                Some(forbidden) => *forbidden = true,
+        let mut caps = vec![f32::INFINITY; vocab_size];
+        for &id in forbidden {
+            match caps.get_mut(id as usize) {
+                Some(cap) => *cap = f32::NEG_INFINITY,
                 None => return Err(InferError::IdOutOfRange { id, vocab_size }),
             }
         }
-        if !forbidden.contains(&false) {
+        if !caps.contains(&f32::INFINITY) {
             return Err(InferError::AllForbidden { vocab_size });
         }
-        Ok(Sampler { temperature, top_k, top_p, forbidden, candidates: Vec::with_capacity(vocab_size) })
+        Ok(Sampler {
+            device: device.clone(),
+            vocab_size,
+            temperature,
+            // What leaves all tokens is the same as none.
+            top_k: top_k.filter(|&top_k| top_k < vocab_size),
+            top_p: top_p.filter(|&top_p| top_p < 1.0),
+            caps: (!forbidden.is_empty()).then(|| Buffer::from_slice(device, &caps)),
+            maxima: Buffer::zeros(device, 0),
+            sums: Buffer::zeros(device, 0),
+            points: Vec::new(),
+            ids: Buffer::zeros(device, 0),
+        })
     }
 
     /// Draws a token from `logits: [V]`.
@@ -92,79 +124,203 @@ impl Sampler {
     /// If there are not as many logits as the vocabulary has tokens.
     ///
     /// # Errors
-    /// [`InferError::NonFiniteLogits`] if a logit is NaN or +∞, or all are −∞.
-    pub fn draw(&mut self, logits: &[f32], rng: &mut impl Rng) -> Result<u32> {
-        assert_eq!(logits.len(), self.forbidden.len(), "number of logits");
-        let allowed = logits.iter().zip(&self.forbidden).zip(0..).filter(|((_, forbidden), _)| !**forbidden);
-        self.candidates.clear();
-        self.candidates.extend(allowed.map(|((&logit, _), id)| Candidate { id, logit, weight: 0.0 }));
-        let best = self.candidates.iter().copied().min_by(by_falling_logit);
-        // The order puts NaN first or last, by its sign, so the best one alone does not tell.
-        let damaged = self.candidates.iter().any(|candidate| candidate.logit.is_nan());
-        let Some(best) = best.filter(|best| best.logit.is_finite() && !damaged) else {
-            return Err(InferError::NonFiniteLogits);
-        };
-        if self.temperature == 0.0 {
-            return Ok(best.id);
+    /// [`InferError::NonFiniteLogits`] if the logit of a token that is not forbidden is NaN or +∞, or all of them are
+    /// −∞.
+    pub fn draw(&mut self, logits: Slice<'_>, rng: &mut impl Rng) -> Result<u32> {
+        let mut id = [0];
+        self.draw_rows(logits, std::slice::from_mut(rng), &mut id)?;
+        Ok(id[0])
+    }
+
+    /// Draws a token from each row of `logits: [R, V]`, with the row's own random numbers, into `ids: [R]`.
+    ///
+    /// # Panics
+    /// If there are not as many logits as there are rows times tokens, or not as many ids as rows.
+    ///
+    /// # Errors
+    /// As [`Sampler::draw`], if so for any row; the ids are of no meaning then.
+    pub fn draw_rows(&mut self, logits: Slice<'_>, rngs: &mut [impl Rng], ids: &mut [u32]) -> Result<()> {
+        let dims = Dims { rows: rngs.len(), vocab: self.vocab_size };
+        assert_eq!(logits.len(), dims.rows * dims.vocab, "number of logits");
+        assert_eq!(ids.len(), dims.rows, "number of ids");
+        self.make_room(dims);
+        self.look(dims, logits)?;
+        if self.temperature > 0.0 && self.top_k.is_none() && self.top_p.is_none() {
+            self.draw_from_all(dims, logits, rngs, ids);
+            return Ok(());
         }
-        if let Some(top_k) = self.top_k {
-            keep_likeliest(&mut self.candidates, top_k);
-            self.candidates.truncate(top_k);
+        for (row, (rng, id)) in rngs.iter_mut().zip(ids).enumerate() {
+            *id = self.draw_from_likeliest(self.row(dims, logits, row), rng);
         }
-        for candidate in &mut self.candidates {
-            candidate.weight = ((candidate.logit - best.logit) / self.temperature).exp();
-        }
-        if let Some(top_p) = self.top_p.filter(|&p| p < 1.0) {
-            keep_nucleus(&mut self.candidates, top_p);
-        }
-        let mut left = rng.random::<f64>() * weight_sum(&self.candidates);
-        for candidate in &self.candidates {
-            let weight = f64::from(candidate.weight);
-            if left < weight {
-                return Ok(candidate.id);
+        Ok(())
+    }
+
+    fn make_room(&mut self, dims: Dims) {
+        if self.ids.len() != dims.rows {
+            for buffer in [&mut self.maxima, &mut self.sums] {
+                *buffer = Buffer::zeros(&self.device, dims.rows * dims.blocks());
             }
-            left -= weight;
+            self.ids = Buffer::zeros(&self.device, dims.rows);
+        }
+    }
+
+    /// Finds the maxima of all blocks and, where they are wanted, the sums.
+    fn look(&mut self, dims: Dims, logits: Slice<'_>) -> Result<()> {
+        // At temperature 0 nothing is weighed, and after top-k only few tokens are.
+        let wants_sums = self.temperature > 0.0 && self.top_k.is_none();
+        let args = draw::Forward {
+            logits,
+            caps: self.caps.as_ref().map(Buffer::slice),
+            maxima: self.maxima.slice_mut(),
+            sums: wants_sums.then(|| (self.temperature, self.sums.slice_mut())),
+        };
+        draw::forward(&self.device, dims, args);
+        let mut rows = self.maxima.host().chunks_exact(dims.blocks());
+        if rows.all(|maxima| largest(maxima).is_finite()) { Ok(()) } else { Err(InferError::NonFiniteLogits) }
+    }
+
+    fn draw_from_all(&mut self, dims: Dims, logits: Slice<'_>, rngs: &mut [impl Rng], ids: &mut [u32]) {
+        self.points.clear();
+        self.points.extend(rngs.iter_mut().map(|rng| rng.random::<f64>()));
+        let args = draw::Pick {
+            temperature: self.temperature,
+            logits,
+            caps: self.caps.as_ref().map(Buffer::slice),
+            maxima: self.maxima.slice(),
+            sums: self.sums.slice_mut(),
+            points: &self.points,
+            ids: self.ids.slice_mut(),
+        };
+        draw::pick(&self.device, dims, args);
+        ids.copy_from_slice(self.ids.host());
+    }
+
+    fn row<'a>(&'a self, dims: Dims, logits: Slice<'a>, row: usize) -> Row<'a> {
+        let blocks = row * dims.blocks()..(row + 1) * dims.blocks();
+        let maxima = &self.maxima.host()[blocks.clone()];
+        Row {
+            temperature: f64::from(self.temperature),
+            logits: &logits.host()[row * dims.vocab..(row + 1) * dims.vocab],
+            caps: self.caps.as_ref().map(Buffer::host),
+            largest: largest(maxima),
+            maxima,
+            sums: &self.sums.host()[blocks],
+        }
+    }
+
+    fn draw_from_likeliest(&self, row: Row<'_>, rng: &mut impl Rng) -> u32 {
+        if self.temperature == 0.0 {
+            return row.likeliest(1)[0].id;
+        }
+        let candidates = match (self.top_k, self.top_p) {
+            (Some(top_k), None) => row.weighed(top_k),
+            (Some(top_k), Some(top_p)) => {
+                let mut candidates = row.weighed(top_k);
+                let wanted = f64::from(top_p) * weight_sum(&candidates);
+                candidates.truncate(nucleus_len(&candidates, wanted).unwrap_or(top_k));
+                candidates
+            }
+            (None, top_p) => row.nucleus(f64::from(top_p.unwrap_or(1.0)) * row.weight_sum()),
+        };
+        let mut left = rng.random::<f64>() * weight_sum(&candidates);
+        for candidate in &candidates {
+            if left < candidate.weight {
+                return candidate.id;
+            }
+            left -= candidate.weight;
         }
         // Rounding can leave a last trace of the sum to no candidate.
-        Ok(best.id)
+        candidates[0].id
     }
 }
 
-/// The likelier one first.
-fn by_falling_logit(a: &Candidate, b: &Candidate) -> Ordering {
-    b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id))
+/// A row of logits whose blocks have been looked at, the largest of them finite.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    temperature: f64,
+    logits: &'a [f32],
+    caps: Option<&'a [f32]>,
+    largest: f32,
+    /// The largest logit of each block.
+    maxima: &'a [f32],
+    /// What each block weighs relative to its maximum; of no meaning where that was not asked for.
+    sums: &'a [f32],
+}
+
+impl Row<'_> {
+    /// The `count` likeliest tokens, the likeliest first: fewer if no more have a probability, but at least one.
+    fn likeliest(self, count: usize) -> Vec<Likely> {
+        let mut best = Best::new(count, by_falling_logit);
+        for (block, &max) in self.maxima.iter().enumerate() {
+            // Of equals those that were found before are better.
+            if max == f32::NEG_INFINITY || best.bound().is_some_and(|bound| bound.logit >= max) {
+                continue;
+            }
+            let start = block * BLOCK;
+            let logits = &self.logits[start..self.logits.len().min(start + BLOCK)];
+            for (id, &logit) in (start..).zip(logits) {
+                if logit > f32::NEG_INFINITY && self.caps.is_none_or(|caps| logit < caps[id]) {
+                    best.offer(Likely { id: id as u32, logit });
+                }
+            }
+        }
+        best.into_sorted()
+    }
+
+    /// The same with their weights.
+    fn weighed(self, count: usize) -> Vec<Candidate> {
+        let weighed = |&Likely { id, logit }: &Likely| Candidate { id, weight: self.weight(logit) };
+        self.likeliest(count).iter().map(weighed).collect()
+    }
+
+    /// The smallest set of likeliest tokens that has the weight `wanted`, or all.
+    fn nucleus(self, wanted: f64) -> Vec<Candidate> {
+        // The nucleus is small as a rule: sorting a few candidates at a time is far cheaper than a whole vocabulary.
+        const FIRST_COUNT: usize = 64;
+        let mut count = FIRST_COUNT;
+        loop {
+            let mut candidates = self.weighed(count);
+            if let Some(len) = nucleus_len(&candidates, wanted) {
+                candidates.truncate(len);
+                return candidates;
+            }
+            if candidates.len() < count {
+                return candidates;
+            }
+            count *= 4;
+        }
+    }
+
+    /// The weight of all tokens that may be drawn.
+    fn weight_sum(self) -> f64 {
+        let blocks = self.maxima.iter().zip(self.sums);
+        blocks.map(|(&max, &sum)| f64::from(sum) * self.weight(max)).sum()
+    }
+
+    fn weight(self, logit: f32) -> f64 {
+        ((f64::from(logit) - f64::from(self.largest)) / self.temperature).exp()
+    }
+}
+
+/// The likelier one first. No logit is a NaN here.
+fn by_falling_logit(a: &Likely, b: &Likely) -> Ordering {
+    b.logit.partial_cmp(&a.logit).unwrap_or(Ordering::Equal).then(a.id.cmp(&b.id))
+}
+
+fn largest(maxima: &[f32]) -> f32 {
+    maxima.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 fn weight_sum(candidates: &[Candidate]) -> f64 {
-    candidates.iter().map(|candidate| f64::from(candidate.weight)).sum()
+    candidates.iter().map(|candidate| candidate.weight).sum()
 }
 
-/// Brings the `count` likeliest candidates to the front, in order.
-fn keep_likeliest(candidates: &mut [Candidate], count: usize) {
-    let count = count.min(candidates.len());
-    if count < candidates.len() {
-        candidates.select_nth_unstable_by(count, by_falling_logit);
-    }
-    candidates[..count].sort_unstable_by(by_falling_logit);
-}
-
-/// Drops all but the smallest set of likeliest candidates that has the share `top_p` of the weight.
-fn keep_nucleus(candidates: &mut Vec<Candidate>, top_p: f32) {
-    // The nucleus is small as a rule: sorting a few candidates at a time is far cheaper than a whole vocabulary.
-    const FIRST_COUNT: usize = 64;
-    let wanted = f64::from(top_p) * weight_sum(candidates);
-    let mut count = FIRST_COUNT;
-    loop {
-        keep_likeliest(candidates, count);
-        let mut sum = 0.0;
-        let reached = candidates.iter().take(count).position(|candidate| {
-            sum += f64::from(candidate.weight);
-            sum >= wanted
-        });
-        match reached {
-            Some(last) => return candidates.truncate(last + 1),
-            None if count >= candidates.len() => return,
-            None => count *= 4,
-        }
-    }
+/// How many of the candidates, from the first, have the weight `wanted` together; none if all have less.
+fn nucleus_len(candidates: &[Candidate], wanted: f64) -> Option<usize> {
+    let mut sum = 0.0;
+    let reached = candidates.iter().position(|candidate| {
+        sum += candidate.weight;
+        sum >= wanted
+    });
+    reached.map(|last| last + 1)
 }

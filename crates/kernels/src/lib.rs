@@ -27,6 +27,7 @@ pub mod cpu;
 pub mod cross_entropy;
 pub mod decoder;
 mod device;
+pub mod draw;
 pub mod dropout;
 pub mod elementwise;
 pub mod embedding;

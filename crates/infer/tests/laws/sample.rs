@@ -3,25 +3,30 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_infer::{InferError, Sampler, Sampling};
+use rondo_kernels::{Device, Slice};
 
 use crate::{SEED, VOCAB_SIZE, text};
 
 /// Logits of a small vocabulary, the largest of them twice.
 const LOGITS: [f32; 6] = [0.5, 2.0, -1.0, 2.0, f32::NEG_INFINITY, 1.0];
 
+fn sampler(sampling: &Sampling, vocab_size: usize) -> Sampler {
+    Sampler::new(sampling, vocab_size, &Device::cpu(2).unwrap()).unwrap()
+}
+
 /// How often each token was drawn in `draws` draws.
 fn counts(sampling: &Sampling, logits: &[f32], draws: usize) -> Vec<usize> {
-    let mut sampler = Sampler::new(sampling, logits.len()).unwrap();
+    let mut sampler = sampler(sampling, logits.len());
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let mut counts = vec![0; logits.len()];
     for _ in 0..draws {
-        counts[sampler.draw(logits, &mut rng).unwrap() as usize] += 1;
+        counts[sampler.draw(Slice::Cpu(logits), &mut rng).unwrap() as usize] += 1;
     }
     counts
 }
 
 /// Fails unless tokens are drawn in proportion to `weights`: a token of no weight never, each other one within five
-/// standard deviations of its expectation.
+/// standard deviations of its expectation, or five draws where it is rare.
 #[track_caller]
 fn check_distribution(sampling: &Sampling, logits: &[f32], weights: &[f64]) {
     const DRAWS: usize = 20_000;
@@ -29,7 +34,7 @@ fn check_distribution(sampling: &Sampling, logits: &[f32], weights: &[f64]) {
     for (id, (&count, weight)) in counts(sampling, logits, DRAWS).iter().zip(weights).enumerate() {
         let probability = weight / sum;
         let expected = DRAWS as f64 * probability;
-        let deviation = (expected * (1.0 - probability)).sqrt();
+        let deviation = if expected > 0.0 { (expected * (1.0 - probability)).sqrt().max(1.0) } else { 0.0 };
         assert!(
             (count as f64 - expected).abs() <= 5.0 * deviation,
             "token {id}: drawn {count} times, expected {expected:.1} ± {deviation:.1}"
@@ -126,7 +131,8 @@ fn extreme_logits_are_drawn_from_without_overflow() {
 
 #[test]
 fn impossible_settings_are_refused() {
-    let refusal = |sampling| Sampler::new(&sampling, 2).unwrap_err().to_string();
+    let device = Device::cpu(1).unwrap();
+    let refusal = |sampling| Sampler::new(&sampling, 2, &device).unwrap_err().to_string();
     let default = Sampling::default;
     for (temperature, shown) in [(-1.0, "-1"), (f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
         let expected = format!("`temperature` must be at least 0 and finite, but is {shown}");
@@ -147,20 +153,103 @@ fn impossible_settings_are_refused() {
 fn logits_that_are_no_distribution_are_refused() {
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let (nan, infinity) = (f32::NAN, f32::INFINITY);
-    for logits in [[0.0, nan, 1.0], [0.0, -nan, 1.0], [0.0, infinity, 1.0], [-infinity; 3]] {
-        let error = Sampler::new(&Sampling::default(), 3).unwrap().draw(&logits, &mut rng).unwrap_err();
-        assert!(matches!(error, InferError::NonFiniteLogits), "{logits:?}");
+    let (cold, few) = (Some(0.0), Some(1));
+    for (temperature, top_k) in [(None, None), (cold, None), (None, few)] {
+        let temperature = temperature.unwrap_or(1.0);
+        let sampling = Sampling { temperature, top_k, ..Sampling::default() };
+        let mut sampler = sampler(&sampling, 3);
+        for logits in [[0.0, nan, 1.0], [0.0, -nan, 1.0], [0.0, infinity, 1.0], [-infinity; 3]] {
+            let error = sampler.draw(Slice::Cpu(&logits), &mut rng).unwrap_err();
+            assert!(matches!(error, InferError::NonFiniteLogits), "{logits:?}");
+        }
+        // One row of several is enough.
+        let rows = [0.0, 1.0, 2.0, nan, 0.0, 0.0, 2.0, 1.0, 0.0];
+        let (mut rngs, mut ids) = ([(); 3].map(|()| ChaCha8Rng::seed_from_u64(SEED)), [0; 3]);
+        assert!(sampler.draw_rows(Slice::Cpu(&rows), &mut rngs, &mut ids).is_err());
     }
 }
 
 #[test]
 fn a_draw_leaves_no_trace_in_the_sampler() {
     let logits: Vec<f32> = text(VOCAB_SIZE, SEED).iter().map(|&id| id as f32 / 5.0).collect();
-    let sampling = Sampling { top_k: Some(9), top_p: Some(0.9), ..Sampling::default() };
-    let mut used = Sampler::new(&sampling, VOCAB_SIZE).unwrap();
-    let (mut rng, mut again) = (ChaCha8Rng::seed_from_u64(SEED), ChaCha8Rng::seed_from_u64(SEED));
-    for _ in 0..50 {
-        let fresh = Sampler::new(&sampling, VOCAB_SIZE).unwrap().draw(&logits, &mut again).unwrap();
-        assert_eq!(used.draw(&logits, &mut rng).unwrap(), fresh);
+    let logits = Slice::Cpu(&logits);
+    for top_k in [None, Some(9)] {
+        let sampling = Sampling { top_k, top_p: Some(0.9), ..Sampling::default() };
+        let mut used = sampler(&sampling, VOCAB_SIZE);
+        let (mut rng, mut again) = (ChaCha8Rng::seed_from_u64(SEED), ChaCha8Rng::seed_from_u64(SEED));
+        for _ in 0..50 {
+            let fresh = sampler(&sampling, VOCAB_SIZE).draw(logits, &mut again).unwrap();
+            assert_eq!(used.draw(logits, &mut rng).unwrap(), fresh);
+        }
+    }
+}
+
+/// Logits of a vocabulary of several blocks: those of text at the front, as vocabularies are ordered, and no order.
+fn large_logits() -> Vec<f32> {
+    let noise = text(LARGE_VOCAB_SIZE, SEED).into_iter().map(|id| id as f32 / VOCAB_SIZE as f32);
+    (1..).zip(noise).map(|(rank, noise): (u16, _)| 3.0 * noise - f32::from(rank).ln()).collect()
+}
+
+const LARGE_VOCAB_SIZE: usize = 2_000;
+
+#[test]
+fn a_large_vocabulary_is_drawn_from_as_a_small_one_is() {
+    let logits = large_logits();
+    let forbidden = |id: usize| id % 7 == 3;
+    let weight = |(id, &logit): (usize, &f32)| {
+        if forbidden(id) { 0.0 } else { (f64::from(logit) / 0.7).exp() }
+    };
+    let weights: Vec<f64> = logits.iter().enumerate().map(weight).collect();
+    let ids = (0..LARGE_VOCAB_SIZE as u32).filter(|&id| forbidden(id as usize));
+    let sampling = Sampling { temperature: 0.7, forbidden: ids.collect(), ..Sampling::default() };
+    check_distribution(&sampling, &logits, &weights);
+    // The likeliest by a whole sort, equals by their ids.
+    let mut order: Vec<usize> = (0..LARGE_VOCAB_SIZE).filter(|&id| !forbidden(id)).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+    let of_first = |count: usize| -> Vec<f64> {
+        (0..LARGE_VOCAB_SIZE).map(|id| if order[..count].contains(&id) { weights[id] } else { 0.0 }).collect()
+    };
+    for count in [1, 5, 300] {
+        let sampling = Sampling { top_k: Some(count), ..sampling.clone() };
+        check_distribution(&sampling, &logits, &of_first(count));
+    }
+    let all: f64 = weights.iter().sum();
+    for count in [2, 40, 700] {
+        let share =
+            order[..count].iter().map(|&id| weights[id]).sum::<f64>() - weights[order[count - 1]] / 2.0;
+        let sampling = Sampling { top_p: Some((share / all) as f32), ..sampling.clone() };
+        check_distribution(&sampling, &logits, &of_first(count));
+    }
+    let cold = Sampling { temperature: 0.0, ..sampling };
+    assert_eq!(counts(&cold, &logits, 1)[order[0]], 1);
+}
+
+#[test]
+fn neither_threads_nor_rows_beside_it_change_a_draw() {
+    // Numbers enough for several threads.
+    const ROWS: usize = 11;
+    let logits = large_logits();
+    let default = Sampling::default();
+    let samplings = [
+        default.clone(),
+        Sampling { temperature: 0.0, ..default.clone() },
+        Sampling { top_k: Some(50), ..default.clone() },
+        Sampling { top_p: Some(0.8), ..default },
+    ];
+    for sampling in samplings {
+        let rngs = (0..ROWS as u64).map(ChaCha8Rng::seed_from_u64);
+        let rows = logits.repeat(ROWS);
+        let mut together = Vec::new();
+        for threads in 1..=3 {
+            let device = Device::cpu(threads).unwrap();
+            let mut sampler = Sampler::new(&sampling, LARGE_VOCAB_SIZE, &device).unwrap();
+            let (mut rngs, mut ids) = (rngs.clone().collect::<Vec<_>>(), [0; ROWS]);
+            sampler.draw_rows(Slice::Cpu(&rows), &mut rngs, &mut ids).unwrap();
+            together.push(ids);
+        }
+        let mut sampler = sampler(&sampling, LARGE_VOCAB_SIZE);
+        let alone: Vec<u32> =
+            rngs.map(|mut rng| sampler.draw(Slice::Cpu(&logits), &mut rng).unwrap()).collect();
+        assert!(together.iter().all(|ids| ids[..] == alone), "{sampling:?}: {together:?}, {alone:?}");
     }
 }

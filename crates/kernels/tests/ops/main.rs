@@ -12,6 +12,7 @@ mod bias;
 mod check;
 mod cross_entropy;
 mod decoder;
+mod draw;
 mod dropout;
 mod elementwise;
 mod embedding;
