@@ -15,6 +15,7 @@
 
 use rondo_nn::{Mode, RnnLm, Workspace};
 
+use crate::blocks::Blocks;
 use crate::distribution::{Best, Distribution};
 use crate::evaluate::check_ids;
 use crate::rows::{copy_rows, read_on};
@@ -110,12 +111,19 @@ impl BeamSearch {
         let mut beam = vec![Hypothesis { ids: Vec::new(), log_prob_sum: 0.0, score: 0.0, ended: false }];
         // The last token of each hypothesis that goes on, which are the rows of the state.
         let mut inputs = vec![last];
+        let mut blocks = Blocks::new(workspace.device());
         for length in 1..=self.max_tokens {
             let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
             let hidden = model.forward(&mut tape, &inputs, &mut state);
             let logits = model.logits(&mut tape, hidden);
-            let logits = tape.read(logits).host();
-            let extensions = self.extend(&beam, length, logits, &forbidden)?;
+            let logits = tape.read(logits);
+            blocks.look(forbidden.len(), logits, None, Some(1.0));
+            let mut distributions = logits
+                .host()
+                .chunks_exact(forbidden.len())
+                .zip(blocks.rows())
+                .map(|(logits, blocks)| Distribution::of_blocks(logits, blocks));
+            let extensions = self.extend(&beam, length, &mut distributions, &forbidden)?;
             let running: Vec<usize> = (0..beam.len()).filter(|&place| !beam[place].ended).collect();
             beam = extensions.iter().map(|extension| self.hypothesis(&beam, extension)).collect();
             // A parent of a hypothesis that goes on went on itself, and its row is its place among those that did.
@@ -164,12 +172,12 @@ impl BeamSearch {
     }
 
     /// The best of all hypotheses that have ended and of all extensions, to `length` tokens, of those that have not;
-    /// `logits: [B, V]` are for the latter, in their order.
-    fn extend(
+    /// there is a distribution for each of the latter, in their order.
+    fn extend<'a>(
         &self,
         beam: &[Hypothesis],
         length: usize,
-        logits: &[f32],
+        distributions: &mut dyn Iterator<Item = Result<Distribution<'a>>>,
         forbidden: &[bool],
     ) -> Result<Vec<Extension>> {
         let ids = |extension: &Extension| beam[extension.parent].ids.iter().copied().chain(extension.token);
@@ -177,21 +185,19 @@ impl BeamSearch {
             b.score.total_cmp(&a.score).then_with(|| ids(a).cmp(ids(b)))
         });
         let penalty = self.penalty(length);
-        let mut logits = logits.chunks_exact(forbidden.len());
         for (parent, hypothesis) in beam.iter().enumerate() {
             let &Hypothesis { log_prob_sum, score, ended, .. } = hypothesis;
             if ended {
                 best.offer(Extension { score, log_prob_sum, parent, token: None });
                 continue;
             }
-            let distribution = Distribution::new(logits.next().unwrap_or_default())?;
-            for candidate in distribution.possible() {
-                if !forbidden[candidate.id as usize] {
-                    let log_prob_sum = log_prob_sum + candidate.log_prob;
-                    let score = log_prob_sum / penalty;
-                    best.offer(Extension { score, log_prob_sum, parent, token: Some(candidate.id) });
-                }
-            }
+            let distribution = distributions.next().unwrap_or(Err(InferError::NonFiniteLogits))?;
+            let allowed = |id: u32| !forbidden[id as usize];
+            distribution.offer_to(&mut best, allowed, |candidate| {
+                let log_prob_sum = log_prob_sum + candidate.log_prob;
+                let score = log_prob_sum / penalty;
+                Extension { score, log_prob_sum, parent, token: Some(candidate.id) }
+            });
         }
         let extensions = best.into_sorted();
         // All that is possible can be forbidden, if the other logits are −∞.

@@ -2,6 +2,7 @@
 
 use rondo_nn::{Mode, RnnLm, State, Workspace};
 
+use crate::blocks::Blocks;
 use crate::evaluate::check_ids;
 use crate::rows::read_on;
 use crate::{Distribution, InferError, Result};
@@ -31,13 +32,15 @@ pub struct Predictor<'m> {
     model: &'m RnnLm,
     workspace: &'m mut Workspace,
     state: State,
+    blocks: Blocks,
 }
 
 impl<'m> Predictor<'m> {
     /// A predictor that has read nothing yet.
     pub fn new(model: &'m RnnLm, workspace: &'m mut Workspace) -> Self {
         let state = model.zero_state(1);
-        Predictor { model, workspace, state }
+        let blocks = Blocks::new(workspace.device());
+        Predictor { model, workspace, state, blocks }
     }
 
     /// Forgets what it has read.
@@ -58,9 +61,11 @@ impl<'m> Predictor<'m> {
             let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
             let hidden = self.model.forward(&mut tape, ids, &mut self.state);
             let logits = self.model.logits(&mut tape, hidden);
-            let rows = tape.read(logits).host().chunks_exact(self.model.config().vocab_size);
-            for (logits, place) in rows.zip(&mut *places) {
-                visit(place, Distribution::new(logits)?);
+            let (logits, vocab_size) = (tape.read(logits), self.model.config().vocab_size);
+            self.blocks.look(vocab_size, logits, None, Some(1.0));
+            let rows = logits.host().chunks_exact(vocab_size).zip(self.blocks.rows());
+            for ((logits, blocks), place) in rows.zip(&mut *places) {
+                visit(place, Distribution::of_blocks(logits, blocks)?);
             }
         }
         Ok(())

@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 
+use rondo_kernels::draw::BLOCK;
+
+use crate::blocks::RowBlocks;
 use crate::{InferError, Result};
 
 /// The probabilities of all tokens of a vocabulary.
@@ -9,6 +12,9 @@ use crate::{InferError, Result};
 /// ```text
 /// log p(id) = (logits[id] − largest) − log Σ exp(logits − largest)        in f64
 /// ```
+///
+/// Where a model gives it, the exponentials are in `f32`, as the logits are: probabilities then add up to one within
+/// a millionth.
 ///
 /// ```
 /// use rondo_infer::Distribution;
@@ -23,6 +29,8 @@ use crate::{InferError, Result};
 #[derive(Clone, Copy, Debug)]
 pub struct Distribution<'a> {
     logits: &'a [f32],
+    /// The largest logit of each block; none if they are not known.
+    maxima: &'a [f32],
     largest: f64,
     /// `log Σ exp(logits − largest)`.
     log_sum: f64,
@@ -51,7 +59,20 @@ impl<'a> Distribution<'a> {
         }
         let largest = f64::from(largest);
         let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
-        Ok(Distribution { logits, largest, log_sum: sum.ln() })
+        Ok(Distribution { logits, maxima: &[], largest, log_sum: sum.ln() })
+    }
+
+    /// The same of logits whose blocks were weighed at temperature 1, without caps.
+    ///
+    /// # Errors
+    /// As [`Distribution::new`].
+    pub(crate) fn of_blocks(logits: &'a [f32], blocks: RowBlocks<'a>) -> Result<Self> {
+        let largest = blocks.largest();
+        if !largest.is_finite() {
+            return Err(InferError::NonFiniteLogits);
+        }
+        let log_sum = blocks.weight_sum(1.0).ln();
+        Ok(Distribution { logits, maxima: blocks.maxima, largest: f64::from(largest), log_sum })
     }
 
     /// The natural logarithm of a token's probability.
@@ -70,16 +91,34 @@ impl<'a> Distribution<'a> {
         let mut best = Best::new(count, |a: &Candidate, b: &Candidate| {
             b.log_prob.total_cmp(&a.log_prob).then(a.id.cmp(&b.id))
         });
-        for candidate in self.possible().filter(|candidate| allowed(candidate.id)) {
-            best.offer(candidate);
-        }
+        self.offer_to(&mut best, allowed, |candidate| candidate);
         best.into_sorted()
     }
 
-    /// All tokens that have a probability above zero, by their ids.
-    pub(crate) fn possible(&self) -> impl Iterator<Item = Candidate> {
-        let candidates = (0..).zip(self.logits).filter(|(_, logit)| **logit > f32::NEG_INFINITY);
-        candidates.map(|(id, &logit)| Candidate { id, log_prob: self.log_prob_of(logit) })
+    /// Offers to `best` what `make` makes of each allowed token that has a probability above zero, but for those that
+    /// it is known to refuse: of two tokens, the one with the larger probability must be the better one, and of equals
+    /// the smaller id.
+    pub(crate) fn offer_to<T: Copy, F: Fn(&T, &T) -> Ordering>(
+        &self,
+        best: &mut Best<T, F>,
+        allowed: impl Fn(u32) -> bool,
+        make: impl Fn(Candidate) -> T,
+    ) {
+        let candidate = |id, logit| Candidate { id, log_prob: self.log_prob_of(logit) };
+        for (block, logits) in self.logits.chunks(BLOCK).enumerate() {
+            let start = (block * BLOCK) as u32;
+            // No token of the block is better than its first one with the largest of its logits.
+            if self.maxima.get(block).is_some_and(|&max| best.refuses(&make(candidate(start, max)))) {
+                continue;
+            }
+            for (id, &logit) in (start..).zip(logits) {
+                let item = make(candidate(id, logit));
+                // What is allowed can take longer to find out than what is refused.
+                if logit > f32::NEG_INFINITY && !best.refuses(&item) && allowed(id) {
+                    best.offer(item);
+                }
+            }
+        }
     }
 
     fn log_prob_of(&self, logit: f32) -> f64 {
@@ -104,7 +143,7 @@ impl<T: Copy, F: Fn(&T, &T) -> Ordering> Best<T, F> {
     }
 
     pub(crate) fn offer(&mut self, item: T) {
-        if self.bound.is_some_and(|bound| (self.compare)(&item, &bound).is_ge()) || self.count == 0 {
+        if self.refuses(&item) {
             return;
         }
         self.items.push(item);
@@ -115,9 +154,9 @@ impl<T: Copy, F: Fn(&T, &T) -> Ordering> Best<T, F> {
         }
     }
 
-    /// What an item must come before to be among the best, if so much is known yet.
-    pub(crate) fn bound(&self) -> Option<&T> {
-        self.bound.as_ref()
+    /// Whether it is known already that an item is none of the best.
+    pub(crate) fn refuses(&self, item: &T) -> bool {
+        self.count == 0 || self.bound.as_ref().is_some_and(|bound| (self.compare)(item, bound).is_ge())
     }
 
     pub(crate) fn into_sorted(mut self) -> Vec<T> {
@@ -133,6 +172,8 @@ impl<T: Copy, F: Fn(&T, &T) -> Ordering> Best<T, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::Blocks;
+    use rondo_kernels::{Device, Slice};
 
     #[test]
     fn the_best_are_those_of_a_whole_sort() {
@@ -144,6 +185,26 @@ mod tests {
             let mut best = Best::new(count, |a: &(u64, usize), b: &(u64, usize)| a.cmp(b));
             items.iter().for_each(|&item| best.offer(item));
             assert_eq!(best.into_sorted(), sorted[..count.min(sorted.len())], "{count}");
+        }
+    }
+
+    #[test]
+    fn blocks_tell_what_the_logits_tell() {
+        let device = Device::cpu(1).unwrap();
+        // Several blocks, many equals among the logits, and one block without a token.
+        let logit =
+            |n: u32| if n / BLOCK as u32 == 1 { f32::NEG_INFINITY } else { (n * 7919 % 83) as f32 / 9.0 };
+        let logits: Vec<f32> = (0..1_000).map(logit).collect();
+        let mut blocks = Blocks::new(&device);
+        blocks.look(logits.len(), Slice::Cpu(&logits), None, Some(1.0));
+        let found = Distribution::of_blocks(&logits, blocks.rows().next().unwrap()).unwrap();
+        let plain = Distribution::new(&logits).unwrap();
+        assert!((found.log_prob(7) - plain.log_prob(7)).abs() < 1e-6);
+        for count in [0, 1, 12, 13, 300, 2_000] {
+            let ids = |distribution: &Distribution<'_>| -> Vec<u32> {
+                distribution.likeliest(count, |id| id % 3 != 0).iter().map(|c| c.id).collect()
+            };
+            assert_eq!(ids(&found), ids(&plain), "{count}");
         }
     }
 

@@ -17,6 +17,7 @@
 //! Not here: optimisers, training checkpoints, clocks, printing.
 
 mod beam;
+mod blocks;
 mod cache;
 mod candidates;
 mod complete;

@@ -14,9 +14,10 @@
 use std::cmp::Ordering;
 
 use rand::{Rng, RngExt};
-use rondo_kernels::draw::{self, BLOCK, Dims};
+use rondo_kernels::draw::BLOCK;
 use rondo_kernels::{Buffer, Device, Slice};
 
+use crate::blocks::{Blocks, RowBlocks};
 use crate::distribution::Best;
 use crate::{InferError, Result};
 
@@ -52,10 +53,8 @@ pub struct Sampler {
     top_p: Option<f32>,
     /// ∞ for each token that may be drawn, −∞ for the others; none if all may.
     caps: Option<Buffer>,
-    /// For as many rows as were drawn for at a time: the largest logit and the weight of each block, a random number,
-    /// and the token.
-    maxima: Buffer,
-    sums: Buffer,
+    blocks: Blocks,
+    /// A random number and the token of each row.
     points: Vec<f64>,
     ids: Buffer<u32>,
 }
@@ -111,8 +110,7 @@ impl Sampler {
             top_k: top_k.filter(|&top_k| top_k < vocab_size),
             top_p: top_p.filter(|&top_p| top_p < 1.0),
             caps: (!forbidden.is_empty()).then(|| Buffer::from_slice(device, &caps)),
-            maxima: Buffer::zeros(device, 0),
-            sums: Buffer::zeros(device, 0),
+            blocks: Blocks::new(device),
             points: Vec::new(),
             ids: Buffer::zeros(device, 0),
         })
@@ -140,71 +138,43 @@ impl Sampler {
     /// # Errors
     /// As [`Sampler::draw`], if so for any row; the ids are of no meaning then.
     pub fn draw_rows(&mut self, logits: Slice<'_>, rngs: &mut [impl Rng], ids: &mut [u32]) -> Result<()> {
-        let dims = Dims { rows: rngs.len(), vocab: self.vocab_size };
-        assert_eq!(logits.len(), dims.rows * dims.vocab, "number of logits");
-        assert_eq!(ids.len(), dims.rows, "number of ids");
-        self.make_room(dims);
-        self.look(dims, logits)?;
-        if self.temperature > 0.0 && self.top_k.is_none() && self.top_p.is_none() {
-            self.draw_from_all(dims, logits, rngs, ids);
-            return Ok(());
+        assert_eq!(logits.len(), rngs.len() * self.vocab_size, "number of logits");
+        assert_eq!(ids.len(), rngs.len(), "number of ids");
+        // At temperature 0 nothing is weighed, and after top-k only few tokens are.
+        let weighed_at = (self.temperature > 0.0 && self.top_k.is_none()).then_some(self.temperature);
+        self.blocks.look(self.vocab_size, logits, self.caps.as_ref(), weighed_at);
+        if !self.blocks.rows().all(|blocks| blocks.largest().is_finite()) {
+            return Err(InferError::NonFiniteLogits);
         }
-        for (row, (rng, id)) in rngs.iter_mut().zip(ids).enumerate() {
-            *id = self.draw_from_likeliest(self.row(dims, logits, row), rng);
+        match weighed_at {
+            Some(temperature) if self.top_p.is_none() => self.draw_from_all(logits, temperature, rngs, ids),
+            _ => {
+                let rows = logits.host().chunks_exact(self.vocab_size).zip(self.blocks.rows());
+                for ((logits, blocks), (rng, id)) in rows.zip(rngs.iter_mut().zip(ids)) {
+                    *id = self.draw_from_likeliest(self.row(logits, blocks), rng);
+                }
+            }
         }
         Ok(())
     }
 
-    fn make_room(&mut self, dims: Dims) {
-        if self.ids.len() != dims.rows {
-            for buffer in [&mut self.maxima, &mut self.sums] {
-                *buffer = Buffer::zeros(&self.device, dims.rows * dims.blocks());
-            }
-            self.ids = Buffer::zeros(&self.device, dims.rows);
+    fn draw_from_all(&mut self, logits: Slice<'_>, temperature: f32, rngs: &mut [impl Rng], ids: &mut [u32]) {
+        if self.ids.len() != ids.len() {
+            self.ids = Buffer::zeros(&self.device, ids.len());
         }
-    }
-
-    /// Finds the maxima of all blocks and, where they are wanted, the sums.
-    fn look(&mut self, dims: Dims, logits: Slice<'_>) -> Result<()> {
-        // At temperature 0 nothing is weighed, and after top-k only few tokens are.
-        let wants_sums = self.temperature > 0.0 && self.top_k.is_none();
-        let args = draw::Forward {
-            logits,
-            caps: self.caps.as_ref().map(Buffer::slice),
-            maxima: self.maxima.slice_mut(),
-            sums: wants_sums.then(|| (self.temperature, self.sums.slice_mut())),
-        };
-        draw::forward(&self.device, dims, args);
-        let mut rows = self.maxima.host().chunks_exact(dims.blocks());
-        if rows.all(|maxima| largest(maxima).is_finite()) { Ok(()) } else { Err(InferError::NonFiniteLogits) }
-    }
-
-    fn draw_from_all(&mut self, dims: Dims, logits: Slice<'_>, rngs: &mut [impl Rng], ids: &mut [u32]) {
         self.points.clear();
         self.points.extend(rngs.iter_mut().map(|rng| rng.random::<f64>()));
-        let args = draw::Pick {
-            temperature: self.temperature,
-            logits,
-            caps: self.caps.as_ref().map(Buffer::slice),
-            maxima: self.maxima.slice(),
-            sums: self.sums.slice_mut(),
-            points: &self.points,
-            ids: self.ids.slice_mut(),
-        };
-        draw::pick(&self.device, dims, args);
+        self.blocks.pick(logits, self.caps.as_ref(), temperature, &self.points, &mut self.ids);
         ids.copy_from_slice(self.ids.host());
     }
 
-    fn row<'a>(&'a self, dims: Dims, logits: Slice<'a>, row: usize) -> Row<'a> {
-        let blocks = row * dims.blocks()..(row + 1) * dims.blocks();
-        let maxima = &self.maxima.host()[blocks.clone()];
+    fn row<'a>(&'a self, logits: &'a [f32], blocks: RowBlocks<'a>) -> Row<'a> {
         Row {
             temperature: f64::from(self.temperature),
-            logits: &logits.host()[row * dims.vocab..(row + 1) * dims.vocab],
+            logits,
             caps: self.caps.as_ref().map(Buffer::host),
-            largest: largest(maxima),
-            maxima,
-            sums: &self.sums.host()[blocks],
+            largest: blocks.largest(),
+            blocks,
         }
     }
 
@@ -220,7 +190,9 @@ impl Sampler {
                 candidates.truncate(nucleus_len(&candidates, wanted).unwrap_or(top_k));
                 candidates
             }
-            (None, top_p) => row.nucleus(f64::from(top_p.unwrap_or(1.0)) * row.weight_sum()),
+            (None, top_p) => {
+                row.nucleus(f64::from(top_p.unwrap_or(1.0)) * row.blocks.weight_sum(row.temperature))
+            }
         };
         let mut left = rng.random::<f64>() * weight_sum(&candidates);
         for candidate in &candidates {
@@ -241,23 +213,19 @@ struct Row<'a> {
     logits: &'a [f32],
     caps: Option<&'a [f32]>,
     largest: f32,
-    /// The largest logit of each block.
-    maxima: &'a [f32],
-    /// What each block weighs relative to its maximum; of no meaning where that was not asked for.
-    sums: &'a [f32],
+    blocks: RowBlocks<'a>,
 }
 
 impl Row<'_> {
     /// The `count` likeliest tokens, the likeliest first: fewer if no more have a probability, but at least one.
     fn likeliest(self, count: usize) -> Vec<Likely> {
         let mut best = Best::new(count, by_falling_logit);
-        for (block, &max) in self.maxima.iter().enumerate() {
-            // Of equals those that were found before are better.
-            if max == f32::NEG_INFINITY || best.bound().is_some_and(|bound| bound.logit >= max) {
+        for ((block, logits), &max) in self.logits.chunks(BLOCK).enumerate().zip(self.blocks.maxima) {
+            let start = block * BLOCK;
+            // No token of the block is better than its first one with the largest of its logits.
+            if best.refuses(&Likely { id: start as u32, logit: max }) {
                 continue;
             }
-            let start = block * BLOCK;
-            let logits = &self.logits[start..self.logits.len().min(start + BLOCK)];
             for (id, &logit) in (start..).zip(logits) {
                 if logit > f32::NEG_INFINITY && self.caps.is_none_or(|caps| logit < caps[id]) {
                     best.offer(Likely { id: id as u32, logit });
@@ -291,12 +259,6 @@ impl Row<'_> {
         }
     }
 
-    /// The weight of all tokens that may be drawn.
-    fn weight_sum(self) -> f64 {
-        let blocks = self.maxima.iter().zip(self.sums);
-        blocks.map(|(&max, &sum)| f64::from(sum) * self.weight(max)).sum()
-    }
-
     fn weight(self, logit: f32) -> f64 {
         ((f64::from(logit) - f64::from(self.largest)) / self.temperature).exp()
     }
@@ -305,10 +267,6 @@ impl Row<'_> {
 /// The likelier one first. No logit is a NaN here.
 fn by_falling_logit(a: &Likely, b: &Likely) -> Ordering {
     b.logit.partial_cmp(&a.logit).unwrap_or(Ordering::Equal).then(a.id.cmp(&b.id))
-}
-
-fn largest(maxima: &[f32]) -> f32 {
-    maxima.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 fn weight_sum(candidates: &[Candidate]) -> f64 {

@@ -91,7 +91,7 @@ impl Vectorised for Row<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> u32 {
         let Row { logits, caps, factor, maxima, sums, point } = self;
-        let max = maxima.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let max = rows::max(s, maxima);
         if !max.is_finite() {
             return 0;
         }

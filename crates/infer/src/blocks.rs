@@ -1,0 +1,105 @@
+//! What one pass over rows of logits tells of them: the largest logit and the weight of each block of the vocabulary.
+
+use rondo_kernels::draw::{self, Dims};
+use rondo_kernels::{Buffer, Device, Slice};
+
+/// The blocks of some rows, and the memory for them.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    device: Device,
+    /// Those of the rows that were looked at last.
+    dims: Dims,
+    /// At least as many as there are blocks.
+    maxima: Buffer,
+    sums: Buffer,
+}
+
+/// The blocks of one row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowBlocks<'a> {
+    /// The largest logit of each block.
+    pub(crate) maxima: &'a [f32],
+    /// What each block weighs relative to its maximum; of no meaning where that was not asked for.
+    pub(crate) sums: &'a [f32],
+}
+
+impl Blocks {
+    /// Blocks of no row yet, for logits on `device`.
+    pub(crate) fn new(device: &Device) -> Blocks {
+        let [maxima, sums] = [(); 2].map(|()| Buffer::zeros(device, 0));
+        Blocks { device: device.clone(), dims: Dims { rows: 0, vocab: 0 }, maxima, sums }
+    }
+
+    /// Looks at `logits: [R, V]` under `caps: [V]`, and weighs blocks if there is a temperature to do so at.
+    ///
+    /// # Panics
+    /// If the logits are no whole rows.
+    pub(crate) fn look(
+        &mut self,
+        vocab: usize,
+        logits: Slice<'_>,
+        caps: Option<&Buffer>,
+        temperature: Option<f32>,
+    ) {
+        self.dims = Dims { rows: logits.len() / vocab, vocab };
+        let len = self.dims.rows * self.dims.blocks();
+        if self.maxima.len() < len {
+            for buffer in [&mut self.maxima, &mut self.sums] {
+                *buffer = Buffer::zeros(&self.device, len);
+            }
+        }
+        let args = draw::Forward {
+            logits,
+            caps: caps.map(Buffer::slice),
+            maxima: self.maxima.range_mut(0..len),
+            sums: temperature.map(|temperature| (temperature, self.sums.range_mut(0..len))),
+        };
+        draw::forward(&self.device, self.dims, args);
+    }
+
+    /// Picks a token of each row that was looked at, at the same temperature and under the same caps. What the blocks
+    /// weigh is of no meaning afterwards.
+    pub(crate) fn pick(
+        &mut self,
+        logits: Slice<'_>,
+        caps: Option<&Buffer>,
+        temperature: f32,
+        points: &[f64],
+        ids: &mut Buffer<u32>,
+    ) {
+        let len = self.dims.rows * self.dims.blocks();
+        let args = draw::Pick {
+            temperature,
+            logits,
+            caps: caps.map(Buffer::slice),
+            maxima: self.maxima.range(0..len),
+            sums: self.sums.range_mut(0..len),
+            points,
+            ids: ids.slice_mut(),
+        };
+        draw::pick(&self.device, self.dims, args);
+    }
+
+    /// The rows that were looked at.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = RowBlocks<'_>> {
+        let blocks = self.dims.blocks();
+        (0..self.dims.rows).map(move |row| {
+            let here = row * blocks..(row + 1) * blocks;
+            RowBlocks { maxima: &self.maxima.host()[here.clone()], sums: &self.sums.host()[here] }
+        })
+    }
+}
+
+impl RowBlocks<'_> {
+    /// The largest logit: not finite if the row is no distribution.
+    pub(crate) fn largest(self) -> f32 {
+        self.maxima.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    /// `Σ e^((logit − largest) / temperature)`, at the temperature that the blocks were weighed at.
+    pub(crate) fn weight_sum(self, temperature: f64) -> f64 {
+        let largest = f64::from(self.largest());
+        let share = |max: f32| ((f64::from(max) - largest) / temperature).exp();
+        self.maxima.iter().zip(self.sums).map(|(&max, &sum)| f64::from(sum) * share(max)).sum()
+    }
+}
