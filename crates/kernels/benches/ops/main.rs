@@ -1,7 +1,8 @@
 //! How fast each operation is, over the cases that the tests walk.
 //!
 //! `cargo bench -p rondo-kernels --bench ops -- dropout` runs those whose name contains `dropout`. Criterion reports
-//! throughput in elements, so that ns per element and the share of the memory's bandwidth can be read off.
+//! throughput in elements, so that ns per element and the share of the memory's bandwidth can be read off; for
+//! products (`decoder`, `linear`, `product`, `recurrence`) in floating-point operations, so that Gelem/s are GFLOP/s.
 
 #![allow(clippy::unwrap_used)] // A benchmark that cannot start has nothing to tell.
 
@@ -9,10 +10,19 @@ mod activation;
 mod activation_penalty;
 mod bias;
 mod cross_entropy;
+mod decoder;
+mod draw;
 mod dropout;
+mod elementwise;
 mod embedding;
+mod join;
+mod linear;
 mod measure;
+mod one_hot;
 mod optimiser;
+mod product;
+mod recall;
+mod recurrence;
 mod softmax;
 
 use criterion::{criterion_group, criterion_main};
@@ -23,9 +33,18 @@ criterion_group!(
     activation_penalty::bench,
     bias::bench,
     cross_entropy::bench,
+    decoder::bench,
+    draw::bench,
     dropout::bench,
+    elementwise::bench,
     embedding::bench,
+    join::bench,
+    linear::bench,
+    one_hot::bench,
     optimiser::bench,
+    product::bench,
+    recall::bench,
+    recurrence::bench,
     softmax::bench,
 );
 criterion_main!(operations);

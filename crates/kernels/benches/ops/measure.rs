@@ -1,8 +1,13 @@
 //! What the benchmarks share: devices, inputs, and the way of naming a measurement.
+//!
+//! Throughput is in elements. For what moves numbers these are the numbers; for products they are floating-point
+//! operations, a product and a sum being two, so that Gelem/s reads as GFLOP/s and compares with the processor's peak.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use rondo_kernels::{Buffer, Device};
 
 /// The CPU with its best instruction set, on one thread and on all cores.
@@ -29,17 +34,44 @@ pub(crate) fn ids(device: &Device, len: usize, bound: usize) -> Buffer<u32> {
     Buffer::from_slice(device, &values)
 }
 
-/// Measures `body`, which handles `elements` numbers, as `operation/case/device`.
+/// Another buffer with the same numbers, for what is written over.
+pub(crate) fn copy(device: &Device, buffer: &Buffer) -> Buffer {
+    Buffer::from_slice(device, buffer.host())
+}
+
+/// Measures `body`, which handles `count` numbers or computes so many sums and products, as `operation/case/device`.
 pub(crate) fn measure(
     criterion: &mut Criterion,
     operation: &str,
-    case: impl std::fmt::Debug,
+    case: impl Debug,
     device: &Device,
-    elements: usize,
+    count: usize,
     mut body: impl FnMut(),
 ) {
+    let id = BenchmarkId::new(format!("{case:?}"), device);
+    group(criterion, operation, count).bench_function(id, |bencher| bencher.iter(&mut body));
+}
+
+/// The same for an operation that writes over what it reads: each run begins with what `fresh` makes, which is not
+/// measured.
+pub(crate) fn measure_fresh<T>(
+    criterion: &mut Criterion,
+    operation: &str,
+    case: impl Debug,
+    device: &Device,
+    count: usize,
+    mut fresh: impl FnMut() -> T,
+    mut body: impl FnMut(&mut T),
+) {
+    let id = BenchmarkId::new(format!("{case:?}"), device);
+    group(criterion, operation, count).bench_function(id, |bencher| {
+        bencher.iter_batched_ref(&mut fresh, &mut body, BatchSize::PerIteration);
+    });
+}
+
+fn group<'c>(criterion: &'c mut Criterion, operation: &str, count: usize) -> BenchmarkGroup<'c, WallTime> {
     let mut group = criterion.benchmark_group(operation);
     group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600));
-    group.sample_size(20).throughput(Throughput::Elements(elements as u64));
-    group.bench_function(BenchmarkId::new(format!("{case:?}"), device), |bencher| bencher.iter(&mut body));
+    group.sample_size(20).throughput(Throughput::Elements(count as u64));
+    group
 }
