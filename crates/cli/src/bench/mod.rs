@@ -18,19 +18,20 @@ use rondo_train::throughput::{self, Benchmark, Budget, Phase, Progress, Sizes, W
 use crate::console::Console;
 use crate::{describe, device};
 
-/// Measure how fast models train, evaluate and generate on this machine, beside what it can do at most
+/// Measure how fast this machine trains, evaluates and generates, and how near its limits
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A workload is a model of a published size, trained by plain SGD on token ids drawn by Zipf's law:
+A workload is a model of a published size, trained by plain SGD on token ids drawn by Zipf's law, in
+chunks of so many columns by so many steps:
 
-  W1      lstm 2 × 200, embedding 200, tied, 33,278 tokens, dropout 0.2, chunks of 20 × 35
+  W1      lstm 2 × 200, embedding 200, tied, 33,278 tokens, dropout 0.2, 20 × 35
   W1u     the same, not tied
-  W2      lstm 2 × 650, embedding 650, tied, 33,278 tokens, dropout 0.5, chunks of 20 × 35
-  W3      lstm 2 × 650, embedding 650, 10,000 tokens, dropout 0.5, chunks of 32 × 35
-  W4      rnn_relu 2 × 100, embedding 100, tied, 10,000 tokens, dropout 0.2, chunks of 32 × 5
-  W5      rnn_tanh 256, one-hot input, 77 tokens, chunks of 32 × 64
-  W6      lstm 2 × 512, embedding 64, 77 tokens, chunks of 64 × 64
-  W7      lstm 1150 → 1150 → 400, embedding 400, tied, 33,278 tokens, locked dropout, chunks of 80 × 70
+  W2      lstm 2 × 650, embedding 650, tied, 33,278 tokens, dropout 0.5, 20 × 35
+  W3      lstm 2 × 650, embedding 650, 10,000 tokens, dropout 0.5, 32 × 35
+  W4      rnn_relu 2 × 100, embedding 100, tied, 10,000 tokens, dropout 0.2, 32 × 5
+  W5      rnn_tanh 256, one-hot input, 77 tokens, 32 × 64
+  W6      lstm 2 × 512, embedding 64, 77 tokens, 64 × 64
+  W7      lstm 1150 → 1150 → 400, embedding 400, tied, 33,278 tokens, locked dropout, 80 × 70
   W8:W1   generation alone, by the model of W1
   W8:W6   generation alone, by the model of W6
 
@@ -174,4 +175,18 @@ pub(crate) fn run(args: BenchArgs) -> Result<ExitCode> {
         found.print_text()?
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use rondo_train::throughput::WORKLOADS;
+
+    use super::*;
+
+    #[test]
+    fn the_help_lists_every_workload() {
+        let help = BenchArgs::augment_args(clap::Command::new("bench")).get_after_help().unwrap().to_string();
+        let listed = help.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+        assert_eq!(listed.collect::<Vec<_>>(), WORKLOADS);
+    }
 }

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use rondo_kernels::Device;
-use rondo_nn::{Input, RnnLmConfig};
-use rondo_train::throughput::{Benchmark, Phase, Profile, Report, Round, Workload};
+use rondo_nn::{Dropout, DropoutSite, Input, RnnLmConfig};
+use rondo_train::throughput::{Benchmark, Phase, Profile, ProfilePart, Report, Round, Workload};
 use serde_json::{Map, Value, json};
 
 use crate::{describe, output};
@@ -53,7 +53,7 @@ impl Found<'_> {
             },
             "hidden_sizes": hidden_sizes,
             "tied": tied,
-            "dropout": dropout,
+            "dropout": dropout_json(dropout),
             "clip_norm": clip_norm,
             "learning_rate": learning_rate,
             "parameters": config.parameter_count(),
@@ -95,7 +95,7 @@ impl Found<'_> {
             benchmark.workload.bptt,
         ));
         for profile in &report.profiles {
-            text.push_str(&format!("\n{}\n", profile_text(profile)));
+            text.push_str(&format!("\n{}", profile_text(profile)));
         }
         output::text(&text)
     }
@@ -127,6 +127,19 @@ fn instructions(device: &Device) -> Option<String> {
     }
 }
 
+/// The probabilities at the sites of activations: workloads drop nothing else.
+fn dropout_json(dropout: &Dropout) -> Value {
+    let probability = |site: DropoutSite| rounded(Some(f64::from(site.probability)));
+    let Dropout { input, between, output, .. } = *dropout;
+    let locked = [input, between, output].iter().any(|site| site.locked);
+    json!({
+        "input": probability(input),
+        "between": probability(between),
+        "output": probability(output),
+        "locked": locked,
+    })
+}
+
 fn round_json(round: &Round) -> Value {
     json!({
         "fma_peak_gflops": rounded(Some(round.fma_peak / 1e9)),
@@ -138,7 +151,7 @@ fn round_json(round: &Round) -> Value {
 }
 
 fn profile_json(profile: &Profile) -> Value {
-    let part = |part: &rondo_train::throughput::ProfilePart| {
+    let part = |part: &ProfilePart| {
         let value = json!({ "ms": rounded(Some(part.unit_ms)), "share": rounded(Some(part.share)) });
         (part.name.clone(), value)
     };

@@ -47,6 +47,11 @@ fn of_plot() {
 }
 
 #[test]
+fn of_bench() {
+    insta::assert_snapshot!(help(&["bench"]));
+}
+
+#[test]
 fn of_datasets() {
     insta::assert_snapshot!(help(&["datasets"]));
 }

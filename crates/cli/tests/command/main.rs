@@ -4,6 +4,7 @@
 
 mod adapting;
 mod bad_input;
+mod bench;
 mod going_on;
 mod help;
 mod interruption;

@@ -5,12 +5,14 @@
 //! - `recurrence`: state, chunks, batch rows, ties, inputs.
 //! - `regularise`: dropped words and weights, penalties on activations.
 //! - `modes`: training, evaluation, dropout, and what a workspace keeps from one tape to the next.
+//! - `observer`: who is told of operations is told of all, in their order.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod cells;
 mod check;
 mod modes;
+mod observer;
 mod primitives;
 mod recurrence;
 mod regularise;

@@ -105,7 +105,7 @@ pub fn measure(benchmark: &Benchmark, device: &Device, progress: &mut dyn FnMut(
         subject.warm_up(phase)?;
     }
     progress(Progress::WarmedUp);
-    let mut rounds = Vec::with_capacity(benchmark.rounds);
+    let mut rounds = Vec::new();
     for done in 1..=benchmark.rounds {
         rounds.push(subject.round(&phases)?);
         progress(Progress::Rounds(done));

@@ -47,6 +47,9 @@ pub struct Sizes {
 /// The names of all workloads.
 pub const WORKLOADS: [&str; 10] = ["W1", "W1u", "W2", "W3", "W4", "W5", "W6", "W7", "W8:W1", "W8:W6"];
 
+/// The most columns, steps or layers: beyond it a product of sizes might not be countable.
+const LARGEST: usize = 1 << 20;
+
 impl Workload {
     /// The workload of this name, in capitals or not.
     ///
@@ -66,16 +69,14 @@ impl Workload {
     /// The workload with other sizes.
     ///
     /// # Errors
-    /// [`TrainError::OutOfRange`] for a size of 0; [`TrainError::Model`] if the sizes do not fit together.
+    /// [`TrainError::OutOfRange`] for a size of 0, or one beyond all that is of use; [`TrainError::Model`] if the sizes
+    /// do not fit together.
     pub fn resized(mut self, sizes: Sizes) -> Result<Workload> {
         let Sizes { batch_size, bptt, vocab_size, hidden_size, layers } = sizes;
         for (setting, size) in [("batch_size", batch_size), ("bptt", bptt), ("layers", layers)] {
-            if size == Some(0) {
-                return Err(TrainError::OutOfRange {
-                    setting,
-                    found: "0".to_owned(),
-                    expected: "at least 1",
-                });
+            if let Some(size) = size.filter(|size| !(1..=LARGEST).contains(size)) {
+                let (found, expected) = (size.to_string(), "between 1 and 1,048,576");
+                return Err(TrainError::OutOfRange { setting, found, expected });
             }
         }
         self.batch_size = batch_size.unwrap_or(self.batch_size);

@@ -61,7 +61,11 @@ fn other_sizes_keep_the_shape() {
     let text = Sizes { batch_size: Some(3), bptt: Some(4), vocab_size: Some(50), ..Sizes::default() };
     let workload = found("W2").resized(text).unwrap();
     assert_eq!((workload.step_tokens(), workload.config.vocab_size), (12, 50));
-    assert!(resized("W1", Sizes { layers: Some(0), ..Sizes::default() }).is_err());
+    for layers in [0, usize::MAX] {
+        let error =
+            resized("W1", Sizes { layers: Some(layers), ..Sizes::default() }).unwrap_err().to_string();
+        assert_eq!(error, format!("`layers` is {layers}, expected between 1 and 1,048,576"));
+    }
     assert!(resized("W1", Sizes { hidden_size: Some(0), ..Sizes::default() }).is_err());
 }
 
