@@ -16,7 +16,7 @@ pub(crate) use shared::SharedMut;
 pub use simd::InstructionSet;
 pub(crate) use simd::{Simd, Vectorised};
 use threads::ThreadPool;
-pub(crate) use threads::share;
+pub(crate) use threads::{Barrier, share};
 
 use crate::{DeviceError, Precision};
 

@@ -186,6 +186,36 @@ fn next_epoch(shared: &Shared, seen: usize) -> usize {
     }
 }
 
+/// Where the threads of a region wait for each other, within the region.
+pub(crate) struct Barrier {
+    threads: usize,
+    /// How many have come since the barrier was made.
+    arrived: AtomicUsize,
+}
+
+impl Barrier {
+    /// One for so many threads.
+    pub(crate) fn new(threads: usize) -> Barrier {
+        Barrier { threads, arrived: AtomicUsize::new(0) }
+    }
+
+    /// Waits until all threads are here, and shows each what the others have written before. All must come; a thread
+    /// that is late for long has no processor, and the others offer theirs.
+    pub(crate) fn wait(&self) {
+        let arrived = self.arrived.fetch_add(1, Ordering::AcqRel) + 1;
+        let all = arrived.next_multiple_of(self.threads);
+        let mut spins = 0;
+        while self.arrived.load(Ordering::Acquire) < all {
+            spins += 1;
+            if spins < SPINS_BEFORE_SLEEP {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
 /// Part `index` of `len` items split over `parts`, in multiples of `grain` but for the end.
 pub(crate) fn share(len: usize, grain: usize, parts: usize, index: usize) -> Range<usize> {
     let grains = len.div_ceil(grain);
@@ -223,6 +253,20 @@ mod tests {
             count.fetch_add(1, Ordering::Relaxed);
         });
         assert_eq!(count.into_inner(), 2);
+    }
+
+    #[test]
+    fn behind_a_barrier_all_have_come() {
+        let pool = ThreadPool::new(3).unwrap();
+        let (barrier, count) = (Barrier::new(3), AtomicUsize::new(0));
+        pool.run(&|_| {
+            for round in 1..=1_000 {
+                count.fetch_add(1, Ordering::Relaxed);
+                barrier.wait();
+                assert_eq!(count.load(Ordering::Relaxed), 3 * round);
+                barrier.wait();
+            }
+        });
     }
 
     #[test]

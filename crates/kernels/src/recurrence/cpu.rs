@@ -1,4 +1,5 @@
-//! On the CPU: each thread walks all steps for its own batch rows, whatever the cell.
+//! On the CPU: each thread walks all steps for its own batch rows or, where these are few, for its own hidden units.
+//! This is one file since the walk is one thing; the cells' arithmetic is elsewhere.
 //!
 //! The recurrent product is added in place to the input projection in `gates`, and the cell turns the sums into
 //! activated gates there; `backward` turns those into the gradient of the input projection, in place again.
@@ -6,10 +7,11 @@
 use super::gru::Gru;
 use super::lstm::Lstm;
 use super::rnn::{Relu, Tanh};
+use super::split::{Part, Split};
 use super::{Backward, Cell, Dims, Forward, Pack};
 use crate::cpu::math::{each_vector, load, store};
 use crate::cpu::tile::{self, Matrix, Product};
-use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, columns, share};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, columns};
 use crate::{Slice, SliceMut, Store};
 
 /// A cell's own arithmetic, on `count` neighbouring hidden units from `j` on of one batch row.
@@ -229,7 +231,7 @@ pub(super) fn backward(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
     }
 }
 
-/// The buffers of a forward walk, shared by the threads, each of which touches its own batch rows.
+/// The buffers of a forward walk, shared by the threads, each of which writes its own part.
 struct ForwardWalk<'a> {
     dims: Dims,
     packed: &'a [f32],
@@ -242,13 +244,13 @@ struct ForwardWalk<'a> {
 }
 
 fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
-    struct Rows<'a, P>(&'a ForwardWalk<'a>, std::ops::Range<usize>, std::marker::PhantomData<P>);
-    impl<P: Pointwise> Vectorised for Rows<'_, P> {
+    struct Share<'a, P>(&'a ForwardWalk<'a>, Part<'a>, std::marker::PhantomData<P>);
+    impl<P: Pointwise> Vectorised for Share<'_, P> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            // SAFETY: these batch rows are the calling thread's alone.
-            unsafe { self.0.rows::<S, P>(s, self.1) }
+            // SAFETY: the parts of a split are one for each thread.
+            unsafe { self.0.part::<S, P>(s, self.1) }
         }
     }
     let walk = ForwardWalk {
@@ -261,38 +263,38 @@ fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
         hidden: SharedMut::new(args.hidden.host()),
         cell_state: SharedMut::new(args.cell_state.host()),
     };
-    let threads = cpu.threads();
-    cpu.parallel(|thread| {
-        let rows = share(dims.batch, 1, threads, thread);
-        cpu.vectorised(Rows::<P>(&walk, rows, std::marker::PhantomData));
-    });
+    let split = Split::new(dims, cpu.threads());
+    cpu.parallel(|thread| cpu.vectorised(Share::<P>(&walk, split.part(thread), std::marker::PhantomData)));
 }
 
 impl ForwardWalk<'_> {
-    /// Walks all steps for the batch rows `rows`.
+    /// Walks all steps for one thread's part.
     ///
     /// # Safety
-    /// Nobody else may touch these rows' gates and states.
+    /// All parts of a split must be walked at the same time, and nobody else may touch gates and states.
     #[inline(always)]
-    unsafe fn rows<S: Simd, P: Pointwise>(&self, s: S, rows: std::ops::Range<usize>) {
+    unsafe fn part<S: Simd, P: Pointwise>(&self, s: S, part: Part<'_>) {
         let Dims { cell, steps, batch, hidden: width } = self.dims;
+        let rows = part.rows.clone();
         if rows.is_empty() {
             return;
         }
         let gates_width = self.dims.gates_width();
         let (in_place, extra) = parts(cell, width);
         let second = self.packed[tile::packed_len(width, in_place)..].as_ptr();
+        let units = part.of(width, tile::MAX_LANES);
         for row in (0..steps).map(|t| t * batch + rows.start) {
             let gates = self.gates.at(row * gates_width);
             let hidden = self.hidden.at(row * width);
             let h = Matrix { pointer: hidden, row_stride: width, column_stride: 1 };
-            // SAFETY: the rows are the caller's, the lengths have been checked at the boundary.
+            // SAFETY: the rows, and of these the panels and units, are the caller's; whatever another thread has to
+            // write before is waited for. The lengths have been checked at the boundary.
             unsafe {
                 s.product(Product {
                     shape: (rows.len(), width, in_place),
                     a: h,
                     packed: self.packed.as_ptr(),
-                    panels: 0..tile::panel_count(s, in_place),
+                    panels: part.of(tile::panel_count(s, in_place), 1),
                     c: gates,
                     c_stride: gates_width,
                     store: Store::Add,
@@ -302,12 +304,13 @@ impl ForwardWalk<'_> {
                         shape: (rows.len(), width, extra),
                         a: h,
                         packed: second,
-                        panels: 0..tile::panel_count(s, extra),
+                        panels: part.of(tile::panel_count(s, extra), 1),
                         c: self.extra.at(row * width),
                         c_stride: width,
                         store: Store::Overwrite,
                     });
                 }
+                part.wait();
                 for r in 0..rows.len() {
                     let row = ForwardRow {
                         width,
@@ -324,8 +327,9 @@ impl ForwardWalk<'_> {
                         step: batch * width,
                         simd: std::marker::PhantomData,
                     };
-                    each_vector!(s, width, |j, count| { P::forward(s, &row, j, count) });
+                    each_vector!(s, units.len(), |j, count| { P::forward(s, &row, units.start + j, count) });
                 }
+                part.wait();
             }
         }
     }
@@ -336,7 +340,7 @@ pub(super) fn backward_scratch_len(dims: Dims) -> usize {
     states + tile::packed_len(dims.steps * dims.batch, dims.hidden)
 }
 
-/// The buffers of a backward walk, shared by the threads, each of which touches its own batch rows.
+/// The buffers of a backward walk, shared by the threads, each of which writes its own part.
 struct BackwardWalk<'a> {
     dims: Dims,
     packed: &'a [f32],
@@ -351,13 +355,13 @@ struct BackwardWalk<'a> {
 }
 
 fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
-    struct Rows<'a, P>(&'a BackwardWalk<'a>, std::ops::Range<usize>, std::marker::PhantomData<P>);
-    impl<P: Pointwise> Vectorised for Rows<'_, P> {
+    struct Share<'a, P>(&'a BackwardWalk<'a>, Part<'a>, std::marker::PhantomData<P>);
+    impl<P: Pointwise> Vectorised for Share<'_, P> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            // SAFETY: these batch rows are the calling thread's alone.
-            unsafe { self.0.rows::<S, P>(s, self.1) }
+            // SAFETY: the parts of a split are one for each thread.
+            unsafe { self.0.part::<S, P>(s, self.1) }
         }
     }
     let Dims { cell, steps, batch, hidden: width } = dims;
@@ -379,11 +383,8 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
         d_hidden: SharedMut::new(d_hidden),
         d_cell_state: SharedMut::new(d_cell_state),
     };
-    let threads = cpu.threads();
-    cpu.parallel(|thread| {
-        let rows = share(batch, 1, threads, thread);
-        cpu.vectorised(Rows::<P>(&walk, rows, std::marker::PhantomData));
-    });
+    let split = Split::new(dims, cpu.threads());
+    cpu.parallel(|thread| cpu.vectorised(Share::<P>(&walk, split.part(thread), std::marker::PhantomData)));
 
     // What remains is over all steps and rows at once.
     let rows = steps * batch;
@@ -414,13 +415,14 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
 }
 
 impl BackwardWalk<'_> {
-    /// Walks all steps back for the batch rows `rows`.
+    /// Walks all steps back for one thread's part.
     ///
     /// # Safety
-    /// Nobody else may touch these rows' gates and gradients.
+    /// All parts of a split must be walked at the same time, and nobody else may touch gates and gradients.
     #[inline(always)]
-    unsafe fn rows<S: Simd, P: Pointwise>(&self, s: S, rows: std::ops::Range<usize>) {
+    unsafe fn part<S: Simd, P: Pointwise>(&self, s: S, part: Part<'_>) {
         let Dims { cell, steps, batch, hidden: width } = self.dims;
+        let rows = part.rows.clone();
         if rows.is_empty() {
             return;
         }
@@ -428,10 +430,12 @@ impl BackwardWalk<'_> {
         let (in_place, extra) = parts(cell, width);
         let second = self.packed[tile::packed_len(in_place, width)..].as_ptr();
         let d_hidden = self.d_hidden.at(rows.start * width);
+        let units = part.of(width, tile::MAX_LANES);
         for t in (0..steps).rev() {
             let row = t * batch + rows.start;
             let gates = self.gates.at(row * gates_width);
-            // SAFETY: the rows are the caller's, the lengths have been checked at the boundary.
+            // SAFETY: the rows, and of these the panels and units, are the caller's; whatever another thread has to
+            // write before is waited for. The lengths have been checked at the boundary.
             unsafe {
                 for r in 0..rows.len() {
                     let row = BackwardRow {
@@ -450,12 +454,13 @@ impl BackwardWalk<'_> {
                         step: batch * width,
                         simd: std::marker::PhantomData,
                     };
-                    each_vector!(s, width, |j, count| { P::backward(s, &row, j, count) });
+                    each_vector!(s, units.len(), |j, count| { P::backward(s, &row, units.start + j, count) });
                 }
                 if t == 0 {
                     break; // Nobody asks for the gradient of the initial state: here it is cut.
                 }
-                let panels = 0..tile::panel_count(s, width);
+                part.wait();
+                let panels = part.of(tile::panel_count(s, width), 1);
                 s.product(Product {
                     shape: (rows.len(), in_place, width),
                     a: Matrix { pointer: gates, row_stride: gates_width, column_stride: 1 },
@@ -478,6 +483,7 @@ impl BackwardWalk<'_> {
                         store: Store::Add,
                     });
                 }
+                part.wait();
             }
         }
     }

@@ -14,6 +14,7 @@ mod gru;
 mod lstm;
 pub mod reference;
 mod rnn;
+mod split;
 
 pub use cell::Cell;
 
