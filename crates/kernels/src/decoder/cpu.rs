@@ -15,8 +15,8 @@ use crate::{Slice, SliceMut, Store};
 
 /// Rows decoded together, at most.
 const ROW_BLOCK: usize = 768;
-/// Vocabulary entries in a chunk, at most: 96 · 768 logits are 288 KiB.
-const CHUNK: usize = 96;
+/// Vocabulary entries in a chunk, at most: each brings the whole gradient of the rows through the caches once.
+const CHUNK: usize = 192;
 
 /// How one block of rows is laid out. `kept` is `[V, R]` of exponentials relative to the maximum so far, then
 /// `[chunks, R]` of these maxima, then `[R]` of the log of each row's sum.
