@@ -16,10 +16,11 @@
 //! Where factors are rounded to bf16 ([`Simd::PAIRED`]), two neighbours along `K` share the place of one number, in
 //! the panels and in a block of A that is rounded just before it is used; from there on the tiles are the same.
 
-use std::mem::MaybeUninit;
+mod block;
 
 use super::{Cpu, SharedMut, Simd, Vectorised, math, share};
 use crate::Store;
+use block::{Block, Room, tiles};
 
 /// A matrix to be read: element `(i, j)` lies at `pointer + i·row_stride + j·column_stride`.
 #[derive(Clone, Copy)]
@@ -27,6 +28,8 @@ pub(crate) struct Matrix {
     pub(crate) pointer: *const f32,
     pub(crate) row_stride: usize,
     pub(crate) column_stride: usize,
+    /// Whether each element is a pair of two neighbours in a row, rounded, as [`Simd::PAIRED`] products take them.
+    pub(crate) paired: bool,
 }
 
 // SAFETY: a Matrix is only followed inside kernels, while the slice it was made from is borrowed.
@@ -37,7 +40,7 @@ unsafe impl Sync for Matrix {}
 impl Matrix {
     /// A row-major matrix with rows of `columns` numbers, one after the other.
     pub(crate) fn rows(values: &[f32], columns: usize) -> Matrix {
-        Matrix { pointer: values.as_ptr(), row_stride: columns, column_stride: 1 }
+        Matrix { pointer: values.as_ptr(), row_stride: columns, column_stride: 1, paired: false }
     }
 
     /// The same numbers, rows and columns exchanged.
@@ -195,7 +198,7 @@ unsafe fn neighbours<S: Simd>(s: S, from: *const f32, count: usize) -> S::Vector
 pub(crate) struct Product {
     /// `m`, `k`, `n`.
     pub(crate) shape: (usize, usize, usize),
-    /// `[m, k]`.
+    /// `[m, k]`, or of as many pairs as that makes.
     pub(crate) a: Matrix,
     /// A packed `[k, n]` matrix.
     pub(crate) packed: *const f32,
@@ -229,7 +232,7 @@ impl Product {
             return;
         }
         let steps = steps(s, k);
-        let mut rounded = Rounded::new();
+        let mut room = Room::new();
         let mut start = 0;
         while start < steps {
             let len = (steps - start).min(K_BLOCK);
@@ -237,14 +240,12 @@ impl Product {
             let mut m_start = 0;
             while m_start < m {
                 let m_len = (m - m_start).min(M_BLOCK);
-                // SAFETY: the block lies within A; nobody else has `rounded`.
+                // SAFETY: the block lies within A; the one before has been used up.
                 let a = unsafe {
-                    if S::PAIRED {
-                        let columns = (k - 2 * start).min(2 * len);
-                        rounded.round(s, (m_len, columns), a.offset(m_start, 2 * start))
-                    } else {
-                        a.offset(m_start, start)
-                    }
+                    let rounds = S::PAIRED && !a.paired;
+                    let (first, k) =
+                        if rounds { (2 * start, (k - 2 * start).min(2 * len)) } else { (start, len) };
+                    room.block(s, (m_len, k), a.offset(m_start, first), panels.len())
                 };
                 let mut panel = panels.start;
                 while panel < panels.end {
@@ -262,49 +263,6 @@ impl Product {
                 m_start += m_len;
             }
             start += len;
-        }
-    }
-}
-
-/// Room for a block of A, rounded and in pairs.
-struct Rounded([MaybeUninit<f32>; ROUNDED_LEN]);
-
-/// A block of A with its rows, or its columns, of whole vectors.
-const ROUNDED_LEN: usize = M_BLOCK.next_multiple_of(MAX_LANES) * K_BLOCK.next_multiple_of(MAX_LANES);
-
-impl Rounded {
-    #[inline(always)]
-    fn new() -> Rounded {
-        Rounded([const { MaybeUninit::uninit() }; ROUNDED_LEN])
-    }
-
-    /// Rounds the `[m, k]` matrix `a` and returns it as one of pairs, `[m, steps]`.
-    ///
-    /// # Safety
-    /// `a` must be readable.
-    #[inline(always)]
-    unsafe fn round<S: Simd>(&mut self, s: S, (m, k): (usize, usize), a: Matrix) -> Matrix {
-        let steps = steps(s, k);
-        debug_assert!(m <= M_BLOCK && steps <= K_BLOCK);
-        let pointer = self.0.as_mut_ptr().cast::<f32>();
-        // SAFETY: reads stay within [m, k]; there is room for a block whose rows or columns are whole vectors.
-        unsafe {
-            if a.column_stride == 1 {
-                let stride = steps.next_multiple_of(S::LANES);
-                for row in 0..m {
-                    for step in (0..steps).step_by(S::LANES) {
-                        let from = a.offset(row, 2 * step).pointer;
-                        s.store(pointer.add(row * stride + step), neighbours(s, from, k - 2 * step));
-                    }
-                }
-                Matrix { pointer, row_stride: stride, column_stride: 1 }
-            } else if a.row_stride == 1 {
-                let stride = m.next_multiple_of(S::LANES);
-                pack_pairs(s, (k, m), a.transposed(), stride, pointer);
-                Matrix { pointer, row_stride: 1, column_stride: stride }
-            } else {
-                unreachable!("a factor has contiguous rows or columns")
-            }
         }
     }
 }
@@ -403,36 +361,41 @@ pub(crate) unsafe fn product_all(
     cpu.parallel(|thread| cpu.vectorised(part(thread, threads)));
 }
 
-/// Splits `m` rows into blocks of nearly equal height (a block of one or two rows would starve the multipliers).
+/// Rows of a tile, at most: with two vectors a row, sums and operands fill the 32 registers of AVX-512, or the 16 of
+/// AVX2.
+#[inline(always)]
+fn tile_height<S: Simd>(_: S) -> usize {
+    if S::LANES == 16 { 12 } else { 6 }
+}
+
+/// The tiles of `m` rows and one panel.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 unsafe fn row_blocks<S: Simd>(
     s: S,
     m: usize,
     k: usize,
-    a: Matrix,
+    a: Block,
     b: *const f32,
     c: *mut f32,
     c_stride: usize,
     columns: usize,
     store: Store,
 ) {
-    // With two vectors a row, sums and operands fill the 32 registers of AVX-512, or the 16 of AVX2.
-    let highest = if S::LANES == 16 { 12 } else { 6 };
-    let blocks = m.div_ceil(highest);
-    let mut row = 0;
-    for block in 0..blocks {
-        let height = m * (block + 1) / blocks - row;
-        // SAFETY: rows `row..row + height` of the caller's.
+    for rows in tiles(s, m) {
+        let height = rows.len();
+        // SAFETY: these rows are the caller's.
         unsafe {
-            let a = a.offset(row, 0);
-            let c = c.add(row * c_stride);
+            let c = c.add(rows.start * c_stride);
+            // What is known of its strides is hidden from the compiler, which would make code of its own of each case,
+            // and that of the highest tile would not find room in the registers.
+            let a = std::hint::black_box(a.rows(rows));
             macro_rules! tile_of {
                 ($($height:literal)*) => {
                     match (height, columns > S::LANES) {
                         $(($height, true) => tile::<S, $height, 2>(s, k, a, b, c, c_stride, columns, store),
                         ($height, false) => tile::<S, $height, 1>(s, k, a, b, c, c_stride, columns, store),)*
-                        _ => unreachable!("blocks have 1 to 12 rows"),
+                        _ => unreachable!("tiles have 1 to 12 rows"),
                     }
                 };
             }
@@ -442,7 +405,6 @@ unsafe fn row_blocks<S: Simd>(
                 tile_of!(1 2 3 4 5 6);
             }
         }
-        row += height;
     }
 }
 

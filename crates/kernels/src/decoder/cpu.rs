@@ -2,29 +2,33 @@
 //!
 //! Logits are kept transposed, `[V, R]`, so that the weight is the tiles' broadcast operand and is read where it lies,
 //! never packed for the forward product; maxima and sums run down the columns, sixteen rows at a time.
+//! Where products round their factors, what is kept is rounded too, two neighbours in a place (`rounded`).
 //! Many rows are taken in blocks, each a decoder of its own, so that a chunk of logits stays in the second-level cache.
 
 use std::ops::Range;
 
+use super::rounded::{self, RoundedGradient};
 use super::vectors::{add_and_maximise, exponentiate, factors_of, multiply, raise, sum};
 use super::{Backward, Dims, Forward};
 use crate::cpu::tile::{self, Matrix, Product};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, share};
 use crate::memory::CACHE_LINE;
-use crate::{Slice, SliceMut, Store};
+use crate::{Precision, Slice, SliceMut, Store};
 
 /// Rows decoded together, at most.
 const ROW_BLOCK: usize = 768;
 /// Vocabulary entries in a chunk, at most: each brings the whole gradient of the rows through the caches once.
 const CHUNK: usize = 192;
 
-/// How one block of rows is laid out. `kept` is `[V, R]` of exponentials relative to the maximum so far, then
-/// `[chunks, R]` of these maxima, then `[R]` of the log of each row's sum.
+/// How one block of rows is laid out. `kept` is `[V, R]` of exponentials relative to the maximum so far, in half the
+/// places where they are rounded, then `[chunks, R]` of these maxima, then `[R]` of the log of each row's sum.
 #[derive(Clone, Copy)]
 struct Layout {
     dims: Dims,
-    /// From one token's logits to the next's: `R` rounded up to whole cache lines.
+    /// From one token's logits to the next's: `R` rounded up, so that what is kept is whole cache lines.
     stride: usize,
+    /// From what is kept of one token to the next's.
+    kept_stride: usize,
     /// Vocabulary entries in a chunk.
     chunk: usize,
     threads: usize,
@@ -34,7 +38,9 @@ impl Layout {
     fn new(cpu: &Cpu, dims: Dims) -> Layout {
         // A small vocabulary is cut finer, so that every thread has something to do.
         let chunk = dims.vocab.div_ceil(cpu.threads()).next_multiple_of(12).min(CHUNK);
-        Layout { dims, stride: dims.rows.next_multiple_of(tile::MAX_LANES), chunk, threads: cpu.threads() }
+        let numbers_in_place = if cpu.precision() == Precision::Bf16 { 2 } else { 1 };
+        let stride = dims.rows.next_multiple_of(numbers_in_place * tile::MAX_LANES);
+        Layout { dims, stride, kept_stride: stride / numbers_in_place, chunk, threads: cpu.threads() }
     }
 
     fn chunks(self) -> usize {
@@ -42,7 +48,12 @@ impl Layout {
     }
 
     fn kept_len(self) -> usize {
-        (self.dims.vocab + self.chunks() + 1) * self.stride
+        self.log_sums() + self.stride
+    }
+
+    /// Whether what is kept is rounded.
+    fn rounds(self) -> bool {
+        self.kept_stride < self.stride
     }
 
     /// The chunks of one thread.
@@ -57,12 +68,12 @@ impl Layout {
 
     /// Where `[chunks, R]` maxima begin in `kept`.
     fn maxima(self) -> usize {
-        self.dims.vocab * self.stride
+        self.dims.vocab * self.kept_stride
     }
 
     /// Where `[R]` logs of sums begin in `kept`.
     fn log_sums(self) -> usize {
-        (self.dims.vocab + self.chunks()) * self.stride
+        self.maxima() + self.chunks() * self.stride
     }
 }
 
@@ -182,7 +193,7 @@ impl Vectorised for ForwardShare<'_> {
             let (mut kept, max) = match &pass.kept {
                 Some(kept) => {
                     let start = layout.maxima() + chunk * layout.stride;
-                    let logits = tokens.start * layout.stride..tokens.end * layout.stride;
+                    let logits = tokens.start * layout.kept_stride..tokens.end * layout.kept_stride;
                     // SAFETY: each chunk's logits and maxima belong to the thread that has the chunk.
                     unsafe { (Some(kept.range(logits)), kept.range(start..start + layout.stride)) }
                 }
@@ -217,8 +228,9 @@ impl Vectorised for ForwardShare<'_> {
             }
             raise(s, &mut max[..rows], &mut running_max[..rows], &mut running_sum[..rows]);
             for (token, logits) in logits.chunks_exact(layout.stride).enumerate() {
-                let kept =
-                    kept.as_deref_mut().map(|kept| &mut kept[token * layout.stride..][..layout.stride]);
+                let kept = kept
+                    .as_deref_mut()
+                    .map(|kept| &mut kept[token * layout.kept_stride..][..layout.kept_stride]);
                 exponentiate(s, &logits[..rows], &max[..rows], &mut running_sum[..rows], kept);
             }
         }
@@ -255,10 +267,25 @@ impl ForwardPass<'_> {
     }
 }
 
-/// Scratch of one thread: the chunk's factors `[R]`, the chunk of the weight packed, and its part of `dh`.
+/// Scratch of one thread: the chunk's factors `[R]`, its sums, its gradient where that is rounded, the chunk of the
+/// weight packed, and the thread's part of `dh`.
 fn backward_thread_len(layout: Layout) -> usize {
     let Dims { rows, width, .. } = layout.dims;
-    layout.stride + tile::packed_len(layout.chunk, width) + (rows * width).next_multiple_of(tile::MAX_LANES)
+    layout.stride
+        + sums_len(layout)
+        + rounded_len(layout)
+        + tile::packed_len(layout.chunk, width)
+        + (rows * width).next_multiple_of(tile::MAX_LANES)
+}
+
+/// Room for a sum of each of a chunk's tokens.
+fn sums_len(layout: Layout) -> usize {
+    layout.chunk.next_multiple_of(tile::MAX_LANES)
+}
+
+/// Room for the rounded gradient of a chunk.
+fn rounded_len(layout: Layout) -> usize {
+    if layout.rounds() { rounded::places(layout.chunk, layout.stride) } else { 0 }
 }
 
 pub(super) fn backward_scratch_len(cpu: &Cpu, dims: Dims) -> usize {
@@ -338,46 +365,71 @@ impl Vectorised for BackwardShare<'_> {
         // SAFETY: each thread has a part of the scratch of its own.
         let scratch = unsafe { pass.scratch.range(own..own + backward_thread_len(layout)) };
         let (factors, scratch) = scratch.split_at_mut(layout.stride);
+        let (sums, scratch) = scratch.split_at_mut(sums_len(layout));
+        let (rounded, scratch) = scratch.split_at_mut(rounded_len(layout));
         let (packed_weight, d_hidden) = scratch.split_at_mut(tile::packed_len(layout.chunk, width));
         let packed_weight = SharedMut::new(packed_weight);
+        let mut rounded = S::PAIRED.then(|| RoundedGradient::new(layout.chunk, layout.stride, rounded));
+        factors.fill(0.0);
         let width_panels = 0..tile::panel_count(s, width);
         let mut store_d_hidden = Store::Overwrite;
         for chunk in layout.chunks_of(thread) {
             let tokens = layout.tokens(chunk);
+            let sums = &mut sums[..tokens.len()];
             let start = layout.maxima() + chunk * layout.stride;
             // SAFETY: the chunk's logits, maxima and gradients belong to this thread; the logs of sums are only read.
-            let (d_logits, max, log_sums, d_weight) = unsafe {
+            let (kept, max, log_sums, d_weight) = unsafe {
                 (
-                    pass.kept.range(tokens.start * layout.stride..tokens.end * layout.stride),
+                    pass.kept.range(tokens.start * layout.kept_stride..tokens.end * layout.kept_stride),
                     &*pass.kept.range(start..start + rows),
                     std::slice::from_raw_parts(pass.kept.at(layout.log_sums()), rows),
                     pass.d_weight.range(tokens.start * width..tokens.end * width),
                 )
             };
             factors_of(s, max, log_sums, pass.scale, &mut factors[..rows]);
-            for d_logits in d_logits.chunks_exact_mut(layout.stride) {
-                multiply(s, &mut d_logits[..rows], &factors[..rows]);
-            }
-            for (row, &target) in pass.targets.iter().enumerate() {
-                if tokens.contains(&(target as usize)) {
-                    d_logits[(target as usize - tokens.start) * layout.stride + row] -= pass.scale;
+            let targets =
+                pass.targets.iter().enumerate().filter(|(_, target)| tokens.contains(&(**target as usize)));
+            let targets = targets.map(|(row, &target)| (row, target as usize - tokens.start));
+            let (by_token, by_row) = match &mut rounded {
+                Some(gradient) => {
+                    gradient.fill(s, kept, factors, sums);
+                    for (row, token) in targets {
+                        gradient.take(kept, factors, token, row, pass.scale);
+                        sums[token] -= pass.scale;
+                    }
+                    (gradient.by_token(), gradient.by_row())
                 }
-            }
+                None => {
+                    let d_logits = kept;
+                    for d_logits in d_logits.chunks_exact_mut(layout.stride) {
+                        multiply(s, &mut d_logits[..rows], &factors[..rows]);
+                    }
+                    for (row, token) in targets {
+                        d_logits[token * layout.stride + row] -= pass.scale;
+                    }
+                    if pass.d_bias.is_some() {
+                        for (total, d_logits) in sums.iter_mut().zip(d_logits.chunks_exact(layout.stride)) {
+                            *total = sum(s, &d_logits[..rows]);
+                        }
+                    }
+                    let by_token = Matrix::rows(d_logits, layout.stride);
+                    (by_token, by_token.transposed())
+                }
+            };
             if let Some(d_bias) = &pass.d_bias {
                 // SAFETY: the chunk's tokens belong to this thread.
                 let d_bias = unsafe { d_bias.range(tokens.clone()) };
-                for (d_bias, d_logits) in d_bias.iter_mut().zip(d_logits.chunks_exact(layout.stride)) {
+                for (d_bias, sum) in d_bias.iter_mut().zip(sums) {
                     let before = if pass.store == Store::Add { *d_bias } else { 0.0 };
-                    *d_bias = before + sum(s, &d_logits[..rows]);
+                    *d_bias = before + *sum;
                 }
             }
-            let d_logits = Matrix { pointer: d_logits.as_ptr(), row_stride: layout.stride, column_stride: 1 };
             let weight = Matrix::rows(&pass.weight[tokens.start * width..tokens.end * width], width);
-            // SAFETY: d_logits is [chunk, R], packed is [R, H], weight and d_weight are [chunk, H], d_hidden is [R, H].
+            // SAFETY: the gradient is [chunk, R], packed is [R, H], weight and d_weight are [chunk, H], d_hidden is [R, H].
             unsafe {
                 s.product(Product {
                     shape: (tokens.len(), rows, width),
-                    a: d_logits,
+                    a: by_token,
                     packed: pass.packed.as_ptr(),
                     panels: width_panels.clone(),
                     c: d_weight.as_mut_ptr(),
@@ -387,7 +439,7 @@ impl Vectorised for BackwardShare<'_> {
                 tile::pack(s, tokens.len(), width, weight, &packed_weight, width_panels.clone());
                 s.product(Product {
                     shape: (rows, tokens.len(), width),
-                    a: d_logits.transposed(),
+                    a: by_row,
                     packed: packed_weight.at(0).cast_const(),
                     panels: width_panels.clone(),
                     c: d_hidden.as_mut_ptr(),
@@ -407,7 +459,8 @@ impl BackwardPass<'_> {
     /// Adds up the threads' parts of `dh`.
     fn finish(self, cpu: &Cpu, d_hidden: &mut [f32]) {
         let layout = self.layout;
-        let part_start = layout.stride + tile::packed_len(layout.chunk, layout.dims.width);
+        let part_len = (layout.dims.rows * layout.dims.width).next_multiple_of(tile::MAX_LANES);
+        let part_start = backward_thread_len(layout) - part_len;
         let len = d_hidden.len();
         let d_hidden = SharedMut::new(d_hidden);
         cpu.parallel(|thread| {

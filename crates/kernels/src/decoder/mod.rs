@@ -12,6 +12,7 @@
 pub mod cases;
 mod cpu;
 pub mod reference;
+mod rounded;
 mod vectors;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};

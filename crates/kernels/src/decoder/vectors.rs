@@ -39,7 +39,8 @@ pub(super) fn raise<S: Simd>(s: S, max: &mut [f32], running_max: &mut [f32], run
 
 /// Turns one token's logits into exponentials relative to `max` and adds them to the sums.
 ///
-/// They go to `kept`, past the caches, if there is such: nobody reads them before the backward pass.
+/// They go to `kept`, past the caches, if there is such: nobody reads them before the backward pass. Where products
+/// round, so does this, and two neighbours share a place.
 #[inline(always)]
 pub(super) fn exponentiate<S: Simd>(
     s: S,
@@ -51,19 +52,59 @@ pub(super) fn exponentiate<S: Simd>(
     let len = logits.len().min(max.len()).min(sums.len());
     let (logits, max, sums) = (logits.as_ptr(), max.as_ptr(), sums.as_mut_ptr());
     if let Some(kept) = &kept {
-        assert!(kept.len() >= len.next_multiple_of(S::LANES), "{} kept of {len}", kept.len());
+        let places =
+            if S::PAIRED { len.next_multiple_of(2 * S::LANES) / 2 } else { len.next_multiple_of(S::LANES) };
+        assert!(kept.len() >= places, "{} places to keep {len}", kept.len());
     }
     let kept = kept.map(<[f32]>::as_mut_ptr);
-    each_vector!(s, len, |at, count| {
-        // SAFETY: the slices are at least `len` long, and what is kept is whole vectors.
-        unsafe {
-            let value = exp(s, s.sub(load(s, logits.add(at), count), load(s, max.add(at), count)));
-            if let Some(kept) = kept {
-                s.stream(kept.add(at), value);
+    if S::PAIRED {
+        for at in (0..len).step_by(2 * S::LANES) {
+            let left = len - at;
+            // SAFETY: the slices are at least `len` long, and what is kept is whole vectors.
+            unsafe {
+                let first = exponentials(s, logits, max, sums, at, left.min(S::LANES));
+                let second = if left > S::LANES {
+                    exponentials(s, logits, max, sums, at + S::LANES, (left - S::LANES).min(S::LANES))
+                } else {
+                    s.splat(0.0)
+                };
+                if let Some(kept) = kept {
+                    s.stream(kept.add(at / 2), s.pair_neighbours(first, second));
+                }
             }
-            store(s, sums.add(at), count, s.add(load(s, sums.add(at), count), value));
         }
-    });
+    } else {
+        each_vector!(s, len, |at, count| {
+            // SAFETY: as above.
+            unsafe {
+                let values = exponentials(s, logits, max, sums, at, count);
+                if let Some(kept) = kept {
+                    s.stream(kept.add(at), values);
+                }
+            }
+        });
+    }
+}
+
+/// The exponentials of a vector of logits relative to `max`, which are added to the sums.
+///
+/// # Safety
+/// `at + count` must lie within all three.
+#[inline(always)]
+unsafe fn exponentials<S: Simd>(
+    s: S,
+    logits: *const f32,
+    max: *const f32,
+    sums: *mut f32,
+    at: usize,
+    count: usize,
+) -> S::Vector {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let values = exp(s, s.sub(load(s, logits.add(at), count), load(s, max.add(at), count)));
+        store(s, sums.add(at), count, s.add(load(s, sums.add(at), count), values));
+        values
+    }
 }
 
 /// `scale·exp(max − log_sum)`: what turns a chunk's exponentials into gradients.

@@ -11,4 +11,6 @@ pub const CASES: &[Dims] = &[
     Dims { rows: 128, inputs: 1, outputs: 70 },
     Dims { rows: 130, inputs: 400, outputs: 48 },
     Dims { rows: 700, inputs: 200, outputs: 800 },
+    // Rows that are a multiple of 2 KiB long.
+    Dims { rows: 13, inputs: 96, outputs: 512 },
 ];

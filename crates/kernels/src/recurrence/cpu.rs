@@ -286,7 +286,7 @@ impl ForwardWalk<'_> {
         for row in (0..steps).map(|t| t * batch + rows.start) {
             let gates = self.gates.at(row * gates_width);
             let hidden = self.hidden.at(row * width);
-            let h = Matrix { pointer: hidden, row_stride: width, column_stride: 1 };
+            let h = Matrix { pointer: hidden, row_stride: width, column_stride: 1, paired: false };
             // SAFETY: the rows, and of these the panels and units, are the caller's; whatever another thread has to
             // write before is waited for. The lengths have been checked at the boundary.
             unsafe {
@@ -463,7 +463,7 @@ impl BackwardWalk<'_> {
                 let panels = part.of(tile::panel_count(s, width), 1);
                 s.product(Product {
                     shape: (rows.len(), in_place, width),
-                    a: Matrix { pointer: gates, row_stride: gates_width, column_stride: 1 },
+                    a: Matrix { pointer: gates, row_stride: gates_width, column_stride: 1, paired: false },
                     packed: self.packed.as_ptr(),
                     panels: panels.clone(),
                     c: d_hidden,
@@ -475,7 +475,7 @@ impl BackwardWalk<'_> {
                     let pointer = self.extra.at(row * width);
                     s.product(Product {
                         shape: (rows.len(), extra, width),
-                        a: Matrix { pointer, row_stride: width, column_stride: 1 },
+                        a: Matrix { pointer, row_stride: width, column_stride: 1, paired: false },
                         packed: second,
                         panels,
                         c: d_hidden,

@@ -181,4 +181,17 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
         assert!(PAIRED);
         unsafe { transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(second, first)) }
     }
+
+    #[inline(always)]
+    fn part_neighbours(self, pairs: __m512) -> (__m512, __m512) {
+        assert!(PAIRED);
+        // A bf16 is the upper half of an `f32`.
+        unsafe {
+            let halves = _mm512_castps_si512(pairs);
+            let first = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(halves));
+            let second = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(halves));
+            let [first, second] = [first, second].map(|half| _mm512_slli_epi32::<16>(half));
+            (_mm512_castsi512_ps(first), _mm512_castsi512_ps(second))
+        }
+    }
 }

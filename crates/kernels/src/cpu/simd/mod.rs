@@ -209,4 +209,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn pair_neighbours(self, _first: Self::Vector, _second: Self::Vector) -> Self::Vector {
         unreachable!("these products are not paired")
     }
+    /// The numbers that [`Simd::pair_neighbours`] has rounded, in their order.
+    ///
+    /// # Panics
+    /// If products are not paired.
+    fn part_neighbours(self, _pairs: Self::Vector) -> (Self::Vector, Self::Vector) {
+        unreachable!("these products are not paired")
+    }
 }

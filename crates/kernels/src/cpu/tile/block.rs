@@ -1,0 +1,136 @@
+//! A block of the factor that tiles broadcast, in an order that the caches like.
+//!
+//! A tile reads a column of its rows for each step. Where rows, or the columns of a matrix that is read transposed, are
+//! a multiple of 2 KiB apart, as with 512 hidden units, they compete for the same few places of the first-level cache.
+//! Such a block is copied before its panels are walked, and so is one that has to be rounded:
+//!
+//! ```text
+//! rows     as it lies, or each row after the other
+//! tiles    for each tile, step after step, the numbers of its rows side by side
+//! ```
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::{K_BLOCK, M_BLOCK, MAX_LANES, Matrix, neighbours, steps, tile_height};
+use crate::cpu::{Simd, math};
+
+/// Panels that must be walked for a copy to pay.
+const MIN_PANELS: usize = 3;
+/// Numbers from one row or column to the next, of which no multiple is read in place: 2 KiB.
+const AWKWARD_STRIDE: usize = 512;
+/// A block of A with its rows of whole vectors, and a vector more for the last step of the last tile.
+const LEN: usize = M_BLOCK * K_BLOCK.next_multiple_of(MAX_LANES) + MAX_LANES;
+
+/// Room for a block of A.
+pub(super) struct Room([MaybeUninit<f32>; LEN]);
+
+/// A block of A.
+#[derive(Clone, Copy)]
+pub(super) enum Block {
+    /// In rows.
+    Rows(Matrix),
+    /// In tiles, of so many steps.
+    Tiles(*const f32, usize),
+}
+
+impl Block {
+    /// The rows of one tile.
+    ///
+    /// # Safety
+    /// They must be those of a tile of the block.
+    #[inline(always)]
+    pub(super) unsafe fn rows(self, rows: Range<usize>) -> Matrix {
+        match self {
+            // SAFETY: the rows are within the block.
+            Block::Rows(matrix) => unsafe { matrix.offset(rows.start, 0) },
+            Block::Tiles(pointer, steps) => Matrix {
+                // SAFETY: as above; each row before takes a number a step.
+                pointer: unsafe { pointer.add(rows.start * steps) },
+                row_stride: 1,
+                column_stride: rows.len(),
+                paired: false,
+            },
+        }
+    }
+}
+
+/// The rows of the tiles that a block of `m` is cut into, of nearly equal height: a tile of one or two rows would starve
+/// the multipliers.
+#[inline(always)]
+pub(super) fn tiles<S: Simd>(s: S, m: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = m.div_ceil(tile_height(s));
+    (0..count).map(move |tile| m * tile / count..m * (tile + 1) / count)
+}
+
+impl Room {
+    #[inline(always)]
+    pub(super) fn new() -> Room {
+        Room([const { MaybeUninit::uninit() }; LEN])
+    }
+
+    /// The `[m, k]` matrix `a` for so many panels: where it lies, or copied here. Of numbers in pairs `k` counts the
+    /// pairs; where products take pairs and these are numbers, they are rounded.
+    ///
+    /// # Safety
+    /// `a` must be readable, and no block that was made before may be used any more.
+    #[inline(always)]
+    pub(super) unsafe fn block<S: Simd>(
+        &mut self,
+        s: S,
+        (m, k): (usize, usize),
+        a: Matrix,
+        panels: usize,
+    ) -> Block {
+        let rounds = S::PAIRED && !a.paired;
+        let steps = if rounds { steps(s, k) } else { k };
+        debug_assert!(m <= M_BLOCK && steps <= K_BLOCK);
+        let to = self.0.as_mut_ptr().cast::<f32>();
+        // SAFETY: reads stay within [m, k]; there is room for a block whose rows are whole vectors, and for one in tiles.
+        unsafe {
+            if a.column_stride == 1 {
+                if !rounds && (panels < MIN_PANELS || !a.row_stride.is_multiple_of(AWKWARD_STRIDE)) {
+                    return Block::Rows(a);
+                }
+                let stride = steps.next_multiple_of(S::LANES);
+                for row in 0..m {
+                    for step in (0..steps).step_by(S::LANES) {
+                        let values = if rounds {
+                            neighbours(s, a.offset(row, 2 * step).pointer, k - 2 * step)
+                        } else {
+                            math::load(s, a.offset(row, step).pointer, (k - step).min(S::LANES))
+                        };
+                        s.store(to.add(row * stride + step), values);
+                    }
+                }
+                Block::Rows(Matrix { pointer: to, row_stride: stride, column_stride: 1, paired: S::PAIRED })
+            } else if a.row_stride == 1 {
+                if !rounds && (panels < MIN_PANELS || !a.column_stride.is_multiple_of(AWKWARD_STRIDE)) {
+                    return Block::Rows(a);
+                }
+                let mut next = to;
+                for rows in tiles(s, m) {
+                    for step in 0..steps {
+                        let values = if rounds {
+                            let low = s.load_first(a.offset(rows.start, 2 * step).pointer, rows.len());
+                            let high = if 2 * step + 1 < k {
+                                s.load_first(a.offset(rows.start, 2 * step + 1).pointer, rows.len())
+                            } else {
+                                s.splat(0.0)
+                            };
+                            s.pair(low, high)
+                        } else {
+                            s.load_first(a.offset(rows.start, step).pointer, rows.len())
+                        };
+                        // What is too much is overwritten by the next step.
+                        s.store(next, values);
+                        next = next.add(rows.len());
+                    }
+                }
+                Block::Tiles(to, steps)
+            } else {
+                unreachable!("a factor has contiguous rows or columns")
+            }
+        }
+    }
+}
