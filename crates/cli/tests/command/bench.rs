@@ -101,7 +101,7 @@ fn what_is_not_measured_has_no_number() {
 fn without_json_there_is_a_table() {
     let said = bench(&["--workload", "W4", "--profile", "--phase", "train", "--phase", "generate"]);
     let expected = "W4: rnn_relu 2 × 8, embedding 8, tied, dropout 0.2 input, 0.2 between, 0.2 output, 50 tokens, \
-                    on cpu (portable, 1 threads)\n";
+                    on cpu (portable, 1 thread)\n";
     assert_eq!(said.stderr, expected);
     let table = said.success();
     let header: Vec<_> = table.lines().next().unwrap_or_default().split_whitespace().collect();
@@ -111,7 +111,7 @@ fn without_json_there_is_a_table() {
         "train, per step",
         "generate, 1 at a time",
         "FMA peak ",
-        "2 rounds on cpu (portable, 1 threads), f32; a step is 32 × 4 tokens",
+        "2 rounds on cpu (portable, 1 thread); a step is 32 × 4 tokens",
         "train, a step",
         "decoder backward",
         "optimiser",
