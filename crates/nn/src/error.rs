@@ -75,12 +75,24 @@ pub enum NnError {
         /// The shape that the configuration gives it.
         expected: Vec<usize>,
     },
-    /// A tensor holds something else than 32-bit floating-point numbers.
-    #[error("tensor `{name}` holds {found}, expected F32")]
+    /// A tensor holds numbers of another type.
+    #[error("tensor `{name}` holds {found}, expected {expected}")]
     Type {
         /// Its name.
         name: String,
         /// The type in the file.
         found: String,
+        /// The type that it should have.
+        expected: String,
+    },
+    /// A file is whole, but says something else than what was written.
+    #[error("`{}` is damaged: its SHA-256 is {found}, it was written with {expected}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What its content comes to.
+        found: String,
+        /// What it says that its content comes to.
+        expected: String,
     },
 }

@@ -5,7 +5,7 @@
 //!     │                          │
 //!   Parameters ◄── optimiser ── Gradients
 //!     │
-//!   model file (safetensors)
+//!   model file (safetensors, checksummed)
 //! ```
 //!
 //! Not here: text (a token is a number), optimisers, flags, clocks.
@@ -19,6 +19,7 @@ mod parameters;
 mod penalty;
 mod presets;
 mod tape;
+pub mod tensor_file;
 
 pub use config::{Biases, Dropout, DropoutSite, Initialisation, Initialiser, Input, RnnLmConfig};
 pub use error::{NnError, Result};

@@ -5,6 +5,7 @@
 //! | `rondo_model` | version of this layout, `1` |
 //! | `config` | [`RnnLmConfig`] as JSON |
 //! | `vocab_fingerprint` | which vocabulary the token numbers are of |
+//! | `sha256` | checksum over all else ([`tensor_file`](crate::tensor_file)); files of earlier versions have none |
 //! | `tokenizer`, … | whatever else the writer wants to know again |
 //!
 //! Tensors have the parameters' names and shapes, 32-bit little-endian.
@@ -16,10 +17,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
 
-use rondo_kernels::{Device, Slice};
-use safetensors::tensor::{Dtype, SafeTensors};
-use serde_json::json;
+use rondo_kernels::Device;
 
+use crate::tensor_file::{Tensor, TensorFile, Values, write_tensors};
 use crate::{NnError, Parameters, Result, RnnLm, RnnLmConfig};
 
 const VERSION_KEY: &str = "rondo_model";
@@ -53,15 +53,15 @@ impl ModelFile {
         metadata.insert(VERSION_KEY.to_owned(), VERSION.to_owned());
         metadata.insert(CONFIG_KEY.to_owned(), serde_json::to_string(model.config())?);
         metadata.insert(FINGERPRINT_KEY.to_owned(), vocab_fingerprint.to_owned());
-        write_tensors(model.parameters(), &metadata, to)
+        write_tensors(&tensors(model.parameters()), &metadata, to)
     }
 
     /// Reads a model file.
     ///
     /// # Errors
     /// [`NnError::Io`] if it cannot be read, [`NnError::Format`] if it is no whole safetensors file,
-    /// [`NnError::Metadata`] if it does not say which model it holds, and an error that names the tensor if
-    /// one is missing, superfluous, or of the wrong shape or type.
+    /// [`NnError::Metadata`] if it does not say which model it holds, an error that names the tensor if one is
+    /// missing, superfluous, or of the wrong shape or type, and [`NnError::Damaged`] if it is not what was written.
     pub fn read(path: &Path, device: &Device) -> Result<ModelFile> {
         let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
         let bytes = std::fs::read(path).map_err(io_error)?;
@@ -73,13 +73,9 @@ impl ModelFile {
     /// # Errors
     /// As [`ModelFile::read`].
     pub fn from_bytes(bytes: &[u8], path: &Path, device: &Device) -> Result<ModelFile> {
-        let format = |source| NnError::Format { path: path.to_owned(), source };
         let refuse = |key, reason| NnError::Metadata { path: path.to_owned(), key, reason };
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
-
-        let mut metadata: BTreeMap<_, _> =
-            header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let file = TensorFile::from_bytes(bytes, path)?;
+        let mut metadata = file.metadata().clone();
         let mut take = |key: &'static str| {
             let missing = || refuse(key, "it is missing, so this is no model written by Rondo".to_owned());
             metadata.remove(key).ok_or_else(missing)
@@ -95,81 +91,43 @@ impl ModelFile {
             serde_json::from_str(&config).map_err(|error| refuse(CONFIG_KEY, error.to_string()))?;
         config.check().map_err(|error| refuse(CONFIG_KEY, error.to_string()))?;
 
-        check_tensors(&config, &tensors)?;
+        check_tensors(&config, &file)?;
+        file.verify()?;
         let mut model = RnnLm::new(config, device)?;
-        read_tensors(&tensors, model.parameters_mut())?;
+        read_tensors(&file, model.parameters_mut())?;
         Ok(ModelFile { model, vocab_fingerprint, metadata })
     }
 }
 
-/// Writes a safetensors file: the header's length in 8 bytes, the header as JSON, the numbers.
-///
-/// The library has a writer of its own. It wants all numbers at once, as bytes, and leaves the metadata's
-/// order to chance, while this takes no memory to speak of and writes the same file each time.
-fn write_tensors(
-    parameters: &Parameters,
-    metadata: &BTreeMap<String, String>,
-    to: &mut (impl Write + ?Sized),
-) -> io::Result<()> {
-    /// The header is filled up with blanks to a multiple of this, so that the numbers after it are aligned.
-    const ALIGNMENT: usize = 8;
-    /// How many numbers are turned into bytes at a time.
-    const NUMBERS_AT_ONCE: usize = 16_384;
-
-    let mut header = BTreeMap::from([("__metadata__", json!(metadata))]);
-    let mut start = 0;
-    for id in parameters.ids() {
-        let end = start + size_of_val(parameters.values(id).host());
-        let tensor = json!({ "dtype": "F32", "shape": parameters.shape(id), "data_offsets": [start, end] });
-        header.insert(parameters.name(id), tensor);
-        start = end;
-    }
-    let mut header = serde_json::to_vec(&header)?;
-    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
-    to.write_all(&(header.len() as u64).to_le_bytes())?;
-    to.write_all(&header)?;
-    let mut bytes = Vec::new();
-    for id in parameters.ids() {
-        for numbers in parameters.values(id).host().chunks(NUMBERS_AT_ONCE) {
-            bytes.clear();
-            bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-            to.write_all(&bytes)?;
-        }
-    }
-    Ok(())
+/// The parameters as tensors to be written.
+pub(crate) fn tensors(parameters: &Parameters) -> Vec<Tensor<'_>> {
+    let tensor = |id| Tensor {
+        name: parameters.name(id).to_owned(),
+        shape: parameters.shape(id).to_vec(),
+        values: Values::Numbers(parameters.values(id).host()),
+    };
+    parameters.ids().map(tensor).collect()
 }
 
 /// Compares the tensors with what the configuration asks for, before anything of its size is allocated.
-fn check_tensors(config: &RnnLmConfig, tensors: &SafeTensors<'_>) -> Result<()> {
+fn check_tensors(config: &RnnLmConfig, file: &TensorFile<'_>) -> Result<()> {
     let expected = config.parameter_shapes();
     for (name, shape) in &expected {
-        let tensor = tensors.tensor(name).map_err(|_| NnError::MissingTensor { name: name.clone() })?;
-        if tensor.dtype() != Dtype::F32 {
-            let found = format!("{:?}", tensor.dtype());
-            return Err(NnError::Type { name: name.clone(), found });
-        }
-        if tensor.shape() != shape {
-            let found = tensor.shape().to_vec();
-            return Err(NnError::Shape { name: name.clone(), found, expected: shape.clone() });
-        }
+        file.numbers(name, shape)?;
     }
     let expected: HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
     // The least of them, so that the same file gives the same error.
-    match tensors.names().into_iter().filter(|name| !expected.contains(name)).min() {
+    match file.names().into_iter().filter(|name| !expected.contains(name)).min() {
         Some(name) => Err(NnError::UnknownTensor { name: name.to_owned() }),
         None => Ok(()),
     }
 }
 
-/// Takes the parameters' values over from tensors that have been checked.
-fn read_tensors(tensors: &SafeTensors<'_>, parameters: &mut Parameters) -> Result<()> {
-    let mut values = Vec::new();
+/// Takes the parameters' values over from a file that has been checked.
+fn read_tensors(file: &TensorFile<'_>, parameters: &mut Parameters) -> Result<()> {
     for id in parameters.ids() {
-        let name = parameters.name(id);
-        let tensor = tensors.tensor(name).map_err(|_| NnError::MissingTensor { name: name.to_owned() })?;
-        values.clear();
-        values.extend(tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
-        parameters.values_mut(id).copy_from(Slice::Cpu(&values));
+        let numbers = file.numbers(parameters.name(id), parameters.shape(id))?;
+        numbers.copy_to(parameters.values_mut(id).host());
     }
     Ok(())
 }

@@ -1,0 +1,346 @@
+//! Named tensors in a safetensors file, with a checksum over all that it says.
+//!
+//! | metadata | what |
+//! |---|---|
+//! | `sha256` | of all other metadata and all tensors, see [`TensorFile::verify`] |
+//! | … | what the writer wants to know again |
+//!
+//! Promises: the same content makes the same bytes; whatever the header claims, nothing is allocated that is larger
+//! than the file. Not here: what the tensors mean (the model file, a checkpoint), replacing a file safely (the caller).
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::{NnError, Result};
+
+const CHECKSUM_KEY: &str = "sha256";
+
+/// How many numbers are turned into bytes at a time.
+const NUMBERS_AT_ONCE: usize = 16_384;
+
+/// A tensor to be written.
+#[derive(Clone, Debug)]
+pub struct Tensor<'a> {
+    /// Its name, unique in the file.
+    pub name: String,
+    /// Its shape, row-major.
+    pub shape: Vec<usize>,
+    /// What is in it.
+    pub values: Values<'a>,
+}
+
+/// What is in a tensor.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a> {
+    /// 32-bit floating-point numbers, `F32`.
+    Numbers(&'a [f32]),
+    /// Bytes, `U8`.
+    Bytes(&'a [u8]),
+}
+
+impl Values<'_> {
+    fn dtype(self) -> Dtype {
+        match self {
+            Values::Numbers(_) => Dtype::F32,
+            Values::Bytes(_) => Dtype::U8,
+        }
+    }
+
+    fn bytes_len(self) -> usize {
+        match self {
+            Values::Numbers(numbers) => size_of_val(numbers),
+            Values::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Hands the bytes over in pieces, numbers little-endian.
+    fn for_each_piece(self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Values::Bytes(bytes) => take(bytes),
+            Values::Numbers(numbers) => {
+                let mut bytes = Vec::new();
+                for numbers in numbers.chunks(NUMBERS_AT_ONCE) {
+                    bytes.clear();
+                    bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+                    take(&bytes)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes tensors and metadata: the header's length in 8 bytes, the header as JSON, the numbers.
+///
+/// The library has a writer of its own. It wants all numbers at once, as bytes, and leaves the metadata's order to
+/// chance, while this takes no memory to speak of and writes the same file each time.
+///
+/// # Errors
+/// What the writer says.
+pub fn write_tensors(
+    tensors: &[Tensor<'_>],
+    metadata: &BTreeMap<String, String>,
+    to: &mut (impl Write + ?Sized),
+) -> io::Result<()> {
+    /// The header is filled up with blanks to a multiple of this, so that the numbers after it are aligned.
+    const ALIGNMENT: usize = 8;
+
+    let mut metadata = metadata.clone();
+    metadata.insert(CHECKSUM_KEY.to_owned(), checksum_of(tensors, &metadata)?);
+    let mut header = BTreeMap::from([("__metadata__", json!(metadata))]);
+    let mut start = 0;
+    for tensor in tensors {
+        let end = start + tensor.values.bytes_len();
+        let dtype = tensor.values.dtype();
+        let entry = json!({ "dtype": dtype, "shape": tensor.shape, "data_offsets": [start, end] });
+        header.insert(&tensor.name, entry);
+        start = end;
+    }
+    let mut header = serde_json::to_vec(&header)?;
+    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
+    to.write_all(&(header.len() as u64).to_le_bytes())?;
+    to.write_all(&header)?;
+    tensors.iter().try_for_each(|tensor| tensor.values.for_each_piece(|bytes| to.write_all(bytes)))
+}
+
+/// A file of tensors, its header read and held against its length.
+#[derive(Debug)]
+pub struct TensorFile<'a> {
+    path: PathBuf,
+    tensors: SafeTensors<'a>,
+    metadata: BTreeMap<String, String>,
+    checksum: Option<String>,
+}
+
+impl<'a> TensorFile<'a> {
+    /// Reads the bytes of a file; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// [`NnError::Format`] if it is no whole safetensors file.
+    pub fn from_bytes(bytes: &'a [u8], path: &Path) -> Result<TensorFile<'a>> {
+        let format = |source| NnError::Format { path: path.to_owned(), source };
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
+        let mut metadata: BTreeMap<_, _> =
+            header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let checksum = metadata.remove(CHECKSUM_KEY);
+        Ok(TensorFile { path: path.to_owned(), tensors, metadata, checksum })
+    }
+
+    /// What the file says besides its tensors.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The names of all tensors, in no order.
+    pub fn names(&self) -> Vec<&str> {
+        self.tensors.names()
+    }
+
+    /// Whether the file says what its checksum is. Those of version 0.1 and earlier, and of other programs, do not.
+    pub fn has_checksum(&self) -> bool {
+        self.checksum.is_some()
+    }
+
+    /// Holds what the file says against its checksum, if it has one.
+    ///
+    /// The SHA-256, in 64 hexadecimal digits, of each piece of metadata and then each tensor, both in the order of
+    /// their names: key and value, or name, type, shape and bytes, each after its length; lengths and sizes are 64
+    /// bits wide, little-endian.
+    ///
+    /// # Errors
+    /// [`NnError::Damaged`] if it is another.
+    pub fn verify(&self) -> Result<()> {
+        let Some(expected) = &self.checksum else { return Ok(()) };
+        let mut checksum = Checksum::of(&self.metadata);
+        let mut names = self.tensors.names();
+        names.sort_unstable();
+        for name in names {
+            let tensor = self.tensor(name)?;
+            checksum.tensor(name, tensor.dtype(), tensor.shape(), tensor.data().len());
+            checksum.0.update(tensor.data());
+        }
+        let found = checksum.finish();
+        if found == *expected {
+            Ok(())
+        } else {
+            Err(NnError::Damaged { path: self.path.clone(), found, expected: expected.clone() })
+        }
+    }
+
+    /// The numbers of a tensor of this shape.
+    ///
+    /// # Errors
+    /// [`NnError::MissingTensor`], [`NnError::Type`], [`NnError::Shape`].
+    pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Numbers<'_>> {
+        self.check(name, Dtype::F32, shape)?;
+        Ok(Numbers(self.tensor(name)?))
+    }
+
+    /// The bytes of a tensor.
+    ///
+    /// # Errors
+    /// [`NnError::MissingTensor`], [`NnError::Type`].
+    pub fn bytes(&self, name: &str) -> Result<&[u8]> {
+        let tensor = self.tensor(name)?;
+        self.check(name, Dtype::U8, tensor.shape())?;
+        Ok(self.tensor(name)?.data())
+    }
+
+    /// Compares a tensor with what it should be.
+    fn check(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<()> {
+        let tensor = self.tensor(name)?;
+        if tensor.dtype() != dtype {
+            let (found, expected) = (format!("{:?}", tensor.dtype()), format!("{dtype:?}"));
+            return Err(NnError::Type { name: name.to_owned(), found, expected });
+        }
+        if tensor.shape() != shape {
+            let (found, expected) = (tensor.shape().to_vec(), shape.to_vec());
+            return Err(NnError::Shape { name: name.to_owned(), found, expected });
+        }
+        Ok(())
+    }
+
+    fn tensor(&self, name: &str) -> Result<TensorView<'a>> {
+        self.tensors.tensor(name).map_err(|_| NnError::MissingTensor { name: name.to_owned() })
+    }
+}
+
+/// The numbers of a tensor in a file.
+#[derive(Debug)]
+pub struct Numbers<'a>(TensorView<'a>);
+
+impl Numbers<'_> {
+    /// Copies them to `to`, which has the tensor's length.
+    ///
+    /// # Panics
+    /// If it has another.
+    pub fn copy_to(&self, to: &mut [f32]) {
+        let (numbers, rest) = self.0.data().as_chunks();
+        assert_eq!((numbers.len(), rest.len()), (to.len(), 0), "numbers of a tensor and room for them");
+        for (to, &bytes) in to.iter_mut().zip(numbers) {
+            *to = f32::from_le_bytes(bytes);
+        }
+    }
+}
+
+/// A checksum on its way; see [`TensorFile::verify`].
+struct Checksum(Sha256);
+
+impl Checksum {
+    fn of(metadata: &BTreeMap<String, String>) -> Checksum {
+        let mut checksum = Checksum(Sha256::new());
+        checksum.size(metadata.len());
+        for (key, value) in metadata {
+            checksum.text(key);
+            checksum.text(value);
+        }
+        checksum
+    }
+
+    fn size(&mut self, size: usize) {
+        self.0.update((size as u64).to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.size(text.len());
+        self.0.update(text);
+    }
+
+    /// All of a tensor but its bytes.
+    fn tensor(&mut self, name: &str, dtype: Dtype, shape: &[usize], bytes: usize) {
+        self.text(name);
+        self.text(&format!("{dtype:?}"));
+        self.size(shape.len());
+        shape.iter().for_each(|&size| self.size(size));
+        self.size(bytes);
+    }
+
+    fn finish(self) -> String {
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn checksum_of(tensors: &[Tensor<'_>], metadata: &BTreeMap<String, String>) -> io::Result<String> {
+    let mut metadata = metadata.clone();
+    metadata.remove(CHECKSUM_KEY);
+    let mut checksum = Checksum::of(&metadata);
+    let mut by_name: Vec<&Tensor<'_>> = tensors.iter().collect();
+    by_name.sort_unstable_by_key(|tensor| &tensor.name);
+    for Tensor { name, shape, values } in by_name {
+        checksum.tensor(name, values.dtype(), shape, values.bytes_len());
+        values.for_each_piece(|bytes| {
+            checksum.0.update(bytes);
+            Ok(())
+        })?;
+    }
+    Ok(checksum.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written() -> Vec<u8> {
+        let tensors = [
+            Tensor {
+                name: "b".to_owned(),
+                shape: vec![2, 2],
+                values: Values::Numbers(&[1.0, -2.0, 0.5, 4.0]),
+            },
+            Tensor { name: "a".to_owned(), shape: vec![3], values: Values::Bytes(b"abc") },
+        ];
+        let metadata = BTreeMap::from([("key".to_owned(), "value".to_owned())]);
+        let mut bytes = Vec::new();
+        write_tensors(&tensors, &metadata, &mut bytes).unwrap();
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<TensorFile<'_>> {
+        let file = TensorFile::from_bytes(bytes, Path::new("file"))?;
+        file.verify()?;
+        Ok(file)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let bytes = written();
+        let file = read(&bytes).unwrap();
+        assert!(file.has_checksum());
+        assert_eq!(file.metadata().iter().map(|(k, v)| (&**k, &**v)).collect::<Vec<_>>(), [("key", "value")]);
+        let mut numbers = [0.0; 4];
+        file.numbers("b", &[2, 2]).unwrap().copy_to(&mut numbers);
+        assert_eq!(numbers, [1.0, -2.0, 0.5, 4.0]);
+        assert_eq!(file.bytes("a").unwrap(), b"abc");
+        assert!(matches!(file.bytes("b"), Err(NnError::Type { .. })));
+        assert!(matches!(file.numbers("b", &[4]), Err(NnError::Shape { .. })));
+        assert!(matches!(file.numbers("c", &[4]), Err(NnError::MissingTensor { .. })));
+    }
+
+    #[test]
+    fn no_wrong_bit_goes_unnoticed() {
+        let bytes = written();
+        for bit in 0..8 * bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            // A file whose checksum has lost its name says that it has none, which whoever needs one refuses.
+            match read(&damaged) {
+                Err(_) => {}
+                Ok(file) => assert!(!file.has_checksum(), "bit {bit}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_shorter_file_is_taken_for_a_whole_one() {
+        let bytes = written();
+        for len in 0..bytes.len() {
+            assert!(read(&bytes[..len]).is_err(), "{len}");
+        }
+    }
+}
