@@ -15,6 +15,9 @@
 
 use std::{fmt, path::Path};
 
+use sha2::{Digest, Sha256};
+
+use crate::hex::hex;
 use crate::{Counter, DataError, Encoder, Result, TextReport, Tokenizer, Vocab, VocabOptions, tokenize};
 
 mod divide;
@@ -226,6 +229,23 @@ impl Corpus {
             divided: matches!(texts, CorpusTexts::Whole(_))
                 && options.valid_fraction + options.test_fraction > 0.0,
         })
+    }
+
+    /// Names the ids of a split, if the corpus has it: equal for equal ids in equal order.
+    ///
+    /// The SHA-256, in 64 hexadecimal digits, of the ids, each 32 bits wide, little-endian.
+    #[must_use]
+    pub fn fingerprint(&self, split: Split) -> Option<String> {
+        /// How many ids are turned into bytes at a time.
+        const IDS_AT_ONCE: usize = 16_384;
+        let mut hasher = Sha256::new();
+        let mut bytes = Vec::with_capacity(IDS_AT_ONCE * size_of::<u32>());
+        for ids in self.split(split)?.chunks(IDS_AT_ONCE) {
+            bytes.clear();
+            bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
+            hasher.update(&bytes);
+        }
+        Some(hex(&hasher.finalize()))
     }
 
     /// The ids of a split, if the corpus has it.

@@ -10,6 +10,11 @@
 
 use rondo_kernels::optimiser;
 use rondo_nn::Parameters;
+use rondo_nn::tensor_file::TensorFile;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::checkpoint::read_parameters;
 
 /// When the weights begin to be averaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +33,9 @@ pub enum AveragingRule {
     },
 }
 
+/// What the average's tensors are called in a checkpoint, before a stroke and the parameter's name.
+pub(crate) const AVERAGE: &str = "average";
+
 /// An [`AveragingRule`] on its way, and the average once there is one.
 #[derive(Debug)]
 pub(crate) struct Averaging {
@@ -44,12 +52,49 @@ struct Average {
     steps: u64,
 }
 
+/// How far an [`Averaging`] has come, but for the average itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AveragingProgress {
+    epochs: usize,
+    epochs_without_best: usize,
+    /// The steps that are averaged over, if averaging has begun.
+    steps: Option<u64>,
+}
+
 impl Averaging {
     /// Before the first step, with weights like these.
     pub(crate) fn new(rule: AveragingRule, parameters: &Parameters) -> Averaging {
         let mut averaging = Averaging { rule, epochs: 0, epochs_without_best: 0, average: None };
         averaging.begin_if_due(parameters);
         averaging
+    }
+
+    /// How far it has come, and the average if there is one: what [`Averaging::restore`] takes.
+    pub(crate) fn progress(&self) -> (AveragingProgress, Option<&Parameters>) {
+        let Averaging { epochs, epochs_without_best, .. } = *self;
+        let steps = self.average.as_ref().map(|average| average.steps);
+        let progress = AveragingProgress { epochs, epochs_without_best, steps };
+        (progress, self.average.as_ref().map(|average| &average.parameters))
+    }
+
+    /// Goes on from there, with the average of a checkpoint's tensors.
+    pub(crate) fn restore(
+        &mut self,
+        progress: AveragingProgress,
+        tensors: &TensorFile<'_>,
+        parameters: &Parameters,
+    ) -> Result<()> {
+        let AveragingProgress { epochs, epochs_without_best, steps } = progress;
+        self.epochs = epochs;
+        self.epochs_without_best = epochs_without_best;
+        self.average = None;
+        if let Some(steps) = steps {
+            let mut average = Average { parameters: parameters.like(), steps };
+            read_parameters(tensors, AVERAGE, &mut average.parameters)?;
+            self.average = Some(average);
+        }
+        Ok(())
     }
 
     /// Whether there is an average to be evaluated instead of the weights.

@@ -9,7 +9,7 @@ use crate::nearest::{listed, or_nearest};
 /// The result of something in this crate.
 pub type Result<T> = std::result::Result<T, TrainError>;
 
-/// Why a run could not be planned, started or recorded.
+/// Why a run could not be planned, started, recorded or gone on with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -129,9 +129,9 @@ pub enum TrainError {
     #[error(transparent)]
     Infer(#[from] rondo_infer::InferError),
     /// Training has come to an end that is none: a number is infinite or none at all.
-    #[error("the {what} is {found} at step {step} (epoch {epoch}){}", kept(best.as_deref()))]
+    #[error("the {what} is {found} at step {step} (epoch {epoch}){}{}", given_up(*tried), kept(best.as_deref()))]
     NonFinite {
-        /// `loss` or `gradient norm`.
+        /// `loss`, `gradient norm` or `weights`.
         what: &'static str,
         /// What it is.
         found: f64,
@@ -139,8 +139,77 @@ pub enum TrainError {
         epoch: usize,
         /// The step, from 1, that was not taken.
         step: u64,
+        /// What was tried before the run gave up.
+        tried: Tried,
         /// The best model until then, if there is one.
         best: Option<PathBuf>,
+    },
+    /// A file is no checkpoint.
+    #[error("`{}` is no checkpoint of a run: {reason}", path.display())]
+    NoCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A checkpoint was written by a program of another kind.
+    #[error("`{}` is a checkpoint of version {found}, this program reads version {expected}", path.display())]
+    CheckpointVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+        /// The version that is read.
+        expected: &'static str,
+    },
+    /// There are checkpoints in the folder of a run, but all of them are damaged.
+    #[error("no checkpoint in `{}` can be used", path.display())]
+    NoGoodCheckpoint {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with the newest.
+        #[source]
+        newest: Box<TrainError>,
+    },
+    /// A run was to be resumed with a setting that it cannot change any more.
+    #[error(
+        "`{setting}` was {} and cannot become {} in a run under way",
+        or_nothing(before),
+        or_nothing(now)
+    )]
+    Fixed {
+        /// The path of the setting, such as `model.hidden_size`.
+        setting: String,
+        /// What it was.
+        before: String,
+        /// What was asked for.
+        now: String,
+    },
+    /// A run was to be resumed or repeated with other texts.
+    #[error("the {part} is another than the run's: its fingerprint is {found}, the run's is {expected}")]
+    OtherCorpus {
+        /// `vocabulary`, `training text`, …
+        part: &'static str,
+        /// The fingerprint of what was read.
+        found: String,
+        /// The fingerprint of what the run was trained on.
+        expected: String,
+    },
+    /// Another process is training in this folder.
+    #[error("`{}` is in use by another process{}", path.display(), numbered(*pid))]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// Its number, where it has left it.
+        pid: Option<u32>,
+    },
+    /// The record of where a run's numbers come from cannot be read.
+    #[error("`{}` does not say where the run's numbers come from", path.display())]
+    Provenance {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
     },
     /// Dynamic evaluation has led to numbers that are infinite or none at all.
     #[error("the {what} is {found} after {tokens} tokens of dynamic evaluation")]
@@ -213,6 +282,34 @@ pub enum TrainError {
         /// What the drawing library said.
         reason: String,
     },
+}
+
+/// What a run has tried against numbers that are not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// Nothing: it was to stop.
+    Nothing,
+    /// It has left out so many steps in a row.
+    Skips(u64),
+    /// It has gone back to a checkpoint so often.
+    Rollbacks(usize),
+}
+
+fn given_up(tried: Tried) -> String {
+    match tried {
+        Tried::Nothing => String::new(),
+        Tried::Skips(steps) => format!(", as in the {steps} steps before it"),
+        Tried::Rollbacks(1) => ", after going back to a checkpoint once".to_owned(),
+        Tried::Rollbacks(times) => format!(", after going back to a checkpoint {times} times"),
+    }
+}
+
+fn or_nothing(value: &str) -> &str {
+    if value.is_empty() { "nothing" } else { value }
+}
+
+fn numbered(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(", {pid}")).unwrap_or_default()
 }
 
 /// Says where the best model is.

@@ -1,6 +1,6 @@
 //! Files that are whole or not there.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -18,13 +18,27 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
     write_and_rename(path, write).map_err(TrainError::io("write", path))
 }
 
+/// Before and after what is random in the name of a file that is being written.
+const PARTIAL: (&str, &str) = (".", ".partial");
+
+/// Removes files that a process which was killed has left half-written. One that cannot be removed does no harm.
+pub(crate) fn remove_partial(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PARTIAL.0) && name.ends_with(PARTIAL.1) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn write_and_rename(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".partial");
+    builder.prefix(PARTIAL.0).suffix(PARTIAL.1);
     if let Some(permissions) = usual_permissions() {
         builder.permissions(permissions);
     }
@@ -63,8 +77,6 @@ fn sync_folder(_folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

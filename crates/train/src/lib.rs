@@ -20,10 +20,12 @@
 //! Not here: flags, printing, HTTP.
 
 mod averaging;
+mod checkpoint;
 pub mod curve;
 mod dynamic;
 mod error;
 mod files;
+mod loss_sum;
 pub mod metrics;
 mod moving_loss;
 mod nearest;
@@ -31,7 +33,9 @@ mod observer;
 mod optimizer;
 mod perplexity;
 mod plan;
+mod provenance;
 pub mod recipes;
+mod resume;
 mod run_folder;
 mod sample;
 mod schedule;
@@ -41,18 +45,21 @@ pub mod throughput;
 mod trainer;
 
 pub use averaging::AveragingRule;
+pub use checkpoint::Checkpoint;
 pub use dynamic::{DynamicEvaluation, DynamicRule, UsualGradients, evaluate_dynamically};
-pub use error::{Result, TrainError};
+pub use error::{Result, TrainError, Tried};
 pub use files::write_atomically;
 pub use moving_loss::MovingLoss;
 pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome};
 pub use perplexity::Perplexity;
 pub use plan::{
-    ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, OptimizationPlan, OptimizerPlan, Plan, SamplePlan,
-    TextPlan, TrainingPlan,
+    ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
+    SamplePlan, TextPlan, TrainingPlan,
 };
+pub use provenance::{CorpusFingerprint, Provenance, Resumption};
 pub use recipes::Recipe;
-pub use run_folder::RunFolder;
+pub use resume::{Change, resumed_plan};
+pub use run_folder::{RunFolder, RunLock};
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
 pub use settings::Settings;
 pub use trainer::Trainer;

@@ -1,5 +1,7 @@
 //! What a run tells whoever watches it.
 
+use std::path::Path;
+
 /// Watches a run: draws a progress bar, prints lines, or does nothing.
 pub trait Observer {
     /// Takes note of something that has happened.
@@ -22,7 +24,46 @@ pub enum Event<'a> {
         /// Its loss on the test text, if there is one.
         test_loss: Option<f64>,
     },
-    /// An epoch begins.
+    /// The run goes on from a checkpoint.
+    Resumed {
+        /// The epoch under way.
+        epoch: usize,
+        /// The chunks of it that have been trained on.
+        chunk: usize,
+        /// The steps so far.
+        step: u64,
+        /// The epoch of the best model so far, if there is one.
+        best_epoch: Option<usize>,
+        /// The checkpoint.
+        path: &'a Path,
+    },
+    /// A step was not taken, since a number was not finite.
+    Skipped {
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// What it is.
+        found: f64,
+        /// The epoch.
+        epoch: usize,
+        /// Which step it would have been.
+        step: u64,
+    },
+    /// Training goes back to a checkpoint, since a number was not finite.
+    RolledBack {
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// What it is.
+        found: f64,
+        /// The epoch.
+        epoch: usize,
+        /// Which step it would have been.
+        step: u64,
+        /// The steps that the checkpoint has.
+        to_step: u64,
+        /// The learning rate from there on.
+        learning_rate: f64,
+    },
+    /// An epoch begins, or goes on.
     EpochStarted {
         /// Which.
         epoch: usize,

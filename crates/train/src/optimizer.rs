@@ -2,9 +2,10 @@
 
 use rondo_kernels::optimiser::{self, Adam, Decay, GLUON_EPSILON, Sgd};
 use rondo_kernels::{Buffer, Device};
+use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
 use rondo_nn::{Gradient, Gradients, ParameterId, Parameters};
 
-use crate::{OptimizationPlan, OptimizerPlan};
+use crate::{OptimizationPlan, OptimizerPlan, Result};
 
 /// An optimiser and what it remembers of each parameter.
 #[derive(Debug)]
@@ -52,6 +53,39 @@ impl Optimizer {
             memory: parameters.ids().map(memory).collect(),
             steps: 0,
         }
+    }
+
+    /// The steps it has made.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// All that it remembers, under the names that [`Optimizer::restore`] knows.
+    pub(crate) fn tensors<'a>(&'a self, parameters: &'a Parameters) -> impl Iterator<Item = Tensor<'a>> {
+        parameters.ids().flat_map(move |id| {
+            self.memory[id.index()].named().into_iter().map(move |(kind, buffer)| Tensor {
+                name: memory_tensor(kind, parameters.name(id)),
+                shape: parameters.shape(id).to_vec(),
+                values: Values::Numbers(buffer.host()),
+            })
+        })
+    }
+
+    /// Goes on after `steps` steps with the memory of a checkpoint's tensors.
+    pub(crate) fn restore(
+        &mut self,
+        steps: u64,
+        tensors: &TensorFile<'_>,
+        parameters: &Parameters,
+    ) -> Result<()> {
+        self.steps = steps;
+        for id in parameters.ids() {
+            for (kind, buffer) in self.memory[id.index()].named_mut() {
+                let name = memory_tensor(kind, parameters.name(id));
+                tensors.numbers(&name, parameters.shape(id))?.copy_to(buffer.host_mut());
+            }
+        }
+        Ok(())
     }
 
     /// Clips the gradients and takes a step; returns their global norm before it was clipped.
@@ -126,6 +160,30 @@ impl Optimizer {
             }
         }
     }
+}
+
+impl Memory {
+    /// What there is, by its name.
+    fn named(&self) -> Vec<(&'static str, &Buffer)> {
+        match self {
+            Memory::Nothing => vec![],
+            Memory::Velocity(velocity) => vec![("velocity", velocity)],
+            Memory::Moments(first, second) => vec![("first", first), ("second", second)],
+        }
+    }
+
+    fn named_mut(&mut self) -> Vec<(&'static str, &mut Buffer)> {
+        match self {
+            Memory::Nothing => vec![],
+            Memory::Velocity(velocity) => vec![("velocity", velocity)],
+            Memory::Moments(first, second) => vec![("first", first), ("second", second)],
+        }
+    }
+}
+
+/// What a part of the memory is called in a checkpoint.
+fn memory_tensor(kind: &str, parameter: &str) -> String {
+    format!("optimizer/{kind}/{parameter}")
 }
 
 /// The norm of all gradients together. A tied matrix counts once, with the sum of its gradients.

@@ -3,25 +3,33 @@
 //! ```text
 //! runs/built-in-1/
 //!   plan.toml               all settings; the first file, so what has one is a run
+//!   provenance.json         versions, device, texts, and when the run was resumed
 //!   vocab.json              what the ids mean
 //!   metrics.jsonl           one record a line, appended to
 //!   events.out.tfevents.*   the same for TensorBoard, appended to
 //!   best.safetensors        the model with the lowest validation loss
-//!   last.safetensors        the latest model, and all that is needed to go on from it
+//!   last.safetensors        the latest model
+//!   checkpoint-*.safetensors  the last two states of the run, to go on from
 //!   curve.svg               losses and perplexities
+//!   .lock                   locked by the process that trains, with its number
 //! ```
 //!
 //! Promises: a folder that holds a run is never written over; every file but the two that are appended to is
-//! whole at any time ([`write_atomically`]).
+//! whole at any time ([`write_atomically`]); two processes do not train in one folder.
 //! Not here: what is in the files.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{Plan, Result, TrainError, write_atomically};
+use crate::checkpoint::store;
+use crate::files::remove_partial;
+use crate::metrics::is_event_file;
+use crate::{Checkpoint, Plan, Result, TrainError, write_atomically};
 
 const PLAN: &str = "plan.toml";
+const PROVENANCE: &str = "provenance.json";
+const LOCK: &str = ".lock";
 const VOCAB: &str = "vocab.json";
 const METRICS: &str = crate::metrics::FILE_NAME;
 const BEST_MODEL: &str = "best.safetensors";
@@ -98,6 +106,59 @@ impl RunFolder {
         self.path.join(PLAN)
     }
 
+    /// Where the numbers come from.
+    pub fn provenance(&self) -> PathBuf {
+        self.path.join(PROVENANCE)
+    }
+
+    /// Writes the plan anew, since something about it has been changed.
+    pub(crate) fn replace_plan(&self, plan: &Plan) -> Result<()> {
+        let text = plan.to_toml()?;
+        write_atomically(&self.plan(), |to| to.write_all(text.as_bytes()))
+    }
+
+    /// The latest checkpoint that is whole, and what is wrong with later ones; none if there is no checkpoint.
+    ///
+    /// # Errors
+    /// [`TrainError::NoGoodCheckpoint`] if there are some, but none is whole; [`TrainError::Io`] if one cannot be read,
+    /// and [`TrainError::CheckpointVersion`] if one is of another version.
+    pub fn latest_checkpoint(&self) -> Result<Option<(Checkpoint, Vec<TrainError>)>> {
+        store::latest(&self.path)
+    }
+
+    /// Keeps other processes from training in the folder as long as the lock lives, and removes what a process that was
+    /// killed has left half-written. The operating system takes the lock from a process that ends, however it does.
+    ///
+    /// # Errors
+    /// [`TrainError::Locked`] if another process has it, [`TrainError::Io`] if the folder cannot be written to.
+    pub fn lock(&self) -> Result<RunLock> {
+        let path = self.path.join(LOCK);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(TrainError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // Who it is helps, but is not what matters.
+                let _ = file.read_to_string(&mut text);
+                return Err(TrainError::Locked { path: self.path.clone(), pid: text.trim().parse().ok() });
+            }
+            // A file system without locks: nobody else can be told, but the run need not fail for it.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(source)) => return Err(TrainError::io("lock", &path)(source)),
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(TrainError::io("write", &path))?;
+        remove_partial(&self.path);
+        Ok(RunLock { _file: file })
+    }
+
     /// The vocabulary.
     pub fn vocab(&self) -> PathBuf {
         self.path.join(VOCAB)
@@ -113,7 +174,7 @@ impl RunFolder {
         self.path.join(BEST_MODEL)
     }
 
-    /// The latest model, and all that is needed to go on from it.
+    /// The latest model.
     pub fn last_model(&self) -> PathBuf {
         self.path.join(LAST_MODEL)
     }
@@ -137,8 +198,8 @@ impl RunFolder {
         for entry in entries {
             let name = entry.map_err(TrainError::io("read", &self.path))?.file_name();
             let name = name.to_string_lossy();
-            let files = [PLAN, VOCAB, METRICS, BEST_MODEL, LAST_MODEL, CURVE];
-            if files.contains(&&*name) || name.starts_with("events.out.tfevents.") {
+            let files = [PLAN, PROVENANCE, VOCAB, METRICS, BEST_MODEL, LAST_MODEL, CURVE];
+            if files.contains(&&*name) || is_event_file(&name) || store::is_checkpoint(&name) {
                 traces.push(name.into_owned());
             }
         }
@@ -146,6 +207,12 @@ impl RunFolder {
         traces.sort_by_key(|name| (name != PLAN, name.clone()));
         Ok(traces)
     }
+}
+
+/// Holds the folder of a run for one process.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
 }
 
 /// Makes the folder and those it is in, and returns the ones that were missing, innermost first.
@@ -206,6 +273,22 @@ mod tests {
             assert_eq!(fs::read_to_string(path.join(trace)).unwrap(), "old");
             assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
         }
+    }
+
+    #[test]
+    fn one_process_at_a_time_and_what_a_killed_one_left_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(parent.path().join("run"), &plan()).unwrap();
+        let partial = folder.path().join(".x1y2.partial");
+        fs::write(&partial, "half").unwrap();
+        let lock = folder.lock().unwrap();
+        assert!(!partial.exists());
+        // Another opening of the file is to the system as another process.
+        let error = folder.lock().unwrap_err().to_string();
+        let pid = std::process::id();
+        assert_eq!(error, format!("`{}` is in use by another process, {pid}", folder.path().display()));
+        drop(lock);
+        folder.lock().unwrap();
     }
 
     #[test]

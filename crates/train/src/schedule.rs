@@ -119,6 +119,11 @@ impl Schedule {
         }
     }
 
+    /// Multiplies the learning rate, from now on, for a reason that is not the rule's.
+    pub(crate) fn scale_learning_rate(&mut self, factor: f64) {
+        self.learning_rate *= factor;
+    }
+
     /// Takes note of an epoch's end and decides what follows from it.
     pub fn after_epoch(&mut self, validation: Validation) -> Decision {
         self.epochs += 1;

@@ -3,69 +3,18 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use rondo_data::{Corpus, CorpusTexts, TextSource, Vocab};
 use rondo_infer::evaluate;
 use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
 use rondo_train::metrics::{self, Record};
-use rondo_train::{
-    EpochReport, Event, Observer, Outcome, Plan, Result, RunFolder, Settings, TrainError, Trainer, recipes,
-};
+use rondo_train::{EpochReport, Event, Observer, Plan, RunFolder, Settings, TrainError, Trainer, recipes};
 
-/// A text that can be learnt by heart: each line tells what the next is.
-fn corpus(plan: &Plan, lines: usize) -> Corpus {
-    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-    let line = |i: usize| format!("after {} comes {}\n", days[i % 7], days[(i + 1) % 7]);
-    let text = |name: &str, lines: usize| TextSource::Memory {
-        name: name.to_owned(),
-        text: (0..lines).map(line).collect(),
-    };
-    let texts = CorpusTexts::Splits {
-        train: text("train", lines),
-        valid: Some(text("valid", lines / 4)),
-        test: Some(text("test", lines / 5)),
-    };
-    Corpus::read(&texts, &plan.text.options).unwrap()
-}
+use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
 
-fn plan(settings: &str) -> Plan {
-    let base = "
-        [model]
-        hidden_size = 24
-        layers = 1
-        dropout = 0.1
-        [training]
-        epochs = 3
-        batch_size = 4
-        bptt = 7
-        log_every = 5
-        threads = 2
-        [optimization]
-        optimizer = 'adam'
-        learning_rate = 0.02
-    ";
-    let settings = Settings::parse("test", settings).unwrap();
-    Plan::new(&Settings::parse("base", base).unwrap().overlaid_with(settings)).unwrap()
-}
-
-fn run_with(plan: &Plan, path: &Path, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
-    let corpus = corpus(plan, 200);
-    let device = Device::cpu(plan.training.threads).unwrap();
-    let trainer = Trainer::new(plan, &corpus, &device)?;
-    trainer.run(&RunFolder::create(path, plan)?, observer, stop)
-}
-
-fn run(plan: &Plan, path: &Path) -> Result<Outcome> {
-    run_with(plan, path, &mut (), &AtomicBool::new(false))
-}
-
-/// Everything about the records but what a clock said.
-fn without_times(path: &Path) -> Vec<Record> {
-    let records = metrics::read(path).unwrap().into_iter();
-    records.map(|record| Record { tokens_per_s: None, elapsed_s: None, ..record }).collect()
-}
+mod tiny;
 
 #[test]
 fn a_tiny_text_is_learnt_by_heart() {
@@ -155,19 +104,6 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_best_model() {
     assert_eq!(best.is_some(), path.join("best.safetensors").is_file());
     assert!(error.to_string().contains(&format!("at step {step}")), "{error}");
     assert!(RunFolder::open(&path).unwrap().metrics().is_file());
-}
-
-/// Asks a run to stop after some batches.
-struct StopAfter<'a>(u64, &'a AtomicBool);
-
-impl Observer for StopAfter<'_> {
-    fn observe(&mut self, event: Event<'_>) {
-        if let Event::Batch(report) = event
-            && report.step == self.0
-        {
-            self.1.store(true, Ordering::Relaxed);
-        }
-    }
 }
 
 #[test]

@@ -46,6 +46,16 @@ fn three_texts_share_the_vocabulary_of_train() {
 }
 
 #[test]
+fn a_split_has_a_fingerprint_of_its_ids() {
+    let read = |valid| Corpus::read(&splits("b a b\n", valid, "a\n"), &CorpusOptions::default()).unwrap();
+    let (one, other) = (read("a z\n"), read("z a\n"));
+    assert_eq!(one.fingerprint(Split::Train), other.fingerprint(Split::Train));
+    assert_ne!(one.fingerprint(Split::Valid), other.fingerprint(Split::Valid));
+    let ids: Vec<u8> = [2_u32, 3, 2, 1].into_iter().flat_map(u32::to_le_bytes).collect();
+    assert_eq!(one.fingerprint(Split::Train), Some(hex(&Sha256::digest(ids))));
+}
+
+#[test]
 fn the_vocabulary_can_come_from_all_texts_in_order_of_appearance() {
     let order = VocabOrder::FirstAppearance;
     let options = build(VocabOptions { order, unknown: None, ..VocabOptions::default() }, VocabSplits::All);

@@ -9,11 +9,10 @@
 //! The three messages are parts of TensorFlow's: fields that are not written here are left out.
 //! *Source*: TensorFlow's `event.proto`, `summary.proto` and `record_writer.cc`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
@@ -27,20 +26,26 @@ pub struct EventWriter {
     path: PathBuf,
 }
 
+const PREFIX: &str = "events.out.tfevents.";
+
+/// Whether a file is called as event files are.
+pub(crate) fn is_event_file(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 impl EventWriter {
-    /// Makes a new event file in `folder`. If `first_step` is not 0, TensorBoard forgets what earlier files
-    /// of the folder say about this step and later ones.
+    /// Makes a new event file in `folder` for a run that began at `started_unix_s`, in seconds since 1970.
+    ///
+    /// It begins with a mark by which TensorBoard forgets what it has read from earlier files of the folder.
     ///
     /// # Errors
     /// [`TrainError::Io`] if it cannot be made.
-    pub fn create(folder: &Path, now: SystemTime, first_step: u64) -> Result<Self> {
-        let wall_time = seconds(now);
-        // TensorBoard asks for `tfevents` in the name and reads the files of a folder by their names' order:
-        // later ones must come later. A second file within a second, after a quick resume, gets the next
-        // number.
+    pub fn create(folder: &Path, started_unix_s: f64) -> Result<Self> {
+        // TensorBoard asks for `tfevents` in the name and reads the files of a folder by their names' order: later
+        // ones, of a run that was resumed, must come later.
         let name =
-            |number| format!("events.out.tfevents.{:010}.{number}.rondo.{}", wall_time as u64, process::id());
-        let mut number = 0_u32;
+            |number| format!("{PREFIX}{:010}.{number:03}.rondo.{}", started_unix_s as u64, process::id());
+        let mut number = others(folder, None)?.len();
         let (path, file) = loop {
             let path = folder.join(name(number));
             match OpenOptions::new().append(true).create_new(true).open(&path) {
@@ -50,25 +55,36 @@ impl EventWriter {
             }
         };
         let mut writer = EventWriter { file, path };
-        let version = Some("brain.Event:2".to_owned());
+        let (wall_time, version) = (started_unix_s, Some("brain.Event:2".to_owned()));
         writer.append(&Event { wall_time, file_version: version, ..Event::default() })?;
-        if first_step != 0 {
-            let session_log = Some(SessionLog { status: SessionLog::START });
-            writer.append(&Event { wall_time, step: step(first_step), session_log, ..Event::default() })?;
-        }
+        let session_log = Some(SessionLog { status: SessionLog::START });
+        writer.append(&Event { wall_time, session_log, ..Event::default() })?;
         Ok(writer)
     }
 
-    /// Appends the measurements of a record.
+    /// Appends the measurements of a record that was made at `unix_s`, in seconds since 1970.
     ///
     /// # Errors
     /// [`TrainError::Io`] if they cannot be written.
-    pub fn write(&mut self, record: &Record, now: SystemTime) -> Result<()> {
+    pub fn write(&mut self, record: &Record, unix_s: f64) -> Result<()> {
         let value =
             |(tag, value): (&str, f64)| Value { tag: tag.to_owned(), simple_value: Some(value as f32) };
         let values: Vec<Value> = record.measurements().map(value).collect();
         let summary = Some(Summary { values });
-        self.append(&Event { wall_time: seconds(now), step: step(record.step), summary, ..Event::default() })
+        self.append(&Event { wall_time: unix_s, step: step(record.step), summary, ..Event::default() })
+    }
+
+    /// Removes the other event files of the folder, now that this one says all that they said.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] if that cannot be done.
+    pub fn replace_others(&self) -> Result<()> {
+        self.file.sync_all().map_err(TrainError::io("write", &self.path))?;
+        let Some(folder) = self.path.parent() else { return Ok(()) };
+        for path in others(folder, Some(&self.path))? {
+            fs::remove_file(&path).map_err(TrainError::io("remove", &path))?;
+        }
+        Ok(())
     }
 
     fn append(&mut self, event: &Event) -> Result<()> {
@@ -76,9 +92,17 @@ impl EventWriter {
     }
 }
 
-/// Seconds since 1970.
-fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).map_or(0.0, |duration| duration.as_secs_f64())
+/// The event files of the folder but `this` one.
+fn others(folder: &Path, this: Option<&Path>) -> Result<Vec<PathBuf>> {
+    let mut others = vec![];
+    for entry in fs::read_dir(folder).map_err(TrainError::io("read", folder))? {
+        let entry = entry.map_err(TrainError::io("read", folder))?;
+        let path = entry.path();
+        if is_event_file(&entry.file_name().to_string_lossy()) && this != Some(&*path) {
+            others.push(path);
+        }
+    }
+    Ok(others)
 }
 
 /// A step as event files hold it; it takes longer than anyone trains to exceed it.
@@ -143,12 +167,9 @@ impl SessionLog {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::time::Duration;
-
     use super::*;
 
-    const NOW: Duration = Duration::from_secs(1_700_000_000);
+    const NOW: f64 = 1_700_000_000.0;
 
     /// CRC-32C bit by bit (Castagnoli's polynomial, reversed), to hold the library's against.
     fn crc(bytes: &[u8]) -> u32 {
@@ -235,8 +256,7 @@ mod tests {
     #[test]
     fn an_independent_reader_finds_what_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        let now = UNIX_EPOCH + NOW;
-        let mut writer = EventWriter::create(folder.path(), now, 0).unwrap();
+        let mut writer = EventWriter::create(folder.path(), NOW).unwrap();
         let record = Record {
             epoch: 1,
             step: 300,
@@ -244,14 +264,18 @@ mod tests {
             learning_rate: Some(20.0),
             ..Record::default()
         };
-        writer.write(&record, now).unwrap();
+        writer.write(&record, NOW + 1.5).unwrap();
         let name = writer.path.file_name().unwrap().to_str().unwrap();
-        assert!(name.starts_with("events.out.tfevents.1700000000.0.rondo."), "{name}");
+        assert!(name.starts_with("events.out.tfevents.1700000000.000.rondo."), "{name}");
 
         let file = fs::read(&writer.path).unwrap();
-        let [version, numbers] = events(&file)[..] else { panic!("expected two events") };
-        let wall_time = Wire::Fixed64(NOW.as_secs_f64().to_le_bytes());
-        assert_eq!(fields(version), [(1, wall_time), (3, Wire::Bytes(b"brain.Event:2"))]);
+        let [version, start, numbers] = events(&file)[..] else { panic!("expected three events") };
+        let wall_time = || Wire::Fixed64(NOW.to_le_bytes());
+        assert_eq!(fields(version), [(1, wall_time()), (3, Wire::Bytes(b"brain.Event:2"))]);
+        let [(1, began), (7, Wire::Bytes(session_log))] = &fields(start)[..] else {
+            panic!("{:?}", fields(start))
+        };
+        assert_eq!((began, fields(session_log)), (&wall_time(), vec![(1, Wire::Varint(1))]));
 
         let [(1, _), (2, Wire::Varint(300)), (5, Wire::Bytes(summary))] = fields(numbers)[..] else {
             panic!("{:?}", fields(numbers))
@@ -268,17 +292,14 @@ mod tests {
     }
 
     #[test]
-    fn a_resumed_run_has_a_second_file_that_starts_at_its_step() {
+    fn a_later_file_comes_later_by_its_name_and_takes_the_place_of_the_others() {
         let folder = tempfile::tempdir().unwrap();
-        let now = UNIX_EPOCH + NOW;
-        let first = EventWriter::create(folder.path(), now, 0).unwrap();
-        let second = EventWriter::create(folder.path(), now, 7).unwrap();
+        fs::write(folder.path().join("notes.txt"), "").unwrap();
+        let first = EventWriter::create(folder.path(), NOW).unwrap();
+        let second = EventWriter::create(folder.path(), NOW).unwrap();
         assert!(first.path < second.path);
-        let file = fs::read(&second.path).unwrap();
-        let [_, start] = events(&file)[..] else { panic!("expected two events") };
-        let [(1, _), (2, Wire::Varint(7)), (7, Wire::Bytes(session_log))] = fields(start)[..] else {
-            panic!("{:?}", fields(start))
-        };
-        assert_eq!(fields(session_log), [(1, Wire::Varint(1))]);
+        second.replace_others().unwrap();
+        assert!(!first.path.exists() && second.path.exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

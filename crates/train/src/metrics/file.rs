@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::Record;
-use crate::{Result, TrainError, write_atomically};
+use crate::{Result, TrainError};
 
 /// Appends records to a metrics file, each with a single write of its whole line.
 #[derive(Debug)]
@@ -28,17 +28,18 @@ impl MetricsWriter {
         Ok(MetricsWriter { file, path: path.to_owned() })
     }
 
-    /// Goes on with a file after the records up to `step`; later ones are dropped, and so is a last line that
-    /// an interruption has cut short.
+    /// Goes on with a file that is there.
     ///
     /// # Errors
-    /// As [`read`], and [`TrainError::Io`] if it cannot be written.
-    pub fn resume(path: &Path, step: u64) -> Result<Self> {
-        let mut records = read(path)?;
-        records.retain(|record| record.step <= step);
-        write_atomically(path, |to| records.iter().try_for_each(|record| to.write_all(&line(record)?)))?;
+    /// [`TrainError::Io`] if there is none, or it cannot be written to.
+    pub fn append(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().append(true).open(path).map_err(TrainError::io("open", path))?;
         Ok(MetricsWriter { file, path: path.to_owned() })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Appends a record.
@@ -109,19 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn a_resumed_file_has_no_records_of_what_was_lost() {
+    fn a_line_that_was_cut_short_is_no_record() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         let mut writer = MetricsWriter::create(&path).unwrap();
-        for step in 1..=4 {
-            writer.write(&record(step)).unwrap();
-        }
+        writer.write(&record(1)).unwrap();
         writer.file.write_all(b"{\"epoch\":1,\"st").unwrap();
-        assert_eq!(read(&path).unwrap().len(), 4);
-
-        let mut writer = MetricsWriter::resume(&path, 2).unwrap();
-        writer.write(&record(3)).unwrap();
-        assert_eq!(read(&path).unwrap(), [record(1), record(2), record(3)]);
+        assert_eq!(read(&path).unwrap(), [record(1)]);
     }
 
     #[test]

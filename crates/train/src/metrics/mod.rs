@@ -9,15 +9,16 @@
 //! killed loses no record; a resumed run has each record once.
 //! Not here: what is measured, and when.
 
-use std::time::SystemTime;
+use std::fs;
 
-use crate::{Result, RunFolder};
+use crate::{Result, RunFolder, TrainError, write_atomically};
 
 mod events;
 mod file;
 mod record;
 
 pub use events::EventWriter;
+pub(crate) use events::is_event_file;
 pub use file::{MetricsWriter, read};
 pub use record::Record;
 
@@ -29,39 +30,63 @@ pub const FILE_NAME: &str = "metrics.jsonl";
 pub struct MetricsLog {
     metrics: MetricsWriter,
     events: EventWriter,
+    /// When the run began, in seconds since 1970: with the time since then, which no clock that is set changes, it says
+    /// when a record was made.
+    started_unix_s: f64,
 }
 
 impl MetricsLog {
-    /// Begins the records of a new run.
+    /// Begins the records of a run that was started at `started_unix_s`, in seconds since 1970.
     ///
     /// # Errors
-    /// [`TrainError::Io`](crate::TrainError::Io) if a file cannot be made.
-    pub fn create(folder: &RunFolder) -> Result<Self> {
+    /// [`TrainError::Io`] if a file cannot be made.
+    pub fn create(folder: &RunFolder, started_unix_s: f64) -> Result<Self> {
         Ok(MetricsLog {
             metrics: MetricsWriter::create(&folder.metrics())?,
-            events: EventWriter::create(folder.path(), SystemTime::now(), 0)?,
+            events: EventWriter::create(folder.path(), started_unix_s)?,
+            started_unix_s,
         })
     }
 
-    /// Goes on with the records of a run from the end of `step`: later ones, from before the interruption,
-    /// are dropped, since the resumed run writes them again.
+    /// Goes on with the records of a run from what `metrics` holds, the content of its metrics file at that time. What
+    /// has been written since is dropped, since the resumed run writes it again; what has been lost is back.
     ///
     /// # Errors
-    /// As [`read`], and [`TrainError::Io`](crate::TrainError::Io) if a file cannot be written.
-    pub fn resume(folder: &RunFolder, step: u64) -> Result<Self> {
-        Ok(MetricsLog {
-            metrics: MetricsWriter::resume(&folder.metrics(), step)?,
-            events: EventWriter::create(folder.path(), SystemTime::now(), step + 1)?,
-        })
+    /// [`TrainError::Metrics`] if that is no metrics file, [`TrainError::Io`] if a file cannot be written.
+    pub fn resume(folder: &RunFolder, metrics: &[u8], started_unix_s: f64) -> Result<Self> {
+        let path = folder.metrics();
+        write_atomically(&path, |to| to.write_all(metrics))?;
+        let records = read(&path)?;
+        let (writer, events) =
+            (MetricsWriter::append(&path)?, EventWriter::create(folder.path(), started_unix_s)?);
+        let mut log = MetricsLog { metrics: writer, events, started_unix_s };
+        for record in &records {
+            log.write_event(record)?;
+        }
+        log.events.replace_others()?;
+        Ok(log)
     }
 
     /// Writes a record to both.
     ///
     /// # Errors
-    /// [`TrainError::Io`](crate::TrainError::Io) if a file cannot be written.
+    /// [`TrainError::Io`] if a file cannot be written.
     pub fn write(&mut self, record: &Record) -> Result<()> {
         self.metrics.write(record)?;
-        self.events.write(record, SystemTime::now())
+        self.write_event(record)
+    }
+
+    fn write_event(&mut self, record: &Record) -> Result<()> {
+        self.events.write(record, self.started_unix_s + record.elapsed_s.unwrap_or(0.0))
+    }
+
+    /// The content of the metrics file, as [`MetricsLog::resume`] takes it.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] if it cannot be read.
+    pub(crate) fn content(&self) -> Result<Vec<u8>> {
+        let path = self.metrics.path();
+        fs::read(path).map_err(TrainError::io("read", path))
     }
 }
 
@@ -77,15 +102,23 @@ mod tests {
         let folder = RunFolder::create(parent.path().join("run"), &plan).unwrap();
         let record = |step, loss| Record { epoch: 1, step, train_loss: Some(loss), ..Record::default() };
 
-        let mut log = MetricsLog::create(&folder).unwrap();
+        let mut log = MetricsLog::create(&folder, 1e9).unwrap();
+        let mut after_two = vec![];
         for step in 1..=4 {
             log.write(&record(step, 5.0)).unwrap();
+            if step == 2 {
+                after_two = log.content().unwrap();
+            }
         }
         drop(log);
-        let mut log = MetricsLog::resume(&folder, 2).unwrap();
+        // What is damaged is mended, too.
+        fs::write(folder.metrics(), "nonsense").unwrap();
+        let mut log = MetricsLog::resume(&folder, &after_two, 1e9).unwrap();
         log.write(&record(3, 4.0)).unwrap();
 
         let expected = [record(1, 5.0), record(2, 5.0), record(3, 4.0)];
         assert_eq!(read(&folder.metrics()).unwrap(), expected);
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.filter(|name| is_event_file(&name.to_string_lossy())).count(), 1);
     }
 }

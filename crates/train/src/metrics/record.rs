@@ -52,6 +52,10 @@ record! {
     learning_rate: "training/learning_rate",
     /// The norm of the gradient of all parameters before clipping, at the last step.
     gradient_norm: "training/gradient_norm",
+    /// Steps that were not taken since a number was not finite, since the start of the run; left out if there are none.
+    skipped_steps: "training/skipped_steps",
+    /// How often training has gone back to a checkpoint for that reason; left out if it never has.
+    rollbacks: "training/rollbacks",
     /// Training tokens per second since the last record of this kind.
     tokens_per_s: "training/tokens_per_s",
     /// Seconds since the start of the run, interruptions left out.

@@ -14,7 +14,7 @@ use rondo_data::{ChunkOrder, CorpusOptions, LastChunk, Tokenizer, Vocab};
 use rondo_kernels::Precision;
 use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialisation, Input, RnnLmConfig};
 
-use crate::settings::{ClipUnit, LossReduction, Settings, StepDivisor};
+use crate::settings::{CheckpointEvery, ClipUnit, LossReduction, Settings, StepDivisor};
 use crate::{AveragingRule, Result, ScheduleRule};
 
 mod continuing;
@@ -104,6 +104,10 @@ pub struct TrainingPlan {
     pub max_batches: Option<usize>,
     /// Whether a chunk begins with the state that the one before ended with, instead of zeros.
     pub carry_state: bool,
+    /// How often a checkpoint is written within epochs.
+    pub checkpoint_every: CheckpointEvery,
+    /// What becomes of a loss or gradient that is not a finite number.
+    pub non_finite: NonFiniteRule,
     /// Chunks from one report to the next; none within an epoch if `None`.
     pub log_every: Option<usize>,
     /// What [`MovingLoss`](crate::MovingLoss) is made with.
@@ -114,6 +118,22 @@ pub struct TrainingPlan {
     pub threads: usize,
     /// What the factors of matrix products are rounded to, where the device can.
     pub precision: Precision,
+}
+
+/// What becomes of a loss or gradient that is not a finite number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NonFiniteRule {
+    /// The run ends with an error.
+    Stop,
+    /// The step is not taken, and the carried state is forgotten.
+    Skip,
+    /// Training goes on from the last checkpoint with a lower learning rate.
+    Rollback {
+        /// How often, before the run ends with an error after all.
+        times: usize,
+        /// What the learning rate is multiplied by.
+        factor: f64,
+    },
 }
 
 /// How losses become gradients and gradients become steps.

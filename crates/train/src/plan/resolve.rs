@@ -10,12 +10,12 @@ use rondo_nn::{
 };
 
 use super::{
-    ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, OptimizationPlan, OptimizerPlan, Plan, SamplePlan,
-    TextPlan, TrainingPlan,
+    ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
+    SamplePlan, TextPlan, TrainingPlan,
 };
 use crate::settings::{
     AveragingKind, ClipUnit, EvaluationSettings, InitSettings, LossReduction, ModelInput, ModelSettings,
-    OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, StepDivisor,
+    OnNan, OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, StepDivisor,
     TextSettings, TokenizerKind, TrainingSettings,
 };
 use crate::{AveragingRule, Result, ScheduleRule, TrainError};
@@ -213,6 +213,8 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         chunk_order: settings.chunk_order.unwrap_or_default(),
         max_batches: settings.max_batches.filter(|&batches| batches != 0),
         carry_state: settings.carry_state.unwrap_or(true),
+        checkpoint_every: settings.checkpoint_every.unwrap_or_default(),
+        non_finite: non_finite(settings)?,
         log_every: Some(settings.log_every.unwrap_or(200)).filter(|&batches| batches != 0),
         moving_loss_decay: fraction(
             "training.moving_loss_decay",
@@ -221,6 +223,26 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         seed,
         threads: positive("training.threads", settings.threads.unwrap_or_else(cores))?,
         precision: settings.precision.unwrap_or_default(),
+    })
+}
+
+fn non_finite(settings: &TrainingSettings) -> Result<NonFiniteRule> {
+    let TrainingSettings { max_rollbacks, rollback_factor, .. } = *settings;
+    let kind = settings.on_nan.unwrap_or(OnNan::Stop);
+    if kind != OnNan::Rollback {
+        let given = [
+            ("training.max_rollbacks", max_rollbacks.is_some()),
+            ("training.rollback_factor", rollback_factor.is_some()),
+        ];
+        refuse_given(given, "`training.on_nan` is `rollback`")?;
+    }
+    Ok(match kind {
+        OnNan::Stop => NonFiniteRule::Stop,
+        OnNan::Skip => NonFiniteRule::Skip,
+        OnNan::Rollback => NonFiniteRule::Rollback {
+            times: positive("training.max_rollbacks", max_rollbacks.unwrap_or(3))?,
+            factor: above_0("training.rollback_factor", rollback_factor.unwrap_or(0.5))?,
+        },
     })
 }
 

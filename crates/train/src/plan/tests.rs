@@ -30,11 +30,12 @@ fn the_stated_defaults_hold() {
     let stalled = plan("[optimization]\naveraging = \"nt-asgd\"").settings();
     let averaged = plan("[optimization]\naveraging = \"asgd\"").settings();
     let moses = plan("[text]\ntokenizer = \"moses\"").settings();
+    let rollback = plan("[training]\non_nan = \"rollback\"").settings();
     for field in FIELDS {
         let texts = |settings: &Settings| {
             settings.given().find(|(given, _)| *given == field).map(|(_, texts)| texts.join(" "))
         };
-        let found = [&all, &adam, &step, &stalled, &averaged, &moses].into_iter().find_map(texts);
+        let found = [&all, &adam, &step, &stalled, &averaged, &moses, &rollback].into_iter().find_map(texts);
         match (field.path().as_str(), found) {
             ("model.preset" | "model.dropout", None) => {} // A plan says what they stand for.
             ("training.from", None) => {}                  // A new model comes from nowhere.

@@ -3,9 +3,9 @@
 use rondo_data::{Tokenizer, VocabOptions, VocabSource};
 use rondo_nn::{Biases, Input};
 
-use super::{CorpusChoice, ModelPlan, OptimizationPlan, OptimizerPlan, Plan, TextPlan};
+use super::{CorpusChoice, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan, TextPlan};
 use crate::settings::{
-    AveragingKind, ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings,
+    AveragingKind, ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings, OnNan,
     OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, TextSettings,
     TokenizerKind, TrainingSettings,
 };
@@ -23,23 +23,28 @@ pub(super) fn settings(plan: &Plan) -> Settings {
             decoder: Some(init.decoder),
             bias: Some(init.bias),
         },
-        training: TrainingSettings {
-            from: training.from.clone(),
-            extend_vocab: Some(matches!(plan.text.options.vocab, VocabSource::Extend { .. })),
-            epochs: Some(training.epochs),
-            batch_size: Some(training.batch_size),
-            bptt: Some(training.bptt),
-            last_chunk: Some(training.last_chunk),
-            variable_bptt: Some(training.variable_bptt),
-            chunk_order: Some(training.chunk_order),
-            max_batches: Some(training.max_batches.unwrap_or(0)),
-            carry_state: Some(training.carry_state),
-            log_every: Some(training.log_every.unwrap_or(0)),
-            moving_loss_decay: Some(training.moving_loss_decay),
-            seed: Some(training.seed),
-            threads: Some(training.threads),
-            precision: Some(training.precision),
-        },
+        training: with_non_finite(
+            TrainingSettings {
+                from: training.from.clone(),
+                extend_vocab: Some(matches!(plan.text.options.vocab, VocabSource::Extend { .. })),
+                epochs: Some(training.epochs),
+                batch_size: Some(training.batch_size),
+                bptt: Some(training.bptt),
+                last_chunk: Some(training.last_chunk),
+                variable_bptt: Some(training.variable_bptt),
+                chunk_order: Some(training.chunk_order),
+                max_batches: Some(training.max_batches.unwrap_or(0)),
+                carry_state: Some(training.carry_state),
+                checkpoint_every: Some(training.checkpoint_every),
+                log_every: Some(training.log_every.unwrap_or(0)),
+                moving_loss_decay: Some(training.moving_loss_decay),
+                seed: Some(training.seed),
+                threads: Some(training.threads),
+                precision: Some(training.precision),
+                ..TrainingSettings::default()
+            },
+            training.non_finite,
+        ),
         optimization: optimization(&plan.optimization),
         evaluation: EvaluationSettings {
             every: Some(evaluation.every),
@@ -50,6 +55,19 @@ pub(super) fn settings(plan: &Plan) -> Settings {
             prefix: Some(sample.prefixes.clone()),
             length: Some(sample.length),
             temperature: Some(sample.temperature),
+        },
+    }
+}
+
+fn with_non_finite(settings: TrainingSettings, rule: NonFiniteRule) -> TrainingSettings {
+    match rule {
+        NonFiniteRule::Stop => TrainingSettings { on_nan: Some(OnNan::Stop), ..settings },
+        NonFiniteRule::Skip => TrainingSettings { on_nan: Some(OnNan::Skip), ..settings },
+        NonFiniteRule::Rollback { times, factor } => TrainingSettings {
+            on_nan: Some(OnNan::Rollback),
+            max_rollbacks: Some(times),
+            rollback_factor: Some(factor),
+            ..settings
         },
     }
 }

@@ -4,12 +4,17 @@
 
 use super::{Band, Recipe, Verify};
 use crate::metrics::{self, Record};
+use crate::resume::{Change, changes};
 use crate::{Perplexity, Plan, Result, RunFolder, Settings, TrainError};
 
 /// Settings that change nothing of what a run comes to but digits that do not matter, or what it shows meanwhile.
 const FREE: &[&str] = &[
     "text.data",
     "training.threads",
+    "training.checkpoint_every",
+    "training.on_nan",
+    "training.max_rollbacks",
+    "training.rollback_factor",
     "training.log_every",
     "training.moving_loss_decay",
     "training.seed",
@@ -98,22 +103,12 @@ fn check_plan(expected: &Plan, folder: &RunFolder) -> Result<()> {
     let origin = folder.plan().display().to_string();
     let text = std::fs::read_to_string(folder.plan()).map_err(TrainError::io("read", folder.plan()))?;
     let found = Plan::new(&Settings::parse(&origin, &text)?)?.settings();
-    let expected = expected.settings();
-    let value = |settings: &Settings, path: &str| {
-        let mut given = settings.given();
-        given.find(|(field, _)| field.path() == path).map(|(_, texts)| texts.join(" ")).unwrap_or_default()
-    };
-    let mut paths = crate::settings::FIELDS.iter().map(crate::settings::Field::path);
-    let other =
-        paths.find(|path| !FREE.contains(&path.as_str()) && value(&found, path) != value(&expected, path));
-    match other {
+    let mut changes = changes(&expected.settings(), &found).into_iter();
+    match changes.find(|change| !FREE.contains(&change.setting.as_str())) {
         None => Ok(()),
-        Some(setting) => Err(TrainError::OtherPlan {
-            path: folder.path().to_owned(),
-            found: value(&found, &setting),
-            expected: value(&expected, &setting),
-            setting,
-        }),
+        Some(Change { setting, before: expected, now: found }) => {
+            Err(TrainError::OtherPlan { path: folder.path().to_owned(), setting, found, expected })
+        }
     }
 }
 
@@ -129,7 +124,7 @@ mod tests {
         let settings = recipe.settings.overlaid_with(Settings::parse("test", with).unwrap());
         let parent = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(parent.path().join("run"), &Plan::new(&settings).unwrap()).unwrap();
-        let mut log = MetricsLog::create(&folder).unwrap();
+        let mut log = MetricsLog::create(&folder, 0.0).unwrap();
         for (epoch, (valid, test)) in (1..).zip(perplexities) {
             let (valid_loss, test_loss) = (Some(valid.ln()), Some(test.ln()));
             log.write(&Record { epoch, step: epoch as u64, valid_loss, test_loss, ..Record::default() })

@@ -147,3 +147,15 @@ choice! {
         Constant = "constant",
     }
 }
+
+choice! {
+    /// What to do when a loss or gradient is not a finite number.
+    OnNan {
+        /// The run ends with an error.
+        Stop = "stop",
+        /// The step is not taken, the carried state is forgotten, and training goes on with the next chunk.
+        Skip = "skip",
+        /// Training goes on from the last checkpoint with a lower learning rate.
+        Rollback = "rollback",
+    }
+}

@@ -11,6 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Field;
 use super::choices::*;
+use super::every::CheckpointEvery;
 use super::section::{ReadValue, Table, WriteValue, read_table, write_table};
 use super::sections::{impl_serde, sections};
 use super::value::Value;
@@ -132,6 +133,16 @@ sections! {
         max_batches: usize, "CHUNKS", "0";
         /// Begin a chunk with the state that the one before it ended with, instead of zeros
         carry_state: bool, "BOOL", "true";
+        /// How often to save all that is needed to go on with the run after an interruption, beside the ends of
+        /// epochs: 30s, 10m, 2h or 500steps; 0 saves at the end of epochs only
+        checkpoint_every: CheckpointEvery, "INTERVAL", "10m";
+        /// What to do when a loss or gradient is infinite or none at all: stop, skip the step, or go back to the
+        /// last checkpoint with a lower learning rate
+        on_nan: OnNan, "WHAT", "stop";
+        /// How often to go back, for rollback, before the run stops after all
+        max_rollbacks: usize, "TIMES", "3";
+        /// What the learning rate is multiplied by each time, for rollback
+        rollback_factor: f64, "FACTOR", "0.5";
         /// Chunks from one report of progress and metrics to the next; 0 reports at the end of epochs only
         log_every: usize, "CHUNKS", "200";
         /// How much of the moving loss stays with each new chunk; 0 follows the latest

@@ -13,12 +13,14 @@
 use crate::{Result, TrainError};
 
 mod choices;
+mod every;
 mod fields;
 mod section;
 mod sections;
 mod value;
 
 pub use choices::*;
+pub use every::CheckpointEvery;
 pub use fields::*;
 pub use value::Kind;
 
@@ -77,7 +79,8 @@ impl Settings {
     /// - `dropout` drops the probabilities of single places;
     /// - another optimiser drops the learning rate and all that only the old one knows;
     /// - another schedule drops the old one's factor and all that only the old one knows;
-    /// - another way of averaging drops when the old one was to begin.
+    /// - another way of averaging drops when the old one was to begin;
+    /// - another way with numbers that are not finite drops how often and how far to go back.
     #[must_use]
     pub fn overlaid_with(mut self, over: Settings) -> Settings {
         if over.text.corpus.is_some() {
@@ -97,6 +100,11 @@ impl Settings {
             self.model.dropout_input = None;
             self.model.dropout_between = None;
             self.model.dropout_output = None;
+        }
+        let (below, above) = (&mut self.training, &over.training);
+        if above.on_nan.is_some_and(|on_nan| on_nan != below.on_nan.unwrap_or(OnNan::Stop)) {
+            below.max_rollbacks = None;
+            below.rollback_factor = None;
         }
         let (below, above) = (&mut self.optimization, &over.optimization);
         if above.optimizer.is_some_and(|optimizer| optimizer != below.optimizer.unwrap_or(OptimizerKind::Sgd))

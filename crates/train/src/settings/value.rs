@@ -9,6 +9,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::choices::*;
+use super::every::CheckpointEvery;
 use crate::nearest::{listed, or_nearest};
 
 /// What may be written for a setting, as far as a flag of the command must know.
@@ -122,7 +123,8 @@ words!(
     StepDivisor,
     ClipUnit,
     ScheduleKind,
-    AveragingKind
+    AveragingKind,
+    OnNan
 );
 
 /// Choices that other crates have a type for. The match in `word` sees to it that none of their variants is missing.
@@ -176,6 +178,18 @@ impl Word for Initialiser {
     fn from_word(word: &str) -> Result<Self, String> {
         let expected = "expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`";
         word.parse().map_err(|_| expected.to_owned())
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for CheckpointEvery {
+    const WORDS: Option<&'static [&'static str]> = None;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        word.parse()
     }
 
     fn word(&self) -> String {

@@ -14,7 +14,7 @@ use super::report::{Round, median};
 use super::{Benchmark, Budget, Phase, Workload};
 use crate::optimizer::Optimizer;
 use crate::step::{NonFinite, Step, StepTerms, Tokens};
-use crate::{OptimizationPlan, Result, TrainError};
+use crate::{OptimizationPlan, Result, TrainError, Tried};
 
 /// Chunks of the text that is trained on, over and over, the state carried along.
 const TRAINING_CHUNKS: usize = 8;
@@ -139,6 +139,7 @@ impl<'a> Subject<'a> {
                 found,
                 epoch: 1,
                 step: self.steps,
+                tried: Tried::Nothing,
                 best: None,
             })?;
             clock.end(chunk.steps * batch_size, "optimiser");

@@ -1,57 +1,52 @@
 //! An epoch's training: each chunk once, forward, back, and a step.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rondo_data::Chunk;
-use rondo_nn::{Mode, State};
+use rondo_nn::Mode;
 
+use super::non_finite::Remedy;
 use super::{Run, Stream, rng};
+use crate::loss_sum::LossSum;
 use crate::metrics::Record;
 use crate::observer::{BatchReport, Event};
 use crate::step::{NonFinite, Step, StepOutcome, StepTerms, Tokens};
-use crate::{Perplexity, Result, TrainError};
+use crate::{NonFiniteRule, Perplexity, Result};
 
-/// Sums of losses over some batches.
-#[derive(Clone, Copy, Default)]
-pub(super) struct LossSum {
-    nll: f64,
-    tokens: u64,
-    seconds: f64,
-}
-
-impl LossSum {
-    fn add(&mut self, nll: f64, tokens: u64, seconds: f64) {
-        self.nll += nll;
-        self.tokens += tokens;
-        self.seconds += seconds;
-    }
-
-    pub(super) fn nll_mean(&self) -> f64 {
-        self.nll / self.tokens as f64
-    }
-
-    pub(super) fn tokens_per_s(&self) -> f64 {
-        self.tokens as f64 / self.seconds
-    }
+/// How a part of a run has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// By coming to its end.
+    Whole,
+    /// Before it, since the run was asked to stop.
+    Stopped,
+    /// Before it, to go on from an earlier place.
+    RolledBack,
 }
 
 impl Run<'_> {
     pub(super) fn epochs(&mut self) -> Result<()> {
-        for epoch in 1..=self.plan.training.epochs {
+        if matches!(self.plan.training.non_finite, NonFiniteRule::Rollback { .. }) && self.outcome.steps == 0
+        {
+            self.save_checkpoint()?; // There must be something to go back to.
+        }
+        while self.place.epoch <= self.plan.training.epochs {
             let learning_rate = self.schedule.learning_rate();
-            let sum = self.train_epoch(epoch, learning_rate)?;
-            if self.stop.load(Ordering::Relaxed) {
-                return self.interrupted(epoch);
+            let ended = match self.train_epoch(learning_rate)? {
+                Ended::Whole => self.end_epoch(learning_rate)?,
+                ended => ended,
+            };
+            if ended == Ended::Stopped {
+                return self.interrupted();
             }
-            self.end_epoch(epoch, learning_rate, sum)?;
         }
         Ok(())
     }
 
-    /// Trains on each chunk once.
-    fn train_epoch(&mut self, epoch: usize, learning_rate: f64) -> Result<LossSum> {
-        let training = &self.plan.training;
+    /// Trains on each chunk that is left of the epoch.
+    fn train_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
+        let (training, epoch) = (&self.plan.training, self.place.epoch);
         let order = &mut rng(training.seed, Stream::ChunkOrder { epoch });
         let mut chunks = match training.variable_bptt {
             true => self.batches.variable_chunks(order),
@@ -60,53 +55,75 @@ impl Run<'_> {
         chunks.truncate(training.max_batches.unwrap_or(usize::MAX));
         let (epochs, batches) = (training.epochs, chunks.len());
         self.observer.observe(Event::EpochStarted { epoch, epochs, batches, learning_rate });
-        let mut state = self.model.zero_state(training.batch_size);
         let mut tokens = Tokens::new(training.bptt * training.batch_size);
         self.make_room(&chunks, &mut tokens);
-        let (mut whole, mut since_log) = (LossSum::default(), LossSum::default());
-        for (index, &chunk) in chunks.iter().enumerate() {
+        for (index, &chunk) in chunks.iter().enumerate().skip(self.place.chunk) {
             if self.stop.load(Ordering::Relaxed) {
-                break;
+                return Ok(Ended::Stopped);
             }
             if !training.carry_state {
-                state.clear();
+                self.place.state.clear();
             }
             let begun = Instant::now();
-            let count = (chunk.steps * training.batch_size) as u64;
             tokens.fill(&self.batches, chunk);
             let learning_rate = match training.variable_bptt {
                 // A longer chunk's mean loss stands for more tokens.
                 true => learning_rate * chunk.steps as f64 / training.bptt as f64,
                 false => learning_rate,
             };
-            let (nll_sum, gradient_norm) =
-                self.train_batch(chunk, &tokens, &mut state, learning_rate, epoch)?;
-            let seconds = begun.elapsed().as_secs_f64();
-            self.training_s += seconds;
-            self.outcome.tokens += count;
-            whole.add(nll_sum, count, seconds);
-            since_log.add(nll_sum, count, seconds);
-            let nll_mean = nll_sum / count as f64;
-            let mut report = BatchReport {
-                epoch,
-                batch: index + 1,
-                batches,
-                step: self.outcome.steps,
-                nll_mean,
-                moving_loss: self.moving_loss.update(nll_mean),
-                tokens_per_s: count as f64 / seconds,
-                gradient_norm,
-                learning_rate,
-            };
-            self.observer.observe(Event::Batch(&report));
-            if training.log_every.is_some_and(|every| report.batch.is_multiple_of(every)) {
-                report.nll_mean = since_log.nll_mean();
-                report.tokens_per_s = since_log.tokens_per_s();
-                since_log = LossSum::default();
-                self.log(&report)?;
+            match self.train_batch(chunk, &tokens, learning_rate) {
+                Ok(outcome) => {
+                    self.place.chunk = index + 1;
+                    self.after_step(outcome, chunk, (batches, learning_rate), begun.elapsed())?;
+                }
+                Err(found) => match self.remedy(found)? {
+                    Remedy::NextChunk => self.place.chunk = index + 1,
+                    Remedy::RolledBack => return Ok(Ended::RolledBack),
+                },
+            }
+            if self.due.is_now(self.outcome.steps) {
+                self.save_checkpoint()?;
             }
         }
-        Ok(whole)
+        // The evaluation of what would be a new best must not begin if it is to be broken off at once.
+        Ok(if self.stop.load(Ordering::Relaxed) { Ended::Stopped } else { Ended::Whole })
+    }
+
+    /// Takes note of a step, and reports it.
+    fn after_step(
+        &mut self,
+        StepOutcome { nll_sum, gradient_norm }: StepOutcome,
+        chunk: Chunk,
+        (batches, learning_rate): (usize, f64),
+        time: Duration,
+    ) -> Result<()> {
+        let training = &self.plan.training;
+        let count = (chunk.steps * training.batch_size) as u64;
+        let seconds = time.as_secs_f64();
+        self.training_s += seconds;
+        self.outcome.tokens += count;
+        self.place.epoch_sum.add(nll_sum, count, seconds);
+        self.place.log_sum.add(nll_sum, count, seconds);
+        let nll_mean = nll_sum / count as f64;
+        let mut report = BatchReport {
+            epoch: self.place.epoch,
+            batch: self.place.chunk,
+            batches,
+            step: self.outcome.steps,
+            nll_mean,
+            moving_loss: self.moving_loss.update(nll_mean),
+            tokens_per_s: count as f64 / seconds,
+            gradient_norm,
+            learning_rate,
+        };
+        self.observer.observe(Event::Batch(&report));
+        if training.log_every.is_some_and(|every| report.batch.is_multiple_of(every)) {
+            report.nll_mean = self.place.log_sum.nll_mean();
+            report.tokens_per_s = self.place.log_sum.tokens_per_s();
+            self.place.log_sum = LossSum::default();
+            self.log(&report)?;
+        }
+        Ok(())
     }
 
     /// Sees to it that there is memory for the longest chunk if there has been none as long.
@@ -133,15 +150,13 @@ impl Run<'_> {
         tape.backward(loss, 1.0, &mut self.gradients);
     }
 
-    /// One step; returns the sum of its losses and the norm of its gradient.
+    /// One step.
     fn train_batch(
         &mut self,
         chunk: Chunk,
         tokens: &Tokens,
-        state: &mut State,
         learning_rate: f64,
-        epoch: usize,
-    ) -> Result<(f64, f64)> {
+    ) -> std::result::Result<StepOutcome, NonFinite> {
         let training = &self.plan.training;
         let terms = StepTerms {
             mode: Mode::Train { seed: training.seed, step: self.outcome.steps },
@@ -154,19 +169,18 @@ impl Run<'_> {
             workspace: &mut self.workspace,
             gradients: &mut self.gradients,
             optimizer: &mut self.optimizer,
-            state,
+            state: &mut self.place.state,
         };
-        let StepOutcome { nll_sum, gradient_norm } = step
-            .take(tokens, terms)
-            .map_err(|NonFinite { what, found }| self.non_finite(what, epoch, found))?;
+        let outcome = step.take(tokens, terms)?;
         self.averaging.after_step(self.model.parameters());
         self.outcome.steps += 1;
-        Ok((nll_sum, gradient_norm))
+        self.skipped_in_a_row = 0;
+        Ok(outcome)
     }
 
     fn log(&mut self, report: &BatchReport) -> Result<()> {
         self.observer.observe(Event::Log(report));
-        self.metrics.write(&Record {
+        let record = Record {
             epoch: report.epoch,
             step: report.step,
             train_loss: Some(report.nll_mean),
@@ -175,14 +189,19 @@ impl Run<'_> {
             learning_rate: Some(report.learning_rate),
             gradient_norm: Some(report.gradient_norm),
             tokens_per_s: Some(report.tokens_per_s),
-            elapsed_s: Some(self.started.elapsed().as_secs_f64()),
-            ..Record::default()
-        })
+            elapsed_s: Some(self.elapsed_s()),
+            ..self.mishaps()
+        };
+        self.record(&record)
     }
 
-    fn non_finite(&self, what: &'static str, epoch: usize, found: f64) -> TrainError {
-        let best = self.outcome.best_epoch.map(|_| self.folder.best_model());
-        // The step that would have been the next.
-        TrainError::NonFinite { what, found, epoch, step: self.outcome.steps + 1, best }
+    /// A record of the steps that could not be taken so far, if there are any.
+    pub(super) fn mishaps(&self) -> Record {
+        let count = |count: f64| Some(count).filter(|&count| count > 0.0);
+        Record {
+            skipped_steps: count(self.skipped as f64),
+            rollbacks: count(self.rollbacks as f64),
+            ..Record::default()
+        }
     }
 }

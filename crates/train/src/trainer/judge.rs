@@ -1,17 +1,15 @@
 //! What comes of an epoch's training: the model is judged, and what is worth keeping is kept.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use rondo_infer::{InferError, evaluate_with, target_count};
-use rondo_nn::ModelFile;
 
 use super::Run;
-use super::epoch::LossSum;
-use crate::metrics::{self, Record};
+use super::epoch::Ended;
+use crate::metrics::Record;
 use crate::observer::{EpochReport, Event};
-use crate::{Decision, EvaluationPlan, Perplexity, Result, TrainError, Validation};
-use crate::{curve, sample, write_atomically};
+use crate::sample;
+use crate::{Decision, EvaluationPlan, Perplexity, Result, Validation};
 
 /// What the end of an epoch showed, and what follows from it.
 struct Judgement {
@@ -24,34 +22,39 @@ impl Run<'_> {
     /// Judges the model before the first epoch, and keeps it as the best until an epoch is better.
     pub(super) fn begin(&mut self) -> Result<()> {
         let corpus = self.corpus;
-        let valid_loss = match &corpus.valid {
-            Some(ids) => self.evaluate("valid", ids)?,
-            None => None,
-        };
+        let mut losses = [None; 2];
+        for (loss, (what, ids)) in losses.iter_mut().zip([("valid", &corpus.valid), ("test", &corpus.test)]) {
+            if let Some(ids) = ids {
+                *loss = self.evaluate(what, ids)?;
+            }
+        }
         if self.stop.load(Ordering::Relaxed) {
             return Ok(());
         }
+        let [valid_loss, test_loss] = losses;
         self.schedule.begin_with(valid_loss.map_or(Validation::NoText, Validation::Loss));
-        let test_loss = self.new_best(0, valid_loss)?;
+        self.keep_best(0, valid_loss, test_loss)?;
         self.observer.observe(Event::Begun { valid_loss, test_loss });
-        let perplexity = |loss: Option<f64>| loss.map(|loss| Perplexity::from_nll_mean(loss).value());
-        self.metrics.write(&Record {
+        let record = Record {
             valid_loss,
             valid_perplexity: perplexity(valid_loss),
             test_loss,
             test_perplexity: perplexity(test_loss),
-            elapsed_s: Some(self.started.elapsed().as_secs_f64()),
+            elapsed_s: Some(self.elapsed_s()),
             ..Record::default()
-        })
+        };
+        self.record(&record)?;
+        self.save_checkpoint()
     }
 
-    /// Judges the model, saves what is worth saving, and lets the schedule decide how to go on.
-    pub(super) fn end_epoch(&mut self, epoch: usize, learning_rate: f64, sum: LossSum) -> Result<()> {
-        let corpus = self.corpus;
+    /// Judges the model, saves what is worth saving, lets the schedule decide how to go on, and goes to the beginning of
+    /// the next epoch. If the run is stopped meanwhile, everything is as it was before.
+    pub(super) fn end_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
+        let (corpus, epoch, sum) = (self.corpus, self.place.epoch, self.place.epoch_sum);
         let unaveraged_valid_loss = match &corpus.valid {
             Some(ids) if self.averaging.has_average() && self.plan.evaluates_after(epoch) => {
                 match self.evaluate("valid", ids)? {
-                    None => return self.interrupted(epoch),
+                    None => return Ok(Ended::Stopped),
                     loss => loss,
                 }
             }
@@ -60,7 +63,7 @@ impl Run<'_> {
         let Some(Judgement { valid_loss, test_loss, decision }) =
             self.with_judged_weights(|run| run.judge(epoch))?
         else {
-            return self.interrupted(epoch);
+            return Ok(Ended::Stopped);
         };
         let judged = valid_loss.map(|_| decision.is_best);
         let averaging_begins = self.averaging.after_epoch(judged, self.model.parameters());
@@ -81,11 +84,10 @@ impl Run<'_> {
             reloaded_best: decision.reload_best,
             averaging_begins,
             tokens_per_s: sum.tokens_per_s(),
-            elapsed_s: self.started.elapsed().as_secs_f64(),
+            elapsed_s: self.elapsed_s(),
         };
         self.observer.observe(Event::EpochFinished(&report));
-        let perplexity = |loss: Option<f64>| loss.map(|loss| Perplexity::from_nll_mean(loss).value());
-        self.metrics.write(&Record {
+        let record = Record {
             epoch,
             step: report.step,
             train_loss: Some(report.train_loss),
@@ -98,11 +100,15 @@ impl Run<'_> {
             learning_rate: Some(learning_rate),
             tokens_per_s: Some(report.tokens_per_s),
             elapsed_s: Some(report.elapsed_s),
-            ..Record::default()
-        })?;
-        self.save(&self.folder.last_model(), epoch)?;
+            ..self.mishaps()
+        };
+        self.record(&record)?;
+        self.save_model(&self.folder.last_model(), epoch)?;
         self.draw_curve()?;
-        self.with_judged_weights(|run| run.samples(epoch))
+        self.with_judged_weights(|run| run.samples(epoch))?;
+        self.place.next_epoch();
+        self.save_checkpoint()?;
+        Ok(Ended::Whole)
     }
 
     /// Runs something on the weights that count: their average where there is one, else the latest.
@@ -128,40 +134,50 @@ impl Run<'_> {
             Validation::Loss(loss) => Some(loss),
             _ => None,
         };
-        let decision = self.schedule.after_epoch(validation);
-        let test_loss = if decision.is_best { self.new_best(epoch, valid_loss)? } else { None };
+        let mut schedule = self.schedule.clone();
+        let decision = schedule.after_epoch(validation);
+        let mut test_loss = None;
+        if let Some(ids) = corpus.test.as_ref().filter(|_| decision.is_best) {
+            test_loss = self.evaluate("test", ids)?;
+            if test_loss.is_none() {
+                return Ok(None);
+            }
+        }
+        if decision.is_best {
+            self.keep_best(epoch, valid_loss, test_loss)?;
+        }
+        self.schedule = schedule;
         Ok(Some(Judgement { valid_loss, test_loss, decision }))
     }
 
-    /// Keeps the model as the best, and evaluates it on the test text.
-    fn new_best(&mut self, epoch: usize, valid_loss: Option<f64>) -> Result<Option<f64>> {
-        self.save(&self.folder.best_model(), epoch)?;
+    /// Keeps the model as the best.
+    fn keep_best(&mut self, epoch: usize, valid_loss: Option<f64>, test_loss: Option<f64>) -> Result<()> {
+        self.require_finite_weights()?;
+        self.save_model(&self.folder.best_model(), epoch)?;
         if self.plan.optimization.schedule.reloads_best() {
             let parameters = self.model.parameters();
             self.best.get_or_insert_with(|| parameters.like()).copy_from(parameters);
         }
-        let corpus = self.corpus;
-        let test_loss = match &corpus.test {
-            Some(ids) => self.evaluate("test", ids)?,
-            None => None,
-        };
         self.outcome.best_epoch = Some(epoch);
         self.outcome.best_valid = valid_loss;
         self.outcome.best_test = test_loss;
-        Ok(test_loss)
+        Ok(())
     }
 
     /// The mean negative log-likelihood of a text; none if the run is stopped meanwhile.
     fn evaluate(&mut self, what: &'static str, ids: &[u32]) -> Result<Option<f64>> {
         let EvaluationPlan { batch_size, bptt, .. } = self.plan.evaluation;
         let total = target_count(ids.len(), batch_size);
+        // A run that has been asked to stop still evaluates the only model that it has.
+        let stoppable = !self.outcome.interrupted;
         let (observer, stop) = (&mut *self.observer, self.stop);
-        // A stop that has been asked for before is what the evaluation is part of; only a new one ends it.
-        let stopping = stop.load(Ordering::Relaxed);
         let mut progress = |done| {
             observer.observe(Event::Evaluating { what, done, total });
-            stopping || !stop.load(Ordering::Relaxed)
+            !stoppable || !stop.load(Ordering::Relaxed)
         };
+        if stoppable && stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
         match evaluate_with(&self.model, &mut self.workspace, ids, batch_size, bptt, &mut progress) {
             Ok(evaluation) => Ok(Some(evaluation.nll_mean())),
             Err(InferError::Stopped { .. }) => Ok(None),
@@ -169,22 +185,27 @@ impl Run<'_> {
         }
     }
 
-    /// Saves what there is, since the run was asked to stop in this epoch.
-    pub(super) fn interrupted(&mut self, epoch: usize) -> Result<()> {
+    /// Saves what there is, since the run was asked to stop.
+    pub(super) fn interrupted(&mut self) -> Result<()> {
+        let epoch = self.place.epoch;
         self.outcome.interrupted = true;
         self.observer.observe(Event::Interrupted { epoch, step: self.outcome.steps });
         if self.outcome.steps == 0 {
             return Ok(());
         }
-        self.save(&self.folder.last_model(), epoch)?;
+        // First what the run goes on from: the rest is for whoever wants a model now, and is no part of the run.
+        self.save_checkpoint()?;
+        self.save_model(&self.folder.last_model(), epoch)?;
         if self.outcome.best_epoch.is_none() {
             let corpus = self.corpus;
             self.with_judged_weights(|run| {
-                let valid_loss = match &corpus.valid {
-                    Some(ids) => run.evaluate("valid", ids)?,
-                    None => None,
+                let mut evaluate = |what, ids: &Option<Vec<u32>>| match ids {
+                    Some(ids) => run.evaluate(what, ids),
+                    None => Ok(None),
                 };
-                run.new_best(epoch, valid_loss)
+                let (valid_loss, test_loss) =
+                    (evaluate("valid", &corpus.valid)?, evaluate("test", &corpus.test)?);
+                run.keep_best(epoch, valid_loss, test_loss)
             })?;
         }
         self.draw_curve()
@@ -201,26 +222,8 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
 
-    fn save(&self, path: &std::path::Path, epoch: usize) -> Result<()> {
-        let tokenizer = serde_json::to_string(&self.corpus.tokenizer).map_err(|source| TrainError::Io {
-            action: "describe the tokenizer for",
-            path: path.to_owned(),
-            source: source.into(),
-        })?;
-        let metadata = BTreeMap::from([
-            ("tokenizer".to_owned(), tokenizer),
-            ("epoch".to_owned(), epoch.to_string()),
-            ("step".to_owned(), self.outcome.steps.to_string()),
-        ]);
-        let fingerprint = self.corpus.vocab.fingerprint();
-        write_atomically(path, |to| ModelFile::write(&self.model, &fingerprint, &metadata, to))
-    }
-
-    fn draw_curve(&self) -> Result<()> {
-        let records = metrics::read(&self.folder.metrics())?;
-        let name = self.folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let picture = curve::draw(&name, &records)?;
-        write_atomically(&self.folder.curve(), |to| to.write_all(picture.as_bytes()))
-    }
+fn perplexity(loss: Option<f64>) -> Option<f64> {
+    loss.map(|loss| Perplexity::from_nll_mean(loss).value())
 }

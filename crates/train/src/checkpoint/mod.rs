@@ -1,0 +1,224 @@
+//! Checkpoints: all that is needed to go on with a run as if it had not been interrupted.
+//!
+//! A checkpoint is a safetensors file with a checksum ([`rondo_nn::tensor_file`]):
+//!
+//! | metadata | what |
+//! |---|---|
+//! | `rondo_checkpoint` | version of this layout, `1` |
+//! | `progress` | epoch, chunk, steps, schedule, sums of losses, times, as JSON |
+//! | `config`, `tokenizer` | the model's shape, and how texts are cut into its tokens, as JSON |
+//! | `corpus` | fingerprints of the vocabulary and of each split's ids, as JSON |
+//! | `plan` | the settings of the run, as TOML |
+//!
+//! | tensors | what |
+//! |---|---|
+//! | `model/NAME` | the weights |
+//! | `average/NAME`, `best/NAME` | their average and the best so far, where the run needs them |
+//! | `optimizer/velocity/NAME`, `optimizer/first/NAME`, `optimizer/second/NAME` | what the optimiser remembers |
+//! | `state/hidden/L`, `state/cell/L` | what each layer remembers of the text |
+//! | `metrics` | the bytes of `metrics.jsonl` up to here |
+//!
+//! Everything random is drawn from the seed and from the numbers of epoch and step, so that these are the state of all
+//! generators.
+//!
+//! Promises: what is read is what was written, or refused. Not here: which file is where and how many are kept
+//! ([`store`]), when one is written (the trainer).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rondo_nn::tensor_file::TensorFile;
+use rondo_nn::{Parameters, RnnLmConfig, State};
+use serde::{Deserialize, Serialize};
+
+use crate::averaging::AveragingProgress;
+use crate::loss_sum::LossSum;
+use crate::provenance::CorpusFingerprint;
+use crate::{MovingLoss, Result, Schedule, TrainError};
+
+pub(crate) mod store;
+
+pub(crate) const VERSION_KEY: &str = "rondo_checkpoint";
+pub(crate) const VERSION: &str = "1";
+pub(crate) const PROGRESS_KEY: &str = "progress";
+pub(crate) const CONFIG_KEY: &str = "config";
+pub(crate) const TOKENIZER_KEY: &str = "tokenizer";
+pub(crate) const CORPUS_KEY: &str = "corpus";
+pub(crate) const PLAN_KEY: &str = "plan";
+pub(crate) const METRICS: &str = "metrics";
+
+/// Where a run stands: all of its state but for what is made of tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Progress {
+    /// The epoch under way, from 1; one more than the plan's epochs if all have ended.
+    pub(crate) epoch: usize,
+    /// How many of its chunks have been trained on or skipped.
+    pub(crate) chunk: usize,
+    /// The optimiser's steps since the start of the run.
+    pub(crate) steps: u64,
+    /// The training tokens of these steps.
+    pub(crate) tokens: u64,
+    /// Steps that were not taken since a number was not finite.
+    pub(crate) skipped: u64,
+    /// How many of them came last, in a row.
+    pub(crate) skipped_in_a_row: u64,
+    /// How often training has gone back to a checkpoint since a number was not finite.
+    pub(crate) rollbacks: usize,
+    /// Losses of the epoch's steps so far.
+    pub(crate) epoch_sum: LossSum,
+    /// Losses of the steps since the last record.
+    pub(crate) log_sum: LossSum,
+    pub(crate) moving_loss: MovingLoss,
+    pub(crate) schedule: Schedule,
+    pub(crate) averaging: AveragingProgress,
+    pub(crate) optimizer_steps: u64,
+    pub(crate) best_epoch: Option<usize>,
+    pub(crate) best_valid: Option<f64>,
+    pub(crate) best_test: Option<f64>,
+    /// Seconds spent on training steps.
+    pub(crate) training_s: f64,
+    /// Seconds since the start of the run, interruptions left out.
+    pub(crate) elapsed_s: f64,
+    /// When the run was started, in seconds since 1970.
+    pub(crate) started_unix_s: f64,
+}
+
+/// A checkpoint that has been read and found to be whole.
+pub struct Checkpoint {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    metadata: BTreeMap<String, String>,
+    pub(crate) progress: Progress,
+    pub(crate) corpus: CorpusFingerprint,
+    config: RnnLmConfig,
+}
+
+impl std::fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (path, progress) = (&self.path, &self.progress);
+        f.debug_struct("Checkpoint").field("path", path).field("progress", progress).finish_non_exhaustive()
+    }
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint and holds it against its checksum.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] if it cannot be read, [`TrainError::Model`] if it is not whole or damaged,
+    /// [`TrainError::CheckpointVersion`] if it is of a version that this program does not read, and
+    /// [`TrainError::NoCheckpoint`] if it is something else.
+    pub fn read(path: &Path) -> Result<Checkpoint> {
+        let bytes = fs::read(path).map_err(TrainError::io("read", path))?;
+        Checkpoint::from_bytes(bytes, path)
+    }
+
+    /// Reads the bytes of a checkpoint; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn from_bytes(bytes: Vec<u8>, path: &Path) -> Result<Checkpoint> {
+        let file = TensorFile::from_bytes(&bytes, path)?;
+        let refuse = |reason: String| TrainError::NoCheckpoint { path: path.to_owned(), reason };
+        let metadata = file.metadata().clone();
+        let say = |key: &str| metadata.get(key).ok_or_else(|| refuse(format!("it says nothing of `{key}`")));
+        let version = say(VERSION_KEY)?;
+        if version != VERSION {
+            let (found, expected) = (version.clone(), VERSION);
+            return Err(TrainError::CheckpointVersion { path: path.to_owned(), found, expected });
+        }
+        if !file.has_checksum() {
+            return Err(refuse("it has no checksum".to_owned()));
+        }
+        file.verify()?;
+        let unusable = |key: &'static str| {
+            move |error: serde_json::Error| refuse(format!("its `{key}` cannot be read: {error}"))
+        };
+        let progress: Progress = serde_json::from_str(say(PROGRESS_KEY)?).map_err(unusable(PROGRESS_KEY))?;
+        let corpus = serde_json::from_str(say(CORPUS_KEY)?).map_err(unusable(CORPUS_KEY))?;
+        let config: RnnLmConfig = serde_json::from_str(say(CONFIG_KEY)?).map_err(unusable(CONFIG_KEY))?;
+        config.check()?;
+        say(TOKENIZER_KEY)?;
+        say(PLAN_KEY)?;
+        // What it claims to be the shape of is there, before anything of that size is allocated.
+        for (name, shape) in config.parameter_shapes() {
+            file.numbers(&model_tensor(&name), &shape)?;
+        }
+        Ok(Checkpoint { path: path.to_owned(), metadata, progress, corpus, config, bytes })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The epoch under way, from 1; one more than the run's epochs if all have ended.
+    pub fn epoch(&self) -> usize {
+        self.progress.epoch
+    }
+
+    /// The optimiser's steps since the start of the run.
+    pub fn steps(&self) -> u64 {
+        self.progress.steps
+    }
+
+    /// The shape of the model.
+    pub fn config(&self) -> &RnnLmConfig {
+        &self.config
+    }
+
+    /// How texts are cut into the model's tokens, as JSON.
+    pub fn tokenizer(&self) -> &str {
+        &self.metadata[TOKENIZER_KEY]
+    }
+
+    /// The settings of the run when it was written, as TOML.
+    pub fn plan(&self) -> &str {
+        &self.metadata[PLAN_KEY]
+    }
+
+    /// The tensors, which have been verified.
+    pub(crate) fn tensors(&self) -> Result<TensorFile<'_>> {
+        Ok(TensorFile::from_bytes(&self.bytes, &self.path)?)
+    }
+
+    /// The bytes of `metrics.jsonl` when it was written.
+    pub(crate) fn metrics(&self) -> Result<Vec<u8>> {
+        Ok(self.tensors()?.bytes(METRICS)?.to_vec())
+    }
+}
+
+fn model_tensor(name: &str) -> String {
+    format!("model/{name}")
+}
+
+/// Takes over the parameters that are called `prefix/NAME`.
+pub(crate) fn read_parameters(
+    tensors: &TensorFile<'_>,
+    prefix: &str,
+    parameters: &mut Parameters,
+) -> Result<()> {
+    for id in parameters.ids() {
+        let name = format!("{prefix}/{}", parameters.name(id));
+        let numbers = tensors.numbers(&name, parameters.shape(id))?;
+        numbers.copy_to(parameters.values_mut(id).host());
+    }
+    Ok(())
+}
+
+/// Takes over what the layers remember.
+pub(crate) fn read_state(tensors: &TensorFile<'_>, state: &mut State) -> Result<()> {
+    let batch = state.batch();
+    for (l, layer) in state.layers.iter_mut().enumerate() {
+        let shape = [batch, layer.hidden.len() / batch];
+        tensors.numbers(&format!("state/hidden/{l}"), &shape)?.copy_to(layer.hidden.host_mut());
+        if let Some(cell_state) = &mut layer.cell_state {
+            tensors.numbers(&format!("state/cell/{l}"), &shape)?.copy_to(cell_state.host_mut());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! What checkpoints that are damaged, of another version or no checkpoints at all are told.
+
+use std::sync::atomic::AtomicBool;
+
+use rondo_data::{Corpus, CorpusTexts, TextSource};
+use rondo_kernels::Device;
+use rondo_nn::tensor_file::write_tensors;
+
+use super::*;
+use crate::{Plan, RunFolder, Settings, Trainer};
+
+/// The bytes of a real one.
+fn written() -> Vec<u8> {
+    let settings = "
+        [model]
+        hidden_size = 3
+        layers = 1
+        [training]
+        epochs = 1
+        batch_size = 2
+        bptt = 4
+        threads = 1
+    ";
+    let plan = Plan::new(&Settings::parse("test", settings).unwrap()).unwrap();
+    let text = TextSource::Memory { name: "train".to_owned(), text: "a b c d e\n".repeat(20) };
+    let texts = CorpusTexts::Splits { train: text, valid: None, test: None };
+    let corpus = Corpus::read(&texts, &plan.text.options).unwrap();
+    let parent = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(parent.path().join("run"), &plan).unwrap();
+    let trainer = Trainer::new(&plan, &corpus, &Device::cpu(1).unwrap()).unwrap();
+    trainer.run(&folder, &mut (), &AtomicBool::new(false)).unwrap();
+    fs::read(folder.path().join("checkpoint-000001.safetensors")).unwrap()
+}
+
+fn read(bytes: &[u8]) -> Result<Checkpoint> {
+    Checkpoint::from_bytes(bytes.to_vec(), Path::new("c"))
+}
+
+/// A file without tensors that says what the checkpoint says, but for a change.
+fn forged(bytes: &[u8], change: impl FnOnce(&mut BTreeMap<String, String>)) -> Vec<u8> {
+    let mut metadata = TensorFile::from_bytes(bytes, Path::new("c")).unwrap().metadata().clone();
+    change(&mut metadata);
+    let mut forged = Vec::new();
+    write_tensors(&[], &metadata, &mut forged).unwrap();
+    forged
+}
+
+#[test]
+fn a_checkpoint_says_where_the_run_stands() {
+    let checkpoint = read(&written()).unwrap();
+    assert_eq!((checkpoint.epoch(), checkpoint.steps()), (2, 15));
+    assert_eq!(checkpoint.config().hidden_sizes, [3]);
+    assert!(checkpoint.plan().contains("hidden_size = 3"));
+    assert!(checkpoint.metrics().unwrap().ends_with(b"}\n"));
+}
+
+#[test]
+fn no_wrong_byte_and_no_cut_goes_unnoticed() {
+    let bytes = written();
+    for place in (0..bytes.len()).step_by(11) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 16;
+        assert!(read(&damaged).is_err(), "byte {place}");
+        assert!(read(&bytes[..place]).is_err(), "{place} bytes");
+    }
+}
+
+#[test]
+fn another_version_is_refused_by_name() {
+    let later = forged(&written(), |metadata| {
+        metadata.insert(VERSION_KEY.to_owned(), "2".to_owned());
+    });
+    let error = read(&later).unwrap_err().to_string();
+    assert_eq!(error, "`c` is a checkpoint of version 2, this program reads version 1");
+}
+
+#[test]
+fn what_lies_is_refused() {
+    let bytes = written();
+    for (key, value, expected) in [
+        (VERSION_KEY, None, "`c` is no checkpoint of a run: it says nothing of `rondo_checkpoint`"),
+        (PROGRESS_KEY, None, "`c` is no checkpoint of a run: it says nothing of `progress`"),
+        (PROGRESS_KEY, Some("{}"), "`c` is no checkpoint of a run: its `progress` cannot be read"),
+        (CORPUS_KEY, Some("[]"), "`c` is no checkpoint of a run: its `corpus` cannot be read"),
+        (CONFIG_KEY, Some("7"), "`c` is no checkpoint of a run: its `config` cannot be read"),
+        // All else is right, but there are no tensors.
+        ("unknown", Some(""), "tensor `model/embedding.weight` is missing"),
+    ] {
+        let forged = forged(&bytes, |metadata| match value {
+            Some(value) => drop(metadata.insert(key.to_owned(), value.to_owned())),
+            None => drop(metadata.remove(key)),
+        });
+        let error = read(&forged).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{key}: {error}");
+    }
+    // A model file is no checkpoint.
+    let model = forged(&[&2_u64.to_le_bytes()[..], b"{}"].concat(), |_| {});
+    assert!(matches!(read(&model), Err(TrainError::NoCheckpoint { .. })));
+}
+
+#[test]
+fn sizes_that_are_not_there_are_not_allocated() {
+    let huge = forged(&written(), |metadata| {
+        let config = metadata[CONFIG_KEY].replace("\"vocab_size\":", "\"vocab_size\":10000000000");
+        metadata.insert(CONFIG_KEY.to_owned(), config);
+    });
+    assert!(matches!(read(&huge), Err(TrainError::Model(_))));
+}

@@ -1,0 +1,179 @@
+//! What a run leaves on the disk while it goes on, and how it is taken up from there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rondo_nn::tensor_file::{Tensor, Values, write_tensors};
+use rondo_nn::{ModelFile, Parameters};
+
+use super::Run;
+use crate::averaging::AVERAGE;
+use crate::checkpoint::{self, Checkpoint, METRICS, Progress};
+use crate::metrics::{self, MetricsLog};
+use crate::observer::Event;
+use crate::{Result, TrainError};
+use crate::{curve, write_atomically};
+
+/// What the weights and the best weights are called in a checkpoint, before a stroke and the parameter's name.
+const MODEL: &str = "model";
+const BEST: &str = "best";
+
+impl Run<'_> {
+    /// Saves the model as it is.
+    pub(super) fn save_model(&self, path: &Path, epoch: usize) -> Result<()> {
+        let metadata = BTreeMap::from([
+            (checkpoint::TOKENIZER_KEY.to_owned(), self.tokenizer(path)?),
+            ("epoch".to_owned(), epoch.to_string()),
+            ("step".to_owned(), self.outcome.steps.to_string()),
+        ]);
+        let fingerprint = &self.corpus_fingerprint.vocabulary;
+        write_atomically(path, |to| ModelFile::write(&self.model, fingerprint, &metadata, to))
+    }
+
+    pub(super) fn draw_curve(&self) -> Result<()> {
+        let records = metrics::read(&self.folder.metrics())?;
+        let name = self.folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let picture = curve::draw(&name, &records)?;
+        write_atomically(&self.folder.curve(), |to| to.write_all(picture.as_bytes()))
+    }
+
+    /// Saves all that is needed to go on from here.
+    ///
+    /// Weights that are not finite are no place to go on from: the checkpoints there are stay, and the next step will
+    /// tell.
+    pub(super) fn save_checkpoint(&mut self) -> Result<()> {
+        if !self.weights_are_finite() {
+            return Ok(());
+        }
+        let metadata = self.checkpoint_metadata()?;
+        let metrics = self.metrics.as_ref().map_or(Ok(vec![]), MetricsLog::content)?;
+        let mut tensors = of_parameters(MODEL, self.model.parameters());
+        tensors.extend(
+            self.averaging.progress().1.into_iter().flat_map(|average| of_parameters(AVERAGE, average)),
+        );
+        tensors.extend(self.best.iter().flat_map(|best| of_parameters(BEST, best)));
+        tensors.extend(self.optimizer.tensors(self.model.parameters()));
+        let state = &self.place.state;
+        for (l, layer) in state.layers.iter().enumerate() {
+            let parts = [("hidden", Some(&layer.hidden)), ("cell", layer.cell_state.as_ref())];
+            for (part, buffer) in parts.into_iter().filter_map(|(part, buffer)| Some((part, buffer?))) {
+                tensors.push(Tensor {
+                    name: format!("state/{part}/{l}"),
+                    shape: vec![state.batch(), buffer.len() / state.batch()],
+                    values: Values::Numbers(buffer.host()),
+                });
+            }
+        }
+        let (shape, values) = (vec![metrics.len()], Values::Bytes(&metrics));
+        tensors.push(Tensor { name: METRICS.to_owned(), shape, values });
+        self.checkpoints.write(|to| write_tensors(&tensors, &metadata, to))?;
+        self.due.written(self.outcome.steps);
+        Ok(())
+    }
+
+    fn checkpoint_metadata(&self) -> Result<BTreeMap<String, String>> {
+        let path = self.folder.path();
+        let json = |value: serde_json::Result<String>| {
+            value.map_err(|source| TrainError::io("describe a checkpoint for", path)(source.into()))
+        };
+        Ok(BTreeMap::from(
+            [
+                (checkpoint::VERSION_KEY, checkpoint::VERSION.to_owned()),
+                (checkpoint::PROGRESS_KEY, json(serde_json::to_string(&self.progress()))?),
+                (checkpoint::CONFIG_KEY, json(serde_json::to_string(self.model.config()))?),
+                (checkpoint::CORPUS_KEY, json(serde_json::to_string(&self.corpus_fingerprint))?),
+                (checkpoint::TOKENIZER_KEY, self.tokenizer(path)?),
+                (checkpoint::PLAN_KEY, self.plan.to_toml()?),
+            ]
+            .map(|(key, value)| (key.to_owned(), value)),
+        ))
+    }
+
+    fn tokenizer(&self, path: &Path) -> Result<String> {
+        serde_json::to_string(&self.corpus.tokenizer)
+            .map_err(|source| TrainError::io("describe the tokenizer for", path)(source.into()))
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            epoch: self.place.epoch,
+            chunk: self.place.chunk,
+            steps: self.outcome.steps,
+            tokens: self.outcome.tokens,
+            skipped: self.skipped,
+            skipped_in_a_row: self.skipped_in_a_row,
+            rollbacks: self.rollbacks,
+            epoch_sum: self.place.epoch_sum,
+            log_sum: self.place.log_sum,
+            moving_loss: self.moving_loss,
+            schedule: self.schedule.clone(),
+            averaging: self.averaging.progress().0,
+            optimizer_steps: self.optimizer.steps(),
+            best_epoch: self.outcome.best_epoch,
+            best_valid: self.outcome.best_valid,
+            best_test: self.outcome.best_test,
+            training_s: self.training_s,
+            elapsed_s: self.elapsed_s(),
+            started_unix_s: self.started_unix_s,
+        }
+    }
+
+    /// Goes on from a checkpoint in a new process.
+    pub(super) fn resume(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        self.restore(&checkpoint)?;
+        self.elapsed_before_s = checkpoint.progress.elapsed_s;
+        self.training_s = checkpoint.progress.training_s;
+        let Progress { epoch, chunk, steps, best_epoch, .. } = checkpoint.progress;
+        self.observer.observe(Event::Resumed {
+            epoch,
+            chunk,
+            step: steps,
+            best_epoch,
+            path: checkpoint.path(),
+        });
+        Ok(())
+    }
+
+    /// Puts everything back to what it was when the checkpoint was written, but for the times.
+    pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let (progress, tensors) = (&checkpoint.progress, checkpoint.tensors()?);
+        checkpoint::read_parameters(&tensors, MODEL, self.model.parameters_mut())?;
+        self.averaging.restore(progress.averaging, &tensors, self.model.parameters())?;
+        self.optimizer.restore(progress.optimizer_steps, &tensors, self.model.parameters())?;
+        checkpoint::read_state(&tensors, &mut self.place.state)?;
+        self.best = None;
+        if progress.best_epoch.is_some() && self.plan.optimization.schedule.reloads_best() {
+            let mut best = self.model.parameters().like();
+            checkpoint::read_parameters(&tensors, BEST, &mut best)?;
+            self.best = Some(best);
+        }
+        self.place.epoch = progress.epoch;
+        self.place.chunk = progress.chunk;
+        self.place.epoch_sum = progress.epoch_sum;
+        self.place.log_sum = progress.log_sum;
+        self.skipped = progress.skipped;
+        self.skipped_in_a_row = progress.skipped_in_a_row;
+        self.rollbacks = progress.rollbacks;
+        self.moving_loss = progress.moving_loss;
+        self.schedule = progress.schedule.clone();
+        self.outcome.steps = progress.steps;
+        self.outcome.tokens = progress.tokens;
+        self.outcome.best_epoch = progress.best_epoch;
+        self.outcome.best_valid = progress.best_valid;
+        self.outcome.best_test = progress.best_test;
+        self.started_unix_s = progress.started_unix_s;
+        self.metrics = Some(MetricsLog::resume(self.folder, &checkpoint.metrics()?, self.started_unix_s)?);
+        self.due.written(progress.steps);
+        Ok(())
+    }
+}
+
+/// Parameters as the tensors `prefix/NAME`.
+fn of_parameters<'a>(prefix: &str, parameters: &'a Parameters) -> Vec<Tensor<'a>> {
+    let tensor = |id| Tensor {
+        name: format!("{prefix}/{}", parameters.name(id)),
+        shape: parameters.shape(id).to_vec(),
+        values: Values::Numbers(parameters.values(id).host()),
+    };
+    parameters.ids().map(tensor).collect()
+}

@@ -1,0 +1,280 @@
+//! A run that was interrupted and resumed is the run that was not, bit for bit.
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rondo_data::{Corpus, CorpusTexts, TextSource};
+use rondo_kernels::Device;
+use rondo_train::{
+    Event, Observer, Outcome, Plan, Provenance, Result, RunFolder, Settings, TrainError, Trainer,
+    resumed_plan,
+};
+
+use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
+
+mod tiny;
+
+/// Goes on with the run in `path` by its plan and some changes.
+fn resume(path: &Path, with: &str, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
+    let folder = RunFolder::open(path)?;
+    let before = Settings::parse("plan", &fs::read_to_string(folder.plan()).unwrap())?;
+    let (plan, changes) = resumed_plan(&before, Settings::parse("test", with)?, Plan::new)?;
+    let corpus = corpus(&plan, 200);
+    let device = Device::cpu(plan.training.threads).unwrap();
+    let trainer = match folder.latest_checkpoint()? {
+        Some((checkpoint, _)) => Trainer::resuming(&plan, &corpus, &device, checkpoint, changes)?,
+        None => Trainer::new(&plan, &corpus, &device)?,
+    };
+    trainer.run(&folder, observer, stop)
+}
+
+fn resume_to_the_end(path: &Path) -> Outcome {
+    resume(path, "", &mut (), &AtomicBool::new(false)).unwrap()
+}
+
+fn checkpoints(path: &Path) -> Vec<PathBuf> {
+    let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let is = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("checkpoint-");
+    let mut found: Vec<_> = names.filter(is).collect();
+    found.sort();
+    found
+}
+
+/// Fails unless two runs have come to the same, but for times.
+#[track_caller]
+fn assert_same(name: &str, (whole, expected): (&Path, &Outcome), (path, found): (&Path, &Outcome)) {
+    let timeless = |outcome: &Outcome| Outcome { tokens_per_s: 0.0, elapsed_s: 0.0, ..*outcome };
+    assert_eq!(timeless(found), timeless(expected), "{name}");
+    assert_eq!(
+        without_times(&path.join("metrics.jsonl")),
+        without_times(&whole.join("metrics.jsonl")),
+        "{name}"
+    );
+    for file in ["best.safetensors", "last.safetensors", "vocab.json"] {
+        let [found, expected] = [path, whole].map(|path| fs::read(path.join(file)).ok());
+        assert!(found == expected, "{name}: {file}");
+    }
+}
+
+/// Settings that have a state of their own, or walk through the text in a way of their own.
+const KINDS: &[(&str, &str)] = &[
+    ("lstm, adam, plateau", ""),
+    (
+        "gru, sgd with momentum, step",
+        "[model]\ncell = 'gru'\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1\nmomentum = 0.9\nschedule = 'step'\ndecay_every = 1",
+    ),
+    (
+        "tanh, sgd, back to the best",
+        "[model]\ncell = 'rnn_tanh'\nlayers = 2\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 9\nreload_best = true",
+    ),
+    (
+        "relu, adamw, constant",
+        "[model]\ncell = 'rnn_relu'\n[optimization]\noptimizer = 'adamw'\nweight_decay = 0.01\nschedule = 'constant'\nlearning_rate = 0.01",
+    ),
+    ("one-hot, not carried", "[model]\ninput = 'one-hot'\n[training]\ncarry_state = false"),
+    (
+        "locked dropout, shuffled chunks",
+        "[model]\nlocked_dropout = ['input', 'output']\nlayers = 2\ntied = false\n[training]\nchunk_order = 'shuffled'",
+    ),
+    (
+        "dropped words and weights, random chunks, penalties",
+        "[model]\ndropout_words = 0.1\ndropout_weights = 0.3\n[training]\nvariable_bptt = true\nbptt = 12\n[optimization]\nactivation_penalty = 2\ntemporal_penalty = 1",
+    ),
+    ("averaged from the second epoch", "[optimization]\naveraging = 'asgd'\naveraging_after = 1"),
+    (
+        "averaged after a stall, weight decay",
+        "[optimization]\noptimizer = 'sgd'\nlearning_rate = 30\nweight_decay = 1e-6\nschedule = 'constant'\naveraging = 'nt-asgd'\naveraging_patience = 1",
+    ),
+    (
+        "every second epoch judged, short last chunk",
+        "[evaluation]\nevery = 2\n[training]\nlast_chunk = 'keep'\nmax_batches = 30",
+    ),
+    (
+        "steps left out",
+        "[model]\ncell = 'rnn_relu'\ndropout = 0\n[init]\nrecurrent = 'normal:1.5'\n[training]\non_nan = 'skip'\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1e-6\nclip_norm = 1",
+    ),
+    ("one thread", "[training]\nthreads = 1"),
+];
+
+#[test]
+fn a_resumed_run_equals_the_uninterrupted_one_bit_for_bit() {
+    let parent = tempfile::tempdir().unwrap();
+    for (number, (name, settings)) in KINDS.iter().enumerate() {
+        let plan = plan(settings);
+        let whole = parent.path().join(format!("whole-{number}"));
+        let expected = run(&plan, &whole).unwrap();
+        let in_epoch = expected.steps / plan.training.epochs as u64;
+        // In the middle of each epoch, after the very first step, before and after the end of an epoch.
+        let stops = [1, in_epoch / 2, in_epoch, in_epoch + 1, in_epoch + in_epoch / 3, 2 * in_epoch + 2];
+        let path = parent.path().join(format!("resumed-{number}"));
+        let stop = AtomicBool::new(false);
+        let mut outcome = run_with(&plan, &path, &mut StopAfter(stops[0], &stop), &stop).unwrap();
+        for at in &stops[1..] {
+            assert!(outcome.interrupted && outcome.steps < expected.steps, "{name}");
+            let stop = AtomicBool::new(false);
+            outcome = resume(&path, "", &mut StopAfter(*at, &stop), &stop).unwrap();
+        }
+        let found = resume_to_the_end(&path);
+        assert_same(name, (&whole, &expected), (&path, &found));
+    }
+}
+
+#[test]
+fn what_was_written_after_the_checkpoint_is_replaced() {
+    let parent = tempfile::tempdir().unwrap();
+    let plan =
+        plan("[training]\ncheckpoint_every = '7steps'\nlog_every = 3\n[optimization]\nreload_best = true");
+    let whole = parent.path().join("whole");
+    let expected = run(&plan, &whole).unwrap();
+    let in_epoch = expected.steps / 3;
+    for at in [8, in_epoch - 1, in_epoch, in_epoch + 2, 2 * in_epoch + 9] {
+        let path = parent.path().join(format!("killed-{at}"));
+        let stop = AtomicBool::new(false);
+        run_with(&plan, &path, &mut StopAfter(at, &stop), &stop).unwrap();
+        // As if the process had been killed: what it saved on its way out is not there, but records and models are.
+        let [_, latest] = &checkpoints(&path)[..] else { panic!("two are kept") };
+        fs::remove_file(latest).unwrap();
+        fs::write(path.join(".abc.partial"), "half a file").unwrap();
+        let found = resume_to_the_end(&path);
+        assert_same(&at.to_string(), (&whole, &expected), (&path, &found));
+        assert!(!path.join(".abc.partial").exists());
+    }
+}
+
+/// Asks a run to stop while it evaluates a text for the `count`-th time it is told.
+struct StopInEvaluation<'a> {
+    what: &'static str,
+    count: usize,
+    stop: &'a AtomicBool,
+}
+
+impl Observer for StopInEvaluation<'_> {
+    fn observe(&mut self, event: Event<'_>) {
+        if let Event::Evaluating { what, .. } = event
+            && what == self.what
+        {
+            self.count = self.count.saturating_sub(1);
+            if self.count == 0 {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_in_an_evaluation_does_it_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let settings = "[evaluation]\nbptt = 5\n[optimization]\naveraging = 'asgd'\naveraging_after = 1";
+    let plan = plan(settings);
+    let whole = parent.path().join("whole");
+    let expected = run(&plan, &whole).unwrap();
+    for (what, count) in [("valid", 1), ("valid", 2), ("valid", 5), ("test", 1), ("test", 2)] {
+        let path = parent.path().join(format!("{what}-{count}"));
+        let stop = AtomicBool::new(false);
+        let mut observer = StopInEvaluation { what, count, stop: &stop };
+        let outcome = run_with(&plan, &path, &mut observer, &stop).unwrap();
+        assert!(outcome.interrupted, "{what} {count}");
+        let found = resume_to_the_end(&path);
+        assert_same(&format!("{what} {count}"), (&whole, &expected), (&path, &found));
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_and_if_all_are_it_is_said() {
+    let parent = tempfile::tempdir().unwrap();
+    let plan = plan("[training]\ncheckpoint_every = '10steps'");
+    let whole = parent.path().join("whole");
+    let expected = run(&plan, &whole).unwrap();
+    let path = parent.path().join("damaged");
+    let stop = AtomicBool::new(false);
+    run_with(&plan, &path, &mut StopAfter(45, &stop), &stop).unwrap();
+    let [earlier, latest] = &checkpoints(&path)[..] else { panic!("two are kept") };
+    let mut bytes = fs::read(latest).unwrap();
+    let place = bytes.len() / 2;
+    bytes[place] ^= 4;
+    fs::write(latest, &bytes).unwrap();
+
+    let folder = RunFolder::open(&path).unwrap();
+    let (checkpoint, damaged) = folder.latest_checkpoint().unwrap().unwrap();
+    assert_eq!(checkpoint.path(), earlier);
+    assert!(
+        damaged[0].to_string().starts_with(&format!("`{}` is damaged: ", latest.display())),
+        "{damaged:?}"
+    );
+    let copy = fs::read(earlier).unwrap();
+    fs::write(earlier, &copy[..copy.len() - 1]).unwrap();
+    let error = folder.latest_checkpoint().unwrap_err();
+    assert_eq!(error.to_string(), format!("no checkpoint in `{}` can be used", path.display()));
+    fs::write(earlier, &copy).unwrap();
+
+    let found = resume_to_the_end(&path);
+    assert_same("damaged", (&whole, &expected), (&path, &found));
+}
+
+#[test]
+fn a_run_may_go_on_for_longer_and_that_is_recorded() {
+    let parent = tempfile::tempdir().unwrap();
+    let whole = parent.path().join("whole");
+    let expected = run(&plan("[training]\nepochs = 4"), &whole).unwrap();
+    let path = parent.path().join("longer");
+    run(&plan("[training]\nepochs = 2"), &path).unwrap();
+    // It has come to its end: there is nothing to do.
+    let ended = resume_to_the_end(&path);
+    assert_eq!((ended.steps, ended.interrupted), (expected.steps / 2, false));
+    let found = resume(&path, "[training]\nepochs = 4", &mut (), &AtomicBool::new(false)).unwrap();
+    assert_same("longer", (&whole, &expected), (&path, &found));
+    let folder = RunFolder::open(&path).unwrap();
+    assert!(fs::read_to_string(folder.plan()).unwrap().contains("epochs = 4"));
+    let resumptions = Provenance::read(&folder).unwrap().resumptions;
+    let told: Vec<_> = resumptions[1].changes.iter().map(|c| (&*c.setting, &*c.before, &*c.now)).collect();
+    assert_eq!((resumptions.len(), told), (2, vec![("training.epochs", "2", "4")]));
+    assert_eq!((resumptions[1].epoch, resumptions[1].step), (3, expected.steps / 2));
+}
+
+#[test]
+fn another_model_or_text_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run");
+    let plan = plan("[training]\nepochs = 1");
+    run(&plan, &path).unwrap();
+    let before = fs::read(path.join("plan.toml")).unwrap();
+    let error = resume(&path, "[model]\nhidden_size = 32", &mut (), &AtomicBool::new(false)).unwrap_err();
+    assert_eq!(error.to_string(), "`model.hidden_size` was 24 and cannot become 32 in a run under way");
+
+    let (checkpoint, _) = RunFolder::open(&path).unwrap().latest_checkpoint().unwrap().unwrap();
+    let text = |name: &str, text: &str| TextSource::Memory { name: name.into(), text: text.repeat(200) };
+    let texts =
+        CorpusTexts::Splits { train: text("train", "after monday comes tuesday\n"), valid: None, test: None };
+    let other = Corpus::read(&texts, &plan.text.options).unwrap();
+    let error = Trainer::resuming(&plan, &other, &Device::cpu(2).unwrap(), checkpoint, vec![]).unwrap_err();
+    assert!(matches!(error, TrainError::OtherCorpus { part: "vocabulary", .. }), "{error}");
+    assert_eq!(fs::read(path.join("plan.toml")).unwrap(), before);
+}
+
+#[test]
+fn a_run_without_a_checkpoint_begins_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let plan = plan("[training]\nepochs = 1");
+    let whole = parent.path().join("whole");
+    let expected = run(&plan, &whole).unwrap();
+    let path = parent.path().join("killed");
+    let stop = AtomicBool::new(false);
+    run_with(&plan, &path, &mut StopAfter(20, &stop), &stop).unwrap();
+    checkpoints(&path).iter().for_each(|path| fs::remove_file(path).unwrap());
+    let found = resume_to_the_end(&path);
+    assert_same("anew", (&whole, &expected), (&path, &found));
+}
+
+#[test]
+fn two_processes_do_not_train_in_one_folder() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run");
+    run(&plan("[training]\nepochs = 1"), &path).unwrap();
+    let folder = RunFolder::open(&path).unwrap();
+    let _lock = folder.lock().unwrap();
+    let error = resume(&path, "", &mut (), &AtomicBool::new(false)).unwrap_err();
+    assert!(matches!(error, TrainError::Locked { pid: Some(_), .. }), "{error}");
+}

@@ -1,0 +1,83 @@
+//! Runs on a tiny text, for whoever tests whole runs.
+
+#![allow(dead_code)] // Each test takes what it needs.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rondo_data::{Corpus, CorpusTexts, TextSource};
+use rondo_kernels::Device;
+use rondo_train::metrics::{self, Record};
+use rondo_train::{Event, Observer, Outcome, Plan, Result, RunFolder, Settings, Trainer};
+
+/// A text that can be learnt by heart: each line tells what the next is.
+pub(crate) fn corpus(plan: &Plan, lines: usize) -> Corpus {
+    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let line = |i: usize| format!("after {} comes {}\n", days[i % 7], days[(i + 1) % 7]);
+    let text = |name: &str, lines: usize| TextSource::Memory {
+        name: name.to_owned(),
+        text: (0..lines).map(line).collect(),
+    };
+    let texts = CorpusTexts::Splits {
+        train: text("train", lines),
+        valid: Some(text("valid", lines / 4)),
+        test: Some(text("test", lines / 5)),
+    };
+    Corpus::read(&texts, &plan.text.options).unwrap()
+}
+
+pub(crate) fn plan(settings: &str) -> Plan {
+    let base = "
+        [model]
+        hidden_size = 24
+        layers = 1
+        dropout = 0.1
+        [training]
+        epochs = 3
+        batch_size = 4
+        bptt = 7
+        log_every = 5
+        threads = 2
+        [optimization]
+        optimizer = 'adam'
+        learning_rate = 0.02
+    ";
+    let settings = Settings::parse("test", settings).unwrap();
+    Plan::new(&Settings::parse("base", base).unwrap().overlaid_with(settings)).unwrap()
+}
+
+pub(crate) fn run_with(
+    plan: &Plan,
+    path: &Path,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    let corpus = corpus(plan, 200);
+    let device = Device::cpu(plan.training.threads).unwrap();
+    let trainer = Trainer::new(plan, &corpus, &device)?;
+    trainer.run(&RunFolder::create(path, plan)?, observer, stop)
+}
+
+pub(crate) fn run(plan: &Plan, path: &Path) -> Result<Outcome> {
+    run_with(plan, path, &mut (), &AtomicBool::new(false))
+}
+
+/// The records as JSON, without what a clock said.
+pub(crate) fn without_times(path: &Path) -> Vec<String> {
+    let records = metrics::read(path).unwrap().into_iter();
+    let timeless = |record| Record { tokens_per_s: None, elapsed_s: None, ..record };
+    records.map(|record| serde_json::to_string(&timeless(record)).unwrap()).collect()
+}
+
+/// Asks a run to stop after some batches.
+pub(crate) struct StopAfter<'a>(pub(crate) u64, pub(crate) &'a AtomicBool);
+
+impl Observer for StopAfter<'_> {
+    fn observe(&mut self, event: Event<'_>) {
+        if let Event::Batch(report) = event
+            && report.step == self.0
+        {
+            self.1.store(true, Ordering::Relaxed);
+        }
+    }
+}
