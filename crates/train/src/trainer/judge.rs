@@ -205,6 +205,9 @@ impl Run<'_> {
                 };
                 let (valid_loss, test_loss) =
                     (evaluate("valid", &corpus.valid)?, evaluate("test", &corpus.test)?);
+                if valid_loss.is_some_and(|loss| !loss.is_finite()) {
+                    return Ok(()); // A model that predicts nothing is the best of none.
+                }
                 run.keep_best(epoch, valid_loss, test_loss)
             })?;
         }
