@@ -54,6 +54,9 @@ pub(crate) enum CliError {
     /// A list has nothing in it.
     #[error("{origin} is empty: it holds no {what}")]
     EmptyList { origin: String, what: &'static str },
+    /// Something has ended a run before its time.
+    #[error("the run in `{}` has stopped", folder.display())]
+    Stopped { folder: PathBuf, step: Option<u64>, source: TrainError },
     /// A picture is wanted in a format that there is none of.
     #[error("cannot draw `{}`: pictures are written as SVG, in a file that ends in `.svg`", path.display())]
     PictureFormat { path: PathBuf },
@@ -91,6 +94,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             | TrainError::Value { .. }
             | TrainError::OutOfRange { .. }
             | TrainError::NoEffect { .. }
+            | TrainError::Fixed { .. }
             | TrainError::UnknownPreset { .. }
             | TrainError::OtherModel { .. }
             | TrainError::Model(NnError::Config { .. }),
@@ -139,6 +143,14 @@ fn hint(cause: &Cause) -> Option<String> {
             CliError::NoPlan { flag: "--data", .. } => Some("`--data` names the corpus".to_owned()),
             CliError::NoPlan { flag, .. } => Some(format!("`{flag}` names a text to take instead")),
             CliError::PictureFormat { .. } => Some("`rsvg-convert` and browsers make PNG of SVG".to_owned()),
+            CliError::Stopped { folder, step, .. } => {
+                let folder = folder.display();
+                let command = format!("`rondo train --resume --out {folder}`");
+                Some(match step {
+                    Some(step) => format!("once that is mended, {command} goes on from step {step}"),
+                    None => format!("once that is mended, {command} begins again"),
+                })
+            }
             CliError::NotOfWords { .. } => {
                 Some("without `--tokenizer` the text is read as the model's own".to_owned())
             }
@@ -152,10 +164,25 @@ fn hint(cause: &Cause) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return match error {
             TrainError::RunExists { .. } => Some(
-                "`--out` names the folder; without it, the next free one below `runs` is taken".to_owned(),
+                "`--resume` goes on with it; for another run, `--out` names another folder".to_owned(),
             ),
-            TrainError::NonFinite { .. } => {
-                Some("a lower `--learning-rate` or a `--clip-norm` keeps numbers finite".to_owned())
+            TrainError::NonFinite { .. } => Some(
+                "a lower `--learning-rate` or a `--clip-norm` keeps numbers finite; `--on-nan` says how to go on"
+                    .to_owned(),
+            ),
+            TrainError::NoRun { .. } => {
+                Some("a run is begun without `--resume`, and gone on with by it".to_owned())
+            }
+            TrainError::Fixed { .. } => {
+                Some("`--plan` begins another run with this one's settings, and flags win over them".to_owned())
+            }
+            TrainError::NoGoodCheckpoint { .. } => Some(
+                "without them the run begins anew; `--from` goes on training its best model in another folder"
+                    .to_owned(),
+            ),
+            TrainError::OtherCorpus { .. } => Some("`--data` says where the run's texts are".to_owned()),
+            TrainError::CheckpointVersion { .. } => {
+                Some("the version of rondo that wrote it is in `provenance.json`".to_owned())
             }
             TrainError::Diverged { what: "loss" | "gradient norm", .. } => Some(
                 "a lower `--dynamic-learning-rate` or a `--dynamic-clip-norm` keeps numbers finite"

@@ -31,6 +31,7 @@ mod output;
 mod plot;
 mod reading;
 mod recipes;
+mod reproduce;
 mod rescore;
 mod score;
 mod train;
@@ -57,6 +58,7 @@ enum Command {
     Rescore(rescore::RescoreArgs),
     Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
+    Reproduce(reproduce::ReproduceArgs),
     Plot(plot::PlotArgs),
     Bench(bench::BenchArgs),
     Datasets(datasets::DatasetsArgs),
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Rescore(args) => rescore::run(args),
         Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Reproduce(args) => reproduce::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Datasets(args) => datasets::run(args),

@@ -13,6 +13,8 @@
 //! - [`metrics`]: records of numbers in `metrics.jsonl` and for TensorBoard.
 //! - [`curve`]: pictures of them, of one run or of several.
 //! - [`RunFolder`]: the files of a run.
+//! - [`Checkpoint`]: a state of a run to go on from, and [`resumed_plan`] what may be another then.
+//! - [`Provenance`] and [`Comparison`]: where the numbers of a run come from, and whether two runs have the same.
 //! - [`Trainer`]: the loop, watched by an [`Observer`].
 //! - [`evaluate_dynamically`]: evaluation that goes on learning.
 //! - [`throughput`]: how fast all of this is, held against what the machine can do.
@@ -21,6 +23,7 @@
 
 mod averaging;
 mod checkpoint;
+mod compare;
 pub mod curve;
 mod dynamic;
 mod error;
@@ -46,6 +49,7 @@ mod trainer;
 
 pub use averaging::AveragingRule;
 pub use checkpoint::Checkpoint;
+pub use compare::{Comparison, Difference, require_finished};
 pub use dynamic::{DynamicEvaluation, DynamicRule, UsualGradients, evaluate_dynamically};
 pub use error::{Result, TrainError, Tried};
 pub use files::write_atomically;

@@ -45,7 +45,7 @@ impl CorpusFingerprint {
     ///
     /// # Errors
     /// [`TrainError::OtherCorpus`] with the first part that differs.
-    pub(crate) fn check(&self, found: &CorpusFingerprint) -> Result<()> {
+    pub fn check(&self, found: &CorpusFingerprint) -> Result<()> {
         let none = || "none".to_owned();
         let parts = [
             ("vocabulary", Some(&self.vocabulary), Some(&found.vocabulary)),

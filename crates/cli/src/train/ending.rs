@@ -65,7 +65,7 @@ impl Ending<'_> {
             text += &format!("{}{sentence}\n", if index == 0 { "\nIt writes:\n  " } else { "  " });
         }
         output::text(&text)?;
-        if outcome.best_epoch.is_some() {
+        if outcome.best_epoch.is_some() || outcome.interrupted {
             console.say(&self.next_commands());
         }
         Ok(())
@@ -133,11 +133,17 @@ impl Ending<'_> {
     fn next_commands(&self) -> String {
         let program = program();
         let run = in_shell(&self.folder.path().display().to_string());
-        let mut commands = vec![format!("{program} generate --model {run} --samples 3")];
-        if self.corpus.test.is_some() {
-            commands.push(format!("{program} eval --model {run} --split test"));
+        let mut commands = vec![];
+        if self.outcome.interrupted {
+            commands.push(format!("{program} train --resume --out {run}"));
         }
-        commands.push(format!("{program} score --model {run} --per-token FILE"));
+        if self.outcome.best_epoch.is_some() {
+            commands.push(format!("{program} generate --model {run} --samples 3"));
+            if self.corpus.test.is_some() {
+                commands.push(format!("{program} eval --model {run} --split test"));
+            }
+            commands.push(format!("{program} score --model {run} --per-token FILE"));
+        }
         format!("\nTry next:\n  {}", commands.join("\n  "))
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! wanted: recipe, plan or nothing ─┐
 //! flags: one for each setting ─────┴─▶ Plan ─▶ overview ─▶ Trainer ─▶ ending
-//!                                                             └─▶ progress
+//! resume: a run's plan, checkpoint ┘                          └─▶ progress
 //! ```
 
 use std::num::NonZeroUsize;
@@ -15,20 +15,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use clap::Args;
 use rondo_data::Corpus;
-use rondo_train::{Outcome, Plan, RunFolder, Trainer};
+use rondo_kernels::Device;
+use rondo_train::{CorpusFingerprint, Outcome, Plan, RunFolder, TrainError, Trainer};
 
 use crate::console::Console;
+use crate::corpora::Found;
+use crate::failure::CliError;
 use crate::{corpora, device, loaded};
 use ending::Ending;
 use flags::SettingFlags;
 use overview::Overview;
 use progress::Progress;
-pub(crate) use wanted::{Wanted, resolve};
+pub(crate) use wanted::{Wanted, of_plan, resolve};
 
 mod ending;
 mod flags;
 mod overview;
 mod progress;
+mod resume;
 mod wanted;
 mod yardstick;
 
@@ -50,8 +54,10 @@ the default where it is given.
 folder that RONDO_DATA names and in the user's cache, and is downloaded into the cache if it is in neither. \
 RONDO_CPU (portable, avx2 or avx512) chooses the processor's instructions.
 
-Ctrl-C ends a run after the chunk it is at: the model is saved and evaluated, which Ctrl-C again cuts short. The exit \
-code is 130 then.")]
+Ctrl-C ends a run after the chunk it is at: all that is needed to go on is saved, and the model, which is evaluated if \
+there is no other. Ctrl-C again ends at once. The exit code is 130 then. Whatever ends a run, `rondo train --resume \
+--out DIR` goes on with it from its last checkpoint, and comes to the same numbers, bit for bit, as if nothing had \
+happened. Flags may then change where the texts are, --epochs, and what is shown and saved.")]
 pub(crate) struct TrainArgs {
     /// Start from the settings of this recipe; flags win over them [default: built-in, unless there is --data, --corpus
     /// or --plan]
@@ -63,6 +69,9 @@ pub(crate) struct TrainArgs {
     /// Folder for models, metrics and the plan [default: the first that is free of runs/NAME-1, runs/NAME-2, …]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Go on with the run in --out from its last checkpoint
+    #[arg(long, requires = "out", conflicts_with_all = ["recipe", "plan"])]
+    resume: bool,
     /// Print nothing but the result
     #[arg(long, short)]
     quiet: bool,
@@ -76,9 +85,11 @@ pub(crate) struct TrainArgs {
 /// Runs the command.
 pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
-    let wanted = resolve(args.recipe, args.plan, args.settings.0)?;
     let format = if args.json { Format::Json } else { Format::Text };
-    let (outcome, _) = train(wanted, args.out, console, format)?;
+    let (outcome, _) = match args.out {
+        Some(out) if args.resume => resume::resume(out, args.settings.0, console, format)?,
+        out => train(resolve(args.recipe, args.plan, args.settings.0)?, out, console, format)?,
+    };
     Ok(if outcome.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
@@ -95,13 +106,13 @@ pub(crate) enum Format {
 
 /// Trains as `wanted` says, in the folder `out` or the first free one.
 pub(crate) fn train(
-    Wanted { name, settings }: Wanted,
+    Wanted { name, settings, corpus: expected }: Wanted,
     out: Option<PathBuf>,
     console: Console,
     format: Format,
 ) -> Result<(Outcome, RunFolder)> {
     let mut plan = Plan::new(&settings)?;
-    let device = device::cpu(NonZeroUsize::new(plan.training.threads), plan.training.precision, console)?;
+    let device = device_of(&plan, console)?;
     let mut model = None;
     if let Some(from) = &plan.training.from {
         let loaded = loaded::load(from, None, &device)?;
@@ -110,6 +121,9 @@ pub(crate) fn train(
     }
     let found = corpora::find(&plan.text.corpus, console)?;
     let corpus = Corpus::read(&found.texts, &plan.text.options)?;
+    if let Some(expected) = expected {
+        expected.check(&CorpusFingerprint::of(&corpus))?;
+    }
     // All that can be wrong with plan and texts shows by now: the folder is made last.
     let trainer = match model {
         Some(model) => Trainer::continuing(&plan, &corpus, model)?,
@@ -119,20 +133,54 @@ pub(crate) fn train(
         Some(path) => RunFolder::create(path, &plan)?,
         None => RunFolder::create_next(RUNS, &name, &plan)?,
     };
-    let overview = Overview { plan: &plan, device: &device, found: &found, corpus: &corpus, folder: &folder };
-    console.say(&overview.to_string());
-
-    let stop = stop_on_interruption()?;
-    let mut progress = Progress::new(console, &corpus.tokenizer);
-    let outcome = trainer.run(&folder, &mut progress, &stop)?;
-    drop(progress);
-    let ending = Ending { outcome, found: &found, corpus: &corpus, folder: &folder, device: &device };
-    match format {
-        Format::Text => ending.print(console)?,
-        Format::Json => ending.print_json()?,
-        Format::Nothing => {}
-    }
+    let run = Started { plan: &plan, device: &device, found: &found, corpus: &corpus, folder: &folder };
+    let outcome = run.follow(trainer, console, format)?;
     Ok((outcome, folder))
+}
+
+fn device_of(plan: &Plan, console: Console) -> Result<Device> {
+    device::cpu(NonZeroUsize::new(plan.training.threads), plan.training.precision, console)
+}
+
+/// A run that is about to begin or to go on.
+struct Started<'a> {
+    plan: &'a Plan,
+    device: &'a Device,
+    found: &'a Found,
+    corpus: &'a Corpus,
+    folder: &'a RunFolder,
+}
+
+impl Started<'_> {
+    /// Says what it is about to do, trains, and says what has come of it.
+    fn follow(&self, trainer: Trainer<'_>, console: Console, format: Format) -> Result<Outcome> {
+        let &Started { plan, device, found, corpus, folder } = self;
+        console.say(&Overview { plan, device, found, corpus, folder }.to_string());
+        let stop = stop_on_interruption()?;
+        let mut progress = Progress::new(console, &corpus.tokenizer);
+        let outcome = trainer.run(folder, &mut progress, &stop).map_err(|error| self.stopped(error))?;
+        drop(progress);
+        let ending = Ending { outcome, found, corpus, folder, device };
+        match format {
+            Format::Text => ending.print(console)?,
+            Format::Json => ending.print_json()?,
+            Format::Nothing => {}
+        }
+        Ok(outcome)
+    }
+
+    /// An error that has ended the run, with what can be gone on from.
+    fn stopped(&self, error: TrainError) -> anyhow::Error {
+        match error {
+            // Gone on with by the same settings, the run would come to the same end.
+            TrainError::NonFinite { .. } | TrainError::Locked { .. } => error.into(),
+            error => {
+                let latest = self.folder.latest_checkpoint().ok().flatten();
+                let step = latest.map(|(checkpoint, _)| checkpoint.steps());
+                CliError::Stopped { folder: self.folder.path().to_owned(), step, source: error }.into()
+            }
+        }
+    }
 }
 
 /// A flag that becomes true when the user or the system asks the process to end; asked again, it ends at once.

@@ -19,6 +19,8 @@ pub(super) struct Progress {
     joint: &'static str,
     bar: ProgressBar,
     started: Instant,
+    /// The epochs that were done before, a part of one counted as such; unknown until the first batch.
+    done_before: Option<f64>,
     epochs: usize,
     learning_rate: f64,
     tokens_per_s: Option<f64>,
@@ -32,6 +34,7 @@ impl Progress {
             joint: if tokenizer.is_of_words() { " " } else { "" },
             bar: console.bar("{prefix}  {bar:24}  {pos}/{len}  {msg}"),
             started: Instant::now(),
+            done_before: None,
             epochs: 0,
             learning_rate: 0.0,
             tokens_per_s: None,
@@ -45,6 +48,8 @@ impl Progress {
     }
 
     fn draw_batch(&mut self, report: &BatchReport) {
+        let before = || (report.epoch - 1) as f64 + (report.batch - 1) as f64 / report.batches as f64;
+        self.done_before.get_or_insert_with(before);
         let old = self.tokens_per_s.unwrap_or(report.tokens_per_s);
         self.tokens_per_s = Some(SPEED_DECAY * old + (1.0 - SPEED_DECAY) * report.tokens_per_s);
         if self.console.is_live() {
@@ -77,10 +82,10 @@ impl Progress {
 
     /// For how long the rest of the epochs will take, evaluations included, if they go on as so far.
     fn time_left(&self, report: &BatchReport) -> Duration {
-        let in_epoch = report.batch as f64 / report.batches as f64;
-        let done = (report.epoch - 1) as f64 + in_epoch;
-        let left = (self.epochs as f64 - done).max(0.0);
-        self.started.elapsed().mul_f64(left / done)
+        let epochs = |batch: usize| (report.epoch - 1) as f64 + batch as f64 / report.batches as f64;
+        let (before, now) = (self.done_before.unwrap_or(0.0), epochs(report.batch));
+        let left = (self.epochs as f64 - now).max(0.0);
+        self.started.elapsed().mul_f64(left / (now - before).max(f64::MIN_POSITIVE))
     }
 
     fn end_epoch(&mut self, report: &EpochReport) {
@@ -147,6 +152,22 @@ impl Observer for Progress {
                 }
                 self.best_epoch = Some(0);
             }
+            Event::Resumed { epoch, chunk, step, best_epoch, path } => {
+                self.best_epoch = best_epoch;
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                self.say(&format!("resumed  in epoch {epoch} after {chunk} batches, step {step}, from {file}"));
+            }
+            Event::Skipped { what, found, epoch, step } => {
+                let epoch = self.epoch(epoch);
+                self.say(&format!("{epoch}  the {what} is {found}: step {step} is left out"));
+            }
+            Event::RolledBack { what, found, epoch, step, to_step, learning_rate } => {
+                let epoch = self.epoch(epoch);
+                self.say(&format!(
+                    "{epoch}  the {what} is {found} at step {step}: back to step {to_step}, learning rate \
+                     {learning_rate}"
+                ));
+            }
             Event::EpochStarted { epoch, epochs, batches, learning_rate } => {
                 self.learning_rate = learning_rate;
                 self.epochs = epochs;
@@ -166,7 +187,7 @@ impl Observer for Progress {
                 self.say(&format!("  sample   {}", sample.trim_end().replace('\n', "\n           ")));
             }
             Event::Interrupted { epoch, step } => self.say(&format!(
-                "interrupted in epoch {epoch}, after step {step}: saving the model and evaluating the best; Ctrl-C again ends at once"
+                "interrupted in epoch {epoch}, after step {step}: saving what there is; Ctrl-C again ends at once"
             )),
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rondo_train::settings::{ModelSettings, TextSettings};
-use rondo_train::{RunFolder, Settings, recipes};
+use rondo_train::{CorpusFingerprint, RunFolder, Settings, recipes};
 
 use crate::corpora::{self, BUILT_IN};
 use crate::loaded;
@@ -15,14 +15,13 @@ use crate::loaded;
 pub(crate) struct Wanted {
     pub(crate) name: String,
     pub(crate) settings: Settings,
+    /// The texts that it must be of, if they are known.
+    pub(crate) corpus: Option<CorpusFingerprint>,
 }
 
 /// Lays the flags over the recipe or plan they are given with.
-pub(crate) fn resolve(recipe: Option<String>, plan: Option<PathBuf>, mut flags: Settings) -> Result<Wanted> {
-    if let Some(name) = corpora::name_for(flags.text.data.as_deref().unwrap_or_default()) {
-        flags.text.corpus = Some(name.to_owned());
-        flags.text.data = None;
-    }
+pub(crate) fn resolve(recipe: Option<String>, plan: Option<PathBuf>, flags: Settings) -> Result<Wanted> {
+    let flags = named_corpus(flags);
     let (name, below) = match (recipe, plan) {
         (Some(recipe), _) => of_recipe(&recipe)?,
         (None, Some(plan)) => (None, of_plan(&plan)?),
@@ -32,7 +31,16 @@ pub(crate) fn resolve(recipe: Option<String>, plan: Option<PathBuf>, mut flags: 
     };
     let settings = below.overlaid_with(flags);
     let name = name.unwrap_or_else(|| corpus_name(&settings));
-    Ok(Wanted { name, settings })
+    Ok(Wanted { name, settings, corpus: None })
+}
+
+/// The flags with `--data NAME` as what it means.
+pub(super) fn named_corpus(mut flags: Settings) -> Settings {
+    if let Some(name) = corpora::name_for(flags.text.data.as_deref().unwrap_or_default()) {
+        flags.text.corpus = Some(name.to_owned());
+        flags.text.data = None;
+    }
+    flags
 }
 
 fn is_built_in(flags: &Settings) -> bool {
@@ -67,7 +75,8 @@ fn of_recipe(recipe: &str) -> Result<(Option<String>, Settings)> {
     Ok((Some(recipe.to_owned()), recipes::find(recipe)?.settings))
 }
 
-fn of_plan(path: &Path) -> Result<Settings> {
+/// The settings of a plan, or of the run in a folder.
+pub(crate) fn of_plan(path: &Path) -> Result<Settings> {
     if path.is_dir() { of_file(&RunFolder::open(path)?.plan()) } else { of_file(path) }
 }
 
@@ -94,20 +103,20 @@ mod tests {
 
     #[test]
     fn nothing_and_small_changes_are_the_built_in_recipe() {
-        let Wanted { name, settings } = wanted(None, "[training]\nepochs = 2\n");
+        let Wanted { name, settings, .. } = wanted(None, "[training]\nepochs = 2\n");
         assert_eq!((name.as_str(), settings.training.epochs), ("built-in", Some(2)));
         assert!(settings.optimization.learning_rate.is_some());
     }
 
     #[test]
     fn a_text_of_ones_own_has_the_usual_settings_and_names_the_run() {
-        let Wanted { name, settings } = wanted(None, "[text]\ndata = [\"texts/my poems.txt\"]\n");
+        let Wanted { name, settings, .. } = wanted(None, "[text]\ndata = [\"texts/my poems.txt\"]\n");
         assert_eq!((name.as_str(), settings.optimization.learning_rate), ("my poems", None));
     }
 
     #[test]
     fn data_may_be_the_name_of_a_corpus() {
-        let Wanted { name, settings } = wanted(None, "[text]\ndata = [\"ptb\"]\n");
+        let Wanted { name, settings, .. } = wanted(None, "[text]\ndata = [\"ptb\"]\n");
         assert_eq!(
             (name.as_str(), settings.text.corpus.as_deref(), settings.text.data),
             ("ptb", Some("ptb"), None)

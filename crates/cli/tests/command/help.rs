@@ -37,6 +37,11 @@ fn of_complete() {
 }
 
 #[test]
+fn of_reproduce() {
+    insta::assert_snapshot!(help(&["reproduce"]));
+}
+
+#[test]
 fn of_rescore() {
     insta::assert_snapshot!(help(&["rescore"]));
 }

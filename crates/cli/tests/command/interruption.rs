@@ -6,21 +6,29 @@ use std::process::{Command, Stdio};
 
 use crate::sandbox::{Said, Sandbox, TINY};
 
-/// Trains without end, interrupts the run when it prints a line with `sign`, and returns what it said.
-fn interrupted_at(sandbox: &Sandbox, sign: &str) -> Said {
-    let endless = ["train", "--data", "text.txt", "--out", "run", "--epochs", "1000000", "--log-every", "1"];
-    let mut command = sandbox.command(&[&endless[..], &TINY].concat());
+/// Starts the command, sends it signals when it prints a line with `sign`, and returns what it said.
+pub(crate) fn signalled_at(sandbox: &Sandbox, arguments: &[&str], sign: &str, signals: &[&str]) -> Said {
+    let mut command = sandbox.command(arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
     let mut stderr = String::new();
     while !stderr.lines().next_back().unwrap_or_default().contains(sign) {
         assert!(lines.read_line(&mut stderr).unwrap() > 0, "no `{sign}` in:\n{stderr}");
     }
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
+    for (number, signal) in signals.iter().enumerate() {
+        let killed = Command::new("kill").args([signal, &*child.id().to_string()]).status().unwrap();
+        // By the second it may have ended already.
+        assert!(killed.success() || number > 0);
+    }
     lines.read_to_string(&mut stderr).unwrap();
     let output = child.wait_with_output().unwrap();
     Said { stdout: String::from_utf8(output.stdout).unwrap(), stderr, code: output.status.code() }
+}
+
+/// Trains without end, interrupts the run when it prints a line with `sign`, and returns what it said.
+fn interrupted_at(sandbox: &Sandbox, sign: &str) -> Said {
+    let endless = ["train", "--data", "text.txt", "--out", "run", "--epochs", "1000000", "--log-every", "1"];
+    signalled_at(sandbox, &[&endless[..], &TINY].concat(), sign, &["-INT"])
 }
 
 #[test]

@@ -5,11 +5,13 @@
 mod adapting;
 mod bad_input;
 mod bench;
+mod faults;
 mod going_on;
 mod help;
 mod interruption;
 mod lists;
 mod pictures;
+mod resume;
 mod sandbox;
 mod search;
 mod train;

@@ -93,6 +93,13 @@ impl Sandbox {
         command_in(self.folder.path(), arguments)
     }
 
+    /// The command as what another program, such as a shell, is to start.
+    pub(crate) fn through(&self, program: Command, arguments: &[&str]) -> Command {
+        let mut program = program;
+        program.arg(env!("CARGO_BIN_EXE_rondo"));
+        prepared(program, self.folder.path(), arguments)
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         Said::from(self.command(arguments).output().unwrap())
     }
@@ -159,7 +166,10 @@ fn regex_of(text: &str) -> String {
 }
 
 fn command_in(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rondo"));
+    prepared(Command::new(env!("CARGO_BIN_EXE_rondo")), folder, arguments)
+}
+
+fn prepared(mut command: Command, folder: &Path, arguments: &[&str]) -> Command {
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
     command.env_remove("RONDO_DATA").env("RONDO_CPU", "portable");
     // Nothing is to be downloaded from anywhere, or put anywhere else.

@@ -1,0 +1,138 @@
+//! Whether two runs have come to the same.
+//!
+//! Not here: running the second one (the command does), what makes them differ (their [`Provenance`] tells).
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::metrics::{self, Record};
+use crate::provenance::Provenance;
+use crate::{Plan, Result, RunFolder, Settings, TrainError};
+
+/// What two runs of one plan have come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// How many records the first run has.
+    pub records: usize,
+    /// The first record that is not the same, times aside.
+    pub difference: Option<Difference>,
+    /// The models, by the names of their files, and whether they are the same in every bit.
+    pub models: Vec<(&'static str, bool)>,
+    /// What else is not the same about the runs, and may be why: what it is, of the first and of the second.
+    pub circumstances: Vec<(&'static str, String, String)>,
+}
+
+/// Two records that are not the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// Which line of the metrics files, from 1.
+    pub line: usize,
+    /// The measurement that differs.
+    pub what: String,
+    /// What it is in the first run; null if there is none.
+    pub first: Value,
+    /// What it is in the second.
+    pub second: Value,
+}
+
+impl Comparison {
+    /// Compares two runs that have ended.
+    ///
+    /// # Errors
+    /// [`TrainError::Unfinished`] if the first has not; those of reading their files.
+    pub fn of(first: &RunFolder, second: &RunFolder) -> Result<Comparison> {
+        require_finished(first)?;
+        let [ours, theirs] = [first, second].map(|folder| metrics::read(&folder.metrics()));
+        let (ours, theirs) = (ours?, theirs?);
+        let mut models = vec![];
+        for (name, path) in
+            [("best", RunFolder::best_model as fn(&RunFolder) -> _), ("last", RunFolder::last_model)]
+        {
+            let [one, other] = [first, second].map(|folder| fs::read(path(folder)).ok());
+            models.push((name, one == other));
+        }
+        Ok(Comparison {
+            records: ours.len(),
+            difference: difference(&ours, &theirs),
+            models,
+            circumstances: circumstances(&Provenance::read(first)?, &Provenance::read(second)?),
+        })
+    }
+
+    /// Whether everything that counts is the same.
+    pub fn is_same(&self) -> bool {
+        self.difference.is_none() && self.models.iter().all(|(_, same)| *same)
+    }
+}
+
+/// Refuses a run that has not come to its end: there would be nothing to compare.
+///
+/// # Errors
+/// [`TrainError::Unfinished`].
+pub fn require_finished(folder: &RunFolder) -> Result<()> {
+    let path = folder.plan();
+    let text = fs::read_to_string(&path).map_err(TrainError::io("read", &path))?;
+    let wanted = Plan::new(&Settings::parse(&path.display().to_string(), &text)?)?.training.epochs;
+    let records = metrics::read(&folder.metrics())?;
+    // The record of an epoch's end is the one that does not say what the gradient was.
+    let ended = records.iter().filter(|record| record.gradient_norm.is_none());
+    let epochs = ended.map(|record| record.epoch).max().unwrap_or(0);
+    if epochs < wanted {
+        return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
+    }
+    Ok(())
+}
+
+fn difference(ours: &[Record], theirs: &[Record]) -> Option<Difference> {
+    let measurements = |record: Option<&Record>| {
+        let timeless = record.map(|record| Record { tokens_per_s: None, elapsed_s: None, ..record.clone() });
+        timeless.map_or(Value::Null, |record| serde_json::to_value(record).unwrap_or(Value::Null))
+    };
+    (0..ours.len().max(theirs.len())).find_map(|index| {
+        let (first, second) = (measurements(ours.get(index)), measurements(theirs.get(index)));
+        let keys =
+            [&first, &second].into_iter().filter_map(Value::as_object).flat_map(|object| object.keys());
+        let what = keys.into_iter().find(|&key| first.get(key) != second.get(key))?.clone();
+        let value = |of: &Value| of.get(&what).cloned().unwrap_or(Value::Null);
+        Some(Difference { line: index + 1, first: value(&first), second: value(&second), what })
+    })
+}
+
+fn circumstances(first: &Provenance, second: &Provenance) -> Vec<(&'static str, String, String)> {
+    let resumed = |provenance: &Provenance| {
+        let changes = provenance.resumptions.iter().flat_map(|resumption| &resumption.changes);
+        changes.map(|change| format!("{} = {}", change.setting, change.now)).collect::<Vec<_>>().join(", ")
+    };
+    let all = [
+        ("version of rondo", first.rondo.clone(), second.rondo.clone()),
+        ("system", first.system.clone(), second.system.clone()),
+        ("device", first.device.clone(), second.device.clone()),
+        ("threads", first.threads.to_string(), second.threads.to_string()),
+        ("changes under way", resumed(first), resumed(second)),
+    ];
+    all.into_iter().filter(|(_, first, second)| first != second).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(step: u64, loss: f64) -> Record {
+        Record { epoch: 1, step, train_loss: Some(loss), elapsed_s: Some(loss), ..Record::default() }
+    }
+
+    #[test]
+    fn the_first_difference_is_named_and_times_are_none() {
+        let ours = [record(1, 5.0), record(2, 4.0)];
+        let mut theirs = ours.clone();
+        theirs[1].elapsed_s = Some(99.0);
+        assert_eq!(difference(&ours, &theirs), None);
+        theirs[1].train_loss = Some(4.5);
+        let expected =
+            Difference { line: 2, what: "train_loss".to_owned(), first: 4.0.into(), second: 4.5.into() };
+        assert_eq!(difference(&ours, &theirs), Some(expected));
+        let missing = difference(&ours, &ours[..1]).unwrap();
+        assert_eq!((missing.line, missing.what.as_str(), missing.second), (2, "epoch", Value::Null));
+    }
+}
