@@ -221,7 +221,11 @@ fn begin_provenance(
     let device = model.parameters().device();
     let provenance = match beginning {
         Beginning::Resuming { checkpoint, changes } => {
-            let mut provenance = Provenance::read(folder)?;
+            // A record that somebody has removed need not keep the run from going on.
+            let mut provenance = match folder.provenance().exists() {
+                true => Provenance::read(folder)?,
+                false => Provenance::new(device, plan.training.seed, corpus),
+            };
             provenance.resume(device, (checkpoint.epoch(), checkpoint.steps()), changes.clone());
             if !changes.is_empty() {
                 folder.replace_plan(plan)?;

@@ -155,3 +155,52 @@ fn a_second_process_is_told_who_has_the_folder() {
     assert!(said.stderr.contains("\nresumed  in epoch "), "{}", said.stderr);
     said.success();
 }
+
+/// A clock that is an hour earlier each time it is asked for the time of day.
+const JUMPING_CLOCK: &str = "
+    #define _GNU_SOURCE
+    #include <dlfcn.h>
+    #include <time.h>
+    int clock_gettime(clockid_t id, struct timespec *time) {
+        static int (*real)(clockid_t, struct timespec *);
+        static int asked;
+        if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, \"clock_gettime\");
+        int result = real(id, time);
+        if (id == CLOCK_REALTIME) time->tv_sec -= 3600 * ++asked;
+        return result;
+    }
+";
+
+#[test]
+fn a_clock_that_jumps_changes_nothing() {
+    let sandbox = Sandbox::with_text();
+    undisturbed(&sandbox);
+    sandbox.write("clock.c", JUMPING_CLOCK);
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-o"]).arg(sandbox.path("clock.so")).arg(sandbox.path("clock.c"));
+    if !compile.arg("-ldl").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: there is no C compiler here");
+        return;
+    }
+    for arguments in [&["--out", "run", "--epochs", "5"][..], &["--out", "run", "--epochs", "12", "--resume"]]
+    {
+        let resumes = arguments.contains(&"--resume");
+        let settings = if resumes { vec![] } else { [&LOGGED[..2], &LOGGED[4..], &TINY].concat() };
+        let mut command = sandbox.command(&[&["train", "--threads", "1"], arguments, &settings].concat());
+        let said = Said::from(command.env("LD_PRELOAD", sandbox.path("clock.so")).output().unwrap());
+        said.success();
+    }
+    assert!(outcome(&sandbox.path("run")) == outcome(&sandbox.path("whole")));
+    let metrics = fs::read_to_string(sandbox.path("run/metrics.jsonl")).unwrap();
+    let elapsed = metrics.lines().map(|line| {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record["elapsed_s"].as_f64().unwrap()
+    });
+    let elapsed: Vec<f64> = elapsed.collect();
+    assert!(elapsed.is_sorted() && elapsed[0] >= 0.0 && elapsed.last().unwrap() < &600.0, "{elapsed:?}");
+    // It did jump: the two beginnings lie hours apart.
+    let provenance = fs::read_to_string(sandbox.path("run/provenance.json")).unwrap();
+    let provenance: serde_json::Value = serde_json::from_str(&provenance).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!(provenance["started_unix_s"].as_f64().unwrap() < now - 3000.0);
+}
