@@ -56,7 +56,7 @@ WORKLOADS = {
     "W2": Workload("lstm", 33278, 650, 650, 2, 0.5, True, 20, 35, 0.25, 20.0),
     "W3": Workload("lstm", 10000, 650, 650, 2, 0.5, False, 32, 35, 0.25, 1.0),
     "W4": Workload("rnn_relu", 10000, 100, 100, 2, 0.2, True, 32, 5, 0.25, 1.0),
-    "W5": Workload("rnn_tanh", 77, 0, 256, 1, 0.0, False, 32, 64, 0.0, 1.0),
+    "W5": Workload("rnn_tanh", 77, 0, 256, 1, 0.0, False, 32, 64, 0.0, 0.1),
     "W6": Workload("lstm", 77, 64, 512, 2, 0.0, False, 64, 64, 0.25, 1.0),
     # 400 → 1150 → 1150 → 400; weight-drop and the dropping of words are left out on all sides.
     "W7": Workload(
