@@ -62,6 +62,8 @@ pub struct CorpusOptions {
     pub vocab: VocabSource,
     /// Characters to drop from the end of every text file, such as a licence; 0 is off.
     pub drop_tail_chars: u64,
+    /// Whether invalid UTF-8 and NUL bytes are taken for U+FFFD, instead of being an error.
+    pub lossy: bool,
     /// The part of a text that has no splits of its own to use as validation text; 0 is none.
     pub valid_fraction: f64,
     /// The part to use as test text; 0 is none.
@@ -85,7 +87,7 @@ impl CorpusOptions {
         let options = VocabOptions::for_tokenizer(&tokenizer);
         let splits = if options.unknown.is_some() { VocabSplits::Train } else { VocabSplits::All };
         let vocab = VocabSource::Build { options, splits };
-        Self { tokenizer, vocab, drop_tail_chars: 0, valid_fraction: 0.05, test_fraction: 0.05 }
+        Self { tokenizer, vocab, drop_tail_chars: 0, lossy: false, valid_fraction: 0.05, test_fraction: 0.05 }
     }
 }
 
@@ -278,7 +280,7 @@ fn encode(
     vocab: &Vocab,
     options: &CorpusOptions,
 ) -> Result<Sequence> {
-    let encoder = Encoder::new(vocab, &options.tokenizer);
+    let encoder = Encoder::new(vocab, &options.tokenizer).lossy(options.lossy);
     let mut all = Sequence { ids: Vec::new(), sources: Vec::new() };
     for &(split, source) in sources {
         let origin = source.origin();
@@ -291,6 +293,7 @@ fn encode(
 /// Reads all sources into indices of a counter.
 fn count(sources: &[(Option<Split>, &TextSource)], options: &CorpusOptions) -> Result<(Sequence, Counter)> {
     let mut counter = Counter::new();
+    let reading = tokenize::Reading { drop_tail_chars: options.drop_tail_chars, lossy: options.lossy };
     let mut all = Sequence { ids: Vec::new(), sources: Vec::new() };
     for &(split, source) in sources {
         let (reader, origin) = (source.open()?, source.origin());
@@ -298,8 +301,7 @@ fn count(sources: &[(Option<Split>, &TextSource)], options: &CorpusOptions) -> R
             all.ids.push(counter.add(token));
             Ok(())
         };
-        let stats =
-            tokenize::read_tokens(&options.tokenizer, reader, &origin, options.drop_tail_chars, visit)?;
+        let stats = tokenize::read_tokens(&options.tokenizer, reader, &origin, reading, visit)?;
         all.push(split, TextReport { origin, stats, unknown_tokens: 0, out_of_vocab_tokens: 0 })?;
     }
     Ok((all, counter))

@@ -32,6 +32,7 @@ pub use lines::{EncodedLine, Lines};
 pub struct Encoder<'a> {
     vocab: &'a Vocab,
     tokenizer: &'a Tokenizer,
+    lossy: bool,
 }
 
 /// The ids of a text and what was found while reading it.
@@ -60,7 +61,14 @@ impl<'a> Encoder<'a> {
     /// An encoder; it copies nothing.
     #[must_use]
     pub fn new(vocab: &'a Vocab, tokenizer: &'a Tokenizer) -> Self {
-        Self { vocab, tokenizer }
+        Self { vocab, tokenizer, lossy: false }
+    }
+
+    /// The same encoder, that takes what is no text, invalid UTF-8 and NUL bytes, for U+FFFD if `lossy`, instead of
+    /// refusing it. Bytes are what they are either way.
+    #[must_use]
+    pub fn lossy(self, lossy: bool) -> Self {
+        Self { lossy, ..self }
     }
 
     /// Encodes all of `reader`; `origin` names it in errors and in the report.
@@ -91,7 +99,7 @@ impl<'a> Encoder<'a> {
     pub fn encode_prefix(&self, prefix: &str) -> Result<Vec<u32>> {
         const ORIGIN: &str = "the prefix";
         let mut ids = Vec::new();
-        let mut scanner = tokenize::Scanner::new(self.tokenizer, ORIGIN);
+        let mut scanner = tokenize::Scanner::new(self.tokenizer, ORIGIN, self.lossy);
         let mut visit = |token: &str, line| {
             ids.push(self.known_or_unknown(token, ORIGIN, line)?);
             Ok(())
@@ -115,7 +123,8 @@ impl<'a> Encoder<'a> {
         ids: &mut Vec<u32>,
     ) -> Result<TextReport> {
         let (mut unknown_tokens, mut out_of_vocab_tokens) = (0, 0);
-        let stats = tokenize::read_tokens(self.tokenizer, reader, origin, drop_tail_chars, |token, line| {
+        let reading = tokenize::Reading { drop_tail_chars, lossy: self.lossy };
+        let stats = tokenize::read_tokens(self.tokenizer, reader, origin, reading, |token, line| {
             let id = if let Some(id) = self.vocab.id(token) {
                 id
             } else {

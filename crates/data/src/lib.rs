@@ -34,6 +34,7 @@ pub mod named;
 pub mod ngram;
 pub mod sentences;
 pub mod tales;
+mod text_lines;
 pub mod tokenize;
 pub mod vocab;
 
@@ -48,5 +49,6 @@ pub use error::{DataError, Result};
 pub use moses::Joints;
 pub use named::{Located, NAMED_CORPORA, NamedCorpus, NamedFile, Place, Places};
 pub use tales::Tales;
+pub use text_lines::{TextLines, read_text};
 pub use tokenize::{BlankLines, Detokenizer, TextStats, Tokenizer};
 pub use vocab::{Vocab, VocabOptions, VocabOrder};

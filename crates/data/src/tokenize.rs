@@ -9,8 +9,14 @@
 //! "It's a\ndog.\n\nGood."   moses  It 's a dog . <eos> Good . <eos>    sentences, whatever their lines; see [`Moses`](Tokenizer::Moses)
 //! ```
 //!
-//! Promises: memory is bounded by the longest token, for running text by a megabyte, not by the text or its lines; what is not UTF-8 text is
-//! an error with its place (for words and characters); a byte-order mark is no token.
+//! | in the text | words | chars | bytes |
+//! |---|---|---|---|
+//! | invalid UTF-8, NUL bytes | an error with the place, or U+FFFD where that is asked for | the same | tokens |
+//! | a byte-order mark at the start | nothing | nothing | tokens |
+//! | a carriage return before a line end | white space | a token | a token |
+//! | a last line without line end | a line as all others | no line end | no line end |
+//!
+//! Promises: memory is bounded by the longest token, for running text by a megabyte, not by the text or its lines.
 //! Not here: ids (`encode`), cleaning of any kind: texts are taken as they are.
 
 use std::{fmt, io::BufRead};
@@ -21,6 +27,7 @@ use crate::Result;
 use crate::moses::Joints;
 
 mod byte;
+mod decode;
 mod detokenize;
 mod fit;
 mod read;
@@ -28,8 +35,9 @@ mod running;
 mod scanner;
 
 pub(crate) use byte::byte_token;
+pub(crate) use decode::Decoder;
 pub use detokenize::Detokenizer;
-pub(crate) use read::read_tokens;
+pub(crate) use read::{Reading, read_tokens};
 pub(crate) use scanner::Scanner;
 
 /// What a token is.
@@ -109,6 +117,8 @@ pub struct TextStats {
     pub lines: u64,
     /// Tokens, end-of-line tokens included.
     pub tokens: u64,
+    /// Invalid sequences and NUL bytes that were taken for U+FFFD, each for one; 0 unless the text was read lossily.
+    pub replaced: u64,
 }
 
 impl Default for Tokenizer {
@@ -165,7 +175,7 @@ impl Tokenizer {
         origin: &str,
         visit: impl FnMut(&str, u64) -> Result<()>,
     ) -> Result<TextStats> {
-        read_tokens(self, reader, origin, 0, visit)
+        read_tokens(self, reader, origin, Reading::default(), visit)
     }
 
     /// Joins tokens to text that people can read.

@@ -56,7 +56,7 @@ pub struct Lines<'a, R> {
 
 impl<'a, R: BufRead> Lines<'a, R> {
     pub(super) fn new(encoder: Encoder<'a>, reader: R, origin: &'a str) -> Self {
-        let scanner = Scanner::new(encoder.tokenizer, origin);
+        let scanner = Scanner::new(encoder.tokenizer, origin, encoder.lossy);
         let (sentences, open) = (VecDeque::new(), EncodedLine::new(1));
         Self { encoder, origin, reader, scanner, line: Vec::new(), sentences, open, done: false }
     }

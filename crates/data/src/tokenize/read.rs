@@ -7,7 +7,16 @@ use sha2::{Digest, Sha256};
 use super::{Scanner, TextStats, Tokenizer, scanner::is_char_start};
 use crate::{DataError, Result, hex::hex};
 
-/// As [`Tokenizer::for_each_token`], without the last `drop_tail_chars` characters.
+/// What is done to the bytes of a text before it is cut.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reading {
+    /// Characters to leave out at the end; 0 leaves out none.
+    pub(crate) drop_tail_chars: u64,
+    /// Whether what is no text is taken for U+FFFD, instead of being an error.
+    pub(crate) lossy: bool,
+}
+
+/// As [`Tokenizer::for_each_token`], after what `reading` says.
 ///
 /// # Errors
 /// As there, and [`DataError::TailTooLong`] if that leaves nothing.
@@ -15,10 +24,10 @@ pub(crate) fn read_tokens(
     tokenizer: &Tokenizer,
     mut reader: impl BufRead,
     origin: &str,
-    drop_tail_chars: u64,
+    Reading { drop_tail_chars, lossy }: Reading,
     mut visit: impl FnMut(&str, u64) -> Result<()>,
 ) -> Result<TextStats> {
-    let mut scanner = Scanner::new(tokenizer, origin);
+    let mut scanner = Scanner::new(tokenizer, origin, lossy);
     let mut tail = Tail { len: drop_tail_chars, chars: 0, bytes: Vec::new() };
     let mut hasher = Sha256::new();
     let mut bytes = 0;
@@ -49,6 +58,7 @@ pub(crate) fn read_tokens(
         chars: scanner.chars(),
         lines: scanner.lines(),
         tokens: scanner.tokens(),
+        replaced: scanner.replaced(),
     })
 }
 

@@ -1,22 +1,25 @@
-//! The state between two pieces of a text: an unfinished character, an unfinished word, the line.
+//! The state between two pieces of a text: an unfinished word, the line.
 
+use super::decode::Decoder;
 use super::running::{Rules, Running};
 use super::{BlankLines, Tokenizer, byte_token};
-use crate::{DataError, Result};
+use crate::Result;
 
 /// Cuts a text into tokens, fed with pieces of it that may end anywhere.
 #[derive(Debug)]
 pub(crate) struct Scanner<'t> {
+    decoder: Decoder<'t>,
+    cutter: Cutter<'t>,
+}
+
+/// Cuts characters into tokens; bytes too, which need not be characters.
+#[derive(Debug)]
+struct Cutter<'t> {
     tokenizer: &'t Tokenizer,
-    origin: &'t str,
-    /// Bytes taken in, up to the first one of `partial_char`.
-    bytes: u64,
     chars: u64,
     /// Lines that are complete: the current one is the next.
     lines: u64,
     tokens: u64,
-    /// The start of a character whose rest is in the next piece.
-    partial_char: Vec<u8>,
     /// The start of a word whose rest may be in the next piece.
     partial_word: String,
     /// The paragraph of running text that is not yet complete.
@@ -28,45 +31,49 @@ pub(crate) struct Scanner<'t> {
 }
 
 impl<'t> Scanner<'t> {
-    pub(crate) fn new(tokenizer: &'t Tokenizer, origin: &'t str) -> Self {
-        Self {
+    /// A scanner that refuses what is no text, or takes it for U+FFFD if `lossy`.
+    pub(crate) fn new(tokenizer: &'t Tokenizer, origin: &'t str, lossy: bool) -> Self {
+        let cutter = Cutter {
             tokenizer,
-            origin,
-            bytes: 0,
             chars: 0,
             lines: 0,
             tokens: 0,
-            partial_char: Vec::new(),
             partial_word: String::new(),
             running: matches!(tokenizer, Tokenizer::Moses { .. }).then(Running::new),
             line_open: false,
             line_has_word: false,
-        }
+        };
+        Self { decoder: Decoder::new(origin, lossy), cutter }
     }
 
     /// The line that the next byte belongs to, from 1.
     pub(crate) fn line(&self) -> u64 {
-        self.lines + 1
+        self.cutter.line()
     }
 
     pub(crate) fn chars(&self) -> u64 {
-        self.chars
+        self.cutter.chars
     }
 
     /// Complete lines; after [`finish`](Self::finish) all of them.
     pub(crate) fn lines(&self) -> u64 {
-        self.lines
+        self.cutter.lines
     }
 
     pub(crate) fn tokens(&self) -> u64 {
-        self.running.as_ref().map_or(self.tokens, Running::tokens)
+        self.cutter.running.as_ref().map_or(self.cutter.tokens, Running::tokens)
+    }
+
+    /// Invalid sequences and NUL bytes that were taken for U+FFFD.
+    pub(crate) fn replaced(&self) -> u64 {
+        self.decoder.replaced()
     }
 
     /// The text that is held until more of it comes.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
-        let paragraph = self.running.as_ref().map_or(0, Running::held_bytes);
-        self.partial_char.capacity() + self.partial_word.capacity() + paragraph
+        let paragraph = self.cutter.running.as_ref().map_or(0, Running::held_bytes);
+        self.decoder.held_bytes() + self.cutter.partial_word.capacity() + paragraph
     }
 
     /// Takes the next piece and visits the tokens that are complete.
@@ -75,23 +82,35 @@ impl<'t> Scanner<'t> {
         piece: &[u8],
         visit: &mut impl FnMut(&str, u64) -> Result<()>,
     ) -> Result<()> {
-        if *self.tokenizer == Tokenizer::Bytes {
-            return self.feed_bytes(piece, visit);
+        let Self { decoder, cutter } = self;
+        if *cutter.tokenizer == Tokenizer::Bytes {
+            return cutter.feed_bytes(piece, visit);
         }
-        let mut rest = piece;
-        while !self.partial_char.is_empty()
-            && let Some((&byte, tail)) = rest.split_first()
-        {
-            self.partial_char.push(byte);
-            rest = tail;
-            let candidate = std::mem::take(&mut self.partial_char);
-            self.feed_valid_part(&candidate, visit)?;
-        }
-        self.feed_valid_part(rest, visit)
+        decoder.feed(piece, &mut |text| cutter.feed_text(text, visit))
     }
 
     /// Ends the text: visits a last word and, on a last line without line end, the end-of-line token.
     pub(crate) fn finish(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        let Self { decoder, cutter } = self;
+        decoder.finish(&mut |text| cutter.feed_text(text, visit))?;
+        cutter.finish(visit)
+    }
+
+    /// Ends the text but not its last line, or the last sentence in it: visits a last word, and no end-of-line token
+    /// after it.
+    pub(crate) fn finish_open(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+        let Self { decoder, cutter } = self;
+        decoder.finish(&mut |text| cutter.feed_text(text, visit))?;
+        cutter.finish_open(visit)
+    }
+}
+
+impl Cutter<'_> {
+    fn line(&self) -> u64 {
+        self.lines + 1
+    }
+
+    fn finish(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
         self.end_paragraph(true, visit)?;
         self.finish_open(visit)?;
         if self.line_open {
@@ -104,12 +123,7 @@ impl<'t> Scanner<'t> {
         Ok(())
     }
 
-    /// Ends the text but not its last line, or the last sentence in it: visits a last word, and no end-of-line token
-    /// after it.
-    pub(crate) fn finish_open(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        if !self.partial_char.is_empty() {
-            return Err(self.invalid_utf8());
-        }
+    fn finish_open(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
         self.end_paragraph(!self.line_open, visit)?;
         self.end_word(visit)
     }
@@ -120,49 +134,14 @@ impl<'t> Scanner<'t> {
             self.lines += u64::from(byte == b'\n');
         }
         let len = piece.len() as u64;
-        self.bytes += len;
         self.tokens += len;
         self.chars += piece.iter().filter(|&&byte| is_char_start(byte)).count() as u64;
         self.line_open = piece.last().map_or(self.line_open, |&byte| byte != b'\n');
         Ok(())
     }
 
-    /// Takes `piece` but for an incomplete character at its end, which is kept for the next piece.
-    fn feed_valid_part(
-        &mut self,
-        piece: &[u8],
-        visit: &mut impl FnMut(&str, u64) -> Result<()>,
-    ) -> Result<()> {
-        match std::str::from_utf8(piece) {
-            Ok(text) => self.feed_text(text, visit),
-            Err(error) => {
-                let (valid, rest) = piece.split_at(error.valid_up_to());
-                // Valid by what the error says, so nothing is ever replaced here.
-                self.feed_text(&String::from_utf8_lossy(valid), visit)?;
-                if error.error_len().is_some() {
-                    return Err(self.invalid_utf8());
-                }
-                self.partial_char.extend_from_slice(rest);
-                Ok(())
-            }
-        }
-    }
-
+    /// Takes characters, at least one.
     fn feed_text(&mut self, text: &str, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        if text.as_bytes().contains(&0) {
-            let before = text.split('\0').next().unwrap_or_default();
-            return Err(DataError::Binary {
-                origin: self.origin.to_owned(),
-                line: self.line() + before.matches('\n').count() as u64,
-                byte: self.bytes + before.len() as u64,
-            });
-        }
-        let at_start = self.bytes == 0;
-        self.bytes += text.len() as u64;
-        let text = if at_start { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
-        if text.is_empty() {
-            return Ok(());
-        }
         self.chars += text.chars().count() as u64;
         match self.tokenizer {
             Tokenizer::Words { .. } => {
@@ -202,9 +181,7 @@ impl<'t> Scanner<'t> {
     /// Ends a paragraph of running text, and its last sentence if `close`.
     fn end_paragraph(&mut self, close: bool, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
         match (rules(self.tokenizer), &mut self.running) {
-            (Some(rules), Some(running)) if self.partial_char.is_empty() => {
-                running.finish(rules, close, visit)
-            }
+            (Some(rules), Some(running)) => running.finish(rules, close, visit),
             _ => Ok(()),
         }
     }
@@ -260,10 +237,6 @@ impl<'t> Scanner<'t> {
         self.lines += 1;
         self.line_has_word = false;
         Ok(())
-    }
-
-    fn invalid_utf8(&self) -> DataError {
-        DataError::InvalidUtf8 { origin: self.origin.to_owned(), line: self.line(), byte: self.bytes }
     }
 }
 

@@ -21,9 +21,18 @@ fn moses_by_line() -> Tokenizer {
 
 /// Tokens and statistics of `text`, read `capacity` bytes at a time without the last `drop` characters.
 fn read(tokenizer: &Tokenizer, text: &[u8], capacity: usize, drop: u64) -> Result<(Vec<String>, TextStats)> {
+    read_as(tokenizer, text, capacity, Reading { drop_tail_chars: drop, lossy: false })
+}
+
+fn read_as(
+    tokenizer: &Tokenizer,
+    text: &[u8],
+    capacity: usize,
+    reading: Reading,
+) -> Result<(Vec<String>, TextStats)> {
     let mut tokens = Vec::new();
     let reader = BufReader::with_capacity(capacity, text);
-    let stats = read_tokens(tokenizer, reader, "text", drop, |token, _| {
+    let stats = read_tokens(tokenizer, reader, "text", reading, |token, _| {
         tokens.push(token.to_owned());
         Ok(())
     })?;
@@ -104,7 +113,7 @@ fn an_endless_paragraph_is_read_in_bounded_memory() {
     let tokenizer = Tokenizer::moses();
     for (sentence, eos_every) in [("the dog ran. ", 5), ("the dog ran ", 0)] {
         let text = sentence.repeat((3 << 20) / sentence.len());
-        let mut scanner = Scanner::new(&tokenizer, "text");
+        let mut scanner = Scanner::new(&tokenizer, "text", false);
         let mut tokens = Vec::new();
         let mut visit = |token: &str, _: u64| {
             tokens.push(token.len());
@@ -162,6 +171,32 @@ fn binary_files_are_refused_with_their_place() {
         let error = read(&words(), b"ab\nc\0d\xFF", capacity, 0).unwrap_err();
         assert_eq!(error.to_string(), "`text` looks like a binary file: NUL byte at offset 4, in line 2");
     }
+}
+
+/// What [`String::from_utf8_lossy`] makes of a text, and no NUL bytes.
+fn replaced(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
+}
+
+#[test]
+fn lossy_reading_replaces_what_is_no_text_and_counts_it() {
+    let lossy = Reading { lossy: true, ..Reading::default() };
+    for (text, expected, replaced) in [
+        (b"caf\xE9 au\nlait\0".as_slice(), "caf\u{fffd} au\nlait\u{fffd}", 2),
+        (b"\xE2\x82", "\u{fffd}", 1),
+        (b"\xE2\x82\xE2\x82\xAC", "\u{fffd}\u{20ac}", 1),
+        (b"\xF0\x90\xFF\n", "\u{fffd}\u{fffd}\n", 2),
+        (b"\xFF\xEF\xBB\xBFa", "\u{fffd}\u{feff}a", 1),
+        ("a\u{fffd}".as_bytes(), "a\u{fffd}", 0),
+    ] {
+        for capacity in 1..=text.len() {
+            let (tokens, stats) = read_as(&Tokenizer::Chars, text, capacity, lossy).unwrap();
+            assert_eq!((tokens.concat().as_str(), stats.replaced), (expected, replaced));
+            assert_eq!(stats.bytes, text.len() as u64);
+        }
+    }
+    let (tokens, stats) = read_as(&Tokenizer::Bytes, b"\xFF\0", 1, lossy).unwrap();
+    assert_eq!((tokens.concat().as_str(), stats.replaced), ("<0xFF><0x00>", 0));
 }
 
 #[test]
@@ -225,7 +260,7 @@ fn one_endless_line_is_read_in_bounded_memory() {
     }
     for tokenizer in [words(), Tokenizer::Chars, Tokenizer::Bytes] {
         let mut reader = BufReader::with_capacity(1 << 16, Endless { left: 16 << 20 });
-        let mut scanner = Scanner::new(&tokenizer, "text");
+        let mut scanner = Scanner::new(&tokenizer, "text", false);
         let mut tokens = 0u64;
         let mut visit = |_: &str, _: u64| {
             tokens += 1;
@@ -311,6 +346,16 @@ proptest! {
         let text = text.replace(['\0', '\u{feff}'], "");
         let tokens = read(&Tokenizer::Chars, text.as_bytes(), 5, 0).unwrap().0;
         prop_assert_eq!(Tokenizer::Chars.detokenize(tokens), text);
+    }
+
+    #[test]
+    fn lossy_reading_is_the_reading_of_what_is_replaced(
+        bytes in prop::collection::vec(prop::sample::select(b"ab .\n\0\xC3\xA9\xE2\x82\xAC\xF0\x9F\xFF\xEF\xBB\xBF".to_vec()), 0..30),
+        capacity in 1usize..9, tokenizer in prop::sample::select(vec![words(), Tokenizer::moses(), Tokenizer::Chars]),
+    ) {
+        let lossy = Reading { lossy: true, ..Reading::default() };
+        let tokens = read_as(&tokenizer, &bytes, capacity, lossy).unwrap().0;
+        prop_assert_eq!(tokens, read(&tokenizer, replaced(&bytes).as_bytes(), 1 << 10, 0).unwrap().0);
     }
 
     #[test]
