@@ -1,12 +1,12 @@
 //! `rondo complete`: the words that may come next.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rondo_data::DataError;
+use rondo_data::TextLines;
 use rondo_infer::{Completer, Completing, Completion};
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::console::Console;
 use crate::input::Input;
 use crate::loaded::ModelArgs;
 use crate::output;
+use crate::reading::LossyArgs;
 
 /// List the words that may come next, with their probabilities
 #[derive(Args, Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct CompleteArgs {
     /// File of texts to complete, one a line; - is stdin
     #[arg(long, value_name = "FILE", conflicts_with = "texts", help_heading = "Completion")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    lossy: LossyArgs,
     /// Words to list, the likeliest first
     #[arg(long, short = 'k', value_name = "WORDS", default_value_t = 10, help_heading = "Completion")]
     top: usize,
@@ -75,8 +78,9 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
         // Who types texts wants each completed before writing the next.
         let typed = *input == Input::Stdin && std::io::stdin().is_terminal();
         let mut before = String::new();
-        for line in input.open(Console::new(false))?.lines() {
-            let text = line.map_err(|source| DataError::Read { origin: input.origin(), source })?;
+        let origin = input.origin();
+        for text in TextLines::new(input.open(Console::new(false))?, &origin, args.lossy.lossy) {
+            let text = text?;
             complete(&text, &format!("{before}{}\n", text.escape_debug()), out)?;
             before = "\n".to_owned();
             if typed {

@@ -51,9 +51,6 @@ pub(crate) enum CliError {
     /// A line of a list cannot be read.
     #[error("{origin}, line {line}: {reason}")]
     Line { origin: String, line: usize, reason: String },
-    /// A list has nothing in it.
-    #[error("{origin} is empty: it holds no {what}")]
-    EmptyList { origin: String, what: &'static str },
     /// Something has ended a run before its time.
     #[error("the run in `{}` has stopped", folder.display())]
     Stopped { folder: PathBuf, step: Option<u64>, source: TrainError },
@@ -157,8 +154,7 @@ fn hint(cause: &Cause) -> Option<String> {
             CliError::NoSplit { .. }
             | CliError::TooShort { .. }
             | CliError::MoreThanBeams { .. }
-            | CliError::Line { .. }
-            | CliError::EmptyList { .. } => None,
+            | CliError::Line { .. } => None,
         };
     }
     if let Some(error) = cause.downcast_ref() {
@@ -199,6 +195,13 @@ fn hint_on_data(error: &DataError) -> Option<String> {
     let name = match error {
         DataError::UnknownToken { .. } => {
             return Some("`rondo train --from MODEL --extend-vocab` adds new tokens to a model's".to_owned());
+        }
+        DataError::InvalidUtf8 { .. } => {
+            return Some(
+                "`iconv` converts a text of another encoding; `--lossy` reads it as it is, with U+FFFD for what is no \
+                 character; `--tokenizer bytes` makes a model of any file's bytes"
+                    .to_owned(),
+            );
         }
         DataError::UnknownCorpus { name, .. } => name.clone(),
         DataError::Missing { path } => path.file_name()?.to_str()?.to_owned(),

@@ -1,14 +1,14 @@
 //! `rondo generate`: lets a model write.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rondo_data::{BlankLines, DataError, Detokenizer, Encoder, Joints, Tokenizer};
+use rondo_data::{BlankLines, Detokenizer, Encoder, Joints, Tokenizer, read_text};
 use rondo_infer::{Generator, Sampling, line_end};
 use serde_json::{Value, json};
 
@@ -161,10 +161,7 @@ fn prefix_ids(args: &GenerateArgs, loaded: &Loaded, console: Console) -> Result<
         None => args.prefix.clone(),
         Some(path) => {
             let input = &Input::all(std::slice::from_ref(path))[0];
-            let mut text = String::new();
-            let read = input.open(console)?.read_to_string(&mut text);
-            read.map_err(|source| DataError::Read { origin: input.origin(), source })?;
-            text
+            read_text(input.open(console)?, &input.origin(), args.reading.is_lossy())?
         }
     };
     let tokenizer = args.reading.tokenizer(loaded, false)?;

@@ -48,6 +48,8 @@ pub(crate) struct Loaded {
     pub(crate) vocab: Vocab,
     /// How texts are cut into its tokens.
     pub(crate) tokenizer: Tokenizer,
+    /// Whether what is no text is taken for U+FFFD, where a text is read.
+    pub(crate) lossy: bool,
     /// What it was trained by, if its run's plan is beside it.
     pub(crate) plan: Option<Plan>,
     /// Memory to compute in.
@@ -71,7 +73,7 @@ pub(crate) fn load(path: &Path, vocab: Option<&Path>, device: &Device) -> Result
     let vocab = checked_vocab(vocab, &path, &file.vocab_fingerprint)?;
     let plan = plan_beside(&path)?;
     let workspace = Workspace::new(device);
-    Ok(Loaded { path, model: file.model, vocab, tokenizer, plan, workspace })
+    Ok(Loaded { path, model: file.model, vocab, tokenizer, lossy: false, plan, workspace })
 }
 
 /// The vocabulary, which must be the very one that the model was trained with: the same words at other places

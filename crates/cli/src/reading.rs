@@ -1,4 +1,5 @@
-//! How a given text is cut into the model's words, where that is not as the model's own texts were.
+//! How a given text is read: what becomes of bytes that are no characters, and how it is cut into the model's words,
+//! where that is not as the model's own texts were.
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -7,6 +8,14 @@ use rondo_data::Tokenizer;
 use crate::failure::CliError;
 use crate::loaded::Loaded;
 
+/// What becomes of text that is none.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct LossyArgs {
+    /// Take invalid UTF-8 and NUL bytes for U+FFFD, a sign for each sequence, instead of refusing the text
+    #[arg(long, help_heading = "Text")]
+    pub(crate) lossy: bool,
+}
+
 /// How the text is read.
 #[derive(Args, Debug)]
 pub(crate) struct ReadingArgs {
@@ -14,6 +23,8 @@ pub(crate) struct ReadingArgs {
     /// also splits it into sentences [default: read it as the model's own texts were]
     #[arg(long, value_name = "TOKENS", help_heading = "Text")]
     tokenizer: Option<TextTokens>,
+    #[command(flatten)]
+    lossy: LossyArgs,
 }
 
 /// What a text can be cut into for a model of words.
@@ -23,6 +34,11 @@ enum TextTokens {
 }
 
 impl ReadingArgs {
+    /// Whether what is no text is taken for U+FFFD.
+    pub(crate) fn is_lossy(&self) -> bool {
+        self.lossy.lossy
+    }
+
     /// The tokeniser to read the given text with; `sentences` says whether running text is split into sentences, or
     /// each of its lines is one.
     pub(crate) fn tokenizer(&self, loaded: &Loaded, sentences: bool) -> Result<Tokenizer> {

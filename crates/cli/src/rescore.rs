@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use rondo_data::Encoder;
-use rondo_infer::rescore::{Scored, Tuned, Weights, errors, oracle, ranking, tune};
+use rondo_infer::rescore::{
+    Entry, Reference, Scored, Tuned, Weights, entries, errors, oracle, ranking, references, tune,
+};
 use rondo_infer::{Scorer, Scoring, line_end};
 use serde_json::json;
 
@@ -16,11 +18,8 @@ use crate::console::Console;
 use crate::failure::CliError;
 use crate::input::Input;
 use crate::loaded::{Loaded, ModelArgs};
+use crate::reading::LossyArgs;
 use crate::{describe, output};
-
-mod list;
-
-use list::{Entry, Reference};
 
 /// The weights that are tried: what other systems call a log-probability differs in scale by orders of magnitude.
 const LM_WEIGHTS: [f64; 20] = [
@@ -47,6 +46,8 @@ pub(crate) struct RescoreArgs {
     /// List of hypotheses; - or nothing is stdin
     #[arg(value_name = "FILE")]
     list: Option<PathBuf>,
+    #[command(flatten)]
+    lossy: LossyArgs,
     /// What the model's log-probability is multiplied by [default: with --reference, the best; else 1]
     #[arg(long, short, value_name = "FACTOR", allow_negative_numbers = true, help_heading = "Weights")]
     weight: Option<f64>,
@@ -78,9 +79,12 @@ pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
     let console = Console::new(false);
     let mut loaded = args.model.load(Console::new(false))?;
     let input = &Input::all(args.list.as_slice())[0];
-    let entries = list::entries(input, console)?;
+    let entries = entries(input.open(console)?, &input.origin(), args.lossy.lossy)?;
     let references = match &args.reference {
-        Some(path) => list::references(&Input::all(std::slice::from_ref(path))[0], console)?,
+        Some(path) => {
+            let input = &Input::all(std::slice::from_ref(path))[0];
+            references(input.open(console)?, &input.origin(), args.lossy.lossy)?
+        }
         None => Vec::new(),
     };
     let lists = lists(entries, &args, &mut loaded, input)?;
@@ -96,7 +100,7 @@ pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
 
 /// Scores all hypotheses with the model and puts those of an id together, ids in the order of their first.
 fn lists(entries: Vec<Entry>, args: &RescoreArgs, loaded: &mut Loaded, input: &Input) -> Result<Vec<List>> {
-    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer);
+    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer).lossy(args.lossy.lossy);
     let mut ids = Vec::with_capacity(entries.len());
     for entry in &entries {
         let line = format!("{}\n", entry.text);

@@ -57,6 +57,7 @@ pub(crate) struct ScoreArgs {
 /// Runs the command.
 pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     let mut loaded = args.model.load(Console::new(false))?;
+    loaded.lossy = args.reading.is_lossy();
     loaded.tokenizer = args.reading.tokenizer(&loaded, false)?;
     let inputs = Input::all(&args.texts);
     if let Some(path) = &args.html {
@@ -72,7 +73,7 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
         batch_size: args.batch_size,
         lookahead_tokens: if typed { 1 } else { usual.lookahead_tokens },
     };
-    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer);
+    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer).lossy(loaded.lossy);
     let mut scorer = Scorer::new(&loaded.model, &mut loaded.workspace, scoring)?;
     output::write(|out| {
         for input in &inputs {

@@ -2,6 +2,8 @@
 
 use rondo_data::DataError;
 
+use crate::rescore::LineFault;
+
 /// The result of something in this crate.
 pub type Result<T> = std::result::Result<T, InferError>;
 
@@ -81,6 +83,24 @@ pub enum InferError {
     AllForbidden {
         /// How many tokens the model knows.
         vocab_size: usize,
+    },
+    /// A line of a list cannot be read.
+    #[error("{origin}, line {line}: {fault}")]
+    ListLine {
+        /// The list.
+        origin: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        fault: LineFault,
+    },
+    /// A list has nothing in it.
+    #[error("{origin} is empty: it holds no {what}")]
+    EmptyList {
+        /// The list.
+        origin: String,
+        /// What it should hold.
+        what: &'static str,
     },
     /// There is nothing to continue.
     #[error("the prefix has no token: a model needs one to read before it can predict the next")]

@@ -9,9 +9,13 @@
 //! ```
 //!
 //! Promises: with both weights zero the order is the other system's; equals keep the order of the list.
-//! Not here: reading lists, and the language model's log-probabilities ([`Scorer`](crate::Scorer) gives them).
+//! Not here: the language model's log-probabilities ([`Scorer`](crate::Scorer) gives them).
 
 use std::iter::Sum;
+
+mod list;
+
+pub use list::{Entry, LineFault, Reference, entries, references};
 
 /// A hypothesis of another system, and what a language model makes of it.
 #[derive(Clone, Debug, PartialEq)]

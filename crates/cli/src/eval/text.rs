@@ -22,7 +22,7 @@ pub(super) struct Text {
 
 /// The text of files, or of stdin.
 pub(super) fn given_text(paths: &[PathBuf], loaded: &Loaded, console: Console) -> Result<Text> {
-    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer);
+    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer).lossy(loaded.lossy);
     let inputs = Input::all(paths);
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
     let mut text = Text { title, ..Text::default() };
@@ -48,16 +48,18 @@ pub(super) fn corpus_text(
         (None, []) => return Err(CliError::NoPlan { model: loaded.path.clone(), split, flag }.into()),
         (_, data) => (corpora::choice(data), CorpusOptions::for_tokenizer(loaded.tokenizer.clone())),
     };
+    let lossy = loaded.lossy || options.lossy;
     let Found { title, texts, .. } = corpora::find(&choice, console)?;
     let no_split = || CliError::NoSplit { corpus: title.clone(), split };
     if let Some(source) = texts.split(split) {
-        let encoded = Encoder::new(&loaded.vocab, &loaded.tokenizer).encode_source(source)?;
+        let encoded = Encoder::new(&loaded.vocab, &loaded.tokenizer).lossy(lossy).encode_source(source)?;
         let title = format!("{title}, {split}");
         return Ok(Text { title, ids: encoded.ids, unknown_words: encoded.report.out_of_vocab_tokens });
     }
     let options = CorpusOptions {
         tokenizer: loaded.tokenizer.clone(),
         vocab: VocabSource::Given(loaded.vocab.clone()),
+        lossy,
         ..options
     };
     let corpus = Corpus::read(&texts, &options)?;

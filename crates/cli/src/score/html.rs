@@ -60,9 +60,9 @@ struct Guess {
 /// Writes the page of these texts to the file `to`.
 pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &mut Loaded, to: &Path) -> Result<()> {
     let console = Console::new(false);
-    let Loaded { path, model, vocab, tokenizer, workspace, .. } = loaded;
+    let Loaded { path, model, vocab, tokenizer, lossy, workspace, .. } = loaded;
     let start = line_end(vocab, tokenizer);
-    let encoder = Encoder::new(vocab, tokenizer);
+    let encoder = Encoder::new(vocab, tokenizer).lossy(*lossy);
     let mut predictor = Predictor::new(model, workspace);
     let mut page = Page::new(vocab, tokenizer);
     // The token that the next one follows; it is read when there is one.

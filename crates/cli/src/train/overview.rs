@@ -74,6 +74,11 @@ impl Overview<'_> {
                 let origin = &source.text.origin;
                 notes.push(format!("{} unknown words in {origin}", describe::count(unknown as usize)));
             }
+            let replaced = source.text.stats.replaced;
+            if replaced > 0 {
+                let (count, origin) = (describe::count(replaced as usize), &source.text.origin);
+                notes.push(format!("{count} sequences that are no text taken for U+FFFD in {origin}"));
+            }
         }
         if self.corpus.valid.is_none() {
             notes.push("no validation text: the latest model counts as the best".to_owned());

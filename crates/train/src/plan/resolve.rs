@@ -78,6 +78,7 @@ pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
             tokenizer,
             vocab: VocabSource::Build { options, splits: settings.vocab_from.unwrap_or(splits) },
             drop_tail_chars: settings.drop_tail_chars.unwrap_or(0),
+            lossy: settings.lossy.unwrap_or(false),
             valid_fraction,
             test_fraction,
         },

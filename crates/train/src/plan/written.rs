@@ -100,6 +100,7 @@ fn text(plan: &TextPlan) -> TextSettings {
         corpus: Some(corpus.to_owned()),
         data: Some(data),
         drop_tail_chars: Some(options.drop_tail_chars),
+        lossy: Some(options.lossy),
         valid_fraction: Some(options.valid_fraction),
         test_fraction: Some(options.test_fraction),
         ..of_tokenizer

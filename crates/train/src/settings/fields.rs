@@ -51,6 +51,9 @@ sections! {
         reserved_tokens: Vec<String>, "TOKEN", "";
         /// Characters to leave out at the end of the text, such as a licence; 0 leaves out none
         drop_tail_chars: u64, "CHARS", "0";
+        /// Take invalid UTF-8 and NUL bytes for U+FFFD, a sign for each sequence, instead of refusing the text; bytes
+        /// are what they are either way
+        lossy: bool, "BOOL", "false";
         /// Part of a text without validation text that is split off for it, from the end; 0 is none
         valid_fraction: f64, "FRACTION", "0.05";
         /// Part of a text without test text that is split off for it, from the end; 0 is none
