@@ -65,7 +65,14 @@ fn line(record: &Record) -> std::io::Result<Vec<u8>> {
 /// # Errors
 /// [`TrainError::Io`] if it cannot be read, [`TrainError::Metrics`] for a line that is no record.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
-    let bytes = fs::read(path).map_err(TrainError::io("read", path))?;
+    parse(path, &fs::read(path).map_err(TrainError::io("read", path))?)
+}
+
+/// The records in the bytes of a metrics file; `path` is what errors call it.
+///
+/// # Errors
+/// [`TrainError::Metrics`] for a line that is no record.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>> {
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let lines = bytes[..whole].split_inclusive(|&byte| byte == b'\n').zip(1..);
     let record = |(line, number)| {

@@ -19,7 +19,7 @@ mod record;
 
 pub use events::EventWriter;
 pub(crate) use events::is_event_file;
-pub use file::{MetricsWriter, read};
+pub use file::{MetricsWriter, parse, read};
 pub use record::Record;
 
 /// The name of the metrics file in the folder of a run.
