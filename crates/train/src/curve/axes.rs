@@ -5,6 +5,12 @@ use std::ops::Range;
 /// A place in a chart.
 pub(super) type Point = (f64, f64);
 
+/// Whether an axis has room for a value. The span between two numbers near the largest is infinite, and an infinite axis
+/// would be divided for ever.
+pub(super) fn can_be_drawn(value: f64) -> bool {
+    value.abs() <= 1e100
+}
+
 /// More points than this cannot be told apart in a picture, and only make its file large.
 const MOST_POINTS: usize = 1000;
 
@@ -105,6 +111,12 @@ mod tests {
         let thinned = thinned(points);
         assert!(thinned.len() <= MOST_POINTS && thinned.len() > MOST_POINTS / 2);
         assert_eq!(thinned.last(), Some(&(12_344.0, 1.0)));
+    }
+
+    #[test]
+    fn what_has_no_place_on_an_axis_is_told() {
+        assert!([0.0, -5.0, 1e-320, 1e100].into_iter().all(can_be_drawn));
+        assert!(![f64::NAN, f64::INFINITY, -1e308, f64::MAX].into_iter().any(can_be_drawn));
     }
 
     #[test]

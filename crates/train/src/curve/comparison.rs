@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use plotters::prelude::{IntoDrawingArea, PathElement, RGBColor, SVGBackend, ShapeStyle, Text, WHITE};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axes::{Point, log_range, range, range_of_most, thinned};
+use super::axes::{Point, can_be_drawn, log_range, range, range_of_most, thinned};
 use super::panel::{Kind, Line, Look, Panel};
 use super::{Canvas, failed, label_style};
 use crate::metrics::{self, Record};
@@ -140,7 +140,7 @@ fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
             Ok(records.map(|record| (record.step as f64 / steps, record)).collect())
         }
         Axis::Seconds => {
-            let elapsed = |record: &Record| record.elapsed_s.filter(|time| time.is_finite());
+            let elapsed = |record: &Record| record.elapsed_s.filter(|&time| can_be_drawn(time));
             let placed: Vec<_> = records.filter_map(|record| Some((elapsed(record)?, record))).collect();
             if placed.is_empty() { Err(missing("its records have no time")) } else { Ok(placed) }
         }
@@ -163,7 +163,7 @@ fn look(run: usize) -> Look {
 fn lines(runs: &[Vec<Placed<'_>>], kind: Kind, value: impl Fn(&Record) -> Option<f64>) -> Vec<Line> {
     let line = |(run, records): (usize, &Vec<Placed<'_>>)| {
         let points = records.iter().filter_map(|&(x, record)| Some((x, value(record)?)));
-        let points: Vec<Point> = points.filter(|point| point.1.is_finite()).collect();
+        let points: Vec<Point> = points.filter(|point| can_be_drawn(point.1)).collect();
         let points = if kind == Kind::Training { thinned(points) } else { points };
         Line { look: look(run), kind, points }
     };
@@ -212,7 +212,7 @@ fn perplexity(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result
         for point in &mut line.points {
             point.1 = Perplexity::from_nll_mean(point.1).value();
         }
-        line.points.retain(|point| point.1.is_finite());
+        line.points.retain(|point| can_be_drawn(point.1));
     }
     lines.retain(|line| !line.points.is_empty());
     panel("perplexity", axis, &lines, perplexity_span(&lines), false).draw(area)

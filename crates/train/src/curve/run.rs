@@ -15,7 +15,7 @@ use plotters::prelude::{
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axes::{grouped, range, thinned, tick, visible};
+use super::axes::{can_be_drawn, grouped, range, thinned, tick, visible};
 use super::{Canvas, FONT, GRID, INK, failed, label_style};
 use crate::metrics::Record;
 use crate::{Perplexity, Result};
@@ -75,7 +75,7 @@ fn draw_on(canvas: &Canvas<'_>, title: &str, records: &[Record]) -> Result<()> {
 fn curves(records: &[Record]) -> Vec<Curve> {
     let points = |value: fn(&Record) -> Option<f64>| -> Vec<(f64, f64)> {
         let points = records.iter().filter_map(|record| Some((record.step as f64, value(record)?)));
-        points.filter(|point| point.1.is_finite()).collect()
+        points.filter(|point| can_be_drawn(point.1)).collect()
     };
     let smooth = points(|record| record.moving_loss);
     let train = if smooth.is_empty() { points(|record| record.train_loss) } else { smooth };
@@ -92,7 +92,7 @@ fn curves(records: &[Record]) -> Vec<Curve> {
 
 fn as_perplexities(curve: Curve) -> Curve {
     let perplexity = |(step, loss)| (step, Perplexity::from_nll_mean(loss).value());
-    let points = curve.points.into_iter().map(perplexity).filter(|point| point.1.is_finite()).collect();
+    let points = curve.points.into_iter().map(perplexity).filter(|point| can_be_drawn(point.1)).collect();
     Curve { points, ..curve }
 }
 
@@ -222,6 +222,15 @@ mod tests {
         assert!(draw("nan", &[nan]).unwrap().contains("no loss (nats per token) recorded"));
         let one = Record { step: 1, train_loss: Some(800.0), ..Record::default() };
         assert!(draw("one", &[one]).unwrap().contains("no perplexity recorded"));
+    }
+
+    /// The span of such numbers is infinite, and the drawing of its axis once did not end.
+    #[test]
+    fn numbers_too_large_for_an_axis_are_left_out() {
+        let record =
+            |step, loss| Record { step, train_loss: Some(loss), valid_loss: Some(loss), ..Record::default() };
+        let svg = draw("huge", &[record(0, -1e308), record(u64::MAX, 1e308), record(1, 5.0)]).unwrap();
+        assert_eq!(svg.matches("<circle").count(), 2, "one in each chart");
     }
 
     #[test]
