@@ -30,6 +30,9 @@ pub(crate) enum CliError {
         vocab.display()
     )]
     OtherVocabulary { vocab: PathBuf, found: String, expected: String },
+    /// The vocabulary has other ids than the model.
+    #[error("`{}` has {found} tokens, the model was made for {expected}", vocab.display())]
+    VocabularySize { vocab: PathBuf, found: usize, expected: usize },
     /// The model's own vocabulary is not where it should be.
     #[error("the model has no vocabulary beside it")]
     NoVocabulary(#[source] DataError),
@@ -65,14 +68,27 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         // Whoever reads our output has had enough, as `head` does: that is no failure.
         return ExitCode::SUCCESS;
     }
-    console::error_text(&format!("error: {error}"));
+    console::error_text(&shown(&format!("error: {error}")));
     for cause in error.chain().skip(1) {
-        console::error_text(&format!("  cause: {cause}"));
+        console::error_text(&shown(&format!("  cause: {cause}")));
     }
     if let Some(hint) = error.chain().find_map(hint) {
         console::error_text(&format!("   hint: {hint}"));
     }
     ExitCode::from(if error.chain().any(is_wrong_usage) { 2 } else { 1 })
+}
+
+/// A message fit for a terminal: what it quotes from a file might move the cursor, or worse.
+fn shown(message: &str) -> String {
+    let mut shown = String::with_capacity(message.len());
+    for char in message.chars() {
+        if char.is_control() && char != '\n' {
+            shown.extend(char.escape_debug());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
 }
 
 type Cause = dyn std::error::Error + 'static;
@@ -134,7 +150,9 @@ fn hint(cause: &Cause) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return match error {
             CliError::NoModel { .. } => Some("a run has one at the end of its first epoch".to_owned()),
-            CliError::OtherVocabulary { .. } | CliError::NoVocabulary(_) => {
+            CliError::OtherVocabulary { .. }
+            | CliError::VocabularySize { .. }
+            | CliError::NoVocabulary(_) => {
                 Some("`--vocab` names the vocabulary that the model was trained with".to_owned())
             }
             CliError::NoPlan { flag: "--data", .. } => Some("`--data` names the corpus".to_owned()),
@@ -198,8 +216,8 @@ fn hint_on_data(error: &DataError) -> Option<String> {
         }
         DataError::InvalidUtf8 { .. } => {
             return Some(
-                "`iconv` converts a text of another encoding; `--lossy` reads it as it is, with U+FFFD for what is no \
-                 character; `--tokenizer bytes` makes a model of any file's bytes"
+                "`iconv` converts a text of another encoding; `--lossy` reads it with U+FFFD for what is no \
+                 character"
                     .to_owned(),
             );
         }

@@ -70,7 +70,7 @@ pub(crate) fn load(path: &Path, vocab: Option<&Path>, device: &Device) -> Result
     let path = file_at(path)?;
     let file = read(&path, device)?;
     let tokenizer = tokenizer(&file, &path)?;
-    let vocab = checked_vocab(vocab, &path, &file.vocab_fingerprint)?;
+    let vocab = checked_vocab(vocab, &path, &file)?;
     let plan = plan_beside(&path)?;
     let workspace = Workspace::new(device);
     Ok(Loaded { path, model: file.model, vocab, tokenizer, lossy: false, plan, workspace })
@@ -78,7 +78,7 @@ pub(crate) fn load(path: &Path, vocab: Option<&Path>, device: &Device) -> Result
 
 /// The vocabulary, which must be the very one that the model was trained with: the same words at other places
 /// would make its numbers wrong without a sign of it.
-fn checked_vocab(named: Option<&Path>, model: &Path, expected: &str) -> Result<Vocab> {
+fn checked_vocab(named: Option<&Path>, model: &Path, file: &ModelFile) -> Result<Vocab> {
     let (path, vocab) = match named {
         Some(path) => (path.to_owned(), Vocab::load(path)?),
         None => {
@@ -87,12 +87,16 @@ fn checked_vocab(named: Option<&Path>, model: &Path, expected: &str) -> Result<V
             (path, vocab)
         }
     };
-    let found = vocab.fingerprint();
-    if found == expected {
-        Ok(vocab)
-    } else {
-        Err(CliError::OtherVocabulary { vocab: path, found, expected: expected.to_owned() }.into())
+    let (found, expected) = (vocab.fingerprint(), file.vocab_fingerprint.clone());
+    if found != expected {
+        return Err(CliError::OtherVocabulary { vocab: path, found, expected }.into());
     }
+    // A damaged file can claim any fingerprint.
+    let (found, expected) = (vocab.len(), file.model.config().vocab_size);
+    if found != expected {
+        return Err(CliError::VocabularySize { vocab: path, found, expected }.into());
+    }
+    Ok(vocab)
 }
 
 /// The model file that is meant by `path`: itself, or a run's best model.
