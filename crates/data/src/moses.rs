@@ -68,10 +68,12 @@ pub fn tokenize(sentence: &str, joints: Joints) -> Vec<String> {
 /// Where the first sign such as `<unk>` or `<eos>` is that begins a word.
 fn find_sign(text: &str) -> Option<Range<usize>> {
     text.match_indices('<').find_map(|(start, _)| {
-        let (name, _) = text[start + 1..].split_once('>')?;
+        // Only the name is looked at: a search for the closing bracket would read the rest of the text for each
+        // opening one that has none.
+        let after = &text[start + 1..];
+        let name_len = after.find(|char: char| !char.is_alphanumeric()).filter(|&len| len > 0)?;
         let begins_a_word = text[..start].chars().next_back().is_none_or(char::is_whitespace);
-        let is_name = !name.is_empty() && name.chars().all(char::is_alphanumeric);
-        (begins_a_word && is_name).then(|| start..start + name.len() + 2)
+        (begins_a_word && after[name_len..].starts_with('>')).then(|| start..start + name_len + 2)
     })
 }
 

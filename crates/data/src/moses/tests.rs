@@ -23,6 +23,18 @@ fn punctuation_parts_as_moses_has_it() {
     check("", "");
 }
 
+/// The search for the end of a sign once read the rest of the text for each of its beginnings: a minute for this one.
+#[test]
+fn brackets_that_never_close_are_read_once() {
+    let brackets = "<".repeat(1 << 20);
+    assert_eq!(find_sign(&brackets), None);
+    assert_eq!(find_sign(&(brackets + " <unk>>")), Some((1 << 20) + 1..(1 << 20) + 6));
+    assert_eq!(
+        [find_sign("<>"), find_sign("a<b>"), find_sign("<a b>"), find_sign("<a<b>")],
+        [None, None, None, None]
+    );
+}
+
 #[test]
 fn joints_part_as_wikitext_has_it() {
     let all = |sentence: &str, joints| tokenize(sentence, joints).join(" ");
