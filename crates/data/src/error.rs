@@ -119,7 +119,7 @@ pub enum DataError {
         /// The part asked for as test text.
         test_fraction: f64,
     },
-    /// A text is too short to be divided into splits that have at least a line each.
+    /// A text is too short to be divided into splits that have at least a token each.
     #[error(
         "a text of {tokens} tokens is too short to be divided with valid fraction {valid_fraction} and \
          test fraction {test_fraction}"

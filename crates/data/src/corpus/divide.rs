@@ -16,16 +16,26 @@ pub(super) fn check_fractions(valid_fraction: f64, test_fraction: f64) -> Result
 /// Where the training text and where the validation text ends.
 ///
 /// Validation and test text have at least the fractions asked for, rounded up to whole tokens; with an `eos`
-/// token each then begins after one, so that no line is torn.
+/// token each then begins after one, so that no line is torn, unless the lines are too few: some corpora are one line.
 ///
 /// # Errors
-/// [`DataError::CannotDivide`] if that leaves one of the three without a token.
+/// [`DataError::CannotDivide`] if one of the three is left without a token.
 pub(super) fn cuts(
     ids: &[u32],
     eos: Option<u32>,
     valid_fraction: f64,
     test_fraction: f64,
 ) -> Result<[usize; 2]> {
+    let by_lines = eos.and_then(|eos| cuts_at(ids, Some(eos), valid_fraction, test_fraction));
+    by_lines.or_else(|| cuts_at(ids, None, valid_fraction, test_fraction)).ok_or(DataError::CannotDivide {
+        tokens: ids.len(),
+        valid_fraction,
+        test_fraction,
+    })
+}
+
+/// The cuts, after `eos` tokens if there is such a one; `None` if nothing is left for training.
+fn cuts_at(ids: &[u32], eos: Option<u32>, valid_fraction: f64, test_fraction: f64) -> Option<[usize; 2]> {
     let line_start = |at: usize| match eos {
         Some(eos) => ids[..at].iter().rposition(|&id| id == eos).map_or(0, |before| before + 1),
         None => at,
@@ -39,10 +49,7 @@ pub(super) fn cuts(
     };
     let valid_end = cut_before(ids.len(), test_fraction);
     let train_end = cut_before(valid_end, valid_fraction);
-    if train_end == 0 {
-        return Err(DataError::CannotDivide { tokens: ids.len(), valid_fraction, test_fraction });
-    }
-    Ok([train_end, valid_end])
+    (train_end > 0).then_some([train_end, valid_end])
 }
 
 #[cfg(test)]
@@ -68,11 +75,18 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_too_few_lines_is_refused() {
-        let error = cuts(&[5, 6, 7, 0], Some(0), 0.05, 0.05).unwrap_err().to_string();
+    fn a_text_of_too_few_tokens_is_refused() {
+        let error = cuts(&[5, 0], Some(0), 0.05, 0.05).unwrap_err().to_string();
         let expected =
-            "a text of 4 tokens is too short to be divided with valid fraction 0.05 and test fraction 0.05";
+            "a text of 2 tokens is too short to be divided with valid fraction 0.05 and test fraction 0.05";
         assert_eq!(error, expected);
+    }
+
+    /// Such as text8, whose hundred million characters are one line; it was once said to be too short.
+    #[test]
+    fn a_text_of_one_line_is_divided_within_it() {
+        let ids = [5, 6, 7, 5, 6, 7, 5, 6, 7, 0];
+        assert_eq!(cuts(&ids, Some(0), 0.2, 0.1).unwrap(), [7, 9]);
     }
 
     #[test]
@@ -93,8 +107,10 @@ mod tests {
                 prop_assert!(0 < train_end && train_end <= valid_end && valid_end <= ids.len());
                 prop_assert!((valid_end - train_end) as f64 >= valid * ids.len() as f64);
                 prop_assert!((ids.len() - valid_end) as f64 >= test * ids.len() as f64);
+                // A line is torn only where the text could not be divided otherwise.
+                let by_lines = by_line && cuts_at(&ids, eos, valid, test).is_some();
                 for cut in [train_end, valid_end] {
-                    prop_assert!(eos.is_none() || cut == ids.len() || ids[cut - 1] == 0);
+                    prop_assert!(!by_lines || cut == ids.len() || ids[cut - 1] == 0);
                 }
             }
         }

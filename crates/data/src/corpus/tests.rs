@@ -146,10 +146,10 @@ fn folders_and_files_are_opened() {
         error("image.txt"),
         "`DIR/image.txt` looks like a binary file: NUL byte at offset 1, in line 1"
     );
-    write("short.txt", "just one line");
+    write("short.txt", "short");
     assert_eq!(
         error("short.txt"),
-        "a text of 4 tokens is too short to be divided with valid fraction 0.05 and test fraction 0.05"
+        "a text of 2 tokens is too short to be divided with valid fraction 0.05 and test fraction 0.05"
     );
     assert_eq!(error("no.txt"), "there is no file or folder `DIR/no.txt`");
 }
