@@ -3,11 +3,15 @@
 //! ```text
 //! cargo xtask check               all that must pass before a change is taken; CI runs this
 //! cargo xtask check lints docs    these steps alone
+//! cargo xtask deny                what Rondo depends on, held to deny.toml: a step of the check
+//! cargo xtask sanitize            the tests of the kernels with every access to memory watched: see CONTRIBUTING.md
 //! ```
 //!
 //! Not here: the rules that a test holds the tree to (`tests/house`), which the step `tests` runs with all others.
 
 #![allow(clippy::print_stderr)] // It talks to developers and does nothing else.
+
+mod deny;
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -17,31 +21,47 @@ use std::time::Instant;
 struct Step {
     name: &'static str,
     command: &'static str,
-    environment: Option<(&'static str, &'static str)>,
+    environment: &'static [(&'static str, &'static str)],
 }
 
 /// The check, the quickest first.
-const STEPS: [Step; 4] = [
-    Step { name: "format", command: "cargo fmt --all --check", environment: None },
+const STEPS: [Step; 5] = [
+    Step { name: "format", command: "cargo fmt --all --check", environment: &[] },
+    Step { name: "deny", command: "cargo xtask deny", environment: &[] },
     Step {
         name: "lints",
         command: "cargo clippy --workspace --all-targets -- --deny warnings",
-        environment: None,
+        environment: &[],
     },
-    Step { name: "tests", command: "cargo test --workspace", environment: None },
+    Step { name: "tests", command: "cargo test --workspace", environment: &[] },
     Step {
         name: "docs",
         // Libraries only: the command and the facade are both called `rondo`, and their pages would collide.
         command: "cargo doc --workspace --no-deps --lib",
-        environment: Some(("RUSTDOCFLAGS", "--deny warnings")),
+        environment: &[("RUSTDOCFLAGS", "--deny warnings")],
     },
 ];
 
+/// The tests of the one crate with unsafe code, built so that an access outside a buffer, or after it is freed, ends the
+/// test: the reference, the portable path and the vectors of every instruction set that the machine has. The sanitizer
+/// is an unstable option whose library comes with the stable toolchain; the first variable permits it.
+const SANITIZE: Step = Step {
+    name: "sanitize",
+    command: "cargo test --target x86_64-unknown-linux-gnu --package rondo-kernels --lib --tests",
+    environment: &[("RUSTC_BOOTSTRAP", "1"), ("RUSTFLAGS", "-Zsanitizer=address")],
+};
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["deny"] => return deny::run(),
+        ["sanitize"] if SANITIZE.passes() => return ExitCode::SUCCESS,
+        ["sanitize"] => return ExitCode::FAILURE,
+        _ => {}
+    }
     let Some(steps) = chosen(&arguments) else {
         let names = STEPS.map(|step| step.name).join(" | ");
-        eprintln!("usage: cargo xtask check [{names}]...");
+        eprintln!("usage: cargo xtask check [{names}]... | deny | sanitize");
         return ExitCode::from(2);
     };
     // A failed step does not keep the others from running: one run then tells everything there is to mend.
@@ -70,10 +90,10 @@ impl Step {
         let mut words = self.command.split(' ');
         let program = words.next().unwrap_or_default();
         let setting =
-            self.environment.map(|(name, value)| format!("{name}=\"{value}\" ")).unwrap_or_default();
+            self.environment.iter().map(|(name, value)| format!("{name}=\"{value}\" ")).collect::<String>();
         eprintln!("── {}: {setting}{}", self.name, self.command);
         let start = Instant::now();
-        let status = Command::new(program).args(words).envs(self.environment).status();
+        let status = Command::new(program).args(words).envs(self.environment.iter().copied()).status();
         let elapsed_s = start.elapsed().as_secs();
         match &status {
             Ok(status) if status.success() => eprintln!("── {}: passed in {elapsed_s} s", self.name),
@@ -95,7 +115,7 @@ mod tests {
 
     #[test]
     fn all_steps_run_unless_some_are_named() {
-        assert_eq!(names_chosen(&["check"]), Some(vec!["format", "lints", "tests", "docs"]));
+        assert_eq!(names_chosen(&["check"]), Some(vec!["format", "deny", "lints", "tests", "docs"]));
         assert_eq!(names_chosen(&["check", "docs", "lints"]), Some(vec!["lints", "docs"]));
         for wrong in [&[][..], &["chek"], &["check", "lint"]] {
             assert_eq!(names_chosen(wrong), None, "{wrong:?}");
@@ -104,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_step_passes_as_its_command_does() {
-        let step = |command| Step { name: "try", command, environment: Some(("RONDO_TRY", "1")) };
+        let step = |command| Step { name: "try", command, environment: &[("RONDO_TRY", "1")] };
         assert!(step("cargo --version").passes());
         assert!(!step("cargo no-such-command").passes());
         assert!(!step("no-such-program").passes());

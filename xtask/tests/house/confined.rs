@@ -50,6 +50,18 @@ fn unsafe_code_is_in_kernels_only() {
 }
 
 #[test]
+fn every_unsafe_block_gives_its_reason() {
+    assert!(read("Cargo.toml").contains("\nundocumented_unsafe_blocks = \"warn\"\n"));
+    for path in rust_files() {
+        let text = read(&path);
+        // One reason may hold for all blocks of a module; it is then given above them.
+        let given_once = path.starts_with("crates/kernels") && text.contains("SAFETY: ");
+        let silent = permits(&text, "undocumented_unsafe_blocks");
+        assert!(!silent || given_once, "`{}` has unsafe blocks without a reason", path.display());
+    }
+}
+
+#[test]
 fn libraries_do_not_print() {
     for path in rust_files() {
         let printing = permits(&read(&path), "clippy::print_");

@@ -44,6 +44,19 @@ fn every_operation_has_the_same_files() {
 }
 
 #[test]
+fn every_fuzz_target_is_described() {
+    let targets: BTreeSet<String> = files("fuzz/fuzz_targets", "rs")
+        .iter()
+        .map(|path| path.file_stem().and_then(|stem| stem.to_str()).unwrap().to_owned())
+        .collect();
+    assert_eq!(targets, first_cells("fuzz/README.md", "target"), "left: fuzz_targets/, right: README.md");
+    let manifest = read("fuzz/Cargo.toml");
+    for target in targets {
+        assert!(manifest.contains(&format!("name = \"{target}\"")), "fuzz/Cargo.toml lacks `{target}`");
+    }
+}
+
+#[test]
 fn every_golden_file_is_described() {
     let readme = read("golden/README.md");
     for path in files("golden", "safetensors") {

@@ -79,9 +79,9 @@ pub(crate) fn files(folder: impl AsRef<Path>, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The Rust files of all crates and of `xtask`.
+/// The Rust files of all crates, of `xtask` and of the fuzzer.
 pub(crate) fn rust_files() -> Vec<PathBuf> {
-    let found = [files("crates", "rs"), files("xtask", "rs")].concat();
+    let found = [files("crates", "rs"), files("xtask", "rs"), files("fuzz/fuzz_targets", "rs")].concat();
     assert!(!found.is_empty());
     found
 }
