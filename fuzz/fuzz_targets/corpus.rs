@@ -1,0 +1,65 @@
+//! Corpora in any bytes: an error with its place, or the same tokens however the text is cut, whole or by lines. The
+//! first four bytes say how to read, the others are the text.
+
+#![no_main]
+
+use std::io::BufReader;
+
+use libfuzzer_sys::fuzz_target;
+use rondo_data::{
+    BlankLines, Corpus, CorpusOptions, CorpusTexts, DataError, Encoder, Joints, TextLines, TextSource,
+    Tokenizer, Vocab, read_text,
+};
+
+fuzz_target!(|input: &[u8]| {
+    let [kind, lossy, capacity, drop_tail_chars, bytes @ ..] = input else { return };
+    let (&kind, lossy) = (kind, lossy % 2 == 1);
+    let eos = (kind & 8 != 0).then(|| "<eos>".to_owned());
+    let joints = [Joints::Keep, Joints::Dashes, Joints::All][usize::from(kind >> 4) % 3];
+    let tokenizer = match kind % 4 {
+        0 => Tokenizer::Words {
+            eos,
+            blank_lines: if kind & 4 == 0 { BlankLines::Keep } else { BlankLines::Skip },
+        },
+        1 => Tokenizer::Moses { eos, sentences: kind & 4 == 0, joints, lowercase: kind & 128 != 0 },
+        2 => Tokenizer::Chars,
+        _ => Tokenizer::Bytes,
+    };
+    let vocab = Vocab::from_tokens("fuzz", ["<unk>", "<eos>", "a", " "], Some("<unk>"))
+        .expect("no token stands twice");
+    let encoder = Encoder::new(&vocab, &tokenizer).lossy(lossy);
+    let pieces = BufReader::with_capacity(usize::from(*capacity).max(1), bytes);
+    let cut = encoder.encode_reader(pieces, "fuzz").map_err(place);
+    let whole = encoder.encode_reader(bytes, "fuzz").map_err(place);
+    assert_eq!(cut, whole);
+    assert!(!lossy || whole.is_ok());
+    let lines = encoder.lines(bytes, "fuzz").collect::<Result<Vec<_>, _>>();
+    match (lines, whole) {
+        (Ok(lines), Ok(whole)) => {
+            assert_eq!(lines.into_iter().flat_map(|line| line.ids).collect::<Vec<_>>(), whole.ids);
+        }
+        (lines, whole) => assert_eq!(lines.is_err(), whole.is_err()),
+    }
+    let text = read_text(bytes, "fuzz", lossy).map_err(place);
+    let lines = TextLines::new(bytes, "fuzz", lossy).collect::<Result<Vec<_>, _>>().map_err(place);
+    assert_eq!(text.is_ok(), lines.is_ok());
+
+    let options = CorpusOptions {
+        drop_tail_chars: (*drop_tail_chars).into(),
+        lossy,
+        ..CorpusOptions::for_tokenizer(tokenizer.clone())
+    };
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let texts = CorpusTexts::Whole(vec![TextSource::Memory { name: "fuzz".to_owned(), text }]);
+    if let Ok(corpus) = Corpus::read(&texts, &options) {
+        let most = corpus.vocab.len() as u32;
+        let splits = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()];
+        assert!(splits.into_iter().flatten().flatten().all(|&id| id < most));
+    }
+});
+
+/// What is wrong with a text, and where.
+fn place(error: DataError) -> String {
+    assert!(matches!(error, DataError::InvalidUtf8 { .. } | DataError::Binary { .. }), "{error}");
+    error.to_string()
+}

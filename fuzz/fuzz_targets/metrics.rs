@@ -1,0 +1,28 @@
+//! Metrics of runs: an error with its line, or records that are drawn and written back the same.
+
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use rondo_train::curve::draw;
+use rondo_train::metrics::{Record, parse};
+
+fuzz_target!(|bytes: &[u8]| {
+    let path = Path::new("metrics.jsonl");
+    let Ok(records) = parse(path, bytes) else { return };
+    let written = lines(&records);
+    // As text, since what is no number equals nothing.
+    let again = parse(path, &written).expect("what is written is read back");
+    assert_eq!(lines(&again), written);
+    draw("fuzz", &records).expect("records are drawn, whatever their numbers");
+});
+
+fn lines(records: &[Record]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut lines, record).expect("JSON holds a record");
+        lines.push(b'\n');
+    }
+    lines
+}
