@@ -62,6 +62,14 @@ pub(crate) struct AveragingProgress {
     steps: Option<u64>,
 }
 
+impl AveragingProgress {
+    /// The largest of its counts.
+    pub(crate) fn most(&self) -> u64 {
+        let steps = self.steps.unwrap_or(0);
+        steps.max(self.epochs as u64).max(self.epochs_without_best as u64)
+    }
+}
+
 impl Averaging {
     /// Before the first step, with weights like these.
     pub(crate) fn new(rule: AveragingRule, parameters: &Parameters) -> Averaging {

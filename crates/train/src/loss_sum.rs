@@ -18,6 +18,10 @@ impl LossSum {
         self.seconds += seconds;
     }
 
+    pub(crate) fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
     /// In nats per token; NaN if there are none.
     pub(crate) fn nll_mean(&self) -> f64 {
         self.nll_sum / self.tokens as f64

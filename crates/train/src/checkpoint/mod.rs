@@ -85,6 +85,32 @@ pub(crate) struct Progress {
     pub(crate) started_unix_s: f64,
 }
 
+impl Progress {
+    /// Whether a run can come to these numbers, so that it can go on counting from them.
+    fn can_be(&self) -> bool {
+        /// More than a run counts in the age of the world, and far less than overflows.
+        const MOST: u64 = 1 << 53;
+        let counts = [
+            self.epoch as u64,
+            self.chunk as u64,
+            self.steps,
+            self.tokens,
+            self.skipped,
+            self.skipped_in_a_row,
+            self.rollbacks as u64,
+            self.optimizer_steps,
+            self.schedule.epochs() as u64,
+            self.averaging.most(),
+            self.epoch_sum.tokens(),
+            self.log_sum.tokens(),
+        ];
+        let times = [self.training_s, self.elapsed_s, self.started_unix_s];
+        self.epoch > 0
+            && counts.into_iter().all(|count| count <= MOST)
+            && times.into_iter().all(|time| (0.0..=MOST as f64).contains(&time))
+    }
+}
+
 /// A checkpoint that has been read and found to be whole.
 pub struct Checkpoint {
     path: PathBuf,
@@ -136,6 +162,9 @@ impl Checkpoint {
             move |error: serde_json::Error| refuse(format!("its `{key}` cannot be read: {error}"))
         };
         let progress: Progress = serde_json::from_str(say(PROGRESS_KEY)?).map_err(unusable(PROGRESS_KEY))?;
+        if !progress.can_be() {
+            return Err(refuse(format!("its `{PROGRESS_KEY}` has numbers that no run comes to")));
+        }
         let corpus = serde_json::from_str(say(CORPUS_KEY)?).map_err(unusable(CORPUS_KEY))?;
         let config: RnnLmConfig = serde_json::from_str(say(CONFIG_KEY)?).map_err(unusable(CONFIG_KEY))?;
         config.check()?;

@@ -99,6 +99,26 @@ fn what_lies_is_refused() {
 }
 
 #[test]
+fn numbers_that_no_run_comes_to_are_refused() {
+    let bytes = written();
+    for (from, to) in [
+        ("\"epoch\":2", "\"epoch\":0"),
+        ("\"steps\":15", "\"steps\":18446744073709551615"),
+        ("\"skipped\":0", "\"skipped\":-1"),
+        ("\"started_unix_s\":", "\"started_unix_s\":-"),
+        ("\"elapsed_s\":", "\"elapsed_s\":1e300,\"elapsed_s\":"),
+    ] {
+        let forged = forged(&bytes, |metadata| {
+            let progress = metadata[PROGRESS_KEY].replacen(from, to, 1);
+            assert_ne!(progress, metadata[PROGRESS_KEY], "{from}");
+            metadata.insert(PROGRESS_KEY.to_owned(), progress);
+        });
+        let error = read(&forged).unwrap_err().to_string();
+        assert!(error.starts_with("`c` is no checkpoint of a run: its `progress` "), "{to}: {error}");
+    }
+}
+
+#[test]
 fn sizes_that_are_not_there_are_not_allocated() {
     let huge = forged(&written(), |metadata| {
         let config = metadata[CONFIG_KEY].replace("\"vocab_size\":", "\"vocab_size\":10000000000");

@@ -1,0 +1,103 @@
+//! Checkpoints: whatever they say, a run goes on from them or refuses to.
+//!
+//! A checkpoint has a checksum, which no fuzzer guesses. So besides being read as it is, the input is laid over what a
+//! real checkpoint says, as JSON with a text for each piece of metadata, and signed.
+
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicBool;
+
+use libfuzzer_sys::fuzz_target;
+use rondo_data::{Corpus, CorpusTexts, TextSource};
+use rondo_kernels::Device;
+use rondo_nn::tensor_file::{Tensor, TensorFile, Values, write_tensors};
+use rondo_train::{Checkpoint, Plan, RunFolder, Settings, Trainer};
+
+const SETTINGS: &str = "
+    [model]
+    hidden_size = 2
+    layers = 1
+    [training]
+    epochs = 2
+    batch_size = 2
+    bptt = 3
+    max_batches = 3
+    threads = 1
+";
+
+/// A run in its second epoch, and what its checkpoint says.
+struct Run {
+    _parent: tempfile::TempDir,
+    folder: RunFolder,
+    plan: Plan,
+    corpus: Corpus,
+    device: Device,
+    bytes: Vec<u8>,
+}
+
+static RUN: LazyLock<Run> = LazyLock::new(|| {
+    let plan = Plan::new(&Settings::parse("fuzz", SETTINGS).expect("settings")).expect("a plan");
+    let text = TextSource::Memory { name: "train".to_owned(), text: "a b c\n".repeat(9) };
+    let texts = CorpusTexts::Splits { train: text, valid: None, test: None };
+    let corpus = Corpus::read(&texts, &plan.text.options).expect("a corpus");
+    let device = Device::cpu(1).expect("there is a processor");
+    // In memory where that can be: a run writes and syncs many files.
+    let shared = Path::new("/dev/shm");
+    let parent = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
+    let parent = parent.expect("a folder");
+    let folder = RunFolder::create(parent.path().join("run"), &plan).expect("a run's folder");
+    let trainer = Trainer::new(&plan, &corpus, &device).expect("a trainer");
+    trainer.run(&folder, &mut (), &AtomicBool::new(false)).expect("a run");
+    let bytes = fs::read(folder.path().join("checkpoint-000001.safetensors")).expect("a checkpoint");
+    Run { _parent: parent, folder, plan, corpus, device, bytes }
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    go_on(bytes.to_vec());
+    if let Ok(changes) = serde_json::from_slice::<BTreeMap<String, String>>(bytes) {
+        go_on(signed(changes));
+    }
+});
+
+/// The real checkpoint with other metadata, and a checksum that fits.
+fn signed(changes: BTreeMap<String, String>) -> Vec<u8> {
+    let file = TensorFile::from_bytes(&RUN.bytes, Path::new("real")).expect("a real checkpoint");
+    let mut metadata = file.metadata().clone();
+    metadata.extend(changes);
+    let shapes = RUN.plan.model.config(RUN.corpus.vocab.len()).parameter_shapes();
+    let weights = shapes.into_iter().map(|(name, shape)| (format!("model/{name}"), shape));
+    let state = ["state/hidden/0", "state/cell/0"].map(|name| (name.to_owned(), vec![2, 2]));
+    let numbers: Vec<(String, Vec<usize>, Vec<f32>)> = weights
+        .chain(state)
+        .map(|(name, shape)| {
+            let mut numbers = vec![0.0; shape.iter().product()];
+            file.numbers(&name, &shape).expect("it is there").copy_to(&mut numbers);
+            (name, shape, numbers)
+        })
+        .collect();
+    let metrics = file.bytes("metrics").expect("it is there");
+    let mut tensors: Vec<Tensor<'_>> = numbers
+        .iter()
+        .map(|(name, shape, numbers)| Tensor {
+            name: name.clone(),
+            shape: shape.clone(),
+            values: Values::Numbers(numbers),
+        })
+        .collect();
+    let (name, shape) = ("metrics".to_owned(), vec![metrics.len()]);
+    tensors.push(Tensor { name, shape, values: Values::Bytes(metrics) });
+    let mut bytes = Vec::new();
+    write_tensors(&tensors, &metadata, &mut bytes).expect("memory takes all");
+    bytes
+}
+
+fn go_on(bytes: Vec<u8>) {
+    let Ok(checkpoint) = Checkpoint::from_bytes(bytes, &PathBuf::from("fuzz")) else { return };
+    let Run { folder, plan, corpus, device, .. } = &*RUN;
+    let Ok(trainer) = Trainer::resuming(plan, corpus, device, checkpoint, vec![]) else { return };
+    let _ = trainer.run(folder, &mut (), &AtomicBool::new(false));
+}
