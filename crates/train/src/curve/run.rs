@@ -230,7 +230,7 @@ mod tests {
         let record =
             |step, loss| Record { step, train_loss: Some(loss), valid_loss: Some(loss), ..Record::default() };
         let svg = draw("huge", &[record(0, -1e308), record(u64::MAX, 1e308), record(1, 5.0)]).unwrap();
-        assert_eq!(svg.matches("<circle").count(), 2, "one in each chart");
+        assert_eq!(svg.matches("<circle").count(), 2 * 2, "one of each curve in each chart");
     }
 
     #[test]
