@@ -64,8 +64,8 @@ impl Matrix {
 pub(crate) const PANEL_VECTORS: usize = 2;
 /// The widest vector of any instruction set: packed matrices have room for it, whichever is used.
 pub(crate) const MAX_LANES: usize = 16;
-/// Steps that a tile runs before it stores its sums: the block of A then stays in the second-level cache.
-const K_BLOCK: usize = 384;
+/// Steps that a tile runs at most before it stores its sums: the block of A then stays in the second-level cache.
+const K_BLOCK: usize = 512;
 /// Rows of A that are walked for all panels before the next rows.
 const M_BLOCK: usize = 120;
 
@@ -233,9 +233,10 @@ impl Product {
         }
         let steps = steps(s, k);
         let mut room = Room::new();
-        let mut start = 0;
-        while start < steps {
-            let len = (steps - start).min(K_BLOCK);
+        let blocks = steps.div_ceil(K_BLOCK);
+        for block in 0..blocks {
+            let start = steps * block / blocks;
+            let len = steps * (block + 1) / blocks - start;
             let store = if start == 0 { store } else { Store::Add };
             let mut m_start = 0;
             while m_start < m {
@@ -262,7 +263,6 @@ impl Product {
                 }
                 m_start += m_len;
             }
-            start += len;
         }
     }
 }
@@ -425,6 +425,12 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
     // SAFETY: the caller vouches for ROWS × k of A, k × VECTORS vectors of B and ROWS × columns of C.
     unsafe {
+        // C may lie in memory, and while the tile is computed there is time to bring it near.
+        for row in 0..ROWS {
+            for v in 0..VECTORS {
+                s.prefetch(c.wrapping_add(row * c_stride + v * S::LANES));
+            }
+        }
         let mut a_column = a.pointer;
         let mut b_row = b;
         for _ in 0..k {

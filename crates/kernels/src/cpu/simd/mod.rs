@@ -168,6 +168,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `to` must be writable for `LANES` numbers and aligned to the vector.
     unsafe fn stream(self, to: *mut f32, value: Self::Vector);
+    /// Asks for the cache line at `at`, so that it is in the second-level cache soon. Nothing is read: any address will do.
+    fn prefetch(self, at: *const f32);
     /// Makes what has been streamed visible to other threads.
     fn fence(self);
     /// Loads the first `count` lanes and zeros the others.
