@@ -447,16 +447,32 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             a_column = a_column.add(a.column_stride);
             b_row = b_row.add(VECTORS * S::LANES);
         }
-        for row in 0..ROWS {
-            for v in 0..VECTORS {
-                let to = c.add(row * c_stride + v * S::LANES);
-                let count = (columns - v * S::LANES).min(S::LANES);
-                let mut sum = sums[row][v];
-                if store == Store::Add {
-                    sum = s.add(sum, math::load(s, to, count));
+        // Each case has loops of its own, without a branch inside: otherwise the sums would go through memory.
+        let last = columns - (VECTORS - 1) * S::LANES;
+        macro_rules! each_sum {
+            (|$to:ident, $sum:ident| $whole:expr, $first:expr) => {
+                for row in 0..ROWS {
+                    for v in 0..VECTORS {
+                        let $to = c.add(row * c_stride + v * S::LANES);
+                        let $sum = &mut sums[row][v];
+                        if v + 1 < VECTORS { $whole } else { $first }
+                    }
                 }
-                math::store(s, to, count, sum);
+            };
+        }
+        if last == S::LANES {
+            if store == Store::Add {
+                each_sum!(|to, sum| *sum = s.add(*sum, s.load(to)), *sum = s.add(*sum, s.load(to)));
             }
+            each_sum!(|to, sum| s.store(to, *sum), s.store(to, *sum));
+        } else {
+            if store == Store::Add {
+                each_sum!(
+                    |to, sum| *sum = s.add(*sum, s.load(to)),
+                    *sum = s.add(*sum, s.load_first(to, last))
+                );
+            }
+            each_sum!(|to, sum| s.store(to, *sum), s.store_first(to, last, *sum));
         }
     }
 }
