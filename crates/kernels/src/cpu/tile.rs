@@ -17,10 +17,12 @@
 //! the panels and in a block of A that is rounded just before it is used; from there on the tiles are the same.
 
 mod block;
+mod pack;
 
-use super::{Cpu, SharedMut, Simd, Vectorised, math, share};
+use super::{Cpu, SharedMut, Simd, Vectorised, share};
 use crate::Store;
 use block::{Block, Room, tiles};
+pub(crate) use pack::pack;
 
 /// A matrix to be read: element `(i, j)` lies at `pointer + i·row_stride + j·column_stride`.
 #[derive(Clone, Copy)]
@@ -65,7 +67,7 @@ pub(crate) const PANEL_VECTORS: usize = 2;
 /// The widest vector of any instruction set: packed matrices have room for it, whichever is used.
 pub(crate) const MAX_LANES: usize = 16;
 /// Steps that a tile runs at most before it stores its sums: the block of A then stays in the second-level cache.
-const K_BLOCK: usize = 512;
+const K_BLOCK: usize = 704;
 /// Rows of A that are walked for all panels before the next rows.
 const M_BLOCK: usize = 120;
 
@@ -87,111 +89,6 @@ pub(crate) fn panel_count<S: Simd>(_: S, n: usize) -> usize {
 #[inline(always)]
 fn steps<S: Simd>(_: S, k: usize) -> usize {
     if S::PAIRED { k.div_ceil(2) } else { k }
-}
-
-/// Packs panels `panels` of the `[k, n]` matrix `b`; columns beyond `n` become zeros.
-///
-/// # Safety
-/// `b` must be readable as `[k, n]`; `packed` must have [`packed_len`] numbers, and nobody else may touch those of
-/// the panels given.
-#[inline(always)]
-pub(crate) unsafe fn pack<S: Simd>(
-    s: S,
-    k: usize,
-    n: usize,
-    b: Matrix,
-    packed: &SharedMut<'_, f32>,
-    panels: std::ops::Range<usize>,
-) {
-    let width = PANEL_VECTORS * S::LANES;
-    for panel in panels {
-        let first = panel * width;
-        let columns = (n - first).min(width);
-        let stored = columns.next_multiple_of(S::LANES);
-        let start = steps(s, k) * first;
-        // SAFETY: panels do not overlap, and this one is the caller's; reads stay within [k, n].
-        unsafe {
-            let panel = packed.range(start..start + steps(s, k) * stored);
-            let b = b.offset(0, first);
-            if S::PAIRED {
-                pack_pairs(s, (k, columns), b, stored, panel.as_mut_ptr());
-            } else if b.column_stride == 1 {
-                for (row, out) in panel.chunks_exact_mut(stored).enumerate() {
-                    let from = std::slice::from_raw_parts(b.offset(row, 0).pointer, columns);
-                    out[..columns].copy_from_slice(from);
-                    out[columns..].fill(0.0);
-                }
-            } else {
-                // Sixteen rows at a time: where rows are contiguous, a cache line of each column is used up.
-                for from_row in (0..k).step_by(16) {
-                    let to_row = (from_row + 16).min(k);
-                    for column in 0..stored {
-                        for row in from_row..to_row {
-                            panel[row * stored + column] =
-                                if column < columns { *b.offset(row, column).pointer } else { 0.0 };
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Packs a `[k, columns]` matrix as rows of `stored` pairs, neighbours along `k` in a pair; what is beyond the matrix
-/// becomes zeros.
-///
-/// # Safety
-/// `b` must be readable as `[k, columns]`, and `to` writable for the rows.
-#[inline(always)]
-unsafe fn pack_pairs<S: Simd>(s: S, (k, columns): (usize, usize), b: Matrix, stored: usize, to: *mut f32) {
-    let rows = steps(s, k);
-    // SAFETY: reads stay within [k, columns], as the caller vouches, and writes within the panel's rows.
-    unsafe {
-        if b.column_stride == 1 {
-            for row in 0..rows {
-                for column in (0..columns).step_by(S::LANES) {
-                    let count = (columns - column).min(S::LANES);
-                    let low = math::load(s, b.offset(2 * row, column).pointer, count);
-                    let high = if 2 * row + 1 < k {
-                        math::load(s, b.offset(2 * row + 1, column).pointer, count)
-                    } else {
-                        s.splat(0.0)
-                    };
-                    s.store(to.add(row * stored + column), s.pair(low, high));
-                }
-            }
-        } else if b.row_stride == 1 {
-            let mut pairs = [0.0; MAX_LANES];
-            for from_row in (0..rows).step_by(S::LANES) {
-                let to_row = (from_row + S::LANES).min(rows);
-                for column in 0..stored {
-                    let ahead = if column < columns { k - 2 * from_row } else { 0 };
-                    let from = b.offset(2 * from_row, column.min(columns - 1)).pointer;
-                    s.store(pairs.as_mut_ptr(), neighbours(s, from, ahead));
-                    for row in from_row..to_row {
-                        *to.add(row * stored + column) = pairs[row - from_row];
-                    }
-                }
-            }
-        } else {
-            unreachable!("a matrix to pack has contiguous rows or columns");
-        }
-    }
-}
-
-/// Pairs of the numbers from `from` on, of which `count` or enough for a vector of pairs are read; others are zero.
-///
-/// # Safety
-/// `count` numbers must be readable.
-#[inline(always)]
-unsafe fn neighbours<S: Simd>(s: S, from: *const f32, count: usize) -> S::Vector {
-    let (first, second) = (count.min(S::LANES), count.saturating_sub(S::LANES).min(S::LANES));
-    // SAFETY: as the caller vouches; the second vector is looked for only where there is one.
-    unsafe {
-        let low = math::load(s, from, first);
-        let high = if second > 0 { math::load(s, from.add(S::LANES), second) } else { s.splat(0.0) };
-        s.pair_neighbours(low, high)
-    }
 }
 
 /// A product to compute: `C (+)= A · B` for `m` rows of A and the columns of the given panels of B.
@@ -248,18 +145,21 @@ impl Product {
                         if rounds { (2 * start, (k - 2 * start).min(2 * len)) } else { (start, len) };
                     room.block(s, (m_len, k), a.offset(m_start, first), panels.len())
                 };
-                let mut panel = panels.start;
-                while panel < panels.end {
+                for panel in panels.clone() {
                     let first = panel * width;
                     let columns = (n - first).min(width);
-                    let stored = columns.next_multiple_of(S::LANES);
+                    // Where the part of a panel that these steps take lies.
+                    let part = |panel: usize| {
+                        let stored = (n - panel * width).min(width).next_multiple_of(S::LANES);
+                        steps * panel * width + start * stored
+                    };
+                    let next = if panel + 1 < panels.end { panel + 1 } else { panels.start };
                     // SAFETY: offsets stay within the matrices that the caller vouches for.
                     unsafe {
-                        let b = packed.add(steps * first + start * stored);
+                        let b = Panel { pointer: packed.add(part(panel)), next: packed.add(part(next)) };
                         let c = c.add(m_start * c_stride + first);
                         row_blocks(s, m_len, len, a, b, c, c_stride, columns, store);
                     }
-                    panel += 1;
                 }
                 m_start += m_len;
             }
@@ -368,6 +268,15 @@ fn tile_height<S: Simd>(_: S) -> usize {
     if S::LANES == 16 { 12 } else { 6 }
 }
 
+/// A panel of B, or as many steps of it as a tile takes, and the panel after it.
+#[derive(Clone, Copy)]
+struct Panel {
+    pointer: *const f32,
+    /// Never read, but brought near while this one is used: a weight that is larger than the second-level cache would
+    /// keep each panel's first tile waiting.
+    next: *const f32,
+}
+
 /// The tiles of `m` rows and one panel.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
@@ -376,7 +285,7 @@ unsafe fn row_blocks<S: Simd>(
     m: usize,
     k: usize,
     a: Block,
-    b: *const f32,
+    b: Panel,
     c: *mut f32,
     c_stride: usize,
     columns: usize,
@@ -416,7 +325,7 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     s: S,
     k: usize,
     a: Matrix,
-    b: *const f32,
+    b: Panel,
     c: *mut f32,
     c_stride: usize,
     columns: usize,
@@ -432,11 +341,17 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             }
         }
         let mut a_column = a.pointer;
-        let mut b_row = b;
+        // A low tile does so little with a panel that the processor streams it from memory, and had better be left alone.
+        let asks_ahead = 2 * ROWS > tile_height(s);
+        let mut b_row = b.pointer;
+        let mut next_row = b.next;
         for _ in 0..k {
             let mut vectors = [s.splat(0.0); VECTORS];
             for v in 0..VECTORS {
                 vectors[v] = s.load(b_row.add(v * S::LANES));
+                if asks_ahead {
+                    s.prefetch(next_row.wrapping_add(v * S::LANES));
+                }
             }
             for row in 0..ROWS {
                 let factor = s.splat(*a_column.add(row * a.row_stride));
@@ -446,6 +361,7 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             }
             a_column = a_column.add(a.column_stride);
             b_row = b_row.add(VECTORS * S::LANES);
+            next_row = next_row.wrapping_add(VECTORS * S::LANES);
         }
         // Each case has loops of its own, without a branch inside: otherwise the sums would go through memory.
         let last = columns - (VECTORS - 1) * S::LANES;

@@ -152,6 +152,32 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
         unsafe { _mm512_mask_storeu_ps(to, first_lanes(count), value) }
     }
 
+    // Four numbers of four columns meet in each quarter of a vector, and change places there.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        unsafe {
+            for row in (0..16).step_by(4) {
+                let mut quarters = [_mm512_setzero_ps(); 4];
+                for (first, vector) in quarters.iter_mut().enumerate() {
+                    let from = from.add(first * from_stride + row);
+                    *vector = _mm512_castps128_ps512(_mm_loadu_ps(from));
+                    *vector = _mm512_insertf32x4::<1>(*vector, _mm_loadu_ps(from.add(4 * from_stride)));
+                    *vector = _mm512_insertf32x4::<2>(*vector, _mm_loadu_ps(from.add(8 * from_stride)));
+                    *vector = _mm512_insertf32x4::<3>(*vector, _mm_loadu_ps(from.add(12 * from_stride)));
+                }
+                let [a, b, c, d] = quarters;
+                let low = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+                let high = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+                for (next, (ab, cd)) in [low, high].into_iter().enumerate() {
+                    let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+                    let to = to.add((row + 2 * next) * to_stride);
+                    _mm512_storeu_ps(to, _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)));
+                    _mm512_storeu_ps(to.add(to_stride), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
+                }
+            }
+        }
+    }
+
     unsafe fn product(self, product: Product) {
         unsafe { if PAIRED { paired_product(product) } else { self::product(product) } }
     }

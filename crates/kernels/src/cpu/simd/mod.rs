@@ -183,6 +183,20 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `to` must be writable for `count` ≤ `LANES` numbers.
     unsafe fn store_first(self, to: *mut f32, count: usize, value: Self::Vector);
 
+    /// Copies a square of `LANES` columns, `from_stride` apart, as rows, `to_stride` apart.
+    ///
+    /// # Safety
+    /// The columns must be readable, and the rows writable.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        for row in 0..Self::LANES {
+            for column in 0..Self::LANES {
+                // SAFETY: within the square, as the caller promises.
+                unsafe { *to.add(row * to_stride + column) = *from.add(column * from_stride + row) };
+            }
+        }
+    }
+
     /// Computes a matrix product, in a function of its own.
     ///
     /// # Safety

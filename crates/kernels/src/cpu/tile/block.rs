@@ -12,7 +12,8 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{K_BLOCK, M_BLOCK, MAX_LANES, Matrix, neighbours, steps, tile_height};
+use super::pack::neighbours;
+use super::{K_BLOCK, M_BLOCK, MAX_LANES, Matrix, steps, tile_height};
 use crate::cpu::{Simd, math};
 
 /// Panels that must be walked for a copy to pay.

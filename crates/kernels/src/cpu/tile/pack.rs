@@ -1,0 +1,143 @@
+//! Packing: a matrix becomes panels, each with the numbers that a tile wants next to each other.
+//!
+//! Not here: which thread packs what (`tile`).
+
+use super::{MAX_LANES, Matrix, PANEL_VECTORS, steps};
+use crate::cpu::{SharedMut, Simd, math};
+
+/// Packs panels `panels` of the `[k, n]` matrix `b`; columns beyond `n` become zeros.
+///
+/// # Safety
+/// `b` must be readable as `[k, n]`; `packed` must have [`packed_len`] numbers, and nobody else may touch those of
+/// the panels given.
+#[inline(always)]
+pub(crate) unsafe fn pack<S: Simd>(
+    s: S,
+    k: usize,
+    n: usize,
+    b: Matrix,
+    packed: &SharedMut<'_, f32>,
+    panels: std::ops::Range<usize>,
+) {
+    let width = PANEL_VECTORS * S::LANES;
+    for panel in panels {
+        let first = panel * width;
+        let columns = (n - first).min(width);
+        let stored = columns.next_multiple_of(S::LANES);
+        let start = steps(s, k) * first;
+        // SAFETY: panels do not overlap, and this one is the caller's; reads stay within [k, n].
+        unsafe {
+            let panel = packed.range(start..start + steps(s, k) * stored);
+            let b = b.offset(0, first);
+            if S::PAIRED {
+                pack_pairs(s, (k, columns), b, stored, panel.as_mut_ptr());
+            } else if b.column_stride == 1 {
+                let to = panel.as_mut_ptr();
+                for row in 0..k {
+                    for column in (0..stored).step_by(S::LANES) {
+                        let count = (columns - column).min(S::LANES);
+                        let values = math::load(s, b.offset(row, column).pointer, count);
+                        s.store(to.add(row * stored + column), values);
+                    }
+                }
+            } else {
+                pack_transposed(s, (k, columns), b, stored, panel.as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// Packs a `[k, columns]` matrix of contiguous columns as rows of `stored` numbers; what is beyond the matrix becomes
+/// zeros.
+///
+/// # Safety
+/// `b` must be readable as `[k, columns]`, and `to` writable for the rows.
+#[inline(always)]
+unsafe fn pack_transposed<S: Simd>(
+    s: S,
+    (k, columns): (usize, usize),
+    b: Matrix,
+    stored: usize,
+    to: *mut f32,
+) {
+    for row in (0..k).step_by(S::LANES) {
+        for column in (0..stored).step_by(S::LANES) {
+            // SAFETY: reads stay within [k, columns], as the caller vouches, and writes within the panel's rows.
+            unsafe {
+                // From one cache line of a column to its next is too far for the processor to find by itself.
+                for ahead in column..(column + S::LANES).min(columns) {
+                    s.prefetch(b.pointer.wrapping_add(ahead * b.column_stride + row + 4 * S::LANES));
+                }
+                let to = to.add(row * stored + column);
+                if row + S::LANES <= k && column + S::LANES <= columns {
+                    s.transpose(b.offset(row, column).pointer, b.column_stride, to, stored);
+                    continue;
+                }
+                for step in 0..(k - row).min(S::LANES) {
+                    for lane in 0..S::LANES {
+                        let exists = column + lane < columns;
+                        *to.add(step * stored + lane) =
+                            if exists { *b.offset(row + step, column + lane).pointer } else { 0.0 };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs a `[k, columns]` matrix as rows of `stored` pairs, neighbours along `k` in a pair; what is beyond the matrix
+/// becomes zeros.
+///
+/// # Safety
+/// `b` must be readable as `[k, columns]`, and `to` writable for the rows.
+#[inline(always)]
+unsafe fn pack_pairs<S: Simd>(s: S, (k, columns): (usize, usize), b: Matrix, stored: usize, to: *mut f32) {
+    let rows = steps(s, k);
+    // SAFETY: reads stay within [k, columns], as the caller vouches, and writes within the panel's rows.
+    unsafe {
+        if b.column_stride == 1 {
+            for row in 0..rows {
+                for column in (0..columns).step_by(S::LANES) {
+                    let count = (columns - column).min(S::LANES);
+                    let low = math::load(s, b.offset(2 * row, column).pointer, count);
+                    let high = if 2 * row + 1 < k {
+                        math::load(s, b.offset(2 * row + 1, column).pointer, count)
+                    } else {
+                        s.splat(0.0)
+                    };
+                    s.store(to.add(row * stored + column), s.pair(low, high));
+                }
+            }
+        } else if b.row_stride == 1 {
+            let mut pairs = [0.0; MAX_LANES];
+            for from_row in (0..rows).step_by(S::LANES) {
+                let to_row = (from_row + S::LANES).min(rows);
+                for column in 0..stored {
+                    let ahead = if column < columns { k - 2 * from_row } else { 0 };
+                    let from = b.offset(2 * from_row, column.min(columns - 1)).pointer;
+                    s.store(pairs.as_mut_ptr(), neighbours(s, from, ahead));
+                    for row in from_row..to_row {
+                        *to.add(row * stored + column) = pairs[row - from_row];
+                    }
+                }
+            }
+        } else {
+            unreachable!("a matrix to pack has contiguous rows or columns");
+        }
+    }
+}
+
+/// Pairs of the numbers from `from` on, of which `count` or enough for a vector of pairs are read; others are zero.
+///
+/// # Safety
+/// `count` numbers must be readable.
+#[inline(always)]
+pub(super) unsafe fn neighbours<S: Simd>(s: S, from: *const f32, count: usize) -> S::Vector {
+    let (first, second) = (count.min(S::LANES), count.saturating_sub(S::LANES).min(S::LANES));
+    // SAFETY: as the caller vouches; the second vector is looked for only where there is one.
+    unsafe {
+        let low = math::load(s, from, first);
+        let high = if second > 0 { math::load(s, from.add(S::LANES), second) } else { s.splat(0.0) };
+        s.pair_neighbours(low, high)
+    }
+}
