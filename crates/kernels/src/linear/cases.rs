@@ -13,4 +13,6 @@ pub const CASES: &[Dims] = &[
     Dims { rows: 700, inputs: 200, outputs: 800 },
     // Rows that are a multiple of 2 KiB long.
     Dims { rows: 13, inputs: 96, outputs: 512 },
+    // The same, of which the last of three threads has thirteen beyond whole blocks.
+    Dims { rows: 17, inputs: 40, outputs: 2560 },
 ];

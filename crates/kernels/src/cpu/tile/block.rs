@@ -17,9 +17,15 @@ use super::{K_BLOCK, M_BLOCK, MAX_LANES, Matrix, steps, tile_height};
 use crate::cpu::{Simd, math};
 
 /// Panels that must be walked for a copy to pay.
-const MIN_PANELS: usize = 3;
+const MIN_PANELS: usize = 2;
 /// Numbers from one row or column to the next, of which no multiple is read in place: 2 KiB.
 const AWKWARD_STRIDE: usize = 512;
+/// How many rows or columns ahead are asked for while a block is copied: these lie too far apart for the processor to find
+/// the next by itself.
+const AHEAD: usize = 4;
+/// Columns of a transposed block that are copied for all tiles before the next: as many as the awkward ones that a
+/// first-level cache of eight ways can hold.
+const STRIP: usize = 8;
 /// A block of A with its rows of whole vectors, and a vector more for the last step of the last tile.
 const LEN: usize = M_BLOCK * K_BLOCK.next_multiple_of(MAX_LANES) + MAX_LANES;
 
@@ -96,6 +102,7 @@ impl Room {
                 let stride = steps.next_multiple_of(S::LANES);
                 for row in 0..m {
                     for step in (0..steps).step_by(S::LANES) {
+                        s.prefetch(a.pointer.wrapping_add((row + AHEAD) * a.row_stride + step));
                         let values = if rounds {
                             neighbours(s, a.offset(row, 2 * step).pointer, k - 2 * step)
                         } else {
@@ -109,23 +116,29 @@ impl Room {
                 if !rounds && (panels < MIN_PANELS || !a.column_stride.is_multiple_of(AWKWARD_STRIDE)) {
                     return Block::Rows(a);
                 }
-                let mut next = to;
-                for rows in tiles(s, m) {
-                    for step in 0..steps {
-                        let values = if rounds {
-                            let low = s.load_first(a.offset(rows.start, 2 * step).pointer, rows.len());
-                            let high = if 2 * step + 1 < k {
-                                s.load_first(a.offset(rows.start, 2 * step + 1).pointer, rows.len())
+                for first in (0..steps).step_by(STRIP) {
+                    for rows in tiles(s, m) {
+                        for step in first..(first + STRIP).min(steps) {
+                            s.prefetch(a.pointer.wrapping_add(rows.start + (step + AHEAD) * a.column_stride));
+                            let values = if rounds {
+                                let low = s.load_first(a.offset(rows.start, 2 * step).pointer, rows.len());
+                                let high = if 2 * step + 1 < k {
+                                    s.load_first(a.offset(rows.start, 2 * step + 1).pointer, rows.len())
+                                } else {
+                                    s.splat(0.0)
+                                };
+                                s.pair(low, high)
                             } else {
-                                s.splat(0.0)
+                                s.load_first(a.offset(rows.start, step).pointer, rows.len())
                             };
-                            s.pair(low, high)
-                        } else {
-                            s.load_first(a.offset(rows.start, step).pointer, rows.len())
-                        };
-                        // What is too much is overwritten by the next step.
-                        s.store(next, values);
-                        next = next.add(rows.len());
+                            let at = rows.start * steps + step * rows.len();
+                            // What is too much is overwritten by the steps after, unless it is the next tile's.
+                            if at + S::LANES <= rows.end * steps {
+                                s.store(to.add(at), values);
+                            } else {
+                                s.store_first(to.add(at), rows.len(), values);
+                            }
+                        }
                     }
                 }
                 Block::Tiles(to, steps)
