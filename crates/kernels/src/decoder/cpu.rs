@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::rounded::{self, RoundedGradient};
-use super::vectors::{add_and_maximise, exponentiate, factors_of, multiply, raise, sum};
+use super::vectors::{add_and_maximise, exponentiate, factors_of, multiply, raise};
 use super::{Backward, Dims, Forward};
 use crate::cpu::tile::{self, Matrix, Product};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, share};
@@ -401,16 +401,12 @@ impl Vectorised for BackwardShare<'_> {
                 }
                 None => {
                     let d_logits = kept;
-                    for d_logits in d_logits.chunks_exact_mut(layout.stride) {
-                        multiply(s, &mut d_logits[..rows], &factors[..rows]);
+                    for (sum, d_logits) in sums.iter_mut().zip(d_logits.chunks_exact_mut(layout.stride)) {
+                        *sum = multiply(s, &mut d_logits[..rows], &factors[..rows]);
                     }
                     for (row, token) in targets {
                         d_logits[token * layout.stride + row] -= pass.scale;
-                    }
-                    if pass.d_bias.is_some() {
-                        for (total, d_logits) in sums.iter_mut().zip(d_logits.chunks_exact(layout.stride)) {
-                            *total = sum(s, &d_logits[..rows]);
-                        }
+                        sums[token] -= pass.scale;
                     }
                     let by_token = Matrix::rows(d_logits, layout.stride);
                     (by_token, by_token.transposed())

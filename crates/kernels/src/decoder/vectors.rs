@@ -122,26 +122,18 @@ pub(super) fn factors_of<S: Simd>(s: S, max: &[f32], log_sums: &[f32], scale: f3
     });
 }
 
-/// `values ∘ factors`, in place.
+/// `values ∘ factors`, in place, and their sum.
 #[inline(always)]
-pub(super) fn multiply<S: Simd>(s: S, values: &mut [f32], factors: &[f32]) {
+pub(super) fn multiply<S: Simd>(s: S, values: &mut [f32], factors: &[f32]) -> f32 {
     let (values, factors, len) = (values.as_mut_ptr(), factors.as_ptr(), values.len().min(factors.len()));
+    let mut total = s.splat(0.0);
     each_vector!(s, len, |at, count| {
         // SAFETY: both slices are at least `len` long.
         unsafe {
             let product = s.mul(load(s, values.add(at), count), load(s, factors.add(at), count));
             store(s, values.add(at), count, product);
+            total = s.add(total, product);
         }
-    });
-}
-
-/// The sum of the values.
-#[inline(always)]
-pub(super) fn sum<S: Simd>(s: S, values: &[f32]) -> f32 {
-    let mut total = s.splat(0.0);
-    each_vector!(s, values.len(), |at, count| {
-        // SAFETY: within the slice.
-        total = s.add(total, unsafe { load(s, values.as_ptr().add(at), count) });
     });
     s.sum(total)
 }
