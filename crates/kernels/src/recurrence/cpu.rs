@@ -404,10 +404,15 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
             tile::product_all(cpu, shape, d_extra, packed_hidden, d_r_second, width, args.store);
         }
     }
-    columns::sum(cpu, gates, gates_width, 0..gates_width, args.d_bias_ih.host(), args.store);
+    let d_bias_ih = args.d_bias_ih.host();
+    columns::sum(cpu, gates, gates_width, 0..gates_width, d_bias_ih, args.store);
     if let Some(d_bias_hh) = args.d_bias_hh.map(SliceMut::host) {
         let (first, second) = d_bias_hh.split_at_mut(in_place);
-        columns::sum(cpu, gates, gates_width, 0..in_place, first, args.store);
+        match args.store {
+            // The same sums; the gates would come from memory once more.
+            Store::Overwrite => first.copy_from_slice(&d_bias_ih[..in_place]),
+            Store::Add => columns::sum(cpu, gates, gates_width, 0..in_place, first, args.store),
+        }
         if extra_width > 0 {
             columns::sum(cpu, extra, width, 0..width, second, args.store);
         }
