@@ -101,6 +101,8 @@ impl Vocab {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn sample() -> Vocab {
@@ -166,5 +168,26 @@ mod tests {
         let shown = path.display();
         assert_eq!(Vocab::load(&path).unwrap_err().to_string(), format!("could not read `{shown}`"));
         assert_eq!(sample().save(&path).unwrap_err().to_string(), format!("could not write `{shown}`"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_vocabulary_or_an_error(text in any::<String>()) {
+            let _ = Vocab::from_json("v.json", &text);
+        }
+
+        #[test]
+        fn a_damaged_file_is_a_vocabulary_that_is_read_back_the_same_or_an_error(
+            place in any::<prop::sample::Index>(),
+            char in any::<char>(),
+        ) {
+            let mut chars: Vec<char> = sample().to_json().chars().collect();
+            let place = place.index(chars.len());
+            chars[place] = char;
+            let json: String = chars.into_iter().collect();
+            if let Ok(vocab) = Vocab::from_json("v.json", &json) {
+                prop_assert_eq!(Vocab::from_json("v.json", &vocab.to_json()).unwrap(), vocab);
+            }
+        }
     }
 }
