@@ -16,12 +16,10 @@ fuzz_target!(|bytes: &[u8]| {
     let path = Path::new("fuzz.safetensors");
     let Ok(file) = ModelFile::from_bytes(bytes, path, &DEVICE) else { return };
     let mut again = Vec::new();
-    ModelFile::write(&file.model, &file.vocab_fingerprint, &file.metadata, &mut again)
-        .expect("memory takes all");
+    ModelFile::write(&file.model, &file.context, &mut again).expect("memory takes all");
     let read = ModelFile::from_bytes(&again, path, &DEVICE).expect("what is written is read back");
     let mut twice = Vec::new();
-    ModelFile::write(&read.model, &read.vocab_fingerprint, &read.metadata, &mut twice)
-        .expect("memory takes all");
+    ModelFile::write(&read.model, &read.context, &mut twice).expect("memory takes all");
     assert_eq!(again, twice);
     // Whatever its numbers are, using it ends in a number or an error.
     let last = file.model.config().vocab_size as u32 - 1;

@@ -87,7 +87,7 @@ fn checked_vocab(named: Option<&Path>, model: &Path, file: &ModelFile) -> Result
             (path, vocab)
         }
     };
-    let (found, expected) = (vocab.fingerprint(), file.vocab_fingerprint.clone());
+    let (found, expected) = (vocab.fingerprint(), file.context.vocab_fingerprint.clone());
     if found != expected {
         return Err(CliError::OtherVocabulary { vocab: path, found, expected }.into());
     }
@@ -116,7 +116,8 @@ pub(crate) fn read(path: &Path, device: &Device) -> Result<ModelFile> {
 /// How the model's texts are cut into tokens, as its file says.
 pub(crate) fn tokenizer(file: &ModelFile, path: &Path) -> Result<Tokenizer> {
     let unusable = |reason: String| NnError::Metadata { path: path.to_owned(), key: TOKENIZER_KEY, reason };
-    let text = file.metadata.get(TOKENIZER_KEY).ok_or_else(|| unusable("it is missing".to_owned()))?;
+    let text =
+        file.context.metadata.get(TOKENIZER_KEY).ok_or_else(|| unusable("it is missing".to_owned()))?;
     serde_json::from_str(text)
         .map_err(|error| unusable(error.to_string()))
         .with_context(|| format!("could not load model `{}`", path.display()))

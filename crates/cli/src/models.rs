@@ -69,8 +69,8 @@ fn describe_file(path: &Path, json: bool) -> Result<()> {
             "config": config,
             "parameters": config.parameter_count(),
             "tensors": parameters.collect::<Value>(),
-            "vocab_fingerprint": file.vocab_fingerprint,
-            "metadata": file.metadata,
+            "vocab_fingerprint": file.context.vocab_fingerprint,
+            "metadata": file.context.metadata,
         }));
     }
     let mut rows = vec![
@@ -78,9 +78,9 @@ fn describe_file(path: &Path, json: bool) -> Result<()> {
         vec!["model".to_owned(), describe::model(config)],
         vec!["parameters".to_owned(), describe::count(config.parameter_count())],
         vec!["vocabulary".to_owned(), format!("{} tokens", describe::count(config.vocab_size))],
-        vec!["fingerprint".to_owned(), file.vocab_fingerprint],
+        vec!["fingerprint".to_owned(), file.context.vocab_fingerprint],
     ];
-    rows.extend(file.metadata.into_iter().map(|(key, value)| vec![key, value]));
+    rows.extend(file.context.metadata.into_iter().map(|(key, value)| vec![key, value]));
     let tensors = config.parameter_shapes().into_iter();
     let tensors: Vec<_> =
         tensors.map(|(name, shape)| vec![format!("  {name}"), format!("{shape:?}")]).collect();

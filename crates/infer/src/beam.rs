@@ -13,12 +13,12 @@
 //! one is the text that always takes the likeliest token; a beam wide enough for all texts finds the best of them.
 //! Not here: drawing by chance (`generate`).
 
-use rondo_nn::{Mode, RnnLm, Workspace};
+use rondo_nn::{Mode, Model, Workspace};
 
-use crate::blocks::Blocks;
+use crate::blocks::LogitBlocks;
 use crate::distribution::{Best, Distribution};
 use crate::evaluate::check_ids;
-use crate::rows::{copy_rows, read_on};
+use crate::rows::read_on;
 use crate::{InferError, Result};
 
 /// How continuations are searched for.
@@ -99,7 +99,12 @@ impl BeamSearch {
     ///
     /// # Source
     /// The penalty: Wu et al. 2016, equation 14, without coverage.
-    pub fn run(&self, model: &RnnLm, workspace: &mut Workspace, prefix: &[u32]) -> Result<Vec<Hypothesis>> {
+    pub fn run(
+        &self,
+        model: &dyn Model,
+        workspace: &mut Workspace,
+        prefix: &[u32],
+    ) -> Result<Vec<Hypothesis>> {
         let forbidden = self.check(model)?;
         check_ids(model, prefix)?;
         let Some((&last, before)) = prefix.split_last() else {
@@ -111,15 +116,14 @@ impl BeamSearch {
         let mut beam = vec![Hypothesis { ids: Vec::new(), log_prob_sum: 0.0, score: 0.0, ended: false }];
         // The last token of each hypothesis that goes on, which are the rows of the state.
         let mut inputs = vec![last];
-        let mut blocks = Blocks::new(workspace.device());
+        let mut blocks = LogitBlocks::new(workspace.device());
         for length in 1..=self.max_tokens {
             let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
             let hidden = model.forward(&mut tape, &inputs, &mut state);
             let logits = model.logits(&mut tape, hidden);
-            let logits = tape.read(logits);
-            blocks.look(forbidden.len(), logits, None, Some(1.0));
+            blocks.look(forbidden.len(), tape.values(logits), None, Some(1.0));
+            let (logits, blocks) = (tape.read(logits)?, blocks.read()?);
             let mut distributions = logits
-                .host()
                 .chunks_exact(forbidden.len())
                 .zip(blocks.rows())
                 .map(|(logits, blocks)| Distribution::of_blocks(logits, blocks));
@@ -143,14 +147,14 @@ impl BeamSearch {
             if other_state.batch() != rows.len() {
                 other_state = model.zero_state(rows.len());
             }
-            copy_rows(&state, &rows, &mut other_state);
+            other_state.copy_rows(&state, &rows);
             std::mem::swap(&mut state, &mut other_state);
         }
         Ok(beam)
     }
 
     /// For each token of the model, whether it is forbidden.
-    fn check(&self, model: &RnnLm) -> Result<Vec<bool>> {
+    fn check(&self, model: &dyn Model) -> Result<Vec<bool>> {
         if self.beams == 0 {
             return Err(InferError::ZeroSize { name: "beams" });
         }
@@ -160,7 +164,7 @@ impl BeamSearch {
         }
         check_ids(model, &self.ends)?;
         check_ids(model, &self.forbidden)?;
-        let vocab_size = model.config().vocab_size;
+        let vocab_size = model.vocab_size();
         let mut forbidden = vec![false; vocab_size];
         for &id in &self.forbidden {
             forbidden[id as usize] = true;

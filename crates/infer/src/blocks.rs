@@ -1,17 +1,30 @@
 //! What one pass over rows of logits tells of them: the largest logit and the weight of each block of the vocabulary.
 
+use std::borrow::Cow;
+
 use rondo_kernels::draw::{self, Dims};
 use rondo_kernels::{Buffer, Device, Slice};
+use rondo_nn::NnError;
+
+use crate::Result;
 
 /// The blocks of some rows, and the memory for them.
 #[derive(Debug)]
-pub(crate) struct Blocks {
+pub(crate) struct LogitBlocks {
     device: Device,
     /// Those of the rows that were looked at last.
     dims: Dims,
     /// At least as many as there are blocks.
     maxima: Buffer,
     sums: Buffer,
+}
+
+/// What the blocks of some rows hold, for the host.
+#[derive(Debug)]
+pub(crate) struct Blocks<'a> {
+    dims: Dims,
+    maxima: Cow<'a, [f32]>,
+    sums: Cow<'a, [f32]>,
 }
 
 /// The blocks of one row.
@@ -23,11 +36,11 @@ pub(crate) struct RowBlocks<'a> {
     pub(crate) sums: &'a [f32],
 }
 
-impl Blocks {
+impl LogitBlocks {
     /// Blocks of no row yet, for logits on `device`.
-    pub(crate) fn new(device: &Device) -> Blocks {
+    pub(crate) fn new(device: &Device) -> LogitBlocks {
         let [maxima, sums] = [(); 2].map(|()| Buffer::zeros(device, 0));
-        Blocks { device: device.clone(), dims: Dims { rows: 0, vocab: 0 }, maxima, sums }
+        LogitBlocks { device: device.clone(), dims: Dims { rows: 0, vocab: 0 }, maxima, sums }
     }
 
     /// Looks at `logits: [R, V]` under `caps: [V]`, and weighs blocks if there is a temperature to do so at.
@@ -80,12 +93,25 @@ impl Blocks {
         draw::pick(&self.device, self.dims, args);
     }
 
-    /// The rows that were looked at.
+    /// What was found in the rows that were looked at, for the host.
+    pub(crate) fn read(&self) -> Result<Blocks<'_>> {
+        let len = self.dims.rows * self.dims.blocks();
+        let [maxima, sums] = [&self.maxima, &self.sums].map(|buffer| buffer.range(0..len).read());
+        Ok(Blocks {
+            dims: self.dims,
+            maxima: maxima.map_err(NnError::from)?,
+            sums: sums.map_err(NnError::from)?,
+        })
+    }
+}
+
+impl Blocks<'_> {
+    /// Row by row.
     pub(crate) fn rows(&self) -> impl Iterator<Item = RowBlocks<'_>> {
         let blocks = self.dims.blocks();
         (0..self.dims.rows).map(move |row| {
             let here = row * blocks..(row + 1) * blocks;
-            RowBlocks { maxima: &self.maxima.host()[here.clone()], sums: &self.sums.host()[here] }
+            RowBlocks { maxima: &self.maxima[here.clone()], sums: &self.sums[here] }
         })
     }
 }

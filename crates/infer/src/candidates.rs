@@ -1,8 +1,8 @@
 //! What a model expects after each token of a text: probabilities of the tokens that come, and of those that might.
 
-use rondo_nn::{Mode, RnnLm, State, Workspace};
+use rondo_nn::{Mode, Model, State, Workspace};
 
-use crate::blocks::Blocks;
+use crate::blocks::LogitBlocks;
 use crate::evaluate::check_ids;
 use crate::rows::read_on;
 use crate::{Distribution, InferError, Result};
@@ -29,17 +29,17 @@ const STEPS: usize = 64;
 /// ```
 #[derive(Debug)]
 pub struct Predictor<'m> {
-    model: &'m RnnLm,
+    model: &'m dyn Model,
     workspace: &'m mut Workspace,
     state: State,
-    blocks: Blocks,
+    blocks: LogitBlocks,
 }
 
 impl<'m> Predictor<'m> {
     /// A predictor that has read nothing yet.
-    pub fn new(model: &'m RnnLm, workspace: &'m mut Workspace) -> Self {
+    pub fn new(model: &'m dyn Model, workspace: &'m mut Workspace) -> Self {
         let state = model.zero_state(1);
-        let blocks = Blocks::new(workspace.device());
+        let blocks = LogitBlocks::new(workspace.device());
         Predictor { model, workspace, state, blocks }
     }
 
@@ -61,9 +61,10 @@ impl<'m> Predictor<'m> {
             let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
             let hidden = self.model.forward(&mut tape, ids, &mut self.state);
             let logits = self.model.logits(&mut tape, hidden);
-            let (logits, vocab_size) = (tape.read(logits), self.model.config().vocab_size);
-            self.blocks.look(vocab_size, logits, None, Some(1.0));
-            let rows = logits.host().chunks_exact(vocab_size).zip(self.blocks.rows());
+            let vocab_size = self.model.vocab_size();
+            self.blocks.look(vocab_size, tape.values(logits), None, Some(1.0));
+            let (logits, blocks) = (tape.read(logits)?, self.blocks.read()?);
+            let rows = logits.chunks_exact(vocab_size).zip(blocks.rows());
             for ((logits, blocks), place) in rows.zip(&mut *places) {
                 visit(place, Distribution::of_blocks(logits, blocks)?);
             }

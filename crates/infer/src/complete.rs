@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 
 use rondo_data::{Encoder, Tokenizer, Vocab};
-use rondo_nn::{RnnLm, Workspace};
+use rondo_nn::{Model, Workspace};
 
 use crate::{BeamSearch, Hypothesis, InferError, Predictor, Result, line_end};
 
@@ -51,7 +51,7 @@ pub struct Completion {
 /// Completes texts with a model of words, characters or bytes.
 #[derive(Debug)]
 pub struct Completer<'m> {
-    model: &'m RnnLm,
+    model: &'m dyn Model,
     workspace: &'m mut Workspace,
     vocab: &'m Vocab,
     tokenizer: &'m Tokenizer,
@@ -69,7 +69,7 @@ impl Default for Completing {
 impl<'m> Completer<'m> {
     /// A completer with this model of texts, which are cut by `tokenizer` and counted by `vocab`.
     pub fn new(
-        model: &'m RnnLm,
+        model: &'m dyn Model,
         workspace: &'m mut Workspace,
         vocab: &'m Vocab,
         tokenizer: &'m Tokenizer,

@@ -172,8 +172,8 @@ impl<T: Copy, F: Fn(&T, &T) -> Ordering> Best<T, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocks::Blocks;
-    use rondo_kernels::{Device, Slice};
+    use crate::blocks::LogitBlocks;
+    use rondo_kernels::{Buffer, Device};
 
     #[test]
     fn the_best_are_those_of_a_whole_sort() {
@@ -195,8 +195,10 @@ mod tests {
         let logit =
             |n: u32| if n / BLOCK as u32 == 1 { f32::NEG_INFINITY } else { (n * 7919 % 83) as f32 / 9.0 };
         let logits: Vec<f32> = (0..1_000).map(logit).collect();
-        let mut blocks = Blocks::new(&device);
-        blocks.look(logits.len(), Slice::Cpu(&logits), None, Some(1.0));
+        let mut blocks = LogitBlocks::new(&device);
+        let on_device = Buffer::from_slice(&device, &logits).unwrap();
+        blocks.look(logits.len(), on_device.slice(), None, Some(1.0));
+        let blocks = blocks.read().unwrap();
         let found = Distribution::of_blocks(&logits, blocks.rows().next().unwrap()).unwrap();
         let plain = Distribution::new(&logits).unwrap();
         assert!((found.log_prob(7) - plain.log_prob(7)).abs() < 1e-6);

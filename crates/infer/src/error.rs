@@ -1,6 +1,7 @@
 //! What can go wrong when a model is used.
 
 use rondo_data::DataError;
+use rondo_nn::NnError;
 
 use crate::rescore::LineFault;
 
@@ -14,6 +15,9 @@ pub enum InferError {
     /// Something is wrong with the text.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The model or its device has failed.
+    #[error(transparent)]
+    Model(#[from] NnError),
     /// A text has no token to predict: its first one is only read.
     #[error("a text of {tokens} tokens cannot be evaluated: it takes one to read and one to predict")]
     TextTooShort {

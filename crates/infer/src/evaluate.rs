@@ -17,7 +17,7 @@
 //! time, and on the number of columns only through the few tokens that the picture says are not predicted.
 
 use rondo_data::{Batches, LastChunk};
-use rondo_nn::{Mode, RnnLm, State, Workspace};
+use rondo_nn::{Mode, Model, State, Workspace};
 
 use crate::{InferError, Result};
 
@@ -73,7 +73,7 @@ impl Evaluation {
 /// [`InferError::TextTooShort`] if there are fewer than 2 tokens, [`InferError::IdOutOfRange`] if one is not the
 /// model's, [`InferError::ZeroSize`] if a size is 0.
 pub fn evaluate(
-    model: &RnnLm,
+    model: &dyn Model,
     workspace: &mut Workspace,
     ids: &[u32],
     batch_size: usize,
@@ -88,7 +88,7 @@ pub fn evaluate(
 /// As [`evaluate`]; [`InferError::Stopped`] when `progress` returns false before the end, for a part of a text has
 /// another perplexity than the whole.
 pub fn evaluate_with(
-    model: &RnnLm,
+    model: &dyn Model,
     workspace: &mut Workspace,
     ids: &[u32],
     batch_size: usize,
@@ -117,7 +117,7 @@ pub fn evaluate_with(
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, targets);
-        evaluation.nll_sum += tape.nll_sum(loss);
+        evaluation.nll_sum += tape.nll_sum(loss)?;
         evaluation.tokens += rows as u64;
         if !progress(evaluation.tokens) && evaluation.tokens < total_tokens {
             return Err(InferError::Stopped { done_tokens: evaluation.tokens, total_tokens });
@@ -147,7 +147,7 @@ pub fn target_count(tokens: usize, batch_size: usize) -> u64 {
 /// # Errors
 /// [`InferError::TextTooShort`] if there are fewer than 2 tokens, [`InferError::IdOutOfRange`] if one is not the
 /// model's.
-pub fn check_text(model: &RnnLm, ids: &[u32]) -> Result<()> {
+pub fn check_text(model: &dyn Model, ids: &[u32]) -> Result<()> {
     if ids.len() < 2 {
         return Err(InferError::TextTooShort { tokens: ids.len() });
     }
@@ -159,7 +159,7 @@ pub fn check_text(model: &RnnLm, ids: &[u32]) -> Result<()> {
 ///
 /// # Panics
 /// If columns are shorter than that and there are several, as [`column_count`] allows none.
-pub fn warm_state(model: &RnnLm, workspace: &mut Workspace, ids: &[u32], batches: &Batches<'_>) -> State {
+pub fn warm_state(model: &dyn Model, workspace: &mut Workspace, ids: &[u32], batches: &Batches<'_>) -> State {
     let (columns, column_len) = (batches.batch_size(), batches.column_len());
     let mut state = model.zero_state(columns);
     if columns == 1 {
@@ -179,19 +179,13 @@ pub fn warm_state(model: &RnnLm, workspace: &mut Workspace, ids: &[u32], batches
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         model.forward(&mut tape, inputs, &mut state);
     }
-    for layer in &mut state.layers {
-        let width = layer.hidden.len() / columns;
-        layer.hidden.range_mut(0..width).fill(0.0);
-        if let Some(cell_state) = &mut layer.cell_state {
-            cell_state.range_mut(0..width).fill(0.0);
-        }
-    }
+    state.clear_rows(0..1);
     state
 }
 
 /// Fails unless each of `ids` is a token of the model.
-pub(crate) fn check_ids(model: &RnnLm, ids: &[u32]) -> Result<()> {
-    let vocab_size = model.config().vocab_size;
+pub(crate) fn check_ids(model: &dyn Model, ids: &[u32]) -> Result<()> {
+    let vocab_size = model.vocab_size();
     match ids.iter().find(|&&id| id as usize >= vocab_size) {
         Some(&id) => Err(InferError::IdOutOfRange { id, vocab_size }),
         None => Ok(()),

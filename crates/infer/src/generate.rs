@@ -2,10 +2,10 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rondo_nn::{Mode, RnnLm, State, Workspace};
+use rondo_nn::{Mode, Model, State, Workspace};
 
 use crate::evaluate::check_ids;
-use crate::rows::{copy_rows, read_on};
+use crate::rows::read_on;
 use crate::{InferError, Result, Sampler, Sampling};
 
 /// Several continuations of one prefix, a token at a time.
@@ -32,7 +32,7 @@ use crate::{InferError, Result, Sampler, Sampling};
 /// ```
 #[derive(Debug)]
 pub struct Generator<'m> {
-    model: &'m RnnLm,
+    model: &'m dyn Model,
     workspace: &'m mut Workspace,
     sampler: Sampler,
     rngs: Vec<ChaCha8Rng>,
@@ -52,14 +52,14 @@ impl<'m> Generator<'m> {
     /// [`InferError::EmptyPrefix`], as there is nothing to continue then; [`InferError::ZeroSize`] for no streams;
     /// [`InferError::IdOutOfRange`] if the prefix has a token that is not the model's; and as [`Sampler::new`].
     pub fn new(
-        model: &'m RnnLm,
+        model: &'m dyn Model,
         workspace: &'m mut Workspace,
         prefix: &[u32],
         streams: usize,
         sampling: &Sampling,
         seed: u64,
     ) -> Result<Self> {
-        let sampler = Sampler::new(sampling, model.config().vocab_size, workspace.device())?;
+        let sampler = Sampler::new(sampling, model.vocab_size(), workspace.device())?;
         check_ids(model, prefix)?;
         let Some((&last, before)) = prefix.split_last() else {
             return Err(InferError::EmptyPrefix);
@@ -75,8 +75,7 @@ impl<'m> Generator<'m> {
             rng.set_stream(stream);
             rng
         });
-        let mut states = model.zero_state(streams);
-        copy_rows(&state, &vec![0; streams], &mut states);
+        let states = state.select(workspace.device(), &vec![0; streams]);
         Ok(Generator {
             model,
             workspace,
@@ -95,7 +94,7 @@ impl<'m> Generator<'m> {
         let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
         let hidden = self.model.forward(&mut tape, &self.ids, &mut self.state);
         let logits = self.model.logits(&mut tape, hidden);
-        self.sampler.draw_rows(tape.read(logits), &mut self.rngs, &mut self.ids)?;
+        self.sampler.draw_rows(tape.values(logits), &mut self.rngs, &mut self.ids)?;
         Ok(&self.ids)
     }
 }

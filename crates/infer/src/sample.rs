@@ -16,8 +16,9 @@ use std::cmp::Ordering;
 use rand::{Rng, RngExt};
 use rondo_kernels::draw::BLOCK;
 use rondo_kernels::{Buffer, Device, Slice};
+use rondo_nn::NnError;
 
-use crate::blocks::{Blocks, RowBlocks};
+use crate::blocks::{LogitBlocks, RowBlocks};
 use crate::distribution::Best;
 use crate::{InferError, Result};
 
@@ -53,7 +54,7 @@ pub struct Sampler {
     top_p: Option<f32>,
     /// ∞ for each token that may be drawn, −∞ for the others; none if all may.
     caps: Option<Buffer>,
-    blocks: Blocks,
+    blocks: LogitBlocks,
     /// A random number and the token of each row.
     points: Vec<f64>,
     ids: Buffer<u32>,
@@ -102,6 +103,10 @@ impl Sampler {
         if !caps.contains(&f32::INFINITY) {
             return Err(InferError::AllForbidden { vocab_size });
         }
+        let caps = match forbidden.is_empty() {
+            true => None,
+            false => Some(Buffer::from_slice(device, &caps).map_err(NnError::from)?),
+        };
         Ok(Sampler {
             device: device.clone(),
             vocab_size,
@@ -109,8 +114,8 @@ impl Sampler {
             // What leaves all tokens is the same as none.
             top_k: top_k.filter(|&top_k| top_k < vocab_size),
             top_p: top_p.filter(|&top_p| top_p < 1.0),
-            caps: (!forbidden.is_empty()).then(|| Buffer::from_slice(device, &caps)),
-            blocks: Blocks::new(device),
+            caps,
+            blocks: LogitBlocks::new(device),
             points: Vec::new(),
             ids: Buffer::zeros(device, 0),
         })
@@ -143,39 +148,42 @@ impl Sampler {
         // At temperature 0 nothing is weighed, and after top-k only few tokens are.
         let weighed_at = (self.temperature > 0.0 && self.top_k.is_none()).then_some(self.temperature);
         self.blocks.look(self.vocab_size, logits, self.caps.as_ref(), weighed_at);
-        if !self.blocks.rows().all(|blocks| blocks.largest().is_finite()) {
+        let blocks = self.blocks.read()?;
+        if !blocks.rows().all(|blocks| blocks.largest().is_finite()) {
             return Err(InferError::NonFiniteLogits);
         }
         match weighed_at {
             Some(temperature) if self.top_p.is_none() => self.draw_from_all(logits, temperature, rngs, ids),
             _ => {
-                let rows = logits.host().chunks_exact(self.vocab_size).zip(self.blocks.rows());
+                let logits = logits.read().map_err(NnError::from)?;
+                let caps = self.caps.as_ref().map(Buffer::read).transpose().map_err(NnError::from)?;
+                let rows = logits.chunks_exact(self.vocab_size).zip(blocks.rows());
                 for ((logits, blocks), (rng, id)) in rows.zip(rngs.iter_mut().zip(ids)) {
-                    *id = self.draw_from_likeliest(self.row(logits, blocks), rng);
+                    *id = self.draw_from_likeliest(self.row(logits, caps.as_deref(), blocks), rng);
                 }
+                Ok(())
             }
         }
-        Ok(())
     }
 
-    fn draw_from_all(&mut self, logits: Slice<'_>, temperature: f32, rngs: &mut [impl Rng], ids: &mut [u32]) {
+    fn draw_from_all(
+        &mut self,
+        logits: Slice<'_>,
+        temperature: f32,
+        rngs: &mut [impl Rng],
+        ids: &mut [u32],
+    ) -> Result<()> {
         if self.ids.len() != ids.len() {
             self.ids = Buffer::zeros(&self.device, ids.len());
         }
         self.points.clear();
         self.points.extend(rngs.iter_mut().map(|rng| rng.random::<f64>()));
         self.blocks.pick(logits, self.caps.as_ref(), temperature, &self.points, &mut self.ids);
-        ids.copy_from_slice(self.ids.host());
+        Ok(self.ids.slice().read_into(ids).map_err(NnError::from)?)
     }
 
-    fn row<'a>(&'a self, logits: &'a [f32], blocks: RowBlocks<'a>) -> Row<'a> {
-        Row {
-            temperature: f64::from(self.temperature),
-            logits,
-            caps: self.caps.as_ref().map(Buffer::host),
-            largest: blocks.largest(),
-            blocks,
-        }
+    fn row<'a>(&self, logits: &'a [f32], caps: Option<&'a [f32]>, blocks: RowBlocks<'a>) -> Row<'a> {
+        Row { temperature: f64::from(self.temperature), logits, caps, largest: blocks.largest(), blocks }
     }
 
     fn draw_from_likeliest(&self, row: Row<'_>, rng: &mut impl Rng) -> u32 {

@@ -19,7 +19,7 @@
 use std::cmp::Reverse;
 
 use rondo_data::{Tokenizer, Vocab};
-use rondo_nn::{Mode, RnnLm, State, Workspace};
+use rondo_nn::{Mode, Model, State, Workspace};
 
 use crate::evaluate::{CHUNK_ROWS, check_ids};
 use crate::{InferError, Result};
@@ -89,7 +89,7 @@ impl SentenceScore {
 /// ```
 #[derive(Debug)]
 pub struct Scorer<'m> {
-    model: &'m RnnLm,
+    model: &'m dyn Model,
     workspace: &'m mut Workspace,
     scoring: Scoring,
     /// With [`Scoring::carry_state`], the state after all tokens but the last, and the last.
@@ -102,7 +102,7 @@ impl<'m> Scorer<'m> {
     ///
     /// # Errors
     /// [`InferError::ZeroSize`] if a size is 0, [`InferError::IdOutOfRange`] if the start is no token of the model.
-    pub fn new(model: &'m RnnLm, workspace: &'m mut Workspace, scoring: Scoring) -> Result<Self> {
+    pub fn new(model: &'m dyn Model, workspace: &'m mut Workspace, scoring: Scoring) -> Result<Self> {
         for (name, size) in
             [("batch_size", scoring.batch_size), ("lookahead_tokens", scoring.lookahead_tokens)]
         {
@@ -123,11 +123,11 @@ impl<'m> Scorer<'m> {
         for sentence in sentences {
             check_ids(self.model, sentence.as_ref())?;
         }
-        Ok(if self.scoring.carry_state { self.score_text(sentences) } else { self.score_apart(sentences) })
+        if self.scoring.carry_state { self.score_text(sentences) } else { self.score_apart(sentences) }
     }
 
     /// Scores sentences that know nothing of each other.
-    fn score_apart<S: AsRef<[u32]>>(&mut self, sentences: &[S]) -> Vec<SentenceScore> {
+    fn score_apart<S: AsRef<[u32]>>(&mut self, sentences: &[S]) -> Result<Vec<SentenceScore>> {
         let mut order: Vec<usize> = (0..sentences.len()).collect();
         order.sort_by_key(|&index| Reverse(sentences[index].as_ref().len()));
         let mut scores: Vec<Option<SentenceScore>> = sentences.iter().map(|_| None).collect();
@@ -136,16 +136,16 @@ impl<'m> Scorer<'m> {
                 .iter()
                 .map(|&index| self.scoring.start.iter().chain(sentences[index].as_ref()).copied().collect())
                 .collect();
-            let (log_probs, _) = self.predict(&rows, self.model.zero_state(rows.len()));
+            let (log_probs, _) = self.predict(&rows, self.model.zero_state(rows.len()))?;
             for (&index, log_probs) in group.iter().zip(log_probs) {
                 scores[index] = Some(SentenceScore::new(log_probs, sentences[index].as_ref().len()));
             }
         }
-        scores.into_iter().flatten().collect()
+        Ok(scores.into_iter().flatten().collect())
     }
 
     /// Scores sentences that continue what was scored before.
-    fn score_text<S: AsRef<[u32]>>(&mut self, sentences: &[S]) -> Vec<SentenceScore> {
+    fn score_text<S: AsRef<[u32]>>(&mut self, sentences: &[S]) -> Result<Vec<SentenceScore>> {
         let mut unscored_tokens = usize::from(self.last.is_none());
         let text: Vec<u32> = self
             .last
@@ -154,7 +154,7 @@ impl<'m> Scorer<'m> {
             .copied()
             .collect();
         let state = std::mem::replace(&mut self.carried, self.model.zero_state(1));
-        let (mut log_probs, state) = self.predict(std::slice::from_ref(&text), state);
+        let (mut log_probs, state) = self.predict(std::slice::from_ref(&text), state)?;
         self.carried = state;
         self.last = text.last().copied();
         let mut log_probs = log_probs.pop().unwrap_or_default().into_iter();
@@ -164,13 +164,13 @@ impl<'m> Scorer<'m> {
             unscored_tokens -= len - scored;
             SentenceScore::new(log_probs.by_ref().take(scored).collect(), len)
         };
-        sentences.iter().map(score).collect()
+        Ok(sentences.iter().map(score).collect())
     }
 
     /// The log-probability of each token of each row but the row's first, and the state after all tokens but the last.
     ///
     /// Rows stand by falling length, so that those still running are always the first; the state shrinks to them.
-    fn predict(&mut self, rows: &[Vec<u32>], mut state: State) -> (Vec<Vec<f32>>, State) {
+    fn predict(&mut self, rows: &[Vec<u32>], mut state: State) -> Result<(Vec<Vec<f32>>, State)> {
         let predicted = |row: &Vec<u32>| row.len().saturating_sub(1);
         let mut log_probs: Vec<Vec<f32>> =
             rows.iter().map(|row| Vec::with_capacity(predicted(row))).collect();
@@ -179,9 +179,11 @@ impl<'m> Scorer<'m> {
         loop {
             let running = rows.partition_point(|row| predicted(row) > start);
             if running == 0 {
-                return (log_probs, state);
+                return Ok((log_probs, state));
             }
-            state = first_rows(self.model, state, running);
+            if running < state.batch() {
+                state = state.select(self.workspace.device(), &(0..running).collect::<Vec<_>>());
+            }
             let steps = (CHUNK_ROWS / running).clamp(1, predicted(&rows[0]) - start);
             inputs.clear();
             targets.clear();
@@ -194,7 +196,7 @@ impl<'m> Scorer<'m> {
             let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
             let hidden = self.model.forward(&mut tape, &inputs, &mut state);
             let loss = self.model.loss(&mut tape, hidden, &targets);
-            let nll = tape.nll(loss).host();
+            let nll = tape.read_nll(loss)?;
             for (b, (row, log_probs)) in rows[..running].iter().zip(&mut log_probs).enumerate() {
                 let steps = steps.min(predicted(row) - start);
                 // 0 − x, for −x would make a certain token's zero a negative one.
@@ -223,20 +225,4 @@ pub fn line_end(vocab: &Vocab, tokenizer: &Tokenizer) -> Option<u32> {
         Tokenizer::Bytes => "<0x0A>",
     };
     vocab.id(token)
-}
-
-/// The state of the first `count` batch rows.
-fn first_rows(model: &RnnLm, state: State, count: usize) -> State {
-    if state.batch() == count {
-        return state;
-    }
-    let mut first = model.zero_state(count);
-    for (to, from) in first.layers.iter_mut().zip(&state.layers) {
-        let len = to.hidden.len();
-        to.hidden.slice_mut().copy_from(from.hidden.range(0..len));
-        if let (Some(to), Some(from)) = (&mut to.cell_state, &from.cell_state) {
-            to.slice_mut().copy_from(from.range(0..len));
-        }
-    }
-    first
 }

@@ -1,9 +1,13 @@
 //! Memory on a device: owned buffers, borrowed slices, and the pool that lends buffers out again.
+//!
+//! Promises: outside this crate, host memory is reached only by explicit reads and writes that can fail, so that a
+//! buffer may be in the memory of another processor.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::Device;
 use crate::memory::{CACHE_LINE, Memory};
+use crate::{Device, DeviceError, check_len};
 
 /// What a buffer can hold.
 pub trait Element: Copy + Default + Send + Sync + 'static + private::Sealed {}
@@ -24,17 +28,24 @@ pub struct Buffer<T: Element = f32> {
 }
 
 /// Elements of a buffer, borrowed for reading.
+///
+/// Operations take it as it is. The host reaches the values through [`read`](Slice::read) and
+/// [`read_into`](Slice::read_into).
+pub struct Slice<'a, T: Element = f32>(Elements<'a, T>);
+
+/// Where borrowed elements are.
 #[derive(Clone, Copy)]
-#[non_exhaustive]
-pub enum Slice<'a, T: Element = f32> {
-    /// Memory of the host.
+enum Elements<'a, T> {
     Cpu(&'a [T]),
 }
 
 /// Elements of a buffer, borrowed for writing.
-#[non_exhaustive]
-pub enum SliceMut<'a, T: Element = f32> {
-    /// Memory of the host.
+///
+/// Operations take it as it is. The host writes values through [`write_from`](SliceMut::write_from).
+pub struct SliceMut<'a, T: Element = f32>(ElementsMut<'a, T>);
+
+/// Where elements that are borrowed for writing are.
+enum ElementsMut<'a, T> {
     Cpu(&'a mut [T]),
 }
 
@@ -51,10 +62,13 @@ impl<T: Element> Buffer<T> {
     }
 
     /// A buffer on `device` with these values.
-    pub fn from_slice(device: &Device, values: &[T]) -> Self {
+    ///
+    /// # Errors
+    /// As [`SliceMut::write_from`].
+    pub fn from_slice(device: &Device, values: &[T]) -> Result<Self, DeviceError> {
         let mut buffer = Buffer::zeros(device, values.len());
-        buffer.host_mut().copy_from_slice(values);
-        buffer
+        buffer.write_from(values)?;
+        Ok(buffer)
     }
 
     /// How many elements it holds.
@@ -69,33 +83,57 @@ impl<T: Element> Buffer<T> {
 
     /// The whole buffer, for reading.
     pub fn slice(&self) -> Slice<'_, T> {
-        Slice::Cpu(self.host())
+        Slice(Elements::Cpu(self.host()))
     }
 
     /// The elements of `range`, for reading.
     pub fn range(&self, range: std::ops::Range<usize>) -> Slice<'_, T> {
-        Slice::Cpu(&self.host()[range])
+        Slice(Elements::Cpu(&self.host()[range]))
     }
 
     /// The whole buffer, for writing.
     pub fn slice_mut(&mut self) -> SliceMut<'_, T> {
-        SliceMut::Cpu(self.host_mut())
+        SliceMut(ElementsMut::Cpu(self.host_mut()))
     }
 
     /// The elements of `range`, for writing.
     pub fn range_mut(&mut self, range: std::ops::Range<usize>) -> SliceMut<'_, T> {
-        SliceMut::Cpu(&mut self.host_mut()[range])
+        SliceMut(ElementsMut::Cpu(&mut self.host_mut()[range]))
     }
 
-    /// The values in host memory.
-    pub fn host(&self) -> &[T] {
-        // SAFETY: the memory has at least `len` elements of `T`, aligned to 64 bytes and initialised; every bit
+    /// All values, for the host: see [`Slice::read`].
+    ///
+    /// # Errors
+    /// As [`Slice::read`].
+    pub fn read(&self) -> Result<Cow<'_, [T]>, DeviceError> {
+        self.slice().read()
+    }
+
+    /// Overwrites all values with those of the host.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    /// # Errors
+    /// As [`SliceMut::write_from`].
+    pub fn write_from(&mut self, values: &[T]) -> Result<(), DeviceError> {
+        self.slice_mut().write_from(values)
+    }
+
+    /// Copies the elements of `from` to where those from `to` on are; the two may overlap.
+    ///
+    /// # Panics
+    /// If either reaches past the end.
+    pub fn copy_within(&mut self, from: std::ops::Range<usize>, to: usize) {
+        self.host_mut().copy_within(from, to);
+    }
+
+    fn host(&self) -> &[T] {
+        // SAFETY: the memory has at least `len` elements of `T`, aligned to 64 bytes and initialized; every bit
         // pattern is a valid `f32` or `u32` (the trait is sealed).
         unsafe { std::slice::from_raw_parts(self.memory.pointer().cast(), self.len) }
     }
 
-    /// The values in host memory, to be changed.
-    pub fn host_mut(&mut self) -> &mut [T] {
+    fn host_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `host`, and `&mut self` makes the borrow exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.memory.pointer().cast(), self.len) }
     }
@@ -111,70 +149,112 @@ impl<T: Element + std::fmt::Debug> std::fmt::Debug for Buffer<T> {
     }
 }
 
+impl<T: Element> Clone for Slice<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Element> Copy for Slice<'_, T> {}
+
 impl<'a, T: Element> Slice<'a, T> {
-    /// The values in host memory.
-    pub fn host(self) -> &'a [T] {
-        match self {
-            Slice::Cpu(values) => values,
-        }
+    /// The values, for the host: borrowed where the device computes in host memory, copied where it does not.
+    ///
+    /// # Errors
+    /// [`DeviceError`] if the device has failed, now or in an operation before. A CPU does not fail.
+    pub fn read(self) -> Result<Cow<'a, [T]>, DeviceError> {
+        Ok(Cow::Borrowed(self.host()))
+    }
+
+    /// Copies the values to `to`, in host memory.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    /// # Errors
+    /// As [`Slice::read`].
+    pub fn read_into(self, to: &mut [T]) -> Result<(), DeviceError> {
+        check_len("values to read", self.len(), to.len());
+        to.copy_from_slice(self.host());
+        Ok(())
     }
 
     /// How many elements it spans.
     pub fn len(&self) -> usize {
-        match self {
-            Slice::Cpu(values) => values.len(),
-        }
+        self.host().len()
     }
 
     /// Whether it spans none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The values in host memory.
+    pub(crate) fn host(self) -> &'a [T] {
+        match self.0 {
+            Elements::Cpu(values) => values,
+        }
     }
 }
 
 impl<'a, T: Element> SliceMut<'a, T> {
     /// The same elements, borrowed for a shorter time.
     pub fn reborrow(&mut self) -> SliceMut<'_, T> {
-        match self {
-            SliceMut::Cpu(values) => SliceMut::Cpu(values),
+        match &mut self.0 {
+            ElementsMut::Cpu(values) => SliceMut(ElementsMut::Cpu(values)),
         }
     }
 
-    /// Overwrites the elements with those of `from`.
+    /// The elements of `range` among these.
+    ///
+    /// # Panics
+    /// If it reaches past the end.
+    pub fn range(self, range: std::ops::Range<usize>) -> SliceMut<'a, T> {
+        SliceMut(ElementsMut::Cpu(&mut self.host()[range]))
+    }
+
+    /// Overwrites the elements with those of `from`, on the same device.
     ///
     /// # Panics
     /// If the lengths differ.
     pub fn copy_from(self, from: Slice<'_, T>) {
-        assert_eq!(self.len(), from.len(), "length of a copy");
-        match (self, from) {
-            (SliceMut::Cpu(to), Slice::Cpu(from)) => to.copy_from_slice(from),
-        }
+        check_len("a copy", self.len(), from.len());
+        self.host().copy_from_slice(from.host());
+    }
+
+    /// Overwrites the elements with values of the host.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    /// # Errors
+    /// [`DeviceError`] if the device has failed. A CPU does not fail.
+    pub fn write_from(self, values: &[T]) -> Result<(), DeviceError> {
+        check_len("values to write", values.len(), self.len());
+        self.host().copy_from_slice(values);
+        Ok(())
     }
 
     /// Overwrites every element with `value`.
     pub fn fill(self, value: T) {
-        match self {
-            SliceMut::Cpu(to) => to.fill(value),
-        }
-    }
-
-    /// The values in host memory.
-    pub fn host(self) -> &'a mut [T] {
-        match self {
-            SliceMut::Cpu(values) => values,
-        }
+        self.host().fill(value);
     }
 
     /// How many elements it spans.
     pub fn len(&self) -> usize {
-        match self {
-            SliceMut::Cpu(values) => values.len(),
+        match &self.0 {
+            ElementsMut::Cpu(values) => values.len(),
         }
     }
 
     /// Whether it spans none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The values in host memory.
+    pub(crate) fn host(self) -> &'a mut [T] {
+        match self.0 {
+            ElementsMut::Cpu(values) => values,
+        }
     }
 }
 
@@ -184,9 +264,9 @@ impl<'a, T: Element> SliceMut<'a, T> {
 /// use rondo_kernels::{Buffer, BufferPool, Device};
 /// let mut pool = BufferPool::new(&Device::cpu(1)?);
 /// let first: Buffer = pool.take(100);
-/// let address = first.host().as_ptr();
+/// let address = first.read()?.as_ptr();
 /// pool.give(first);
-/// assert_eq!(pool.take(100).host().as_ptr(), address);
+/// assert_eq!(pool.take(100).read()?.as_ptr(), address);
 /// # Ok::<(), rondo_kernels::DeviceError>(())
 /// ```
 #[derive(Debug)]

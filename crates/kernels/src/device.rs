@@ -1,5 +1,7 @@
 //! The processor that operations run on, chosen at run time.
 
+use std::sync::Arc;
+
 use crate::Precision;
 use crate::cpu::{Cpu, InstructionSet};
 
@@ -11,8 +13,8 @@ pub enum Device {
     Cpu(Cpu),
 }
 
-/// Why a device could not be set up.
-#[derive(Debug, thiserror::Error)]
+/// Why a device could not be set up, or has failed.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
     /// The instruction set asked for is unknown.
@@ -45,7 +47,7 @@ pub enum DeviceError {
     },
     /// The operating system refused to start a thread.
     #[error("could not start a worker thread")]
-    Thread(#[source] std::io::Error),
+    Thread(#[source] Arc<std::io::Error>),
 }
 
 impl Device {

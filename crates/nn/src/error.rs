@@ -25,6 +25,9 @@ pub enum NnError {
         /// What was written.
         text: String,
     },
+    /// The device has failed.
+    #[error(transparent)]
+    Device(#[from] rondo_kernels::DeviceError),
     /// A file could not be read or written.
     #[error("could not {action} `{}`", path.display())]
     Io {
@@ -83,6 +86,16 @@ pub enum NnError {
         /// The type in the file.
         found: String,
         /// The type that it should have.
+        expected: String,
+    },
+    /// A model file describes a different model than the one that is to be read.
+    #[error("`{}` holds a different model: it is described as {found}, expected {expected}", path.display())]
+    OtherModel {
+        /// The file.
+        path: PathBuf,
+        /// How the file describes its model.
+        found: String,
+        /// How the model to be read describes itself.
         expected: String,
     },
     /// A file is whole, but says something else than what was written.

@@ -40,7 +40,7 @@ mod tests {
     use rondo_kernels::Device;
 
     use super::*;
-    use crate::{Initialisation, Preset, RnnLm};
+    use crate::{Initialisation, Model, Preset, RnnLm};
 
     #[test]
     fn the_recipes_matrices_lie_within_their_limits() {
@@ -88,7 +88,7 @@ mod tests {
     fn initialised(seed: u64, initialisation: &Initialisation) -> RnnLm {
         let config = Preset::find("standard_lstm_lm_200").unwrap().config(500);
         let mut model = RnnLm::new(config, &Device::cpu(1).unwrap()).unwrap();
-        model.initialise(initialisation, &mut ChaCha8Rng::seed_from_u64(seed));
+        model.initialise(initialisation, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
         model
     }
 
@@ -106,7 +106,7 @@ mod tests {
 
     fn values(model: &RnnLm, name: &str) -> Vec<f64> {
         let id = model.parameters().find(name).unwrap();
-        model.parameters().values(id).host().iter().map(|&value| f64::from(value)).collect()
+        model.parameters().values(id).read().unwrap().iter().map(|&value| f64::from(value)).collect()
     }
 
     fn moments(values: &[f64]) -> (f64, f64) {

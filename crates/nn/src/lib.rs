@@ -1,14 +1,15 @@
 //! Recurrent language models: the tape they run on, their layers, and the file they are kept in.
 //!
 //! ```text
-//!   RnnLm ── forward, loss ──► Tape ──► operations of `rondo-kernels`
+//!   Model ── forward, loss ──► Tape ──► operations of `rondo-kernels`
+//!   (RnnLm, or one's own)        │
 //!     │                          │
-//!   Parameters ◄── optimiser ── Gradients
+//!   Parameters ◄── optimizer ── Gradients
 //!     │
 //!   model file (safetensors, checksummed)
 //! ```
 //!
-//! Not here: text (a token is a number), optimisers, flags, clocks.
+//! Not here: text (a token is a number), optimizers, flags, clocks.
 
 mod config;
 mod error;
@@ -18,16 +19,20 @@ mod model_file;
 mod parameters;
 mod penalty;
 mod presets;
+mod rnn_lm;
+mod state;
 mod tape;
 pub mod tensor_file;
 
 pub use config::{Biases, Dropout, DropoutSite, Initialisation, Initialiser, Input, RnnLmConfig};
 pub use error::{NnError, Result};
-pub use model::{Hidden, LayerState, RnnLm, State};
-pub use model_file::ModelFile;
+pub use model::{Hidden, Model};
+pub use model_file::{ModelContext, ModelFile, parameter_tensors, read_parameters};
 pub use parameters::{Gradient, Gradients, ParameterId, Parameters};
 pub use penalty::ActivationPenalty;
 pub use presets::{PRESETS, Preset};
+pub use rnn_lm::RnnLm;
 pub use rondo_kernels::activation_penalty::Penalty;
 pub use rondo_kernels::recurrence::Cell;
+pub use state::{State, StatePart};
 pub use tape::{Layer, Loss, Mode, OperationObserver, Pass, Projection, Shape, Tape, Value, Workspace};

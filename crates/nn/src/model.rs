@@ -1,70 +1,91 @@
-//! The recurrent language model.
+//! What a language model has to offer so that the toolkit can train, evaluate and sample it.
 
-use rand::Rng;
-use rondo_kernels::{Buffer, Device, Slice};
+use std::fmt;
 
-use crate::config::{Biases, Initialisation, Input, RnnLmConfig};
-use crate::tape::{Layer, Loss, Projection, Tape, Value};
-use crate::{ParameterId, Parameters, Result};
+use crate::tape::{Loss, Tape, Value};
+use crate::{Parameters, State};
 
-mod adapt;
-
-/// A recurrent language model: what is read so far gives the probabilities of what follows.
+/// A recurrent language model: the part that training, evaluation, scoring and generation build on.
 ///
-/// ```text
-/// token ─ embedding ─ dropout ─ layer 0 ─ dropout ─ … ─ layer L−1 ─ dropout ─ decoder ─ next token
-///         or one-hot             ↻ state              ↻ state             W·h + b, softmax
+/// [`RnnLm`](crate::RnnLm) implements it with fused operations. A model of one's own implements it with the primitives
+/// of [`Tape`], and is then trained, evaluated and sampled by the same code.
+///
 /// ```
+/// use rondo_kernels::Device;
+/// use rondo_nn::{Hidden, Initialiser, Model, Parameters, ParameterId, Shape, State, Tape, Value};
 ///
-/// | parameter | shape | |
-/// |---|---|---|
-/// | `embedding.weight` | `[V, E]` | or, for a one-hot input, `input.weight: [V, G·H]` instead of this and layer 0's `weight_ih` |
-/// | `rnn.{l}.weight_ih` | `[G·H, D]` | |
-/// | `rnn.{l}.weight_hh` | `[G·H, H]` | |
-/// | `rnn.{l}.bias_ih`, `rnn.{l}.bias_hh` | `[G·H]` | the second only with [`Biases::Two`] |
-/// | `decoder.weight` | `[V, H]` | absent when tied: then it is the embedding's |
-/// | `decoder.bias` | `[V]` | |
-#[derive(Debug)]
-pub struct RnnLm {
-    config: RnnLmConfig,
-    parameters: Parameters,
-    input: InputLayer,
-    layers: Vec<LayerParameters>,
-    decoder_weight: ParameterId,
-    decoder_bias: ParameterId,
+/// /// `h = tanh(x·Wxh + h·Whh)`, `logits = h·Why`.
+/// #[derive(Debug)]
+/// struct Elman { parameters: Parameters, wxh: ParameterId, whh: ParameterId, why: ParameterId }
+///
+/// impl Model for Elman {
+///     fn vocab_size(&self) -> usize { self.parameters.shape(self.wxh)[0] }
+///     fn parameters(&self) -> &Parameters { &self.parameters }
+///     fn parameters_mut(&mut self) -> &mut Parameters { &mut self.parameters }
+///     fn description(&self) -> String { r#"{"kind":"elman"}"#.to_owned() }
+///     fn zero_state(&self, batch: usize) -> State {
+///         State::zeros(self.parameters.device(), batch, [("hidden", self.parameters.shape(self.whh)[0])])
+///     }
+///     fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden {
+///         let [wxh, whh] = [self.wxh, self.whh].map(|id| tape.parameter(id));
+///         let mut h = tape.state(&state.parts()[0]);
+///         let mut outputs = Vec::new();
+///         for ids in ids.chunks(state.batch()) {
+///             let x = tape.one_hot(ids, self.vocab_size());
+///             let (from_input, from_memory) = (tape.product(x, wxh), tape.product(h, whh));
+///             let sum = tape.add(from_input, from_memory);
+///             h = tape.tanh(sum);
+///             outputs.push(h);
+///         }
+///         tape.keep(h, &mut state.parts_mut()[0]);
+///         Hidden::new(tape.join_rows(&outputs))
+///     }
+///     fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value {
+///         let why = tape.parameter(self.why);
+///         tape.product(hidden.dropped, why)
+///     }
+/// }
+/// # let _ = |model: Elman| -> Box<dyn Model> { Box::new(model) };
+/// ```
+pub trait Model: fmt::Debug + Send + Sync {
+    /// `V`, the number of tokens it knows.
+    fn vocab_size(&self) -> usize;
+
+    /// Its parameters.
+    fn parameters(&self) -> &Parameters;
+
+    /// Its parameters, to be changed.
+    fn parameters_mut(&mut self) -> &mut Parameters;
+
+    /// What it is made of, as JSON: kept in model files and checkpoints, and compared when they are read.
+    fn description(&self) -> String;
+
+    /// A state of zeros for `batch` rows.
+    fn zero_state(&self, batch: usize) -> State;
+
+    /// Reads `ids: [T, B]` from `state`, leaves the last state there, and returns the last layer's output.
+    ///
+    /// # Panics
+    /// If there are not `T·B` ids for the state's `B`, or one is not below [`vocab_size`](Model::vocab_size).
+    fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden;
+
+    /// The logits `[T, B, V]`, given what [`forward`](Model::forward) returned.
+    fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value;
+
+    /// The negative log-likelihood of each of `targets: [T, B]`, given what [`forward`](Model::forward) returned.
+    ///
+    /// The default takes the cross-entropy of all logits. A model with a large vocabulary does better not to hold
+    /// them.
+    ///
+    /// # Panics
+    /// If there are not `T·B` targets, or one is not below [`vocab_size`](Model::vocab_size).
+    fn loss(&self, tape: &mut Tape<'_>, hidden: Hidden, targets: &[u32]) -> Loss {
+        let logits = self.logits(tape, hidden);
+        tape.cross_entropy(logits, targets)
+    }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum InputLayer {
-    Embedding(ParameterId),
-    OneHot(ParameterId),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct LayerParameters {
-    layer: Layer,
-    /// Absent for layer 0 of a one-hot input.
-    weight_ih: Option<ParameterId>,
-}
-
-/// What a layer remembers between chunks.
-#[derive(Debug)]
-pub struct LayerState {
-    /// `[B, H]`.
-    pub hidden: Buffer,
-    /// `[B, H]`, for a cell that has a second state.
-    pub cell_state: Option<Buffer>,
-}
-
-/// What a model remembers between chunks, for each of `B` batch rows.
-#[derive(Debug)]
-pub struct State {
-    /// One a layer.
-    pub layers: Vec<LayerState>,
-    batch: usize,
-}
-
-/// The last layer's output for a chunk.
+/// The last layer's output for a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hidden {
     /// `[T, B, H]`, as the layer left it.
@@ -73,206 +94,9 @@ pub struct Hidden {
     pub dropped: Value,
 }
 
-impl RnnLm {
-    /// A model with all parameters zero; see [`RnnLm::initialise`].
-    ///
-    /// # Errors
-    /// As [`RnnLmConfig::check`].
-    pub fn new(config: RnnLmConfig, device: &Device) -> Result<RnnLm> {
-        config.check()?;
-        let mut parameters = Parameters::new(device);
-        for (name, shape) in config.parameter_shapes() {
-            parameters.add(&name, &shape);
-        }
-        let id = |name: &str| match parameters.find(name) {
-            Some(id) => id,
-            None => unreachable!("`{name}` is among the configuration's parameters"),
-        };
-        let input = match config.input {
-            Input::Embedding(_) => InputLayer::Embedding(id("embedding.weight")),
-            Input::OneHot => InputLayer::OneHot(id("input.weight")),
-        };
-        let layer = |(l, &hidden_size): (usize, &usize)| LayerParameters {
-            layer: Layer {
-                cell: config.cell,
-                hidden_size,
-                weight_hh: id(&format!("rnn.{l}.weight_hh")),
-                bias_ih: id(&format!("rnn.{l}.bias_ih")),
-                bias_hh: (config.biases == Biases::Two).then(|| id(&format!("rnn.{l}.bias_hh"))),
-                weight_dropout: config.dropout.weights,
-            },
-            weight_ih: parameters.find(&format!("rnn.{l}.weight_ih")),
-        };
-        let layers = config.hidden_sizes.iter().enumerate().map(layer).collect();
-        let decoder_weight = id(if config.tied { "embedding.weight" } else { "decoder.weight" });
-        let decoder_bias = id("decoder.bias");
-        Ok(RnnLm { config, parameters, input, layers, decoder_weight, decoder_bias })
-    }
-
-    /// Draws all parameters anew, in their order.
-    pub fn initialise(&mut self, initialisation: &Initialisation, rng: &mut impl Rng) {
-        for id in self.parameters.ids() {
-            let name = self.parameters.name(id);
-            let initialiser = match name {
-                "embedding.weight" | "input.weight" => initialisation.embedding,
-                "decoder.weight" => initialisation.decoder,
-                _ if name.contains("bias") => initialisation.bias,
-                _ => initialisation.recurrent,
-            };
-            let shape = self.parameters.shape(id);
-            let (rows, columns) = (shape[0], shape.get(1).copied().unwrap_or(1));
-            let mut values = vec![0.0; rows * columns];
-            initialiser.fill(rows, columns, &mut values, rng);
-            self.parameters.values_mut(id).copy_from(Slice::Cpu(&values));
-        }
-    }
-
-    /// What it is made of.
-    pub fn config(&self) -> &RnnLmConfig {
-        &self.config
-    }
-
-    /// Its parameters.
-    pub fn parameters(&self) -> &Parameters {
-        &self.parameters
-    }
-
-    /// Its parameters, to be changed.
-    pub fn parameters_mut(&mut self) -> &mut Parameters {
-        &mut self.parameters
-    }
-
-    /// A state of zeros for `batch` rows.
-    pub fn zero_state(&self, batch: usize) -> State {
-        let device = self.parameters.device();
-        let layers = self.config.hidden_sizes.iter().map(|&hidden_size| LayerState {
-            hidden: Buffer::zeros(device, batch * hidden_size),
-            cell_state: self.config.cell.has_cell_state().then(|| Buffer::zeros(device, batch * hidden_size)),
-        });
-        State { layers: layers.collect(), batch }
-    }
-
-    /// Reads a chunk of `ids: [T, B]` from `state`, leaves the last state there, and returns the last layer's
-    /// output.
-    ///
-    /// # Panics
-    /// If there are not `T·B` ids for the state's `B`, or one is no token of the vocabulary.
-    pub fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden {
-        let batch = state.batch;
-        let steps = ids.len() / batch;
-        assert_eq!(ids.len(), steps * batch, "ids for {batch} batch rows");
-        let dropout = &self.config.dropout;
-        let mut x = match self.input {
-            InputLayer::Embedding(table) => {
-                let x = tape.embedding_with_dropout(table, ids, steps, batch, dropout.words);
-                Some(tape.dropout(x, dropout.input))
-            }
-            InputLayer::OneHot(_) => None,
-        };
-        let mut raw = None;
-        for (l, (parameters, state)) in self.layers.iter().zip(&mut state.layers).enumerate() {
-            let projection = match (x, parameters.weight_ih, self.input) {
-                (Some(x), Some(weight_ih), _) => Projection::Dense { x, weight_ih },
-                (_, _, InputLayer::OneHot(table) | InputLayer::Embedding(table)) => {
-                    Projection::LookUp { ids, table }
-                }
-            };
-            let y = tape.recurrent_layer(parameters.layer, projection, steps, batch, state);
-            let last = l + 1 == self.layers.len();
-            raw = Some(y);
-            x = Some(tape.dropout(y, if last { dropout.output } else { dropout.between }));
-        }
-        match (raw, x) {
-            (Some(raw), Some(dropped)) => Hidden { raw, dropped },
-            _ => unreachable!("a model has at least one layer, as its configuration was checked for"),
-        }
-    }
-
-    /// The negative log-likelihood of `targets: [T, B]`, given what [`RnnLm::forward`] returned.
-    ///
-    /// # Panics
-    /// As [`Tape::decoder`].
-    pub fn loss(&self, tape: &mut Tape<'_>, hidden: Hidden, targets: &[u32]) -> Loss {
-        tape.decoder(hidden.dropped, self.decoder_weight, Some(self.decoder_bias), targets)
-    }
-
-    /// The logits `[T, B, V]`, given what [`RnnLm::forward`] returned.
-    pub fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value {
-        tape.linear(hidden.dropped, self.decoder_weight, Some(self.decoder_bias))
-    }
-}
-
-impl State {
-    /// `B`, for how many rows it is.
-    pub fn batch(&self) -> usize {
-        self.batch
-    }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        for layer in &mut self.layers {
-            layer.hidden.slice_mut().fill(0.0);
-            if let Some(cell_state) = &mut layer.cell_state {
-                cell_state.slice_mut().fill(0.0);
-            }
-        }
-    }
-}
-
-impl RnnLmConfig {
-    /// Names and shapes of the parameters, in order. A tied matrix stands once.
-    pub fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
-        // Nothing that memory can hold is so wide that this saturates.
-        let gates_width = |hidden: usize| self.cell.gates().saturating_mul(hidden);
-        let mut shapes = Vec::new();
-        let mut add = |name: String, shape: &[usize]| shapes.push((name, shape.to_vec()));
-        let mut width = match self.input {
-            Input::Embedding(width) => {
-                add("embedding.weight".to_owned(), &[self.vocab_size, width]);
-                Some(width)
-            }
-            Input::OneHot => {
-                let first = self.hidden_sizes.first().map_or(0, |&hidden| gates_width(hidden));
-                add("input.weight".to_owned(), &[self.vocab_size, first]);
-                None
-            }
-        };
-        for (l, &hidden) in self.hidden_sizes.iter().enumerate() {
-            if let Some(width) = width {
-                add(format!("rnn.{l}.weight_ih"), &[gates_width(hidden), width]);
-            }
-            add(format!("rnn.{l}.weight_hh"), &[gates_width(hidden), hidden]);
-            add(format!("rnn.{l}.bias_ih"), &[gates_width(hidden)]);
-            if self.biases == Biases::Two {
-                add(format!("rnn.{l}.bias_hh"), &[gates_width(hidden)]);
-            }
-            width = Some(hidden);
-        }
-        if !self.tied {
-            add("decoder.weight".to_owned(), &[self.vocab_size, width.unwrap_or(0)]);
-        }
-        add("decoder.bias".to_owned(), &[self.vocab_size]);
-        shapes
-    }
-
-    /// How many parameters such a model has; a tied matrix counts once.
-    ///
-    /// # Panics
-    /// If there are more than memory can hold, which [`RnnLmConfig::check`] refuses.
-    pub fn parameter_count(&self) -> usize {
-        match self.checked_parameter_count() {
-            Some(count) => count,
-            None => panic!("more parameters than memory can hold: {self:?}"),
-        }
-    }
-
-    /// How many parameters there are, unless their bytes are too many to count.
-    pub(crate) fn checked_parameter_count(&self) -> Option<usize> {
-        let mut count = 0usize;
-        for (_, shape) in self.parameter_shapes() {
-            let own = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))?;
-            count = count.checked_add(own)?;
-        }
-        (count <= isize::MAX as usize / size_of::<f32>()).then_some(count)
+impl Hidden {
+    /// The output of a layer without dropout.
+    pub fn new(output: Value) -> Hidden {
+        Hidden { raw: output, dropped: output }
     }
 }

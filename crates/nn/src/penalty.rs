@@ -3,7 +3,7 @@
 use rondo_kernels::activation_penalty::Penalty;
 
 use crate::tape::Tape;
-use crate::{Hidden, RnnLm};
+use crate::{Hidden, Result};
 
 /// What the last layer's activations are penalised by.
 ///
@@ -23,12 +23,27 @@ pub struct ActivationPenalty {
     pub temporal: f32,
 }
 
-impl RnnLm {
-    /// Adds a penalty to what the next [`Tape::backward`] differentiates, given what [`RnnLm::forward`] returned,
-    /// and returns its value in nats per token. What is off costs nothing.
-    pub fn penalise(&self, tape: &mut Tape<'_>, hidden: Hidden, penalty: ActivationPenalty) -> f64 {
-        let ActivationPenalty { activation, temporal } = penalty;
-        tape.penalise(hidden.dropped, Penalty::Size, activation)
-            + tape.penalise(hidden.raw, Penalty::Change, temporal)
+impl ActivationPenalty {
+    /// Adds the penalty to what the next [`Tape::backward`] differentiates, given what
+    /// [`Model::forward`](crate::Model::forward) returned. A weight of zero costs nothing.
+    pub fn add_to(self, tape: &mut Tape<'_>, hidden: Hidden) {
+        tape.penalise(hidden.dropped, Penalty::Size, self.activation);
+        tape.penalise(hidden.raw, Penalty::Change, self.temporal);
+    }
+
+    /// The value of the penalty in nats per token, brought to the host.
+    ///
+    /// # Errors
+    /// [`NnError::Device`](crate::NnError::Device) if the device has failed.
+    pub fn value(self, tape: &Tape<'_>, hidden: Hidden) -> Result<f64> {
+        let mut value = 0.0;
+        for (weight, penalty, x) in
+            [(self.activation, Penalty::Size, hidden.dropped), (self.temporal, Penalty::Change, hidden.raw)]
+        {
+            if weight != 0.0 {
+                value += f64::from(weight) * tape.penalty(x, penalty)?;
+            }
+        }
+        Ok(value)
     }
 }

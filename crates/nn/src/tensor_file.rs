@@ -8,10 +8,12 @@
 //! Promises: the same content makes the same bytes; whatever the header claims, nothing is allocated that is larger
 //! than the file. Not here: what the tensors mean (the model file, a checkpoint), replacing a file safely (the caller).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rondo_kernels::SliceMut;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -20,7 +22,7 @@ use crate::{NnError, Result};
 
 const CHECKSUM_KEY: &str = "sha256";
 
-/// How many numbers are turned into bytes at a time.
+/// How many numbers are turned into bytes, or back, at a time.
 const NUMBERS_AT_ONCE: usize = 16_384;
 
 /// A tensor to be written.
@@ -35,31 +37,31 @@ pub struct Tensor<'a> {
 }
 
 /// What is in a tensor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Values<'a> {
     /// 32-bit floating-point numbers, `F32`.
-    Numbers(&'a [f32]),
+    Numbers(Cow<'a, [f32]>),
     /// Bytes, `U8`.
     Bytes(&'a [u8]),
 }
 
 impl Values<'_> {
-    fn dtype(self) -> Dtype {
+    fn dtype(&self) -> Dtype {
         match self {
             Values::Numbers(_) => Dtype::F32,
             Values::Bytes(_) => Dtype::U8,
         }
     }
 
-    fn bytes_len(self) -> usize {
+    fn bytes_len(&self) -> usize {
         match self {
-            Values::Numbers(numbers) => size_of_val(numbers),
+            Values::Numbers(numbers) => size_of_val(&**numbers),
             Values::Bytes(bytes) => bytes.len(),
         }
     }
 
     /// Hands the bytes over in pieces, numbers little-endian.
-    fn for_each_piece(self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    fn for_each_piece(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         match self {
             Values::Bytes(bytes) => take(bytes),
             Values::Numbers(numbers) => {
@@ -216,16 +218,23 @@ impl<'a> TensorFile<'a> {
 pub struct Numbers<'a>(TensorView<'a>);
 
 impl Numbers<'_> {
-    /// Copies them to `to`, which has the tensor's length.
+    /// Copies them to a device.
     ///
     /// # Panics
-    /// If it has another.
-    pub fn copy_to(&self, to: &mut [f32]) {
+    /// If `to` has another length than the tensor.
+    /// # Errors
+    /// [`NnError::Device`] if they cannot be written there.
+    pub fn copy_to(&self, mut to: SliceMut<'_>) -> Result<()> {
         let (numbers, rest) = self.0.data().as_chunks();
         assert_eq!((numbers.len(), rest.len()), (to.len(), 0), "numbers of a tensor and room for them");
-        for (to, &bytes) in to.iter_mut().zip(numbers) {
-            *to = f32::from_le_bytes(bytes);
+        let mut piece = Vec::with_capacity(NUMBERS_AT_ONCE.min(numbers.len()));
+        for (index, numbers) in numbers.chunks(NUMBERS_AT_ONCE).enumerate() {
+            piece.clear();
+            piece.extend(numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+            let start = index * NUMBERS_AT_ONCE;
+            to.reborrow().range(start..start + piece.len()).write_from(&piece)?;
         }
+        Ok(())
     }
 }
 
@@ -284,6 +293,8 @@ fn checksum_of(tensors: &[Tensor<'_>], metadata: &BTreeMap<String, String>) -> i
 
 #[cfg(test)]
 mod tests {
+    use rondo_kernels::{Buffer, Device};
+
     use super::*;
 
     fn written() -> Vec<u8> {
@@ -291,7 +302,7 @@ mod tests {
             Tensor {
                 name: "b".to_owned(),
                 shape: vec![2, 2],
-                values: Values::Numbers(&[1.0, -2.0, 0.5, 4.0]),
+                values: Values::Numbers(vec![1.0, -2.0, 0.5, 4.0].into()),
             },
             Tensor { name: "a".to_owned(), shape: vec![3], values: Values::Bytes(b"abc") },
         ];
@@ -313,9 +324,9 @@ mod tests {
         let file = read(&bytes).unwrap();
         assert!(file.has_checksum());
         assert_eq!(file.metadata().iter().map(|(k, v)| (&**k, &**v)).collect::<Vec<_>>(), [("key", "value")]);
-        let mut numbers = [0.0; 4];
-        file.numbers("b", &[2, 2]).unwrap().copy_to(&mut numbers);
-        assert_eq!(numbers, [1.0, -2.0, 0.5, 4.0]);
+        let mut numbers: Buffer = Buffer::zeros(&Device::cpu(1).unwrap(), 4);
+        file.numbers("b", &[2, 2]).unwrap().copy_to(numbers.slice_mut()).unwrap();
+        assert_eq!(*numbers.read().unwrap(), [1.0, -2.0, 0.5, 4.0]);
         assert_eq!(file.bytes("a").unwrap(), b"abc");
         assert!(matches!(file.bytes("b"), Err(NnError::Type { .. })));
         assert!(matches!(file.numbers("b", &[4]), Err(NnError::Shape { .. })));

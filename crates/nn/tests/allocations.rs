@@ -15,7 +15,7 @@ use rondo_kernels::Device;
 use rondo_kernels::optimiser::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_nn::{
     ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Input, Mode,
-    RnnLm, RnnLmConfig, State, Workspace,
+    Model, RnnLm, RnnLmConfig, State, Workspace,
 };
 
 /// The system's allocator, counting the calls that hand memory out.
@@ -117,7 +117,7 @@ impl Run {
         // Every token of the vocabulary occurs, the first of them often.
         let tokens = (0..STEPS * BATCH + 1).map(|i| (i * i % config.vocab_size) as u32).collect();
         let mut model = RnnLm::new(config, &device).unwrap();
-        model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(1));
+        model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
         let state = model.zero_state(BATCH);
         let workspace = Workspace::new(&device);
         let gradients = Gradients::new(model.parameters());
@@ -134,16 +134,17 @@ impl Run {
         let count = steps * BATCH;
         let hidden = self.model.forward(&mut tape, &self.tokens[..count], &mut self.state);
         let loss = self.model.loss(&mut tape, hidden, &self.tokens[1..count + 1]);
-        assert!(tape.nll_sum(loss).is_finite());
+        assert!(tape.nll_sum(loss).unwrap().is_finite());
         let penalty = ActivationPenalty { activation: 2.0, temporal: 1.0 };
-        assert!(self.model.penalise(&mut tape, hidden, penalty).is_finite());
-        tape.backward(loss, 1.0 / count as f32, &mut self.gradients);
+        assert!(penalty.value(&tape, hidden).unwrap().is_finite());
+        penalty.add_to(&mut tape, hidden);
+        tape.backward(loss, 1.0 / count as f32, &mut self.gradients).unwrap();
         drop(tape);
 
         let squared = parameters.ids().map(|id| match self.gradients.get(id) {
             Gradient::Zero => 0.0,
             Gradient::Dense(values) | Gradient::Rows { values, .. } => {
-                optimiser::squared_norm(&self.device, values)
+                optimiser::squared_norm(&self.device, values).unwrap()
             }
         });
         let scale = clip_scale(squared.sum::<f64>().sqrt(), 0.25, GLUON_EPSILON);
@@ -176,6 +177,6 @@ impl Run {
         let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
         let hidden = self.model.forward(&mut tape, &self.tokens[..count], &mut self.state);
         let loss = self.model.loss(&mut tape, hidden, &self.tokens[1..count + 1]);
-        assert!(tape.nll_sum(loss).is_finite());
+        assert!(tape.nll_sum(loss).unwrap().is_finite());
     }
 }

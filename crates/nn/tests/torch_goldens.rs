@@ -12,9 +12,9 @@ use std::str::FromStr;
 
 use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::optimiser::{self, GLUON_EPSILON, Sgd, clip_scale};
-use rondo_kernels::{Device, Precision, Slice};
+use rondo_kernels::{Device, Precision};
 use rondo_nn::{
-    ActivationPenalty, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Parameters, RnnLm,
+    ActivationPenalty, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Model, Parameters, RnnLm,
     RnnLmConfig, State, Workspace,
 };
 use safetensors::{Dtype, SafeTensors};
@@ -103,28 +103,29 @@ fn first_chunk(golden: &Golden, device: &Device) {
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, &inputs, &mut state);
         let logits = model.logits(&mut tape, hidden);
-        assert_close("logits", tape.read(logits).host(), &golden.floats("first.logits"), tolerance::VALUE);
+        assert_close("logits", &tape.read(logits).unwrap(), &golden.floats("first.logits"), tolerance::VALUE);
     }
     state.clear();
     let mut gradients = Gradients::new(model.parameters());
     let mut tape = workspace.tape(model.parameters(), TRAIN);
     let hidden = model.forward(&mut tape, &inputs, &mut state);
     let loss = model.loss(&mut tape, hidden, &targets);
-    assert_close("nll", tape.nll(loss).host(), &golden.floats("first.nll"), tolerance::VALUE);
-    let mean = tape.nll_sum(loss) / targets.len() as f64;
+    assert_close("nll", &tape.read_nll(loss).unwrap(), &golden.floats("first.nll"), tolerance::VALUE);
+    let mean = tape.nll_sum(loss).unwrap() / targets.len() as f64;
     assert_close("loss", &[mean], &golden.doubles("first.loss"), tolerance::VALUE);
-    let last = joined(&state, |layer| layer.hidden.host());
+    let last = joined(&state, "hidden");
     assert_close("h", &last, &golden.floats("first.h"), tolerance::VALUE);
     if model.config().cell.has_cell_state() {
-        let cell_state = joined(&state, |layer| layer.cell_state.as_ref().unwrap().host());
+        let cell_state = joined(&state, "cell");
         assert_close("c", &cell_state, &golden.floats("first.c"), tolerance::VALUE);
     }
 
     if let Some((penalty, expected)) = golden.penalty() {
-        let value = model.penalise(&mut tape, hidden, penalty);
+        let value = penalty.value(&tape, hidden).unwrap();
+        penalty.add_to(&mut tape, hidden);
         assert_close("penalty", &[value], &expected[..1], tolerance::VALUE);
     }
-    tape.backward(loss, 1.0 / targets.len() as f32, &mut gradients);
+    tape.backward(loss, 1.0 / targets.len() as f32, &mut gradients).unwrap();
     for id in model.parameters().ids() {
         let name = format!("grad.{}", model.parameters().name(id));
         let gradient = dense(model.parameters(), id, gradients.get(id));
@@ -142,8 +143,8 @@ fn ten_steps(golden: &Golden, device: &Device) {
     assert_close("norms", &norms, &golden.doubles("norms"), tolerance::TRAINING);
     for id in model.parameters().ids() {
         let name = format!("final.{}", model.parameters().name(id));
-        let values = model.parameters().values(id).host();
-        assert_close(&name, values, &golden.floats(&name), tolerance::TRAINING);
+        let values = model.parameters().values(id).read().unwrap();
+        assert_close(&name, &values, &golden.floats(&name), tolerance::TRAINING);
     }
 }
 
@@ -168,17 +169,18 @@ fn train(golden: &Golden, device: &Device) -> Training {
         let mut tape = workspace.tape(model.parameters(), TRAIN);
         let hidden = model.forward(&mut tape, &inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, &targets);
-        losses.push(tape.nll_sum(loss) / targets.len() as f64);
+        losses.push(tape.nll_sum(loss).unwrap() / targets.len() as f64);
         if let &Some((penalty, _)) = &penalty {
-            penalties.push(model.penalise(&mut tape, hidden, penalty));
+            penalties.push(penalty.value(&tape, hidden).unwrap());
+            penalty.add_to(&mut tape, hidden);
         }
-        tape.backward(loss, 1.0 / targets.len() as f32, &mut gradients);
+        tape.backward(loss, 1.0 / targets.len() as f32, &mut gradients).unwrap();
         drop(tape);
 
         let squared = model.parameters().ids().map(|id| match gradients.get(id) {
             Gradient::Zero => 0.0,
             Gradient::Dense(values) | Gradient::Rows { values, .. } => {
-                optimiser::squared_norm(device, values)
+                optimiser::squared_norm(device, values).unwrap()
             }
         });
         let norm = squared.sum::<f64>().sqrt();
@@ -216,10 +218,11 @@ fn dense(parameters: &Parameters, id: rondo_nn::ParameterId, gradient: Gradient<
     let mut dense = vec![0.0; parameters.values(id).len()];
     match gradient {
         Gradient::Zero => {}
-        Gradient::Dense(values) => dense.copy_from_slice(values.host()),
+        Gradient::Dense(values) => values.read_into(&mut dense).unwrap(),
         Gradient::Rows { rows, values } => {
             let width = parameters.shape(id)[1];
-            for (&row, values) in rows.host().iter().zip(values.host().chunks_exact(width)) {
+            for (&row, values) in rows.read().unwrap().iter().zip(values.read().unwrap().chunks_exact(width))
+            {
                 dense[row as usize * width..][..width].copy_from_slice(values);
             }
         }
@@ -227,9 +230,10 @@ fn dense(parameters: &Parameters, id: rondo_nn::ParameterId, gradient: Gradient<
     dense
 }
 
-/// One buffer of each layer, the first layer's first.
-fn joined<'s>(state: &'s State, buffer: impl Fn(&'s rondo_nn::LayerState) -> &'s [f32]) -> Vec<f32> {
-    state.layers.iter().flat_map(|layer| buffer(layer).iter().copied()).collect()
+/// One part of each layer's state, the first layer's first.
+fn joined(state: &State, name: &str) -> Vec<f32> {
+    let parts = state.parts().iter().filter(|part| part.name().starts_with(name));
+    parts.flat_map(|part| part.values().read().unwrap().into_owned()).collect()
 }
 
 /// Fails unless each number of `got` is within the tolerance of its partner in `want`.
@@ -275,7 +279,7 @@ impl Golden {
         let mut model = RnnLm::new(config, device).unwrap();
         for id in model.parameters().ids() {
             let values = self.floats(&format!("init.{}", model.parameters().name(id)));
-            model.parameters_mut().values_mut(id).copy_from(Slice::Cpu(&values));
+            model.parameters_mut().values_mut(id).write_from(&values).unwrap();
         }
         model
     }

@@ -29,9 +29,10 @@ use std::time::Instant;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rondo::data::{Batches, LastChunk, Tales};
-use rondo::kernels::{Device, Slice};
+use rondo::kernels::Device;
 use rondo::nn::{
-    Gradient, Gradients, Initialiser, Loss, Mode, ParameterId, Parameters, Shape, Tape, Value, Workspace,
+    Gradient, Gradients, Initialiser, Loss, Mode, NnError, ParameterId, Parameters, State, Tape, Value,
+    Workspace,
 };
 
 /// How many numbers the network remembers by.
@@ -72,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let device = Device::cpu(std::thread::available_parallelism()?.get())?;
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut network = Network::new(alphabet.len(), HIDDEN_SIZE, &device, &mut rng);
+    let mut network = Network::new(alphabet.len(), HIDDEN_SIZE, &device, &mut rng)?;
     let mut learner = Learner::new(&network);
     println!(
         "{} parameters; an even guess loses {:.2} nats",
@@ -86,10 +87,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let learning_rate = LEARNING_RATE * 0.5f32.powi((epoch / HALVE_EVERY) as i32);
         let started = Instant::now();
         // At the start of the text there is nothing to remember.
-        let mut state = vec![0.0; BATCH_SIZE * HIDDEN_SIZE];
+        let mut state = network.zero_state(BATCH_SIZE);
         for chunk in 0..batches.chunk_count() {
             batches.fill(batches.chunk(chunk), &mut inputs, &mut targets);
-            let loss = learner.step(&mut network, &inputs, &targets, &mut state, learning_rate);
+            let loss = learner.step(&mut network, &inputs, &targets, &mut state, learning_rate)?;
             moving_loss = Some(moving_loss.map_or(loss, |moving| 0.99 * moving + 0.01 * loss));
         }
         let per_second = batches.target_count() as f64 / started.elapsed().as_secs_f64();
@@ -100,7 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             if prefix_ids.is_empty() {
                 prefix_ids.push(ids[0]); // A text in other letters: it begins as that does.
             }
-            let sample = network.sample(&prefix_ids, 200, 0.1, &mut rng);
+            let sample = network.sample(&prefix_ids, 200, 0.1, &mut rng)?;
             println!(
                 "  {}",
                 sample.iter().map(|&id| alphabet[id as usize]).collect::<String>().replace('\n', " ")
@@ -126,35 +127,45 @@ pub struct Network {
 impl Network {
     /// A network that knows nothing: small random numbers. (Zeros would not do: all hidden units would start
     /// alike, receive the same gradient, and stay alike for ever.)
-    pub fn new(vocab_size: usize, hidden_size: usize, device: &Device, rng: &mut impl Rng) -> Network {
+    pub fn new(
+        vocab_size: usize,
+        hidden_size: usize,
+        device: &Device,
+        rng: &mut impl Rng,
+    ) -> Result<Network, NnError> {
         let mut parameters = Parameters::new(device);
-        let mut draw = |name: &str, shape: [usize; 2]| {
+        let mut draw = |name: &str, shape: [usize; 2]| -> Result<ParameterId, NnError> {
             let id = parameters.add(name, &shape);
             let mut values = vec![0.0; shape[0] * shape[1]];
             Initialiser::Normal(0.01).fill(shape[0], shape[1], &mut values, rng);
-            parameters.values_mut(id).copy_from(Slice::Cpu(&values));
-            id
+            parameters.values_mut(id).write_from(&values)?;
+            Ok(id)
         };
-        let wxh = draw("wxh", [vocab_size, hidden_size]);
-        let whh = draw("whh", [hidden_size, hidden_size]);
-        let bh = draw("bh", [1, hidden_size]);
-        let why = draw("why", [hidden_size, vocab_size]);
-        let by = draw("by", [1, vocab_size]);
-        Network { parameters, vocab_size, hidden_size, wxh, whh, bh, why, by }
+        let wxh = draw("wxh", [vocab_size, hidden_size])?;
+        let whh = draw("whh", [hidden_size, hidden_size])?;
+        let bh = draw("bh", [1, hidden_size])?;
+        let why = draw("why", [hidden_size, vocab_size])?;
+        let by = draw("by", [1, vocab_size])?;
+        Ok(Network { parameters, vocab_size, hidden_size, wxh, whh, bh, why, by })
+    }
+
+    /// A state of zeros for `batch` rows.
+    pub fn zero_state(&self, batch: usize) -> State {
+        State::zeros(self.parameters.device(), batch, [("hidden", self.hidden_size)])
     }
 
     /// Reads `ids: [T, B]` from `state: [B, H]`, leaves the last state there, and returns the logits, a row
     /// for each id.
     ///
     /// The operations compute at once; the tape remembers them, so as to run them back later.
-    pub fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut [f32]) -> Value {
-        let batch = state.len() / self.hidden_size;
+    pub fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Value {
+        let batch = state.batch();
         let [wxh, whh, bh] = [self.wxh, self.whh, self.bh].map(|id| tape.parameter(id));
         let [why, by] = [self.why, self.by].map(|id| tape.parameter(id));
 
-        // The state enters as plain numbers, a *constant*: the error is not traced back into the chunk
-        // before. That is the truncation in "truncated back-propagation through time".
-        let mut h = tape.constant(Shape::matrix(batch, self.hidden_size), state);
+        // The state enters as plain numbers: the error is not traced back into the chunk before. That is the
+        // truncation in "truncated back-propagation through time".
+        let mut h = tape.state(&state.parts()[0]);
         let mut remembered = Vec::new();
         for ids in ids.chunks_exact(batch) {
             // A character is a row of zeros with a one at its place. The product picks the row of `Wxh` that
@@ -167,7 +178,7 @@ impl Network {
             h = tape.tanh(sum);
             remembered.push(h);
         }
-        state.copy_from_slice(tape.read(h).host());
+        tape.keep(h, &mut state.parts_mut()[0]);
 
         // What was remembered at all steps, one below the other, is decoded at once.
         let hidden = tape.join_rows(&remembered);
@@ -180,22 +191,28 @@ impl Network {
     ///
     /// The `temperature` says how boldly: at 0.1 the likeliest character nearly always wins, at 1 each is
     /// drawn as often as the network thinks it is right, at 1000 all are equally likely.
-    pub fn sample(&self, prefix: &[u32], count: usize, temperature: f32, rng: &mut impl Rng) -> Vec<u32> {
+    pub fn sample(
+        &self,
+        prefix: &[u32],
+        count: usize,
+        temperature: f32,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<u32>, NnError> {
         let mut workspace = Workspace::new(self.parameters.device());
-        let mut state = vec![0.0; self.hidden_size];
+        let mut state = self.zero_state(1);
         let mut written = prefix.to_vec();
         let mut unread = prefix.to_vec();
         for _ in 0..count {
             let mut tape = workspace.tape(&self.parameters, Mode::Evaluate);
             let logits = self.forward(&mut tape, &unread, &mut state);
             let probabilities = tape.softmax(logits, temperature);
-            let last =
-                tape.read(probabilities).host().chunks_exact(self.vocab_size).next_back().unwrap_or(&[]);
+            let probabilities = tape.read(probabilities)?;
+            let last = probabilities.chunks_exact(self.vocab_size).next_back().unwrap_or(&[]);
             let next = draw(last, rng);
             written.push(next);
             unread = vec![next];
         }
-        written
+        Ok(written)
     }
 }
 
@@ -220,32 +237,33 @@ impl Learner {
         network: &mut Network,
         inputs: &[u32],
         targets: &[u32],
-        state: &mut [f32],
+        state: &mut State,
         learning_rate: f32,
-    ) -> f64 {
+    ) -> Result<f64, NnError> {
         // Forward. The loss of a guess is −ln p, where p is the probability given to the character that came:
         // 0 if the network was sure of it, and the larger the more surprised it was.
         let mode = Mode::Train { seed: 0, step: 0 }; // Only dropout would draw from these.
         let mut tape = self.workspace.tape(&network.parameters, mode);
         let logits = network.forward(&mut tape, inputs, state);
         let losses: Loss = tape.cross_entropy(logits, targets);
-        let loss = tape.nll_sum(losses) / targets.len() as f64;
+        let loss = tape.nll_sum(losses)? / targets.len() as f64;
 
         // Backward: how the mean loss would change with each parameter.
         self.gradients.clear();
-        tape.backward(losses, 1.0 / targets.len() as f32, &mut self.gradients);
+        tape.backward(losses, 1.0 / targets.len() as f32, &mut self.gradients)?;
         drop(tape);
 
         // Gradient descent: each parameter goes a little way against its gradient.
         for id in network.parameters.ids() {
             if let Gradient::Dense(gradient) = self.gradients.get(id) {
-                let parameter = network.parameters.values_mut(id);
-                for (value, slope) in parameter.host().iter_mut().zip(gradient.host()) {
+                let mut values = network.parameters.values(id).read()?.into_owned();
+                for (value, slope) in values.iter_mut().zip(&*gradient.read()?) {
                     *value -= learning_rate * slope;
                 }
+                network.parameters.values_mut(id).write_from(&values)?;
             }
         }
-        loss
+        Ok(loss)
     }
 }
 

@@ -5,8 +5,10 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo::data::{Batches, LastChunk, Tales};
-use rondo::kernels::{Device, Slice};
-use rondo::nn::{Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, RnnLm, RnnLmConfig, Workspace};
+use rondo::kernels::Device;
+use rondo::nn::{
+    Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Model, RnnLm, RnnLmConfig, Workspace,
+};
 
 use from_scratch::{Learner, Network};
 
@@ -23,12 +25,12 @@ const LEARNING_RATE: f32 = 0.5;
 #[test]
 fn the_example_and_the_fused_model_have_the_same_losses() {
     let device = Device::cpu(2).unwrap();
-    let mut network = Network::new(VOCAB, HIDDEN, &device, &mut ChaCha8Rng::seed_from_u64(1));
+    let mut network = Network::new(VOCAB, HIDDEN, &device, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     let mut model = fused(&network);
     let mut learner = Learner::new(&network);
     let mut workspace = Workspace::new(&device);
     let mut gradients = Gradients::new(model.parameters());
-    let mut state = vec![0.0; BATCH * HIDDEN];
+    let mut state = network.zero_state(BATCH);
     let mut fused_state = model.zero_state(BATCH);
 
     let text: String = Tales::new().sentences(1, 0).take(40).collect();
@@ -38,14 +40,14 @@ fn the_example_and_the_fused_model_have_the_same_losses() {
     let mut losses = Vec::new();
     for chunk in 0..20 {
         batches.fill(batches.chunk(chunk), &mut inputs, &mut targets);
-        let loss = learner.step(&mut network, &inputs, &targets, &mut state, LEARNING_RATE);
+        let loss = learner.step(&mut network, &inputs, &targets, &mut state, LEARNING_RATE).unwrap();
 
         gradients.clear();
         let mut tape = workspace.tape(model.parameters(), Mode::Train { seed: 0, step: 0 });
         let hidden = model.forward(&mut tape, &inputs, &mut fused_state);
         let nll = model.loss(&mut tape, hidden, &targets);
-        let fused_loss = tape.nll_sum(nll) / targets.len() as f64;
-        tape.backward(nll, 1.0 / targets.len() as f32, &mut gradients);
+        let fused_loss = tape.nll_sum(nll).unwrap() / targets.len() as f64;
+        tape.backward(nll, 1.0 / targets.len() as f32, &mut gradients).unwrap();
         drop(tape);
         descend(&mut model, &mut gradients);
 
@@ -62,11 +64,11 @@ fn the_example_and_the_fused_model_have_the_same_losses() {
 fn a_sample_follows_its_prefix_and_temperature_sharpens_it() {
     let device = Device::cpu(1).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut network = Network::new(5, 3, &device, &mut rng);
+    let mut network = Network::new(5, 3, &device, &mut rng).unwrap();
     // The output bias alone decides: token 2 is likeliest.
     let by = network.parameters.find("by").unwrap();
-    network.parameters.values_mut(by).copy_from(Slice::Cpu(&[0.0, 0.0, 1.0, 0.0, 0.0]));
-    let mut sample = |temperature| network.sample(&[4, 0], 300, temperature, &mut rng);
+    network.parameters.values_mut(by).write_from(&[0.0, 0.0, 1.0, 0.0, 0.0]).unwrap();
+    let mut sample = |temperature| network.sample(&[4, 0], 300, temperature, &mut rng).unwrap();
     let sharp = sample(0.05);
     assert_eq!(sharp[..2], [4, 0]);
     assert_eq!(sharp.len(), 302);
@@ -100,14 +102,14 @@ fn fused(network: &Network) -> RnnLm {
     for (ours, theirs) in names {
         let ours = network.parameters.find(ours).unwrap();
         let theirs = model.parameters().find(theirs).unwrap();
-        let values = network.parameters.values(ours).host();
+        let values = network.parameters.values(ours).read().unwrap();
         let columns = network.parameters.shape(ours)[1];
         // One writes `h·W`, the other `h·Wᵀ`; a table with a row per token is the same in both.
         let values = match model.parameters().name(theirs) {
-            "rnn.0.weight_hh" | "decoder.weight" => transposed(values, columns),
+            "rnn.0.weight_hh" | "decoder.weight" => transposed(&values, columns),
             _ => values.to_vec(),
         };
-        model.parameters_mut().values_mut(theirs).copy_from(Slice::Cpu(&values));
+        model.parameters_mut().values_mut(theirs).write_from(&values).unwrap();
     }
     model
 }
@@ -120,8 +122,10 @@ fn descend(model: &mut RnnLm, gradients: &mut Gradients) {
     for id in model.parameters().ids() {
         gradients.densify(model.parameters(), id);
         let Gradient::Dense(gradient) = gradients.get(id) else { panic!("no gradient") };
-        for (value, slope) in model.parameters_mut().values_mut(id).host().iter_mut().zip(gradient.host()) {
+        let mut values = model.parameters().values(id).read().unwrap().into_owned();
+        for (value, slope) in values.iter_mut().zip(&*gradient.read().unwrap()) {
             *value -= LEARNING_RATE * slope;
         }
+        model.parameters_mut().values_mut(id).write_from(&values).unwrap();
     }
 }

@@ -9,12 +9,11 @@
 //! *Source*: Polyak & Juditsky 1992; the trigger is that of NT-ASGD, Merity, Keskar & Socher 2017.
 
 use rondo_kernels::optimiser;
-use rondo_nn::Parameters;
 use rondo_nn::tensor_file::TensorFile;
+use rondo_nn::{Parameters, read_parameters};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::checkpoint::read_parameters;
 
 /// When the weights begin to be averaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +32,8 @@ pub enum AveragingRule {
     },
 }
 
-/// What the average's tensors are called in a checkpoint, before a stroke and the parameter's name.
-pub(crate) const AVERAGE: &str = "average";
+/// What the names of the average's tensors begin with in a checkpoint.
+pub(crate) const AVERAGE: &str = "average/";
 
 /// An [`AveragingRule`] on its way, and the average once there is one.
 #[derive(Debug)]
@@ -99,7 +98,7 @@ impl Averaging {
         self.average = None;
         if let Some(steps) = steps {
             let mut average = Average { parameters: parameters.like(), steps };
-            read_parameters(tensors, AVERAGE, &mut average.parameters)?;
+            read_parameters(AVERAGE, tensors, &mut average.parameters)?;
             self.average = Some(average);
         }
         Ok(())
@@ -155,7 +154,7 @@ impl Averaging {
 
 #[cfg(test)]
 mod tests {
-    use rondo_kernels::{Device, Slice};
+    use rondo_kernels::Device;
 
     use super::*;
 
@@ -167,11 +166,11 @@ mod tests {
 
     fn set(parameters: &mut Parameters, values: [f32; 2]) {
         let id = parameters.ids().next().unwrap();
-        parameters.values_mut(id).copy_from(Slice::Cpu(&values));
+        parameters.values_mut(id).write_from(&values).unwrap();
     }
 
     fn values(parameters: &Parameters) -> Vec<f32> {
-        parameters.values(parameters.ids().next().unwrap()).host().to_vec()
+        parameters.values(parameters.ids().next().unwrap()).read().unwrap().into_owned()
     }
 
     #[test]

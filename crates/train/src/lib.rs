@@ -55,6 +55,7 @@ pub use error::{Result, TrainError, Tried};
 pub use files::write_atomically;
 pub use moving_loss::MovingLoss;
 pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome};
+pub use optimizer::{Clip, Optimizer, OptimizerOptions};
 pub use perplexity::Perplexity;
 pub use plan::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
@@ -66,4 +67,5 @@ pub use resume::{Change, resumed_plan};
 pub use run_folder::{RunFolder, RunLock};
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
 pub use settings::Settings;
+pub use step::{NonFinite, StepOutcome, StepTerms, Tokens, TrainingStep};
 pub use trainer::Trainer;

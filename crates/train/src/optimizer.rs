@@ -1,24 +1,80 @@
-//! From gradients to new weights: clipping, then the optimiser's rule, for every parameter.
+//! From gradients to new parameters: clipping, then the optimizer's rule, for every parameter.
 
 use rondo_kernels::optimiser::{self, Adam, Decay, GLUON_EPSILON, Sgd};
 use rondo_kernels::{Buffer, Device};
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
-use rondo_nn::{Gradient, Gradients, ParameterId, Parameters};
+use rondo_nn::{Gradient, Gradients, NnError, ParameterId, Parameters};
 
 use crate::{OptimizationPlan, OptimizerPlan, Result};
 
-/// An optimiser and what it remembers of each parameter.
+/// An optimizer and what it remembers of each parameter.
+///
+/// ```
+/// use rondo_kernels::Device;
+/// use rondo_nn::{Gradients, Parameters};
+/// use rondo_train::{Optimizer, OptimizerOptions, OptimizerPlan};
+///
+/// let mut parameters = Parameters::new(&Device::cpu(1)?);
+/// parameters.add("weight", &[2, 3]);
+/// let mut gradients = Gradients::new(&parameters); // as a backward pass leaves them
+///
+/// let rule = OptimizerPlan::Sgd { momentum: 0.9 };
+/// let options = OptimizerOptions { clip_norm: Some(0.25), ..OptimizerOptions::new(rule) };
+/// let mut optimizer = Optimizer::new(options, &parameters);
+/// let clip = optimizer.clip(&mut gradients, &parameters)?;
+/// optimizer.update(0.1, clip, &mut gradients, &mut parameters);
+/// assert_eq!((clip.norm, optimizer.steps()), (0.0, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Optimizer {
-    rule: OptimizerPlan,
-    weight_decay: f64,
-    clip_value: Option<f64>,
-    /// The largest global norm of a gradient.
-    clip_norm: Option<f64>,
-    /// What the clipped gradient is multiplied with.
-    step_scale: f64,
+pub struct Optimizer {
+    options: OptimizerOptions,
     memory: Vec<Memory>,
     steps: u64,
+}
+
+/// What an optimizer does with gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimizerOptions {
+    /// The rule.
+    pub rule: OptimizerPlan,
+    /// Weight decay; 0 is off.
+    pub weight_decay: f64,
+    /// The largest absolute value of an element of the gradient.
+    pub clip_value: Option<f64>,
+    /// The largest norm of the gradient of all parameters together.
+    pub clip_norm: Option<f64>,
+    /// What the clipped gradient is multiplied by.
+    pub step_scale: f64,
+}
+
+/// The gradient of all parameters, clipped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clip {
+    /// Its global norm before it was clipped to a norm.
+    pub norm: f64,
+    /// What the gradient has to be multiplied by so that its norm is within the limit.
+    pub scale: f64,
+}
+
+impl OptimizerOptions {
+    /// The rule alone: no weight decay, no clipping.
+    pub fn new(rule: OptimizerPlan) -> OptimizerOptions {
+        OptimizerOptions { rule, weight_decay: 0.0, clip_value: None, clip_norm: None, step_scale: 1.0 }
+    }
+}
+
+impl OptimizationPlan {
+    /// What the plan's optimizer does, for batches of `bptt` by `batch_size` tokens.
+    pub fn optimizer_options(&self, bptt: usize, batch_size: usize) -> OptimizerOptions {
+        OptimizerOptions {
+            rule: self.optimizer,
+            weight_decay: self.weight_decay,
+            clip_value: self.clip_value,
+            clip_norm: self.clip_norm_limit(bptt, batch_size),
+            step_scale: self.step_scale(batch_size),
+        }
+    }
 }
 
 /// What the rule remembers of one parameter.
@@ -30,94 +86,93 @@ enum Memory {
 }
 
 impl Optimizer {
-    /// The optimiser of the plan, before its first step, for chunks of `bptt` by `batch_size` tokens.
-    pub(crate) fn new(
-        plan: &OptimizationPlan,
-        (bptt, batch_size): (usize, usize),
-        parameters: &Parameters,
-    ) -> Self {
+    /// An optimizer before its first step, for parameters like these.
+    pub fn new(options: OptimizerOptions, parameters: &Parameters) -> Self {
         let memory = |id| {
             let zeros = || Buffer::zeros(parameters.device(), parameters.values(id).len());
-            match plan.optimizer {
+            match options.rule {
                 OptimizerPlan::Sgd { momentum: 0.0 } => Memory::Nothing,
                 OptimizerPlan::Sgd { .. } => Memory::Velocity(zeros()),
                 OptimizerPlan::Adam { .. } => Memory::Moments(zeros(), zeros()),
             }
         };
-        Optimizer {
-            rule: plan.optimizer,
-            weight_decay: plan.weight_decay,
-            clip_value: plan.clip_value,
-            clip_norm: plan.clip_norm_limit(bptt, batch_size),
-            step_scale: plan.step_scale(batch_size),
-            memory: parameters.ids().map(memory).collect(),
-            steps: 0,
-        }
+        Optimizer { options, memory: parameters.ids().map(memory).collect(), steps: 0 }
     }
 
-    /// The steps it has made.
-    pub(crate) fn steps(&self) -> u64 {
+    /// The updates it has made.
+    pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// All that it remembers, under the names that [`Optimizer::restore`] knows.
-    pub(crate) fn tensors<'a>(&'a self, parameters: &'a Parameters) -> impl Iterator<Item = Tensor<'a>> {
-        parameters.ids().flat_map(move |id| {
-            self.memory[id.index()].named().into_iter().map(move |(kind, buffer)| Tensor {
-                name: memory_tensor(kind, parameters.name(id)),
-                shape: parameters.shape(id).to_vec(),
-                values: Values::Numbers(buffer.host()),
-            })
-        })
+    /// All that it remembers, as tensors that [`Optimizer::restore`] knows.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device has failed.
+    pub fn tensors<'a>(&'a self, parameters: &'a Parameters) -> Result<Vec<Tensor<'a>>> {
+        let mut tensors = vec![];
+        for id in parameters.ids() {
+            for (kind, buffer) in self.memory[id.index()].named() {
+                tensors.push(Tensor {
+                    name: memory_tensor(kind, parameters.name(id)),
+                    shape: parameters.shape(id).to_vec(),
+                    values: Values::Numbers(buffer.read().map_err(NnError::from)?),
+                });
+            }
+        }
+        Ok(tensors)
     }
 
-    /// Goes on after `steps` steps with the memory of a checkpoint's tensors.
-    pub(crate) fn restore(
-        &mut self,
-        steps: u64,
-        tensors: &TensorFile<'_>,
-        parameters: &Parameters,
-    ) -> Result<()> {
+    /// Continues after `steps` updates with the memory in a checkpoint's tensors.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`](crate::TrainError::Model) if a tensor is missing or does not fit.
+    pub fn restore(&mut self, steps: u64, tensors: &TensorFile<'_>, parameters: &Parameters) -> Result<()> {
         self.steps = steps;
         for id in parameters.ids() {
             for (kind, buffer) in self.memory[id.index()].named_mut() {
                 let name = memory_tensor(kind, parameters.name(id));
-                tensors.numbers(&name, parameters.shape(id))?.copy_to(buffer.host_mut());
+                tensors.numbers(&name, parameters.shape(id))?.copy_to(buffer.slice_mut())?;
             }
         }
         Ok(())
     }
 
-    /// Clips the gradients and takes a step; returns their global norm before it was clipped.
+    /// Clips the elements of the gradients in place, takes their global norm, and says how far that is above the
+    /// limit.
     ///
-    /// If the norm is not finite, no parameter is touched.
-    pub(crate) fn step(
-        &mut self,
-        learning_rate: f64,
-        gradients: &mut Gradients,
-        parameters: &mut Parameters,
-    ) -> f64 {
-        let device = parameters.device().clone();
-        if let Some(limit) = self.clip_value {
+    /// # Errors
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device has failed.
+    pub fn clip(&self, gradients: &mut Gradients, parameters: &Parameters) -> Result<Clip> {
+        let device = parameters.device();
+        if let Some(limit) = self.options.clip_value {
             for id in parameters.ids() {
                 if let Some(values) = gradients.values_mut(id) {
-                    optimiser::clip_values(&device, limit as f32, values);
+                    optimiser::clip_values(device, limit as f32, values);
                 }
             }
         }
-        let norm = global_norm(&device, gradients, parameters);
-        if !norm.is_finite() {
-            return norm;
-        }
-        let clip = self.clip_norm.map_or(1.0, |limit| optimiser::clip_scale(norm, limit, GLUON_EPSILON));
-        self.steps += 1;
-        for id in parameters.ids() {
-            self.update(&device, id, learning_rate, clip * self.step_scale, gradients, parameters);
-        }
-        norm
+        let norm = global_norm(device, gradients, parameters)?;
+        let limited = |limit| optimiser::clip_scale(norm, limit, GLUON_EPSILON);
+        Ok(Clip { norm, scale: self.options.clip_norm.map_or(1.0, limited) })
     }
 
-    fn update(
+    /// Changes the parameters by the clipped gradients.
+    pub fn update(
+        &mut self,
+        learning_rate: f64,
+        clip: Clip,
+        gradients: &mut Gradients,
+        parameters: &mut Parameters,
+    ) {
+        let device = parameters.device().clone();
+        self.steps += 1;
+        for id in parameters.ids() {
+            let scale = clip.scale * self.options.step_scale;
+            self.update_one(&device, id, learning_rate, scale, gradients, parameters);
+        }
+    }
+
+    fn update_one(
         &mut self,
         device: &Device,
         id: ParameterId,
@@ -126,21 +181,22 @@ impl Optimizer {
         gradients: &mut Gradients,
         parameters: &mut Parameters,
     ) {
-        let plain = matches!(self.rule, OptimizerPlan::Sgd { momentum: 0.0 }) && self.weight_decay == 0.0;
+        let plain = matches!(self.options.rule, OptimizerPlan::Sgd { momentum: 0.0 })
+            && self.options.weight_decay == 0.0;
         if !plain {
             // Momentum, moments and decay change every row, so a gradient of some rows is no cheaper.
             gradients.densify(parameters, id);
         }
         let width = parameters.shape(id).last().copied().unwrap_or(1);
         let memory = &mut self.memory[id.index()];
-        match (gradients.get(id), self.rule) {
+        match (gradients.get(id), self.options.rule) {
             (Gradient::Zero, _) => {}
             (Gradient::Rows { rows, values }, _) => {
                 let weight = parameters.values_mut(id);
                 optimiser::sgd_rows(device, learning_rate, scale, width, rows, values, weight);
             }
             (Gradient::Dense(gradient), OptimizerPlan::Sgd { momentum }) => {
-                let options = Sgd { learning_rate, momentum, weight_decay: self.weight_decay };
+                let options = Sgd { learning_rate, momentum, weight_decay: self.options.weight_decay };
                 let velocity = match memory {
                     Memory::Velocity(velocity) => Some(velocity.slice_mut()),
                     _ => None,
@@ -152,7 +208,7 @@ impl Optimizer {
                     unreachable!("an Adam optimiser was made with moments")
                 };
                 let decay = if decoupled { Decay::Weight } else { Decay::Gradient };
-                let weight_decay = self.weight_decay;
+                let weight_decay = self.options.weight_decay;
                 let options = Adam { learning_rate, beta1, beta2, epsilon, weight_decay, decay };
                 let weight = parameters.values_mut(id);
                 let (first, second) = (first.slice_mut(), second.slice_mut());
@@ -187,10 +243,12 @@ fn memory_tensor(kind: &str, parameter: &str) -> String {
 }
 
 /// The norm of all gradients together. A tied matrix counts once, with the sum of its gradients.
-pub(crate) fn global_norm(device: &Device, gradients: &Gradients, parameters: &Parameters) -> f64 {
-    let squared = parameters.ids().map(|id| match gradients.get(id) {
-        Gradient::Zero => 0.0,
-        Gradient::Dense(values) | Gradient::Rows { values, .. } => optimiser::squared_norm(device, values),
-    });
-    squared.sum::<f64>().sqrt()
+pub(crate) fn global_norm(device: &Device, gradients: &Gradients, parameters: &Parameters) -> Result<f64> {
+    let mut squared = 0.0;
+    for id in parameters.ids() {
+        if let Gradient::Dense(values) | Gradient::Rows { values, .. } = gradients.get(id) {
+            squared += optimiser::squared_norm(device, values).map_err(NnError::from)?;
+        }
+    }
+    Ok(squared.sqrt())
 }

@@ -2,7 +2,7 @@
 
 use rondo_data::{Corpus, Encoder};
 use rondo_infer::{Generator, Sampling, line_end};
-use rondo_nn::{RnnLm, Workspace};
+use rondo_nn::{Model, Workspace};
 
 use crate::{Result, SamplePlan};
 
@@ -10,7 +10,7 @@ use crate::{Result, SamplePlan};
 ///
 /// A prefix without a token stands for the beginning of a text: what follows the end of a line.
 pub(crate) fn generate(
-    model: &RnnLm,
+    model: &dyn Model,
     workspace: &mut Workspace,
     corpus: &Corpus,
     plan: &SamplePlan,

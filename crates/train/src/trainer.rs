@@ -21,7 +21,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, Corpus};
 use rondo_kernels::Device;
-use rondo_nn::{Gradients, Parameters, RnnLm, State, Workspace};
+use rondo_nn::{Model, Parameters, RnnLm, State};
 
 use crate::averaging::Averaging;
 use crate::checkpoint::Checkpoint;
@@ -31,6 +31,7 @@ use crate::metrics::MetricsLog;
 use crate::observer::{Observer, Outcome};
 use crate::optimizer::Optimizer;
 use crate::provenance::{CorpusFingerprint, Provenance};
+use crate::step::TrainingStep;
 use crate::{Change, MovingLoss, Plan, Result, RunFolder, Schedule, TrainError};
 
 mod due;
@@ -57,7 +58,6 @@ pub struct Trainer<'a> {
     batches: Batches<'a>,
     model: RnnLm,
     beginning: Beginning,
-    workspace: Workspace,
 }
 
 /// How a run begins.
@@ -79,7 +79,7 @@ impl<'a> Trainer<'a> {
     /// evaluate than its columns; [`TrainError::Model`](crate::TrainError::Model) if the sizes of the model do not fit together.
     pub fn new(plan: &'a Plan, corpus: &'a Corpus, device: &Device) -> Result<Trainer<'a>> {
         let mut model = RnnLm::new(plan.model.config(corpus.vocab.len()), device)?;
-        model.initialise(&plan.init, &mut rng(plan.training.seed, Stream::Initialisation));
+        model.initialise(&plan.init, &mut rng(plan.training.seed, Stream::Initialisation))?;
         Trainer::with_model(plan, corpus, model, Beginning::New)
     }
 
@@ -139,8 +139,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Trainer<'a>> {
         let batches = batches(plan, corpus)?;
         let fingerprint = CorpusFingerprint::of(corpus);
-        let workspace = Workspace::new(model.parameters().device());
-        Ok(Trainer { plan, corpus, fingerprint, batches, model, beginning, workspace })
+        Ok(Trainer { plan, corpus, fingerprint, batches, model, beginning })
     }
 
     /// The model, as it is now.
@@ -158,7 +157,7 @@ impl<'a> Trainer<'a> {
     /// [`TrainError::Io`] and its like if a file cannot be written.
     pub fn run(self, folder: &RunFolder, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
         let _lock = folder.lock()?;
-        let Trainer { plan, corpus, fingerprint, batches, model, beginning, workspace } = self;
+        let Trainer { plan, corpus, fingerprint, batches, model, beginning } = self;
         let provenance = begin_provenance(folder, plan, &model, fingerprint, &beginning)?;
         corpus.vocab.save(folder.vocab())?;
         let metrics = match &beginning {
@@ -169,7 +168,7 @@ impl<'a> Trainer<'a> {
             }
             _ => Some(MetricsLog::create(folder, provenance.started_unix_s)?),
         };
-        let sizes = (plan.training.bptt, plan.training.batch_size);
+        let options = plan.optimization.optimizer_options(plan.training.bptt, plan.training.batch_size);
         let mut run = Run {
             plan,
             corpus,
@@ -184,8 +183,7 @@ impl<'a> Trainer<'a> {
             started_unix_s: provenance.started_unix_s,
             schedule: Schedule::new(plan.optimization.schedule, plan.optimization.learning_rate),
             moving_loss: MovingLoss::new(plan.training.moving_loss_decay),
-            optimizer: Optimizer::new(&plan.optimization, sizes, model.parameters()),
-            gradients: Gradients::new(model.parameters()),
+            step: TrainingStep::new(&model, Optimizer::new(options, model.parameters())),
             averaging: Averaging::new(plan.optimization.averaging, model.parameters()),
             best: None,
             longest_steps: plan.training.bptt,
@@ -194,7 +192,6 @@ impl<'a> Trainer<'a> {
             skipped_in_a_row: 0,
             rollbacks: 0,
             model,
-            workspace,
             resumed: Instant::now(),
             elapsed_before_s: 0.0,
             training_s: 0.0,
@@ -256,8 +253,7 @@ struct Run<'a> {
     started_unix_s: f64,
     schedule: Schedule,
     moving_loss: MovingLoss,
-    optimizer: Optimizer,
-    gradients: Gradients,
+    step: TrainingStep,
     averaging: Averaging,
     /// The best weights, kept only where the schedule may go back to them.
     best: Option<Parameters>,
@@ -270,7 +266,6 @@ struct Run<'a> {
     /// How often training has gone back to a checkpoint.
     rollbacks: usize,
     model: RnnLm,
-    workspace: Workspace,
     /// When this process began with the run.
     resumed: Instant,
     /// Seconds that processes before it have spent on it.

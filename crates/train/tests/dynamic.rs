@@ -6,8 +6,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, LastChunk};
 use rondo_infer::{InferError, column_count, evaluate, warm_state};
-use rondo_kernels::{Device, Slice};
-use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Initialiser};
+use rondo_kernels::Device;
+use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Initialiser, Model};
 use rondo_nn::{Input, Mode, Parameters, RnnLm, RnnLmConfig, Workspace};
 use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, UsualGradients, evaluate_dynamically};
 
@@ -32,7 +32,7 @@ fn model(tied: bool) -> (RnnLm, Workspace) {
     let uniform = Initialiser::Uniform(0.5);
     let initialisation =
         Initialisation { embedding: uniform, recurrent: uniform, decoder: uniform, bias: uniform };
-    model.initialise(&initialisation, &mut ChaCha8Rng::seed_from_u64(3));
+    model.initialise(&initialisation, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
     (model, Workspace::new(&device))
 }
 
@@ -55,7 +55,7 @@ fn rms(learning_rate: f64, decay: f64, usual: &UsualGradients) -> DynamicEvaluat
 
 /// The values of all parameters, one after the other.
 fn flat(parameters: &Parameters) -> Vec<f32> {
-    parameters.ids().flat_map(|id| parameters.values(id).host().to_vec()).collect()
+    parameters.ids().flat_map(|id| parameters.values(id).read().unwrap().to_vec()).collect()
 }
 
 /// The gradients of all parameters, in the layout of [`flat`].
@@ -63,7 +63,7 @@ fn flat_gradients(parameters: &Parameters, gradients: &mut Gradients) -> Vec<f32
     let of = |id| {
         gradients.densify(parameters, id);
         match gradients.get(id) {
-            Gradient::Dense(values) => values.host().to_vec(),
+            Gradient::Dense(values) => values.read().unwrap().to_vec(),
             _ => vec![0.0; parameters.values(id).len()],
         }
     };
@@ -74,7 +74,7 @@ fn set(parameters: &mut Parameters, values: &[f32]) {
     let mut start = 0;
     for id in parameters.ids() {
         let len = parameters.values(id).len();
-        parameters.values_mut(id).copy_from(Slice::Cpu(&values[start..start + len]));
+        parameters.values_mut(id).write_from(&values[start..start + len]).unwrap();
         start += len;
     }
 }
@@ -101,8 +101,8 @@ fn reference(
         let mut tape = workspace.tape(model.parameters(), Mode::Adapt);
         let hidden = model.forward(&mut tape, &inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, &targets);
-        nll_sum += tape.nll_sum(loss);
-        tape.backward(loss, 1.0 / rows as f32, &mut gradients);
+        nll_sum += tape.nll_sum(loss).unwrap();
+        tape.backward(loss, 1.0 / rows as f32, &mut gradients).unwrap();
         drop(tape);
         let mut weights = flat(model.parameters());
         step(&flat_gradients(model.parameters(), &mut gradients), &mut weights);

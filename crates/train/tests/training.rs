@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use rondo_data::{Corpus, CorpusTexts, TextSource, Vocab};
 use rondo_infer::evaluate;
 use rondo_kernels::Device;
-use rondo_nn::{ModelFile, Workspace};
+use rondo_nn::{Model, ModelFile, Workspace};
 use rondo_train::metrics::{self, Record};
 use rondo_train::{EpochReport, Event, Observer, Plan, RunFolder, Settings, TrainError, Trainer, recipes};
 
@@ -45,7 +45,7 @@ fn a_run_leaves_what_it_promises_and_the_best_model_evaluates_to_what_was_said()
     let corpus = corpus(&plan, 200);
     let device = Device::cpu(2).unwrap();
     let file = ModelFile::read(&run.best_model(), &device).unwrap();
-    assert_eq!(file.vocab_fingerprint, corpus.vocab.fingerprint());
+    assert_eq!(file.context.vocab_fingerprint, corpus.vocab.fingerprint());
     let mut workspace = Workspace::new(&device);
     let valid = corpus.valid.as_ref().unwrap();
     let evaluation = evaluate(&file.model, &mut workspace, valid, 4, 7).unwrap();
@@ -269,7 +269,7 @@ fn going_on_begins_where_the_model_was_and_keeps_it_until_an_epoch_is_better() {
     assert_eq!((worse.best_epoch, worse.best_valid), (Some(0), trained.best_valid));
     let [kept, original] = [&path, &first].map(|path| load(path));
     for id in original.parameters().ids() {
-        let [kept, original] = [&kept, &original].map(|model| model.parameters().values(id).host());
+        let [kept, original] = [&kept, &original].map(|model| model.parameters().values(id).read().unwrap());
         assert!(kept == original);
     }
 }

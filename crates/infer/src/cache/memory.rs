@@ -9,6 +9,9 @@
 //! read again from the processor's cache for each θ.
 
 use rondo_kernels::{Buffer, Device, Slice, linear, recall};
+use rondo_nn::NnError;
+
+use crate::Result;
 
 /// Rows whose scores are computed at a time. With more, more products are of positions that no row looks back at;
 /// with fewer, each position is laid out more often.
@@ -41,7 +44,10 @@ impl Memory {
             begun: false,
             hidden: Buffer::zeros(device, (window + longest) * width),
             next: Buffer::zeros(device, window + longest),
-            packed: Buffer::zeros(device, linear::pack_len(width, window + rows, linear::Pack::Forward)),
+            packed: Buffer::zeros(
+                device,
+                linear::pack_len(device, width, window + rows, linear::Pack::Forward),
+            ),
             scores: Buffer::zeros(device, rows * (window + rows)),
             shares: Buffer::zeros(device, rows),
         }
@@ -57,10 +63,10 @@ impl Memory {
         next: &[u32],
         thetas: &[f64],
         mut each: impl FnMut(usize, usize, &mut dyn Iterator<Item = Option<f32>>),
-    ) {
+    ) -> Result<()> {
         let (len, width) = (self.len, self.width);
         self.hidden.range_mut(len * width..(len + next.len()) * width).copy_from(hidden);
-        self.next.range_mut(len..len + next.len()).copy_from(Slice::Cpu(next));
+        self.next.range_mut(len..len + next.len()).write_from(next).map_err(NnError::from)?;
         for row in (0..next.len()).step_by(BLOCK_ROWS) {
             let rows = BLOCK_ROWS.min(next.len() - row);
             let dims = self.score(device, row, rows);
@@ -75,12 +81,14 @@ impl Memory {
                     self.shares.range_mut(0..rows),
                 );
                 let silent = if self.begun || row > 0 { 0 } else { 1 };
-                let shares = self.shares.host()[..rows].iter().enumerate();
+                let shares = self.shares.range(0..rows).read().map_err(NnError::from)?;
+                let shares = shares.iter().enumerate();
                 each(index, row, &mut shares.map(|(at, &share)| (at >= silent).then_some(share)));
             }
         }
         self.begun = true;
         self.forget(len + next.len());
+        Ok(())
     }
 
     /// The likeness of `rows` rows from `row` on to all positions from where the first of them looks back to.
@@ -88,7 +96,7 @@ impl Memory {
         let (own, end, width) = (self.len + row, self.len + row + rows, self.width);
         let start = own.saturating_sub(self.window);
         let positions = end - start;
-        let packed_len = linear::pack_len(width, positions, linear::Pack::Forward);
+        let packed_len = linear::pack_len(device, width, positions, linear::Pack::Forward);
         linear::pack(
             device,
             width,
@@ -112,7 +120,7 @@ impl Memory {
     fn forget(&mut self, len: usize) {
         self.len = len.min(self.window);
         let (from, width) = (len - self.len, self.width);
-        self.hidden.host_mut().copy_within(from * width..len * width, 0);
-        self.next.host_mut().copy_within(from..len, 0);
+        self.hidden.copy_within(from * width..len * width, 0);
+        self.next.copy_within(from..len, 0);
     }
 }

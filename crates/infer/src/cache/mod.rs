@@ -17,7 +17,7 @@
 mod memory;
 mod mixture;
 
-use rondo_nn::{Mode, RnnLm, Workspace};
+use rondo_nn::{Mode, Model, Workspace};
 
 use crate::evaluate::{CHUNK_ROWS, check_text};
 use crate::{Evaluation, InferError, Result};
@@ -116,7 +116,7 @@ impl Cache {
 /// # Source
 /// Grave, Joulin & Usunier 2017; as GluonNLP's `CacheCell`.
 pub fn evaluate_with_cache(
-    model: &RnnLm,
+    model: &dyn Model,
     workspace: &mut Workspace,
     ids: &[u32],
     cache: &Cache,
@@ -135,7 +135,7 @@ pub fn evaluate_with_cache(
 /// # Errors
 /// As [`evaluate_with_cache`], and [`InferError::EmptyGrid`] if there is no θ or no λ.
 pub fn tune_cache(
-    model: &RnnLm,
+    model: &dyn Model,
     workspace: &mut Workspace,
     ids: &[u32],
     window: usize,
@@ -158,9 +158,8 @@ pub fn tune_cache(
     let targets = ids.len() - 1;
     let total_tokens = targets as u64;
     let device = workspace.device().clone();
-    let width = model.config().hidden_sizes.last().copied().unwrap_or(0);
     let longest = CHUNK_ROWS.min(targets);
-    let mut memory = Memory::new(&device, window.min(targets), width, longest);
+    let mut memory = None;
     let mixtures: Vec<Mixture> = lambdas.iter().map(|&lambda| Mixture::new(lambda)).collect();
     let mut state = model.zero_state(1);
     let mut base = Evaluation { nll_sum: 0.0, tokens: 0 };
@@ -172,17 +171,19 @@ pub fn tune_cache(
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, &ids[start..end], &mut state);
         let loss = model.loss(&mut tape, hidden, next);
-        base.nll_sum += tape.nll_sum(loss);
+        base.nll_sum += tape.nll_sum(loss)?;
         base.tokens += next.len() as u64;
 
-        let nll = tape.nll(loss).host();
+        let nll = tape.read_nll(loss)?;
+        let width = tape.shape(hidden.dropped).width;
+        let memory = memory.get_or_insert_with(|| Memory::new(&device, window.min(targets), width, longest));
         chunk_sums.fill(0.0);
-        memory.read(&device, tape.read(hidden.dropped), next, thetas, |theta, row, shares| {
+        memory.read(&device, tape.values(hidden.dropped), next, thetas, |theta, row, shares| {
             let sums = &mut chunk_sums[theta * lambdas.len()..][..lambdas.len()];
             for (&nll, share) in nll[row..].iter().zip(shares) {
                 mixture::add(&mixtures, nll, share, sums);
             }
-        });
+        })?;
         for (sum, chunk_sum) in sums.iter_mut().zip(&chunk_sums) {
             *sum += chunk_sum;
         }

@@ -1,7 +1,7 @@
 //! The neural cache, against its definition in plain loops.
 
 use rondo_infer::{Cache, InferError, evaluate, evaluate_with_cache, tune_cache};
-use rondo_nn::{Cell, Input, Mode, RnnLm, Workspace};
+use rondo_nn::{Cell, Input, Mode, Model, RnnLm, Workspace};
 
 use crate::{VOCAB_SIZE, assert_close, damaged_model, log_probs_after, model, model_of, text};
 
@@ -14,7 +14,7 @@ fn states(model: &RnnLm, ids: &[u32]) -> Vec<Vec<f64>> {
     let mut after = |&id: &u32| {
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, &[id], &mut state);
-        tape.read(hidden.dropped).host().iter().map(|&value| f64::from(value)).collect()
+        tape.read(hidden.dropped).unwrap().iter().map(|&value| f64::from(value)).collect()
     };
     ids.iter().map(&mut after).collect()
 }

@@ -14,8 +14,8 @@ mod score;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rondo_kernels::{Device, Slice};
-use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialisation, Initialiser, Input};
+use rondo_kernels::Device;
+use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialisation, Initialiser, Input, Model};
 use rondo_nn::{Mode, RnnLm, RnnLmConfig, Workspace};
 
 const SEED: u64 = 7;
@@ -48,7 +48,7 @@ fn model_with(cell: Cell, input: Input, vocab_size: usize) -> (RnnLm, Workspace)
         decoder: Initialiser::Uniform(1.5),
         bias: uniform,
     };
-    model.initialise(&initialisation, &mut ChaCha8Rng::seed_from_u64(SEED));
+    model.initialise(&initialisation, &mut ChaCha8Rng::seed_from_u64(SEED)).unwrap();
     let workspace = Workspace::new(&device);
     (model, workspace)
 }
@@ -72,7 +72,7 @@ fn log_probs_after(model: &RnnLm, ids: &[u32]) -> Vec<Vec<f64>> {
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, &[id], &mut state);
         let logits = model.logits(&mut tape, hidden);
-        let logits: Vec<f64> = tape.read(logits).host().iter().map(|&logit| f64::from(logit)).collect();
+        let logits: Vec<f64> = tape.read(logits).unwrap().iter().map(|&logit| f64::from(logit)).collect();
         let log_sum = logits.iter().map(|logit| logit.exp()).sum::<f64>().ln();
         logits.iter().map(|logit| logit - log_sum).collect()
     };
@@ -88,7 +88,7 @@ fn log_probs_of(model: &RnnLm, ids: &[u32]) -> Vec<f64> {
 fn damaged_model() -> (RnnLm, Workspace) {
     let (mut model, workspace) = model();
     let id = model.parameters().find("decoder.bias").unwrap();
-    model.parameters_mut().values_mut(id).copy_from(Slice::Cpu(&[f32::NAN; VOCAB_SIZE]));
+    model.parameters_mut().values_mut(id).write_from(&[f32::NAN; VOCAB_SIZE]).unwrap();
     (model, workspace)
 }
 

@@ -3,7 +3,7 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_infer::{InferError, Sampler, Sampling};
-use rondo_kernels::{Device, Slice};
+use rondo_kernels::{Buffer, Device};
 
 use crate::{SEED, VOCAB_SIZE, text};
 
@@ -20,7 +20,7 @@ fn counts(sampling: &Sampling, logits: &[f32], draws: usize) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let mut counts = vec![0; logits.len()];
     for _ in 0..draws {
-        counts[sampler.draw(Slice::Cpu(logits), &mut rng).unwrap() as usize] += 1;
+        counts[sampler.draw(on_device(logits).slice(), &mut rng).unwrap() as usize] += 1;
     }
     counts
 }
@@ -159,20 +159,21 @@ fn logits_that_are_no_distribution_are_refused() {
         let sampling = Sampling { temperature, top_k, ..Sampling::default() };
         let mut sampler = sampler(&sampling, 3);
         for logits in [[0.0, nan, 1.0], [0.0, -nan, 1.0], [0.0, infinity, 1.0], [-infinity; 3]] {
-            let error = sampler.draw(Slice::Cpu(&logits), &mut rng).unwrap_err();
+            let error = sampler.draw(on_device(&logits).slice(), &mut rng).unwrap_err();
             assert!(matches!(error, InferError::NonFiniteLogits), "{logits:?}");
         }
         // One row of several is enough.
         let rows = [0.0, 1.0, 2.0, nan, 0.0, 0.0, 2.0, 1.0, 0.0];
         let (mut rngs, mut ids) = ([(); 3].map(|()| ChaCha8Rng::seed_from_u64(SEED)), [0; 3]);
-        assert!(sampler.draw_rows(Slice::Cpu(&rows), &mut rngs, &mut ids).is_err());
+        assert!(sampler.draw_rows(on_device(&rows).slice(), &mut rngs, &mut ids).is_err());
     }
 }
 
 #[test]
 fn a_draw_leaves_no_trace_in_the_sampler() {
     let logits: Vec<f32> = text(VOCAB_SIZE, SEED).iter().map(|&id| id as f32 / 5.0).collect();
-    let logits = Slice::Cpu(&logits);
+    let logits = on_device(&logits);
+    let logits = logits.slice();
     for top_k in [None, Some(9)] {
         let sampling = Sampling { top_k, top_p: Some(0.9), ..Sampling::default() };
         let mut used = sampler(&sampling, VOCAB_SIZE);
@@ -244,12 +245,16 @@ fn neither_threads_nor_rows_beside_it_change_a_draw() {
             let device = Device::cpu(threads).unwrap();
             let mut sampler = Sampler::new(&sampling, LARGE_VOCAB_SIZE, &device).unwrap();
             let (mut rngs, mut ids) = (rngs.clone().collect::<Vec<_>>(), [0; ROWS]);
-            sampler.draw_rows(Slice::Cpu(&rows), &mut rngs, &mut ids).unwrap();
+            sampler.draw_rows(on_device(&rows).slice(), &mut rngs, &mut ids).unwrap();
             together.push(ids);
         }
         let mut sampler = sampler(&sampling, LARGE_VOCAB_SIZE);
         let alone: Vec<u32> =
-            rngs.map(|mut rng| sampler.draw(Slice::Cpu(&logits), &mut rng).unwrap()).collect();
+            rngs.map(|mut rng| sampler.draw(on_device(&logits).slice(), &mut rng).unwrap()).collect();
         assert!(together.iter().all(|ids| ids[..] == alone), "{sampling:?}: {together:?}, {alone:?}");
     }
+}
+
+fn on_device(values: &[f32]) -> Buffer {
+    Buffer::from_slice(&Device::cpu(1).unwrap(), values).unwrap()
 }

@@ -14,7 +14,9 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             for penalty in Penalty::ALL {
                 let name = format!("penalty_{penalty:?}").to_lowercase();
                 measure(criterion, &format!("{name}_forward"), dims, &device, len, || {
-                    std::hint::black_box(activation_penalty::forward(&device, dims, penalty, h.slice()));
+                    std::hint::black_box(
+                        activation_penalty::forward(&device, dims, penalty, h.slice()).unwrap(),
+                    );
                 });
                 measure(criterion, &format!("{name}_backward"), dims, &device, len, || {
                     let (h, to) = (h.slice(), d_h.slice_mut());

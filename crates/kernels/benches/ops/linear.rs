@@ -33,7 +33,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             let packed = self::packed(&device, dims, Pack::Backward, &w);
             let (mut d_x, mut d_w) = (numbers(&device, rows * inputs), numbers(&device, outputs * inputs));
             let mut d_bias = numbers(&device, outputs);
-            let mut scratch = numbers(&device, linear::backward_scratch_len(dims));
+            let mut scratch = numbers(&device, linear::backward_scratch_len(&device, dims));
             measure(criterion, "linear_backward", dims, &device, 2 * flop, || {
                 let args = Backward {
                     x: x.slice(),
@@ -51,7 +51,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 }
 
 fn packed(device: &Device, dims: Dims, kind: Pack, w: &Buffer) -> Buffer {
-    let mut packed = Buffer::zeros(device, linear::pack_len(dims.inputs, dims.outputs, kind));
+    let mut packed = Buffer::zeros(device, linear::pack_len(device, dims.inputs, dims.outputs, kind));
     linear::pack(device, dims.inputs, dims.outputs, kind, w.slice(), packed.slice_mut());
     packed
 }

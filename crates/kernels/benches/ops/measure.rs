@@ -21,7 +21,7 @@ pub(crate) fn devices() -> Vec<Device> {
 /// A buffer of numbers in [-1, 1), spread evenly: what they are does not change how long a kernel takes.
 pub(crate) fn numbers(device: &Device, len: usize) -> Buffer {
     let values: Vec<f32> = (0..len).map(|i| (i * 7919 % 2048) as f32 / 1024.0 - 1.0).collect();
-    Buffer::from_slice(device, &values)
+    Buffer::from_slice(device, &values).unwrap()
 }
 
 /// Ids below `bound` that occur as words do: the k-th with a frequency of 1 / k.
@@ -31,12 +31,12 @@ pub(crate) fn ids(device: &Device, len: usize, bound: usize) -> Buffer<u32> {
         ((bound as f64).powf(quantile) as u32).min(bound as u32 - 1)
     };
     let values: Vec<u32> = (0..len).map(id).collect();
-    Buffer::from_slice(device, &values)
+    Buffer::from_slice(device, &values).unwrap()
 }
 
 /// Another buffer with the same numbers, for what is written over.
 pub(crate) fn copy(device: &Device, buffer: &Buffer) -> Buffer {
-    Buffer::from_slice(device, buffer.host())
+    Buffer::from_slice(device, &buffer.read().unwrap()).unwrap()
 }
 
 /// Measures `body`, which handles `count` numbers or computes so many sums and products, as `operation/case/device`.

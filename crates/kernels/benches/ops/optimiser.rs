@@ -21,7 +21,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         for &len in CASES.iter().chain(&[6_655_600]) {
             let [gradient, mut weight, mut first, mut second] = [(); 4].map(|()| numbers(&device, len));
             measure(criterion, "squared_norm", len, &device, len, || {
-                std::hint::black_box(optimiser::squared_norm(&device, gradient.slice()));
+                std::hint::black_box(optimiser::squared_norm(&device, gradient.slice()).unwrap());
             });
             measure(criterion, "sgd", len, &device, len, || {
                 optimiser::sgd(&device, &sgd, 0.5, gradient.slice(), weight.slice_mut(), None);
@@ -31,7 +31,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 let velocity = Some(first.slice_mut());
                 optimiser::sgd(&device, &options, 0.5, gradient.slice(), weight.slice_mut(), velocity);
             });
-            second.host_mut().fill(1.0); // The mean of squares is not negative.
+            second.slice_mut().fill(1.0); // The mean of squares is not negative.
             measure(criterion, "adam", len, &device, len, || {
                 let (g, w) = (gradient.slice(), weight.slice_mut());
                 let (m, v) = (first.slice_mut(), second.slice_mut());

@@ -15,12 +15,12 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             let Dims { m, k, n } = dims;
             let flop = 2 * m * k * n;
             let [mut a, mut b, mut c] = [m * k, k * n, m * n].map(|len| numbers(&device, len));
-            let mut scratch = numbers(&device, product::forward_scratch_len(dims));
+            let mut scratch = numbers(&device, product::forward_scratch_len(&device, dims));
             measure(criterion, "product_forward", dims, &device, flop, || {
                 let (to, scratch) = (c.slice_mut(), scratch.slice_mut());
                 product::forward(&device, dims, a.slice(), b.slice(), to, scratch);
             });
-            let mut scratch = numbers(&device, product::backward_scratch_len(dims));
+            let mut scratch = numbers(&device, product::backward_scratch_len(&device, dims));
             let d_c = numbers(&device, m * n);
             measure(criterion, "product_backward_a", dims, &device, flop, || {
                 let (to, scratch) = (a.slice_mut(), scratch.slice_mut());

@@ -30,8 +30,9 @@ struct Layer {
 impl Layer {
     fn new(device: &Device, dims: Dims) -> Layer {
         // So small weights that the states stay small, even those of a rectifier.
-        let mut r = numbers(device, dims.gates_width() * dims.hidden);
-        r.host_mut().iter_mut().for_each(|r| *r /= dims.hidden as f32);
+        let r = numbers(device, dims.gates_width() * dims.hidden);
+        let small: Vec<f32> = r.read().unwrap().iter().map(|r| r / dims.hidden as f32).collect();
+        let r = Buffer::from_slice(device, &small).unwrap();
         Layer {
             dims,
             r,
@@ -44,7 +45,7 @@ impl Layer {
 
     fn packed(&self, device: &Device, kind: Pack) -> Buffer {
         let Dims { cell, hidden, .. } = self.dims;
-        let mut packed = Buffer::zeros(device, recurrence::pack_len(cell, hidden, kind));
+        let mut packed = Buffer::zeros(device, recurrence::pack_len(device, cell, hidden, kind));
         recurrence::pack(device, cell, hidden, kind, self.r.slice(), packed.slice_mut());
         packed
     }
@@ -82,7 +83,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             let d_hidden = numbers(&device, dims.steps * dims.batch * dims.hidden);
             let mut d_r = numbers(&device, layer.r.len());
             let [mut d_bias_ih, mut d_bias_hh] = [(); 2].map(|()| numbers(&device, dims.gates_width()));
-            let mut scratch = numbers(&device, recurrence::backward_scratch_len(dims));
+            let mut scratch = numbers(&device, recurrence::backward_scratch_len(&device, dims));
             let fresh = || (copy(&device, &gates), copy(&device, &layer.extra));
             measure_fresh(
                 criterion,

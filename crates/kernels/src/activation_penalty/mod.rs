@@ -8,7 +8,7 @@ mod cpu;
 pub mod reference;
 
 use crate::cpu::sums;
-use crate::{Device, Slice, SliceMut, Store, check_len};
+use crate::{Device, DeviceError, Slice, SliceMut, Store, check_len};
 
 /// The sizes of an activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +58,15 @@ impl Dims {
 /// - `h: [T, B, H]`, read.
 /// # Panics
 /// If a length does not match `dims`.
+/// # Errors
+/// As [`Slice::read`]: the mean is brought to the host.
 /// # Source
 /// Merity, McCann & Socher 2017 (Revisiting activation regularization for language RNNs).
-pub fn forward(device: &Device, dims: Dims, penalty: Penalty, h: Slice<'_>) -> f64 {
+pub fn forward(device: &Device, dims: Dims, penalty: Penalty, h: Slice<'_>) -> Result<f64, DeviceError> {
     check_len("h", h.len(), dims.steps * dims.batch * dims.width);
     let squares = dims.squares(penalty);
     if squares == 0 {
-        return 0.0;
+        return Ok(0.0);
     }
     let sum = match device {
         Device::Cpu(cpu) => match penalty {
@@ -75,7 +77,7 @@ pub fn forward(device: &Device, dims: Dims, penalty: Penalty, h: Slice<'_>) -> f
             }
         },
     };
-    sum / squares as f64
+    Ok(sum / squares as f64)
 }
 
 /// The gradient of `scale` times the mean square.

@@ -35,7 +35,7 @@ impl Cpu {
         if !instructions.is_available() {
             return Err(DeviceError::MissingInstructionSet { wanted: instructions, best });
         }
-        let pool = ThreadPool::new(threads.max(1)).map_err(DeviceError::Thread)?;
+        let pool = ThreadPool::new(threads.max(1)).map_err(|error| DeviceError::Thread(Arc::new(error)))?;
         Ok(Cpu { pool: Arc::new(pool), instructions, precision: Precision::F32 })
     }
 

@@ -30,8 +30,10 @@ pub enum Pack {
 }
 
 /// Numbers that [`pack`] writes for a weight `[outputs, inputs]`.
-pub fn pack_len(inputs: usize, outputs: usize, kind: Pack) -> usize {
-    cpu::pack_len(inputs, outputs, kind)
+pub fn pack_len(device: &Device, inputs: usize, outputs: usize, kind: Pack) -> usize {
+    match device {
+        Device::Cpu(_) => cpu::pack_len(inputs, outputs, kind),
+    }
 }
 
 /// Lays the weight `w: [N, D]` out for the product.
@@ -40,7 +42,7 @@ pub fn pack_len(inputs: usize, outputs: usize, kind: Pack) -> usize {
 /// If `packed` is not [`pack_len`] long or `w` not `N·D`.
 pub fn pack(device: &Device, inputs: usize, outputs: usize, kind: Pack, w: Slice<'_>, packed: SliceMut<'_>) {
     check_len("w", w.len(), inputs * outputs);
-    check_len("packed", packed.len(), pack_len(inputs, outputs, kind));
+    check_len("packed", packed.len(), pack_len(device, inputs, outputs, kind));
     match device {
         Device::Cpu(cpu) => cpu::pack(cpu, inputs, outputs, kind, w.host(), packed.host()),
     }
@@ -63,7 +65,7 @@ pub fn forward(
     x: Slice<'_>,
     y: SliceMut<'_>,
 ) {
-    check_len("packed", packed.len(), pack_len(dims.inputs, dims.outputs, Pack::Forward));
+    check_len("packed", packed.len(), pack_len(device, dims.inputs, dims.outputs, Pack::Forward));
     check_len("bias", bias.map_or(dims.outputs, |bias| bias.len()), dims.outputs);
     check_len("x", x.len(), dims.rows * dims.inputs);
     check_len("y", y.len(), dims.rows * dims.outputs);
@@ -94,8 +96,10 @@ pub struct Backward<'a> {
 }
 
 /// Scratch that [`backward`] needs.
-pub fn backward_scratch_len(dims: Dims) -> usize {
-    cpu::backward_scratch_len(dims)
+pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
+    match device {
+        Device::Cpu(_) => cpu::backward_scratch_len(dims),
+    }
 }
 
 /// `dx = dy·W`, `dW = dyᵀ·x`, `db = Σ_rows dy`.
@@ -106,12 +110,12 @@ pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
     check_len("x", args.x.len(), dims.rows * dims.inputs);
     check_len("d_y", args.d_y.len(), dims.rows * dims.outputs);
     if let Some((packed, d_x, _)) = &args.d_x {
-        check_len("packed", packed.len(), pack_len(dims.inputs, dims.outputs, Pack::Backward));
+        check_len("packed", packed.len(), pack_len(device, dims.inputs, dims.outputs, Pack::Backward));
         check_len("d_x", d_x.len(), dims.rows * dims.inputs);
     }
     check_len("d_w", args.d_w.len(), dims.outputs * dims.inputs);
     check_len("d_bias", args.d_bias.as_ref().map_or(dims.outputs, SliceMut::len), dims.outputs);
-    let scratch = backward_scratch_len(dims);
+    let scratch = backward_scratch_len(device, dims);
     assert!(args.scratch.len() >= scratch, "scratch holds {}, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, args),

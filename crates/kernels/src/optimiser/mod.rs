@@ -12,7 +12,7 @@ mod cpu;
 pub mod reference;
 
 use crate::cpu::sums;
-use crate::{Device, Slice, SliceMut, check_len};
+use crate::{Device, DeviceError, Slice, SliceMut, check_len};
 
 /// What Gluon adds to the norm before it divides by it; PyTorch adds 1e-6.
 pub const GLUON_EPSILON: f64 = 1e-8;
@@ -78,9 +78,12 @@ pub struct UsualGradient<'a> {
 ///
 /// The square and the sum are in `f64`, over a partition that is the same on all machines: the result does not depend
 /// on threads or instruction set.
-pub fn squared_norm(device: &Device, x: Slice<'_>) -> f64 {
+///
+/// # Errors
+/// As [`Slice::read`]: the sum is brought to the host.
+pub fn squared_norm(device: &Device, x: Slice<'_>) -> Result<f64, DeviceError> {
     match device {
-        Device::Cpu(cpu) => sums::squares(cpu, x.host()),
+        Device::Cpu(cpu) => Ok(sums::squares(cpu, x.host())),
     }
 }
 

@@ -21,8 +21,10 @@ pub struct Dims {
 }
 
 /// Scratch that [`forward`] needs.
-pub fn forward_scratch_len(dims: Dims) -> usize {
-    cpu::forward_scratch_len(dims)
+pub fn forward_scratch_len(device: &Device, dims: Dims) -> usize {
+    match device {
+        Device::Cpu(_) => cpu::forward_scratch_len(dims),
+    }
 }
 
 /// `c = a·b`.
@@ -45,15 +47,17 @@ pub fn forward(
     check_len("a", a.len(), dims.m * dims.k);
     check_len("b", b.len(), dims.k * dims.n);
     check_len("c", c.len(), dims.m * dims.n);
-    check_scratch(scratch.len(), forward_scratch_len(dims));
+    check_scratch(scratch.len(), forward_scratch_len(device, dims));
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, a.host(), b.host(), c.host(), scratch.host()),
     }
 }
 
 /// Scratch that [`backward_a`] and [`backward_b`] need.
-pub fn backward_scratch_len(dims: Dims) -> usize {
-    cpu::backward_scratch_len(dims)
+pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
+    match device {
+        Device::Cpu(_) => cpu::backward_scratch_len(dims),
+    }
 }
 
 /// `da = dc·bᵀ`.
@@ -77,7 +81,7 @@ pub fn backward_a(
     check_len("d_c", d_c.len(), dims.m * dims.n);
     check_len("b", b.len(), dims.k * dims.n);
     check_len("d_a", d_a.len(), dims.m * dims.k);
-    check_scratch(scratch.len(), backward_scratch_len(dims));
+    check_scratch(scratch.len(), backward_scratch_len(device, dims));
     match device {
         Device::Cpu(cpu) => {
             cpu::backward_a(cpu, dims, d_c.host(), b.host(), d_a.host(), store, scratch.host())
@@ -106,7 +110,7 @@ pub fn backward_b(
     check_len("a", a.len(), dims.m * dims.k);
     check_len("d_c", d_c.len(), dims.m * dims.n);
     check_len("d_b", d_b.len(), dims.k * dims.n);
-    check_scratch(scratch.len(), backward_scratch_len(dims));
+    check_scratch(scratch.len(), backward_scratch_len(device, dims));
     match device {
         Device::Cpu(cpu) => {
             cpu::backward_b(cpu, dims, a.host(), d_c.host(), d_b.host(), store, scratch.host())

@@ -74,8 +74,10 @@ pub enum Pack {
 }
 
 /// Numbers that [`pack`] writes.
-pub fn pack_len(cell: Cell, hidden: usize, kind: Pack) -> usize {
-    cpu::pack_len(cell, hidden, kind)
+pub fn pack_len(device: &Device, cell: Cell, hidden: usize, kind: Pack) -> usize {
+    match device {
+        Device::Cpu(_) => cpu::pack_len(cell, hidden, kind),
+    }
 }
 
 /// Lays the recurrent weight `r: [G·H, H]` out for the walk.
@@ -84,7 +86,7 @@ pub fn pack_len(cell: Cell, hidden: usize, kind: Pack) -> usize {
 /// If `packed` is not [`pack_len`] long or `r` not `G·H·H`.
 pub fn pack(device: &Device, cell: Cell, hidden: usize, kind: Pack, r: Slice<'_>, packed: SliceMut<'_>) {
     assert_eq!(r.len(), cell.gates() * hidden * hidden, "length of r");
-    assert_eq!(packed.len(), pack_len(cell, hidden, kind), "length of packed");
+    assert_eq!(packed.len(), pack_len(device, cell, hidden, kind), "length of packed");
     match device {
         Device::Cpu(cpu) => cpu::pack(cpu, cell, hidden, kind, r.host(), packed.host()),
     }
@@ -126,7 +128,7 @@ pub struct Forward<'a> {
 /// # Source
 /// LSTM: Gers, Schmidhuber & Cummins 2000 (forget gates, no peepholes); gate orders as in PyTorch.
 pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
-    check_len("packed", args.packed.len(), pack_len(dims.cell, dims.hidden, Pack::Forward));
+    check_len("packed", args.packed.len(), pack_len(device, dims.cell, dims.hidden, Pack::Forward));
     check_len("bias_ih", args.bias_ih.len(), dims.gates_width());
     check_len("bias_hh", args.bias_hh.map_or(dims.gates_width(), |bias| bias.len()), dims.gates_width());
     check_len("gates", args.gates.len(), dims.gates_len());
@@ -165,8 +167,10 @@ pub struct Backward<'a> {
 }
 
 /// Scratch that [`backward`] needs.
-pub fn backward_scratch_len(dims: Dims) -> usize {
-    cpu::backward_scratch_len(dims)
+pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
+    match device {
+        Device::Cpu(_) => cpu::backward_scratch_len(dims),
+    }
 }
 
 /// Runs one layer back over a chunk. No gradient enters at the last state and none leaves at the first: that is where
@@ -175,7 +179,7 @@ pub fn backward_scratch_len(dims: Dims) -> usize {
 /// # Panics
 /// If a length does not match `dims`.
 pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
-    check_len("packed", args.packed.len(), pack_len(dims.cell, dims.hidden, Pack::Backward));
+    check_len("packed", args.packed.len(), pack_len(device, dims.cell, dims.hidden, Pack::Backward));
     check_len("gates", args.gates.len(), dims.gates_len());
     check_len("extra", args.extra.len(), dims.extra_len());
     check_len("hidden", args.hidden.len(), dims.states_len());
@@ -185,7 +189,7 @@ pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
     check_len("d_bias_ih", args.d_bias_ih.len(), dims.gates_width());
     let d_bias_hh = args.d_bias_hh.as_ref().map_or(dims.gates_width(), SliceMut::len);
     check_len("d_bias_hh", d_bias_hh, dims.gates_width());
-    let scratch = backward_scratch_len(dims);
+    let scratch = backward_scratch_len(device, dims);
     assert!(args.scratch.len() >= scratch, "scratch holds {}, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, args),

@@ -1,10 +1,11 @@
 //! Tanh, sigmoid and rectifier.
 
+use rondo_kernels::Store;
 use rondo_kernels::activation::{self, Activation, cases::CASES, reference};
-use rondo_kernels::{Buffer, Store};
 
 use crate::check::{
-    Golden, Tolerance, assert_close, assert_gradient, buffer, devices, dot, ones, random, stores,
+    Golden, Tolerance, assert_close, assert_gradient, buffer, devices, dot, filled, ones, random, read,
+    stores,
 };
 
 #[test]
@@ -27,14 +28,14 @@ fn cpu_agrees_with_the_reference() {
                 let name = |what: &str| format!("{what} of {len} numbers, {activation:?}, on {device}");
                 let (from, mut to) = (buffer(&device, &x), buffer(&device, &random(len, 3)));
                 activation::forward(&device, activation, from.slice(), to.slice_mut());
-                assert_close(&name("y"), to.host(), &y, Tolerance::Function);
+                assert_close(&name("y"), &read(&to), &y, Tolerance::Function);
 
-                let found: Vec<f64> = to.host().iter().map(|&y| f64::from(y)).collect();
+                let found: Vec<f64> = read(&to).iter().map(|&y| f64::from(y)).collect();
                 for (store, want) in stores(&reference::backward(activation, &found, &d_y)) {
                     let (d_y, mut d_x) = (buffer(&device, &d_y), ones(&device, len));
                     let (y, d_y, to) = (to.slice(), d_y.slice(), d_x.slice_mut());
                     activation::backward(&device, activation, y, d_y, to, store);
-                    assert_close(&name("d_x"), d_x.host(), &want, Tolerance::Elementwise);
+                    assert_close(&name("d_x"), &read(&d_x), &want, Tolerance::Elementwise);
                 }
             }
         }
@@ -45,9 +46,9 @@ fn cpu_agrees_with_the_reference() {
 fn a_nan_stays_one() {
     for device in devices() {
         for activation in Activation::ALL {
-            let (x, mut y) = (Buffer::from_slice(&device, &[f32::NAN; 17]), ones(&device, 17));
+            let (x, mut y) = (filled(&device, &[f32::NAN; 17]), ones(&device, 17));
             activation::forward(&device, activation, x.slice(), y.slice_mut());
-            assert!(y.host().iter().all(|y| y.is_nan()), "{activation:?} on {device}: {y:?}");
+            assert!(read(&y).iter().all(|y| y.is_nan()), "{activation:?} on {device}: {y:?}");
         }
     }
 }
@@ -57,14 +58,14 @@ fn it_agrees_with_pytorch() {
     let golden = Golden::open("ops");
     let names = [(Activation::Tanh, "tanh"), (Activation::Sigmoid, "sigmoid"), (Activation::Relu, "relu")];
     for device in devices() {
-        let [x, d_y] = ["x", "upstream"].map(|name| Buffer::from_slice(&device, &golden.floats(name)));
+        let [x, d_y] = ["x", "upstream"].map(|name| filled(&device, &golden.floats(name)));
         for (activation, name) in names {
             let (mut y, mut d_x) = (ones(&device, x.len()), ones(&device, x.len()));
             activation::forward(&device, activation, x.slice(), y.slice_mut());
-            assert_close(name, y.host(), &golden.floats(&format!("{name}.value")), Tolerance::Function);
+            assert_close(name, &read(&y), &golden.floats(&format!("{name}.value")), Tolerance::Function);
             let (y, d_y, to) = (y.slice(), d_y.slice(), d_x.slice_mut());
             activation::backward(&device, activation, y, d_y, to, Store::Overwrite);
-            assert_close(name, d_x.host(), &golden.floats(&format!("{name}.grad")), Tolerance::Function);
+            assert_close(name, &read(&d_x), &golden.floats(&format!("{name}.grad")), Tolerance::Function);
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use rondo_kernels::bias::{self, Dims, cases::CASES, reference};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, dot, ones, random, stores};
+use crate::check::{
+    Tolerance, assert_close, assert_gradient, buffer, devices, dot, ones, random, read, stores,
+};
 
 #[test]
 fn backward_is_the_gradient_of_forward() {
@@ -24,11 +26,11 @@ fn cpu_agrees_with_the_reference() {
             let [x, bias, d_y_buffer] = [&x, &bias, &d_y].map(|values| buffer(&device, values));
             let mut y = ones(&device, len);
             bias::forward(&device, dims, x.slice(), bias.slice(), y.slice_mut());
-            assert_close(&name("y"), y.host(), &want_y, Tolerance::Elementwise);
+            assert_close(&name("y"), &read(&y), &want_y, Tolerance::Elementwise);
             for (store, want) in stores(&reference::backward(dims, &d_y)) {
                 let mut d_bias = ones(&device, dims.columns);
                 bias::backward(&device, dims, d_y_buffer.slice(), d_bias.slice_mut(), store);
-                assert_close(&name("d_bias"), d_bias.host(), &want, Tolerance::Sum);
+                assert_close(&name("d_bias"), &read(&d_bias), &want, Tolerance::Sum);
             }
         }
     }

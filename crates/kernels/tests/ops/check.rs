@@ -1,7 +1,7 @@
 //! What the tests of operations share: gradients by differences, random inputs, devices, and tolerances.
 
 use rondo_kernels::cpu::InstructionSet;
-use rondo_kernels::{Buffer, Device, Precision, Store};
+use rondo_kernels::{Buffer, Device, Element, Precision, Store};
 use safetensors::{Dtype, SafeTensors};
 
 /// How far a kernel in `f32` may lie from the reference in `f64`, relative to `1 + |expected|`.
@@ -134,15 +134,30 @@ pub(crate) fn product_devices() -> Vec<Device> {
     devices
 }
 
+/// A buffer with these values.
+pub(crate) fn filled<T: Element>(device: &Device, values: &[T]) -> Buffer<T> {
+    Buffer::from_slice(device, values).unwrap()
+}
+
+/// The values of a buffer.
+pub(crate) fn read<T: Element>(buffer: &Buffer<T>) -> Vec<T> {
+    buffer.read().unwrap().into_owned()
+}
+
+/// Changes one value of a buffer.
+pub(crate) fn set(buffer: &mut Buffer, at: usize, value: f32) {
+    buffer.range_mut(at..at + 1).write_from(&[value]).unwrap();
+}
+
 /// A buffer with these numbers, rounded to `f32`.
 pub(crate) fn buffer(device: &Device, values: &[f64]) -> Buffer {
     let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
-    Buffer::from_slice(device, &values)
+    filled(device, &values)
 }
 
 /// A buffer of ones, to see what is added to it and what is overwritten.
 pub(crate) fn ones(device: &Device, len: usize) -> Buffer {
-    Buffer::from_slice(device, &vec![1.0; len])
+    filled(device, &vec![1.0; len])
 }
 
 /// Both ways of storing a result, each with what a buffer of ones then holds.

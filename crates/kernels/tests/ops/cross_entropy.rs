@@ -4,7 +4,8 @@ use rondo_kernels::cross_entropy::{self, Dims, cases::CASES, reference};
 use rondo_kernels::{Buffer, Device, Store};
 
 use crate::check::{
-    Golden, Tolerance, assert_close, assert_gradient, buffer, devices, ones, random, random_ids, stores,
+    Golden, Tolerance, assert_close, assert_gradient, buffer, devices, filled, ones, random, random_ids,
+    read, set, stores,
 };
 
 #[test]
@@ -29,15 +30,15 @@ fn cpu_agrees_with_the_reference() {
         let gradient = reference::backward(dims, f64::from(SCALE), &logits, &targets, &log_sums);
         for device in devices() {
             let name = |what: &str| format!("{what} of {dims:?} on {device}");
-            let (logits, targets) = (buffer(&device, &logits), Buffer::from_slice(&device, &targets));
+            let (logits, targets) = (buffer(&device, &logits), filled(&device, &targets));
             let (got_nll, got_log_sums) = forward(&device, dims, &logits, &targets);
-            assert_close(&name("nll"), got_nll.host(), &nll, Tolerance::Function);
-            assert_close(&name("log_sums"), got_log_sums.host(), &log_sums, Tolerance::Function);
+            assert_close(&name("nll"), &read(&got_nll), &nll, Tolerance::Function);
+            assert_close(&name("log_sums"), &read(&got_log_sums), &log_sums, Tolerance::Function);
             for (store, want) in stores(&gradient) {
                 let mut got = ones(&device, len);
                 let (l, t, s) = (logits.slice(), targets.slice(), got_log_sums.slice());
                 cross_entropy::backward(&device, dims, SCALE, l, t, s, got.slice_mut(), store);
-                assert_close(&name("d_logits"), got.host(), &want, Tolerance::Function);
+                assert_close(&name("d_logits"), &read(&got), &want, Tolerance::Function);
             }
         }
     }
@@ -47,11 +48,11 @@ fn cpu_agrees_with_the_reference() {
 fn huge_logits_are_fine_and_broken_ones_show() {
     let dims = Dims { rows: 1, vocab: 17 };
     for device in devices() {
-        let targets = Buffer::from_slice(&device, &[16]);
+        let targets = filled(&device, &[16]);
         let nll = |value: f32| {
-            let mut logits = Buffer::from_slice(&device, &[1e30; 17]);
-            logits.host_mut()[3] = value;
-            forward(&device, dims, &logits, &targets).0.host()[0]
+            let mut logits = filled(&device, &[1e30; 17]);
+            set(&mut logits, 3, value);
+            read(&forward(&device, dims, &logits, &targets).0)[0]
         };
         assert!((nll(1e30) - 17f32.ln()).abs() < 1e-5, "on {device}");
         assert!(nll(f32::NAN).is_nan(), "on {device}");
@@ -64,15 +65,15 @@ fn it_agrees_with_pytorch() {
     let golden = Golden::open("ops");
     let dims = Dims { rows: 4, vocab: 7 };
     for device in devices() {
-        let logits = Buffer::from_slice(&device, &golden.floats("x"));
-        let targets = Buffer::from_slice(&device, &golden.ids("targets"));
+        let logits = filled(&device, &golden.floats("x"));
+        let targets = filled(&device, &golden.ids("targets"));
         let (nll, log_sums) = forward(&device, dims, &logits, &targets);
-        assert_close("nll", nll.host(), &golden.floats("cross_entropy.nll"), Tolerance::Function);
+        assert_close("nll", &read(&nll), &golden.floats("cross_entropy.nll"), Tolerance::Function);
         let mut d_logits = ones(&device, 28);
         let (l, t, s, d) = (logits.slice(), targets.slice(), log_sums.slice(), d_logits.slice_mut());
         cross_entropy::backward(&device, dims, 1.0, l, t, s, d, Store::Overwrite);
         // The last row's logits are in the hundreds, so that the rounding of their log-sum shows.
-        assert_close("d_logits", d_logits.host(), &golden.floats("cross_entropy.grad"), Tolerance::Sum);
+        assert_close("d_logits", &read(&d_logits), &golden.floats("cross_entropy.grad"), Tolerance::Sum);
     }
 }
 

@@ -4,7 +4,9 @@ use rondo_kernels::decoder::reference::{self, Inputs};
 use rondo_kernels::decoder::{self, Backward, Dims, Forward, cases::CASES};
 use rondo_kernels::{Buffer, Device, Store};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, buffer, product_devices, random, random_ids};
+use crate::check::{
+    Tolerance, assert_close, assert_gradient, buffer, filled, product_devices, random, random_ids, read, set,
+};
 
 fn inputs(dims: Dims, with_bias: bool) -> Inputs<f64> {
     Inputs {
@@ -43,13 +45,12 @@ impl OnDevice {
     fn new(device: &Device, inputs: &Inputs<f64>) -> Self {
         let [weight, bias, hidden] =
             [&inputs.weight, &inputs.bias, &inputs.hidden].map(|v| buffer(device, v));
-        OnDevice { weight, bias, hidden, targets: Buffer::from_slice(device, &inputs.targets) }
+        OnDevice { weight, bias, hidden, targets: filled(device, &inputs.targets) }
     }
 
     fn forward(&self, device: &Device, dims: Dims, kept: Option<&mut Buffer>) -> Vec<f32> {
         let mut nll = Buffer::zeros(device, dims.rows);
-        let mut scratch =
-            Buffer::from_slice(device, &vec![f32::NAN; decoder::forward_scratch_len(device, dims)]);
+        let mut scratch = filled(device, &vec![f32::NAN; decoder::forward_scratch_len(device, dims)]);
         let args = Forward {
             weight: self.weight.slice(),
             bias: (!self.bias.is_empty()).then(|| self.bias.slice()),
@@ -60,7 +61,7 @@ impl OnDevice {
             scratch: scratch.slice_mut(),
         };
         decoder::forward(device, dims, args);
-        nll.host().to_vec()
+        read(&nll).to_vec()
     }
 }
 
@@ -76,13 +77,12 @@ fn cpu_agrees_with_the_reference() {
             let on_device = OnDevice::new(&device, &inputs);
             let got = on_device.forward(&device, dims, None);
             assert_close(&name("nll, nothing kept"), &got, &nll, Tolerance::Sum.on(&device));
-            let mut kept = Buffer::from_slice(&device, &vec![f32::NAN; decoder::kept_len(&device, dims)]);
+            let mut kept = filled(&device, &vec![f32::NAN; decoder::kept_len(&device, dims)]);
             let got_kept = on_device.forward(&device, dims, Some(&mut kept));
             assert_eq!(got, got_kept, "{}", name("nll"));
 
-            let mut scratch =
-                Buffer::from_slice(&device, &vec![f32::NAN; decoder::backward_scratch_len(&device, dims)]);
-            let ones = |len| Buffer::from_slice(&device, &vec![1.0; len]);
+            let mut scratch = filled(&device, &vec![f32::NAN; decoder::backward_scratch_len(&device, dims)]);
+            let ones = |len| filled(&device, &vec![1.0; len]);
             let (mut d_hidden, mut d_weight) = (ones(dims.rows * dims.width), ones(dims.vocab * dims.width));
             let mut d_bias = ones(dims.vocab);
             let store = if with_bias { Store::Add } else { Store::Overwrite };
@@ -101,17 +101,17 @@ fn cpu_agrees_with_the_reference() {
             decoder::backward(&device, dims, args);
             let before = if with_bias { 1.0 } else { 0.0 };
             let want = |values: &[f64]| values.iter().map(|v| v + before).collect::<Vec<_>>();
-            assert_close(&name("d_hidden"), d_hidden.host(), &gradients.hidden, Tolerance::Sum.on(&device));
+            assert_close(&name("d_hidden"), &read(&d_hidden), &gradients.hidden, Tolerance::Sum.on(&device));
             assert_close(
                 &name("d_weight"),
-                d_weight.host(),
+                &read(&d_weight),
                 &want(&gradients.weight),
                 Tolerance::Sum.on(&device),
             );
             if with_bias {
                 assert_close(
                     &name("d_bias"),
-                    d_bias.host(),
+                    &read(&d_bias),
                     &want(&gradients.bias),
                     Tolerance::Sum.on(&device),
                 );
@@ -132,7 +132,7 @@ fn extreme_logits_neither_overflow_nor_hide_a_nan() {
         assert_eq!(nll[0], 0.0, "on {device}");
         assert_close("nll", &nll[1..], &[2e4f64], Tolerance::Sum.on(&device));
         let mut poisoned = OnDevice::new(&device, &inputs);
-        poisoned.hidden.host_mut()[1] = f32::NAN;
+        set(&mut poisoned.hidden, 1, f32::NAN);
         let nll = poisoned.forward(&device, dims, None);
         assert!(nll[0] == 0.0 && nll[1].is_nan(), "{nll:?} on {device}");
     }
@@ -144,6 +144,6 @@ fn a_target_outside_the_vocabulary_panics() {
     let dims = Dims { rows: 1, width: 1, vocab: 6 };
     let device = Device::cpu(1).unwrap();
     let mut on_device = OnDevice::new(&device, &inputs(dims, false));
-    on_device.targets = Buffer::from_slice(&device, &[6]);
+    on_device.targets = filled(&device, &[6]);
     on_device.forward(&device, dims, None);
 }

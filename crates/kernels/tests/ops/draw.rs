@@ -3,7 +3,7 @@
 use rondo_kernels::draw::{self, BLOCK, Dims, Forward, Pick, cases::CASES, reference};
 use rondo_kernels::{Buffer, Device};
 
-use crate::check::{Tolerance, assert_close, buffer, devices, ones, random};
+use crate::check::{Tolerance, assert_close, buffer, devices, filled, ones, random, read, set};
 
 /// Logits, and caps that forbid every third token but the first.
 fn inputs(dims: Dims) -> (Vec<f64>, Vec<f64>) {
@@ -47,7 +47,7 @@ fn pick(
     points: &[f64],
 ) -> Vec<u32> {
     let [maxima, mut sums] = forward(device, dims, temperature, logits, caps);
-    let mut ids = Buffer::from_slice(device, &vec![u32::MAX; dims.rows]);
+    let mut ids = filled(device, &vec![u32::MAX; dims.rows]);
     let args = Pick {
         temperature,
         logits: logits.slice(),
@@ -58,7 +58,7 @@ fn pick(
         ids: ids.slice_mut(),
     };
     draw::pick(device, dims, args);
-    ids.host().to_vec()
+    read(&ids).to_vec()
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn cpu_agrees_with_the_reference() {
                 let caps = caps.map(|caps| buffer(&device, caps));
                 let found = forward(&device, dims, temperature, &logits, caps.as_ref());
                 // The largest is one of the numbers, rounded to `f32`.
-                assert_close(&name("maxima"), found[0].host(), &maxima, Tolerance::Elementwise);
-                assert_close(&name("sums"), found[1].host(), &sums, Tolerance::Sum);
+                assert_close(&name("maxima"), &read(&found[0]), &maxima, Tolerance::Elementwise);
+                assert_close(&name("sums"), &read(&found[1]), &sums, Tolerance::Sum);
                 let mut alone = ones(&device, maxima.len());
                 let args = Forward {
                     logits: logits.slice(),
@@ -98,7 +98,7 @@ fn cpu_agrees_with_the_reference() {
                     sums: None,
                 };
                 draw::forward(&device, dims, args);
-                assert_eq!(alone.host(), found[0].host(), "{}", name("maxima alone"));
+                assert_eq!(&read(&alone), &read(&found[0]), "{}", name("maxima alone"));
             }
         }
     }
@@ -165,23 +165,23 @@ fn what_is_no_distribution_is_told_by_the_maxima() {
         for at in [0, 100, BLOCK, dims.vocab - 1] {
             for damage in [f32::NAN, -f32::NAN, infinity] {
                 let mut logits = ones(&device, dims.vocab);
-                logits.host_mut()[at] = damage;
+                set(&mut logits, at, damage);
                 let [maxima, sums] = forward(&device, dims, 1.0, &logits, None);
                 let mut want = [1.0; 3];
                 want[at / BLOCK] = infinity;
-                assert_eq!(maxima.host(), want, "{damage} at {at} on {device}");
-                assert_eq!(sums.host()[at / BLOCK], 0.0);
+                assert_eq!(read(&maxima), want, "{damage} at {at} on {device}");
+                assert_eq!(read(&sums)[at / BLOCK], 0.0);
                 assert_eq!(pick(&device, dims, 1.0, &logits, None, &[0.5]), [0]);
                 // What is forbidden may be whatever it is.
-                let mut caps = Buffer::from_slice(&device, &vec![infinity; dims.vocab]);
-                caps.host_mut()[at] = -infinity;
+                let mut caps = filled(&device, &vec![infinity; dims.vocab]);
+                set(&mut caps, at, -infinity);
                 let [maxima, _] = forward(&device, dims, 1.0, &logits, Some(&caps));
-                assert_eq!(maxima.host(), [1.0; 3], "{damage} at {at} on {device}");
+                assert_eq!(read(&maxima), [1.0; 3], "{damage} at {at} on {device}");
             }
         }
-        let nothing = Buffer::from_slice(&device, &vec![-infinity; dims.vocab]);
+        let nothing = filled(&device, &vec![-infinity; dims.vocab]);
         let [maxima, sums] = forward(&device, dims, 1.0, &nothing, None);
-        assert_eq!((maxima.host(), sums.host()), (&[-infinity; 3][..], &[0.0; 3][..]), "on {device}");
+        assert_eq!((read(&maxima), read(&sums)), (vec![-infinity; 3], vec![0.0; 3]), "on {device}");
     }
 }
 
@@ -190,14 +190,15 @@ fn the_coldest_and_the_most_extreme_leave_only_the_largest() {
     let dims = Dims { rows: 1, vocab: 1_000 };
     for device in devices() {
         // One of the largest stands in the first block, one in the last.
-        let mut logits = Buffer::from_slice(&device, &[1.0; 1_000]);
-        (logits.host_mut()[17], logits.host_mut()[900]) = (2.0, 2.0);
+        let mut logits = filled(&device, &[1.0; 1_000]);
+        set(&mut logits, 17, 2.0);
+        set(&mut logits, 900, 2.0);
         for temperature in [1e-45, 1e-30, 1e-3] {
             let at = |point: f64| pick(&device, dims, temperature, &logits, None, &[point])[0];
             assert_eq!([0.0, 0.49, 0.51, 0.99].map(at), [17, 17, 900, 900], "{temperature} on {device}");
         }
-        let mut logits = Buffer::from_slice(&device, &[-3e38; 1_000]);
-        logits.host_mut()[500] = 3e38;
+        let mut logits = filled(&device, &[-3e38; 1_000]);
+        set(&mut logits, 500, 3e38);
         assert_eq!(pick(&device, dims, 0.5, &logits, None, &[0.999]), [500], "on {device}");
     }
 }

@@ -2,9 +2,11 @@
 
 use rondo_kernels::dropout::cases::{CASES, ROW_CASES};
 use rondo_kernels::dropout::{self, Dims, Dropout, Key, Mask, RowDims, reference};
-use rondo_kernels::{Buffer, Device, Store};
+use rondo_kernels::{Device, Store};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, devices, dot, ones, random, random_ids};
+use crate::check::{
+    Tolerance, assert_close, assert_gradient, devices, dot, filled, ones, random, random_ids, read,
+};
 
 const KEY: Key = Key { seed: 0x0123_4567_89ab_cdef, stream: 7 };
 
@@ -30,18 +32,18 @@ fn cpu_drops_the_same_elements_everywhere() {
             let want_added: Vec<f32> = want.iter().map(|want| 1.0 + want).collect();
             for device in devices() {
                 let name = |what: &str| format!("{what} of {dims:?}, {dropout:?} on {device}");
-                let from = Buffer::from_slice(&device, &x);
+                let from = filled(&device, &x);
                 let mut y = ones(&device, len);
                 dropout::forward(&device, dims, dropout, from.slice(), y.slice_mut());
-                assert_close(&name("y"), y.host(), &want, Tolerance::Exact);
+                assert_close(&name("y"), &read(&y), &want, Tolerance::Exact);
                 dropout::backward(&device, dims, dropout, from.slice(), y.slice_mut(), Store::Overwrite);
-                assert_close(&name("d_x"), y.host(), &want, Tolerance::Exact);
+                assert_close(&name("d_x"), &read(&y), &want, Tolerance::Exact);
                 let mut added = ones(&device, len);
                 dropout::backward(&device, dims, dropout, from.slice(), added.slice_mut(), Store::Add);
-                assert_close(&name("d_x, added"), added.host(), &want_added, Tolerance::Exact);
+                assert_close(&name("d_x, added"), &read(&added), &want_added, Tolerance::Exact);
                 let mut values = from;
                 dropout::in_place(&device, dims, dropout, values.slice_mut());
-                assert_close(&name("values"), values.host(), &want, Tolerance::Exact);
+                assert_close(&name("values"), &read(&values), &want, Tolerance::Exact);
             }
         }
     }
@@ -65,9 +67,9 @@ fn cpu_drops_the_same_rows_everywhere() {
             let want = reference::rows(dims, probability, KEY, &ids, &x);
             for device in devices() {
                 let name = format!("values of {dims:?}, {probability} on {device}");
-                let (ids, mut values) = (Buffer::from_slice(&device, &ids), Buffer::from_slice(&device, &x));
+                let (ids, mut values) = (filled(&device, &ids), filled(&device, &x));
                 dropout::rows_in_place(&device, dims, probability, KEY, ids.slice(), values.slice_mut());
-                assert_close(&name, values.host(), &want, Tolerance::Exact);
+                assert_close(&name, &read(&values), &want, Tolerance::Exact);
             }
         }
     }
@@ -138,5 +140,5 @@ fn kept(dims: Dims, mask: Mask, probability: f32, key: Key) -> Vec<bool> {
     let device = Device::cpu(1).unwrap();
     let mut values = ones(&device, dims.steps * dims.batch * dims.width);
     dropout::in_place(&device, dims, Dropout { probability, mask, key }, values.slice_mut());
-    values.host().iter().map(|&value| value != 0.0).collect()
+    read(&values).iter().map(|&value| value != 0.0).collect()
 }

@@ -3,7 +3,9 @@
 use rondo_kernels::Buffer;
 use rondo_kernels::elementwise::{self, cases::CASES, reference};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, dot, ones, random, stores};
+use crate::check::{
+    Tolerance, assert_close, assert_gradient, buffer, devices, dot, ones, random, read, stores,
+};
 
 #[test]
 fn the_documented_gradients_are_right() {
@@ -24,16 +26,16 @@ fn cpu_agrees_with_the_reference() {
             let (from_a, from_b) = (buffer(&device, &a), buffer(&device, &b));
             let mut y = ones(&device, len);
             elementwise::add(&device, from_a.slice(), from_b.slice(), y.slice_mut());
-            assert_close(&name("sum"), y.host(), &reference::add(&a, &b), Tolerance::Elementwise);
+            assert_close(&name("sum"), &read(&y), &reference::add(&a, &b), Tolerance::Elementwise);
             for (store, want) in stores(&reference::multiply(&a, &b)) {
                 let mut y = ones(&device, len);
                 elementwise::multiply(&device, from_a.slice(), from_b.slice(), y.slice_mut(), store);
-                assert_close(&name("product"), y.host(), &want, Tolerance::Elementwise);
+                assert_close(&name("product"), &read(&y), &want, Tolerance::Elementwise);
             }
             for (store, want) in stores(&reference::scale(-2.5, &a)) {
                 let mut y = ones(&device, len);
                 elementwise::scale(&device, -2.5, from_a.slice(), y.slice_mut(), store);
-                assert_close(&name("multiple"), y.host(), &want, Tolerance::Elementwise);
+                assert_close(&name("multiple"), &read(&y), &want, Tolerance::Elementwise);
             }
         }
     }

@@ -3,7 +3,9 @@
 use rondo_kernels::embedding::{self, Dims, cases::CASES, reference};
 use rondo_kernels::{Buffer, Device};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, dot, random, random_ids};
+use crate::check::{
+    Tolerance, assert_close, assert_gradient, buffer, devices, dot, filled, random, random_ids, read,
+};
 
 #[test]
 fn backward_is_the_gradient_of_forward() {
@@ -36,16 +38,16 @@ fn cpu_agrees_with_the_reference() {
         let (want_rows, want_values) = reference::backward_sparse(dims, &ids, &d_out);
         for device in devices() {
             let name = |what: &str| format!("{what} of {dims:?} on {device}");
-            let [table, d_out] = [&table, &d_out].map(|values| Buffer::from_slice(&device, values));
-            let ids = Buffer::from_slice(&device, &ids);
+            let [table, d_out] = [&table, &d_out].map(|values| filled(&device, values));
+            let ids = filled(&device, &ids);
             let mut out = buffer(&device, &random(rows * width, 4));
             embedding::forward(&device, dims, table.slice(), ids.slice(), out.slice_mut());
-            assert_close(&name("out"), out.host(), &want_out, Tolerance::Exact);
+            assert_close(&name("out"), &read(&out), &want_out, Tolerance::Exact);
 
             // Tokens are summed in their order on every path, so the sums are the same bit for bit.
             let mut d_table = Buffer::zeros(&device, vocab * width);
             embedding::backward(&device, dims, ids.slice(), d_out.slice(), d_table.slice_mut());
-            assert_close(&name("d_table"), d_table.host(), &want_dense, Tolerance::Exact);
+            assert_close(&name("d_table"), &read(&d_table), &want_dense, Tolerance::Exact);
             let (found_rows, values) = sparse(&device, dims, &ids, &d_out);
             assert_eq!(found_rows, want_rows, "{}", name("rows"));
             assert_close(&name("values"), &values, &want_values, Tolerance::Exact);
@@ -57,11 +59,11 @@ fn cpu_agrees_with_the_reference() {
 fn the_dense_gradient_is_added() {
     let dims = Dims { rows: 2, vocab: 3, width: 2 };
     for device in devices() {
-        let ids = Buffer::from_slice(&device, &[2, 2]);
-        let d_out = Buffer::from_slice(&device, &[1.0, 2.0, 3.0, 4.0]);
-        let mut d_table = Buffer::from_slice(&device, &[10.0; 6]);
+        let ids = filled(&device, &[2, 2]);
+        let d_out = filled(&device, &[1.0, 2.0, 3.0, 4.0]);
+        let mut d_table = filled(&device, &[10.0; 6]);
         embedding::backward(&device, dims, ids.slice(), d_out.slice(), d_table.slice_mut());
-        assert_eq!(d_table.host(), [10.0, 10.0, 10.0, 10.0, 14.0, 16.0]);
+        assert_eq!(read(&d_table), [10.0, 10.0, 10.0, 10.0, 14.0, 16.0]);
     }
 }
 
@@ -70,7 +72,7 @@ fn the_dense_gradient_is_added() {
 fn an_id_beyond_the_table_is_refused() {
     let device = Device::cpu(1).unwrap();
     let dims = Dims { rows: 2, vocab: 3, width: 1 };
-    let (table, ids) = (Buffer::zeros(&device, 3), Buffer::from_slice(&device, &[2, 3]));
+    let (table, ids) = (Buffer::zeros(&device, 3), filled(&device, &[2, 3]));
     embedding::forward(&device, dims, table.slice(), ids.slice(), Buffer::zeros(&device, 2).slice_mut());
 }
 
@@ -81,8 +83,8 @@ fn sparse(device: &Device, dims: Dims, ids: &Buffer<u32>, d_out: &Buffer) -> (Ve
     let mut rows = Buffer::zeros(device, dims.rows);
     let (o, s, r) = (order.slice_mut(), starts.slice_mut(), rows.slice_mut());
     let unique = embedding::plan_rows(device, ids.slice(), o, s, r);
-    let mut values = Buffer::from_slice(device, &vec![f32::NAN; unique * dims.width]);
+    let mut values = filled(device, &vec![f32::NAN; unique * dims.width]);
     let (order, starts) = (order.slice(), starts.range(0..unique + 1));
     embedding::backward_sparse(device, dims, d_out.slice(), order, starts, values.slice_mut());
-    (rows.host()[..unique].to_vec(), values.host().to_vec())
+    (read(&rows)[..unique].to_vec(), read(&values).to_vec())
 }

@@ -3,7 +3,7 @@
 use rondo_kernels::Store;
 use rondo_kernels::join::{self, Dims, Place, cases::CASES, reference};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, dot, random};
+use crate::check::{Tolerance, assert_close, assert_gradient, buffer, devices, dot, random, read};
 
 #[test]
 fn backward_is_the_gradient_of_forward() {
@@ -36,11 +36,11 @@ fn cpu_agrees_with_the_reference() {
             let name = |what: &str| format!("{what} of {dims:?} on {device}");
             let (from, mut to) = (buffer(&device, &source), buffer(&device, &target));
             join::forward(&device, dims, from.slice(), to.slice_mut());
-            assert_close(&name("target"), to.host(), &want_target, Tolerance::Exact);
+            assert_close(&name("target"), &read(&to), &want_target, Tolerance::Exact);
             for (store, want) in [(Store::Overwrite, &want_copied), (Store::Add, &want_added)] {
                 let (d_target, mut d_source) = (buffer(&device, &target), buffer(&device, &source));
                 join::backward(&device, dims, d_target.slice(), d_source.slice_mut(), store);
-                assert_close(&name("d_source"), d_source.host(), want, Tolerance::Elementwise);
+                assert_close(&name("d_source"), &read(&d_source), want, Tolerance::Elementwise);
             }
         }
     }

@@ -4,7 +4,8 @@ use rondo_kernels::linear::{self, Backward, Dims, Pack, cases::CASES, reference}
 use rondo_kernels::{Buffer, Device, Store};
 
 use crate::check::{
-    Tolerance, assert_close, assert_gradient, buffer, dot, product_devices, random, random_short,
+    Tolerance, assert_close, assert_gradient, buffer, dot, filled, product_devices, random, random_short,
+    read,
 };
 
 #[test]
@@ -33,14 +34,14 @@ fn cpu_agrees_with_the_reference() {
             let packed = packed(&device, dims, Pack::Forward, &w);
             let mut got = buffer(&device, &random_short(rows * outputs, 5));
             linear::forward(&device, dims, packed.slice(), Some(bias.slice()), x.slice(), got.slice_mut());
-            assert_close(&name("y"), got.host(), &y, Tolerance::Sum);
+            assert_close(&name("y"), &read(&got), &y, Tolerance::Sum);
 
             let packed = self::packed(&device, dims, Pack::Backward, &w);
             for store in [Store::Overwrite, Store::Add] {
-                let mut d_x = Buffer::from_slice(&device, &vec![1.0; rows * inputs]);
-                let mut d_w = Buffer::from_slice(&device, &vec![1.0; outputs * inputs]);
-                let mut d_bias = Buffer::from_slice(&device, &vec![1.0; outputs]);
-                let mut scratch = Buffer::zeros(&device, linear::backward_scratch_len(dims));
+                let mut d_x = filled(&device, &vec![1.0; rows * inputs]);
+                let mut d_w = filled(&device, &vec![1.0; outputs * inputs]);
+                let mut d_bias = filled(&device, &vec![1.0; outputs]);
+                let mut scratch = Buffer::zeros(&device, linear::backward_scratch_len(&device, dims));
                 let args = Backward {
                     x: x.slice(),
                     d_y: d_y.slice(),
@@ -53,16 +54,16 @@ fn cpu_agrees_with_the_reference() {
                 linear::backward(&device, dims, args);
                 let before = if store == Store::Add { 1.0 } else { 0.0 };
                 let want = |values: &[f64]| values.iter().map(|v| v + before).collect::<Vec<_>>();
-                assert_close(&name("d_x"), d_x.host(), &want(&gradients.d_x), Tolerance::Sum);
-                assert_close(&name("d_w"), d_w.host(), &want(&gradients.d_w), Tolerance::Sum);
-                assert_close(&name("d_bias"), d_bias.host(), &want(&gradients.d_bias), Tolerance::Sum);
+                assert_close(&name("d_x"), &read(&d_x), &want(&gradients.d_x), Tolerance::Sum);
+                assert_close(&name("d_w"), &read(&d_w), &want(&gradients.d_w), Tolerance::Sum);
+                assert_close(&name("d_bias"), &read(&d_bias), &want(&gradients.d_bias), Tolerance::Sum);
             }
         }
     }
 }
 
 fn packed(device: &Device, dims: Dims, kind: Pack, w: &Buffer) -> Buffer {
-    let mut packed = Buffer::zeros(device, linear::pack_len(dims.inputs, dims.outputs, kind));
+    let mut packed = Buffer::zeros(device, linear::pack_len(device, dims.inputs, dims.outputs, kind));
     linear::pack(device, dims.inputs, dims.outputs, kind, w.slice(), packed.slice_mut());
     packed
 }

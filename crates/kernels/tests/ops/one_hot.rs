@@ -1,9 +1,9 @@
 //! Ids as one-hot rows.
 
+use rondo_kernels::Device;
 use rondo_kernels::one_hot::{self, Dims, cases::CASES, reference};
-use rondo_kernels::{Buffer, Device};
 
-use crate::check::{Tolerance, assert_close, devices, ones, random_ids};
+use crate::check::{Tolerance, assert_close, devices, filled, ones, random_ids, read};
 
 #[test]
 fn cpu_agrees_with_the_reference() {
@@ -12,9 +12,9 @@ fn cpu_agrees_with_the_reference() {
         let want = reference::forward::<f64>(dims, &ids);
         assert_eq!(want.iter().sum::<f64>(), dims.rows as f64);
         for device in devices() {
-            let (ids, mut out) = (Buffer::from_slice(&device, &ids), ones(&device, want.len()));
+            let (ids, mut out) = (filled(&device, &ids), ones(&device, want.len()));
             one_hot::forward(&device, dims, ids.slice(), out.slice_mut());
-            assert_close(&format!("{dims:?} on {device}"), out.host(), &want, Tolerance::Exact);
+            assert_close(&format!("{dims:?} on {device}"), &read(&out), &want, Tolerance::Exact);
         }
     }
 }
@@ -23,6 +23,6 @@ fn cpu_agrees_with_the_reference() {
 #[should_panic(expected = "id 2, a row has 2 columns")]
 fn an_id_beyond_the_columns_is_refused() {
     let device = Device::cpu(1).unwrap();
-    let ids = Buffer::from_slice(&device, &[2]);
+    let ids = filled(&device, &[2]);
     one_hot::forward(&device, Dims { rows: 1, vocab: 2 }, ids.slice(), ones(&device, 2).slice_mut());
 }

@@ -3,13 +3,13 @@
 use rondo_kernels::recall::{self, Dims, cases::CASES, reference};
 use rondo_kernels::{Buffer, Device};
 
-use crate::check::{Tolerance, assert_close, buffer, devices, ones, random, random_ids};
+use crate::check::{Tolerance, assert_close, buffer, devices, filled, ones, random, random_ids, read, set};
 
 fn shares(device: &Device, dims: Dims, theta: f32, scores: &Buffer, next: &[u32]) -> Vec<f32> {
     let mut shares = ones(device, dims.rows);
-    let next = Buffer::from_slice(device, next);
+    let next = filled(device, next);
     recall::forward(device, dims, theta, scores.slice(), next.slice(), shares.slice_mut());
-    shares.host().to_vec()
+    read(&shares).to_vec()
 }
 
 #[test]
@@ -61,10 +61,10 @@ fn only_the_window_is_read_and_a_nan_in_it_is_told() {
         let mut scores = ones(&device, 12);
         // Row 0 looks at 1, 2 and 3, row 1 at 2, 3 and 4.
         for outside in [0, 4, 5, 6, 7, 11] {
-            scores.host_mut()[outside] = f32::NAN;
+            set(&mut scores, outside, f32::NAN);
         }
         assert_eq!(shares(&device, dims, 0.5, &scores, &next), [1.0, 1.0], "on {device}");
-        scores.host_mut()[8] = f32::NAN;
+        set(&mut scores, 8, f32::NAN);
         let found = shares(&device, dims, 0.5, &scores, &next);
         assert!(found[0] == 1.0 && found[1].is_nan(), "{found:?} on {device}");
     }

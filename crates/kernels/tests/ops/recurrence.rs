@@ -4,7 +4,9 @@ use rondo_kernels::recurrence::reference::{self, Inputs};
 use rondo_kernels::recurrence::{self, Backward, Cell, Dims, Forward, Pack, cases::cases};
 use rondo_kernels::{Buffer, Device, Store};
 
-use crate::check::{Tolerance, assert_close, assert_gradient, buffer, dot, product_devices, random};
+use crate::check::{
+    Tolerance, assert_close, assert_gradient, buffer, dot, filled, product_devices, random, read,
+};
 
 /// Random inputs, small enough that tanh and sigmoid stay in their bends.
 fn inputs(dims: Dims, two_biases: bool) -> Inputs<f64> {
@@ -57,7 +59,7 @@ struct Walk {
 }
 
 fn pack(device: &Device, dims: Dims, kind: Pack, r: &[f64]) -> Buffer {
-    let mut packed = Buffer::zeros(device, recurrence::pack_len(dims.cell, dims.hidden, kind));
+    let mut packed = Buffer::zeros(device, recurrence::pack_len(device, dims.cell, dims.hidden, kind));
     let r = buffer(device, r);
     recurrence::pack(device, dims.cell, dims.hidden, kind, r.slice(), packed.slice_mut());
     packed
@@ -100,22 +102,22 @@ fn cpu_agrees_with_the_reference() {
         for device in product_devices() {
             let name = |what: &str| format!("{what} of {dims:?} on {device}");
             let mut walk = walk(&device, dims, &inputs);
-            assert_close(&name("gates"), walk.gates.host(), &outputs.gates, Tolerance::Chain.on(&device));
-            assert_close(&name("hidden"), walk.hidden.host(), &outputs.hidden, Tolerance::Chain.on(&device));
+            assert_close(&name("gates"), &read(&walk.gates), &outputs.gates, Tolerance::Chain.on(&device));
+            assert_close(&name("hidden"), &read(&walk.hidden), &outputs.hidden, Tolerance::Chain.on(&device));
             assert_close(
                 &name("cell_state"),
-                walk.cell_state.host(),
+                &read(&walk.cell_state),
                 &outputs.cell_state,
                 Tolerance::Chain.on(&device),
             );
 
             let packed = pack(&device, dims, Pack::Backward, &inputs.r);
             let d_hidden = buffer(&device, &d_hidden);
-            let ones = |len| Buffer::from_slice(&device, &vec![1.0; len]);
+            let ones = |len| filled(&device, &vec![1.0; len]);
             let mut d_r = ones(dims.gates_width() * dims.hidden);
             let mut d_bias_ih = ones(dims.gates_width());
             let mut d_bias_hh = ones(dims.gates_width());
-            let mut scratch = Buffer::zeros(&device, recurrence::backward_scratch_len(dims));
+            let mut scratch = Buffer::zeros(&device, recurrence::backward_scratch_len(&device, dims));
             let args = Backward {
                 packed: packed.slice(),
                 gates: walk.gates.slice_mut(),
@@ -132,17 +134,17 @@ fn cpu_agrees_with_the_reference() {
             recurrence::backward(&device, dims, args);
             let before = if two_biases { 1.0 } else { 0.0 };
             let want = |values: &[f64]| values.iter().map(|v| v + before).collect::<Vec<_>>();
-            assert_close(&name("d_xw"), walk.gates.host(), &gradients.xw, Tolerance::Chain.on(&device));
-            assert_close(&name("d_r"), d_r.host(), &want(&gradients.r), Tolerance::Chain.on(&device));
+            assert_close(&name("d_xw"), &read(&walk.gates), &gradients.xw, Tolerance::Chain.on(&device));
+            assert_close(&name("d_r"), &read(&d_r), &want(&gradients.r), Tolerance::Chain.on(&device));
             assert_close(
                 &name("d_bias_ih"),
-                d_bias_ih.host(),
+                &read(&d_bias_ih),
                 &want(&gradients.bias_ih),
                 Tolerance::Chain.on(&device),
             );
             if two_biases {
                 let want = want(&gradients.bias_hh);
-                assert_close(&name("d_bias_hh"), d_bias_hh.host(), &want, Tolerance::Chain.on(&device));
+                assert_close(&name("d_bias_hh"), &read(&d_bias_hh), &want, Tolerance::Chain.on(&device));
             }
         }
     }
@@ -162,12 +164,12 @@ fn two_halves_with_the_state_carried_equal_the_whole() {
             part.xw = all.xw[half.gates_len()..].to_vec();
             let last = |states: &Buffer| {
                 let from = states.len().saturating_sub(state);
-                states.host()[from..].iter().map(|&v| f64::from(v)).collect()
+                read(states)[from..].iter().map(|&v| f64::from(v)).collect()
             };
             (part.h0, part.c0) = (last(&first.hidden), last(&first.cell_state));
             let second = walk(&device, half, &part);
-            let twice = [&first.hidden.host()[state..], &second.hidden.host()[state..]].concat();
-            assert_eq!(&once.hidden.host()[state..], twice, "{cell} on {device}");
+            let twice = [&read(&first.hidden)[state..], &read(&second.hidden)[state..]].concat();
+            assert_eq!(&read(&once.hidden)[state..], twice, "{cell} on {device}");
         }
     }
 }
@@ -191,8 +193,9 @@ fn batch_rows_are_independent() {
                     ..inputs.clone()
                 };
                 let alone = walk(&device, one, &alone);
-                let rows = together.hidden.host().chunks_exact(both.hidden).skip(b).step_by(2);
-                assert_eq!(rows.collect::<Vec<_>>().concat(), alone.hidden.host(), "{cell} on {device}");
+                let hidden = read(&together.hidden);
+                let rows = hidden.chunks_exact(both.hidden).skip(b).step_by(2);
+                assert_eq!(rows.collect::<Vec<_>>().concat(), read(&alone.hidden), "{cell} on {device}");
             }
         }
     }

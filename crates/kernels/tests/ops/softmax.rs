@@ -1,10 +1,11 @@
 //! Softmax with a temperature.
 
+use rondo_kernels::Store;
 use rondo_kernels::softmax::{self, Dims, cases::CASES, reference};
-use rondo_kernels::{Buffer, Store};
 
 use crate::check::{
-    Golden, Tolerance, assert_close, assert_gradient, buffer, devices, dot, ones, random, stores,
+    Golden, Tolerance, assert_close, assert_gradient, buffer, devices, dot, filled, ones, random, read, set,
+    stores,
 };
 
 #[test]
@@ -30,14 +31,14 @@ fn cpu_agrees_with_the_reference() {
                 let (from, d_y_buffer) = (buffer(&device, &x), buffer(&device, &d_y));
                 let mut y = ones(&device, len);
                 softmax::forward(&device, dims, temperature, from.slice(), y.slice_mut());
-                assert_close(&name("y"), y.host(), &want_y, Tolerance::Function);
-                let found: Vec<f64> = y.host().iter().map(|&y| f64::from(y)).collect();
+                assert_close(&name("y"), &read(&y), &want_y, Tolerance::Function);
+                let found: Vec<f64> = read(&y).iter().map(|&y| f64::from(y)).collect();
                 let gradient = reference::backward(dims, f64::from(temperature), &found, &d_y);
                 for (store, want) in stores(&gradient) {
                     let mut d_x = ones(&device, len);
                     let (y, d_y, to) = (y.slice(), d_y_buffer.slice(), d_x.slice_mut());
                     softmax::backward(&device, dims, temperature, y, d_y, to, store);
-                    assert_close(&name("d_x"), d_x.host(), &want, Tolerance::Function);
+                    assert_close(&name("d_x"), &read(&d_x), &want, Tolerance::Function);
                 }
             }
         }
@@ -51,11 +52,11 @@ fn temperature_makes_it_sharp_or_flat_and_exclusion_is_total() {
     logits[3] = 7.0;
     logits[8] = f32::NEG_INFINITY;
     for device in devices() {
-        let x = Buffer::from_slice(&device, &logits);
+        let x = filled(&device, &logits);
         let at = |temperature| {
             let mut y = ones(&device, 20);
             softmax::forward(&device, dims, temperature, x.slice(), y.slice_mut());
-            y.host().to_vec()
+            read(&y).to_vec()
         };
         assert!(at(0.1)[3] > 0.999);
         let flat = at(1000.0);
@@ -73,9 +74,9 @@ fn a_nan_spoils_its_row_only() {
     for device in devices() {
         for column in [0, 17] {
             let (mut x, mut y) = (ones(&device, 54), ones(&device, 54));
-            x.host_mut()[18 + column] = f32::NAN;
+            set(&mut x, 18 + column, f32::NAN);
             softmax::forward(&device, dims, 1.0, x.slice(), y.slice_mut());
-            let nans: Vec<bool> = y.host().iter().map(|y| y.is_nan()).collect();
+            let nans: Vec<bool> = read(&y).iter().map(|y| y.is_nan()).collect();
             assert_eq!(nans, [[false; 18], [true; 18], [false; 18]].concat(), "on {device}");
         }
     }
@@ -87,15 +88,15 @@ fn it_agrees_with_pytorch() {
     let dims = Dims { rows: 4, columns: 7 };
     let (values, gradients) = (golden.floats("softmax.value"), golden.floats("softmax.grad"));
     for device in devices() {
-        let [x, d_y] = ["x", "upstream"].map(|name| Buffer::from_slice(&device, &golden.floats(name)));
+        let [x, d_y] = ["x", "upstream"].map(|name| filled(&device, &golden.floats(name)));
         for (i, temperature) in golden.floats("temperatures").into_iter().enumerate() {
             let (mut y, mut d_x) = (ones(&device, 28), ones(&device, 28));
             softmax::forward(&device, dims, temperature, x.slice(), y.slice_mut());
-            assert_close("y", y.host(), &values[28 * i..28 * (i + 1)], Tolerance::Function);
+            assert_close("y", &read(&y), &values[28 * i..28 * (i + 1)], Tolerance::Function);
             let (y, d_y, to) = (y.slice(), d_y.slice(), d_x.slice_mut());
             softmax::backward(&device, dims, temperature, y, d_y, to, Store::Overwrite);
             // At temperature 0.1 a rounding of y is multiplied by ten.
-            assert_close("d_x", d_x.host(), &gradients[28 * i..28 * (i + 1)], Tolerance::Sum);
+            assert_close("d_x", &read(&d_x), &gradients[28 * i..28 * (i + 1)], Tolerance::Sum);
         }
     }
 }

@@ -19,11 +19,15 @@ fn a_model_comes_back_as_it_was() {
         let model = model(config(tied));
         let file = read(&written(&model)).unwrap();
         assert_eq!(file.model.config(), model.config());
-        assert_eq!(file.vocab_fingerprint, "5f1e");
-        assert_eq!(file.metadata, metadata());
+        assert_eq!(file.context.vocab_fingerprint, "5f1e");
+        assert_eq!(file.context.metadata, metadata());
+        assert_eq!(file.context.attachments, context(&metadata()).attachments);
         for id in model.parameters().ids() {
             assert_eq!(file.model.parameters().name(id), model.parameters().name(id));
-            assert_eq!(file.model.parameters().values(id).host(), model.parameters().values(id).host());
+            assert_eq!(
+                file.model.parameters().values(id).read().unwrap(),
+                model.parameters().values(id).read().unwrap()
+            );
         }
     }
 }
@@ -38,17 +42,38 @@ fn the_same_model_makes_the_same_bytes() {
 }
 
 #[test]
+fn a_model_of_any_kind_is_read_from_its_file_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.safetensors");
+    let written_model = model(config(true));
+    std::fs::write(&path, written(&written_model)).unwrap();
+
+    let mut same = RnnLm::new(config(true), &device()).unwrap();
+    let found = ModelFile::read_into(&mut same, &path).unwrap();
+    assert_eq!(found, context(&metadata()));
+    for id in same.parameters().ids() {
+        let [read, written] =
+            [&same, &written_model].map(|model| model.parameters().values(id).read().unwrap());
+        assert_eq!(read, written);
+    }
+
+    let mut other = RnnLm::new(config(false), &device()).unwrap();
+    let error = ModelFile::read_into(&mut other, &path).unwrap_err().to_string();
+    assert!(error.contains("holds a different model: it is described as {"), "{error}");
+}
+
+#[test]
 fn the_numbers_are_aligned_and_the_library_reads_them() {
     let model = model(config(true));
     let bytes = written(&model);
     let (header_len, _) = SafeTensors::read_metadata(&bytes).unwrap();
     assert_eq!(header_len % 8, 0);
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    assert_eq!(tensors.len(), model.parameters().ids().len());
+    assert_eq!(tensors.len(), model.parameters().ids().len() + 1, "and the attachment");
     let id = model.parameters().find("rnn.1.weight_hh").unwrap();
     let tensor = tensors.tensor("rnn.1.weight_hh").unwrap();
     assert_eq!((tensor.dtype(), tensor.shape()), (Dtype::F32, model.parameters().shape(id)));
-    let first = model.parameters().values(id).host()[0];
+    let first = model.parameters().values(id).read().unwrap()[0];
     assert_eq!(tensor.data()[..4], first.to_le_bytes());
 }
 
@@ -56,7 +81,7 @@ fn the_numbers_are_aligned_and_the_library_reads_them() {
 fn the_modules_own_keys_win() {
     let claims = BTreeMap::from([("rondo_model".to_owned(), "9".to_owned())]);
     let bytes = written_with(&model(config(true)), &claims);
-    assert!(read(&bytes).unwrap().metadata.is_empty());
+    assert!(read(&bytes).unwrap().context.metadata.is_empty());
 }
 
 #[test]
@@ -90,7 +115,8 @@ fn a_header_with_one_wrong_bit_is_refused() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         // Only if it is the checksum's own name that is wrong, nothing is left to tell by.
         if let Ok(file) = read(&flipped) {
-            let extra: Vec<_> = file.metadata.keys().filter(|&key| !metadata().contains_key(key)).collect();
+            let extra: Vec<_> =
+                file.context.metadata.keys().filter(|&key| !metadata().contains_key(key)).collect();
             assert!(matches!(extra[..], [key] if key.len() == "sha256".len()), "bit {bit}: {extra:?}");
         }
     }
@@ -113,6 +139,7 @@ fn a_file_of_an_earlier_version_has_no_checksum_and_is_read() {
     let model = model(config(true));
     let old = forge(&written(&model), |header| {
         header["__metadata__"].as_object_mut().unwrap().remove("sha256");
+        header["__metadata__"]["rondo_model"] = json!("1");
     });
     let read = read(&old).unwrap();
     assert_eq!(read.model.config(), model.config());
@@ -176,8 +203,8 @@ fn a_lying_file_is_refused_by_name() {
         ),
         (
             "a later version",
-            |header| header["__metadata__"]["rondo_model"] = json!("2"),
-            "no usable `rondo_model` in its metadata: it is version `2`, this program reads `1`",
+            |header| header["__metadata__"]["rondo_model"] = json!("3"),
+            "no usable `rondo_model` in its metadata: it is version `3`, this program reads `1` and `2`",
         ),
         (
             "no fingerprint",
@@ -283,7 +310,7 @@ fn config(tied: bool) -> RnnLmConfig {
 
 fn model(config: RnnLmConfig) -> RnnLm {
     let mut model = RnnLm::new(config, &device()).unwrap();
-    model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(7));
+    model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(7)).unwrap();
     model
 }
 
@@ -292,13 +319,21 @@ fn metadata() -> BTreeMap<String, String> {
     BTreeMap::from([entry("tokenizer", "\"words\""), entry("epoch", "3"), entry("step", "8949")])
 }
 
+fn context(metadata: &BTreeMap<String, String>) -> ModelContext {
+    ModelContext {
+        vocab_fingerprint: "5f1e".to_owned(),
+        metadata: metadata.clone(),
+        attachments: BTreeMap::from([("codec".to_owned(), b"a codec".to_vec())]),
+    }
+}
+
 fn written(model: &RnnLm) -> Vec<u8> {
     written_with(model, &metadata())
 }
 
 fn written_with(model: &RnnLm, metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    ModelFile::write(model, "5f1e", metadata, &mut bytes).unwrap();
+    ModelFile::write(model, &context(metadata), &mut bytes).unwrap();
     bytes
 }
 

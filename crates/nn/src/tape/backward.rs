@@ -11,7 +11,7 @@ use super::observer::RECURRENCE;
 use super::packs::Layout;
 use super::regularise::{dropout_dims, penalty_dims};
 use super::{Loss, Node, Pass, Storage, Tape, Value};
-use crate::{Gradients, ParameterId};
+use crate::{Gradients, ParameterId, Result};
 
 impl Tape<'_> {
     /// Adds the gradient of `scale · (Σ nll + R·penalties)` to `gradients`, where `R` is the rows' number: with
@@ -19,7 +19,9 @@ impl Tape<'_> {
     ///
     /// # Panics
     /// If the tape does not record, or has been run back before.
-    pub fn backward(&mut self, loss: Loss, scale: f32, gradients: &mut Gradients) {
+    /// # Errors
+    /// [`NnError::Device`](crate::NnError::Device) if the device has failed, now or since the tape began.
+    pub fn backward(&mut self, loss: Loss, scale: f32, gradients: &mut Gradients) -> Result<()> {
         assert!(self.is_training(), "backward on a tape that does not record");
         assert!(!self.workspace.nodes.is_empty(), "backward on a tape that has been run back");
         let mut nodes = std::mem::take(&mut self.workspace.nodes);
@@ -29,6 +31,7 @@ impl Tape<'_> {
             self.workspace.recycle_node(node);
         }
         self.workspace.nodes = nodes;
+        self.workspace.check()
     }
 
     fn run_back(&mut self, node: &mut Node, from: Loss, scale: f32, gradients: &mut Gradients) {
@@ -63,7 +66,7 @@ impl Tape<'_> {
                 let scale = f64::from(scale) * rows as f64 * f64::from(*weight);
                 let x = *x;
                 self.with_target(x, gradients, |tape, d_x, store| {
-                    let (device, h) = (&tape.workspace.device, tape.read(x));
+                    let (device, h) = (&tape.workspace.device, tape.values(x));
                     activation_penalty::backward(device, dims, *penalty, scale, h, d_x, store);
                 });
             }
@@ -76,7 +79,7 @@ impl Tape<'_> {
             Node::Multiply { a, b, out } => {
                 let (a, b) = (*a, *b);
                 self.binary_back([a, b], *out, gradients, |tape, which, d_out, d_x, store| {
-                    let other = tape.read([b, a][which]);
+                    let other = tape.values([b, a][which]);
                     elementwise::multiply(&tape.workspace.device, d_out, other, d_x, store);
                 });
             }
@@ -102,7 +105,7 @@ impl Tape<'_> {
                     activation::backward(
                         &tape.workspace.device,
                         *activation,
-                        tape.read(y),
+                        tape.values(y),
                         d_out,
                         d_x,
                         store,
@@ -118,7 +121,7 @@ impl Tape<'_> {
                         &tape.workspace.device,
                         dims,
                         *temperature,
-                        tape.read(y),
+                        tape.values(y),
                         d_out,
                         d_x,
                         store,
@@ -131,7 +134,7 @@ impl Tape<'_> {
                 let (logits, targets, log_sums) = (*logits, targets.slice(), log_sums.slice());
                 self.with_target(logits, gradients, |tape, d_x, store| {
                     let device = &tape.workspace.device;
-                    let values = tape.read(logits);
+                    let values = tape.values(logits);
                     cross_entropy::backward(device, dims, scale, values, targets, log_sums, d_x, store);
                 });
             }
@@ -175,7 +178,7 @@ impl Tape<'_> {
             dims,
             decoder::Backward {
                 weight: self.parameters.values(node.weight),
-                hidden: self.workspace.read(self.parameters, node.hidden),
+                hidden: self.workspace.values(self.parameters, node.hidden),
                 targets: node.targets.slice(),
                 kept: node.kept.slice_mut(),
                 scale,
@@ -205,7 +208,7 @@ impl Tape<'_> {
         let own_pack = self.lay_out(&layer, recurrence::Pack::Backward, node.dropped.as_ref());
         let layout = Layout::Recurrence(layer.cell, recurrence::Pack::Backward);
         let workspace = &mut *self.workspace;
-        let mut scratch = workspace.pool.take(recurrence::backward_scratch_len(dims));
+        let mut scratch = workspace.pool.take(recurrence::backward_scratch_len(&workspace.device, dims));
         let mut d_r = workspace.pool.take(dims.gates_width() * dims.hidden);
         let mut d_bias_ih = workspace.pool.take(dims.gates_width());
         let mut d_bias_hh = layer.bias_hh.map(|_| workspace.pool.take(dims.gates_width()));
@@ -274,14 +277,14 @@ impl Tape<'_> {
         if wanted {
             workspace.packs.prepare(&workspace.device, self.parameters, weight, layout);
         }
-        let mut scratch = workspace.pool.take(linear::backward_scratch_len(dims));
+        let mut scratch = workspace.pool.take(linear::backward_scratch_len(&workspace.device, dims));
         let (d_w, store) = gradients.dense(self.parameters, weight);
         let packs = &workspace.packs;
         linear::backward(
             &workspace.device,
             dims,
             linear::Backward {
-                x: workspace.read(self.parameters, x),
+                x: workspace.values(self.parameters, x),
                 d_y,
                 d_x: d_x
                     .as_mut()
@@ -305,16 +308,17 @@ impl Tape<'_> {
         let (a_shape, b_shape) = (self.shape(a), self.shape(b));
         let dims = product::Dims { m: a_shape.rows(), k: a_shape.width, n: b_shape.width };
         let Some(d_out) = self.take_gradient(out) else { return };
-        let mut scratch = self.workspace.pool.take(product::backward_scratch_len(dims));
+        let mut scratch =
+            self.workspace.pool.take(product::backward_scratch_len(&self.workspace.device, dims));
         if self.needs_gradient(a) {
             self.with_target(a, gradients, |tape, d_a, store| {
-                let (device, b) = (&tape.workspace.device, tape.read(b));
+                let (device, b) = (&tape.workspace.device, tape.values(b));
                 product::backward_a(device, dims, d_out.slice(), b, d_a, store, scratch.slice_mut());
             });
         }
         if self.needs_gradient(b) {
             self.with_target(b, gradients, |tape, d_b, store| {
-                let (device, a) = (&tape.workspace.device, tape.read(a));
+                let (device, a) = (&tape.workspace.device, tape.values(a));
                 product::backward_b(device, dims, a, d_out.slice(), d_b, store, scratch.slice_mut());
             });
         }

@@ -6,7 +6,7 @@ use rondo_kernels::{Buffer, Slice, decoder, embedding, linear};
 use super::packs::Layout;
 use super::regularise::DroppedWeight;
 use super::{Loss, Node, Pass, Shape, Tape, Value};
-use crate::{LayerState, ParameterId};
+use crate::{ParameterId, StatePart};
 
 /// A recurrent layer's parameters.
 #[derive(Clone, Copy, Debug)]
@@ -99,8 +99,9 @@ impl Tape<'_> {
         out
     }
 
-    /// Runs a recurrent layer over a chunk of `[T, B]` steps, from `state` and leaving the last state there:
-    /// the next chunk continues from it, while the gradient stops at the chunk's edge.
+    /// Runs a recurrent layer over a batch of `[T, B]` steps, from `state` and leaving the last state there: the
+    /// next batch continues from it, while the gradient stops at the edge. The state is the hidden state and, for
+    /// a cell that has one, the cell state.
     ///
     /// # Panics
     /// If the sizes do not fit, or the weight's dropout is not at least 0 and below 1.
@@ -110,7 +111,7 @@ impl Tape<'_> {
         projection: Projection<'_>,
         steps: usize,
         batch: usize,
-        state: &mut LayerState,
+        state: &mut [StatePart],
     ) -> Value {
         let dims = recurrence::Dims { cell: layer.cell, steps, batch, hidden: layer.hidden_size };
         let mut gates = self.workspace.pool.take(dims.gates_len());
@@ -137,9 +138,13 @@ impl Tape<'_> {
         let mut hidden = workspace.pool.take(dims.states_len());
         let mut cell_state = workspace.pool.take(dims.cell_state_len());
         let row = batch * layer.hidden_size;
-        hidden.range_mut(0..row).copy_from(state.hidden.slice());
-        if let Some(initial) = &state.cell_state {
-            cell_state.range_mut(0..row).copy_from(initial.slice());
+        assert_eq!(
+            state.len(),
+            if layer.cell.has_cell_state() { 2 } else { 1 },
+            "parts of the layer's state"
+        );
+        for (to, from) in [&mut hidden, &mut cell_state].into_iter().zip(&*state) {
+            to.range_mut(0..row).copy_from(from.values().slice());
         }
         recurrence::forward(
             &workspace.device,
@@ -160,9 +165,8 @@ impl Tape<'_> {
         if let Some(packed) = own_pack {
             workspace.pool.give(packed);
         }
-        state.hidden.slice_mut().copy_from(hidden.range(steps * row..(steps + 1) * row));
-        if let Some(last) = &mut state.cell_state {
-            last.slice_mut().copy_from(cell_state.range(steps * row..(steps + 1) * row));
+        for (to, from) in state.iter_mut().zip([&hidden, &cell_state]) {
+            to.values_mut().slice_mut().copy_from(from.range(steps * row..(steps + 1) * row));
         }
         let out = self.push_part(Shape { steps, batch, width: layer.hidden_size }, hidden, row, true);
         self.record(Node::Recurrence(RecurrenceNode {
@@ -206,7 +210,7 @@ impl Tape<'_> {
             decoder::Forward {
                 weight: self.parameters.values(weight),
                 bias: bias.map(|id| self.parameters.values(id)),
-                hidden: workspace.read(self.parameters, hidden),
+                hidden: workspace.values(self.parameters, hidden),
                 targets: targets.slice(),
                 nll: nll.slice_mut(),
                 kept: training.then(|| kept.slice_mut()),
@@ -229,7 +233,7 @@ impl Tape<'_> {
         workspace.packs.prepare(&workspace.device, self.parameters, weight, layout);
         let packed = workspace.packs.get(weight, layout);
         let bias = bias.map(|id| self.parameters.values(id));
-        let x: Slice<'_> = workspace.read(self.parameters, x);
+        let x: Slice<'_> = workspace.values(self.parameters, x);
         let dims = linear::Dims { rows, inputs, outputs };
         linear::forward(&workspace.device, dims, packed.slice(), bias, x, y.slice_mut());
     }

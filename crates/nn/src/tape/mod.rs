@@ -12,7 +12,8 @@
 //!
 //! A model is a few lines that put operations on a tape. Training, scoring and serving run the same lines;
 //! where [`Mode::Evaluate`] says that no gradient is wanted, nothing is recorded and dropout is the identity.
-//! All memory comes from the workspace and goes back to it when the tape ends, so a training step allocates
+//! A device that fails does not stop the recording: the failure is reported by the next call that reads a number, or by
+//! `backward`. All memory comes from the workspace and goes back to it when the tape ends, so a training step allocates
 //! nothing after its first.
 
 mod backward;
@@ -22,11 +23,13 @@ mod packs;
 mod primitives;
 mod regularise;
 
+use std::borrow::Cow;
+
 use rondo_kernels::activation_penalty::Penalty;
 use rondo_kernels::dropout::Dropout;
-use rondo_kernels::{Buffer, BufferPool, Device, Slice, activation, join};
+use rondo_kernels::{Buffer, BufferPool, Device, DeviceError, Slice, activation, join};
 
-use crate::{ParameterId, Parameters};
+use crate::{ParameterId, Parameters, Result, StatePart};
 pub use fused::{Layer, Projection};
 use observer::Observer;
 pub use observer::{OperationObserver, Pass};
@@ -43,6 +46,8 @@ pub struct Workspace {
     nodes: Vec<Node>,
     losses: Vec<Buffer>,
     observer: Observer,
+    /// How the device has failed since the tape began. Operations go on, and whoever reads a number is told.
+    failure: Option<DeviceError>,
 }
 
 /// Whether a tape is for training, for evaluation or for both.
@@ -220,6 +225,7 @@ impl Workspace {
             nodes: Vec::new(),
             losses: Vec::new(),
             observer: Observer::default(),
+            failure: None,
         }
     }
 
@@ -231,6 +237,7 @@ impl Workspace {
     /// Begins a recording over `parameters`.
     pub fn tape<'a>(&'a mut self, parameters: &'a Parameters, mode: Mode) -> Tape<'a> {
         self.recycle();
+        self.failure = None;
         Tape { workspace: self, parameters, mode, dropout_sites: 0, parameter_masks: 0 }
     }
 
@@ -285,29 +292,69 @@ impl Tape<'_> {
         self.workspace.slots[value.0].shape
     }
 
-    /// The numbers of a value.
-    pub fn read(&self, value: Value) -> Slice<'_> {
-        self.workspace.read(self.parameters, value)
+    /// The numbers of a value, on the device.
+    pub fn values(&self, value: Value) -> Slice<'_> {
+        self.workspace.values(self.parameters, value)
     }
 
-    /// Each row's negative log-likelihood, in nats.
+    /// The numbers of a value, for the host.
+    ///
+    /// # Errors
+    /// [`NnError::Device`](crate::NnError::Device) if the device has failed, now or since the tape began.
+    pub fn read(&self, value: Value) -> Result<Cow<'_, [f32]>> {
+        self.workspace.check()?;
+        Ok(self.values(value).read()?)
+    }
+
+    /// Each row's negative log-likelihood, in nats, on the device.
     pub fn nll(&self, loss: Loss) -> Slice<'_> {
         self.workspace.losses[loss.0].slice()
     }
 
-    /// The sum of all rows' negative log-likelihoods, in nats, accumulated in `f64`.
-    pub fn nll_sum(&self, loss: Loss) -> f64 {
-        self.nll(loss).host().iter().map(|&nll| f64::from(nll)).sum()
+    /// Each row's negative log-likelihood, in nats, for the host.
+    ///
+    /// # Errors
+    /// As [`Tape::read`].
+    pub fn read_nll(&self, loss: Loss) -> Result<Cow<'_, [f32]>> {
+        self.workspace.check()?;
+        Ok(self.nll(loss).read()?)
     }
 
-    /// Numbers from outside, of which no gradient is wanted.
+    /// The sum of all rows' negative log-likelihoods, in nats, accumulated in `f64` on the host.
+    ///
+    /// # Errors
+    /// As [`Tape::read`].
+    pub fn nll_sum(&self, loss: Loss) -> Result<f64> {
+        Ok(self.read_nll(loss)?.iter().map(|&nll| f64::from(nll)).sum())
+    }
+
+    /// Numbers of the host, of which no gradient is wanted.
     ///
     /// # Panics
     /// If there are not as many as the shape says.
     pub fn constant(&mut self, shape: Shape, values: &[f32]) -> Value {
         let mut buffer = self.workspace.pool.take(shape.count());
-        buffer.slice_mut().copy_from(Slice::Cpu(values));
+        let written = buffer.write_from(values);
+        self.workspace.note(written);
         self.push(shape, buffer, false)
+    }
+
+    /// What a model remembers, as a value `[B, width]`. The gradient stops here: that is the truncation in truncated
+    /// back-propagation through time.
+    pub fn state(&mut self, part: &StatePart) -> Value {
+        let values = part.values();
+        let shape = Shape::matrix(values.len() / part.width().max(1), part.width());
+        let mut buffer = self.workspace.pool.take(shape.count());
+        buffer.slice_mut().copy_from(values.slice());
+        self.push(shape, buffer, false)
+    }
+
+    /// Leaves `value: [B, width]` as what the model remembers.
+    ///
+    /// # Panics
+    /// If the sizes differ.
+    pub fn keep(&self, value: Value, part: &mut StatePart) {
+        part.values_mut().slice_mut().copy_from(self.values(value));
     }
 
     /// A parameter as a value; a vector is one row.
@@ -350,13 +397,26 @@ impl Tape<'_> {
 
     fn ids(&mut self, ids: &[u32]) -> Buffer<u32> {
         let mut buffer = self.workspace.id_pool.take(ids.len());
-        buffer.slice_mut().copy_from(Slice::Cpu(ids));
+        let written = buffer.write_from(ids);
+        self.workspace.note(written);
         buffer
     }
 }
 
 impl Workspace {
-    fn read<'s>(&'s self, parameters: &'s Parameters, value: Value) -> Slice<'s> {
+    /// Remembers the first failure of the device since the tape began.
+    fn note(&mut self, result: std::result::Result<(), DeviceError>) {
+        if let (Err(error), None) = (result, &self.failure) {
+            self.failure = Some(error);
+        }
+    }
+
+    /// Fails if the device has failed since the tape began.
+    fn check(&self) -> Result<()> {
+        self.failure.clone().map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    fn values<'s>(&'s self, parameters: &'s Parameters, value: Value) -> Slice<'s> {
         let slot = &self.slots[value.0];
         match &slot.storage {
             Storage::Own { buffer, offset } => buffer.range(*offset..offset + slot.shape.count()),
@@ -386,7 +446,18 @@ impl Workspace {
                 self.id_pool.give(targets);
                 self.pool.give(log_sums);
             }
-            _ => {}
+            Node::Linear { .. }
+            | Node::Dropout { .. }
+            | Node::Penalty { .. }
+            | Node::Product { .. }
+            | Node::Add { .. }
+            | Node::Multiply { .. }
+            | Node::Scale { .. }
+            | Node::AddRow { .. }
+            | Node::Activation { .. }
+            | Node::Softmax { .. }
+            | Node::Slice { .. }
+            | Node::Join { .. } => {}
         }
     }
 }

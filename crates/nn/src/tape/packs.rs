@@ -35,8 +35,8 @@ impl Packs {
             panic!("`{}` is no matrix", parameters.name(id));
         };
         let len = match layout {
-            Layout::Linear(kind) => linear::pack_len(columns, rows, kind),
-            Layout::Recurrence(cell, kind) => recurrence::pack_len(cell, columns, kind),
+            Layout::Linear(kind) => linear::pack_len(device, columns, rows, kind),
+            Layout::Recurrence(cell, kind) => recurrence::pack_len(device, cell, columns, kind),
         };
         let key = (id, layout);
         let (version, packed) = self.packed.entry(key).or_insert_with(|| (0, Buffer::zeros(device, len)));

@@ -16,9 +16,10 @@ impl Tape<'_> {
         let (a_shape, b_shape) = (self.shape(a), self.shape(b));
         assert_eq!(a_shape.width, b_shape.rows(), "width of a and rows of b");
         let dims = product::Dims { m: a_shape.rows(), k: a_shape.width, n: b_shape.width };
-        let mut scratch = self.workspace.pool.take(product::forward_scratch_len(dims));
+        let mut scratch =
+            self.workspace.pool.take(product::forward_scratch_len(&self.workspace.device, dims));
         let mut c = self.workspace.pool.take(dims.m * dims.n);
-        let (left, right) = (self.read(a), self.read(b));
+        let (left, right) = (self.values(a), self.values(b));
         product::forward(&self.workspace.device, dims, left, right, c.slice_mut(), scratch.slice_mut());
         self.workspace.pool.give(scratch);
         let needs_gradient = self.needs_gradient(a) || self.needs_gradient(b);
@@ -67,7 +68,7 @@ impl Tape<'_> {
         assert_eq!(self.shape(bias).count(), shape.width, "width of the row");
         let dims = bias::Dims { rows: shape.rows(), columns: shape.width };
         let mut y = self.workspace.pool.take(shape.count());
-        let (values, row) = (self.read(x), self.read(bias));
+        let (values, row) = (self.values(x), self.values(bias));
         bias::forward(&self.workspace.device, dims, values, row, y.slice_mut());
         let needs_gradient = self.needs_gradient(x) || self.needs_gradient(bias);
         let out = self.push(shape, y, needs_gradient);
@@ -113,7 +114,7 @@ impl Tape<'_> {
         let targets = self.ids(targets);
         let mut nll = self.workspace.pool.take(dims.rows);
         let mut log_sums = self.workspace.pool.take(dims.rows);
-        let values = self.read(logits);
+        let values = self.values(logits);
         let device = &self.workspace.device;
         cross_entropy::forward(device, dims, values, targets.slice(), nll.slice_mut(), log_sums.slice_mut());
         self.workspace.losses.push(nll);
@@ -194,7 +195,7 @@ impl Tape<'_> {
     fn unary(&mut self, x: Value, run: impl FnOnce(&Self, Slice<'_>, SliceMut<'_>)) -> Value {
         let shape = self.shape(x);
         let mut y = self.workspace.pool.take(shape.count());
-        run(self, self.read(x), y.slice_mut());
+        run(self, self.values(x), y.slice_mut());
         let needs_gradient = self.needs_gradient(x);
         self.push(shape, y, needs_gradient)
     }
@@ -209,7 +210,7 @@ impl Tape<'_> {
         let other = self.shape(b);
         assert_eq!((shape.rows(), shape.width), (other.rows(), other.width), "sizes of the two values");
         let mut y = self.workspace.pool.take(shape.count());
-        run(self, self.read(a), self.read(b), y.slice_mut());
+        run(self, self.values(a), self.values(b), y.slice_mut());
         let needs_gradient = self.needs_gradient(a) || self.needs_gradient(b);
         self.push(shape, y, needs_gradient)
     }
@@ -225,7 +226,7 @@ impl Tape<'_> {
         let target = join::Place { width: columns.len(), row: 0, column: 0 };
         let dims = join::Dims { rows: rows.len(), columns: columns.len(), source, target };
         let mut y = self.workspace.pool.take(rows.len() * columns.len());
-        join::forward(&self.workspace.device, dims, self.read(x), y.slice_mut());
+        join::forward(&self.workspace.device, dims, self.values(x), y.slice_mut());
         let needs_gradient = self.needs_gradient(x);
         let out = self.push(Shape::matrix(rows.len(), columns.len()), y, needs_gradient);
         self.record(Node::Slice { x, dims, out });
@@ -243,7 +244,7 @@ impl Tape<'_> {
             let own = self.shape(part);
             let source = join::Place { width: own.width, row: 0, column: 0 };
             let dims = join::Dims { rows: own.rows(), columns: own.width, source, target: place(own) };
-            join::forward(&self.workspace.device, dims, self.read(part), y.slice_mut());
+            join::forward(&self.workspace.device, dims, self.values(part), y.slice_mut());
             self.record(Node::Join { x: part, dims, out, last: false });
         }
         // Backward meets the parts in reverse: the first is the last to need the output's gradient.

@@ -11,8 +11,8 @@ use rondo_kernels::{Buffer, embedding, recurrence};
 
 use super::packs::Layout;
 use super::{Layer, Mode, Node, Shape, Tape, Value};
-use crate::ParameterId;
 use crate::config::DropoutSite;
+use crate::{ParameterId, Result};
 
 /// Places of each kind that one step may have: each has masks of its own.
 const PLACES_PER_STEP: u64 = 64;
@@ -60,7 +60,7 @@ impl Tape<'_> {
         let shape = self.shape(x);
         let mut y = self.workspace.pool.take(shape.count());
         let device = &self.workspace.device;
-        let values = self.workspace.read(self.parameters, x);
+        let values = self.workspace.values(self.parameters, x);
         dropout::forward(device, dropout_dims(shape), dropout, values, y.slice_mut());
         let needs_gradient = self.needs_gradient(x);
         let out = self.push(shape, y, needs_gradient);
@@ -86,15 +86,21 @@ impl Tape<'_> {
     }
 
     /// Adds `weight` times the mean square of `x`, or of its changes from step to step, to what the next
-    /// [`Tape::backward`] differentiates, and returns it. With weight 0 nothing is computed.
-    pub fn penalise(&mut self, x: Value, penalty: Penalty, weight: f32) -> f64 {
-        if weight == 0.0 {
-            return 0.0;
+    /// [`Tape::backward`] differentiates. The value itself is not computed: [`Tape::penalty`] does that. A weight of
+    /// zero costs nothing.
+    pub fn penalise(&mut self, x: Value, penalty: Penalty, weight: f32) {
+        if weight != 0.0 {
+            self.record(Node::Penalty { x, penalty, weight });
         }
+    }
+
+    /// The mean square of `x`, or of its changes from step to step, brought to the host.
+    ///
+    /// # Errors
+    /// As [`Tape::read`].
+    pub fn penalty(&self, x: Value, penalty: Penalty) -> Result<f64> {
         let dims = penalty_dims(self.shape(x));
-        let mean = activation_penalty::forward(&self.workspace.device, dims, penalty, self.read(x));
-        self.record(Node::Penalty { x, penalty, weight });
-        f64::from(weight) * mean
+        Ok(activation_penalty::forward(&self.workspace.device, dims, penalty, self.values(x))?)
     }
 
     /// A recurrent weight with numbers dropped, or none where the weight itself is to be used.
@@ -126,7 +132,7 @@ impl Tape<'_> {
             return None;
         };
         let (cell, hidden) = (layer.cell, layer.hidden_size);
-        let mut packed = workspace.pool.take(recurrence::pack_len(cell, hidden, kind));
+        let mut packed = workspace.pool.take(recurrence::pack_len(device, cell, hidden, kind));
         recurrence::pack(device, cell, hidden, kind, dropped.values.slice(), packed.slice_mut());
         Some(packed)
     }

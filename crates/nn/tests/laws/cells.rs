@@ -1,8 +1,7 @@
 //! A cell that a user writes from the primitives computes what the fused layer does: losses, states, gradients.
 
-use rondo_kernels::Slice;
 use rondo_nn::{
-    Biases, Cell, Gradients, Input, Parameters, RnnLm, RnnLmConfig, Shape, State, Tape, Value, Workspace,
+    Biases, Cell, Gradients, Input, Model, Parameters, RnnLm, RnnLmConfig, State, Tape, Value, Workspace,
 };
 
 use crate::check::{
@@ -72,9 +71,10 @@ impl WrittenOut {
         let mut parameters = Parameters::new(&device());
         for id in fused.parameters().ids() {
             let (name, shape) = (fused.parameters().name(id), fused.parameters().shape(id));
-            let (shape, values) = in_product_layout(name, shape, fused.parameters().values(id).host());
+            let (shape, values) =
+                in_product_layout(name, shape, &fused.parameters().values(id).read().unwrap());
             let same = parameters.add(name, &shape);
-            parameters.values_mut(same).copy_from(Slice::Cpu(&values));
+            parameters.values_mut(same).write_from(&values).unwrap();
         }
         WrittenOut { config: fused.config().clone(), parameters }
     }
@@ -83,13 +83,11 @@ impl WrittenOut {
         let mut workspace = Workspace::new(&device());
         let mut gradients = Gradients::new(&self.parameters);
         let mut tape = workspace.tape(&self.parameters, TRAIN);
-        let constant = |tape: &mut Tape<'_>, hidden: usize, values: &[f32]| {
-            tape.constant(Shape::matrix(BATCH, hidden), values)
-        };
-        let mut states: Vec<Carried> = (self.config.hidden_sizes.iter().zip(&state.layers))
-            .map(|(&hidden, layer)| Carried {
-                hidden: constant(&mut tape, hidden, layer.hidden.host()),
-                cell_state: layer.cell_state.as_ref().map(|state| constant(&mut tape, hidden, state.host())),
+        let parts = if self.config.cell.has_cell_state() { 2 } else { 1 };
+        let mut states: Vec<Carried> = (state.parts().chunks_exact(parts))
+            .map(|layer| Carried {
+                hidden: tape.state(&layer[0]),
+                cell_state: layer.get(1).map(|cell_state| tape.state(cell_state)),
             })
             .collect();
         let mut outputs = Vec::new();
@@ -109,14 +107,14 @@ impl WrittenOut {
         let logits = self.add_bias(&mut tape, logits, "decoder.bias");
         let loss = tape.cross_entropy(logits, targets);
 
-        let nll = tape.nll(loss).host().to_vec();
-        for (carried, layer) in states.iter().zip(&mut state.layers) {
-            layer.hidden.slice_mut().copy_from(tape.read(carried.hidden));
-            if let (Some(value), Some(cell_state)) = (carried.cell_state, &mut layer.cell_state) {
-                cell_state.slice_mut().copy_from(tape.read(value));
+        let nll = tape.read_nll(loss).unwrap().to_vec();
+        for (carried, layer) in states.iter().zip(state.parts_mut().chunks_exact_mut(parts)) {
+            tape.keep(carried.hidden, &mut layer[0]);
+            if let (Some(value), Some(cell_state)) = (carried.cell_state, layer.get_mut(1)) {
+                tape.keep(value, cell_state);
             }
         }
-        tape.backward(loss, 1.0, &mut gradients);
+        tape.backward(loss, 1.0, &mut gradients).unwrap();
         drop(tape);
         (nll, gradients)
     }

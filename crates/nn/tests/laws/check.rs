@@ -2,9 +2,9 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rondo_kernels::{Device, Slice};
+use rondo_kernels::Device;
 use rondo_nn::{
-    Biases, Cell, Dropout, Gradient, Gradients, Initialisation, Initialiser, Input, Mode, ParameterId,
+    Biases, Cell, Dropout, Gradient, Gradients, Initialisation, Initialiser, Input, Mode, Model, ParameterId,
     Parameters, RnnLm, RnnLmConfig, State, Workspace,
 };
 
@@ -38,7 +38,7 @@ pub(crate) fn model(config: RnnLmConfig) -> RnnLm {
     let uniform = Initialiser::Uniform(0.5);
     let all = Initialisation { embedding: uniform, recurrent: uniform, decoder: uniform, bias: uniform };
     let mut model = RnnLm::new(config, &device()).unwrap();
-    model.initialise(&all, &mut ChaCha8Rng::seed_from_u64(1));
+    model.initialise(&all, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     model
 }
 
@@ -57,20 +57,16 @@ pub(crate) fn tokens(count: usize, seed: u64) -> Vec<u32> {
 /// A state of random numbers.
 pub(crate) fn random_state(model: &RnnLm, batch: usize) -> State {
     let mut state = model.zero_state(batch);
-    for (l, layer) in state.layers.iter_mut().enumerate() {
-        let len = layer.hidden.len();
-        layer.hidden.slice_mut().copy_from(Slice::Cpu(&random(len, 10 + l as u64)));
-        if let Some(cell_state) = &mut layer.cell_state {
-            cell_state.slice_mut().copy_from(Slice::Cpu(&random(len, 20 + l as u64)));
-        }
+    for (seed, part) in (10..).zip(state.parts_mut()) {
+        let len = part.values().len();
+        part.values_mut().write_from(&random(len, seed)).unwrap();
     }
     state
 }
 
 /// Every number of a state.
 pub(crate) fn numbers(state: &State) -> Vec<f32> {
-    let buffers = state.layers.iter().flat_map(|layer| [Some(&layer.hidden), layer.cell_state.as_ref()]);
-    buffers.flatten().flat_map(|buffer| buffer.host().iter().copied()).collect()
+    state.parts().iter().flat_map(|part| part.values().read().unwrap().into_owned()).collect()
 }
 
 /// The negative log-likelihoods of a chunk in training mode, and the gradients of their sum.
@@ -96,9 +92,9 @@ pub(crate) fn run_in(
     let mut tape = workspace.tape(model.parameters(), mode);
     let hidden = model.forward(&mut tape, inputs, state);
     let loss = model.loss(&mut tape, hidden, targets);
-    let nll = tape.nll(loss).host().to_vec();
+    let nll = tape.read_nll(loss).unwrap().to_vec();
     if mode != Mode::Evaluate {
-        tape.backward(loss, 1.0, &mut gradients);
+        tape.backward(loss, 1.0, &mut gradients).unwrap();
     }
     (nll, gradients)
 }
@@ -108,10 +104,11 @@ pub(crate) fn dense(parameters: &Parameters, gradients: &Gradients, id: Paramete
     let mut dense = vec![0.0; parameters.values(id).len()];
     match gradients.get(id) {
         Gradient::Zero => {}
-        Gradient::Dense(values) => dense.copy_from_slice(values.host()),
+        Gradient::Dense(values) => values.read_into(&mut dense).unwrap(),
         Gradient::Rows { rows, values } => {
             let width = parameters.shape(id)[1];
-            for (&row, values) in rows.host().iter().zip(values.host().chunks_exact(width)) {
+            for (&row, values) in rows.read().unwrap().iter().zip(values.read().unwrap().chunks_exact(width))
+            {
                 dense[row as usize * width..][..width].copy_from_slice(values);
             }
         }

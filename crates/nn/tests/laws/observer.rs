@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use rondo_nn::{Cell, Dropout, DropoutSite, Input, Mode, Pass, RnnLmConfig, Workspace};
+use rondo_nn::{Cell, Dropout, DropoutSite, Input, Mode, Model, Pass, RnnLmConfig, Workspace};
 
 use crate::check::{TRAIN, config, device, model, run_in, tokens};
 

@@ -1,9 +1,8 @@
 //! The gradient of every operation on the tape, against differences of the loss.
 
-use rondo_kernels::Slice;
 use rondo_nn::{
-    Cell, DropoutSite, Gradients, Layer, LayerState, Loss, Mode, ParameterId, Parameters, Penalty,
-    Projection, Shape, Tape, Value, Workspace,
+    Cell, DropoutSite, Gradients, Layer, Loss, Mode, ParameterId, Parameters, Penalty, Projection, Shape,
+    State, Tape, Value, Workspace,
 };
 
 use crate::check::{dense, device, random, tokens};
@@ -95,13 +94,13 @@ fn recurrent_layers() {
                 Layer { cell, hidden_size: 3, weight_hh, bias_ih, bias_hh: Some(bias_hh), weight_dropout };
             let x = tape.embedding(table, &tokens(6, 3), 3, 2);
             let projection = Projection::Dense { x, weight_ih };
-            tape.recurrent_layer(layer, projection, 3, 2, &mut layer_state(cell, 2 * 3))
+            tape.recurrent_layer(layer, projection, 3, 2, layer_state(cell, 2, 3).parts_mut())
         });
         let shapes: [&[usize]; 3] = [&[11, gates], &[gates, 3], &[gates]];
         check_ids(cell.name(), &shapes, |tape, [table, weight_hh, bias_ih]| {
             let layer = Layer { cell, hidden_size: 3, weight_hh, bias_ih, bias_hh: None, weight_dropout };
             let projection = Projection::LookUp { ids: &tokens(6, 3), table };
-            tape.recurrent_layer(layer, projection, 3, 2, &mut layer_state(cell, 2 * 3))
+            tape.recurrent_layer(layer, projection, 3, 2, layer_state(cell, 2, 3).parts_mut())
         });
     }
 }
@@ -129,16 +128,19 @@ fn penalties() {
         // Recorded before the loss and after it, of the value that the loss is of and of another.
         check_objective(&format!("{penalty:?}"), &[&[11, 4], &[5, 4]], |tape, [table, weight]| {
             let x = tape.embedding(table, &tokens(6, 3), 3, 2);
-            let first = tape.penalise(x, penalty, 0.5);
+            tape.penalise(x, penalty, 0.5);
             let hidden = tape.linear(x, weight, None);
             let loss = tape.decoder(x, weight, None, &[0, 4, 2, 2, 1, 3]);
-            let penalties = [first, tape.penalise(hidden, penalty, 0.3), tape.penalise(x, penalty, 0.2)];
-            (loss, penalties.iter().sum())
+            tape.penalise(hidden, penalty, 0.3);
+            tape.penalise(x, penalty, 0.2);
+            let [of_x, of_hidden] = [x, hidden].map(|value| tape.penalty(value, penalty).unwrap());
+            (loss, f64::from(0.5_f32) * of_x + f64::from(0.3_f32) * of_hidden + f64::from(0.2_f32) * of_x)
         });
         check_objective("of a parameter", &[&[6, 4], &[5, 4]], |tape, [x, weight]| {
             let x = tape.parameter(x);
             let loss = tape.decoder(x, weight, None, &[0, 4, 2, 2, 1, 3]);
-            (loss, tape.penalise(x, Penalty::Size, 0.3))
+            tape.penalise(x, Penalty::Size, 0.3);
+            (loss, f64::from(0.3_f32) * tape.penalty(x, Penalty::Size).unwrap())
         });
     }
 }
@@ -187,10 +189,19 @@ fn several_uses_add_up() {
     );
 }
 
-/// A chunk's state at its start.
-fn layer_state(cell: Cell, len: usize) -> LayerState {
-    let buffer = |seed| rondo_kernels::Buffer::from_slice(&device(), &random(len, seed));
-    LayerState { hidden: buffer(8), cell_state: cell.has_cell_state().then(|| buffer(9)) }
+/// Changes one number of a parameter.
+fn set(parameters: &mut Parameters, id: ParameterId, at: usize, value: f32) {
+    parameters.values_mut(id).range(at..at + 1).write_from(&[value]).unwrap();
+}
+
+/// A layer's state at the start of a batch of `batch` rows.
+fn layer_state(cell: Cell, batch: usize, hidden: usize) -> State {
+    let names: &[&str] = if cell.has_cell_state() { &["hidden", "cell"] } else { &["hidden"] };
+    let mut state = State::zeros(&device(), batch, names.iter().map(|&name| (name, hidden)));
+    for (seed, part) in (8..).zip(state.parts_mut()) {
+        part.values_mut().write_from(&random(batch * hidden, seed)).unwrap();
+    }
+    state
 }
 
 /// As [`check_ids`], for an operation on values.
@@ -253,26 +264,26 @@ fn check_objective<const N: usize>(
             .iter()
             .map(|x| x + x.signum() * 0.1)
             .collect::<Vec<_>>();
-        parameters.values_mut(id).copy_from(Slice::Cpu(&values));
+        parameters.values_mut(id).write_from(&values).unwrap();
     }
     let mut workspace = Workspace::new(&device);
     let mode = Mode::Train { seed: 4, step: 2 };
     let mut gradients = Gradients::new(&parameters);
     let mut tape = workspace.tape(&parameters, mode);
     let (loss, _) = objective(&mut tape, ids);
-    tape.backward(loss, 1.0, &mut gradients);
+    tape.backward(loss, 1.0, &mut gradients).unwrap();
     drop(tape);
 
     for id in ids {
         for (i, analytic) in dense(&parameters, &gradients, id).into_iter().enumerate() {
             let mut at = |delta: f32| {
-                let value = parameters.values(id).host()[i];
-                parameters.values_mut(id).host()[i] = value + delta;
+                let value = parameters.values(id).read().unwrap()[i];
+                set(&mut parameters, id, i, value + delta);
                 let mut tape = workspace.tape(&parameters, mode);
                 let (loss, penalty) = objective(&mut tape, ids);
-                let sum = tape.nll_sum(loss) + tape.nll(loss).len() as f64 * penalty;
+                let sum = tape.nll_sum(loss).unwrap() + tape.nll(loss).len() as f64 * penalty;
                 drop(tape);
-                parameters.values_mut(id).host()[i] = value;
+                set(&mut parameters, id, i, value);
                 sum
             };
             let (near, far) = (at(STEP) - at(-STEP), at(2.0 * STEP) - at(-2.0 * STEP));
@@ -288,7 +299,7 @@ fn check_objective<const N: usize>(
 #[should_panic(expected = "analytic")]
 fn a_wrong_gradient_is_found() {
     check("a constant that is none", &[&[3, 4]], |tape, [x]| {
-        let values = tape.read(x).host().to_vec();
+        let values = tape.read(x).unwrap().to_vec();
         tape.constant(Shape::matrix(3, 4), &values)
     });
 }

@@ -1,7 +1,6 @@
 //! Laws of recurrence: what state and gradient carry, and what ties and inputs amount to.
 
-use rondo_kernels::Slice;
-use rondo_nn::{Biases, Cell, Gradient, Input, RnnLm, RnnLmConfig};
+use rondo_nn::{Biases, Cell, Gradient, Input, Model, RnnLm, RnnLmConfig};
 
 use crate::check::{
     VOCAB, assert_close, config, gradient, model, numbers, random_state, run, tokens, transposed,
@@ -165,14 +164,14 @@ fn an_embeddings_gradient_has_the_rows_looked_up_and_densified_it_is_the_same() 
         let mut looked_up = inputs.clone();
         looked_up.sort_unstable();
         looked_up.dedup();
-        assert_eq!(rows.host(), looked_up);
+        assert_eq!(rows.read().unwrap(), looked_up);
         assert!(looked_up.len() < VOCAB, "some row must be missing for this to say anything");
 
         let name = parameters.name(table);
         let sparse = gradient(&model, &gradients, name);
         gradients.densify(parameters, table);
         let Gradient::Dense(values) = gradients.get(table) else { panic!("densified") };
-        assert_eq!(values.host(), sparse);
+        assert_eq!(values.read().unwrap(), sparse);
     }
 }
 
@@ -195,10 +194,10 @@ fn column<T: Copy>(values: &[T], row: usize) -> Vec<T> {
 }
 
 fn values(model: &RnnLm, name: &str) -> Vec<f32> {
-    model.parameters().values(model.parameters().find(name).unwrap()).host().to_vec()
+    model.parameters().values(model.parameters().find(name).unwrap()).read().unwrap().to_vec()
 }
 
 fn set(model: &mut RnnLm, name: &str, values: Vec<f32>) {
     let id = model.parameters().find(name).unwrap();
-    model.parameters_mut().values_mut(id).copy_from(Slice::Cpu(&values));
+    model.parameters_mut().values_mut(id).write_from(&values).unwrap();
 }

@@ -1,8 +1,8 @@
 //! Dropped words, dropped recurrent weights, and penalties on activations.
 
-use rondo_kernels::Slice;
 use rondo_nn::{
-    ActivationPenalty, Cell, Dropout, DropoutSite, Gradients, Mode, Parameters, RnnLm, RnnLmConfig, Workspace,
+    ActivationPenalty, Cell, Dropout, DropoutSite, Gradients, Mode, Model, Parameters, RnnLm, RnnLmConfig,
+    Workspace,
 };
 
 use crate::check::{
@@ -27,9 +27,11 @@ fn dropped_weights_are_weights_of_zero() {
         for name in recurrent_weights(&plain) {
             let kept = gradient(&dropping, &gradients, &name).into_iter().map(|number| number != 0.0);
             let id = plain.parameters().find(&name).unwrap();
-            for (value, kept) in plain.parameters_mut().values_mut(id).host().iter_mut().zip(kept) {
-                *value = if kept { *value / KEPT } else { 0.0 };
-            }
+            let weights = plain.parameters().values(id).read().unwrap();
+            let dropped =
+                weights.iter().zip(kept).map(|(weight, kept)| if kept { weight / KEPT } else { 0.0 });
+            let dropped: Vec<f32> = dropped.collect();
+            plain.parameters_mut().values_mut(id).write_from(&dropped).unwrap();
         }
         let (want_nll, want) = in_step(&plain, TRAIN);
         assert_eq!(nll, want_nll, "{cell}");
@@ -37,7 +39,7 @@ fn dropped_weights_are_weights_of_zero() {
             let name = plain.parameters().name(id);
             let mut want = dense(plain.parameters(), &want, id);
             if name.ends_with("weight_hh") {
-                for (want, &weight) in want.iter_mut().zip(plain.parameters().values(id).host()) {
+                for (want, &weight) in want.iter_mut().zip(&*plain.parameters().values(id).read().unwrap()) {
                     *want = if weight == 0.0 { 0.0 } else { *want / KEPT };
                 }
             }
@@ -88,7 +90,7 @@ fn the_masks_of_units_do_not_depend_on_words_and_weights() {
         let mut workspace = Workspace::new(&device());
         let mut tape = workspace.tape(model.parameters(), STEP);
         let hidden = model.forward(&mut tape, &tokens(STEPS * BATCH, 1), &mut model.zero_state(BATCH));
-        tape.read(hidden.dropped).host().iter().map(|&number| number == 0.0).collect::<Vec<_>>()
+        tape.read(hidden.dropped).unwrap().iter().map(|&number| number == 0.0).collect::<Vec<_>>()
     };
     assert_eq!(of(0.0, 0.0), of(0.5, 0.5));
 }
@@ -98,7 +100,7 @@ fn all_occurrences_of_a_word_are_dropped_or_none() {
     let ids = tokens(60, 7);
     let rows = looked_up(VOCAB, &ids, 0.5, STEP);
     let parameters = table(VOCAB);
-    let values = parameters.values(parameters.find("table").unwrap()).host();
+    let values = parameters.values(parameters.find("table").unwrap()).read().unwrap();
     let mut dropped = [None; VOCAB];
     for (row, &id) in rows.iter().zip(&ids) {
         let kept: Vec<f32> = values[id as usize * WIDTH..][..WIDTH].iter().map(|value| value * 2.0).collect();
@@ -126,20 +128,20 @@ fn dropped_words_are_missing_from_the_look_up_alone() {
         let table = dropping.parameters().find("embedding.weight").unwrap();
         let all: Vec<u32> = (0..VOCAB as u32).collect();
         let found = tape.embedding_with_dropout(table, &all, 1, VOCAB, 1.0 - KEPT);
-        tape.read(found).host().chunks(6).map(|row| row != [0.0; 6]).collect()
+        tape.read(found).unwrap().chunks(6).map(|row| row != [0.0; 6]).collect()
     };
     let mut plain = model(shape(false, 0.0));
     for id in plain.parameters().ids() {
         let name = plain.parameters().name(id).to_owned();
         let source = if name == "decoder.weight" { "embedding.weight" } else { &name };
         let source = dropping.parameters().find(source).unwrap();
-        let mut values = dropping.parameters().values(source).host().to_vec();
+        let mut values = dropping.parameters().values(source).read().unwrap().to_vec();
         if name == "embedding.weight" {
             for (row, &kept) in values.chunks_mut(6).zip(&kept) {
                 row.iter_mut().for_each(|value| *value = if kept { *value / KEPT } else { 0.0 });
             }
         }
-        plain.parameters_mut().values_mut(id).copy_from(Slice::Cpu(&values));
+        plain.parameters_mut().values_mut(id).write_from(&values).unwrap();
     }
     let (nll, gradients) = in_step(&dropping, STEP);
     let (want_nll, want) = in_step(&plain, TRAIN);
@@ -173,14 +175,14 @@ fn penalties_are_what_they_say_and_cost_nothing_when_off() {
     let hidden = model.forward(&mut tape, &tokens(STEPS * BATCH, 1), &mut random_state(&model, BATCH));
     assert_ne!(hidden.raw, hidden.dropped);
     let [raw, dropped] = [hidden.raw, hidden.dropped].map(|value| -> Vec<f64> {
-        tape.read(value).host().iter().map(|&number| f64::from(number)).collect()
+        tape.read(value).unwrap().iter().map(|&number| f64::from(number)).collect()
     });
     let size = dropped.iter().map(|h| h * h).sum::<f64>() / dropped.len() as f64;
     let row = BATCH * 5;
     let changes = raw[row..].iter().zip(&raw).map(|(after, before)| (after - before).powi(2)).sum::<f64>();
     let change = changes / (raw.len() - row) as f64;
-    let mut check = |activation: f32, temporal: f32| {
-        let found = model.penalise(&mut tape, hidden, ActivationPenalty { activation, temporal });
+    let check = |activation: f32, temporal: f32| {
+        let found = ActivationPenalty { activation, temporal }.value(&tape, hidden).unwrap();
         let want = f64::from(activation) * size + f64::from(temporal) * change;
         assert!((found - want).abs() < 1e-12, "{activation}, {temporal}: {found}, {want}");
     };
@@ -191,7 +193,7 @@ fn penalties_are_what_they_say_and_cost_nothing_when_off() {
     // Of one step nothing changes.
     let hidden = model.forward(&mut tape, &tokens(BATCH, 1), &mut random_state(&model, BATCH));
     let temporal = ActivationPenalty { activation: 0.0, temporal: 1.0 };
-    assert_eq!(model.penalise(&mut tape, hidden, temporal), 0.0);
+    assert_eq!(temporal.value(&tape, hidden).unwrap(), 0.0);
 }
 
 /// Before the loss or after it, with dropout on the output or without: the same gradient.
@@ -208,13 +210,13 @@ fn a_penalty_counts_wherever_it_is_recorded() {
             let mut tape = workspace.tape(model.parameters(), STEP);
             let hidden = model.forward(&mut tape, &tokens(STEPS * BATCH, 1), &mut model.zero_state(BATCH));
             if before {
-                model.penalise(&mut tape, hidden, penalty);
+                penalty.add_to(&mut tape, hidden);
             }
             let loss = model.loss(&mut tape, hidden, &tokens(STEPS * BATCH, 2));
             if after {
-                model.penalise(&mut tape, hidden, penalty);
+                penalty.add_to(&mut tape, hidden);
             }
-            tape.backward(loss, 1.0, &mut gradients);
+            tape.backward(loss, 1.0, &mut gradients).unwrap();
             let parameters = model.parameters();
             parameters.ids().flat_map(|id| dense(parameters, &gradients, id)).collect::<Vec<f32>>()
         };
@@ -232,7 +234,7 @@ fn table(rows: usize) -> Parameters {
     let mut parameters = Parameters::new(&device());
     let id = parameters.add("table", &[rows, WIDTH]);
     let values: Vec<f32> = (0..rows * WIDTH).map(|i| 1.0 + i as f32).collect();
-    parameters.values_mut(id).copy_from(Slice::Cpu(&values));
+    parameters.values_mut(id).write_from(&values).unwrap();
     parameters
 }
 
@@ -243,7 +245,7 @@ fn looked_up(vocab: usize, ids: &[u32], probability: f32, mode: Mode) -> Vec<Vec
     let mut tape = workspace.tape(&parameters, mode);
     let id = parameters.find("table").unwrap();
     let found = tape.embedding_with_dropout(id, ids, ids.len(), 1, probability);
-    tape.read(found).host().chunks(WIDTH).map(<[f32]>::to_vec).collect()
+    tape.read(found).unwrap().chunks(WIDTH).map(<[f32]>::to_vec).collect()
 }
 
 fn weights(probability: f32) -> Dropout {

@@ -28,8 +28,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rondo_nn::tensor_file::TensorFile;
-use rondo_nn::{Parameters, RnnLmConfig, State};
+use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
+use rondo_nn::{NnError, RnnLmConfig, State, StatePart};
 use serde::{Deserialize, Serialize};
 
 use crate::averaging::AveragingProgress;
@@ -222,31 +222,28 @@ fn model_tensor(name: &str) -> String {
     format!("model/{name}")
 }
 
-/// Takes over the parameters that are called `prefix/NAME`.
-pub(crate) fn read_parameters(
-    tensors: &TensorFile<'_>,
-    prefix: &str,
-    parameters: &mut Parameters,
-) -> Result<()> {
-    for id in parameters.ids() {
-        let name = format!("{prefix}/{}", parameters.name(id));
-        let numbers = tensors.numbers(&name, parameters.shape(id))?;
-        numbers.copy_to(parameters.values_mut(id).host());
+/// What the model remembers, as tensors to be written.
+pub(crate) fn state_tensors(state: &State) -> Result<Vec<Tensor<'_>>> {
+    let mut tensors = vec![];
+    for part in state.parts() {
+        let values = Values::Numbers(part.values().read().map_err(NnError::from)?);
+        tensors.push(Tensor { name: state_tensor(part), shape: vec![state.batch(), part.width()], values });
+    }
+    Ok(tensors)
+}
+
+/// Takes over what [`state_tensors`] has written.
+pub(crate) fn read_state(tensors: &TensorFile<'_>, state: &mut State) -> Result<()> {
+    let batch = state.batch();
+    for part in state.parts_mut() {
+        let numbers = tensors.numbers(&state_tensor(part), &[batch, part.width()])?;
+        numbers.copy_to(part.values_mut().slice_mut())?;
     }
     Ok(())
 }
 
-/// Takes over what the layers remember.
-pub(crate) fn read_state(tensors: &TensorFile<'_>, state: &mut State) -> Result<()> {
-    let batch = state.batch();
-    for (l, layer) in state.layers.iter_mut().enumerate() {
-        let shape = [batch, layer.hidden.len() / batch];
-        tensors.numbers(&format!("state/hidden/{l}"), &shape)?.copy_to(layer.hidden.host_mut());
-        if let Some(cell_state) = &mut layer.cell_state {
-            tensors.numbers(&format!("state/cell/{l}"), &shape)?.copy_to(cell_state.host_mut());
-        }
-    }
-    Ok(())
+fn state_tensor(part: &StatePart) -> String {
+    format!("state/{}", part.name())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ mod usual;
 use rondo_data::{Batches, LastChunk};
 use rondo_infer::{Evaluation, InferError, check_text, column_count, warm_state};
 use rondo_kernels::optimiser::{self, Adapt, GLUON_EPSILON, UsualGradient};
-use rondo_nn::{Gradient, Gradients, Mode, ParameterId, Parameters, RnnLm, Workspace};
+use rondo_nn::{Gradient, Gradients, Mode, Model, ParameterId, Parameters, Workspace};
 
 use crate::optimizer::global_norm;
 use crate::{Result, TrainError};
@@ -124,7 +124,7 @@ impl DynamicEvaluation<'_> {
 /// # Source
 /// Krause, Kahembwe, Murray & Renals 2018, and the code beside it.
 pub fn evaluate_dynamically(
-    model: &mut RnnLm,
+    model: &mut dyn Model,
     workspace: &mut Workspace,
     ids: &[u32],
     options: &DynamicEvaluation<'_>,
@@ -140,7 +140,7 @@ pub fn evaluate_dynamically(
 }
 
 fn segments(
-    model: &mut RnnLm,
+    model: &mut dyn Model,
     workspace: &mut Workspace,
     ids: &[u32],
     options: &DynamicEvaluation<'_>,
@@ -164,7 +164,7 @@ fn segments(
         let mut tape = workspace.tape(model.parameters(), Mode::Adapt);
         let hidden = model.forward(&mut tape, inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, targets);
-        let nll_sum = tape.nll_sum(loss);
+        let nll_sum = tape.nll_sum(loss)?;
         if !nll_sum.is_finite() {
             return Err(TrainError::Diverged { what: "loss", found: nll_sum, tokens: evaluation.tokens });
         }
@@ -172,36 +172,33 @@ fn segments(
         evaluation.tokens += rows as u64;
         let last = index + 1 == batches.chunk_count();
         if !last {
-            tape.backward(loss, 1.0 / rows as f32, &mut gradients);
+            tape.backward(loss, 1.0 / rows as f32, &mut gradients)?;
         }
         drop(tape);
         if !progress(evaluation.tokens) && !last {
             return Err(InferError::Stopped { done_tokens: evaluation.tokens, total_tokens }.into());
         }
         if !last {
-            step(model, &mut gradients, options, trained).map_err(|found| TrainError::Diverged {
-                what: "gradient norm",
-                found,
-                tokens: evaluation.tokens,
-            })?;
+            step(model, &mut gradients, options, trained, evaluation.tokens)?;
         }
     }
     Ok(evaluation)
 }
 
-/// Changes the weights; fails with the gradient's norm if that is wanted and not finite.
+/// Changes the weights after `tokens` tokens; fails if the gradient's norm is wanted and not finite.
 fn step(
-    model: &mut RnnLm,
+    model: &mut dyn Model,
     gradients: &mut Gradients,
     options: &DynamicEvaluation<'_>,
     trained: &Parameters,
-) -> std::result::Result<(), f64> {
+    tokens: u64,
+) -> Result<()> {
     let device = trained.device();
     let mut scale = 1.0;
     if let Some(limit) = options.clip_norm {
-        let norm = global_norm(device, gradients, trained);
+        let norm = global_norm(device, gradients, trained)?;
         if !norm.is_finite() {
-            return Err(norm);
+            return Err(TrainError::Diverged { what: "gradient norm", found: norm, tokens });
         }
         scale = optimiser::clip_scale(norm, limit, GLUON_EPSILON);
     }

@@ -3,7 +3,7 @@
 use rondo_data::{Batches, LastChunk};
 use rondo_infer::{InferError, check_text, column_count, warm_state};
 use rondo_kernels::{Slice, Store, elementwise};
-use rondo_nn::{Gradient, Gradients, Mode, ParameterId, Parameters, RnnLm, Workspace};
+use rondo_nn::{Gradient, Gradients, Mode, Model, NnError, ParameterId, Parameters, Workspace};
 
 use crate::{Result, TrainError};
 
@@ -35,7 +35,7 @@ impl UsualGradients {
     /// [`InferError::ZeroSize`] if a size is 0, as [`check_text`], [`TrainError::Diverged`] if the gradients are not
     /// finite or all zero, and [`InferError::Stopped`] when `progress` returns false before the end.
     pub fn gather(
-        model: &RnnLm,
+        model: &dyn Model,
         workspace: &mut Workspace,
         ids: &[u32],
         bptt: usize,
@@ -68,7 +68,7 @@ impl UsualGradients {
             let mut tape = workspace.tape(parameters, Mode::Adapt);
             let hidden = model.forward(&mut tape, inputs, &mut state);
             let loss = model.loss(&mut tape, hidden, targets);
-            tape.backward(loss, 1.0 / rows as f32, &mut gradients);
+            tape.backward(loss, 1.0 / rows as f32, &mut gradients)?;
             drop(tape);
             for id in parameters.ids() {
                 gradients.densify(parameters, id);
@@ -84,13 +84,14 @@ impl UsualGradients {
         }
         let mut sum_of_means = 0.0;
         for id in parameters.ids() {
-            let values = rms.values_mut(id).host();
+            let mut values = rms.values(id).read().map_err(NnError::from)?.into_owned();
             let mut sum = 0.0;
             for value in values.iter_mut() {
                 *value = (*value / count as f32).sqrt();
                 sum += f64::from(*value);
             }
             sum_of_means += sum / values.len() as f64;
+            rms.values_mut(id).write_from(&values).map_err(NnError::from)?;
         }
         let mean = sum_of_means / parameters.ids().len() as f64;
         if mean.is_finite() && mean > 0.0 {

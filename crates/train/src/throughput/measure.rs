@@ -7,13 +7,13 @@ use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, LastChunk};
 use rondo_infer::{Generator, InferError, Sampling, evaluate_with};
 use rondo_kernels::{Device, limits};
-use rondo_nn::{Gradients, Initialisation, Mode, RnnLm, State, Workspace};
+use rondo_nn::{Initialisation, Mode, Model, RnnLm, State};
 
 use super::profile::{Profile, Stopwatch};
 use super::report::{Round, median};
 use super::{Benchmark, Budget, Phase, Workload};
 use crate::optimizer::Optimizer;
-use crate::step::{NonFinite, Step, StepTerms, Tokens};
+use crate::step::{NonFinite, StepTerms, Tokens, TrainingStep};
 use crate::{OptimizationPlan, Result, TrainError, Tried};
 
 /// Chunks of the text that is trained on, over and over, the state carried along.
@@ -32,10 +32,8 @@ pub(super) struct Subject<'a> {
     budget: Budget,
     streams: usize,
     model: RnnLm,
-    workspace: Workspace,
-    gradients: Gradients,
     optimization: OptimizationPlan,
-    optimizer: Optimizer,
+    step: TrainingStep,
     state: State,
     tokens: Tokens,
     steps: u64,
@@ -49,21 +47,20 @@ impl<'a> Subject<'a> {
         let workload = &benchmark.workload;
         let Workload { batch_size, bptt, .. } = *workload;
         let mut model = RnnLm::new(workload.config.clone(), device)?;
-        model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(SEED));
+        model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(SEED))?;
         let optimization = workload.optimization();
-        let mut workspace = Workspace::new(device);
+        let optimizer = Optimizer::new(optimization.optimizer_options(bptt, batch_size), model.parameters());
+        let mut step = TrainingStep::new(&model, optimizer);
         let stopwatch = benchmark.profile.then(Stopwatch::new);
-        workspace.observe(stopwatch.as_ref().map(Stopwatch::observer));
+        step.workspace_mut().observe(stopwatch.as_ref().map(Stopwatch::observer));
         Ok(Subject {
             workload,
             budget: benchmark.budget,
             streams: benchmark.streams,
-            workspace,
-            gradients: Gradients::new(model.parameters()),
-            optimizer: Optimizer::new(&optimization, (bptt, batch_size), model.parameters()),
+            step,
             optimization,
             state: model.zero_state(batch_size),
-            tokens: Tokens::new(bptt * batch_size),
+            tokens: Tokens::with_capacity(bptt * batch_size),
             steps: 0,
             training_text: workload.text(batch_size, TRAINING_CHUNKS * bptt),
             evaluation_text: workload.text(batch_size, EVALUATION_ROWS.max(4 * bptt)),
@@ -83,7 +80,7 @@ impl<'a> Subject<'a> {
 
     /// Measures the limits and each of the phases once.
     pub(super) fn round(&mut self, phases: &[Phase]) -> Result<Round> {
-        let device = self.workspace.device();
+        let device = self.model.parameters().device();
         let mut round = Round {
             fma_peak: limits::fma_peak(device),
             copy_bandwidth: limits::copy_bandwidth(device),
@@ -123,17 +120,11 @@ impl<'a> Subject<'a> {
                 mode: Mode::Train { seed: SEED, step: self.steps },
                 gradient_scale: self.optimization.gradient_scale(chunk.steps, batch_size),
                 penalty: self.optimization.penalty,
-                learning_rate: self.optimization.learning_rate,
             };
-            let step = Step {
-                model: &mut self.model,
-                workspace: &mut self.workspace,
-                gradients: &mut self.gradients,
-                optimizer: &mut self.optimizer,
-                state: &mut self.state,
-            };
+            let learning_rate = self.optimization.learning_rate;
             self.steps += 1;
-            let step = step.take(&self.tokens, terms);
+            let (model, state) = (&mut self.model, &mut self.state);
+            let step = self.step.take(model, state, &self.tokens, terms, learning_rate)?;
             step.map_err(|NonFinite { what, found }| TrainError::NonFinite {
                 what,
                 found,
@@ -161,7 +152,7 @@ impl<'a> Subject<'a> {
                 clock.begin();
                 clock.goes_on()
             };
-            let (model, workspace) = (&self.model, &mut self.workspace);
+            let (model, workspace) = (&self.model, self.step.workspace_mut());
             match evaluate_with(model, workspace, &self.evaluation_text, batch_size, bptt, &mut progress) {
                 Ok(_) | Err(InferError::Stopped { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -173,7 +164,7 @@ impl<'a> Subject<'a> {
     }
 
     fn generate(&mut self, clock: &mut Clock) -> Result<()> {
-        let (model, workspace) = (&self.model, &mut self.workspace);
+        let (model, workspace) = (&self.model, self.step.workspace_mut());
         let sampling = Sampling::default();
         let mut generator = Generator::new(model, workspace, &[0], self.streams, &sampling, SEED)?;
         for _ in 0..UNTIMED_TOKENS {

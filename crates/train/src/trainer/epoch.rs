@@ -4,15 +4,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rondo_data::Chunk;
-use rondo_nn::Mode;
+use rondo_nn::{Mode, Model};
 
 use super::non_finite::Remedy;
 use super::{Run, Stream, rng};
 use crate::loss_sum::LossSum;
 use crate::metrics::Record;
 use crate::observer::{BatchReport, Event};
-use crate::step::{NonFinite, Step, StepOutcome, StepTerms, Tokens};
-use crate::{NonFiniteRule, Perplexity, Result};
+use crate::step::{NonFinite, StepOutcome, StepTerms, Tokens};
+use crate::{NonFiniteRule, Perplexity, Plan, Result};
 
 /// How a part of a run has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,8 +55,8 @@ impl Run<'_> {
         chunks.truncate(training.max_batches.unwrap_or(usize::MAX));
         let (epochs, batches) = (training.epochs, chunks.len());
         self.observer.observe(Event::EpochStarted { epoch, epochs, batches, learning_rate });
-        let mut tokens = Tokens::new(training.bptt * training.batch_size);
-        self.make_room(&chunks, &mut tokens);
+        let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
+        self.make_room(&chunks, &mut tokens)?;
         for (index, &chunk) in chunks.iter().enumerate().skip(self.place.chunk) {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(Ended::Stopped);
@@ -71,7 +71,7 @@ impl Run<'_> {
                 true => learning_rate * chunk.steps as f64 / training.bptt as f64,
                 false => learning_rate,
             };
-            match self.train_batch(chunk, &tokens, learning_rate) {
+            match self.train_batch(chunk, &tokens, learning_rate)? {
                 Ok(outcome) => {
                     self.place.chunk = index + 1;
                     self.after_step(outcome, chunk, (batches, learning_rate), begun.elapsed())?;
@@ -131,23 +131,24 @@ impl Run<'_> {
     /// Were chunks that are each a little longer than all before to find their memory one after the other, what the
     /// shorter ones had used would be left over each time, and come to several times what is needed. So the longest is
     /// run once for nothing, in memory that is new.
-    fn make_room(&mut self, chunks: &[Chunk], tokens: &mut Tokens) {
-        let Some(&longest) = chunks.iter().max_by_key(|chunk| chunk.steps) else { return };
+    fn make_room(&mut self, chunks: &[Chunk], tokens: &mut Tokens) -> Result<()> {
+        let Some(&longest) = chunks.iter().max_by_key(|chunk| chunk.steps) else { return Ok(()) };
         if longest.steps <= self.longest_steps {
-            return;
+            return Ok(());
         }
         self.longest_steps = longest.steps;
-        self.workspace.release();
         tokens.fill(&self.batches, longest);
-        let training = &self.plan.training;
-        let mut state = self.model.zero_state(training.batch_size);
-        let mode = Mode::Train { seed: training.seed, step: self.outcome.steps };
-        self.gradients.clear();
-        let mut tape = self.workspace.tape(self.model.parameters(), mode);
-        let hidden = self.model.forward(&mut tape, &tokens.inputs, &mut state);
-        let loss = self.model.loss(&mut tape, hidden, &tokens.targets);
-        self.model.penalise(&mut tape, hidden, self.plan.optimization.penalty);
-        tape.backward(loss, 1.0, &mut self.gradients);
+        let terms = self.terms(longest);
+        self.step.make_room(&self.model, self.plan.training.batch_size, tokens, terms)
+    }
+
+    fn terms(&self, chunk: Chunk) -> StepTerms {
+        let Plan { training, optimization, .. } = self.plan;
+        StepTerms {
+            mode: Mode::Train { seed: training.seed, step: self.outcome.steps },
+            gradient_scale: optimization.gradient_scale(chunk.steps, training.batch_size),
+            penalty: optimization.penalty,
+        }
     }
 
     /// One step.
@@ -156,25 +157,14 @@ impl Run<'_> {
         chunk: Chunk,
         tokens: &Tokens,
         learning_rate: f64,
-    ) -> std::result::Result<StepOutcome, NonFinite> {
-        let training = &self.plan.training;
-        let terms = StepTerms {
-            mode: Mode::Train { seed: training.seed, step: self.outcome.steps },
-            gradient_scale: self.plan.optimization.gradient_scale(chunk.steps, training.batch_size),
-            penalty: self.plan.optimization.penalty,
-            learning_rate,
-        };
-        let step = Step {
-            model: &mut self.model,
-            workspace: &mut self.workspace,
-            gradients: &mut self.gradients,
-            optimizer: &mut self.optimizer,
-            state: &mut self.place.state,
-        };
-        let outcome = step.take(tokens, terms)?;
-        self.averaging.after_step(self.model.parameters());
-        self.outcome.steps += 1;
-        self.skipped_in_a_row = 0;
+    ) -> Result<std::result::Result<StepOutcome, NonFinite>> {
+        let terms = self.terms(chunk);
+        let outcome = self.step.take(&mut self.model, &mut self.place.state, tokens, terms, learning_rate)?;
+        if outcome.is_ok() {
+            self.averaging.after_step(self.model.parameters());
+            self.outcome.steps += 1;
+            self.skipped_in_a_row = 0;
+        }
         Ok(outcome)
     }
 

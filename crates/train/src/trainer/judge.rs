@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 
 use rondo_infer::{InferError, evaluate_with, target_count};
 
+use rondo_nn::Model;
+
 use super::Run;
 use super::epoch::Ended;
 use crate::metrics::Record;
@@ -178,7 +180,7 @@ impl Run<'_> {
         if stoppable && stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        match evaluate_with(&self.model, &mut self.workspace, ids, batch_size, bptt, &mut progress) {
+        match evaluate_with(&self.model, self.step.workspace_mut(), ids, batch_size, bptt, &mut progress) {
             Ok(evaluation) => Ok(Some(evaluation.nll_mean())),
             Err(InferError::Stopped { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -220,7 +222,7 @@ impl Run<'_> {
         let seed = plan.training.seed.wrapping_add(epoch as u64);
         for prefix in &plan.sample.prefixes {
             let text =
-                sample::generate(&self.model, &mut self.workspace, corpus, &plan.sample, prefix, seed)?;
+                sample::generate(&self.model, self.step.workspace_mut(), corpus, &plan.sample, prefix, seed)?;
             self.observer.observe(Event::Sample { prefix, text: &text });
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What becomes of numbers that are infinite or none at all.
 
 use rondo_kernels::optimiser;
+use rondo_nn::{Model, NnError};
 
 use super::Run;
 use crate::checkpoint::store;
@@ -60,18 +61,21 @@ impl Run<'_> {
 
     /// Fails unless every weight is a finite number, so that it can be kept as the best.
     pub(super) fn require_finite_weights(&self) -> Result<()> {
-        if self.weights_are_finite() {
+        if self.weights_are_finite()? {
             Ok(())
         } else {
             Err(self.non_finite("weights", f64::NAN, Tried::Nothing))
         }
     }
 
-    pub(super) fn weights_are_finite(&self) -> bool {
+    pub(super) fn weights_are_finite(&self) -> Result<bool> {
         let parameters = self.model.parameters();
-        let squares =
-            parameters.ids().map(|id| optimiser::squared_norm(parameters.device(), parameters.values(id)));
-        squares.sum::<f64>().is_finite()
+        let mut squares = 0.0;
+        for id in parameters.ids() {
+            let square = optimiser::squared_norm(parameters.device(), parameters.values(id));
+            squares += square.map_err(NnError::from)?;
+        }
+        Ok(squares.is_finite())
     }
 
     fn non_finite(&self, what: &'static str, found: f64, tried: Tried) -> TrainError {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rondo_nn::tensor_file::{Tensor, Values, write_tensors};
-use rondo_nn::{ModelFile, Parameters};
+use rondo_nn::{Model, ModelContext, ModelFile, parameter_tensors, read_parameters};
 
 use super::Run;
 use crate::averaging::AVERAGE;
@@ -14,9 +14,9 @@ use crate::observer::Event;
 use crate::{Result, TrainError};
 use crate::{curve, write_atomically};
 
-/// What the weights and the best weights are called in a checkpoint, before a stroke and the parameter's name.
-const MODEL: &str = "model";
-const BEST: &str = "best";
+/// What the names of the weights and of the best weights begin with in a checkpoint.
+const MODEL: &str = "model/";
+const BEST: &str = "best/";
 
 impl Run<'_> {
     /// Saves the model as it is.
@@ -26,8 +26,9 @@ impl Run<'_> {
             ("epoch".to_owned(), epoch.to_string()),
             ("step".to_owned(), self.outcome.steps.to_string()),
         ]);
-        let fingerprint = &self.corpus_fingerprint.vocabulary;
-        write_atomically(path, |to| ModelFile::write(&self.model, fingerprint, &metadata, to))
+        let vocab_fingerprint = self.corpus_fingerprint.vocabulary.clone();
+        let context = ModelContext { vocab_fingerprint, metadata, ..ModelContext::default() };
+        write_atomically(path, |to| ModelFile::write(&self.model, &context, to))
     }
 
     pub(super) fn draw_curve(&self) -> Result<()> {
@@ -42,28 +43,20 @@ impl Run<'_> {
     /// Weights that are not finite are no place to go on from: the checkpoints there are stay, and the next step will
     /// tell.
     pub(super) fn save_checkpoint(&mut self) -> Result<()> {
-        if !self.weights_are_finite() {
+        if !self.weights_are_finite()? {
             return Ok(());
         }
         let metadata = self.checkpoint_metadata()?;
         let metrics = self.metrics.as_ref().map_or(Ok(vec![]), MetricsLog::content)?;
-        let mut tensors = of_parameters(MODEL, self.model.parameters());
-        tensors.extend(
-            self.averaging.progress().1.into_iter().flat_map(|average| of_parameters(AVERAGE, average)),
-        );
-        tensors.extend(self.best.iter().flat_map(|best| of_parameters(BEST, best)));
-        tensors.extend(self.optimizer.tensors(self.model.parameters()));
-        let state = &self.place.state;
-        for (l, layer) in state.layers.iter().enumerate() {
-            let parts = [("hidden", Some(&layer.hidden)), ("cell", layer.cell_state.as_ref())];
-            for (part, buffer) in parts.into_iter().filter_map(|(part, buffer)| Some((part, buffer?))) {
-                tensors.push(Tensor {
-                    name: format!("state/{part}/{l}"),
-                    shape: vec![state.batch(), buffer.len() / state.batch()],
-                    values: Values::Numbers(buffer.host()),
-                });
-            }
+        let mut tensors = parameter_tensors(MODEL, self.model.parameters())?;
+        if let (_, Some(average)) = self.averaging.progress() {
+            tensors.extend(parameter_tensors(AVERAGE, average)?);
         }
+        if let Some(best) = &self.best {
+            tensors.extend(parameter_tensors(BEST, best)?);
+        }
+        tensors.extend(self.step.optimizer().tensors(self.model.parameters())?);
+        tensors.extend(checkpoint::state_tensors(&self.place.state)?);
         let (shape, values) = (vec![metrics.len()], Values::Bytes(&metrics));
         tensors.push(Tensor { name: METRICS.to_owned(), shape, values });
         self.checkpoints.write(|to| write_tensors(&tensors, &metadata, to))?;
@@ -108,7 +101,7 @@ impl Run<'_> {
             moving_loss: self.moving_loss,
             schedule: self.schedule.clone(),
             averaging: self.averaging.progress().0,
-            optimizer_steps: self.optimizer.steps(),
+            optimizer_steps: self.step.optimizer().steps(),
             best_epoch: self.outcome.best_epoch,
             best_valid: self.outcome.best_valid,
             best_test: self.outcome.best_test,
@@ -137,14 +130,15 @@ impl Run<'_> {
     /// Puts everything back to what it was when the checkpoint was written, but for the times.
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let (progress, tensors) = (&checkpoint.progress, checkpoint.tensors()?);
-        checkpoint::read_parameters(&tensors, MODEL, self.model.parameters_mut())?;
+        read_parameters(MODEL, &tensors, self.model.parameters_mut())?;
         self.averaging.restore(progress.averaging, &tensors, self.model.parameters())?;
-        self.optimizer.restore(progress.optimizer_steps, &tensors, self.model.parameters())?;
+        let optimizer = self.step.optimizer_mut();
+        optimizer.restore(progress.optimizer_steps, &tensors, self.model.parameters())?;
         checkpoint::read_state(&tensors, &mut self.place.state)?;
         self.best = None;
         if progress.best_epoch.is_some() && self.plan.optimization.schedule.reloads_best() {
             let mut best = self.model.parameters().like();
-            checkpoint::read_parameters(&tensors, BEST, &mut best)?;
+            read_parameters(BEST, &tensors, &mut best)?;
             self.best = Some(best);
         }
         self.place.epoch = progress.epoch;
@@ -166,14 +160,4 @@ impl Run<'_> {
         self.due.written(progress.steps);
         Ok(())
     }
-}
-
-/// Parameters as the tensors `prefix/NAME`.
-fn of_parameters<'a>(prefix: &str, parameters: &'a Parameters) -> Vec<Tensor<'a>> {
-    let tensor = |id| Tensor {
-        name: format!("{prefix}/{}", parameters.name(id)),
-        shape: parameters.shape(id).to_vec(),
-        values: Values::Numbers(parameters.values(id).host()),
-    };
-    parameters.ids().map(tensor).collect()
 }

@@ -1,13 +1,12 @@
-//! A model made ready for other text: other dropout, a larger vocabulary.
+//! A model made ready for other text: different dropout, a larger vocabulary.
 //!
 //! Promises: what the model knew it still knows; the ratios between the probabilities of old tokens stay as they were.
 //! Not here: the vocabulary itself, which only has to keep its old ids.
 
 use rand::Rng;
-use rondo_kernels::Slice;
 
 use crate::config::{Dropout, Initialisation};
-use crate::{NnError, Result, RnnLm, RnnLmConfig};
+use crate::{Model, NnError, Result, RnnLm, RnnLmConfig};
 
 impl RnnLm {
     /// The model with other dropout.
@@ -40,18 +39,16 @@ impl RnnLm {
         }
         let config = RnnLmConfig { vocab_size, ..self.config().clone() };
         let mut extended = RnnLm::new(config, self.parameters().device())?;
-        extended.initialise(initialisation, rng);
+        extended.initialise(initialisation, rng)?;
         for (id, from) in extended.parameters().ids().zip(self.parameters().ids()) {
             let name = self.parameters().name(from).to_owned();
             let old = self.parameters().values(from);
             let mut new = extended.parameters_mut().values_mut(id);
             if name == "decoder.bias" {
-                let mean = old.host().iter().map(|&bias| f64::from(bias)).sum::<f64>() / old_size as f64;
+                let mean = old.read()?.iter().map(|&bias| f64::from(bias)).sum::<f64>() / old_size as f64;
                 new.reborrow().fill(mean as f32);
             }
-            let mut values = old.host().to_vec();
-            values.extend_from_slice(&new.reborrow().host()[old.len()..]);
-            new.copy_from(Slice::Cpu(&values));
+            new.range(0..old.len()).copy_from(old);
         }
         Ok(extended)
     }
@@ -81,7 +78,7 @@ mod tests {
         let mut model = RnnLm::new(config, &Device::cpu(1).unwrap()).unwrap();
         let all = Initialiser::Normal(0.5);
         let drawn = Initialisation { embedding: all, recurrent: all, decoder: all, bias: all };
-        model.initialise(&drawn, &mut ChaCha8Rng::seed_from_u64(1));
+        model.initialise(&drawn, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
         model
     }
 
@@ -90,7 +87,7 @@ mod tests {
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, ids, &mut model.zero_state(1));
         let logits = model.logits(&mut tape, hidden);
-        tape.read(logits).host().to_vec()
+        tape.read(logits).unwrap().to_vec()
     }
 
     #[test]
@@ -110,7 +107,7 @@ mod tests {
             assert!(logits(&new, &[7]).iter().all(|logit| logit.is_finite()));
             let bias = |model: &RnnLm| {
                 let id = model.parameters().find("decoder.bias").unwrap();
-                model.parameters().values(id).host().to_vec()
+                model.parameters().values(id).read().unwrap().to_vec()
             };
             let mean = bias(&old).iter().sum::<f32>() / 5.0;
             assert!(bias(&new)[5..].iter().all(|bias| (bias - mean).abs() < 1e-6));
