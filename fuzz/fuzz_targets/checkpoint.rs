@@ -15,7 +15,8 @@ use libfuzzer_sys::fuzz_target;
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values, write_tensors};
-use rondo_train::{Checkpoint, Plan, RunFolder, Settings, Trainer};
+use rondo_runs::RunFolder;
+use rondo_train::{Checkpoint, Plan, Settings, Trainer};
 
 const SETTINGS: &str = "
     [model]
@@ -49,7 +50,7 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
     let shared = Path::new("/dev/shm");
     let parent = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
     let parent = parent.expect("a folder");
-    let folder = RunFolder::create(parent.path().join("run"), &plan).expect("a run's folder");
+    let folder = RunFolder::create(parent.path().join("run"), &plan.to_toml().expect("TOML")).expect("a run's folder");
     let trainer = Trainer::new(&plan, &corpus, &device).expect("a trainer");
     trainer.run(&folder, &mut (), &AtomicBool::new(false)).expect("a run");
     let bytes = fs::read(folder.path().join("checkpoint-000001.safetensors")).expect("a checkpoint");

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use rondo_train::curve::draw;
-use rondo_train::metrics::{Record, parse};
+use rondo_runs::metrics::{Record, parse};
+use rondo_runs::plot::draw;
 
 fuzz_target!(|bytes: &[u8]| {
     let path = Path::new("metrics.jsonl");

@@ -25,12 +25,18 @@ struct Step {
 }
 
 /// The check, the quickest first.
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step { name: "format", command: "cargo fmt --all --check", environment: &[] },
     Step { name: "deny", command: "cargo xtask deny", environment: &[] },
     Step {
         name: "lints",
         command: "cargo clippy --workspace --all-targets -- --deny warnings",
+        environment: &[],
+    },
+    Step {
+        name: "features",
+        // The workspace as a whole has every optional feature on; a user of the library has none.
+        command: "cargo clippy --package rondo-lm --lib -- --deny warnings",
         environment: &[],
     },
     Step { name: "tests", command: "cargo test --workspace", environment: &[] },
@@ -115,7 +121,10 @@ mod tests {
 
     #[test]
     fn all_steps_run_unless_some_are_named() {
-        assert_eq!(names_chosen(&["check"]), Some(vec!["format", "deny", "lints", "tests", "docs"]));
+        assert_eq!(
+            names_chosen(&["check"]),
+            Some(vec!["format", "deny", "lints", "features", "tests", "docs"])
+        );
         assert_eq!(names_chosen(&["check", "docs", "lints"]), Some(vec!["lints", "docs"]));
         for wrong in [&[][..], &["chek"], &["check", "lint"]] {
             assert_eq!(names_chosen(wrong), None, "{wrong:?}");

@@ -14,6 +14,7 @@ use rondo_data::{DataError, NAMED_CORPORA, Split};
 use rondo_infer::InferError;
 use rondo_kernels::DeviceError;
 use rondo_nn::NnError;
+use rondo_runs::RunsError;
 use rondo_train::TrainError;
 
 use crate::console;
@@ -177,16 +178,10 @@ fn hint(cause: &Cause) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref() {
         return match error {
-            TrainError::RunExists { .. } => Some(
-                "`--resume` goes on with it; for another run, `--out` names another folder".to_owned(),
-            ),
             TrainError::NonFinite { .. } => Some(
                 "a lower `--learning-rate` or a `--clip-norm` keeps numbers finite; `--on-nan` says how to go on"
                     .to_owned(),
             ),
-            TrainError::NoRun { .. } => {
-                Some("a run is begun without `--resume`, and gone on with by it".to_owned())
-            }
             TrainError::Fixed { .. } => {
                 Some("`--plan` begins another run with this one's settings, and flags win over them".to_owned())
             }
@@ -194,7 +189,6 @@ fn hint(cause: &Cause) -> Option<String> {
                 "without them the run begins anew; `--from` goes on training its best model in another folder"
                     .to_owned(),
             ),
-            TrainError::OtherCorpus { .. } => Some("`--data` says where the run's texts are".to_owned()),
             TrainError::CheckpointVersion { .. } => {
                 Some("the version of rondo that wrote it is in `provenance.json`".to_owned())
             }
@@ -202,11 +196,27 @@ fn hint(cause: &Cause) -> Option<String> {
                 "a lower `--dynamic-learning-rate` or a `--dynamic-clip-norm` keeps numbers finite"
                     .to_owned(),
             ),
+            TrainError::Runs(error) => hint_on_runs(error),
             TrainError::Data(error) => hint_on_data(error),
             _ => None,
         };
     }
+    if let Some(error) = cause.downcast_ref() {
+        return hint_on_runs(error);
+    }
     hint_on_data(cause.downcast_ref()?)
+}
+
+fn hint_on_runs(error: &RunsError) -> Option<String> {
+    let hint = match error {
+        RunsError::RunExists { .. } => {
+            "`--resume` goes on with it; for another run, `--out` names another folder"
+        }
+        RunsError::NoRun { .. } => "a run is begun without `--resume`, and gone on with by it",
+        RunsError::OtherCorpus { .. } => "`--data` says where the run's texts are",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 fn hint_on_data(error: &DataError) -> Option<String> {

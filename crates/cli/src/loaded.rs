@@ -9,15 +9,13 @@ use clap::Args;
 use rondo_data::{Tokenizer, Vocab};
 use rondo_kernels::{Device, Precision};
 use rondo_nn::{ModelFile, NnError, RnnLm, Workspace};
+use rondo_runs::RunFolder;
 use rondo_train::{Plan, Settings};
 
 use crate::console::Console;
 use crate::device;
 use crate::failure::CliError;
 
-const BEST_MODEL: &str = "best.safetensors";
-const VOCAB: &str = "vocab.json";
-const PLAN: &str = "plan.toml";
 const TOKENIZER_KEY: &str = "tokenizer";
 
 /// Which model to use, and on what.
@@ -82,7 +80,7 @@ fn checked_vocab(named: Option<&Path>, model: &Path, file: &ModelFile) -> Result
     let (path, vocab) = match named {
         Some(path) => (path.to_owned(), Vocab::load(path)?),
         None => {
-            let path = model.with_file_name(VOCAB);
+            let path = model.with_file_name(RunFolder::VOCAB);
             let vocab = Vocab::load(&path).map_err(CliError::NoVocabulary)?;
             (path, vocab)
         }
@@ -104,7 +102,7 @@ pub(crate) fn file_at(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    let file = path.join(BEST_MODEL);
+    let file = path.join(RunFolder::BEST_MODEL);
     if file.is_file() { Ok(file) } else { Err(CliError::NoModel { folder: path.to_owned() }.into()) }
 }
 
@@ -129,7 +127,7 @@ fn plan_beside(model: &Path) -> Result<Option<Plan>> {
 
 /// The settings of the run that made the model file, if its plan is beside it.
 pub(crate) fn settings_beside(model: &Path) -> Result<Option<Settings>> {
-    let path = model.with_file_name(PLAN);
+    let path = model.with_file_name(RunFolder::PLAN);
     if !path.is_file() {
         return Ok(None);
     }

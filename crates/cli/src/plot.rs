@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use rondo_train::curve::{self, Axis, Run};
-use rondo_train::write_atomically;
+use rondo_runs::plot::{self, Axis, Run};
+use rondo_runs::write_atomically;
 
 use crate::console::Console;
 use crate::failure::CliError;
@@ -49,7 +49,7 @@ pub(crate) fn run(args: PlotArgs) -> Result<ExitCode> {
     if args.out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("svg")) {
         return Err(CliError::PictureFormat { path: args.out }.into());
     }
-    let picture = curve::compare(&Run::read_all(&args.runs)?, args.x.into())?;
+    let picture = plot::compare(&Run::read_all(&args.runs)?, args.x.into())?;
     write_atomically(&args.out, |to| to.write_all(picture.as_bytes()))?;
     Console::new(false).say(&format!("drawn in `{}`", args.out.display()));
     Ok(ExitCode::SUCCESS)

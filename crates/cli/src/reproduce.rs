@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use rondo_train::{Comparison, Provenance, RunFolder, require_finished};
+use rondo_runs::{Provenance, RunFolder};
+use rondo_train::{Comparison, require_finished};
 use serde_json::json;
 
 use crate::console::Console;

@@ -5,6 +5,9 @@
 //!               ▲  cut off? the next attempt, or the next run, goes on from here
 //! ```
 //!
+//! The part is not a temporary file of [`rondo_runs::write_atomically`], since it must outlive the process; it gets its
+//! final name in the same way ([`move_into_place`]).
+//!
 //! Promises: a file that has its name is whole; what is there already is never touched; two processes do not
 //! write one file at the same time.
 //! Not here: which files there are and where they belong (`named`).
@@ -23,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use rondo_runs::move_into_place;
 use sha2::{Digest, Sha256};
 use ureq::{
     Agent, Body,
@@ -89,7 +93,7 @@ impl Downloader {
     /// # Errors
     /// [`DataError::Transfer`] and [`DataError::HttpStatus`] if the last attempt failed;
     /// [`DataError::RemoteSize`] and [`DataError::WrongHash`] if the file at the address is another one, whose
-    /// bytes are then deleted; [`DataError::Busy`]; [`DataError::Write`].
+    /// bytes are then deleted; [`DataError::Busy`]; [`DataError::Write`] and [`DataError::Runs`].
     pub fn download(
         &self,
         remote: &RemoteFile<'_>,
@@ -278,9 +282,7 @@ impl PartFile {
     }
 
     fn rename(self, to: &Path) -> Result<()> {
-        // The name must not outlive the bytes, should the machine lose power.
-        self.file.sync_all().map_err(|source| write_error(&self.path, source))?;
-        fs::rename(&self.path, to).map_err(|source| write_error(to, source))
+        Ok(move_into_place(&self.file, &self.path, to)?)
     }
 
     fn delete(self) -> Result<()> {

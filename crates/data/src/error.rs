@@ -29,6 +29,9 @@ pub enum DataError {
         /// Why it failed.
         source: io::Error,
     },
+    /// A whole file could not be written.
+    #[error(transparent)]
+    Runs(#[from] rondo_runs::RunsError),
     /// A path leads to nothing.
     #[error("there is no file or folder `{}`", path.display())]
     Missing {

@@ -6,6 +6,7 @@
 //! | [`nn`] | models, and the tape that one's own run on |
 //! | [`infer`] | evaluation, scoring, sampling, search |
 //! | [`train`] | recipes, plans and the training loop |
+//! | [`runs`] | the folder of a run: metrics, provenance; plots with the feature `plot` |
 //! | [`kernels`] | the device and the operations on it |
 //!
 //! # Example
@@ -17,7 +18,8 @@
 //! use rondo::infer::{Generator, Sampling};
 //! use rondo::kernels::Device;
 //! use rondo::nn::{ModelFile, Workspace};
-//! use rondo::train::{Plan, RunFolder, Settings, Trainer};
+//! use rondo::runs::RunFolder;
+//! use rondo::train::{Plan, Settings, Trainer};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::parse(
@@ -34,7 +36,7 @@
 //!
 //! # let parent = tempfile::tempdir()?;
 //! # let parent = parent.path();
-//! let folder = RunFolder::create(parent.join("run"), &plan)?;
+//! let folder = RunFolder::create(parent.join("run"), &plan.to_toml()?)?;
 //! let device = Device::cpu(1)?;
 //! let trainer = Trainer::new(&plan, &corpus, &device)?;
 //! let outcome = trainer.run(&folder, &mut (), &AtomicBool::new(false))?;
@@ -56,4 +58,5 @@ pub use rondo_data as data;
 pub use rondo_infer as infer;
 pub use rondo_kernels as kernels;
 pub use rondo_nn as nn;
+pub use rondo_runs as runs;
 pub use rondo_train as train;

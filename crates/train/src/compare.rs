@@ -4,11 +4,11 @@
 
 use std::fs;
 
+use rondo_runs::metrics::{self, Record};
+use rondo_runs::{Provenance, RunFolder};
 use serde_json::Value;
 
-use crate::metrics::{self, Record};
-use crate::provenance::Provenance;
-use crate::{Plan, Result, RunFolder, Settings, TrainError};
+use crate::{Plan, Result, Settings, TrainError};
 
 /// What two runs of one plan have come to.
 #[derive(Clone, Debug, PartialEq)]

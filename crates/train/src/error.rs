@@ -125,6 +125,9 @@ pub enum TrainError {
     /// A text could not be read, or is too short for the plan.
     #[error(transparent)]
     Data(#[from] rondo_data::DataError),
+    /// A file of a run's folder could not be used.
+    #[error(transparent)]
+    Runs(#[from] rondo_runs::RunsError),
     /// A model could not be evaluated or sampled from.
     #[error(transparent)]
     Infer(#[from] rondo_infer::InferError),
@@ -185,32 +188,6 @@ pub enum TrainError {
         /// What was asked for.
         now: String,
     },
-    /// A run was to be resumed or repeated with other texts.
-    #[error("the {part} is another than the run's: its fingerprint is {found}, the run's is {expected}")]
-    OtherCorpus {
-        /// `vocabulary`, `training text`, …
-        part: &'static str,
-        /// The fingerprint of what was read.
-        found: String,
-        /// The fingerprint of what the run was trained on.
-        expected: String,
-    },
-    /// Another process is training in this folder.
-    #[error("`{}` is in use by another process{}", path.display(), numbered(*pid))]
-    Locked {
-        /// The folder.
-        path: PathBuf,
-        /// Its number, where it has left it.
-        pid: Option<u32>,
-    },
-    /// The record of where a run's numbers come from cannot be read.
-    #[error("`{}` does not say where the run's numbers come from", path.display())]
-    Provenance {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
     /// Dynamic evaluation has led to numbers that are infinite or none at all.
     #[error("the {what} is {found} after {tokens} tokens of dynamic evaluation")]
     Diverged {
@@ -233,54 +210,6 @@ pub enum TrainError {
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
-    },
-    /// A run was to begin in a folder that already holds one.
-    #[error("`{}` already holds a run: there is `{file}` in it", path.display())]
-    RunExists {
-        /// The folder.
-        path: PathBuf,
-        /// What shows that there is a run.
-        file: String,
-    },
-    /// A folder that should hold a run does not.
-    #[error("`{}` holds no run: there is no `{file}` in it", path.display())]
-    NoRun {
-        /// The folder.
-        path: PathBuf,
-        /// What each run has.
-        file: &'static str,
-    },
-    /// A line of a metrics file is no record.
-    #[error("`{}`, line {line} is no record of metrics", path.display())]
-    Metrics {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// A metrics file is there, but nothing has been recorded.
-    #[error("`{}` has no records yet", path.display())]
-    NoRecords {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A run cannot be placed on the axis of a picture.
-    #[error("`{run}` cannot be drawn over {axis}: {reason}")]
-    Axis {
-        /// Its name.
-        run: String,
-        /// The axis.
-        axis: crate::curve::Axis,
-        /// What is missing.
-        reason: &'static str,
-    },
-    /// A curve could not be drawn.
-    #[error("could not draw the curve: {reason}")]
-    Curve {
-        /// What the drawing library said.
-        reason: String,
     },
 }
 
@@ -306,10 +235,6 @@ fn given_up(tried: Tried) -> String {
 
 fn or_nothing(value: &str) -> &str {
     if value.is_empty() { "nothing" } else { value }
-}
-
-fn numbered(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(", {pid}")).unwrap_or_default()
 }
 
 /// Says where the best model is.

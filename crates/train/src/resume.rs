@@ -3,7 +3,7 @@
 //! Promises: what was trained so far stays what it is; a change that would make it something else is refused, with both
 //! values. Not here: the checkpoint (`checkpoint`), the texts (their fingerprint is compared by the trainer).
 
-use serde::{Deserialize, Serialize};
+use rondo_runs::Change;
 
 use crate::settings::{FIELDS, Field, Settings};
 use crate::{Plan, Result, TrainError};
@@ -27,17 +27,6 @@ const FREE: &[&str] = &[
     "sample.length",
     "sample.temperature",
 ];
-
-/// A setting that is another than before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    /// Its path, such as `training.epochs`.
-    pub setting: String,
-    /// What it was; empty if it was nothing.
-    pub before: String,
-    /// What it is now; empty if it is nothing.
-    pub now: String,
-}
 
 /// The plan of a run that goes on with `flags` laid over the settings that it had `before`, and what is another in it.
 /// `plan` makes a plan of settings: [`Plan::new`], or [`Plan::continuing`] for a run that went on from a model.

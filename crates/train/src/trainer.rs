@@ -22,17 +22,17 @@ use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, Corpus};
 use rondo_kernels::Device;
 use rondo_nn::{Model, Parameters, RnnLm, State};
+use rondo_runs::metrics::{MetricsLog, Record};
+use rondo_runs::{Change, CheckpointWriter, CorpusFingerprint, Provenance, RunFolder};
 
 use crate::averaging::Averaging;
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::store::CheckpointStore;
 use crate::loss_sum::LossSum;
-use crate::metrics::MetricsLog;
 use crate::observer::{Observer, Outcome};
 use crate::optimizer::Optimizer;
-use crate::provenance::{CorpusFingerprint, Provenance};
+use crate::provenance::{fingerprint, of_new_run, resumption};
 use crate::step::TrainingStep;
-use crate::{Change, MovingLoss, Plan, Result, RunFolder, Schedule, TrainError};
+use crate::{MovingLoss, Plan, Result, Schedule, TrainError};
 
 mod due;
 mod epoch;
@@ -110,7 +110,7 @@ impl<'a> Trainer<'a> {
     /// than before ([`resumed_plan`](crate::resumed_plan)).
     ///
     /// # Errors
-    /// As [`Trainer::new`]; [`TrainError::OtherCorpus`] if the texts are not the run's, and
+    /// As [`Trainer::new`]; [`RunsError::OtherCorpus`](crate::RunsError::OtherCorpus) if the texts are not the run's, and
     /// [`TrainError::NoCheckpoint`] if the checkpoint's model is not the plan's.
     pub fn resuming(
         plan: &'a Plan,
@@ -138,7 +138,7 @@ impl<'a> Trainer<'a> {
         beginning: Beginning,
     ) -> Result<Trainer<'a>> {
         let batches = batches(plan, corpus)?;
-        let fingerprint = CorpusFingerprint::of(corpus);
+        let fingerprint = fingerprint(corpus);
         Ok(Trainer { plan, corpus, fingerprint, batches, model, beginning })
     }
 
@@ -153,8 +153,8 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`TrainError::NonFinite`] if a loss or gradient is not finite and the plan does not say how to go on: the best
     /// model so far and the last checkpoint stay in the folder.
-    /// [`TrainError::Locked`] if another process trains in the folder.
-    /// [`TrainError::Io`] and its like if a file cannot be written.
+    /// [`RunsError::Locked`](crate::RunsError::Locked) if another process trains in the folder.
+    /// [`RunsError::Io`](crate::RunsError::Io) and its like if a file cannot be written.
     pub fn run(self, folder: &RunFolder, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
         let _lock = folder.lock()?;
         let Trainer { plan, corpus, fingerprint, batches, model, beginning } = self;
@@ -177,7 +177,7 @@ impl<'a> Trainer<'a> {
             observer,
             stop,
             metrics,
-            checkpoints: CheckpointStore::open(folder.path())?,
+            checkpoints: CheckpointWriter::open(folder)?,
             due: Due::new(plan.training.checkpoint_every),
             corpus_fingerprint: provenance.corpus,
             started_unix_s: provenance.started_unix_s,
@@ -221,15 +221,16 @@ fn begin_provenance(
             // A record that somebody has removed need not keep the run from going on.
             let mut provenance = match folder.provenance().exists() {
                 true => Provenance::read(folder)?,
-                false => Provenance::new(device, plan.training.seed, corpus),
+                false => of_new_run(device, plan.training.seed, corpus),
             };
-            provenance.resume(device, (checkpoint.epoch(), checkpoint.steps()), changes.clone());
+            let place = (checkpoint.epoch(), checkpoint.steps());
+            provenance.resumptions.push(resumption(device, place, changes.clone()));
             if !changes.is_empty() {
-                folder.replace_plan(plan)?;
+                folder.replace_plan(&plan.to_toml()?)?;
             }
             provenance
         }
-        _ => Provenance::new(device, plan.training.seed, corpus),
+        _ => of_new_run(device, plan.training.seed, corpus),
     };
     provenance.write(folder)?;
     Ok(provenance)
@@ -245,7 +246,7 @@ struct Run<'a> {
     stop: &'a AtomicBool,
     /// Missing only until a checkpoint has said what has been recorded.
     metrics: Option<MetricsLog>,
-    checkpoints: CheckpointStore,
+    checkpoints: CheckpointWriter,
     /// When the next of them is.
     due: Due,
     corpus_fingerprint: CorpusFingerprint,
@@ -311,8 +312,8 @@ impl Run<'_> {
         self.elapsed_before_s + self.resumed.elapsed().as_secs_f64()
     }
 
-    fn record(&mut self, record: &crate::metrics::Record) -> Result<()> {
-        self.metrics.as_mut().map_or(Ok(()), |metrics| metrics.write(record))
+    fn record(&mut self, record: &Record) -> Result<()> {
+        Ok(self.metrics.as_mut().map_or(Ok(()), |metrics| metrics.write(record))?)
     }
 
     fn finish(self) -> Outcome {

@@ -4,7 +4,8 @@
 
 use std::sync::atomic::AtomicBool;
 
-use rondo_train::{Event, Observer, Plan, RunFolder, TrainError, Tried, metrics};
+use rondo_runs::{RunFolder, metrics};
+use rondo_train::{Event, Observer, Plan, TrainError, Tried};
 
 use tiny::{plan, run, run_with};
 

@@ -5,7 +5,6 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use rondo_train::metrics::{Record, parse};
 use rondo_train::{Checkpoint, Plan, Settings, recipes};
 
 /// A text with some of its characters put in the place of others, doubled or left out.
@@ -42,19 +41,6 @@ proptest! {
         let Ok(plan) = Plan::new(&settings) else { return Ok(()) };
         let written = plan.to_toml().unwrap();
         prop_assert_eq!(Plan::new(&Settings::parse("plan.toml", &written).unwrap()).unwrap(), plan);
-    }
-
-    #[test]
-    fn metrics_of_any_bytes_are_records_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = parse(Path::new("metrics.jsonl"), &bytes);
-    }
-
-    #[test]
-    fn damaged_metrics_are_records_or_an_error(step in any::<u64>(), loss in any::<f64>(), damage in damage()) {
-        let record = Record { epoch: 1, step, train_loss: Some(loss), ..Record::default() };
-        let line = serde_json::to_string(&record).unwrap() + "\n";
-        prop_assert_eq!(parse(Path::new("m"), line.as_bytes()).unwrap().len(), 1);
-        let _ = parse(Path::new("m"), damaged(&line, &damage).as_bytes());
     }
 
     #[test]

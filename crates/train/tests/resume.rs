@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
+use rondo_runs::{Provenance, RunFolder, RunsError};
 use rondo_train::{
-    Event, Observer, Outcome, Plan, Provenance, Result, RunFolder, Settings, TrainError, Trainer,
-    resumed_plan,
+    Checkpoint, Event, Observer, Outcome, Plan, Result, Settings, TrainError, Trainer, resumed_plan,
 };
 
 use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
@@ -24,7 +24,7 @@ fn resume(path: &Path, with: &str, observer: &mut dyn Observer, stop: &AtomicBoo
     let (plan, changes) = resumed_plan(&before, Settings::parse("test", with)?, Plan::new)?;
     let corpus = corpus(&plan, 200);
     let device = Device::cpu(plan.training.threads).unwrap();
-    let trainer = match folder.latest_checkpoint()? {
+    let trainer = match Checkpoint::latest(&folder)? {
         Some((checkpoint, _)) => Trainer::resuming(&plan, &corpus, &device, checkpoint, changes)?,
         None => Trainer::new(&plan, &corpus, &device)?,
     };
@@ -198,7 +198,7 @@ fn a_damaged_checkpoint_is_passed_over_and_if_all_are_it_is_said() {
     fs::write(latest, &bytes).unwrap();
 
     let folder = RunFolder::open(&path).unwrap();
-    let (checkpoint, damaged) = folder.latest_checkpoint().unwrap().unwrap();
+    let (checkpoint, damaged) = Checkpoint::latest(&folder).unwrap().unwrap();
     assert_eq!(checkpoint.path(), earlier);
     assert!(
         damaged[0].to_string().starts_with(&format!("`{}` is damaged: ", latest.display())),
@@ -206,7 +206,7 @@ fn a_damaged_checkpoint_is_passed_over_and_if_all_are_it_is_said() {
     );
     let copy = fs::read(earlier).unwrap();
     fs::write(earlier, &copy[..copy.len() - 1]).unwrap();
-    let error = folder.latest_checkpoint().unwrap_err();
+    let error = Checkpoint::latest(&folder).unwrap_err();
     assert_eq!(error.to_string(), format!("no checkpoint in `{}` can be used", path.display()));
     fs::write(earlier, &copy).unwrap();
 
@@ -244,13 +244,13 @@ fn another_model_or_text_is_refused() {
     let error = resume(&path, "[model]\nhidden_size = 32", &mut (), &AtomicBool::new(false)).unwrap_err();
     assert_eq!(error.to_string(), "`model.hidden_size` was 24 and cannot become 32 in a run under way");
 
-    let (checkpoint, _) = RunFolder::open(&path).unwrap().latest_checkpoint().unwrap().unwrap();
+    let (checkpoint, _) = Checkpoint::latest(&RunFolder::open(&path).unwrap()).unwrap().unwrap();
     let text = |name: &str, text: &str| TextSource::Memory { name: name.into(), text: text.repeat(200) };
     let texts =
         CorpusTexts::Splits { train: text("train", "after monday comes tuesday\n"), valid: None, test: None };
     let other = Corpus::read(&texts, &plan.text.options).unwrap();
     let error = Trainer::resuming(&plan, &other, &Device::cpu(2).unwrap(), checkpoint, vec![]).unwrap_err();
-    assert!(matches!(error, TrainError::OtherCorpus { part: "vocabulary", .. }), "{error}");
+    assert!(matches!(error, TrainError::Runs(RunsError::OtherCorpus { part: "vocabulary", .. })), "{error}");
     assert_eq!(fs::read(path.join("plan.toml")).unwrap(), before);
 }
 
@@ -276,5 +276,5 @@ fn two_processes_do_not_train_in_one_folder() {
     let folder = RunFolder::open(&path).unwrap();
     let _lock = folder.lock().unwrap();
     let error = resume(&path, "", &mut (), &AtomicBool::new(false)).unwrap_err();
-    assert!(matches!(error, TrainError::Locked { pid: Some(_), .. }), "{error}");
+    assert!(matches!(error, TrainError::Runs(RunsError::Locked { pid: Some(_), .. })), "{error}");
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use rondo_data::Tokenizer;
 use rondo_infer::Evaluation;
-use rondo_train::Perplexity;
+use rondo_runs::Perplexity;
 use serde_json::{Map, Value, json};
 
 use super::text::Text;

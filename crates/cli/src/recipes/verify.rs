@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use rondo_runs::RunFolder;
 use rondo_train::recipes::{self, Finding};
 use rondo_train::settings::{TextSettings, TrainingSettings};
-use rondo_train::{Recipe, RunFolder, Settings};
+use rondo_train::{Recipe, Settings};
 use serde_json::json;
 
 use crate::console::Console;

@@ -14,7 +14,7 @@ use std::path::Path;
 use anyhow::Result;
 use rondo_data::{EncodedLine, Encoder, Tokenizer, Vocab};
 use rondo_infer::{Candidate, Evaluation, Predictor, line_end};
-use rondo_train::{Perplexity, write_atomically};
+use rondo_runs::{Perplexity, write_atomically};
 
 use crate::console::Console;
 use crate::describe;

@@ -8,7 +8,8 @@ use rondo_data::Corpus;
 use rondo_infer::{Generator, Sampling, line_end};
 use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
-use rondo_train::{Outcome, Perplexity, RunFolder};
+use rondo_runs::{Perplexity, RunFolder};
+use rondo_train::Outcome;
 use serde_json::json;
 
 use super::yardstick::Yardstick;

@@ -16,7 +16,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use rondo_data::Corpus;
 use rondo_kernels::Device;
-use rondo_train::{CorpusFingerprint, Outcome, Plan, RunFolder, TrainError, Trainer};
+use rondo_runs::{RunFolder, RunsError};
+use rondo_train::{Checkpoint, Outcome, Plan, TrainError, Trainer, fingerprint};
 
 use crate::console::Console;
 use crate::corpora::Found;
@@ -122,16 +123,17 @@ pub(crate) fn train(
     let found = corpora::find(&plan.text.corpus, console)?;
     let corpus = Corpus::read(&found.texts, &plan.text.options)?;
     if let Some(expected) = expected {
-        expected.check(&CorpusFingerprint::of(&corpus))?;
+        expected.check(&fingerprint(&corpus))?;
     }
     // All that can be wrong with plan and texts shows by now: the folder is made last.
     let trainer = match model {
         Some(model) => Trainer::continuing(&plan, &corpus, model)?,
         None => Trainer::new(&plan, &corpus, &device)?,
     };
+    let text = plan.to_toml()?;
     let folder = match out {
-        Some(path) => RunFolder::create(path, &plan)?,
-        None => RunFolder::create_next(RUNS, &name, &plan)?,
+        Some(path) => RunFolder::create(path, &text)?,
+        None => RunFolder::create_next(RUNS, &name, &text)?,
     };
     let run = Started { plan: &plan, device: &device, found: &found, corpus: &corpus, folder: &folder };
     let outcome = run.follow(trainer, console, format)?;
@@ -173,9 +175,9 @@ impl Started<'_> {
     fn stopped(&self, error: TrainError) -> anyhow::Error {
         match error {
             // Gone on with by the same settings, the run would come to the same end.
-            TrainError::NonFinite { .. } | TrainError::Locked { .. } => error.into(),
+            TrainError::NonFinite { .. } | TrainError::Runs(RunsError::Locked { .. }) => error.into(),
             error => {
-                let latest = self.folder.latest_checkpoint().ok().flatten();
+                let latest = Checkpoint::latest(self.folder).ok().flatten();
                 let step = latest.map(|(checkpoint, _)| checkpoint.steps());
                 CliError::Stopped { folder: self.folder.path().to_owned(), step, source: error }.into()
             }

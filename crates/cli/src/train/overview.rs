@@ -5,7 +5,8 @@ use std::fmt;
 use rondo_data::{Batches, Corpus, Split, Tokenizer};
 use rondo_kernels::Device;
 use rondo_nn::ActivationPenalty;
-use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, Plan, RunFolder, ScheduleRule};
+use rondo_runs::RunFolder;
+use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, Plan, ScheduleRule};
 
 use crate::corpora::Found;
 use crate::describe;

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use rondo_data::Tokenizer;
-use rondo_train::{BatchReport, EpochReport, Event, Observer, Perplexity};
+use rondo_runs::Perplexity;
+use rondo_train::{BatchReport, EpochReport, Event, Observer};
 
 use crate::console::{self, Console};
 use crate::describe;

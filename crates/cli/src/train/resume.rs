@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use rondo_data::{Corpus, Tokenizer, Vocab};
 use rondo_nn::RnnLmConfig;
-use rondo_train::{Checkpoint, Outcome, Plan, RunFolder, Settings, TrainError, Trainer, resumed_plan};
+use rondo_runs::RunFolder;
+use rondo_train::{Checkpoint, Outcome, Plan, Settings, TrainError, Trainer, resumed_plan};
 
 use super::wanted::{named_corpus, of_plan};
 use super::{Format, Started, device_of};
@@ -60,7 +61,7 @@ pub(super) fn resume(
 
 /// The last checkpoint that can be used; what is wrong with a later one is said.
 fn latest_checkpoint(folder: &RunFolder, console: Console) -> Result<Option<Checkpoint>> {
-    let Some((checkpoint, damaged)) = folder.latest_checkpoint()? else {
+    let Some((checkpoint, damaged)) = Checkpoint::latest(folder)? else {
         console.say("note     the run has no checkpoint yet: it begins anew");
         return Ok(None);
     };

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rondo_runs::{CorpusFingerprint, RunFolder};
 use rondo_train::settings::{ModelSettings, TextSettings};
-use rondo_train::{CorpusFingerprint, RunFolder, Settings, recipes};
+use rondo_train::{Settings, recipes};
 
 use crate::corpora::{self, BUILT_IN};
 use crate::loaded;

@@ -14,6 +14,7 @@
 
 use std::{fs, path::Path};
 
+use rondo_runs::write_atomically;
 use serde::Deserialize;
 
 use super::Vocab;
@@ -73,17 +74,12 @@ impl Vocab {
         Self::from_tokens(origin, file.tokens, file.unknown.as_deref())
     }
 
-    /// Writes a vocabulary file; what stood there before is replaced whole or not at all.
+    /// Writes a vocabulary file atomically ([`write_atomically`]).
     ///
     /// # Errors
-    /// [`DataError::Write`] if the folder is missing, not writable or full.
+    /// [`DataError::Runs`] if the folder is missing, not writable or full.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        fs::write(&partial, self.to_json())
-            .and_then(|()| fs::rename(&partial, path))
-            .map_err(|source| DataError::Write { path: path.to_owned(), source })
+        Ok(write_atomically(path.as_ref(), |to| to.write_all(self.to_json().as_bytes()))?)
     }
 
     /// Reads a vocabulary file.
@@ -122,6 +118,16 @@ mod tests {
         let names: Vec<_> =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["vocab.json"], "nothing else may be left behind");
+    }
+
+    #[test]
+    fn a_failed_save_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vocab.json");
+        // A folder that is not empty cannot be replaced by a file.
+        fs::create_dir_all(path.join("inner")).unwrap();
+        sample().save(&path).unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -22,7 +22,7 @@
 //! generators.
 //!
 //! Promises: what is read is what was written, or refused. Not here: which file is where and how many are kept
-//! ([`store`]), when one is written (the trainer).
+//! (`rondo_runs`), when one is written (the trainer).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,14 +30,12 @@ use std::path::{Path, PathBuf};
 
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
 use rondo_nn::{NnError, RnnLmConfig, State, StatePart};
+use rondo_runs::{CorpusFingerprint, RunFolder};
 use serde::{Deserialize, Serialize};
 
 use crate::averaging::AveragingProgress;
 use crate::loss_sum::LossSum;
-use crate::provenance::CorpusFingerprint;
 use crate::{MovingLoss, Result, Schedule, TrainError};
-
-pub(crate) mod store;
 
 pub(crate) const VERSION_KEY: &str = "rondo_checkpoint";
 pub(crate) const VERSION: &str = "1";
@@ -138,6 +136,32 @@ impl Checkpoint {
     pub fn read(path: &Path) -> Result<Checkpoint> {
         let bytes = fs::read(path).map_err(TrainError::io("read", path))?;
         Checkpoint::from_bytes(bytes, path)
+    }
+
+    /// The latest undamaged checkpoint of a run, and the errors of later, damaged ones; `None` if the run has no
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// [`TrainError::NoGoodCheckpoint`] if all are damaged; [`TrainError::Io`] if one cannot be read, and
+    /// [`TrainError::CheckpointVersion`] if one has another version.
+    pub fn latest(folder: &RunFolder) -> Result<Option<(Checkpoint, Vec<TrainError>)>> {
+        let mut damaged = vec![];
+        for path in folder.checkpoints()?.into_iter().rev() {
+            match Checkpoint::read(&path) {
+                Ok(checkpoint) => return Ok(Some((checkpoint, damaged))),
+                // Not damage: to go back to an older checkpoint would lose one that others can read.
+                Err(error @ (TrainError::Io { .. } | TrainError::CheckpointVersion { .. })) => {
+                    return Err(error);
+                }
+                Err(error) => damaged.push(error),
+            }
+        }
+        match damaged.into_iter().next() {
+            None => Ok(None),
+            Some(newest) => {
+                Err(TrainError::NoGoodCheckpoint { path: folder.path().to_owned(), newest: Box::new(newest) })
+            }
+        }
     }
 
     /// Reads the bytes of a checkpoint; `path` is what errors call it.

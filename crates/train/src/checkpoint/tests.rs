@@ -7,7 +7,7 @@ use rondo_kernels::Device;
 use rondo_nn::tensor_file::write_tensors;
 
 use super::*;
-use crate::{Plan, RunFolder, Settings, Trainer};
+use crate::{Plan, Settings, Trainer};
 
 /// The bytes of a real one.
 fn written() -> Vec<u8> {
@@ -26,7 +26,7 @@ fn written() -> Vec<u8> {
     let texts = CorpusTexts::Splits { train: text, valid: None, test: None };
     let corpus = Corpus::read(&texts, &plan.text.options).unwrap();
     let parent = tempfile::tempdir().unwrap();
-    let folder = RunFolder::create(parent.path().join("run"), &plan).unwrap();
+    let folder = RunFolder::create(parent.path().join("run"), &plan.to_toml().unwrap()).unwrap();
     let trainer = Trainer::new(&plan, &corpus, &Device::cpu(1).unwrap()).unwrap();
     trainer.run(&folder, &mut (), &AtomicBool::new(false)).unwrap();
     fs::read(folder.path().join("checkpoint-000001.safetensors")).unwrap()

@@ -2,10 +2,12 @@
 //!
 //! Not here: training (a run is judged by what its folder says).
 
+use rondo_runs::metrics::{self, Record};
+use rondo_runs::{Change, Perplexity, RunFolder};
+
 use super::{Band, Recipe, Verify};
-use crate::metrics::{self, Record};
-use crate::resume::{Change, changes};
-use crate::{Perplexity, Plan, Result, RunFolder, Settings, TrainError};
+use crate::resume::changes;
+use crate::{Plan, Result, Settings, TrainError};
 
 /// Settings that change nothing of what a run comes to but digits that do not matter, or what it shows meanwhile.
 const FREE: &[&str] = &[
@@ -114,8 +116,9 @@ fn check_plan(expected: &Plan, folder: &RunFolder) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use rondo_runs::metrics::MetricsLog;
+
     use super::*;
-    use crate::metrics::MetricsLog;
     use crate::recipes;
 
     /// A folder of a run by the recipe's settings, changed by `with`, that came to these perplexities.
@@ -123,7 +126,8 @@ mod tests {
         let recipe = recipes::find("wikitext2-standard-200").unwrap();
         let settings = recipe.settings.overlaid_with(Settings::parse("test", with).unwrap());
         let parent = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(parent.path().join("run"), &Plan::new(&settings).unwrap()).unwrap();
+        let plan = Plan::new(&settings).unwrap().to_toml().unwrap();
+        let folder = RunFolder::create(parent.path().join("run"), &plan).unwrap();
         let mut log = MetricsLog::create(&folder, 0.0).unwrap();
         for (epoch, (valid, test)) in (1..).zip(perplexities) {
             let (valid_loss, test_loss) = (Some(valid.ln()), Some(test.ln()));

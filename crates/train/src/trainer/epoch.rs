@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use rondo_data::Chunk;
 use rondo_nn::{Mode, Model};
+use rondo_runs::Perplexity;
+use rondo_runs::metrics::Record;
 
 use super::non_finite::Remedy;
 use super::{Run, Stream, rng};
 use crate::loss_sum::LossSum;
-use crate::metrics::Record;
 use crate::observer::{BatchReport, Event};
 use crate::step::{NonFinite, StepOutcome, StepTerms, Tokens};
-use crate::{NonFiniteRule, Perplexity, Plan, Result};
+use crate::{NonFiniteRule, Plan, Result};
 
 /// How a part of a run has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]

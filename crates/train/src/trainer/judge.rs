@@ -3,15 +3,16 @@
 use std::sync::atomic::Ordering;
 
 use rondo_infer::{InferError, evaluate_with, target_count};
+use rondo_runs::Perplexity;
+use rondo_runs::metrics::Record;
 
 use rondo_nn::Model;
 
 use super::Run;
 use super::epoch::Ended;
-use crate::metrics::Record;
 use crate::observer::{EpochReport, Event};
 use crate::sample;
-use crate::{Decision, EvaluationPlan, Perplexity, Result, Validation};
+use crate::{Decision, EvaluationPlan, Result, Validation};
 
 /// What the end of an epoch showed, and what follows from it.
 struct Judgement {

@@ -4,7 +4,7 @@ use rondo_kernels::optimiser;
 use rondo_nn::{Model, NnError};
 
 use super::Run;
-use crate::checkpoint::store;
+use crate::checkpoint::Checkpoint;
 use crate::error::Tried;
 use crate::observer::Event;
 use crate::step::NonFinite;
@@ -44,7 +44,7 @@ impl Run<'_> {
                     return Err(self.non_finite(what, found, Tried::Rollbacks(self.rollbacks)));
                 }
                 let rollbacks = self.rollbacks + 1;
-                let Some((checkpoint, _)) = store::latest(self.folder.path())? else {
+                let Some((checkpoint, _)) = Checkpoint::latest(self.folder)? else {
                     return Err(self.non_finite(what, found, Tried::Nothing));
                 };
                 self.restore(&checkpoint)?;

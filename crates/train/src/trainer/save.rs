@@ -5,14 +5,14 @@ use std::path::Path;
 
 use rondo_nn::tensor_file::{Tensor, Values, write_tensors};
 use rondo_nn::{Model, ModelContext, ModelFile, parameter_tensors, read_parameters};
+use rondo_runs::metrics::MetricsLog;
+use rondo_runs::write_atomically;
 
 use super::Run;
 use crate::averaging::AVERAGE;
 use crate::checkpoint::{self, Checkpoint, METRICS, Progress};
-use crate::metrics::{self, MetricsLog};
 use crate::observer::Event;
 use crate::{Result, TrainError};
-use crate::{curve, write_atomically};
 
 /// What the names of the weights and of the best weights begin with in a checkpoint.
 const MODEL: &str = "model/";
@@ -28,14 +28,22 @@ impl Run<'_> {
         ]);
         let vocab_fingerprint = self.corpus_fingerprint.vocabulary.clone();
         let context = ModelContext { vocab_fingerprint, metadata, ..ModelContext::default() };
-        write_atomically(path, |to| ModelFile::write(&self.model, &context, to))
+        Ok(write_atomically(path, |to| ModelFile::write(&self.model, &context, to))?)
     }
 
+    /// Draws the losses and perplexities recorded so far.
+    #[cfg(feature = "plot")]
     pub(super) fn draw_curve(&self) -> Result<()> {
-        let records = metrics::read(&self.folder.metrics())?;
+        let records = rondo_runs::metrics::read(&self.folder.metrics())?;
         let name = self.folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let picture = curve::draw(&name, &records)?;
-        write_atomically(&self.folder.curve(), |to| to.write_all(picture.as_bytes()))
+        let picture = rondo_runs::plot::draw(&name, &records)?;
+        Ok(write_atomically(&self.folder.curve(), |to| to.write_all(picture.as_bytes()))?)
+    }
+
+    /// Draws nothing: that takes the feature `plot`.
+    #[cfg(not(feature = "plot"))]
+    pub(super) fn draw_curve(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Saves all that is needed to go on from here.

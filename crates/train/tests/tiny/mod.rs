@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
-use rondo_train::metrics::{self, Record};
-use rondo_train::{Event, Observer, Outcome, Plan, Result, RunFolder, Settings, Trainer};
+use rondo_runs::RunFolder;
+use rondo_runs::metrics::{self, Record};
+use rondo_train::{Event, Observer, Outcome, Plan, Result, Settings, Trainer};
 
 /// A text that can be learnt by heart: each line tells what the next is.
 pub(crate) fn corpus(plan: &Plan, lines: usize) -> Corpus {
@@ -55,7 +56,7 @@ pub(crate) fn run_with(
     let corpus = corpus(plan, 200);
     let device = Device::cpu(plan.training.threads).unwrap();
     let trainer = Trainer::new(plan, &corpus, &device)?;
-    trainer.run(&RunFolder::create(path, plan)?, observer, stop)
+    trainer.run(&RunFolder::create(path, &plan.to_toml()?)?, observer, stop)
 }
 
 pub(crate) fn run(plan: &Plan, path: &Path) -> Result<Outcome> {

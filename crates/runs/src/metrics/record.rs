@@ -34,7 +34,7 @@ macro_rules! record {
 record! {
     /// Mean loss over the chunks since the last record of this kind, in nats per token.
     train_loss: "loss/train",
-    /// The smoothed training loss ([`MovingLoss`](crate::MovingLoss)), in nats per token.
+    /// The smoothed training loss (its exponential moving average), in nats per token.
     moving_loss: "loss/moving",
     /// Mean loss on the validation text, in nats per token.
     valid_loss: "loss/valid",

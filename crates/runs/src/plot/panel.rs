@@ -1,4 +1,4 @@
-//! One chart of a comparison: the same measurement of all runs.
+//! One chart of an overlay: the same measurement of all runs.
 
 use std::ops::Range;
 
@@ -15,11 +15,11 @@ use super::axes::{Point, grouped, log_tick, tick, visible};
 use super::{Canvas, GRID, INK, failed, label_style};
 use crate::Result;
 
-/// How a run's lines look, so that no two runs' look alike.
+/// The style of a run's lines, different for each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Look {
     pub(super) color: RGBColor,
-    /// How many pixels are left out between its dashes; 0 is a whole line.
+    /// Pixels between dashes; 0 is a solid line.
     pub(super) gap: u32,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Look {
 pub(super) enum Kind {
     /// Many points: a thin line.
     Training,
-    /// Few points, which are marked.
+    /// Few points, marked.
     Validation,
 }
 
@@ -41,11 +41,11 @@ pub(super) struct Line {
 
 /// A chart to draw.
 pub(super) struct Panel<'a> {
-    /// What it shows, with its unit.
+    /// The measurement, with its unit.
     pub(super) what: &'static str,
     pub(super) x_label: &'static str,
     pub(super) lines: &'a [Line],
-    /// From where to where it shows it; none if there is nothing to show.
+    /// The range of the vertical axis; `None` if there are no values.
     pub(super) span: Option<Range<f64>>,
     pub(super) logarithmic: bool,
 }
@@ -127,7 +127,7 @@ fn draw_line<Y: Ranged<ValueType = f64>>(
             chart.draw_series(DashedLineSeries::new(part, 6, look.gap, style)).map_err(failed)?;
         }
     }
-    // A line of a single point would be invisible.
+    // A line through a single point would be invisible.
     if kind == Kind::Validation || points.len() == 1 {
         let shown = points.iter().filter(|point| span.contains(&point.1));
         chart.draw_series(shown.map(|&point| Circle::new(point, 3, style))).map_err(failed)?;

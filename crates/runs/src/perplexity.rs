@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// The exponential of the mean negative log-likelihood per token: among how many equally likely tokens a
-/// model is, on average, undecided.
+/// The exponential of the mean negative log-likelihood per token. A model with perplexity `n` is, on average, as
+/// uncertain as if it chose among `n` equally likely tokens.
 ///
 /// ```
-/// use rondo_train::Perplexity;
+/// use rondo_runs::Perplexity;
 ///
 /// assert_eq!(Perplexity::from_nll_mean(5.0).to_string(), "148.41");
 /// assert_eq!(format!("{:.0}", Perplexity::from_nll_mean(5.0)), "148");
@@ -16,9 +16,8 @@ use std::fmt;
 pub struct Perplexity(f64);
 
 impl Perplexity {
-    /// Larger perplexities are called infinite. A model that knows nothing has its vocabulary's size, and
-    /// none is as large as this, so there is nothing to read from the digits, only that training has gone
-    /// wrong.
+    /// Larger perplexities count as infinite. A uniform guess has the vocabulary's size as its perplexity, and no
+    /// vocabulary is this large, so a larger number says only that training has diverged.
     pub const BOUND: f64 = 1e8;
 
     /// The perplexity for `nll_mean` nats per token.
@@ -34,7 +33,7 @@ impl Perplexity {
 }
 
 impl fmt::Display for Perplexity {
-    /// With two decimals unless told otherwise; `inf` above the bound and `nan` for NaN.
+    /// With two decimals by default; `inf` above the bound and `nan` for NaN.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (width, decimals) = (f.width().unwrap_or(0), f.precision().unwrap_or(2));
         match self.0 {

@@ -1,27 +1,42 @@
-//! Files that are whole or not there.
+//! Atomic writing: a file has its old content or all of the new, never a part.
+//!
+//! ```text
+//! write ─▶ .x1y2z3.partial in the same folder ─▶ flush, sync ─▶ rename ─▶ sync the folder
+//! ```
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use crate::{Result, TrainError};
+use crate::{Result, RunsError};
 
-/// Writes a file such that whoever looks at `path`, now or after a crash, finds the old content or all of the
-/// new.
+/// Writes a whole file atomically: a reader of `path`, now or after a crash, finds the old content or all of the new.
 ///
-/// The content goes to a temporary file beside it, which is flushed to the disk and then renamed. If `write`
-/// fails, nothing is left.
+/// The content goes to a temporary file in the same folder, which is flushed, synced to disk and renamed; then the
+/// folder is synced. If `write` fails, the temporary file is removed. If the process is killed, it stays until a run
+/// locks the folder ([`RunFolder::lock`](crate::RunFolder::lock)).
 ///
 /// # Errors
-/// [`TrainError::Io`] if the folder is missing or cannot be written to, or if `write` fails.
+/// [`RunsError::Io`] if the folder is missing or cannot be written to, or if `write` fails.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    write_and_rename(path, write).map_err(TrainError::io("write", path))
+    write_and_rename(path, write).map_err(RunsError::io("write", path))
 }
 
-/// Before and after what is random in the name of a file that is being written.
+/// Gives a complete `file` at `from` its final path `to` in the same folder: it is synced to disk and renamed, and the
+/// folder is synced. For files that cannot be temporary, such as a download that is resumed; others take
+/// [`write_atomically`].
+///
+/// # Errors
+/// [`RunsError::Io`] if the file cannot be synced or renamed.
+pub fn move_into_place(file: &File, from: &Path, to: &Path) -> Result<()> {
+    file.sync_all().map_err(RunsError::io("write", from))?;
+    fs::rename(from, to).and_then(|()| sync_folder(folder_of(to))).map_err(RunsError::io("write", to))
+}
+
+/// Prefix and suffix of a temporary file's name, around a random part.
 const PARTIAL: (&str, &str) = (".", ".partial");
 
-/// Removes files that a process which was killed has left half-written. One that cannot be removed does no harm.
+/// Removes temporary files that a killed process left behind. One that cannot be removed does no harm.
 pub(crate) fn remove_partial(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -33,10 +48,7 @@ pub(crate) fn remove_partial(folder: &Path) {
 }
 
 fn write_and_rename(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(PARTIAL.0).suffix(PARTIAL.1);
     if let Some(permissions) = usual_permissions() {
@@ -52,7 +64,15 @@ fn write_and_rename(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Resul
     sync_folder(folder)
 }
 
-/// Temporary files are their owner's alone, ours are as others: what the user's mask leaves of this.
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// `tempfile` makes files that only their owner may read; ours get the usual permissions, less the user's umask.
 #[cfg(unix)]
 fn usual_permissions() -> Option<Permissions> {
     use std::os::unix::fs::PermissionsExt;
@@ -64,7 +84,7 @@ fn usual_permissions() -> Option<Permissions> {
     None
 }
 
-/// A rename is on the disk once its folder is.
+/// Makes a rename durable: it is on disk once the folder is.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
@@ -108,7 +128,7 @@ mod tests {
     fn a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing").join("plan.toml");
-        assert!(matches!(write_atomically(&path, |_| Ok(())), Err(TrainError::Io { .. })));
+        assert!(matches!(write_atomically(&path, |_| Ok(())), Err(RunsError::Io { .. })));
     }
 
     #[cfg(unix)]

@@ -17,7 +17,7 @@ use std::process;
 use prost::Message;
 
 use super::Record;
-use crate::{Result, TrainError};
+use crate::{Result, RunsError};
 
 /// Writes records into an event file, each as soon as it comes.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl EventWriter {
     /// It begins with a mark by which TensorBoard forgets what it has read from earlier files of the folder.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if it cannot be made.
+    /// [`RunsError::Io`] if it cannot be made.
     pub fn create(folder: &Path, started_unix_s: f64) -> Result<Self> {
         // TensorBoard asks for `tfevents` in the name and reads the files of a folder by their names' order: later
         // ones, of a run that was resumed, must come later.
@@ -51,7 +51,7 @@ impl EventWriter {
             match OpenOptions::new().append(true).create_new(true).open(&path) {
                 Ok(file) => break (path, file),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(source) => return Err(TrainError::io("create", path)(source)),
+                Err(source) => return Err(RunsError::io("create", path)(source)),
             }
         };
         let mut writer = EventWriter { file, path };
@@ -65,7 +65,7 @@ impl EventWriter {
     /// Appends the measurements of a record that was made at `unix_s`, in seconds since 1970.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if they cannot be written.
+    /// [`RunsError::Io`] if they cannot be written.
     pub fn write(&mut self, record: &Record, unix_s: f64) -> Result<()> {
         let value =
             |(tag, value): (&str, f64)| Value { tag: tag.to_owned(), simple_value: Some(value as f32) };
@@ -77,26 +77,26 @@ impl EventWriter {
     /// Removes the other event files of the folder, now that this one says all that they said.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if that cannot be done.
+    /// [`RunsError::Io`] if that cannot be done.
     pub fn replace_others(&self) -> Result<()> {
-        self.file.sync_all().map_err(TrainError::io("write", &self.path))?;
+        self.file.sync_all().map_err(RunsError::io("write", &self.path))?;
         let Some(folder) = self.path.parent() else { return Ok(()) };
         for path in others(folder, Some(&self.path))? {
-            fs::remove_file(&path).map_err(TrainError::io("remove", &path))?;
+            fs::remove_file(&path).map_err(RunsError::io("remove", &path))?;
         }
         Ok(())
     }
 
     fn append(&mut self, event: &Event) -> Result<()> {
-        self.file.write_all(&framed(&event.encode_to_vec())).map_err(TrainError::io("write", &self.path))
+        self.file.write_all(&framed(&event.encode_to_vec())).map_err(RunsError::io("write", &self.path))
     }
 }
 
 /// The event files of the folder but `this` one.
 fn others(folder: &Path, this: Option<&Path>) -> Result<Vec<PathBuf>> {
     let mut others = vec![];
-    for entry in fs::read_dir(folder).map_err(TrainError::io("read", folder))? {
-        let entry = entry.map_err(TrainError::io("read", folder))?;
+    for entry in fs::read_dir(folder).map_err(RunsError::io("read", folder))? {
+        let entry = entry.map_err(RunsError::io("read", folder))?;
         let path = entry.path();
         if is_event_file(&entry.file_name().to_string_lossy()) && this != Some(&*path) {
             others.push(path);

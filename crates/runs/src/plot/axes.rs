@@ -1,20 +1,20 @@
-//! What fits on an axis: ranges, points that can be told apart, lines cut at the edge, labels.
+//! Axes: ranges, labels, thinning of points, and clipping of lines at the top edge.
 
 use std::ops::Range;
 
-/// A place in a chart.
+/// A point in a chart.
 pub(super) type Point = (f64, f64);
 
-/// Whether an axis has room for a value. The span between two numbers near the largest is infinite, and an infinite axis
-/// would be divided for ever.
+/// Whether a value fits on an axis. The span between two of the largest numbers would be infinite, and the ticks of an
+/// infinite axis would never end.
 pub(super) fn can_be_drawn(value: f64) -> bool {
     value.abs() <= 1e100
 }
 
-/// More points than this cannot be told apart in a picture, and only make its file large.
+/// More points than this cannot be distinguished in a plot and only make its file large.
 const MOST_POINTS: usize = 1000;
 
-/// As many of the points as can be told apart, the last among them.
+/// At most [`MOST_POINTS`] of the points, the last among them.
 pub(super) fn thinned(points: Vec<Point>) -> Vec<Point> {
     let stride = points.len().div_ceil(MOST_POINTS).max(1);
     let last = points.len().saturating_sub(1);
@@ -26,7 +26,7 @@ pub(super) fn thinned(points: Vec<Point>) -> Vec<Point> {
         .collect()
 }
 
-/// From the lowest to the highest value, with some air; never empty.
+/// From the lowest to the highest value, with a margin; never empty.
 pub(super) fn range(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
     let (low, high) = values
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
@@ -34,8 +34,8 @@ pub(super) fn range(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
     (low <= high).then_some(low - air..high + air)
 }
 
-/// The range of most values: it ends at some times what nine of ten of them are below, so that a single spike does
-/// not flatten all else.
+/// The range of most values: it ends at a multiple of their ninth decile, so that a single spike does not flatten the
+/// rest.
 pub(super) fn range_of_most(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
     const SPAN: f64 = 4.0;
     let mut values: Vec<f64> = values.collect();
@@ -44,15 +44,14 @@ pub(super) fn range_of_most(values: impl Iterator<Item = f64>) -> Option<Range<f
     range(values.into_iter().filter(|&value| value <= SPAN * most.abs()))
 }
 
-/// The range of positive values on a logarithmic axis, with some air, and wide enough for two labels.
+/// The range of positive values on a logarithmic axis, with a margin, and wide enough for two labels.
 pub(super) fn log_range(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
     let span = range(values.filter(|&value| value > 0.0).map(f64::log10))?;
     let missing = (1.2 - (span.end - span.start)).max(0.0) / 2.0;
     Some(10f64.powf(span.start - missing)..10f64.powf(span.end + missing))
 }
 
-/// The parts of a line that are below `top`: each enters and leaves the chart at its edge, where the line would, and
-/// does not begin inside it.
+/// The parts of a line below `top`, each clipped exactly where the line crosses it.
 pub(super) fn visible(points: &[Point], top: f64) -> Vec<Vec<Point>> {
     let mut lines: Vec<Vec<Point>> = vec![];
     let mut line = vec![];
@@ -76,7 +75,7 @@ pub(super) fn visible(points: &[Point], top: f64) -> Vec<Vec<Point>> {
     lines
 }
 
-/// A whole number with its thousands set apart: `12 000`.
+/// A whole number with its thousands separated: `12 000`.
 pub(super) fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
@@ -89,13 +88,13 @@ pub(super) fn grouped(value: f64) -> String {
     text
 }
 
-/// A label of an axis that spans `span`, with as many decimals as tell neighbours apart.
+/// A label of an axis that spans `span`, with enough decimals to distinguish neighbors.
 pub(super) fn tick(value: f64, span: f64) -> String {
     let decimals = (1.0 - span.log10().floor()).clamp(0.0, 6.0) as usize;
     format!("{value:.decimals$}")
 }
 
-/// A label of a logarithmic axis: two digits, and zeros where these are few.
+/// A label of a logarithmic axis with two digits; in scientific notation where it would be long.
 pub(super) fn log_tick(value: f64) -> String {
     let short = format!("{value:.1e}").parse().unwrap_or(value);
     if (1e-4..1e5).contains(&short) { format!("{short}") } else { format!("{short:e}") }

@@ -1,9 +1,8 @@
-//! A picture of a run: its losses, and the perplexities that they are.
+//! A plot of one run: its losses, and the same as perplexities.
 //!
-//! Two charts side by side over the steps. The left one shows the loss of training as it was recorded,
-//! smoothed if the run was, and those of the validation and test text as points. The right one shows the same
-//! as perplexities, on a linear scale that ends at a few times the best, since the first ones of a run are
-//! many times what it comes to.
+//! Two charts side by side over the steps. The left one shows the training loss, smoothed if the run recorded that, and
+//! the validation and test losses as points. The right one shows their perplexities on a linear scale that ends at a
+//! few times the lowest, since the first perplexities of a run are many times the last.
 
 use std::ops::Range;
 
@@ -24,31 +23,30 @@ type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64
 
 const SIZE: (u32, u32) = (1080, 440);
 
-/// The perplexities shown end at this multiple of the lowest.
+/// The perplexity axis ends at this multiple of the lowest.
 const PERPLEXITY_SPAN: f64 = 5.0;
 
-/// How much wider than the run the charts are, for the labels at its end.
+/// Width of the charts relative to the run, for the labels at its end.
 const ROOM_FOR_LABELS: f64 = 1.12;
 
 /// One line of a chart.
 struct Curve {
     label: &'static str,
     color: RGBColor,
-    /// Whether the points are few and far between, and so marked, and the lowest of them labelled on this
-    /// side.
+    /// For a line of few points: they are marked, and the lowest is labeled on this side.
     labelled: Option<VPos>,
     points: Vec<(f64, f64)>,
 }
 
-/// Draws the records of a run as an SVG picture.
+/// Draws the records of a run as SVG.
 ///
 /// # Errors
-/// [`TrainError::Curve`](crate::TrainError::Curve) if the drawing library gives up.
+/// [`RunsError::Curve`](crate::RunsError::Curve) if the drawing library fails.
 pub fn draw(title: &str, records: &[Record]) -> Result<String> {
     let mut svg = String::new();
     let canvas = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
     draw_on(&canvas, title, records)?;
-    // The picture is finished when its canvas is dropped.
+    // Dropping the canvas completes the SVG.
     drop(canvas);
     Ok(svg)
 }
@@ -71,7 +69,7 @@ fn draw_on(canvas: &Canvas<'_>, title: &str, records: &[Record]) -> Result<()> {
     canvas.present().map_err(failed)
 }
 
-/// The curves of the losses: Okabe and Ito's colours, which are told apart with any eyes.
+/// The curves of the losses, in Okabe and Ito's palette, which is safe for color-blind readers.
 fn curves(records: &[Record]) -> Vec<Curve> {
     let points = |value: fn(&Record) -> Option<f64>| -> Vec<(f64, f64)> {
         let points = records.iter().filter_map(|record| Some((record.step as f64, value(record)?)));
@@ -158,7 +156,7 @@ fn draw_curve(chart: &mut Chart<'_, '_>, curve: &Curve, span: &Range<f64>) -> Re
         .label(curve.label)
         .legend(move |(x, y)| PathElement::new([(x + 2, y), (x + 20, y)], style));
     let shown = || curve.points.iter().copied().filter(|point| point.1 <= span.end);
-    // A line of a single point would be invisible.
+    // A line through a single point would be invisible.
     if curve.labelled.is_some() || curve.points.len() == 1 {
         chart.draw_series(shown().map(|point| Circle::new(point, 4, style))).map_err(failed)?;
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::Record;
-use crate::{Result, TrainError};
+use crate::{Result, RunsError};
 
 /// Appends records to a metrics file, each with a single write of its whole line.
 #[derive(Debug)]
@@ -18,22 +18,22 @@ impl MetricsWriter {
     /// Makes a new file.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if there is one already, or it cannot be made.
+    /// [`RunsError::Io`] if there is one already, or it cannot be made.
     pub fn create(path: &Path) -> Result<Self> {
         let file = OpenOptions::new()
             .append(true)
             .create_new(true)
             .open(path)
-            .map_err(TrainError::io("create", path))?;
+            .map_err(RunsError::io("create", path))?;
         Ok(MetricsWriter { file, path: path.to_owned() })
     }
 
     /// Goes on with a file that is there.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if there is none, or it cannot be written to.
+    /// [`RunsError::Io`] if there is none, or it cannot be written to.
     pub fn append(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().append(true).open(path).map_err(TrainError::io("open", path))?;
+        let file = OpenOptions::new().append(true).open(path).map_err(RunsError::io("open", path))?;
         Ok(MetricsWriter { file, path: path.to_owned() })
     }
 
@@ -45,11 +45,11 @@ impl MetricsWriter {
     /// Appends a record.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if it cannot be written.
+    /// [`RunsError::Io`] if it cannot be written.
     pub fn write(&mut self, record: &Record) -> Result<()> {
         // One write of the whole line: a reader at the same time sees all of it or nothing.
         let written = line(record).and_then(|line| self.file.write_all(&line));
-        written.map_err(TrainError::io("write", &self.path))
+        written.map_err(RunsError::io("write", &self.path))
     }
 }
 
@@ -63,20 +63,20 @@ fn line(record: &Record) -> std::io::Result<Vec<u8>> {
 /// short.
 ///
 /// # Errors
-/// [`TrainError::Io`] if it cannot be read, [`TrainError::Metrics`] for a line that is no record.
+/// [`RunsError::Io`] if it cannot be read, [`RunsError::Metrics`] for a line that is no record.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
-    parse(path, &fs::read(path).map_err(TrainError::io("read", path))?)
+    parse(path, &fs::read(path).map_err(RunsError::io("read", path))?)
 }
 
 /// The records in the bytes of a metrics file; `path` is what errors call it.
 ///
 /// # Errors
-/// [`TrainError::Metrics`] for a line that is no record.
+/// [`RunsError::Metrics`] for a line that is no record.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>> {
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let lines = bytes[..whole].split_inclusive(|&byte| byte == b'\n').zip(1..);
     let record = |(line, number)| {
-        serde_json::from_slice(line).map_err(|source| TrainError::Metrics {
+        serde_json::from_slice(line).map_err(|source| RunsError::Metrics {
             path: path.to_owned(),
             line: number,
             source,

@@ -11,7 +11,7 @@
 
 use std::fs;
 
-use crate::{Result, RunFolder, TrainError, write_atomically};
+use crate::{Result, RunFolder, RunsError, write_atomically};
 
 mod events;
 mod file;
@@ -21,9 +21,6 @@ pub use events::EventWriter;
 pub(crate) use events::is_event_file;
 pub use file::{MetricsWriter, parse, read};
 pub use record::Record;
-
-/// The name of the metrics file in the folder of a run.
-pub const FILE_NAME: &str = "metrics.jsonl";
 
 /// Writes the records of a run, for programs and for TensorBoard.
 #[derive(Debug)]
@@ -39,7 +36,7 @@ impl MetricsLog {
     /// Begins the records of a run that was started at `started_unix_s`, in seconds since 1970.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if a file cannot be made.
+    /// [`RunsError::Io`] if a file cannot be made.
     pub fn create(folder: &RunFolder, started_unix_s: f64) -> Result<Self> {
         Ok(MetricsLog {
             metrics: MetricsWriter::create(&folder.metrics())?,
@@ -52,7 +49,7 @@ impl MetricsLog {
     /// has been written since is dropped, since the resumed run writes it again; what has been lost is back.
     ///
     /// # Errors
-    /// [`TrainError::Metrics`] if that is no metrics file, [`TrainError::Io`] if a file cannot be written.
+    /// [`RunsError::Metrics`] if that is no metrics file, [`RunsError::Io`] if a file cannot be written.
     pub fn resume(folder: &RunFolder, metrics: &[u8], started_unix_s: f64) -> Result<Self> {
         let path = folder.metrics();
         write_atomically(&path, |to| to.write_all(metrics))?;
@@ -70,7 +67,7 @@ impl MetricsLog {
     /// Writes a record to both.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if a file cannot be written.
+    /// [`RunsError::Io`] if a file cannot be written.
     pub fn write(&mut self, record: &Record) -> Result<()> {
         self.metrics.write(record)?;
         self.write_event(record)
@@ -83,23 +80,21 @@ impl MetricsLog {
     /// The content of the metrics file, as [`MetricsLog::resume`] takes it.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if it cannot be read.
-    pub(crate) fn content(&self) -> Result<Vec<u8>> {
+    /// [`RunsError::Io`] if it cannot be read.
+    pub fn content(&self) -> Result<Vec<u8>> {
         let path = self.metrics.path();
-        fs::read(path).map_err(TrainError::io("read", path))
+        fs::read(path).map_err(RunsError::io("read", path))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Plan, Settings};
 
     #[test]
     fn a_resumed_run_has_each_record_once() {
         let parent = tempfile::tempdir().unwrap();
-        let plan = Plan::new(&Settings::default()).unwrap();
-        let folder = RunFolder::create(parent.path().join("run"), &plan).unwrap();
+        let folder = RunFolder::create(parent.path().join("run"), "").unwrap();
         let record = |step, loss| Record { epoch: 1, step, train_loss: Some(loss), ..Record::default() };
 
         let mut log = MetricsLog::create(&folder, 1e9).unwrap();

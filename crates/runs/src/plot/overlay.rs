@@ -1,7 +1,7 @@
-//! Several runs in one picture.
+//! A plot of several runs.
 //!
 //! ```text
-//! ── run-1  ── run-2                   a colour a run; after seven the lines are dashed
+//! ── run-1  ── run-2                   a color per run; after seven, lines are dashed
 //!  loss            perplexity          thin lines: training; points: validation
 //!  learning rate   gradient norm
 //! ```
@@ -17,9 +17,9 @@ use super::axes::{Point, can_be_drawn, log_range, range, range_of_most, thinned}
 use super::panel::{Kind, Line, Look, Panel};
 use super::{Canvas, failed, label_style};
 use crate::metrics::{self, Record};
-use crate::{Perplexity, Result, TrainError};
+use crate::{Perplexity, Result, RunFolder, RunsError};
 
-/// Okabe and Ito's colours, which are told apart with any eyes, but for the yellow, which is faint on white.
+/// Okabe and Ito's palette, which is safe for color-blind readers, without its yellow, which is faint on white.
 const COLORS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -36,39 +36,39 @@ const MARGIN: u32 = 14;
 const LEGEND_ROW: u32 = 22;
 const LONGEST_NAME: usize = 60;
 
-/// The perplexities shown end at this multiple of the lowest, or above the best of the worst run if that is higher,
+/// The perplexity axis ends at this multiple of the lowest, or just above the lowest of the worst run if that is higher.
 const PERPLEXITY_SPAN: f64 = 5.0;
-/// but for runs that are as far off as this.
+/// A run whose lowest perplexity is more than this multiple of the lowest of all does not count as the worst.
 const LOST: f64 = 20.0;
 
-/// A run to be drawn.
+/// A run to plot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// What the picture calls it.
+    /// Its name in the legend.
     pub name: String,
     /// Its records, in order.
     pub records: Vec<Record>,
 }
 
-/// What the picture's horizontal axis is.
+/// The horizontal axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Axis {
-    /// Steps of the optimiser.
+    /// Optimizer steps.
     #[default]
     Steps,
-    /// Epochs, and parts of them: for runs whose steps are not of the same size.
+    /// Epochs, as fractions: for runs with different batch sizes.
     Epochs,
     /// Seconds since the start of the run.
     Seconds,
 }
 
 impl Run {
-    /// Reads runs from their folders, or from their metrics files. Each is named as its folder; those whose folders
-    /// have the same name are named by their path.
+    /// Reads runs from their folders or from their metrics files. A run has the name of its folder, or its path if
+    /// several folders have the same name.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if a file cannot be read, [`TrainError::Metrics`] for a line that is no record,
-    /// [`TrainError::NoRecords`] for a file without any.
+    /// [`RunsError::Io`] if a file cannot be read, [`RunsError::Metrics`] for a line that is not a record,
+    /// [`RunsError::NoRecords`] for a file without any.
     pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Run>> {
         let mut runs = paths.iter().map(|path| Run::read(path)).collect::<Result<Vec<Run>>>()?;
         let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
@@ -81,12 +81,12 @@ impl Run {
     }
 
     fn read(path: &Path) -> Result<Run> {
-        let file = if path.is_dir() { path.join(metrics::FILE_NAME) } else { path.to_owned() };
+        let file = if path.is_dir() { path.join(RunFolder::METRICS) } else { path.to_owned() };
         let records = metrics::read(&file)?;
         if records.is_empty() {
-            return Err(TrainError::NoRecords { path: file });
+            return Err(RunsError::NoRecords { path: file });
         }
-        // `.` and `..` have no name, but what they stand for has.
+        // `.` and `..` are no names; the folder that they refer to has one.
         let whole = file.canonicalize().unwrap_or_else(|_| file.clone());
         let name = whole.parent().and_then(Path::file_name).unwrap_or(path.as_os_str());
         Ok(Run { name: name.to_string_lossy().into_owned(), records })
@@ -103,10 +103,10 @@ impl fmt::Display for Axis {
     }
 }
 
-/// Draws runs as an SVG picture: loss, perplexity, learning rate and the norm of the gradient.
+/// Draws several runs as SVG: loss, perplexity, learning rate and gradient norm.
 ///
 /// # Errors
-/// [`TrainError::Axis`] if a run cannot be placed on the axis, [`TrainError::Curve`] if the drawing library gives up.
+/// [`RunsError::Axis`] if a run cannot be placed on the axis, [`RunsError::Curve`] if the drawing library fails.
 pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
     let placed = runs.iter().map(|run| placed(run, axis)).collect::<Result<Vec<_>>>()?;
     let legend = Legend::of(runs);
@@ -122,16 +122,16 @@ pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
     }
     canvas.present().map_err(failed)?;
     drop((areas, below, top));
-    // The picture is finished when its canvas is dropped.
+    // Dropping the canvas completes the SVG.
     drop(canvas);
     Ok(svg)
 }
 
-/// A record and its place on the axis.
+/// A record and its position on the axis.
 type Placed<'a> = (f64, &'a Record);
 
 fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
-    let missing = |reason| TrainError::Axis { run: run.name.clone(), axis, reason };
+    let missing = |reason| RunsError::Axis { run: run.name.clone(), axis, reason };
     let records = run.records.iter();
     match axis {
         Axis::Steps => Ok(records.map(|record| (record.step as f64, record)).collect()),
@@ -147,7 +147,7 @@ fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
     }
 }
 
-/// How many steps an epoch has, by the last that has ended: its validation tells, or the next one's beginning.
+/// Steps per epoch, from the last epoch that has ended: the one with a validation loss or with a successor.
 fn steps_per_epoch(records: &[Record]) -> Option<f64> {
     let validated = records.iter().rfind(|record| record.valid_loss.is_some());
     let followed = || records.windows(2).rfind(|pair| pair[0].epoch < pair[1].epoch).map(|pair| &pair[0]);
@@ -170,7 +170,7 @@ fn lines(runs: &[Vec<Placed<'_>>], kind: Kind, value: impl Fn(&Record) -> Option
     runs.iter().enumerate().map(line).filter(|line| !line.points.is_empty()).collect()
 }
 
-/// The losses of training, smoothed where the run was, and of validation.
+/// Training losses, smoothed where the run recorded that, and validation losses.
 fn losses(runs: &[Vec<Placed<'_>>]) -> Vec<Line> {
     let smooth = lines(runs, Kind::Training, |record| record.moving_loss);
     let rough = lines(runs, Kind::Training, |record| record.train_loss);
@@ -218,7 +218,7 @@ fn perplexity(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result
     panel("perplexity", axis, &lines, perplexity_span(&lines), false).draw(area)
 }
 
-/// On a linear scale, since the loss is the logarithm already.
+/// The range of the perplexity axis. It is linear, since the loss is the logarithm already.
 fn perplexity_span(lines: &[Line]) -> Option<Range<f64>> {
     let lowest_of = |line: &Line| line.points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
     let lowest = lines.iter().map(lowest_of).fold(f64::INFINITY, f64::min);
@@ -238,7 +238,7 @@ fn gradient_norm(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Res
     panel("gradient norm", axis, &lines, range_of_most(values(&lines)), false).draw(area)
 }
 
-/// Which line is which run, in as many columns as the names leave room for.
+/// The legend, in as many columns as fit.
 struct Legend {
     names: Vec<String>,
     columns: usize,
@@ -251,7 +251,7 @@ impl Legend {
             None => run.name.clone(),
         };
         let names: Vec<String> = runs.iter().map(short).collect();
-        // A character of this size is some 8 pixels wide.
+        // A character of this size is about 8 pixels wide.
         let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as u32;
         let columns = ((WIDTH - 2 * MARGIN) / (50 + 8 * longest)).max(1) as usize;
         Legend { names, columns }

@@ -1,0 +1,285 @@
+//! The folder of a run: the names of its files, and how a run is created and opened.
+//!
+//! ```text
+//! runs/built-in-1/
+//!   plan.toml               all settings; written first, so a folder with a plan holds a run
+//!   provenance.json         versions, device, corpus, resumptions
+//!   vocab.json              the tokens, in the order of their ids
+//!   metrics.jsonl           one record per line, appended to
+//!   events.out.tfevents.*   the same for TensorBoard, appended to
+//!   best.safetensors        the model with the lowest validation loss
+//!   last.safetensors        the latest model
+//!   checkpoint-*.safetensors  the last two checkpoints
+//!   curve.svg               losses and perplexities
+//!   .lock                   locked by the process that trains; holds its process id
+//! ```
+//!
+//! Promises: a new run never overwrites an old one; every file but the two that are appended to is complete at any time
+//! ([`write_atomically`]). Not here: the lock (`lock`), the content of the files.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::metrics::is_event_file;
+use crate::{Result, RunsError, checkpoints, write_atomically};
+
+/// The folder of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// File name of the plan: the settings of the run, as TOML.
+    pub const PLAN: &str = "plan.toml";
+    /// File name of the [`Provenance`](crate::Provenance).
+    pub const PROVENANCE: &str = "provenance.json";
+    /// File name of the vocabulary.
+    pub const VOCAB: &str = "vocab.json";
+    /// File name of the metrics, one record per line.
+    pub const METRICS: &str = "metrics.jsonl";
+    /// File name of the model with the lowest validation loss.
+    pub const BEST_MODEL: &str = "best.safetensors";
+    /// File name of the latest model.
+    pub const LAST_MODEL: &str = "last.safetensors";
+    /// File name of the plot of losses and perplexities.
+    pub const CURVE: &str = "curve.svg";
+
+    /// Creates a run in the folder `path` by writing its plan, the text of a TOML file. A missing folder is created.
+    ///
+    /// The folder may hold other files, but none that a run would write.
+    ///
+    /// # Errors
+    /// [`RunsError::RunExists`] if the folder holds a run; [`RunsError::Io`] if it cannot be created or written to.
+    /// Folders created until then are removed.
+    pub fn create(path: impl Into<PathBuf>, plan: &str) -> Result<RunFolder> {
+        let folder = RunFolder { path: path.into() };
+        if let Some(file) = folder.traces()?.into_iter().next() {
+            return Err(RunsError::RunExists { path: folder.path, file });
+        }
+        let made = make_folders(&folder.path).map_err(RunsError::io("create", &folder.path))?;
+        match write_atomically(&folder.plan(), |to| to.write_all(plan.as_bytes())) {
+            Ok(()) => Ok(folder),
+            Err(error) => {
+                remove_folders(&made);
+                Err(error)
+            }
+        }
+    }
+
+    /// Creates a run in the first free folder of `parent` among `name-1`, `name-2`, …
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`], except for existing runs.
+    pub fn create_next(parent: impl AsRef<Path>, name: &str, plan: &str) -> Result<RunFolder> {
+        let parent = parent.as_ref();
+        let mut number = 1_u32;
+        loop {
+            let path = parent.join(format!("{name}-{number}"));
+            // An empty folder is skipped, too: another process may be about to create a run in it.
+            if !path.try_exists().map_err(RunsError::io("read", &path))? {
+                return Self::create(path, plan);
+            }
+            number += 1;
+        }
+    }
+
+    /// Opens the folder of an existing run.
+    ///
+    /// # Errors
+    /// [`RunsError::NoRun`] if it holds no plan.
+    pub fn open(path: impl Into<PathBuf>) -> Result<RunFolder> {
+        let folder = RunFolder { path: path.into() };
+        if folder.plan().is_file() {
+            Ok(folder)
+        } else {
+            Err(RunsError::NoRun { path: folder.path, file: Self::PLAN })
+        }
+    }
+
+    /// The path of the folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of the plan.
+    pub fn plan(&self) -> PathBuf {
+        self.path.join(Self::PLAN)
+    }
+
+    /// The path of the provenance.
+    pub fn provenance(&self) -> PathBuf {
+        self.path.join(Self::PROVENANCE)
+    }
+
+    /// Replaces the plan, for a run that is resumed with other settings.
+    ///
+    /// # Errors
+    /// [`RunsError::Io`] if the file cannot be written.
+    pub fn replace_plan(&self, plan: &str) -> Result<()> {
+        write_atomically(&self.plan(), |to| to.write_all(plan.as_bytes()))
+    }
+
+    /// The paths of the checkpoints, the latest last.
+    ///
+    /// # Errors
+    /// [`RunsError::Io`] if the folder cannot be read.
+    pub fn checkpoints(&self) -> Result<Vec<PathBuf>> {
+        Ok(checkpoints::numbered(&self.path)?.into_iter().map(|(_, path)| path).collect())
+    }
+
+    /// The path of the vocabulary.
+    pub fn vocab(&self) -> PathBuf {
+        self.path.join(Self::VOCAB)
+    }
+
+    /// The path of the metrics.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join(Self::METRICS)
+    }
+
+    /// The path of the model with the lowest validation loss.
+    pub fn best_model(&self) -> PathBuf {
+        self.path.join(Self::BEST_MODEL)
+    }
+
+    /// The path of the latest model.
+    pub fn last_model(&self) -> PathBuf {
+        self.path.join(Self::LAST_MODEL)
+    }
+
+    /// The path of the plot of losses and perplexities.
+    pub fn curve(&self) -> PathBuf {
+        self.path.join(Self::CURVE)
+    }
+
+    /// The names of the files in the folder that only a run writes.
+    fn traces(&self) -> Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            // If a file is in the way, creating the folder reports it.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(vec![]);
+            }
+            Err(source) => return Err(RunsError::io("read", &self.path)(source)),
+        };
+        let mut traces = vec![];
+        for entry in entries {
+            let name = entry.map_err(RunsError::io("read", &self.path))?.file_name();
+            let name = name.to_string_lossy();
+            let files = [
+                Self::PLAN,
+                Self::PROVENANCE,
+                Self::VOCAB,
+                Self::METRICS,
+                Self::BEST_MODEL,
+                Self::LAST_MODEL,
+                Self::CURVE,
+            ];
+            if files.contains(&&*name) || is_event_file(&name) || checkpoints::is_checkpoint(&name) {
+                traces.push(name.into_owned());
+            }
+        }
+        // An error names the first: the plan shows best that there is a run. Sorted, it is always the same.
+        traces.sort_by_key(|name| (name != Self::PLAN, name.clone()));
+        Ok(traces)
+    }
+}
+
+/// Creates the folder and its parents, and returns those that were missing, innermost first.
+fn make_folders(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let missing: Vec<PathBuf> = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .map(Path::to_owned)
+        .collect();
+    match fs::create_dir_all(path) {
+        Ok(()) => Ok(missing),
+        Err(error) => {
+            remove_folders(&missing);
+            Err(error)
+        }
+    }
+}
+
+/// Removes folders if they are empty. This happens after another error, which is the one to report.
+fn remove_folders(folders: &[PathBuf]) {
+    for folder in folders {
+        let _ = fs::remove_dir(folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = "epochs = 1\n";
+
+    #[test]
+    fn a_run_begins_with_its_plan() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a").join("b");
+        let folder = RunFolder::create(&path, PLAN).unwrap();
+        assert_eq!(fs::read_to_string(folder.plan()).unwrap(), PLAN);
+        assert_eq!(RunFolder::open(&path).unwrap(), folder);
+        assert_eq!(folder.best_model(), path.join("best.safetensors"));
+    }
+
+    #[test]
+    fn a_folder_that_holds_a_run_is_left_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        for (trace, named) in
+            [("plan.toml", "plan.toml"), ("events.out.tfevents.1.x", "events.out.tfevents.1.x")]
+        {
+            let path = parent.path().join(trace);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("notes.txt"), "").unwrap();
+            fs::write(path.join(trace), "old").unwrap();
+            let error = RunFolder::create(&path, PLAN).unwrap_err().to_string();
+            assert_eq!(error, format!("`{}` already holds a run: there is `{named}` in it", path.display()));
+            assert_eq!(fs::read_to_string(path.join(trace)).unwrap(), "old");
+            assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
+        }
+    }
+
+    #[test]
+    fn other_files_do_not_keep_a_run_from_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("notes.txt"), "").unwrap();
+        RunFolder::create(folder.path(), PLAN).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_an_error_and_leaves_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = RunFolder::create(file.join("run"), PLAN).unwrap_err();
+        assert_eq!(error.to_string(), format!("could not create `{}`", file.join("run").display()));
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn names_are_numbered_from_the_first_that_is_free() {
+        let parent = tempfile::tempdir().unwrap();
+        let runs = parent.path().join("runs");
+        fs::create_dir_all(runs.join("ptb-rnn-2")).unwrap();
+        let mut names = vec![];
+        for _ in 0..2 {
+            let folder = RunFolder::create_next(&runs, "ptb-rnn", PLAN).unwrap();
+            names.push(folder.path().file_name().unwrap().to_str().unwrap().to_owned());
+        }
+        assert_eq!(names, ["ptb-rnn-1", "ptb-rnn-3"]);
+    }
+
+    #[test]
+    fn a_folder_without_a_plan_holds_no_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = RunFolder::open(folder.path()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("`{}` holds no run: there is no `plan.toml` in it", folder.path().display())
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! The lock of a run's folder: one process trains in it at a time.
+//!
+//! The file `.lock` holds the process id, but it is the operating system's lock on the file that counts: it is released
+//! when the process ends, however it ends. So a killed process blocks nobody.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+
+use crate::atomic::remove_partial;
+use crate::{Result, RunFolder, RunsError};
+
+const LOCK: &str = ".lock";
+
+/// Locks the folder of a run for this process, until it is dropped.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+impl RunFolder {
+    /// Locks the folder against other processes, and removes temporary files that a killed process left in it.
+    ///
+    /// # Errors
+    /// [`RunsError::Locked`] if another process holds the lock, [`RunsError::Io`] if the folder cannot be written to.
+    pub fn lock(&self) -> Result<RunLock> {
+        let path = self.path().join(LOCK);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(RunsError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // The process id helps the user, but the error is the same without it.
+                let _ = file.read_to_string(&mut text);
+                return Err(RunsError::Locked {
+                    path: self.path().to_owned(),
+                    pid: text.trim().parse().ok(),
+                });
+            }
+            // A file system without locks cannot protect the folder, but that need not stop the run.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(source)) => return Err(RunsError::io("lock", &path)(source)),
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(RunsError::io("write", &path))?;
+        remove_partial(self.path());
+        Ok(RunLock { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time_and_what_a_killed_one_left_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(parent.path().join("run"), "").unwrap();
+        let partial = folder.path().join(".x1y2.partial");
+        fs::write(&partial, "half").unwrap();
+        let lock = folder.lock().unwrap();
+        assert!(!partial.exists());
+        // To the operating system, opening the file again is the same as another process opening it.
+        let error = folder.lock().unwrap_err().to_string();
+        let pid = std::process::id();
+        assert_eq!(error, format!("`{}` is in use by another process, {pid}", folder.path().display()));
+        drop(lock);
+        folder.lock().unwrap();
+    }
+}

@@ -1,0 +1,36 @@
+//! Plots of runs as SVG.
+//!
+//! ```text
+//! records of one run       ─▶ draw      losses and perplexities of training, validation, test
+//! records of several runs  ─▶ compare   loss, perplexity, learning rate, gradient norm; one color per run
+//! ```
+//!
+//! Promises: a plot needs no font but the viewer's; values that are not finite are left out and do not affect any axis.
+//! Not here: reading records (`metrics`).
+
+use plotters::coord::Shift;
+use plotters::prelude::{DrawingArea, IntoFont, RGBColor, SVGBackend, TextStyle};
+
+use crate::RunsError;
+
+mod axes;
+mod overlay;
+mod panel;
+mod run;
+
+pub use overlay::{Axis, Run, compare};
+pub use run::draw;
+
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+const FONT: &str = "sans-serif";
+const INK: RGBColor = RGBColor(51, 51, 51);
+const GRID: RGBColor = RGBColor(228, 228, 228);
+
+fn failed(error: impl std::fmt::Display) -> RunsError {
+    RunsError::Curve { reason: error.to_string() }
+}
+
+fn label_style(size: u32) -> TextStyle<'static> {
+    TextStyle::from((FONT, size).into_font()).color(&INK)
+}

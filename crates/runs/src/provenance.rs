@@ -1,0 +1,126 @@
+//! What produced a run's numbers: versions, device, seed, corpus, and what was changed when the run was resumed.
+//!
+//! A run is a function of its plan, its corpus, the seed, the kind of device and the number of threads. `plan.toml` holds
+//! the settings and `provenance.json` the rest, so that a run can be repeated and compared. Not here: how the values
+//! are found out (the trainer knows the corpus and the device).
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, RunFolder, RunsError, write_atomically};
+
+/// Identifies the texts of a corpus: equal if the vocabularies and all token ids are equal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorpusFingerprint {
+    /// The fingerprint of the vocabulary.
+    pub vocabulary: String,
+    /// The fingerprint of the training text.
+    pub train: String,
+    /// The fingerprint of the validation text, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<String>,
+    /// The fingerprint of the test text, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
+}
+
+impl CorpusFingerprint {
+    /// Checks that `found` is the same corpus.
+    ///
+    /// # Errors
+    /// [`RunsError::OtherCorpus`] with the first part that differs.
+    pub fn check(&self, found: &CorpusFingerprint) -> Result<()> {
+        let none = || "none".to_owned();
+        let parts = [
+            ("vocabulary", Some(&self.vocabulary), Some(&found.vocabulary)),
+            ("training text", Some(&self.train), Some(&found.train)),
+            ("validation text", self.valid.as_ref(), found.valid.as_ref()),
+            ("test text", self.test.as_ref(), found.test.as_ref()),
+        ];
+        match parts.into_iter().find(|(_, expected, found)| expected != found) {
+            None => Ok(()),
+            Some((part, expected, found)) => Err(RunsError::OtherCorpus {
+                part,
+                found: found.cloned().unwrap_or_else(none),
+                expected: expected.cloned().unwrap_or_else(none),
+            }),
+        }
+    }
+}
+
+/// What produced a run's numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The version of Rondo.
+    pub rondo: String,
+    /// The system and kind of processor it was built for.
+    pub system: String,
+    /// The device and its instruction set.
+    pub device: String,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// The number of threads.
+    pub threads: usize,
+    /// The corpus.
+    pub corpus: CorpusFingerprint,
+    /// When the run began, in seconds since 1970.
+    pub started_unix_s: f64,
+    /// When and how it was resumed.
+    #[serde(default)]
+    pub resumptions: Vec<Resumption>,
+}
+
+/// One resumption of a run after an interruption.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// When, in seconds since 1970.
+    pub unix_s: f64,
+    /// The version of Rondo.
+    pub rondo: String,
+    /// The device and its instruction set.
+    pub device: String,
+    /// The epoch in which it resumed.
+    pub epoch: usize,
+    /// The steps before it.
+    pub step: u64,
+    /// The settings that were changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+}
+
+/// A setting that was changed when a run was resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its path, such as `training.epochs`.
+    pub setting: String,
+    /// The value before; empty if it was not set.
+    pub before: String,
+    /// The value now; empty if it is not set.
+    pub now: String,
+}
+
+impl Provenance {
+    /// Reads the provenance of the run in the folder.
+    ///
+    /// # Errors
+    /// [`RunsError::Io`] if it cannot be read, [`RunsError::Provenance`] if it cannot be parsed.
+    pub fn read(folder: &RunFolder) -> Result<Provenance> {
+        let path = folder.provenance();
+        let text = fs::read(&path).map_err(RunsError::io("read", &path))?;
+        serde_json::from_slice(&text).map_err(|source| RunsError::Provenance { path, source })
+    }
+
+    /// Writes the provenance into the folder of the run.
+    ///
+    /// # Errors
+    /// [`RunsError::Io`] if the file cannot be written.
+    pub fn write(&self, folder: &RunFolder) -> Result<()> {
+        let path = folder.provenance();
+        write_atomically(&path, |to| {
+            serde_json::to_writer_pretty(&mut *to, self)?;
+            to.write_all(b"\n")
+        })
+    }
+}
