@@ -6,7 +6,7 @@
 //! │ corpus::TextSource │ ───▶ │ tokenize          │      │ batches::Batches   │
 //! │  train valid test  │      │  words chars bytes│      │  columns, chunks   │
 //! └────────────────────┘      └─────────┬─────────┘      └─────────▲──────────┘
-//!                                tokens │                          │ &[u32]
+//!                                tokens │                          │ TokenIds
 //!                             ┌─────────▼─────────┐      ┌─────────┴──────────┐
 //!                             │ counter ─▶ vocab  │ ───▶ │ corpus::Corpus     │
 //!                             │  token ◀──▶ id    │ ids  │  4 bytes a token   │
@@ -29,6 +29,7 @@ pub mod download;
 pub mod encode;
 mod error;
 mod hex;
+mod ids;
 pub mod moses;
 pub mod named;
 pub mod ngram;
@@ -46,6 +47,7 @@ pub use counter::Counter;
 pub use download::{Downloader, Progress};
 pub use encode::{Encoded, EncodedLine, Encoder, Lines, TextReport};
 pub use error::{DataError, Result};
+pub use ids::TokenIds;
 pub use moses::Joints;
 pub use named::{Located, NAMED_CORPORA, NamedCorpus, NamedFile, Place, Places};
 pub use tales::Tales;

@@ -32,13 +32,16 @@ pub struct CorpusFingerprint {
 
 impl CorpusFingerprint {
     /// That of a corpus.
-    pub fn of(corpus: &Corpus) -> CorpusFingerprint {
-        CorpusFingerprint {
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] if its ids cannot be read.
+    pub fn of(corpus: &Corpus) -> Result<CorpusFingerprint> {
+        Ok(CorpusFingerprint {
             vocabulary: corpus.vocab.fingerprint(),
-            train: corpus.fingerprint(Split::Train).unwrap_or_default(),
-            valid: corpus.fingerprint(Split::Valid),
-            test: corpus.fingerprint(Split::Test),
-        }
+            train: corpus.train.fingerprint()?,
+            valid: corpus.fingerprint(Split::Valid)?,
+            test: corpus.fingerprint(Split::Test)?,
+        })
     }
 
     /// Refuses another corpus than this one.

@@ -21,7 +21,11 @@ pub(crate) fn generate(
     let mut ids = Encoder::new(vocab, tokenizer).encode_prefix(prefix)?;
     if ids.is_empty() {
         // Where no token ends a line, the first of the training text begins it.
-        ids.extend(line_end(vocab, tokenizer).or(corpus.train.first().copied()));
+        let start = match line_end(vocab, tokenizer) {
+            None => corpus.train.first()?,
+            line_end => line_end,
+        };
+        ids.extend(start);
     }
     let sampling = Sampling { temperature: plan.temperature as f32, ..Sampling::default() };
     let mut generator = Generator::new(model, workspace, &ids, 1, &sampling, seed)?;

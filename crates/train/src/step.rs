@@ -82,10 +82,10 @@ impl Tokens {
     }
 
     /// Takes those of another chunk.
-    pub(crate) fn fill(&mut self, batches: &Batches<'_>, chunk: Chunk) {
+    pub(crate) fn fill(&mut self, batches: &Batches, chunk: Chunk) -> crate::Result<()> {
         let count = chunk.steps * batches.batch_size();
         self.inputs.resize(count, 0);
         self.targets.resize(count, 0);
-        batches.fill(chunk, &mut self.inputs, &mut self.targets);
+        Ok(batches.fill(chunk, &mut self.inputs, &mut self.targets)?)
     }
 }

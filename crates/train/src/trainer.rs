@@ -54,7 +54,7 @@ pub struct Trainer<'a> {
     plan: &'a Plan,
     corpus: &'a Corpus,
     fingerprint: CorpusFingerprint,
-    batches: Batches<'a>,
+    batches: Batches,
     model: RnnLm,
     beginning: Beginning,
     workspace: Workspace,
@@ -138,7 +138,7 @@ impl<'a> Trainer<'a> {
         beginning: Beginning,
     ) -> Result<Trainer<'a>> {
         let batches = batches(plan, corpus)?;
-        let fingerprint = CorpusFingerprint::of(corpus);
+        let fingerprint = CorpusFingerprint::of(corpus)?;
         let workspace = Workspace::new(model.parameters().device());
         Ok(Trainer { plan, corpus, fingerprint, batches, model, beginning, workspace })
     }
@@ -242,7 +242,7 @@ fn begin_provenance(
 struct Run<'a> {
     plan: &'a Plan,
     corpus: &'a Corpus,
-    batches: Batches<'a>,
+    batches: Batches,
     folder: &'a RunFolder,
     observer: &'a mut dyn Observer,
     stop: &'a AtomicBool,
@@ -330,7 +330,7 @@ impl Run<'_> {
 }
 
 /// The chunks of the corpus's training text, of which there must be a full one.
-fn batches<'a>(plan: &Plan, corpus: &'a Corpus) -> Result<Batches<'a>> {
+fn batches(plan: &Plan, corpus: &Corpus) -> Result<Batches> {
     let training = &plan.training;
     let batches = Batches::new(&corpus.train, training.batch_size, training.bptt, training.last_chunk)?;
     batches.require_full_chunk()?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use rondo_data::{Corpus, CorpusOptions, Encoder, Split, VocabSource};
+use rondo_data::{Corpus, CorpusOptions, Encoder, Split, TokenIds, VocabSource};
 
 use crate::console::Console;
 use crate::corpora::{self, Found};
@@ -12,10 +12,9 @@ use crate::input::Input;
 use crate::loaded::Loaded;
 
 /// A text in the model's tokens.
-#[derive(Default)]
 pub(super) struct Text {
     pub(super) title: String,
-    pub(super) ids: Vec<u32>,
+    pub(super) ids: TokenIds,
     /// Tokens that are not in the vocabulary; those spelt like the unknown token are.
     pub(super) unknown_words: u64,
 }
@@ -25,13 +24,13 @@ pub(super) fn given_text(paths: &[PathBuf], loaded: &Loaded, console: Console) -
     let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer).lossy(loaded.lossy);
     let inputs = Input::all(paths);
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
-    let mut text = Text { title, ..Text::default() };
+    let (mut ids, mut unknown_words) = (Vec::new(), 0);
     for input in &inputs {
         let mut encoded = encoder.encode_reader(input.open(console)?, &input.origin())?;
-        text.ids.append(&mut encoded.ids);
-        text.unknown_words += encoded.report.out_of_vocab_tokens;
+        ids.append(&mut encoded.ids);
+        unknown_words += encoded.report.out_of_vocab_tokens;
     }
-    Ok(text)
+    Ok(Text { title, ids: ids.into(), unknown_words })
 }
 
 /// The text of a corpus, which is read as the model's run reads it if it is the run's own. `flag` is what could say
@@ -54,7 +53,8 @@ pub(super) fn corpus_text(
     if let Some(source) = texts.split(split) {
         let encoded = Encoder::new(&loaded.vocab, &loaded.tokenizer).lossy(lossy).encode_source(source)?;
         let title = format!("{title}, {split}");
-        return Ok(Text { title, ids: encoded.ids, unknown_words: encoded.report.out_of_vocab_tokens });
+        let unknown_words = encoded.report.out_of_vocab_tokens;
+        return Ok(Text { title, ids: encoded.ids.into(), unknown_words });
     }
     let options = CorpusOptions {
         tokenizer: loaded.tokenizer.clone(),
@@ -63,10 +63,13 @@ pub(super) fn corpus_text(
         ..options
     };
     let corpus = Corpus::read(&texts, &options)?;
-    let ids = corpus.split(split).ok_or_else(no_split)?.to_vec();
+    let ids = corpus.split(split).ok_or_else(no_split)?.clone();
     // Of a part of a text the words themselves are gone: those spelt like the unknown token count as well.
     let unknown = |id: &&u32| Some(**id) == loaded.vocab.unknown_id();
-    let unknown_words = ids.iter().filter(unknown).count() as u64;
+    let mut unknown_words = 0;
+    for block in ids.blocks() {
+        unknown_words += block?.iter().filter(unknown).count() as u64;
+    }
     Ok(Text { title: format!("{title}, {split}"), ids, unknown_words })
 }
 

@@ -58,7 +58,7 @@ impl Ending<'_> {
         ));
         rows.push(row("files", format!("{}", self.folder.path().display())));
         let mut text = format!("\n{}", output::columns(&rows, &[]));
-        if let Some((yardstick, test)) = self.yardstick() {
+        if let Some((yardstick, test)) = self.yardstick()? {
             text += &comparison(&yardstick, test);
         }
         for (index, sentence) in self.sentences()?.into_iter().enumerate() {
@@ -90,7 +90,7 @@ impl Ending<'_> {
             "elapsed_s": output::number(outcome.elapsed_s),
             "interrupted": outcome.interrupted,
         });
-        if let Some((Yardstick { best_possible, bigram, unigram }, _)) = self.yardstick() {
+        if let Some((Yardstick { best_possible, bigram, unigram }, _)) = self.yardstick()? {
             object["best_possible_test_perplexity"] = output::number(best_possible);
             object["bigram_test_perplexity"] = output::number(bigram);
             object["unigram_test_perplexity"] = output::number(unigram);
@@ -99,9 +99,10 @@ impl Ending<'_> {
     }
 
     /// What to hold the test perplexity against, and it.
-    fn yardstick(&self) -> Option<(Yardstick, f64)> {
-        let test = Perplexity::from_nll_mean(self.outcome.best_test?).value();
-        Some((Yardstick::new(self.found.tales.as_ref()?, self.corpus)?, test))
+    fn yardstick(&self) -> Result<Option<(Yardstick, f64)>> {
+        let (Some(test), Some(tales)) = (self.outcome.best_test, &self.found.tales) else { return Ok(None) };
+        let yardstick = Yardstick::new(tales, self.corpus)?;
+        Ok(yardstick.map(|yardstick| (yardstick, Perplexity::from_nll_mean(test).value())))
     }
 
     /// A few sentences by a model of the built-in language; of other texts there is no telling where one ends.

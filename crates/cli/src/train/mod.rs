@@ -122,7 +122,7 @@ pub(crate) fn train(
     let found = corpora::find(&plan.text.corpus, console)?;
     let corpus = Corpus::read(&found.texts, &plan.text.options)?;
     if let Some(expected) = expected {
-        expected.check(&CorpusFingerprint::of(&corpus))?;
+        expected.check(&CorpusFingerprint::of(&corpus)?)?;
     }
     // All that can be wrong with plan and texts shows by now: the folder is made last.
     let trainer = match model {

@@ -3,7 +3,7 @@
 use rondo_data::{BlankLines, DataError, EncodedLine, Encoder, Tokenizer, Vocab};
 use rondo_infer::{InferError, Scorer, Scoring, SentenceScore, evaluate, line_end};
 
-use crate::{assert_close, log_probs_of, model, text};
+use crate::{assert_close, log_probs_of, model, text, token_ids};
 
 const EOS: u32 = 1;
 
@@ -72,7 +72,7 @@ fn with_the_state_carried_the_sentences_are_one_text() {
 fn a_text_as_one_sentence_has_the_sum_of_its_evaluation() {
     let (model, mut workspace) = model();
     let ids = text(1500, 3);
-    let evaluation = evaluate(&model, &mut workspace, &ids, 1, 35).unwrap();
+    let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 35).unwrap();
     let score = &score(&[ids], Scoring::default())[0];
     assert_eq!(score.log_probs.len() as u64, evaluation.tokens);
     assert_close("sum", -score.log_prob_sum, evaluation.nll_sum, 1e-6 * evaluation.nll_sum);

@@ -56,7 +56,7 @@ impl Run<'_> {
         let (epochs, batches) = (training.epochs, chunks.len());
         self.observer.observe(Event::EpochStarted { epoch, epochs, batches, learning_rate });
         let mut tokens = Tokens::new(training.bptt * training.batch_size);
-        self.make_room(&chunks, &mut tokens);
+        self.make_room(&chunks, &mut tokens)?;
         for (index, &chunk) in chunks.iter().enumerate().skip(self.place.chunk) {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(Ended::Stopped);
@@ -65,7 +65,7 @@ impl Run<'_> {
                 self.place.state.clear();
             }
             let begun = Instant::now();
-            tokens.fill(&self.batches, chunk);
+            tokens.fill(&self.batches, chunk)?;
             let learning_rate = match training.variable_bptt {
                 // A longer chunk's mean loss stands for more tokens.
                 true => learning_rate * chunk.steps as f64 / training.bptt as f64,
@@ -131,14 +131,14 @@ impl Run<'_> {
     /// Were chunks that are each a little longer than all before to find their memory one after the other, what the
     /// shorter ones had used would be left over each time, and come to several times what is needed. So the longest is
     /// run once for nothing, in memory that is new.
-    fn make_room(&mut self, chunks: &[Chunk], tokens: &mut Tokens) {
-        let Some(&longest) = chunks.iter().max_by_key(|chunk| chunk.steps) else { return };
+    fn make_room(&mut self, chunks: &[Chunk], tokens: &mut Tokens) -> Result<()> {
+        let Some(&longest) = chunks.iter().max_by_key(|chunk| chunk.steps) else { return Ok(()) };
         if longest.steps <= self.longest_steps {
-            return;
+            return Ok(());
         }
         self.longest_steps = longest.steps;
         self.workspace.release();
-        tokens.fill(&self.batches, longest);
+        tokens.fill(&self.batches, longest)?;
         let training = &self.plan.training;
         let mut state = self.model.zero_state(training.batch_size);
         let mode = Mode::Train { seed: training.seed, step: self.outcome.steps };
@@ -148,6 +148,7 @@ impl Run<'_> {
         let loss = self.model.loss(&mut tape, hidden, &tokens.targets);
         self.model.penalise(&mut tape, hidden, self.plan.optimization.penalty);
         tape.backward(loss, 1.0, &mut self.gradients);
+        Ok(())
     }
 
     /// One step.
