@@ -7,7 +7,7 @@ use std::io::BufReader;
 
 use libfuzzer_sys::fuzz_target;
 use rondo_data::{
-    BlankLines, Corpus, CorpusOptions, CorpusTexts, DataError, Encoder, Joints, TextLines, TextSource,
+    BlankLines, Corpus, CorpusOptions, CorpusTexts, DataError, Joints, TextCodec, TextLines, TextSource,
     Tokenizer, Vocab, read_text,
 };
 
@@ -27,13 +27,13 @@ fuzz_target!(|input: &[u8]| {
     };
     let vocab = Vocab::from_tokens("fuzz", ["<unk>", "<eos>", "a", " "], Some("<unk>"))
         .expect("no token stands twice");
-    let encoder = Encoder::new(&vocab, &tokenizer).lossy(lossy);
+    let codec = TextCodec::new(tokenizer.clone(), vocab).lossy(lossy);
     let pieces = BufReader::with_capacity(usize::from(*capacity).max(1), bytes);
-    let cut = encoder.encode_reader(pieces, "fuzz").map_err(place);
-    let whole = encoder.encode_reader(bytes, "fuzz").map_err(place);
+    let cut = codec.encode_reader(pieces, "fuzz").map_err(place);
+    let whole = codec.encode_reader(bytes, "fuzz").map_err(place);
     assert_eq!(cut, whole);
     assert!(!lossy || whole.is_ok());
-    let lines = encoder.lines(bytes, "fuzz").collect::<Result<Vec<_>, _>>();
+    let lines = codec.lines(bytes, "fuzz").collect::<Result<Vec<_>, _>>();
     match (lines, whole) {
         (Ok(lines), Ok(whole)) => {
             assert_eq!(lines.into_iter().flat_map(|line| line.ids).collect::<Vec<_>>(), whole.ids);
@@ -52,7 +52,7 @@ fuzz_target!(|input: &[u8]| {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let texts = CorpusTexts::Whole(vec![TextSource::Memory { name: "fuzz".to_owned(), text }]);
     if let Ok(corpus) = Corpus::read(&texts, &options) {
-        let most = corpus.vocab.len() as u32;
+        let most = corpus.vocab().len() as u32;
         let splits = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()];
         for block in splits.into_iter().flatten().flat_map(|ids| ids.blocks()) {
             assert!(block.expect("it is in memory").iter().all(|&id| id < most));

@@ -16,7 +16,7 @@
 use std::{fmt, ops::Range, path::Path};
 
 use crate::{
-    Counter, DataError, Encoder, Result, TextReport, TokenIds, Tokenizer, Vocab, VocabOptions, tokenize,
+    Counter, DataError, Result, TextCodec, TextReport, TokenIds, Tokenizer, Vocab, VocabOptions, tokenize,
 };
 
 mod divide;
@@ -151,10 +151,8 @@ pub struct Corpus {
     pub valid: Option<TokenIds>,
     /// The test text, if there is one.
     pub test: Option<TokenIds>,
-    /// What the ids mean.
-    pub vocab: Vocab,
-    /// How the texts were cut.
-    pub tokenizer: Tokenizer,
+    /// How the texts were cut, and what the ids mean.
+    pub codec: TextCodec,
     /// What was found in each text, in the order of reading.
     pub sources: Vec<SourceReport>,
     /// Whether validation and test text were divided off the end of one text, instead of being texts of their
@@ -196,11 +194,13 @@ impl Corpus {
     pub fn read(texts: &CorpusTexts, options: &CorpusOptions) -> Result<Self> {
         divide::check_fractions(options.valid_fraction, options.test_fraction)?;
         let sources = texts.sources();
-        let (mut all, [train_end, valid_end], vocab) = match &options.vocab {
+        let codec = |vocab: Vocab| TextCodec::new(options.tokenizer.clone(), vocab);
+        let (mut all, [train_end, valid_end], codec) = match &options.vocab {
             VocabSource::Given(vocab) => {
-                let all = encode(&sources, vocab, options)?;
+                let codec = codec(vocab.clone());
+                let all = encode(&sources, &codec, options)?;
                 let cuts = cuts(&all, texts, options, options.tokenizer.eos().and_then(|eos| vocab.id(eos)))?;
-                (all, cuts, vocab.clone())
+                (all, cuts, codec)
             }
             VocabSource::Build { splits, .. } | VocabSource::Extend { splits, .. } => {
                 let (mut all, counter) = count(&sources, options)?;
@@ -210,11 +210,12 @@ impl Corpus {
                     VocabSplits::All => options.vocab.of(&counter)?,
                     VocabSplits::Train => options.vocab.of(&counter.restricted_to(&all.ids[..cuts[0]]))?,
                 };
-                if !replace_indices(&mut all, &counter, &vocab) {
+                let codec = codec(vocab);
+                if !replace_indices(&mut all, &counter, codec.vocab()) {
                     // The word is known but not its line; reading again until it turns up tells.
-                    encode(&sources, &vocab, options)?;
+                    encode(&sources, &codec, options)?;
                 }
-                (all, cuts, vocab)
+                (all, cuts, codec)
             }
         };
         all.ids.shrink_to_fit();
@@ -224,12 +225,23 @@ impl Corpus {
             train: ids.slice(0..train_end),
             valid: part(train_end..valid_end),
             test: part(valid_end..ids.len()),
-            vocab,
-            tokenizer: options.tokenizer.clone(),
+            codec,
             sources: all.sources,
             divided: matches!(texts, CorpusTexts::Whole(_))
                 && options.valid_fraction + options.test_fraction > 0.0,
         })
+    }
+
+    /// What the ids mean.
+    #[must_use]
+    pub fn vocab(&self) -> &Vocab {
+        self.codec.vocab()
+    }
+
+    /// How the texts were cut.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        self.codec.tokenizer()
     }
 
     /// The fingerprint of a split's ids, if the corpus has it; see [`TokenIds::fingerprint`].
@@ -264,17 +276,17 @@ impl VocabSource {
     }
 }
 
-/// Reads all sources through a vocabulary.
+/// Reads all sources into ids.
 fn encode(
     sources: &[(Option<Split>, &TextSource)],
-    vocab: &Vocab,
+    codec: &TextCodec,
     options: &CorpusOptions,
 ) -> Result<Sequence> {
-    let encoder = Encoder::new(vocab, &options.tokenizer).lossy(options.lossy);
+    let codec = codec.clone().lossy(options.lossy);
     let mut all = Sequence { ids: Vec::new(), sources: Vec::new() };
     for &(split, source) in sources {
         let origin = source.origin();
-        let text = encoder.append(source.open()?, &origin, options.drop_tail_chars, &mut all.ids)?;
+        let text = codec.append(source.open()?, &origin, options.drop_tail_chars, &mut all.ids)?;
         all.push(split, text)?;
     }
     Ok(all)

@@ -23,10 +23,10 @@
 //! Not here: devices, models, and floats but for statistics of a text.
 
 pub mod batches;
+pub mod codec;
 pub mod corpus;
 pub mod counter;
 pub mod download;
-pub mod encode;
 mod error;
 mod hex;
 mod ids;
@@ -40,17 +40,17 @@ pub mod tokenize;
 pub mod vocab;
 
 pub use batches::{Batches, Chunk, ChunkOrder, LastChunk};
+pub use codec::{Encoded, EncodedLine, Lines, Spacing, TextCodec, TextDecoder, TextReport};
 pub use corpus::{
     Corpus, CorpusOptions, CorpusTexts, SourceReport, Split, TextSource, VocabSource, VocabSplits,
 };
 pub use counter::Counter;
 pub use download::{Downloader, Progress};
-pub use encode::{Encoded, EncodedLine, Encoder, Lines, TextReport};
 pub use error::{DataError, Result};
 pub use ids::TokenIds;
 pub use moses::Joints;
 pub use named::{Located, NAMED_CORPORA, NamedCorpus, NamedFile, Place, Places};
 pub use tales::Tales;
 pub use text_lines::{TextLines, read_text};
-pub use tokenize::{BlankLines, Detokenizer, TextStats, Tokenizer};
+pub use tokenize::{BlankLines, TextStats, Tokenizer};
 pub use vocab::{Vocab, VocabOptions, VocabOrder};

@@ -17,7 +17,7 @@
 //! | a last line without line end | a line as all others | no line end | no line end |
 //!
 //! Promises: memory is bounded by the longest token, for running text by a megabyte, not by the text or its lines.
-//! Not here: ids (`encode`), cleaning of any kind: texts are taken as they are.
+//! Not here: ids (`codec`), cleaning of any kind: texts are taken as they are.
 
 use std::{fmt, io::BufRead};
 
@@ -36,7 +36,7 @@ mod scanner;
 
 pub(crate) use byte::byte_token;
 pub(crate) use decode::Decoder;
-pub use detokenize::Detokenizer;
+pub(crate) use detokenize::Joiner;
 pub(crate) use read::{Reading, read_tokens};
 pub(crate) use scanner::Scanner;
 
@@ -161,6 +161,31 @@ impl Tokenizer {
         }
     }
 
+    /// The token of a line end, if there is one: the end-of-line token of words, the line feed of characters and bytes.
+    #[must_use]
+    pub fn line_end(&self) -> Option<&str> {
+        match self {
+            Self::Words { .. } | Self::Moses { .. } => self.eos(),
+            Self::Chars => Some("\n"),
+            Self::Bytes => Some("<0x0A>"),
+        }
+    }
+
+    /// What one token is called: `token`, `character` or `byte`.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Self::Words { .. } | Self::Moses { .. } => "token",
+            Self::Chars => "character",
+            Self::Bytes => "byte",
+        }
+    }
+
+    /// Whether text is cut into sentences, whatever its lines.
+    pub(crate) fn is_by_sentences(&self) -> bool {
+        matches!(self, Self::Moses { sentences: true, .. })
+    }
+
     /// Reads all of `reader` and calls `visit` with each token and its line (from 1), in order.
     ///
     /// `origin` names the text in errors.
@@ -176,27 +201,6 @@ impl Tokenizer {
         visit: impl FnMut(&str, u64) -> Result<()>,
     ) -> Result<TextStats> {
         read_tokens(self, reader, origin, Reading::default(), visit)
-    }
-
-    /// Joins tokens to text that people can read.
-    ///
-    /// Words are joined by single spaces, with a line end for each end-of-line token; running text as people write
-    /// it, with a line end for each end-of-sentence token; characters and bytes as they were. Bytes that are not UTF-8 are shown as U+FFFD; [`Detokenizer`] gives them exactly.
-    ///
-    /// ```
-    /// use rondo_data::Tokenizer;
-    ///
-    /// assert_eq!(Tokenizer::default().detokenize(["a", "b", "<eos>", "c"]), "a b\nc");
-    /// assert_eq!(Tokenizer::Bytes.detokenize(["a", "<0xC3>", "<0xA9>"]), "aé");
-    /// ```
-    #[must_use]
-    pub fn detokenize<T: AsRef<str>>(&self, tokens: impl IntoIterator<Item = T>) -> String {
-        let mut detokenizer = Detokenizer::new(self);
-        let mut text = Vec::new();
-        for token in tokens {
-            detokenizer.push(token.as_ref(), &mut text);
-        }
-        String::from_utf8_lossy(&text).into_owned()
     }
 }
 

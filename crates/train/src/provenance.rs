@@ -37,7 +37,7 @@ impl CorpusFingerprint {
     /// [`TrainError::Data`] if its ids cannot be read.
     pub fn of(corpus: &Corpus) -> Result<CorpusFingerprint> {
         Ok(CorpusFingerprint {
-            vocabulary: corpus.vocab.fingerprint(),
+            vocabulary: corpus.vocab().fingerprint(),
             train: corpus.train.fingerprint()?,
             valid: corpus.fingerprint(Split::Valid)?,
             test: corpus.fingerprint(Split::Test)?,

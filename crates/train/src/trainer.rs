@@ -78,7 +78,7 @@ impl<'a> Trainer<'a> {
     /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one chunk, or a text to
     /// evaluate than its columns; [`TrainError::Model`](crate::TrainError::Model) if the sizes of the model do not fit together.
     pub fn new(plan: &'a Plan, corpus: &'a Corpus, device: &Device) -> Result<Trainer<'a>> {
-        let mut model = RnnLm::new(plan.model.config(corpus.vocab.len()), device)?;
+        let mut model = RnnLm::new(plan.model.config(corpus.vocab().len()), device)?;
         model.initialise(&plan.init, &mut rng(plan.training.seed, Stream::Initialisation));
         Trainer::with_model(plan, corpus, model, Beginning::New)
     }
@@ -94,13 +94,13 @@ impl<'a> Trainer<'a> {
     /// corpus.
     pub fn continuing(plan: &'a Plan, corpus: &'a Corpus, model: RnnLm) -> Result<Trainer<'a>> {
         let mut model = model.with_dropout(plan.model.dropout)?;
-        if model.config().vocab_size != corpus.vocab.len() {
+        if model.config().vocab_size != corpus.vocab().len() {
             let rng = &mut rng(plan.training.seed, Stream::Initialisation);
-            model = model.extended(corpus.vocab.len(), &plan.init, rng)?;
+            model = model.extended(corpus.vocab().len(), &plan.init, rng)?;
         }
         assert_eq!(
             *model.config(),
-            plan.model.config(corpus.vocab.len()),
+            plan.model.config(corpus.vocab().len()),
             "the model's shape and the plan's"
         );
         Trainer::with_model(plan, corpus, model, Beginning::Continuing)
@@ -119,7 +119,7 @@ impl<'a> Trainer<'a> {
         checkpoint: Checkpoint,
         changes: Vec<Change>,
     ) -> Result<Trainer<'a>> {
-        let config = plan.model.config(corpus.vocab.len());
+        let config = plan.model.config(corpus.vocab().len());
         let beginning = Beginning::Resuming { checkpoint: Box::new(checkpoint), changes };
         let trainer = Trainer::with_model(plan, corpus, RnnLm::new(config, device)?, beginning)?;
         let Beginning::Resuming { checkpoint, .. } = &trainer.beginning else { return Ok(trainer) };
@@ -160,7 +160,7 @@ impl<'a> Trainer<'a> {
         let _lock = folder.lock()?;
         let Trainer { plan, corpus, fingerprint, batches, model, beginning, workspace } = self;
         let provenance = begin_provenance(folder, plan, &model, fingerprint, &beginning)?;
-        corpus.vocab.save(folder.vocab())?;
+        corpus.vocab().save(folder.vocab())?;
         let metrics = match &beginning {
             Beginning::Resuming { .. } => None,
             // A run that was killed before its first checkpoint begins anew, and so do its records.

@@ -5,7 +5,7 @@ use std::{env, path::Path};
 
 use anyhow::Result;
 use rondo_data::Corpus;
-use rondo_infer::{Generator, Sampling, line_end};
+use rondo_infer::{Generator, Sampling};
 use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
 use rondo_train::{Outcome, Perplexity, RunFolder};
@@ -107,9 +107,8 @@ impl Ending<'_> {
 
     /// A few sentences by a model of the built-in language; of other texts there is no telling where one ends.
     fn sentences(&self) -> Result<Vec<String>> {
-        let Corpus { vocab, tokenizer, .. } = self.corpus;
-        let (Some(_), Some(eos), Some(_)) =
-            (&self.found.tales, line_end(vocab, tokenizer), self.outcome.best_epoch)
+        let codec = &self.corpus.codec;
+        let (Some(_), Some(eos), Some(_)) = (&self.found.tales, codec.line_end(), self.outcome.best_epoch)
         else {
             return Ok(vec![]);
         };
@@ -126,7 +125,7 @@ impl Ending<'_> {
         }
         let sentence = |ids: &Vec<u32>| {
             let end = ids.iter().position(|&id| id == eos).unwrap_or(ids.len());
-            Ok(tokenizer.detokenize(vocab.decode(&ids[..end])?))
+            Ok(codec.decode(&ids[..end])?)
         };
         samples.iter().map(sentence).collect()
     }

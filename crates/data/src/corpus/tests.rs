@@ -33,13 +33,13 @@ fn read(ids: &TokenIds) -> Vec<u32> {
 }
 
 fn words(corpus: &Corpus, split: Split) -> String {
-    corpus.tokenizer.detokenize(corpus.vocab.decode(&read(corpus.split(split).unwrap())).unwrap())
+    corpus.codec.decode(&read(corpus.split(split).unwrap())).unwrap()
 }
 
 #[test]
 fn three_texts_share_the_vocabulary_of_train() {
     let corpus = Corpus::read(&splits("b a b\n", "a z\n", "<unk> z z\n"), &CorpusOptions::default()).unwrap();
-    assert_eq!(corpus.vocab.tokens().collect::<Vec<_>>(), ["<unk>", "<eos>", "b", "a"]);
+    assert_eq!(corpus.vocab().tokens().collect::<Vec<_>>(), ["<unk>", "<eos>", "b", "a"]);
     assert_eq!(read(&corpus.train), [2, 3, 2, 1]);
     assert_eq!(corpus.split(Split::Valid).map(read), Some(vec![3, 0, 1]));
     assert_eq!(words(&corpus, Split::Test), "<unk> <unk> <unk>\n");
@@ -65,7 +65,7 @@ fn the_vocabulary_can_come_from_all_texts_in_order_of_appearance() {
     let order = VocabOrder::FirstAppearance;
     let options = build(VocabOptions { order, unknown: None, ..VocabOptions::default() }, VocabSplits::All);
     let corpus = Corpus::read(&splits("b a\n", "c a\n", "a <unk>\n"), &options).unwrap();
-    assert_eq!(corpus.vocab.tokens().collect::<Vec<_>>(), ["b", "a", "<eos>", "c", "<unk>"]);
+    assert_eq!(corpus.vocab().tokens().collect::<Vec<_>>(), ["b", "a", "<eos>", "c", "<unk>"]);
     assert_eq!(corpus.test, Some(vec![1, 4, 2].into()));
 }
 
@@ -87,7 +87,7 @@ fn a_given_vocabulary_is_used_as_it_is() {
     let options = CorpusOptions { vocab: VocabSource::Given(vocab.clone()), ..CorpusOptions::default() };
     let corpus = Corpus::read(&splits("a b\n", "b\n", "a\n"), &options).unwrap();
     assert_eq!(read(&corpus.train), [2, 1, 0]);
-    assert_eq!(corpus.vocab, vocab);
+    assert_eq!(corpus.vocab(), &vocab);
     assert_eq!(corpus.sources[0].text.out_of_vocab_tokens, 1);
 }
 
@@ -99,7 +99,10 @@ fn one_text_is_divided_at_line_ends_and_says_so() {
     assert_eq!(words(&corpus, Split::Valid), "line <unk>\n");
     let lens = [Split::Train, Split::Valid, Split::Test].map(|split| corpus.split(split).unwrap().len());
     assert_eq!(lens, [54, 3, 3]);
-    assert!(corpus.vocab.id("17").is_some() && corpus.vocab.id("18").is_none(), "the vocabulary is train's");
+    assert!(
+        corpus.vocab().id("17").is_some() && corpus.vocab().id("18").is_none(),
+        "the vocabulary is train's"
+    );
     assert_eq!(corpus.sources[0].split, None);
     assert_eq!(corpus.sources[0].text.unknown_tokens, 2);
 
@@ -167,7 +170,7 @@ fn a_dropped_tail_is_not_counted() {
     assert_eq!(words(&corpus, Split::Train), "a b\na\n");
     let stats = &corpus.sources[0].text.stats;
     assert_eq!((stats.bytes, stats.chars, stats.lines, stats.tokens), (14, 6, 2, 5));
-    assert!(corpus.vocab.id("licence").is_none());
+    assert!(corpus.vocab().id("licence").is_none());
 }
 
 #[test]
@@ -191,7 +194,7 @@ proptest! {
         let texts = splits(&text, &other, &text);
         let options = build(VocabOptions { order, min_freq, ..VocabOptions::default() }, vocab_splits);
         let built = Corpus::read(&texts, &options).unwrap();
-        let given = CorpusOptions { vocab: VocabSource::Given(built.vocab.clone()), ..options };
+        let given = CorpusOptions { vocab: VocabSource::Given(built.vocab().clone()), ..options };
         prop_assert_eq!(&Corpus::read(&texts, &given).unwrap(), &built);
     }
 }
@@ -206,7 +209,7 @@ fn a_vocabulary_is_extended_by_the_training_text_alone() {
     let vocab = Vocab::from_tokens("test", ["<unk>", "<eos>", "cat"], Some("<unk>")).unwrap();
     let vocab = VocabSource::Extend { vocab, min_freq: 1, max_size: None, splits: VocabSplits::Train };
     let corpus = Corpus::read(&texts, &CorpusOptions { vocab, ..CorpusOptions::default() }).unwrap();
-    assert_eq!(corpus.vocab.tokens().collect::<Vec<_>>(), ["<unk>", "<eos>", "cat", "new"]);
+    assert_eq!(corpus.vocab().tokens().collect::<Vec<_>>(), ["<unk>", "<eos>", "cat", "new"]);
     assert_eq!((corpus.train, corpus.valid), (vec![3, 2, 3, 1].into(), Some(vec![2, 0, 1].into())));
     assert_eq!(corpus.sources[1].text.out_of_vocab_tokens, 1);
 }

@@ -1,41 +1,38 @@
 //! Joins tokens to text, one at a time.
 
-use super::{Tokenizer, byte::token_byte};
-use crate::moses::Detokenized;
+use super::{BlankLines, Tokenizer, byte::token_byte};
+use crate::moses::{Detokenized, Joints};
 
-/// Joins tokens to text as they come, for output that streams.
-///
-/// ```
-/// use rondo_data::{Detokenizer, Tokenizer};
-///
-/// let tokenizer = Tokenizer::default();
-/// let mut detokenizer = Detokenizer::new(&tokenizer);
-/// let mut text = Vec::new();
-/// for token in ["a", "b", "<eos>", "c"] {
-///     detokenizer.push(token, &mut text);
-/// }
-/// assert_eq!(text, b"a b\nc");
-/// ```
+/// Joins tokens to text as they come.
 #[derive(Debug, Clone)]
-pub struct Detokenizer<'t> {
-    tokenizer: &'t Tokenizer,
+pub(crate) struct Joiner {
+    tokenizer: Tokenizer,
     at_line_start: bool,
     sentence: Detokenized,
 }
 
-impl<'t> Detokenizer<'t> {
-    /// Begins a text.
-    #[must_use]
-    pub fn new(tokenizer: &'t Tokenizer) -> Self {
+impl Joiner {
+    /// The tokenizer's own way back.
+    pub(crate) fn of(tokenizer: &Tokenizer) -> Self {
+        let tokenizer = tokenizer.clone();
         Self { tokenizer, at_line_start: true, sentence: Detokenized::default() }
     }
 
-    /// Appends to `text` what `token` adds to it; for words that includes the space before it.
-    ///
-    /// For bytes this may be a part of a character. Tokens that are no character or byte of the text, such as
-    /// `<unk>`, are written out.
-    pub fn push(&mut self, token: &str, text: &mut Vec<u8>) {
-        match self.tokenizer {
+    /// Words as people write them, with a line end for each `eos`.
+    pub(crate) fn natural(eos: Option<&str>) -> Self {
+        let eos = eos.map(str::to_owned);
+        Self::of(&Tokenizer::Moses { eos, sentences: true, joints: Joints::Keep, lowercase: false })
+    }
+
+    /// Words with a space between each two, and a line end for each `eos`.
+    pub(crate) fn spaced(eos: Option<&str>) -> Self {
+        let eos = eos.map(str::to_owned);
+        Self::of(&Tokenizer::Words { eos, blank_lines: BlankLines::Keep })
+    }
+
+    /// Appends to `text` what `token` adds to it.
+    pub(crate) fn push(&mut self, token: &str, text: &mut Vec<u8>) {
+        match &self.tokenizer {
             Tokenizer::Words { eos, .. } => {
                 if eos.as_deref() == Some(token) {
                     text.push(b'\n');

@@ -7,15 +7,15 @@ use crate::Result;
 
 /// Cuts a text into tokens, fed with pieces of it that may end anywhere.
 #[derive(Debug)]
-pub(crate) struct Scanner<'t> {
-    decoder: Decoder<'t>,
-    cutter: Cutter<'t>,
+pub(crate) struct Scanner {
+    decoder: Decoder,
+    cutter: Cutter,
 }
 
 /// Cuts characters into tokens; bytes too, which need not be characters.
 #[derive(Debug)]
-struct Cutter<'t> {
-    tokenizer: &'t Tokenizer,
+struct Cutter {
+    tokenizer: Tokenizer,
     chars: u64,
     /// Lines that are complete: the current one is the next.
     lines: u64,
@@ -30,11 +30,11 @@ struct Cutter<'t> {
     line_has_word: bool,
 }
 
-impl<'t> Scanner<'t> {
+impl Scanner {
     /// A scanner that refuses what is no text, or takes it for U+FFFD if `lossy`.
-    pub(crate) fn new(tokenizer: &'t Tokenizer, origin: &'t str, lossy: bool) -> Self {
+    pub(crate) fn new(tokenizer: &Tokenizer, origin: &str, lossy: bool) -> Self {
         let cutter = Cutter {
-            tokenizer,
+            tokenizer: tokenizer.clone(),
             chars: 0,
             lines: 0,
             tokens: 0,
@@ -83,7 +83,7 @@ impl<'t> Scanner<'t> {
         visit: &mut impl FnMut(&str, u64) -> Result<()>,
     ) -> Result<()> {
         let Self { decoder, cutter } = self;
-        if *cutter.tokenizer == Tokenizer::Bytes {
+        if cutter.tokenizer == Tokenizer::Bytes {
             return cutter.feed_bytes(piece, visit);
         }
         decoder.feed(piece, &mut |text| cutter.feed_text(text, visit))
@@ -105,7 +105,7 @@ impl<'t> Scanner<'t> {
     }
 }
 
-impl Cutter<'_> {
+impl Cutter {
     fn line(&self) -> u64 {
         self.lines + 1
     }
@@ -170,7 +170,7 @@ impl Cutter<'_> {
     }
 
     fn feed_running(&mut self, part: &str, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        let (rules, line) = (rules(self.tokenizer), self.line());
+        let (rules, line) = (rules(&self.tokenizer), self.line());
         if let (Some(rules), Some(running)) = (rules, &mut self.running) {
             running.feed(rules, part, line, visit)?;
         }
@@ -180,7 +180,7 @@ impl Cutter<'_> {
 
     /// Ends a paragraph of running text, and its last sentence if `close`.
     fn end_paragraph(&mut self, close: bool, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        match (rules(self.tokenizer), &mut self.running) {
+        match (rules(&self.tokenizer), &mut self.running) {
             (Some(rules), Some(running)) => running.finish(rules, close, visit),
             _ => Ok(()),
         }
@@ -228,7 +228,7 @@ impl Cutter<'_> {
     }
 
     fn end_line_of_words(&mut self, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
-        if let Tokenizer::Words { eos: Some(eos), blank_lines } = self.tokenizer
+        if let Tokenizer::Words { eos: Some(eos), blank_lines } = &self.tokenizer
             && (self.line_has_word || *blank_lines == BlankLines::Keep)
         {
             self.tokens += 1;

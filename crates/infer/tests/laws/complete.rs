@@ -1,6 +1,6 @@
 //! Words that may come.
 
-use rondo_data::{Tokenizer, Vocab};
+use rondo_data::{TextCodec, Tokenizer, Vocab};
 use rondo_infer::{Completer, Completing, Completion, InferError};
 use rondo_nn::{Cell, Input};
 
@@ -14,7 +14,8 @@ const CHARACTERS: [&str; 4] = ["\n", " ", "a", "b"];
 fn complete(tokens: &[&str], tokenizer: &Tokenizer, text: &str, completing: Completing) -> Vec<Completion> {
     let vocab = Vocab::from_tokens("test", tokens.iter().copied(), None).unwrap();
     let (model, mut workspace) = model_with(Cell::Lstm, Input::Embedding(6), tokens.len());
-    let mut completer = Completer::new(&model, &mut workspace, &vocab, tokenizer);
+    let codec = TextCodec::new(tokenizer.clone(), vocab);
+    let mut completer = Completer::new(&model, &mut workspace, &codec);
     completer.complete(text, &completing).unwrap()
 }
 
@@ -124,9 +125,9 @@ fn bytes_are_joined_to_characters() {
 #[test]
 fn what_cannot_be_completed_is_refused() {
     let vocab = Vocab::from_tokens("test", ["a", "b"], None).unwrap();
-    let tokenizer = Tokenizer::Chars;
+    let codec = TextCodec::new(Tokenizer::Chars, vocab);
     let (model, mut workspace) = model_with(Cell::Lstm, Input::Embedding(6), 2);
-    let mut completer = Completer::new(&model, &mut workspace, &vocab, &tokenizer);
+    let mut completer = Completer::new(&model, &mut workspace, &codec);
     let mut refusal = |text, top| {
         completer.complete(text, &Completing { top, ..Completing::default() }).unwrap_err().to_string()
     };

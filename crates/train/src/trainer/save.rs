@@ -90,7 +90,7 @@ impl Run<'_> {
     }
 
     fn tokenizer(&self, path: &Path) -> Result<String> {
-        serde_json::to_string(&self.corpus.tokenizer)
+        serde_json::to_string(self.corpus.tokenizer())
             .map_err(|source| TrainError::io("describe the tokenizer for", path)(source.into()))
     }
 
