@@ -8,23 +8,21 @@ use std::io::BufReader;
 use libfuzzer_sys::fuzz_target;
 use rondo_data::{
     BlankLines, Corpus, CorpusOptions, CorpusTexts, DataError, Joints, TextCodec, TextLines, TextSource,
-    Tokenizer, Vocab, read_text,
+    TokenizerKind, TokenizerOptions, Vocab, read_text,
 };
 
 fuzz_target!(|input: &[u8]| {
     let [kind, lossy, capacity, drop_tail_chars, bytes @ ..] = input else { return };
     let (&kind, lossy) = (kind, lossy % 2 == 1);
-    let eos = (kind & 8 != 0).then(|| "<eos>".to_owned());
-    let joints = [Joints::Keep, Joints::Dashes, Joints::All][usize::from(kind >> 4) % 3];
-    let tokenizer = match kind % 4 {
-        0 => Tokenizer::Words {
-            eos,
-            blank_lines: if kind & 4 == 0 { BlankLines::Keep } else { BlankLines::Skip },
-        },
-        1 => Tokenizer::Moses { eos, sentences: kind & 4 == 0, joints, lowercase: kind & 128 != 0 },
-        2 => Tokenizer::Chars,
-        _ => Tokenizer::Bytes,
+    let options = TokenizerOptions {
+        blank_lines: Some(if kind & 4 == 0 { BlankLines::Keep } else { BlankLines::Skip }),
+        sentences: Some(kind & 4 == 0),
+        joints: Some([Joints::Keep, Joints::Dashes, Joints::All][usize::from(kind >> 4) % 3]),
+        lowercase: Some(kind & 128 != 0),
     };
+    let name = ["words", "moses", "chars", "bytes"][usize::from(kind % 4)];
+    let tokenizer = TokenizerKind::from_name(name).expect("it is registered").tokenizer(&options);
+    let tokenizer = tokenizer.with_eos((kind & 8 != 0).then_some("<eos>"));
     let vocab = Vocab::from_tokens("fuzz", ["<unk>", "<eos>", "a", " "], Some("<unk>"))
         .expect("no token stands twice");
     let codec = TextCodec::new(tokenizer.clone(), vocab).lossy(lossy);

@@ -29,7 +29,7 @@ fuzz_target!(|input: &[u8]| {
     for token in &tokens {
         decoder.push_token(token, &mut joined);
     }
-    if tokenizer == Tokenizer::Bytes {
+    if tokenizer == Tokenizer::bytes() {
         assert_eq!(joined, text);
     }
     if let Ok(vocab) = Vocab::from_tokens("fuzz", json.split(' ').take(1), None) {

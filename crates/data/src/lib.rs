@@ -52,5 +52,5 @@ pub use moses::Joints;
 pub use named::{Located, NAMED_CORPORA, NamedCorpus, NamedFile, Place, Places};
 pub use tales::Tales;
 pub use text_lines::{TextLines, read_text};
-pub use tokenize::{BlankLines, TextStats, Tokenizer};
+pub use tokenize::{BlankLines, TextStats, Tokenizer, TokenizerKind, TokenizerOptions};
 pub use vocab::{Vocab, VocabOptions, VocabOrder};

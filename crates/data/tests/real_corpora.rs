@@ -118,7 +118,7 @@ fn time_machine_without_its_licence_has_the_published_chunks() {
         drop_tail_chars: 38_083,
         valid_fraction: 0.0,
         test_fraction: 0.0,
-        ..CorpusOptions::for_tokenizer(Tokenizer::Chars)
+        ..CorpusOptions::for_tokenizer(Tokenizer::chars())
     };
     let corpus = Corpus::open(path, &options).unwrap();
     assert_eq!((corpus.train.len(), corpus.vocab().len()), (179_533, 77));
@@ -154,7 +154,7 @@ fn sherlock_holmes_counts_last_lines_without_line_end() {
 #[test]
 fn tiny_shakespeare_is_divided_by_characters() {
     let Some(path) = corpus_path("tiny-shakespeare") else { return };
-    let corpus = Corpus::open(path, &CorpusOptions::for_tokenizer(Tokenizer::Chars)).unwrap();
+    let corpus = Corpus::open(path, &CorpusOptions::for_tokenizer(Tokenizer::chars())).unwrap();
     check_sources(&corpus, &[(1_115_394, "86c4e6aa", 1_115_394, 40_000, 1_115_394, 0)]);
     assert_eq!(corpus.vocab().len(), 65);
     assert!(corpus.divided);

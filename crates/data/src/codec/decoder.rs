@@ -2,7 +2,7 @@
 
 use super::TextCodec;
 use crate::tokenize::Joiner;
-use crate::{DataError, Result};
+use crate::{DataError, Result, Tokenizer};
 
 /// How tokens that are words are joined to text. Characters and bytes are always joined as they were read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,16 +35,16 @@ pub enum Spacing {
 #[derive(Debug)]
 pub struct TextDecoder {
     codec: TextCodec,
-    joiner: Joiner,
+    joiner: Box<dyn Joiner>,
 }
 
 impl TextDecoder {
     pub(super) fn new(codec: TextCodec, spacing: Spacing) -> Self {
-        let tokenizer = codec.tokenizer();
+        let eos = codec.tokenizer().eos();
         let joiner = match spacing {
-            Spacing::Natural if codec.is_of_words() => Joiner::natural(tokenizer.eos()),
-            Spacing::Tokens if codec.is_of_words() => Joiner::spaced(tokenizer.eos()),
-            _ => Joiner::of(tokenizer),
+            Spacing::Natural if codec.is_of_words() => Tokenizer::moses().with_eos(eos).joiner(),
+            Spacing::Tokens if codec.is_of_words() => Tokenizer::words().with_eos(eos).joiner(),
+            _ => codec.tokenizer().joiner(),
         };
         Self { codec, joiner }
     }

@@ -46,7 +46,7 @@ fn a_prefix_stays_open() {
     assert_eq!(prefix("a? b"), [2, 0, 1, 3]);
     assert_eq!(prefix("a\nb?"), [2, 3, 0]);
     assert_eq!(prefix("a b?\n"), [2, 3, 0, 1]);
-    assert_eq!(TextCodec::new(Tokenizer::Chars, vocab).encode_prefix("a\nb").unwrap(), [2, 4, 3]);
+    assert_eq!(TextCodec::new(Tokenizer::chars(), vocab).encode_prefix("a\nb").unwrap(), [2, 4, 3]);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn lines_show_the_words_as_they_stand() {
 #[test]
 fn skipped_blank_lines_are_still_lines() {
     let vocab = vocab(&["<eos>", "a"], None);
-    let tokenizer = Tokenizer::Words { eos: Some("<eos>".into()), blank_lines: BlankLines::Skip };
+    let tokenizer = Tokenizer::words().with_blank_lines(BlankLines::Skip);
     let codec = TextCodec::new(tokenizer, vocab);
     let lines: Vec<_> = codec.lines("a\n \na\n".as_bytes(), "text").map(|line| line.unwrap().ids).collect();
     assert_eq!(lines, [vec![1, 0], vec![], vec![1, 0]]);
@@ -87,8 +87,7 @@ proptest! {
     #[test]
     fn sentences_put_together_are_the_whole(text in "[abA \n.?']{0,40}", with_eos: bool) {
         let vocab = vocab(&["<unk>", "a", "b", ".", "<eos>"], Some("<unk>"));
-        let eos = with_eos.then(|| "<eos>".to_owned());
-        let tokenizer = Tokenizer::Moses { eos, sentences: true, joints: crate::Joints::Keep, lowercase: false };
+        let tokenizer = Tokenizer::moses().with_eos(with_eos.then_some("<eos>"));
         let codec = TextCodec::new(tokenizer, vocab);
         let whole = codec.encode_reader(text.as_bytes(), "text").unwrap();
         let sentences: Vec<_> = codec.lines(text.as_bytes(), "text").map(Result::unwrap).collect();
@@ -99,7 +98,7 @@ proptest! {
     #[test]
     fn lines_put_together_are_the_whole(text in "[ab \n\ré]{0,40}", by_words: bool) {
         let vocab = vocab(&["<unk>", "a", "b", "é"], Some("<unk>"));
-        let tokenizer = if by_words { Tokenizer::default() } else { Tokenizer::Chars };
+        let tokenizer = if by_words { Tokenizer::default() } else { Tokenizer::chars() };
         let codec = TextCodec::new(tokenizer, vocab);
         let whole = codec.encode_reader(text.as_bytes(), "text").unwrap();
         let lines: Vec<_> = codec.lines(text.as_bytes(), "text").map(Result::unwrap).collect();
@@ -118,8 +117,8 @@ fn a_prompt_begins_a_line() {
     for (tokenizer, line_end, unit) in [
         (Tokenizer::default(), 1, "token"),
         (Tokenizer::moses(), 1, "token"),
-        (Tokenizer::Chars, 3, "character"),
-        (Tokenizer::Bytes, 4, "byte"),
+        (Tokenizer::chars(), 3, "character"),
+        (Tokenizer::bytes(), 4, "byte"),
     ] {
         let with = codec(&tokenizer, &words);
         assert_eq!((with.line_end(), with.unit()), (Some(line_end), unit));
@@ -133,7 +132,7 @@ fn a_prompt_begins_a_line() {
 
 #[test]
 fn without_an_end_of_line_token_no_token_ends_a_line() {
-    let tokenizer = Tokenizer::Words { eos: None, blank_lines: BlankLines::Keep };
+    let tokenizer = Tokenizer::words().with_eos(None);
     assert_eq!(TextCodec::new(tokenizer, vocab(&["a", "\n"], None)).line_end(), None);
 }
 
@@ -153,7 +152,7 @@ fn ids_become_text_with_the_spacing_asked_for() {
         assert_eq!(text(codec, Spacing::Natural), "It's late.\nIt");
         assert_eq!(text(codec, Spacing::Tokens), "It 's late .\nIt");
     }
-    let bytes = TextCodec::new(Tokenizer::Bytes, vocab(&["<0xC3>", "<0xA9>"], None));
+    let bytes = TextCodec::new(Tokenizer::bytes(), vocab(&["<0xC3>", "<0xA9>"], None));
     for spacing in [Spacing::AsRead, Spacing::Natural, Spacing::Tokens] {
         let (mut decoder, mut text) = (bytes.decoder(spacing), Vec::new());
         [0, 1, 0].into_iter().for_each(|id| decoder.push(id, &mut text).unwrap());

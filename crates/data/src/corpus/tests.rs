@@ -113,7 +113,7 @@ fn one_text_is_divided_at_line_ends_and_says_so() {
 
 #[test]
 fn characters_and_bytes_are_divided_anywhere() {
-    for tokenizer in [Tokenizer::Chars, Tokenizer::Bytes] {
+    for tokenizer in [Tokenizer::chars(), Tokenizer::bytes()] {
         let options = CorpusOptions::for_tokenizer(tokenizer);
         let corpus = Corpus::read(&whole(&"abcdefghij".repeat(10)), &options).unwrap();
         assert_eq!((corpus.train.len(), words(&corpus, Split::Valid).as_str()), (90, "abcde"));

@@ -84,7 +84,7 @@ fn plain(text: &str, word: &str) -> f64 {
 #[test]
 fn characters_are_completed_to_whole_words() {
     let completing = |partial| Completing { top: 6, partial, ..Completing::default() };
-    let found = |text, partial| complete(&CHARACTERS, &Tokenizer::Chars, text, completing(partial));
+    let found = |text, partial| complete(&CHARACTERS, &Tokenizer::chars(), text, completing(partial));
     // All words of up to five characters: the likeliest ones are short.
     let mut all = vec![String::new()];
     for from in 0.. {
@@ -117,7 +117,7 @@ fn characters_are_completed_to_whole_words() {
 fn bytes_are_joined_to_characters() {
     let tokens = ["<0x0A>", " ", "<0xC3>", "<0xA9>"];
     let completing = Completing { top: 40, ..Completing::default() };
-    let found = complete(&tokens, &Tokenizer::Bytes, "\u{e9}", completing);
+    let found = complete(&tokens, &Tokenizer::bytes(), "\u{e9}", completing);
     assert!(words(&found).contains(&"\u{e9}"), "{found:?}");
     assert!(found.iter().all(|completion| !completion.word.contains(char::is_whitespace)));
 }
@@ -125,7 +125,7 @@ fn bytes_are_joined_to_characters() {
 #[test]
 fn what_cannot_be_completed_is_refused() {
     let vocab = Vocab::from_tokens("test", ["a", "b"], None).unwrap();
-    let codec = TextCodec::new(Tokenizer::Chars, vocab);
+    let codec = TextCodec::new(Tokenizer::chars(), vocab);
     let (model, mut workspace) = model_with(Cell::Lstm, Input::Embedding(6), 2);
     let mut completer = Completer::new(&model, &mut workspace, &codec);
     let mut refusal = |text, top| {

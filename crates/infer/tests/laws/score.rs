@@ -83,7 +83,7 @@ fn a_text_as_one_sentence_has_the_sum_of_its_evaluation() {
 fn lines_come_in_order_however_far_is_read_ahead() {
     let tokens = std::iter::once("<eos>".to_owned()).chain((1..23).map(|n| format!("w{n}")));
     let vocab = Vocab::from_tokens("test", tokens, None).unwrap();
-    let tokenizer = Tokenizer::Words { eos: Some("<eos>".to_owned()), blank_lines: BlankLines::Skip };
+    let tokenizer = Tokenizer::words().with_blank_lines(BlankLines::Skip);
     let codec = TextCodec::new(tokenizer, vocab);
     let text = "w1 w2 w3\n\nw4\nw5 w6 w7 w8 w9\nw10 w11";
     let start = codec.line_end();
