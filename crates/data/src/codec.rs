@@ -15,9 +15,11 @@ use std::sync::Arc;
 use crate::{Result, TextSource, TextStats, Tokenizer, Vocab, tokenize, vocab};
 
 mod decoder;
+mod json;
 mod lines;
 
 pub use decoder::{Spacing, TextDecoder};
+pub(crate) use json::{FORMAT, VERSION};
 pub use lines::{EncodedLine, Lines};
 
 /// A tokenizer and a vocabulary, which together turn text into a model's ids and back. Cheap to clone.
