@@ -69,7 +69,7 @@ fn signed(changes: BTreeMap<String, String>) -> Vec<u8> {
     let file = TensorFile::from_bytes(&RUN.bytes, Path::new("real")).expect("a real checkpoint");
     let mut metadata = file.metadata().clone();
     metadata.extend(changes);
-    let shapes = RUN.plan.model.config(RUN.corpus.vocab.len()).parameter_shapes();
+    let shapes = RUN.plan.model.config(RUN.corpus.vocab().len()).parameter_shapes();
     let weights = shapes.into_iter().map(|(name, shape)| (format!("model/{name}"), shape));
     let state = ["state/hidden/0", "state/cell/0"].map(|name| (name.to_owned(), vec![2, 2]));
     let numbers: Vec<(String, Vec<usize>, Vec<f32>)> = weights

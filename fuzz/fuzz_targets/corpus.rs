@@ -7,33 +7,31 @@ use std::io::BufReader;
 
 use libfuzzer_sys::fuzz_target;
 use rondo_data::{
-    BlankLines, Corpus, CorpusOptions, CorpusTexts, DataError, Encoder, Joints, TextLines, TextSource,
-    Tokenizer, Vocab, read_text,
+    BlankLines, Corpus, CorpusOptions, CorpusTexts, DataError, Joints, TextCodec, TextLines, TextSource,
+    TokenizerKind, TokenizerOptions, Vocab, read_text,
 };
 
 fuzz_target!(|input: &[u8]| {
     let [kind, lossy, capacity, drop_tail_chars, bytes @ ..] = input else { return };
     let (&kind, lossy) = (kind, lossy % 2 == 1);
-    let eos = (kind & 8 != 0).then(|| "<eos>".to_owned());
-    let joints = [Joints::Keep, Joints::Dashes, Joints::All][usize::from(kind >> 4) % 3];
-    let tokenizer = match kind % 4 {
-        0 => Tokenizer::Words {
-            eos,
-            blank_lines: if kind & 4 == 0 { BlankLines::Keep } else { BlankLines::Skip },
-        },
-        1 => Tokenizer::Moses { eos, sentences: kind & 4 == 0, joints, lowercase: kind & 128 != 0 },
-        2 => Tokenizer::Chars,
-        _ => Tokenizer::Bytes,
+    let options = TokenizerOptions {
+        blank_lines: Some(if kind & 4 == 0 { BlankLines::Keep } else { BlankLines::Skip }),
+        sentences: Some(kind & 4 == 0),
+        joints: Some([Joints::Keep, Joints::Dashes, Joints::All][usize::from(kind >> 4) % 3]),
+        lowercase: Some(kind & 128 != 0),
     };
+    let name = ["words", "moses", "chars", "bytes"][usize::from(kind % 4)];
+    let tokenizer = TokenizerKind::from_name(name).expect("it is registered").tokenizer(&options);
+    let tokenizer = tokenizer.with_eos((kind & 8 != 0).then_some("<eos>"));
     let vocab = Vocab::from_tokens("fuzz", ["<unk>", "<eos>", "a", " "], Some("<unk>"))
         .expect("no token stands twice");
-    let encoder = Encoder::new(&vocab, &tokenizer).lossy(lossy);
+    let codec = TextCodec::new(tokenizer.clone(), vocab).lossy(lossy);
     let pieces = BufReader::with_capacity(usize::from(*capacity).max(1), bytes);
-    let cut = encoder.encode_reader(pieces, "fuzz").map_err(place);
-    let whole = encoder.encode_reader(bytes, "fuzz").map_err(place);
+    let cut = codec.encode_reader(pieces, "fuzz").map_err(place);
+    let whole = codec.encode_reader(bytes, "fuzz").map_err(place);
     assert_eq!(cut, whole);
     assert!(!lossy || whole.is_ok());
-    let lines = encoder.lines(bytes, "fuzz").collect::<Result<Vec<_>, _>>();
+    let lines = codec.lines(bytes, "fuzz").collect::<Result<Vec<_>, _>>();
     match (lines, whole) {
         (Ok(lines), Ok(whole)) => {
             assert_eq!(lines.into_iter().flat_map(|line| line.ids).collect::<Vec<_>>(), whole.ids);
@@ -52,9 +50,11 @@ fuzz_target!(|input: &[u8]| {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let texts = CorpusTexts::Whole(vec![TextSource::Memory { name: "fuzz".to_owned(), text }]);
     if let Ok(corpus) = Corpus::read(&texts, &options) {
-        let most = corpus.vocab.len() as u32;
+        let most = corpus.vocab().len() as u32;
         let splits = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()];
-        assert!(splits.into_iter().flatten().flatten().all(|&id| id < most));
+        for block in splits.into_iter().flatten().flat_map(|ids| ids.blocks()) {
+            assert!(block.expect("it is in memory").iter().all(|&id| id < most));
+        }
     }
 });
 

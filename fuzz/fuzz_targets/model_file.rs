@@ -23,5 +23,5 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(again, twice);
     // Whatever its numbers are, using it ends in a number or an error.
     let last = file.model.config().vocab_size as u32 - 1;
-    let _ = evaluate(&file.model, &mut Workspace::new(&DEVICE), &[0, last, 0, last], 1, 2);
+    let _ = evaluate(&file.model, &mut Workspace::new(&DEVICE), &vec![0, last, 0, last].into(), 1, 2);
 });

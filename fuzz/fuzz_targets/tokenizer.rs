@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rondo_data::{DataError, Detokenizer, Tokenizer, Vocab};
+use rondo_data::{DataError, Spacing, TextCodec, Tokenizer, Vocab};
 
 fuzz_target!(|input: &[u8]| {
     let mut parts = input.splitn(2, |&byte| byte == b'\n');
@@ -24,11 +24,12 @@ fuzz_target!(|input: &[u8]| {
         Err(error) => panic!("{error}"),
     }
     let mut joined = Vec::new();
-    let mut detokenizer = Detokenizer::new(&tokenizer);
+    let vocab = Vocab::from_tokens("fuzz", ["a"], None).expect("there is a token");
+    let mut decoder = TextCodec::new(tokenizer.clone(), vocab).decoder(Spacing::AsRead);
     for token in &tokens {
-        detokenizer.push(token, &mut joined);
+        decoder.push_token(token, &mut joined);
     }
-    if tokenizer == Tokenizer::Bytes {
+    if tokenizer == Tokenizer::bytes() {
         assert_eq!(joined, text);
     }
     if let Ok(vocab) = Vocab::from_tokens("fuzz", json.split(' ').take(1), None) {

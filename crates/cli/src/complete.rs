@@ -53,10 +53,9 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
     let completing = Completing {
         top: args.top,
         partial: args.partial,
-        forbidden: loaded.vocab.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
+        forbidden: loaded.codec.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
     };
-    let mut completer =
-        Completer::new(&loaded.model, &mut loaded.workspace, &loaded.vocab, &loaded.tokenizer);
+    let mut completer = Completer::new(&loaded.model, &mut loaded.workspace, &loaded.codec);
     let mut complete = |text: &str, before: &str, out: &mut dyn Write| {
         let completions = completer.complete(text, &completing);
         let completions = completions.with_context(|| format!("cannot complete `{text}`"))?;

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rondo_data::{BlankLines, Detokenizer, Encoder, Joints, Tokenizer, read_text};
-use rondo_infer::{Generator, Sampling, line_end};
+use rondo_data::{Spacing, TextDecoder, read_text};
+use rondo_infer::{Generator, Sampling};
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -90,32 +90,29 @@ pub(crate) fn run(args: GenerateArgs) -> Result<ExitCode> {
         temperature: args.temperature,
         top_k: (args.top_k > 0).then_some(args.top_k),
         top_p: (args.top_p != 1.0).then_some(args.top_p),
-        forbidden: loaded.vocab.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
+        forbidden: loaded.codec.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
     };
     // A text begins after the end of a line.
-    let start: Vec<u32> =
-        line_end(&loaded.vocab, &loaded.tokenizer).into_iter().chain(prefix.iter().copied()).collect();
-    let shown_as = shown_as(&loaded.tokenizer, args.raw);
+    let start: Vec<u32> = loaded.codec.line_end().into_iter().chain(prefix.iter().copied()).collect();
+    let spacing = if args.raw { Spacing::Tokens } else { Spacing::Natural };
     if let Some(beams) = args.search.beam {
-        search::run(&args, beams, &mut loaded, &prefix, &start, &shown_as)?;
+        search::run(&args, beams, &mut loaded, &prefix, &start, spacing)?;
         return Ok(ExitCode::SUCCESS);
     }
     let seed = args.seed.unwrap_or_else(new_seed);
-    let Loaded { model, vocab, workspace, .. } = &mut loaded;
+    let Loaded { model, codec, workspace, .. } = &mut loaded;
     let samples = args.samples.get();
     let mut generator = Generator::new(model, workspace, &start, samples, &sampling, seed)?;
     if args.seed.is_none() {
         console.say(&format!("seed {seed}"));
     }
 
-    let mut detokenizers = vec![Detokenizer::new(&shown_as); samples];
+    let mut decoders: Vec<TextDecoder> = (0..samples).map(|_| codec.decoder(spacing)).collect();
     let mut texts = vec![Vec::new(); samples];
     let mut tokens: Vec<Vec<&str>> = vec![Vec::new(); samples];
     output::write(|out| {
-        for (detokenizer, text) in detokenizers.iter_mut().zip(&mut texts) {
-            for token in vocab.decode(&prefix)? {
-                detokenizer.push(token, text);
-            }
+        for (decoder, text) in decoders.iter_mut().zip(&mut texts) {
+            prefix.iter().try_for_each(|&id| decoder.push(id, text))?;
         }
         let mut shown = 0;
         for step in 0..=args.tokens {
@@ -128,8 +125,8 @@ pub(crate) fn run(args: GenerateArgs) -> Result<ExitCode> {
             if step == args.tokens {
                 break;
             }
-            for (sample, token) in vocab.decode(generator.step()?)?.into_iter().enumerate() {
-                detokenizers[sample].push(token, &mut texts[sample]);
+            for (sample, token) in codec.vocab().decode(generator.step()?)?.into_iter().enumerate() {
+                decoders[sample].push_token(token, &mut texts[sample]);
                 tokens[sample].push(token);
             }
         }
@@ -164,11 +161,9 @@ fn prefix_ids(args: &GenerateArgs, loaded: &Loaded, console: Console) -> Result<
             read_text(input.open(console)?, &input.origin(), args.reading.is_lossy())?
         }
     };
-    let tokenizer = args.reading.tokenizer(loaded, false)?;
-    let ids = Encoder::new(&loaded.vocab, &tokenizer)
-        .encode_prefix(&text)
-        .with_context(|| format!("cannot continue `{text}`"))?;
-    let unknown = ids.iter().filter(|&&id| Some(id) == loaded.vocab.unknown_id()).count();
+    let codec = args.reading.codec(loaded, false)?;
+    let ids = codec.encode_prefix(&text).with_context(|| format!("cannot continue `{text}`"))?;
+    let unknown = ids.iter().filter(|&&id| Some(id) == loaded.codec.unknown_id()).count();
     if unknown > 0 {
         console.say(&format!(
             "note: {unknown} of the {} tokens to continue are unknown to the model",
@@ -176,19 +171,6 @@ fn prefix_ids(args: &GenerateArgs, loaded: &Loaded, console: Console) -> Result<
         ));
     }
     Ok(ids)
-}
-
-/// The tokeniser whose way back shows generated tokens: words become text, unless they are wanted as they are.
-fn shown_as(tokenizer: &Tokenizer, raw: bool) -> Tokenizer {
-    if !tokenizer.is_of_words() {
-        return tokenizer.clone();
-    }
-    let eos = tokenizer.eos().map(str::to_owned);
-    if raw {
-        Tokenizer::Words { eos, blank_lines: BlankLines::Keep }
-    } else {
-        Tokenizer::Moses { eos, sentences: true, joints: Joints::Keep, lowercase: false }
-    }
 }
 
 /// A number that differs from call to call, short enough to be typed again.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rondo_data::{Tokenizer, Vocab};
+use rondo_data::{TextCodec, Tokenizer, Vocab};
 use rondo_kernels::{Device, Precision};
 use rondo_nn::{ModelFile, NnError, RnnLm, Workspace};
 use rondo_runs::RunFolder;
@@ -42,12 +42,8 @@ pub(crate) struct Loaded {
     pub(crate) path: PathBuf,
     /// The model.
     pub(crate) model: RnnLm,
-    /// What its ids mean.
-    pub(crate) vocab: Vocab,
-    /// How texts are cut into its tokens.
-    pub(crate) tokenizer: Tokenizer,
-    /// Whether what is no text is taken for U+FFFD, where a text is read.
-    pub(crate) lossy: bool,
+    /// Text to its ids and back.
+    pub(crate) codec: TextCodec,
     /// What it was trained by, if its run's plan is beside it.
     pub(crate) plan: Option<Plan>,
     /// Memory to compute in.
@@ -68,10 +64,10 @@ pub(crate) fn load(path: &Path, vocab: Option<&Path>, device: &Device) -> Result
     let path = file_at(path)?;
     let file = read(&path, device)?;
     let tokenizer = tokenizer(&file, &path)?;
-    let vocab = checked_vocab(vocab, &path, &file)?;
+    let codec = TextCodec::new(tokenizer, checked_vocab(vocab, &path, &file)?);
     let plan = plan_beside(&path)?;
     let workspace = Workspace::new(device);
-    Ok(Loaded { path, model: file.model, vocab, tokenizer, lossy: false, plan, workspace })
+    Ok(Loaded { path, model: file.model, codec, plan, workspace })
 }
 
 /// The vocabulary, which must be the very one that the model was trained with: the same words at other places

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use rondo_data::Tokenizer;
+use rondo_data::{TextCodec, Tokenizer};
 
 use crate::failure::CliError;
 use crate::loaded::Loaded;
@@ -34,22 +34,23 @@ enum TextTokens {
 }
 
 impl ReadingArgs {
+    /// The codec to read the given text with; `sentences` says whether running text is split into sentences, or each of
+    /// its lines is one.
+    pub(crate) fn codec(&self, loaded: &Loaded, sentences: bool) -> Result<TextCodec> {
+        let codec = loaded.codec.clone().lossy(self.lossy.lossy);
+        let Some(TextTokens::Moses) = self.tokenizer else {
+            return Ok(codec);
+        };
+        let tokenizer = codec.tokenizer();
+        if !codec.is_of_words() {
+            let error = CliError::NotOfWords { model: loaded.path.clone(), tokens: tokenizer.to_string() };
+            return Err(error.into());
+        }
+        Ok(codec.with_tokenizer(Tokenizer::moses_for(codec.vocab(), tokenizer.eos(), sentences)))
+    }
+
     /// Whether what is no text is taken for U+FFFD.
     pub(crate) fn is_lossy(&self) -> bool {
         self.lossy.lossy
-    }
-
-    /// The tokeniser to read the given text with; `sentences` says whether running text is split into sentences, or
-    /// each of its lines is one.
-    pub(crate) fn tokenizer(&self, loaded: &Loaded, sentences: bool) -> Result<Tokenizer> {
-        let Some(TextTokens::Moses) = self.tokenizer else {
-            return Ok(loaded.tokenizer.clone());
-        };
-        if !loaded.tokenizer.is_of_words() {
-            let error =
-                CliError::NotOfWords { model: loaded.path.clone(), tokens: loaded.tokenizer.to_string() };
-            return Err(error.into());
-        }
-        Ok(Tokenizer::moses_for(&loaded.vocab, loaded.tokenizer.eos(), sentences))
     }
 }

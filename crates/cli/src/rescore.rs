@@ -7,11 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rondo_data::Encoder;
 use rondo_infer::rescore::{
     Entry, Reference, Scored, Tuned, Weights, entries, errors, oracle, ranking, references, tune,
 };
-use rondo_infer::{Scorer, Scoring, line_end};
+use rondo_infer::{Scorer, Scoring};
 use serde_json::json;
 
 use crate::console::Console;
@@ -100,18 +99,14 @@ pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
 
 /// Scores all hypotheses with the model and puts those of an id together, ids in the order of their first.
 fn lists(entries: Vec<Entry>, args: &RescoreArgs, loaded: &mut Loaded, input: &Input) -> Result<Vec<List>> {
-    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer).lossy(args.lossy.lossy);
+    let codec = loaded.codec.clone().lossy(args.lossy.lossy);
     let mut ids = Vec::with_capacity(entries.len());
     for entry in &entries {
         let line = format!("{}\n", entry.text);
-        let encoded = encoder.encode_reader(line.as_bytes(), "the hypothesis");
+        let encoded = codec.encode_reader(line.as_bytes(), "the hypothesis");
         ids.push(encoded.with_context(|| format!("{}, line {}", input.origin(), entry.line))?.ids);
     }
-    let scoring = Scoring {
-        start: line_end(&loaded.vocab, &loaded.tokenizer),
-        batch_size: args.batch_size,
-        ..Scoring::default()
-    };
+    let scoring = Scoring { start: codec.line_end(), batch_size: args.batch_size, ..Scoring::default() };
     let scores = Scorer::new(&loaded.model, &mut loaded.workspace, scoring)?.score(&ids)?;
     let mut places = HashMap::new();
     let mut lists: Vec<List> = Vec::new();

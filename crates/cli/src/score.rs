@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use rondo_data::{Encoder, Tokenizer};
-use rondo_infer::{ScoredLine, Scorer, Scoring, line_end};
+use rondo_data::TextCodec;
+use rondo_infer::{ScoredLine, Scorer, Scoring};
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -57,8 +57,7 @@ pub(crate) struct ScoreArgs {
 /// Runs the command.
 pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     let mut loaded = args.model.load(Console::new(false))?;
-    loaded.lossy = args.reading.is_lossy();
-    loaded.tokenizer = args.reading.tokenizer(&loaded, false)?;
+    loaded.codec = args.reading.codec(&loaded, false)?;
     let inputs = Input::all(&args.texts);
     if let Some(path) = &args.html {
         html::write(&inputs, args.carry_state, &mut loaded, path)?;
@@ -68,19 +67,18 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     let typed = inputs == [Input::Stdin] && std::io::stdin().is_terminal();
     let usual = Scoring::default();
     let scoring = Scoring {
-        start: line_end(&loaded.vocab, &loaded.tokenizer),
+        start: loaded.codec.line_end(),
         carry_state: args.carry_state,
         batch_size: args.batch_size,
         lookahead_tokens: if typed { 1 } else { usual.lookahead_tokens },
     };
-    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer).lossy(loaded.lossy);
     let mut scorer = Scorer::new(&loaded.model, &mut loaded.workspace, scoring)?;
     output::write(|out| {
         for input in &inputs {
             let origin = input.origin();
             let reader = input.open(Console::new(false))?;
-            for scored in scorer.lines(encoder.lines(reader, &origin)) {
-                print(&args, &scored?, &loaded.tokenizer, out)?;
+            for scored in scorer.lines(loaded.codec.lines(reader, &origin)) {
+                print(&args, &scored?, &loaded.codec, out)?;
                 if typed {
                     out.flush()?;
                 }
@@ -91,9 +89,9 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(args: &ScoreArgs, scored: &ScoredLine, tokenizer: &Tokenizer, out: &mut dyn Write) -> Result<()> {
+fn print(args: &ScoreArgs, scored: &ScoredLine, codec: &TextCodec, out: &mut dyn Write) -> Result<()> {
     let ScoredLine { line, score } = scored;
-    let text = tokenizer.detokenize(&line.tokens);
+    let text = codec.join(&line.tokens);
     let text = text.trim_end_matches(['\n', '\r']);
     let tokens = line.tokens.iter().skip(score.unscored_tokens).zip(&score.log_probs);
     if args.json {

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rondo_data::{Counter, Encoder, Tokenizer, Vocab, VocabOptions};
+use rondo_data::{Counter, TextCodec, Tokenizer, Vocab, VocabOptions};
 
 /// Words of a text of Zipf-like frequencies over 30,000 types, as in WikiText-2, twenty a line.
 fn text() -> String {
@@ -19,7 +19,6 @@ fn text() -> String {
 
 fn words(criterion: &mut Criterion) {
     let text = text();
-    let tokenizer = Tokenizer::default();
     let words: Vec<&str> = text.split_whitespace().collect();
     let counter: Counter = words.iter().copied().chain(["<eos>"]).collect();
     let vocab = Vocab::from_counter(&counter, &VocabOptions::default()).expect("the text has words");
@@ -33,9 +32,9 @@ fn words(criterion: &mut Criterion) {
         bencher.iter(|| words.iter().copied().collect::<Counter>().len());
     });
     group.bench_function("text to ids", |bencher| {
-        let encoder = Encoder::new(&vocab, &tokenizer);
+        let codec = TextCodec::new(Tokenizer::default(), vocab.clone());
         bencher.iter(|| {
-            encoder.encode_reader(black_box(text.as_bytes()), "text").expect("text is valid").ids.len()
+            codec.encode_reader(black_box(text.as_bytes()), "text").expect("text is valid").ids.len()
         });
     });
     group.finish();

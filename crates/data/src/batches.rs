@@ -17,7 +17,7 @@
 use rand::{Rng, RngExt, seq::SliceRandom};
 use rand_distr::StandardNormal;
 
-use crate::{DataError, Result};
+use crate::{DataError, Result, TokenIds};
 
 /// What becomes of the rows after the last chunk of full length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -50,41 +50,41 @@ pub struct Chunk {
     pub steps: usize,
 }
 
-/// A token stream in columns, to be taken in chunks; it copies nothing.
+/// A token stream in columns, to be taken in chunks; it shares the ids and copies none.
 ///
 /// ```
-/// use rondo_data::{Batches, ChunkOrder, LastChunk};
+/// use rondo_data::{Batches, LastChunk, TokenIds};
 ///
-/// let ids = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+/// let ids = TokenIds::from(vec![0, 1, 2, 3, 4, 5, 6, 7, 8]);
 /// let batches = Batches::new(&ids, 2, 2, LastChunk::Keep)?;
 /// assert_eq!((batches.column_len(), batches.dropped_tokens(), batches.chunk_count()), (4, 1, 2));
 ///
 /// let (mut inputs, mut targets) = ([0; 4], [0; 4]);
-/// batches.fill(batches.chunk(0), &mut inputs, &mut targets);
+/// batches.fill(batches.chunk(0), &mut inputs, &mut targets)?;
 /// assert_eq!((inputs, targets), ([0, 4, 1, 5], [1, 5, 2, 6])); // [T, B]: time first
 /// # Ok::<(), rondo_data::DataError>(())
 /// ```
-#[derive(Debug, Clone, Copy)]
-pub struct Batches<'a> {
-    ids: &'a [u32],
+#[derive(Debug, Clone)]
+pub struct Batches {
+    ids: TokenIds,
     batch_size: usize,
     bptt: usize,
     last_chunk: LastChunk,
 }
 
-impl<'a> Batches<'a> {
+impl Batches {
     /// Arranges `ids` in `batch_size` columns, to be taken `bptt` steps at a time.
     ///
     /// # Errors
     /// [`DataError::ZeroSize`] if a size is 0. [`DataError::CorpusTooShort`] if there is no chunk: if columns
     /// have fewer than 2 tokens, or with [`LastChunk::Discard`] fewer than `bptt + 1`.
-    pub fn new(ids: &'a [u32], batch_size: usize, bptt: usize, last_chunk: LastChunk) -> Result<Self> {
+    pub fn new(ids: &TokenIds, batch_size: usize, bptt: usize, last_chunk: LastChunk) -> Result<Self> {
         for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
             if size == 0 {
                 return Err(DataError::ZeroSize { name });
             }
         }
-        let batches = Self { ids, batch_size, bptt, last_chunk };
+        let batches = Self { ids: ids.clone(), batch_size, bptt, last_chunk };
         let smallest_chunk = match last_chunk {
             LastChunk::Keep => 1,
             LastChunk::Discard => bptt,
@@ -217,7 +217,7 @@ impl<'a> Batches<'a> {
         chunks
     }
 
-    /// Writes the inputs and the targets of `chunk`, without allocating.
+    /// Writes the inputs and the targets of `chunk`; allocates nothing for ids in memory.
     ///
     /// ```text
     /// inputs[t, b] = column b at start + t        targets[t, b] = column b at start + t + 1
@@ -228,19 +228,23 @@ impl<'a> Batches<'a> {
     ///
     /// # Panics
     /// If a length is not T · B, or the chunk reaches past the end of the columns.
-    pub fn fill(&self, chunk: Chunk, inputs: &mut [u32], targets: &mut [u32]) {
+    /// # Errors
+    /// As [`TokenIds::read`].
+    pub fn fill(&self, chunk: Chunk, inputs: &mut [u32], targets: &mut [u32]) -> Result<()> {
         let (batch_size, column_len) = (self.batch_size, self.column_len());
         let expected = chunk.steps * batch_size;
         assert_eq!(inputs.len(), expected, "inputs of {} steps by {batch_size} rows", chunk.steps);
         assert_eq!(targets.len(), expected, "targets of {} steps by {batch_size} rows", chunk.steps);
         assert!(chunk.start + chunk.steps < column_len, "{chunk:?} in columns of {column_len} tokens");
-        for (b, column) in self.ids.chunks_exact(column_len).take(batch_size).enumerate() {
-            let rows = &column[chunk.start..=chunk.start + chunk.steps];
+        for b in 0..batch_size {
+            let start = b * column_len + chunk.start;
+            let rows = self.ids.read(start..start + chunk.steps + 1)?;
             for (t, pair) in rows.windows(2).enumerate() {
                 inputs[t * batch_size + b] = pair[0];
                 targets[t * batch_size + b] = pair[1];
             }
         }
+        Ok(())
     }
 }
 

@@ -13,12 +13,11 @@
 //! Promises: ids depend on the texts and the options alone; each file's report says what was found in it.
 //! Not here: chunks (`batches`), where the named corpora are kept (`named`).
 
-use std::{fmt, path::Path};
+use std::{fmt, ops::Range, path::Path};
 
-use sha2::{Digest, Sha256};
-
-use crate::hex::hex;
-use crate::{Counter, DataError, Encoder, Result, TextReport, Tokenizer, Vocab, VocabOptions, tokenize};
+use crate::{
+    Counter, DataError, Result, TextCodec, TextReport, TokenIds, Tokenizer, Vocab, VocabOptions, tokenize,
+};
 
 mod divide;
 mod find;
@@ -130,7 +129,7 @@ pub enum VocabSplits {
 /// Texts as ids, and their vocabulary.
 ///
 /// ```
-/// use rondo_data::{Corpus, CorpusOptions, CorpusTexts, TextSource};
+/// use rondo_data::{Corpus, CorpusOptions, CorpusTexts, TextSource, TokenIds};
 ///
 /// let text = |name: &str, text: &str| TextSource::Memory { name: name.into(), text: text.into() };
 /// let texts = CorpusTexts::Splits {
@@ -140,22 +139,20 @@ pub enum VocabSplits {
 /// };
 /// let corpus = Corpus::read(&texts, &CorpusOptions::default())?;
 /// // <unk> = 0, <eos> = 1, the = 2, then once each, alphabetical: cat, dog, saw.
-/// assert_eq!(corpus.train, [2, 3, 5, 2, 4, 1]);
-/// assert_eq!(corpus.valid, Some(vec![2, 4, 5, 2, 0, 1]));
+/// assert_eq!(corpus.train, TokenIds::from(vec![2, 3, 5, 2, 4, 1]));
+/// assert_eq!(corpus.valid, Some(TokenIds::from(vec![2, 4, 5, 2, 0, 1])));
 /// # Ok::<(), rondo_data::DataError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Corpus {
     /// The training text.
-    pub train: Vec<u32>,
+    pub train: TokenIds,
     /// The validation text, if there is one.
-    pub valid: Option<Vec<u32>>,
+    pub valid: Option<TokenIds>,
     /// The test text, if there is one.
-    pub test: Option<Vec<u32>>,
-    /// What the ids mean.
-    pub vocab: Vocab,
-    /// How the texts were cut.
-    pub tokenizer: Tokenizer,
+    pub test: Option<TokenIds>,
+    /// How the texts were cut, and what the ids mean.
+    pub codec: TextCodec,
     /// What was found in each text, in the order of reading.
     pub sources: Vec<SourceReport>,
     /// Whether validation and test text were divided off the end of one text, instead of being texts of their
@@ -197,11 +194,13 @@ impl Corpus {
     pub fn read(texts: &CorpusTexts, options: &CorpusOptions) -> Result<Self> {
         divide::check_fractions(options.valid_fraction, options.test_fraction)?;
         let sources = texts.sources();
-        let (mut all, [train_end, valid_end], vocab) = match &options.vocab {
+        let codec = |vocab: Vocab| TextCodec::new(options.tokenizer.clone(), vocab);
+        let (mut all, [train_end, valid_end], codec) = match &options.vocab {
             VocabSource::Given(vocab) => {
-                let all = encode(&sources, vocab, options)?;
+                let codec = codec(vocab.clone());
+                let all = encode(&sources, &codec, options)?;
                 let cuts = cuts(&all, texts, options, options.tokenizer.eos().and_then(|eos| vocab.id(eos)))?;
-                (all, cuts, vocab.clone())
+                (all, cuts, codec)
             }
             VocabSource::Build { splits, .. } | VocabSource::Extend { splits, .. } => {
                 let (mut all, counter) = count(&sources, options)?;
@@ -211,52 +210,55 @@ impl Corpus {
                     VocabSplits::All => options.vocab.of(&counter)?,
                     VocabSplits::Train => options.vocab.of(&counter.restricted_to(&all.ids[..cuts[0]]))?,
                 };
-                if !replace_indices(&mut all, &counter, &vocab) {
+                let codec = codec(vocab);
+                if !replace_indices(&mut all, &counter, codec.vocab()) {
                     // The word is known but not its line; reading again until it turns up tells.
-                    encode(&sources, &vocab, options)?;
+                    encode(&sources, &codec, options)?;
                 }
-                (all, cuts, vocab)
+                (all, cuts, codec)
             }
         };
-        let test = all.ids.split_off(valid_end);
-        let valid = all.ids.split_off(train_end);
         all.ids.shrink_to_fit();
+        let ids = TokenIds::from(all.ids);
+        let part = |range: Range<usize>| (!range.is_empty()).then(|| ids.slice(range));
         Ok(Self {
-            train: all.ids,
-            valid: (!valid.is_empty()).then_some(valid),
-            test: (!test.is_empty()).then_some(test),
-            vocab,
-            tokenizer: options.tokenizer.clone(),
+            train: ids.slice(0..train_end),
+            valid: part(train_end..valid_end),
+            test: part(valid_end..ids.len()),
+            codec,
             sources: all.sources,
             divided: matches!(texts, CorpusTexts::Whole(_))
                 && options.valid_fraction + options.test_fraction > 0.0,
         })
     }
 
-    /// Names the ids of a split, if the corpus has it: equal for equal ids in equal order.
-    ///
-    /// The SHA-256, in 64 hexadecimal digits, of the ids, each 32 bits wide, little-endian.
+    /// What the ids mean.
     #[must_use]
-    pub fn fingerprint(&self, split: Split) -> Option<String> {
-        /// How many ids are turned into bytes at a time.
-        const IDS_AT_ONCE: usize = 16_384;
-        let mut hasher = Sha256::new();
-        let mut bytes = Vec::with_capacity(IDS_AT_ONCE * size_of::<u32>());
-        for ids in self.split(split)?.chunks(IDS_AT_ONCE) {
-            bytes.clear();
-            bytes.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
-            hasher.update(&bytes);
-        }
-        Some(hex(&hasher.finalize()))
+    pub fn vocab(&self) -> &Vocab {
+        self.codec.vocab()
+    }
+
+    /// How the texts were cut.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        self.codec.tokenizer()
+    }
+
+    /// The fingerprint of a split's ids, if the corpus has it; see [`TokenIds::fingerprint`].
+    ///
+    /// # Errors
+    /// As [`TokenIds::read`].
+    pub fn fingerprint(&self, split: Split) -> Result<Option<String>> {
+        self.split(split).map(TokenIds::fingerprint).transpose()
     }
 
     /// The ids of a split, if the corpus has it.
     #[must_use]
-    pub fn split(&self, split: Split) -> Option<&[u32]> {
+    pub fn split(&self, split: Split) -> Option<&TokenIds> {
         match split {
             Split::Train => Some(&self.train),
-            Split::Valid => self.valid.as_deref(),
-            Split::Test => self.test.as_deref(),
+            Split::Valid => self.valid.as_ref(),
+            Split::Test => self.test.as_ref(),
         }
     }
 }
@@ -274,17 +276,17 @@ impl VocabSource {
     }
 }
 
-/// Reads all sources through a vocabulary.
+/// Reads all sources into ids.
 fn encode(
     sources: &[(Option<Split>, &TextSource)],
-    vocab: &Vocab,
+    codec: &TextCodec,
     options: &CorpusOptions,
 ) -> Result<Sequence> {
-    let encoder = Encoder::new(vocab, &options.tokenizer).lossy(options.lossy);
+    let codec = codec.clone().lossy(options.lossy);
     let mut all = Sequence { ids: Vec::new(), sources: Vec::new() };
     for &(split, source) in sources {
         let origin = source.origin();
-        let text = encoder.append(source.open()?, &origin, options.drop_tail_chars, &mut all.ids)?;
+        let text = codec.append(source.open()?, &origin, options.drop_tail_chars, &mut all.ids)?;
         all.push(split, text)?;
     }
     Ok(all)

@@ -190,6 +190,29 @@ pub enum DataError {
         /// The version it names.
         version: u32,
     },
+    /// A text is not the JSON of a codec.
+    #[error("`{origin}` is not a text codec")]
+    CodecSyntax {
+        /// What was read.
+        origin: String,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A codec has another format or a version from the future.
+    #[error(
+        "`{origin}` has format `{}` version {version}, expected `{}` version {}",
+        shown(format),
+        crate::codec::FORMAT,
+        crate::codec::VERSION
+    )]
+    CodecVersion {
+        /// What was read.
+        origin: String,
+        /// The format it names.
+        format: String,
+        /// The version it names.
+        version: u32,
+    },
     /// A vocabulary file gives one token two ids.
     #[error("`{origin}` lists token `{}` twice, as id {first_id} and {second_id}", shown(token))]
     DuplicateToken {

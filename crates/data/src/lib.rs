@@ -6,7 +6,7 @@
 //! │ corpus::TextSource │ ───▶ │ tokenize          │      │ batches::Batches   │
 //! │  train valid test  │      │  words chars bytes│      │  columns, chunks   │
 //! └────────────────────┘      └─────────┬─────────┘      └─────────▲──────────┘
-//!                                tokens │                          │ &[u32]
+//!                                tokens │                          │ TokenIds
 //!                             ┌─────────▼─────────┐      ┌─────────┴──────────┐
 //!                             │ counter ─▶ vocab  │ ───▶ │ corpus::Corpus     │
 //!                             │  token ◀──▶ id    │ ids  │  4 bytes a token   │
@@ -23,12 +23,13 @@
 //! Not here: devices, models, and floats but for statistics of a text.
 
 pub mod batches;
+pub mod codec;
 pub mod corpus;
 pub mod counter;
 pub mod download;
-pub mod encode;
 mod error;
 mod hex;
+mod ids;
 pub mod moses;
 pub mod named;
 pub mod ngram;
@@ -39,16 +40,17 @@ pub mod tokenize;
 pub mod vocab;
 
 pub use batches::{Batches, Chunk, ChunkOrder, LastChunk};
+pub use codec::{Encoded, EncodedLine, Lines, Spacing, TextCodec, TextDecoder, TextReport};
 pub use corpus::{
     Corpus, CorpusOptions, CorpusTexts, SourceReport, Split, TextSource, VocabSource, VocabSplits,
 };
 pub use counter::Counter;
 pub use download::{Downloader, Progress};
-pub use encode::{Encoded, EncodedLine, Encoder, Lines, TextReport};
 pub use error::{DataError, Result};
+pub use ids::TokenIds;
 pub use moses::Joints;
 pub use named::{Located, NAMED_CORPORA, NamedCorpus, NamedFile, Place, Places};
 pub use tales::Tales;
 pub use text_lines::{TextLines, read_text};
-pub use tokenize::{BlankLines, Detokenizer, TextStats, Tokenizer};
+pub use tokenize::{BlankLines, TextStats, Tokenizer, TokenizerKind, TokenizerOptions};
 pub use vocab::{Vocab, VocabOptions, VocabOrder};

@@ -44,6 +44,18 @@ pub enum Joints {
     All,
 }
 
+impl Joints {
+    /// Its name in recipes, flags and model files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Dashes => "dashes",
+            Self::All => "all",
+        }
+    }
+}
+
 /// Cuts a sentence into tokens.
 ///
 /// ```

@@ -5,6 +5,8 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::{Result, TokenIds};
+
 /// The perplexity of `test` under the token frequencies of `train`.
 ///
 /// ```text
@@ -14,16 +16,15 @@ use rustc_hash::FxHashMap;
 /// `NaN` if `test` is empty.
 /// # Panics
 /// If an id is not below `vocab_size`.
+/// # Errors
+/// As [`TokenIds::read`].
 /// # Source
 /// Laplace's rule of succession.
-#[must_use]
-pub fn unigram_perplexity(train: &[u32], test: &[u32], vocab_size: usize) -> f64 {
+pub fn unigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) -> Result<f64> {
     let mut counts = vec![1_u64; vocab_size];
-    for &token in train {
-        counts[token as usize] += 1;
-    }
+    for_each(train, |_, token| counts[token as usize] += 1)?;
     let total = (train.len() + vocab_size) as f64;
-    perplexity(test.iter().map(|&token| counts[token as usize] as f64 / total))
+    perplexity(test, |_, token| counts[token as usize] as f64 / total)
 }
 
 /// The perplexity of `test` under a bigram model of `train`; see [`Bigram`].
@@ -31,11 +32,11 @@ pub fn unigram_perplexity(train: &[u32], test: &[u32], vocab_size: usize) -> f64
 /// `NaN` if `test` is empty.
 /// # Panics
 /// If an id is not below `vocab_size`.
-#[must_use]
-pub fn bigram_perplexity(train: &[u32], test: &[u32], vocab_size: usize) -> f64 {
-    let model = Bigram::new(train, vocab_size);
-    let contexts = std::iter::once(None).chain(test.iter().copied().map(Some));
-    perplexity(contexts.zip(test).map(|(context, &token)| model.probability(context, token)))
+/// # Errors
+/// As [`TokenIds::read`].
+pub fn bigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) -> Result<f64> {
+    let model = Bigram::new(train, vocab_size)?;
+    perplexity(test, |context, token| model.probability(context, token))
 }
 
 /// A bigram model with interpolated Kneser-Ney smoothing, the strongest of the usual ones.
@@ -68,12 +69,15 @@ impl Bigram {
     ///
     /// # Panics
     /// If an id is not below `vocab_size`.
-    #[must_use]
-    pub fn new(train: &[u32], vocab_size: usize) -> Self {
+    /// # Errors
+    /// As [`TokenIds::read`].
+    pub fn new(train: &TokenIds, vocab_size: usize) -> Result<Self> {
         let mut counts = FxHashMap::<(u32, u32), u32>::default();
-        for pair in train.windows(2) {
-            *counts.entry((pair[0], pair[1])).or_default() += 1;
-        }
+        for_each(train, |context, token| {
+            if let Some(context) = context {
+                *counts.entry((context, token)).or_default() += 1;
+            }
+        })?;
         let mut contexts = vec![Context::default(); vocab_size];
         let mut lower = vec![1.0; vocab_size];
         let mut types_seen = [0_u32; 3];
@@ -87,7 +91,7 @@ impl Bigram {
         }
         let total = (counts.len() + vocab_size) as f64;
         lower.iter_mut().for_each(|value| *value /= total);
-        Self { counts, contexts, lower, discount: discount(types_seen[1], types_seen[2]) }
+        Ok(Self { counts, contexts, lower, discount: discount(types_seen[1], types_seen[2]) })
     }
 
     /// The probability of `token` after `context`, or at the start of a text if there is none.
@@ -117,13 +121,23 @@ fn discount(seen_once: u32, seen_twice: u32) -> f64 {
     f64::from(seen_once) / (f64::from(seen_once) + 2.0 * f64::from(seen_twice))
 }
 
-fn perplexity(probabilities: impl Iterator<Item = f64>) -> f64 {
-    let (mut nll_sum, mut tokens) = (0.0, 0_u64);
-    for probability in probabilities {
-        nll_sum -= probability.ln();
-        tokens += 1;
+/// The perplexity of a text, given the probability of each token after the one before it.
+fn perplexity(text: &TokenIds, probability: impl Fn(Option<u32>, u32) -> f64) -> Result<f64> {
+    let mut nll_sum = 0.0;
+    for_each(text, |context, token| nll_sum -= probability(context, token).ln())?;
+    Ok((nll_sum / text.len() as f64).exp())
+}
+
+/// Visits each token of a text with the one before it.
+fn for_each(text: &TokenIds, mut visit: impl FnMut(Option<u32>, u32)) -> Result<()> {
+    let mut context = None;
+    for ids in text.blocks() {
+        for &token in &*ids? {
+            visit(context, token);
+            context = Some(token);
+        }
     }
-    (nll_sum / tokens as f64).exp()
+    Ok(())
 }
 
 #[cfg(test)]
@@ -132,23 +146,35 @@ mod tests {
 
     const TEXT: [u32; 12] = [0, 1, 2, 0, 1, 3, 0, 1, 2, 4, 2, 0];
 
+    fn unigram(train: &[u32], test: &[u32], vocab_size: usize) -> f64 {
+        unigram_perplexity(&train.to_vec().into(), &test.to_vec().into(), vocab_size).unwrap()
+    }
+
+    fn bigram(train: &[u32], test: &[u32], vocab_size: usize) -> f64 {
+        bigram_perplexity(&train.to_vec().into(), &test.to_vec().into(), vocab_size).unwrap()
+    }
+
+    fn model(train: &[u32], vocab_size: usize) -> Bigram {
+        Bigram::new(&train.to_vec().into(), vocab_size).unwrap()
+    }
+
     #[test]
     fn a_uniform_text_has_the_perplexity_of_its_vocabulary() {
         let text: Vec<u32> = (0..100).flat_map(|_| 0..7).collect();
-        assert!((unigram_perplexity(&text, &text, 7) - 7.0).abs() < 1e-12);
+        assert!((unigram(&text, &text, 7) - 7.0).abs() < 1e-12);
     }
 
     #[test]
     fn a_unigram_is_counted_by_hand() {
         // Counts + 1 of (a, b, unseen c): 4, 2, 1 of 7.
-        let found = unigram_perplexity(&[0, 0, 1, 0], &[0, 2], 3);
+        let found = unigram(&[0, 0, 1, 0], &[0, 2], 3);
         assert!((found - (49.0_f64 / 4.0).sqrt()).abs() < 1e-12, "{found}");
     }
 
     #[test]
     fn a_bigram_is_counted_by_hand() {
         // Types 01 ×3, 12 ×2, 20 ×2 and 13, 30, 24, 42 once: n₁ = 4, n₂ = 2, d = 1/2.
-        let model = Bigram::new(&TEXT, 6);
+        let model = model(&TEXT, 6);
         let lower = [3.0 / 13.0, 2.0 / 13.0, 3.0 / 13.0, 2.0 / 13.0, 2.0 / 13.0, 1.0 / 13.0];
         for (context, token, expected) in [
             (Some(0), 1, (2.5 + 0.5 * lower[1]) / 3.0),
@@ -166,7 +192,7 @@ mod tests {
     fn probabilities_after_any_context_sum_to_one() {
         // The second text has no rare bigram, the third no bigram at all.
         for text in [&TEXT[..], &[0, 1, 0, 1, 0, 1, 0, 1, 0], &[3]] {
-            let model = Bigram::new(text, 6);
+            let model = model(text, 6);
             for context in [None, Some(0), Some(1), Some(2), Some(3), Some(5)] {
                 let sum: f64 = (0..6).map(|token| model.probability(context, token)).sum();
                 assert!((sum - 1.0).abs() < 1e-12, "{context:?}: {sum}");
@@ -178,19 +204,19 @@ mod tests {
     #[test]
     fn a_bigram_knows_an_alternation_that_a_unigram_cannot() {
         let text: Vec<u32> = (0..1000).map(|position| position % 2).collect();
-        assert!((unigram_perplexity(&text, &text, 2) - 2.0).abs() < 1e-9);
-        assert!(bigram_perplexity(&text, &text, 2) < 1.01);
+        assert!((unigram(&text, &text, 2) - 2.0).abs() < 1e-9);
+        assert!(bigram(&text, &text, 2) < 1.01);
     }
 
     #[test]
     fn an_empty_test_text_has_no_perplexity() {
-        assert!(unigram_perplexity(&TEXT, &[], 6).is_nan());
-        assert!(bigram_perplexity(&TEXT, &[], 6).is_nan());
+        assert!(unigram(&TEXT, &[], 6).is_nan());
+        assert!(bigram(&TEXT, &[], 6).is_nan());
     }
 
     #[test]
     #[should_panic(expected = "index out of bounds")]
     fn an_id_beyond_the_vocabulary_is_refused() {
-        let _ = bigram_perplexity(&TEXT, &[6], 6);
+        let _ = bigram(&TEXT, &[6], 6);
     }
 }

@@ -18,24 +18,23 @@ use crate::{DataError, Result, tokenize::Decoder};
 /// # Ok::<(), rondo_data::DataError>(())
 /// ```
 #[derive(Debug)]
-pub struct TextLines<'t, R> {
+pub struct TextLines<R> {
     reader: R,
-    origin: &'t str,
-    decoder: Decoder<'t>,
+    decoder: Decoder,
     bytes: Vec<u8>,
     done: bool,
 }
 
-impl<'t, R: BufRead> TextLines<'t, R> {
+impl<R: BufRead> TextLines<R> {
     /// The lines of `reader`, which errors call `origin`. What is no text is an error, or U+FFFD if `lossy`.
-    pub fn new(reader: R, origin: &'t str, lossy: bool) -> Self {
-        Self { reader, origin, decoder: Decoder::new(origin, lossy), bytes: Vec::new(), done: false }
+    pub fn new(reader: R, origin: &str, lossy: bool) -> Self {
+        Self { reader, decoder: Decoder::new(origin, lossy), bytes: Vec::new(), done: false }
     }
 
     fn next_line(&mut self) -> Result<Option<String>> {
         self.bytes.clear();
         let read = self.reader.read_until(b'\n', &mut self.bytes);
-        read.map_err(|source| DataError::Read { origin: self.origin.to_owned(), source })?;
+        read.map_err(|source| DataError::Read { origin: self.decoder.origin().to_owned(), source })?;
         if self.bytes.is_empty() {
             return Ok(None);
         }
@@ -59,7 +58,7 @@ impl<'t, R: BufRead> TextLines<'t, R> {
     }
 }
 
-impl<R: BufRead> Iterator for TextLines<'_, R> {
+impl<R: BufRead> Iterator for TextLines<R> {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -4,9 +4,9 @@
 //! "a b\n\nc"   words   a b <eos> <eos> c <eos>     white space splits; each line ends in <eos>, blank ones
 //!                                                 and a last one without line end included
 //!              chars   a ␠ b ⏎ ⏎ c                Unicode scalar values, line ends included
-//!              bytes   a ␠ b <0x0A> <0x0A> c      any file at all; see [`Bytes`](Tokenizer::Bytes)
+//!              bytes   a ␠ b <0x0A> <0x0A> c      any file at all; see [`bytes`](Tokenizer::bytes)
 //!
-//! "It's a\ndog.\n\nGood."   moses  It 's a dog . <eos> Good . <eos>    sentences, whatever their lines; see [`Moses`](Tokenizer::Moses)
+//! "It's a\ndog.\n\nGood."   moses  It 's a dog . <eos> Good . <eos>    sentences, whatever their lines; see [`moses`](Tokenizer::moses)
 //! ```
 //!
 //! | in the text | words | chars | bytes |
@@ -17,81 +17,26 @@
 //! | a last line without line end | a line as all others | no line end | no line end |
 //!
 //! Promises: memory is bounded by the longest token, for running text by a megabyte, not by the text or its lines.
-//! Not here: ids (`encode`), cleaning of any kind: texts are taken as they are.
+//! Not here: ids (`codec`), cleaning of any kind: texts are taken as they are.
 
-use std::{fmt, io::BufRead};
+use serde::{Deserialize, Serialize};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::Result;
-use crate::moses::Joints;
-
-mod byte;
+mod bytes;
+mod chars;
 mod decode;
-mod detokenize;
-mod fit;
+mod kind;
+mod moses;
 mod read;
 mod running;
 mod scanner;
+mod tokenizer;
+mod words;
 
-pub(crate) use byte::byte_token;
 pub(crate) use decode::Decoder;
-pub use detokenize::Detokenizer;
+pub(crate) use kind::Joiner;
 pub(crate) use read::{Reading, read_tokens};
 pub(crate) use scanner::Scanner;
-
-/// What a token is.
-///
-/// ```
-/// use rondo_data::Tokenizer;
-///
-/// let mut tokens = Vec::new();
-/// Tokenizer::default().for_each_token("a b\nc".as_bytes(), "example", |token, line| {
-///     tokens.push(format!("{line}:{token}"));
-///     Ok(())
-/// })?;
-/// assert_eq!(tokens, ["1:a", "1:b", "1:<eos>", "2:c", "2:<eos>"]);
-/// # Ok::<(), rondo_data::DataError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Tokenizer {
-    /// What stands between white space (as Unicode defines it), line by line.
-    Words {
-        /// The token that follows the last of each line; `None`, written as an empty string, is off.
-        #[serde(default = "default_eos", serialize_with = "write_eos", deserialize_with = "read_eos")]
-        eos: Option<String>,
-        /// What becomes of lines without a word.
-        #[serde(default)]
-        blank_lines: BlankLines,
-    },
-    /// Words and punctuation of running text, as the tokeniser of Moses parts them, sentence by sentence.
-    ///
-    /// Sentences end where [`Punkt`](crate::sentences::Punkt) says, or at a blank line. A paragraph of more than a
-    /// megabyte is read in parts.
-    Moses {
-        /// The token that follows the last of each sentence; `None`, written as an empty string, is off.
-        #[serde(default = "default_eos", serialize_with = "write_eos", deserialize_with = "read_eos")]
-        eos: Option<String>,
-        /// Whether lines are joined and split into sentences; if not, each line is a sentence, and blank ones are
-        /// none.
-        #[serde(default = "yes")]
-        sentences: bool,
-        /// What becomes of dashes, commas and points inside words and numbers.
-        #[serde(default)]
-        joints: Joints,
-        /// Whether all letters become small ones.
-        #[serde(default)]
-        lowercase: bool,
-    },
-    /// Unicode scalar values, line ends included.
-    Chars,
-    /// Bytes, of any file.
-    ///
-    /// A printable ASCII byte is written as itself, space included, any other as `<0x0A>`: six characters,
-    /// two upper-case hexadecimal digits. The two kinds cannot be confused, so joining bytes again is exact.
-    Bytes,
-}
+pub use tokenizer::{Tokenizer, TokenizerKind, TokenizerOptions};
 
 /// What becomes of lines without a word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,101 +66,15 @@ pub struct TextStats {
     pub replaced: u64,
 }
 
-impl Default for Tokenizer {
-    /// Words, with `<eos>` after every line, blank ones included.
-    fn default() -> Self {
-        Self::Words { eos: default_eos(), blank_lines: BlankLines::Keep }
-    }
-}
-
-impl fmt::Display for Tokenizer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Words { .. } => "words",
-            Self::Moses { .. } => "moses",
-            Self::Chars => "chars",
-            Self::Bytes => "bytes",
-        })
-    }
-}
-
-impl Tokenizer {
-    /// Running text with `<eos>` after every sentence, dashes kept, letters as they are.
+impl BlankLines {
+    /// Its name in recipes, flags and model files.
     #[must_use]
-    pub fn moses() -> Self {
-        Self::Moses { eos: default_eos(), sentences: true, joints: Joints::default(), lowercase: false }
-    }
-
-    /// Whether tokens are words, that can be cut in other ways than the text's white space.
-    #[must_use]
-    pub fn is_of_words(&self) -> bool {
-        matches!(self, Self::Words { .. } | Self::Moses { .. })
-    }
-
-    /// The token that ends each line or sentence, if there is one.
-    #[must_use]
-    pub fn eos(&self) -> Option<&str> {
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Words { eos, .. } | Self::Moses { eos, .. } => eos.as_deref(),
-            Self::Chars | Self::Bytes => None,
+            Self::Keep => "keep",
+            Self::Skip => "skip",
         }
     }
-
-    /// Reads all of `reader` and calls `visit` with each token and its line (from 1), in order.
-    ///
-    /// `origin` names the text in errors.
-    ///
-    /// # Errors
-    /// [`DataError::Read`](crate::DataError::Read); for words and characters also
-    /// [`DataError::InvalidUtf8`](crate::DataError::InvalidUtf8) and
-    /// [`DataError::Binary`](crate::DataError::Binary); and what `visit` returns, which ends the reading.
-    pub fn for_each_token(
-        &self,
-        reader: impl BufRead,
-        origin: &str,
-        visit: impl FnMut(&str, u64) -> Result<()>,
-    ) -> Result<TextStats> {
-        read_tokens(self, reader, origin, Reading::default(), visit)
-    }
-
-    /// Joins tokens to text that people can read.
-    ///
-    /// Words are joined by single spaces, with a line end for each end-of-line token; running text as people write
-    /// it, with a line end for each end-of-sentence token; characters and bytes as they were. Bytes that are not UTF-8 are shown as U+FFFD; [`Detokenizer`] gives them exactly.
-    ///
-    /// ```
-    /// use rondo_data::Tokenizer;
-    ///
-    /// assert_eq!(Tokenizer::default().detokenize(["a", "b", "<eos>", "c"]), "a b\nc");
-    /// assert_eq!(Tokenizer::Bytes.detokenize(["a", "<0xC3>", "<0xA9>"]), "aé");
-    /// ```
-    #[must_use]
-    pub fn detokenize<T: AsRef<str>>(&self, tokens: impl IntoIterator<Item = T>) -> String {
-        let mut detokenizer = Detokenizer::new(self);
-        let mut text = Vec::new();
-        for token in tokens {
-            detokenizer.push(token.as_ref(), &mut text);
-        }
-        String::from_utf8_lossy(&text).into_owned()
-    }
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn default_eos() -> Option<String> {
-    Some("<eos>".to_owned())
-}
-
-// TOML has no null, and leaving the key out means the default: so "none" is written as an empty string.
-fn write_eos<S: Serializer>(eos: &Option<String>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(eos.as_deref().unwrap_or_default())
-}
-
-fn read_eos<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<String>, D::Error> {
-    let eos = String::deserialize(deserializer)?;
-    Ok((!eos.is_empty()).then_some(eos))
 }
 
 #[cfg(test)]

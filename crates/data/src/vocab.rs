@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Promises: ids are `0..len` without gaps, and the same counts and options give the same ids everywhere.
-//! Not here: reading texts (`corpus`), turning whole texts into ids (`encode`).
+//! Not here: reading texts (`corpus`), turning whole texts into ids (`codec`).
 
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
@@ -20,7 +20,7 @@ use crate::{Counter, DataError, Result, hex::hex};
 mod file;
 mod options;
 
-pub(crate) use file::{FORMAT, VERSION};
+pub(crate) use file::{FORMAT, VERSION, VocabFile};
 pub use options::{VocabOptions, VocabOrder};
 
 /// A bijection between tokens and ids, and perhaps an unknown token that stands for all others.
@@ -146,7 +146,7 @@ impl Vocab {
     ///
     /// # Errors
     /// [`DataError::UnknownToken`] for a token not in the vocabulary if there is no unknown token; its line
-    /// is the token's place in the sequence, from 1. Texts are better read by [`Encoder`](crate::Encoder).
+    /// is the token's place in the sequence, from 1. Texts are better read by [`TextCodec`](crate::TextCodec).
     pub fn encode<'a>(&self, tokens: impl IntoIterator<Item = &'a str>) -> Result<Vec<u32>> {
         let tokens = tokens.into_iter().zip(1..);
         let id = |(token, place)| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_data::{
-    Batches, ChunkOrder, Corpus, CorpusOptions, CorpusTexts, Encoder, LastChunk, Split, Tokenizer,
+    Batches, ChunkOrder, Corpus, CorpusOptions, CorpusTexts, LastChunk, Split, TokenIds, Tokenizer,
     VocabOptions, VocabOrder, VocabSource, VocabSplits,
 };
 
@@ -34,14 +34,14 @@ fn check_sources(corpus: &Corpus, known: &[Known]) {
         assert_eq!(stats.sha256.len(), 64);
         assert!(stats.sha256.starts_with(sha256), "{}: {}", text.origin, stats.sha256);
         if let Some(split) = source.split {
-            assert_eq!(corpus.split(split).map(<[u32]>::len), Some(tokens as usize));
+            assert_eq!(corpus.split(split).map(TokenIds::len), Some(tokens as usize));
         }
     }
 }
 
 #[track_caller]
 fn check_tokens(corpus: &Corpus, first_tokens: &[&str]) {
-    assert_eq!(corpus.vocab.tokens().take(first_tokens.len()).collect::<Vec<_>>(), first_tokens);
+    assert_eq!(corpus.vocab().tokens().take(first_tokens.len()).collect::<Vec<_>>(), first_tokens);
 }
 
 const WIKITEXT_2: [Known; 3] = [
@@ -61,7 +61,7 @@ fn wikitext_2_by_frequency_has_the_published_chunks() {
     let Some(path) = corpus_path("wikitext-2") else { return };
     let corpus = Corpus::open(path, &CorpusOptions::default()).unwrap();
     check_sources(&corpus, &WIKITEXT_2);
-    assert_eq!(corpus.vocab.len(), 33_278);
+    assert_eq!(corpus.vocab().len(), 33_278);
     // "the", "," and "." are the most frequent words; `<unk>` and `<eos>` stand before them in any case.
     check_tokens(&corpus, &["<unk>", "<eos>", "the", ",", "."]);
     assert!(corpus.sources.iter().all(|source| source.text.out_of_vocab_tokens == 0));
@@ -73,12 +73,12 @@ fn wikitext_2_by_frequency_has_the_published_chunks() {
     assert_eq!(batches(LastChunk::Keep).target_count(), 104_430 * 20);
 
     // Every word has its place: a token id out of order would show as a count out of order.
-    let mut counts = vec![0u64; corpus.vocab.len()];
-    for &id in &corpus.train {
+    let mut counts = vec![0u64; corpus.vocab().len()];
+    for &id in corpus.train.read(0..corpus.train.len()).unwrap().iter() {
         counts[id as usize] += 1;
     }
-    for id in 3..corpus.vocab.len() as u32 {
-        let place = |id: u32| (std::cmp::Reverse(counts[id as usize]), corpus.vocab.token(id).unwrap());
+    for id in 3..corpus.vocab().len() as u32 {
+        let place = |id: u32| (std::cmp::Reverse(counts[id as usize]), corpus.vocab().token(id).unwrap());
         assert!(place(id - 1) < place(id), "{:?} stands before {:?}", place(id - 1), place(id));
     }
 }
@@ -103,10 +103,10 @@ fn ptb_by_first_appearance_over_all_texts() {
     let vocab = VocabSource::Build { options, splits: VocabSplits::All };
     let corpus = Corpus::open(path, &CorpusOptions { vocab, ..CorpusOptions::default() }).unwrap();
     check_sources(&corpus, &PTB);
-    assert_eq!(corpus.vocab.len(), 10_000);
+    assert_eq!(corpus.vocab().len(), 10_000);
     check_tokens(&corpus, &["aer", "banknote", "berlitz", "calloway"]);
     // The first line has 24 different words and `<eos>`; the unknown token stands where the second has it.
-    assert_eq!((corpus.vocab.id("<eos>"), corpus.vocab.id("<unk>")), (Some(24), Some(26)));
+    assert_eq!((corpus.vocab().id("<eos>"), corpus.vocab().id("<unk>")), (Some(24), Some(26)));
     let batches = Batches::new(&corpus.train, 32, 35, LastChunk::Keep).unwrap();
     assert_eq!((batches.column_len(), batches.chunk_count()), (29_049, 830));
 }
@@ -118,12 +118,12 @@ fn time_machine_without_its_licence_has_the_published_chunks() {
         drop_tail_chars: 38_083,
         valid_fraction: 0.0,
         test_fraction: 0.0,
-        ..CorpusOptions::for_tokenizer(Tokenizer::Chars)
+        ..CorpusOptions::for_tokenizer(Tokenizer::chars())
     };
     let corpus = Corpus::open(path, &options).unwrap();
-    assert_eq!((corpus.train.len(), corpus.vocab.len()), (179_533, 77));
+    assert_eq!((corpus.train.len(), corpus.vocab().len()), (179_533, 77));
     assert_eq!(corpus.sources[0].text.stats.bytes, 217_616);
-    let text = corpus.tokenizer.detokenize(corpus.vocab.decode(&corpus.train).unwrap());
+    let text = corpus.codec.decode(&corpus.train.read(0..corpus.train.len()).unwrap()).unwrap();
     assert!(text.trim_end().ends_with("of man."));
     let batches = Batches::new(&corpus.train, 32, 64, LastChunk::Discard).unwrap();
     assert_eq!(batches.chunk_count(), 87);
@@ -148,15 +148,15 @@ fn sherlock_holmes_counts_last_lines_without_line_end() {
             (116_430, "8d237646", 116_428, 1_295, 27_195, 4_132),
         ],
     );
-    assert_eq!(corpus.vocab.len(), 2_000);
+    assert_eq!(corpus.vocab().len(), 2_000);
 }
 
 #[test]
 fn tiny_shakespeare_is_divided_by_characters() {
     let Some(path) = corpus_path("tiny-shakespeare") else { return };
-    let corpus = Corpus::open(path, &CorpusOptions::for_tokenizer(Tokenizer::Chars)).unwrap();
+    let corpus = Corpus::open(path, &CorpusOptions::for_tokenizer(Tokenizer::chars())).unwrap();
     check_sources(&corpus, &[(1_115_394, "86c4e6aa", 1_115_394, 40_000, 1_115_394, 0)]);
-    assert_eq!(corpus.vocab.len(), 65);
+    assert_eq!(corpus.vocab().len(), 65);
     assert!(corpus.divided);
     let lens = Split::ALL.map(|split| corpus.split(split).unwrap().len());
     assert_eq!(lens, [1_003_854, 55_770, 55_770]);
@@ -167,21 +167,21 @@ fn a_models_vocabulary_reads_another_text() {
     let (Some(wikitext), Some(sherlock)) = (corpus_path("wikitext-2"), corpus_path("sherlock-holmes")) else {
         return;
     };
-    let vocab = Corpus::open(wikitext, &CorpusOptions::default()).unwrap().vocab;
+    let vocab = Corpus::open(wikitext, &CorpusOptions::default()).unwrap().vocab().clone();
     let options = CorpusOptions { vocab: VocabSource::Given(vocab.clone()), ..CorpusOptions::default() };
     let corpus = Corpus::open(&sherlock, &options).unwrap();
-    assert_eq!(corpus.vocab.fingerprint(), vocab.fingerprint());
+    assert_eq!(corpus.vocab().fingerprint(), vocab.fingerprint());
     assert_eq!(corpus.train.len(), 87_001);
     let report = &corpus.sources[0].text;
     assert!(report.out_of_vocab_tokens > 0 && report.unknown_tokens == report.out_of_vocab_tokens + 10_863);
 
-    let encoder = Encoder::new(&vocab, &corpus.tokenizer);
     let texts = CorpusTexts::find(&sherlock).unwrap();
     let valid = texts.split(Split::Valid).unwrap();
-    assert_eq!(Some(encoder.encode_source(valid).unwrap().ids), corpus.valid);
-    let lines: Vec<_> = encoder.lines(valid.open().unwrap(), "valid").map(Result::unwrap).collect();
+    assert_eq!(Some(corpus.codec.encode_source(valid).unwrap().ids.into()), corpus.valid);
+    let lines: Vec<_> = corpus.codec.lines(valid.open().unwrap(), "valid").map(Result::unwrap).collect();
     assert_eq!(lines.len(), 1_036);
-    assert_eq!(Some(lines.into_iter().flat_map(|line| line.ids).collect()), corpus.valid);
+    let ids: Vec<u32> = lines.into_iter().flat_map(|line| line.ids).collect();
+    assert_eq!(Some(ids.into()), corpus.valid);
 }
 
 #[test]

@@ -15,10 +15,10 @@
 
 use std::collections::HashMap;
 
-use rondo_data::{Encoder, Tokenizer, Vocab};
+use rondo_data::TextCodec;
 use rondo_nn::{Model, Workspace};
 
-use crate::{BeamSearch, Hypothesis, InferError, Predictor, Result, line_end};
+use crate::{BeamSearch, Hypothesis, InferError, Predictor, Result};
 
 /// Characters or bytes after which a word is given up.
 const LONGEST_WORD: usize = 40;
@@ -53,8 +53,7 @@ pub struct Completion {
 pub struct Completer<'m> {
     model: &'m dyn Model,
     workspace: &'m mut Workspace,
-    vocab: &'m Vocab,
-    tokenizer: &'m Tokenizer,
+    codec: TextCodec,
     /// Tokens of white space.
     spaces: Vec<u32>,
 }
@@ -67,19 +66,14 @@ impl Default for Completing {
 }
 
 impl<'m> Completer<'m> {
-    /// A completer with this model of texts, which are cut by `tokenizer` and counted by `vocab`.
-    pub fn new(
-        model: &'m dyn Model,
-        workspace: &'m mut Workspace,
-        vocab: &'m Vocab,
-        tokenizer: &'m Tokenizer,
-    ) -> Self {
+    /// A completer with this model of texts and its codec.
+    pub fn new(model: &'m dyn Model, workspace: &'m mut Workspace, codec: &TextCodec) -> Self {
         let is_space = |token: &str| {
-            let text = tokenizer.detokenize([token]);
+            let text = codec.join([token]);
             !text.is_empty() && text.chars().all(char::is_whitespace)
         };
-        let spaces = vocab.tokens().zip(0..).filter(|(token, _)| is_space(token)).map(|(_, id)| id);
-        Completer { model, workspace, vocab, tokenizer, spaces: spaces.collect() }
+        let spaces = codec.vocab().tokens().zip(0..).filter(|(token, _)| is_space(token)).map(|(_, id)| id);
+        Completer { model, workspace, codec: codec.clone(), spaces: spaces.collect() }
     }
 
     /// The likeliest words after `text`, the likeliest first; fewer than wanted if there or found are no more. The text
@@ -93,16 +87,17 @@ impl<'m> Completer<'m> {
         if completing.top == 0 {
             return Err(InferError::ZeroSize { name: "top" });
         }
-        match self.tokenizer {
-            Tokenizer::Words { .. } | Tokenizer::Moses { .. } => self.complete_by_words(text, completing),
-            Tokenizer::Chars | Tokenizer::Bytes => self.complete_by_characters(text, completing),
+        if self.codec.is_of_words() {
+            self.complete_by_words(text, completing)
+        } else {
+            self.complete_by_characters(text, completing)
         }
     }
 
     fn complete_by_words(&mut self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
         let (before, begun) = if completing.partial { split_last_word(text) } else { (text, "") };
-        let prefix = self.prefix(before)?;
-        let vocab = self.vocab;
+        let prefix = self.codec.prompt(before)?;
+        let vocab = self.codec.vocab();
         let allowed = |id| {
             let fits = begun.is_empty() || vocab.token(id).is_some_and(|token| token.starts_with(begun));
             fits && !completing.forbidden.contains(&id)
@@ -118,9 +113,9 @@ impl<'m> Completer<'m> {
 
     fn complete_by_characters(&mut self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
         let begun = if completing.partial { split_last_word(text).1 } else { "" };
-        let mut prefix = self.prefix(text)?;
+        let mut prefix = self.codec.prompt(text)?;
         if !completing.partial && text.chars().last().is_some_and(|last| !last.is_whitespace()) {
-            prefix.extend(Encoder::new(self.vocab, self.tokenizer).encode_prefix(" ")?);
+            prefix.extend(self.codec.encode_prefix(" ")?);
         }
         let search = BeamSearch {
             beams: completing.top.saturating_mul(BEAMS_PER_WORD).max(FEWEST_BEAMS),
@@ -134,7 +129,7 @@ impl<'m> Completer<'m> {
         let mut words: HashMap<String, f64> = HashMap::new();
         for Hypothesis { ids, log_prob_sum, ended, .. } in &found {
             let Some((_, ids)) = ids.split_last().filter(|_| *ended) else { continue };
-            let word = begun.to_owned() + &self.tokenizer.detokenize(self.vocab.decode(ids)?);
+            let word = begun.to_owned() + &self.codec.decode(ids)?;
             if !word.is_empty() {
                 *words.entry(word).or_default() += log_prob_sum.exp();
             }
@@ -144,12 +139,6 @@ impl<'m> Completer<'m> {
         completions.sort_by(|a, b| b.log_prob.total_cmp(&a.log_prob).then_with(|| a.word.cmp(&b.word)));
         completions.truncate(completing.top);
         Ok(completions)
-    }
-
-    /// The ids of a text that begins a line.
-    fn prefix(&self, text: &str) -> Result<Vec<u32>> {
-        let ids = Encoder::new(self.vocab, self.tokenizer).encode_prefix(text)?;
-        Ok(line_end(self.vocab, self.tokenizer).into_iter().chain(ids).collect())
     }
 }
 

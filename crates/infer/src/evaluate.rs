@@ -16,7 +16,7 @@
 //! Promises: the number is a mean over tokens, not over chunks; it does not depend on how many steps are taken at a
 //! time, and on the number of columns only through the few tokens that the picture says are not predicted.
 
-use rondo_data::{Batches, LastChunk};
+use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_nn::{Mode, Model, State, Workspace};
 
 use crate::{InferError, Result};
@@ -75,7 +75,7 @@ impl Evaluation {
 pub fn evaluate(
     model: &dyn Model,
     workspace: &mut Workspace,
-    ids: &[u32],
+    ids: &TokenIds,
     batch_size: usize,
     bptt: usize,
 ) -> Result<Evaluation> {
@@ -90,7 +90,7 @@ pub fn evaluate(
 pub fn evaluate_with(
     model: &dyn Model,
     workspace: &mut Workspace,
-    ids: &[u32],
+    ids: &TokenIds,
     batch_size: usize,
     bptt: usize,
     progress: &mut dyn FnMut(u64) -> bool,
@@ -105,7 +105,7 @@ pub fn evaluate_with(
     let steps = bptt.max(CHUNK_ROWS / columns);
     let batches = Batches::new(ids, columns, steps, LastChunk::Keep)?;
     let total_tokens = batches.target_count() as u64;
-    let mut state = warm_state(model, workspace, ids, &batches);
+    let mut state = warm_state(model, workspace, ids, &batches)?;
     let longest = steps.min(batches.column_len() - 1) * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
@@ -113,7 +113,7 @@ pub fn evaluate_with(
         let chunk = batches.chunk(index);
         let rows = chunk.steps * columns;
         let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
-        batches.fill(chunk, inputs, targets);
+        batches.fill(chunk, inputs, targets)?;
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, targets);
@@ -146,12 +146,12 @@ pub fn target_count(tokens: usize, batch_size: usize) -> u64 {
 ///
 /// # Errors
 /// [`InferError::TextTooShort`] if there are fewer than 2 tokens, [`InferError::IdOutOfRange`] if one is not the
-/// model's.
-pub fn check_text(model: &dyn Model, ids: &[u32]) -> Result<()> {
+/// model's, [`InferError::Data`] if the text cannot be read.
+pub fn check_text(model: &dyn Model, ids: &TokenIds) -> Result<()> {
     if ids.len() < 2 {
         return Err(InferError::TextTooShort { tokens: ids.len() });
     }
-    check_ids(model, ids)
+    ids.blocks().try_for_each(|block| check_ids(model, &block?))
 }
 
 /// The state that each column of a text begins with: zero for the first, that after the 256 tokens before it for the
@@ -159,28 +159,36 @@ pub fn check_text(model: &dyn Model, ids: &[u32]) -> Result<()> {
 ///
 /// # Panics
 /// If columns are shorter than that and there are several, as [`column_count`] allows none.
-pub fn warm_state(model: &dyn Model, workspace: &mut Workspace, ids: &[u32], batches: &Batches<'_>) -> State {
+/// # Errors
+/// [`InferError::Data`] if the text cannot be read.
+pub fn warm_state(
+    model: &dyn Model,
+    workspace: &mut Workspace,
+    ids: &TokenIds,
+    batches: &Batches,
+) -> Result<State> {
     let (columns, column_len) = (batches.batch_size(), batches.column_len());
     let mut state = model.zero_state(columns);
     if columns == 1 {
-        return state;
+        return Ok(state);
     }
     let mut inputs = vec![0; batches.bptt().min(WARM_UP) * columns];
     for start in (0..WARM_UP).step_by(batches.bptt()) {
         let steps = batches.bptt().min(WARM_UP - start);
         let inputs = &mut inputs[..steps * columns];
-        for (t, row) in inputs.chunks_exact_mut(columns).enumerate() {
+        for b in 0..columns {
             // The first column has nothing before it: it reads the start of the text, to be forgotten.
-            row[0] = ids[start + t];
-            for (b, id) in row.iter_mut().enumerate().skip(1) {
-                *id = ids[b * column_len - WARM_UP + start + t];
+            let before = if b == 0 { 0 } else { b * column_len - WARM_UP } + start;
+            let read = ids.read(before..before + steps)?;
+            for (id, &read) in inputs[b..].iter_mut().step_by(columns).zip(&*read) {
+                *id = read;
             }
         }
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         model.forward(&mut tape, inputs, &mut state);
     }
     state.clear_rows(0..1);
-    state
+    Ok(state)
 }
 
 /// Fails unless each of `ids` is a token of the model.

@@ -39,4 +39,4 @@ pub use error::{InferError, Result};
 pub use evaluate::{Evaluation, check_text, column_count, evaluate, evaluate_with, target_count, warm_state};
 pub use generate::Generator;
 pub use sample::{Sampler, Sampling};
-pub use score::{ScoredLine, ScoredLines, Scorer, Scoring, SentenceScore, line_end};
+pub use score::{ScoredLine, ScoredLines, Scorer, Scoring, SentenceScore};

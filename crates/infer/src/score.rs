@@ -18,7 +18,6 @@
 
 use std::cmp::Reverse;
 
-use rondo_data::{Tokenizer, Vocab};
 use rondo_nn::{Mode, Model, State, Workspace};
 
 use crate::evaluate::{CHUNK_ROWS, check_ids};
@@ -213,16 +212,4 @@ impl SentenceScore {
         let log_prob_sum = log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum();
         SentenceScore { log_prob_sum, unscored_tokens: len - log_probs.len(), log_probs }
     }
-}
-
-/// The token that ends each line of a text, if the vocabulary has it: the tokeniser's end-of-line token for words, the
-/// line feed for characters and bytes.
-#[must_use]
-pub fn line_end(vocab: &Vocab, tokenizer: &Tokenizer) -> Option<u32> {
-    let token = match tokenizer {
-        Tokenizer::Words { eos, .. } | Tokenizer::Moses { eos, .. } => eos.as_deref()?,
-        Tokenizer::Chars => "\n",
-        Tokenizer::Bytes => "<0x0A>",
-    };
-    vocab.id(token)
 }

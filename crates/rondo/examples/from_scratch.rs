@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The text is cut into 32 columns that are read side by side, 64 characters at a time. Row by row:
     // `inputs[t, b]` is character `t` of column `b`, and `targets[t, b]` the one after it, which is to be
     // guessed.
-    let batches = Batches::new(&ids, BATCH_SIZE, STEPS, LastChunk::Discard)?;
+    let batches = Batches::new(&ids.clone().into(), BATCH_SIZE, STEPS, LastChunk::Discard)?;
     let (mut inputs, mut targets) = ([0; STEPS * BATCH_SIZE], [0; STEPS * BATCH_SIZE]);
 
     let device = Device::cpu(std::thread::available_parallelism()?.get())?;
@@ -89,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // At the start of the text there is nothing to remember.
         let mut state = network.zero_state(BATCH_SIZE);
         for chunk in 0..batches.chunk_count() {
-            batches.fill(batches.chunk(chunk), &mut inputs, &mut targets);
+            batches.fill(batches.chunk(chunk), &mut inputs, &mut targets)?;
             let loss = learner.step(&mut network, &inputs, &targets, &mut state, learning_rate)?;
             moving_loss = Some(moving_loss.map_or(loss, |moving| 0.99 * moving + 0.01 * loss));
         }

@@ -45,9 +45,9 @@
 //! let best = ModelFile::read(&folder.best_model(), &device)?;
 //! let mut workspace = Workspace::new(&device);
 //! let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
-//! let prefix = corpus.vocab.encode(["the", "cat"])?;
+//! let prefix = corpus.codec.prompt("the cat")?;
 //! let mut generator = Generator::new(&best.model, &mut workspace, &prefix, 1, &likeliest, 1)?;
-//! assert_eq!(corpus.vocab.decode(generator.step()?)?, ["sat"]);
+//! assert_eq!(corpus.codec.decode(generator.step()?)?, "sat");
 //! # Ok(())
 //! # }
 //! ```

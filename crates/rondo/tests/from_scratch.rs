@@ -35,11 +35,11 @@ fn the_example_and_the_fused_model_have_the_same_losses() {
 
     let text: String = Tales::new().sentences(1, 0).take(40).collect();
     let ids: Vec<u32> = text.bytes().map(u32::from).collect();
-    let batches = Batches::new(&ids, BATCH, STEPS, LastChunk::Discard).unwrap();
+    let batches = Batches::new(&ids.into(), BATCH, STEPS, LastChunk::Discard).unwrap();
     let (mut inputs, mut targets) = ([0; STEPS * BATCH], [0; STEPS * BATCH]);
     let mut losses = Vec::new();
     for chunk in 0..20 {
-        batches.fill(batches.chunk(chunk), &mut inputs, &mut targets);
+        batches.fill(batches.chunk(chunk), &mut inputs, &mut targets).unwrap();
         let loss = learner.step(&mut network, &inputs, &targets, &mut state, LEARNING_RATE).unwrap();
 
         gradients.clear();

@@ -6,16 +6,21 @@ use rondo_data::{Corpus, Split};
 use rondo_kernels::Device;
 use rondo_runs::{Change, CorpusFingerprint, Provenance, Resumption};
 
+use crate::Result;
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The fingerprints of a corpus: of its vocabulary and of the token ids of each split.
-pub fn fingerprint(corpus: &Corpus) -> CorpusFingerprint {
-    CorpusFingerprint {
-        vocabulary: corpus.vocab.fingerprint(),
-        train: corpus.fingerprint(Split::Train).unwrap_or_default(),
-        valid: corpus.fingerprint(Split::Valid),
-        test: corpus.fingerprint(Split::Test),
-    }
+///
+/// # Errors
+/// [`TrainError::Data`](crate::TrainError::Data) if its ids cannot be read.
+pub fn fingerprint(corpus: &Corpus) -> Result<CorpusFingerprint> {
+    Ok(CorpusFingerprint {
+        vocabulary: corpus.vocab().fingerprint(),
+        train: corpus.train.fingerprint()?,
+        valid: corpus.fingerprint(Split::Valid)?,
+        test: corpus.fingerprint(Split::Test)?,
+    })
 }
 
 /// The provenance of a run that starts now.

@@ -345,7 +345,7 @@ mod tests {
         assert_eq!((plan.model.input, plan.model.cell), (Input::OneHot, Cell::RnnTanh));
         assert_eq!(
             (plan.text.options.tokenizer, plan.text.options.drop_tail_chars),
-            (Tokenizer::Chars, 38_083)
+            (Tokenizer::chars(), 38_083)
         );
         assert_eq!((plan.text.options.valid_fraction, plan.optimization.clip_norm), (0.0, None));
         assert_eq!([plan.init.embedding, plan.init.bias], [Initialiser::Normal(0.01); 2]);

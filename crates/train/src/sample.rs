@@ -1,7 +1,7 @@
 //! A piece of text from the model in training, to read how it is coming along.
 
-use rondo_data::{Corpus, Encoder};
-use rondo_infer::{Generator, Sampling, line_end};
+use rondo_data::Corpus;
+use rondo_infer::{Generator, Sampling};
 use rondo_nn::{Model, Workspace};
 
 use crate::{Result, SamplePlan};
@@ -17,11 +17,15 @@ pub(crate) fn generate(
     prefix: &str,
     seed: u64,
 ) -> Result<String> {
-    let Corpus { vocab, tokenizer, .. } = corpus;
-    let mut ids = Encoder::new(vocab, tokenizer).encode_prefix(prefix)?;
+    let codec = &corpus.codec;
+    let mut ids = codec.encode_prefix(prefix)?;
     if ids.is_empty() {
         // Where no token ends a line, the first of the training text begins it.
-        ids.extend(line_end(vocab, tokenizer).or(corpus.train.first().copied()));
+        let start = match codec.line_end() {
+            None => corpus.train.first()?,
+            line_end => line_end,
+        };
+        ids.extend(start);
     }
     let sampling = Sampling { temperature: plan.temperature as f32, ..Sampling::default() };
     let mut generator = Generator::new(model, workspace, &ids, 1, &sampling, seed)?;
@@ -29,5 +33,5 @@ pub(crate) fn generate(
     for _ in 0..plan.length {
         drawn.extend_from_slice(generator.step()?);
     }
-    Ok(tokenizer.detokenize(vocab.decode(&drawn)?))
+    Ok(codec.decode(&drawn)?)
 }

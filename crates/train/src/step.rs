@@ -197,10 +197,13 @@ impl Tokens {
     }
 
     /// Takes those of another batch.
-    pub fn fill(&mut self, batches: &Batches<'_>, chunk: Chunk) {
+    ///
+    /// # Errors
+    /// [`TrainError::Data`](crate::TrainError::Data) if they cannot be read.
+    pub fn fill(&mut self, batches: &Batches, chunk: Chunk) -> Result<()> {
         let count = chunk.steps * batches.batch_size();
         self.inputs.resize(count, 0);
         self.targets.resize(count, 0);
-        batches.fill(chunk, &mut self.inputs, &mut self.targets);
+        Ok(batches.fill(chunk, &mut self.inputs, &mut self.targets)?)
     }
 }

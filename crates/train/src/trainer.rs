@@ -55,7 +55,7 @@ pub struct Trainer<'a> {
     plan: &'a Plan,
     corpus: &'a Corpus,
     fingerprint: CorpusFingerprint,
-    batches: Batches<'a>,
+    batches: Batches,
     model: RnnLm,
     beginning: Beginning,
 }
@@ -78,7 +78,7 @@ impl<'a> Trainer<'a> {
     /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one chunk, or a text to
     /// evaluate than its columns; [`TrainError::Model`](crate::TrainError::Model) if the sizes of the model do not fit together.
     pub fn new(plan: &'a Plan, corpus: &'a Corpus, device: &Device) -> Result<Trainer<'a>> {
-        let mut model = RnnLm::new(plan.model.config(corpus.vocab.len()), device)?;
+        let mut model = RnnLm::new(plan.model.config(corpus.vocab().len()), device)?;
         model.initialise(&plan.init, &mut rng(plan.training.seed, Stream::Initialisation))?;
         Trainer::with_model(plan, corpus, model, Beginning::New)
     }
@@ -94,13 +94,13 @@ impl<'a> Trainer<'a> {
     /// corpus.
     pub fn continuing(plan: &'a Plan, corpus: &'a Corpus, model: RnnLm) -> Result<Trainer<'a>> {
         let mut model = model.with_dropout(plan.model.dropout)?;
-        if model.config().vocab_size != corpus.vocab.len() {
+        if model.config().vocab_size != corpus.vocab().len() {
             let rng = &mut rng(plan.training.seed, Stream::Initialisation);
-            model = model.extended(corpus.vocab.len(), &plan.init, rng)?;
+            model = model.extended(corpus.vocab().len(), &plan.init, rng)?;
         }
         assert_eq!(
             *model.config(),
-            plan.model.config(corpus.vocab.len()),
+            plan.model.config(corpus.vocab().len()),
             "the model's shape and the plan's"
         );
         Trainer::with_model(plan, corpus, model, Beginning::Continuing)
@@ -119,7 +119,7 @@ impl<'a> Trainer<'a> {
         checkpoint: Checkpoint,
         changes: Vec<Change>,
     ) -> Result<Trainer<'a>> {
-        let config = plan.model.config(corpus.vocab.len());
+        let config = plan.model.config(corpus.vocab().len());
         let beginning = Beginning::Resuming { checkpoint: Box::new(checkpoint), changes };
         let trainer = Trainer::with_model(plan, corpus, RnnLm::new(config, device)?, beginning)?;
         let Beginning::Resuming { checkpoint, .. } = &trainer.beginning else { return Ok(trainer) };
@@ -138,7 +138,7 @@ impl<'a> Trainer<'a> {
         beginning: Beginning,
     ) -> Result<Trainer<'a>> {
         let batches = batches(plan, corpus)?;
-        let fingerprint = fingerprint(corpus);
+        let fingerprint = fingerprint(corpus)?;
         Ok(Trainer { plan, corpus, fingerprint, batches, model, beginning })
     }
 
@@ -159,7 +159,7 @@ impl<'a> Trainer<'a> {
         let _lock = folder.lock()?;
         let Trainer { plan, corpus, fingerprint, batches, model, beginning } = self;
         let provenance = begin_provenance(folder, plan, &model, fingerprint, &beginning)?;
-        corpus.vocab.save(folder.vocab())?;
+        corpus.vocab().save(folder.vocab())?;
         let metrics = match &beginning {
             Beginning::Resuming { .. } => None,
             // A run that was killed before its first checkpoint begins anew, and so do its records.
@@ -240,7 +240,7 @@ fn begin_provenance(
 struct Run<'a> {
     plan: &'a Plan,
     corpus: &'a Corpus,
-    batches: Batches<'a>,
+    batches: Batches,
     folder: &'a RunFolder,
     observer: &'a mut dyn Observer,
     stop: &'a AtomicBool,
@@ -326,7 +326,7 @@ impl Run<'_> {
 }
 
 /// The chunks of the corpus's training text, of which there must be a full one.
-fn batches<'a>(plan: &Plan, corpus: &'a Corpus) -> Result<Batches<'a>> {
+fn batches(plan: &Plan, corpus: &Corpus) -> Result<Batches> {
     let training = &plan.training;
     let batches = Batches::new(&corpus.train, training.batch_size, training.bptt, training.last_chunk)?;
     batches.require_full_chunk()?;

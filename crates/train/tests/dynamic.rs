@@ -4,7 +4,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rondo_data::{Batches, LastChunk};
+use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_infer::{InferError, column_count, evaluate, warm_state};
 use rondo_kernels::Device;
 use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Initialiser, Model};
@@ -39,6 +39,11 @@ fn model(tied: bool) -> (RnnLm, Workspace) {
 fn text(len: usize, seed: u64) -> Vec<u32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..len).map(|_| rng.random_range(0..VOCAB_SIZE as u32)).collect()
+}
+
+/// The text as evaluation takes it.
+fn token_ids(ids: &[u32]) -> TokenIds {
+    ids.to_vec().into()
 }
 
 fn sgd(learning_rate: f64, decay: f64) -> DynamicEvaluation<'static> {
@@ -89,14 +94,15 @@ fn reference(
     let trained = flat(model.parameters());
     let mut workspace = Workspace::new(model.parameters().device());
     let columns = column_count(ids.len(), batch_size);
-    let batches = Batches::new(ids, columns, bptt, LastChunk::Keep).unwrap();
-    let mut state = warm_state(model, &mut workspace, ids, &batches);
+    let text = token_ids(ids);
+    let batches = Batches::new(&text, columns, bptt, LastChunk::Keep).unwrap();
+    let mut state = warm_state(model, &mut workspace, &text, &batches).unwrap();
     let mut nll_sum = 0.0;
     for index in 0..batches.chunk_count() {
         let chunk = batches.chunk(index);
         let rows = chunk.steps * columns;
         let (mut inputs, mut targets) = (vec![0; rows], vec![0; rows]);
-        batches.fill(chunk, &mut inputs, &mut targets);
+        batches.fill(chunk, &mut inputs, &mut targets).unwrap();
         let mut gradients = Gradients::new(model.parameters());
         let mut tape = workspace.tape(model.parameters(), Mode::Adapt);
         let hidden = model.forward(&mut tape, &inputs, &mut state);
@@ -140,7 +146,10 @@ fn sgd_is_the_plain_loop() {
                 let want = reference(&mut model, &ids, (batch_size, bptt), step);
                 let options = DynamicEvaluation { batch_size, bptt, clip_norm, ..sgd(RATE, decay) };
                 let found =
-                    evaluate_dynamically(&mut model, &mut workspace, &ids, &options, &mut |_| true).unwrap();
+                    evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
+                        true
+                    })
+                    .unwrap();
                 let name = format!("tied {tied}, {batch_size} × {bptt}, decay {decay}, clip {clip_norm:?}");
                 assert_close(&name, found.nll_sum, want, 1e-5);
                 assert_eq!(flat(model.parameters()), trained, "{name}");
@@ -153,7 +162,8 @@ fn sgd_is_the_plain_loop() {
 fn rms_is_the_plain_loop() {
     let (ids, training) = (text(300, 1), text(4000, 2));
     let (mut model, mut workspace) = model(true);
-    let usual = UsualGradients::gather(&model, &mut workspace, &training, 5, 7, &mut |_, _| true).unwrap();
+    let usual = UsualGradients::gather(&model, &mut workspace, &token_ids(&training), 5, 7, &mut |_, _| true)
+        .unwrap();
     let trained = flat(model.parameters());
 
     // The mean squared gradient of the first seven batches, whose columns are as many as the text has.
@@ -185,7 +195,9 @@ fn rms_is_the_plain_loop() {
         };
         let want = reference(&mut model, &ids, (1, 5), step);
         let options = rms(0.002, decay, &usual);
-        let found = evaluate_dynamically(&mut model, &mut workspace, &ids, &options, &mut |_| true).unwrap();
+        let found =
+            evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| true)
+                .unwrap();
         assert_close(&format!("decay {decay}"), found.nll_sum, want, 1e-5);
         assert_eq!(flat(model.parameters()), trained);
     }
@@ -195,15 +207,17 @@ fn rms_is_the_plain_loop() {
 fn without_steps_it_is_the_models_own_number() {
     let (mut model, mut workspace) = model(false);
     let ids = text(700, 4);
-    let usual = UsualGradients::gather(&model, &mut workspace, &ids, 5, 9, &mut |_, _| true).unwrap();
+    let usual =
+        UsualGradients::gather(&model, &mut workspace, &token_ids(&ids), 5, 9, &mut |_, _| true).unwrap();
     for batch_size in [1, 2] {
         let same = reference(&mut model, &ids, (batch_size, 5), |_, _| {});
         for options in [sgd(0.0, 0.0), sgd(0.0, 0.1), rms(0.0, 0.0, &usual)] {
             let options = DynamicEvaluation { batch_size, ..options };
             let found =
-                evaluate_dynamically(&mut model, &mut workspace, &ids, &options, &mut |_| true).unwrap();
+                evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| true)
+                    .unwrap();
             assert_eq!(found.nll_sum, same, "{options:?}");
-            let base = evaluate(&model, &mut workspace, &ids, batch_size, 5).unwrap();
+            let base = evaluate(&model, &mut workspace, &token_ids(&ids), batch_size, 5).unwrap();
             assert_eq!(found.tokens, base.tokens);
             assert_close("base", found.nll_sum, base.nll_sum, 1e-6);
         }
@@ -214,10 +228,13 @@ fn without_steps_it_is_the_models_own_number() {
 fn a_text_that_repeats_itself_is_learnt() {
     let (mut model, mut workspace) = model(true);
     let ids = text(15, 5).repeat(60);
-    let usual = UsualGradients::gather(&model, &mut workspace, &ids, 5, 50, &mut |_, _| true).unwrap();
-    let base = evaluate(&model, &mut workspace, &ids, 1, 5).unwrap();
+    let usual =
+        UsualGradients::gather(&model, &mut workspace, &token_ids(&ids), 5, 50, &mut |_, _| true).unwrap();
+    let base = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 5).unwrap();
     for options in [sgd(RATE, 0.0), rms(0.01, 0.01, &usual)] {
-        let found = evaluate_dynamically(&mut model, &mut workspace, &ids, &options, &mut |_| true).unwrap();
+        let found =
+            evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| true)
+                .unwrap();
         assert!(found.nll_mean() < base.nll_mean() - 0.3, "{options:?}: {found:?} after {base:?}");
     }
 }
@@ -228,12 +245,14 @@ fn whatever_happens_the_weights_are_the_trained_ones() {
     let trained = flat(model.parameters());
     let ids = text(200, 6);
     let error =
-        evaluate_dynamically(&mut model, &mut workspace, &ids, &sgd(1e30, 0.0), &mut |_| true).unwrap_err();
+        evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &sgd(1e30, 0.0), &mut |_| true)
+            .unwrap_err();
     assert!(matches!(error, TrainError::Diverged { what: "loss", .. }), "{error}");
     assert_eq!(flat(model.parameters()), trained);
     let mut stop = |tokens| tokens < 50;
     let error =
-        evaluate_dynamically(&mut model, &mut workspace, &ids, &sgd(RATE, 0.0), &mut stop).unwrap_err();
+        evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &sgd(RATE, 0.0), &mut stop)
+            .unwrap_err();
     assert_eq!(error.to_string(), "stopped after 50 of 199 tokens");
     assert_eq!(flat(model.parameters()), trained);
 }
@@ -241,9 +260,11 @@ fn whatever_happens_the_weights_are_the_trained_ones() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let (mut model, mut workspace) = model(true);
-    let usual = UsualGradients::gather(&model, &mut workspace, &text(50, 7), 5, 3, &mut |_, _| true).unwrap();
+    let usual =
+        UsualGradients::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| true)
+            .unwrap();
     let mut refusal = |ids: &[u32], options: &DynamicEvaluation<'_>| {
-        evaluate_dynamically(&mut model, &mut workspace, ids, options, &mut |_| true).unwrap_err()
+        evaluate_dynamically(&mut model, &mut workspace, &token_ids(ids), options, &mut |_| true).unwrap_err()
     };
     let ids = [1, 2, 3];
     for (setting, options) in [

@@ -47,7 +47,7 @@ fn a_run_leaves_what_it_promises_and_the_best_model_evaluates_to_what_was_said()
     let corpus = corpus(&plan, 200);
     let device = Device::cpu(2).unwrap();
     let file = ModelFile::read(&run.best_model(), &device).unwrap();
-    assert_eq!(file.context.vocab_fingerprint, corpus.vocab.fingerprint());
+    assert_eq!(file.context.vocab_fingerprint, corpus.vocab().fingerprint());
     let mut workspace = Workspace::new(&device);
     let valid = corpus.valid.as_ref().unwrap();
     let evaluation = evaluate(&file.model, &mut workspace, valid, 4, 7).unwrap();
@@ -254,7 +254,7 @@ fn going_on_begins_where_the_model_was_and_keeps_it_until_an_epoch_is_better() {
         let model = load(&first);
         let corpus = corpus(&plan, 200);
         let plan =
-            Plan::continuing(&settings, model.config(), &corpus.tokenizer, corpus.vocab.clone()).unwrap();
+            Plan::continuing(&settings, model.config(), corpus.tokenizer(), corpus.vocab().clone()).unwrap();
         let path = folder.path().join(name);
         let trainer = Trainer::continuing(&plan, &corpus, model).unwrap();
         let run = RunFolder::create(&path, &plan.to_toml().unwrap()).unwrap();
@@ -300,12 +300,12 @@ fn new_words_are_learnt_while_old_ones_keep_their_ids() {
     let plan = Plan::continuing(&settings, file.model.config(), &plan.text.options.tokenizer, vocab.clone())
         .unwrap();
     let corpus = Corpus::read(&texts, &plan.text.options).unwrap();
-    assert_eq!(corpus.vocab.len(), vocab.len() + 4);
-    assert!(vocab.tokens().eq(corpus.vocab.tokens().take(vocab.len())));
+    assert_eq!(corpus.vocab().len(), vocab.len() + 4);
+    assert!(vocab.tokens().eq(corpus.vocab().tokens().take(vocab.len())));
     let trainer = Trainer::continuing(&plan, &corpus, file.model).unwrap();
     let path = folder.path().join("second");
     let run = RunFolder::create(&path, &plan.to_toml().unwrap()).unwrap();
     let outcome = trainer.run(&run, &mut (), &AtomicBool::new(false)).unwrap();
     assert!(outcome.best_valid.unwrap().exp() < 1.2, "{:?}", outcome.best_valid);
-    assert_eq!(Vocab::load(run.vocab()).unwrap(), corpus.vocab);
+    assert_eq!(&Vocab::load(run.vocab()).unwrap(), corpus.vocab());
 }

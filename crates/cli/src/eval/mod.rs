@@ -92,8 +92,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
     args.cache.check()?;
     let mut loaded = args.model.load(console)?;
-    loaded.lossy = args.reading.is_lossy();
-    loaded.tokenizer = args.reading.tokenizer(&loaded, true)?;
+    loaded.codec = args.reading.codec(&loaded, true)?;
     let text = if args.data.is_empty() && args.split.is_none() {
         text::given_text(&args.texts, &loaded, console)?
     } else {

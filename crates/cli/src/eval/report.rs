@@ -1,7 +1,6 @@
 //! What an evaluation prints.
 
 use anyhow::Result;
-use rondo_data::Tokenizer;
 use rondo_infer::Evaluation;
 use rondo_runs::Perplexity;
 use serde_json::{Map, Value, json};
@@ -37,11 +36,7 @@ pub(super) struct Adapted {
 
 /// Prints what was found.
 pub(super) fn print(json: bool, loaded: &Loaded, text: &Text, findings: &Findings) -> Result<()> {
-    let unit = match loaded.tokenizer {
-        Tokenizer::Words { .. } | Tokenizer::Moses { .. } => "token",
-        Tokenizer::Chars => "character",
-        Tokenizer::Bytes => "byte",
-    };
+    let unit = loaded.codec.unit();
     if json {
         output::json(&in_json(unit, loaded, text, findings))
     } else {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use rondo_data::{Corpus, CorpusOptions, Encoder, Split, VocabSource};
+use rondo_data::{Corpus, CorpusOptions, Split, TokenIds, VocabSource};
 
 use crate::console::Console;
 use crate::corpora::{self, Found};
@@ -12,26 +12,24 @@ use crate::input::Input;
 use crate::loaded::Loaded;
 
 /// A text in the model's tokens.
-#[derive(Default)]
 pub(super) struct Text {
     pub(super) title: String,
-    pub(super) ids: Vec<u32>,
+    pub(super) ids: TokenIds,
     /// Tokens that are not in the vocabulary; those spelt like the unknown token are.
     pub(super) unknown_words: u64,
 }
 
 /// The text of files, or of stdin.
 pub(super) fn given_text(paths: &[PathBuf], loaded: &Loaded, console: Console) -> Result<Text> {
-    let encoder = Encoder::new(&loaded.vocab, &loaded.tokenizer).lossy(loaded.lossy);
     let inputs = Input::all(paths);
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
-    let mut text = Text { title, ..Text::default() };
+    let (mut ids, mut unknown_words) = (Vec::new(), 0);
     for input in &inputs {
-        let mut encoded = encoder.encode_reader(input.open(console)?, &input.origin())?;
-        text.ids.append(&mut encoded.ids);
-        text.unknown_words += encoded.report.out_of_vocab_tokens;
+        let mut encoded = loaded.codec.encode_reader(input.open(console)?, &input.origin())?;
+        ids.append(&mut encoded.ids);
+        unknown_words += encoded.report.out_of_vocab_tokens;
     }
-    Ok(text)
+    Ok(Text { title, ids: ids.into(), unknown_words })
 }
 
 /// The text of a corpus, which is read as the model's run reads it if it is the run's own. `flag` is what could say
@@ -46,27 +44,32 @@ pub(super) fn corpus_text(
     let (choice, options) = match (&loaded.plan, data) {
         (Some(plan), []) => (plan.text.corpus.clone(), plan.text.options.clone()),
         (None, []) => return Err(CliError::NoPlan { model: loaded.path.clone(), split, flag }.into()),
-        (_, data) => (corpora::choice(data), CorpusOptions::for_tokenizer(loaded.tokenizer.clone())),
+        (_, data) => (corpora::choice(data), CorpusOptions::for_tokenizer(loaded.codec.tokenizer().clone())),
     };
-    let lossy = loaded.lossy || options.lossy;
+    // Lossy if the flags or the run's plan say so.
+    let lossy = loaded.codec.is_lossy() || options.lossy;
     let Found { title, texts, .. } = corpora::find(&choice, console)?;
     let no_split = || CliError::NoSplit { corpus: title.clone(), split };
     if let Some(source) = texts.split(split) {
-        let encoded = Encoder::new(&loaded.vocab, &loaded.tokenizer).lossy(lossy).encode_source(source)?;
+        let encoded = loaded.codec.clone().lossy(lossy).encode_source(source)?;
         let title = format!("{title}, {split}");
-        return Ok(Text { title, ids: encoded.ids, unknown_words: encoded.report.out_of_vocab_tokens });
+        let unknown_words = encoded.report.out_of_vocab_tokens;
+        return Ok(Text { title, ids: encoded.ids.into(), unknown_words });
     }
     let options = CorpusOptions {
-        tokenizer: loaded.tokenizer.clone(),
-        vocab: VocabSource::Given(loaded.vocab.clone()),
+        tokenizer: loaded.codec.tokenizer().clone(),
+        vocab: VocabSource::Given(loaded.codec.vocab().clone()),
         lossy,
         ..options
     };
     let corpus = Corpus::read(&texts, &options)?;
-    let ids = corpus.split(split).ok_or_else(no_split)?.to_vec();
+    let ids = corpus.split(split).ok_or_else(no_split)?.clone();
     // Of a part of a text the words themselves are gone: those spelt like the unknown token count as well.
-    let unknown = |id: &&u32| Some(**id) == loaded.vocab.unknown_id();
-    let unknown_words = ids.iter().filter(unknown).count() as u64;
+    let unknown = |id: &&u32| Some(**id) == loaded.codec.unknown_id();
+    let mut unknown_words = 0;
+    for block in ids.blocks() {
+        unknown_words += block?.iter().filter(unknown).count() as u64;
+    }
     Ok(Text { title: format!("{title}, {split}"), ids, unknown_words })
 }
 

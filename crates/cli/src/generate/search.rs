@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use anyhow::Result;
 use clap::Args;
-use rondo_data::{Detokenizer, Tokenizer, Vocab};
-use rondo_infer::{BeamSearch, Hypothesis, line_end};
+use rondo_data::{Spacing, Vocab};
+use rondo_infer::{BeamSearch, Hypothesis};
 use serde_json::{Value, json};
 
 use super::{GenerateArgs, SEPARATOR, end_line};
@@ -36,39 +36,37 @@ pub(super) struct SearchArgs {
     length_penalty: f64,
 }
 
-/// Prints the best texts that continue `prefix`, which is read after `start`, joined as `shown_as` does.
+/// Prints the best texts that continue `prefix`, which is read after `start`, with this spacing.
 pub(super) fn run(
     args: &GenerateArgs,
     beams: NonZeroUsize,
     loaded: &mut Loaded,
     prefix: &[u32],
     start: &[u32],
-    shown_as: &Tokenizer,
+    spacing: Spacing,
 ) -> Result<()> {
     if args.samples > beams {
         return Err(CliError::MoreThanBeams { samples: args.samples.get(), beams: beams.get() }.into());
     }
-    let Loaded { model, vocab, tokenizer, workspace, .. } = loaded;
+    let Loaded { model, codec, workspace, .. } = loaded;
     let search = BeamSearch {
         beams: beams.get(),
         max_tokens: args.tokens,
         length_penalty: args.search.length_penalty,
-        ends: line_end(vocab, tokenizer).into_iter().collect(),
-        forbidden: vocab.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
+        ends: codec.line_end().into_iter().collect(),
+        forbidden: codec.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
     };
     let mut found = search.run(model, workspace, start)?;
     found.truncate(args.samples.get());
     let mut texts = Vec::new();
     for hypothesis in &found {
-        let mut text = Vec::new();
-        let mut detokenizer = Detokenizer::new(shown_as);
-        for token in vocab.decode(prefix)?.into_iter().chain(vocab.decode(&hypothesis.ids)?) {
-            detokenizer.push(token, &mut text);
-        }
+        let (mut decoder, mut text) = (codec.decoder(spacing), Vec::new());
+        prefix.iter().chain(&hypothesis.ids).try_for_each(|&id| decoder.push(id, &mut text))?;
         texts.push(text);
     }
     if args.json {
-        let samples = found.iter().zip(&texts).map(|(hypothesis, text)| object(hypothesis, text, vocab));
+        let samples =
+            found.iter().zip(&texts).map(|(hypothesis, text)| object(hypothesis, text, codec.vocab()));
         return output::json(&json!({ "samples": samples.collect::<Result<Value>>()? }));
     }
     output::write(|out| {

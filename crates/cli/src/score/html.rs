@@ -12,8 +12,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use rondo_data::{EncodedLine, Encoder, Tokenizer, Vocab};
-use rondo_infer::{Candidate, Evaluation, Predictor, line_end};
+use rondo_data::{EncodedLine, TextCodec};
+use rondo_infer::{Candidate, Evaluation, Predictor};
 use rondo_runs::{Perplexity, write_atomically};
 
 use crate::console::Console;
@@ -44,8 +44,7 @@ header b{padding:.1em .6em}\
 
 /// What a page is made of, line by line.
 struct Page<'a> {
-    vocab: &'a Vocab,
-    tokenizer: &'a Tokenizer,
+    codec: &'a TextCodec,
     lines: String,
     evaluation: Evaluation,
     unknown_words: u64,
@@ -60,16 +59,15 @@ struct Guess {
 /// Writes the page of these texts to the file `to`.
 pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &mut Loaded, to: &Path) -> Result<()> {
     let console = Console::new(false);
-    let Loaded { path, model, vocab, tokenizer, lossy, workspace, .. } = loaded;
-    let start = line_end(vocab, tokenizer);
-    let encoder = Encoder::new(vocab, tokenizer).lossy(*lossy);
+    let Loaded { path, model, codec, workspace, .. } = loaded;
+    let start = codec.line_end();
     let mut predictor = Predictor::new(model, workspace);
-    let mut page = Page::new(vocab, tokenizer);
+    let mut page = Page::new(codec);
     // The token that the next one follows; it is read when there is one.
     let mut last = start;
     for input in inputs {
         let origin = input.origin();
-        for line in encoder.lines(input.open(console)?, &origin) {
+        for line in codec.lines(input.open(console)?, &origin) {
             let line = line?;
             if !carry_state {
                 predictor.restart();
@@ -95,14 +93,14 @@ pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &mut Loaded, to
 }
 
 impl<'a> Page<'a> {
-    fn new(vocab: &'a Vocab, tokenizer: &'a Tokenizer) -> Self {
+    fn new(codec: &'a TextCodec) -> Self {
         let evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
-        Page { vocab, tokenizer, lines: String::new(), evaluation, unknown_words: 0 }
+        Page { codec, lines: String::new(), evaluation, unknown_words: 0 }
     }
 
     /// Adds a line; `guesses` are for its last tokens, the others were only read.
     fn add(&mut self, line: &EncodedLine, guesses: &[Guess]) {
-        let words = self.tokenizer.is_of_words();
+        let words = self.codec.is_of_words();
         let read_only = line.tokens.len() - guesses.len();
         self.lines += &format!("<li value=\"{}\">", line.number);
         for (place, token) in line.tokens.iter().enumerate() {
@@ -110,13 +108,13 @@ impl<'a> Page<'a> {
                 self.lines.push(' ');
             }
             let guess = place.checked_sub(read_only).and_then(|place| guesses.get(place));
-            let unknown = self.vocab.id(token).is_none_or(|id| Some(id) == self.vocab.unknown_id());
+            let unknown = self.codec.vocab().id(token).is_none_or(|id| Some(id) == self.codec.unknown_id());
             let mut class = guess.map_or("n".to_owned(), |guess| format!("s{}", step(guess.log_prob)));
             if unknown {
                 class += " u";
             }
             let tip = escaped(&self.tooltip(token, guess, unknown));
-            let shown = escaped(&shown(token, self.tokenizer));
+            let shown = escaped(&shown(token, self.codec));
             self.lines += &format!("<b class=\"{class}\" title=\"{tip}\">{shown}</b>");
         }
         self.lines += "</li>\n";
@@ -126,15 +124,15 @@ impl<'a> Page<'a> {
     }
 
     fn tooltip(&self, token: &str, guess: Option<&Guess>, unknown: bool) -> String {
-        let mut tip = shown(token, self.tokenizer);
+        let mut tip = shown(token, self.codec);
         if unknown {
             tip += "\nunknown to the model";
         }
         let Some(Guess { log_prob, likeliest }) = guess else { return tip + "\nread, not scored" };
         tip += &format!("\n{:.2} bits, probability {}", bits(*log_prob), probability(*log_prob));
         let candidate = |candidate: &Candidate| {
-            let token = self.vocab.token(candidate.id).unwrap_or_default();
-            format!("{} {}", shown(token, self.tokenizer), probability(candidate.log_prob))
+            let token = self.codec.vocab().token(candidate.id).unwrap_or_default();
+            format!("{} {}", shown(token, self.codec), probability(candidate.log_prob))
         };
         tip + "\nlikeliest: " + &likeliest.iter().map(candidate).collect::<Vec<_>>().join(", ")
     }
@@ -186,8 +184,8 @@ fn probability(log_prob: f64) -> String {
 }
 
 /// A token as it can be seen: a line end would leave no trace.
-fn shown(token: &str, tokenizer: &Tokenizer) -> String {
-    match tokenizer.detokenize([token]).as_str() {
+fn shown(token: &str, codec: &TextCodec) -> String {
+    match codec.join([token]).as_str() {
         "\n" => "⏎".to_owned(),
         "\r" => "␍".to_owned(),
         _ => token.to_owned(),
@@ -214,14 +212,16 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rondo_data::{Tokenizer, Vocab};
+
     use super::*;
 
     #[test]
     fn no_text_is_taken_for_markup() {
         assert_eq!(escaped("a<b>&\"\n\u{1}"), "a&lt;b&gt;&amp;&quot;&#10;\u{fffd}");
         let vocab = Vocab::from_tokens("test", ["<unk>", "<eos>", "a"], Some("<unk>")).unwrap();
-        let tokenizer = Tokenizer::default();
-        let mut page = Page::new(&vocab, &tokenizer);
+        let codec = TextCodec::new(Tokenizer::default(), vocab);
+        let mut page = Page::new(&codec);
         let tokens = ["<script>", "a", "<eos>"].map(str::to_owned).to_vec();
         let line = EncodedLine { number: 3, tokens, ids: vec![0, 2, 1], out_of_vocab_tokens: 1 };
         let guess =

@@ -5,7 +5,7 @@ use std::{env, path::Path};
 
 use anyhow::Result;
 use rondo_data::Corpus;
-use rondo_infer::{Generator, Sampling, line_end};
+use rondo_infer::{Generator, Sampling};
 use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
 use rondo_runs::{Perplexity, RunFolder};
@@ -59,7 +59,7 @@ impl Ending<'_> {
         ));
         rows.push(row("files", format!("{}", self.folder.path().display())));
         let mut text = format!("\n{}", output::columns(&rows, &[]));
-        if let Some((yardstick, test)) = self.yardstick() {
+        if let Some((yardstick, test)) = self.yardstick()? {
             text += &comparison(&yardstick, test);
         }
         for (index, sentence) in self.sentences()?.into_iter().enumerate() {
@@ -91,7 +91,7 @@ impl Ending<'_> {
             "elapsed_s": output::number(outcome.elapsed_s),
             "interrupted": outcome.interrupted,
         });
-        if let Some((Yardstick { best_possible, bigram, unigram }, _)) = self.yardstick() {
+        if let Some((Yardstick { best_possible, bigram, unigram }, _)) = self.yardstick()? {
             object["best_possible_test_perplexity"] = output::number(best_possible);
             object["bigram_test_perplexity"] = output::number(bigram);
             object["unigram_test_perplexity"] = output::number(unigram);
@@ -100,16 +100,16 @@ impl Ending<'_> {
     }
 
     /// What to hold the test perplexity against, and it.
-    fn yardstick(&self) -> Option<(Yardstick, f64)> {
-        let test = Perplexity::from_nll_mean(self.outcome.best_test?).value();
-        Some((Yardstick::new(self.found.tales.as_ref()?, self.corpus)?, test))
+    fn yardstick(&self) -> Result<Option<(Yardstick, f64)>> {
+        let (Some(test), Some(tales)) = (self.outcome.best_test, &self.found.tales) else { return Ok(None) };
+        let yardstick = Yardstick::new(tales, self.corpus)?;
+        Ok(yardstick.map(|yardstick| (yardstick, Perplexity::from_nll_mean(test).value())))
     }
 
     /// A few sentences by a model of the built-in language; of other texts there is no telling where one ends.
     fn sentences(&self) -> Result<Vec<String>> {
-        let Corpus { vocab, tokenizer, .. } = self.corpus;
-        let (Some(_), Some(eos), Some(_)) =
-            (&self.found.tales, line_end(vocab, tokenizer), self.outcome.best_epoch)
+        let codec = &self.corpus.codec;
+        let (Some(_), Some(eos), Some(_)) = (&self.found.tales, codec.line_end(), self.outcome.best_epoch)
         else {
             return Ok(vec![]);
         };
@@ -126,7 +126,7 @@ impl Ending<'_> {
         }
         let sentence = |ids: &Vec<u32>| {
             let end = ids.iter().position(|&id| id == eos).unwrap_or(ids.len());
-            Ok(tokenizer.detokenize(vocab.decode(&ids[..end])?))
+            Ok(codec.decode(&ids[..end])?)
         };
         samples.iter().map(sentence).collect()
     }

@@ -117,13 +117,18 @@ pub(crate) fn train(
     let mut model = None;
     if let Some(from) = &plan.training.from {
         let loaded = loaded::load(from, None, &device)?;
-        plan = Plan::continuing(&settings, loaded.model.config(), &loaded.tokenizer, loaded.vocab)?;
+        plan = Plan::continuing(
+            &settings,
+            loaded.model.config(),
+            loaded.codec.tokenizer(),
+            loaded.codec.vocab().clone(),
+        )?;
         model = Some(loaded.model);
     }
     let found = corpora::find(&plan.text.corpus, console)?;
     let corpus = Corpus::read(&found.texts, &plan.text.options)?;
     if let Some(expected) = expected {
-        expected.check(&fingerprint(&corpus))?;
+        expected.check(&fingerprint(&corpus)?)?;
     }
     // All that can be wrong with plan and texts shows by now: the folder is made last.
     let trainer = match model {
@@ -159,7 +164,7 @@ impl Started<'_> {
         let &Started { plan, device, found, corpus, folder } = self;
         console.say(&Overview { plan, device, found, corpus, folder }.to_string());
         let stop = stop_on_interruption()?;
-        let mut progress = Progress::new(console, &corpus.tokenizer);
+        let mut progress = Progress::new(console, &corpus.codec);
         let outcome = trainer.run(folder, &mut progress, &stop).map_err(|error| self.stopped(error))?;
         drop(progress);
         let ending = Ending { outcome, found, corpus, folder, device };

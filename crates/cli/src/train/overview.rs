@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rondo_data::{Batches, Corpus, Split, Tokenizer};
+use rondo_data::{Batches, Corpus, Split};
 use rondo_kernels::Device;
 use rondo_nn::ActivationPenalty;
 use rondo_runs::RunFolder;
@@ -22,7 +22,7 @@ pub(super) struct Overview<'a> {
 
 impl fmt::Display for Overview<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let config = self.plan.model.config(self.corpus.vocab.len());
+        let config = self.plan.model.config(self.corpus.vocab().len());
         let parameters = describe::count(config.parameter_count());
         writeln!(f, "rondo    {}", env!("CARGO_PKG_VERSION"))?;
         writeln!(f, "device   {}", self.device)?;
@@ -45,17 +45,13 @@ impl fmt::Display for Overview<'_> {
 impl Overview<'_> {
     /// The tokens of each text and of the vocabulary.
     fn sizes(&self) -> String {
-        let unit = match self.corpus.tokenizer {
-            Tokenizer::Words { .. } | Tokenizer::Moses { .. } => "tokens",
-            Tokenizer::Chars => "characters",
-            Tokenizer::Bytes => "bytes",
-        };
+        let unit = self.corpus.codec.unit();
         let texts = Split::ALL.into_iter().filter_map(|split| {
             let ids = self.corpus.split(split)?;
             Some(format!("{split} {}", describe::count(ids.len())))
         });
         let texts = texts.collect::<Vec<_>>().join(", ");
-        format!("{texts} {unit}; vocabulary {}", describe::count(self.corpus.vocab.len()))
+        format!("{texts} {unit}s; vocabulary {}", describe::count(self.corpus.vocab().len()))
     }
 
     /// What one might not expect of the texts.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use rondo_data::Tokenizer;
+use rondo_data::TextCodec;
 use rondo_runs::Perplexity;
 use rondo_train::{BatchReport, EpochReport, Event, Observer};
 
@@ -29,10 +29,10 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(console: Console, tokenizer: &Tokenizer) -> Progress {
+    pub(super) fn new(console: Console, codec: &TextCodec) -> Progress {
         Progress {
             console,
-            joint: if tokenizer.is_of_words() { " " } else { "" },
+            joint: if codec.is_of_words() { " " } else { "" },
             bar: console.bar("{prefix}  {bar:24}  {pos}/{len}  {msg}"),
             started: Instant::now(),
             done_before: None,

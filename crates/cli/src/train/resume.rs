@@ -44,7 +44,12 @@ pub(super) fn resume(
     let mut model = None;
     if let (None, Some(from)) = (&checkpoint, plan.training.from.clone()) {
         let loaded = loaded::load(&from, None, &device)?;
-        plan = Plan::continuing(&plan.settings(), loaded.model.config(), &loaded.tokenizer, loaded.vocab)?;
+        plan = Plan::continuing(
+            &plan.settings(),
+            loaded.model.config(),
+            loaded.codec.tokenizer(),
+            loaded.codec.vocab().clone(),
+        )?;
         model = Some(loaded.model);
     }
     let found = corpora::find(&plan.text.corpus, console)?;

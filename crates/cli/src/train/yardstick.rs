@@ -1,5 +1,6 @@
 //! What the perplexity on the built-in language is to be held against.
 
+use anyhow::Result;
 use rondo_data::tales::TalesText;
 use rondo_data::{Corpus, Tales, Tokenizer, ngram};
 
@@ -15,16 +16,18 @@ pub(super) struct Yardstick {
 
 impl Yardstick {
     /// Measures them; none if the corpus is not made of the language's own tokens.
-    pub(super) fn new(text: &TalesText, corpus: &Corpus) -> Option<Yardstick> {
-        let Corpus { train, test: Some(test), vocab, .. } = corpus else { return None };
+    pub(super) fn new(text: &TalesText, corpus: &Corpus) -> Result<Option<Yardstick>> {
+        let Corpus { train, test: Some(test), codec, .. } = corpus else { return Ok(None) };
         // The language gives probabilities to words; perplexities of other tokens are another measure.
-        if corpus.tokenizer != Tokenizer::default() || vocab.len() <= Tales::new().words().len() {
-            return None;
+        let vocab_size = codec.vocab().len();
+        if *codec.tokenizer() != Tokenizer::default() || vocab_size <= Tales::new().words().len() {
+            return Ok(None);
         }
-        Some(Yardstick {
-            best_possible: Tales::new().perplexity_of(&text.test)?,
-            bigram: ngram::bigram_perplexity(train, test, vocab.len()),
-            unigram: ngram::unigram_perplexity(train, test, vocab.len()),
-        })
+        let Some(best_possible) = Tales::new().perplexity_of(&text.test) else { return Ok(None) };
+        Ok(Some(Yardstick {
+            best_possible,
+            bigram: ngram::bigram_perplexity(train, test, vocab_size)?,
+            unigram: ngram::unigram_perplexity(train, test, vocab_size)?,
+        }))
     }
 }

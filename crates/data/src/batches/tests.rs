@@ -8,17 +8,17 @@ use super::*;
 
 const SEED: u64 = 7;
 
-fn stream(len: usize) -> Vec<u32> {
-    (0..len as u32).collect()
+fn stream(len: usize) -> TokenIds {
+    TokenIds::from((0..len as u32).collect::<Vec<_>>())
 }
 
 /// The inputs and targets of each column over `chunks`.
-fn columns(batches: &Batches<'_>, chunks: &[Chunk]) -> Vec<(Vec<u32>, Vec<u32>)> {
+fn columns(batches: &Batches, chunks: &[Chunk]) -> Vec<(Vec<u32>, Vec<u32>)> {
     let mut columns = vec![(Vec::new(), Vec::new()); batches.batch_size()];
     for &chunk in chunks {
         let len = chunk.steps * batches.batch_size();
         let (mut inputs, mut targets) = (vec![u32::MAX; len], vec![u32::MAX; len]);
-        batches.fill(chunk, &mut inputs, &mut targets);
+        batches.fill(chunk, &mut inputs, &mut targets).unwrap();
         for (index, (input, target)) in inputs.into_iter().zip(targets).enumerate() {
             let column = &mut columns[index % batches.batch_size()];
             column.0.push(input);
@@ -30,7 +30,7 @@ fn columns(batches: &Batches<'_>, chunks: &[Chunk]) -> Vec<(Vec<u32>, Vec<u32>)>
 
 /// Fails unless `chunks` have the first `rows` rows of each column as inputs, and the next ones as targets.
 #[track_caller]
-fn check_covers(batches: &Batches<'_>, chunks: &[Chunk], rows: usize) {
+fn check_covers(batches: &Batches, chunks: &[Chunk], rows: usize) {
     for (b, (inputs, targets)) in columns(batches, chunks).into_iter().enumerate() {
         let first = (b * batches.column_len()) as u32;
         let expected: Vec<u32> = (first..first + rows as u32).collect();
@@ -41,15 +41,15 @@ fn check_covers(batches: &Batches<'_>, chunks: &[Chunk], rows: usize) {
 
 #[test]
 fn the_picture_in_the_header_is_true() {
-    let ids = "abcdefghi".bytes().map(u32::from).collect::<Vec<_>>();
+    let ids = TokenIds::from("abcdefghi".bytes().map(u32::from).collect::<Vec<_>>());
     let batches = Batches::new(&ids, 2, 2, LastChunk::Keep).unwrap();
     let text = |ids: &[u32]| ids.iter().map(|&id| id as u8 as char).collect::<String>();
     let (mut inputs, mut targets) = ([0; 4], [0; 4]);
-    batches.fill(batches.chunk(0), &mut inputs, &mut targets);
+    batches.fill(batches.chunk(0), &mut inputs, &mut targets).unwrap();
     assert_eq!((text(&inputs), text(&targets)), ("aebf".into(), "bfcg".into()));
     let chunk = batches.chunk(1);
     assert_eq!(chunk, Chunk { start: 2, steps: 1 });
-    batches.fill(chunk, &mut inputs[..2], &mut targets[..2]);
+    batches.fill(chunk, &mut inputs[..2], &mut targets[..2]).unwrap();
     assert_eq!((text(&inputs[..2]), text(&targets[..2])), ("cg".into(), "dh".into()));
     assert_eq!(batches.dropped_tokens(), 1);
 }
@@ -155,7 +155,7 @@ fn a_chunk_past_the_end_is_a_bug() {
 fn a_wrong_length_is_a_bug() {
     let ids = stream(3);
     let batches = Batches::new(&ids, 1, 2, LastChunk::Keep).unwrap();
-    batches.fill(batches.chunk(0), &mut [0; 2], &mut [0; 3]);
+    batches.fill(batches.chunk(0), &mut [0; 2], &mut [0; 3]).unwrap();
 }
 
 proptest! {

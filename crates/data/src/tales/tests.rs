@@ -103,11 +103,11 @@ fn a_text_has_nearly_the_perplexity_of_the_language() {
 fn the_word_before_is_not_enough() {
     let tales = Tales::new();
     let text = tales.text(Tales::SEED);
-    let (train, test) = (ids(&tales, &text.train), ids(&tales, &text.test));
+    let (train, test) = (ids(&tales, &text.train).into(), ids(&tales, &text.test).into());
     let best = tales.perplexity_of(&text.test).unwrap();
     let vocab_size = tales.words().len() + 1;
-    let unigram = unigram_perplexity(&train, &test, vocab_size);
-    let bigram = bigram_perplexity(&train, &test, vocab_size);
+    let unigram = unigram_perplexity(&train, &test, vocab_size).unwrap();
+    let bigram = bigram_perplexity(&train, &test, vocab_size).unwrap();
     // The numbers that the header of the module gives.
     for (found, expected) in [(tales.perplexity(), 10.6), (best, 10.6), (bigram, 20.4), (unigram, 108.0)] {
         assert!((found / expected - 1.0_f64).abs() < 0.01, "{found}, expected {expected}");

@@ -13,8 +13,8 @@ use crate::{DataError, Result};
 
 /// Turns the bytes of a text, fed in pieces that may end anywhere, into characters.
 #[derive(Debug)]
-pub(crate) struct Decoder<'t> {
-    origin: &'t str,
+pub(crate) struct Decoder {
+    origin: String,
     lossy: bool,
     /// Bytes taken in, up to the first one of `partial`.
     bytes: u64,
@@ -25,10 +25,15 @@ pub(crate) struct Decoder<'t> {
     partial: Vec<u8>,
 }
 
-impl<'t> Decoder<'t> {
+impl Decoder {
     /// A decoder that refuses what is no text, or replaces it by U+FFFD if `lossy`.
-    pub(crate) fn new(origin: &'t str, lossy: bool) -> Self {
-        Self { origin, lossy, bytes: 0, line_ends: 0, replaced: 0, partial: Vec::new() }
+    pub(crate) fn new(origin: &str, lossy: bool) -> Self {
+        Self { origin: origin.to_owned(), lossy, bytes: 0, line_ends: 0, replaced: 0, partial: Vec::new() }
+    }
+
+    /// What errors call the text.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// Invalid sequences and NUL bytes that were replaced.
@@ -88,7 +93,7 @@ impl<'t> Decoder<'t> {
             self.pass(&rest[..nul], take)?;
             if !self.lossy {
                 let (line, byte) = (self.line_ends + 1, self.bytes);
-                return Err(DataError::Binary { origin: self.origin.to_owned(), line, byte });
+                return Err(DataError::Binary { origin: self.origin.clone(), line, byte });
             }
             self.replace(1, take)?;
             rest = &rest[nul + 1..];
@@ -111,7 +116,7 @@ impl<'t> Decoder<'t> {
     fn replace(&mut self, len: usize, take: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
         if !self.lossy {
             let (line, byte) = (self.line_ends + 1, self.bytes);
-            return Err(DataError::InvalidUtf8 { origin: self.origin.to_owned(), line, byte });
+            return Err(DataError::InvalidUtf8 { origin: self.origin.clone(), line, byte });
         }
         self.bytes += len as u64;
         self.replaced += 1;

@@ -8,69 +8,67 @@
 //! it is longer.
 //! Not here: what sentences and tokens are ([`sentences`](crate::sentences), [`moses`](crate::moses)).
 
+use super::kind::{Output, TextCutter};
+use super::moses::RunningText;
 use crate::Result;
-use crate::moses::{Joints, Moses};
+use crate::moses::Moses;
 use crate::sentences::Punkt;
 
 /// A longer paragraph is read in parts: up to its last sentence, or to its last word if it has but one.
 const PARAGRAPH_BYTES: usize = 1 << 20;
 
-/// How running text is cut.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rules<'t> {
-    pub(super) eos: Option<&'t str>,
-    pub(super) sentences: bool,
-    pub(super) joints: Joints,
-    pub(super) lowercase: bool,
-}
-
-/// The paragraph that is being read.
+/// Cuts running text; it holds the paragraph that is being read.
 #[derive(Debug)]
 pub(super) struct Running {
+    rules: RunningText,
     paragraph: String,
     /// The line that it begins in.
     line: u64,
     /// Whether its beginning is the rest of a sentence whose other tokens have been visited.
     continues: bool,
     limit: usize,
-    /// Tokens visited.
-    tokens: u64,
     moses: Moses,
     lower: String,
 }
 
+impl TextCutter for Running {
+    fn feed(&mut self, text: &str, out: &mut Output<'_>) -> Result<()> {
+        for part in text.split_inclusive('\n') {
+            self.feed_line(part, out)?;
+            if part.ends_with('\n') {
+                out.end_line();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, line_open: bool, close: bool, out: &mut Output<'_>) -> Result<()> {
+        self.end_paragraph(close || !line_open, out)
+    }
+
+    #[cfg(test)]
+    fn held_bytes(&self) -> usize {
+        self.paragraph.len()
+    }
+}
+
 impl Running {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(rules: RunningText) -> Self {
         Self {
+            rules,
             paragraph: String::new(),
             line: 1,
             continues: false,
             limit: PARAGRAPH_BYTES,
-            tokens: 0,
             moses: Moses::default(),
             lower: String::new(),
         }
     }
 
-    pub(super) fn tokens(&self) -> u64 {
-        self.tokens
-    }
-
-    #[cfg(test)]
-    pub(super) fn held_bytes(&self) -> usize {
-        self.paragraph.len()
-    }
-
-    /// Takes a part of line number `line`, or all of it, with the line end if it reaches that far.
-    pub(super) fn feed(
-        &mut self,
-        rules: Rules<'_>,
-        part: &str,
-        line: u64,
-        visit: &mut impl FnMut(&str, u64) -> Result<()>,
-    ) -> Result<()> {
+    /// Takes a part of one line, or all of it, with the line end if it reaches that far.
+    fn feed_line(&mut self, part: &str, out: &mut Output<'_>) -> Result<()> {
         if self.paragraph.is_empty() {
-            self.line = line;
+            self.line = out.line();
         }
         let mut rest = part;
         while self.paragraph.len() + rest.len() > self.limit {
@@ -78,24 +76,19 @@ impl Running {
             let cut = (0..=room).rev().find(|&at| rest.is_char_boundary(at)).unwrap_or(0);
             self.paragraph.push_str(&rest[..cut]);
             rest = &rest[cut..];
-            self.make_room(rules, visit)?;
+            self.make_room(out)?;
         }
         self.paragraph.push_str(rest);
-        if part.ends_with('\n') && (!rules.sentences || self.last_line_is_blank()) {
-            self.finish(rules, true, visit)?;
+        if part.ends_with('\n') && (!self.rules.sentences || self.last_line_is_blank()) {
+            self.end_paragraph(true, out)?;
         }
         Ok(())
     }
 
     /// Ends the paragraph; its last sentence stays open, without end-of-sentence token, unless `close`.
-    pub(super) fn finish(
-        &mut self,
-        rules: Rules<'_>,
-        close: bool,
-        visit: &mut impl FnMut(&str, u64) -> Result<()>,
-    ) -> Result<()> {
+    fn end_paragraph(&mut self, close: bool, out: &mut Output<'_>) -> Result<()> {
         let paragraph = std::mem::take(&mut self.paragraph);
-        let result = self.visit_sentences(rules, &paragraph, close, visit);
+        let result = self.visit_sentences(&paragraph, close, out);
         self.paragraph = paragraph; // Keeps its memory for the next one.
         self.paragraph.clear();
         self.limit = PARAGRAPH_BYTES;
@@ -110,9 +103,9 @@ impl Running {
     }
 
     /// Visits what is complete of a paragraph that is too long.
-    fn make_room(&mut self, rules: Rules<'_>, visit: &mut impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+    fn make_room(&mut self, out: &mut Output<'_>) -> Result<()> {
         let text = std::mem::take(&mut self.paragraph);
-        let last = if rules.sentences { Punkt::english().ranges(&text).pop() } else { None };
+        let last = if self.rules.sentences { Punkt::english().ranges(&text).pop() } else { None };
         let sentence = last.map_or(0, |range| range.start);
         let word = text.trim_end_matches(|char: char| !char.is_whitespace()).len();
         let (cut, close) = if text[..sentence].trim().is_empty() { (word, false) } else { (sentence, true) };
@@ -121,7 +114,7 @@ impl Running {
             self.paragraph = text;
             return Ok(());
         }
-        self.visit_sentences(rules, &text[..cut], close, visit)?;
+        self.visit_sentences(&text[..cut], close, out)?;
         self.continues = !close;
         self.line += line_ends(&text[..cut]);
         self.limit = PARAGRAPH_BYTES;
@@ -129,13 +122,8 @@ impl Running {
         Ok(())
     }
 
-    fn visit_sentences(
-        &mut self,
-        rules: Rules<'_>,
-        text: &str,
-        close: bool,
-        visit: &mut impl FnMut(&str, u64) -> Result<()>,
-    ) -> Result<()> {
+    fn visit_sentences(&mut self, text: &str, close: bool, out: &mut Output<'_>) -> Result<()> {
+        let Self { rules, moses, lower, .. } = self;
         let ranges = if rules.sentences {
             Punkt::english().ranges(text)
         } else {
@@ -144,34 +132,30 @@ impl Running {
             Vec::from_iter((!sentence.is_empty()).then(|| start..start + sentence.len()))
         };
         let (mut line, mut counted) = (self.line, 0);
-        let before = self.tokens;
+        let before = out.tokens();
         for (index, range) in ranges.iter().enumerate() {
             line += line_ends(&text[counted..range.start]);
             counted = range.start;
-            let Self { moses, lower, tokens, .. } = self;
             moses.for_each_token(&text[range.clone()], rules.joints, |token| {
-                *tokens += 1;
                 if !rules.lowercase {
-                    return visit(token, line);
+                    return out.token_of_line(token, line);
                 }
                 lower.clear();
                 lower.extend(token.chars().flat_map(char::to_lowercase));
-                visit(lower, line)
+                out.token_of_line(lower, line)
             })?;
             let is_open = !close && index + 1 == ranges.len();
-            if let Some(eos) = rules.eos.filter(|_| !is_open && self.tokens > before) {
-                self.tokens += 1;
-                visit(eos, line)?;
+            if let Some(eos) = rules.eos.as_deref().filter(|_| !is_open && out.tokens() > before) {
+                out.token_of_line(eos, line)?;
             }
         }
         // The rest of a sentence, all of which has been visited, still needs its end.
         if ranges.is_empty()
             && close
             && self.continues
-            && let Some(eos) = rules.eos
+            && let Some(eos) = &rules.eos
         {
-            self.tokens += 1;
-            visit(eos, line)?;
+            out.token_of_line(eos, line)?;
         }
         Ok(())
     }

@@ -1,22 +1,28 @@
 //! Tokens of texts cut at every place, odd texts, and the way back.
 
-use std::io::{BufReader, Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::DataError;
+use crate::{DataError, Joints, Result};
 
 fn words() -> Tokenizer {
     Tokenizer::default()
 }
 
 fn skip_blank() -> Tokenizer {
-    Tokenizer::Words { eos: default_eos(), blank_lines: BlankLines::Skip }
+    Tokenizer::words().with_blank_lines(BlankLines::Skip)
 }
 
 fn moses_by_line() -> Tokenizer {
-    Tokenizer::Moses { eos: default_eos(), sentences: false, joints: Joints::All, lowercase: true }
+    Tokenizer::moses().with_sentences(false).with_joints(Joints::All).with_lowercase(true)
+}
+
+fn join<T: AsRef<str>>(tokenizer: &Tokenizer, tokens: impl IntoIterator<Item = T>) -> String {
+    let (mut joiner, mut text) = (tokenizer.joiner(), Vec::new());
+    tokens.into_iter().for_each(|token| joiner.push(token.as_ref(), &mut text));
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Tokens and statistics of `text`, read `capacity` bytes at a time without the last `drop` characters.
@@ -67,22 +73,22 @@ fn a_last_line_is_one_with_or_without_line_end() {
 #[test]
 fn blank_lines_can_be_skipped_and_eos_turned_off() {
     check(&skip_blank(), "\na\n \n\r\nb\n ", &["a", "<eos>", "b", "<eos>"], 6);
-    let no_eos = Tokenizer::Words { eos: None, blank_lines: BlankLines::Keep };
+    let no_eos = Tokenizer::words().with_eos(None);
     check(&no_eos, "a b\n\nc", &["a", "b", "c"], 3);
 }
 
 #[test]
 fn windows_line_ends_and_byte_order_marks_leave_words_alone() {
     check(&words(), "\u{feff}a b\r\n\r\nc\r\n", &["a", "b", "<eos>", "<eos>", "c", "<eos>"], 3);
-    check(&Tokenizer::Chars, "\u{feff}a\u{feff}", &["a", "\u{feff}"], 1);
+    check(&Tokenizer::chars(), "\u{feff}a\u{feff}", &["a", "\u{feff}"], 1);
     check(&words(), "\u{feff}", &[], 0);
 }
 
 #[test]
 fn characters_and_bytes() {
-    check(&Tokenizer::Chars, "aé\n😀", &["a", "é", "\n", "😀"], 2);
-    check(&Tokenizer::Bytes, "aé\n", &["a", "<0xC3>", "<0xA9>", "<0x0A>"], 1);
-    let (tokens, stats) = read(&Tokenizer::Bytes, &[0, 0xFF, b'\n', b'x'], 2, 0).unwrap();
+    check(&Tokenizer::chars(), "aé\n😀", &["a", "é", "\n", "😀"], 2);
+    check(&Tokenizer::bytes(), "aé\n", &["a", "<0xC3>", "<0xA9>", "<0x0A>"], 1);
+    let (tokens, stats) = read(&Tokenizer::bytes(), &[0, 0xFF, b'\n', b'x'], 2, 0).unwrap();
     assert_eq!(tokens, ["<0x00>", "<0xFF>", "<0x0A>", "x"]);
     assert_eq!((stats.lines, stats.bytes), (2, 4));
 }
@@ -156,7 +162,7 @@ fn tokens_are_visited_with_their_line() {
 fn text_that_is_not_utf8_is_refused_with_its_place() {
     for text in [b"ab\nc\xFFd".as_slice(), b"ab\nc\xE2\x28\xA1", b"ab\nc\xE2\x82"] {
         for capacity in 1..=text.len() {
-            for tokenizer in [words(), Tokenizer::Chars] {
+            for tokenizer in [words(), Tokenizer::chars()] {
                 let error = read(&tokenizer, text, capacity, 0).unwrap_err();
                 let expected = "`text` is not UTF-8 text: invalid byte at offset 4, in line 2";
                 assert_eq!(error.to_string(), expected);
@@ -190,12 +196,12 @@ fn lossy_reading_replaces_what_is_no_text_and_counts_it() {
         ("a\u{fffd}".as_bytes(), "a\u{fffd}", 0),
     ] {
         for capacity in 1..=text.len() {
-            let (tokens, stats) = read_as(&Tokenizer::Chars, text, capacity, lossy).unwrap();
+            let (tokens, stats) = read_as(&Tokenizer::chars(), text, capacity, lossy).unwrap();
             assert_eq!((tokens.concat().as_str(), stats.replaced), (expected, replaced));
             assert_eq!(stats.bytes, text.len() as u64);
         }
     }
-    let (tokens, stats) = read_as(&Tokenizer::Bytes, b"\xFF\0", 1, lossy).unwrap();
+    let (tokens, stats) = read_as(&Tokenizer::bytes(), b"\xFF\0", 1, lossy).unwrap();
     assert_eq!((tokens.concat().as_str(), stats.replaced), ("<0xFF><0x00>", 0));
 }
 
@@ -203,12 +209,12 @@ fn lossy_reading_replaces_what_is_no_text_and_counts_it() {
 fn the_tail_is_dropped_by_characters() {
     for capacity in 1..=8 {
         for (drop, expected) in [(1, "aé\n😀"), (3, "aé"), (4, "a")] {
-            let (tokens, stats) = read(&Tokenizer::Chars, "aé\n😀z".as_bytes(), capacity, drop).unwrap();
+            let (tokens, stats) = read(&Tokenizer::chars(), "aé\n😀z".as_bytes(), capacity, drop).unwrap();
             assert_eq!(tokens.concat(), expected);
             assert_eq!((stats.bytes, stats.chars), (9, expected.chars().count() as u64));
         }
         for drop in [5, 6] {
-            let error = read(&Tokenizer::Chars, "aé\n😀z".as_bytes(), capacity, drop).unwrap_err();
+            let error = read(&Tokenizer::chars(), "aé\n😀z".as_bytes(), capacity, drop).unwrap_err();
             let expected = format!("`text` has 5 characters: none is left without the last {drop}");
             assert_eq!(error.to_string(), expected);
         }
@@ -217,7 +223,7 @@ fn the_tail_is_dropped_by_characters() {
 
 #[test]
 fn the_hash_is_that_of_the_whole_source() {
-    let (_, stats) = read(&Tokenizer::Chars, b"abc", 2, 1).unwrap();
+    let (_, stats) = read(&Tokenizer::chars(), b"abc", 2, 1).unwrap();
     assert_eq!(stats.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
@@ -258,7 +264,7 @@ fn one_endless_line_is_read_in_bounded_memory() {
             Ok(len)
         }
     }
-    for tokenizer in [words(), Tokenizer::Chars, Tokenizer::Bytes] {
+    for tokenizer in [words(), Tokenizer::chars(), Tokenizer::bytes()] {
         let mut reader = BufReader::with_capacity(1 << 16, Endless { left: 16 << 20 });
         let mut scanner = Scanner::new(&tokenizer, "text", false);
         let mut tokens = 0u64;
@@ -283,39 +289,86 @@ fn one_endless_line_is_read_in_bounded_memory() {
 
 #[test]
 fn words_are_joined_by_spaces_and_lines_by_line_ends() {
-    let joined = words().detokenize(["a", "b", "<eos>", "<eos>", "c", "<eos>"]);
+    let joined = join(&words(), ["a", "b", "<eos>", "<eos>", "c", "<eos>"]);
     assert_eq!(joined, "a b\n\nc\n");
-    assert_eq!(Tokenizer::Chars.detokenize(["a", "\n", "<unk>", "é"]), "a\n<unk>é");
+    assert_eq!(join(&Tokenizer::chars(), ["a", "\n", "<unk>", "é"]), "a\n<unk>é");
     let tokens = ["\"", "It", "'s", "late", ",", "\"", "he", "said", ".", "<eos>", "Yes"];
-    assert_eq!(Tokenizer::moses().detokenize(tokens), "\"It's late,\" he said.\nYes");
-    assert_eq!(Tokenizer::Bytes.detokenize(["<0xFF>", "<unk>", "<0x0A>"]), "\u{fffd}<unk>\n");
+    assert_eq!(join(&Tokenizer::moses(), tokens), "\"It's late,\" he said.\nYes");
+    assert_eq!(join(&Tokenizer::bytes(), ["<0xFF>", "<unk>", "<0x0A>"]), "\u{fffd}<unk>\n");
 }
 
 #[test]
 fn serialised_and_read_back_it_is_the_same() {
-    let no_eos = Tokenizer::Words { eos: None, blank_lines: BlankLines::Keep };
+    let no_eos = Tokenizer::words().with_eos(None);
     let all = [
         words(),
         skip_blank(),
         no_eos,
         Tokenizer::moses(),
         moses_by_line(),
-        Tokenizer::Chars,
-        Tokenizer::Bytes,
+        Tokenizer::chars(),
+        Tokenizer::bytes(),
     ];
     for tokenizer in all {
         let json = serde_json::to_string(&tokenizer).unwrap();
         assert_eq!(serde_json::from_str::<Tokenizer>(&json).unwrap(), tokenizer, "{json}");
     }
-    let json = serde_json::to_string(&words()).unwrap();
-    assert_eq!(json, r#"{"kind":"words","eos":"<eos>","blank_lines":"keep"}"#);
-    assert_eq!(serde_json::from_str::<Tokenizer>(r#"{"kind":"words"}"#).unwrap(), words());
-    assert!(serde_json::from_str::<Tokenizer>(r#"{"kind":"words","eso":"x"}"#).is_err());
+}
+
+/// Model files have it in these very words, so they may never change.
+#[test]
+fn its_json_is_that_of_model_files() {
+    for (tokenizer, json) in [
+        (words(), r#"{"kind":"words","eos":"<eos>","blank_lines":"keep"}"#),
+        (skip_blank().with_eos(None), r#"{"kind":"words","eos":"","blank_lines":"skip"}"#),
+        (
+            Tokenizer::moses(),
+            r#"{"kind":"moses","eos":"<eos>","sentences":true,"joints":"keep","lowercase":false}"#,
+        ),
+        (
+            moses_by_line().with_eos(Some("\n")),
+            r#"{"kind":"moses","eos":"\n","sentences":false,"joints":"all","lowercase":true}"#,
+        ),
+        (Tokenizer::chars(), r#"{"kind":"chars"}"#),
+        (Tokenizer::bytes(), r#"{"kind":"bytes"}"#),
+    ] {
+        assert_eq!(serde_json::to_string(&tokenizer).unwrap(), json);
+        assert_eq!(tokenizer.to_json(), json);
+        assert_eq!(serde_json::from_str::<Tokenizer>(json).unwrap(), tokenizer);
+        let kind_alone = format!("{{\"kind\":\"{tokenizer}\"}}");
+        let usual = tokenizer.kind().tokenizer(&TokenizerOptions::default());
+        assert_eq!(serde_json::from_str::<Tokenizer>(&kind_alone).unwrap(), usual);
+    }
+    for (json, expected) in [
+        (r#"{"eos":"x"}"#, "missing field `kind`"),
+        (r#"{"kind":"word"}"#, "unknown variant `word`, expected one of `words`, `moses`, `chars`, `bytes`"),
+        (r#"{"kind":"words","eso":"x"}"#, "unknown field `eso`, expected `eos` or `blank_lines`"),
+        (r#"{"kind":"words","joints":"all"}"#, "unknown field `joints`, expected `eos` or `blank_lines`"),
+    ] {
+        let error = serde_json::from_str::<Tokenizer>(json).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_kind_is_found_by_its_name_and_made_with_its_options() {
+    assert_eq!(TokenizerKind::NAMES, ["words", "moses", "chars", "bytes"]);
+    for &name in TokenizerKind::NAMES {
+        let kind = TokenizerKind::from_name(name).unwrap();
+        let usual = kind.tokenizer(&TokenizerOptions::default());
+        assert_eq!((usual.name(), usual.kind(), usual.unit().is_empty()), (name, kind, false));
+        assert_eq!(kind.tokenizer(&usual.options()), usual);
+    }
+    assert_eq!(TokenizerKind::from_name("Words"), None);
+    let by_line = moses_by_line().options();
+    assert_eq!(Tokenizer::moses().kind().tokenizer(&by_line), moses_by_line());
+    assert_eq!(Tokenizer::chars().with_options(by_line), Tokenizer::chars(), "it has no options");
+    assert_ne!(words(), skip_blank());
 }
 
 fn any_tokenizer() -> impl Strategy<Value = Tokenizer> {
     let moses = [Tokenizer::moses(), moses_by_line()];
-    let others = [words(), skip_blank(), Tokenizer::Chars, Tokenizer::Bytes];
+    let others = [words(), skip_blank(), Tokenizer::chars(), Tokenizer::bytes()];
     prop_oneof![prop::sample::select(others.to_vec()), prop::sample::select(moses.to_vec())]
 }
 
@@ -330,7 +383,7 @@ proptest! {
 
     #[test]
     fn the_plain_definition_of_words_agrees(text in "[ab \n\ré]{0,40}") {
-        let line = |line: &str| line.split_whitespace().map(str::to_owned).chain(default_eos()).collect::<Vec<_>>();
+        let line = |line: &str| line.split_whitespace().chain(["<eos>"]).map(str::to_owned).collect::<Vec<_>>();
         let plain: Vec<String> = text.split_terminator('\n').flat_map(line).collect();
         prop_assert_eq!(read(&words(), text.as_bytes(), 7, 0).unwrap().0, plain);
     }
@@ -338,20 +391,20 @@ proptest! {
     #[test]
     fn bytes_and_characters_come_back_exactly(bytes: Vec<u8>, text: String) {
         let mut joined = Vec::new();
-        let mut detokenizer = Detokenizer::new(&Tokenizer::Bytes);
-        for token in read(&Tokenizer::Bytes, &bytes, 5, 0).unwrap().0 {
-            detokenizer.push(&token, &mut joined);
+        let mut joiner = Tokenizer::bytes().joiner();
+        for token in read(&Tokenizer::bytes(), &bytes, 5, 0).unwrap().0 {
+            joiner.push(&token, &mut joined);
         }
         prop_assert_eq!(joined, bytes);
         let text = text.replace(['\0', '\u{feff}'], "");
-        let tokens = read(&Tokenizer::Chars, text.as_bytes(), 5, 0).unwrap().0;
-        prop_assert_eq!(Tokenizer::Chars.detokenize(tokens), text);
+        let tokens = read(&Tokenizer::chars(), text.as_bytes(), 5, 0).unwrap().0;
+        prop_assert_eq!(join(&Tokenizer::chars(), tokens), text);
     }
 
     #[test]
     fn lossy_reading_is_the_reading_of_what_is_replaced(
         bytes in prop::collection::vec(prop::sample::select(b"ab .\n\0\xC3\xA9\xE2\x82\xAC\xF0\x9F\xFF\xEF\xBB\xBF".to_vec()), 0..30),
-        capacity in 1usize..9, tokenizer in prop::sample::select(vec![words(), Tokenizer::moses(), Tokenizer::Chars]),
+        capacity in 1usize..9, tokenizer in prop::sample::select(vec![words(), Tokenizer::moses(), Tokenizer::chars()]),
     ) {
         let lossy = Reading { lossy: true, ..Reading::default() };
         let tokens = read_as(&tokenizer, &bytes, capacity, lossy).unwrap().0;

@@ -32,15 +32,29 @@ struct Header {
     version: u32,
 }
 
+/// What is in a vocabulary file, and in the vocabulary of a codec.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct VocabFile {
-    #[serde(rename = "format")]
-    _format: String,
-    #[serde(rename = "version")]
-    _version: u32,
+pub(crate) struct VocabFile {
+    format: String,
+    version: u32,
     unknown: Option<String>,
     tokens: Vec<String>,
+}
+
+impl VocabFile {
+    /// The vocabulary; `origin` names the file in errors.
+    pub(crate) fn into_vocab(self, origin: &str) -> Result<Vocab> {
+        check_version(origin, self.format, self.version)?;
+        Vocab::from_tokens(origin, self.tokens, self.unknown.as_deref())
+    }
+}
+
+fn check_version(origin: &str, format: String, version: u32) -> Result<()> {
+    if format == FORMAT && version == VERSION {
+        return Ok(());
+    }
+    Err(DataError::VocabVersion { origin: origin.to_owned(), format, version })
 }
 
 impl Vocab {
@@ -67,11 +81,9 @@ impl Vocab {
         let syntax = |source| DataError::VocabSyntax { origin: origin.to_owned(), source };
         // The header is read by itself first: a later version may have fields that this one would refuse.
         let Header { format, version } = serde_json::from_str(json).map_err(syntax)?;
-        if format != FORMAT || version != VERSION {
-            return Err(DataError::VocabVersion { origin: origin.to_owned(), format, version });
-        }
+        check_version(origin, format, version)?;
         let file: VocabFile = serde_json::from_str(json).map_err(syntax)?;
-        Self::from_tokens(origin, file.tokens, file.unknown.as_deref())
+        file.into_vocab(origin)
     }
 
     /// Writes a vocabulary file atomically ([`write_atomically`]).

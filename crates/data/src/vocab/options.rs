@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
 
-use crate::{Counter, DataError, Result, Tokenizer, tokenize};
+use crate::{Counter, DataError, Result, Tokenizer};
 
 /// How the ids of a vocabulary are given out; see the picture in [`vocab`](crate::vocab).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,16 +58,7 @@ impl VocabOptions {
     /// unknown. Bytes: all 256, so that every file can be encoded.
     #[must_use]
     pub fn for_tokenizer(tokenizer: &Tokenizer) -> Self {
-        match tokenizer {
-            Tokenizer::Words { eos, .. } | Tokenizer::Moses { eos, .. } => {
-                Self { reserved: eos.iter().cloned().collect(), ..Self::default() }
-            }
-            Tokenizer::Chars => Self { unknown: None, ..Self::default() },
-            Tokenizer::Bytes => {
-                let reserved = (0..=u8::MAX).map(|byte| tokenize::byte_token(byte).to_owned()).collect();
-                Self { unknown: None, reserved, ..Self::default() }
-            }
-        }
+        tokenizer.vocab_options()
     }
 
     /// The tokens of `counter` that are in, in order of their ids.
@@ -150,8 +141,8 @@ mod tests {
     fn every_tokenizer_has_a_usual_choice() {
         let usual = |tokenizer| VocabOptions::for_tokenizer(&tokenizer);
         assert_eq!(usual(Tokenizer::default()).reserved, ["<eos>"]);
-        assert_eq!(usual(Tokenizer::Chars).unknown, None);
-        let bytes = usual(Tokenizer::Bytes);
+        assert_eq!(usual(Tokenizer::chars()).unknown, None);
+        let bytes = usual(Tokenizer::bytes());
         assert_eq!(bytes.choose(&Counter::new()).unwrap().len(), 256);
     }
 }

@@ -17,6 +17,7 @@
 mod memory;
 mod mixture;
 
+use rondo_data::TokenIds;
 use rondo_nn::{Mode, Model, Workspace};
 
 use crate::evaluate::{CHUNK_ROWS, check_text};
@@ -118,7 +119,7 @@ impl Cache {
 pub fn evaluate_with_cache(
     model: &dyn Model,
     workspace: &mut Workspace,
-    ids: &[u32],
+    ids: &TokenIds,
     cache: &Cache,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<CacheEvaluation> {
@@ -137,7 +138,7 @@ pub fn evaluate_with_cache(
 pub fn tune_cache(
     model: &dyn Model,
     workspace: &mut Workspace,
-    ids: &[u32],
+    ids: &TokenIds,
     window: usize,
     thetas: &[f64],
     lambdas: &[f64],
@@ -167,9 +168,10 @@ pub fn tune_cache(
     let mut chunk_sums = vec![0.0; caches.len()];
     for start in (0..targets).step_by(CHUNK_ROWS) {
         let end = targets.min(start + CHUNK_ROWS);
-        let next = &ids[start + 1..=end];
+        let read = ids.read(start..end + 1)?;
+        let (inputs, next) = (&read[..end - start], &read[1..]);
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
-        let hidden = model.forward(&mut tape, &ids[start..end], &mut state);
+        let hidden = model.forward(&mut tape, inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, next);
         base.nll_sum += tape.nll_sum(loss)?;
         base.tokens += next.len() as u64;

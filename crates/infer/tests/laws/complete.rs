@@ -1,6 +1,6 @@
 //! Words that may come.
 
-use rondo_data::{Tokenizer, Vocab};
+use rondo_data::{TextCodec, Tokenizer, Vocab};
 use rondo_infer::{Completer, Completing, Completion, InferError};
 use rondo_nn::{Cell, Input};
 
@@ -14,7 +14,8 @@ const CHARACTERS: [&str; 4] = ["\n", " ", "a", "b"];
 fn complete(tokens: &[&str], tokenizer: &Tokenizer, text: &str, completing: Completing) -> Vec<Completion> {
     let vocab = Vocab::from_tokens("test", tokens.iter().copied(), None).unwrap();
     let (model, mut workspace) = model_with(Cell::Lstm, Input::Embedding(6), tokens.len());
-    let mut completer = Completer::new(&model, &mut workspace, &vocab, tokenizer);
+    let codec = TextCodec::new(tokenizer.clone(), vocab);
+    let mut completer = Completer::new(&model, &mut workspace, &codec);
     completer.complete(text, &completing).unwrap()
 }
 
@@ -83,7 +84,7 @@ fn plain(text: &str, word: &str) -> f64 {
 #[test]
 fn characters_are_completed_to_whole_words() {
     let completing = |partial| Completing { top: 6, partial, ..Completing::default() };
-    let found = |text, partial| complete(&CHARACTERS, &Tokenizer::Chars, text, completing(partial));
+    let found = |text, partial| complete(&CHARACTERS, &Tokenizer::chars(), text, completing(partial));
     // All words of up to five characters: the likeliest ones are short.
     let mut all = vec![String::new()];
     for from in 0.. {
@@ -116,7 +117,7 @@ fn characters_are_completed_to_whole_words() {
 fn bytes_are_joined_to_characters() {
     let tokens = ["<0x0A>", " ", "<0xC3>", "<0xA9>"];
     let completing = Completing { top: 40, ..Completing::default() };
-    let found = complete(&tokens, &Tokenizer::Bytes, "\u{e9}", completing);
+    let found = complete(&tokens, &Tokenizer::bytes(), "\u{e9}", completing);
     assert!(words(&found).contains(&"\u{e9}"), "{found:?}");
     assert!(found.iter().all(|completion| !completion.word.contains(char::is_whitespace)));
 }
@@ -124,9 +125,9 @@ fn bytes_are_joined_to_characters() {
 #[test]
 fn what_cannot_be_completed_is_refused() {
     let vocab = Vocab::from_tokens("test", ["a", "b"], None).unwrap();
-    let tokenizer = Tokenizer::Chars;
+    let codec = TextCodec::new(Tokenizer::chars(), vocab);
     let (model, mut workspace) = model_with(Cell::Lstm, Input::Embedding(6), 2);
-    let mut completer = Completer::new(&model, &mut workspace, &vocab, &tokenizer);
+    let mut completer = Completer::new(&model, &mut workspace, &codec);
     let mut refusal = |text, top| {
         completer.complete(text, &Completing { top, ..Completing::default() }).unwrap_err().to_string()
     };

@@ -3,7 +3,7 @@
 use rondo_infer::{InferError, column_count, evaluate, evaluate_with, target_count};
 use rondo_nn::{Cell, Input};
 
-use crate::{assert_close, log_probs_of, model, model_of, text};
+use crate::{assert_close, log_probs_of, model, model_of, text, token_ids};
 
 /// The sum over a text of tokens that are read one at a time.
 fn nll_sum(log_probs: &[f64]) -> f64 {
@@ -20,7 +20,7 @@ fn it_is_the_sum_over_tokens_read_one_at_a_time() {
         (Cell::RnnRelu, Input::Embedding(9)),
     ] {
         let (model, mut workspace) = model_of(cell, input);
-        let evaluation = evaluate(&model, &mut workspace, &ids, 1, 35).unwrap();
+        let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 35).unwrap();
         assert_eq!(evaluation.tokens, 99);
         let expected = nll_sum(&log_probs_of(&model, &ids));
         assert_close(&format!("{cell}"), evaluation.nll_sum, expected, 1e-4 * expected);
@@ -36,9 +36,9 @@ fn the_steps_taken_at_a_time_do_not_matter() {
     let (model, mut workspace) = model();
     let ids = text(1100, 2);
     for batch_size in [1, 3] {
-        let whole = evaluate(&model, &mut workspace, &ids, batch_size, usize::MAX).unwrap();
+        let whole = evaluate(&model, &mut workspace, &token_ids(&ids), batch_size, usize::MAX).unwrap();
         for bptt in [1, 270, 1000] {
-            let evaluation = evaluate(&model, &mut workspace, &ids, batch_size, bptt).unwrap();
+            let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), batch_size, bptt).unwrap();
             assert_eq!(evaluation.tokens, whole.tokens);
             assert_close("nll_sum", evaluation.nll_sum, whole.nll_sum, 1e-6 * whole.nll_sum);
         }
@@ -51,7 +51,7 @@ fn the_columns_matter_only_by_what_they_do_not_predict() {
     let ids = text(2000, 3);
     let log_probs = log_probs_of(&model, &ids);
     for batch_size in [1, 2, 3, 7, 100] {
-        let evaluation = evaluate(&model, &mut workspace, &ids, batch_size, 35).unwrap();
+        let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), batch_size, 35).unwrap();
         let columns = column_count(ids.len(), batch_size);
         let column_len = ids.len() / columns;
         let expected: f64 =
@@ -71,8 +71,8 @@ fn a_short_text_is_read_in_fewer_columns() {
     assert_eq!([0, 1, 2, 513].map(|tokens| target_count(tokens, 20)), [0, 0, 1, 510]);
     let (model, mut workspace) = model();
     let ids = text(3, 4);
-    let evaluation = evaluate(&model, &mut workspace, &ids, 20, 35).unwrap();
-    assert_eq!(evaluation, evaluate(&model, &mut workspace, &ids, 1, 35).unwrap());
+    let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), 20, 35).unwrap();
+    assert_eq!(evaluation, evaluate(&model, &mut workspace, &token_ids(&ids), 1, 35).unwrap());
     assert_eq!(evaluation.tokens, 2);
 }
 
@@ -85,18 +85,22 @@ fn progress_is_told_and_can_end_it() {
         seen.push(tokens);
         true
     };
-    evaluate_with(&model, &mut workspace, &ids, 1, 800, &mut tell).unwrap();
+    evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut tell).unwrap();
     assert_eq!(seen, [800, 1600, 2000]);
-    let error = evaluate_with(&model, &mut workspace, &ids, 1, 800, &mut |tokens| tokens < 1600).unwrap_err();
+    let error = evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| tokens < 1600)
+        .unwrap_err();
     assert_eq!(error.to_string(), "stopped after 1600 of 2000 tokens");
-    assert!(evaluate_with(&model, &mut workspace, &ids, 1, 800, &mut |tokens| tokens < 2000).is_ok());
+    assert!(
+        evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| tokens < 2000).is_ok()
+    );
 }
 
 #[test]
 fn what_cannot_be_evaluated_is_refused() {
     let (model, mut workspace) = model();
-    let mut refusal =
-        |ids: &[u32], batch_size, bptt| evaluate(&model, &mut workspace, ids, batch_size, bptt).unwrap_err();
+    let mut refusal = |ids: &[u32], batch_size, bptt| {
+        evaluate(&model, &mut workspace, &token_ids(ids), batch_size, bptt).unwrap_err()
+    };
     assert!(matches!(refusal(&[], 1, 1), InferError::TextTooShort { tokens: 0 }));
     assert!(matches!(refusal(&[3], 1, 1), InferError::TextTooShort { tokens: 1 }));
     assert_eq!(refusal(&[0, 23], 1, 1).to_string(), "id 23 is not in the model's vocabulary of 23 tokens");

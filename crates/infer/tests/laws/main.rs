@@ -14,6 +14,7 @@ mod score;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rondo_data::TokenIds;
 use rondo_kernels::Device;
 use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialisation, Initialiser, Input, Model};
 use rondo_nn::{Mode, RnnLm, RnnLmConfig, Workspace};
@@ -61,6 +62,11 @@ fn model() -> (RnnLm, Workspace) {
 fn text(len: usize, seed: u64) -> Vec<u32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..len).map(|_| rng.random_range(0..VOCAB_SIZE as u32)).collect()
+}
+
+/// The text as evaluation takes it.
+fn token_ids(ids: &[u32]) -> TokenIds {
+    ids.to_vec().into()
 }
 
 /// The log-probabilities of all tokens after each token of `ids`, read one at a time from a zero state: the plainest

@@ -1,9 +1,9 @@
 //! Sentences, together and one at a time.
 
-use rondo_data::{BlankLines, DataError, EncodedLine, Encoder, Tokenizer, Vocab};
-use rondo_infer::{InferError, Scorer, Scoring, SentenceScore, evaluate, line_end};
+use rondo_data::{BlankLines, DataError, EncodedLine, TextCodec, Tokenizer, Vocab};
+use rondo_infer::{InferError, Scorer, Scoring, SentenceScore, evaluate};
 
-use crate::{assert_close, log_probs_of, model, text};
+use crate::{assert_close, log_probs_of, model, text, token_ids};
 
 const EOS: u32 = 1;
 
@@ -72,7 +72,7 @@ fn with_the_state_carried_the_sentences_are_one_text() {
 fn a_text_as_one_sentence_has_the_sum_of_its_evaluation() {
     let (model, mut workspace) = model();
     let ids = text(1500, 3);
-    let evaluation = evaluate(&model, &mut workspace, &ids, 1, 35).unwrap();
+    let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 35).unwrap();
     let score = &score(&[ids], Scoring::default())[0];
     assert_eq!(score.log_probs.len() as u64, evaluation.tokens);
     assert_close("sum", -score.log_prob_sum, evaluation.nll_sum, 1e-6 * evaluation.nll_sum);
@@ -83,17 +83,17 @@ fn a_text_as_one_sentence_has_the_sum_of_its_evaluation() {
 fn lines_come_in_order_however_far_is_read_ahead() {
     let tokens = std::iter::once("<eos>".to_owned()).chain((1..23).map(|n| format!("w{n}")));
     let vocab = Vocab::from_tokens("test", tokens, None).unwrap();
-    let tokenizer = Tokenizer::Words { eos: Some("<eos>".to_owned()), blank_lines: BlankLines::Skip };
-    let encoder = Encoder::new(&vocab, &tokenizer);
+    let tokenizer = Tokenizer::words().with_blank_lines(BlankLines::Skip);
+    let codec = TextCodec::new(tokenizer, vocab);
     let text = "w1 w2 w3\n\nw4\nw5 w6 w7 w8 w9\nw10 w11";
-    let start = line_end(&vocab, &tokenizer);
+    let start = codec.line_end();
     assert_eq!(start, Some(0));
     let (model, mut workspace) = model();
     for lookahead_tokens in [1, 5, 1000] {
         let scoring = Scoring { start, lookahead_tokens, ..Scoring::default() };
         let mut scorer = Scorer::new(&model, &mut workspace, scoring).unwrap();
         let lines: Vec<_> =
-            scorer.lines(encoder.lines(text.as_bytes(), "test")).map(|line| line.unwrap()).collect();
+            scorer.lines(codec.lines(text.as_bytes(), "test")).map(|line| line.unwrap()).collect();
         assert_eq!(lines.iter().map(|line| line.line.number).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
         for line in &lines {
             let ids: Vec<u32> = std::iter::once(0).chain(line.line.ids.iter().copied()).collect();
@@ -147,14 +147,4 @@ fn what_cannot_be_scored_is_refused() {
     assert_eq!(error, "id 23 is not in the model's vocabulary of 23 tokens");
     let mut scorer = Scorer::new(&model, &mut workspace, default()).unwrap();
     assert!(matches!(scorer.score(&[[1, 2], [3, 99]]), Err(InferError::IdOutOfRange { id: 99, .. })));
-}
-
-#[test]
-fn line_ends_are_known_by_tokeniser() {
-    let vocab = Vocab::from_tokens("test", ["a", "\n", "<0x0A>"], Some("a")).unwrap();
-    assert_eq!(line_end(&vocab, &Tokenizer::Chars), Some(1));
-    assert_eq!(line_end(&vocab, &Tokenizer::Bytes), Some(2));
-    assert_eq!(line_end(&vocab, &Tokenizer::default()), None, "the unknown token is no line end");
-    let without = Tokenizer::Words { eos: None, blank_lines: BlankLines::Keep };
-    assert_eq!(line_end(&vocab, &without), None);
 }

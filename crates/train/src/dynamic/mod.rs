@@ -13,7 +13,7 @@
 
 mod usual;
 
-use rondo_data::{Batches, LastChunk};
+use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_infer::{Evaluation, InferError, check_text, column_count, warm_state};
 use rondo_kernels::optimiser::{self, Adapt, GLUON_EPSILON, UsualGradient};
 use rondo_nn::{Gradient, Gradients, Mode, Model, ParameterId, Parameters, Workspace};
@@ -126,7 +126,7 @@ impl DynamicEvaluation<'_> {
 pub fn evaluate_dynamically(
     model: &mut dyn Model,
     workspace: &mut Workspace,
-    ids: &[u32],
+    ids: &TokenIds,
     options: &DynamicEvaluation<'_>,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Evaluation> {
@@ -142,7 +142,7 @@ pub fn evaluate_dynamically(
 fn segments(
     model: &mut dyn Model,
     workspace: &mut Workspace,
-    ids: &[u32],
+    ids: &TokenIds,
     options: &DynamicEvaluation<'_>,
     trained: &Parameters,
     progress: &mut dyn FnMut(u64) -> bool,
@@ -150,7 +150,7 @@ fn segments(
     let columns = column_count(ids.len(), options.batch_size);
     let batches = Batches::new(ids, columns, options.bptt, LastChunk::Keep)?;
     let total_tokens = batches.target_count() as u64;
-    let mut state = warm_state(model, workspace, ids, &batches);
+    let mut state = warm_state(model, workspace, ids, &batches)?;
     let mut gradients = Gradients::new(model.parameters());
     let longest = options.bptt.min(batches.column_len() - 1) * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
@@ -159,7 +159,7 @@ fn segments(
         let chunk = batches.chunk(index);
         let rows = chunk.steps * columns;
         let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
-        batches.fill(chunk, inputs, targets);
+        batches.fill(chunk, inputs, targets)?;
         gradients.clear();
         let mut tape = workspace.tape(model.parameters(), Mode::Adapt);
         let hidden = model.forward(&mut tape, inputs, &mut state);

@@ -1,6 +1,6 @@
 //! How large a model's gradients usually are, number by number: gathered from the text that it was trained on.
 
-use rondo_data::{Batches, LastChunk};
+use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_infer::{InferError, check_text, column_count, warm_state};
 use rondo_kernels::{Slice, Store, elementwise};
 use rondo_nn::{Gradient, Gradients, Mode, Model, NnError, ParameterId, Parameters, Workspace};
@@ -37,7 +37,7 @@ impl UsualGradients {
     pub fn gather(
         model: &dyn Model,
         workspace: &mut Workspace,
-        ids: &[u32],
+        ids: &TokenIds,
         bptt: usize,
         max_batches: usize,
         progress: &mut dyn FnMut(usize, usize) -> bool,
@@ -53,7 +53,7 @@ impl UsualGradients {
         let count = batches.chunk_count().min(max_batches);
         let parameters = model.parameters();
         let device = parameters.device();
-        let mut state = warm_state(model, workspace, ids, &batches);
+        let mut state = warm_state(model, workspace, ids, &batches)?;
         let mut gradients = Gradients::new(parameters);
         let mut rms = parameters.like();
         let longest = bptt.min(batches.column_len() - 1) * columns;
@@ -63,7 +63,7 @@ impl UsualGradients {
             let chunk = batches.chunk(index);
             let rows = chunk.steps * columns;
             let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
-            batches.fill(chunk, inputs, targets);
+            batches.fill(chunk, inputs, targets)?;
             gradients.clear();
             let mut tape = workspace.tape(parameters, Mode::Adapt);
             let hidden = model.forward(&mut tape, inputs, &mut state);

@@ -3,8 +3,8 @@
 use rondo_data::{Tokenizer, Vocab, VocabSource};
 use rondo_nn::RnnLmConfig;
 
-use super::{ModelPlan, Plan, written};
-use crate::settings::{ModelSettings, Settings, TokenizerKind};
+use super::{ModelPlan, Plan, resolve, written};
+use crate::settings::{ModelSettings, Settings};
 use crate::{Result, TrainError};
 
 /// See [`Plan::continuing`].
@@ -20,18 +20,14 @@ pub(super) fn plan(
     check_shape(&plan.model, config)?;
 
     let options = &mut plan.text.options;
-    options.tokenizer = match (TokenizerKind::of(tokenizer), settings.text.tokenizer) {
-        // Running text may be cut into the words that the model knows.
-        (TokenizerKind::Words, Some(TokenizerKind::Moses)) => {
-            Tokenizer::moses_for(&vocab, tokenizer.eos(), settings.text.sentences.unwrap_or(true))
+    options.tokenizer = match settings.text.tokenizer.filter(|&kind| kind != tokenizer.kind()) {
+        None => tokenizer.clone(),
+        // A text may be cut into the words that the model knows in another way: running text by its rules, and one that
+        // is tokenized already at white space.
+        Some(kind) if tokenizer.is_of_words() && options.tokenizer.is_of_words() => {
+            kind.fitted(&vocab, tokenizer.eos(), &resolve::tokenizer_options(&settings.text))
         }
-        // And a text may be tokenised already.
-        (TokenizerKind::Moses, Some(TokenizerKind::Words)) => Tokenizer::Words {
-            eos: tokenizer.eos().map(str::to_owned),
-            blank_lines: settings.text.blank_lines.unwrap_or_default(),
-        },
-        (kind, Some(found)) if found != kind => return Err(other("text.tokenizer", found, kind)),
-        _ => tokenizer.clone(),
+        Some(kind) => return Err(other("text.tokenizer", kind, tokenizer)),
     };
     options.vocab = match &options.vocab {
         VocabSource::Build { options, splits } if settings.training.extend_vocab == Some(true) => {

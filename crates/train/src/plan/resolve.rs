@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use rondo_data::{ChunkOrder, CorpusOptions, LastChunk, Tokenizer, VocabOptions, VocabSource, VocabSplits};
+use rondo_data::{
+    ChunkOrder, CorpusOptions, LastChunk, TokenizerOptions, VocabOptions, VocabSource, VocabSplits,
+};
 use rondo_nn::{
     ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Initialisation, Input, PRESETS, Preset,
     RnnLmConfig,
@@ -16,7 +18,7 @@ use super::{
 use crate::settings::{
     AveragingKind, ClipUnit, EvaluationSettings, InitSettings, LossReduction, ModelInput, ModelSettings,
     OnNan, OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, StepDivisor,
-    TextSettings, TokenizerKind, TrainingSettings,
+    TextSettings, TrainingSettings,
 };
 use crate::{AveragingRule, Result, ScheduleRule, TrainError};
 
@@ -35,20 +37,7 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
 }
 
 pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
-    let tokenizer = match settings.tokenizer.unwrap_or(TokenizerKind::Words) {
-        TokenizerKind::Words => Tokenizer::Words {
-            eos: Tokenizer::default().eos().map(str::to_owned),
-            blank_lines: settings.blank_lines.unwrap_or_default(),
-        },
-        TokenizerKind::Moses => Tokenizer::Moses {
-            eos: Tokenizer::default().eos().map(str::to_owned),
-            sentences: settings.sentences.unwrap_or(true),
-            joints: settings.joints.unwrap_or_default(),
-            lowercase: settings.lowercase.unwrap_or(false),
-        },
-        TokenizerKind::Chars => Tokenizer::Chars,
-        TokenizerKind::Bytes => Tokenizer::Bytes,
-    };
+    let tokenizer = settings.tokenizer.unwrap_or_default().tokenizer(&tokenizer_options(settings));
     let usual = VocabOptions::for_tokenizer(&tokenizer);
     let unknown = match &settings.unknown_token {
         None => usual.unknown,
@@ -83,6 +72,12 @@ pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
             test_fraction,
         },
     })
+}
+
+/// The options of the tokenizer that are given.
+pub(super) fn tokenizer_options(settings: &TextSettings) -> TokenizerOptions {
+    let TextSettings { blank_lines, sentences, joints, lowercase, .. } = *settings;
+    TokenizerOptions { blank_lines, sentences, joints, lowercase }
 }
 
 /// The user's texts if there are any, and the named corpus if not; a single path may be where the named one

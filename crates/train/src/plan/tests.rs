@@ -238,14 +238,12 @@ fn the_vocabulary_follows_the_tokens() {
     assert_eq!(words.reserved, ["<eos>", "<pad>"]);
     let (chars, splits) = built("tokenizer = \"chars\"");
     assert_eq!((chars.unknown, splits), (None, VocabSplits::All));
-    let eos = Some("<eos>".to_owned());
-    let skipping = Tokenizer::Words { eos, blank_lines: BlankLines::Skip };
+    let skipping = Tokenizer::words().with_blank_lines(BlankLines::Skip);
     assert_eq!(options("blank_lines = \"skip\"").tokenizer, skipping);
     let (moses, splits) = built("tokenizer = \"moses\"");
     assert_eq!((moses.unknown.as_deref(), splits), (Some("<unk>"), VocabSplits::Train));
     assert_eq!(options("tokenizer = \"moses\"").tokenizer, Tokenizer::moses());
-    let eos = Some("<eos>".to_owned());
-    let lines = Tokenizer::Moses { eos, sentences: false, joints: Joints::All, lowercase: true };
+    let lines = Tokenizer::moses().with_sentences(false).with_joints(Joints::All).with_lowercase(true);
     let text = "tokenizer = \"moses\"\nsentences = false\njoints = \"all\"\nlowercase = true";
     assert_eq!(options(text).tokenizer, lines);
     let again = plan(&plan(&format!("[text]\n{text}")).to_toml().unwrap());
@@ -348,7 +346,7 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
         .unwrap()
         .model
         .config(3);
-    let tokenizer = Tokenizer::Words { eos: None, blank_lines: BlankLines::Skip };
+    let tokenizer = Tokenizer::words().with_eos(None).with_blank_lines(BlankLines::Skip);
     let vocab = Vocab::from_tokens("test", ["<unk>", "a", "b"], Some("<unk>")).unwrap();
     let continuing = |text: &str| {
         let base = "[training]\nfrom = '/model'\n";
@@ -380,7 +378,7 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
         assert_eq!(continuing(&format!("[model]\n{text}")).unwrap_err().to_string(), expected);
     }
     let moses = continuing("[text]\ntokenizer = 'moses'").unwrap();
-    let small = Tokenizer::Moses { eos: None, sentences: true, joints: Joints::Keep, lowercase: true };
+    let small = Tokenizer::moses().with_eos(None).with_lowercase(true);
     assert_eq!(moses.text.options.tokenizer, small);
     let error = continuing("[text]\ntokenizer = 'chars'").unwrap_err().to_string();
     assert_eq!(error, "`text.tokenizer` is chars, but the model to go on from has words");

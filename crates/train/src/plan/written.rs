@@ -1,13 +1,13 @@
 //! Writes a plan as the settings that make it.
 
-use rondo_data::{Tokenizer, VocabOptions, VocabSource};
+use rondo_data::{TokenizerOptions, VocabOptions, VocabSource};
 use rondo_nn::{Biases, Input};
 
 use super::{CorpusChoice, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan, TextPlan};
 use crate::settings::{
     AveragingKind, ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings, OnNan,
     OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, TextSettings,
-    TokenizerKind, TrainingSettings,
+    TrainingSettings,
 };
 use crate::{AveragingRule, ScheduleRule};
 
@@ -80,22 +80,7 @@ fn text(plan: &TextPlan) -> TextSettings {
         CorpusChoice::Own(paths) => ("built-in", paths.clone()),
     };
     let options = &plan.options;
-    let of_tokenizer = match &options.tokenizer {
-        Tokenizer::Words { blank_lines, .. } => TextSettings {
-            tokenizer: Some(TokenizerKind::Words),
-            blank_lines: Some(*blank_lines),
-            ..TextSettings::default()
-        },
-        Tokenizer::Moses { sentences, joints, lowercase, .. } => TextSettings {
-            tokenizer: Some(TokenizerKind::Moses),
-            sentences: Some(*sentences),
-            joints: Some(*joints),
-            lowercase: Some(*lowercase),
-            ..TextSettings::default()
-        },
-        Tokenizer::Chars => TextSettings { tokenizer: Some(TokenizerKind::Chars), ..TextSettings::default() },
-        Tokenizer::Bytes => TextSettings { tokenizer: Some(TokenizerKind::Bytes), ..TextSettings::default() },
-    };
+    let TokenizerOptions { blank_lines, sentences, joints, lowercase } = options.tokenizer.options();
     let mut settings = TextSettings {
         corpus: Some(corpus.to_owned()),
         data: Some(data),
@@ -103,7 +88,12 @@ fn text(plan: &TextPlan) -> TextSettings {
         lossy: Some(options.lossy),
         valid_fraction: Some(options.valid_fraction),
         test_fraction: Some(options.test_fraction),
-        ..of_tokenizer
+        tokenizer: Some(options.tokenizer.kind()),
+        blank_lines,
+        sentences,
+        joints,
+        lowercase,
+        ..TextSettings::default()
     };
     // A vocabulary that stands already is a model's, and comes with the model.
     if let VocabSource::Extend { min_freq, max_size, splits, .. } = &options.vocab {

@@ -1,7 +1,5 @@
 //! The settings that are one of a few words, but for those that other crates have a type for.
 
-use rondo_data::Tokenizer;
-
 /// Makes an enum whose variants are written as the words beside them.
 macro_rules! choice {
     ($(#[$meta:meta])+ $name:ident { $( $(#[$variant_meta:meta])+ $variant:ident = $word:literal, )+ }) => {
@@ -30,32 +28,6 @@ macro_rules! choice {
             }
         }
     };
-}
-
-choice! {
-    /// What a token is; see [`Tokenizer`](rondo_data::Tokenizer).
-    TokenizerKind {
-        /// What stands between white space, and `<eos>` for the end of each line.
-        Words = "words",
-        /// A word or punctuation mark of running text, and `<eos>` for the end of each sentence.
-        Moses = "moses",
-        /// A Unicode character (scalar value).
-        Chars = "chars",
-        /// A byte.
-        Bytes = "bytes",
-    }
-}
-
-impl TokenizerKind {
-    /// The kind of a tokeniser.
-    pub fn of(tokenizer: &Tokenizer) -> Self {
-        match tokenizer {
-            Tokenizer::Words { .. } => TokenizerKind::Words,
-            Tokenizer::Moses { .. } => TokenizerKind::Moses,
-            Tokenizer::Chars => TokenizerKind::Chars,
-            Tokenizer::Bytes => TokenizerKind::Bytes,
-        }
-    }
 }
 
 choice! {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, VocabOrder, VocabSplits};
+use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, TokenizerKind, VocabOrder, VocabSplits};
 use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initialiser};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};

@@ -22,6 +22,7 @@ mod value;
 pub use choices::*;
 pub use every::CheckpointEvery;
 pub use fields::*;
+pub use rondo_data::TokenizerKind;
 pub use value::Kind;
 
 /// The description of a setting: enough to make a flag of it.

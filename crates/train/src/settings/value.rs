@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, VocabOrder, VocabSplits};
+use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, TokenizerKind, VocabOrder, VocabSplits};
 use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initialiser};
 use serde::de::Error;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rondo_data::{Batches, LastChunk};
+use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_infer::{Generator, InferError, Sampling, evaluate_with};
 use rondo_kernels::{Device, limits};
 use rondo_nn::{Initialisation, Mode, Model, RnnLm, State};
@@ -37,8 +37,8 @@ pub(super) struct Subject<'a> {
     state: State,
     tokens: Tokens,
     steps: u64,
-    training_text: Vec<u32>,
-    evaluation_text: Vec<u32>,
+    training_text: TokenIds,
+    evaluation_text: TokenIds,
     stopwatch: Option<Stopwatch>,
 }
 
@@ -62,8 +62,8 @@ impl<'a> Subject<'a> {
             state: model.zero_state(batch_size),
             tokens: Tokens::with_capacity(bptt * batch_size),
             steps: 0,
-            training_text: workload.text(batch_size, TRAINING_CHUNKS * bptt),
-            evaluation_text: workload.text(batch_size, EVALUATION_ROWS.max(4 * bptt)),
+            training_text: workload.text(batch_size, TRAINING_CHUNKS * bptt).into(),
+            evaluation_text: workload.text(batch_size, EVALUATION_ROWS.max(4 * bptt)).into(),
             stopwatch,
             model,
         })
@@ -115,7 +115,7 @@ impl<'a> Subject<'a> {
         while clock.goes_on() {
             clock.begin();
             let chunk = batches.chunk(self.steps as usize % batches.chunk_count());
-            self.tokens.fill(&batches, chunk);
+            self.tokens.fill(&batches, chunk)?;
             let terms = StepTerms {
                 mode: Mode::Train { seed: SEED, step: self.steps },
                 gradient_scale: self.optimization.gradient_scale(chunk.steps, batch_size),

@@ -66,7 +66,7 @@ impl Run<'_> {
                 self.place.state.clear();
             }
             let begun = Instant::now();
-            tokens.fill(&self.batches, chunk);
+            tokens.fill(&self.batches, chunk)?;
             let learning_rate = match training.variable_bptt {
                 // A longer chunk's mean loss stands for more tokens.
                 true => learning_rate * chunk.steps as f64 / training.bptt as f64,
@@ -138,7 +138,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.longest_steps = longest.steps;
-        tokens.fill(&self.batches, longest);
+        tokens.fill(&self.batches, longest)?;
         let terms = self.terms(longest);
         self.step.make_room(&self.model, self.plan.training.batch_size, tokens, terms)
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use rondo_data::TokenIds;
 use rondo_infer::{InferError, evaluate_with, target_count};
 use rondo_runs::Perplexity;
 use rondo_runs::metrics::Record;
@@ -168,7 +169,7 @@ impl Run<'_> {
     }
 
     /// The mean negative log-likelihood of a text; none if the run is stopped meanwhile.
-    fn evaluate(&mut self, what: &'static str, ids: &[u32]) -> Result<Option<f64>> {
+    fn evaluate(&mut self, what: &'static str, ids: &TokenIds) -> Result<Option<f64>> {
         let EvaluationPlan { batch_size, bptt, .. } = self.plan.evaluation;
         let total = target_count(ids.len(), batch_size);
         // A run that has been asked to stop still evaluates the only model that it has.
@@ -202,7 +203,7 @@ impl Run<'_> {
         if self.outcome.best_epoch.is_none() {
             let corpus = self.corpus;
             self.with_judged_weights(|run| {
-                let mut evaluate = |what, ids: &Option<Vec<u32>>| match ids {
+                let mut evaluate = |what, ids: &Option<TokenIds>| match ids {
                     Some(ids) => run.evaluate(what, ids),
                     None => Ok(None),
                 };

@@ -22,7 +22,7 @@ impl Run<'_> {
     /// Saves the model as it is.
     pub(super) fn save_model(&self, path: &Path, epoch: usize) -> Result<()> {
         let metadata = BTreeMap::from([
-            (checkpoint::TOKENIZER_KEY.to_owned(), self.tokenizer(path)?),
+            (checkpoint::TOKENIZER_KEY.to_owned(), self.corpus.tokenizer().to_json()),
             ("epoch".to_owned(), epoch.to_string()),
             ("step".to_owned(), self.outcome.steps.to_string()),
         ]);
@@ -83,16 +83,11 @@ impl Run<'_> {
                 (checkpoint::PROGRESS_KEY, json(serde_json::to_string(&self.progress()))?),
                 (checkpoint::CONFIG_KEY, json(serde_json::to_string(self.model.config()))?),
                 (checkpoint::CORPUS_KEY, json(serde_json::to_string(&self.corpus_fingerprint))?),
-                (checkpoint::TOKENIZER_KEY, self.tokenizer(path)?),
+                (checkpoint::TOKENIZER_KEY, self.corpus.tokenizer().to_json()),
                 (checkpoint::PLAN_KEY, self.plan.to_toml()?),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
         ))
-    }
-
-    fn tokenizer(&self, path: &Path) -> Result<String> {
-        serde_json::to_string(&self.corpus.tokenizer)
-            .map_err(|source| TrainError::io("describe the tokenizer for", path)(source.into()))
     }
 
     fn progress(&self) -> Progress {

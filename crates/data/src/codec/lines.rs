@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::io::BufRead;
 
-use super::Encoder;
-use crate::{DataError, Result, Tokenizer, tokenize::Scanner};
+use super::TextCodec;
+use crate::{DataError, Result, tokenize::Scanner};
 
 /// One line of a text in tokens and ids; one sentence of running text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct EncodedLine {
     pub number: u64,
     /// The tokens as they stand in the text, unknown ones too, and the end-of-line token where there is one.
     ///
-    /// For characters and bytes the line end is a token of its line. A blank line that the tokeniser skips
+    /// For characters and bytes the line end is a token of its line. A blank line that the tokenizer skips
     /// has no token at all.
     pub tokens: Vec<String>,
     /// The id of each token.
@@ -27,25 +27,25 @@ impl EncodedLine {
         Self { number, tokens: Vec::new(), ids: Vec::new(), out_of_vocab_tokens: 0 }
     }
 
-    fn push(&mut self, encoder: &Encoder<'_>, token: &str, origin: &str, number: u64) -> Result<()> {
-        self.ids.push(encoder.known_or_unknown(token, origin, number)?);
-        self.out_of_vocab_tokens += u64::from(encoder.vocab.id(token).is_none());
+    fn push(&mut self, codec: &TextCodec, token: &str, origin: &str, number: u64) -> Result<()> {
+        self.ids.push(codec.known_or_unknown(token, origin, number)?);
+        self.out_of_vocab_tokens += u64::from(codec.vocab.id(token).is_none());
         self.tokens.push(token.to_owned());
         Ok(())
     }
 }
 
-/// The lines of a text, encoded one at a time: see [`Encoder::lines`].
+/// The lines of a text, encoded one at a time: see [`TextCodec::lines`].
 ///
 /// Gives an item for each line, blank and skipped ones included; ends after an error. One line is held in
 /// memory at a time. Running text that is split into sentences gives an item for each of these, once its paragraph is
-/// complete (an item for the paragraph, if the tokeniser has no end-of-sentence token).
+/// complete (an item for the paragraph, if the tokenizer has no end-of-sentence token).
 #[derive(Debug)]
-pub struct Lines<'a, R> {
-    encoder: Encoder<'a>,
-    origin: &'a str,
+pub struct Lines<R> {
+    codec: TextCodec,
+    origin: String,
     reader: R,
-    scanner: Scanner<'a>,
+    scanner: Scanner,
     line: Vec<u8>,
     /// Sentences that are ready, if the text is read by sentences.
     sentences: VecDeque<EncodedLine>,
@@ -54,21 +54,22 @@ pub struct Lines<'a, R> {
     done: bool,
 }
 
-impl<'a, R: BufRead> Lines<'a, R> {
-    pub(super) fn new(encoder: Encoder<'a>, reader: R, origin: &'a str) -> Self {
-        let scanner = Scanner::new(encoder.tokenizer, origin, encoder.lossy);
+impl<R: BufRead> Lines<R> {
+    pub(super) fn new(codec: TextCodec, reader: R, origin: &str) -> Self {
+        let scanner = Scanner::new(&codec.tokenizer, origin, codec.lossy);
+        let origin = origin.to_owned();
         let (sentences, open) = (VecDeque::new(), EncodedLine::new(1));
-        Self { encoder, origin, reader, scanner, line: Vec::new(), sentences, open, done: false }
+        Self { codec, origin, reader, scanner, line: Vec::new(), sentences, open, done: false }
     }
 
     fn next_line(&mut self) -> Result<Option<EncodedLine>> {
         self.line.clear();
         let read = self.reader.read_until(b'\n', &mut self.line);
-        read.map_err(|source| DataError::Read { origin: self.origin.to_owned(), source })?;
+        read.map_err(|source| DataError::Read { origin: self.origin.clone(), source })?;
 
         let number = self.scanner.line();
         let mut line = EncodedLine::new(number);
-        let mut visit = |token: &str, number| line.push(&self.encoder, token, self.origin, number);
+        let mut visit = |token: &str, number| line.push(&self.codec, token, &self.origin, number);
         self.scanner.feed(&self.line, &mut visit)?;
         if self.line.last() != Some(&b'\n') {
             self.done = true;
@@ -91,14 +92,14 @@ impl<'a, R: BufRead> Lines<'a, R> {
     fn read_sentences(&mut self) -> Result<()> {
         self.line.clear();
         let read = self.reader.read_until(b'\n', &mut self.line);
-        read.map_err(|source| DataError::Read { origin: self.origin.to_owned(), source })?;
-        let eos = self.encoder.tokenizer.eos();
-        let Self { encoder, origin, sentences, open, .. } = self;
+        read.map_err(|source| DataError::Read { origin: self.origin.clone(), source })?;
+        let Self { codec, origin, sentences, open, .. } = self;
+        let eos = codec.tokenizer.eos();
         let mut visit = |token: &str, number| {
             if open.tokens.is_empty() {
                 open.number = number;
             }
-            open.push(encoder, token, origin, number)?;
+            open.push(codec, token, origin, number)?;
             if eos == Some(token) {
                 sentences.push_back(std::mem::replace(open, EncodedLine::new(number)));
             }
@@ -116,11 +117,11 @@ impl<'a, R: BufRead> Lines<'a, R> {
     }
 }
 
-impl<R: BufRead> Iterator for Lines<'_, R> {
+impl<R: BufRead> Iterator for Lines<R> {
     type Item = Result<EncodedLine>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if matches!(self.encoder.tokenizer, Tokenizer::Moses { sentences: true, .. }) {
+        if self.codec.tokenizer.is_by_sentences() {
             return self.next_sentence().transpose();
         }
         if self.done {

@@ -1,0 +1,249 @@
+//! Text to ids and back, in one value: a tokenizer, the vocabulary of its tokens, and the way back to text.
+//!
+//! ```text
+//! text ──▶ tokenizer (which also normalizes) ──▶ tokens ──▶ vocabulary ──▶ ids      encode, lines, prompt
+//! text ◀── joiner ◀───────────────────────────── tokens ◀── vocabulary ◀── ids      decode, decoder
+//! ```
+//!
+//! Promises: reading a text line by line, or running text sentence by sentence, gives the very ids that reading it
+//! whole gives; nothing else in the library turns tokens into text.
+//! Not here: building a vocabulary from a text (`corpus`).
+
+use std::io::BufRead;
+use std::sync::Arc;
+
+use crate::{Result, TextSource, TextStats, Tokenizer, Vocab, tokenize, vocab};
+
+mod decoder;
+mod json;
+mod lines;
+
+pub use decoder::{Spacing, TextDecoder};
+pub(crate) use json::{FORMAT, VERSION};
+pub use lines::{EncodedLine, Lines};
+
+/// A tokenizer and a vocabulary, which together turn text into a model's ids and back. Cheap to clone.
+///
+/// ```
+/// use rondo_data::{TextCodec, Tokenizer, Vocab};
+///
+/// let vocab = Vocab::from_tokens("example", ["<unk>", "<eos>", "the", "cat"], Some("<unk>"))?;
+/// let codec = TextCodec::new(Tokenizer::default(), vocab);
+///
+/// let encoded = codec.encode("the cat\nthe dog\n")?;
+/// assert_eq!(encoded.ids, [2, 3, 1, 2, 0, 1]);
+/// assert_eq!(encoded.report.out_of_vocab_tokens, 1);
+/// assert_eq!(codec.decode(&encoded.ids)?, "the cat\nthe <unk>\n");
+///
+/// assert_eq!(codec.encode_prefix("the cat")?, [2, 3]); // not a finished line
+/// assert_eq!(codec.prompt("the cat")?, [1, 2, 3]); // at the start of a line
+/// # Ok::<(), rondo_data::DataError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextCodec {
+    tokenizer: Tokenizer,
+    vocab: Arc<Vocab>,
+    lossy: bool,
+}
+
+/// The ids of a text and what was found while reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// One id per token.
+    pub ids: Vec<u32>,
+    /// What was read.
+    pub report: TextReport,
+}
+
+/// What was found in one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextReport {
+    /// The path of the file, or the name of the source.
+    pub origin: String,
+    /// Bytes, characters, lines, tokens.
+    pub stats: TextStats,
+    /// Tokens that have the unknown token's id, whether the text says `<unk>` itself or another unknown word.
+    pub unknown_tokens: u64,
+    /// Those of them that are not in the vocabulary.
+    pub out_of_vocab_tokens: u64,
+}
+
+impl TextCodec {
+    /// A codec that refuses bytes that are not text.
+    #[must_use]
+    pub fn new(tokenizer: Tokenizer, vocab: Vocab) -> Self {
+        Self { tokenizer, vocab: Arc::new(vocab), lossy: false }
+    }
+
+    /// The same vocabulary with another tokenizer, for texts that must be cut into these tokens in another way.
+    #[must_use]
+    pub fn with_tokenizer(&self, tokenizer: Tokenizer) -> Self {
+        Self { tokenizer, ..self.clone() }
+    }
+
+    /// The same codec, which replaces invalid UTF-8 and NUL bytes by U+FFFD if `lossy`, instead of refusing the text.
+    /// A tokenizer of bytes takes them as they are either way.
+    #[must_use]
+    pub fn lossy(self, lossy: bool) -> Self {
+        Self { lossy, ..self }
+    }
+
+    /// Whether invalid UTF-8 and NUL bytes are replaced instead of refused.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        self.lossy
+    }
+
+    /// How text is cut into tokens.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The tokens and their ids.
+    #[must_use]
+    pub fn vocab(&self) -> &Vocab {
+        &self.vocab
+    }
+
+    /// The id of the token that ends each line of a text, if the vocabulary has it: the tokenizer's end-of-line token
+    /// for words, the line feed for characters and bytes.
+    #[must_use]
+    pub fn line_end(&self) -> Option<u32> {
+        self.vocab.id(self.tokenizer.line_end()?)
+    }
+
+    /// The id that stands for all tokens not in the vocabulary.
+    #[must_use]
+    pub fn unknown_id(&self) -> Option<u32> {
+        self.vocab.unknown_id()
+    }
+
+    /// What one token is called: `token`, `character` or `byte`.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        self.tokenizer.unit()
+    }
+
+    /// Whether tokens are words, as opposed to characters or bytes.
+    #[must_use]
+    pub fn is_of_words(&self) -> bool {
+        self.tokenizer.is_of_words()
+    }
+
+    /// Encodes a text.
+    ///
+    /// # Errors
+    /// As [`encode_reader`](Self::encode_reader).
+    pub fn encode(&self, text: &str) -> Result<Encoded> {
+        self.encode_reader(text.as_bytes(), "the text")
+    }
+
+    /// Encodes all of `reader`; `origin` names it in errors and in the report.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::for_each_token`]; [`DataError::UnknownToken`](crate::DataError::UnknownToken) for a
+    /// token that is not in a vocabulary without unknown token.
+    pub fn encode_reader(&self, reader: impl BufRead, origin: &str) -> Result<Encoded> {
+        let mut ids = Vec::new();
+        let report = self.append(reader, origin, 0, &mut ids)?;
+        Ok(Encoded { ids, report })
+    }
+
+    /// Encodes all of a source.
+    ///
+    /// # Errors
+    /// As [`encode_reader`](Self::encode_reader); [`DataError::Missing`](crate::DataError::Missing) if the
+    /// file does not exist.
+    pub fn encode_source(&self, source: &TextSource) -> Result<Encoded> {
+        self.encode_reader(source.open()?, &source.origin())
+    }
+
+    /// Encodes the beginning of a text that is to be continued: its last line, or the last sentence of running text,
+    /// gets no end-of-line token unless it has a line end.
+    ///
+    /// # Errors
+    /// As [`encode_reader`](Self::encode_reader).
+    pub fn encode_prefix(&self, prefix: &str) -> Result<Vec<u32>> {
+        const ORIGIN: &str = "the prefix";
+        let mut ids = Vec::new();
+        let mut scanner = tokenize::Scanner::new(&self.tokenizer, ORIGIN, self.lossy);
+        let mut visit = |token: &str, line| {
+            ids.push(self.known_or_unknown(token, ORIGIN, line)?);
+            Ok(())
+        };
+        scanner.feed(prefix.as_bytes(), &mut visit)?;
+        scanner.finish_open(&mut visit)?;
+        Ok(ids)
+    }
+
+    /// Encodes a prompt, which begins a line: the [line-end token](Self::line_end), if there is one, then the
+    /// [prefix](Self::encode_prefix). The result is empty only if the prompt is and no token ends a line.
+    ///
+    /// # Errors
+    /// As [`encode_reader`](Self::encode_reader).
+    pub fn prompt(&self, prompt: &str) -> Result<Vec<u32>> {
+        Ok(self.line_end().into_iter().chain(self.encode_prefix(prompt)?).collect())
+    }
+
+    /// Encodes `reader` line by line as the iterator is asked for them; `origin` names it in errors.
+    pub fn lines<R: BufRead>(&self, reader: R, origin: &str) -> Lines<R> {
+        Lines::new(self.clone(), reader, origin)
+    }
+
+    /// The text of `ids`, spaced [as it was read](Spacing::AsRead). Bytes that are not UTF-8 become U+FFFD; a
+    /// [`decoder`](Self::decoder) gives them exactly.
+    ///
+    /// # Errors
+    /// [`DataError::IdOutOfRange`](crate::DataError::IdOutOfRange) for an id that is not in the vocabulary.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        let (mut decoder, mut text) = (self.decoder(Spacing::AsRead), Vec::new());
+        ids.iter().try_for_each(|&id| decoder.push(id, &mut text))?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// The text of tokens, in the vocabulary or not, spaced [as it was read](Spacing::AsRead).
+    pub fn join<T: AsRef<str>>(&self, tokens: impl IntoIterator<Item = T>) -> String {
+        let (mut decoder, mut text) = (self.decoder(Spacing::AsRead), Vec::new());
+        tokens.into_iter().for_each(|token| decoder.push_token(token.as_ref(), &mut text));
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// A decoder for ids that come one after the other.
+    #[must_use]
+    pub fn decoder(&self, spacing: Spacing) -> TextDecoder {
+        TextDecoder::new(self.clone(), spacing)
+    }
+
+    /// Appends the ids of `reader`, without its last `drop_tail_chars` characters, to `ids`.
+    pub(crate) fn append(
+        &self,
+        reader: impl BufRead,
+        origin: &str,
+        drop_tail_chars: u64,
+        ids: &mut Vec<u32>,
+    ) -> Result<TextReport> {
+        let vocab = self.vocab();
+        let (mut unknown_tokens, mut out_of_vocab_tokens) = (0, 0);
+        let reading = tokenize::Reading { drop_tail_chars, lossy: self.lossy };
+        let stats = tokenize::read_tokens(&self.tokenizer, reader, origin, reading, |token, line| {
+            let id = if let Some(id) = vocab.id(token) {
+                id
+            } else {
+                out_of_vocab_tokens += 1;
+                self.known_or_unknown(token, origin, line)?
+            };
+            unknown_tokens += u64::from(vocab.unknown_id() == Some(id));
+            ids.push(id);
+            Ok(())
+        })?;
+        Ok(TextReport { origin: origin.to_owned(), stats, unknown_tokens, out_of_vocab_tokens })
+    }
+
+    fn known_or_unknown(&self, token: &str, origin: &str, line: u64) -> Result<u32> {
+        self.vocab.id_or_unknown(token).ok_or_else(|| vocab::unknown_token(token, origin, line))
+    }
+}
+
+#[cfg(test)]
+mod tests;

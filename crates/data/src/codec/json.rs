@@ -1,0 +1,156 @@
+//! A codec as one JSON text, which a model file can hold: all that is needed to use the model on texts.
+//!
+//! ```json
+//! {
+//!   "format": "rondo-codec",
+//!   "version": 1,
+//!   "tokenizer": {"kind": "words", "eos": "<eos>", "blank_lines": "keep"},
+//!   "vocabulary": {"format": "rondo-vocab", "version": 1, "unknown": "<unk>", "tokens": ["<unk>", "<eos>"]}
+//! }
+//! ```
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::TextCodec;
+use crate::vocab::VocabFile;
+use crate::{DataError, Result, Tokenizer, hex::hex};
+
+/// The value of `format` in a codec's JSON.
+pub(crate) const FORMAT: &str = "rondo-codec";
+/// The version of the format that is written, and the only one that is read.
+pub(crate) const VERSION: u32 = 1;
+
+/// What every version of the JSON begins with.
+#[derive(Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CodecFile {
+    #[serde(rename = "format")]
+    _format: String,
+    #[serde(rename = "version")]
+    _version: u32,
+    tokenizer: Tokenizer,
+    vocabulary: VocabFile,
+}
+
+impl TextCodec {
+    /// This codec as JSON, but for whether it is [lossy](Self::lossy), which is a matter of reading.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let (tokenizer, vocabulary) = (self.tokenizer.to_json(), self.vocab.to_json());
+        format!(
+            "{{\n\"format\": \"{FORMAT}\",\n\"version\": {VERSION},\n\"tokenizer\": {tokenizer},\n\
+             \"vocabulary\": {}\n}}\n",
+            vocabulary.trim_end()
+        )
+    }
+
+    /// Reads a codec's JSON; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// [`DataError::CodecSyntax`] if it is not the JSON of a codec, [`DataError::CodecVersion`] if it has another
+    /// format or version, and as [`Vocab::from_json`](crate::Vocab::from_json) for what is wrong with its vocabulary.
+    pub fn from_json(origin: &str, json: &str) -> Result<Self> {
+        let syntax = |source| DataError::CodecSyntax { origin: origin.to_owned(), source };
+        // The header is read by itself first: a later version may have fields that this one would refuse.
+        let Header { format, version } = serde_json::from_str(json).map_err(syntax)?;
+        if format != FORMAT || version != VERSION {
+            return Err(DataError::CodecVersion { origin: origin.to_owned(), format, version });
+        }
+        let CodecFile { tokenizer, vocabulary, .. } = serde_json::from_str(json).map_err(syntax)?;
+        Ok(Self::new(tokenizer, vocabulary.into_vocab(origin)?))
+    }
+
+    /// Identifies this codec: equal for equal tokenizers and equal vocabularies.
+    ///
+    /// The SHA-256, in 64 hexadecimal digits, of the tokenizer's [JSON](Tokenizer::to_json), a line feed, and the
+    /// vocabulary's [fingerprint](crate::Vocab::fingerprint).
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(self.tokenizer.to_json());
+        hasher.update("\n");
+        hasher.update(self.vocab.fingerprint());
+        hex(&hasher.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BlankLines, Vocab};
+
+    fn codec(tokenizer: Tokenizer) -> TextCodec {
+        let tokens = ["<unk>", "<eos>", "\"", "\n", "\u{e9}"];
+        TextCodec::new(tokenizer, Vocab::from_tokens("test", tokens, Some("<unk>")).unwrap())
+    }
+
+    #[test]
+    fn written_and_read_back_it_is_the_same() {
+        for tokenizer in [
+            Tokenizer::words().with_eos(None).with_blank_lines(BlankLines::Skip),
+            Tokenizer::moses().with_lowercase(true),
+            Tokenizer::chars(),
+            Tokenizer::bytes(),
+        ] {
+            let codec = codec(tokenizer);
+            let read = TextCodec::from_json("model", &codec.to_json()).unwrap();
+            assert_eq!(read, codec);
+            assert_eq!(read.fingerprint(), codec.fingerprint());
+        }
+        let lossy = codec(Tokenizer::words()).lossy(true);
+        assert!(!TextCodec::from_json("model", &lossy.to_json()).unwrap().is_lossy());
+    }
+
+    #[test]
+    fn the_fingerprint_depends_on_tokenizer_and_vocabulary() {
+        let words = codec(Tokenizer::words());
+        let other = TextCodec::new(Tokenizer::words(), Vocab::from_tokens("test", ["a"], None).unwrap());
+        let prints =
+            [words.clone(), codec(Tokenizer::words().with_eos(None)), codec(Tokenizer::chars()), other];
+        let prints: std::collections::HashSet<String> = prints.iter().map(TextCodec::fingerprint).collect();
+        assert_eq!(prints.len(), 4);
+        // Pinned: files may hold it, so it may never change for the same codec.
+        let pinned = "5995aa30b8641e7bae70ce29ad2fc6e25b4d41d1df9293658310a8d9283a3a31";
+        assert_eq!(words.fingerprint(), pinned);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let error = |json: &str| TextCodec::from_json("m", json).unwrap_err();
+        let good = codec(Tokenizer::words()).to_json();
+        let with = |from: &str, to: &str| {
+            assert!(good.contains(from), "{good}");
+            error(&good.replacen(from, to, 1)).to_string()
+        };
+        assert_eq!(
+            with("\"version\": 1", "\"version\": 2, \"merges\": []"),
+            "`m` has format `rondo-codec` version 2, expected `rondo-codec` version 1"
+        );
+        assert_eq!(
+            with("rondo-codec", "rondo-vocab"),
+            "`m` has format `rondo-vocab` version 1, expected `rondo-codec` version 1"
+        );
+        let version = "  \"version\": 1";
+        assert_eq!(
+            with(version, "  \"version\": 3"),
+            "`m` has format `rondo-vocab` version 3, expected `rondo-vocab` version 1"
+        );
+        assert_eq!(with("\"<eos>\",\n", "\"<unk>\",\n"), "`m` lists token `<unk>` twice, as id 0 and 1");
+        let syntax = "`m` is not a text codec";
+        assert_eq!(with("\"tokenizer\"", "\"x\": 1, \"tokenizer\""), syntax);
+        assert_eq!(with("\"kind\":\"words\"", "\"kind\":\"word\""), syntax);
+        let source = error(&good.replace("words", "word"));
+        let source = std::error::Error::source(&source).unwrap().to_string();
+        assert!(source.starts_with("unknown variant `word`, expected one of `words`"), "{source}");
+        for end in (0..good.trim_end().len()).filter(|&end| good.is_char_boundary(end)) {
+            assert!(TextCodec::from_json("m", &good[..end]).is_err(), "cut at {end}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Bytes, of any file.
+//!
+//! A printable ASCII byte is written as itself, space included, any other as `<0x0A>`: six characters, two uppercase
+//! hexadecimal digits. The two forms cannot be confused, so joining bytes again is exact.
+
+use std::sync::{Arc, LazyLock};
+
+use super::kind::{Cutter, Entry, Joiner, Kind};
+use crate::VocabOptions;
+
+/// The kind.
+pub(super) const ENTRY: &Entry = &Entry {
+    name: "bytes",
+    make: |_, _| Arc::new(Bytes),
+    fit: |_, _, _| Arc::new(Bytes),
+    read: |_| Ok(Arc::new(Bytes)),
+};
+
+static TOKENS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=u8::MAX).map(form).collect());
+
+/// Bytes; there is nothing to choose.
+#[derive(Debug)]
+struct Bytes;
+
+impl Kind for Bytes {
+    fn entry(&self) -> &'static Entry {
+        ENTRY
+    }
+
+    fn unit(&self) -> &'static str {
+        "byte"
+    }
+
+    fn line_end(&self) -> Option<&str> {
+        Some(byte_token(b'\n'))
+    }
+
+    /// All 256 bytes, so that every file can be encoded.
+    fn vocab_options(&self) -> VocabOptions {
+        let reserved = (0..=u8::MAX).map(|byte| byte_token(byte).to_owned()).collect();
+        VocabOptions { unknown: None, reserved, ..VocabOptions::default() }
+    }
+
+    fn cutter(&self) -> Cutter {
+        Cutter::Bytes(|piece, out| {
+            for &byte in piece {
+                out.token(byte_token(byte))?;
+                if byte == b'\n' {
+                    out.end_line();
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn joiner(&self) -> Box<dyn Joiner> {
+        Box::new(Bytes)
+    }
+}
+
+impl Joiner for Bytes {
+    fn push(&mut self, token: &str, text: &mut Vec<u8>) {
+        match token_byte(token) {
+            Some(byte) => text.push(byte),
+            None => text.extend_from_slice(token.as_bytes()),
+        }
+    }
+}
+
+fn form(byte: u8) -> String {
+    if is_printable(byte) { char::from(byte).to_string() } else { format!("<0x{byte:02X}>") }
+}
+
+fn is_printable(byte: u8) -> bool {
+    byte == b' ' || byte.is_ascii_graphic()
+}
+
+/// The token for `byte`.
+fn byte_token(byte: u8) -> &'static str {
+    &TOKENS[usize::from(byte)]
+}
+
+/// The byte for `token`, if it is a byte's token.
+fn token_byte(token: &str) -> Option<u8> {
+    if let &[byte] = token.as_bytes() {
+        return is_printable(byte).then_some(byte);
+    }
+    let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
+    let byte = u8::from_str_radix(digits, 16).ok()?;
+    (byte_token(byte) == token).then_some(byte) // Refuses `<0x+A>`, `<0x0a>` and `<0x41>`.
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_has_a_token_of_its_own() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(token_byte(byte_token(byte)), Some(byte));
+        }
+        assert_eq!([b'A', b' ', b'<', b'\n', 0xFF].map(byte_token), ["A", " ", "<", "<0x0A>", "<0xFF>"]);
+    }
+
+    #[test]
+    fn nothing_else_is_a_bytes_token() {
+        for token in ["", "ab", "é", "\n", "<0x0a>", "<0x41>", "<0x+A>", "<0x100>", "<unk>"] {
+            assert_eq!(token_byte(token), None, "{token:?}");
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The handle to a tokenizer of any kind, its options, and its form in JSON.
+
+use std::fmt;
+use std::io::BufRead;
+use std::sync::Arc;
+
+use serde::de::Error;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::kind::{Cutter, DEFAULT_EOS, Entry, Joiner, KINDS, Kind};
+use super::{BlankLines, Reading, TextStats, bytes, chars, moses, read_tokens, words};
+use crate::moses::Joints;
+use crate::{Result, Vocab, VocabOptions};
+
+/// What a token is: how text is cut into tokens and joined again. A handle that is cheap to clone.
+///
+/// ```
+/// use rondo_data::Tokenizer;
+///
+/// let mut tokens = Vec::new();
+/// Tokenizer::words().for_each_token("a b\nc".as_bytes(), "example", |token, line| {
+///     tokens.push(format!("{line}:{token}"));
+///     Ok(())
+/// })?;
+/// assert_eq!(tokens, ["1:a", "1:b", "1:<eos>", "2:c", "2:<eos>"]);
+///
+/// let lowercase = Tokenizer::moses().with_lowercase(true);
+/// assert_eq!((lowercase.name(), lowercase.options().lowercase), ("moses", Some(true)));
+/// # Ok::<(), rondo_data::DataError>(())
+/// ```
+#[derive(Clone)]
+pub struct Tokenizer(Arc<dyn Kind>);
+
+/// A kind of tokenizer, such as `words`; see the table in [`tokenize`](super).
+#[derive(Clone, Copy)]
+pub struct TokenizerKind(pub(super) &'static Entry);
+
+/// The options of a tokenizer. `None` means the default, or that the tokenizer does not have the option.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenizerOptions {
+    /// What a line without a word gives: for words.
+    pub blank_lines: Option<BlankLines>,
+    /// Whether lines are joined and split into sentences: for running text. If not, each line is a sentence, and
+    /// blank ones are none.
+    pub sentences: Option<bool>,
+    /// How hyphens, commas and periods inside words and numbers are split: for running text.
+    pub joints: Option<Joints>,
+    /// Whether the text is lowercased: for running text.
+    pub lowercase: Option<bool>,
+}
+
+impl TokenizerOptions {
+    /// These options, and those of `others` where these are not given.
+    fn or(self, others: Self) -> Self {
+        Self {
+            blank_lines: self.blank_lines.or(others.blank_lines),
+            sentences: self.sentences.or(others.sentences),
+            joints: self.joints.or(others.joints),
+            lowercase: self.lowercase.or(others.lowercase),
+        }
+    }
+}
+
+impl Tokenizer {
+    /// Words: what stands between white space, with `<eos>` after every line, blank ones included.
+    #[must_use]
+    pub fn words() -> Self {
+        TokenizerKind(words::ENTRY).tokenizer(&TokenizerOptions::default())
+    }
+
+    /// Words and punctuation of running text, with `<eos>` after every sentence; hyphens are kept, and so is case.
+    #[must_use]
+    pub fn moses() -> Self {
+        TokenizerKind(moses::ENTRY).tokenizer(&TokenizerOptions::default())
+    }
+
+    /// Unicode scalar values, line ends included.
+    #[must_use]
+    pub fn chars() -> Self {
+        TokenizerKind(chars::ENTRY).tokenizer(&TokenizerOptions::default())
+    }
+
+    /// Bytes, of any file.
+    ///
+    /// A printable ASCII byte is written as itself, space included, any other as `<0x0A>`: six characters, two
+    /// uppercase hexadecimal digits. The two forms cannot be confused, so joining bytes again is exact.
+    #[must_use]
+    pub fn bytes() -> Self {
+        TokenizerKind(bytes::ENTRY).tokenizer(&TokenizerOptions::default())
+    }
+
+    /// The same tokenizer with another token after each line or sentence, or with none. Characters and bytes have none.
+    #[must_use]
+    pub fn with_eos(&self, eos: Option<&str>) -> Self {
+        Self((self.0.entry().make)(eos, &self.options()))
+    }
+
+    /// The same tokenizer with the options that are given; those it does not have are ignored.
+    #[must_use]
+    pub fn with_options(&self, options: TokenizerOptions) -> Self {
+        Self((self.0.entry().make)(self.eos(), &options.or(self.options())))
+    }
+
+    /// The same tokenizer with another [`TokenizerOptions::blank_lines`].
+    #[must_use]
+    pub fn with_blank_lines(&self, blank_lines: BlankLines) -> Self {
+        self.with_options(TokenizerOptions { blank_lines: Some(blank_lines), ..TokenizerOptions::default() })
+    }
+
+    /// The same tokenizer with another [`TokenizerOptions::sentences`].
+    #[must_use]
+    pub fn with_sentences(&self, sentences: bool) -> Self {
+        self.with_options(TokenizerOptions { sentences: Some(sentences), ..TokenizerOptions::default() })
+    }
+
+    /// The same tokenizer with another [`TokenizerOptions::joints`].
+    #[must_use]
+    pub fn with_joints(&self, joints: Joints) -> Self {
+        self.with_options(TokenizerOptions { joints: Some(joints), ..TokenizerOptions::default() })
+    }
+
+    /// The same tokenizer with another [`TokenizerOptions::lowercase`].
+    #[must_use]
+    pub fn with_lowercase(&self, lowercase: bool) -> Self {
+        self.with_options(TokenizerOptions { lowercase: Some(lowercase), ..TokenizerOptions::default() })
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> TokenizerKind {
+        TokenizerKind(self.0.entry())
+    }
+
+    /// The name of its kind.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.0.entry().name
+    }
+
+    /// Its options.
+    #[must_use]
+    pub fn options(&self) -> TokenizerOptions {
+        self.0.options()
+    }
+
+    /// Whether tokens are words, which can be cut in other ways than at the text's white space.
+    #[must_use]
+    pub fn is_of_words(&self) -> bool {
+        self.0.is_of_words()
+    }
+
+    /// What one token is called: `token`, `character` or `byte`.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        self.0.unit()
+    }
+
+    /// The token that is added after each line or sentence, if there is one.
+    #[must_use]
+    pub fn eos(&self) -> Option<&str> {
+        self.0.eos()
+    }
+
+    /// The token of a line end, if there is one: the end-of-line token of words, the line feed of characters and bytes.
+    #[must_use]
+    pub fn line_end(&self) -> Option<&str> {
+        self.0.line_end()
+    }
+
+    /// Whether text is cut into sentences, whatever its lines.
+    pub(crate) fn is_by_sentences(&self) -> bool {
+        self.0.is_by_sentences()
+    }
+
+    /// The vocabulary that is usual for its tokens.
+    pub(crate) fn vocab_options(&self) -> VocabOptions {
+        self.0.vocab_options()
+    }
+
+    /// Joins tokens to text, from its beginning.
+    pub(crate) fn joiner(&self) -> Box<dyn Joiner> {
+        self.0.joiner()
+    }
+
+    pub(super) fn cutter(&self) -> Cutter {
+        self.0.cutter()
+    }
+
+    /// Reads all of `reader` and calls `visit` with each token and its line (from 1), in order.
+    ///
+    /// `origin` names the text in errors.
+    ///
+    /// # Errors
+    /// [`DataError::Read`](crate::DataError::Read); for words and characters also
+    /// [`DataError::InvalidUtf8`](crate::DataError::InvalidUtf8) and
+    /// [`DataError::Binary`](crate::DataError::Binary); and what `visit` returns, which ends the reading.
+    pub fn for_each_token(
+        &self,
+        reader: impl BufRead,
+        origin: &str,
+        visit: impl FnMut(&str, u64) -> Result<()>,
+    ) -> Result<TextStats> {
+        read_tokens(self, reader, origin, Reading::default(), visit)
+    }
+
+    /// The tokenizer as JSON, as model files hold it: its kind and all its options.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Not by serde, whose serializers can fail in general.
+        let fields = self.fields().map(|(key, value)| format!("{}:{value}", Value::from(key)));
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        std::iter::once(("kind", self.name().into())).chain(self.0.fields())
+    }
+}
+
+impl TokenizerKind {
+    /// The names of all kinds.
+    pub const NAMES: &'static [&'static str] = &{
+        let mut names = [""; KINDS.len()];
+        let mut index = 0;
+        while index < KINDS.len() {
+            names[index] = KINDS[index].name;
+            index += 1;
+        }
+        names
+    };
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        KINDS.into_iter().find(|entry| entry.name == name).map(TokenizerKind)
+    }
+
+    /// Its name in recipes, flags and model files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// A tokenizer of this kind. Options that it does not have are ignored.
+    #[must_use]
+    pub fn tokenizer(self, options: &TokenizerOptions) -> Tokenizer {
+        Tokenizer((self.0.make)(Some(DEFAULT_EOS), options))
+    }
+
+    /// A tokenizer of this kind that gives the tokens of a vocabulary as far as that can be told from them; `eos` is
+    /// the token after each line or sentence.
+    #[must_use]
+    pub fn fitted(self, vocab: &Vocab, eos: Option<&str>, options: &TokenizerOptions) -> Tokenizer {
+        Tokenizer((self.0.fit)(vocab, eos, options))
+    }
+}
+
+impl Default for Tokenizer {
+    /// [`Tokenizer::words`].
+    fn default() -> Self {
+        Self::words()
+    }
+}
+
+impl fmt::Display for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl PartialEq for Tokenizer {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.fields().eq(other.fields())
+    }
+}
+
+impl Eq for Tokenizer {}
+
+impl Serialize for Tokenizer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in self.fields() {
+            map.serialize_entry(key, &value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Tokenizer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let mut fields = Map::deserialize(deserializer)?;
+        let name = fields.remove("kind").ok_or_else(|| D::Error::missing_field("kind"))?;
+        let name = name.as_str().ok_or_else(|| D::Error::custom("the field `kind` is no string"))?;
+        let Some(TokenizerKind(entry)) = TokenizerKind::from_name(name) else {
+            return Err(D::Error::unknown_variant(name, TokenizerKind::NAMES));
+        };
+        (entry.read)(fields).map(Tokenizer).map_err(D::Error::custom)
+    }
+}
+
+impl Default for TokenizerKind {
+    /// Words.
+    fn default() -> Self {
+        Self(words::ENTRY)
+    }
+}
+
+impl PartialEq for TokenizerKind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for TokenizerKind {}
+
+impl fmt::Display for TokenizerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for TokenizerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TokenizerKind").field(&self.name()).finish()
+    }
+}

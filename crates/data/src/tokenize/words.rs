@@ -1,0 +1,197 @@
+//! Words: what stands between white space, line by line.
+//!
+//! ```text
+//! "a b\n\nc"      a b <eos> <eos> c <eos>
+//! ```
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::kind::{Cutter, DEFAULT_EOS, Entry, Joiner, Kind, Output, TextCutter};
+use super::{BlankLines, TokenizerOptions};
+use crate::{Result, VocabOptions};
+
+/// The kind.
+pub(super) const ENTRY: &Entry = &Entry {
+    name: "words",
+    make,
+    fit: |_, eos, options| make(eos, options),
+    read: |fields| Ok(Arc::new(serde_json::from_value::<Words>(Value::Object(fields))?)),
+};
+
+/// What stands between white space (as Unicode defines it).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Words {
+    #[serde(default = "default_eos", deserialize_with = "read_eos")]
+    eos: Option<String>,
+    #[serde(default)]
+    blank_lines: BlankLines,
+}
+
+fn make(eos: Option<&str>, options: &TokenizerOptions) -> Arc<dyn Kind> {
+    let blank_lines = options.blank_lines.unwrap_or_default();
+    Arc::new(Words { eos: eos.map(str::to_owned), blank_lines })
+}
+
+impl Kind for Words {
+    fn entry(&self) -> &'static Entry {
+        ENTRY
+    }
+
+    fn unit(&self) -> &'static str {
+        "token"
+    }
+
+    fn is_of_words(&self) -> bool {
+        true
+    }
+
+    fn eos(&self) -> Option<&str> {
+        self.eos.as_deref()
+    }
+
+    fn line_end(&self) -> Option<&str> {
+        self.eos()
+    }
+
+    fn vocab_options(&self) -> VocabOptions {
+        VocabOptions { reserved: self.eos.iter().cloned().collect(), ..VocabOptions::default() }
+    }
+
+    fn options(&self) -> TokenizerOptions {
+        TokenizerOptions { blank_lines: Some(self.blank_lines), ..TokenizerOptions::default() }
+    }
+
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        vec![("eos", write_eos(self.eos())), ("blank_lines", self.blank_lines.name().into())]
+    }
+
+    fn cutter(&self) -> Cutter {
+        let words = self.clone();
+        Cutter::Text(Box::new(WordCutter { words, partial_word: String::new(), line_has_word: false }))
+    }
+
+    fn joiner(&self) -> Box<dyn Joiner> {
+        Box::new(WordJoiner { eos: self.eos.clone(), at_line_start: true })
+    }
+}
+
+/// Cuts text at white space.
+#[derive(Debug)]
+struct WordCutter {
+    words: Words,
+    /// The start of a word whose rest may be in the next piece.
+    partial_word: String,
+    /// Whether the current line has had a word.
+    line_has_word: bool,
+}
+
+impl TextCutter for WordCutter {
+    fn feed(&mut self, text: &str, out: &mut Output<'_>) -> Result<()> {
+        for part in text.split_inclusive('\n') {
+            self.feed_line(part, out)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, line_open: bool, close: bool, out: &mut Output<'_>) -> Result<()> {
+        self.end_word(out)?;
+        if line_open && close { self.end_line(out) } else { Ok(()) }
+    }
+
+    #[cfg(test)]
+    fn held_bytes(&self) -> usize {
+        self.partial_word.capacity()
+    }
+}
+
+impl WordCutter {
+    /// Takes a part of one line, or all of it, with the line end if it reaches that far.
+    fn feed_line(&mut self, part: &str, out: &mut Output<'_>) -> Result<()> {
+        let mut rest = part;
+        if !self.partial_word.is_empty() {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            self.partial_word.push_str(&rest[..end]);
+            rest = &rest[end..];
+            if rest.is_empty() {
+                return Ok(());
+            }
+            self.end_word(out)?;
+        }
+        // Only white space ends a word: what follows the last of it may go on in the next piece.
+        let complete = rest.trim_end_matches(|char: char| !char.is_whitespace());
+        for word in complete.split_whitespace() {
+            self.line_has_word = true;
+            out.token(word)?;
+        }
+        self.partial_word.push_str(&rest[complete.len()..]);
+        if part.ends_with('\n') {
+            self.end_line(out)?;
+            out.end_line();
+        }
+        Ok(())
+    }
+
+    fn end_word(&mut self, out: &mut Output<'_>) -> Result<()> {
+        if self.partial_word.is_empty() {
+            return Ok(());
+        }
+        self.line_has_word = true;
+        out.token(&self.partial_word)?;
+        self.partial_word.clear();
+        Ok(())
+    }
+
+    /// Gives the current line its end-of-line token.
+    fn end_line(&mut self, out: &mut Output<'_>) -> Result<()> {
+        let has_end = self.line_has_word || self.words.blank_lines == BlankLines::Keep;
+        self.line_has_word = false;
+        match &self.words.eos {
+            Some(eos) if has_end => out.token(eos),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Joins words by single spaces, with a line end for each end-of-line token.
+#[derive(Debug)]
+struct WordJoiner {
+    eos: Option<String>,
+    at_line_start: bool,
+}
+
+impl Joiner for WordJoiner {
+    fn push(&mut self, token: &str, text: &mut Vec<u8>) {
+        if self.eos.as_deref() == Some(token) {
+            text.push(b'\n');
+            self.at_line_start = true;
+            return;
+        }
+        if !self.at_line_start {
+            text.push(b' ');
+        }
+        text.extend_from_slice(token.as_bytes());
+        self.at_line_start = false;
+    }
+}
+
+/// The end-of-line token of words whose JSON does not name one.
+pub(super) fn default_eos() -> Option<String> {
+    Some(DEFAULT_EOS.to_owned())
+}
+
+/// An end-of-line token in JSON: a field that is left out means the default, so "none" is an empty string.
+pub(super) fn write_eos(eos: Option<&str>) -> Value {
+    eos.unwrap_or_default().into()
+}
+
+/// Reads what [`write_eos`] writes.
+pub(super) fn read_eos<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<String>, D::Error> {
+    let eos = String::deserialize(deserializer)?;
+    Ok((!eos.is_empty()).then_some(eos))
+}
