@@ -16,6 +16,8 @@
 //! Promises: the number is a mean over tokens, not over chunks; it does not depend on how many steps are taken at a
 //! time, and on the number of columns only through the few tokens that the picture says are not predicted.
 
+use std::ops::ControlFlow;
+
 use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_nn::{Mode, Model, State, Workspace};
 
@@ -79,13 +81,13 @@ pub fn evaluate(
     batch_size: usize,
     bptt: usize,
 ) -> Result<Evaluation> {
-    evaluate_with(model, workspace, ids, batch_size, bptt, &mut |_| true)
+    evaluate_with(model, workspace, ids, batch_size, bptt, &mut |_| ControlFlow::Continue(()))
 }
 
 /// [`evaluate`], calling `progress` after each chunk with the number of tokens predicted so far.
 ///
 /// # Errors
-/// As [`evaluate`]; [`InferError::Stopped`] when `progress` returns false before the end, for a part of a text has
+/// As [`evaluate`]; [`InferError::Stopped`] when `progress` breaks before the end, for a part of a text has
 /// another perplexity than the whole.
 pub fn evaluate_with(
     model: &dyn Model,
@@ -93,7 +95,7 @@ pub fn evaluate_with(
     ids: &TokenIds,
     batch_size: usize,
     bptt: usize,
-    progress: &mut dyn FnMut(u64) -> bool,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
     for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
         if size == 0 {
@@ -119,7 +121,7 @@ pub fn evaluate_with(
         let loss = model.loss(&mut tape, hidden, targets);
         evaluation.nll_sum += tape.nll_sum(loss)?;
         evaluation.tokens += rows as u64;
-        if !progress(evaluation.tokens) && evaluation.tokens < total_tokens {
+        if progress(evaluation.tokens).is_break() && evaluation.tokens < total_tokens {
             return Err(InferError::Stopped { done_tokens: evaluation.tokens, total_tokens });
         }
     }

@@ -10,6 +10,7 @@ use rondo_kernels::Device;
 use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Initialiser, Model};
 use rondo_nn::{Input, Mode, Parameters, RnnLm, RnnLmConfig, Workspace};
 use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, UsualGradients, evaluate_dynamically};
+use std::ops::ControlFlow;
 
 const VOCAB_SIZE: usize = 19;
 const RATE: f64 = 0.3;
@@ -147,7 +148,7 @@ fn sgd_is_the_plain_loop() {
                 let options = DynamicEvaluation { batch_size, bptt, clip_norm, ..sgd(RATE, decay) };
                 let found =
                     evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
-                        true
+                        ControlFlow::Continue(())
                     })
                     .unwrap();
                 let name = format!("tied {tied}, {batch_size} × {bptt}, decay {decay}, clip {clip_norm:?}");
@@ -162,8 +163,10 @@ fn sgd_is_the_plain_loop() {
 fn rms_is_the_plain_loop() {
     let (ids, training) = (text(300, 1), text(4000, 2));
     let (mut model, mut workspace) = model(true);
-    let usual = UsualGradients::gather(&model, &mut workspace, &token_ids(&training), 5, 7, &mut |_, _| true)
-        .unwrap();
+    let usual = UsualGradients::gather(&model, &mut workspace, &token_ids(&training), 5, 7, &mut |_, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     let trained = flat(model.parameters());
 
     // The mean squared gradient of the first seven batches, whose columns are as many as the text has.
@@ -195,9 +198,10 @@ fn rms_is_the_plain_loop() {
         };
         let want = reference(&mut model, &ids, (1, 5), step);
         let options = rms(0.002, decay, &usual);
-        let found =
-            evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| true)
-                .unwrap();
+        let found = evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert_close(&format!("decay {decay}"), found.nll_sum, want, 1e-5);
         assert_eq!(flat(model.parameters()), trained);
     }
@@ -207,15 +211,19 @@ fn rms_is_the_plain_loop() {
 fn without_steps_it_is_the_models_own_number() {
     let (mut model, mut workspace) = model(false);
     let ids = text(700, 4);
-    let usual =
-        UsualGradients::gather(&model, &mut workspace, &token_ids(&ids), 5, 9, &mut |_, _| true).unwrap();
+    let usual = UsualGradients::gather(&model, &mut workspace, &token_ids(&ids), 5, 9, &mut |_, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     for batch_size in [1, 2] {
         let same = reference(&mut model, &ids, (batch_size, 5), |_, _| {});
         for options in [sgd(0.0, 0.0), sgd(0.0, 0.1), rms(0.0, 0.0, &usual)] {
             let options = DynamicEvaluation { batch_size, ..options };
             let found =
-                evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| true)
-                    .unwrap();
+                evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
             assert_eq!(found.nll_sum, same, "{options:?}");
             let base = evaluate(&model, &mut workspace, &token_ids(&ids), batch_size, 5).unwrap();
             assert_eq!(found.tokens, base.tokens);
@@ -228,13 +236,16 @@ fn without_steps_it_is_the_models_own_number() {
 fn a_text_that_repeats_itself_is_learnt() {
     let (mut model, mut workspace) = model(true);
     let ids = text(15, 5).repeat(60);
-    let usual =
-        UsualGradients::gather(&model, &mut workspace, &token_ids(&ids), 5, 50, &mut |_, _| true).unwrap();
+    let usual = UsualGradients::gather(&model, &mut workspace, &token_ids(&ids), 5, 50, &mut |_, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     let base = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 5).unwrap();
     for options in [sgd(RATE, 0.0), rms(0.01, 0.01, &usual)] {
-        let found =
-            evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| true)
-                .unwrap();
+        let found = evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert!(found.nll_mean() < base.nll_mean() - 0.3, "{options:?}: {found:?} after {base:?}");
     }
 }
@@ -245,11 +256,13 @@ fn whatever_happens_the_weights_are_the_trained_ones() {
     let trained = flat(model.parameters());
     let ids = text(200, 6);
     let error =
-        evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &sgd(1e30, 0.0), &mut |_| true)
-            .unwrap_err();
+        evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &sgd(1e30, 0.0), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap_err();
     assert!(matches!(error, TrainError::Diverged { what: "loss", .. }), "{error}");
     assert_eq!(flat(model.parameters()), trained);
-    let mut stop = |tokens| tokens < 50;
+    let mut stop = |tokens| go_on_while(tokens < 50);
     let error =
         evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &sgd(RATE, 0.0), &mut stop)
             .unwrap_err();
@@ -261,10 +274,15 @@ fn whatever_happens_the_weights_are_the_trained_ones() {
 fn what_makes_no_sense_is_refused() {
     let (mut model, mut workspace) = model(true);
     let usual =
-        UsualGradients::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| true)
-            .unwrap();
+        UsualGradients::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     let mut refusal = |ids: &[u32], options: &DynamicEvaluation<'_>| {
-        evaluate_dynamically(&mut model, &mut workspace, &token_ids(ids), options, &mut |_| true).unwrap_err()
+        evaluate_dynamically(&mut model, &mut workspace, &token_ids(ids), options, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap_err()
     };
     let ids = [1, 2, 3];
     for (setting, options) in [
@@ -285,4 +303,8 @@ fn what_makes_no_sense_is_refused() {
     assert!(matches!(error, TrainError::Infer(InferError::TextTooShort { tokens: 1 })), "{error}");
     let error = refusal(&[1, 99], &sgd(0.1, 0.0));
     assert!(matches!(error, TrainError::Infer(InferError::IdOutOfRange { id: 99, .. })), "{error}");
+}
+
+fn go_on_while(goes_on: bool) -> ControlFlow<()> {
+    if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

@@ -1,6 +1,7 @@
 //! Evaluation with a neural cache.
 
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -73,7 +74,7 @@ impl CacheArgs {
         let bar = token_bar(console, text);
         let mut progress = |done| {
             bar.set_position(done);
-            true
+            ControlFlow::Continue(())
         };
         let begun = Instant::now();
         let Loaded { model, workspace, .. } = loaded;
@@ -107,7 +108,7 @@ impl CacheArgs {
         let bar = token_bar(console, &text);
         let mut progress = |done| {
             bar.set_position(done);
-            true
+            ControlFlow::Continue(())
         };
         let (window, thetas, lambdas) = (self.cache().window, &Cache::THETAS, &Cache::LAMBDAS);
         let Loaded { model, workspace, .. } = loaded;

@@ -1,6 +1,7 @@
 //! Dynamic evaluation: the model learns from the text as it goes.
 
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -107,7 +108,7 @@ impl DynamicArgs {
         let bar = token_bar(console, text);
         let mut progress = |done| {
             bar.set_position(done);
-            true
+            ControlFlow::Continue(())
         };
         let begun = Instant::now();
         let Loaded { model, workspace, .. } = loaded;
@@ -158,7 +159,7 @@ impl DynamicArgs {
         let mut progress = |done: usize, count: usize| {
             bar.set_length(count as u64);
             bar.set_position(done as u64);
-            true
+            ControlFlow::Continue(())
         };
         let batches = self.dynamic_batches.map_or(500, NonZeroUsize::get);
         let Loaded { model, workspace, .. } = loaded;

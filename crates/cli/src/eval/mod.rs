@@ -12,6 +12,7 @@ mod report;
 mod text;
 
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -131,7 +132,7 @@ fn evaluate(
     let bar = token_bar(console, text);
     let mut progress = |done| {
         bar.set_position(done);
-        true
+        ControlFlow::Continue(())
     };
     Ok(evaluate_with(&loaded.model, &mut loaded.workspace, &text.ids, batch_size, bptt, &mut progress)?)
 }

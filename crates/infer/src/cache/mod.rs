@@ -17,6 +17,8 @@
 mod memory;
 mod mixture;
 
+use std::ops::ControlFlow;
+
 use rondo_data::TokenIds;
 use rondo_nn::{Mode, Model, Workspace};
 
@@ -113,7 +115,7 @@ impl Cache {
 /// `progress` is told how many tokens have been predicted, after each chunk.
 ///
 /// # Errors
-/// As [`Cache::check`] and [`check_text`]; [`InferError::Stopped`] when `progress` returns false before the end.
+/// As [`Cache::check`] and [`check_text`]; [`InferError::Stopped`] when `progress` breaks before the end.
 /// # Source
 /// Grave, Joulin & Usunier 2017; as GluonNLP's `CacheCell`.
 pub fn evaluate_with_cache(
@@ -121,7 +123,7 @@ pub fn evaluate_with_cache(
     workspace: &mut Workspace,
     ids: &TokenIds,
     cache: &Cache,
-    progress: &mut dyn FnMut(u64) -> bool,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<CacheEvaluation> {
     let Cache { window, theta, lambda } = *cache;
     let tuning = tune_cache(model, workspace, ids, window, &[theta], &[lambda], progress)?;
@@ -142,7 +144,7 @@ pub fn tune_cache(
     window: usize,
     thetas: &[f64],
     lambdas: &[f64],
-    progress: &mut dyn FnMut(u64) -> bool,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<CacheTuning> {
     let caches: Vec<Cache> = thetas
         .iter()
@@ -189,7 +191,7 @@ pub fn tune_cache(
         for (sum, chunk_sum) in sums.iter_mut().zip(&chunk_sums) {
             *sum += chunk_sum;
         }
-        if !progress(base.tokens) && base.tokens < total_tokens {
+        if progress(base.tokens).is_break() && base.tokens < total_tokens {
             return Err(InferError::Stopped { done_tokens: base.tokens, total_tokens });
         }
     }

@@ -2,6 +2,7 @@
 
 use rondo_infer::{Cache, InferError, evaluate, evaluate_with_cache, tune_cache};
 use rondo_nn::{Cell, Input, Mode, Model, RnnLm, Workspace};
+use std::ops::ControlFlow;
 
 use crate::{VOCAB_SIZE, assert_close, damaged_model, log_probs_after, model, model_of, text, token_ids};
 
@@ -54,8 +55,10 @@ fn it_agrees_with_its_definition() {
             for (theta, lambda) in [(0.0, 0.2), (0.8, 0.3), (5.0, 0.9)] {
                 let cache = Cache { window, theta, lambda };
                 let found =
-                    evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| true)
-                        .unwrap();
+                    evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| {
+                        ControlFlow::Continue(())
+                    })
+                    .unwrap();
                 let want = reference(&model, &ids, &cache);
                 assert_eq!(found.cached.tokens, 199);
                 assert_close(&format!("{cell}, {cache:?}"), found.cached.nll_sum, want, 1e-5 * want);
@@ -71,8 +74,10 @@ fn the_chunks_and_blocks_do_not_show() {
     let (model, mut workspace) = model();
     for window in [3, 100, 1000, 5000] {
         let cache = Cache { window, ..CACHE };
-        let found =
-            evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| true).unwrap();
+        let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         let want = reference(&model, &ids, &cache);
         assert_close(&format!("window {window}"), found.cached.nll_sum, want, 1e-5 * want);
     }
@@ -85,8 +90,10 @@ fn with_lambda_0_it_is_the_models_own_number() {
         let ids = text(len, 3);
         let base = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 35).unwrap();
         let off = Cache { lambda: 0.0, ..CACHE };
-        let found =
-            evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &off, &mut |_| true).unwrap();
+        let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &off, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert_eq!((found.base, found.cached), (base, base), "{len} tokens");
     }
 }
@@ -108,7 +115,10 @@ fn with_theta_0_it_counts_the_words_of_the_window() {
         -(0.6 * of_model + 0.4 * share).ln()
     };
     let want: f64 = (0..119).map(want).sum();
-    let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| true).unwrap();
+    let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_close("nll_sum", found.cached.nll_sum, want, 1e-5 * want);
 }
 
@@ -117,7 +127,10 @@ fn a_text_that_repeats_itself_is_predicted_better() {
     let (model, mut workspace) = model();
     let ids = text(20, 5).repeat(20);
     let cache = Cache { window: 50, ..CACHE };
-    let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| true).unwrap();
+    let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert!(found.cached.nll_mean() < found.base.nll_mean() - 0.3, "{found:?}");
 }
 
@@ -126,14 +139,18 @@ fn tuning_is_each_evaluation_and_finds_the_best() {
     let (model, mut workspace) = model();
     let ids = [text(300, 6), text(20, 7).repeat(50)].concat();
     let (thetas, lambdas) = ([0.0, 0.7, 1.5], [0.0, 0.2, 0.6, 0.95]);
-    let tuning =
-        tune_cache(&model, &mut workspace, &token_ids(&ids), 40, &thetas, &lambdas, &mut |_| true).unwrap();
+    let tuning = tune_cache(&model, &mut workspace, &token_ids(&ids), 40, &thetas, &lambdas, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(tuning.points.len(), 12);
     for (i, point) in tuning.points.iter().enumerate() {
         let cache = Cache { window: 40, theta: thetas[i / 4], lambda: lambdas[i % 4] };
         assert_eq!(point.cache, cache);
-        let alone =
-            evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| true).unwrap();
+        let alone = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert_eq!((alone.base, alone.cached), (tuning.base, point.evaluation), "{cache:?}");
         assert!(tuning.best().evaluation.nll_sum <= point.evaluation.nll_sum);
     }
@@ -148,20 +165,29 @@ fn progress_is_told_and_can_end_it() {
     let mut seen = Vec::new();
     let mut tell = |tokens| {
         seen.push(tokens);
-        true
+        ControlFlow::Continue(())
     };
     evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &CACHE, &mut tell).unwrap();
     assert_eq!(seen, [768, 1536, 2000]);
     let error =
-        evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &CACHE, &mut |_| false).unwrap_err();
+        evaluate_with_cache(
+            &model,
+            &mut workspace,
+            &token_ids(&ids),
+            &CACHE,
+            &mut |_| ControlFlow::Break(()),
+        )
+        .unwrap_err();
     assert_eq!(error.to_string(), "stopped after 768 of 2000 tokens");
 }
 
 #[test]
 fn a_damaged_model_is_not_healed() {
     let (model, mut workspace) = damaged_model();
-    let found =
-        evaluate_with_cache(&model, &mut workspace, &token_ids(&text(50, 9)), &CACHE, &mut |_| true).unwrap();
+    let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&text(50, 9)), &CACHE, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert!(found.cached.nll_sum.is_nan());
 }
 
@@ -169,7 +195,10 @@ fn a_damaged_model_is_not_healed() {
 fn what_makes_no_sense_is_refused() {
     let (model, mut workspace) = model();
     let mut refusal = |ids: &[u32], cache: Cache| {
-        evaluate_with_cache(&model, &mut workspace, &token_ids(ids), &cache, &mut |_| true).unwrap_err()
+        evaluate_with_cache(&model, &mut workspace, &token_ids(ids), &cache, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap_err()
     };
     let ids = [1, 2, 3];
     assert!(matches!(refusal(&ids, Cache { window: 0, ..CACHE }), InferError::ZeroSize { name: "window" }));
@@ -181,7 +210,9 @@ fn what_makes_no_sense_is_refused() {
     }
     assert!(matches!(refusal(&ids[..1], CACHE), InferError::TextTooShort { tokens: 1 }));
     assert!(matches!(refusal(&[1, 23], CACHE), InferError::IdOutOfRange { id: 23, .. }));
-    let error =
-        tune_cache(&model, &mut workspace, &token_ids(&ids), 5, &[0.5], &[], &mut |_| true).unwrap_err();
+    let error = tune_cache(&model, &mut workspace, &token_ids(&ids), 5, &[0.5], &[], &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap_err();
     assert_eq!(error.to_string(), "there is no `lambda` to try");
 }

@@ -1,5 +1,7 @@
 //! One perplexity, however it is computed.
 
+use std::ops::ControlFlow;
+
 use rondo_infer::{InferError, column_count, evaluate, evaluate_with, target_count};
 use rondo_nn::{Cell, Input};
 
@@ -83,15 +85,20 @@ fn progress_is_told_and_can_end_it() {
     let mut seen = Vec::new();
     let mut tell = |tokens| {
         seen.push(tokens);
-        true
+        ControlFlow::Continue(())
     };
     evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut tell).unwrap();
     assert_eq!(seen, [800, 1600, 2000]);
-    let error = evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| tokens < 1600)
-        .unwrap_err();
+    let error = evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| {
+        go_on_while(tokens < 1600)
+    })
+    .unwrap_err();
     assert_eq!(error.to_string(), "stopped after 1600 of 2000 tokens");
     assert!(
-        evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| tokens < 2000).is_ok()
+        evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| go_on_while(
+            tokens < 2000
+        ))
+        .is_ok()
     );
 }
 
@@ -106,4 +113,8 @@ fn what_cannot_be_evaluated_is_refused() {
     assert_eq!(refusal(&[0, 23], 1, 1).to_string(), "id 23 is not in the model's vocabulary of 23 tokens");
     assert_eq!(refusal(&[0, 1], 0, 1).to_string(), "`batch_size` must be at least 1");
     assert_eq!(refusal(&[0, 1], 1, 0).to_string(), "`bptt` must be at least 1");
+}
+
+fn go_on_while(goes_on: bool) -> ControlFlow<()> {
+    if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

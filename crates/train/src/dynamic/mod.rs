@@ -13,6 +13,8 @@
 
 mod usual;
 
+use std::ops::ControlFlow;
+
 use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_infer::{Evaluation, InferError, check_text, column_count, warm_state};
 use rondo_kernels::optimiser::{self, Adapt, GLUON_EPSILON, UsualGradient};
@@ -120,7 +122,7 @@ impl DynamicEvaluation<'_> {
 ///
 /// # Errors
 /// As [`DynamicEvaluation::check`] and [`check_text`]; [`TrainError::Diverged`] if a loss or a norm is not finite;
-/// [`InferError::Stopped`] when `progress` returns false before the end.
+/// [`InferError::Stopped`] when `progress` breaks before the end.
 /// # Source
 /// Krause, Kahembwe, Murray & Renals 2018, and the code beside it.
 pub fn evaluate_dynamically(
@@ -128,7 +130,7 @@ pub fn evaluate_dynamically(
     workspace: &mut Workspace,
     ids: &TokenIds,
     options: &DynamicEvaluation<'_>,
-    progress: &mut dyn FnMut(u64) -> bool,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
     options.check()?;
     check_text(model, ids)?;
@@ -145,7 +147,7 @@ fn segments(
     ids: &TokenIds,
     options: &DynamicEvaluation<'_>,
     trained: &Parameters,
-    progress: &mut dyn FnMut(u64) -> bool,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
     let columns = column_count(ids.len(), options.batch_size);
     let batches = Batches::new(ids, columns, options.bptt, LastChunk::Keep)?;
@@ -175,7 +177,7 @@ fn segments(
             tape.backward(loss, 1.0 / rows as f32, &mut gradients)?;
         }
         drop(tape);
-        if !progress(evaluation.tokens) && !last {
+        if progress(evaluation.tokens).is_break() && !last {
             return Err(InferError::Stopped { done_tokens: evaluation.tokens, total_tokens }.into());
         }
         if !last {

@@ -1,5 +1,7 @@
 //! How large a model's gradients usually are, number by number: gathered from the text that it was trained on.
 
+use std::ops::ControlFlow;
+
 use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_infer::{InferError, check_text, column_count, warm_state};
 use rondo_kernels::{Slice, Store, elementwise};
@@ -33,14 +35,14 @@ impl UsualGradients {
     ///
     /// # Errors
     /// [`InferError::ZeroSize`] if a size is 0, as [`check_text`], [`TrainError::Diverged`] if the gradients are not
-    /// finite or all zero, and [`InferError::Stopped`] when `progress` returns false before the end.
+    /// finite or all zero, and [`InferError::Stopped`] when `progress` breaks before the end.
     pub fn gather(
         model: &dyn Model,
         workspace: &mut Workspace,
         ids: &TokenIds,
         bptt: usize,
         max_batches: usize,
-        progress: &mut dyn FnMut(usize, usize) -> bool,
+        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<UsualGradients> {
         for (name, size) in [("dynamic_bptt", bptt), ("dynamic_batches", max_batches)] {
             if size == 0 {
@@ -77,7 +79,7 @@ impl UsualGradients {
                 }
             }
             tokens += rows as u64;
-            if !progress(index + 1, count) && index + 1 < count {
+            if progress(index + 1, count).is_break() && index + 1 < count {
                 let total_tokens = (count * longest) as u64;
                 return Err(InferError::Stopped { done_tokens: tokens, total_tokens }.into());
             }

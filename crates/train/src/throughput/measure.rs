@@ -1,5 +1,6 @@
 //! Runs the phases of a workload, and looks at the clock.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -150,7 +151,7 @@ impl<'a> Subject<'a> {
                 }
                 predicted = Some(done);
                 clock.begin();
-                clock.goes_on()
+                if clock.goes_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             };
             let (model, workspace) = (&self.model, self.step.workspace_mut());
             match evaluate_with(model, workspace, &self.evaluation_text, batch_size, bptt, &mut progress) {

@@ -1,5 +1,6 @@
 //! What comes of an epoch's training: the model is judged, and what is worth keeping is kept.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use rondo_data::TokenIds;
@@ -177,7 +178,10 @@ impl Run<'_> {
         let (observer, stop) = (&mut *self.observer, self.stop);
         let mut progress = |done| {
             observer.observe(Event::Evaluating { what, done, total });
-            !stoppable || !stop.load(Ordering::Relaxed)
+            match stoppable && stop.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         };
         if stoppable && stop.load(Ordering::Relaxed) {
             return Ok(None);
