@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use rondo_data::TextLines;
-use rondo_infer::{Completer, Completing, Completion};
+use rondo_infer::{Completing, Completion};
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -49,14 +49,11 @@ pub(crate) struct CompleteArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
-    let mut loaded = args.model.load(Console::new(false))?;
-    let completing = Completing {
-        top: args.top,
-        partial: args.partial,
-        forbidden: loaded.codec.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
-    };
-    let mut completer = Completer::new(&loaded.model, &mut loaded.workspace, &loaded.codec);
-    let mut complete = |text: &str, before: &str, out: &mut dyn Write| {
+    let loaded = args.model.load(Console::new(false))?;
+    let completing =
+        Completing { top: args.top, partial: args.partial, forbidden: loaded.forbidden(args.forbid_unk) };
+    let completer = loaded.model.completer();
+    let complete = |text: &str, before: &str, out: &mut dyn Write| {
         let completions = completer.complete(text, &completing);
         let completions = completions.with_context(|| format!("cannot complete `{text}`"))?;
         print(&args, text, &completions, before, out)

@@ -22,21 +22,6 @@ use crate::console;
 /// What the command itself refuses.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// The folder is no run, or one that has not come far enough.
-    #[error("`{}` holds no model: there is no `best.safetensors` in it", folder.display())]
-    NoModel { folder: PathBuf },
-    /// The vocabulary is not the one the model was trained with.
-    #[error(
-        "`{}` is another vocabulary than the model's: its fingerprint is {found}, the model's is {expected}",
-        vocab.display()
-    )]
-    OtherVocabulary { vocab: PathBuf, found: String, expected: String },
-    /// The vocabulary has other ids than the model.
-    #[error("`{}` has {found} tokens, the model was made for {expected}", vocab.display())]
-    VocabularySize { vocab: PathBuf, found: usize, expected: usize },
-    /// The model's own vocabulary is not where it should be.
-    #[error("the model has no vocabulary beside it")]
-    NoVocabulary(#[source] DataError),
     /// The corpus has no text of this kind.
     #[error("{corpus} has no {split} text")]
     NoSplit { corpus: String, split: Split },
@@ -121,6 +106,10 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             error,
             InferError::Temperature { .. }
                 | InferError::TopP { .. }
+                | InferError::MinP { .. }
+                | InferError::RepetitionPenalty { .. }
+                | InferError::NotFinite { .. }
+                | InferError::EmptyStopString
                 | InferError::LengthPenalty { .. }
                 | InferError::Theta { .. }
                 | InferError::Lambda { .. }
@@ -150,12 +139,6 @@ fn is_wrong_usage(cause: &Cause) -> bool {
 fn hint(cause: &Cause) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return match error {
-            CliError::NoModel { .. } => Some("a run has one at the end of its first epoch".to_owned()),
-            CliError::OtherVocabulary { .. }
-            | CliError::VocabularySize { .. }
-            | CliError::NoVocabulary(_) => {
-                Some("`--vocab` names the vocabulary that the model was trained with".to_owned())
-            }
             CliError::NoPlan { flag: "--data", .. } => Some("`--data` names the corpus".to_owned()),
             CliError::NoPlan { flag, .. } => Some(format!("`{flag}` names a text to take instead")),
             CliError::PictureFormat { .. } => Some("`rsvg-convert` and browsers make PNG of SVG".to_owned()),
@@ -204,7 +187,22 @@ fn hint(cause: &Cause) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return hint_on_runs(error);
     }
+    if let Some(error) = cause.downcast_ref() {
+        return hint_on_inference(error);
+    }
     hint_on_data(cause.downcast_ref()?)
+}
+
+fn hint_on_inference(error: &InferError) -> Option<String> {
+    let hint = match error {
+        InferError::NoModel { .. } => "a run has one at the end of its first epoch",
+        InferError::OtherVocabulary { .. }
+        | InferError::VocabularySize { .. }
+        | InferError::NoVocabulary(_) => "`--vocab` names the vocabulary that the model was trained with",
+        InferError::Data(error) => return hint_on_data(error),
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 fn hint_on_runs(error: &RunsError) -> Option<String> {

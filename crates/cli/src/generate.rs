@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use rondo_data::{Spacing, TextDecoder, read_text};
-use rondo_infer::{Generator, Sampling};
+use rondo_infer::Sampling;
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -84,25 +84,27 @@ pub(crate) struct GenerateArgs {
 /// Runs the command.
 pub(crate) fn run(args: GenerateArgs) -> Result<ExitCode> {
     let console = Console::new(false);
-    let mut loaded = args.model.load(console)?;
+    let loaded = args.model.load(console)?;
     let prefix = prefix_ids(&args, &loaded, console)?;
     let sampling = Sampling {
         temperature: args.temperature,
         top_k: (args.top_k > 0).then_some(args.top_k),
         top_p: (args.top_p != 1.0).then_some(args.top_p),
-        forbidden: loaded.codec.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
+        forbidden: loaded.forbidden(args.forbid_unk),
+        ..Sampling::default()
     };
     // A text begins after the end of a line.
-    let start: Vec<u32> = loaded.codec.line_end().into_iter().chain(prefix.iter().copied()).collect();
+    let start: Vec<u32> = loaded.codec().line_end().into_iter().chain(prefix.iter().copied()).collect();
     let spacing = if args.raw { Spacing::Tokens } else { Spacing::Natural };
     if let Some(beams) = args.search.beam {
-        search::run(&args, beams, &mut loaded, &prefix, &start, spacing)?;
+        search::run(&args, beams, &loaded, &prefix, &start, spacing)?;
         return Ok(ExitCode::SUCCESS);
     }
     let seed = args.seed.unwrap_or_else(new_seed);
-    let Loaded { model, codec, workspace, .. } = &mut loaded;
+    let codec = loaded.codec();
     let samples = args.samples.get();
-    let mut generator = Generator::new(model, workspace, &start, samples, &sampling, seed)?;
+    let mut streams = loaded.model.streams();
+    streams.admit_many(&start, samples, &sampling, seed)?;
     if args.seed.is_none() {
         console.say(&format!("seed {seed}"));
     }
@@ -125,7 +127,9 @@ pub(crate) fn run(args: GenerateArgs) -> Result<ExitCode> {
             if step == args.tokens {
                 break;
             }
-            for (sample, token) in codec.vocab().decode(generator.step()?)?.into_iter().enumerate() {
+            // They stay in the order in which they were admitted.
+            for (sample, drawn) in streams.step()?.iter().enumerate() {
+                let token = codec.vocab().token(drawn.token).unwrap_or_default();
                 decoders[sample].push_token(token, &mut texts[sample]);
                 tokens[sample].push(token);
             }
@@ -163,7 +167,7 @@ fn prefix_ids(args: &GenerateArgs, loaded: &Loaded, console: Console) -> Result<
     };
     let codec = args.reading.codec(loaded, false)?;
     let ids = codec.encode_prefix(&text).with_context(|| format!("cannot continue `{text}`"))?;
-    let unknown = ids.iter().filter(|&&id| Some(id) == loaded.codec.unknown_id()).count();
+    let unknown = ids.iter().filter(|&&id| Some(id) == loaded.codec().unknown_id()).count();
     if unknown > 0 {
         console.say(&format!(
             "note: {unknown} of the {} tokens to continue are unknown to the model",

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use rondo_infer::{InferError, LanguageModel};
 use rondo_kernels::Precision;
-use rondo_nn::PRESETS;
+use rondo_nn::{ModelFile, PRESETS};
 use serde_json::{Value, json};
 
 use crate::console::Console;
-use crate::{describe, device, loaded, output};
+use crate::{describe, device, output};
 
 /// List the named models, or say what is in a model file
 #[derive(Args, Debug)]
@@ -29,7 +30,7 @@ pub(crate) struct ModelsArgs {
 /// Runs the command.
 pub(crate) fn run(args: ModelsArgs) -> Result<ExitCode> {
     match args.path {
-        Some(path) => describe_file(&loaded::file_at(&path)?, args.json)?,
+        Some(path) => describe_file(&LanguageModel::file_at(&path)?, args.json)?,
         None => list(args.vocab_size.get(), args.json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -57,7 +58,9 @@ fn list(vocab_size: usize, json: bool) -> Result<()> {
 }
 
 fn describe_file(path: &Path, json: bool) -> Result<()> {
-    let file = loaded::read(path, &device::cpu(None, Precision::F32, Console::new(false))?)?;
+    let device = device::cpu(None, Precision::F32, Console::new(false))?;
+    let open = |source| InferError::Open { path: path.to_owned(), source };
+    let file = ModelFile::read(path, &device).map_err(open)?;
     let config = file.model.config();
     if json {
         let parameters = config

@@ -37,7 +37,7 @@ impl ReadingArgs {
     /// The codec to read the given text with; `sentences` says whether running text is split into sentences, or each of
     /// its lines is one.
     pub(crate) fn codec(&self, loaded: &Loaded, sentences: bool) -> Result<TextCodec> {
-        let codec = loaded.codec.clone().lossy(self.lossy.lossy);
+        let codec = loaded.codec().clone().lossy(self.lossy.lossy);
         let Some(TextTokens::Moses) = self.tokenizer else {
             return Ok(codec);
         };

@@ -5,18 +5,18 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use rondo_infer::rescore::{
-    Entry, Reference, Scored, Tuned, Weights, entries, errors, oracle, ranking, references, tune,
+    List, Reference, Scored, Tuned, Weights, entries, errors, oracle, ranking, references, tune,
 };
-use rondo_infer::{Scorer, Scoring};
+use rondo_infer::{InferError, Scoring};
 use serde_json::json;
 
 use crate::console::Console;
 use crate::failure::CliError;
 use crate::input::Input;
-use crate::loaded::{Loaded, ModelArgs};
+use crate::loaded::ModelArgs;
 use crate::reading::LossyArgs;
 use crate::{describe, output};
 
@@ -67,16 +67,10 @@ pub(crate) struct RescoreArgs {
     json: bool,
 }
 
-/// All hypotheses of one id.
-struct List {
-    id: String,
-    hypotheses: Vec<Scored>,
-}
-
 /// Runs the command.
 pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
     let console = Console::new(false);
-    let mut loaded = args.model.load(Console::new(false))?;
+    let loaded = args.model.load(Console::new(false))?;
     let input = &Input::all(args.list.as_slice())[0];
     let entries = entries(input.open(console)?, &input.origin(), args.lossy.lossy)?;
     let references = match &args.reference {
@@ -86,7 +80,14 @@ pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
         }
         None => Vec::new(),
     };
-    let lists = lists(entries, &args, &mut loaded, input)?;
+    let model = loaded.model.with_codec(loaded.codec().clone().lossy(args.lossy.lossy))?;
+    let scoring = Scoring { batch_size: args.batch_size, ..Scoring::default() };
+    let lists = model.score_lists(entries, &scoring).map_err(|error| match error {
+        InferError::Hypothesis { line, source } => {
+            anyhow::Error::new(source).context(format!("{}, line {line}", input.origin()))
+        }
+        error => error.into(),
+    })?;
     let weights = if let Some(path) = &args.reference {
         let origin = Input::all(std::slice::from_ref(path))[0].origin();
         weigh(&args, &paired(&lists, &references, &origin)?, lists.len(), console)
@@ -95,29 +96,6 @@ pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
     };
     output::write(|out| lists.iter().try_for_each(|list| print(&args, list, weights, out)))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Scores all hypotheses with the model and puts those of an id together, ids in the order of their first.
-fn lists(entries: Vec<Entry>, args: &RescoreArgs, loaded: &mut Loaded, input: &Input) -> Result<Vec<List>> {
-    let codec = loaded.codec.clone().lossy(args.lossy.lossy);
-    let mut ids = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        let line = format!("{}\n", entry.text);
-        let encoded = codec.encode_reader(line.as_bytes(), "the hypothesis");
-        ids.push(encoded.with_context(|| format!("{}, line {}", input.origin(), entry.line))?.ids);
-    }
-    let scoring = Scoring { start: codec.line_end(), batch_size: args.batch_size, ..Scoring::default() };
-    let scores = Scorer::new(&loaded.model, &mut loaded.workspace, scoring)?.score(&ids)?;
-    let mut places = HashMap::new();
-    let mut lists: Vec<List> = Vec::new();
-    for (Entry { id, score, text, .. }, lm) in entries.into_iter().zip(scores) {
-        let place = *places.entry(id.clone()).or_insert_with(|| {
-            lists.push(List { id, hypotheses: Vec::new() });
-            lists.len() - 1
-        });
-        lists[place].hypotheses.push(Scored { text, score, lm_log_prob: lm.log_prob_sum });
-    }
-    Ok(lists)
 }
 
 /// Each list that has a reference, with it.

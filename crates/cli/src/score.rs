@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use rondo_data::TextCodec;
-use rondo_infer::{ScoredLine, Scorer, Scoring};
+use rondo_infer::{ScoredLine, Scoring};
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -57,28 +57,28 @@ pub(crate) struct ScoreArgs {
 /// Runs the command.
 pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     let mut loaded = args.model.load(Console::new(false))?;
-    loaded.codec = args.reading.codec(&loaded, false)?;
+    loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, false)?)?;
     let inputs = Input::all(&args.texts);
     if let Some(path) = &args.html {
-        html::write(&inputs, args.carry_state, &mut loaded, path)?;
+        html::write(&inputs, args.carry_state, &loaded, path)?;
         return Ok(ExitCode::SUCCESS);
     }
     // Who types sentences wants each scored before writing the next.
     let typed = inputs == [Input::Stdin] && std::io::stdin().is_terminal();
     let usual = Scoring::default();
     let scoring = Scoring {
-        start: loaded.codec.line_end(),
+        start: loaded.codec().line_end(),
         carry_state: args.carry_state,
         batch_size: args.batch_size,
         lookahead_tokens: if typed { 1 } else { usual.lookahead_tokens },
     };
-    let mut scorer = Scorer::new(&loaded.model, &mut loaded.workspace, scoring)?;
+    let mut scorer = loaded.model.scorer(scoring)?;
     output::write(|out| {
         for input in &inputs {
             let origin = input.origin();
             let reader = input.open(Console::new(false))?;
-            for scored in scorer.lines(loaded.codec.lines(reader, &origin)) {
-                print(&args, &scored?, &loaded.codec, out)?;
+            for scored in scorer.lines(loaded.codec().lines(reader, &origin)) {
+                print(&args, &scored?, loaded.codec(), out)?;
                 if typed {
                     out.flush()?;
                 }

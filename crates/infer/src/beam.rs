@@ -13,27 +13,23 @@
 //! one is the text that always takes the likeliest token; a beam wide enough for all texts finds the best of them.
 //! Not here: drawing by chance (`generate`).
 
-use rondo_nn::{Mode, Model, Workspace};
+use rondo_nn::Mode;
 
-use crate::blocks::LogitBlocks;
 use crate::distribution::{Best, Distribution};
-use crate::evaluate::check_ids;
-use crate::rows::read_on;
-use crate::{InferError, Result};
+use crate::logit_blocks::LogitBlocks;
+use crate::{InferError, ModelHandle, Result};
 
 /// How continuations are searched for.
 ///
 /// ```
-/// use rondo_infer::BeamSearch;
+/// use rondo_infer::{BeamSearch, ModelHandle};
 /// use rondo_kernels::Device;
-/// use rondo_nn::{PRESETS, RnnLm, Workspace};
+/// use rondo_nn::{PRESETS, RnnLm};
 ///
-/// let device = Device::cpu(1)?;
-/// let model = RnnLm::new(PRESETS[0].config(4), &device)?; // all parameters zero: all tokens are as likely
-/// let mut workspace = Workspace::new(&device);
-///
+/// // All parameters are zero: all tokens are equally likely.
+/// let model = ModelHandle::new(RnnLm::new(PRESETS[0].config(4), &Device::cpu(1)?)?);
 /// let search = BeamSearch { beams: 2, max_tokens: 3, ends: vec![1], ..BeamSearch::default() };
-/// let found = search.run(&model, &mut workspace, &[0])?;
+/// let found = search.run(&model, &[0])?;
 /// assert_eq!(found[0].ids, [1]); // a longer text is less likely
 /// assert!((found[0].log_prob_sum - 0.25_f64.ln()).abs() < 1e-6);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -99,24 +95,20 @@ impl BeamSearch {
     ///
     /// # Source
     /// The penalty: Wu et al. 2016, equation 14, without coverage.
-    pub fn run(
-        &self,
-        model: &dyn Model,
-        workspace: &mut Workspace,
-        prefix: &[u32],
-    ) -> Result<Vec<Hypothesis>> {
-        let forbidden = self.check(model)?;
-        check_ids(model, prefix)?;
+    pub fn run(&self, handle: &ModelHandle, prefix: &[u32]) -> Result<Vec<Hypothesis>> {
+        let forbidden = self.check(handle)?;
+        handle.check_ids(prefix)?;
         let Some((&last, before)) = prefix.split_last() else {
             return Err(InferError::EmptyPrefix);
         };
+        let (model, workspace) = (handle.model(), &mut *handle.workspace());
         let mut state = model.zero_state(1);
-        read_on(model, workspace, before, &mut state);
+        handle.read_on(workspace, before, &mut state);
         let mut other_state = model.zero_state(1);
         let mut beam = vec![Hypothesis { ids: Vec::new(), log_prob_sum: 0.0, score: 0.0, ended: false }];
         // The last token of each hypothesis that goes on, which are the rows of the state.
         let mut inputs = vec![last];
-        let mut blocks = LogitBlocks::new(workspace.device());
+        let mut blocks = LogitBlocks::new(handle.device());
         for length in 1..=self.max_tokens {
             let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
             let hidden = model.forward(&mut tape, &inputs, &mut state);
@@ -154,7 +146,7 @@ impl BeamSearch {
     }
 
     /// For each token of the model, whether it is forbidden.
-    fn check(&self, model: &dyn Model) -> Result<Vec<bool>> {
+    fn check(&self, model: &ModelHandle) -> Result<Vec<bool>> {
         if self.beams == 0 {
             return Err(InferError::ZeroSize { name: "beams" });
         }
@@ -162,9 +154,9 @@ impl BeamSearch {
         if !(found >= 0.0 && found.is_finite()) {
             return Err(InferError::LengthPenalty { found });
         }
-        check_ids(model, &self.ends)?;
-        check_ids(model, &self.forbidden)?;
-        let vocab_size = model.vocab_size();
+        model.check_ids(&self.ends)?;
+        model.check_ids(&self.forbidden)?;
+        let vocab_size = model.model().vocab_size();
         let mut forbidden = vec![false; vocab_size];
         for &id in &self.forbidden {
             forbidden[id as usize] = true;

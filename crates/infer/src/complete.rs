@@ -16,9 +16,8 @@
 use std::collections::HashMap;
 
 use rondo_data::TextCodec;
-use rondo_nn::{Model, Workspace};
 
-use crate::{BeamSearch, Hypothesis, InferError, Predictor, Result};
+use crate::{BeamSearch, Hypothesis, InferError, ModelHandle, Predictor, Result};
 
 /// Characters or bytes after which a word is given up.
 const LONGEST_WORD: usize = 40;
@@ -50,9 +49,8 @@ pub struct Completion {
 
 /// Completes texts with a model of words, characters or bytes.
 #[derive(Debug)]
-pub struct Completer<'m> {
-    model: &'m dyn Model,
-    workspace: &'m mut Workspace,
+pub struct Completer {
+    handle: ModelHandle,
     codec: TextCodec,
     /// Tokens of white space.
     spaces: Vec<u32>,
@@ -65,15 +63,15 @@ impl Default for Completing {
     }
 }
 
-impl<'m> Completer<'m> {
+impl Completer {
     /// A completer with this model of texts and its codec.
-    pub fn new(model: &'m dyn Model, workspace: &'m mut Workspace, codec: &TextCodec) -> Self {
+    pub fn new(model: &ModelHandle, codec: &TextCodec) -> Self {
         let is_space = |token: &str| {
             let text = codec.join([token]);
             !text.is_empty() && text.chars().all(char::is_whitespace)
         };
         let spaces = codec.vocab().tokens().zip(0..).filter(|(token, _)| is_space(token)).map(|(_, id)| id);
-        Completer { model, workspace, codec: codec.clone(), spaces: spaces.collect() }
+        Completer { handle: model.clone(), codec: codec.clone(), spaces: spaces.collect() }
     }
 
     /// The likeliest words after `text`, the likeliest first; fewer than wanted if there or found are no more. The text
@@ -83,7 +81,7 @@ impl<'m> Completer<'m> {
     /// [`InferError::ZeroSize`] if no word is wanted; [`InferError::EmptyPrefix`] if the text is empty and the model
     /// knows no line end that it could follow; [`InferError::Data`] if the text is none of the model's, and as
     /// [`BeamSearch::run`].
-    pub fn complete(&mut self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
+    pub fn complete(&self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
         if completing.top == 0 {
             return Err(InferError::ZeroSize { name: "top" });
         }
@@ -94,7 +92,7 @@ impl<'m> Completer<'m> {
         }
     }
 
-    fn complete_by_words(&mut self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
+    fn complete_by_words(&self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
         let (before, begun) = if completing.partial { split_last_word(text) } else { (text, "") };
         let prefix = self.codec.prompt(before)?;
         let vocab = self.codec.vocab();
@@ -102,7 +100,7 @@ impl<'m> Completer<'m> {
             let fits = begun.is_empty() || vocab.token(id).is_some_and(|token| token.starts_with(begun));
             fits && !completing.forbidden.contains(&id)
         };
-        let mut predictor = Predictor::new(self.model, self.workspace);
+        let mut predictor = Predictor::new(&self.handle);
         let candidates = predictor.candidates(&prefix, completing.top, allowed)?;
         let completion = |candidate: &crate::Candidate| {
             let word = vocab.token(candidate.id).unwrap_or_default().to_owned();
@@ -111,7 +109,7 @@ impl<'m> Completer<'m> {
         Ok(candidates.iter().map(completion).collect())
     }
 
-    fn complete_by_characters(&mut self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
+    fn complete_by_characters(&self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
         let begun = if completing.partial { split_last_word(text).1 } else { "" };
         let mut prefix = self.codec.prompt(text)?;
         if !completing.partial && text.chars().last().is_some_and(|last| !last.is_whitespace()) {
@@ -124,7 +122,7 @@ impl<'m> Completer<'m> {
             ends: self.spaces.clone(),
             forbidden: completing.forbidden.clone(),
         };
-        let found = search.run(self.model, self.workspace, &prefix)?;
+        let found = search.run(&self.handle, &prefix)?;
         // A word is one, whether a space or a line end comes after it.
         let mut words: HashMap<String, f64> = HashMap::new();
         for Hypothesis { ids, log_prob_sum, ended, .. } in &found {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use rondo_kernels::draw::BLOCK;
 
-use crate::blocks::RowBlocks;
+use crate::logit_blocks::RowBlocks;
 use crate::{InferError, Result};
 
 /// The probabilities of all tokens of a vocabulary.
@@ -172,7 +172,7 @@ impl<T: Copy, F: Fn(&T, &T) -> Ordering> Best<T, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocks::LogitBlocks;
+    use crate::logit_blocks::LogitBlocks;
     use rondo_kernels::{Buffer, Device};
 
     #[test]

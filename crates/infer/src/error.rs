@@ -1,5 +1,7 @@
 //! What can go wrong when a model is used.
 
+use std::path::PathBuf;
+
 use rondo_data::DataError;
 use rondo_nn::NnError;
 
@@ -58,6 +60,104 @@ pub enum InferError {
         /// The share asked for.
         found: f32,
     },
+    /// A share of the likeliest token's probability is none.
+    #[error("`min_p` must be at least 0 and at most 1, but is {found}")]
+    MinP {
+        /// The share asked for.
+        found: f32,
+    },
+    /// A repetition penalty is not above 0, infinite or NaN.
+    #[error("`repetition_penalty` must be above 0 and finite, but is {found}")]
+    RepetitionPenalty {
+        /// The penalty asked for.
+        found: f32,
+    },
+    /// A setting is infinite or NaN.
+    #[error("`{name}` must be finite, but is {found}")]
+    NotFinite {
+        /// The name of the setting.
+        name: &'static str,
+        /// Its value.
+        found: f32,
+    },
+    /// A stream is asked for that is not running.
+    #[error("stream {id} is not running")]
+    NoStream {
+        /// The stream.
+        id: u64,
+    },
+    /// A stop string has no character.
+    #[error("a stop string is empty: every text would stop at its beginning")]
+    EmptyStopString,
+    /// The folder holds no run, or one that has not come far enough.
+    #[error("`{}` holds no model: there is no `{file}` in it", folder.display())]
+    NoModel {
+        /// The folder.
+        folder: PathBuf,
+        /// The model that was looked for.
+        file: &'static str,
+    },
+    /// A model could not be opened.
+    #[error("could not load model `{}`", path.display())]
+    Open {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: NnError,
+    },
+    /// A model file without a vocabulary of its own has none beside it.
+    #[error("the model has no vocabulary beside it")]
+    NoVocabulary(#[source] DataError),
+    /// A codec has another number of tokens than the model.
+    #[error("the codec has {found} tokens, the model was made for {expected}")]
+    CodecSize {
+        /// The tokens of the codec.
+        found: usize,
+        /// The tokens of the model.
+        expected: usize,
+    },
+    /// A hypothesis of a list cannot be read.
+    #[error("the hypothesis in line {line} cannot be read")]
+    Hypothesis {
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: DataError,
+    },
+    /// States and the tokens that they are to read do not pair up.
+    #[error("{states} states cannot read {tokens} tokens: each reads one")]
+    Unpaired {
+        /// How many states there are.
+        states: usize,
+        /// How many tokens there are.
+        tokens: usize,
+    },
+    /// A vocabulary is not the one that the model was trained with.
+    #[error(
+        "`{}` is another vocabulary than the model's: its fingerprint is {found}, the model's is {expected}",
+        vocab.display()
+    )]
+    OtherVocabulary {
+        /// Where it comes from.
+        vocab: PathBuf,
+        /// Its fingerprint.
+        found: String,
+        /// The fingerprint of the model's.
+        expected: String,
+    },
+    /// A vocabulary has another size than the model's.
+    #[error("`{}` has {found} tokens, the model was made for {expected}", vocab.display())]
+    VocabularySize {
+        /// Where it comes from.
+        vocab: PathBuf,
+        /// Its size.
+        found: usize,
+        /// The size of the model's.
+        expected: usize,
+    },
+    /// A file could not be written.
+    #[error(transparent)]
+    Runs(#[from] rondo_runs::RunsError),
     /// A length penalty is negative, infinite or no number.
     #[error("`length_penalty` must be at least 0 and finite, but is {found}")]
     LengthPenalty {

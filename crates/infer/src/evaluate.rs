@@ -21,6 +21,7 @@ use std::ops::ControlFlow;
 use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_nn::{Mode, Model, State, Workspace};
 
+use crate::handle::check_ids;
 use crate::{InferError, Result};
 
 /// How many tokens before a column are read to find the state it begins with, and the shortest column that there may
@@ -191,13 +192,4 @@ pub fn warm_state(
     }
     state.clear_rows(0..1);
     Ok(state)
-}
-
-/// Fails unless each of `ids` is a token of the model.
-pub(crate) fn check_ids(model: &dyn Model, ids: &[u32]) -> Result<()> {
-    let vocab_size = model.vocab_size();
-    match ids.iter().find(|&&id| id as usize >= vocab_size) {
-        Some(&id) => Err(InferError::IdOutOfRange { id, vocab_size }),
-        None => Ok(()),
-    }
 }

@@ -11,6 +11,7 @@
 //! Promises: with both weights zero the order is the other system's; equals keep the order of the list.
 //! Not here: the language model's log-probabilities ([`Scorer`](crate::Scorer) gives them).
 
+use std::collections::HashMap;
 use std::iter::Sum;
 
 mod list;
@@ -97,6 +98,37 @@ impl WordErrors {
     #[must_use]
     pub fn rate(self) -> f64 {
         self.errors as f64 / self.words as f64
+    }
+}
+
+/// The hypotheses of one id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct List {
+    /// What they are hypotheses of.
+    pub id: String,
+    /// The hypotheses.
+    pub hypotheses: Vec<Scored>,
+}
+
+impl List {
+    /// Puts the hypotheses of each id together, ids in the order of their first.
+    pub fn group(hypotheses: impl IntoIterator<Item = (String, Scored)>) -> Vec<List> {
+        let mut places = HashMap::new();
+        let mut lists: Vec<List> = Vec::new();
+        for (id, hypothesis) in hypotheses {
+            let place = *places.entry(id.clone()).or_insert_with(|| {
+                lists.push(List { id, hypotheses: Vec::new() });
+                lists.len() - 1
+            });
+            lists[place].hypotheses.push(hypothesis);
+        }
+        lists
+    }
+
+    /// Sorts the hypotheses by falling combined score, as [`ranking`] does.
+    pub fn sort(&mut self, weights: Weights) {
+        let order = ranking(&self.hypotheses, weights);
+        self.hypotheses = order.into_iter().map(|place| self.hypotheses[place].clone()).collect();
     }
 }
 

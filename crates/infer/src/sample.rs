@@ -1,15 +1,15 @@
-//! Draws a token from a model's logits.
+//! Draws tokens from a model's logits.
 //!
 //! ```text
-//! logits ─ forbidden out ─ ÷ temperature ─ top-k ─ softmax ─ top-p ─ softmax again ─ draw
+//! logits ─ forbidden out ─ ÷ temperature ─ top-k ─ softmax ─ top-p ─ min-p ─ softmax again ─ draw
 //! ```
 //!
 //! All that looks at a whole vocabulary is an operation of `kernels`, for all rows at once. Where only the likeliest
 //! tokens are drawn from, they are looked for in those blocks of the vocabulary that can have one.
 //!
-//! Promises: a draw is a function of logits, settings, the random numbers and the processor's instruction set alone, not
-//! of its threads or of the rows beside it; where logits are equal, the smaller id counts as the larger logit.
-//! Not here: where logits come from (`generate`).
+//! Promises: a draw is a function of logits, settings, the random number and the processor's instruction set alone,
+//! not of its threads or of the rows beside it; where logits are equal, the smaller id counts as the larger logit.
+//! Not here: where logits come from, and penalties for tokens that have occurred before ([`Streams`](crate::Streams)).
 
 use std::cmp::Ordering;
 
@@ -18,21 +18,43 @@ use rondo_kernels::draw::BLOCK;
 use rondo_kernels::{Buffer, Device, Slice};
 use rondo_nn::NnError;
 
-use crate::blocks::{LogitBlocks, RowBlocks};
 use crate::distribution::Best;
+use crate::logit_blocks::{LogitBlocks, RowBlocks};
 use crate::{InferError, Result};
 
 /// How tokens are chosen.
+///
+/// The penalties and the bias change the logit of a token before anything else:
+///
+/// ```text
+/// logit = penalized(logit) − presence_penalty · [n > 0] − frequency_penalty · n + bias
+///                            n: how often the stream has generated the token
+/// penalized(logit)         = logit / repetition_penalty if logit > 0, else logit · repetition_penalty,
+///                            for the tokens of prompt and stream
+/// ```
+///
+/// *Source*: repetition penalty, Keskar et al. 2019 (CTRL); presence and frequency penalties, OpenAI's completions API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
     /// Logits are divided by it: below 1 likely tokens become likelier, above 1 all become alike. At 0 the likeliest
-    /// token is taken, without chance.
+    /// token is taken: greedy decoding.
     pub temperature: f32,
     /// Only this many of the likeliest tokens are drawn from; none is off.
     pub top_k: Option<usize>,
     /// Only the smallest set of likeliest tokens that has this much probability, at temperature and after `top_k`,
     /// is drawn from; none or 1 is off. *Source*: nucleus sampling, Holtzman et al. 2020.
     pub top_p: Option<f32>,
+    /// Only tokens with at least this share of the likeliest token's probability, at temperature, are drawn from; none
+    /// or 0 is off. *Source*: Nguyen et al. 2024.
+    pub min_p: Option<f32>,
+    /// Above 1, tokens of the prompt and of the stream become less likely; 1 is off.
+    pub repetition_penalty: f32,
+    /// Subtracted from the logit of each token that the stream has generated; 0 is off.
+    pub presence_penalty: f32,
+    /// Subtracted from the logit of each token as often as the stream has generated it; 0 is off.
+    pub frequency_penalty: f32,
+    /// Added to the logits of these tokens.
+    pub logit_bias: Vec<(u32, f32)>,
     /// Tokens that are never drawn.
     pub forbidden: Vec<u32>,
 }
@@ -40,7 +62,62 @@ pub struct Sampling {
 impl Default for Sampling {
     /// The model's own distribution.
     fn default() -> Self {
-        Sampling { temperature: 1.0, top_k: None, top_p: None, forbidden: Vec::new() }
+        Sampling {
+            temperature: 1.0,
+            top_k: None,
+            top_p: None,
+            min_p: None,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
+            forbidden: Vec::new(),
+        }
+    }
+}
+
+impl Sampling {
+    /// Whether logits are changed before tokens are drawn.
+    pub(crate) fn adjusts_logits(&self) -> bool {
+        self.repetition_penalty != 1.0
+            || self.presence_penalty != 0.0
+            || self.frequency_penalty != 0.0
+            || !self.logit_bias.is_empty()
+    }
+
+    /// Fails unless every setting is within its range, for a vocabulary of `vocab_size` tokens.
+    fn check(&self, vocab_size: usize) -> Result<()> {
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return Err(InferError::Temperature { found: self.temperature });
+        }
+        if self.top_k == Some(0) {
+            return Err(InferError::ZeroSize { name: "top_k" });
+        }
+        if let Some(found) = self.top_p.filter(|&p| !(p > 0.0 && p <= 1.0)) {
+            return Err(InferError::TopP { found });
+        }
+        if let Some(found) = self.min_p.filter(|p| !(0.0..=1.0).contains(p)) {
+            return Err(InferError::MinP { found });
+        }
+        let found = self.repetition_penalty;
+        if !(found > 0.0 && found.is_finite()) {
+            return Err(InferError::RepetitionPenalty { found });
+        }
+        for (name, found) in
+            [("presence_penalty", self.presence_penalty), ("frequency_penalty", self.frequency_penalty)]
+        {
+            if !found.is_finite() {
+                return Err(InferError::NotFinite { name, found });
+            }
+        }
+        if let Some(&(_, found)) = self.logit_bias.iter().find(|(_, bias)| !bias.is_finite()) {
+            return Err(InferError::NotFinite { name: "logit_bias", found });
+        }
+        let biased = self.logit_bias.iter().map(|&(id, _)| id);
+        match self.forbidden.iter().copied().chain(biased).find(|&id| id as usize >= vocab_size) {
+            Some(id) => Err(InferError::IdOutOfRange { id, vocab_size }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -52,6 +129,7 @@ pub struct Sampler {
     temperature: f32,
     top_k: Option<usize>,
     top_p: Option<f32>,
+    min_p: Option<f32>,
     /// ∞ for each token that may be drawn, −∞ for the others; none if all may.
     caps: Option<Buffer>,
     blocks: LogitBlocks,
@@ -79,41 +157,30 @@ impl Sampler {
     /// A sampler over a vocabulary of `vocab_size` tokens, for logits on `device`.
     ///
     /// # Errors
-    /// [`InferError::Temperature`], [`InferError::TopP`] or [`InferError::ZeroSize`] if a setting is out of its
-    /// range, [`InferError::IdOutOfRange`] for a forbidden token that does not exist, [`InferError::AllForbidden`] if
-    /// no token is left.
+    /// [`InferError::Temperature`], [`InferError::TopP`], [`InferError::MinP`], [`InferError::RepetitionPenalty`],
+    /// [`InferError::NotFinite`] or [`InferError::ZeroSize`] if a setting is out of its range,
+    /// [`InferError::IdOutOfRange`] for a token that does not exist, [`InferError::AllForbidden`] if no token is left.
     pub fn new(sampling: &Sampling, vocab_size: usize, device: &Device) -> Result<Self> {
-        let Sampling { temperature, top_k, top_p, ref forbidden } = *sampling;
-        if !(temperature >= 0.0 && temperature.is_finite()) {
-            return Err(InferError::Temperature { found: temperature });
-        }
-        if top_k == Some(0) {
-            return Err(InferError::ZeroSize { name: "top_k" });
-        }
-        if let Some(found) = top_p.filter(|&p| !(p > 0.0 && p <= 1.0)) {
-            return Err(InferError::TopP { found });
-        }
+        sampling.check(vocab_size)?;
         let mut caps = vec![f32::INFINITY; vocab_size];
-        for &id in forbidden {
-            match caps.get_mut(id as usize) {
-                Some(cap) => *cap = f32::NEG_INFINITY,
-                None => return Err(InferError::IdOutOfRange { id, vocab_size }),
-            }
+        for &id in &sampling.forbidden {
+            caps[id as usize] = f32::NEG_INFINITY;
         }
         if !caps.contains(&f32::INFINITY) {
             return Err(InferError::AllForbidden { vocab_size });
         }
-        let caps = match forbidden.is_empty() {
+        let caps = match sampling.forbidden.is_empty() {
             true => None,
             false => Some(Buffer::from_slice(device, &caps).map_err(NnError::from)?),
         };
         Ok(Sampler {
             device: device.clone(),
             vocab_size,
-            temperature,
+            temperature: sampling.temperature,
             // What leaves all tokens is the same as none.
-            top_k: top_k.filter(|&top_k| top_k < vocab_size),
-            top_p: top_p.filter(|&top_p| top_p < 1.0),
+            top_k: sampling.top_k.filter(|&top_k| top_k < vocab_size),
+            top_p: sampling.top_p.filter(|&top_p| top_p < 1.0),
+            min_p: sampling.min_p.filter(|&min_p| min_p > 0.0),
             caps,
             blocks: LogitBlocks::new(device),
             points: Vec::new(),
@@ -131,53 +198,88 @@ impl Sampler {
     /// −∞.
     pub fn draw(&mut self, logits: Slice<'_>, rng: &mut impl Rng) -> Result<u32> {
         let mut id = [0];
-        self.draw_rows(logits, std::slice::from_mut(rng), &mut id)?;
+        self.draw_rows(logits, &mut |_| rng.random(), &mut id)?;
         Ok(id[0])
     }
 
-    /// Draws a token from each row of `logits: [R, V]`, with the row's own random numbers, into `ids: [R]`.
+    /// Draws a token from each row of `logits: [R, V]` into `ids: [R]`; `point` gives a row's random number in
+    /// `[0, 1)` and is asked at most once for each, in order.
     ///
     /// # Panics
-    /// If there are not as many logits as there are rows times tokens, or not as many ids as rows.
+    /// If there are not as many logits as there are ids times tokens.
     ///
     /// # Errors
     /// As [`Sampler::draw`], if so for any row; the ids are of no meaning then.
-    pub fn draw_rows(&mut self, logits: Slice<'_>, rngs: &mut [impl Rng], ids: &mut [u32]) -> Result<()> {
-        assert_eq!(logits.len(), rngs.len() * self.vocab_size, "number of logits");
-        assert_eq!(ids.len(), rngs.len(), "number of ids");
-        // At temperature 0 nothing is weighed, and after top-k only few tokens are.
-        let weighed_at = (self.temperature > 0.0 && self.top_k.is_none()).then_some(self.temperature);
-        self.blocks.look(self.vocab_size, logits, self.caps.as_ref(), weighed_at);
-        let blocks = self.blocks.read()?;
-        if !blocks.rows().all(|blocks| blocks.largest().is_finite()) {
-            return Err(InferError::NonFiniteLogits);
-        }
-        match weighed_at {
-            Some(temperature) if self.top_p.is_none() => self.draw_from_all(logits, temperature, rngs, ids),
+    pub fn draw_rows(
+        &mut self,
+        logits: Slice<'_>,
+        point: &mut dyn FnMut(usize) -> f64,
+        ids: &mut [u32],
+    ) -> Result<()> {
+        self.look(logits, ids.len())?;
+        self.pick(logits, point, ids)
+    }
+
+    /// Whether [`look`](Self::look) weighs the model's own distribution, unchanged.
+    pub(crate) fn weighs_plainly(&self) -> bool {
+        self.temperature == 1.0 && self.weighed_at().is_some() && self.caps.is_none()
+    }
+
+    /// What [`look`](Self::look) has found.
+    pub(crate) fn blocks(&self) -> &LogitBlocks {
+        &self.blocks
+    }
+
+    /// Looks at `rows` rows of logits.
+    pub(crate) fn look(&mut self, logits: Slice<'_>, rows: usize) -> Result<()> {
+        assert_eq!(logits.len(), rows * self.vocab_size, "number of logits");
+        self.blocks.look(self.vocab_size, logits, self.caps.as_ref(), self.weighed_at());
+        let is_distribution = self.blocks.read()?.rows().all(|blocks| blocks.largest().is_finite());
+        if is_distribution { Ok(()) } else { Err(InferError::NonFiniteLogits) }
+    }
+
+    /// Draws a token from each row that has been looked at.
+    pub(crate) fn pick(
+        &mut self,
+        logits: Slice<'_>,
+        point: &mut dyn FnMut(usize) -> f64,
+        ids: &mut [u32],
+    ) -> Result<()> {
+        match self.weighed_at() {
+            Some(temperature) if self.top_p.is_none() && self.min_p.is_none() => {
+                self.pick_from_all(logits, temperature, point, ids)
+            }
             _ => {
                 let logits = logits.read().map_err(NnError::from)?;
                 let caps = self.caps.as_ref().map(Buffer::read).transpose().map_err(NnError::from)?;
+                let blocks = self.blocks.read()?;
                 let rows = logits.chunks_exact(self.vocab_size).zip(blocks.rows());
-                for ((logits, blocks), (rng, id)) in rows.zip(rngs.iter_mut().zip(ids)) {
-                    *id = self.draw_from_likeliest(self.row(logits, caps.as_deref(), blocks), rng);
+                for (index, ((logits, blocks), id)) in rows.zip(ids).enumerate() {
+                    let row = self.row(logits, caps.as_deref(), blocks);
+                    *id = self.pick_from_likeliest(row, &mut || point(index));
                 }
                 Ok(())
             }
         }
     }
 
-    fn draw_from_all(
+    /// At temperature 0 nothing is weighed, and after top-k only few tokens are.
+    fn weighed_at(&self) -> Option<f32> {
+        (self.temperature > 0.0 && self.top_k.is_none()).then_some(self.temperature)
+    }
+
+    fn pick_from_all(
         &mut self,
         logits: Slice<'_>,
         temperature: f32,
-        rngs: &mut [impl Rng],
+        point: &mut dyn FnMut(usize) -> f64,
         ids: &mut [u32],
     ) -> Result<()> {
         if self.ids.len() != ids.len() {
             self.ids = Buffer::zeros(&self.device, ids.len());
         }
         self.points.clear();
-        self.points.extend(rngs.iter_mut().map(|rng| rng.random::<f64>()));
+        self.points.extend((0..ids.len()).map(point));
         self.blocks.pick(logits, self.caps.as_ref(), temperature, &self.points, &mut self.ids);
         Ok(self.ids.slice().read_into(ids).map_err(NnError::from)?)
     }
@@ -186,11 +288,11 @@ impl Sampler {
         Row { temperature: f64::from(self.temperature), logits, caps, largest: blocks.largest(), blocks }
     }
 
-    fn draw_from_likeliest(&self, row: Row<'_>, rng: &mut impl Rng) -> u32 {
+    fn pick_from_likeliest(&self, row: Row<'_>, point: &mut dyn FnMut() -> f64) -> u32 {
         if self.temperature == 0.0 {
             return row.likeliest(1)[0].id;
         }
-        let candidates = match (self.top_k, self.top_p) {
+        let mut candidates = match (self.top_k, self.top_p) {
             (Some(top_k), None) => row.weighed(top_k),
             (Some(top_k), Some(top_p)) => {
                 let mut candidates = row.weighed(top_k);
@@ -198,11 +300,14 @@ impl Sampler {
                 candidates.truncate(nucleus_len(&candidates, wanted).unwrap_or(top_k));
                 candidates
             }
-            (None, top_p) => {
-                row.nucleus(f64::from(top_p.unwrap_or(1.0)) * row.blocks.weight_sum(row.temperature))
-            }
+            (None, Some(top_p)) => row.nucleus(f64::from(top_p) * row.blocks.weight_sum(row.temperature)),
+            (None, None) => row.at_least(f64::from(self.min_p.unwrap_or(0.0))),
         };
-        let mut left = rng.random::<f64>() * weight_sum(&candidates);
+        if let Some(min_p) = self.min_p {
+            // The likeliest token weighs 1.
+            candidates.retain(|candidate| candidate.weight >= f64::from(min_p));
+        }
+        let mut left = point() * weight_sum(&candidates);
         for candidate in &candidates {
             if left < candidate.weight {
                 return candidate.id;
@@ -261,6 +366,18 @@ impl Row<'_> {
                 return candidates;
             }
             if candidates.len() < count {
+                return candidates;
+            }
+            count *= 4;
+        }
+    }
+
+    /// All tokens with at least this weight, the likeliest first.
+    fn at_least(self, weight: f64) -> Vec<Candidate> {
+        let mut count = 64;
+        loop {
+            let candidates = self.weighed(count);
+            if candidates.len() < count || candidates.last().is_some_and(|last| last.weight < weight) {
                 return candidates;
             }
             count *= 4;

@@ -18,10 +18,11 @@
 
 use std::cmp::Reverse;
 
-use rondo_nn::{Mode, Model, State, Workspace};
+use rondo_nn::{Mode, State};
 
-use crate::evaluate::{CHUNK_ROWS, check_ids};
-use crate::{InferError, Result};
+use crate::evaluate::CHUNK_ROWS;
+use crate::handle::PooledWorkspace;
+use crate::{InferError, ModelHandle, Result};
 
 mod lines;
 
@@ -72,36 +73,35 @@ impl SentenceScore {
 /// Scores sentences with a model.
 ///
 /// ```
-/// use rondo_infer::{Scorer, Scoring};
+/// use rondo_infer::{ModelHandle, Scorer, Scoring};
 /// use rondo_kernels::Device;
-/// use rondo_nn::{PRESETS, RnnLm, Workspace};
+/// use rondo_nn::{PRESETS, RnnLm};
 ///
-/// let device = Device::cpu(1)?;
-/// let model = RnnLm::new(PRESETS[0].config(4), &device)?; // all parameters zero: all tokens are as likely
-/// let mut workspace = Workspace::new(&device);
+/// // All parameters are zero: all tokens are equally likely.
+/// let model = ModelHandle::new(RnnLm::new(PRESETS[0].config(4), &Device::cpu(1)?)?);
 ///
 /// let scoring = Scoring { start: Some(0), ..Scoring::default() };
-/// let scores = Scorer::new(&model, &mut workspace, scoring)?.score(&[vec![2, 3, 0], vec![1, 0]])?;
+/// let scores = Scorer::new(&model, scoring)?.score(&[vec![2, 3, 0], vec![1, 0]])?;
 /// assert!((scores[0].log_prob_sum - 3.0 * 0.25_f64.ln()).abs() < 1e-6);
 /// assert_eq!(scores[1].log_probs.len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Scorer<'m> {
-    model: &'m dyn Model,
-    workspace: &'m mut Workspace,
+pub struct Scorer {
+    handle: ModelHandle,
+    workspace: PooledWorkspace,
     scoring: Scoring,
     /// With [`Scoring::carry_state`], the state after all tokens but the last, and the last.
     carried: State,
     last: Option<u32>,
 }
 
-impl<'m> Scorer<'m> {
+impl Scorer {
     /// A scorer that has read nothing yet.
     ///
     /// # Errors
     /// [`InferError::ZeroSize`] if a size is 0, [`InferError::IdOutOfRange`] if the start is no token of the model.
-    pub fn new(model: &'m dyn Model, workspace: &'m mut Workspace, scoring: Scoring) -> Result<Self> {
+    pub fn new(model: &ModelHandle, scoring: Scoring) -> Result<Self> {
         for (name, size) in
             [("batch_size", scoring.batch_size), ("lookahead_tokens", scoring.lookahead_tokens)]
         {
@@ -109,9 +109,10 @@ impl<'m> Scorer<'m> {
                 return Err(InferError::ZeroSize { name });
             }
         }
-        check_ids(model, scoring.start.as_slice())?;
+        model.check_ids(scoring.start.as_slice())?;
         let last = scoring.start;
-        Ok(Scorer { model, workspace, scoring, carried: model.zero_state(1), last })
+        let (workspace, carried) = (model.workspace(), model.model().zero_state(1));
+        Ok(Scorer { handle: model.clone(), workspace, scoring, carried, last })
     }
 
     /// Scores sentences, each given as its ids with those of its line end, if any.
@@ -120,7 +121,7 @@ impl<'m> Scorer<'m> {
     /// [`InferError::IdOutOfRange`] if an id is no token of the model; nothing is scored then.
     pub fn score<S: AsRef<[u32]>>(&mut self, sentences: &[S]) -> Result<Vec<SentenceScore>> {
         for sentence in sentences {
-            check_ids(self.model, sentence.as_ref())?;
+            self.handle.check_ids(sentence.as_ref())?;
         }
         if self.scoring.carry_state { self.score_text(sentences) } else { self.score_apart(sentences) }
     }
@@ -135,7 +136,7 @@ impl<'m> Scorer<'m> {
                 .iter()
                 .map(|&index| self.scoring.start.iter().chain(sentences[index].as_ref()).copied().collect())
                 .collect();
-            let (log_probs, _) = self.predict(&rows, self.model.zero_state(rows.len()))?;
+            let (log_probs, _) = self.predict(&rows, self.handle.model().zero_state(rows.len()))?;
             for (&index, log_probs) in group.iter().zip(log_probs) {
                 scores[index] = Some(SentenceScore::new(log_probs, sentences[index].as_ref().len()));
             }
@@ -152,7 +153,7 @@ impl<'m> Scorer<'m> {
             .chain(sentences.iter().flat_map(|sentence| sentence.as_ref()))
             .copied()
             .collect();
-        let state = std::mem::replace(&mut self.carried, self.model.zero_state(1));
+        let state = std::mem::replace(&mut self.carried, self.handle.model().zero_state(1));
         let (mut log_probs, state) = self.predict(std::slice::from_ref(&text), state)?;
         self.carried = state;
         self.last = text.last().copied();
@@ -181,7 +182,7 @@ impl<'m> Scorer<'m> {
                 return Ok((log_probs, state));
             }
             if running < state.batch() {
-                state = state.select(self.workspace.device(), &(0..running).collect::<Vec<_>>());
+                state = state.select(self.handle.device(), &(0..running).collect::<Vec<_>>());
             }
             let steps = (CHUNK_ROWS / running).clamp(1, predicted(&rows[0]) - start);
             inputs.clear();
@@ -192,9 +193,10 @@ impl<'m> Scorer<'m> {
                 inputs.extend(at(t));
                 targets.extend(at(t + 1));
             }
-            let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
-            let hidden = self.model.forward(&mut tape, &inputs, &mut state);
-            let loss = self.model.loss(&mut tape, hidden, &targets);
+            let model = self.handle.model();
+            let mut tape = self.workspace.tape(model.parameters(), Mode::Evaluate);
+            let hidden = model.forward(&mut tape, &inputs, &mut state);
+            let loss = model.loss(&mut tape, hidden, &targets);
             let nll = tape.read_nll(loss)?;
             for (b, (row, log_probs)) in rows[..running].iter().zip(&mut log_probs).enumerate() {
                 let steps = steps.min(predicted(row) - start);

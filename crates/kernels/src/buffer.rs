@@ -178,6 +178,14 @@ impl<'a, T: Element> Slice<'a, T> {
         Ok(())
     }
 
+    /// The elements of `range` among these.
+    ///
+    /// # Panics
+    /// If it reaches past the end.
+    pub fn range(self, range: std::ops::Range<usize>) -> Slice<'a, T> {
+        Slice(Elements::Cpu(&self.host()[range]))
+    }
+
     /// How many elements it spans.
     pub fn len(&self) -> usize {
         self.host().len()

@@ -1,37 +1,32 @@
-//! A piece of text from the model in training, to read how it is coming along.
+//! A piece of text by the model in training, to read how it is coming along.
 
 use rondo_data::Corpus;
-use rondo_infer::{Generator, Sampling};
-use rondo_nn::{Model, Workspace};
+use rondo_infer::{ModelHandle, Sampling, Streams};
 
 use crate::{Result, SamplePlan};
 
 /// Continues `prefix` as the plan says; the prefix is not part of the result.
 ///
-/// A prefix without a token stands for the beginning of a text: what follows the end of a line.
+/// The prefix is read as every prompt is ([`TextCodec::prompt`](rondo_data::TextCodec::prompt)). Where no token ends a
+/// line, the first one of the training text stands for an empty prefix.
 pub(crate) fn generate(
-    model: &dyn Model,
-    workspace: &mut Workspace,
+    model: &ModelHandle,
     corpus: &Corpus,
     plan: &SamplePlan,
     prefix: &str,
     seed: u64,
 ) -> Result<String> {
     let codec = &corpus.codec;
-    let mut ids = codec.encode_prefix(prefix)?;
-    if ids.is_empty() {
-        // Where no token ends a line, the first of the training text begins it.
-        let start = match codec.line_end() {
-            None => corpus.train.first()?,
-            line_end => line_end,
-        };
-        ids.extend(start);
+    let mut prompt = codec.prompt(prefix)?;
+    if prompt.is_empty() {
+        prompt.extend(corpus.train.first()?);
     }
     let sampling = Sampling { temperature: plan.temperature as f32, ..Sampling::default() };
-    let mut generator = Generator::new(model, workspace, &ids, 1, &sampling, seed)?;
+    let mut streams = Streams::new(model);
+    streams.admit(&prompt, &sampling, seed)?;
     let mut drawn = Vec::with_capacity(plan.length);
     for _ in 0..plan.length {
-        drawn.extend_from_slice(generator.step()?);
+        drawn.extend(streams.step()?.iter().map(|token| token.token));
     }
     Ok(codec.decode(&drawn)?)
 }

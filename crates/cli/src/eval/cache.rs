@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use rondo_data::Split;
-use rondo_infer::{Cache, CacheTuning, evaluate_with_cache, tune_cache};
+use rondo_infer::{Cache, CacheTuning};
 use serde_json::{Map, Value, json};
 
 use super::report::{Adapted, Findings, perplexity};
@@ -68,7 +68,7 @@ impl CacheArgs {
     }
 
     /// Evaluates the text with the cache, which is tuned before if that is wanted.
-    pub(super) fn evaluate(&self, text: &Text, loaded: &mut Loaded, console: Console) -> Result<Findings> {
+    pub(super) fn evaluate(&self, text: &Text, loaded: &Loaded, console: Console) -> Result<Findings> {
         let tuned = if self.tune_cache { Some(self.tune(loaded, console)?) } else { None };
         let cache = tuned.as_ref().map_or_else(|| self.cache(), |tuned| tuned.tuning.best().cache);
         let bar = token_bar(console, text);
@@ -77,8 +77,7 @@ impl CacheArgs {
             ControlFlow::Continue(())
         };
         let begun = Instant::now();
-        let Loaded { model, workspace, .. } = loaded;
-        let found = evaluate_with_cache(model, workspace, &text.ids, &cache, &mut progress)?;
+        let found = loaded.model.evaluate_with_cache(&text.ids, &cache, &mut progress)?;
         let tokens_per_s = found.base.tokens as f64 / begun.elapsed().as_secs_f64();
         let adapted = Adapted {
             evaluation: found.cached,
@@ -100,7 +99,7 @@ impl CacheArgs {
         }
     }
 
-    fn tune(&self, loaded: &mut Loaded, console: Console) -> Result<Tuned> {
+    fn tune(&self, loaded: &Loaded, console: Console) -> Result<Tuned> {
         let text = match &self.tune_on {
             Some(path) => text::given_text(std::slice::from_ref(path), loaded, console)?,
             None => text::corpus_text(&[], Split::Valid, "--tune-on", loaded, console)?,
@@ -111,8 +110,7 @@ impl CacheArgs {
             ControlFlow::Continue(())
         };
         let (window, thetas, lambdas) = (self.cache().window, &Cache::THETAS, &Cache::LAMBDAS);
-        let Loaded { model, workspace, .. } = loaded;
-        let tuning = tune_cache(model, workspace, &text.ids, window, thetas, lambdas, &mut progress)?;
+        let tuning = loaded.model.tune_cache(&text.ids, window, thetas, lambdas, &mut progress)?;
         Ok(Tuned { on: text.title, tuning })
     }
 }

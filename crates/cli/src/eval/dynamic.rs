@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rondo_data::Split;
+use rondo_nn::Workspace;
 use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, UsualGradients, evaluate_dynamically};
 use serde_json::{Map, Value};
 
@@ -111,8 +112,11 @@ impl DynamicArgs {
             ControlFlow::Continue(())
         };
         let begun = Instant::now();
-        let Loaded { model, workspace, .. } = loaded;
-        let evaluation = evaluate_dynamically(model, workspace, &text.ids, &options, &mut progress)?;
+        let mut workspace = Workspace::new(loaded.model.device());
+        let Some(model) = loaded.model.model_mut() else {
+            unreachable!("nobody else has the model that the command has opened")
+        };
+        let evaluation = evaluate_dynamically(model, &mut workspace, &text.ids, &options, &mut progress)?;
         let tokens_per_s = evaluation.tokens as f64 / begun.elapsed().as_secs_f64();
         let summary = format!(
             "{}, learning rate {learning_rate}, decay {decay}, a step every {bptt} time steps",
@@ -149,7 +153,7 @@ impl DynamicArgs {
         }
     }
 
-    fn usual_gradients(&self, bptt: usize, loaded: &mut Loaded, console: Console) -> Result<UsualGradients> {
+    fn usual_gradients(&self, bptt: usize, loaded: &Loaded, console: Console) -> Result<UsualGradients> {
         let text = match &self.dynamic_on {
             Some(path) => text::given_text(std::slice::from_ref(path), loaded, console)?,
             None => text::corpus_text(&[], Split::Train, "--dynamic-on", loaded, console)?,
@@ -162,8 +166,8 @@ impl DynamicArgs {
             ControlFlow::Continue(())
         };
         let batches = self.dynamic_batches.map_or(500, NonZeroUsize::get);
-        let Loaded { model, workspace, .. } = loaded;
-        Ok(UsualGradients::gather(model, workspace, &text.ids, bptt, batches, &mut progress)?)
+        let (model, mut workspace) = (loaded.model.model(), Workspace::new(loaded.model.device()));
+        Ok(UsualGradients::gather(model, &mut workspace, &text.ids, bptt, batches, &mut progress)?)
     }
 }
 

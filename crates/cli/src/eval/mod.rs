@@ -21,7 +21,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use rondo_data::Split;
-use rondo_infer::{Evaluation, evaluate_with};
+use rondo_infer::Evaluation;
 
 use crate::console::Console;
 use crate::failure::CliError;
@@ -93,7 +93,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
     args.cache.check()?;
     let mut loaded = args.model.load(console)?;
-    loaded.codec = args.reading.codec(&loaded, true)?;
+    loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, true)?)?;
     let text = if args.data.is_empty() && args.split.is_none() {
         text::given_text(&args.texts, &loaded, console)?
     } else {
@@ -104,7 +104,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
         return Err(CliError::TooShort { origin: text.title, tokens: text.ids.len() }.into());
     }
     let findings = if args.cache.is_wanted() {
-        args.cache.evaluate(&text, &mut loaded, console)?
+        args.cache.evaluate(&text, &loaded, console)?
     } else if args.dynamic.is_wanted() {
         let batch_size = args.batch_size.map_or(1, NonZeroUsize::get);
         args.dynamic.evaluate(batch_size, &text, &mut loaded, console)?
@@ -114,7 +114,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
             args.batch_size.map(NonZeroUsize::get).or(of_run.map(|plan| plan.batch_size)).unwrap_or(20);
         let bptt = args.bptt.map(NonZeroUsize::get).or(of_run.map(|plan| plan.bptt)).unwrap_or(35);
         let begun = Instant::now();
-        let base = evaluate(batch_size, bptt, &text, &mut loaded, console)?;
+        let base = evaluate(batch_size, bptt, &text, &loaded, console)?;
         Findings { base, adapted: None, tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64() }
     };
     report::print(args.json, &loaded, &text, &findings)?;
@@ -126,7 +126,7 @@ fn evaluate(
     batch_size: usize,
     bptt: usize,
     text: &Text,
-    loaded: &mut Loaded,
+    loaded: &Loaded,
     console: Console,
 ) -> Result<Evaluation> {
     let bar = token_bar(console, text);
@@ -134,7 +134,7 @@ fn evaluate(
         bar.set_position(done);
         ControlFlow::Continue(())
     };
-    Ok(evaluate_with(&loaded.model, &mut loaded.workspace, &text.ids, batch_size, bptt, &mut progress)?)
+    Ok(loaded.model.evaluate_ids(&text.ids, batch_size, bptt, &mut progress)?)
 }
 
 /// A bar that the tokens of a text fill.

@@ -36,7 +36,7 @@ pub(super) struct Adapted {
 
 /// Prints what was found.
 pub(super) fn print(json: bool, loaded: &Loaded, text: &Text, findings: &Findings) -> Result<()> {
-    let unit = loaded.codec.unit();
+    let unit = loaded.codec().unit();
     if json {
         output::json(&in_json(unit, loaded, text, findings))
     } else {

@@ -25,7 +25,7 @@ pub(super) fn given_text(paths: &[PathBuf], loaded: &Loaded, console: Console) -
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
     let (mut ids, mut unknown_words) = (Vec::new(), 0);
     for input in &inputs {
-        let mut encoded = loaded.codec.encode_reader(input.open(console)?, &input.origin())?;
+        let mut encoded = loaded.codec().encode_reader(input.open(console)?, &input.origin())?;
         ids.append(&mut encoded.ids);
         unknown_words += encoded.report.out_of_vocab_tokens;
     }
@@ -44,28 +44,30 @@ pub(super) fn corpus_text(
     let (choice, options) = match (&loaded.plan, data) {
         (Some(plan), []) => (plan.text.corpus.clone(), plan.text.options.clone()),
         (None, []) => return Err(CliError::NoPlan { model: loaded.path.clone(), split, flag }.into()),
-        (_, data) => (corpora::choice(data), CorpusOptions::for_tokenizer(loaded.codec.tokenizer().clone())),
+        (_, data) => {
+            (corpora::choice(data), CorpusOptions::for_tokenizer(loaded.codec().tokenizer().clone()))
+        }
     };
     // Lossy if the flags or the run's plan say so.
-    let lossy = loaded.codec.is_lossy() || options.lossy;
+    let lossy = loaded.codec().is_lossy() || options.lossy;
     let Found { title, texts, .. } = corpora::find(&choice, console)?;
     let no_split = || CliError::NoSplit { corpus: title.clone(), split };
     if let Some(source) = texts.split(split) {
-        let encoded = loaded.codec.clone().lossy(lossy).encode_source(source)?;
+        let encoded = loaded.codec().clone().lossy(lossy).encode_source(source)?;
         let title = format!("{title}, {split}");
         let unknown_words = encoded.report.out_of_vocab_tokens;
         return Ok(Text { title, ids: encoded.ids.into(), unknown_words });
     }
     let options = CorpusOptions {
-        tokenizer: loaded.codec.tokenizer().clone(),
-        vocab: VocabSource::Given(loaded.codec.vocab().clone()),
+        tokenizer: loaded.codec().tokenizer().clone(),
+        vocab: VocabSource::Given(loaded.codec().vocab().clone()),
         lossy,
         ..options
     };
     let corpus = Corpus::read(&texts, &options)?;
     let ids = corpus.split(split).ok_or_else(no_split)?.clone();
     // Of a part of a text the words themselves are gone: those spelt like the unknown token count as well.
-    let unknown = |id: &&u32| Some(**id) == loaded.codec.unknown_id();
+    let unknown = |id: &&u32| Some(**id) == loaded.codec().unknown_id();
     let mut unknown_words = 0;
     for block in ids.blocks() {
         unknown_words += block?.iter().filter(unknown).count() as u64;

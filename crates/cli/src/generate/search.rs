@@ -40,7 +40,7 @@ pub(super) struct SearchArgs {
 pub(super) fn run(
     args: &GenerateArgs,
     beams: NonZeroUsize,
-    loaded: &mut Loaded,
+    loaded: &Loaded,
     prefix: &[u32],
     start: &[u32],
     spacing: Spacing,
@@ -48,15 +48,15 @@ pub(super) fn run(
     if args.samples > beams {
         return Err(CliError::MoreThanBeams { samples: args.samples.get(), beams: beams.get() }.into());
     }
-    let Loaded { model, codec, workspace, .. } = loaded;
+    let codec = loaded.codec();
     let search = BeamSearch {
         beams: beams.get(),
         max_tokens: args.tokens,
         length_penalty: args.search.length_penalty,
         ends: codec.line_end().into_iter().collect(),
-        forbidden: codec.unknown_id().filter(|_| args.forbid_unk).into_iter().collect(),
+        forbidden: loaded.forbidden(args.forbid_unk),
     };
-    let mut found = search.run(model, workspace, start)?;
+    let mut found = loaded.model.search(&search, start)?;
     found.truncate(args.samples.get());
     let mut texts = Vec::new();
     for hypothesis in &found {

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use rondo_data::{EncodedLine, TextCodec};
-use rondo_infer::{Candidate, Evaluation, Predictor};
+use rondo_infer::{Candidate, Evaluation};
 use rondo_runs::{Perplexity, write_atomically};
 
 use crate::console::Console;
@@ -57,11 +57,11 @@ struct Guess {
 }
 
 /// Writes the page of these texts to the file `to`.
-pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &mut Loaded, to: &Path) -> Result<()> {
+pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &Loaded, to: &Path) -> Result<()> {
     let console = Console::new(false);
-    let Loaded { path, model, codec, workspace, .. } = loaded;
+    let codec = loaded.codec();
     let start = codec.line_end();
-    let mut predictor = Predictor::new(model, workspace);
+    let mut predictor = loaded.model.predictor();
     let mut page = Page::new(codec);
     // The token that the next one follows; it is read when there is one.
     let mut last = start;
@@ -86,7 +86,7 @@ pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &mut Loaded, to
         }
     }
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
-    let html = page.html(&title, &path.display().to_string(), carry_state);
+    let html = page.html(&title, &loaded.path.display().to_string(), carry_state);
     write_atomically(to, |file| file.write_all(html.as_bytes()))?;
     console.say(&format!("written to `{}`", to.display()));
     Ok(())

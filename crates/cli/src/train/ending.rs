@@ -5,9 +5,8 @@ use std::{env, path::Path};
 
 use anyhow::Result;
 use rondo_data::Corpus;
-use rondo_infer::{Generator, Sampling};
+use rondo_infer::{LanguageModel, Sampling};
 use rondo_kernels::Device;
-use rondo_nn::{ModelFile, Workspace};
 use rondo_runs::{Perplexity, RunFolder};
 use rondo_train::Outcome;
 use serde_json::json;
@@ -113,15 +112,12 @@ impl Ending<'_> {
         else {
             return Ok(vec![]);
         };
-        let best = ModelFile::read(&self.folder.best_model(), self.device)?;
-        let mut workspace = Workspace::new(self.device);
-        let sampling = Sampling::default();
-        let mut generator =
-            Generator::new(&best.model, &mut workspace, &[eos], SAMPLES, &sampling, SAMPLE_SEED)?;
+        let mut streams = LanguageModel::open(self.folder.path(), self.device)?.streams();
+        streams.admit_many(&[eos], SAMPLES, &Sampling::default(), SAMPLE_SEED)?;
         let mut samples = vec![vec![]; SAMPLES];
         for _ in 0..SAMPLE_TOKENS {
-            for (sample, &id) in samples.iter_mut().zip(generator.step()?) {
-                sample.push(id);
+            for (sample, drawn) in samples.iter_mut().zip(streams.step()?) {
+                sample.push(drawn.token);
             }
         }
         let sentence = |ids: &Vec<u32>| {

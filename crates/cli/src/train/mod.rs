@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use clap::Args;
 use rondo_data::Corpus;
+use rondo_infer::ModelParts;
 use rondo_kernels::Device;
 use rondo_runs::{RunFolder, RunsError};
 use rondo_train::{Checkpoint, Outcome, Plan, TrainError, Trainer, fingerprint};
@@ -22,7 +23,7 @@ use rondo_train::{Checkpoint, Outcome, Plan, TrainError, Trainer, fingerprint};
 use crate::console::Console;
 use crate::corpora::Found;
 use crate::failure::CliError;
-use crate::{corpora, device, loaded};
+use crate::{corpora, device};
 use ending::Ending;
 use flags::SettingFlags;
 use overview::Overview;
@@ -116,7 +117,7 @@ pub(crate) fn train(
     let device = device_of(&plan, console)?;
     let mut model = None;
     if let Some(from) = &plan.training.from {
-        let loaded = loaded::load(from, None, &device)?;
+        let loaded = ModelParts::open(from, None, &device)?;
         plan = Plan::continuing(
             &settings,
             loaded.model.config(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use rondo_data::{Corpus, Tokenizer, Vocab};
+use rondo_infer::ModelParts;
 use rondo_nn::RnnLmConfig;
 use rondo_runs::RunFolder;
 use rondo_train::{Checkpoint, Outcome, Plan, Settings, TrainError, Trainer, resumed_plan};
@@ -11,7 +12,7 @@ use rondo_train::{Checkpoint, Outcome, Plan, Settings, TrainError, Trainer, resu
 use super::wanted::{named_corpus, of_plan};
 use super::{Format, Started, device_of};
 use crate::console::Console;
-use crate::{corpora, loaded};
+use crate::corpora;
 
 /// Goes on with the run in `out` from its last checkpoint, or from its beginning if it has none, with `flags` laid over
 /// its settings.
@@ -43,7 +44,7 @@ pub(super) fn resume(
     let device = device_of(&plan, console)?;
     let mut model = None;
     if let (None, Some(from)) = (&checkpoint, plan.training.from.clone()) {
-        let loaded = loaded::load(&from, None, &device)?;
+        let loaded = ModelParts::open(&from, None, &device)?;
         plan = Plan::continuing(
             &plan.settings(),
             loaded.model.config(),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rondo_infer::LanguageModel;
 use rondo_runs::{CorpusFingerprint, RunFolder};
 use rondo_train::settings::{ModelSettings, TextSettings};
 use rondo_train::{Settings, recipes};
@@ -51,7 +52,7 @@ fn is_built_in(flags: &Settings) -> bool {
 /// The settings that the model to go on from was trained by: its text too, unless another one is given.
 fn of_model(flags: &Settings) -> Result<Settings> {
     let Some(path) = &flags.training.from else { return Ok(Settings::default()) };
-    let Some(mut settings) = loaded::settings_beside(&loaded::file_at(path)?)? else {
+    let Some(mut settings) = loaded::settings_beside(&LanguageModel::file_at(path)?)? else {
         return Ok(Settings::default());
     };
     if !is_built_in(flags) {

@@ -7,7 +7,7 @@ use super::TextCodec;
 use crate::{DataError, Result, tokenize::Scanner};
 
 /// One line of a text in tokens and ids; one sentence of running text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EncodedLine {
     /// The number of the line, from 1; of a sentence, that of the line it begins in.
     pub number: u64,
@@ -23,6 +23,13 @@ pub struct EncodedLine {
 }
 
 impl EncodedLine {
+    /// Makes `next` the end of this line.
+    pub fn append(&mut self, mut next: Self) {
+        self.tokens.append(&mut next.tokens);
+        self.ids.append(&mut next.ids);
+        self.out_of_vocab_tokens += next.out_of_vocab_tokens;
+    }
+
     fn new(number: u64) -> Self {
         Self { number, tokens: Vec::new(), ids: Vec::new(), out_of_vocab_tokens: 0 }
     }

@@ -18,19 +18,19 @@ pub struct ScoredLine {
 
 /// The lines of a text with their scores: see [`Scorer::lines`].
 #[derive(Debug)]
-pub struct ScoredLines<'s, 'm, I> {
-    scorer: &'s mut Scorer<'m>,
+pub struct ScoredLines<'s, I> {
+    scorer: &'s mut Scorer,
     lines: I,
     ready: IntoIter<ScoredLine>,
     error: Option<InferError>,
     done: bool,
 }
 
-impl<'m> Scorer<'m> {
+impl Scorer {
     /// Scores lines as the iterator is asked for them, reading [`Scoring::lookahead_tokens`](super::Scoring) ahead.
     ///
     /// Gives an item for each line, in their order; an error comes after the lines before it and is the last item.
-    pub fn lines<I>(&mut self, lines: I) -> ScoredLines<'_, 'm, I::IntoIter>
+    pub fn lines<I>(&mut self, lines: I) -> ScoredLines<'_, I::IntoIter>
     where
         I: IntoIterator<Item = rondo_data::Result<EncodedLine>>,
     {
@@ -39,7 +39,7 @@ impl<'m> Scorer<'m> {
     }
 }
 
-impl<I: Iterator<Item = rondo_data::Result<EncodedLine>>> ScoredLines<'_, '_, I> {
+impl<I: Iterator<Item = rondo_data::Result<EncodedLine>>> ScoredLines<'_, I> {
     /// Reads ahead and scores what was read.
     fn refill(&mut self) -> Result<()> {
         let mut lines = Vec::new();
@@ -66,7 +66,7 @@ impl<I: Iterator<Item = rondo_data::Result<EncodedLine>>> ScoredLines<'_, '_, I>
     }
 }
 
-impl<I: Iterator<Item = rondo_data::Result<EncodedLine>>> Iterator for ScoredLines<'_, '_, I> {
+impl<I: Iterator<Item = rondo_data::Result<EncodedLine>>> Iterator for ScoredLines<'_, I> {
     type Item = Result<ScoredLine>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -1,9 +1,11 @@
 //! Searching for the likeliest texts.
 
-use rondo_infer::{BeamSearch, Generator, Hypothesis, InferError, Sampling, Scorer, Scoring};
+use rondo_infer::{BeamSearch, Hypothesis, InferError, ModelHandle, Sampling, Scorer, Scoring, Streams};
 use rondo_nn::{Cell, Input};
 
-use crate::{VOCAB_SIZE, assert_close, damaged_model, log_probs_of, model, model_of, model_with, text};
+use crate::{
+    VOCAB_SIZE, assert_close, damaged_model, log_probs_of, model, model_of, model_with, rnn_lm, text,
+};
 
 const END: u32 = 2;
 
@@ -12,8 +14,8 @@ fn search(beams: usize, max_tokens: usize) -> BeamSearch {
 }
 
 fn run(search: &BeamSearch, prefix: &[u32]) -> Vec<Hypothesis> {
-    let (model, mut workspace) = model();
-    search.run(&model, &mut workspace, prefix).unwrap()
+    let (model, _) = model();
+    search.run(&model, prefix).unwrap()
 }
 
 /// All texts over `vocab_size` tokens that the search may find: up to the first end, or `max_tokens` long.
@@ -39,7 +41,7 @@ fn a_beam_wide_enough_finds_the_best_of_all_texts() {
     const V: u32 = 4;
     let prefix = [3, 0, 1];
     for (cell, length_penalty) in [(Cell::Lstm, 0.0), (Cell::Lstm, 0.7), (Cell::Gru, 1.5)] {
-        let (model, mut workspace) = model_with(cell, Input::Embedding(5), V as usize);
+        let (model, _) = model_with(cell, Input::Embedding(5), V as usize);
         let log_prob_of = |text: &[u32]| {
             let log_probs = log_probs_of(&model, &[&prefix, text].concat());
             log_probs[prefix.len() - 1..].iter().sum::<f64>()
@@ -51,7 +53,7 @@ fn a_beam_wide_enough_finds_the_best_of_all_texts() {
             let mut expected: Vec<(f64, Vec<u32>)> = texts.map(|text| (score_of(&text), text)).collect();
             expected.sort_by(|a, b| b.0.total_cmp(&a.0));
             let search = BeamSearch { length_penalty, ends: vec![END], forbidden, ..search(300, 4) };
-            let found = search.run(&model, &mut workspace, &prefix).unwrap();
+            let found = search.run(&model, &prefix).unwrap();
             assert_eq!(found.len(), expected.len());
             assert_eq!(found[0].ids, expected[0].1);
             for (found, (score, _)) in found.iter().zip(&expected) {
@@ -74,31 +76,32 @@ fn a_wider_beam_finds_no_worse_a_text_here() {
 #[test]
 fn a_beam_of_one_takes_the_likeliest_token() {
     for (cell, input) in [(Cell::Lstm, Input::Embedding(9)), (Cell::Gru, Input::OneHot)] {
-        let (model, mut workspace) = model_of(cell, input);
+        let (model, _) = model_of(cell, input);
         let prefix = text(400, 1);
         let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
-        let mut generator = Generator::new(&model, &mut workspace, &prefix, 1, &likeliest, 0).unwrap();
-        let ids: Vec<u32> = (0..30).map(|_| generator.step().unwrap()[0]).collect();
-        let found = search(1, 30).run(&model, &mut workspace, &prefix).unwrap();
+        let mut streams = Streams::new(&model);
+        streams.admit(&prefix, &likeliest, 0).unwrap();
+        let ids: Vec<u32> = (0..30).map(|_| streams.step().unwrap()[0].token).collect();
+        let found = search(1, 30).run(&model, &prefix).unwrap();
         assert_eq!((found.len(), &found[0].ids, found[0].ended), (1, &ids, false));
 
         // The same up to an end, which is some token that comes.
         let end = ids[ids.len() / 2];
         let len = ids.iter().position(|&id| id == end).unwrap() + 1;
         let search = BeamSearch { ends: vec![end], length_penalty: 1.0, ..search(1, 30) };
-        let found = search.run(&model, &mut workspace, &prefix).unwrap();
+        let found = search.run(&model, &prefix).unwrap();
         assert_eq!((found[0].ids.as_slice(), found[0].ended), (&ids[..len], true));
     }
 }
 
 #[test]
 fn scores_are_those_of_the_scorer() {
-    let (model, mut workspace) = model();
+    let (model, _) = model();
     let search = BeamSearch { ends: vec![END], ..search(8, 25) };
-    let found = search.run(&model, &mut workspace, &[5]).unwrap();
+    let found = search.run(&model, &[5]).unwrap();
     let scoring = Scoring { start: Some(5), ..Scoring::default() };
     let ids: Vec<&[u32]> = found.iter().map(|hypothesis| hypothesis.ids.as_slice()).collect();
-    let scores = Scorer::new(&model, &mut workspace, scoring).unwrap().score(&ids).unwrap();
+    let scores = Scorer::new(&model, scoring).unwrap().score(&ids).unwrap();
     assert_eq!(found.len(), 8);
     for (found, score) in found.iter().zip(&scores) {
         assert_close("log-probability", found.log_prob_sum, score.log_prob_sum, 1e-3);
@@ -122,9 +125,9 @@ fn forbidden_tokens_do_not_appear_and_texts_are_different() {
 fn equals_are_ordered_by_their_ids() {
     // With all parameters zero all tokens are as likely.
     let device = rondo_kernels::Device::cpu(1).unwrap();
-    let (model, mut workspace) = model();
-    let model = rondo_nn::RnnLm::new(model.config().clone(), &device).unwrap();
-    let found = search(3, 2).run(&model, &mut workspace, &[1]).unwrap();
+    let zeros = rondo_nn::RnnLm::new(rnn_lm(Cell::Lstm, Input::OneHot, 9).config().clone(), &device).unwrap();
+    let model = ModelHandle::new(zeros);
+    let found = search(3, 2).run(&model, &[1]).unwrap();
     assert_eq!(found.iter().map(|one| one.ids.as_slice()).collect::<Vec<_>>(), [[0, 0], [0, 1], [0, 2]]);
 }
 
@@ -136,9 +139,8 @@ fn nothing_is_found_without_a_step() {
 
 #[test]
 fn what_cannot_be_searched_is_refused() {
-    let (model, mut workspace) = model();
-    let mut refusal =
-        |search: BeamSearch, prefix: &[u32]| search.run(&model, &mut workspace, prefix).unwrap_err();
+    let (model, _) = model();
+    let refusal = |search: BeamSearch, prefix: &[u32]| search.run(&model, prefix).unwrap_err();
     assert!(matches!(refusal(search(1, 1), &[]), InferError::EmptyPrefix));
     assert!(matches!(refusal(search(1, 1), &[99]), InferError::IdOutOfRange { id: 99, .. }));
     assert_eq!(refusal(search(0, 1), &[1]).to_string(), "`beams` must be at least 1");
@@ -150,7 +152,7 @@ fn what_cannot_be_searched_is_refused() {
     assert!(matches!(refusal(unknown, &[1]), InferError::IdOutOfRange { id: 23, .. }));
     let nothing_left = BeamSearch { forbidden: (0..23).collect(), ..search(1, 1) };
     assert!(matches!(refusal(nothing_left, &[1]), InferError::AllForbidden { vocab_size: 23 }));
-    let (model, mut workspace) = damaged_model();
-    let error = search(2, 2).run(&model, &mut workspace, &[1]).unwrap_err();
+    let model = damaged_model();
+    let error = search(2, 2).run(&model, &[1]).unwrap_err();
     assert!(matches!(error, InferError::NonFiniteLogits));
 }

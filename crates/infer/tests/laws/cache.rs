@@ -1,7 +1,7 @@
 //! The neural cache, against its definition in plain loops.
 
-use rondo_infer::{Cache, InferError, evaluate, evaluate_with_cache, tune_cache};
-use rondo_nn::{Cell, Input, Mode, Model, RnnLm, Workspace};
+use rondo_infer::{Cache, InferError, ModelHandle, evaluate, evaluate_with_cache, tune_cache};
+use rondo_nn::{Cell, Input, Mode, Workspace};
 use std::ops::ControlFlow;
 
 use crate::{VOCAB_SIZE, assert_close, damaged_model, log_probs_after, model, model_of, text, token_ids};
@@ -9,7 +9,8 @@ use crate::{VOCAB_SIZE, assert_close, damaged_model, log_probs_after, model, mod
 const CACHE: Cache = Cache { window: 7, theta: 0.8, lambda: 0.3 };
 
 /// The last layer's output after each token, read one at a time.
-fn states(model: &RnnLm, ids: &[u32]) -> Vec<Vec<f64>> {
+fn states(model: &ModelHandle, ids: &[u32]) -> Vec<Vec<f64>> {
+    let model = model.model();
     let mut workspace = Workspace::new(model.parameters().device());
     let mut state = model.zero_state(1);
     let mut after = |&id: &u32| {
@@ -32,7 +33,7 @@ fn cache_probs(states: &[Vec<f64>], ids: &[u32], t: usize, cache: &Cache) -> Opt
 }
 
 /// The text's negative log-likelihood with a cache, by the definition.
-fn reference(model: &RnnLm, ids: &[u32], cache: &Cache) -> f64 {
+fn reference(model: &ModelHandle, ids: &[u32], cache: &Cache) -> f64 {
     let (states, log_probs) = (states(model, ids), log_probs_after(model, ids));
     let nll = |t: usize| {
         let word = ids[t + 1] as usize;
@@ -55,7 +56,7 @@ fn it_agrees_with_its_definition() {
             for (theta, lambda) in [(0.0, 0.2), (0.8, 0.3), (5.0, 0.9)] {
                 let cache = Cache { window, theta, lambda };
                 let found =
-                    evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| {
+                    evaluate_with_cache(model.model(), &mut workspace, &token_ids(&ids), &cache, &mut |_| {
                         ControlFlow::Continue(())
                     })
                     .unwrap();
@@ -74,7 +75,7 @@ fn the_chunks_and_blocks_do_not_show() {
     let (model, mut workspace) = model();
     for window in [3, 100, 1000, 5000] {
         let cache = Cache { window, ..CACHE };
-        let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| {
+        let found = evaluate_with_cache(model.model(), &mut workspace, &token_ids(&ids), &cache, &mut |_| {
             ControlFlow::Continue(())
         })
         .unwrap();
@@ -88,9 +89,9 @@ fn with_lambda_0_it_is_the_models_own_number() {
     let (model, mut workspace) = model();
     for len in [2, 100, 1800] {
         let ids = text(len, 3);
-        let base = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 35).unwrap();
+        let base = evaluate(model.model(), &mut workspace, &token_ids(&ids), 1, 35).unwrap();
         let off = Cache { lambda: 0.0, ..CACHE };
-        let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &off, &mut |_| {
+        let found = evaluate_with_cache(model.model(), &mut workspace, &token_ids(&ids), &off, &mut |_| {
             ControlFlow::Continue(())
         })
         .unwrap();
@@ -115,7 +116,7 @@ fn with_theta_0_it_counts_the_words_of_the_window() {
         -(0.6 * of_model + 0.4 * share).ln()
     };
     let want: f64 = (0..119).map(want).sum();
-    let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| {
+    let found = evaluate_with_cache(model.model(), &mut workspace, &token_ids(&ids), &cache, &mut |_| {
         ControlFlow::Continue(())
     })
     .unwrap();
@@ -127,7 +128,7 @@ fn a_text_that_repeats_itself_is_predicted_better() {
     let (model, mut workspace) = model();
     let ids = text(20, 5).repeat(20);
     let cache = Cache { window: 50, ..CACHE };
-    let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| {
+    let found = evaluate_with_cache(model.model(), &mut workspace, &token_ids(&ids), &cache, &mut |_| {
         ControlFlow::Continue(())
     })
     .unwrap();
@@ -139,15 +140,16 @@ fn tuning_is_each_evaluation_and_finds_the_best() {
     let (model, mut workspace) = model();
     let ids = [text(300, 6), text(20, 7).repeat(50)].concat();
     let (thetas, lambdas) = ([0.0, 0.7, 1.5], [0.0, 0.2, 0.6, 0.95]);
-    let tuning = tune_cache(&model, &mut workspace, &token_ids(&ids), 40, &thetas, &lambdas, &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let tuning =
+        tune_cache(model.model(), &mut workspace, &token_ids(&ids), 40, &thetas, &lambdas, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     assert_eq!(tuning.points.len(), 12);
     for (i, point) in tuning.points.iter().enumerate() {
         let cache = Cache { window: 40, theta: thetas[i / 4], lambda: lambdas[i % 4] };
         assert_eq!(point.cache, cache);
-        let alone = evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &cache, &mut |_| {
+        let alone = evaluate_with_cache(model.model(), &mut workspace, &token_ids(&ids), &cache, &mut |_| {
             ControlFlow::Continue(())
         })
         .unwrap();
@@ -167,27 +169,24 @@ fn progress_is_told_and_can_end_it() {
         seen.push(tokens);
         ControlFlow::Continue(())
     };
-    evaluate_with_cache(&model, &mut workspace, &token_ids(&ids), &CACHE, &mut tell).unwrap();
+    evaluate_with_cache(model.model(), &mut workspace, &token_ids(&ids), &CACHE, &mut tell).unwrap();
     assert_eq!(seen, [768, 1536, 2000]);
-    let error =
-        evaluate_with_cache(
-            &model,
-            &mut workspace,
-            &token_ids(&ids),
-            &CACHE,
-            &mut |_| ControlFlow::Break(()),
-        )
-        .unwrap_err();
+    let error = evaluate_with_cache(model.model(), &mut workspace, &token_ids(&ids), &CACHE, &mut |_| {
+        ControlFlow::Break(())
+    })
+    .unwrap_err();
     assert_eq!(error.to_string(), "stopped after 768 of 2000 tokens");
 }
 
 #[test]
 fn a_damaged_model_is_not_healed() {
-    let (model, mut workspace) = damaged_model();
-    let found = evaluate_with_cache(&model, &mut workspace, &token_ids(&text(50, 9)), &CACHE, &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let model = damaged_model();
+    let mut workspace = Workspace::new(model.device());
+    let found =
+        evaluate_with_cache(model.model(), &mut workspace, &token_ids(&text(50, 9)), &CACHE, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     assert!(found.cached.nll_sum.is_nan());
 }
 
@@ -195,7 +194,7 @@ fn a_damaged_model_is_not_healed() {
 fn what_makes_no_sense_is_refused() {
     let (model, mut workspace) = model();
     let mut refusal = |ids: &[u32], cache: Cache| {
-        evaluate_with_cache(&model, &mut workspace, &token_ids(ids), &cache, &mut |_| {
+        evaluate_with_cache(model.model(), &mut workspace, &token_ids(ids), &cache, &mut |_| {
             ControlFlow::Continue(())
         })
         .unwrap_err()
@@ -210,7 +209,7 @@ fn what_makes_no_sense_is_refused() {
     }
     assert!(matches!(refusal(&ids[..1], CACHE), InferError::TextTooShort { tokens: 1 }));
     assert!(matches!(refusal(&[1, 23], CACHE), InferError::IdOutOfRange { id: 23, .. }));
-    let error = tune_cache(&model, &mut workspace, &token_ids(&ids), 5, &[0.5], &[], &mut |_| {
+    let error = tune_cache(model.model(), &mut workspace, &token_ids(&ids), 5, &[0.5], &[], &mut |_| {
         ControlFlow::Continue(())
     })
     .unwrap_err();

@@ -13,9 +13,9 @@ const CHARACTERS: [&str; 4] = ["\n", " ", "a", "b"];
 
 fn complete(tokens: &[&str], tokenizer: &Tokenizer, text: &str, completing: Completing) -> Vec<Completion> {
     let vocab = Vocab::from_tokens("test", tokens.iter().copied(), None).unwrap();
-    let (model, mut workspace) = model_with(Cell::Lstm, Input::Embedding(6), tokens.len());
+    let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), tokens.len());
     let codec = TextCodec::new(tokenizer.clone(), vocab);
-    let mut completer = Completer::new(&model, &mut workspace, &codec);
+    let completer = Completer::new(&model, &codec);
     completer.complete(text, &completing).unwrap()
 }
 
@@ -126,9 +126,9 @@ fn bytes_are_joined_to_characters() {
 fn what_cannot_be_completed_is_refused() {
     let vocab = Vocab::from_tokens("test", ["a", "b"], None).unwrap();
     let codec = TextCodec::new(Tokenizer::chars(), vocab);
-    let (model, mut workspace) = model_with(Cell::Lstm, Input::Embedding(6), 2);
-    let mut completer = Completer::new(&model, &mut workspace, &codec);
-    let mut refusal = |text, top| {
+    let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), 2);
+    let completer = Completer::new(&model, &codec);
+    let refusal = |text, top| {
         completer.complete(text, &Completing { top, ..Completing::default() }).unwrap_err().to_string()
     };
     assert_eq!(refusal("a", 0), "`top` must be at least 1");

@@ -22,7 +22,7 @@ fn it_is_the_sum_over_tokens_read_one_at_a_time() {
         (Cell::RnnRelu, Input::Embedding(9)),
     ] {
         let (model, mut workspace) = model_of(cell, input);
-        let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 35).unwrap();
+        let evaluation = evaluate(model.model(), &mut workspace, &token_ids(&ids), 1, 35).unwrap();
         assert_eq!(evaluation.tokens, 99);
         let expected = nll_sum(&log_probs_of(&model, &ids));
         assert_close(&format!("{cell}"), evaluation.nll_sum, expected, 1e-4 * expected);
@@ -38,9 +38,11 @@ fn the_steps_taken_at_a_time_do_not_matter() {
     let (model, mut workspace) = model();
     let ids = text(1100, 2);
     for batch_size in [1, 3] {
-        let whole = evaluate(&model, &mut workspace, &token_ids(&ids), batch_size, usize::MAX).unwrap();
+        let whole =
+            evaluate(model.model(), &mut workspace, &token_ids(&ids), batch_size, usize::MAX).unwrap();
         for bptt in [1, 270, 1000] {
-            let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), batch_size, bptt).unwrap();
+            let evaluation =
+                evaluate(model.model(), &mut workspace, &token_ids(&ids), batch_size, bptt).unwrap();
             assert_eq!(evaluation.tokens, whole.tokens);
             assert_close("nll_sum", evaluation.nll_sum, whole.nll_sum, 1e-6 * whole.nll_sum);
         }
@@ -53,7 +55,7 @@ fn the_columns_matter_only_by_what_they_do_not_predict() {
     let ids = text(2000, 3);
     let log_probs = log_probs_of(&model, &ids);
     for batch_size in [1, 2, 3, 7, 100] {
-        let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), batch_size, 35).unwrap();
+        let evaluation = evaluate(model.model(), &mut workspace, &token_ids(&ids), batch_size, 35).unwrap();
         let columns = column_count(ids.len(), batch_size);
         let column_len = ids.len() / columns;
         let expected: f64 =
@@ -73,8 +75,8 @@ fn a_short_text_is_read_in_fewer_columns() {
     assert_eq!([0, 1, 2, 513].map(|tokens| target_count(tokens, 20)), [0, 0, 1, 510]);
     let (model, mut workspace) = model();
     let ids = text(3, 4);
-    let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), 20, 35).unwrap();
-    assert_eq!(evaluation, evaluate(&model, &mut workspace, &token_ids(&ids), 1, 35).unwrap());
+    let evaluation = evaluate(model.model(), &mut workspace, &token_ids(&ids), 20, 35).unwrap();
+    assert_eq!(evaluation, evaluate(model.model(), &mut workspace, &token_ids(&ids), 1, 35).unwrap());
     assert_eq!(evaluation.tokens, 2);
 }
 
@@ -87,15 +89,15 @@ fn progress_is_told_and_can_end_it() {
         seen.push(tokens);
         ControlFlow::Continue(())
     };
-    evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut tell).unwrap();
+    evaluate_with(model.model(), &mut workspace, &token_ids(&ids), 1, 800, &mut tell).unwrap();
     assert_eq!(seen, [800, 1600, 2000]);
-    let error = evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| {
+    let error = evaluate_with(model.model(), &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| {
         go_on_while(tokens < 1600)
     })
     .unwrap_err();
     assert_eq!(error.to_string(), "stopped after 1600 of 2000 tokens");
     assert!(
-        evaluate_with(&model, &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| go_on_while(
+        evaluate_with(model.model(), &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| go_on_while(
             tokens < 2000
         ))
         .is_ok()
@@ -106,7 +108,7 @@ fn progress_is_told_and_can_end_it() {
 fn what_cannot_be_evaluated_is_refused() {
     let (model, mut workspace) = model();
     let mut refusal = |ids: &[u32], batch_size, bptt| {
-        evaluate(&model, &mut workspace, &token_ids(ids), batch_size, bptt).unwrap_err()
+        evaluate(model.model(), &mut workspace, &token_ids(ids), batch_size, bptt).unwrap_err()
     };
     assert!(matches!(refusal(&[], 1, 1), InferError::TextTooShort { tokens: 0 }));
     assert!(matches!(refusal(&[3], 1, 1), InferError::TextTooShort { tokens: 1 }));

@@ -5,16 +5,20 @@
 mod beam;
 mod cache;
 mod complete;
+mod decoder;
 mod evaluate;
-mod generate;
+mod language_model;
 mod predict;
 mod rescore;
 mod sample;
 mod score;
+mod streams;
+mod threads;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rondo_data::TokenIds;
+use rondo_infer::ModelHandle;
 use rondo_kernels::Device;
 use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialisation, Initialiser, Input, Model};
 use rondo_nn::{Mode, RnnLm, RnnLmConfig, Workspace};
@@ -23,12 +27,22 @@ const SEED: u64 = 7;
 const VOCAB_SIZE: usize = 23;
 
 /// Two layers of `cell` with parameters large enough that the state matters, and with dropout, which must not act.
-fn model_of(cell: Cell, input: Input) -> (RnnLm, Workspace) {
+fn model_of(cell: Cell, input: Input) -> (ModelHandle, Workspace) {
     model_with(cell, input, VOCAB_SIZE)
 }
 
 /// The same with another vocabulary.
-fn model_with(cell: Cell, input: Input, vocab_size: usize) -> (RnnLm, Workspace) {
+fn model_with(cell: Cell, input: Input, vocab_size: usize) -> (ModelHandle, Workspace) {
+    let model = rnn_lm(cell, input, vocab_size);
+    let workspace = Workspace::new(model.parameters().device());
+    (ModelHandle::new(model), workspace)
+}
+
+fn rnn_lm(cell: Cell, input: Input, vocab_size: usize) -> RnnLm {
+    rnn_lm_on(&Device::cpu(2).unwrap(), cell, input, vocab_size)
+}
+
+fn rnn_lm_on(device: &Device, cell: Cell, input: Input, vocab_size: usize) -> RnnLm {
     let site = DropoutSite { probability: 0.5, locked: false };
     let dropout = Dropout { between: site, output: site, weights: 0.5, ..Dropout::default() };
     let config = RnnLmConfig {
@@ -40,8 +54,7 @@ fn model_with(cell: Cell, input: Input, vocab_size: usize) -> (RnnLm, Workspace)
         tied: false,
         dropout,
     };
-    let device = Device::cpu(2).unwrap();
-    let mut model = RnnLm::new(config, &device).unwrap();
+    let mut model = RnnLm::new(config, device).unwrap();
     let uniform = Initialiser::Uniform(0.6);
     let initialisation = Initialisation {
         embedding: Initialiser::Uniform(1.0),
@@ -50,11 +63,10 @@ fn model_with(cell: Cell, input: Input, vocab_size: usize) -> (RnnLm, Workspace)
         bias: uniform,
     };
     model.initialise(&initialisation, &mut ChaCha8Rng::seed_from_u64(SEED)).unwrap();
-    let workspace = Workspace::new(&device);
-    (model, workspace)
+    model
 }
 
-fn model() -> (RnnLm, Workspace) {
+fn model() -> (ModelHandle, Workspace) {
     model_of(Cell::Lstm, Input::Embedding(9))
 }
 
@@ -71,7 +83,8 @@ fn token_ids(ids: &[u32]) -> TokenIds {
 
 /// The log-probabilities of all tokens after each token of `ids`, read one at a time from a zero state: the plainest
 /// way there is.
-fn log_probs_after(model: &RnnLm, ids: &[u32]) -> Vec<Vec<f64>> {
+fn log_probs_after(model: &ModelHandle, ids: &[u32]) -> Vec<Vec<f64>> {
+    let model = model.model();
     let mut workspace = Workspace::new(model.parameters().device());
     let mut state = model.zero_state(1);
     let mut after = |&id: &u32| {
@@ -86,16 +99,16 @@ fn log_probs_after(model: &RnnLm, ids: &[u32]) -> Vec<Vec<f64>> {
 }
 
 /// The log-probability of each token of `ids` but the first.
-fn log_probs_of(model: &RnnLm, ids: &[u32]) -> Vec<f64> {
+fn log_probs_of(model: &ModelHandle, ids: &[u32]) -> Vec<f64> {
     log_probs_after(model, ids).iter().zip(&ids[1..]).map(|(after, &id)| after[id as usize]).collect()
 }
 
 /// A model whose parameters are NaN.
-fn damaged_model() -> (RnnLm, Workspace) {
-    let (mut model, workspace) = model();
+fn damaged_model() -> ModelHandle {
+    let mut model = rnn_lm(Cell::Lstm, Input::Embedding(9), VOCAB_SIZE);
     let id = model.parameters().find("decoder.bias").unwrap();
     model.parameters_mut().values_mut(id).write_from(&[f32::NAN; VOCAB_SIZE]).unwrap();
-    (model, workspace)
+    ModelHandle::new(model)
 }
 
 #[track_caller]

@@ -6,10 +6,10 @@ use crate::{VOCAB_SIZE, assert_close, damaged_model, log_probs_after, model, tex
 
 #[test]
 fn after_each_token_stands_what_the_plainest_way_gives() {
-    let (model, mut workspace) = model();
+    let (model, _) = model();
     let ids = text(150, 4);
     let expected = log_probs_after(&model, &ids);
-    let mut predictor = Predictor::new(&model, &mut workspace);
+    let mut predictor = Predictor::new(&model);
     predictor.read(&[7, 7, 7], |_, _| ()).unwrap();
     predictor.restart();
     let mut places = Vec::new();
@@ -32,12 +32,12 @@ fn after_each_token_stands_what_the_plainest_way_gives() {
 
 #[test]
 fn the_likeliest_allowed_tokens_are_the_candidates() {
-    let (model, mut workspace) = model();
+    let (model, _) = model();
     let prefix = text(70, 9);
     let mut expected: Vec<(f64, u32)> =
         log_probs_after(&model, &prefix)[69].iter().copied().zip(0..).filter(|(_, id)| id % 2 == 1).collect();
     expected.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut predictor = Predictor::new(&model, &mut workspace);
+    let mut predictor = Predictor::new(&model);
     for count in [1, 5, 100] {
         // What was read before does not matter.
         predictor.read(&[1, 2], |_, _| ()).unwrap();
@@ -52,11 +52,11 @@ fn the_likeliest_allowed_tokens_are_the_candidates() {
 
 #[test]
 fn what_cannot_be_predicted_is_refused() {
-    let (model, mut workspace) = model();
-    let mut predictor = Predictor::new(&model, &mut workspace);
+    let (model, _) = model();
+    let mut predictor = Predictor::new(&model);
     assert!(matches!(predictor.candidates(&[], 1, |_| true), Err(InferError::EmptyPrefix)));
     assert!(matches!(predictor.read(&[1, 99], |_, _| ()), Err(InferError::IdOutOfRange { id: 99, .. })));
-    let (model, mut workspace) = damaged_model();
-    let mut predictor = Predictor::new(&model, &mut workspace);
+    let model = damaged_model();
+    let mut predictor = Predictor::new(&model);
     assert!(matches!(predictor.candidates(&[1], 1, |_| true), Err(InferError::NonFiniteLogits)));
 }

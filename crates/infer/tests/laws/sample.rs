@@ -1,6 +1,6 @@
 //! What temperature, top-k, top-p and forbidding do to a draw.
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rondo_infer::{InferError, Sampler, Sampling};
 use rondo_kernels::{Buffer, Device};
@@ -165,7 +165,9 @@ fn logits_that_are_no_distribution_are_refused() {
         // One row of several is enough.
         let rows = [0.0, 1.0, 2.0, nan, 0.0, 0.0, 2.0, 1.0, 0.0];
         let (mut rngs, mut ids) = ([(); 3].map(|()| ChaCha8Rng::seed_from_u64(SEED)), [0; 3]);
-        assert!(sampler.draw_rows(on_device(&rows).slice(), &mut rngs, &mut ids).is_err());
+        assert!(
+            sampler.draw_rows(on_device(&rows).slice(), &mut |row| rngs[row].random(), &mut ids).is_err()
+        );
     }
 }
 
@@ -245,7 +247,7 @@ fn neither_threads_nor_rows_beside_it_change_a_draw() {
             let device = Device::cpu(threads).unwrap();
             let mut sampler = Sampler::new(&sampling, LARGE_VOCAB_SIZE, &device).unwrap();
             let (mut rngs, mut ids) = (rngs.clone().collect::<Vec<_>>(), [0; ROWS]);
-            sampler.draw_rows(on_device(&rows).slice(), &mut rngs, &mut ids).unwrap();
+            sampler.draw_rows(on_device(&rows).slice(), &mut |row| rngs[row].random(), &mut ids).unwrap();
             together.push(ids);
         }
         let mut sampler = sampler(&sampling, LARGE_VOCAB_SIZE);

@@ -14,8 +14,8 @@ fn sentences() -> Vec<Vec<u32>> {
 }
 
 fn score(sentences: &[Vec<u32>], scoring: Scoring) -> Vec<SentenceScore> {
-    let (model, mut workspace) = model();
-    Scorer::new(&model, &mut workspace, scoring).unwrap().score(sentences).unwrap()
+    let (model, _) = model();
+    Scorer::new(&model, scoring).unwrap().score(sentences).unwrap()
 }
 
 /// Fails unless `score` is that of the last tokens of `ids`, of a sentence that has `len` tokens.
@@ -49,13 +49,13 @@ fn each_sentence_has_the_score_it_has_alone() {
 
 #[test]
 fn with_the_state_carried_the_sentences_are_one_text() {
-    let (model, mut workspace) = model();
+    let (model, _) = model();
     let sentences = sentences();
     for start in [None, Some(EOS)] {
         let whole: Vec<u32> = start.iter().chain(sentences.iter().flatten()).copied().collect();
         let mut expected = log_probs_of(&model, &whole).into_iter();
         let scoring = Scoring { start, carry_state: true, ..Scoring::default() };
-        let mut scorer = Scorer::new(&model, &mut workspace, scoring).unwrap();
+        let mut scorer = Scorer::new(&model, scoring).unwrap();
         // In two calls, the second of which continues the first.
         let mut scores = scorer.score(&sentences[..4]).unwrap();
         scores.extend(scorer.score(&sentences[4..]).unwrap());
@@ -72,7 +72,7 @@ fn with_the_state_carried_the_sentences_are_one_text() {
 fn a_text_as_one_sentence_has_the_sum_of_its_evaluation() {
     let (model, mut workspace) = model();
     let ids = text(1500, 3);
-    let evaluation = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 35).unwrap();
+    let evaluation = evaluate(model.model(), &mut workspace, &token_ids(&ids), 1, 35).unwrap();
     let score = &score(&[ids], Scoring::default())[0];
     assert_eq!(score.log_probs.len() as u64, evaluation.tokens);
     assert_close("sum", -score.log_prob_sum, evaluation.nll_sum, 1e-6 * evaluation.nll_sum);
@@ -88,10 +88,10 @@ fn lines_come_in_order_however_far_is_read_ahead() {
     let text = "w1 w2 w3\n\nw4\nw5 w6 w7 w8 w9\nw10 w11";
     let start = codec.line_end();
     assert_eq!(start, Some(0));
-    let (model, mut workspace) = model();
+    let (model, _) = model();
     for lookahead_tokens in [1, 5, 1000] {
         let scoring = Scoring { start, lookahead_tokens, ..Scoring::default() };
-        let mut scorer = Scorer::new(&model, &mut workspace, scoring).unwrap();
+        let mut scorer = Scorer::new(&model, scoring).unwrap();
         let lines: Vec<_> =
             scorer.lines(codec.lines(text.as_bytes(), "test")).map(|line| line.unwrap()).collect();
         assert_eq!(lines.iter().map(|line| line.line.number).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
@@ -111,9 +111,9 @@ fn no_more_is_read_than_looked_ahead_for() {
         let tokens = vec!["w".to_owned(); 2];
         Ok(EncodedLine { number, tokens, ids: vec![3, 4], out_of_vocab_tokens: 0 })
     };
-    let (model, mut workspace) = model();
+    let (model, _) = model();
     let scoring = Scoring { lookahead_tokens: 6, ..Scoring::default() };
-    let mut scorer = Scorer::new(&model, &mut workspace, scoring).unwrap();
+    let mut scorer = Scorer::new(&model, scoring).unwrap();
     let mut lines = scorer.lines((1..).map(line));
     for (number, expected_read) in [(1, 3), (2, 3), (3, 3), (4, 6)] {
         assert_eq!(lines.next().unwrap().unwrap().line.number, number);
@@ -125,8 +125,8 @@ fn no_more_is_read_than_looked_ahead_for() {
 fn an_error_comes_after_the_lines_before_it() {
     let good = EncodedLine { number: 1, tokens: vec!["a".into()], ids: vec![2], out_of_vocab_tokens: 0 };
     let bad = DataError::Empty { origin: "test".into() };
-    let (model, mut workspace) = model();
-    let mut scorer = Scorer::new(&model, &mut workspace, Scoring::default()).unwrap();
+    let (model, _) = model();
+    let mut scorer = Scorer::new(&model, Scoring::default()).unwrap();
     let mut lines = scorer.lines([Ok(good.clone()), Err(bad), Ok(good)]);
     assert!(lines.next().unwrap().is_ok());
     assert_eq!(lines.next().unwrap().unwrap_err().to_string(), "`test` is empty: it holds no token");
@@ -135,8 +135,8 @@ fn an_error_comes_after_the_lines_before_it() {
 
 #[test]
 fn what_cannot_be_scored_is_refused() {
-    let (model, mut workspace) = model();
-    let mut refusal = |scoring| Scorer::new(&model, &mut workspace, scoring).unwrap_err().to_string();
+    let (model, _) = model();
+    let refusal = |scoring| Scorer::new(&model, scoring).unwrap_err().to_string();
     let default = Scoring::default;
     assert_eq!(refusal(Scoring { batch_size: 0, ..default() }), "`batch_size` must be at least 1");
     assert_eq!(
@@ -145,6 +145,6 @@ fn what_cannot_be_scored_is_refused() {
     );
     let error = refusal(Scoring { start: Some(23), ..default() });
     assert_eq!(error, "id 23 is not in the model's vocabulary of 23 tokens");
-    let mut scorer = Scorer::new(&model, &mut workspace, default()).unwrap();
+    let mut scorer = Scorer::new(&model, default()).unwrap();
     assert!(matches!(scorer.score(&[[1, 2], [3, 99]]), Err(InferError::IdOutOfRange { id: 99, .. })));
 }

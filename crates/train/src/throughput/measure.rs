@@ -1,14 +1,15 @@
 //! Runs the phases of a workload, and looks at the clock.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, LastChunk, TokenIds};
-use rondo_infer::{Generator, InferError, Sampling, evaluate_with};
+use rondo_infer::{InferError, ModelHandle, Sampling, Streams, evaluate_with};
 use rondo_kernels::{Device, limits};
-use rondo_nn::{Initialisation, Mode, Model, RnnLm, State};
+use rondo_nn::{Initialisation, Mode, Model, RnnLm, State, Workspace};
 
 use super::profile::{Profile, Stopwatch};
 use super::report::{Round, median};
@@ -32,7 +33,7 @@ pub(super) struct Subject<'a> {
     workload: &'a Workload,
     budget: Budget,
     streams: usize,
-    model: RnnLm,
+    model: Arc<dyn Model>,
     optimization: OptimizationPlan,
     step: TrainingStep,
     state: State,
@@ -66,7 +67,7 @@ impl<'a> Subject<'a> {
             training_text: workload.text(batch_size, TRAINING_CHUNKS * bptt).into(),
             evaluation_text: workload.text(batch_size, EVALUATION_ROWS.max(4 * bptt)).into(),
             stopwatch,
-            model,
+            model: Arc::new(model),
         })
     }
 
@@ -124,8 +125,10 @@ impl<'a> Subject<'a> {
             };
             let learning_rate = self.optimization.learning_rate;
             self.steps += 1;
-            let (model, state) = (&mut self.model, &mut self.state);
-            let step = self.step.take(model, state, &self.tokens, terms, learning_rate)?;
+            let Some(model) = Arc::get_mut(&mut self.model) else {
+                unreachable!("nothing else holds the model while it is trained")
+            };
+            let step = self.step.take(model, &mut self.state, &self.tokens, terms, learning_rate)?;
             step.map_err(|NonFinite { what, found }| TrainError::NonFinite {
                 what,
                 found,
@@ -153,7 +156,7 @@ impl<'a> Subject<'a> {
                 clock.begin();
                 if clock.goes_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             };
-            let (model, workspace) = (&self.model, self.step.workspace_mut());
+            let (model, workspace) = (&*self.model, self.step.workspace_mut());
             match evaluate_with(model, workspace, &self.evaluation_text, batch_size, bptt, &mut progress) {
                 Ok(_) | Err(InferError::Stopped { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -165,15 +168,26 @@ impl<'a> Subject<'a> {
     }
 
     fn generate(&mut self, clock: &mut Clock) -> Result<()> {
-        let (model, workspace) = (&self.model, self.step.workspace_mut());
-        let sampling = Sampling::default();
-        let mut generator = Generator::new(model, workspace, &[0], self.streams, &sampling, SEED)?;
+        // The workspace has the weights laid out, and whoever watches its operations.
+        let handle = ModelHandle::from(Arc::clone(&self.model));
+        let fresh = Workspace::new(handle.device());
+        handle.lend(std::mem::replace(self.step.workspace_mut(), fresh));
+        let generated = self.generate_with(&handle, clock);
+        if let Some(workspace) = handle.reclaim() {
+            *self.step.workspace_mut() = workspace;
+        }
+        generated
+    }
+
+    fn generate_with(&self, handle: &ModelHandle, clock: &mut Clock) -> Result<()> {
+        let mut streams = Streams::new(handle);
+        streams.admit_many(&[0], self.streams, &Sampling::default(), SEED)?;
         for _ in 0..UNTIMED_TOKENS {
-            generator.step()?;
+            streams.step()?;
         }
         while clock.goes_on() {
             clock.begin();
-            generator.step()?;
+            streams.step()?;
             clock.end(self.streams, "sample");
         }
         Ok(())

@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use rondo_data::TokenIds;
-use rondo_infer::{InferError, evaluate_with, target_count};
+use rondo_infer::{InferError, ModelHandle, evaluate_with, target_count};
 use rondo_runs::Perplexity;
 use rondo_runs::metrics::Record;
 
-use rondo_nn::Model;
+use rondo_nn::{Model, RnnLm};
 
 use super::Run;
 use super::epoch::Ended;
@@ -226,9 +226,11 @@ impl Run<'_> {
     fn samples(&mut self, epoch: usize) -> Result<()> {
         let (plan, corpus) = (self.plan, self.corpus);
         let seed = plan.training.seed.wrapping_add(epoch as u64);
+        let mut copy = RnnLm::new(self.model.config().clone(), self.model.parameters().device())?;
+        copy.parameters_mut().copy_from(self.model.parameters());
+        let model = ModelHandle::new(copy);
         for prefix in &plan.sample.prefixes {
-            let text =
-                sample::generate(&self.model, self.step.workspace_mut(), corpus, &plan.sample, prefix, seed)?;
+            let text = sample::generate(&model, corpus, &plan.sample, prefix, seed)?;
             self.observer.observe(Event::Sample { prefix, text: &text });
         }
         Ok(())

@@ -1,11 +1,10 @@
 //! What a model expects after each token of a text: probabilities of the tokens that come, and of those that might.
 
-use rondo_nn::{Mode, Model, State, Workspace};
+use rondo_nn::{Mode, State};
 
-use crate::blocks::LogitBlocks;
-use crate::evaluate::check_ids;
-use crate::rows::read_on;
-use crate::{Distribution, InferError, Result};
+use crate::handle::PooledWorkspace;
+use crate::logit_blocks::LogitBlocks;
+use crate::{Candidate, Distribution, InferError, ModelHandle, Result};
 
 /// Tokens whose predictions are computed at a time: a row of logits each is the largest buffer there is.
 const STEPS: usize = 64;
@@ -13,34 +12,32 @@ const STEPS: usize = 64;
 /// Reads a text and tells what the model expects next.
 ///
 /// ```
-/// use rondo_infer::Predictor;
+/// use rondo_infer::{ModelHandle, Predictor};
 /// use rondo_kernels::Device;
-/// use rondo_nn::{PRESETS, RnnLm, Workspace};
+/// use rondo_nn::{PRESETS, RnnLm};
 ///
-/// let device = Device::cpu(1)?;
-/// let model = RnnLm::new(PRESETS[0].config(4), &device)?; // all parameters zero: all tokens are as likely
-/// let mut workspace = Workspace::new(&device);
-///
-/// let mut predictor = Predictor::new(&model, &mut workspace);
+/// // All parameters are zero: all tokens are equally likely.
+/// let model = ModelHandle::new(RnnLm::new(PRESETS[0].config(4), &Device::cpu(1)?)?);
+/// let mut predictor = Predictor::new(&model);
 /// let next = predictor.candidates(&[3, 1], 2, |id| id != 0)?;
 /// assert_eq!([next[0].id, next[1].id], [1, 2]);
 /// assert!((next[0].log_prob.exp() - 0.25).abs() < 1e-6); // out of all four: what is not allowed has its share
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Predictor<'m> {
-    model: &'m dyn Model,
-    workspace: &'m mut Workspace,
+pub struct Predictor {
+    handle: ModelHandle,
+    workspace: PooledWorkspace,
     state: State,
     blocks: LogitBlocks,
 }
 
-impl<'m> Predictor<'m> {
+impl Predictor {
     /// A predictor that has read nothing yet.
-    pub fn new(model: &'m dyn Model, workspace: &'m mut Workspace) -> Self {
-        let state = model.zero_state(1);
-        let blocks = LogitBlocks::new(workspace.device());
-        Predictor { model, workspace, state, blocks }
+    pub fn new(model: &ModelHandle) -> Self {
+        let (workspace, state) = (model.workspace(), model.model().zero_state(1));
+        let blocks = LogitBlocks::new(model.device());
+        Predictor { handle: model.clone(), workspace, state, blocks }
     }
 
     /// Forgets what it has read.
@@ -55,13 +52,14 @@ impl<'m> Predictor<'m> {
     /// [`InferError::IdOutOfRange`] if an id is no token of the model, nothing being read then;
     /// [`InferError::NonFiniteLogits`] if the model predicts no distribution.
     pub fn read(&mut self, ids: &[u32], mut visit: impl FnMut(usize, Distribution<'_>)) -> Result<()> {
-        check_ids(self.model, ids)?;
+        self.handle.check_ids(ids)?;
+        let model = self.handle.model();
         let places = &mut (0..);
         for ids in ids.chunks(STEPS) {
-            let mut tape = self.workspace.tape(self.model.parameters(), Mode::Evaluate);
-            let hidden = self.model.forward(&mut tape, ids, &mut self.state);
-            let logits = self.model.logits(&mut tape, hidden);
-            let vocab_size = self.model.vocab_size();
+            let mut tape = self.workspace.tape(model.parameters(), Mode::Evaluate);
+            let hidden = model.forward(&mut tape, ids, &mut self.state);
+            let logits = model.logits(&mut tape, hidden);
+            let vocab_size = model.vocab_size();
             self.blocks.look(vocab_size, tape.values(logits), None, Some(1.0));
             let (logits, blocks) = (tape.read(logits)?, self.blocks.read()?);
             let rows = logits.chunks_exact(vocab_size).zip(blocks.rows());
@@ -82,13 +80,13 @@ impl<'m> Predictor<'m> {
         prefix: &[u32],
         count: usize,
         allowed: impl Fn(u32) -> bool,
-    ) -> Result<Vec<crate::Candidate>> {
-        check_ids(self.model, prefix)?;
+    ) -> Result<Vec<Candidate>> {
+        self.handle.check_ids(prefix)?;
         let Some((last, before)) = prefix.split_last() else {
             return Err(InferError::EmptyPrefix);
         };
         self.restart();
-        read_on(self.model, self.workspace, before, &mut self.state);
+        self.handle.read_on(&mut self.workspace, before, &mut self.state);
         let mut candidates = Vec::new();
         self.read(std::slice::from_ref(last), |_, distribution| {
             candidates = distribution.likeliest(count, &allowed);

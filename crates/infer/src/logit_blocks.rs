@@ -122,6 +122,11 @@ impl RowBlocks<'_> {
         self.maxima.iter().copied().fold(f32::NEG_INFINITY, f32::max)
     }
 
+    /// `log Σ e^logit`, of blocks that were weighed at temperature 1 without caps.
+    pub(crate) fn log_sum(self) -> f64 {
+        f64::from(self.largest()) + self.weight_sum(1.0).ln()
+    }
+
     /// `Σ e^((logit − largest) / temperature)`, at the temperature that the blocks were weighed at.
     pub(crate) fn weight_sum(self, temperature: f64) -> f64 {
         let largest = f64::from(self.largest());

@@ -1,0 +1,138 @@
+//! A model as beam decoders of speech recognizers, and keyboards, use it: many states advance in one call.
+//!
+//! ```text
+//! begin() ─▶ state ─┐
+//! state, token ─────┼─ advance ─▶ a state for each, and a row of log-probabilities over the whole vocabulary:
+//! state, token ─────┘             log p(w | all that the state has read)
+//! ```
+//!
+//! Promises: a state is what it has read; advancing it leaves it as it is, so that hypotheses may share one.
+
+use std::sync::Arc;
+
+use rondo_nn::{Mode, State};
+
+use crate::handle::PooledWorkspace;
+use crate::logit_blocks::LogitBlocks;
+use crate::{InferError, ModelHandle, Result};
+
+/// What a model remembers of one text. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct DecoderState {
+    /// The states of the call that has made this one.
+    batch: Arc<State>,
+    row: usize,
+}
+
+/// Natural logarithms of probabilities: a row over the whole vocabulary for each state that was advanced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogProbs {
+    values: Vec<f32>,
+    vocab_size: usize,
+}
+
+/// Advances states of a model.
+///
+/// ```
+/// use rondo_infer::{Decoder, ModelHandle};
+/// use rondo_kernels::Device;
+/// use rondo_nn::{PRESETS, RnnLm};
+///
+/// // All parameters are zero: all tokens are equally likely.
+/// let model = ModelHandle::new(RnnLm::new(PRESETS[0].config(4), &Device::cpu(1)?)?);
+/// let mut decoder = Decoder::new(&model);
+/// let (states, first) = decoder.advance(&[decoder.begin()], &[0])?; // 0 ends the line before the sentence
+/// assert!((first.row(0)[3].exp() - 0.25).abs() < 1e-6);
+/// let hypotheses = [states[0].clone(), states[0].clone()];
+/// let (states, next) = decoder.advance(&hypotheses, &[3, 2])?;
+/// assert_eq!((states.len(), next.len()), (2, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    handle: ModelHandle,
+    workspace: PooledWorkspace,
+    blocks: LogitBlocks,
+}
+
+impl Decoder {
+    /// A decoder with this model.
+    pub fn new(model: &ModelHandle) -> Decoder {
+        let (workspace, blocks) = (model.workspace(), LogitBlocks::new(model.device()));
+        Decoder { handle: model.clone(), workspace, blocks }
+    }
+
+    /// The state that has read nothing. A sentence begins after the token that ends the line before it: advance by that
+    /// one first.
+    pub fn begin(&self) -> DecoderState {
+        DecoderState { batch: Arc::new(self.handle.model().zero_state(1)), row: 0 }
+    }
+
+    /// Lets each state read its token: returns the states after that, and what each of them expects next.
+    ///
+    /// # Errors
+    /// [`InferError::Unpaired`] if there are not as many tokens as states; [`InferError::IdOutOfRange`] if a token is
+    /// not the model's; [`InferError::NonFiniteLogits`] if the model predicts no distribution.
+    pub fn advance(
+        &mut self,
+        states: &[DecoderState],
+        tokens: &[u32],
+    ) -> Result<(Vec<DecoderState>, LogProbs)> {
+        if states.len() != tokens.len() {
+            return Err(InferError::Unpaired { states: states.len(), tokens: tokens.len() });
+        }
+        self.handle.check_ids(tokens)?;
+        let model = self.handle.model();
+        let vocab_size = model.vocab_size();
+        if states.is_empty() {
+            return Ok((Vec::new(), LogProbs { values: Vec::new(), vocab_size }));
+        }
+        let mut batch = model.zero_state(states.len());
+        for (row, state) in states.iter().enumerate() {
+            batch.copy_row(row, &state.batch, state.row);
+        }
+        let mut tape = self.workspace.tape(model.parameters(), Mode::Evaluate);
+        let hidden = model.forward(&mut tape, tokens, &mut batch);
+        let logits = model.logits(&mut tape, hidden);
+        self.blocks.look(vocab_size, tape.values(logits), None, Some(1.0));
+        let (logits, blocks) = (tape.read(logits)?, self.blocks.read()?);
+        let mut values = Vec::with_capacity(logits.len());
+        for (logits, blocks) in logits.chunks_exact(vocab_size).zip(blocks.rows()) {
+            if !blocks.largest().is_finite() {
+                return Err(InferError::NonFiniteLogits);
+            }
+            // The largest is taken off first: beside a large one the logarithm of the sum would be rounded away.
+            let largest = blocks.largest();
+            let log_sum = (blocks.log_sum() - f64::from(largest)) as f32;
+            values.extend(logits.iter().map(|logit| (logit - largest) - log_sum));
+        }
+        let batch = Arc::new(batch);
+        let states = (0..states.len()).map(|row| DecoderState { batch: Arc::clone(&batch), row });
+        Ok((states.collect(), LogProbs { values, vocab_size }))
+    }
+}
+
+impl LogProbs {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.vocab_size
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// `[V]`: what the state of this place expects next.
+    ///
+    /// # Panics
+    /// If there is no such state.
+    pub fn row(&self, state: usize) -> &[f32] {
+        &self.values[state * self.vocab_size..(state + 1) * self.vocab_size]
+    }
+
+    /// The rows, in the order of the states.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.values.chunks_exact(self.vocab_size)
+    }
+}

@@ -1,0 +1,332 @@
+//! A language model as one value: weights, vocabulary, tokenizer and device together.
+//!
+//! ```text
+//! run folder or model file ─ open ─▶ LanguageModel ─┬─ score, evaluate, rescore    lines and texts
+//!                                                    ├─ complete, stream            text that goes on
+//!                                                    ├─ scorer, predictor, streams  the same, kept open
+//!                                                    └─ decoder                     states for beam search
+//! ```
+//!
+//! Promises: parts that do not belong together are refused; a clone is cheap and shares the weights; clones may be used
+//! by any number of threads at the same time.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rondo_data::{TextCodec, TokenIds};
+use rondo_kernels::Device;
+use rondo_nn::{Model, ModelContext, ModelFile, RnnLm};
+use rondo_runs::write_atomically;
+
+use crate::rescore::{Entry, List, Scored, Weights};
+use crate::{
+    BeamSearch, Cache, CacheEvaluation, CacheTuning, Completer, Completing, Completion, Decoder, Evaluation,
+    Hypothesis, InferError, ModelHandle, Predictor, Result, ScoredLine, Scorer, Scoring, StreamOptions,
+    Streams, TextStream, evaluate_with, evaluate_with_cache, tune_cache,
+};
+
+mod open;
+
+pub use open::ModelParts;
+
+/// Columns that a text is evaluated in, where nobody says otherwise.
+const COLUMNS: usize = 20;
+/// Steps that a text is evaluated by, where nobody says otherwise.
+const STEPS: usize = 35;
+
+/// What a model file calls the attachment that holds its codec.
+const CODEC: &str = "codec";
+/// What a model file's metadata calls its tokenizer: version 0.1.0 had the vocabulary in a file of its own.
+const TOKENIZER: &str = "tokenizer";
+
+/// A language model: weights, vocabulary, tokenizer and device together.
+///
+/// ```no_run
+/// use rondo_infer::{LanguageModel, StreamOptions};
+/// use rondo_kernels::Device;
+///
+/// let model = LanguageModel::open("runs/ptb-1", &Device::cpu(2)?)?;
+/// println!("{:.2}", model.evaluate("the cat sat on the mat\n")?.perplexity());
+/// for piece in model.stream("the cat", StreamOptions::default())? {
+///     print!("{}", piece?.text);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct LanguageModel {
+    handle: ModelHandle,
+    codec: TextCodec,
+    origin: Option<Arc<Origin>>,
+}
+
+/// Where a model has come from.
+#[derive(Debug)]
+struct Origin {
+    path: PathBuf,
+    metadata: BTreeMap<String, String>,
+}
+
+impl LanguageModel {
+    /// A model and the codec of its texts.
+    ///
+    /// # Errors
+    /// [`InferError::CodecSize`] if the codec's vocabulary has another size than the model's.
+    pub fn new(model: impl Into<ModelHandle>, codec: TextCodec) -> Result<LanguageModel> {
+        let handle = model.into();
+        let (found, expected) = (codec.vocab().len(), handle.model().vocab_size());
+        if found != expected {
+            return Err(InferError::CodecSize { found, expected });
+        }
+        Ok(LanguageModel { handle, codec, origin: None })
+    }
+
+    /// The weights, shared.
+    pub fn handle(&self) -> &ModelHandle {
+        &self.handle
+    }
+
+    /// The weights.
+    pub fn model(&self) -> &dyn Model {
+        self.handle.model()
+    }
+
+    /// The weights, to be changed; none while anyone else shares them.
+    pub fn model_mut(&mut self) -> Option<&mut (dyn Model + 'static)> {
+        self.handle.model_mut()
+    }
+
+    /// Text to the model's ids and back.
+    pub fn codec(&self) -> &TextCodec {
+        &self.codec
+    }
+
+    /// The device that it computes on.
+    pub fn device(&self) -> &Device {
+        self.handle.device()
+    }
+
+    /// The file that it was opened from, if it was.
+    pub fn path(&self) -> Option<&Path> {
+        self.origin.as_ref().map(|origin| origin.path.as_path())
+    }
+
+    /// What its file says besides, such as the epoch: short texts by name.
+    pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        let metadata = self.origin.iter().flat_map(|origin| &origin.metadata);
+        metadata.map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// The same model with texts read in another way.
+    ///
+    /// # Errors
+    /// [`InferError::CodecSize`] if the codec's vocabulary has another size than the model's.
+    pub fn with_codec(&self, codec: TextCodec) -> Result<LanguageModel> {
+        Ok(LanguageModel { origin: self.origin.clone(), ..LanguageModel::new(self.handle.clone(), codec)? })
+    }
+
+    /// Writes the model to a file that [`LanguageModel::open`] reads, whole or not at all.
+    ///
+    /// # Errors
+    /// [`InferError::Runs`] if it cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let metadata = self.metadata().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let context = model_context(&self.codec, metadata);
+        let write = |to: &mut dyn Write| ModelFile::write(self.model(), &context, to);
+        Ok(write_atomically(path.as_ref(), write)?)
+    }
+
+    /// Scores lines, each on its own: its log-probability as what follows a line end, its own line end included.
+    ///
+    /// # Errors
+    /// [`InferError::Data`] if a line has a token that the model does not know, and the model has no unknown token.
+    pub fn score<S: AsRef<str>>(&self, lines: &[S]) -> Result<Vec<ScoredLine>> {
+        // Whatever a line is, it is one: running text is not split into sentences here.
+        let codec = self.codec.with_tokenizer(self.codec.tokenizer().with_sentences(false));
+        let mut encoded = Vec::with_capacity(lines.len());
+        for (line, number) in lines.iter().zip(1..) {
+            let text = format!("{}\n", line.as_ref());
+            let mut found =
+                codec.lines(text.as_bytes(), "the line").collect::<rondo_data::Result<Vec<_>>>()?;
+            let mut whole = if found.is_empty() { Default::default() } else { found.remove(0) };
+            // A line feed within the line is a token of it.
+            found.into_iter().for_each(|next| whole.append(next));
+            whole.number = number;
+            encoded.push(whole);
+        }
+        let scoring = Scoring { start: self.codec.line_end(), ..Scoring::default() };
+        let ids: Vec<&[u32]> = encoded.iter().map(|line| line.ids.as_slice()).collect();
+        let scores = self.scorer(scoring)?.score(&ids)?;
+        Ok(encoded.into_iter().zip(scores).map(|(line, score)| ScoredLine { line, score }).collect())
+    }
+
+    /// How well the model predicts a text: the number that the trainer reports.
+    ///
+    /// # Errors
+    /// [`InferError::Data`] as for [`score`](Self::score); [`InferError::TextTooShort`] if there are fewer than 2
+    /// tokens.
+    pub fn evaluate(&self, text: &str) -> Result<Evaluation> {
+        let ids = TokenIds::from(self.codec.encode(text)?.ids);
+        self.evaluate_ids(&ids, COLUMNS, STEPS, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// Evaluates a text with a neural cache: see [`evaluate_with_cache`].
+    ///
+    /// # Errors
+    /// As [`evaluate_with_cache`].
+    pub fn evaluate_with_cache(
+        &self,
+        ids: &TokenIds,
+        cache: &Cache,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<CacheEvaluation> {
+        evaluate_with_cache(self.model(), &mut self.handle.workspace(), ids, cache, progress)
+    }
+
+    /// Evaluates a text with caches of all these settings: see [`tune_cache`].
+    ///
+    /// # Errors
+    /// As [`tune_cache`].
+    pub fn tune_cache(
+        &self,
+        ids: &TokenIds,
+        window: usize,
+        thetas: &[f64],
+        lambdas: &[f64],
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<CacheTuning> {
+        let workspace = &mut self.handle.workspace();
+        tune_cache(self.model(), workspace, ids, window, thetas, lambdas, progress)
+    }
+
+    /// [`evaluate_with`] of a text that has been encoded.
+    ///
+    /// # Errors
+    /// As [`evaluate_with`].
+    pub fn evaluate_ids(
+        &self,
+        ids: &TokenIds,
+        batch_size: usize,
+        bptt: usize,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Evaluation> {
+        evaluate_with(self.model(), &mut self.handle.workspace(), ids, batch_size, bptt, progress)
+    }
+
+    /// The `count` likeliest words after `text`, which begins a line.
+    ///
+    /// # Errors
+    /// As [`Completer::complete`].
+    pub fn complete(&self, text: &str, count: usize) -> Result<Vec<Completion>> {
+        self.completer().complete(text, &Completing { top: count, ..Completing::default() })
+    }
+
+    /// Chooses among the hypotheses of another system: those of each id together, the best first, with the model's
+    /// log-probability of each.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    pub fn rescore(&self, entries: Vec<Entry>, weights: Weights) -> Result<Vec<List>> {
+        let mut lists = self.score_lists(entries, &Scoring::default())?;
+        lists.iter_mut().for_each(|list| list.sort(weights));
+        Ok(lists)
+    }
+
+    /// Scores the hypotheses of another system and puts those of an id together, in the order of their first; `scoring`
+    /// says how many at a time.
+    ///
+    /// # Errors
+    /// [`InferError::Hypothesis`], with its line, for a hypothesis that the model cannot read.
+    pub fn score_lists(&self, entries: Vec<Entry>, scoring: &Scoring) -> Result<Vec<List>> {
+        let mut ids = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            let line = format!("{}\n", entry.text);
+            let encoded = self.codec.encode_reader(line.as_bytes(), "the hypothesis");
+            ids.push(encoded.map_err(|source| InferError::Hypothesis { line: entry.line, source })?.ids);
+        }
+        let scoring = Scoring { start: self.codec.line_end(), ..scoring.clone() };
+        let scores = self.scorer(scoring)?.score(&ids)?;
+        let scored = entries.into_iter().zip(scores).map(|(Entry { id, score, text, .. }, lm)| {
+            (id, Scored { text, score, lm_log_prob: lm.log_prob_sum })
+        });
+        Ok(List::group(scored))
+    }
+
+    /// Generates a text that continues `prompt`, piece by piece.
+    ///
+    /// # Errors
+    /// [`InferError::EmptyPrefix`] if the prompt is empty and the model knows no line end that it could follow; as
+    /// [`score`](Self::score), [`Sampler::new`](crate::Sampler::new) and
+    /// [`TextAssembler::new`](crate::TextAssembler::new).
+    pub fn stream(&self, prompt: &str, options: StreamOptions) -> Result<TextStream> {
+        TextStream::new(&self.handle, &self.codec, prompt, options)
+    }
+
+    /// Generates the whole text that [`stream`](Self::stream) gives in pieces.
+    ///
+    /// # Errors
+    /// As [`stream`](Self::stream).
+    pub fn generate(&self, prompt: &str, options: StreamOptions) -> Result<String> {
+        self.stream(prompt, options)?.map(|piece| Ok(piece?.text)).collect()
+    }
+
+    /// Many texts generated side by side.
+    pub fn streams(&self) -> Streams {
+        Streams::new(&self.handle)
+    }
+
+    /// Searches for the likeliest texts that continue a prefix of ids.
+    ///
+    /// # Errors
+    /// As [`BeamSearch::run`].
+    pub fn search(&self, search: &BeamSearch, prefix: &[u32]) -> Result<Vec<Hypothesis>> {
+        search.run(&self.handle, prefix)
+    }
+
+    /// Scores sentences that are given as ids.
+    ///
+    /// # Errors
+    /// As [`Scorer::new`].
+    pub fn scorer(&self, scoring: Scoring) -> Result<Scorer> {
+        Scorer::new(&self.handle, scoring)
+    }
+
+    /// Tells what the model expects after each token.
+    pub fn predictor(&self) -> Predictor {
+        Predictor::new(&self.handle)
+    }
+
+    /// Completes texts.
+    pub fn completer(&self) -> Completer {
+        Completer::new(&self.handle, &self.codec)
+    }
+
+    /// Advances states: for beam decoders and keyboards.
+    pub fn decoder(&self) -> Decoder {
+        Decoder::new(&self.handle)
+    }
+}
+
+impl From<RnnLm> for ModelHandle {
+    fn from(model: RnnLm) -> ModelHandle {
+        ModelHandle::new(model)
+    }
+}
+
+impl From<&ModelHandle> for ModelHandle {
+    fn from(handle: &ModelHandle) -> ModelHandle {
+        handle.clone()
+    }
+}
+
+/// What a model file holds beside the model, so that it can be opened with nothing beside it.
+pub fn model_context(codec: &TextCodec, mut metadata: BTreeMap<String, String>) -> ModelContext {
+    metadata.insert(TOKENIZER.to_owned(), codec.tokenizer().to_json());
+    ModelContext {
+        vocab_fingerprint: codec.vocab().fingerprint(),
+        metadata,
+        attachments: BTreeMap::from([(CODEC.to_owned(), codec.to_json().into_bytes())]),
+    }
+}

@@ -1,0 +1,150 @@
+//! Opening a model: which file is meant, and whether its parts belong together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rondo_data::{TextCodec, Tokenizer, Vocab};
+use rondo_kernels::Device;
+use rondo_nn::{Model, ModelContext, ModelFile, NnError, RnnLm};
+use rondo_runs::RunFolder;
+
+use super::{CODEC, LanguageModel, Origin, TOKENIZER};
+use crate::{InferError, ModelHandle, Result};
+
+impl LanguageModel {
+    /// Opens a model file, or the best model of the run in a folder.
+    ///
+    /// # Errors
+    /// [`InferError::NoModel`] for a folder without one; [`InferError::Open`] if the file is not whole, damaged or
+    /// something else; [`InferError::OtherVocabulary`] and [`InferError::VocabularySize`] if its parts do not belong
+    /// together; [`InferError::NoVocabulary`] if a file of version 0.1.0 has no `vocab.json` beside it.
+    pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<LanguageModel> {
+        LanguageModel::open_with(path, None, device)
+    }
+
+    /// [`open`](Self::open) with the vocabulary in this file, which must be the one that the model was trained with.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, vocab: Option<&Path>, device: &Device) -> Result<LanguageModel> {
+        let ModelParts { path, model, codec, metadata } = ModelParts::open(path, vocab, device)?;
+        Ok(LanguageModel::with_origin(ModelHandle::new(model), codec, path, metadata))
+    }
+
+    /// Opens a model of one's own: `model` has its shape, and is given the weights in the file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`InferError::Open`] if the file describes a different model.
+    pub fn open_into(mut model: impl Model + 'static, path: impl AsRef<Path>) -> Result<LanguageModel> {
+        let path = LanguageModel::file_at(path)?;
+        let open = |source| InferError::Open { path: path.clone(), source };
+        let context = ModelFile::read_into(&mut model, &path).map_err(open)?;
+        let codec = codec_of(&context, &path, None, model.vocab_size())?;
+        Ok(LanguageModel::with_origin(ModelHandle::new(model), codec, path, context.metadata))
+    }
+
+    /// The model file that is meant by `path`: itself, or the best model of the run in the folder.
+    ///
+    /// # Errors
+    /// [`InferError::NoModel`] for a folder without one.
+    pub fn file_at(path: impl AsRef<Path>) -> Result<PathBuf> {
+        let path = path.as_ref();
+        if !path.is_dir() {
+            return Ok(path.to_owned());
+        }
+        let (file, folder) = (RunFolder::BEST_MODEL, path.to_owned());
+        let model = path.join(file);
+        if model.is_file() { Ok(model) } else { Err(InferError::NoModel { folder, file }) }
+    }
+
+    fn with_origin(
+        handle: ModelHandle,
+        codec: TextCodec,
+        path: PathBuf,
+        metadata: BTreeMap<String, String>,
+    ) -> LanguageModel {
+        let origin = Origin { path, metadata };
+        LanguageModel { handle, codec, origin: Some(Arc::new(origin)) }
+    }
+}
+
+/// The parts of a model, for whoever changes them: training goes on with them.
+#[derive(Debug)]
+pub struct ModelParts {
+    /// The file that they were read from.
+    pub path: PathBuf,
+    /// The model.
+    pub model: RnnLm,
+    /// Text to its ids and back.
+    pub codec: TextCodec,
+    /// What the file says besides.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl ModelParts {
+    /// Reads a model file, or the best model of the run in a folder, with the vocabulary in the file `vocab` if that is
+    /// named.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::open`].
+    pub fn open(path: impl AsRef<Path>, vocab: Option<&Path>, device: &Device) -> Result<ModelParts> {
+        let path = LanguageModel::file_at(path)?;
+        let open = |source| InferError::Open { path: path.clone(), source };
+        let ModelFile { model, context } = ModelFile::read(&path, device).map_err(open)?;
+        let codec = codec_of(&context, &path, vocab, model.vocab_size())?;
+        Ok(ModelParts { path, model, codec, metadata: context.metadata })
+    }
+}
+
+/// The codec of a model file. Its vocabulary must be the very one that the model was trained with: the same words at
+/// other places would make its numbers wrong without a sign of it.
+fn codec_of(
+    context: &ModelContext,
+    path: &Path,
+    named: Option<&Path>,
+    vocab_size: usize,
+) -> Result<TextCodec> {
+    let unusable = |key, reason: String| InferError::Open {
+        path: path.to_owned(),
+        source: NnError::Metadata { path: path.to_owned(), key, reason },
+    };
+    let embedded = match context.attachments.get(CODEC) {
+        Some(json) => {
+            let json = std::str::from_utf8(json).map_err(|error| unusable(CODEC, error.to_string()))?;
+            let codec = TextCodec::from_json(&path.display().to_string(), json);
+            Some(codec.map_err(|error| unusable(CODEC, error.to_string()))?)
+        }
+        None => None,
+    };
+    let (codec, origin) = match (embedded, named) {
+        (Some(codec), None) => (codec, path.to_owned()),
+        (embedded, named) => {
+            let tokenizer = match embedded {
+                Some(codec) => codec.tokenizer().clone(),
+                None => {
+                    let text = context.metadata.get(TOKENIZER);
+                    let text = text.ok_or_else(|| unusable(TOKENIZER, "it is missing".to_owned()))?;
+                    serde_json::from_str::<Tokenizer>(text)
+                        .map_err(|error| unusable(TOKENIZER, error.to_string()))?
+                }
+            };
+            let origin = named.map_or_else(|| path.with_file_name(RunFolder::VOCAB), Path::to_owned);
+            let vocab = match named {
+                Some(_) => Vocab::load(&origin)?,
+                None => Vocab::load(&origin).map_err(InferError::NoVocabulary)?,
+            };
+            (TextCodec::new(tokenizer, vocab), origin)
+        }
+    };
+    let (found, expected) = (codec.vocab().fingerprint(), context.vocab_fingerprint.clone());
+    if found != expected {
+        return Err(InferError::OtherVocabulary { vocab: origin, found, expected });
+    }
+    // A damaged file can claim any fingerprint.
+    let found = codec.vocab().len();
+    if found != vocab_size {
+        return Err(InferError::VocabularySize { vocab: origin, found, expected: vocab_size });
+    }
+    Ok(codec)
+}

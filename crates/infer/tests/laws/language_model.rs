@@ -1,0 +1,228 @@
+//! A language model as one value: opening, saving, and texts in and out.
+
+use std::path::Path;
+
+use rondo_data::{Spacing, TextCodec, Tokenizer, Vocab};
+use rondo_infer::rescore::{Entry, Weights};
+use rondo_infer::{InferError, LanguageModel, Piece, Sampling, StopReason, StopRule, StreamOptions};
+use rondo_kernels::Device;
+use rondo_nn::{Cell, Input, Model, ModelContext, ModelFile};
+
+use crate::{assert_close, log_probs_of, rnn_lm};
+
+const WORDS: [&str; 8] = ["<unk>", "<eos>", "the", "cat", "sat", ",", ".", "mat"];
+
+fn vocab(tokens: &[&str]) -> Vocab {
+    let unknown = tokens.contains(&"<unk>").then_some("<unk>");
+    Vocab::from_tokens("test", tokens.iter().copied(), unknown).unwrap()
+}
+
+fn language_model(tokens: &[&str], tokenizer: Tokenizer) -> LanguageModel {
+    let model = rnn_lm(Cell::Lstm, Input::Embedding(6), tokens.len());
+    LanguageModel::new(model, TextCodec::new(tokenizer, vocab(tokens))).unwrap()
+}
+
+fn of_words() -> LanguageModel {
+    language_model(&WORDS, Tokenizer::words())
+}
+
+fn device() -> Device {
+    Device::cpu(1).unwrap()
+}
+
+#[test]
+fn what_is_saved_is_opened_with_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    for tokenizer in [Tokenizer::words(), Tokenizer::moses()] {
+        let model = language_model(&WORDS, tokenizer);
+        model.save(&path).unwrap();
+        let opened = LanguageModel::open(&path, &device()).unwrap();
+        assert_eq!(opened.codec(), model.codec());
+        assert_eq!(opened.path(), Some(path.as_path()));
+        let lines = ["the cat sat", "the dog"];
+        let scores = [&opened, &model].map(|model| model.score(&lines).unwrap());
+        for (opened, saved) in scores[0].iter().zip(&scores[1]) {
+            assert_close("score", opened.score.log_prob_sum, saved.score.log_prob_sum, 1e-5);
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// A model file of version 0.1.0: no codec in it, the vocabulary in a file beside it.
+fn write_old(path: &Path, model: &LanguageModel) {
+    let codec = model.codec();
+    let context = ModelContext {
+        vocab_fingerprint: codec.vocab().fingerprint(),
+        metadata: [("tokenizer".to_owned(), codec.tokenizer().to_json())].into(),
+        ..ModelContext::default()
+    };
+    let mut bytes = vec![];
+    ModelFile::write(model.model(), &context, &mut bytes).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_model_of_the_first_version_is_opened_with_its_vocabulary() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.safetensors");
+    let model = of_words();
+    write_old(&path, &model);
+    let error = LanguageModel::open(folder.path(), &device()).unwrap_err();
+    assert!(matches!(error, InferError::NoVocabulary(_)), "{error}");
+    model.codec().vocab().save(folder.path().join("vocab.json")).unwrap();
+    assert_eq!(LanguageModel::open(folder.path(), &device()).unwrap().codec(), model.codec());
+}
+
+#[test]
+fn parts_that_do_not_belong_together_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let model = of_words();
+    let mut swapped = WORDS;
+    swapped.swap(2, 3);
+    let other = folder.path().join("other.json");
+    vocab(&swapped).save(&other).unwrap();
+    for old in [false, true] {
+        if old {
+            write_old(&path, &model)
+        } else {
+            model.save(&path).unwrap()
+        }
+        let error = LanguageModel::open_with(&path, Some(&other), &device()).unwrap_err().to_string();
+        assert!(error.contains("is another vocabulary than the model's"), "{error}");
+    }
+    let error = LanguageModel::new(rnn_lm(Cell::Gru, Input::OneHot, 9), model.codec().clone()).unwrap_err();
+    assert_eq!(error.to_string(), "the codec has 8 tokens, the model was made for 9");
+    let error = LanguageModel::open(folder.path(), &device()).unwrap_err().to_string();
+    assert!(error.ends_with("holds no model: there is no `best.safetensors` in it"), "{error}");
+}
+
+#[test]
+fn a_model_of_ones_own_is_given_the_weights_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let model = of_words();
+    model.save(&path).unwrap();
+    let mut zeros = rnn_lm(Cell::Lstm, Input::Embedding(6), WORDS.len());
+    for id in zeros.parameters().ids() {
+        zeros.parameters_mut().values_mut(id).fill(0.0);
+    }
+    let opened = LanguageModel::open_into(zeros, &path).unwrap();
+    assert_eq!(opened.score(&["the cat"]).unwrap()[0].score, model.score(&["the cat"]).unwrap()[0].score);
+    let other = rnn_lm(Cell::Gru, Input::Embedding(6), WORDS.len());
+    assert!(LanguageModel::open_into(other, &path).is_err());
+}
+
+#[test]
+fn lines_are_scored_as_what_follows_a_line_end() {
+    let model = of_words();
+    let scored = model.score(&["the cat sat", "", "the dog"]).unwrap();
+    let expected = log_probs_of(model.handle(), &[1, 2, 3, 4, 1]).iter().sum::<f64>();
+    assert_close("score", scored[0].score.log_prob_sum, expected, 1e-4);
+    assert_eq!((scored[1].line.ids.as_slice(), scored[1].score.log_probs.len()), (&[1][..], 1));
+    assert_eq!((scored[2].line.number, scored[2].line.out_of_vocab_tokens), (3, 1));
+    // A model of running text takes a line for one, too.
+    let moses = language_model(&WORDS, Tokenizer::moses());
+    let scored = moses.score(&["The cat sat. The cat.", "the mat"]).unwrap();
+    assert_eq!(scored.len(), 2);
+    assert_eq!(scored[0].line.tokens.last().map(String::as_str), Some("<eos>"));
+}
+
+#[test]
+fn lists_are_rescored_with_the_best_first() {
+    let model = of_words();
+    let entry = |line, id: &str, score, text: &str| Entry { line, id: id.into(), score, text: text.into() };
+    let entries = vec![
+        entry(1, "a", -1.0, "the cat"),
+        entry(2, "b", -1.0, "sat ,"),
+        entry(3, "a", -9.0, "the mat sat"),
+    ];
+    let lists = model.rescore(entries, Weights { lm: 0.1, word_bonus: 0.0 }).unwrap();
+    assert_eq!(lists.iter().map(|list| list.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(lists[0].hypotheses[0].text, "the cat");
+    let expected = model.score(&["the cat"]).unwrap()[0].score.log_prob_sum;
+    assert_close("log-probability", lists[0].hypotheses[0].lm_log_prob, expected, 1e-6);
+}
+
+/// The pieces of a text of up to `max_tokens` tokens.
+fn pieces(model: &LanguageModel, prompt: &str, stop: StopRule) -> Vec<Piece> {
+    let sampling = Sampling { temperature: 1.5, ..Sampling::default() };
+    let options = StreamOptions { sampling, seed: 3, stop, spacing: Spacing::AsRead };
+    model.stream(prompt, options).unwrap().map(Result::unwrap).collect()
+}
+
+fn joined(pieces: &[Piece]) -> String {
+    pieces.iter().map(|piece| piece.text.as_str()).collect()
+}
+
+fn up_to(max_tokens: usize) -> StopRule {
+    StopRule { max_tokens: Some(max_tokens), ..StopRule::default() }
+}
+
+#[test]
+fn a_stream_says_token_by_token_what_it_writes_and_why_it_ends() {
+    let model = of_words();
+    let all = pieces(&model, "the cat", up_to(40));
+    assert_eq!((all.len(), &all[39].stop), (40, &Some(StopReason::Length)));
+    assert!(all[..39].iter().all(|piece| piece.stop.is_none()));
+    let ids: Vec<u32> = [1, 2, 3].into_iter().chain(all.iter().map(|piece| piece.token)).collect();
+    // The pieces are what follows the prompt, with the space before the first of them.
+    assert_eq!(format!("the cat{}", joined(&all)), model.codec().decode(&ids[1..]).unwrap());
+    let log_probs = log_probs_of(model.handle(), &ids);
+    for (piece, expected) in all.iter().zip(&log_probs[2..]) {
+        assert_close("log-probability", piece.log_prob, *expected, 2e-4);
+    }
+
+    // A token that ends it: its text is left out.
+    let end = all.iter().position(|piece| piece.token == 1).unwrap();
+    let ended = pieces(&model, "the cat", StopRule { tokens: vec![1], ..up_to(40) });
+    assert_eq!((ended.len(), &ended[end].stop), (end + 1, &Some(StopReason::Token(1))));
+    assert_eq!(joined(&ended), joined(&all[..end]));
+    assert!(pieces(&model, "the cat", up_to(0)).is_empty());
+}
+
+#[test]
+fn a_stop_string_ends_a_text_wherever_it_is_cut() {
+    let characters: Vec<String> = "\nab cé".chars().map(String::from).collect();
+    let characters: Vec<&str> = characters.iter().map(String::as_str).collect();
+    let bytes = ["<0x0A>", " ", "a", "b", "<0xC3>", "<0xA9>"];
+    for model in [language_model(&characters, Tokenizer::chars()), language_model(&bytes, Tokenizer::bytes())]
+    {
+        let whole = joined(&pieces(&model, "a", up_to(300)));
+        let mut starts: Vec<usize> = whole.char_indices().map(|(at, _)| at).collect();
+        starts.truncate(60);
+        for len in 1..=3 {
+            for window in starts.windows(len + 1).skip(5).step_by(7) {
+                let string = whole[window[0]..window[len]].to_owned();
+                if string.contains('\u{fffd}') {
+                    continue; // That is how bytes that are no character are shown, not what they are.
+                }
+                let stop = StopRule { strings: vec!["zzz".to_owned(), string.clone()], ..up_to(300) };
+                let ended = pieces(&model, "a", stop);
+                let at = whole.find(&string).unwrap();
+                assert_eq!(joined(&ended), whole[..at], "{string:?}");
+                assert_eq!(ended.last().unwrap().stop, Some(StopReason::String(string)));
+            }
+        }
+    }
+    let options = StreamOptions {
+        stop: StopRule { strings: vec![String::new()], ..up_to(1) },
+        ..StreamOptions::default()
+    };
+    assert!(matches!(of_words().stream("", options), Err(InferError::EmptyStopString)));
+}
+
+#[test]
+fn half_a_character_waits_for_its_other_half() {
+    let model = language_model(&["<0x0A>", "<0xC3>", "<0xA9>"], Tokenizer::bytes());
+    let pieces = pieces(&model, "\u{e9}", up_to(200));
+    // What is no character is shown as U+FFFD, and no character is torn.
+    for (before, after) in pieces.iter().zip(&pieces[1..]) {
+        if before.token == 1 && after.token == 2 {
+            assert!(after.text.ends_with('\u{e9}'), "{before:?} {after:?}");
+        }
+    }
+    let ids: Vec<u32> = pieces.iter().map(|piece| piece.token).collect();
+    assert_eq!(joined(&pieces), model.codec().decode(&ids).unwrap());
+}

@@ -1,0 +1,96 @@
+//! What may be sent to other threads, and shared between them.
+
+use rondo_infer::*;
+
+use crate::{model, text};
+
+fn is_send<T: Send>() {}
+fn is_sync<T: Sync>() {}
+
+#[test]
+fn every_public_type_can_be_sent_to_another_thread() {
+    is_send::<BeamSearch>();
+    is_send::<Cache>();
+    is_send::<CacheEvaluation>();
+    is_send::<CachePoint>();
+    is_send::<CacheTuning>();
+    is_send::<Candidate>();
+    is_send::<Completer>();
+    is_send::<Completing>();
+    is_send::<Completion>();
+    is_send::<Decoder>();
+    is_send::<DecoderState>();
+    is_send::<Distribution<'_>>();
+    is_send::<Evaluation>();
+    is_send::<Hypothesis>();
+    is_send::<InferError>();
+    is_send::<LanguageModel>();
+    is_send::<LogProbs>();
+    is_send::<ModelHandle>();
+    is_send::<ModelParts>();
+    is_send::<Piece>();
+    is_send::<Predictor>();
+    is_send::<Sampler>();
+    is_send::<Sampling>();
+    is_send::<ScoredLine>();
+    is_send::<Scorer>();
+    is_send::<Scoring>();
+    is_send::<SentenceScore>();
+    is_send::<StopReason>();
+    is_send::<StopRule>();
+    is_send::<StreamId>();
+    is_send::<StreamOptions>();
+    is_send::<StreamToken>();
+    is_send::<Streams>();
+    is_send::<TextAssembler>();
+    is_send::<TextStream>();
+    is_send::<rescore::Entry>();
+    is_send::<rescore::List>();
+    is_send::<rescore::Reference>();
+    is_send::<rescore::Scored>();
+    is_send::<rescore::Weights>();
+    is_send::<rescore::WordErrors>();
+}
+
+#[test]
+fn a_language_model_can_be_shared_between_threads() {
+    is_sync::<LanguageModel>();
+    is_sync::<ModelHandle>();
+}
+
+/// The list above is kept by hand: it has every type that the crate exports.
+#[test]
+fn the_list_of_types_is_complete() {
+    let exports = include_str!("../../src/lib.rs").lines().filter(|line| line.starts_with("pub use"));
+    let names = exports.flat_map(|line| line.split(|char: char| !char.is_alphanumeric()));
+    let types: Vec<&str> = names.filter(|name| name.starts_with(|char: char| char.is_uppercase())).collect();
+    assert!(types.len() > 20, "{types:?}");
+    let listed = include_str!("threads.rs");
+    // What an iterator over a caller's reader is sent with depends on the reader.
+    for name in types.iter().filter(|name| !["Result", "ScoredLines"].contains(*name)) {
+        assert!(
+            listed.contains(&format!("is_send::<{name}>")) || listed.contains(&format!("is_send::<{name}<")),
+            "`{name}` is not tested"
+        );
+    }
+}
+
+#[test]
+fn threads_that_share_a_model_find_what_one_finds() {
+    let (model, _) = model();
+    let sentences: Vec<Vec<u32>> = (0..20).map(|seed| text(30, seed)).collect();
+    let score =
+        |model: &ModelHandle| Scorer::new(model, Scoring::default()).unwrap().score(&sentences).unwrap();
+    let expected = score(&model);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let model = model.clone();
+                scope.spawn(move || score(&model))
+            })
+            .collect();
+        for worker in workers {
+            assert_eq!(worker.join().unwrap(), expected);
+        }
+    });
+}
