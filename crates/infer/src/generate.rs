@@ -45,8 +45,8 @@ pub struct Generator<'m> {
 impl<'m> Generator<'m> {
     /// Reads `prefix` from a zero state, ready to continue it in `streams` ways.
     ///
-    /// A text that begins anew is best asked for with the token that ends lines ([`line_end`](crate::line_end)) as
-    /// prefix, or at the prefix's beginning.
+    /// A text that begins anew is best asked for with the token that ends lines as prefix, or at the prefix's
+    /// beginning, as in [`TextCodec::prompt`](rondo_data::TextCodec::prompt).
     ///
     /// # Errors
     /// [`InferError::EmptyPrefix`], as there is nothing to continue then; [`InferError::ZeroSize`] for no streams;
