@@ -13,6 +13,8 @@
 //!                             └───────────────────┘      └────────────────────┘
 //! ```
 //!
+//! Texts that come after training, and the way back to text: `codec`, a tokenizer and a vocabulary in one value.
+//!
 //! What running text is cut by: `sentences` (Punkt) and `moses` (words and punctuation, and the way back).
 //!
 //! Where texts come from: `named` and `download` (published corpora), `tales` (the built-in one, whose entropy is

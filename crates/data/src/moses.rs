@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! He said, "It's well-known."      tokenize     He said , " It 's well-known . "
-//! He said , " It 's well @-@ known . "      Detokenizer     He said, "It's well-known."
+//! He said , " It 's well @-@ known . "      detokenize      He said, "It's well-known."
 //! ```
 //!
 //! The published corpora of running text (WikiText, the One Billion Word Benchmark) were cut by these rules, so a

@@ -43,7 +43,7 @@ pub struct BeamSearch {
     /// `α` of the length penalty; at 0 the likeliest text is searched for, which favours short ones. Wu et al. found
     /// 0.6 to 0.7 best for translation.
     pub length_penalty: f64,
-    /// Tokens that end a hypothesis, commonly [`line_end`](crate::line_end).
+    /// Tokens that end a hypothesis, commonly [`TextCodec::line_end`](rondo_data::TextCodec::line_end).
     pub ends: Vec<u32>,
     /// Tokens that no hypothesis has.
     pub forbidden: Vec<u32>,

@@ -31,8 +31,8 @@ pub use lines::{ScoredLine, ScoredLines};
 /// How sentences are scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scoring {
-    /// The token that each sentence follows, commonly [`line_end`]. Without one a sentence's first token is not
-    /// scored.
+    /// The token that each sentence follows, commonly [`line_end`](rondo_data::TextCodec::line_end). Without one a
+    /// sentence's first token is not scored.
     pub start: Option<u32>,
     /// Whether each sentence continues the one before it: its first token follows the last one's last token, and
     /// only the first sentence begins from a zero state and [`Scoring::start`]. There is then one batch row only.

@@ -18,17 +18,20 @@ pub(super) const KINDS: [&Entry; 4] = [words::ENTRY, moses::ENTRY, chars::ENTRY,
 /// The end-of-line token of words, unless another one is asked for.
 pub(super) const DEFAULT_EOS: &str = "<eos>";
 
+/// A tokenizer of whatever kind.
+pub(super) type AnyKind = Arc<dyn Kind>;
+
 /// How tokenizers of a kind are made.
 pub(super) struct Entry {
     /// Its name in recipes, flags and model files.
     pub(super) name: &'static str,
     /// A tokenizer with this end-of-line token and these options. Those that are not given have their defaults, those
     /// that the kind does not have are ignored.
-    pub(super) make: fn(Option<&str>, &TokenizerOptions) -> Arc<dyn Kind>,
+    pub(super) make: fn(Option<&str>, &TokenizerOptions) -> AnyKind,
     /// The same, but what can be told from the words of a vocabulary is chosen to give these words.
-    pub(super) fit: fn(&Vocab, Option<&str>, &TokenizerOptions) -> Arc<dyn Kind>,
+    pub(super) fit: fn(&Vocab, Option<&str>, &TokenizerOptions) -> AnyKind,
     /// Reads a tokenizer from its JSON object, without the field `kind`.
-    pub(super) read: fn(Map<String, Value>) -> serde_json::Result<Arc<dyn Kind>>,
+    pub(super) read: fn(Map<String, Value>) -> serde_json::Result<AnyKind>,
 }
 
 /// A tokenizer of some kind.

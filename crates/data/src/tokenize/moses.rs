@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::kind::{Cutter, Entry, Joiner, Kind};
+use super::kind::{AnyKind, Cutter, Entry, Joiner, Kind};
 use super::running::Running;
 use super::words::{default_eos, read_eos, write_eos};
 use super::{Tokenizer, TokenizerKind, TokenizerOptions};
@@ -50,7 +50,7 @@ fn yes() -> bool {
     true
 }
 
-fn make(eos: Option<&str>, options: &TokenizerOptions) -> Arc<dyn Kind> {
+fn make(eos: Option<&str>, options: &TokenizerOptions) -> AnyKind {
     Arc::new(RunningText {
         eos: eos.map(str::to_owned),
         sentences: options.sentences.unwrap_or(true),

@@ -9,7 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::kind::{Cutter, DEFAULT_EOS, Entry, Joiner, KINDS, Kind};
+use super::kind::{AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, KINDS};
 use super::{BlankLines, Reading, TextStats, bytes, chars, moses, read_tokens, words};
 use crate::moses::Joints;
 use crate::{Result, Vocab, VocabOptions};
@@ -31,7 +31,7 @@ use crate::{Result, Vocab, VocabOptions};
 /// # Ok::<(), rondo_data::DataError>(())
 /// ```
 #[derive(Clone)]
-pub struct Tokenizer(Arc<dyn Kind>);
+pub struct Tokenizer(AnyKind);
 
 /// A kind of tokenizer, such as `words`; see the table in [`tokenize`](super).
 #[derive(Clone, Copy)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::kind::{Cutter, DEFAULT_EOS, Entry, Joiner, Kind, Output, TextCutter};
+use super::kind::{AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, Kind, Output, TextCutter};
 use super::{BlankLines, TokenizerOptions};
 use crate::{Result, VocabOptions};
 
@@ -31,7 +31,7 @@ struct Words {
     blank_lines: BlankLines,
 }
 
-fn make(eos: Option<&str>, options: &TokenizerOptions) -> Arc<dyn Kind> {
+fn make(eos: Option<&str>, options: &TokenizerOptions) -> AnyKind {
     let blank_lines = options.blank_lines.unwrap_or_default();
     Arc::new(Words { eos: eos.map(str::to_owned), blank_lines })
 }
