@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::sync::atomic::AtomicBool;
 
 use libfuzzer_sys::fuzz_target;
 use rondo_data::{Corpus, CorpusTexts, TextSource};
@@ -51,8 +50,8 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
     let parent = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
     let parent = parent.expect("a folder");
     let folder = RunFolder::create(parent.path().join("run"), &plan.to_toml().expect("TOML")).expect("a run's folder");
-    let trainer = Trainer::new(&plan, &corpus, &device).expect("a trainer");
-    trainer.run(&folder, &mut (), &AtomicBool::new(false)).expect("a run");
+    let mut trainer = Trainer::new(plan.clone(), corpus.clone(), &device).expect("a trainer");
+    trainer.run(&folder, &mut ()).expect("a run");
     let bytes = fs::read(folder.path().join("checkpoint-000001.safetensors")).expect("a checkpoint");
     Run { _parent: parent, folder, plan, corpus, device, bytes }
 });
@@ -99,6 +98,7 @@ fn signed(changes: BTreeMap<String, String>) -> Vec<u8> {
 fn go_on(bytes: Vec<u8>) {
     let Ok(checkpoint) = Checkpoint::from_bytes(bytes, &PathBuf::from("fuzz")) else { return };
     let Run { folder, plan, corpus, device, .. } = &*RUN;
-    let Ok(trainer) = Trainer::resuming(plan, corpus, device, checkpoint, vec![]) else { return };
-    let _ = trainer.run(folder, &mut (), &AtomicBool::new(false));
+    let resuming = Trainer::resuming(plan.clone(), corpus.clone(), device, checkpoint, vec![]);
+    let Ok(mut trainer) = resuming else { return };
+    let _ = trainer.run(folder, &mut ());
 }

@@ -15,10 +15,11 @@ use crate::{Parameters, State};
 /// use rondo_nn::{Hidden, Initialiser, Model, Parameters, ParameterId, Shape, State, Tape, Value};
 ///
 /// /// `h = tanh(x·Wxh + h·Whh)`, `logits = h·Why`.
-/// #[derive(Debug)]
+/// #[derive(Clone, Debug)]
 /// struct Elman { parameters: Parameters, wxh: ParameterId, whh: ParameterId, why: ParameterId }
 ///
 /// impl Model for Elman {
+///     fn boxed_clone(&self) -> Box<dyn Model> { Box::new(self.clone()) }
 ///     fn vocab_size(&self) -> usize { self.parameters.shape(self.wxh)[0] }
 ///     fn parameters(&self) -> &Parameters { &self.parameters }
 ///     fn parameters_mut(&mut self) -> &mut Parameters { &mut self.parameters }
@@ -45,9 +46,12 @@ use crate::{Parameters, State};
 ///         tape.product(hidden.dropped, why)
 ///     }
 /// }
-/// # let _ = |model: Elman| -> Box<dyn Model> { Box::new(model) };
+/// # let _ = |model: Elman| model.boxed_clone();
 /// ```
 pub trait Model: fmt::Debug + Send + Sync {
+    /// A copy of the model with parameters of its own: `Box::new(self.clone())` for a type that derives `Clone`.
+    fn boxed_clone(&self) -> Box<dyn Model>;
+
     /// `V`, the number of tokens it knows.
     fn vocab_size(&self) -> usize;
 

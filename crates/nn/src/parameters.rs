@@ -127,6 +127,16 @@ impl Parameters {
     }
 }
 
+impl Clone for Parameters {
+    /// The same names, shapes and values in memory of their own; the copy has a [version](Parameters::version) of its
+    /// own, too.
+    fn clone(&self) -> Parameters {
+        let mut clone = self.like();
+        clone.copy_from(self);
+        clone
+    }
+}
+
 fn next_version() -> u64 {
     VERSIONS.fetch_add(1, Ordering::Relaxed)
 }

@@ -24,7 +24,7 @@ mod extend;
 /// | `rnn.{l}.bias_ih`, `rnn.{l}.bias_hh` | `[G·H]` | the second only with [`Biases::Two`] |
 /// | `decoder.weight` | `[V, H]` | absent when tied: then it is the embedding's |
 /// | `decoder.bias` | `[V]` | |
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RnnLm {
     config: RnnLmConfig,
     parameters: Parameters,
@@ -112,6 +112,10 @@ impl RnnLm {
 }
 
 impl Model for RnnLm {
+    fn boxed_clone(&self) -> Box<dyn Model> {
+        Box::new(self.clone())
+    }
+
     fn vocab_size(&self) -> usize {
         self.config.vocab_size
     }

@@ -12,8 +12,6 @@
 //! # Example
 //! A small text, a small model, and what it goes on with:
 //! ```
-//! use std::sync::atomic::AtomicBool;
-//!
 //! use rondo::data::{Corpus, CorpusTexts, TextSource};
 //! use rondo::infer::{Generator, Sampling};
 //! use rondo::kernels::Device;
@@ -38,8 +36,8 @@
 //! # let parent = parent.path();
 //! let folder = RunFolder::create(parent.join("run"), &plan.to_toml()?)?;
 //! let device = Device::cpu(1)?;
-//! let trainer = Trainer::new(&plan, &corpus, &device)?;
-//! let outcome = trainer.run(&folder, &mut (), &AtomicBool::new(false))?;
+//! let mut trainer = Trainer::new(plan, corpus.clone(), &device)?;
+//! let outcome = trainer.run(&folder, &mut ())?;
 //! assert!(outcome.best_test.is_some_and(|loss| loss < 0.5)); // nats per token
 //!
 //! let best = ModelFile::read(&folder.best_model(), &device)?;

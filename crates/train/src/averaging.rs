@@ -35,24 +35,17 @@ pub enum AveragingRule {
 /// What the names of the average's tensors begin with in a checkpoint.
 pub(crate) const AVERAGE: &str = "average/";
 
-/// An [`AveragingRule`] on its way, and the average once there is one.
+/// An [`AveragingRule`] and the average of the weights, once there is one. Its counts are in [`AveragingProgress`],
+/// which the run keeps with its own.
 #[derive(Debug)]
 pub(crate) struct Averaging {
     rule: AveragingRule,
-    epochs: usize,
-    epochs_without_best: usize,
-    average: Option<Average>,
+    /// The mean of the weights after each of the counted steps.
+    average: Option<Parameters>,
 }
 
-/// The mean of the weights after each of some steps.
-#[derive(Debug)]
-struct Average {
-    parameters: Parameters,
-    steps: u64,
-}
-
-/// How far an [`Averaging`] has come, but for the average itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How far an [`Averaging`] has come: all of its state but the average itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AveragingProgress {
     epochs: usize,
@@ -67,87 +60,91 @@ impl AveragingProgress {
         let steps = self.steps.unwrap_or(0);
         steps.max(self.epochs as u64).max(self.epochs_without_best as u64)
     }
+
+    /// Whether there is an average to be evaluated instead of the weights.
+    pub(crate) fn has_average(&self) -> bool {
+        self.steps.is_some_and(|steps| steps > 0)
+    }
 }
 
 impl Averaging {
     /// Before the first step, with weights like these.
-    pub(crate) fn new(rule: AveragingRule, parameters: &Parameters) -> Averaging {
-        let mut averaging = Averaging { rule, epochs: 0, epochs_without_best: 0, average: None };
-        averaging.begin_if_due(parameters);
+    pub(crate) fn new(
+        rule: AveragingRule,
+        progress: &mut AveragingProgress,
+        parameters: &Parameters,
+    ) -> Averaging {
+        let mut averaging = Averaging { rule, average: None };
+        averaging.begin_if_due(progress, parameters);
         averaging
     }
 
-    /// How far it has come, and the average if there is one: what [`Averaging::restore`] takes.
-    pub(crate) fn progress(&self) -> (AveragingProgress, Option<&Parameters>) {
-        let Averaging { epochs, epochs_without_best, .. } = *self;
-        let steps = self.average.as_ref().map(|average| average.steps);
-        let progress = AveragingProgress { epochs, epochs_without_best, steps };
-        (progress, self.average.as_ref().map(|average| &average.parameters))
+    /// The average, for a checkpoint.
+    pub(crate) fn average(&self) -> Option<&Parameters> {
+        self.average.as_ref()
     }
 
-    /// Goes on from there, with the average of a checkpoint's tensors.
+    /// Goes on as `progress` says, with the average of a checkpoint's tensors.
     pub(crate) fn restore(
         &mut self,
-        progress: AveragingProgress,
+        progress: &AveragingProgress,
         tensors: &TensorFile<'_>,
         parameters: &Parameters,
     ) -> Result<()> {
-        let AveragingProgress { epochs, epochs_without_best, steps } = progress;
-        self.epochs = epochs;
-        self.epochs_without_best = epochs_without_best;
         self.average = None;
-        if let Some(steps) = steps {
-            let mut average = Average { parameters: parameters.like(), steps };
-            read_parameters(AVERAGE, tensors, &mut average.parameters)?;
+        if progress.steps.is_some() {
+            let mut average = parameters.like();
+            read_parameters(AVERAGE, tensors, &mut average)?;
             self.average = Some(average);
         }
         Ok(())
     }
 
-    /// Whether there is an average to be evaluated instead of the weights.
-    pub(crate) fn has_average(&self) -> bool {
-        self.average.as_ref().is_some_and(|average| average.steps > 0)
-    }
-
     /// Takes note of the weights after a step.
-    pub(crate) fn after_step(&mut self, parameters: &Parameters) {
-        let Some(average) = &mut self.average else { return };
-        average.steps += 1;
-        let share = 1.0 / average.steps as f64;
+    pub(crate) fn after_step(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
+        let (Some(average), Some(steps)) = (&mut self.average, &mut progress.steps) else { return };
+        *steps += 1;
+        let share = 1.0 / *steps as f64;
         for id in parameters.ids() {
             let device = parameters.device();
-            optimiser::average(device, share, parameters.values(id), average.parameters.values_mut(id));
+            optimiser::average(device, share, parameters.values(id), average.values_mut(id));
         }
     }
 
     /// Takes note of an epoch's end, and whether it was the best if it was judged at all; returns whether averaging
     /// begins with the next.
-    pub(crate) fn after_epoch(&mut self, is_best: Option<bool>, parameters: &Parameters) -> bool {
-        self.epochs += 1;
+    pub(crate) fn after_epoch(
+        &mut self,
+        progress: &mut AveragingProgress,
+        is_best: Option<bool>,
+        parameters: &Parameters,
+    ) -> bool {
+        progress.epochs += 1;
         match is_best {
-            Some(true) => self.epochs_without_best = 0,
-            Some(false) => self.epochs_without_best += 1,
+            Some(true) => progress.epochs_without_best = 0,
+            Some(false) => progress.epochs_without_best += 1,
             None => {}
         }
-        self.average.is_none() && self.begin_if_due(parameters)
+        self.average.is_none() && self.begin_if_due(progress, parameters)
     }
 
-    fn begin_if_due(&mut self, parameters: &Parameters) -> bool {
+    fn begin_if_due(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) -> bool {
         let due = match self.rule {
             AveragingRule::Off => false,
-            AveragingRule::Stalled { patience } => self.epochs_without_best >= patience,
-            AveragingRule::After { epochs } => self.epochs >= epochs,
+            AveragingRule::Stalled { patience } => progress.epochs_without_best >= patience,
+            AveragingRule::After { epochs } => progress.epochs >= epochs,
         };
         if due {
-            self.average = Some(Average { parameters: parameters.like(), steps: 0 });
+            self.average = Some(parameters.like());
+            progress.steps = Some(0);
         }
         due
     }
 
     /// Exchanges the weights for their average, if there is one; called again, it puts them back.
-    pub(crate) fn swap(&mut self, parameters: &mut Parameters) {
-        if let Some(average) = self.average.as_mut().filter(|average| average.steps > 0) {
-            std::mem::swap(parameters, &mut average.parameters);
+    pub(crate) fn swap(&mut self, progress: &AveragingProgress, parameters: &mut Parameters) {
+        if let Some(average) = self.average.as_mut().filter(|_| progress.has_average()) {
+            std::mem::swap(parameters, average);
         }
     }
 }
@@ -176,42 +173,44 @@ mod tests {
     #[test]
     fn the_average_is_the_mean_of_the_weights_since_it_began_and_swapping_twice_changes_nothing() {
         let mut weights = parameters();
-        let mut averaging = Averaging::new(AveragingRule::After { epochs: 1 }, &weights);
+        let mut progress = AveragingProgress::default();
+        let mut averaging = Averaging::new(AveragingRule::After { epochs: 1 }, &mut progress, &weights);
         set(&mut weights, [100.0, 100.0]);
-        averaging.after_step(&weights);
-        assert!(!averaging.has_average());
-        assert!(averaging.after_epoch(Some(true), &weights));
-        assert!(!averaging.has_average(), "there is nothing to average yet");
-        averaging.swap(&mut weights);
+        averaging.after_step(&mut progress, &weights);
+        assert!(!progress.has_average());
+        assert!(averaging.after_epoch(&mut progress, Some(true), &weights));
+        assert!(!progress.has_average(), "there is nothing to average yet");
+        averaging.swap(&progress, &mut weights);
         assert_eq!(values(&weights), [100.0, 100.0]);
         for step in [[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]] {
             set(&mut weights, step);
-            averaging.after_step(&weights);
+            averaging.after_step(&mut progress, &weights);
         }
-        averaging.swap(&mut weights);
+        averaging.swap(&progress, &mut weights);
         assert_eq!(values(&weights), [3.0, 5.0]);
-        averaging.swap(&mut weights);
+        averaging.swap(&progress, &mut weights);
         assert_eq!(values(&weights), [5.0, 9.0]);
-        assert!(!averaging.after_epoch(Some(true), &weights), "it begins once");
-        assert!(averaging.has_average());
+        assert!(!averaging.after_epoch(&mut progress, Some(true), &weights), "it begins once");
+        assert!(progress.has_average());
     }
 
     #[test]
     fn a_stall_is_a_row_of_epochs_that_are_no_better() {
-        let weights = parameters();
-        let mut averaging = Averaging::new(AveragingRule::Stalled { patience: 2 }, &weights);
+        let (weights, mut progress) = (parameters(), AveragingProgress::default());
+        let mut averaging = Averaging::new(AveragingRule::Stalled { patience: 2 }, &mut progress, &weights);
         let epochs = [Some(true), Some(false), Some(true), Some(false), None, Some(false)];
-        let begins = epochs.map(|is_best| averaging.after_epoch(is_best, &weights));
+        let begins = epochs.map(|is_best| averaging.after_epoch(&mut progress, is_best, &weights));
         assert_eq!(begins, [false, false, false, false, false, true]);
     }
 
     #[test]
     fn off_is_off_and_none_at_all_begins_at_once() {
-        let weights = parameters();
-        let mut off = Averaging::new(AveragingRule::Off, &weights);
-        assert!(!(0..9).any(|_| off.after_epoch(Some(false), &weights)));
-        let mut at_once = Averaging::new(AveragingRule::After { epochs: 0 }, &weights);
-        at_once.after_step(&weights);
-        assert!(at_once.has_average());
+        let (weights, mut progress) = (parameters(), AveragingProgress::default());
+        let mut off = Averaging::new(AveragingRule::Off, &mut progress, &weights);
+        assert!(!(0..9).any(|_| off.after_epoch(&mut progress, Some(false), &weights)));
+        let mut progress = AveragingProgress::default();
+        let mut at_once = Averaging::new(AveragingRule::After { epochs: 0 }, &mut progress, &weights);
+        at_once.after_step(&mut progress, &weights);
+        assert!(progress.has_average());
     }
 }

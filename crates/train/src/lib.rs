@@ -30,6 +30,7 @@ mod nearest;
 mod observer;
 mod optimizer;
 mod plan;
+mod progress;
 mod provenance;
 pub mod recipes;
 mod resume;

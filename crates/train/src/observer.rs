@@ -1,16 +1,63 @@
 //! What a run tells whoever watches it.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
-/// Watches a run: draws a progress bar, prints lines, or does nothing.
-pub trait Observer {
-    /// Takes note of something that has happened.
-    fn observe(&mut self, event: Event<'_>);
+/// Watches a run and may stop it: draws a progress bar, prints lines, or does nothing.
+///
+/// A closure is an observer:
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use rondo_train::{Event, Observer};
+///
+/// let mut losses = Vec::new();
+/// let mut observer = |event: Event<'_>| {
+///     if let Event::Batch(report) = event {
+///         losses.push(report.nll_mean);
+///         if report.step == 1000 {
+///             return ControlFlow::Break(()); // enough
+///         }
+///     }
+///     ControlFlow::Continue(())
+/// };
+/// # let _: &mut dyn Observer = &mut observer;
+/// ```
+pub trait Observer: Send {
+    /// Takes note of something that has happened. `Break` asks the run to stop: it stops after the batch or in the
+    /// evaluation it is at, and saves all that is needed to go on.
+    fn observe(&mut self, event: Event<'_>) -> ControlFlow<()>;
 }
 
-/// An observer that looks away.
+/// An observer that ignores all events.
 impl Observer for () {
-    fn observe(&mut self, _: Event<'_>) {}
+    fn observe(&mut self, _: Event<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+impl<F: FnMut(Event<'_>) -> ControlFlow<()> + Send> Observer for F {
+    fn observe(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        self(event)
+    }
+}
+
+/// An observer, and whether it has asked the run to stop.
+pub(crate) struct Watch<'a> {
+    observer: &'a mut dyn Observer,
+    pub(crate) asked_to_stop: bool,
+}
+
+impl Watch<'_> {
+    /// Tells the observer, which has not asked to stop yet unless `asked_to_stop`.
+    pub(crate) fn new(observer: &mut dyn Observer, asked_to_stop: bool) -> Watch<'_> {
+        Watch { observer, asked_to_stop }
+    }
+
+    /// Tells of an event. A wish to stop is remembered.
+    pub(crate) fn tell(&mut self, event: Event<'_>) {
+        self.asked_to_stop |= self.observer.observe(event).is_break();
+    }
 }
 
 /// Something that happens in a run. Epochs and batches count from 1.
@@ -114,7 +161,7 @@ pub struct BatchReport {
     pub batch: usize,
     /// The batches of the epoch.
     pub batches: usize,
-    /// The optimiser's steps since the start of the run.
+    /// The optimizer's steps since the start of the run.
     pub step: u64,
     /// Mean negative log-likelihood, in nats per token.
     pub nll_mean: f64,
@@ -133,7 +180,7 @@ pub struct BatchReport {
 pub struct EpochReport {
     /// The epoch.
     pub epoch: usize,
-    /// The optimiser's steps since the start of the run.
+    /// The optimizer's steps since the start of the run.
     pub step: u64,
     /// Mean negative log-likelihood over the epoch's batches, in nats per token.
     pub train_loss: f64,
@@ -166,7 +213,7 @@ pub struct Outcome {
     pub best_valid: Option<f64>,
     /// Its loss on the test text.
     pub best_test: Option<f64>,
-    /// The optimiser's steps.
+    /// The optimizer's steps.
     pub steps: u64,
     /// Training tokens.
     pub tokens: u64,

@@ -1,8 +1,8 @@
-//! Numbers that are infinite or none at all: the run stops, leaves the step out, or goes back.
+//! Losses and gradients that are NaN or infinite: the run stops, skips the step, or goes back.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
-use std::sync::atomic::AtomicBool;
+use std::ops::ControlFlow;
 
 use rondo_runs::{RunFolder, metrics};
 use rondo_train::{Event, Observer, Plan, TrainError, Tried};
@@ -36,7 +36,7 @@ struct Mishaps {
 }
 
 impl Observer for Mishaps {
-    fn observe(&mut self, event: Event<'_>) {
+    fn observe(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
             Event::Skipped { .. } => self.skipped += 1,
             Event::RolledBack { to_step, learning_rate, .. } => {
@@ -44,6 +44,7 @@ impl Observer for Mishaps {
             }
             _ => {}
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -54,7 +55,7 @@ fn a_step_that_cannot_be_taken_is_left_out_and_counted() {
     assert!(matches!(error, TrainError::NonFinite { tried: Tried::Nothing, .. }), "{error}");
 
     let (path, mut mishaps) = (parent.path().join("skips"), Mishaps::default());
-    let outcome = run_with(&growing("skip"), &path, &mut mishaps, &AtomicBool::new(false)).unwrap();
+    let outcome = run_with(&growing("skip"), &path, &mut mishaps).unwrap();
     assert!(
         mishaps.skipped > 0 && outcome.steps > mishaps.skipped,
         "{} of {}",
@@ -81,7 +82,7 @@ fn a_run_goes_back_to_its_checkpoint_with_a_lower_learning_rate() {
     let path = parent.path().join("run");
     let plan = diverging("on_nan = 'rollback'\nmax_rollbacks = 5\nrollback_factor = 1e-5");
     let mut mishaps = Mishaps::default();
-    let outcome = run_with(&plan, &path, &mut mishaps, &AtomicBool::new(false)).unwrap();
+    let outcome = run_with(&plan, &path, &mut mishaps).unwrap();
     let (first, times) = (mishaps.rolled_back[0], mishaps.rolled_back.len());
     assert_eq!(first.0, 0, "there is nothing else to go back to");
     assert!((first.1 - 1e4).abs() < 1e-6 && times < 5, "{:?}", mishaps.rolled_back);

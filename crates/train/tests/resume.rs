@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
@@ -18,21 +18,21 @@ use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
 mod tiny;
 
 /// Goes on with the run in `path` by its plan and some changes.
-fn resume(path: &Path, with: &str, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
+fn resume(path: &Path, with: &str, observer: &mut dyn Observer) -> Result<Outcome> {
     let folder = RunFolder::open(path)?;
     let before = Settings::parse("plan", &fs::read_to_string(folder.plan()).unwrap())?;
     let (plan, changes) = resumed_plan(&before, Settings::parse("test", with)?, Plan::new)?;
     let corpus = corpus(&plan, 200);
     let device = Device::cpu(plan.training.threads).unwrap();
-    let trainer = match Checkpoint::latest(&folder)? {
-        Some((checkpoint, _)) => Trainer::resuming(&plan, &corpus, &device, checkpoint, changes)?,
-        None => Trainer::new(&plan, &corpus, &device)?,
+    let mut trainer = match Checkpoint::latest(&folder)? {
+        Some((checkpoint, _)) => Trainer::resuming(plan, corpus, &device, checkpoint, changes)?,
+        None => Trainer::new(plan, corpus, &device)?,
     };
-    trainer.run(&folder, observer, stop)
+    trainer.run(&folder, observer)
 }
 
 fn resume_to_the_end(path: &Path) -> Outcome {
-    resume(path, "", &mut (), &AtomicBool::new(false)).unwrap()
+    resume(path, "", &mut ()).unwrap()
 }
 
 fn checkpoints(path: &Path) -> Vec<PathBuf> {
@@ -110,12 +110,10 @@ fn a_resumed_run_equals_the_uninterrupted_one_bit_for_bit() {
         // In the middle of each epoch, after the very first step, before and after the end of an epoch.
         let stops = [1, in_epoch / 2, in_epoch, in_epoch + 1, in_epoch + in_epoch / 3, 2 * in_epoch + 2];
         let path = parent.path().join(format!("resumed-{number}"));
-        let stop = AtomicBool::new(false);
-        let mut outcome = run_with(&plan, &path, &mut StopAfter(stops[0], &stop), &stop).unwrap();
+        let mut outcome = run_with(&plan, &path, &mut StopAfter(stops[0])).unwrap();
         for at in &stops[1..] {
             assert!(outcome.interrupted && outcome.steps < expected.steps, "{name}");
-            let stop = AtomicBool::new(false);
-            outcome = resume(&path, "", &mut StopAfter(*at, &stop), &stop).unwrap();
+            outcome = resume(&path, "", &mut StopAfter(*at)).unwrap();
         }
         let found = resume_to_the_end(&path);
         assert_same(name, (&whole, &expected), (&path, &found));
@@ -132,8 +130,7 @@ fn what_was_written_after_the_checkpoint_is_replaced() {
     let in_epoch = expected.steps / 3;
     for at in [8, in_epoch - 1, in_epoch, in_epoch + 2, 2 * in_epoch + 9] {
         let path = parent.path().join(format!("killed-{at}"));
-        let stop = AtomicBool::new(false);
-        run_with(&plan, &path, &mut StopAfter(at, &stop), &stop).unwrap();
+        run_with(&plan, &path, &mut StopAfter(at)).unwrap();
         // As if the process had been killed: what it saved on its way out is not there, but records and models are.
         let [_, latest] = &checkpoints(&path)[..] else { panic!("two are kept") };
         fs::remove_file(latest).unwrap();
@@ -145,22 +142,22 @@ fn what_was_written_after_the_checkpoint_is_replaced() {
 }
 
 /// Asks a run to stop while it evaluates a text for the `count`-th time it is told.
-struct StopInEvaluation<'a> {
+struct StopInEvaluation {
     what: &'static str,
     count: usize,
-    stop: &'a AtomicBool,
 }
 
-impl Observer for StopInEvaluation<'_> {
-    fn observe(&mut self, event: Event<'_>) {
+impl Observer for StopInEvaluation {
+    fn observe(&mut self, event: Event<'_>) -> ControlFlow<()> {
         if let Event::Evaluating { what, .. } = event
             && what == self.what
         {
             self.count = self.count.saturating_sub(1);
             if self.count == 0 {
-                self.stop.store(true, Ordering::Relaxed);
+                return ControlFlow::Break(());
             }
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -173,9 +170,8 @@ fn a_run_that_is_stopped_in_an_evaluation_does_it_again() {
     let expected = run(&plan, &whole).unwrap();
     for (what, count) in [("valid", 1), ("valid", 2), ("valid", 5), ("test", 1), ("test", 2)] {
         let path = parent.path().join(format!("{what}-{count}"));
-        let stop = AtomicBool::new(false);
-        let mut observer = StopInEvaluation { what, count, stop: &stop };
-        let outcome = run_with(&plan, &path, &mut observer, &stop).unwrap();
+        let mut observer = StopInEvaluation { what, count };
+        let outcome = run_with(&plan, &path, &mut observer).unwrap();
         assert!(outcome.interrupted, "{what} {count}");
         let found = resume_to_the_end(&path);
         assert_same(&format!("{what} {count}"), (&whole, &expected), (&path, &found));
@@ -189,8 +185,7 @@ fn a_damaged_checkpoint_is_passed_over_and_if_all_are_it_is_said() {
     let whole = parent.path().join("whole");
     let expected = run(&plan, &whole).unwrap();
     let path = parent.path().join("damaged");
-    let stop = AtomicBool::new(false);
-    run_with(&plan, &path, &mut StopAfter(45, &stop), &stop).unwrap();
+    run_with(&plan, &path, &mut StopAfter(45)).unwrap();
     let [earlier, latest] = &checkpoints(&path)[..] else { panic!("two are kept") };
     let mut bytes = fs::read(latest).unwrap();
     let place = bytes.len() / 2;
@@ -224,7 +219,7 @@ fn a_run_may_go_on_for_longer_and_that_is_recorded() {
     // It has come to its end: there is nothing to do.
     let ended = resume_to_the_end(&path);
     assert_eq!((ended.steps, ended.interrupted), (expected.steps / 2, false));
-    let found = resume(&path, "[training]\nepochs = 4", &mut (), &AtomicBool::new(false)).unwrap();
+    let found = resume(&path, "[training]\nepochs = 4", &mut ()).unwrap();
     assert_same("longer", (&whole, &expected), (&path, &found));
     let folder = RunFolder::open(&path).unwrap();
     assert!(fs::read_to_string(folder.plan()).unwrap().contains("epochs = 4"));
@@ -241,7 +236,7 @@ fn another_model_or_text_is_refused() {
     let plan = plan("[training]\nepochs = 1");
     run(&plan, &path).unwrap();
     let before = fs::read(path.join("plan.toml")).unwrap();
-    let error = resume(&path, "[model]\nhidden_size = 32", &mut (), &AtomicBool::new(false)).unwrap_err();
+    let error = resume(&path, "[model]\nhidden_size = 32", &mut ()).unwrap_err();
     assert_eq!(error.to_string(), "`model.hidden_size` was 24 and cannot become 32 in a run under way");
 
     let (checkpoint, _) = Checkpoint::latest(&RunFolder::open(&path).unwrap()).unwrap().unwrap();
@@ -249,7 +244,7 @@ fn another_model_or_text_is_refused() {
     let texts =
         CorpusTexts::Splits { train: text("train", "after monday comes tuesday\n"), valid: None, test: None };
     let other = Corpus::read(&texts, &plan.text.options).unwrap();
-    let error = Trainer::resuming(&plan, &other, &Device::cpu(2).unwrap(), checkpoint, vec![]).unwrap_err();
+    let error = Trainer::resuming(plan, other, &Device::cpu(2).unwrap(), checkpoint, vec![]).unwrap_err();
     assert!(matches!(error, TrainError::Runs(RunsError::OtherCorpus { part: "vocabulary", .. })), "{error}");
     assert_eq!(fs::read(path.join("plan.toml")).unwrap(), before);
 }
@@ -261,8 +256,7 @@ fn a_run_without_a_checkpoint_begins_anew() {
     let whole = parent.path().join("whole");
     let expected = run(&plan, &whole).unwrap();
     let path = parent.path().join("killed");
-    let stop = AtomicBool::new(false);
-    run_with(&plan, &path, &mut StopAfter(20, &stop), &stop).unwrap();
+    run_with(&plan, &path, &mut StopAfter(20)).unwrap();
     checkpoints(&path).iter().for_each(|path| fs::remove_file(path).unwrap());
     let found = resume_to_the_end(&path);
     assert_same("anew", (&whole, &expected), (&path, &found));
@@ -275,6 +269,6 @@ fn two_processes_do_not_train_in_one_folder() {
     run(&plan("[training]\nepochs = 1"), &path).unwrap();
     let folder = RunFolder::open(&path).unwrap();
     let _lock = folder.lock().unwrap();
-    let error = resume(&path, "", &mut (), &AtomicBool::new(false)).unwrap_err();
+    let error = resume(&path, "", &mut ()).unwrap_err();
     assert!(matches!(error, TrainError::Runs(RunsError::Locked { pid: Some(_), .. })), "{error}");
 }

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use rondo_data::{Corpus, CorpusTexts, TextSource, Vocab};
 use rondo_infer::evaluate;
@@ -35,7 +35,7 @@ fn a_run_leaves_what_it_promises_and_the_best_model_evaluates_to_what_was_said()
     let path = folder.path().join("run");
     let plan = plan("[sample]\nprefix = ['after', '']\nlength = 5");
     let mut samples = Samples::default();
-    let outcome = run_with(&plan, &path, &mut samples, &AtomicBool::new(false)).unwrap();
+    let outcome = run_with(&plan, &path, &mut samples).unwrap();
     let run = RunFolder::open(&path).unwrap();
     for file in [run.plan(), run.vocab(), run.metrics(), run.best_model(), run.last_model()] {
         assert!(file.is_file(), "{}", file.display());
@@ -65,10 +65,11 @@ fn a_run_leaves_what_it_promises_and_the_best_model_evaluates_to_what_was_said()
 struct Samples(Vec<String>);
 
 impl Observer for Samples {
-    fn observe(&mut self, event: Event<'_>) {
+    fn observe(&mut self, event: Event<'_>) -> ControlFlow<()> {
         if let Event::Sample { text, .. } = event {
             self.0.push(text.to_owned());
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -115,8 +116,7 @@ fn a_run_that_is_asked_to_stop_saves_and_evaluates_what_it_has() {
     // In the first epoch there is no best model yet, in the second there is.
     for (name, steps, best_epoch) in [("first", 9, 1), ("second", 45, 1)] {
         let path = folder.path().join(name);
-        let stop = AtomicBool::new(false);
-        let outcome = run_with(&plan, &path, &mut StopAfter(steps, &stop), &stop).unwrap();
+        let outcome = run_with(&plan, &path, &mut StopAfter(steps)).unwrap();
         assert!(outcome.interrupted);
         assert_eq!((outcome.steps, outcome.best_epoch), (steps, Some(best_epoch)), "{name}");
         assert!(outcome.best_valid.is_some() && outcome.best_test.is_some());
@@ -129,7 +129,7 @@ fn a_run_that_is_asked_to_stop_saves_and_evaluates_what_it_has() {
 fn a_text_shorter_than_a_chunk_is_refused_with_the_sizes_that_fit() {
     let plan = plan("[training]\nbatch_size = 100\nbptt = 35");
     let corpus = corpus(&plan, 200);
-    let error = Trainer::new(&plan, &corpus, &Device::cpu(1).unwrap()).unwrap_err().to_string();
+    let error = Trainer::new(plan, corpus, &Device::cpu(1).unwrap()).unwrap_err().to_string();
     for expected in ["1000", "100", "35", "27", "9"] {
         assert!(error.contains(expected), "{expected} in: {error}");
     }
@@ -178,10 +178,11 @@ fn every_recipe_runs_two_steps() {
 struct Epochs(Vec<EpochReport>);
 
 impl Observer for Epochs {
-    fn observe(&mut self, event: Event<'_>) {
+    fn observe(&mut self, event: Event<'_>) -> ControlFlow<()> {
         if let Event::EpochFinished(report) = event {
             self.0.push(*report);
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -193,7 +194,7 @@ fn averaged_weights_are_judged_and_saved_while_training_goes_on_with_the_weights
             plan(&format!("[training]\nepochs = 4\n[optimization]\nschedule = 'constant'\n{averaging}"));
         let path = folder.path().join(averaging.len().to_string());
         let mut epochs = Epochs::default();
-        run_with(&plan, &path, &mut epochs, &AtomicBool::new(false)).unwrap();
+        run_with(&plan, &path, &mut epochs).unwrap();
         (path, epochs.0)
     });
     let begins: Vec<bool> = with.1.iter().map(|epoch| epoch.averaging_begins).collect();
@@ -256,9 +257,9 @@ fn going_on_begins_where_the_model_was_and_keeps_it_until_an_epoch_is_better() {
         let plan =
             Plan::continuing(&settings, model.config(), corpus.tokenizer(), corpus.vocab().clone()).unwrap();
         let path = folder.path().join(name);
-        let trainer = Trainer::continuing(&plan, &corpus, model).unwrap();
         let run = RunFolder::create(&path, &plan.to_toml().unwrap()).unwrap();
-        let outcome = trainer.run(&run, &mut (), &AtomicBool::new(false)).unwrap();
+        let mut trainer = Trainer::continuing(plan, corpus, model).unwrap();
+        let outcome = trainer.run(&run, &mut ()).unwrap();
         (outcome, metrics::read(&run.metrics()).unwrap(), path)
     };
 
@@ -302,10 +303,10 @@ fn new_words_are_learnt_while_old_ones_keep_their_ids() {
     let corpus = Corpus::read(&texts, &plan.text.options).unwrap();
     assert_eq!(corpus.vocab().len(), vocab.len() + 4);
     assert!(vocab.tokens().eq(corpus.vocab().tokens().take(vocab.len())));
-    let trainer = Trainer::continuing(&plan, &corpus, file.model).unwrap();
     let path = folder.path().join("second");
     let run = RunFolder::create(&path, &plan.to_toml().unwrap()).unwrap();
-    let outcome = trainer.run(&run, &mut (), &AtomicBool::new(false)).unwrap();
+    let mut trainer = Trainer::continuing(plan, corpus.clone(), file.model).unwrap();
+    let outcome = trainer.run(&run, &mut ()).unwrap();
     assert!(outcome.best_valid.unwrap().exp() < 1.2, "{:?}", outcome.best_valid);
     assert_eq!(&Vocab::load(run.vocab()).unwrap(), corpus.vocab());
 }

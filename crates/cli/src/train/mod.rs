@@ -133,8 +133,8 @@ pub(crate) fn train(
     }
     // All that can be wrong with plan and texts shows by now: the folder is made last.
     let trainer = match model {
-        Some(model) => Trainer::continuing(&plan, &corpus, model)?,
-        None => Trainer::new(&plan, &corpus, &device)?,
+        Some(model) => Trainer::continuing(plan.clone(), corpus.clone(), model)?,
+        None => Trainer::new(plan.clone(), corpus.clone(), &device)?,
     };
     let text = plan.to_toml()?;
     let folder = match out {
@@ -161,12 +161,12 @@ struct Started<'a> {
 
 impl Started<'_> {
     /// Says what it is about to do, trains, and says what has come of it.
-    fn follow(&self, trainer: Trainer<'_>, console: Console, format: Format) -> Result<Outcome> {
+    fn follow(&self, mut trainer: Trainer, console: Console, format: Format) -> Result<Outcome> {
         let &Started { plan, device, found, corpus, folder } = self;
         console.say(&Overview { plan, device, found, corpus, folder }.to_string());
         let stop = stop_on_interruption()?;
-        let mut progress = Progress::new(console, &corpus.codec);
-        let outcome = trainer.run(folder, &mut progress, &stop).map_err(|error| self.stopped(error))?;
+        let mut progress = Progress::new(console, &corpus.codec, stop);
+        let outcome = trainer.run(folder, &mut progress).map_err(|error| self.stopped(error))?;
         drop(progress);
         let ending = Ending { outcome, found, corpus, folder, device };
         match format {

@@ -1,5 +1,8 @@
 //! What a run tells while it goes on: a live line where there is a terminal, lines elsewhere.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
@@ -26,10 +29,12 @@ pub(super) struct Progress {
     learning_rate: f64,
     tokens_per_s: Option<f64>,
     best_epoch: Option<usize>,
+    /// Becomes true when the run is to stop.
+    stop: Arc<AtomicBool>,
 }
 
 impl Progress {
-    pub(super) fn new(console: Console, codec: &TextCodec) -> Progress {
+    pub(super) fn new(console: Console, codec: &TextCodec, stop: Arc<AtomicBool>) -> Progress {
         Progress {
             console,
             joint: if codec.is_of_words() { " " } else { "" },
@@ -40,6 +45,7 @@ impl Progress {
             learning_rate: 0.0,
             tokens_per_s: None,
             best_epoch: None,
+            stop,
         }
     }
 
@@ -142,7 +148,7 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn observe(&mut self, event: Event<'_>) {
+    fn observe(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
             Event::Begun { valid_loss, test_loss } => {
                 for (text, loss) in [("valid", valid_loss), ("test", test_loss)] {
@@ -192,5 +198,6 @@ impl Observer for Progress {
             )),
             _ => {}
         }
+        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

@@ -7,7 +7,7 @@ use rondo_data::{Corpus, Tokenizer, Vocab};
 use rondo_infer::ModelParts;
 use rondo_nn::RnnLmConfig;
 use rondo_runs::RunFolder;
-use rondo_train::{Checkpoint, Outcome, Plan, Settings, TrainError, Trainer, resumed_plan};
+use rondo_train::{Checkpoint, Outcome, Plan, Settings, Trainer, resumed_plan};
 
 use super::wanted::{named_corpus, of_plan};
 use super::{Format, Started, device_of};
@@ -56,9 +56,11 @@ pub(super) fn resume(
     let found = corpora::find(&plan.text.corpus, console)?;
     let corpus = Corpus::read(&found.texts, &plan.text.options)?;
     let trainer = match (checkpoint, model) {
-        (Some(checkpoint), _) => Trainer::resuming(&plan, &corpus, &device, checkpoint, changes)?,
-        (None, Some(model)) => Trainer::continuing(&plan, &corpus, model)?,
-        (None, None) => Trainer::new(&plan, &corpus, &device)?,
+        (Some(checkpoint), _) => {
+            Trainer::resuming(plan.clone(), corpus.clone(), &device, checkpoint, changes)?
+        }
+        (None, Some(model)) => Trainer::continuing(plan.clone(), corpus.clone(), model)?,
+        (None, None) => Trainer::new(plan.clone(), corpus.clone(), &device)?,
     };
     let run = Started { plan: &plan, device: &device, found: &found, corpus: &corpus, folder: &folder };
     let outcome = run.follow(trainer, console, format)?;
@@ -86,11 +88,9 @@ struct Basis {
 
 impl Basis {
     fn of_run(folder: &RunFolder, checkpoint: &Checkpoint) -> Result<Basis> {
-        let tokenizer = serde_json::from_str(checkpoint.tokenizer()).map_err(|error| {
-            let reason = format!("its `tokenizer` cannot be read: {error}");
-            TrainError::NoCheckpoint { path: checkpoint.path().to_owned(), reason }
-        })?;
+        let config = checkpoint.config().context("the run's model is of another kind")?.clone();
+        let tokenizer = checkpoint.tokenizer()?;
         let vocab = Vocab::load(folder.vocab()).context("could not load the run's vocabulary")?;
-        Ok(Basis { config: checkpoint.config().clone(), tokenizer, vocab })
+        Ok(Basis { config, tokenizer, vocab })
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `rondo_checkpoint` | version of this layout, `1` |
 //! | `progress` | epoch, chunk, steps, schedule, sums of losses, times, as JSON |
-//! | `config`, `tokenizer` | the model's shape, and how texts are cut into its tokens, as JSON |
+//! | `config`, `tokenizer` | the model's description, and how texts are cut into its tokens, as JSON |
 //! | `corpus` | fingerprints of the vocabulary and of each split's ids, as JSON |
 //! | `plan` | the settings of the run, as TOML |
 //!
@@ -14,9 +14,10 @@
 //! |---|---|
 //! | `model/NAME` | the weights |
 //! | `average/NAME`, `best/NAME` | their average and the best so far, where the run needs them |
-//! | `optimizer/velocity/NAME`, `optimizer/first/NAME`, `optimizer/second/NAME` | what the optimiser remembers |
+//! | `optimizer/velocity/NAME`, `optimizer/first/NAME`, `optimizer/second/NAME` | what the optimizer remembers |
 //! | `state/hidden/L`, `state/cell/L` | what each layer remembers of the text |
 //! | `metrics` | the bytes of `metrics.jsonl` up to here |
+//! | `codec` | tokenizer and vocabulary as JSON ([`TextCodec::to_json`]); version 0.1.0 left it out |
 //!
 //! Everything random is drawn from the seed and from the numbers of epoch and step, so that these are the state of all
 //! generators.
@@ -28,14 +29,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rondo_data::{TextCodec, Tokenizer};
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
 use rondo_nn::{NnError, RnnLmConfig, State, StatePart};
 use rondo_runs::{CorpusFingerprint, RunFolder};
-use serde::{Deserialize, Serialize};
 
-use crate::averaging::AveragingProgress;
-use crate::loss_sum::LossSum;
-use crate::{MovingLoss, Result, Schedule, TrainError};
+use crate::progress::Progress;
+use crate::{Result, TrainError};
 
 pub(crate) const VERSION_KEY: &str = "rondo_checkpoint";
 pub(crate) const VERSION: &str = "1";
@@ -45,69 +45,10 @@ pub(crate) const TOKENIZER_KEY: &str = "tokenizer";
 pub(crate) const CORPUS_KEY: &str = "corpus";
 pub(crate) const PLAN_KEY: &str = "plan";
 pub(crate) const METRICS: &str = "metrics";
-
-/// Where a run stands: all of its state but for what is made of tensors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Progress {
-    /// The epoch under way, from 1; one more than the plan's epochs if all have ended.
-    pub(crate) epoch: usize,
-    /// How many of its chunks have been trained on or skipped.
-    pub(crate) chunk: usize,
-    /// The optimiser's steps since the start of the run.
-    pub(crate) steps: u64,
-    /// The training tokens of these steps.
-    pub(crate) tokens: u64,
-    /// Steps that were not taken since a number was not finite.
-    pub(crate) skipped: u64,
-    /// How many of them came last, in a row.
-    pub(crate) skipped_in_a_row: u64,
-    /// How often training has gone back to a checkpoint since a number was not finite.
-    pub(crate) rollbacks: usize,
-    /// Losses of the epoch's steps so far.
-    pub(crate) epoch_sum: LossSum,
-    /// Losses of the steps since the last record.
-    pub(crate) log_sum: LossSum,
-    pub(crate) moving_loss: MovingLoss,
-    pub(crate) schedule: Schedule,
-    pub(crate) averaging: AveragingProgress,
-    pub(crate) optimizer_steps: u64,
-    pub(crate) best_epoch: Option<usize>,
-    pub(crate) best_valid: Option<f64>,
-    pub(crate) best_test: Option<f64>,
-    /// Seconds spent on training steps.
-    pub(crate) training_s: f64,
-    /// Seconds since the start of the run, interruptions left out.
-    pub(crate) elapsed_s: f64,
-    /// When the run was started, in seconds since 1970.
-    pub(crate) started_unix_s: f64,
-}
-
-impl Progress {
-    /// Whether a run can come to these numbers, so that it can go on counting from them.
-    fn can_be(&self) -> bool {
-        /// More than a run counts in the age of the world, and far less than overflows.
-        const MOST: u64 = 1 << 53;
-        let counts = [
-            self.epoch as u64,
-            self.chunk as u64,
-            self.steps,
-            self.tokens,
-            self.skipped,
-            self.skipped_in_a_row,
-            self.rollbacks as u64,
-            self.optimizer_steps,
-            self.schedule.epochs() as u64,
-            self.averaging.most(),
-            self.epoch_sum.tokens(),
-            self.log_sum.tokens(),
-        ];
-        let times = [self.training_s, self.elapsed_s, self.started_unix_s];
-        self.epoch > 0
-            && counts.into_iter().all(|count| count <= MOST)
-            && times.into_iter().all(|time| (0.0..=MOST as f64).contains(&time))
-    }
-}
+pub(crate) const CODEC: &str = "codec";
+/// What the names of the weights and of the best weights begin with.
+pub(crate) const MODEL: &str = "model/";
+pub(crate) const BEST: &str = "best/";
 
 /// A checkpoint that has been read and found to be whole.
 pub struct Checkpoint {
@@ -116,7 +57,8 @@ pub struct Checkpoint {
     metadata: BTreeMap<String, String>,
     pub(crate) progress: Progress,
     pub(crate) corpus: CorpusFingerprint,
-    config: RnnLmConfig,
+    /// The model's shape; none for a model that is no [`RnnLm`](rondo_nn::RnnLm).
+    config: Option<RnnLmConfig>,
 }
 
 impl std::fmt::Debug for Checkpoint {
@@ -190,13 +132,18 @@ impl Checkpoint {
             return Err(refuse(format!("its `{PROGRESS_KEY}` has numbers that no run comes to")));
         }
         let corpus = serde_json::from_str(say(CORPUS_KEY)?).map_err(unusable(CORPUS_KEY))?;
-        let config: RnnLmConfig = serde_json::from_str(say(CONFIG_KEY)?).map_err(unusable(CONFIG_KEY))?;
-        config.check()?;
+        // A model of another kind describes itself by some other object.
+        let description = say(CONFIG_KEY)?;
+        serde_json::from_str::<serde_json::Map<_, _>>(description).map_err(unusable(CONFIG_KEY))?;
+        let config: Option<RnnLmConfig> = serde_json::from_str(description).ok();
         say(TOKENIZER_KEY)?;
         say(PLAN_KEY)?;
-        // What it claims to be the shape of is there, before anything of that size is allocated.
-        for (name, shape) in config.parameter_shapes() {
-            file.numbers(&model_tensor(&name), &shape)?;
+        if let Some(config) = &config {
+            config.check()?;
+            // What it claims to be the shape of is there, before anything of that size is allocated.
+            for (name, shape) in config.parameter_shapes() {
+                file.numbers(&format!("{MODEL}{name}"), &shape)?;
+            }
         }
         Ok(Checkpoint { path: path.to_owned(), metadata, progress, corpus, config, bytes })
     }
@@ -211,19 +158,44 @@ impl Checkpoint {
         self.progress.epoch
     }
 
-    /// The optimiser's steps since the start of the run.
+    /// The optimizer's steps since the start of the run.
     pub fn steps(&self) -> u64 {
         self.progress.steps
     }
 
-    /// The shape of the model.
-    pub fn config(&self) -> &RnnLmConfig {
-        &self.config
+    /// The shape of the model; none for a model that is no [`RnnLm`](rondo_nn::RnnLm).
+    pub fn config(&self) -> Option<&RnnLmConfig> {
+        self.config.as_ref()
     }
 
-    /// How texts are cut into the model's tokens, as JSON.
-    pub fn tokenizer(&self) -> &str {
-        &self.metadata[TOKENIZER_KEY]
+    /// What the model says of itself ([`Model::description`](rondo_nn::Model::description)).
+    pub fn description(&self) -> &str {
+        &self.metadata[CONFIG_KEY]
+    }
+
+    /// The tokenizer and the vocabulary of the run. Checkpoints of version 0.1.0 have none: there, the vocabulary is in
+    /// the run's `vocab.json` alone.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] if it is no codec.
+    pub fn codec(&self) -> Result<Option<TextCodec>> {
+        let tensors = self.tensors()?;
+        if !tensors.names().contains(&CODEC) {
+            return Ok(None);
+        }
+        let json = String::from_utf8_lossy(tensors.bytes(CODEC)?);
+        Ok(Some(TextCodec::from_json(&self.path.display().to_string(), &json)?))
+    }
+
+    /// How texts are cut into the model's tokens.
+    ///
+    /// # Errors
+    /// [`TrainError::NoCheckpoint`] if it cannot be read.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        serde_json::from_str(&self.metadata[TOKENIZER_KEY]).map_err(|error| {
+            let reason = format!("its `{TOKENIZER_KEY}` cannot be read: {error}");
+            TrainError::NoCheckpoint { path: self.path.clone(), reason }
+        })
     }
 
     /// The settings of the run when it was written, as TOML.
@@ -240,10 +212,6 @@ impl Checkpoint {
     pub(crate) fn metrics(&self) -> Result<Vec<u8>> {
         Ok(self.tensors()?.bytes(METRICS)?.to_vec())
     }
-}
-
-fn model_tensor(name: &str) -> String {
-    format!("model/{name}")
 }
 
 /// What the model remembers, as tensors to be written.

@@ -1,7 +1,5 @@
 //! What checkpoints that are damaged, of another version or no checkpoints at all are told.
 
-use std::sync::atomic::AtomicBool;
-
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
 use rondo_nn::tensor_file::write_tensors;
@@ -27,8 +25,8 @@ fn written() -> Vec<u8> {
     let corpus = Corpus::read(&texts, &plan.text.options).unwrap();
     let parent = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(parent.path().join("run"), &plan.to_toml().unwrap()).unwrap();
-    let trainer = Trainer::new(&plan, &corpus, &Device::cpu(1).unwrap()).unwrap();
-    trainer.run(&folder, &mut (), &AtomicBool::new(false)).unwrap();
+    let mut trainer = Trainer::new(plan, corpus, &Device::cpu(1).unwrap()).unwrap();
+    trainer.run(&folder, &mut ()).unwrap();
     fs::read(folder.path().join("checkpoint-000001.safetensors")).unwrap()
 }
 
@@ -49,7 +47,9 @@ fn forged(bytes: &[u8], change: impl FnOnce(&mut BTreeMap<String, String>)) -> V
 fn a_checkpoint_says_where_the_run_stands() {
     let checkpoint = read(&written()).unwrap();
     assert_eq!((checkpoint.epoch(), checkpoint.steps()), (2, 15));
-    assert_eq!(checkpoint.config().hidden_sizes, [3]);
+    assert_eq!(checkpoint.config().unwrap().hidden_sizes, [3]);
+    assert_eq!(checkpoint.codec().unwrap().unwrap().vocab().len(), 7);
+    assert_eq!(*checkpoint.codec().unwrap().unwrap().tokenizer(), checkpoint.tokenizer().unwrap());
     assert!(checkpoint.plan().contains("hidden_size = 3"));
     assert!(checkpoint.metrics().unwrap().ends_with(b"}\n"));
 }

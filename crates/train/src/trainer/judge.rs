@@ -1,17 +1,14 @@
 //! What comes of an epoch's training: the model is judged, and what is worth keeping is kept.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
 
 use rondo_data::TokenIds;
 use rondo_infer::{InferError, ModelHandle, evaluate_with, target_count};
 use rondo_runs::Perplexity;
 use rondo_runs::metrics::Record;
 
-use rondo_nn::{Model, RnnLm};
-
-use super::Run;
 use super::epoch::Ended;
+use super::run::Run;
 use crate::observer::{EpochReport, Event};
 use crate::sample;
 use crate::{Decision, EvaluationPlan, Result, Validation};
@@ -25,21 +22,21 @@ struct Judgement {
 
 impl Run<'_> {
     /// Judges the model before the first epoch, and keeps it as the best until an epoch is better.
-    pub(super) fn begin(&mut self) -> Result<()> {
-        let corpus = self.corpus;
+    pub(super) fn judge_before(&mut self) -> Result<()> {
+        let corpus = self.texts.corpus;
         let mut losses = [None; 2];
         for (loss, (what, ids)) in losses.iter_mut().zip([("valid", &corpus.valid), ("test", &corpus.test)]) {
             if let Some(ids) = ids {
                 *loss = self.evaluate(what, ids)?;
             }
         }
-        if self.stop.load(Ordering::Relaxed) {
+        if self.watch.asked_to_stop {
             return Ok(());
         }
         let [valid_loss, test_loss] = losses;
-        self.schedule.begin_with(valid_loss.map_or(Validation::NoText, Validation::Loss));
+        self.progress.schedule.begin_with(valid_loss.map_or(Validation::NoText, Validation::Loss));
         self.keep_best(0, valid_loss, test_loss)?;
-        self.observer.observe(Event::Begun { valid_loss, test_loss });
+        self.watch.tell(Event::Begun { valid_loss, test_loss });
         let record = Record {
             valid_loss,
             valid_perplexity: perplexity(valid_loss),
@@ -55,9 +52,9 @@ impl Run<'_> {
     /// Judges the model, saves what is worth saving, lets the schedule decide how to go on, and goes to the beginning of
     /// the next epoch. If the run is stopped meanwhile, everything is as it was before.
     pub(super) fn end_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
-        let (corpus, epoch, sum) = (self.corpus, self.place.epoch, self.place.epoch_sum);
+        let (corpus, epoch, sum) = (self.texts.corpus, self.progress.epoch, self.progress.epoch_sum);
         let unaveraged_valid_loss = match &corpus.valid {
-            Some(ids) if self.averaging.has_average() && self.plan.evaluates_after(epoch) => {
+            Some(ids) if self.progress.averaging.has_average() && self.plan.evaluates_after(epoch) => {
                 match self.evaluate("valid", ids)? {
                     None => return Ok(Ended::Stopped),
                     loss => loss,
@@ -71,15 +68,13 @@ impl Run<'_> {
             return Ok(Ended::Stopped);
         };
         let judged = valid_loss.map(|_| decision.is_best);
-        let averaging_begins = self.averaging.after_epoch(judged, self.model.parameters());
-        if decision.reload_best
-            && let Some(best) = &self.best
-        {
-            self.model.parameters_mut().copy_from(best);
+        let averaging_begins = self.learner.after_epoch(self.progress, judged);
+        if decision.reload_best {
+            self.learner.reload_best();
         }
         let report = EpochReport {
             epoch,
-            step: self.outcome.steps,
+            step: self.progress.steps,
             train_loss: sum.nll_mean(),
             valid_loss,
             unaveraged_valid_loss,
@@ -91,7 +86,7 @@ impl Run<'_> {
             tokens_per_s: sum.tokens_per_s(),
             elapsed_s: self.elapsed_s(),
         };
-        self.observer.observe(Event::EpochFinished(&report));
+        self.watch.tell(Event::EpochFinished(&report));
         let record = Record {
             epoch,
             step: report.step,
@@ -108,25 +103,26 @@ impl Run<'_> {
             ..self.mishaps()
         };
         self.record(&record)?;
-        self.save_model(&self.folder.last_model(), epoch)?;
+        self.save_model(&self.output.folder.last_model(), epoch)?;
         self.draw_curve()?;
         self.with_judged_weights(|run| run.samples(epoch))?;
-        self.place.next_epoch();
+        self.learner.state.clear();
+        self.progress.next_epoch();
         self.save_checkpoint()?;
         Ok(Ended::Whole)
     }
 
     /// Runs something on the weights that count: their average where there is one, else the latest.
     fn with_judged_weights<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
-        self.averaging.swap(self.model.parameters_mut());
+        self.learner.swap_average(self.progress);
         let result = run(self);
-        self.averaging.swap(self.model.parameters_mut());
+        self.learner.swap_average(self.progress);
         result
     }
 
     /// Evaluates the model and keeps it if it is the best; none if the run is stopped meanwhile.
     fn judge(&mut self, epoch: usize) -> Result<Option<Judgement>> {
-        let corpus = self.corpus;
+        let corpus = self.texts.corpus;
         let validation = match &corpus.valid {
             None => Validation::NoText,
             Some(_) if !self.plan.evaluates_after(epoch) => Validation::NotDue,
@@ -139,7 +135,7 @@ impl Run<'_> {
             Validation::Loss(loss) => Some(loss),
             _ => None,
         };
-        let mut schedule = self.schedule.clone();
+        let mut schedule = self.progress.schedule.clone();
         let decision = schedule.after_epoch(validation);
         let mut test_loss = None;
         if let Some(ids) = corpus.test.as_ref().filter(|_| decision.is_best) {
@@ -151,21 +147,18 @@ impl Run<'_> {
         if decision.is_best {
             self.keep_best(epoch, valid_loss, test_loss)?;
         }
-        self.schedule = schedule;
+        self.progress.schedule = schedule;
         Ok(Some(Judgement { valid_loss, test_loss, decision }))
     }
 
     /// Keeps the model as the best.
     fn keep_best(&mut self, epoch: usize, valid_loss: Option<f64>, test_loss: Option<f64>) -> Result<()> {
         self.require_finite_weights()?;
-        self.save_model(&self.folder.best_model(), epoch)?;
-        if self.plan.optimization.schedule.reloads_best() {
-            let parameters = self.model.parameters();
-            self.best.get_or_insert_with(|| parameters.like()).copy_from(parameters);
-        }
-        self.outcome.best_epoch = Some(epoch);
-        self.outcome.best_valid = valid_loss;
-        self.outcome.best_test = test_loss;
+        self.save_model(&self.output.folder.best_model(), epoch)?;
+        self.learner.keep_best(epoch);
+        self.progress.best_epoch = Some(epoch);
+        self.progress.best_valid = valid_loss;
+        self.progress.best_test = test_loss;
         Ok(())
     }
 
@@ -174,19 +167,20 @@ impl Run<'_> {
         let EvaluationPlan { batch_size, bptt, .. } = self.plan.evaluation;
         let total = target_count(ids.len(), batch_size);
         // A run that has been asked to stop still evaluates the only model that it has.
-        let stoppable = !self.outcome.interrupted;
-        let (observer, stop) = (&mut *self.observer, self.stop);
+        let stoppable = !self.interrupted;
+        let watch = &mut self.watch;
+        if stoppable && watch.asked_to_stop {
+            return Ok(None);
+        }
         let mut progress = |done| {
-            observer.observe(Event::Evaluating { what, done, total });
-            match stoppable && stop.load(Ordering::Relaxed) {
+            watch.tell(Event::Evaluating { what, done, total });
+            match stoppable && watch.asked_to_stop {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         };
-        if stoppable && stop.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        match evaluate_with(&self.model, self.step.workspace_mut(), ids, batch_size, bptt, &mut progress) {
+        let (model, workspace) = self.learner.model_and_workspace();
+        match evaluate_with(model, workspace, ids, batch_size, bptt, &mut progress) {
             Ok(evaluation) => Ok(Some(evaluation.nll_mean())),
             Err(InferError::Stopped { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -195,17 +189,17 @@ impl Run<'_> {
 
     /// Saves what there is, since the run was asked to stop.
     pub(super) fn interrupted(&mut self) -> Result<()> {
-        let epoch = self.place.epoch;
-        self.outcome.interrupted = true;
-        self.observer.observe(Event::Interrupted { epoch, step: self.outcome.steps });
-        if self.outcome.steps == 0 {
+        let epoch = self.progress.epoch;
+        self.interrupted = true;
+        self.watch.tell(Event::Interrupted { epoch, step: self.progress.steps });
+        if self.progress.steps == 0 {
             return Ok(());
         }
         // First what the run goes on from: the rest is for whoever wants a model now, and is no part of the run.
         self.save_checkpoint()?;
-        self.save_model(&self.folder.last_model(), epoch)?;
-        if self.outcome.best_epoch.is_none() {
-            let corpus = self.corpus;
+        self.save_model(&self.output.folder.last_model(), epoch)?;
+        if self.progress.best_epoch.is_none() {
+            let corpus = self.texts.corpus;
             self.with_judged_weights(|run| {
                 let mut evaluate = |what, ids: &Option<TokenIds>| match ids {
                     Some(ids) => run.evaluate(what, ids),
@@ -224,14 +218,12 @@ impl Run<'_> {
 
     /// Generates the plan's samples, each epoch with other random numbers.
     fn samples(&mut self, epoch: usize) -> Result<()> {
-        let (plan, corpus) = (self.plan, self.corpus);
+        let (plan, corpus) = (self.plan, self.texts.corpus);
         let seed = plan.training.seed.wrapping_add(epoch as u64);
-        let mut copy = RnnLm::new(self.model.config().clone(), self.model.parameters().device())?;
-        copy.parameters_mut().copy_from(self.model.parameters());
-        let model = ModelHandle::new(copy);
         for prefix in &plan.sample.prefixes {
-            let text = sample::generate(&model, corpus, &plan.sample, prefix, seed)?;
-            self.observer.observe(Event::Sample { prefix, text: &text });
+            let sample = |model: &ModelHandle| sample::generate(model, corpus, &plan.sample, prefix, seed);
+            let text = self.learner.shared(sample)?;
+            self.watch.tell(Event::Sample { prefix, text: &text });
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 #![allow(dead_code)] // Each test takes what it needs.
 
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
@@ -47,20 +47,14 @@ pub(crate) fn plan(settings: &str) -> Plan {
     Plan::new(&Settings::parse("base", base).unwrap().overlaid_with(settings)).unwrap()
 }
 
-pub(crate) fn run_with(
-    plan: &Plan,
-    path: &Path,
-    observer: &mut dyn Observer,
-    stop: &AtomicBool,
-) -> Result<Outcome> {
-    let corpus = corpus(plan, 200);
+pub(crate) fn run_with(plan: &Plan, path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     let device = Device::cpu(plan.training.threads).unwrap();
-    let trainer = Trainer::new(plan, &corpus, &device)?;
-    trainer.run(&RunFolder::create(path, &plan.to_toml()?)?, observer, stop)
+    let mut trainer = Trainer::new(plan.clone(), corpus(plan, 200), &device)?;
+    trainer.run(&RunFolder::create(path, &plan.to_toml()?)?, observer)
 }
 
 pub(crate) fn run(plan: &Plan, path: &Path) -> Result<Outcome> {
-    run_with(plan, path, &mut (), &AtomicBool::new(false))
+    run_with(plan, path, &mut ())
 }
 
 /// The records as JSON, without what a clock said.
@@ -71,14 +65,13 @@ pub(crate) fn without_times(path: &Path) -> Vec<String> {
 }
 
 /// Asks a run to stop after some batches.
-pub(crate) struct StopAfter<'a>(pub(crate) u64, pub(crate) &'a AtomicBool);
+pub(crate) struct StopAfter(pub(crate) u64);
 
-impl Observer for StopAfter<'_> {
-    fn observe(&mut self, event: Event<'_>) {
-        if let Event::Batch(report) = event
-            && report.step == self.0
-        {
-            self.1.store(true, Ordering::Relaxed);
+impl Observer for StopAfter {
+    fn observe(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        match event {
+            Event::Batch(report) if report.step == self.0 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
         }
     }
 }

@@ -1,0 +1,203 @@
+//! What a run computes with: the model, the optimizer, and all other tensors that training changes.
+
+use std::mem;
+use std::sync::Arc;
+
+use rondo_data::Batches;
+use rondo_infer::ModelHandle;
+use rondo_kernels::optimiser;
+use rondo_nn::tensor_file::{Tensor, TensorFile};
+use rondo_nn::{Model, NnError, Parameters, State, Workspace, parameter_tensors, read_parameters};
+
+use crate::averaging::{AVERAGE, Averaging};
+use crate::checkpoint::{self, BEST, MODEL};
+use crate::optimizer::Optimizer;
+use crate::progress::Progress;
+use crate::step::{NonFinite, StepOutcome, StepTerms, Tokens, TrainingStep};
+use crate::{Plan, Result};
+
+/// The tensors of a run. Their counts are in its [`Progress`].
+#[derive(Debug)]
+pub(super) struct Learner {
+    /// Shared only while something samples from it or evaluates it.
+    model: Arc<dyn Model>,
+    step: TrainingStep,
+    averaging: Averaging,
+    /// What the last chunk left.
+    pub(super) state: State,
+    best: Option<Best>,
+    /// The most steps of a chunk so far.
+    longest_steps: usize,
+}
+
+/// The parameters of the best epoch.
+#[derive(Debug)]
+struct Best {
+    epoch: usize,
+    parameters: Parameters,
+}
+
+impl Learner {
+    /// Before the first step.
+    pub(super) fn new(plan: &Plan, model: Arc<dyn Model>, progress: &mut Progress) -> Learner {
+        let (training, optimization) = (&plan.training, &plan.optimization);
+        let options = optimization.optimizer_options(training.bptt, training.batch_size);
+        let parameters = model.parameters();
+        Learner {
+            step: TrainingStep::new(&*model, Optimizer::new(options, parameters)),
+            averaging: Averaging::new(optimization.averaging, &mut progress.averaging, parameters),
+            state: model.zero_state(training.batch_size),
+            best: None,
+            longest_steps: training.bptt,
+            model,
+        }
+    }
+
+    /// The model, as it is now.
+    pub(super) fn model(&self) -> &dyn Model {
+        &*self.model
+    }
+
+    /// The model, and the memory to run it in.
+    pub(super) fn model_and_workspace(&mut self) -> (&dyn Model, &mut Workspace) {
+        (&*self.model, self.step.workspace_mut())
+    }
+
+    /// Runs something that shares the model, in the memory of the steps.
+    pub(super) fn shared<T>(&mut self, run: impl FnOnce(&ModelHandle) -> T) -> T {
+        let handle = ModelHandle::from(Arc::clone(&self.model));
+        let workspace = self.step.workspace_mut();
+        handle.lend(mem::replace(workspace, Workspace::new(handle.device())));
+        let result = run(&handle);
+        if let Some(lent) = handle.reclaim() {
+            *workspace = lent;
+        }
+        result
+    }
+
+    /// The parameters that are kept of this epoch, if it is the best.
+    pub(super) fn best(&self, epoch: usize) -> Option<&Parameters> {
+        self.best.as_ref().filter(|best| best.epoch == epoch).map(|best| &best.parameters)
+    }
+
+    /// One step.
+    pub(super) fn take_step(
+        &mut self,
+        progress: &mut Progress,
+        tokens: &Tokens,
+        terms: StepTerms,
+        learning_rate: f64,
+    ) -> Result<std::result::Result<StepOutcome, NonFinite>> {
+        let model = exclusive(&mut self.model);
+        let outcome = self.step.take(model, &mut self.state, tokens, terms, learning_rate)?;
+        if outcome.is_ok() {
+            self.averaging.after_step(&mut progress.averaging, model.parameters());
+            progress.steps += 1;
+            progress.optimizer_steps = self.step.optimizer().steps();
+            progress.skipped_in_a_row = 0;
+        }
+        Ok(outcome)
+    }
+
+    /// Sees to it that there is memory for a chunk of so many steps if there has been none as long.
+    ///
+    /// Were chunks that are each a little longer than all before to find their memory one after the other, what the
+    /// shorter ones had used would be left over each time, and come to several times what is needed. So the longest is
+    /// run once for nothing, in memory that is new.
+    pub(super) fn make_room(
+        &mut self,
+        longest: rondo_data::Chunk,
+        batches: &Batches,
+        tokens: &mut Tokens,
+        terms: StepTerms,
+    ) -> Result<()> {
+        if longest.steps <= self.longest_steps {
+            return Ok(());
+        }
+        self.longest_steps = longest.steps;
+        tokens.fill(batches, longest)?;
+        self.step.make_room(&*self.model, batches.batch_size(), tokens, terms)
+    }
+
+    /// Exchanges the weights for their average, if there is one; called again, it puts them back.
+    pub(super) fn swap_average(&mut self, progress: &Progress) {
+        self.averaging.swap(&progress.averaging, exclusive(&mut self.model).parameters_mut());
+    }
+
+    /// Takes note of an epoch's end; see [`Averaging::after_epoch`].
+    pub(super) fn after_epoch(&mut self, progress: &mut Progress, is_best: Option<bool>) -> bool {
+        self.averaging.after_epoch(&mut progress.averaging, is_best, self.model.parameters())
+    }
+
+    /// Keeps the weights as those of the best epoch.
+    pub(super) fn keep_best(&mut self, epoch: usize) {
+        let parameters = self.model.parameters();
+        let like = || Best { epoch, parameters: parameters.like() };
+        let best = self.best.get_or_insert_with(like);
+        best.epoch = epoch;
+        best.parameters.copy_from(parameters);
+    }
+
+    /// Goes back to the best weights, if there are any.
+    pub(super) fn reload_best(&mut self) {
+        if let Some(best) = &self.best {
+            exclusive(&mut self.model).parameters_mut().copy_from(&best.parameters);
+        }
+    }
+
+    pub(super) fn weights_are_finite(&self) -> Result<bool> {
+        let parameters = self.model.parameters();
+        let mut squares = 0.0;
+        for id in parameters.ids() {
+            let square = optimiser::squared_norm(parameters.device(), parameters.values(id));
+            squares += square.map_err(NnError::from)?;
+        }
+        Ok(squares.is_finite())
+    }
+
+    /// All of it for a checkpoint; the best weights only if the schedule may go back to them.
+    pub(super) fn tensors(&self, with_best: bool) -> Result<Vec<Tensor<'_>>> {
+        let parameters = self.model.parameters();
+        let mut tensors = parameter_tensors(MODEL, parameters)?;
+        if let Some(average) = self.averaging.average() {
+            tensors.extend(parameter_tensors(AVERAGE, average)?);
+        }
+        if let Some(best) = self.best.as_ref().filter(|_| with_best) {
+            tensors.extend(parameter_tensors(BEST, &best.parameters)?);
+        }
+        tensors.extend(self.step.optimizer().tensors(parameters)?);
+        tensors.extend(checkpoint::state_tensors(&self.state)?);
+        Ok(tensors)
+    }
+
+    /// Takes over what [`Learner::tensors`] has written, of a run that stood at `progress`.
+    pub(super) fn restore(
+        &mut self,
+        progress: &Progress,
+        tensors: &TensorFile<'_>,
+        with_best: bool,
+    ) -> Result<()> {
+        let model = exclusive(&mut self.model);
+        read_parameters(MODEL, tensors, model.parameters_mut())?;
+        let parameters = model.parameters();
+        self.averaging.restore(&progress.averaging, tensors, parameters)?;
+        self.step.optimizer_mut().restore(progress.optimizer_steps, tensors, parameters)?;
+        checkpoint::read_state(tensors, &mut self.state)?;
+        // The best weights of this process may still be those of the checkpoint.
+        self.best = self.best.take().filter(|best| Some(best.epoch) == progress.best_epoch);
+        if let Some(epoch) = progress.best_epoch.filter(|_| with_best) {
+            let mut best = Best { epoch, parameters: parameters.like() };
+            read_parameters(BEST, tensors, &mut best.parameters)?;
+            self.best = Some(best);
+        }
+        Ok(())
+    }
+}
+
+/// The model, to be changed.
+fn exclusive(model: &mut Arc<dyn Model>) -> &mut dyn Model {
+    match Arc::get_mut(model) {
+        Some(model) => model,
+        None => unreachable!("the model is shared only while it is sampled or evaluated"),
+    }
+}

@@ -1,0 +1,143 @@
+//! A run under way: what it goes by, what it computes with, what it writes to and whom it tells.
+
+use std::time::Instant;
+
+use rondo_data::{Batches, Corpus};
+use rondo_runs::metrics::{MetricsLog, Record};
+use rondo_runs::{CheckpointWriter, CorpusFingerprint, Provenance, RunFolder};
+
+use super::due::Due;
+use super::learner::Learner;
+use super::{Resumption, Trainer};
+use crate::observer::{Outcome, Watch};
+use crate::progress::Progress;
+use crate::provenance::{of_new_run, resumption as resumption_now};
+use crate::{Plan, Result};
+
+/// A run under way.
+pub(super) struct Run<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) texts: Texts<'a>,
+    pub(super) learner: &'a mut Learner,
+    pub(super) progress: &'a mut Progress,
+    pub(super) output: Output<'a>,
+    pub(super) watch: Watch<'a>,
+    /// Whether the run is ending since it was asked to stop.
+    pub(super) interrupted: bool,
+    pub(super) clock: Clock,
+}
+
+/// What a run reads.
+#[derive(Clone, Copy)]
+pub(super) struct Texts<'a> {
+    pub(super) corpus: &'a Corpus,
+    pub(super) batches: &'a Batches,
+    pub(super) fingerprint: &'a CorpusFingerprint,
+    pub(super) codec: &'a str,
+}
+
+/// What a run writes to.
+pub(super) struct Output<'a> {
+    pub(super) folder: &'a RunFolder,
+    /// Missing only until a checkpoint has said what has been recorded.
+    pub(super) metrics: Option<MetricsLog>,
+    pub(super) checkpoints: CheckpointWriter,
+    /// When the next of them is.
+    pub(super) due: Due,
+}
+
+/// How long a run has taken.
+pub(super) struct Clock {
+    /// When this process began with the run.
+    pub(super) resumed: Instant,
+    /// Seconds that processes before it have spent on it.
+    pub(super) before_s: f64,
+}
+
+impl<'a> Run<'a> {
+    /// Opens what the run writes to, and says where its numbers come from before there are any.
+    pub(super) fn begin(
+        trainer: &'a mut Trainer,
+        folder: &'a RunFolder,
+        watch: Watch<'a>,
+        resumption: Option<&Resumption>,
+    ) -> Result<Run<'a>> {
+        let provenance = begin_provenance(trainer, folder, resumption)?;
+        let Trainer { plan, corpus, fingerprint, batches, codec, learner, progress, .. } = trainer;
+        corpus.vocab().save(folder.vocab())?;
+        let metrics = match resumption {
+            Some(_) => None,
+            // A run that was killed before its first checkpoint begins anew, and so do its records.
+            None if folder.metrics().exists() => {
+                Some(MetricsLog::resume(folder, &[], provenance.started_unix_s)?)
+            }
+            None => Some(MetricsLog::create(folder, provenance.started_unix_s)?),
+        };
+        progress.started_unix_s = provenance.started_unix_s;
+        Ok(Run {
+            output: Output {
+                folder,
+                metrics,
+                checkpoints: CheckpointWriter::open(folder)?,
+                due: Due::new(plan.training.checkpoint_every),
+            },
+            plan,
+            texts: Texts { corpus, batches, fingerprint, codec },
+            learner,
+            progress,
+            watch,
+            interrupted: false,
+            clock: Clock { resumed: Instant::now(), before_s: 0.0 },
+        })
+    }
+
+    /// Seconds since the start of the run, interruptions left out.
+    pub(super) fn elapsed_s(&self) -> f64 {
+        self.clock.before_s + self.clock.resumed.elapsed().as_secs_f64()
+    }
+
+    pub(super) fn record(&mut self, record: &Record) -> Result<()> {
+        Ok(self.output.metrics.as_mut().map_or(Ok(()), |metrics| metrics.write(record))?)
+    }
+
+    /// What the run has come to.
+    pub(super) fn outcome(&self) -> Outcome {
+        let progress = &self.progress;
+        Outcome {
+            best_epoch: progress.best_epoch,
+            best_valid: progress.best_valid,
+            best_test: progress.best_test,
+            steps: progress.steps,
+            tokens: progress.tokens,
+            tokens_per_s: progress.tokens as f64 / progress.training_s,
+            elapsed_s: self.elapsed_s(),
+            interrupted: self.interrupted,
+        }
+    }
+}
+
+/// Writes the provenance of a new run, or of one that goes on.
+fn begin_provenance(
+    trainer: &Trainer,
+    folder: &RunFolder,
+    resumption: Option<&Resumption>,
+) -> Result<Provenance> {
+    let Trainer { plan, fingerprint, .. } = trainer;
+    let device = trainer.model().parameters().device();
+    let new = || of_new_run(device, plan.training.seed, fingerprint.clone());
+    let provenance = match resumption {
+        None => new(),
+        Some(Resumption { checkpoint, changes }) => {
+            // A record that somebody has removed need not keep the run from going on.
+            let mut provenance = if folder.provenance().exists() { Provenance::read(folder)? } else { new() };
+            let place = (checkpoint.epoch(), checkpoint.steps());
+            provenance.resumptions.push(resumption_now(device, place, changes.clone()));
+            if !changes.is_empty() {
+                folder.replace_plan(&plan.to_toml()?)?;
+            }
+            provenance
+        }
+    };
+    provenance.write(folder)?;
+    Ok(provenance)
+}
