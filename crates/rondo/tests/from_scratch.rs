@@ -2,88 +2,116 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+use std::ops::ControlFlow;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rondo::data::{Batches, LastChunk, Tales};
+use rondo::data::{Corpus, CorpusTexts, Tales, TextSource};
+use rondo::infer::{LanguageModel, ModelHandle, Sampling, StreamOptions};
 use rondo::kernels::Device;
-use rondo::nn::{
-    Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Model, RnnLm, RnnLmConfig, Workspace,
-};
+use rondo::nn::{Biases, Cell, Dropout, Input, Model, RnnLm, RnnLmConfig};
+use rondo::runs::RunFolder;
+use rondo::train::{Event, Plan, Settings, Trainer, recipes};
 
-use from_scratch::{Learner, Network};
+use from_scratch::Network;
 
 #[path = "../examples/from_scratch.rs"]
 #[allow(dead_code, unreachable_pub)] // Its `main`, and what only that uses.
 mod from_scratch;
 
-const VOCAB: usize = 128;
 const HIDDEN: usize = 24;
-const BATCH: usize = 4;
-const STEPS: usize = 16;
-const LEARNING_RATE: f32 = 0.5;
+
+/// The recipe of the example, for a small network and a short text.
+fn plan() -> Plan {
+    let small = "[text]\ndrop_tail_chars = 0\n[model]\nhidden_size = 24\n\
+                 [training]\nepochs = 2\nbatch_size = 4\nbptt = 16\nthreads = 2\n[sample]\nprefix = [\"\"]\n";
+    let recipe = recipes::find("time-machine-char").unwrap().settings;
+    Plan::new(&recipe.overlaid_with(Settings::parse("test", small).unwrap())).unwrap()
+}
+
+fn corpus(plan: &Plan) -> Corpus {
+    let text = Tales::new().sentences(1, 0).take(40).collect();
+    let texts = CorpusTexts::Whole(vec![TextSource::Memory { name: "tales".into(), text }]);
+    Corpus::read(&texts, &plan.text.options).unwrap()
+}
+
+/// The loss of each batch, what the model wrote, and how well the best model predicts a text.
+fn train(model: impl Model + 'static) -> (Vec<f64>, Vec<String>, f64) {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan();
+    let folder = RunFolder::create(folder.path().join("run"), &plan.to_toml().unwrap()).unwrap();
+    let corpus = corpus(&plan);
+    let mut trainer = Trainer::with_model(plan, corpus, model).unwrap();
+    let (mut losses, mut samples) = (Vec::new(), Vec::new());
+    let mut observer = |event: Event<'_>| {
+        match event {
+            Event::Batch(batch) => losses.push(batch.nll_mean),
+            Event::Sample { text, .. } => samples.push(text.to_owned()),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    };
+    trainer.run(&folder, &mut observer).unwrap();
+    let best = trainer.best_model().unwrap().unwrap();
+    (losses, samples, best.evaluate("the king is old .").unwrap().nll_mean())
+}
 
 #[test]
 fn the_example_and_the_fused_model_have_the_same_losses() {
     let device = Device::cpu(2).unwrap();
-    let mut network = Network::new(VOCAB, HIDDEN, &device, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
-    let mut model = fused(&network);
-    let mut learner = Learner::new(&network);
-    let mut workspace = Workspace::new(&device);
-    let mut gradients = Gradients::new(model.parameters());
-    let mut state = network.zero_state(BATCH);
-    let mut fused_state = model.zero_state(BATCH);
+    let vocab_size = corpus(&plan()).vocab().len();
+    let network = Network::new(vocab_size, HIDDEN, &device, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+    let (fused_losses, fused_samples, fused_text_loss) = train(fused(&network));
+    let (losses, samples, text_loss) = train(network);
 
-    let text: String = Tales::new().sentences(1, 0).take(40).collect();
-    let ids: Vec<u32> = text.bytes().map(u32::from).collect();
-    let batches = Batches::new(&ids.into(), BATCH, STEPS, LastChunk::Discard).unwrap();
-    let (mut inputs, mut targets) = ([0; STEPS * BATCH], [0; STEPS * BATCH]);
-    let mut losses = Vec::new();
-    for chunk in 0..20 {
-        batches.fill(batches.chunk(chunk), &mut inputs, &mut targets).unwrap();
-        let loss = learner.step(&mut network, &inputs, &targets, &mut state, LEARNING_RATE).unwrap();
-
-        gradients.clear();
-        let mut tape = workspace.tape(model.parameters(), Mode::Train { seed: 0, step: 0 });
-        let hidden = model.forward(&mut tape, &inputs, &mut fused_state);
-        let nll = model.loss(&mut tape, hidden, &targets);
-        let fused_loss = tape.nll_sum(nll).unwrap() / targets.len() as f64;
-        tape.backward(nll, 1.0 / targets.len() as f32, &mut gradients).unwrap();
-        drop(tape);
-        descend(&mut model, &mut gradients);
-
+    assert!(losses.len() > 20, "{losses:?}");
+    for (batch, (loss, fused)) in losses.iter().zip(&fused_losses).enumerate() {
         // Both in `f32`, in other orders. Measured: 1e-7.
-        assert!((loss - fused_loss).abs() < 1e-6, "chunk {chunk}: {loss} and {fused_loss}");
-        losses.push(loss);
+        assert!((loss - fused).abs() < 1e-6, "batch {batch}: {loss} and {fused}");
     }
+    assert!((text_loss - fused_text_loss).abs() < 1e-6, "{text_loss} and {fused_text_loss}");
+    assert_eq!(samples, fused_samples);
     // From an even guess on, it learns.
-    assert!((losses[0] - (VOCAB as f64).ln()).abs() < 0.01, "{losses:?}");
-    assert!(losses[19] < losses[0] - 0.4, "{losses:?}");
+    assert!((losses[0] - (vocab_size as f64).ln()).abs() < 0.01, "{losses:?}");
+    assert!(losses[losses.len() - 1] < losses[0] - 0.3, "{losses:?}");
 }
 
 #[test]
-fn a_sample_follows_its_prefix_and_temperature_sharpens_it() {
+fn the_network_is_sampled_at_a_temperature_and_opened_from_its_file() {
     let device = Device::cpu(1).unwrap();
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut network = Network::new(5, 3, &device, &mut rng).unwrap();
-    // The output bias alone decides: token 2 is likeliest.
-    let by = network.parameters.find("by").unwrap();
-    network.parameters.values_mut(by).write_from(&[0.0, 0.0, 1.0, 0.0, 0.0]).unwrap();
-    let mut sample = |temperature| network.sample(&[4, 0], 300, temperature, &mut rng).unwrap();
-    let sharp = sample(0.05);
-    assert_eq!(sharp[..2], [4, 0]);
-    assert_eq!(sharp.len(), 302);
-    assert!(sharp[2..].iter().all(|&id| id == 2));
-    let even = sample(1000.0);
-    for id in 0..5 {
-        let count = even[2..].iter().filter(|&&drawn| drawn == id).count();
-        assert!((30..90).contains(&count), "{id} drawn {count} times of 300");
-    }
+    let codec = corpus(&plan()).codec;
+    let new = || {
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        Network::new(codec.vocab().len(), HIDDEN, &device, rng).unwrap()
+    };
+    let mut network = new();
+    // The output bias alone decides: `k` is likeliest.
+    let by = network.parameters().find("by").unwrap();
+    let mut values = vec![0.0; codec.vocab().len()];
+    values[codec.vocab().id("k").unwrap() as usize] = 1.0;
+    network.parameters_mut().values_mut(by).write_from(&values).unwrap();
+    let model = LanguageModel::new(ModelHandle::new(network), codec.clone()).unwrap();
+    let at = |temperature| {
+        let sampling = Sampling { temperature, ..Sampling::default() };
+        model.generate("a", StreamOptions { sampling, ..StreamOptions::default() }).unwrap()
+    };
+    assert_eq!(at(0.05), "k".repeat(100));
+    let even = at(1000.0);
+    assert!(even.matches('k').count() < 20, "{even}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    model.save(&file).unwrap();
+    let opened = LanguageModel::open_into(new(), &file).unwrap();
+    assert_eq!(opened.evaluate("the king").unwrap(), model.evaluate("the king").unwrap());
+    // A file says what is in it: the network is no `RnnLm`.
+    assert!(LanguageModel::open(&file, &device).is_err());
 }
 
 /// The fused model with the network's values.
 fn fused(network: &Network) -> RnnLm {
     let config = RnnLmConfig {
-        vocab_size: VOCAB,
+        vocab_size: network.vocab_size(),
         input: Input::OneHot,
         cell: Cell::RnnTanh,
         hidden_sizes: vec![HIDDEN],
@@ -91,7 +119,7 @@ fn fused(network: &Network) -> RnnLm {
         tied: false,
         dropout: Dropout::default(),
     };
-    let mut model = RnnLm::new(config, network.parameters.device()).unwrap();
+    let mut model = RnnLm::new(config, network.parameters().device()).unwrap();
     let names = [
         ("wxh", "input.weight"),
         ("whh", "rnn.0.weight_hh"),
@@ -100,10 +128,10 @@ fn fused(network: &Network) -> RnnLm {
         ("by", "decoder.bias"),
     ];
     for (ours, theirs) in names {
-        let ours = network.parameters.find(ours).unwrap();
+        let ours = network.parameters().find(ours).unwrap();
         let theirs = model.parameters().find(theirs).unwrap();
-        let values = network.parameters.values(ours).read().unwrap();
-        let columns = network.parameters.shape(ours)[1];
+        let values = network.parameters().values(ours).read().unwrap();
+        let columns = network.parameters().shape(ours)[1];
         // One writes `h·W`, the other `h·Wᵀ`; a table with a row per token is the same in both.
         let values = match model.parameters().name(theirs) {
             "rnn.0.weight_hh" | "decoder.weight" => transposed(&values, columns),
@@ -116,16 +144,4 @@ fn fused(network: &Network) -> RnnLm {
 
 fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns).copied()).collect()
-}
-
-fn descend(model: &mut RnnLm, gradients: &mut Gradients) {
-    for id in model.parameters().ids() {
-        gradients.densify(model.parameters(), id);
-        let Gradient::Dense(gradient) = gradients.get(id) else { panic!("no gradient") };
-        let mut values = model.parameters().values(id).read().unwrap().into_owned();
-        for (value, slope) in values.iter_mut().zip(&*gradient.read().unwrap()) {
-            *value -= LEARNING_RATE * slope;
-        }
-        model.parameters_mut().values_mut(id).write_from(&values).unwrap();
-    }
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, Corpus};
+use rondo_infer::LanguageModel;
 use rondo_kernels::Device;
 use rondo_nn::{Model, ModelFile, RnnLm};
 use rondo_runs::{Change, CorpusFingerprint, RunFolder};
@@ -197,13 +198,14 @@ impl Trainer {
         self.learner.model()
     }
 
-    /// A copy of the model with the parameters of the best epoch so far; none before the first has been evaluated.
+    /// A copy of the model with the parameters of the best epoch so far, and the codec of its texts; none before the
+    /// first epoch has been evaluated.
     ///
     /// After a resumption these may be from before the checkpoint: then they are read from the run's folder.
     ///
     /// # Errors
     /// [`TrainError::Model`] if they cannot be read.
-    pub fn best_model(&self) -> Result<Option<Arc<dyn Model>>> {
+    pub fn best_model(&self) -> Result<Option<LanguageModel>> {
         let Some(epoch) = self.progress.best_epoch else { return Ok(None) };
         let mut model = self.learner.model().boxed_clone();
         if let Some(best) = self.learner.best(epoch) {
@@ -211,7 +213,7 @@ impl Trainer {
         } else if let Some(folder) = &self.folder {
             ModelFile::read_into(&mut *model, &folder.best_model())?;
         }
-        Ok(Some(Arc::from(model)))
+        Ok(Some(LanguageModel::new(Arc::from(model), self.corpus.codec.clone())?))
     }
 
     /// Trains to the plan's end, or until the observer asks to stop: then what there is is saved and, if there is no
