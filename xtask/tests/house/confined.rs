@@ -76,3 +76,39 @@ fn every_package_has_the_lints_of_the_workspace() {
         assert!(manifest.contains("[lints]\nworkspace = true\n"), "{}", package.manifest_path.display());
     }
 }
+
+/// The public functions in the text that lend memory as a slice, by name.
+fn slices_lent(text: &str) -> Vec<&str> {
+    let functions = text.split("pub fn ").skip(1).filter_map(|rest| rest.split(['{', ';']).next());
+    let lends = |signature: &&str| {
+        let returned = signature.rsplit_once("->").map_or("", |(_, returned)| returned);
+        returned.contains('&') && returned.contains('[')
+    };
+    functions.filter(lends).filter_map(|signature| signature.split(['(', '<']).next()).collect()
+}
+
+#[test]
+fn host_memory_of_a_buffer_is_reached_in_kernels_only() {
+    // What no public function lends, nobody above can reach but by a read or write, which can fail.
+    let buffer = read("crates/kernels/src/buffer.rs");
+    assert!(buffer.contains("pub struct Slice<") && buffer.contains("pub fn read("), "the buffer has moved");
+    assert_eq!(slices_lent(&buffer), [""; 0], "of `buffer.rs`");
+    for line in buffer.lines().filter(|line| line.starts_with("impl")) {
+        let lends = ["Deref", "Index", "AsRef", "AsMut", "Borrow"].iter().any(|name| line.contains(name));
+        assert!(!lends, "`buffer.rs` lends memory: `{line}`");
+    }
+    let accesses = |text: &str| text.matches(".host()").count() + text.matches(".host_mut()").count();
+    for path in rust_files().iter().filter(|path| !path.starts_with("crates/kernels")) {
+        // This file asks for them by name.
+        if !path.ends_with("confined.rs") {
+            assert_eq!(accesses(&read(path)), 0, "in `{}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_slice_that_is_lent_is_found() {
+    let text = "pub fn read(&self) -> Result<Cow<'_, [T]>> {}\npub fn len(&self) -> usize {}\n\
+                pub fn values<'a>(&'a self) -> &'a [T] {}\npub(crate) fn host(&self) -> &[T] {}\n";
+    assert_eq!(slices_lent(text), ["values"]);
+}
