@@ -63,6 +63,9 @@ pub(crate) enum CliError {
     PictureFormat { path: PathBuf },
 }
 
+/// The hint where a run has no model yet.
+const FIRST_MODEL: &str = "a run has one at the end of its first epoch";
+
 /// Prints an error and says what to exit with.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
@@ -114,6 +117,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             | TrainError::Model(NnError::Config { .. }),
         ) => return true,
         Some(TrainError::Data(error)) => return matches!(error, DataError::UnknownCorpus { .. }),
+        Some(TrainError::Device(error)) => return is_unknown_device(error),
         _ => {}
     }
     let unusable_number = |error: &InferError| {
@@ -129,11 +133,8 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::EmptyPrefix
         )
     };
-    let unknown_device = |error: &DeviceError| {
-        matches!(error, DeviceError::UnknownInstructionSet { .. } | DeviceError::MissingInstructionSet { .. })
-    };
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
-        || cause.downcast_ref().is_some_and(unknown_device)
+        || cause.downcast_ref().is_some_and(is_unknown_device)
         || cause.downcast_ref().is_some_and(unusable_number)
         || matches!(
             cause.downcast_ref(),
@@ -146,11 +147,15 @@ fn is_wrong_usage(cause: &Cause) -> bool {
         )
 }
 
+fn is_unknown_device(error: &DeviceError) -> bool {
+    matches!(error, DeviceError::UnknownInstructionSet { .. } | DeviceError::MissingInstructionSet { .. })
+}
+
 /// What the user can do, where that is sure.
 fn hint(cause: &Cause) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return match error {
-            CliError::NoModel { .. } => Some("a run has one at the end of its first epoch".to_owned()),
+            CliError::NoModel { .. } => Some(FIRST_MODEL.to_owned()),
             CliError::OtherVocabulary { .. }
             | CliError::VocabularySize { .. }
             | CliError::NoVocabulary(_) => {
@@ -178,6 +183,7 @@ fn hint(cause: &Cause) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref() {
         return match error {
+            TrainError::NoModel { .. } => Some(FIRST_MODEL.to_owned()),
             TrainError::NonFinite { .. } => Some(
                 "a lower `--learning-rate` or a `--clip-norm` keeps numbers finite; `--on-nan` says how to go on"
                     .to_owned(),

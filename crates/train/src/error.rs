@@ -119,6 +119,38 @@ pub enum TrainError {
         /// What the model has.
         expected: String,
     },
+    /// The model to go on from could not be loaded.
+    #[error("could not load model `{}`", path.display())]
+    BaseModel {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: NnError,
+    },
+    /// The folder of the model to go on from holds none.
+    #[error("`{}` holds no model: there is no `best.safetensors` in it", folder.display())]
+    NoModel {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The model to go on from has no vocabulary, neither in its file nor beside it.
+    #[error("the model has no vocabulary beside it")]
+    NoVocabulary(#[source] rondo_data::DataError),
+    /// The vocabulary is not the one that the model to go on from was trained with.
+    #[error("`{}` is not the model's vocabulary: its {what} is {found}, the model's is {expected}", path.display())]
+    OtherVocabulary {
+        /// The file that holds the vocabulary.
+        path: PathBuf,
+        /// `fingerprint` or `number of tokens`.
+        what: &'static str,
+        /// What it is.
+        found: String,
+        /// What it is for the model.
+        expected: String,
+    },
+    /// There is no device as asked for.
+    #[error(transparent)]
+    Device(#[from] rondo_kernels::DeviceError),
     /// The sizes of the model do not fit together, or something else is wrong with it.
     #[error(transparent)]
     Model(#[from] NnError),
