@@ -7,9 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use indicatif::DecimalBytes;
 use rondo_data::{Located, NAMED_CORPORA, NamedCorpus, Place, Places, Tales};
+use rondo_train::{BUILT_IN, DATA_VARIABLE, default_places};
 use serde_json::{Value, json};
 
-use crate::{corpora, describe, output};
+use crate::{describe, output};
 
 /// List the corpora that have a name, and where they are on this machine
 #[derive(Args, Debug)]
@@ -28,14 +29,14 @@ pub(crate) struct DatasetsArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: DatasetsArgs) -> Result<ExitCode> {
-    let places = Places { data_dir: args.data, ..corpora::places() };
+    let places = Places { data_dir: args.data, ..default_places() };
     if args.json {
         let named = NAMED_CORPORA.iter().map(|corpus| described(corpus, &places));
         output::json(&std::iter::once(built_in()).chain(named).collect())?;
         return Ok(ExitCode::SUCCESS);
     }
     let about = "A generated language of English-like sentences whose entropy is known";
-    let mut text = format!("{}\n  {about}\n  found     in the program\n", corpora::BUILT_IN);
+    let mut text = format!("{}\n  {about}\n  found     in the program\n", BUILT_IN);
     for corpus in &NAMED_CORPORA {
         let files = corpus.files.iter().map(|file| format!("{} ({})", file.name, DecimalBytes(file.bytes)));
         let found = match corpus.find(&places) {
@@ -59,14 +60,14 @@ pub(crate) fn run(args: DatasetsArgs) -> Result<ExitCode> {
 fn place(located: &Located) -> &'static str {
     match located.place {
         Place::Data => "--data",
-        Place::Environment => corpora::DATA_VARIABLE,
+        Place::Environment => DATA_VARIABLE,
         Place::Cache => "cache",
     }
 }
 
 fn built_in() -> Value {
     json!({
-        "name": corpora::BUILT_IN,
+        "name": BUILT_IN,
         "description": format!("a generated language of {} words", describe::count(Tales::new().words().len())),
         "perplexity": Tales::new().perplexity(),
         "files": [],

@@ -12,16 +12,20 @@ use crate::console::Console;
 /// Names the vector instructions to use, to compare the paths or to rule one out.
 const INSTRUCTIONS_VARIABLE: &str = "RONDO_CPU";
 
+/// The vector instructions that the environment asks for, if it does.
+pub(crate) fn instructions() -> Result<Option<InstructionSet>> {
+    let Some(name) = env::var(INSTRUCTIONS_VARIABLE).ok().filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let cannot_use = || format!("cannot use `{name}` for `{INSTRUCTIONS_VARIABLE}`");
+    Ok(Some(name.parse().with_context(cannot_use)?))
+}
+
 /// The CPU with `threads` threads; one for each core if not told. Where it has no products of the precision wanted, it
 /// says so and takes `f32`.
 pub(crate) fn cpu(threads: Option<NonZeroUsize>, precision: Precision, console: Console) -> Result<Device> {
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let instructions = match env::var(INSTRUCTIONS_VARIABLE) {
-        Ok(name) if !name.is_empty() => {
-            name.parse().with_context(|| format!("cannot use `{name}` for `{INSTRUCTIONS_VARIABLE}`"))?
-        }
-        _ => InstructionSet::detect(),
-    };
+    let instructions = instructions()?.unwrap_or_else(InstructionSet::detect);
     let device = Device::cpu_with(threads.unwrap_or_else(cores).get(), instructions)?;
     match device.clone().with_precision(precision) {
         Ok(device) => Ok(device),

@@ -99,6 +99,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             | TrainError::Model(NnError::Config { .. }),
         ) => return true,
         Some(TrainError::Data(error)) => return matches!(error, DataError::UnknownCorpus { .. }),
+        Some(TrainError::Device(error)) => return is_unknown_device(error),
         _ => {}
     }
     let unusable_number = |error: &InferError| {
@@ -118,11 +119,8 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::EmptyPrefix
         )
     };
-    let unknown_device = |error: &DeviceError| {
-        matches!(error, DeviceError::UnknownInstructionSet { .. } | DeviceError::MissingInstructionSet { .. })
-    };
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
-        || cause.downcast_ref().is_some_and(unknown_device)
+        || cause.downcast_ref().is_some_and(is_unknown_device)
         || cause.downcast_ref().is_some_and(unusable_number)
         || matches!(
             cause.downcast_ref(),
@@ -133,6 +131,10 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::NotOfWords { .. }
             )
         )
+}
+
+fn is_unknown_device(error: &DeviceError) -> bool {
+    matches!(error, DeviceError::UnknownInstructionSet { .. } | DeviceError::MissingInstructionSet { .. })
 }
 
 /// What the user can do, where that is sure.
@@ -181,6 +183,7 @@ fn hint(cause: &Cause) -> Option<String> {
             ),
             TrainError::Runs(error) => hint_on_runs(error),
             TrainError::Data(error) => hint_on_data(error),
+            TrainError::Infer(error) => hint_on_inference(error),
             _ => None,
         };
     }

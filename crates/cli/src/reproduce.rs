@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use rondo_runs::{Provenance, RunFolder};
-use rondo_train::{Comparison, require_finished};
+use rondo_train::{Comparison, Session, SessionOptions, Settings, SettingsSource, require_finished};
 use serde_json::json;
 
 use crate::console::Console;
 use crate::output;
-use crate::train::{self, Format, INTERRUPTED, Wanted};
+use crate::train::{Format, INTERRUPTED, train};
 
 /// Run a run's plan again, and say whether it comes to the same
 #[derive(Args, Debug)]
@@ -44,17 +44,17 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<ExitCode> {
         Some(path) => RunFolder::open(path)?,
         None => {
             let name = first.path().file_name().unwrap_or_default().to_string_lossy();
-            let wanted = Wanted {
-                name: format!("{name}-again"),
-                settings: train::of_plan(first.path())?,
-                corpus: Some(Provenance::read(&first)?.corpus),
-            };
-            let (outcome, second) =
-                train::train(wanted, args.out, Console::new(args.quiet), Format::Nothing)?;
-            if outcome.interrupted {
+            let name = Some(format!("{name}-again"));
+            let (source, corpus) =
+                (SettingsSource::Plan(first.path().to_owned()), Some(Provenance::read(&first)?.corpus));
+            let trained = train(Console::new(args.quiet), Format::Nothing, |options| {
+                let options = SessionOptions { source, out: args.out, name, corpus, ..options };
+                Session::start(Settings::default(), options)
+            })?;
+            if trained.outcome.interrupted {
                 return Ok(ExitCode::from(INTERRUPTED));
             }
-            second
+            trained.folder
         }
     };
     let comparison = Comparison::of(&first, &second)?;

@@ -119,6 +119,9 @@ pub enum TrainError {
         /// What the model has.
         expected: String,
     },
+    /// There is no device as asked for.
+    #[error(transparent)]
+    Device(#[from] rondo_kernels::DeviceError),
     /// The sizes of the model do not fit together, or something else is wrong with it.
     #[error(transparent)]
     Model(#[from] NnError),

@@ -12,7 +12,8 @@
 //! - [`MovingLoss`]: the smoothed training loss.
 //! - [`Checkpoint`]: a state of a run to go on from, and [`resumed_plan`] what may be another then.
 //! - [`Comparison`]: whether two runs gave the same numbers.
-//! - [`Trainer`]: the loop, watched by an [`Observer`].
+//! - [`Trainer`]: the loop, watched and stopped by an [`Observer`].
+//! - [`Session`]: all of it, from settings to a trained model.
 //! - [`evaluate_dynamically`]: evaluation that goes on learning.
 //! - [`throughput`]: how fast all of this is, held against what the machine can do.
 //!
@@ -36,6 +37,7 @@ pub mod recipes;
 mod resume;
 mod sample;
 mod schedule;
+mod session;
 pub mod settings;
 mod step;
 pub mod throughput;
@@ -58,6 +60,10 @@ pub use recipes::Recipe;
 pub use resume::resumed_plan;
 pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError};
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
+pub use session::{
+    BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, Note, Session, SessionOptions, SettingsSource,
+    Trained, default_places,
+};
 pub use settings::Settings;
 pub use step::{NonFinite, StepOutcome, StepTerms, Tokens, TrainingStep};
 pub use trainer::Trainer;

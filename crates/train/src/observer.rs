@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use crate::Note;
+
 /// Watches a run and may stop it: draws a progress bar, prints lines, or does nothing.
 ///
 /// A closure is an observer:
@@ -60,10 +62,21 @@ impl Watch<'_> {
     }
 }
 
-/// Something that happens in a run. Epochs and batches count from 1.
+/// Something that happens in a run, or before it. Epochs and batches count from 1.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// Something that the user should know before the run begins.
+    Note(Note<'a>),
+    /// A file of the corpus is being downloaded.
+    Downloading {
+        /// The name of the file.
+        file: &'a str,
+        /// The bytes so far.
+        received_bytes: u64,
+        /// The length of the file.
+        total_bytes: u64,
+    },
     /// The model to go on from has been evaluated, before the first epoch.
     Begun {
         /// Its loss on the validation text, if there is one.

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use rondo_data::{Corpus, CorpusOptions, Split, TokenIds, VocabSource};
+use rondo_train::{CorpusChoice, FoundCorpus};
 
 use crate::console::Console;
-use crate::corpora::{self, Found};
+use crate::corpora;
 use crate::failure::CliError;
 use crate::input::Input;
 use crate::loaded::Loaded;
@@ -45,12 +46,12 @@ pub(super) fn corpus_text(
         (Some(plan), []) => (plan.text.corpus.clone(), plan.text.options.clone()),
         (None, []) => return Err(CliError::NoPlan { model: loaded.path.clone(), split, flag }.into()),
         (_, data) => {
-            (corpora::choice(data), CorpusOptions::for_tokenizer(loaded.codec().tokenizer().clone()))
+            (CorpusChoice::given(data), CorpusOptions::for_tokenizer(loaded.codec().tokenizer().clone()))
         }
     };
     // Lossy if the flags or the run's plan say so.
     let lossy = loaded.codec().is_lossy() || options.lossy;
-    let Found { title, texts, .. } = corpora::find(&choice, console)?;
+    let FoundCorpus { title, texts, .. } = corpora::find(&choice, console)?;
     let no_split = || CliError::NoSplit { corpus: title.clone(), split };
     if let Some(source) = texts.split(split) {
         let encoded = loaded.codec().clone().lossy(lossy).encode_source(source)?;

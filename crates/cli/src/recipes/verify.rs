@@ -8,12 +8,12 @@ use clap::Args;
 use rondo_runs::RunFolder;
 use rondo_train::recipes::{self, Finding};
 use rondo_train::settings::{TextSettings, TrainingSettings};
-use rondo_train::{Recipe, Settings};
+use rondo_train::{Recipe, Session, SessionOptions, Settings, SettingsSource};
 use serde_json::json;
 
 use crate::console::Console;
 use crate::output;
-use crate::train::{self, Format, INTERRUPTED};
+use crate::train::{Format, INTERRUPTED, train};
 
 /// Run a recipe and say whether it reaches what was published
 #[derive(Args, Debug)]
@@ -55,13 +55,15 @@ pub(super) fn run(args: VerifyArgs) -> Result<ExitCode> {
                 training: TrainingSettings { threads: args.threads, ..TrainingSettings::default() },
                 ..Settings::default()
             };
-            let wanted = train::resolve(Some(args.name), None, verify.with.clone().overlaid_with(flags))?;
-            let console = Console::new(args.quiet);
-            let (outcome, folder) = train::train(wanted, args.out, console, Format::Nothing)?;
-            if outcome.interrupted {
+            let settings = verify.with.clone().overlaid_with(flags);
+            let source = SettingsSource::Recipe(args.name);
+            let trained = train(Console::new(args.quiet), Format::Nothing, |options| {
+                Session::start(settings, SessionOptions { source, out: args.out, ..options })
+            })?;
+            if trained.outcome.interrupted {
                 return Ok(ExitCode::from(INTERRUPTED));
             }
-            folder
+            trained.folder
         }
     };
     let findings = recipe.judge(&folder)?;

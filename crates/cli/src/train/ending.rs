@@ -4,16 +4,13 @@ use std::time::Duration;
 use std::{env, path::Path};
 
 use anyhow::Result;
-use rondo_data::Corpus;
-use rondo_infer::{LanguageModel, Sampling};
-use rondo_kernels::Device;
-use rondo_runs::{Perplexity, RunFolder};
-use rondo_train::Outcome;
+use rondo_infer::Sampling;
+use rondo_runs::Perplexity;
+use rondo_train::{Session, Trained};
 use serde_json::json;
 
 use super::yardstick::Yardstick;
 use crate::console::{self, Console};
-use crate::corpora::Found;
 use crate::{describe, output};
 
 /// Sentences shown of a model of the built-in language.
@@ -25,11 +22,8 @@ const SAMPLE_SEED: u64 = 1;
 
 /// What a run has come to.
 pub(super) struct Ending<'a> {
-    pub(super) outcome: Outcome,
-    pub(super) found: &'a Found,
-    pub(super) corpus: &'a Corpus,
-    pub(super) folder: &'a RunFolder,
-    pub(super) device: &'a Device,
+    pub(super) session: &'a Session,
+    pub(super) trained: &'a Trained,
 }
 
 /// Which model is the best.
@@ -43,7 +37,7 @@ fn best(epoch: usize) -> String {
 impl Ending<'_> {
     /// Prints the result to stdout, and what to try next to stderr.
     pub(super) fn print(&self, console: Console) -> Result<()> {
-        let outcome = &self.outcome;
+        let outcome = &self.trained.outcome;
         let row = |name: &str, value: String| vec![name.to_owned(), value];
         let loss = |loss: f64| format!("loss {loss:.4}, perplexity {}", Perplexity::from_nll_mean(loss));
         let mut rows = vec![];
@@ -56,7 +50,7 @@ impl Ending<'_> {
             "speed",
             format!("{speed} tokens/s; {tokens} tokens in {elapsed}, evaluations included"),
         ));
-        rows.push(row("files", format!("{}", self.folder.path().display())));
+        rows.push(row("files", format!("{}", self.trained.folder.path().display())));
         let mut text = format!("\n{}", output::columns(&rows, &[]));
         if let Some((yardstick, test)) = self.yardstick()? {
             text += &comparison(&yardstick, test);
@@ -73,12 +67,12 @@ impl Ending<'_> {
 
     /// Prints the result to stdout for a program.
     pub(super) fn print_json(&self) -> Result<()> {
-        let outcome = &self.outcome;
+        let outcome = &self.trained.outcome;
         let loss = |loss: Option<f64>| loss.map(output::number);
         let perplexity =
             |loss: Option<f64>| loss.map(|loss| output::number(Perplexity::from_nll_mean(loss).value()));
         let mut object = json!({
-            "run": self.folder.path().display().to_string(),
+            "run": self.trained.folder.path().display().to_string(),
             "best_epoch": outcome.best_epoch,
             "valid_loss": loss(outcome.best_valid),
             "valid_perplexity": perplexity(outcome.best_valid),
@@ -100,19 +94,21 @@ impl Ending<'_> {
 
     /// What to hold the test perplexity against, and it.
     fn yardstick(&self) -> Result<Option<(Yardstick, f64)>> {
-        let (Some(test), Some(tales)) = (self.outcome.best_test, &self.found.tales) else { return Ok(None) };
-        let yardstick = Yardstick::new(tales, self.corpus)?;
+        let (Some(test), Some(tales)) = (self.trained.outcome.best_test, self.session.tales()) else {
+            return Ok(None);
+        };
+        let yardstick = Yardstick::new(tales, self.session.corpus())?;
         Ok(yardstick.map(|yardstick| (yardstick, Perplexity::from_nll_mean(test).value())))
     }
 
     /// A few sentences by a model of the built-in language; of other texts there is no telling where one ends.
     fn sentences(&self) -> Result<Vec<String>> {
-        let codec = &self.corpus.codec;
-        let (Some(_), Some(eos), Some(_)) = (&self.found.tales, codec.line_end(), self.outcome.best_epoch)
+        let codec = &self.session.corpus().codec;
+        let (Some(_), Some(eos), Some(model)) = (self.session.tales(), codec.line_end(), &self.trained.model)
         else {
             return Ok(vec![]);
         };
-        let mut streams = LanguageModel::open(self.folder.path(), self.device)?.streams();
+        let mut streams = model.streams();
         streams.admit_many(&[eos], SAMPLES, &Sampling::default(), SAMPLE_SEED)?;
         let mut samples = vec![vec![]; SAMPLES];
         for _ in 0..SAMPLE_TOKENS {
@@ -129,14 +125,14 @@ impl Ending<'_> {
 
     fn next_commands(&self) -> String {
         let program = program();
-        let run = in_shell(&self.folder.path().display().to_string());
+        let run = in_shell(&self.trained.folder.path().display().to_string());
         let mut commands = vec![];
-        if self.outcome.interrupted {
+        if self.trained.outcome.interrupted {
             commands.push(format!("{program} train --resume --out {run}"));
         }
-        if self.outcome.best_epoch.is_some() {
+        if self.trained.outcome.best_epoch.is_some() {
             commands.push(format!("{program} generate --model {run} --samples 3"));
-            if self.corpus.test.is_some() {
+            if self.session.corpus().test.is_some() {
                 commands.push(format!("{program} eval --model {run} --split test"));
             }
             commands.push(format!("{program} score --model {run} --per-token FILE"));

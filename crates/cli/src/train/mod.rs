@@ -1,12 +1,10 @@
 //! `rondo train`: from what the user wants to a trained model.
 //!
 //! ```text
-//! wanted: recipe, plan or nothing ─┐
-//! flags: one for each setting ─────┴─▶ Plan ─▶ overview ─▶ Trainer ─▶ ending
-//! resume: a run's plan, checkpoint ┘                          └─▶ progress
+//! flags: one for each setting ─▶ Session ─▶ overview ─▶ run ─▶ ending
+//!                                                        └─▶ progress
 //! ```
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,35 +12,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rondo_data::Corpus;
-use rondo_infer::ModelParts;
-use rondo_kernels::Device;
 use rondo_runs::{RunFolder, RunsError};
-use rondo_train::{Checkpoint, Outcome, Plan, TrainError, Trainer, fingerprint};
+use rondo_train::{Checkpoint, Session, SessionOptions, SettingsSource, TrainError, Trained};
 
 use crate::console::Console;
-use crate::corpora::Found;
+use crate::corpora::Notes;
+use crate::device;
 use crate::failure::CliError;
-use crate::{corpora, device};
 use ending::Ending;
 use flags::SettingFlags;
 use overview::Overview;
 use progress::Progress;
-pub(crate) use wanted::{Wanted, of_plan, resolve};
 
 mod ending;
 mod flags;
 mod overview;
 mod progress;
-mod resume;
-mod wanted;
 mod yardstick;
 
 /// Exit code of a run that was interrupted: what shells give to a program that Ctrl-C has ended.
 pub(crate) const INTERRUPTED: u8 = 130;
-
-/// Where runs go that no folder is named for.
-const RUNS: &str = "runs";
 
 /// Train a language model, keeping the one with the best validation perplexity
 #[derive(Args, Debug)]
@@ -86,13 +75,20 @@ pub(crate) struct TrainArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
-    let console = Console::new(args.quiet);
-    let format = if args.json { Format::Json } else { Format::Text };
-    let (outcome, _) = match args.out {
-        Some(out) if args.resume => resume::resume(out, args.settings.0, console, format)?,
-        out => train(resolve(args.recipe, args.plan, args.settings.0)?, out, console, format)?,
-    };
-    Ok(if outcome.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    let TrainArgs { recipe, plan, out, resume, quiet, json, settings: SettingFlags(settings) } = args;
+    let format = if json { Format::Json } else { Format::Text };
+    let trained = train(Console::new(quiet), format, |options| match (resume, out) {
+        (true, Some(out)) => Session::resume(out, settings, options),
+        (_, out) => {
+            let source = match (recipe, plan) {
+                (Some(recipe), _) => SettingsSource::Recipe(recipe),
+                (None, Some(plan)) => SettingsSource::Plan(plan),
+                (None, None) => SettingsSource::Usual,
+            };
+            Session::start(settings, SessionOptions { source, out, ..options })
+        }
+    })?;
+    Ok(if trained.outcome.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
 /// How a run's end is printed to stdout.
@@ -106,87 +102,40 @@ pub(crate) enum Format {
     Nothing,
 }
 
-/// Trains as `wanted` says, in the folder `out` or the first free one.
+/// Prepares a session, says what it is about to do, trains, and says what has come of it.
 pub(crate) fn train(
-    Wanted { name, settings, corpus: expected }: Wanted,
-    out: Option<PathBuf>,
     console: Console,
     format: Format,
-) -> Result<(Outcome, RunFolder)> {
-    let mut plan = Plan::new(&settings)?;
-    let device = device_of(&plan, console)?;
-    let mut model = None;
-    if let Some(from) = &plan.training.from {
-        let loaded = ModelParts::open(from, None, &device)?;
-        plan = Plan::continuing(
-            &settings,
-            loaded.model.config(),
-            loaded.codec.tokenizer(),
-            loaded.codec.vocab().clone(),
-        )?;
-        model = Some(loaded.model);
+    prepare: impl FnOnce(SessionOptions<'_>) -> rondo_train::Result<Session>,
+) -> Result<Trained> {
+    let instructions = device::instructions()?;
+    let mut notes = Notes::new(console);
+    let observer = Some(&mut notes as _);
+    let mut session = prepare(SessionOptions { instructions, observer, ..SessionOptions::default() })?;
+    drop(notes);
+    console.say(&Overview(&session).to_string());
+    let stop = stop_on_interruption()?;
+    let mut progress = Progress::new(console, &session.corpus().codec, stop);
+    let trained = session.run(&mut progress).map_err(|error| stopped(session.folder(), error))?;
+    drop(progress);
+    let ending = Ending { session: &session, trained: &trained };
+    match format {
+        Format::Text => ending.print(console)?,
+        Format::Json => ending.print_json()?,
+        Format::Nothing => {}
     }
-    let found = corpora::find(&plan.text.corpus, console)?;
-    let corpus = Corpus::read(&found.texts, &plan.text.options)?;
-    if let Some(expected) = expected {
-        expected.check(&fingerprint(&corpus)?)?;
-    }
-    // All that can be wrong with plan and texts shows by now: the folder is made last.
-    let trainer = match model {
-        Some(model) => Trainer::continuing(plan.clone(), corpus.clone(), model)?,
-        None => Trainer::new(plan.clone(), corpus.clone(), &device)?,
-    };
-    let text = plan.to_toml()?;
-    let folder = match out {
-        Some(path) => RunFolder::create(path, &text)?,
-        None => RunFolder::create_next(RUNS, &name, &text)?,
-    };
-    let run = Started { plan: &plan, device: &device, found: &found, corpus: &corpus, folder: &folder };
-    let outcome = run.follow(trainer, console, format)?;
-    Ok((outcome, folder))
+    Ok(trained)
 }
 
-fn device_of(plan: &Plan, console: Console) -> Result<Device> {
-    device::cpu(NonZeroUsize::new(plan.training.threads), plan.training.precision, console)
-}
-
-/// A run that is about to begin or to go on.
-struct Started<'a> {
-    plan: &'a Plan,
-    device: &'a Device,
-    found: &'a Found,
-    corpus: &'a Corpus,
-    folder: &'a RunFolder,
-}
-
-impl Started<'_> {
-    /// Says what it is about to do, trains, and says what has come of it.
-    fn follow(&self, mut trainer: Trainer, console: Console, format: Format) -> Result<Outcome> {
-        let &Started { plan, device, found, corpus, folder } = self;
-        console.say(&Overview { plan, device, found, corpus, folder }.to_string());
-        let stop = stop_on_interruption()?;
-        let mut progress = Progress::new(console, &corpus.codec, stop);
-        let outcome = trainer.run(folder, &mut progress).map_err(|error| self.stopped(error))?;
-        drop(progress);
-        let ending = Ending { outcome, found, corpus, folder, device };
-        match format {
-            Format::Text => ending.print(console)?,
-            Format::Json => ending.print_json()?,
-            Format::Nothing => {}
-        }
-        Ok(outcome)
-    }
-
-    /// An error that has ended the run, with what can be gone on from.
-    fn stopped(&self, error: TrainError) -> anyhow::Error {
-        match error {
-            // Gone on with by the same settings, the run would come to the same end.
-            TrainError::NonFinite { .. } | TrainError::Runs(RunsError::Locked { .. }) => error.into(),
-            error => {
-                let latest = Checkpoint::latest(self.folder).ok().flatten();
-                let step = latest.map(|(checkpoint, _)| checkpoint.steps());
-                CliError::Stopped { folder: self.folder.path().to_owned(), step, source: error }.into()
-            }
+/// An error that has ended a run, with what can be gone on from.
+fn stopped(folder: &RunFolder, error: TrainError) -> anyhow::Error {
+    match error {
+        // Gone on with by the same settings, the run would come to the same end.
+        TrainError::NonFinite { .. } | TrainError::Runs(RunsError::Locked { .. }) => error.into(),
+        error => {
+            let latest = Checkpoint::latest(folder).ok().flatten();
+            let step = latest.map(|(checkpoint, _)| checkpoint.steps());
+            CliError::Stopped { folder: folder.path().to_owned(), step, source: error }.into()
         }
     }
 }

@@ -2,70 +2,61 @@
 
 use std::fmt;
 
-use rondo_data::{Batches, Corpus, Split};
-use rondo_kernels::Device;
+use rondo_data::{Batches, Split};
 use rondo_nn::ActivationPenalty;
-use rondo_runs::RunFolder;
-use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, Plan, ScheduleRule};
+use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, ScheduleRule, Session};
 
-use crate::corpora::Found;
 use crate::describe;
 
 /// What a run is about to do.
-pub(super) struct Overview<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) device: &'a Device,
-    pub(super) found: &'a Found,
-    pub(super) corpus: &'a Corpus,
-    pub(super) folder: &'a RunFolder,
-}
+pub(super) struct Overview<'a>(pub(super) &'a Session);
 
 impl fmt::Display for Overview<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let config = self.plan.model.config(self.corpus.vocab().len());
+        let config = self.0.plan().model.config(self.0.corpus().vocab().len());
         let parameters = describe::count(config.parameter_count());
         writeln!(f, "rondo    {}", env!("CARGO_PKG_VERSION"))?;
-        writeln!(f, "device   {}", self.device)?;
-        writeln!(f, "corpus   {}", self.found.title)?;
+        writeln!(f, "device   {}", self.0.device())?;
+        writeln!(f, "corpus   {}", self.0.title())?;
         writeln!(f, "         {}", self.sizes())?;
         for note in self.notes() {
             writeln!(f, "         {note}")?;
         }
         writeln!(f, "model    {}", describe::model(&config))?;
         writeln!(f, "         {parameters} parameters")?;
-        if let Some(from) = &self.plan.training.from {
+        if let Some(from) = &self.0.plan().training.from {
             writeln!(f, "         goes on from {}", from.display())?;
         }
         writeln!(f, "plan     {}", self.epochs())?;
         writeln!(f, "         {}", self.steps())?;
-        write!(f, "run      {}", self.folder.path().display())
+        write!(f, "run      {}", self.0.folder().path().display())
     }
 }
 
 impl Overview<'_> {
     /// The tokens of each text and of the vocabulary.
     fn sizes(&self) -> String {
-        let unit = self.corpus.codec.unit();
+        let unit = self.0.corpus().codec.unit();
         let texts = Split::ALL.into_iter().filter_map(|split| {
-            let ids = self.corpus.split(split)?;
+            let ids = self.0.corpus().split(split)?;
             Some(format!("{split} {}", describe::count(ids.len())))
         });
         let texts = texts.collect::<Vec<_>>().join(", ");
-        format!("{texts} {unit}s; vocabulary {}", describe::count(self.corpus.vocab().len()))
+        format!("{texts} {unit}s; vocabulary {}", describe::count(self.0.corpus().vocab().len()))
     }
 
     /// What one might not expect of the texts.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![];
-        if self.corpus.divided {
+        if self.0.corpus().divided {
             let percent = |fraction: f64| format!("{} %", (fraction * 1000.0).round() / 10.0);
-            let options = &self.plan.text.options;
+            let options = &self.0.plan().text.options;
             notes.push(format!(
                 "one text: its last {} are the validation text and the test text",
                 [options.valid_fraction, options.test_fraction].map(percent).join(" and ")
             ));
         }
-        for source in &self.corpus.sources {
+        for source in &self.0.corpus().sources {
             let unknown = source.text.out_of_vocab_tokens;
             if unknown > 0 {
                 let origin = &source.text.origin;
@@ -77,16 +68,16 @@ impl Overview<'_> {
                 notes.push(format!("{count} sequences that are no text taken for U+FFFD in {origin}"));
             }
         }
-        if self.corpus.valid.is_none() {
+        if self.0.corpus().valid.is_none() {
             notes.push("no validation text: the latest model counts as the best".to_owned());
         }
         notes
     }
 
     fn epochs(&self) -> String {
-        let training = &self.plan.training;
+        let training = &self.0.plan().training;
         let batches =
-            Batches::new(&self.corpus.train, training.batch_size, training.bptt, training.last_chunk);
+            Batches::new(&self.0.corpus().train, training.batch_size, training.bptt, training.last_chunk);
         let chunks = batches
             .map_or(0, |batches| batches.chunk_count())
             .min(training.max_batches.unwrap_or(usize::MAX));
@@ -102,7 +93,7 @@ impl Overview<'_> {
     }
 
     fn steps(&self) -> String {
-        let optimization = &self.plan.optimization;
+        let optimization = &self.0.plan().optimization;
         let optimizer = match optimization.optimizer {
             OptimizerPlan::Sgd { momentum } if momentum > 0.0 => format!("sgd with momentum {momentum}"),
             OptimizerPlan::Sgd { .. } => "sgd".to_owned(),

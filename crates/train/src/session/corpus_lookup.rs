@@ -1,0 +1,131 @@
+//! Finds the texts of a run: the built-in language, a published corpus on this machine or downloaded, one's own files.
+//!
+//! Not here: reading them ([`Corpus::read`](rondo_data::Corpus::read)).
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use rondo_data::tales::TalesText;
+use rondo_data::{
+    CorpusTexts, DataError, Downloader, Located, NAMED_CORPORA, NamedCorpus, Places, Progress, Tales,
+};
+
+use super::Note;
+use crate::observer::{Event, Observer, Watch};
+use crate::settings::Settings;
+use crate::{CorpusChoice, Result};
+
+/// The name of the generated corpus.
+pub const BUILT_IN: &str = "built-in";
+/// The environment variable that names the folder of the published corpora, or of the one that is asked for.
+pub const DATA_VARIABLE: &str = "RONDO_DATA";
+/// The environment variable that names an address with copies of the corpora, in a folder each.
+pub const MIRROR_VARIABLE: &str = "RONDO_MIRROR";
+
+/// Where published corpora may be, by the environment and the user's cache folder.
+pub fn default_places() -> Places {
+    Places {
+        data_dir: None,
+        environment_dir: env::var_os(DATA_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from),
+        cache_dir: dirs::cache_dir().map(|cache| cache.join("rondo")),
+        mirror: env::var(MIRROR_VARIABLE).ok().filter(|address| !address.is_empty()),
+    }
+}
+
+/// A corpus that has been found.
+#[derive(Clone, Debug)]
+pub struct FoundCorpus {
+    /// What it is called in messages.
+    pub title: String,
+    /// Its texts.
+    pub texts: CorpusTexts,
+    /// The sentences of the built-in corpus, if that is what it is.
+    pub tales: Option<TalesText>,
+}
+
+impl FoundCorpus {
+    /// Finds the texts, downloading them if need be. The observer is told of downloads, and of files that are not what
+    /// their names say.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`](crate::TrainError::Data) if there is no such corpus or text, or it cannot be downloaded.
+    pub fn find(choice: &CorpusChoice, places: &Places, observer: &mut dyn Observer) -> Result<FoundCorpus> {
+        find(choice, places, &mut Watch::new(observer, false))
+    }
+
+    fn named(located: &Located) -> FoundCorpus {
+        let title = format!("{} in {}", located.corpus.name, located.folder.display());
+        FoundCorpus { title, texts: located.texts(), tales: None }
+    }
+
+    fn own(paths: &[PathBuf], texts: CorpusTexts) -> FoundCorpus {
+        let title = match paths {
+            [path] => path.display().to_string(),
+            [first, rest @ ..] => format!("{} and {} more", first.display(), rest.len()),
+            [] => String::new(),
+        };
+        FoundCorpus { title, texts, tales: None }
+    }
+}
+
+impl CorpusChoice {
+    /// The corpus that is given by a name or by paths. What exists is a path, whatever it is called.
+    pub fn given(data: &[PathBuf]) -> CorpusChoice {
+        match name_for(data) {
+            Some(BUILT_IN) => CorpusChoice::BuiltIn,
+            Some(name) => CorpusChoice::Named { name: name.to_owned(), data: None },
+            None => CorpusChoice::Own(data.to_vec()),
+        }
+    }
+}
+
+/// The settings with the name of a corpus as such, where it stands for the path of a text.
+pub(super) fn with_named_corpus(mut settings: Settings) -> Settings {
+    if let Some(name) = name_for(settings.text.data.as_deref().unwrap_or_default()) {
+        settings.text.corpus = Some(name.to_owned());
+        settings.text.data = None;
+    }
+    settings
+}
+
+fn name_for(data: &[PathBuf]) -> Option<&str> {
+    let [path] = data else { return None };
+    let name = path.to_str()?;
+    let is_known = name == BUILT_IN || NAMED_CORPORA.iter().any(|corpus| corpus.name == name);
+    (is_known && !path.exists()).then_some(name)
+}
+
+/// As [`FoundCorpus::find`].
+pub(super) fn find(choice: &CorpusChoice, places: &Places, watch: &mut Watch<'_>) -> Result<FoundCorpus> {
+    match choice {
+        CorpusChoice::BuiltIn => {
+            let text = Tales::new().text(Tales::SEED);
+            let (title, texts) = ("built-in language".to_owned(), text.to_texts());
+            Ok(FoundCorpus { title, texts, tales: Some(text) })
+        }
+        CorpusChoice::Named { name, data: None } => {
+            let mut progress = |Progress { file, received_bytes, total_bytes }: Progress<'_>| {
+                watch.tell(Event::Downloading { file, received_bytes, total_bytes });
+            };
+            let corpus = NamedCorpus::by_name(name)?;
+            Ok(FoundCorpus::named(&corpus.locate(places, &Downloader::default(), &mut progress)?))
+        }
+        CorpusChoice::Named { name, data: Some(data) } => find_at(NamedCorpus::by_name(name)?, data, watch),
+        CorpusChoice::Own(paths) => Ok(FoundCorpus::own(paths, CorpusTexts::find_all(paths)?)),
+    }
+}
+
+/// Finds a published corpus where the user says that it is; texts of the user's own may be there instead.
+fn find_at(corpus: &'static NamedCorpus, data: &Path, watch: &mut Watch<'_>) -> Result<FoundCorpus> {
+    let there = Places { data_dir: Some(data.to_owned()), ..Places::default() };
+    match (corpus.find(&there), CorpusTexts::find(data)) {
+        (Ok(Some(located)), _) => Ok(FoundCorpus::named(&located)),
+        (Ok(None), texts) => Ok(FoundCorpus::own(&[data.to_owned()], texts?)),
+        // Files with the corpus's names that are not its files are the user's own, if there is a text among them.
+        (Err(error @ (DataError::WrongSize { .. } | DataError::IncompleteCorpus { .. })), Ok(texts)) => {
+            watch.tell(Event::Note(Note::OwnText(&error)));
+            Ok(FoundCorpus::own(&[data.to_owned()], texts))
+        }
+        (Err(error), _) => Err(error.into()),
+    }
+}

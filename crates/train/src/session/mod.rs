@@ -1,0 +1,298 @@
+//! A run from settings to a trained model: what is found, read and checked before the first step, then the training.
+//!
+//! ```text
+//! settings over a recipe, plan or model ─▶ Plan ─┐
+//! corpus: built in, published, one's own ────────┼─▶ Trainer ─▶ run ─▶ Trained: outcome, model, codec
+//! folder: new or a run's, locked; checkpoint ────┘
+//! ```
+//!
+//! Promises: whatever is wrong with settings or texts shows before a folder is made; what the user should know is told
+//! to the [`Observer`]. Not here: flags, printing, signals.
+
+use std::path::PathBuf;
+
+use rondo_data::tales::TalesText;
+use rondo_data::{Corpus, Places};
+use rondo_infer::{LanguageModel, ModelParts};
+use rondo_kernels::Device;
+use rondo_kernels::cpu::InstructionSet;
+use rondo_runs::{Change, CorpusFingerprint, RunFolder, RunLock};
+
+use crate::checkpoint::Checkpoint;
+use crate::observer::{Event, Observer, Outcome, Watch};
+use crate::provenance::fingerprint;
+use crate::resume::resumed_plan;
+use crate::settings::Settings;
+use crate::{Plan, Result, Trainer};
+
+mod base_model;
+mod corpus_lookup;
+mod note;
+mod settings_source;
+
+use base_model::Basis;
+pub use corpus_lookup::{BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, default_places};
+use corpus_lookup::{find, with_named_corpus};
+pub use note::Note;
+pub use settings_source::SettingsSource;
+use settings_source::{Wanted, of_plan};
+
+/// The folder that holds the runs no folder is named for.
+const RUNS: &str = "runs";
+
+/// A run that is ready to begin or to go on.
+///
+/// ```no_run
+/// use rondo_train::{Session, SessionOptions, Settings};
+///
+/// let settings = Settings::parse("mine", "[text]\ndata = ['poems.txt']\n[training]\nepochs = 3")?;
+/// let trained = Session::start(settings, SessionOptions::default())?.run(&mut ())?;
+/// println!("{:?} nats per token, in {}", trained.outcome.best_test, trained.folder.path().display());
+/// # Ok::<(), rondo_train::TrainError>(())
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    trainer: Trainer,
+    folder: RunFolder,
+    /// Held until the run ends.
+    lock: Option<RunLock>,
+    device: Device,
+    title: String,
+    tales: Option<TalesText>,
+    changes: Vec<Change>,
+    /// Whether the observer has asked to stop before the run began.
+    asked_to_stop: bool,
+}
+
+/// How a session is set up: all of it has a default.
+pub struct SessionOptions<'a> {
+    /// What the settings of a new run are laid over.
+    pub source: SettingsSource,
+    /// The folder of a new run [default: the first that is free of `runs/NAME-1`, `runs/NAME-2`, …].
+    pub out: Option<PathBuf>,
+    /// The NAME of a new run [default: that of its recipe or corpus].
+    pub name: Option<String>,
+    /// The texts that a new run must be of [default: any].
+    pub corpus: Option<CorpusFingerprint>,
+    /// What to compute with [default: the CPU with the plan's threads and precision, or `f32` where it has no products
+    /// of that precision].
+    pub device: Option<Device>,
+    /// The instructions of the default device [default: the best that the processor has].
+    pub instructions: Option<InstructionSet>,
+    /// Where published corpora may be [default: [`default_places`]].
+    pub places: Places,
+    /// Who is told of notes and downloads while the session is set up [default: nobody].
+    pub observer: Option<&'a mut dyn Observer>,
+}
+
+impl Default for SessionOptions<'_> {
+    fn default() -> Self {
+        SessionOptions {
+            source: SettingsSource::default(),
+            out: None,
+            name: None,
+            corpus: None,
+            device: None,
+            instructions: None,
+            places: default_places(),
+            observer: None,
+        }
+    }
+}
+
+/// What a session has come to.
+#[derive(Debug)]
+pub struct Trained {
+    /// The numbers.
+    pub outcome: Outcome,
+    /// The folder of the run.
+    pub folder: RunFolder,
+    /// The model with the best parameters; none if the run was stopped before there were any.
+    pub model: Option<LanguageModel>,
+}
+
+impl Session {
+    /// Prepares a new run by these settings, laid over the [source](SessionOptions::source), in a new folder.
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`] and [`Plan::continuing`], of finding and reading the texts, of [`Trainer::new`], and
+    /// [`RunsError::RunExists`](crate::RunsError::RunExists) if the folder holds a run.
+    pub fn start(settings: Settings, options: SessionOptions<'_>) -> Result<Session> {
+        let Wanted { name, settings } = options.source.resolve(settings)?;
+        let name = options.name.unwrap_or(name);
+        let mut silent = ();
+        let mut watch = Watch::new(options.observer.unwrap_or(&mut silent), false);
+        let plan = Plan::new(&settings)?;
+        let device = device(options.device, options.instructions, &plan, &mut watch)?;
+        let (plan, model) = with_base_model(plan, &settings, &device)?;
+        let FoundCorpus { title, texts, tales } = find(&plan.text.corpus, &options.places, &mut watch)?;
+        let corpus = Corpus::read(&texts, &plan.text.options)?;
+        if let Some(expected) = options.corpus {
+            expected.check(&fingerprint(&corpus)?)?;
+        }
+        let trainer = match model {
+            Some(model) => Trainer::continuing(plan, corpus, model)?,
+            None => Trainer::new(plan, corpus, &device)?,
+        };
+        // All that can be wrong with plan and texts has shown by now: the folder is made last.
+        let plan = trainer.plan().to_toml()?;
+        let folder = match options.out {
+            Some(path) => RunFolder::create(path, &plan)?,
+            None => RunFolder::create_next(RUNS, &name, &plan)?,
+        };
+        let (lock, asked_to_stop) = (Some(folder.lock()?), watch.asked_to_stop);
+        Ok(Session { trainer, folder, lock, device, title, tales, changes: vec![], asked_to_stop })
+    }
+
+    /// Prepares a new run that goes on training the model at `model`, a model file or the folder of a run: by the
+    /// settings that it was trained by and on its text, unless the given settings say otherwise.
+    ///
+    /// # Errors
+    /// As [`Session::start`]; those of [`LanguageModel::open`], in [`TrainError::Infer`](crate::TrainError::Infer).
+    pub fn continue_from(
+        model: impl Into<PathBuf>,
+        mut settings: Settings,
+        options: SessionOptions<'_>,
+    ) -> Result<Session> {
+        settings.training.from = Some(model.into());
+        Session::start(settings, options)
+    }
+
+    /// Prepares the run in a folder to go on from its last checkpoint, or from its beginning if it has none, with
+    /// `settings` laid over its own. The options for new runs have no effect.
+    ///
+    /// # Errors
+    /// [`RunsError::NoRun`](crate::RunsError::NoRun) and [`RunsError::Locked`](crate::RunsError::Locked); those of
+    /// [`Checkpoint::latest`], [`resumed_plan`], of finding and reading the texts, and of [`Trainer::resuming`].
+    pub fn resume(
+        folder: impl Into<PathBuf>,
+        settings: Settings,
+        options: SessionOptions<'_>,
+    ) -> Result<Session> {
+        let folder = RunFolder::open(folder)?;
+        let lock = Some(folder.lock()?);
+        let mut silent = ();
+        let mut watch = Watch::new(options.observer.unwrap_or(&mut silent), false);
+        let before = of_plan(folder.path())?;
+        let checkpoint = latest_checkpoint(&folder, &mut watch)?;
+        let basis = match &checkpoint {
+            Some(checkpoint) if before.training.from.is_some() => Some(Basis::of_run(&folder, checkpoint)?),
+            _ => None,
+        };
+        let planned = |settings: &Settings| match &basis {
+            Some(basis) => basis.plan(settings),
+            None => Plan::new(settings),
+        };
+        let (plan, changes) = resumed_plan(&before, with_named_corpus(settings), planned)?;
+        changes.iter().for_each(|change| watch.tell(Event::Note(Note::Changed(change))));
+        let device = device(options.device, options.instructions, &plan, &mut watch)?;
+        let (plan, model) = match checkpoint {
+            Some(_) => (plan, None),
+            None => {
+                let settings = plan.settings();
+                with_base_model(plan, &settings, &device)?
+            }
+        };
+        let FoundCorpus { title, texts, tales } = find(&plan.text.corpus, &options.places, &mut watch)?;
+        let corpus = Corpus::read(&texts, &plan.text.options)?;
+        let trainer = match (checkpoint, model) {
+            (Some(checkpoint), _) => Trainer::resuming(plan, corpus, &device, checkpoint, changes.clone())?,
+            (None, Some(model)) => Trainer::continuing(plan, corpus, model)?,
+            (None, None) => Trainer::new(plan, corpus, &device)?,
+        };
+        let asked_to_stop = watch.asked_to_stop;
+        Ok(Session { trainer, folder, lock, device, title, tales, changes, asked_to_stop })
+    }
+
+    /// What the run does.
+    pub fn plan(&self) -> &Plan {
+        self.trainer.plan()
+    }
+
+    /// The texts.
+    pub fn corpus(&self) -> &Corpus {
+        self.trainer.corpus()
+    }
+
+    /// The folder of the run.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// What the run computes with.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What the corpus is called in messages.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The sentences of the built-in corpus, if that is the run's.
+    pub fn tales(&self) -> Option<&TalesText> {
+        self.tales.as_ref()
+    }
+
+    /// The settings of a resumed run that are others than before.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// Trains to the plan's end, or until the observer asks to stop. Called again, it goes on from there.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`] and [`Trainer::best_model`].
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Trained> {
+        let _lock = match self.lock.take() {
+            Some(lock) => lock,
+            None => self.folder.lock()?,
+        };
+        let asked_to_stop = std::mem::take(&mut self.asked_to_stop);
+        let outcome = self.trainer.run_locked(&self.folder, observer, asked_to_stop)?;
+        Ok(Trained { outcome, folder: self.folder.clone(), model: self.trainer.best_model()? })
+    }
+}
+
+/// The device that is given, or the CPU as the plan says.
+fn device(
+    given: Option<Device>,
+    instructions: Option<InstructionSet>,
+    plan: &Plan,
+    watch: &mut Watch<'_>,
+) -> Result<Device> {
+    if let Some(device) = given {
+        return Ok(device);
+    }
+    let instructions = instructions.unwrap_or_else(InstructionSet::detect);
+    let device = Device::cpu_with(plan.training.threads, instructions)?;
+    match device.clone().with_precision(plan.training.precision) {
+        Ok(device) => Ok(device),
+        Err(error) => {
+            watch.tell(Event::Note(Note::Precision { error: &error, used: device.precision() }));
+            Ok(device)
+        }
+    }
+}
+
+/// The plan and the model of a run that goes on from one; the plan as it is otherwise.
+fn with_base_model(
+    plan: Plan,
+    settings: &Settings,
+    device: &Device,
+) -> Result<(Plan, Option<rondo_nn::RnnLm>)> {
+    let Some(from) = &plan.training.from else { return Ok((plan, None)) };
+    let ModelParts { model, codec, .. } = ModelParts::open(from, None, device)?;
+    let basis = Basis::of_model(&model, codec);
+    Ok((basis.plan(settings)?, Some(model)))
+}
+
+/// The last checkpoint that can be used.
+fn latest_checkpoint(folder: &RunFolder, watch: &mut Watch<'_>) -> Result<Option<Checkpoint>> {
+    let Some((checkpoint, damaged)) = Checkpoint::latest(folder)? else {
+        watch.tell(Event::Note(Note::NoCheckpoint));
+        return Ok(None);
+    };
+    damaged.iter().for_each(|error| watch.tell(Event::Note(Note::DamagedCheckpoint(error))));
+    Ok(Some(checkpoint))
+}

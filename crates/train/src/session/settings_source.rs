@@ -1,0 +1,143 @@
+//! The settings that a new run starts from, below those that the user gives.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rondo_infer::LanguageModel;
+use rondo_runs::RunFolder;
+
+use super::corpus_lookup::{BUILT_IN, with_named_corpus};
+use crate::settings::{ModelSettings, Settings, TextSettings};
+use crate::{Result, TrainError, recipes};
+
+/// The settings of a new run before those that are given: the given ones win.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SettingsSource {
+    /// Those of the model to go on from, if the given settings name one ([`training.from`](crate::settings)); those of
+    /// the recipe `built-in`, if they name no other text; none otherwise.
+    #[default]
+    Usual,
+    /// A recipe, by its name or by its file.
+    Recipe(String),
+    /// A plan, by its file or by the folder of its run.
+    Plan(PathBuf),
+}
+
+/// All settings of a new run, and what it is called.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    pub(super) settings: Settings,
+}
+
+impl SettingsSource {
+    /// Lays the given settings over these.
+    pub(super) fn resolve(&self, given: Settings) -> Result<Wanted> {
+        let given = with_named_corpus(given);
+        let (name, below) = match self {
+            SettingsSource::Recipe(recipe) => of_recipe(recipe)?,
+            SettingsSource::Plan(plan) => (None, of_plan(plan)?),
+            SettingsSource::Usual if given.training.from.is_some() => (None, of_model(&given)?),
+            SettingsSource::Usual if is_built_in(&given) => of_recipe(BUILT_IN)?,
+            SettingsSource::Usual => (None, Settings::default()),
+        };
+        let settings = below.overlaid_with(given);
+        let name = name.unwrap_or_else(|| corpus_name(&settings));
+        Ok(Wanted { name, settings })
+    }
+}
+
+fn is_built_in(given: &Settings) -> bool {
+    given.text.data.is_none() && given.text.corpus.as_deref().is_none_or(|name| name == BUILT_IN)
+}
+
+/// The settings that the model to go on from was trained by: its text too, unless another one is given.
+fn of_model(given: &Settings) -> Result<Settings> {
+    let Some(path) = &given.training.from else { return Ok(Settings::default()) };
+    let plan = LanguageModel::file_at(path)?.with_file_name(RunFolder::PLAN);
+    if !plan.is_file() {
+        return Ok(Settings::default());
+    }
+    let mut settings = of_file(&plan)?;
+    if !is_built_in(given) {
+        settings.text = TextSettings::default();
+    }
+    // The model says these itself, and what the earlier run went on from is in it.
+    settings.model = ModelSettings::default();
+    settings.training.from = None;
+    settings.training.extend_vocab = None;
+    settings.training.threads = None;
+    settings.training.precision = None;
+    Ok(settings)
+}
+
+/// A recipe by its name or, if it looks like a path, from its file.
+fn of_recipe(recipe: &str) -> Result<(Option<String>, Settings)> {
+    let path = Path::new(recipe);
+    if path.is_file() || path.extension().is_some() || path.components().count() > 1 {
+        let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+        return Ok((name, of_file(path)?));
+    }
+    Ok((Some(recipe.to_owned()), recipes::find(recipe)?.settings))
+}
+
+/// The settings of a plan, or of the run in a folder.
+pub(super) fn of_plan(path: &Path) -> Result<Settings> {
+    if path.is_dir() { of_file(&RunFolder::open(path)?.plan()) } else { of_file(path) }
+}
+
+fn of_file(path: &Path) -> Result<Settings> {
+    let text = fs::read_to_string(path).map_err(TrainError::io("read", path))?;
+    Settings::parse(&path.display().to_string(), &text)
+}
+
+/// The name of the corpus, or of the user's first text.
+fn corpus_name(settings: &Settings) -> String {
+    let named = settings.text.corpus.as_deref().filter(|&name| name != BUILT_IN);
+    let own = || settings.text.data.as_ref()?.first()?.file_stem()?.to_str();
+    named.or_else(own).unwrap_or(BUILT_IN).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(source: &SettingsSource, given: &str) -> Wanted {
+        source.resolve(Settings::parse("given", given).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn nothing_and_small_changes_are_the_built_in_recipe() {
+        let Wanted { name, settings } = wanted(&SettingsSource::Usual, "[training]\nepochs = 2\n");
+        assert_eq!((name.as_str(), settings.training.epochs), ("built-in", Some(2)));
+        assert!(settings.optimization.learning_rate.is_some());
+    }
+
+    #[test]
+    fn a_text_of_ones_own_has_the_usual_settings_and_names_the_run() {
+        let Wanted { name, settings } =
+            wanted(&SettingsSource::Usual, "[text]\ndata = [\"texts/my poems.txt\"]\n");
+        assert_eq!((name.as_str(), settings.optimization.learning_rate), ("my poems", None));
+    }
+
+    #[test]
+    fn data_may_be_the_name_of_a_corpus() {
+        let Wanted { name, settings } = wanted(&SettingsSource::Usual, "[text]\ndata = [\"ptb\"]\n");
+        assert_eq!(
+            (name.as_str(), settings.text.corpus.as_deref(), settings.text.data),
+            ("ptb", Some("ptb"), None)
+        );
+        // The built-in language has a recipe of its own, which says more than the defaults.
+        let built_in = wanted(&SettingsSource::Usual, "[text]\ndata = [\"built-in\"]\n");
+        assert!(built_in.settings.training.epochs.is_some());
+    }
+
+    #[test]
+    fn a_recipe_names_the_run() {
+        let recipe = |name: &str| SettingsSource::Recipe(name.to_owned());
+        assert_eq!(wanted(&recipe("ptb-rnn"), "").name, "ptb-rnn");
+        let error = |name: &str| recipe(name).resolve(Settings::default()).unwrap_err().to_string();
+        assert!(error("ptb-rn").ends_with("the nearest is `ptb-rnn`"), "{}", error("ptb-rn"));
+        assert_eq!(error("mine.toml"), "could not read `mine.toml`");
+    }
+}

@@ -1,0 +1,106 @@
+//! A run of version 0.1.0 opens, and resumes to the losses that version 0.1.0 itself came to.
+//!
+//! `fixtures/v0.1.0` holds the text and the run: four epochs of a small LSTM with Adam.
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rondo_infer::evaluate;
+use rondo_kernels::Device;
+use rondo_nn::{ModelFile, Workspace};
+use rondo_train::{Checkpoint, RunFolder, Session, SessionOptions, Settings};
+
+/// What `rondo train --resume --epochs 6` of version 0.1.0 made of a copy of the fixture.
+const VALID_LOSS: f64 = 2.0095735902969656;
+const TEST_LOSS: f64 = 1.9307798215976129;
+/// What its fourth epoch had come to before.
+const VALID_LOSS_BEFORE: f64 = 2.3910663219598622;
+
+/// Other instruction sets sum in another order, which shows in the last digits.
+const TOLERANCE: f64 = 1e-4;
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v0.1.0")
+}
+
+/// A copy of the run that may be changed.
+fn copied(parent: &Path) -> PathBuf {
+    let run = parent.join("run");
+    fs::create_dir(&run).unwrap();
+    for file in fs::read_dir(fixture().join("run")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), run.join(file.file_name())).unwrap();
+    }
+    run
+}
+
+/// The settings that say where the text is.
+fn settings(epochs: usize) -> Settings {
+    let mut settings = Settings::default();
+    settings.text.data = Some(vec![fixture().join("text.txt")]);
+    settings.training.epochs = Some(epochs);
+    settings
+}
+
+#[track_caller]
+fn assert_close(found: Option<f64>, expected: f64) {
+    let found = found.unwrap();
+    assert!((found / expected - 1.0).abs() < TOLERANCE, "{found}, expected {expected}");
+}
+
+#[test]
+fn its_model_opens_and_has_the_loss_that_was_reported() {
+    let parent = tempfile::tempdir().unwrap();
+    let run = copied(parent.path());
+    let session = Session::resume(&run, settings(4), SessionOptions::default()).unwrap();
+    let file = ModelFile::read(&run.join("best.safetensors"), &Device::cpu(1).unwrap()).unwrap();
+    assert!(file.context.attachments.is_empty());
+    let valid = session.corpus().valid.as_ref().unwrap();
+    let evaluation = evaluate(&file.model, &mut Workspace::new(session.device()), valid, 3, 5).unwrap();
+    assert_close(Some(evaluation.nll_mean()), VALID_LOSS_BEFORE);
+}
+
+#[test]
+fn it_resumes_to_the_losses_of_version_0_1_0() {
+    let parent = tempfile::tempdir().unwrap();
+    let run = copied(parent.path());
+    let folder = RunFolder::open(&run).unwrap();
+    let (checkpoint, _) = Checkpoint::latest(&folder).unwrap().unwrap();
+    assert_eq!((checkpoint.epoch(), checkpoint.steps()), (5, 100));
+    assert!(checkpoint.codec().unwrap().is_none());
+
+    let mut session = Session::resume(&run, settings(6), SessionOptions::default()).unwrap();
+    assert!(session.changes().iter().any(|change| change.setting == "training.epochs"));
+    let trained = session.run(&mut ()).unwrap();
+    assert_eq!((trained.outcome.steps, trained.outcome.best_epoch), (150, Some(6)));
+    assert_close(trained.outcome.best_valid, VALID_LOSS);
+    assert_close(trained.outcome.best_test, TEST_LOSS);
+    let (checkpoint, _) = Checkpoint::latest(&folder).unwrap().unwrap();
+    assert_eq!(checkpoint.codec().unwrap().as_ref(), Some(trained.model.unwrap().codec()));
+}
+
+#[test]
+fn its_best_model_is_read_from_its_file_after_a_resumption() {
+    let parent = tempfile::tempdir().unwrap();
+    let run = copied(parent.path());
+    // All epochs have been trained: the run ends at once.
+    let mut session = Session::resume(&run, settings(4), SessionOptions::default()).unwrap();
+    let trained = session.run(&mut ()).unwrap();
+    let model = trained.model.unwrap();
+    let valid = session.corpus().valid.as_ref().unwrap();
+    let evaluation = evaluate(model.model(), &mut Workspace::new(session.device()), valid, 3, 5).unwrap();
+    assert_close(Some(evaluation.nll_mean()), VALID_LOSS_BEFORE);
+}
+
+#[test]
+fn training_goes_on_from_its_model() {
+    let parent = tempfile::tempdir().unwrap();
+    let (run, out) = (copied(parent.path()), Some(parent.path().join("on")));
+    let options = SessionOptions { out, ..SessionOptions::default() };
+    let mut session = Session::continue_from(&run, settings(1), options).unwrap();
+    let trained = session.run(&mut ()).unwrap();
+    assert!(trained.outcome.best_valid.unwrap() <= VALID_LOSS_BEFORE * (1.0 + TOLERANCE));
+    assert!(trained.model.is_some());
+}
