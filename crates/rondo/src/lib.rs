@@ -50,6 +50,8 @@
 //! # }
 //! ```
 //!
+//! With the texts in files, [`train::Session`] does all of it in a line, as the command does.
+//!
 //! `examples/from_scratch.rs` writes a network out from first principles and trains it.
 
 pub use rondo_data as data;

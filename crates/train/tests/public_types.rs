@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::marker::PhantomData;
 use std::path::Path;
 
 use rondo_train::recipes::*;
@@ -14,10 +15,9 @@ use rondo_train::*;
 /// Checks that the types are `Send`, and gives their names.
 macro_rules! names_of_send_types {
     ($($type:ty),* $(,)?) => {{
-        fn check<T: Send>(name: &str) -> String {
-            name.split('<').next().unwrap().to_owned()
-        }
-        [$( check::<$type>(stringify!($type)) ),*]
+        fn is_send<T: Send>(_: PhantomData<T>) {}
+        $( is_send(PhantomData::<$type>); )*
+        [$( stringify!($type) ),*].map(|name| name.split('<').next().unwrap_or(name).to_owned())
     }};
 }
 

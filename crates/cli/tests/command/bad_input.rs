@@ -110,6 +110,12 @@ fn another_vocabulary_than_the_models() {
     assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""));
     insta::assert_snapshot!(said.stderr);
 
+    // The model's own is in its file; the one beside it is for people.
+    fs::remove_file(sandbox.path("run/vocab.json")).unwrap();
+    sandbox.run(&["score", "--model", "run", "text.txt"]).success();
+
+    let sandbox = Sandbox::with_run_of_0_1_0();
+    sandbox.run(&["score", "--model", "run", "text.txt"]).success();
     fs::remove_file(sandbox.path("run/vocab.json")).unwrap();
     let said = sandbox.run(&["score", "--model", "run", "text.txt"]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""));

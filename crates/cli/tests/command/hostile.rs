@@ -97,13 +97,13 @@ fn a_model_that_claims_more_than_it_has_is_refused_before_memory_is_taken() {
 /// The fingerprint says which vocabulary a file claims, and not how many tokens its model has been made for.
 #[test]
 fn a_vocabulary_of_another_size_than_the_models_is_refused() {
-    let sandbox = Sandbox::with_run();
+    let sandbox = Sandbox::with_run_of_0_1_0();
     let vocab = std::fs::read_to_string(sandbox.path("run/vocab.json")).unwrap();
     sandbox.write("run/vocab.json", vocab.replace("\"cat\"", "\"cat\",\n    \"one\",\n    \"more\""));
     let said = sandbox.run(&["eval", "--model", "run", "text.txt"]);
     let fingerprint = said.stderr.split("its fingerprint is ").nth(1).unwrap().split(',').next().unwrap();
     set_metadata(&sandbox, "vocab_fingerprint", fingerprint);
-    check(&sandbox, "`run/vocab.json` has 13 tokens, the model was made for 11");
+    check(&sandbox, "`run/vocab.json` has 21 tokens, the model was made for 19");
 }
 
 #[test]
@@ -116,9 +116,30 @@ fn a_tokenizer_that_there_is_not_is_named() {
         (r#"{"kind":"chars"}"#, ""),
         (r#"{"kind":"bytes"}"#, ""),
     ] {
-        let sandbox = Sandbox::with_run();
+        let sandbox = Sandbox::with_run_of_0_1_0();
         set_metadata(&sandbox, "tokenizer", tokenizer);
         check(&sandbox, expected);
+    }
+}
+
+#[test]
+fn a_codec_that_is_none_is_named() {
+    for (from, to) in [("words", "wordy"), ("{", "["), ("\"cat\"", "\"dog\""), ("\"cat\"", "\"\xFFat\"")] {
+        let sandbox = Sandbox::with_run();
+        let mut changed = false;
+        change_model(&sandbox, |header, numbers| {
+            let offsets = &header["codec"]["data_offsets"];
+            let [start, end] = [0, 1].map(|index| offsets[index].as_u64().unwrap() as usize);
+            let codec = &mut numbers[start..end];
+            let from = from.as_bytes();
+            let at = codec.windows(from.len()).position(|found| found == from).unwrap();
+            codec[at..at + from.len()].copy_from_slice(&to.chars().map(|char| char as u8).collect::<Vec<_>>());
+            changed = true;
+        });
+        assert!(changed);
+        check(&sandbox, "");
+        let said = sandbox.run(&["eval", "--model", "run", "text.txt"]);
+        assert!(said.stderr.contains("run/best.safetensors`"), "{to}: {said:?}");
     }
 }
 
@@ -145,7 +166,7 @@ fn a_plan_of_monstrous_sizes_costs_no_memory() {
 
 #[test]
 fn a_vocabulary_that_is_none_is_named() {
-    let sandbox = Sandbox::with_run();
+    let sandbox = Sandbox::with_run_of_0_1_0();
     for vocab in [b"\xFF".as_slice(), b"", b"{", &[b'['; 100_000], b"\0\0"] {
         sandbox.write("run/vocab.json", vocab);
         let said = sandbox.run(&["eval", "--model", "run", "text.txt"]);

@@ -69,6 +69,20 @@ impl Sandbox {
         sandbox
     }
 
+    /// One with the run of version 0.1.0 that the tests of `train` keep, `run`, and its text. Its model file has no
+    /// vocabulary: that is beside it.
+    pub(crate) fn with_run_of_0_1_0() -> Sandbox {
+        let sandbox = Sandbox::new();
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../train/tests/fixtures/v0.1.0");
+        sandbox.write("text.txt", fs::read(kept.join("text.txt")).unwrap());
+        for file in fs::read_dir(kept.join("run")).unwrap() {
+            let file = file.unwrap().path();
+            let name = file.file_name().unwrap().to_str().unwrap();
+            sandbox.write(&format!("run/{name}"), fs::read(&file).unwrap());
+        }
+        sandbox
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -85,7 +85,7 @@ pub(super) fn tokenizer_options(settings: &TextSettings) -> TokenizerOptions {
 fn corpus(settings: &TextSettings) -> Result<CorpusChoice> {
     let data: Vec<PathBuf> =
         settings.data.iter().flatten().map(|path| absolute(path)).collect::<Result<_>>()?;
-    let name = settings.corpus.as_deref().filter(|name| *name != "built-in");
+    let name = settings.corpus.as_deref().filter(|name| *name != crate::BUILT_IN);
     Ok(match (name, data.as_slice()) {
         (None, []) => CorpusChoice::BuiltIn,
         (Some(name), []) => CorpusChoice::Named { name: name.to_owned(), data: None },

@@ -74,10 +74,10 @@ fn with_non_finite(settings: TrainingSettings, rule: NonFiniteRule) -> TrainingS
 
 fn text(plan: &TextPlan) -> TextSettings {
     let (corpus, data) = match &plan.corpus {
-        CorpusChoice::BuiltIn => ("built-in", vec![]),
+        CorpusChoice::BuiltIn => (crate::BUILT_IN, vec![]),
         CorpusChoice::Named { name, data } => (name.as_str(), data.iter().cloned().collect()),
         // The name is written to keep a recipe below from naming another corpus.
-        CorpusChoice::Own(paths) => ("built-in", paths.clone()),
+        CorpusChoice::Own(paths) => (crate::BUILT_IN, paths.clone()),
     };
     let options = &plan.options;
     let TokenizerOptions { blank_lines, sentences, joints, lowercase } = options.tokenizer.options();

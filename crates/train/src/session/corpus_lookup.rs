@@ -44,8 +44,8 @@ pub struct FoundCorpus {
 }
 
 impl FoundCorpus {
-    /// Finds the texts, downloading them if need be. The observer is told of downloads, and of files that are not what
-    /// their names say.
+    /// Finds the texts, downloading them if need be. The observer sees the progress, and a note if files
+    /// are not what their names say.
     ///
     /// # Errors
     /// [`TrainError::Data`](crate::TrainError::Data) if there is no such corpus or text, or it cannot be downloaded.

@@ -6,8 +6,8 @@
 //! folder: new or a run's, locked; checkpoint ────┘
 //! ```
 //!
-//! Promises: whatever is wrong with settings or texts shows before a folder is made; what the user should know is told
-//! to the [`Observer`]. Not here: flags, printing, signals.
+//! Promises: wrong settings and texts are refused before a folder is created; an [`Observer`] gets a [`Note`] of whatever
+//! the user should know. Not here: flags, printing, signals.
 
 use std::path::PathBuf;
 
@@ -16,6 +16,7 @@ use rondo_data::{Corpus, Places};
 use rondo_infer::{LanguageModel, ModelParts};
 use rondo_kernels::Device;
 use rondo_kernels::cpu::InstructionSet;
+use rondo_nn::RnnLm;
 use rondo_runs::{Change, CorpusFingerprint, RunFolder, RunLock};
 
 use crate::checkpoint::Checkpoint;
@@ -60,11 +61,11 @@ pub struct Session {
     title: String,
     tales: Option<TalesText>,
     changes: Vec<Change>,
-    /// Whether the observer has asked to stop before the run began.
+    /// Whether the observer asked to stop before the run began.
     asked_to_stop: bool,
 }
 
-/// How a session is set up: all of it has a default.
+/// How to set up a session. Every field has a default.
 pub struct SessionOptions<'a> {
     /// What the settings of a new run are laid over.
     pub source: SettingsSource,
@@ -81,7 +82,7 @@ pub struct SessionOptions<'a> {
     pub instructions: Option<InstructionSet>,
     /// Where published corpora may be [default: [`default_places`]].
     pub places: Places,
-    /// Who is told of notes and downloads while the session is set up [default: nobody].
+    /// Receives notes and the progress of downloads while the session is set up [default: nobody].
     pub observer: Option<&'a mut dyn Observer>,
 }
 
@@ -100,10 +101,10 @@ impl Default for SessionOptions<'_> {
     }
 }
 
-/// What a session has come to.
+/// The result of a session.
 #[derive(Debug)]
 pub struct Trained {
-    /// The numbers.
+    /// Losses, steps and times.
     pub outcome: Outcome,
     /// The folder of the run.
     pub folder: RunFolder,
@@ -134,7 +135,7 @@ impl Session {
             Some(model) => Trainer::continuing(plan, corpus, model)?,
             None => Trainer::new(plan, corpus, &device)?,
         };
-        // All that can be wrong with plan and texts has shown by now: the folder is made last.
+        // The folder comes last: nothing is left behind if the plan or a text is wrong.
         let plan = trainer.plan().to_toml()?;
         let folder = match options.out {
             Some(path) => RunFolder::create(path, &plan)?,
@@ -234,7 +235,7 @@ impl Session {
         self.tales.as_ref()
     }
 
-    /// The settings of a resumed run that are others than before.
+    /// The settings of a resumed run that have changed.
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
@@ -276,11 +277,7 @@ fn device(
 }
 
 /// The plan and the model of a run that goes on from one; the plan as it is otherwise.
-fn with_base_model(
-    plan: Plan,
-    settings: &Settings,
-    device: &Device,
-) -> Result<(Plan, Option<rondo_nn::RnnLm>)> {
+fn with_base_model(plan: Plan, settings: &Settings, device: &Device) -> Result<(Plan, Option<RnnLm>)> {
     let Some(from) = &plan.training.from else { return Ok((plan, None)) };
     let ModelParts { model, codec, .. } = ModelParts::open(from, None, device)?;
     let basis = Basis::of_model(&model, codec);

@@ -1,4 +1,4 @@
-//! What a session does otherwise than one might expect, before its run begins.
+//! What a user should know before a run begins.
 
 use std::fmt;
 

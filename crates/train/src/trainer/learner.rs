@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use rondo_data::Batches;
+use rondo_data::{Batches, Chunk};
 use rondo_infer::ModelHandle;
 use rondo_kernels::optimiser;
 use rondo_nn::tensor_file::{Tensor, TensorFile};
@@ -99,14 +99,13 @@ impl Learner {
         Ok(outcome)
     }
 
-    /// Sees to it that there is memory for a chunk of so many steps if there has been none as long.
+    /// Allocates memory for a chunk that is longer than all before.
     ///
-    /// Were chunks that are each a little longer than all before to find their memory one after the other, what the
-    /// shorter ones had used would be left over each time, and come to several times what is needed. So the longest is
-    /// run once for nothing, in memory that is new.
+    /// If chunks of growing length allocated one after the other, the buffers of the shorter ones would stay unused and
+    /// add up to several times what is needed. So the longest chunk runs once, with its result ignored, in new memory.
     pub(super) fn make_room(
         &mut self,
-        longest: rondo_data::Chunk,
+        longest: Chunk,
         batches: &Batches,
         tokens: &mut Tokens,
         terms: StepTerms,

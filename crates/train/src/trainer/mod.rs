@@ -12,8 +12,8 @@
 //!
 //! A run is a function of plan, corpus, seed, device kind and threads: everything random comes from streams of the
 //! seed, named by what they are for. So a run that goes on from a checkpoint comes to the same numbers, bit for bit, as
-//! one that was not interrupted. The state of a run is its [`Progress`] and the [`Learner`]'s tensors; a checkpoint holds
-//! both. Not here: what anything looks like on a terminal ([`Observer`]).
+//! one that was not interrupted. The state of a run is its [`Progress`] and the tensors of its [`Learner`]; a checkpoint
+//! holds both. Not here: what anything looks like on a terminal ([`Observer`]).
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ pub struct Trainer {
     progress: Progress,
     /// Whether the model has been trained before, and is evaluated before the first epoch.
     continues: bool,
-    /// Where the next run begins, if not at the beginning.
+    /// Where the next run starts, unless at the beginning.
     resumption: Option<Resumption>,
     /// The folder of the last run.
     folder: Option<RunFolder>,
@@ -136,8 +136,8 @@ impl Trainer {
         Ok(Trainer { continues: true, ..Trainer::with_model(plan, corpus, model)? })
     }
 
-    /// Goes on with a run from a checkpoint, by its plan and with its texts; `changes` are the settings that are others
-    /// than before ([`resumed_plan`](crate::resumed_plan)).
+    /// Goes on with a run from a checkpoint, by its plan and with its texts; `changes` are the settings that have
+    /// changed ([`resumed_plan`](crate::resumed_plan)).
     ///
     /// # Errors
     /// As [`Trainer::new`]; [`RunsError::OtherCorpus`](crate::RunsError::OtherCorpus) if the texts are not the run's, and
