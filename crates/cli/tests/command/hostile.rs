@@ -124,7 +124,7 @@ fn a_tokenizer_that_there_is_not_is_named() {
 
 #[test]
 fn a_codec_that_is_none_is_named() {
-    for (from, to) in [("words", "wordy"), ("{", "["), ("\"cat\"", "\"dog\""), ("\"cat\"", "\"\xFFat\"")] {
+    for (from, to) in [("words", "wordy"), ("{", "["), ("\"cat\"", "\"dog\""), ("\"cat\"", "\"\u{ff}at\"")] {
         let sandbox = Sandbox::with_run();
         let mut changed = false;
         change_model(&sandbox, |header, numbers| {
@@ -133,7 +133,8 @@ fn a_codec_that_is_none_is_named() {
             let codec = &mut numbers[start..end];
             let from = from.as_bytes();
             let at = codec.windows(from.len()).position(|found| found == from).unwrap();
-            codec[at..at + from.len()].copy_from_slice(&to.chars().map(|char| char as u8).collect::<Vec<_>>());
+            codec[at..at + from.len()]
+                .copy_from_slice(&to.chars().map(|char| char as u8).collect::<Vec<_>>());
             changed = true;
         });
         assert!(changed);
