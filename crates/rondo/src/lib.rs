@@ -2,57 +2,89 @@
 //!
 //! | module | for |
 //! |---|---|
-//! | [`data`] | corpora, vocabularies, tokenisers, batches |
-//! | [`nn`] | models, and the tape that one's own run on |
-//! | [`infer`] | evaluation, scoring, sampling, search |
-//! | [`train`] | recipes, plans and the training loop |
+//! | [`data`] | corpora, tokenizers, vocabularies, the codec between text and ids, batches |
+//! | [`nn`] | models, and the tape that your own models run on |
+//! | [`infer`] | language models in use: evaluation, scoring, generation, search |
+//! | [`train`] | recipes, plans, sessions and the training loop |
 //! | [`runs`] | the folder of a run: metrics, provenance; plots with the feature `plot` |
 //! | [`kernels`] | the device and the operations on it |
 //!
-//! # Example
-//! A small text, a small model, and what it goes on with:
+//! # Train on your text
+//! A [`Session`](train::Session) finds and reads the texts, trains and evaluates, and leaves a run folder with the best
+//! model, metrics and checkpoints, as the command does:
+//! ```
+//! use rondo::train::{Session, SessionOptions, Settings};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let (poems, out) = (folder.path().join("poems.txt"), folder.path().join("poems"));
+//! # std::fs::write(&poems, "the cat sat on the mat\nthe dog sat on the log\n".repeat(50))?;
+//! let mut settings = Settings::parse("my settings", "[training]\nepochs = 3\nbatch_size = 2\nbptt = 8")?;
+//! # settings = settings.overlaid_with(Settings::parse("", "[model]\nhidden_size = 8\nlayers = 1")?);
+//! settings.text.data = Some(vec![poems]);
+//! let options = SessionOptions { out: Some(out), ..SessionOptions::default() };
+//! let trained = Session::start(settings, options)?.run(&mut ())?;
+//! println!("test loss {:?} nats per token", trained.outcome.best_test);
+//! # assert!(trained.outcome.best_test.is_some_and(f64::is_finite));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Open a model and score sentences
+//! A [`LanguageModel`](infer::LanguageModel) is opened from a run folder or a model file. It is cheap to clone, and its
+//! clones may be used by any number of threads:
+//! ```
+//! use rondo::infer::LanguageModel;
+//! use rondo::kernels::Device;
+//!
+//! # let run = concat!(env!("CARGO_MANIFEST_DIR"), "/../train/tests/fixtures/v0.1.0/run");
+//! let model = LanguageModel::open(run, &Device::cpu(2)?)?;
+//! let scored = model.score(&["the cat sat on the mat", "mat the on sat cat the"])?;
+//! for sentence in &scored {
+//!     println!("{:.2} nats, {} tokens", sentence.score.log_prob_sum, sentence.line.ids.len());
+//! }
+//! assert!(scored[0].score.log_prob_sum > scored[1].score.log_prob_sum);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Stream a text to the terminal
+//! Each piece has its text, token and log-probability; the last one says why the text ends:
+//! ```
+//! use std::io::{Write, stdout};
+//!
+//! use rondo::{infer::LanguageModel, infer::StreamOptions, kernels::Device};
+//!
+//! # let run = concat!(env!("CARGO_MANIFEST_DIR"), "/../train/tests/fixtures/v0.1.0/run");
+//! let model = LanguageModel::open(run, &Device::cpu(2)?)?;
+//! for piece in model.stream("the cat", StreamOptions::default())? {
+//!     print!("{}", piece?.text);
+//!     stdout().flush()?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Train a cell of your own
+//! A model of your own implements [`nn::Model`]. It is then trained, evaluated and sampled by the same code as the
+//! library's. `Network` is the one in `examples/from_scratch.rs`: a cell written from the tape's primitives, on one page.
 //! ```
 //! use rondo::data::{Corpus, CorpusTexts, TextSource};
-//! use rondo::infer::{Generator, Sampling};
-//! use rondo::kernels::Device;
-//! use rondo::nn::{ModelFile, Workspace};
-//! use rondo::runs::RunFolder;
-//! use rondo::train::{Plan, Settings, Trainer};
+//! use rondo::{kernels::Device, runs::RunFolder, train::Plan, train::Settings, train::Trainer};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let settings = Settings::parse(
-//!     "example",
-//!     "[model]\nhidden_size = 16\nlayers = 1\ndropout = 0\n\
-//!      [training]\nepochs = 3\nbatch_size = 2\nbptt = 8\n\
-//!      [optimization]\noptimizer = \"adam\"\nlearning_rate = 0.02\n",
-//! )?;
-//! let plan = Plan::new(&settings)?; // every default filled, every size checked
-//!
-//! let text = "the cat sat on the mat\n".repeat(100);
-//! let texts = CorpusTexts::Whole(vec![TextSource::Memory { name: "cats".into(), text }]);
+//! # #[path = "../examples/from_scratch.rs"]
+//! # mod from_scratch;
+//! # use from_scratch::Network;
+//! # let folder = tempfile::tempdir()?;
+//! # let (text, runs) = ("abcd efgh ijkl\n".repeat(200), folder.path());
+//! # let mut rng = <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(1);
+//! let plan = Plan::new(&Settings::parse("plan", "[text]\ntokenizer = 'chars'\n[training]\nepochs = 2")?)?;
+//! let texts = CorpusTexts::Whole(vec![TextSource::Memory { name: "mine".into(), text }]);
 //! let corpus = Corpus::read(&texts, &plan.text.options)?;
-//!
-//! # let parent = tempfile::tempdir()?;
-//! # let parent = parent.path();
-//! let folder = RunFolder::create(parent.join("run"), &plan.to_toml()?)?;
-//! let device = Device::cpu(1)?;
-//! let mut trainer = Trainer::new(plan, corpus.clone(), &device)?;
-//! let outcome = trainer.run(&folder, &mut ())?;
-//! assert!(outcome.best_test.is_some_and(|loss| loss < 0.5)); // nats per token
-//!
-//! let best = ModelFile::read(&folder.best_model(), &device)?;
-//! let mut workspace = Workspace::new(&device);
-//! let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
-//! let prefix = corpus.codec.prompt("the cat")?;
-//! let mut generator = Generator::new(&best.model, &mut workspace, &prefix, 1, &likeliest, 1)?;
-//! assert_eq!(corpus.codec.decode(generator.step()?)?, "sat");
-//! # Ok(())
-//! # }
+//! let network = Network::new(corpus.vocab().len(), 16, &Device::cpu(2)?, &mut rng)?;
+//! let folder = RunFolder::create_next(runs, "mine", &plan.to_toml()?)?;
+//! let mut trainer = Trainer::with_model(plan, corpus, network)?;
+//! trainer.run(&folder, &mut ())?;
+//! let model = trainer.best_model()?.ok_or("there is no best model before an epoch has ended")?;
+//! println!("{:.2}", model.evaluate("abcd efgh\n")?.perplexity());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//!
-//! With the texts in files, [`train::Session`] does all of it in a line, as the command does.
-//!
-//! `examples/from_scratch.rs` writes a network out from first principles and trains it.
 
 pub use rondo_data as data;
 pub use rondo_infer as infer;

@@ -128,7 +128,7 @@ fn a_codec_that_is_none_is_named() {
         let sandbox = Sandbox::with_run();
         let mut changed = false;
         change_model(&sandbox, |header, numbers| {
-            let offsets = &header["codec"]["data_offsets"];
+            let offsets = &header["rondo.codec"]["data_offsets"];
             let [start, end] = [0, 1].map(|index| offsets[index].as_u64().unwrap() as usize);
             let codec = &mut numbers[start..end];
             let from = from.as_bytes();
