@@ -63,11 +63,13 @@ fn the_arrows_point_down() {
 #[test]
 fn an_arrow_that_is_not_drawn_is_found() {
     let package = |name: &str, folder: &str, dependencies: &[&str]| -> Package {
-        let dependencies: Vec<_> =
-            dependencies.iter().map(|name| serde_json::json!({ "name": name })).collect();
+        let dependencies: Vec<_> = dependencies
+            .iter()
+            .map(|name| serde_json::json!({ "name": name, "optional": false, "features": [] }))
+            .collect();
         let manifest_path = format!("/crates/{folder}/Cargo.toml");
         let package = serde_json::json!(
-            { "name": name, "manifest_path": manifest_path, "dependencies": dependencies }
+            { "name": name, "manifest_path": manifest_path, "dependencies": dependencies, "features": {} }
         );
         serde_json::from_value(package).unwrap()
     };
@@ -86,6 +88,21 @@ fn only_the_command_knows_flags_and_terminals() {
         for dependency in &package.dependencies {
             let name = dependency.name.as_str();
             assert!(!OF_THE_COMMAND.contains(&name), "`{}` depends on `{name}`", package.folder());
+        }
+    }
+}
+
+#[test]
+fn the_library_compiles_no_plots_unless_asked() {
+    let packages = packages();
+    let dependencies = packages.iter().flat_map(|package| &package.dependencies);
+    let plotters: Vec<_> = dependencies.filter(|dependency| dependency.name == "plotters").collect();
+    assert!(!plotters.is_empty() && plotters.iter().all(|plotters| plotters.optional));
+    for package in packages.iter().filter(|package| package.folder() != "cli") {
+        assert!(!package.features.contains_key("default"), "`{}` has default features", package.folder());
+        for dependency in &package.dependencies {
+            let plots = dependency.features.iter().any(|feature| feature == "plot");
+            assert!(!plots, "`{}` turns on the plots of `{}`", package.folder(), dependency.name);
         }
     }
 }

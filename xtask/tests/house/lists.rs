@@ -31,6 +31,30 @@ fn the_architecture_has_every_operation() {
     assert_eq!(operations(), first_cells("ARCHITECTURE.md", "operation"), "left: kernels, right: the table");
 }
 
+/// The paragraph of the code map that is about a crate.
+fn code_map<'a>(architecture: &'a str, name: &str) -> &'a str {
+    let start = architecture.find(&format!("**`crates/{name}`**")).unwrap_or(architecture.len());
+    let rest = &architecture[start..];
+    let end = rest.match_indices("\n**`crates/").chain(rest.match_indices("\n## ")).map(|(at, _)| at).min();
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+#[test]
+fn the_architecture_has_every_module() {
+    let architecture = read("ARCHITECTURE.md");
+    for folder in entries("crates") {
+        let paragraph = code_map(&architecture, name_of(&folder));
+        let described: BTreeSet<&str> = quoted(paragraph).map(|name| name.trim_end_matches(['/'])).collect();
+        for path in entries(folder.join("src")) {
+            let module = name_of(&path).trim_end_matches(".rs");
+            // A root, and the errors that each crate has.
+            if !["lib", "main", "error"].contains(&module) {
+                assert!(described.contains(module), "the code map does not describe `{}`", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn every_operation_has_the_same_files() {
     for name in operations() {

@@ -1,5 +1,6 @@
 //! The workspace as these tests see it: its files, its packages, and the tables of its documents.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,12 +13,17 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) features: BTreeMap<String, Vec<String>>,
 }
 
 /// Something that a package depends on, be it for building, testing or running.
 #[derive(Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
+    /// Whether a feature turns it on.
+    pub(crate) optional: bool,
+    /// The features of it that are turned on.
+    pub(crate) features: Vec<String>,
 }
 
 impl Package {

@@ -195,7 +195,7 @@ fn min_p_leaves_tokens_with_a_share_of_the_likeliests_probability() {
         let sampling = Sampling { min_p: Some(min_p), ..Sampling::default() };
         let allowed: Vec<bool> =
             log_probs.iter().map(|log_prob| (log_prob - largest).exp() >= f64::from(min_p)).collect();
-        let mut seen = vec![false; VOCAB_SIZE];
+        let mut seen = [false; VOCAB_SIZE];
         for seed in 0..400 {
             seen[generate(&[5], 1, &sampling, seed, 1)[0][0] as usize] = true;
         }
