@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use rondo_data::{Corpus, CorpusTexts, TextSource};
-use rondo_kernels::Device;
+use rondo_kernels::{Buffer, Device};
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values, write_tensors};
 use rondo_runs::RunFolder;
 use rondo_train::{Checkpoint, Plan, Settings, Trainer};
@@ -49,7 +49,8 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
     let shared = Path::new("/dev/shm");
     let parent = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
     let parent = parent.expect("a folder");
-    let folder = RunFolder::create(parent.path().join("run"), &plan.to_toml().expect("TOML")).expect("a run's folder");
+    let folder =
+        RunFolder::create(parent.path().join("run"), &plan.to_toml().expect("TOML")).expect("a run's folder");
     let mut trainer = Trainer::new(plan.clone(), corpus.clone(), &device).expect("a trainer");
     trainer.run(&folder, &mut ()).expect("a run");
     let bytes = fs::read(folder.path().join("checkpoint-000001.safetensors")).expect("a checkpoint");
@@ -71,25 +72,31 @@ fn signed(changes: BTreeMap<String, String>) -> Vec<u8> {
     let shapes = RUN.plan.model.config(RUN.corpus.vocab().len()).parameter_shapes();
     let weights = shapes.into_iter().map(|(name, shape)| (format!("model/{name}"), shape));
     let state = ["state/hidden/0", "state/cell/0"].map(|name| (name.to_owned(), vec![2, 2]));
-    let numbers: Vec<(String, Vec<usize>, Vec<f32>)> = weights
+    let numbers: Vec<(String, Vec<usize>, Buffer)> = weights
         .chain(state)
         .map(|(name, shape)| {
-            let mut numbers = vec![0.0; shape.iter().product()];
-            file.numbers(&name, &shape).expect("it is there").copy_to(&mut numbers);
+            let mut numbers = Buffer::zeros(&RUN.device, shape.iter().product());
+            let found = file.numbers(&name, &shape).expect("it is there");
+            found.copy_to(numbers.slice_mut()).expect("memory of the processor");
             (name, shape, numbers)
         })
         .collect();
-    let metrics = file.bytes("metrics").expect("it is there");
     let mut tensors: Vec<Tensor<'_>> = numbers
         .iter()
         .map(|(name, shape, numbers)| Tensor {
             name: name.clone(),
             shape: shape.clone(),
-            values: Values::Numbers(numbers),
+            values: Values::Numbers(numbers.read().expect("memory of the processor")),
         })
         .collect();
-    let (name, shape) = ("metrics".to_owned(), vec![metrics.len()]);
-    tensors.push(Tensor { name, shape, values: Values::Bytes(metrics) });
+    for name in ["metrics", "codec"] {
+        let bytes = file.bytes(name).expect("it is there");
+        tensors.push(Tensor {
+            name: name.to_owned(),
+            shape: vec![bytes.len()],
+            values: Values::Bytes(bytes),
+        });
+    }
     let mut bytes = Vec::new();
     write_tensors(&tensors, &metadata, &mut bytes).expect("memory takes all");
     bytes
