@@ -11,7 +11,7 @@
 //!
 //! Promises: the scores are the model's own, those that [`Scorer`](crate::Scorer) gives the same tokens; a beam of
 //! one is the text that always takes the likeliest token; a beam wide enough for all texts finds the best of them.
-//! Not here: drawing by chance (`generate`).
+//! Not here: drawing by chance ([`Streams`](crate::Streams)).
 
 use rondo_nn::Mode;
 

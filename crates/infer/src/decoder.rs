@@ -73,6 +73,9 @@ impl Decoder {
     /// # Errors
     /// [`InferError::Unpaired`] if there are not as many tokens as states; [`InferError::IdOutOfRange`] if a token is
     /// not the model's; [`InferError::NonFiniteLogits`] if the model predicts no distribution.
+    ///
+    /// # Panics
+    /// If a state is that of a model of another shape.
     pub fn advance(
         &mut self,
         states: &[DecoderState],

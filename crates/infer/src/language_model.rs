@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rondo_data::{TextCodec, TokenIds};
+use rondo_data::{EncodedLine, TextCodec, TokenIds};
 use rondo_kernels::Device;
 use rondo_nn::{Model, ModelContext, ModelFile, RnnLm};
 use rondo_runs::write_atomically;
@@ -143,23 +143,21 @@ impl LanguageModel {
     /// # Errors
     /// [`InferError::Data`] if a line has a token that the model does not know, and the model has no unknown token.
     pub fn score<S: AsRef<str>>(&self, lines: &[S]) -> Result<Vec<ScoredLine>> {
-        // Whatever a line is, it is one: running text is not split into sentences here.
-        let codec = self.codec.with_tokenizer(self.codec.tokenizer().with_sentences(false));
-        let mut encoded = Vec::with_capacity(lines.len());
-        for (line, number) in lines.iter().zip(1..) {
-            let text = format!("{}\n", line.as_ref());
-            let mut found =
-                codec.lines(text.as_bytes(), "the line").collect::<rondo_data::Result<Vec<_>>>()?;
-            let mut whole = if found.is_empty() { Default::default() } else { found.remove(0) };
-            // A line feed within the line is a token of it.
-            found.into_iter().for_each(|next| whole.append(next));
-            whole.number = number;
-            encoded.push(whole);
-        }
+        let codec = self.codec_of_lines();
+        let encoded = lines
+            .iter()
+            .zip(1..)
+            .map(|(line, number)| encode_line(&codec, "the line", line.as_ref(), number));
+        let encoded = encoded.collect::<rondo_data::Result<Vec<_>>>()?;
         let scoring = Scoring { start: self.codec.line_end(), ..Scoring::default() };
         let ids: Vec<&[u32]> = encoded.iter().map(|line| line.ids.as_slice()).collect();
         let scores = self.scorer(scoring)?.score(&ids)?;
         Ok(encoded.into_iter().zip(scores).map(|(line, score)| ScoredLine { line, score }).collect())
+    }
+
+    /// How lines are read: whatever a line is, it is one, so running text is not split into sentences.
+    fn codec_of_lines(&self) -> TextCodec {
+        self.codec.with_tokenizer(self.codec.tokenizer().with_sentences(false))
     }
 
     /// How well the model predicts a text: the number that the trainer reports.
@@ -215,19 +213,20 @@ impl LanguageModel {
         evaluate_with(self.model(), &mut self.handle.workspace(), ids, batch_size, bptt, progress)
     }
 
-    /// The `count` likeliest words after `text`, which begins a line.
+    /// The `count` likeliest words after `text`, which begins a line; the unknown token and the line end are none.
     ///
     /// # Errors
     /// As [`Completer::complete`].
     pub fn complete(&self, text: &str, count: usize) -> Result<Vec<Completion>> {
-        self.completer().complete(text, &Completing { top: count, ..Completing::default() })
+        let forbidden = self.codec.unknown_id().into_iter().chain(self.codec.line_end()).collect();
+        self.completer().complete(text, &Completing { top: count, forbidden, ..Completing::default() })
     }
 
     /// Chooses among the hypotheses of another system: those of each id together, the best first, with the model's
     /// log-probability of each.
     ///
     /// # Errors
-    /// As [`score`](Self::score).
+    /// As [`score_lists`](Self::score_lists).
     pub fn rescore(&self, entries: Vec<Entry>, weights: Weights) -> Result<Vec<List>> {
         let mut lists = self.score_lists(entries, &Scoring::default())?;
         lists.iter_mut().for_each(|list| list.sort(weights));
@@ -240,13 +239,13 @@ impl LanguageModel {
     /// # Errors
     /// [`InferError::Hypothesis`], with its line, for a hypothesis that the model cannot read.
     pub fn score_lists(&self, entries: Vec<Entry>, scoring: &Scoring) -> Result<Vec<List>> {
+        let codec = self.codec_of_lines();
         let mut ids = Vec::with_capacity(entries.len());
         for entry in &entries {
-            let line = format!("{}\n", entry.text);
-            let encoded = self.codec.encode_reader(line.as_bytes(), "the hypothesis");
+            let encoded = encode_line(&codec, "the hypothesis", &entry.text, entry.line as u64);
             ids.push(encoded.map_err(|source| InferError::Hypothesis { line: entry.line, source })?.ids);
         }
-        let scoring = Scoring { start: self.codec.line_end(), ..scoring.clone() };
+        let scoring = Scoring { start: self.codec.line_end(), carry_state: false, ..scoring.clone() };
         let scores = self.scorer(scoring)?.score(&ids)?;
         let scored = entries.into_iter().zip(scores).map(|(Entry { id, score, text, .. }, lm)| {
             (id, Scored { text, score, lm_log_prob: lm.log_prob_sum })
@@ -319,6 +318,20 @@ impl From<&ModelHandle> for ModelHandle {
     fn from(handle: &ModelHandle) -> ModelHandle {
         handle.clone()
     }
+}
+
+/// A line with its own line end: one that holds no token is still a line. A line feed within it is a token of it.
+fn encode_line(codec: &TextCodec, origin: &str, line: &str, number: u64) -> rondo_data::Result<EncodedLine> {
+    let text = format!("{line}\n");
+    let mut encoded = EncodedLine { number, ..EncodedLine::default() };
+    for part in codec.lines(text.as_bytes(), origin) {
+        encoded.append(part?);
+    }
+    if let (true, Some(end)) = (encoded.ids.is_empty(), codec.line_end()) {
+        encoded.tokens.extend(codec.vocab().token(end).map(str::to_owned));
+        encoded.ids.push(end);
+    }
+    Ok(encoded)
 }
 
 /// What a model file holds beside the model, so that it can be opened with nothing beside it.

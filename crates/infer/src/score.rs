@@ -154,6 +154,8 @@ impl Scorer {
             .copied()
             .collect();
         let state = std::mem::replace(&mut self.carried, self.handle.model().zero_state(1));
+        // After an error it begins anew.
+        self.last = self.scoring.start;
         let (mut log_probs, state) = self.predict(std::slice::from_ref(&text), state)?;
         self.carried = state;
         self.last = text.last().copied();

@@ -297,6 +297,11 @@ impl Streams {
     }
 }
 
+/// A logit that settings have changed: monstrous ones leave it finite, so that no stream can stop those beside it.
+fn bounded(logit: f32) -> f32 {
+    logit.clamp(f32::MIN, f32::MAX)
+}
+
 impl History {
     /// Changes logits as the settings say.
     fn adjust(&self, sampling: &Sampling, logits: &mut [f32]) {
@@ -307,9 +312,11 @@ impl History {
             if count > 0 {
                 *logit -= sampling.presence_penalty + sampling.frequency_penalty * count as f32;
             }
+            *logit = bounded(*logit);
         }
         for &(id, bias) in &sampling.logit_bias {
-            logits[id as usize] += bias;
+            let logit = &mut logits[id as usize];
+            *logit = bounded(*logit + bias);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use rondo_data::DataError;
 use rondo_infer::InferError;
 use rondo_nn::{Model, ModelFile};
 use rondo_train::{
@@ -167,5 +168,28 @@ fn what_is_wrong_shows_before_a_folder_is_made() {
     assert!(matches!(error, TrainError::Runs(RunsError::OtherCorpus { .. })), "{error}");
     let error = Session::continue_from(folder.path(), settings, options(&out)).unwrap_err();
     assert!(matches!(error, TrainError::Infer(InferError::NoModel { .. })), "{error}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn settings_changed_before_the_first_checkpoint_are_kept() {
+    let (folder, settings) = with_text();
+    let out = folder.path().join("run");
+    drop(Session::start(settings, options(&out)).unwrap());
+    let mut more = Settings::default();
+    more.training.epochs = Some(3);
+    drop(Session::resume(&out, more, SessionOptions::default()).unwrap());
+    let session = Session::resume(&out, Settings::default(), SessionOptions::default()).unwrap();
+    assert_eq!(session.plan().training.epochs, 3);
+}
+
+#[test]
+fn a_prefix_that_the_model_cannot_read_is_refused_before_the_folder_is_made() {
+    let (folder, mut settings) = with_text();
+    settings.text.unknown_token = Some(String::new());
+    settings.sample.prefix = Some(vec!["the bird".to_owned()]);
+    let out = folder.path().join("run");
+    let error = Session::start(settings, options(&out)).unwrap_err();
+    assert!(matches!(error, TrainError::Data(DataError::UnknownToken { .. })), "{error}");
     assert!(!out.exists());
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rondo_data::{Spacing, TextCodec, Tokenizer, Vocab};
 use rondo_infer::rescore::{Entry, Weights};
-use rondo_infer::{InferError, LanguageModel, Piece, Sampling, StopReason, StopRule, StreamOptions};
+use rondo_infer::{InferError, LanguageModel, Piece, Sampling, Scoring, StopReason, StopRule, StreamOptions};
 use rondo_kernels::Device;
 use rondo_nn::{Cell, Input, Model, ModelContext, ModelFile};
 
@@ -225,4 +225,35 @@ fn half_a_character_waits_for_its_other_half() {
     }
     let ids: Vec<u32> = pieces.iter().map(|piece| piece.token).collect();
     assert_eq!(joined(&pieces), model.codec().decode(&ids).unwrap());
+}
+
+#[test]
+fn a_hypothesis_is_scored_as_the_same_line_is() {
+    let words = ["<unk>", "<eos>", "the", "cat", "."];
+    for tokenizer in [Tokenizer::words(), Tokenizer::moses()] {
+        let model = language_model(&words, tokenizer.clone());
+        let texts = ["", "the cat . the cat .", "the"];
+        let scored = model.score(&texts).unwrap();
+        let entry = |(line, text): (usize, &&str)| Entry {
+            line,
+            id: line.to_string(),
+            score: 0.0,
+            text: (*text).into(),
+        };
+        let scoring = Scoring { carry_state: true, ..Scoring::default() };
+        let lists = model.score_lists(texts.iter().enumerate().map(entry).collect(), &scoring).unwrap();
+        for (list, line) in lists.iter().zip(&scored) {
+            assert_eq!(list.hypotheses[0].lm_log_prob, line.score.log_prob_sum, "{tokenizer:?}");
+            // Even a line of no words has an end, which is not certain.
+            assert!(line.line.ids.ends_with(&[1]) && line.score.log_prob_sum < 0.0, "{line:?}");
+        }
+    }
+}
+
+#[test]
+fn completions_are_words() {
+    let completions = of_words().complete("the", WORDS.len()).unwrap();
+    let words: Vec<&str> = completions.iter().map(|completion| completion.word.as_str()).collect();
+    assert_eq!(words.len(), WORDS.len() - 2, "{words:?}");
+    assert!(!words.contains(&"<unk>") && !words.contains(&"<eos>"), "{words:?}");
 }

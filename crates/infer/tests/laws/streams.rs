@@ -266,3 +266,26 @@ fn tokens_are_the_same_on_any_number_of_threads() {
     assert_eq!(one, tokens(2));
     assert_eq!(one, tokens(3));
 }
+
+#[test]
+fn monstrous_settings_of_one_stream_leave_the_others_alone() {
+    let (model, _) = model();
+    let mut alone = Streams::new(&model);
+    alone.admit(&[3, 4], &Sampling::default(), 7).unwrap();
+    let expected: Vec<u32> = (0..20).map(|_| alone.step().unwrap()[0].token).collect();
+    let mut streams = Streams::new(&model);
+    let id = streams.admit(&[3, 4], &Sampling::default(), 7).unwrap();
+    for sampling in [
+        Sampling { repetition_penalty: 1e-39, ..Sampling::default() },
+        Sampling { frequency_penalty: f32::MIN, presence_penalty: f32::MAX, ..Sampling::default() },
+        Sampling { logit_bias: vec![(2, f32::MAX), (2, f32::MAX)], ..Sampling::default() },
+    ] {
+        streams.admit(&[5], &sampling, 1).unwrap();
+    }
+    let mut tokens = Vec::new();
+    for _ in 0..20 {
+        tokens
+            .extend(streams.step().unwrap().iter().find(|token| token.stream == id).map(|found| found.token));
+    }
+    assert_eq!(tokens, expected);
+}

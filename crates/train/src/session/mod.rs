@@ -196,11 +196,16 @@ impl Session {
         };
         let FoundCorpus { title, texts, tales } = find(&plan.text.corpus, &options.places, &mut watch)?;
         let corpus = Corpus::read(&texts, &plan.text.options)?;
+        let goes_on = checkpoint.is_some();
         let trainer = match (checkpoint, model) {
             (Some(checkpoint), _) => Trainer::resuming(plan, corpus, &device, checkpoint, changes.clone())?,
             (None, Some(model)) => Trainer::continuing(plan, corpus, model)?,
             (None, None) => Trainer::new(plan, corpus, &device)?,
         };
+        if !goes_on && !changes.is_empty() {
+            // A run that goes on from a checkpoint records this itself, when it does.
+            folder.replace_plan(&trainer.plan().to_toml()?)?;
+        }
         let asked_to_stop = watch.asked_to_stop;
         Ok(Session { trainer, folder, lock, device, title, tales, changes, asked_to_stop })
     }

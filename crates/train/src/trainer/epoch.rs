@@ -28,9 +28,10 @@ pub(super) enum Ended {
 
 impl Run<'_> {
     pub(super) fn epochs(&mut self) -> Result<()> {
-        if matches!(self.plan.training.non_finite, NonFiniteRule::Rollback { .. }) && self.progress.steps == 0
-        {
-            self.save_checkpoint()?; // There must be something to go back to.
+        let rolls_back = matches!(self.plan.training.non_finite, NonFiniteRule::Rollback { .. });
+        // There must be something to go back to. A run that stops at once begins again instead.
+        if rolls_back && self.progress.steps == 0 && !self.watch.asked_to_stop {
+            self.save_checkpoint()?;
         }
         while self.progress.epoch <= self.plan.training.epochs {
             let learning_rate = self.progress.schedule.learning_rate();

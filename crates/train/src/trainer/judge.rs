@@ -11,7 +11,7 @@ use super::epoch::Ended;
 use super::run::Run;
 use crate::observer::{EpochReport, Event};
 use crate::sample;
-use crate::{Decision, EvaluationPlan, Result, Validation};
+use crate::{Decision, EvaluationPlan, Result, TrainError, Validation};
 
 /// What the end of an epoch showed, and what follows from it.
 struct Judgement {
@@ -222,7 +222,12 @@ impl Run<'_> {
         let seed = plan.training.seed.wrapping_add(epoch as u64);
         for prefix in &plan.sample.prefixes {
             let sample = |model: &ModelHandle| sample::generate(model, corpus, &plan.sample, prefix, seed);
-            let text = self.learner.shared(sample)?;
+            let text = match self.learner.shared(sample) {
+                Ok(text) => text,
+                // The next step will tell, and the plan says what becomes of it.
+                Err(TrainError::Infer(InferError::NonFiniteLogits)) => return Ok(()),
+                Err(error) => return Err(error),
+            };
             self.watch.tell(Event::Sample { prefix, text: &text });
         }
         Ok(())

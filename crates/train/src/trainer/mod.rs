@@ -98,6 +98,10 @@ impl Trainer {
     pub fn with_model(plan: Plan, corpus: Corpus, model: impl Model + 'static) -> Result<Trainer> {
         assert_eq!(model.vocab_size(), corpus.vocab().len(), "tokens of the model and of the corpus");
         let batches = batches(&plan, &corpus)?;
+        for prefix in &plan.sample.prefixes {
+            // A sample that cannot be begun should not end the run after an epoch.
+            corpus.codec.prompt(prefix)?;
+        }
         let mut progress = Progress::new(&plan);
         Ok(Trainer {
             fingerprint: fingerprint(&corpus)?,
@@ -175,12 +179,18 @@ impl Trainer {
     }
 
     fn resumed(self, checkpoint: Checkpoint, changes: Vec<Change>, is_the_same: bool) -> Result<Trainer> {
+        self.check(&checkpoint, is_the_same)?;
+        Ok(Trainer { resumption: Some(Resumption { checkpoint, changes }), ..self })
+    }
+
+    /// Fails unless the checkpoint is one of this corpus, and of the same model.
+    fn check(&self, checkpoint: &Checkpoint, is_the_same: bool) -> Result<()> {
         checkpoint.corpus.check(&self.fingerprint)?;
         if !is_the_same {
             let reason = "its model has another shape than the plan's".to_owned();
             return Err(TrainError::NoCheckpoint { path: checkpoint.path().to_owned(), reason });
         }
-        Ok(Trainer { resumption: Some(Resumption { checkpoint, changes }), ..self })
+        Ok(())
     }
 
     /// What the runs do.
@@ -199,9 +209,9 @@ impl Trainer {
     }
 
     /// A copy of the model with the parameters of the best epoch so far, and the codec of its texts; none before the
-    /// first epoch has been evaluated.
+    /// first epoch has been evaluated, nor before a resumed run has begun.
     ///
-    /// After a resumption these may be from before the checkpoint: then they are read from the run's folder.
+    /// In a resumed run these may be from before the checkpoint: then they are read from the run's folder.
     ///
     /// # Errors
     /// [`TrainError::Model`] if they cannot be read.
@@ -237,17 +247,27 @@ impl Trainer {
         asked_to_stop: bool,
     ) -> Result<Outcome> {
         if self.folder.is_some() {
-            let latest = Checkpoint::latest(folder)?;
-            self.resumption = latest.map(|(checkpoint, _)| Resumption { checkpoint, changes: vec![] });
+            let latest = Checkpoint::latest(folder)?.map(|(checkpoint, _)| checkpoint);
+            if let Some(checkpoint) = &latest {
+                self.check(checkpoint, checkpoint.description() == self.model().description())?;
+            }
+            self.resumption = latest.map(|checkpoint| Resumption { checkpoint, changes: vec![] });
             if self.resumption.is_none() && self.progress.steps > 0 {
                 let reason = "there is none, and the model has been trained already".to_owned();
                 return Err(TrainError::NoCheckpoint { path: folder.path().to_owned(), reason });
             }
         }
-        self.folder = Some(folder.clone());
+        let before = self.folder.replace(folder.clone());
         let resumption = self.resumption.take();
         let continues = self.continues;
-        let mut run = Run::begin(self, folder, Watch::new(observer, asked_to_stop), resumption.as_ref())?;
+        let watch = Watch::new(observer, asked_to_stop);
+        let mut run = match Run::begin(self, folder, watch, resumption.as_ref()) {
+            Ok(run) => run,
+            Err(error) => {
+                (self.folder, self.resumption) = (before, resumption);
+                return Err(error);
+            }
+        };
         match resumption {
             Some(Resumption { checkpoint, .. }) => run.resume(&checkpoint)?,
             None if continues => run.judge_before()?,
