@@ -1,11 +1,44 @@
 //! What may be sent to other threads, and shared between them.
 
+use std::fs;
+use std::path::Path;
+
 use rondo_infer::*;
 
 use crate::{model, text};
 
 fn is_send<T: Send>() {}
 fn is_sync<T: Sync>() {}
+
+/// The names of the public types in the source files of a folder.
+fn public_types(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            names.append(&mut public_types(&path));
+            continue;
+        }
+        let text = fs::read_to_string(path).unwrap();
+        let declared = |line: &str| {
+            let rest = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum "))?;
+            rest.split(|char: char| !char.is_alphanumeric()).next().map(str::to_owned)
+        };
+        names.extend(text.lines().filter_map(declared));
+    }
+    names
+}
+
+#[test]
+fn the_list_below_has_every_public_type() {
+    let list = include_str!("threads.rs");
+    let names = public_types(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
+        let listed = [format!("<{name}>"), format!("<{name}<'_>>"), format!("::{name}>")];
+        assert!(listed.iter().any(|listed| list.contains(listed)), "`{name}` is missing");
+    }
+}
 
 #[test]
 fn every_public_type_can_be_sent_to_another_thread() {
@@ -45,6 +78,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<TextAssembler>();
     is_send::<TextStream>();
     is_send::<rescore::Entry>();
+    is_send::<rescore::LineFault>();
     is_send::<rescore::List>();
     is_send::<rescore::Reference>();
     is_send::<rescore::Scored>();
