@@ -35,7 +35,8 @@ fn the_list_below_has_every_public_type() {
     let names = public_types(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(names.len() > 30, "{names:?}");
     for name in names {
-        let listed = [format!("<{name}>"), format!("<{name}<'_>>"), format!("::{name}>")];
+        let listed =
+            [format!("<{name}>"), format!("<{name}<'_>>"), format!("::{name}>"), format!("<{name}<'_, ")];
         assert!(listed.iter().any(|listed| list.contains(listed)), "`{name}` is missing");
     }
 }
@@ -66,6 +67,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<Sampler>();
     is_send::<Sampling>();
     is_send::<ScoredLine>();
+    is_send::<ScoredLines<'_, &[u8]>>();
     is_send::<Scorer>();
     is_send::<Scoring>();
     is_send::<SentenceScore>();
@@ -82,6 +84,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<rescore::List>();
     is_send::<rescore::Reference>();
     is_send::<rescore::Scored>();
+    is_send::<rescore::Tuned>();
     is_send::<rescore::Weights>();
     is_send::<rescore::WordErrors>();
 }
