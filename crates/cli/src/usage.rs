@@ -3,9 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::console;
+
+mod other_tools;
 
 /// Prints a help text that was asked for, or what is wrong with the arguments.
 pub(crate) fn report(error: &clap::Error) -> ExitCode {
@@ -20,7 +23,9 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
+            let elsewhere = known_elsewhere(error);
             let Message { error, hint } = message(&error.render().to_string());
+            let hint = elsewhere.or(hint);
             console::error_text(&format!("error: {error}"));
             if let Some(hint) = hint {
                 console::error_text(&format!("   hint: {hint}"));
@@ -28,6 +33,15 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// What to write instead of a flag that other tools have.
+fn known_elsewhere(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
+    let command = crate::Cli::command();
+    let name = std::env::args().nth(1)?;
+    let ours = other_tools::ours(flag, command.find_subcommand(name)?)?;
+    Some(format!("Rondo calls it `--{ours}`"))
 }
 
 /// An error in the form of all others.

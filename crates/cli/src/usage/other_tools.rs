@@ -1,0 +1,81 @@
+//! What other tools call our flags: the word_language_model example of PyTorch, the code of AWD-LSTM, GluonNLP, torch-rnn
+//! and char-rnn.
+
+use clap::Command;
+
+/// Our flags, each with the names it has elsewhere. Underscores there are hyphens here.
+const NAMES: [(&str, &[&str]); 25] = [
+    ("learning-rate", &["lr"]),
+    ("optimizer", &["optim"]),
+    ("momentum", &["mom"]),
+    ("weight-decay", &["wdecay", "wd"]),
+    ("decay-factor", &["lr-decay", "learning-rate-decay"]),
+    ("clip-norm", &["clip", "grad-clip", "max-grad-norm", "clip-grad"]),
+    ("activation-penalty", &["alpha"]),
+    ("temporal-penalty", &["beta"]),
+    ("averaging-patience", &["nonmono"]),
+    ("cell", &["rnn-type", "cell-type"]),
+    ("hidden-size", &["nhid", "rnn-size", "num-hidden", "hidden-dim"]),
+    ("embedding-size", &["emsize", "wordvec-size", "embed-size", "embedding-dim"]),
+    ("layers", &["nlayers", "num-layers"]),
+    ("dropout-weights", &["wdrop", "weight-drop"]),
+    ("dropout-words", &["dropoute"]),
+    ("dropout-input", &["dropouti"]),
+    ("dropout-between", &["dropouth"]),
+    ("batch-size", &["bsz"]),
+    ("bptt", &["seq-len", "seq-length", "sequence-length", "num-steps"]),
+    ("epochs", &["max-epochs", "num-epochs"]),
+    ("log-every", &["log-interval", "print-every"]),
+    ("out", &["save", "save-dir", "checkpoint-dir"]),
+    ("model", &["checkpoint", "load", "model-path"]),
+    ("tokens", &["length", "words", "max-tokens", "max-new-tokens"]),
+    ("prefix", &["prompt", "primetext", "start-text"]),
+];
+
+/// The flag of `command` that another tool calls `flag`.
+pub(super) fn ours(flag: &str, command: &Command) -> Option<&'static str> {
+    let flag = flag.trim_start_matches('-').replace('_', "-");
+    let of_command = |name: &str| command.get_arguments().any(|argument| argument.get_long() == Some(name));
+    let is_known_as = |(ours, theirs): &(&str, &[&str])| *ours == flag || theirs.contains(&flag.as_str());
+    let candidates = NAMES.iter().filter(|names| is_known_as(names)).map(|&(ours, _)| ours);
+    candidates.into_iter().find(|ours| of_command(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn all_flags() -> Vec<String> {
+        let command = crate::Cli::command();
+        let arguments = command.get_subcommands().flat_map(Command::get_arguments);
+        arguments.filter_map(|argument| argument.get_long().map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn all_names_lead_to_flags_and_none_is_one() {
+        let flags = all_flags();
+        for (ours, theirs) in NAMES {
+            assert!(flags.iter().any(|flag| flag == ours), "there is no `--{ours}`");
+            for name in theirs {
+                let command = crate::Cli::command();
+                let train = command.find_subcommand("train").unwrap();
+                let taken = train.get_arguments().any(|argument| argument.get_long() == Some(name));
+                assert!(!taken, "`--{name}` is a flag of ours");
+            }
+        }
+    }
+
+    #[test]
+    fn a_flag_is_found_in_the_command_that_has_it() {
+        let command = crate::Cli::command();
+        let [train, generate] = ["train", "generate"].map(|name| command.find_subcommand(name).unwrap());
+        assert_eq!(ours("--lr", train), Some("learning-rate"));
+        assert_eq!(ours("--rnn_size", train), Some("hidden-size"));
+        assert_eq!(ours("--batch_size", train), Some("batch-size"));
+        assert_eq!(ours("--prompt", generate), Some("prefix"));
+        assert_eq!(ours("--lr", generate), None);
+        assert_eq!(ours("--unheard-of", train), None);
+    }
+}
