@@ -36,9 +36,27 @@ pub enum AveragingRule {
 pub(crate) const AVERAGE: &str = "average/";
 
 /// An [`AveragingRule`] and the average of the weights, once there is one. Its counts are in [`AveragingProgress`],
-/// which the run keeps with its own.
+/// which a run keeps with its own.
+///
+/// ```
+/// use rondo_kernels::Device;
+/// use rondo_nn::{Model, PRESETS, RnnLm};
+/// use rondo_train::{Averaging, AveragingProgress, AveragingRule};
+///
+/// let mut model = RnnLm::new(PRESETS[0].config(4), &Device::cpu(1)?)?;
+/// let mut progress = AveragingProgress::default();
+/// let rule = AveragingRule::After { epochs: 0 };
+/// let mut averaging = Averaging::new(rule, &mut progress, model.parameters());
+/// for _ in 0..3 {
+///     // A training step changes the parameters here.
+///     averaging.after_step(&mut progress, model.parameters());
+/// }
+/// averaging.swap(&progress, model.parameters_mut()); // evaluate the average …
+/// averaging.swap(&progress, model.parameters_mut()); // … and go on training
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Averaging {
+pub struct Averaging {
     rule: AveragingRule,
     /// The mean of the weights after each of the counted steps.
     average: Option<Parameters>,
@@ -47,7 +65,7 @@ pub(crate) struct Averaging {
 /// How far an [`Averaging`] has come: all of its state but the average itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AveragingProgress {
+pub struct AveragingProgress {
     epochs: usize,
     epochs_without_best: usize,
     /// The steps that are averaged over, if averaging has begun.
@@ -62,25 +80,21 @@ impl AveragingProgress {
     }
 
     /// Whether there is an average to be evaluated instead of the weights.
-    pub(crate) fn has_average(&self) -> bool {
+    pub fn has_average(&self) -> bool {
         self.steps.is_some_and(|steps| steps > 0)
     }
 }
 
 impl Averaging {
     /// Before the first step, with weights like these.
-    pub(crate) fn new(
-        rule: AveragingRule,
-        progress: &mut AveragingProgress,
-        parameters: &Parameters,
-    ) -> Averaging {
+    pub fn new(rule: AveragingRule, progress: &mut AveragingProgress, parameters: &Parameters) -> Averaging {
         let mut averaging = Averaging { rule, average: None };
         averaging.begin_if_due(progress, parameters);
         averaging
     }
 
-    /// The average, for a checkpoint.
-    pub(crate) fn average(&self) -> Option<&Parameters> {
+    /// The average, if averaging has begun; it has no meaning before a step has been counted.
+    pub fn average(&self) -> Option<&Parameters> {
         self.average.as_ref()
     }
 
@@ -101,7 +115,7 @@ impl Averaging {
     }
 
     /// Takes note of the weights after a step.
-    pub(crate) fn after_step(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
+    pub fn after_step(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
         let (Some(average), Some(steps)) = (&mut self.average, &mut progress.steps) else { return };
         *steps += 1;
         let share = 1.0 / *steps as f64;
@@ -113,7 +127,7 @@ impl Averaging {
 
     /// Takes note of an epoch's end, and whether it was the best if it was judged at all; returns whether averaging
     /// begins with the next.
-    pub(crate) fn after_epoch(
+    pub fn after_epoch(
         &mut self,
         progress: &mut AveragingProgress,
         is_best: Option<bool>,
@@ -142,7 +156,7 @@ impl Averaging {
     }
 
     /// Exchanges the weights for their average, if there is one; called again, it puts them back.
-    pub(crate) fn swap(&mut self, progress: &AveragingProgress, parameters: &mut Parameters) {
+    pub fn swap(&mut self, progress: &AveragingProgress, parameters: &mut Parameters) {
         if let Some(average) = self.average.as_mut().filter(|_| progress.has_average()) {
             std::mem::swap(parameters, average);
         }

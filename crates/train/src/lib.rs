@@ -43,7 +43,7 @@ mod step;
 pub mod throughput;
 mod trainer;
 
-pub use averaging::AveragingRule;
+pub use averaging::{Averaging, AveragingProgress, AveragingRule};
 pub use checkpoint::Checkpoint;
 pub use compare::{Comparison, Difference, require_finished};
 pub use dynamic::{DynamicEvaluation, DynamicRule, UsualGradients, evaluate_dynamically};

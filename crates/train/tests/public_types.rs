@@ -44,6 +44,8 @@ fn declared(folder: &Path, found: &mut BTreeSet<String>) {
 fn every_public_type_is_send() {
     let names = names_of_send_types![
         About,
+        Averaging,
+        AveragingProgress,
         AveragingRule,
         Band,
         BatchReport,
