@@ -95,6 +95,16 @@ fn its_best_model_is_read_from_its_file_after_a_resumption() {
 }
 
 #[test]
+fn a_best_model_that_has_been_removed_does_not_fail_the_run() {
+    let parent = tempfile::tempdir().unwrap();
+    let run = copied(parent.path());
+    fs::remove_file(run.join("best.safetensors")).unwrap();
+    let trained =
+        Session::resume(&run, settings(4), SessionOptions::default()).unwrap().run(&mut ()).unwrap();
+    assert!(trained.model.is_none() && trained.outcome.best_epoch.is_some());
+}
+
+#[test]
 fn training_goes_on_from_its_model() {
     let parent = tempfile::tempdir().unwrap();
     let (run, out) = (copied(parent.path()), Some(parent.path().join("on")));

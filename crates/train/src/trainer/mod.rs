@@ -42,6 +42,9 @@ mod save;
 use learner::Learner;
 use run::Run;
 
+/// What a model file's metadata calls the epoch it is from.
+const EPOCH_KEY: &str = "epoch";
+
 /// What draws from the seed; each has a stream of its own.
 #[derive(Clone, Copy)]
 enum Stream {
@@ -211,7 +214,8 @@ impl Trainer {
     /// A copy of the model with the parameters of the best epoch so far, and the codec of its texts; none before the
     /// first epoch has been evaluated, nor before a resumed run has begun.
     ///
-    /// In a resumed run these may be from before the checkpoint: then they are read from the run's folder.
+    /// In a resumed run these may be from before the checkpoint: then they are read from the run's folder, and there are
+    /// none if its best model has been removed or is another epoch's.
     ///
     /// # Errors
     /// [`TrainError::Model`] if they cannot be read.
@@ -220,8 +224,13 @@ impl Trainer {
         let mut model = self.learner.model().boxed_clone();
         if let Some(best) = self.learner.best(epoch) {
             model.parameters_mut().copy_from(best);
-        } else if let Some(folder) = &self.folder {
-            ModelFile::read_into(&mut *model, &folder.best_model())?;
+        } else {
+            let file = self.folder.as_ref().map(RunFolder::best_model).filter(|file| file.is_file());
+            let Some(file) = file else { return Ok(None) };
+            let context = ModelFile::read_into(&mut *model, &file)?;
+            if context.metadata.get(EPOCH_KEY) != Some(&epoch.to_string()) {
+                return Ok(None);
+            }
         }
         Ok(Some(LanguageModel::new(Arc::from(model), self.corpus.codec.clone())?))
     }

@@ -9,6 +9,7 @@ use rondo_nn::tensor_file::{Tensor, Values, write_tensors};
 use rondo_runs::metrics::MetricsLog;
 use rondo_runs::write_atomically;
 
+use super::EPOCH_KEY;
 use super::run::Run;
 use crate::checkpoint::{self, CODEC, Checkpoint, METRICS};
 use crate::observer::Event;
@@ -19,7 +20,7 @@ impl Run<'_> {
     /// Saves the model as it is, with what is needed to use it on texts.
     pub(super) fn save_model(&self, path: &Path, epoch: usize) -> Result<()> {
         let metadata = BTreeMap::from([
-            ("epoch".to_owned(), epoch.to_string()),
+            (EPOCH_KEY.to_owned(), epoch.to_string()),
             ("step".to_owned(), self.progress.steps.to_string()),
         ]);
         let context = model_context(&self.texts.corpus.codec, metadata);
