@@ -20,7 +20,7 @@ use crate::{Counter, DataError, Result, hex::hex};
 mod file;
 mod options;
 
-pub(crate) use file::{FORMAT, VERSION, VocabFile};
+pub(crate) use file::{FORMAT, Header, VERSION, VocabFile};
 pub use options::{VocabOptions, VocabOrder};
 
 /// A bijection between tokens and ids, and perhaps an unknown token that stands for all others.

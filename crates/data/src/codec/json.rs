@@ -13,20 +13,13 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::TextCodec;
-use crate::vocab::VocabFile;
+use crate::vocab::{Header, VocabFile};
 use crate::{DataError, Result, Tokenizer, hex::hex};
 
 /// The value of `format` in a codec's JSON.
 pub(crate) const FORMAT: &str = "rondo-codec";
 /// The version of the format that is written, and the only one that is read.
 pub(crate) const VERSION: u32 = 1;
-
-/// What every version of the JSON begins with.
-#[derive(Deserialize)]
-struct Header {
-    format: String,
-    version: u32,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -40,7 +40,9 @@ pub(super) trait Kind: Debug + Send + Sync {
     fn entry(&self) -> &'static Entry;
 
     /// What one token is called, in the singular.
-    fn unit(&self) -> &'static str;
+    fn unit(&self) -> &'static str {
+        "token"
+    }
 
     /// Whether its tokens are words.
     fn is_of_words(&self) -> bool {
@@ -58,10 +60,17 @@ pub(super) trait Kind: Debug + Send + Sync {
     }
 
     /// The token that stands for a line end, if there is one.
-    fn line_end(&self) -> Option<&str>;
+    fn line_end(&self) -> Option<&str> {
+        self.eos()
+    }
 
     /// The vocabulary that is usual for its tokens.
-    fn vocab_options(&self) -> VocabOptions;
+    fn vocab_options(&self) -> VocabOptions {
+        VocabOptions {
+            reserved: self.eos().map(str::to_owned).into_iter().collect(),
+            ..VocabOptions::default()
+        }
+    }
 
     /// Its options; those that it does not have are `None`.
     fn options(&self) -> TokenizerOptions {

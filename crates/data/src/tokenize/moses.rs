@@ -17,8 +17,8 @@ use super::kind::{AnyKind, Cutter, Entry, Joiner, Kind};
 use super::running::Running;
 use super::words::{default_eos, read_eos, write_eos};
 use super::{Tokenizer, TokenizerKind, TokenizerOptions};
+use crate::Vocab;
 use crate::moses::{Detokenized, Joints};
-use crate::{Vocab, VocabOptions};
 
 /// The kind.
 pub(super) const ENTRY: &Entry = &Entry {
@@ -64,10 +64,6 @@ impl Kind for RunningText {
         ENTRY
     }
 
-    fn unit(&self) -> &'static str {
-        "token"
-    }
-
     fn is_of_words(&self) -> bool {
         true
     }
@@ -78,14 +74,6 @@ impl Kind for RunningText {
 
     fn eos(&self) -> Option<&str> {
         self.eos.as_deref()
-    }
-
-    fn line_end(&self) -> Option<&str> {
-        self.eos()
-    }
-
-    fn vocab_options(&self) -> VocabOptions {
-        VocabOptions { reserved: self.eos.iter().cloned().collect(), ..VocabOptions::default() }
     }
 
     fn options(&self) -> TokenizerOptions {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::kind::{AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, Kind, Output, TextCutter};
 use super::{BlankLines, TokenizerOptions};
-use crate::{Result, VocabOptions};
+use crate::Result;
 
 /// The kind.
 pub(super) const ENTRY: &Entry = &Entry {
@@ -41,24 +41,12 @@ impl Kind for Words {
         ENTRY
     }
 
-    fn unit(&self) -> &'static str {
-        "token"
-    }
-
     fn is_of_words(&self) -> bool {
         true
     }
 
     fn eos(&self) -> Option<&str> {
         self.eos.as_deref()
-    }
-
-    fn line_end(&self) -> Option<&str> {
-        self.eos()
-    }
-
-    fn vocab_options(&self) -> VocabOptions {
-        VocabOptions { reserved: self.eos.iter().cloned().collect(), ..VocabOptions::default() }
     }
 
     fn options(&self) -> TokenizerOptions {

@@ -25,11 +25,11 @@ pub(crate) const FORMAT: &str = "rondo-vocab";
 /// The version of the format that is written, and the only one that is read.
 pub(crate) const VERSION: u32 = 1;
 
-/// What every version of the file begins with.
+/// What every version of a format in JSON begins with: of the vocabulary file, and of a codec.
 #[derive(Deserialize)]
-struct Header {
-    format: String,
-    version: u32,
+pub(crate) struct Header {
+    pub(crate) format: String,
+    pub(crate) version: u32,
 }
 
 /// What is in a vocabulary file, and in the vocabulary of a codec.
