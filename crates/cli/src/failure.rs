@@ -181,6 +181,9 @@ fn hint(cause: &Cause) -> Option<String> {
                 "a lower `--dynamic-learning-rate` or a `--dynamic-clip-norm` keeps numbers finite"
                     .to_owned(),
             ),
+            TrainError::SamplePrefix { .. } => {
+                Some("`--sample-prefix` sets the text that samples continue".to_owned())
+            }
             TrainError::Runs(error) => hint_on_runs(error),
             TrainError::Data(error) => hint_on_data(error),
             TrainError::Infer(error) => hint_on_inference(error),

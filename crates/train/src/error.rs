@@ -119,6 +119,14 @@ pub enum TrainError {
         /// What the model has.
         expected: String,
     },
+    /// The model cannot read what a sample should continue.
+    #[error("no sample can continue `{prefix}`")]
+    SamplePrefix {
+        /// The prefix in the settings.
+        prefix: String,
+        /// What is wrong with it.
+        source: rondo_data::DataError,
+    },
     /// There is no device as asked for.
     #[error(transparent)]
     Device(#[from] rondo_kernels::DeviceError),

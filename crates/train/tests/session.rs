@@ -190,6 +190,9 @@ fn a_prefix_that_the_model_cannot_read_is_refused_before_the_folder_is_made() {
     settings.sample.prefix = Some(vec!["the bird".to_owned()]);
     let out = folder.path().join("run");
     let error = Session::start(settings, options(&out)).unwrap_err();
-    assert!(matches!(error, TrainError::Data(DataError::UnknownToken { .. })), "{error}");
+    assert!(
+        matches!(&error, TrainError::SamplePrefix { source: DataError::UnknownToken { .. }, .. }),
+        "{error}"
+    );
     assert!(!out.exists());
 }

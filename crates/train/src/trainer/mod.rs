@@ -103,7 +103,8 @@ impl Trainer {
         let batches = batches(&plan, &corpus)?;
         for prefix in &plan.sample.prefixes {
             // A sample that cannot be begun should not end the run after an epoch.
-            corpus.codec.prompt(prefix)?;
+            let unreadable = |source| TrainError::SamplePrefix { prefix: prefix.clone(), source };
+            corpus.codec.prompt(prefix).map_err(unreadable)?;
         }
         let mut progress = Progress::new(&plan);
         Ok(Trainer {
