@@ -78,7 +78,7 @@ def prepare(folder: pathlib.Path, name: str, base_python: str, timeout_s: float)
 
 
 def build_rondo(timeout_s: float) -> str:
-    """Builds this checkout's `rondo`, optimised, and returns where it is; raises `RunError` if that fails."""
+    """Builds this checkout's `rondo`, optimized, and returns where it is; raises `RunError` if that fails."""
     print("building Rondo", file=sys.stderr)
     text_of(["cargo", "build", "--release", "--bin", "rondo"], timeout_s, cwd=ROOT)
     metadata = text_of(["cargo", "metadata", "--no-deps", "--format-version", "1"], CHECK_TIMEOUT_S, cwd=ROOT)

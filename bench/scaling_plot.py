@@ -18,7 +18,7 @@ matplotlib.rcParams["font.size"] = 9
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: E402
 
-COLOURS = {"training": "#0b6e99", "evaluation": "#c2571a"}
+COLORS = {"training": "#0b6e99", "evaluation": "#c2571a"}
 MARKERS = {"training": "o", "evaluation": "s"}
 COLUMNS = 3
 
@@ -46,12 +46,12 @@ def draw_panel(place, panel):
     place.axvline(panel["usual"], color="#bbbbbb", linewidth=0.8, label="W1")
     for curve in panel["curves"]:
         name = curve["name"]
-        colour = COLOURS[name]
+        color = COLORS[name]
         if curve["law"]:
-            place.plot(*zip(*curve["law"]), color=colour, linewidth=0.8, linestyle="--", label=name + ", law")
+            place.plot(*zip(*curve["law"]), color=color, linewidth=0.8, linestyle="--", label=name + ", law")
         if curve["points"]:
             place.plot(
-                *zip(*curve["points"]), color=colour, linewidth=1.6, marker=MARKERS[name], markersize=4, label=name
+                *zip(*curve["points"]), color=color, linewidth=1.6, marker=MARKERS[name], markersize=4, label=name
             )
     values = [point[0] for point in panel["curves"][0]["points"]]
     place.set_xticks(spaced(values), [plain(value) for value in spaced(values)])

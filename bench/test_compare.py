@@ -16,21 +16,21 @@ from peers.workloads import WORKLOADS, training_flops_per_token
 COMPARE = pathlib.Path(__file__).resolve().parent / "compare.py"
 TIMEOUT_S = 60
 
-# Prints the line that the behaviour named in `DIR/NAME.json` has for this call; calls with the same arguments count up.
+# Prints the line that the behavior named in `DIR/NAME.json` has for this call; calls with the same arguments count up.
 FAKE = """
 #!{python}
 import json, pathlib, subprocess, sys, time
 if sys.argv[1] == "-c":
     print("9.9")
     sys.exit()
-behaviour = json.loads(pathlib.Path({behaviour!r}).read_text())
-calls = pathlib.Path({behaviour!r} + ".calls")
+behavior = json.loads(pathlib.Path({behavior!r}).read_text())
+calls = pathlib.Path({behavior!r} + ".calls")
 arguments = sys.argv[1 if "bench" in sys.argv else 2:]
 seen = calls.read_text().splitlines() if calls.exists() else []
 number = seen.count(json.dumps(arguments))
 with calls.open("a") as file:
     file.write(json.dumps(arguments) + "\\n")
-for word, figures in behaviour.items():
+for word, figures in behavior.items():
     if word in arguments:
         break
 figures = figures[min(number, len(figures) - 1)]
@@ -38,7 +38,7 @@ if figures == "fail":
     sys.exit("{name} is broken")
 if figures == "hang":
     child = subprocess.Popen(["sleep", "600"])
-    pathlib.Path({behaviour!r} + ".child").write_text(str(child.pid))
+    pathlib.Path({behavior!r} + ".child").write_text(str(child.pid))
     time.sleep(600)
 print("a line that is no JSON")
 print(json.dumps(figures))
@@ -64,17 +64,17 @@ class CompareTest(unittest.TestCase):
         self.peer("torch", {"W5": [dict(train_tok_s=1000.0, eval_tok_s=6000.0)]})
         self.peer("jax", {"W5": [dict(train_tok_s=500.0, eval_tok_s=9000.0)]})
 
-    def fake(self, name, path, behaviour):
-        """A program that prints the figures of `behaviour`: a list, call by call, for a word among the arguments."""
+    def fake(self, name, path, behavior):
+        """A program that prints the figures of `behavior`: a list, call by call, for a word among the arguments."""
         path.parent.mkdir(parents=True, exist_ok=True)
         told = self.folder / (name + ".json")
-        told.write_text(json.dumps(behaviour))
-        path.write_text(FAKE.strip().format(python=sys.executable, name=name, behaviour=str(told)))
+        told.write_text(json.dumps(behavior))
+        path.write_text(FAKE.strip().format(python=sys.executable, name=name, behavior=str(told)))
         path.chmod(0o755)
         return path
 
-    def peer(self, name, behaviour):
-        return self.fake(name, self.folder / "environments" / name / "bin" / "python", behaviour)
+    def peer(self, name, behavior):
+        return self.fake(name, self.folder / "environments" / name / "bin" / "python", behavior)
 
     def command(self, *arguments):
         places = ["--environments", self.folder / "environments", "--results", self.folder / "runs"]

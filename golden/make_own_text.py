@@ -4,7 +4,7 @@
     venv/bin/python golden/make_own_text.py [--punkt-tab DIR] [--data ../shared/data]
 
 `--punkt-tab` is NLTK's pretrained English, a folder with `abbrev_types.txt` and three other tables: `punkt_tab/english`
-of `nltk_data`. Its tables are not copied here: they come from the Wall Street Journal and have no licence of their own.
+of `nltk_data`. Its tables are not copied here: they come from the Wall Street Journal and have no license of their own.
 
 Writes into golden/own_text:
 - `sentences.json`: passages of The Time Machine, with NLTK's sentences, the tokens of each with

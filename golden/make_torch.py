@@ -70,7 +70,7 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     for case in CASES:
         write(folder, case.name, *language_model(case))
-    write(folder, "adam", *optimisers())
+    write(folder, "adam", *optimizers())
     write(folder, "ops", *operations())
 
 
@@ -240,11 +240,11 @@ def report_float32(case: Case, exact, rounded):
     print("  float32 is off by " + ", ".join(f"{group} {x:.1e}" for group, x in groups.items()))
 
 
-# Optimisers.
+# Optimizers.
 
 
-def optimisers():
-    """Five steps of each optimiser on two small tensors with given gradients, the values after each step."""
+def optimizers():
+    """Five steps of each optimizer on two small tensors with given gradients, the values after each step."""
     settings = {
         "sgd": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
         "adam": (torch.optim.Adam, {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-8}),
@@ -261,7 +261,7 @@ def optimisers():
         tensors[f"grads.{name}"] = gradients
 
     metadata = {"steps": 5}
-    for optimiser, (build, options) in settings.items():
+    for optimizer, (build, options) in settings.items():
         parameters = {name: torch.from_numpy(tensors[f"init.{name}"]).double().requires_grad_() for name in shapes}
         stepper = build(parameters.values(), **options)
         after = {name: [] for name in shapes}
@@ -271,13 +271,13 @@ def optimisers():
             stepper.step()
             for name, parameter in parameters.items():
                 after[name].append(array(parameter))
-        tensors |= {f"{optimiser}.{name}": np.stack(values) for name, values in after.items()}
+        tensors |= {f"{optimizer}.{name}": np.stack(values) for name, values in after.items()}
         rondo_names = {"lr": "learning_rate", "eps": "epsilon"}
         for option, value in options.items():
             if option == "betas":
-                metadata[f"{optimiser}.beta1"], metadata[f"{optimiser}.beta2"] = value
+                metadata[f"{optimizer}.beta1"], metadata[f"{optimizer}.beta2"] = value
             else:
-                metadata[f"{optimiser}.{rondo_names.get(option, option)}"] = value
+                metadata[f"{optimizer}.{rondo_names.get(option, option)}"] = value
     return tensors, metadata
 
 

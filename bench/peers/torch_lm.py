@@ -126,7 +126,7 @@ def measure_training(arguments, model, autocast, more):
 
     forward = torch.compile(mean_loss) if arguments.compile else mean_loss
     kind = {"fused": True} if arguments.optim == "fused" else {"foreach": arguments.optim == "foreach"}
-    optimiser = torch.optim.SGD(model.parameters(), lr=workload.learning_rate, **kind)
+    optimizer = torch.optim.SGD(model.parameters(), lr=workload.learning_rate, **kind)
     state, last_loss = None, 0.0
 
     def train_step(index):
@@ -134,13 +134,13 @@ def measure_training(arguments, model, autocast, more):
         inputs, targets = data[index % len(data)]
         if state is not None:
             state = detached(state)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         with autocast:
             loss, state = forward(inputs, targets, state)
         loss.backward()
         if workload.clip_norm:
             torch.nn.utils.clip_grad_norm_(model.parameters(), workload.clip_norm)
-        optimiser.step()
+        optimizer.step()
         last_loss = loss.item()
 
     train_s = timed(train_step, arguments.steps, arguments.warmup, arguments.max_seconds)

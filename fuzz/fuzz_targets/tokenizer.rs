@@ -1,4 +1,4 @@
-//! The tokeniser's configuration, as model files hold it: an error, or a tokeniser that is written and read back the
+//! The tokenizer's configuration, as model files hold it: an error, or a tokenizer that is written and read back the
 //! same and cuts any text. The configuration is the first line, the text what follows.
 
 #![no_main]
@@ -11,7 +11,7 @@ fuzz_target!(|input: &[u8]| {
     let (json, text) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let Ok(json) = std::str::from_utf8(json) else { return };
     let Ok(tokenizer) = serde_json::from_str::<Tokenizer>(json) else { return };
-    let written = serde_json::to_string(&tokenizer).expect("JSON holds a tokeniser");
+    let written = serde_json::to_string(&tokenizer).expect("JSON holds a tokenizer");
     assert_eq!(serde_json::from_str::<Tokenizer>(&written).expect("what is written is read back"), tokenizer);
     let mut tokens = Vec::new();
     let read = tokenizer.for_each_token(text, "fuzz", |token, _| {

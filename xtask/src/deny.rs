@@ -1,6 +1,6 @@
 //! Holds what Rondo depends on to `deny.toml`, with cargo-deny.
 //!
-//! Licences, versions and sources are looked at wherever there is a copy of the crates. Known weaknesses are in a
+//! Licenses, versions and sources are looked at wherever there is a copy of the crates. Known weaknesses are in a
 //! database on github.com: where that cannot be reached it is said, and the rest counts.
 
 use std::process::{Command, ExitCode, Stdio};

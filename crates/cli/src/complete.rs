@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use crate::console::Console;
 use crate::input::Input;
-use crate::loaded::ModelArgs;
+use crate::model_args::ModelArgs;
 use crate::output;
-use crate::reading::LossyArgs;
+use crate::text_args::LossyArgs;
 
 /// List the words that may come next, with their probabilities
 #[derive(Args, Debug)]

@@ -46,11 +46,11 @@ pub(crate) fn run(args: DatasetsArgs) -> Result<ExitCode> {
             Err(error) => format!("not usable: {error}"),
         };
         text += &format!(
-            "\n{}\n  {}\n  files     {}\n  licence   {}\n  found     {found}\n",
+            "\n{}\n  {}\n  files     {}\n  license   {}\n  found     {found}\n",
             corpus.name,
             corpus.description,
             files.collect::<Vec<_>>().join(", "),
-            corpus.licence,
+            corpus.license,
         );
     }
     output::text(&text)?;
@@ -91,7 +91,7 @@ fn described(corpus: &'static NamedCorpus, places: &Places) -> Value {
     json!({
         "name": corpus.name,
         "description": corpus.description,
-        "licence": corpus.licence,
+        "license": corpus.license,
         "files": files.collect::<Vec<_>>(),
         "bytes": corpus.bytes(),
         "folder": folder,

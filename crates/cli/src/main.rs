@@ -17,25 +17,25 @@ mod bench;
 mod complete;
 mod completions;
 mod console;
-mod corpora;
+mod corpus_lookup;
 mod datasets;
 mod describe;
 mod device;
 mod eval;
-mod failure;
+mod error;
 mod generate;
 mod input;
-mod loaded;
+mod model_args;
 mod models;
 mod output;
 mod plot;
-mod reading;
+mod text_args;
 mod recipes;
 mod reproduce;
 mod rescore;
 mod score;
 mod train;
-mod usage;
+mod clap_error;
 
 /// Recurrent language models: train, evaluate, score, generate
 #[derive(Debug, Parser)]
@@ -70,7 +70,7 @@ enum Command {
 fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
-        Err(error) => return usage::report(&error),
+        Err(error) => return clap_error::report(&error),
     };
     let result = match command {
         Command::Train(args) => train::run(*args),
@@ -87,5 +87,5 @@ fn main() -> ExitCode {
         Command::Models(args) => models::run(args),
         Command::Completions(args) => completions::run(args),
     };
-    result.unwrap_or_else(|error| failure::report(&error))
+    result.unwrap_or_else(|error| error::report(&error))
 }

@@ -9,7 +9,7 @@ use rondo_runs::plot::{self, Axis, Run};
 use rondo_runs::write_atomically;
 
 use crate::console::Console;
-use crate::failure::CliError;
+use crate::error::CliError;
 
 /// Draw runs into one picture: loss, perplexity, learning rate, gradient norm
 #[derive(Args, Debug)]

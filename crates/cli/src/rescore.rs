@@ -14,10 +14,10 @@ use rondo_infer::{InferError, Scoring};
 use serde_json::json;
 
 use crate::console::Console;
-use crate::failure::CliError;
+use crate::error::CliError;
 use crate::input::Input;
-use crate::loaded::ModelArgs;
-use crate::reading::LossyArgs;
+use crate::model_args::ModelArgs;
+use crate::text_args::LossyArgs;
 use crate::{describe, output};
 
 /// The weights that are tried: what other systems call a log-probability differs in scale by orders of magnitude.

@@ -1,4 +1,4 @@
-//! Corpora, vocabularies, tokenisers and BPTT batches: everything between a text and a model's input.
+//! Corpora, vocabularies, tokenizers and BPTT batches: everything between a text and a model's input.
 //!
 //! ```text
 //! files, folder, memory        one pass, streamed            truncated BPTT

@@ -112,7 +112,7 @@ fn ptb_by_first_appearance_over_all_texts() {
 }
 
 #[test]
-fn time_machine_without_its_licence_has_the_published_chunks() {
+fn time_machine_without_its_license_has_the_published_chunks() {
     let Some(path) = corpus_path("time-machine/timemachine-gutenberg.txt") else { return };
     let options = CorpusOptions {
         drop_tail_chars: 38_083,

@@ -40,7 +40,7 @@ pub struct BeamSearch {
     pub beams: usize,
     /// After how many tokens a hypothesis is at its end whatever it is.
     pub max_tokens: usize,
-    /// `α` of the length penalty; at 0 the likeliest text is searched for, which favours short ones. Wu et al. found
+    /// `α` of the length penalty; at 0 the likeliest text is searched for, which favors short ones. Wu et al. found
     /// 0.6 to 0.7 best for translation.
     pub length_penalty: f64,
     /// Tokens that end a hypothesis, commonly [`TextCodec::line_end`](rondo_data::TextCodec::line_end).

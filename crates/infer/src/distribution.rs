@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use rondo_kernels::draw::BLOCK;
+use rondo_kernels::sample::BLOCK;
 
 use crate::logit_blocks::RowBlocks;
 use crate::{InferError, Result};

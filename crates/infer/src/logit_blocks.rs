@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rondo_kernels::draw::{self, Dims};
+use rondo_kernels::sample::{self, Dims};
 use rondo_kernels::{Buffer, Device, Slice};
 use rondo_nn::NnError;
 
@@ -61,13 +61,13 @@ impl LogitBlocks {
                 *buffer = Buffer::zeros(&self.device, len);
             }
         }
-        let args = draw::Forward {
+        let args = sample::Forward {
             logits,
             caps: caps.map(Buffer::slice),
             maxima: self.maxima.range_mut(0..len),
             sums: temperature.map(|temperature| (temperature, self.sums.range_mut(0..len))),
         };
-        draw::forward(&self.device, self.dims, args);
+        sample::forward(&self.device, self.dims, args);
     }
 
     /// Picks a token of each row that was looked at, at the same temperature and under the same caps. What the blocks
@@ -81,7 +81,7 @@ impl LogitBlocks {
         ids: &mut Buffer<u32>,
     ) {
         let len = self.dims.rows * self.dims.blocks();
-        let args = draw::Pick {
+        let args = sample::Pick {
             temperature,
             logits,
             caps: caps.map(Buffer::slice),
@@ -90,7 +90,7 @@ impl LogitBlocks {
             points,
             ids: ids.slice_mut(),
         };
-        draw::pick(&self.device, self.dims, args);
+        sample::pick(&self.device, self.dims, args);
     }
 
     /// What was found in the rows that were looked at, for the host.

@@ -14,7 +14,7 @@
 use std::cmp::Ordering;
 
 use rand::{Rng, RngExt};
-use rondo_kernels::draw::BLOCK;
+use rondo_kernels::sample::BLOCK;
 use rondo_kernels::{Buffer, Device, Slice};
 use rondo_nn::NnError;
 

@@ -9,7 +9,7 @@ pub(crate) const CACHE_LINE: usize = 64;
 /// Bytes of a huge page on most systems. Memory of at least one begins with one.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Bytes of host memory, all of them initialised.
+/// Bytes of host memory, all of them initialized.
 pub(crate) struct Memory {
     pointer: NonNull<u8>,
     layout: Layout,

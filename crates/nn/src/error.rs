@@ -17,11 +17,11 @@ pub enum NnError {
         /// What it must be, and what it is.
         reason: String,
     },
-    /// An initialiser could not be read.
+    /// An initializer could not be read.
     #[error(
-        "unknown initialiser `{text}`, expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`"
+        "unknown initializer `{text}`, expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`"
     )]
-    Initialiser {
+    Initializer {
         /// What was written.
         text: String,
     },

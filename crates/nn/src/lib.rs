@@ -13,7 +13,7 @@
 
 mod config;
 mod error;
-mod initialise;
+mod initialize;
 mod model;
 mod model_file;
 mod parameters;
@@ -24,7 +24,7 @@ mod state;
 mod tape;
 pub mod tensor_file;
 
-pub use config::{Biases, Dropout, DropoutSite, Initialisation, Initialiser, Input, RnnLmConfig};
+pub use config::{Biases, Dropout, DropoutSite, Initialization, Initializer, Input, RnnLmConfig};
 pub use error::{NnError, Result};
 pub use model::{Hidden, Model};
 pub use model_file::{ModelContext, ModelFile, parameter_tensors, read_parameters};

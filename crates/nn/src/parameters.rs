@@ -147,7 +147,7 @@ pub struct Gradients {
     entries: Vec<Entry>,
 }
 
-/// The gradient of one parameter, as the optimiser sees it.
+/// The gradient of one parameter, as the optimizer sees it.
 #[derive(Clone, Copy)]
 pub enum Gradient<'a> {
     /// Nothing contributed: it is zero.

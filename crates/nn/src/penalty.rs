@@ -5,7 +5,7 @@ use rondo_kernels::activation_penalty::Penalty;
 use crate::tape::Tape;
 use crate::{Hidden, Result};
 
-/// What the last layer's activations are penalised by.
+/// What the last layer's activations are penalized by.
 ///
 /// ```text
 /// activation · mean(dropped[t]²) + temporal · mean((raw[t+1] − raw[t])²)
@@ -27,8 +27,8 @@ impl ActivationPenalty {
     /// Adds the penalty to what the next [`Tape::backward`] differentiates, given what
     /// [`Model::forward`](crate::Model::forward) returned. A weight of zero costs nothing.
     pub fn add_to(self, tape: &mut Tape<'_>, hidden: Hidden) {
-        tape.penalise(hidden.dropped, Penalty::Size, self.activation);
-        tape.penalise(hidden.raw, Penalty::Change, self.temporal);
+        tape.penalize(hidden.dropped, Penalty::Size, self.activation);
+        tape.penalize(hidden.raw, Penalty::Change, self.temporal);
     }
 
     /// The value of the penalty in nats per token, brought to the host.

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_kernels::Device;
-use rondo_kernels::optimiser::{self, GLUON_EPSILON, Sgd, clip_scale};
+use rondo_kernels::optimizer::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_nn::{
-    ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Input, Mode,
+    ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialization, Input, Mode,
     Model, RnnLm, RnnLmConfig, State, Workspace,
 };
 
@@ -117,7 +117,7 @@ impl Run {
         // Every token of the vocabulary occurs, the first of them often.
         let tokens = (0..STEPS * BATCH + 1).map(|i| (i * i % config.vocab_size) as u32).collect();
         let mut model = RnnLm::new(config, &device).unwrap();
-        model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        model.initialize(&Initialization::default(), &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
         let state = model.zero_state(BATCH);
         let workspace = Workspace::new(&device);
         let gradients = Gradients::new(model.parameters());
@@ -144,7 +144,7 @@ impl Run {
         let squared = parameters.ids().map(|id| match self.gradients.get(id) {
             Gradient::Zero => 0.0,
             Gradient::Dense(values) | Gradient::Rows { values, .. } => {
-                optimiser::squared_norm(&self.device, values).unwrap()
+                optimizer::squared_norm(&self.device, values).unwrap()
             }
         });
         let scale = clip_scale(squared.sum::<f64>().sqrt(), 0.25, GLUON_EPSILON);
@@ -154,11 +154,11 @@ impl Run {
             match self.gradients.get(id) {
                 Gradient::Zero => {}
                 Gradient::Dense(gradient) => {
-                    optimiser::sgd(&self.device, &options, scale, gradient, parameters.values_mut(id), None);
+                    optimizer::sgd(&self.device, &options, scale, gradient, parameters.values_mut(id), None);
                 }
                 Gradient::Rows { rows, values } => {
                     let width = parameters.shape(id)[1];
-                    optimiser::sgd_rows(
+                    optimizer::sgd_rows(
                         &self.device,
                         1.0,
                         scale,

@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use rondo_kernels::cpu::InstructionSet;
-use rondo_kernels::optimiser::{self, GLUON_EPSILON, Sgd, clip_scale};
+use rondo_kernels::optimizer::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_kernels::{Device, Precision};
 use rondo_nn::{
     ActivationPenalty, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Model, Parameters, RnnLm,
@@ -180,7 +180,7 @@ fn train(golden: &Golden, device: &Device) -> Training {
         let squared = model.parameters().ids().map(|id| match gradients.get(id) {
             Gradient::Zero => 0.0,
             Gradient::Dense(values) | Gradient::Rows { values, .. } => {
-                optimiser::squared_norm(device, values).unwrap()
+                optimizer::squared_norm(device, values).unwrap()
             }
         });
         let norm = squared.sum::<f64>().sqrt();
@@ -202,12 +202,12 @@ fn descend(parameters: &mut Parameters, gradients: &Gradients, learning_rate: f6
             Gradient::Zero => {}
             Gradient::Dense(gradient) => {
                 let options = Sgd { learning_rate, momentum: 0.0, weight_decay: 0.0 };
-                optimiser::sgd(&device, &options, scale, gradient, parameters.values_mut(id), None);
+                optimizer::sgd(&device, &options, scale, gradient, parameters.values_mut(id), None);
             }
             Gradient::Rows { rows, values } => {
                 let width = parameters.shape(id)[1];
                 let weight = parameters.values_mut(id);
-                optimiser::sgd_rows(&device, learning_rate, scale, width, rows, values, weight);
+                optimizer::sgd_rows(&device, learning_rate, scale, width, rows, values, weight);
             }
         }
     }

@@ -31,7 +31,7 @@ use rand_chacha::ChaCha8Rng;
 use rondo::data::{Corpus, CorpusTexts, Tales, TextSource};
 use rondo::infer::StreamOptions;
 use rondo::kernels::Device;
-use rondo::nn::{Hidden, Initialiser, Model, ParameterId, Parameters, Result, State, Tape, Value};
+use rondo::nn::{Hidden, Initializer, Model, ParameterId, Parameters, Result, State, Tape, Value};
 use rondo::runs::RunFolder;
 use rondo::train::{Event, Plan, Settings, Trainer, recipes};
 
@@ -59,7 +59,7 @@ impl Network {
         let mut random = |name: &str, shape: [usize; 2]| -> Result<ParameterId> {
             let id = parameters.add(name, &shape);
             let mut values = vec![0.0; shape[0] * shape[1]];
-            Initialiser::Normal(0.01).fill(shape[0], shape[1], &mut values, rng);
+            Initializer::Normal(0.01).fill(shape[0], shape[1], &mut values, rng);
             parameters.values_mut(id).write_from(&values)?;
             Ok(id)
         };
@@ -98,7 +98,7 @@ impl Model for Network {
             remembered.push(h);
         }
         tape.keep(h, &mut state.parts_mut()[0]);
-        Hidden::new(tape.join_rows(&remembered))
+        Hidden::new(tape.concat_rows(&remembered))
     }
 
     /// A row of logits for each hidden vector. Their softmax is the prediction, and its cross-entropy the loss.

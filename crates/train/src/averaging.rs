@@ -8,7 +8,7 @@
 //!
 //! *Source*: Polyak & Juditsky 1992; the trigger is that of NT-ASGD, Merity, Keskar & Socher 2017.
 
-use rondo_kernels::optimiser;
+use rondo_kernels::optimizer;
 use rondo_nn::tensor_file::TensorFile;
 use rondo_nn::{Parameters, read_parameters};
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,7 @@ impl Averaging {
         let share = 1.0 / *steps as f64;
         for id in parameters.ids() {
             let device = parameters.device();
-            optimiser::average(device, share, parameters.values(id), average.values_mut(id));
+            optimizer::average(device, share, parameters.values(id), average.values_mut(id));
         }
     }
 

@@ -22,7 +22,7 @@
 
 mod averaging;
 mod checkpoint;
-mod compare;
+mod reproduce;
 mod dynamic;
 mod error;
 mod loss_sum;
@@ -45,8 +45,8 @@ mod trainer;
 
 pub use averaging::{Averaging, AveragingProgress, AveragingRule};
 pub use checkpoint::Checkpoint;
-pub use compare::{Comparison, Difference, require_finished};
-pub use dynamic::{DynamicEvaluation, DynamicRule, UsualGradients, evaluate_dynamically};
+pub use reproduce::{Comparison, Difference, require_finished};
+pub use dynamic::{DynamicEvaluation, DynamicRule, GradientRms, evaluate_dynamically};
 pub use error::{Result, TrainError, Tried};
 pub use moving_loss::MovingLoss;
 pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome};

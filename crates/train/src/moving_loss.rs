@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// An exponentially weighted average of losses: the first as it is, then `decay · old + (1 − decay) · new`.
 ///
-/// The first value is not shrunk towards 0, so there is no bias to correct, but it weighs more than others at
+/// The first value is not shrunk toward 0, so there is no bias to correct, but it weighs more than others at
 /// first.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

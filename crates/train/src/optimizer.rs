@@ -1,6 +1,6 @@
 //! From gradients to new parameters: clipping, then the optimizer's rule, for every parameter.
 
-use rondo_kernels::optimiser::{self, Adam, Decay, GLUON_EPSILON, Sgd};
+use rondo_kernels::optimizer::{self, Adam, Decay, GLUON_EPSILON, Sgd};
 use rondo_kernels::{Buffer, Device};
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
 use rondo_nn::{Gradient, Gradients, NnError, ParameterId, Parameters};
@@ -147,12 +147,12 @@ impl Optimizer {
         if let Some(limit) = self.options.clip_value {
             for id in parameters.ids() {
                 if let Some(values) = gradients.values_mut(id) {
-                    optimiser::clip_values(device, limit as f32, values);
+                    optimizer::clip_values(device, limit as f32, values);
                 }
             }
         }
         let norm = global_norm(device, gradients, parameters)?;
-        let limited = |limit| optimiser::clip_scale(norm, limit, GLUON_EPSILON);
+        let limited = |limit| optimizer::clip_scale(norm, limit, GLUON_EPSILON);
         Ok(Clip { norm, scale: self.options.clip_norm.map_or(1.0, limited) })
     }
 
@@ -193,7 +193,7 @@ impl Optimizer {
             (Gradient::Zero, _) => {}
             (Gradient::Rows { rows, values }, _) => {
                 let weight = parameters.values_mut(id);
-                optimiser::sgd_rows(device, learning_rate, scale, width, rows, values, weight);
+                optimizer::sgd_rows(device, learning_rate, scale, width, rows, values, weight);
             }
             (Gradient::Dense(gradient), OptimizerPlan::Sgd { momentum }) => {
                 let options = Sgd { learning_rate, momentum, weight_decay: self.options.weight_decay };
@@ -201,18 +201,18 @@ impl Optimizer {
                     Memory::Velocity(velocity) => Some(velocity.slice_mut()),
                     _ => None,
                 };
-                optimiser::sgd(device, &options, scale, gradient, parameters.values_mut(id), velocity);
+                optimizer::sgd(device, &options, scale, gradient, parameters.values_mut(id), velocity);
             }
             (Gradient::Dense(gradient), OptimizerPlan::Adam { beta1, beta2, epsilon, decoupled }) => {
                 let Memory::Moments(first, second) = memory else {
-                    unreachable!("an Adam optimiser was made with moments")
+                    unreachable!("an Adam optimizer was made with moments")
                 };
                 let decay = if decoupled { Decay::Weight } else { Decay::Gradient };
                 let weight_decay = self.options.weight_decay;
                 let options = Adam { learning_rate, beta1, beta2, epsilon, weight_decay, decay };
                 let weight = parameters.values_mut(id);
                 let (first, second) = (first.slice_mut(), second.slice_mut());
-                optimiser::adam(device, &options, self.steps, scale, gradient, weight, first, second);
+                optimizer::adam(device, &options, self.steps, scale, gradient, weight, first, second);
             }
         }
     }
@@ -247,7 +247,7 @@ pub(crate) fn global_norm(device: &Device, gradients: &Gradients, parameters: &P
     let mut squared = 0.0;
     for id in parameters.ids() {
         if let Gradient::Dense(values) | Gradient::Rows { values, .. } = gradients.get(id) {
-            squared += optimiser::squared_norm(device, values).map_err(NnError::from)?;
+            squared += optimizer::squared_norm(device, values).map_err(NnError::from)?;
         }
     }
     Ok(squared.sqrt())

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn another_model_or_optimiser_is_refused_with_both_values() {
+    fn another_model_or_optimizer_is_refused_with_both_values() {
         for (flags, setting, before, now) in [
             ("[model]\nhidden_size = 64", "model.hidden_size", "200", "64"),
             ("[model]\ndropout = 0.5", "model.dropout_input", "0.2", "0.5"),

@@ -65,7 +65,7 @@ pub struct Decision {
     pub reload_best: bool,
 }
 
-/// A [`ScheduleRule`] on its way through the epochs; all of its state is saved by serialising it.
+/// A [`ScheduleRule`] on its way through the epochs; all of its state is saved by serializing it.
 ///
 /// ```
 /// use rondo_train::{Schedule, ScheduleRule, Validation};

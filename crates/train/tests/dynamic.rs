@@ -7,9 +7,9 @@ use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_infer::{InferError, column_count, evaluate, warm_state};
 use rondo_kernels::Device;
-use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialisation, Initialiser, Model};
+use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialization, Initializer, Model};
 use rondo_nn::{Input, Mode, Parameters, RnnLm, RnnLmConfig, Workspace};
-use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, UsualGradients, evaluate_dynamically};
+use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, GradientRms, evaluate_dynamically};
 use std::ops::ControlFlow;
 
 const VOCAB_SIZE: usize = 19;
@@ -30,10 +30,10 @@ fn model(tied: bool) -> (RnnLm, Workspace) {
     };
     let device = Device::cpu(1).unwrap();
     let mut model = RnnLm::new(config, &device).unwrap();
-    let uniform = Initialiser::Uniform(0.5);
-    let initialisation =
-        Initialisation { embedding: uniform, recurrent: uniform, decoder: uniform, bias: uniform };
-    model.initialise(&initialisation, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
+    let uniform = Initializer::Uniform(0.5);
+    let initialization =
+        Initialization { embedding: uniform, recurrent: uniform, decoder: uniform, bias: uniform };
+    model.initialize(&initialization, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
     (model, Workspace::new(&device))
 }
 
@@ -52,7 +52,7 @@ fn sgd(learning_rate: f64, decay: f64) -> DynamicEvaluation<'static> {
     DynamicEvaluation { batch_size: 1, bptt: 5, rule, clip_norm: None }
 }
 
-fn rms(learning_rate: f64, decay: f64, usual: &UsualGradients) -> DynamicEvaluation<'_> {
+fn rms(learning_rate: f64, decay: f64, usual: &GradientRms) -> DynamicEvaluation<'_> {
     DynamicEvaluation {
         rule: DynamicRule::Rms { learning_rate, decay, epsilon: EPSILON, usual },
         ..sgd(0.0, 0.0)
@@ -105,7 +105,7 @@ fn reference(
         let (mut inputs, mut targets) = (vec![0; rows], vec![0; rows]);
         batches.fill(chunk, &mut inputs, &mut targets).unwrap();
         let mut gradients = Gradients::new(model.parameters());
-        let mut tape = workspace.tape(model.parameters(), Mode::Adapt);
+        let mut tape = workspace.tape(model.parameters(), Mode::Dynamic);
         let hidden = model.forward(&mut tape, &inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, &targets);
         nll_sum += tape.nll_sum(loss).unwrap();
@@ -163,14 +163,14 @@ fn sgd_is_the_plain_loop() {
 fn rms_is_the_plain_loop() {
     let (ids, training) = (text(300, 1), text(4000, 2));
     let (mut model, mut workspace) = model(true);
-    let usual = UsualGradients::gather(&model, &mut workspace, &token_ids(&training), 5, 7, &mut |_, _| {
+    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&training), 5, 7, &mut |_, _| {
         ControlFlow::Continue(())
     })
     .unwrap();
     let trained = flat(model.parameters());
 
     // The mean squared gradient of the first seven batches, whose columns are as many as the text has.
-    let columns = column_count(training.len(), UsualGradients::BATCH_SIZE);
+    let columns = column_count(training.len(), GradientRms::BATCH_SIZE);
     let (mut squares, mut seen) = (vec![0.0; trained.len()], 0);
     reference(&mut model, &training, (columns, 5), |gradient, _| {
         seen += 1;
@@ -211,7 +211,7 @@ fn rms_is_the_plain_loop() {
 fn without_steps_it_is_the_models_own_number() {
     let (mut model, mut workspace) = model(false);
     let ids = text(700, 4);
-    let usual = UsualGradients::gather(&model, &mut workspace, &token_ids(&ids), 5, 9, &mut |_, _| {
+    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 9, &mut |_, _| {
         ControlFlow::Continue(())
     })
     .unwrap();
@@ -236,7 +236,7 @@ fn without_steps_it_is_the_models_own_number() {
 fn a_text_that_repeats_itself_is_learnt() {
     let (mut model, mut workspace) = model(true);
     let ids = text(15, 5).repeat(60);
-    let usual = UsualGradients::gather(&model, &mut workspace, &token_ids(&ids), 5, 50, &mut |_, _| {
+    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 50, &mut |_, _| {
         ControlFlow::Continue(())
     })
     .unwrap();
@@ -274,7 +274,7 @@ fn whatever_happens_the_weights_are_the_trained_ones() {
 fn what_makes_no_sense_is_refused() {
     let (mut model, mut workspace) = model(true);
     let usual =
-        UsualGradients::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| {
+        GradientRms::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| {
             ControlFlow::Continue(())
         })
         .unwrap();

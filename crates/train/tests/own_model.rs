@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rondo_infer::evaluate;
 use rondo_kernels::Device;
 use rondo_nn::{
-    Hidden, Initialiser, Model, ModelFile, ParameterId, Parameters, State, Tape, Value, Workspace,
+    Hidden, Initializer, Model, ModelFile, ParameterId, Parameters, State, Tape, Value, Workspace,
 };
 use rondo_runs::RunFolder;
 use rondo_train::{Checkpoint, Plan, TrainError, Trainer};
@@ -34,7 +34,7 @@ impl Elman {
         let mut add = |name: &str, rows: usize, columns: usize| {
             let id = parameters.add(name, &[rows, columns]);
             let mut values = vec![0.0; rows * columns];
-            Initialiser::Normal(0.3).fill(rows, columns, &mut values, &mut rng);
+            Initializer::Normal(0.3).fill(rows, columns, &mut values, &mut rng);
             parameters.values_mut(id).write_from(&values).unwrap();
             id
         };
@@ -86,7 +86,7 @@ impl Model for Elman {
             outputs.push(h);
         }
         tape.keep(h, &mut state.parts_mut()[0]);
-        Hidden::new(tape.join_rows(&outputs))
+        Hidden::new(tape.concat_rows(&outputs))
     }
 
     fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value {

@@ -107,7 +107,7 @@ fn every_public_type_is_send() {
         TrainingPlan,
         TrainingStep,
         Tried,
-        UsualGradients,
+        GradientRms,
         Validation,
         Verify,
         Workload,

@@ -167,7 +167,7 @@ fn every_recipe_runs_two_steps() {
         ";
         let settings = recipes::find(name).unwrap().settings;
         let mut plan = Plan::new(&settings.overlaid_with(Settings::parse("small", small).unwrap())).unwrap();
-        plan.text.options.drop_tail_chars = 0; // The stand-in has no licence at its end.
+        plan.text.options.drop_tail_chars = 0; // The stand-in has no license at its end.
         let outcome = run(&plan, &folder.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!((outcome.steps, outcome.best_epoch), (2, Some(1)), "{name}");
     }

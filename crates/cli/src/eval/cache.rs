@@ -15,7 +15,7 @@ use super::report::{Adapted, Findings, perplexity};
 use super::text::{self, Text};
 use super::token_bar;
 use crate::console::Console;
-use crate::loaded::Loaded;
+use crate::model_args::Loaded;
 use crate::{describe, output};
 
 /// Whether to evaluate with a neural cache, and with which.

@@ -9,14 +9,14 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rondo_data::Split;
 use rondo_nn::Workspace;
-use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, UsualGradients, evaluate_dynamically};
+use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, GradientRms, evaluate_dynamically};
 use serde_json::{Map, Value};
 
 use super::report::{Adapted, Findings};
 use super::text::{self, Text};
 use super::{evaluate, token_bar};
 use crate::console::Console;
-use crate::loaded::Loaded;
+use crate::model_args::Loaded;
 use crate::output;
 
 /// The base model's chunks, which are a matter of speed alone.
@@ -153,7 +153,7 @@ impl DynamicArgs {
         }
     }
 
-    fn usual_gradients(&self, bptt: usize, loaded: &Loaded, console: Console) -> Result<UsualGradients> {
+    fn usual_gradients(&self, bptt: usize, loaded: &Loaded, console: Console) -> Result<GradientRms> {
         let text = match &self.dynamic_on {
             Some(path) => text::given_text(std::slice::from_ref(path), loaded, console)?,
             None => text::corpus_text(&[], Split::Train, "--dynamic-on", loaded, console)?,
@@ -167,7 +167,7 @@ impl DynamicArgs {
         };
         let batches = self.dynamic_batches.map_or(500, NonZeroUsize::get);
         let (model, mut workspace) = (loaded.model.model(), Workspace::new(loaded.model.device()));
-        Ok(UsualGradients::gather(model, &mut workspace, &text.ids, bptt, batches, &mut progress)?)
+        Ok(GradientRms::gather(model, &mut workspace, &text.ids, bptt, batches, &mut progress)?)
     }
 }
 

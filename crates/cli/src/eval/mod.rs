@@ -24,9 +24,9 @@ use rondo_data::Split;
 use rondo_infer::Evaluation;
 
 use crate::console::Console;
-use crate::failure::CliError;
-use crate::loaded::{Loaded, ModelArgs};
-use crate::reading::ReadingArgs;
+use crate::error::CliError;
+use crate::model_args::{Loaded, ModelArgs};
+use crate::text_args::ReadingArgs;
 use report::Findings;
 use text::Text;
 

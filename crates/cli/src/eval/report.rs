@@ -6,7 +6,7 @@ use rondo_runs::Perplexity;
 use serde_json::{Map, Value, json};
 
 use super::text::Text;
-use crate::loaded::Loaded;
+use crate::model_args::Loaded;
 use crate::{describe, output};
 
 /// What an evaluation has found.

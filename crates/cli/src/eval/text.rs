@@ -7,10 +7,10 @@ use rondo_data::{Corpus, CorpusOptions, Split, TokenIds, VocabSource};
 use rondo_train::{CorpusChoice, FoundCorpus};
 
 use crate::console::Console;
-use crate::corpora;
-use crate::failure::CliError;
+use crate::corpus_lookup;
+use crate::error::CliError;
 use crate::input::Input;
-use crate::loaded::Loaded;
+use crate::model_args::Loaded;
 
 /// A text in the model's tokens.
 pub(super) struct Text {
@@ -51,7 +51,7 @@ pub(super) fn corpus_text(
     };
     // Lossy if the flags or the run's plan say so.
     let lossy = loaded.codec().is_lossy() || options.lossy;
-    let FoundCorpus { title, texts, .. } = corpora::find(&choice, console)?;
+    let FoundCorpus { title, texts, .. } = corpus_lookup::find(&choice, console)?;
     let no_split = || CliError::NoSplit { corpus: title.clone(), split };
     if let Some(source) = texts.split(split) {
         let encoded = loaded.codec().clone().lossy(lossy).encode_source(source)?;

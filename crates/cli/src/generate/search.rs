@@ -9,8 +9,8 @@ use rondo_infer::{BeamSearch, Hypothesis};
 use serde_json::{Value, json};
 
 use super::{GenerateArgs, SEPARATOR, end_line};
-use crate::failure::CliError;
-use crate::loaded::Loaded;
+use crate::error::CliError;
+use crate::model_args::Loaded;
 use crate::output;
 
 /// How texts are searched for.

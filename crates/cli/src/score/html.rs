@@ -1,11 +1,11 @@
-//! A page that colours each token by how much it surprises a model.
+//! A page that colors each token by how much it surprises a model.
 //!
 //! ```text
 //! text ─ lines ─ tokens ─ Predictor ─▶ surprisal = −log₂ p(token | all before it), in bits
 //!                                   └▶ the likeliest tokens in its place, for the tooltip
 //! ```
 //!
-//! Promises: the page needs nothing but itself, and no script; its colour is one hue that grows stronger, which any
+//! Promises: the page needs nothing but itself, and no script; its color is one hue that grows stronger, which any
 //! eyes can order, laid over the page's own background, light or dark; what the text says is shown as it is, and never
 //! taken for markup.
 
@@ -19,9 +19,9 @@ use rondo_runs::{Perplexity, write_atomically};
 use crate::console::Console;
 use crate::describe;
 use crate::input::Input;
-use crate::loaded::Loaded;
+use crate::model_args::Loaded;
 
-/// A step of colour for so many bits, up to the last.
+/// A step of color for so many bits, up to the last.
 const BITS_PER_STEP: f64 = 2.0;
 const STEPS: usize = 8;
 
@@ -158,7 +158,7 @@ impl<'a> Page<'a> {
             <meta name=\"viewport\" content=\"width=device-width\">\n\
             <title>{title}: surprisal</title>\n<style>{STYLE}{colors}</style>\n</head>\n<body>\n<header>\n\
             <h1>{title}</h1>\n\
-            <p>Each token is coloured by how much it surprises <i>{model}</i>, which has read {read}: \
+            <p>Each token is colored by how much it surprises <i>{model}</i>, which has read {read}: \
             −log₂ of its probability.</p>\n\
             <p>perplexity <strong>{perplexity}</strong> · <strong>{bits:.3}</strong> bits per token · \
             {tokens} tokens · <span class=\"u\">unknown words</span> {unknown_words}</p>\n\
@@ -172,7 +172,7 @@ fn bits(log_prob: f64) -> f64 {
     0.0 - log_prob / std::f64::consts::LN_2
 }
 
-/// The step of colour for a token.
+/// The step of color for a token.
 fn step(log_prob: f64) -> usize {
     ((bits(log_prob) / BITS_PER_STEP) as usize).min(STEPS - 1)
 }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_grow_with_the_bits() {
+    fn colors_grow_with_the_bits() {
         let steps = [0.0, -1.9, -2.1, -13.9, -14.1, -500.0, f64::NEG_INFINITY]
             .map(|bits| step(bits * std::f64::consts::LN_2));
         assert_eq!(steps, [0, 0, 1, 6, 7, 7, 7]);

@@ -16,19 +16,19 @@ use rondo_runs::{RunFolder, RunsError};
 use rondo_train::{Checkpoint, Session, SessionOptions, SettingsSource, TrainError, Trained};
 
 use crate::console::Console;
-use crate::corpora::Notes;
+use crate::corpus_lookup::Notes;
 use crate::device;
-use crate::failure::CliError;
-use ending::Ending;
+use crate::error::CliError;
+use summary::Summary;
 use flags::SettingFlags;
 use overview::Overview;
 use progress::Progress;
 
-mod ending;
+mod summary;
 mod flags;
 mod overview;
 mod progress;
-mod yardstick;
+mod baselines;
 
 /// Exit code of a run that was interrupted: what shells give to a program that Ctrl-C has ended.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -118,7 +118,7 @@ pub(crate) fn train(
     let mut progress = Progress::new(console, &session.corpus().codec, stop);
     let trained = session.run(&mut progress).map_err(|error| stopped(session.folder(), error))?;
     drop(progress);
-    let ending = Ending { session: &session, trained: &trained };
+    let ending = Summary { session: &session, trained: &trained };
     match format {
         Format::Text => ending.print(console)?,
         Format::Json => ending.print_json()?,

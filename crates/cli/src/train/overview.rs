@@ -128,7 +128,7 @@ impl Overview<'_> {
         }
         let ActivationPenalty { activation, temporal } = optimization.penalty;
         if activation > 0.0 || temporal > 0.0 {
-            parts.push(format!("activations penalised by {activation} and their changes by {temporal}"));
+            parts.push(format!("activations penalized by {activation} and their changes by {temporal}"));
         }
         match optimization.averaging {
             AveragingRule::Off => {}

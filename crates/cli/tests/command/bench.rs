@@ -82,7 +82,7 @@ fn a_training_workload_is_one_line_of_json() {
         let part = &found[profile]["recurrence forward"];
         assert!(is_positive(&part["ms"]) && is_positive(&part["share"]), "{profile}: {found}");
     }
-    assert!(is_positive(&found["profile"]["optimiser"]["ms"]), "{found}");
+    assert!(is_positive(&found["profile"]["optimizer"]["ms"]), "{found}");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn without_json_there_is_a_table() {
         "2 rounds on cpu (portable, 1 thread); a step is 32 × 4 tokens",
         "train, a step",
         "decoder backward",
-        "optimiser",
+        "optimizer",
         "generate, a token of each stream",
         "sample",
     ] {

@@ -197,7 +197,7 @@ fn metrics_of_any_numbers_are_drawn() {
     }
 }
 
-/// What a file says must not move the cursor, or colour the screen, of whoever reads the error.
+/// What a file says must not move the cursor, or color the screen, of whoever reads the error.
 #[test]
 fn an_error_shows_control_characters_and_does_not_send_them() {
     let sandbox = Sandbox::with_run();

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::sandbox::{Said, Sandbox, TINY};
 
 /// Starts the command, sends it signals when it prints a line with `sign`, and returns what it said.
-pub(crate) fn signalled_at(sandbox: &Sandbox, arguments: &[&str], sign: &str, signals: &[&str]) -> Said {
+pub(crate) fn signaled_at(sandbox: &Sandbox, arguments: &[&str], sign: &str, signals: &[&str]) -> Said {
     let mut command = sandbox.command(arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
@@ -28,7 +28,7 @@ pub(crate) fn signalled_at(sandbox: &Sandbox, arguments: &[&str], sign: &str, si
 /// Trains without end, interrupts the run when it prints a line with `sign`, and returns what it said.
 fn interrupted_at(sandbox: &Sandbox, sign: &str) -> Said {
     let endless = ["train", "--data", "text.txt", "--out", "run", "--epochs", "1000000", "--log-every", "1"];
-    signalled_at(sandbox, &[&endless[..], &TINY].concat(), sign, &["-INT"])
+    signaled_at(sandbox, &[&endless[..], &TINY].concat(), sign, &["-INT"])
 }
 
 #[test]

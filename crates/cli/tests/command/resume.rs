@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::interruption::signalled_at;
+use crate::interruption::signaled_at;
 use crate::sandbox::{Sandbox, TINY, text};
 
 const ENDLESS: [&str; 10] = [
@@ -37,7 +37,7 @@ fn an_interrupted_run_goes_on_to_the_same_end() {
     for signals in [&["-INT"][..], &["-TERM"], &["-TERM", "-TERM"], &["-HUP", "-INT"]] {
         let sandbox = Sandbox::with_text();
         let flags = [&ENDLESS[..], &["--epochs", "40"], &TINY].concat();
-        let said = signalled_at(&sandbox, &flags, "epoch 3/", signals);
+        let said = signaled_at(&sandbox, &flags, "epoch 3/", signals);
         assert_eq!(said.code, Some(130), "{}", said.stderr);
         if signals.len() == 1 {
             assert!(said.stderr.contains(" train --resume --out run\n"), "{}", said.stderr);

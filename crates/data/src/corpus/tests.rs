@@ -170,7 +170,7 @@ fn a_dropped_tail_is_not_counted() {
     assert_eq!(words(&corpus, Split::Train), "a b\na\n");
     let stats = &corpus.sources[0].text.stats;
     assert_eq!((stats.bytes, stats.chars, stats.lines, stats.tokens), (14, 6, 2, 5));
-    assert!(corpus.vocab().id("licence").is_none());
+    assert!(corpus.vocab().id("license").is_none());
 }
 
 #[test]

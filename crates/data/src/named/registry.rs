@@ -18,7 +18,7 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
         name: "wikitext-2",
         folder: "wikitext-2",
         description: "WikiText-2: two million words of English Wikipedia, rare words as <unk>",
-        licence: "CC BY-SA 3.0: attribution and the same licence for what is passed on (Merity et al. 2016)",
+        license: "CC BY-SA 3.0: attribution and the same license for what is passed on (Merity et al. 2016)",
         files: &[
             NamedFile {
                 name: "train.txt",
@@ -53,7 +53,7 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
         name: "ptb",
         folder: "ptb",
         description: "Penn Treebank: a million words of the Wall Street Journal as prepared by T. Mikolov",
-        licence: "no open licence: for research and tests, not to be passed on (Dow Jones, LDC99T42)",
+        license: "no open license: for research and tests, not to be passed on (Dow Jones, LDC99T42)",
         files: &[
             NamedFile {
                 name: "ptb.train.txt",
@@ -81,8 +81,8 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
     NamedCorpus {
         name: "time-machine",
         folder: "time-machine",
-        description: "The Time Machine by H. G. Wells, with Project Gutenberg's header and licence",
-        licence: "public domain; Project Gutenberg's licence for copies that keep its name",
+        description: "The Time Machine by H. G. Wells, with Project Gutenberg's header and license",
+        license: "public domain; Project Gutenberg's license for copies that keep its name",
         files: &[NamedFile {
             name: "timemachine-gutenberg.txt",
             split: None,
@@ -97,7 +97,7 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
         name: "time-machine-d2l",
         folder: "time-machine",
         description: "The Time Machine by H. G. Wells, the bare text as in Dive into Deep Learning",
-        licence: "public domain",
+        license: "public domain",
         files: &[NamedFile {
             name: "timemachine-d2l.txt",
             split: None,
@@ -110,7 +110,7 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
         name: "sherlock-holmes",
         folder: "sherlock-holmes",
         description: "The Adventures of Sherlock Holmes by A. Conan Doyle, 2,000 words, rare ones as <unk>",
-        licence: "public domain; holds parts of Project Gutenberg's licence as text",
+        license: "public domain; holds parts of Project Gutenberg's license as text",
         files: &[
             NamedFile {
                 name: "sherlockholmes.train.txt",
@@ -145,7 +145,7 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
         name: "tiny-shakespeare",
         folder: "tiny-shakespeare",
         description: "A million characters of Shakespeare's plays",
-        licence: "public domain",
+        license: "public domain",
         files: &[NamedFile {
             name: "input.txt",
             split: None,

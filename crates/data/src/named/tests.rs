@@ -26,7 +26,7 @@ fn corpus() -> &'static NamedCorpus {
         name: "tiny",
         folder: "tiny-folder",
         description: "For tests",
-        licence: "none",
+        license: "none",
         files: vec![file("a.train.txt", Split::Train), file("a.test.txt", Split::Test)].leak(),
     }))
 }

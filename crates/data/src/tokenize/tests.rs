@@ -298,7 +298,7 @@ fn words_are_joined_by_spaces_and_lines_by_line_ends() {
 }
 
 #[test]
-fn serialised_and_read_back_it_is_the_same() {
+fn serialized_and_read_back_it_is_the_same() {
     let no_eos = Tokenizer::words().with_eos(None);
     let all = [
         words(),

@@ -61,7 +61,7 @@ impl Vocab {
     /// This vocabulary as the text of a vocabulary file.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Written by hand, unlike the reading: a serialiser may fail in general, this cannot.
+        // Written by hand, unlike the reading: a serializer may fail in general, this cannot.
         let unknown = serde_json::Value::from(self.unknown_token());
         let tokens: Vec<_> =
             self.tokens().map(|token| format!("    {}", serde_json::Value::from(token))).collect();

@@ -54,7 +54,7 @@ impl Default for VocabOptions {
 impl VocabOptions {
     /// The usual choice for a kind of token, all by falling frequency.
     ///
-    /// Words: unknown token `<unk>` = 0, then the tokeniser's `<eos>`. Characters: those of the text, none
+    /// Words: unknown token `<unk>` = 0, then the tokenizer's `<eos>`. Characters: those of the text, none
     /// unknown. Bytes: all 256, so that every file can be encoded.
     #[must_use]
     pub fn for_tokenizer(tokenizer: &Tokenizer) -> Self {

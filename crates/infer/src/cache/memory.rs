@@ -8,7 +8,7 @@
 //! A chunk is compared in blocks of rows: the scores of a block are one matrix product, which is small enough to be
 //! read again from the processor's cache for each θ.
 
-use rondo_kernels::{Buffer, Device, Slice, linear, recall};
+use rondo_kernels::{Buffer, Device, Slice, linear, cache_attention};
 use rondo_nn::NnError;
 
 use crate::Result;
@@ -72,7 +72,7 @@ impl Memory {
             let dims = self.score(device, row, rows);
             for (index, &theta) in thetas.iter().enumerate() {
                 let end = len + row + rows;
-                recall::forward(
+                cache_attention::forward(
                     device,
                     dims,
                     theta as f32,
@@ -92,7 +92,7 @@ impl Memory {
     }
 
     /// The likeness of `rows` rows from `row` on to all positions from where the first of them looks back to.
-    fn score(&mut self, device: &Device, row: usize, rows: usize) -> recall::Dims {
+    fn score(&mut self, device: &Device, row: usize, rows: usize) -> cache_attention::Dims {
         let (own, end, width) = (self.len + row, self.len + row + rows, self.width);
         let start = own.saturating_sub(self.window);
         let positions = end - start;
@@ -113,7 +113,7 @@ impl Memory {
             self.hidden.range(own * width..end * width),
             self.scores.range_mut(0..rows * positions),
         );
-        recall::Dims { rows, positions, window: self.window }
+        cache_attention::Dims { rows, positions, window: self.window }
     }
 
     /// Keeps the last of `len` positions.

@@ -1,10 +1,10 @@
 //! Lists of hypotheses and of references, line by line.
 //!
 //! ```text
-//! u1 ⇥ -12.0 ⇥ recognise speech                          a hypothesis: id, score, text
+//! u1 ⇥ -12.0 ⇥ recognize speech                          a hypothesis: id, score, text
 //! {"id": "u1", "score": -11.5, "text": "wreck a nice beach"}
 //!
-//! u1 ⇥ recognise speech                                  a reference: id, text
+//! u1 ⇥ recognize speech                                  a reference: id, text
 //! ```
 //!
 //! Promises: what is no line of a list is an error with its number; an id and a text are parts of one line.

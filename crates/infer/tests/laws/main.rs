@@ -20,7 +20,7 @@ use rand_chacha::ChaCha8Rng;
 use rondo_data::TokenIds;
 use rondo_infer::ModelHandle;
 use rondo_kernels::Device;
-use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialisation, Initialiser, Input, Model};
+use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialization, Initializer, Input, Model};
 use rondo_nn::{Mode, RnnLm, RnnLmConfig, Workspace};
 
 const SEED: u64 = 7;
@@ -55,14 +55,14 @@ fn rnn_lm_on(device: &Device, cell: Cell, input: Input, vocab_size: usize) -> Rn
         dropout,
     };
     let mut model = RnnLm::new(config, device).unwrap();
-    let uniform = Initialiser::Uniform(0.6);
-    let initialisation = Initialisation {
-        embedding: Initialiser::Uniform(1.0),
+    let uniform = Initializer::Uniform(0.6);
+    let initialization = Initialization {
+        embedding: Initializer::Uniform(1.0),
         recurrent: uniform,
-        decoder: Initialiser::Uniform(1.5),
+        decoder: Initializer::Uniform(1.5),
         bias: uniform,
     };
-    model.initialise(&initialisation, &mut ChaCha8Rng::seed_from_u64(SEED)).unwrap();
+    model.initialize(&initialization, &mut ChaCha8Rng::seed_from_u64(SEED)).unwrap();
     model
 }
 

@@ -1,4 +1,4 @@
-//! What activations are penalised by.
+//! What activations are penalized by.
 
 use criterion::Criterion;
 use rondo_kernels::Store;

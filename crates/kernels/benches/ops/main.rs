@@ -11,17 +11,17 @@ mod activation_penalty;
 mod bias;
 mod cross_entropy;
 mod decoder;
-mod draw;
+mod sample;
 mod dropout;
 mod elementwise;
 mod embedding;
-mod join;
+mod concat;
 mod linear;
 mod measure;
 mod one_hot;
-mod optimiser;
+mod optimizer;
 mod product;
-mod recall;
+mod cache_attention;
 mod recurrence;
 mod softmax;
 
@@ -34,16 +34,16 @@ criterion_group!(
     bias::bench,
     cross_entropy::bench,
     decoder::bench,
-    draw::bench,
+    sample::bench,
     dropout::bench,
     elementwise::bench,
     embedding::bench,
-    join::bench,
+    concat::bench,
     linear::bench,
     one_hot::bench,
-    optimiser::bench,
+    optimizer::bench,
     product::bench,
-    recall::bench,
+    cache_attention::bench,
     recurrence::bench,
     softmax::bench,
 );

@@ -1,4 +1,4 @@
-//! On the CPU: the numbers of a step lie one after the other, so neighbours in time are three slices of the same
+//! On the CPU: the numbers of a step lie one after the other, so neighbors in time are three slices of the same
 //! buffer, a step apart.
 
 use crate::Store;
@@ -21,10 +21,10 @@ pub(super) fn change_backward(cpu: &Cpu, row: usize, factor: f32, h: &[f32], d_h
 
 #[derive(Clone, Copy)]
 struct Size(f32);
-/// A step with one neighbour.
+/// A step with one neighbor.
 #[derive(Clone, Copy)]
 struct End(f32);
-/// A step with a neighbour before it and one after it.
+/// A step with a neighbor before it and one after it.
 #[derive(Clone, Copy)]
 struct Between(f32);
 
@@ -37,8 +37,8 @@ impl Function<1> for Size {
 
 impl Function<2> for End {
     #[inline(always)]
-    fn apply<S: Simd>(self, s: S, [h, neighbour]: [S::Vector; 2]) -> S::Vector {
-        s.mul(s.sub(h, neighbour), s.splat(self.0))
+    fn apply<S: Simd>(self, s: S, [h, neighbor]: [S::Vector; 2]) -> S::Vector {
+        s.mul(s.sub(h, neighbor), s.splat(self.0))
     }
 }
 

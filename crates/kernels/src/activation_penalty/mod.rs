@@ -24,9 +24,9 @@ pub struct Dims {
 /// What is squared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Penalty {
-    /// The activations themselves (activation regularisation).
+    /// The activations themselves (activation regularization).
     Size,
-    /// How they change from one step to the next (temporal activation regularisation).
+    /// How they change from one step to the next (temporal activation regularization).
     Change,
 }
 

@@ -4,7 +4,7 @@ use super::Dims;
 use crate::Store;
 use crate::cpu::elements::in_parts;
 use crate::cpu::math::{each_vector, load, store};
-use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, columns};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, columns};
 
 pub(super) fn forward(cpu: &Cpu, dims: Dims, x: &[f32], bias: &[f32], y: &mut [f32]) {
     let columns = dims.columns;
@@ -13,7 +13,7 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, x: &[f32], bias: &[f32], y: &mut [f
         let numbers = part.start * columns..part.end * columns;
         // SAFETY: parts do not overlap, so neither do their rows.
         let y = unsafe { y.range(numbers.clone()) };
-        cpu.vectorised(AddRow { x: &x[numbers], bias, y });
+        cpu.vectorized(AddRow { x: &x[numbers], bias, y });
     });
 }
 
@@ -27,7 +27,7 @@ struct AddRow<'a> {
     y: &'a mut [f32],
 }
 
-impl Vectorised for AddRow<'_> {
+impl Vectorized for AddRow<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::math::{each_vector, load, store};
-use super::{Cpu, SharedMut, Simd, Vectorised, share};
+use super::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::Store;
 
 /// Columns that a thread takes at least: a few cache lines of each row.
@@ -32,7 +32,7 @@ pub(crate) fn sum(
         let first = columns.start + own.start;
         // SAFETY: each thread's share of the columns is its own.
         let sums = unsafe { sums.range(own) };
-        cpu.vectorised(AddRows { matrix, width, first, sums });
+        cpu.vectorized(AddRows { matrix, width, first, sums });
     });
 }
 
@@ -44,7 +44,7 @@ struct AddRows<'a> {
     sums: &'a mut [f32],
 }
 
-impl Vectorised for AddRows<'_> {
+impl Vectorized for AddRows<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::math::{each_vector, load, store};
-use super::{Cpu, SharedMut, Simd, Vectorised, share};
+use super::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::Store;
 
 /// Numbers below which the calling thread does the work alone: handing a region out costs one or two microseconds, in
@@ -61,7 +61,7 @@ pub(crate) fn map<const N: usize>(
         let inputs = inputs.map(|input| &input[part.clone()]);
         // SAFETY: parts do not overlap.
         let out = unsafe { out.range(part) };
-        cpu.vectorised(Map { function, inputs, out, how });
+        cpu.vectorized(Map { function, inputs, out, how });
     });
 }
 
@@ -72,7 +72,7 @@ struct Map<'a, F, const N: usize> {
     how: Store,
 }
 
-impl<F: Function<N>, const N: usize> Vectorised for Map<'_, F, N> {
+impl<F: Function<N>, const N: usize> Vectorized for Map<'_, F, N> {
     type Output = ();
 
     #[inline(always)]

@@ -121,7 +121,7 @@ pub(crate) unsafe fn store<S: Simd>(s: S, to: *mut f32, count: usize, value: S::
 mod tests {
     use super::*;
     use crate::Precision;
-    use crate::cpu::{InstructionSet, Vectorised};
+    use crate::cpu::{InstructionSet, Vectorized};
 
     /// Applies a function of vectors to each number of a slice.
     struct Map<'a, F>(&'a mut [f32], F);
@@ -130,7 +130,7 @@ mod tests {
         fn apply<S: Simd>(&self, s: S, x: S::Vector) -> S::Vector;
     }
 
-    impl<F: Function> Vectorised for Map<'_, F> {
+    impl<F: Function> Vectorized for Map<'_, F> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub(crate) use shared::SharedMut;
 pub use simd::InstructionSet;
-pub(crate) use simd::{Simd, Vectorised};
+pub(crate) use simd::{Simd, Vectorized};
 use threads::ThreadPool;
 pub(crate) use threads::{Barrier, share};
 
@@ -68,7 +68,7 @@ impl Cpu {
     }
 
     /// Runs `work` with this processor's vector instructions on the calling thread.
-    pub(crate) fn vectorised<W: Vectorised>(&self, work: W) -> W::Output {
+    pub(crate) fn vectorized<W: Vectorized>(&self, work: W) -> W::Output {
         self.instructions.run(self.precision, work)
     }
 }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::elements::{LINE, in_parts};
-use super::{Cpu, SharedMut, Simd, Vectorised, share};
+use super::{Cpu, SharedMut, Simd, Vectorized, share};
 
 /// Parts that numbers are summed in, whatever the number of threads; enough to keep that many busy.
 const PARTS: usize = 64;
@@ -13,7 +13,7 @@ const LANES: usize = 32;
 
 /// `Σ x²`.
 pub(crate) fn squares(cpu: &Cpu, x: &[f32]) -> f64 {
-    of_parts(cpu, x.len(), |part| cpu.vectorised(Squares(&x[part])))
+    of_parts(cpu, x.len(), |part| cpu.vectorized(Squares(&x[part])))
 }
 
 /// `Σ (a − b)²`, the difference in `f64` too.
@@ -22,7 +22,7 @@ pub(crate) fn squares(cpu: &Cpu, x: &[f32]) -> f64 {
 /// If the lengths differ.
 pub(crate) fn squared_differences(cpu: &Cpu, a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len(), "lengths of a difference");
-    of_parts(cpu, a.len(), |part| cpu.vectorised(SquaredDifferences(&a[part.clone()], &b[part])))
+    of_parts(cpu, a.len(), |part| cpu.vectorized(SquaredDifferences(&a[part.clone()], &b[part])))
 }
 
 /// The sum of what `sum` makes of each part of `0..len`, none of them empty.
@@ -44,7 +44,7 @@ fn of_parts(cpu: &Cpu, len: usize, sum: impl Fn(Range<usize>) -> f64 + Sync) -> 
 
 struct Squares<'a>(&'a [f32]);
 
-impl Vectorised for Squares<'_> {
+impl Vectorized for Squares<'_> {
     type Output = f64;
 
     // A plain loop, which the compiler turns into vectors of this instruction set's `f64`.
@@ -68,7 +68,7 @@ impl Vectorised for Squares<'_> {
 
 struct SquaredDifferences<'a>(&'a [f32], &'a [f32]);
 
-impl Vectorised for SquaredDifferences<'_> {
+impl Vectorized for SquaredDifferences<'_> {
     type Output = f64;
 
     // As above.

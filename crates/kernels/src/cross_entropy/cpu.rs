@@ -6,7 +6,7 @@ use super::Dims;
 use crate::Store;
 use crate::cpu::elements::in_parts;
 use crate::cpu::math::{each_vector, load, store};
-use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, rows};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, rows};
 
 pub(super) fn forward(
     cpu: &Cpu,
@@ -21,7 +21,7 @@ pub(super) fn forward(
     in_parts(cpu, dims.rows, 1, logits.len(), |part| {
         // SAFETY: parts do not overlap.
         let (nll, log_sums) = unsafe { (nll.range(part.clone()), log_sums.range(part.clone())) };
-        cpu.vectorised(Forward { vocab: dims.vocab, part, logits, targets, nll, log_sums });
+        cpu.vectorized(Forward { vocab: dims.vocab, part, logits, targets, nll, log_sums });
     });
 }
 
@@ -39,7 +39,7 @@ pub(super) fn backward(
     in_parts(cpu, dims.rows, 1, logits.len(), |part| {
         // SAFETY: parts do not overlap, so neither do their rows.
         let d_logits = unsafe { d_logits.range(part.start * vocab..part.end * vocab) };
-        cpu.vectorised(Backward { vocab, part, scale, logits, targets, log_sums, d_logits, how });
+        cpu.vectorized(Backward { vocab, part, scale, logits, targets, log_sums, d_logits, how });
     });
 }
 
@@ -58,7 +58,7 @@ struct Forward<'a> {
     log_sums: &'a mut [f32],
 }
 
-impl Vectorised for Forward<'_> {
+impl Vectorized for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -86,7 +86,7 @@ struct Backward<'a> {
     how: Store,
 }
 
-impl Vectorised for Backward<'_> {
+impl Vectorized for Backward<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -2,16 +2,16 @@
 //!
 //! Logits are kept transposed, `[V, R]`, so that the weight is the tiles' broadcast operand and is read where it lies,
 //! never packed for the forward product; maxima and sums run down the columns, sixteen rows at a time.
-//! Where products round their factors, what is kept is rounded too, two neighbours in a place (`rounded`).
+//! Where products round their factors, what is kept is rounded too, two neighbors in a place (`rounded`).
 //! Many rows are taken in blocks, each a decoder of its own, so that a chunk of logits stays in the second-level cache.
 
 use std::ops::Range;
 
 use super::rounded::{self, RoundedGradient};
-use super::vectors::{add_and_maximise, exponentiate, factors_of, multiply, raise};
+use super::vectors::{add_and_maximize, exponentiate, factors_of, multiply, raise};
 use super::{Backward, Dims, Forward};
 use crate::cpu::tile::{self, Matrix, Product};
-use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, share};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::memory::CACHE_LINE;
 use crate::{Precision, Slice, SliceMut, Store};
 
@@ -145,7 +145,7 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
             target_logits: SharedMut::new(target_logits),
             scratch: SharedMut::new(scratch),
         };
-        cpu.parallel(|thread| cpu.vectorised(ForwardShare { pass: &pass, thread }));
+        cpu.parallel(|thread| cpu.vectorized(ForwardShare { pass: &pass, thread }));
         pass.finish(&mut nll[rows]);
     }
 }
@@ -171,7 +171,7 @@ struct ForwardShare<'a> {
     thread: usize,
 }
 
-impl Vectorised for ForwardShare<'_> {
+impl Vectorized for ForwardShare<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -217,7 +217,7 @@ impl Vectorised for ForwardShare<'_> {
             max.fill(f32::NEG_INFINITY);
             for (token, logits) in tokens.clone().zip(logits.chunks_exact_mut(layout.stride)) {
                 let bias = pass.bias.map_or(0.0, |bias| bias[token]);
-                add_and_maximise(s, bias, &mut logits[..rows], &mut max[..rows]);
+                add_and_maximize(s, bias, &mut logits[..rows], &mut max[..rows]);
             }
             for (row, &target) in pass.targets.iter().enumerate() {
                 if tokens.contains(&(target as usize)) {
@@ -326,7 +326,7 @@ pub(super) fn backward(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
             store: how,
             scratch: SharedMut::new(&mut scratch[..layout.threads * backward_thread_len(layout)]),
         };
-        cpu.parallel(|thread| cpu.vectorised(BackwardShare { pass: &pass, thread }));
+        cpu.parallel(|thread| cpu.vectorized(BackwardShare { pass: &pass, thread }));
         pass.finish(cpu, &mut d_hidden[range]);
         how = Store::Add;
     }
@@ -353,7 +353,7 @@ struct BackwardShare<'a> {
     thread: usize,
 }
 
-impl Vectorised for BackwardShare<'_> {
+impl Vectorized for BackwardShare<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! The gradient of a chunk's logits where products are of numbers rounded to bf16.
 //!
-//! Two products want it, one summing over the rows and one over the tokens, and each wants neighbours along its sum in
+//! Two products want it, one summing over the rows and one over the tokens, and each wants neighbors along its sum in
 //! pairs. One walk over what was kept makes both, and the sums of the bias, without ever storing it in `f32`:
 //!
 //! ```text
@@ -53,10 +53,10 @@ impl<'a> RoundedGradient<'a> {
                     let mut gradient = [[s.splat(0.0); 2]; 2];
                     for token in 0..1 + usize::from(both) {
                         let place = (first + token) * places + at / 2;
-                        let (a, b) = s.part_neighbours(s.load(kept.as_ptr().add(place)));
+                        let (a, b) = s.part_neighbors(s.load(kept.as_ptr().add(place)));
                         let (a, b) = (s.mul(a, factors[0]), s.mul(b, factors[1]));
                         totals[token] = s.add(totals[token], s.add(a, b));
-                        s.store(self.by_token.as_mut_ptr().add(place), s.pair_neighbours(a, b));
+                        s.store(self.by_token.as_mut_ptr().add(place), s.pair_neighbors(a, b));
                         gradient[token] = [a, b];
                     }
                     let to = self.by_row.as_mut_ptr().add(first / 2 * stride + at);

@@ -5,7 +5,7 @@ use crate::cpu::math::{each_vector, exp, load, store};
 
 /// Adds one token's bias to its logits and takes them into the maxima.
 #[inline(always)]
-pub(super) fn add_and_maximise<S: Simd>(s: S, bias: f32, logits: &mut [f32], max: &mut [f32]) {
+pub(super) fn add_and_maximize<S: Simd>(s: S, bias: f32, logits: &mut [f32], max: &mut [f32]) {
     let (logits, max, len) = (logits.as_mut_ptr(), max.as_mut_ptr(), logits.len().min(max.len()));
     let bias = s.splat(bias);
     each_vector!(s, len, |at, count| {
@@ -40,7 +40,7 @@ pub(super) fn raise<S: Simd>(s: S, max: &mut [f32], running_max: &mut [f32], run
 /// Turns one token's logits into exponentials relative to `max` and adds them to the sums.
 ///
 /// They go to `kept`, past the caches, if there is such: nobody reads them before the backward pass. Where products
-/// round, so does this, and two neighbours share a place.
+/// round, so does this, and two neighbors share a place.
 #[inline(always)]
 pub(super) fn exponentiate<S: Simd>(
     s: S,
@@ -69,7 +69,7 @@ pub(super) fn exponentiate<S: Simd>(
                     s.splat(0.0)
                 };
                 if let Some(kept) = kept {
-                    s.stream(kept.add(at / 2), s.pair_neighbours(first, second));
+                    s.stream(kept.add(at / 2), s.pair_neighbors(first, second));
                 }
             }
         }

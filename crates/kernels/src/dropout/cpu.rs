@@ -8,7 +8,7 @@ use super::{Dims, Dropout, Key, Mask, RowDims, philox, threshold};
 use crate::Store;
 use crate::cpu::elements::{Identity, in_parts, map};
 use crate::cpu::math::{each_vector, load, store};
-use crate::cpu::{Cpu, SharedMut, Simd, Vectorised};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorized};
 
 /// Applies dropout to the numbers `from`, or where there are none to those of `to`.
 pub(super) fn apply(
@@ -43,13 +43,13 @@ pub(super) fn apply(
         for start in part.clone().step_by(GROUP) {
             let elements = start..part.end.min(start + GROUP);
             let mut factors = [0.0; GROUP];
-            cpu.vectorised(Factors { draw, group: start / GROUP, factors: &mut factors });
+            cpu.vectorized(Factors { draw, group: start / GROUP, factors: &mut factors });
             for repeat in 0..repeats {
                 let (first, end) = (repeat * mask_len + elements.start, repeat * mask_len + elements.end);
                 // SAFETY: parts of the mask do not overlap, so neither do their elements of each step.
                 let to = unsafe { to.range(first..end) };
                 let from = from.map(|from| &from[first..end]);
-                cpu.vectorised(Multiply { factors: &factors, from, to, how });
+                cpu.vectorized(Multiply { factors: &factors, from, to, how });
             }
         }
     });
@@ -76,7 +76,7 @@ pub(super) fn rows_in_place(
         let values = unsafe { values.range(part.start * width..part.end * width) };
         for (row, &id) in values.chunks_exact_mut(width).zip(&ids[part]) {
             if is_kept(key, probability, id as usize) {
-                cpu.vectorised(Scale { scale, row });
+                cpu.vectorized(Scale { scale, row });
             } else {
                 row.fill(0.0);
             }
@@ -90,7 +90,7 @@ struct Scale<'a> {
     row: &'a mut [f32],
 }
 
-impl Vectorised for Scale<'_> {
+impl Vectorized for Scale<'_> {
     type Output = ();
 
     // A plain loop, which the compiler turns into vectors of this instruction set.
@@ -117,7 +117,7 @@ struct Factors<'a> {
     factors: &'a mut [f32; GROUP],
 }
 
-impl Vectorised for Factors<'_> {
+impl Vectorized for Factors<'_> {
     type Output = ();
 
     // Plain loops, which the compiler turns into vectors of this instruction set.
@@ -150,7 +150,7 @@ struct Multiply<'a> {
     how: Store,
 }
 
-impl Vectorised for Multiply<'_> {
+impl Vectorized for Multiply<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -12,8 +12,8 @@ pub(super) const BLOCKS: usize = GROUP / 8;
 
 /// Whether element `index` of a mask is kept.
 ///
-/// Element `e` of group `g` belongs to draw `e / 128` of block `128·g + e mod 128`: so a vector of neighbours takes
-/// the same sixteen bits of neighbouring blocks. The block's number is the low half of the generator's counter,
+/// Element `e` of group `g` belongs to draw `e / 128` of block `128·g + e mod 128`: so a vector of neighbors takes
+/// the same sixteen bits of neighboring blocks. The block's number is the low half of the generator's counter,
 /// the stream the high half, and the seed its key; draws are the halves of the four words, low half first.
 pub fn is_kept(key: Key, probability: f32, index: usize) -> bool {
     let (group, element) = (index / GROUP, index % GROUP);

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::Dims;
 use crate::cpu::elements::{LINE, add_to, in_parts};
-use crate::cpu::{Cpu, SharedMut, Simd, Vectorised};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorized};
 
 pub(super) fn forward(cpu: &Cpu, dims: Dims, table: &[f32], ids: &[u32], out: &mut [f32]) {
     let Dims { rows, vocab, width } = dims;
@@ -30,7 +30,7 @@ pub(super) fn backward(cpu: &Cpu, dims: Dims, ids: &[u32], d_out: &[f32], d_tabl
     check_ids(ids, vocab);
     let d_table = &SharedMut::new(d_table);
     in_parts(cpu, width, LINE, rows * width, |columns| {
-        cpu.vectorised(AddRows { width, columns, ids, d_out, d_table });
+        cpu.vectorized(AddRows { width, columns, ids, d_out, d_table });
     });
 }
 
@@ -64,7 +64,7 @@ pub(super) fn backward_sparse(
     let Dims { rows, width, .. } = dims;
     let values = &SharedMut::new(values);
     in_parts(cpu, width, LINE, rows * width, |columns| {
-        cpu.vectorised(SumRows { width, columns, d_out, order, starts, values });
+        cpu.vectorized(SumRows { width, columns, d_out, order, starts, values });
     });
 }
 
@@ -82,7 +82,7 @@ struct AddRows<'a, 'b> {
     d_table: &'a SharedMut<'b, f32>,
 }
 
-impl Vectorised for AddRows<'_, '_> {
+impl Vectorized for AddRows<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -106,7 +106,7 @@ struct SumRows<'a, 'b> {
     values: &'a SharedMut<'b, f32>,
 }
 
-impl Vectorised for SumRows<'_, '_> {
+impl Vectorized for SumRows<'_, '_> {
     type Output = ();
 
     #[inline(always)]

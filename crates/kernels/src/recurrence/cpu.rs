@@ -11,10 +11,10 @@ use super::split::{Part, Split};
 use super::{Backward, Cell, Dims, Forward, Pack};
 use crate::cpu::math::{each_vector, load, store};
 use crate::cpu::tile::{self, Matrix, Product};
-use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, columns};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, columns};
 use crate::{Slice, SliceMut, Store};
 
-/// A cell's own arithmetic, on `count` neighbouring hidden units from `j` on of one batch row.
+/// A cell's own arithmetic, on `count` neighboring hidden units from `j` on of one batch row.
 pub(super) trait Pointwise {
     /// Pre-activations to activated gates and the next states.
     ///
@@ -245,7 +245,7 @@ struct ForwardWalk<'a> {
 
 fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
     struct Share<'a, P>(&'a ForwardWalk<'a>, Part<'a>, std::marker::PhantomData<P>);
-    impl<P: Pointwise> Vectorised for Share<'_, P> {
+    impl<P: Pointwise> Vectorized for Share<'_, P> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
@@ -264,7 +264,7 @@ fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
         cell_state: SharedMut::new(args.cell_state.host()),
     };
     let split = Split::new(dims, cpu.threads());
-    cpu.parallel(|thread| cpu.vectorised(Share::<P>(&walk, split.part(thread), std::marker::PhantomData)));
+    cpu.parallel(|thread| cpu.vectorized(Share::<P>(&walk, split.part(thread), std::marker::PhantomData)));
 }
 
 impl ForwardWalk<'_> {
@@ -356,7 +356,7 @@ struct BackwardWalk<'a> {
 
 fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
     struct Share<'a, P>(&'a BackwardWalk<'a>, Part<'a>, std::marker::PhantomData<P>);
-    impl<P: Pointwise> Vectorised for Share<'_, P> {
+    impl<P: Pointwise> Vectorized for Share<'_, P> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
@@ -384,7 +384,7 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
         d_cell_state: SharedMut::new(d_cell_state),
     };
     let split = Split::new(dims, cpu.threads());
-    cpu.parallel(|thread| cpu.vectorised(Share::<P>(&walk, split.part(thread), std::marker::PhantomData)));
+    cpu.parallel(|thread| cpu.vectorized(Share::<P>(&walk, split.part(thread), std::marker::PhantomData)));
 
     // What remains is over all steps and rows at once.
     let rows = steps * batch;

@@ -4,7 +4,7 @@
 //! is the product with the recurrent weight and the cell's own arithmetic. The walk, its products and its
 //! buffers are written once; a cell is its gate count and two pointwise functions ([`Cell`]).
 //!
-//! Each thread walks all steps for its share of the batch rows, so that there is no synchronisation inside
+//! Each thread walks all steps for its share of the batch rows, so that there is no synchronization inside
 //! the recurrence. The weight is packed once ([`pack`]) for all steps and as long as it does not change.
 
 pub mod cases;

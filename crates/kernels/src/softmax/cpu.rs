@@ -4,7 +4,7 @@ use super::Dims;
 use crate::Store;
 use crate::cpu::elements::in_parts;
 use crate::cpu::math::{each_vector, load, store};
-use crate::cpu::{Cpu, SharedMut, Simd, Vectorised, rows};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, rows};
 
 pub(super) fn forward(cpu: &Cpu, dims: Dims, temperature: f32, x: &[f32], y: &mut [f32]) {
     let columns = dims.columns;
@@ -13,7 +13,7 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, temperature: f32, x: &[f32], y: &mu
         let numbers = part.start * columns..part.end * columns;
         // SAFETY: parts do not overlap, so neither do their rows.
         let y = unsafe { y.range(numbers.clone()) };
-        cpu.vectorised(Forward { columns, factor: 1.0 / temperature, x: &x[numbers], y });
+        cpu.vectorized(Forward { columns, factor: 1.0 / temperature, x: &x[numbers], y });
     });
 }
 
@@ -33,7 +33,7 @@ pub(super) fn backward(
         // SAFETY: parts do not overlap, so neither do their rows.
         let d_x = unsafe { d_x.range(numbers.clone()) };
         let (y, d_y) = (&y[numbers.clone()], &d_y[numbers]);
-        cpu.vectorised(Backward { columns, factor: 1.0 / temperature, y, d_y, d_x, how });
+        cpu.vectorized(Backward { columns, factor: 1.0 / temperature, y, d_y, d_x, how });
     });
 }
 
@@ -45,7 +45,7 @@ struct Forward<'a> {
     y: &'a mut [f32],
 }
 
-impl Vectorised for Forward<'_> {
+impl Vectorized for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -76,7 +76,7 @@ struct Backward<'a> {
     how: Store,
 }
 
-impl Vectorised for Backward<'_> {
+impl Vectorized for Backward<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -22,7 +22,7 @@ pub struct Dims {
 /// ```
 ///
 /// Stable: the row's largest number is subtracted first. A −∞ gets probability 0; a row with a NaN becomes NaN.
-/// Towards temperature 0 the largest number takes all, towards ∞ all become equal.
+/// Toward temperature 0 the largest number takes all, toward ∞ all become equal.
 ///
 /// # Shapes
 /// - `x: [R, N]`, read.

@@ -1,4 +1,4 @@
-//! What activations are penalised by: their squares, and those of their changes.
+//! What activations are penalized by: their squares, and those of their changes.
 
 use rondo_kernels::activation_penalty::{self, Dims, Penalty, cases::CASES, reference};
 use rondo_kernels::{Buffer, Device};

@@ -111,7 +111,7 @@ fn elements_are_dropped_as_often_as_told_and_independently() {
         let exact = f64::from(p);
         let mask = kept(dims, Mask::Elementwise, p, KEY);
         assert_share("dropped", &mut mask.iter().map(|&kept| !kept), exact);
-        // Neighbours, the elements that share a block of the generator, and those of neighbouring groups.
+        // Neighbors, the elements that share a block of the generator, and those of neighboring groups.
         for distance in [1, 128, 256, 1024] {
             let pairs = mask.iter().zip(&mask[distance..]);
             assert_share("dropped together", &mut pairs.map(|(&a, &b)| !a && !b), exact * exact);

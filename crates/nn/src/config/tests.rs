@@ -113,17 +113,17 @@ fn its_json_stays_what_it_is() {
 }
 
 #[test]
-fn initialisers_are_read_as_they_are_written() {
-    for initialiser in
-        [Initialiser::Zeros, Initialiser::Uniform(0.1), Initialiser::Xavier, Initialiser::Normal(0.01)]
+fn initializers_are_read_as_they_are_written() {
+    for initializer in
+        [Initializer::Zeros, Initializer::Uniform(0.1), Initializer::Xavier, Initializer::Normal(0.01)]
     {
-        assert_eq!(initialiser.to_string().parse::<Initialiser>().unwrap(), initialiser);
+        assert_eq!(initializer.to_string().parse::<Initializer>().unwrap(), initializer);
     }
     for text in
         ["", "ones", "uniform", "uniform:", "uniform:-1", "normal:inf", "normal:NaN", "xavier:1", "zeros "]
     {
-        let error = text.parse::<Initialiser>().unwrap_err().to_string();
-        assert!(error.starts_with(&format!("unknown initialiser `{text}`, expected ")), "{error}");
+        let error = text.parse::<Initializer>().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("unknown initializer `{text}`, expected ")), "{error}");
     }
 }
 

@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde_json::json;
 
 use super::*;
-use crate::{Biases, Cell, Dropout, DropoutSite, Initialisation, Input};
+use crate::{Biases, Cell, Dropout, DropoutSite, Initialization, Input};
 
 #[test]
 fn a_model_comes_back_as_it_was() {
@@ -310,7 +310,7 @@ fn config(tied: bool) -> RnnLmConfig {
 
 fn model(config: RnnLmConfig) -> RnnLm {
     let mut model = RnnLm::new(config, &device()).unwrap();
-    model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(7)).unwrap();
+    model.initialize(&Initialization::default(), &mut ChaCha8Rng::seed_from_u64(7)).unwrap();
     model
 }
 

@@ -5,7 +5,7 @@
 
 use rand::Rng;
 
-use crate::config::{Dropout, Initialisation};
+use crate::config::{Dropout, Initialization};
 use crate::{Model, NnError, Result, RnnLm, RnnLmConfig};
 
 impl RnnLm {
@@ -29,7 +29,7 @@ impl RnnLm {
     pub fn extended(
         &self,
         vocab_size: usize,
-        initialisation: &Initialisation,
+        initialization: &Initialization,
         rng: &mut impl Rng,
     ) -> Result<RnnLm> {
         let old_size = self.config().vocab_size;
@@ -39,7 +39,7 @@ impl RnnLm {
         }
         let config = RnnLmConfig { vocab_size, ..self.config().clone() };
         let mut extended = RnnLm::new(config, self.parameters().device())?;
-        extended.initialise(initialisation, rng)?;
+        extended.initialize(initialization, rng)?;
         for (id, from) in extended.parameters().ids().zip(self.parameters().ids()) {
             let name = self.parameters().name(from).to_owned();
             let old = self.parameters().values(from);
@@ -62,7 +62,7 @@ mod tests {
     use rondo_kernels::recurrence::Cell;
 
     use super::*;
-    use crate::config::{Biases, Initialiser, Input};
+    use crate::config::{Biases, Initializer, Input};
     use crate::{Mode, Workspace};
 
     fn model(input: Input, tied: bool) -> RnnLm {
@@ -76,9 +76,9 @@ mod tests {
             dropout: Dropout::default(),
         };
         let mut model = RnnLm::new(config, &Device::cpu(1).unwrap()).unwrap();
-        let all = Initialiser::Normal(0.5);
-        let drawn = Initialisation { embedding: all, recurrent: all, decoder: all, bias: all };
-        model.initialise(&drawn, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let all = Initializer::Normal(0.5);
+        let drawn = Initialization { embedding: all, recurrent: all, decoder: all, bias: all };
+        model.initialize(&drawn, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
         model
     }
 
@@ -97,7 +97,7 @@ mod tests {
         {
             let old = model(input, tied);
             let mut rng = ChaCha8Rng::seed_from_u64(2);
-            let new = old.extended(8, &Initialisation::default(), &mut rng).unwrap();
+            let new = old.extended(8, &Initialization::default(), &mut rng).unwrap();
             assert_eq!(new.config().vocab_size, 8);
             let ids = [0, 4, 2];
             let (before, after) = (logits(&old, &ids), logits(&new, &ids));
@@ -118,7 +118,7 @@ mod tests {
     fn a_vocabulary_does_not_shrink() {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let error =
-            model(Input::OneHot, false).extended(4, &Initialisation::default(), &mut rng).unwrap_err();
+            model(Input::OneHot, false).extended(4, &Initialization::default(), &mut rng).unwrap_err();
         assert_eq!(error.to_string(), "`vocab_size` must be at least the model's, 5, but is 4");
     }
 }

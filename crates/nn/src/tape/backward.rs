@@ -4,12 +4,12 @@ use rondo_kernels::{
     Buffer, Slice, SliceMut, Store, activation, activation_penalty, bias, cross_entropy, decoder, dropout,
     elementwise,
 };
-use rondo_kernels::{join, linear, product, recurrence, softmax};
+use rondo_kernels::{concat, linear, product, recurrence, softmax};
 
 use super::fused::{DecoderNode, KeptProjection, RecurrenceNode};
 use super::observer::RECURRENCE;
 use super::packs::Layout;
-use super::regularise::{dropout_dims, penalty_dims};
+use super::regularize::{dropout_dims, penalty_dims};
 use super::{Loss, Node, Pass, Storage, Tape, Value};
 use crate::{Gradients, ParameterId, Result};
 
@@ -146,14 +146,14 @@ impl Tape<'_> {
                         // The rest of the input has no part in this output.
                         d_x.reborrow().fill(0.0);
                     }
-                    join::backward(&tape.workspace.device, *dims, d_out.slice(), d_x, Store::Add);
+                    concat::backward(&tape.workspace.device, *dims, d_out.slice(), d_x, Store::Add);
                 });
                 self.workspace.pool.give(d_out);
             }
-            Node::Join { x, dims, out, last } => {
+            Node::Concat { x, dims, out, last } => {
                 let Some(d_out) = self.take_gradient(*out) else { return };
                 self.with_target(*x, gradients, |tape, d_x, store| {
-                    join::backward(&tape.workspace.device, *dims, d_out.slice(), d_x, store);
+                    concat::backward(&tape.workspace.device, *dims, d_out.slice(), d_x, store);
                 });
                 if *last {
                     self.workspace.pool.give(d_out);

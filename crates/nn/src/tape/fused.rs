@@ -4,7 +4,7 @@ use rondo_kernels::recurrence::{self, Cell};
 use rondo_kernels::{Buffer, Slice, decoder, embedding, linear};
 
 use super::packs::Layout;
-use super::regularise::DroppedWeight;
+use super::regularize::DroppedWeight;
 use super::{Loss, Node, Pass, Shape, Tape, Value};
 use crate::{ParameterId, StatePart};
 

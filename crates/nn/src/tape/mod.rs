@@ -21,13 +21,13 @@ mod fused;
 mod observer;
 mod packs;
 mod primitives;
-mod regularise;
+mod regularize;
 
 use std::borrow::Cow;
 
 use rondo_kernels::activation_penalty::Penalty;
 use rondo_kernels::dropout::Dropout;
-use rondo_kernels::{Buffer, BufferPool, Device, DeviceError, Slice, activation, join};
+use rondo_kernels::{Buffer, BufferPool, Device, DeviceError, Slice, activation, concat};
 
 use crate::{ParameterId, Parameters, Result, StatePart};
 pub use fused::{Layer, Projection};
@@ -61,7 +61,7 @@ pub enum Mode {
         step: u64,
     },
     /// Operations are recorded, and dropout is the identity: for whoever learns from a text while evaluating it.
-    Adapt,
+    Dynamic,
     /// Nothing is recorded, and dropout is the identity.
     Evaluate,
 }
@@ -136,7 +136,7 @@ enum Node {
     Embedding {
         table: ParameterId,
         ids: Buffer<u32>,
-        dropped: Option<regularise::DroppedWords>,
+        dropped: Option<regularize::DroppedWords>,
         out: Value,
     },
     Linear {
@@ -201,13 +201,13 @@ enum Node {
     /// A block of `x` alone.
     Slice {
         x: Value,
-        dims: join::Dims,
+        dims: concat::Dims,
         out: Value,
     },
     /// `x` as a block of `out`; `last` where no other part will need the gradient of `out`.
-    Join {
+    Concat {
         x: Value,
-        dims: join::Dims,
+        dims: concat::Dims,
         out: Value,
         last: bool,
     },
@@ -457,7 +457,7 @@ impl Workspace {
             | Node::Activation { .. }
             | Node::Softmax { .. }
             | Node::Slice { .. }
-            | Node::Join { .. } => {}
+            | Node::Concat { .. } => {}
         }
     }
 }

@@ -68,7 +68,7 @@ impl Node {
             Node::Activation { .. } => "activation",
             Node::Softmax { .. } => "softmax",
             Node::CrossEntropy { .. } => "cross_entropy",
-            Node::Slice { .. } | Node::Join { .. } => "join",
+            Node::Slice { .. } | Node::Concat { .. } => "concat",
         }
     }
 

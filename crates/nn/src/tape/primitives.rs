@@ -3,7 +3,7 @@
 //! Values are matrices `[R, D]` here; where a value has time steps too, its rows are all of them.
 
 use rondo_kernels::activation::{self, Activation};
-use rondo_kernels::{Slice, SliceMut, bias, cross_entropy, elementwise, join, one_hot, product, softmax};
+use rondo_kernels::{Slice, SliceMut, bias, cross_entropy, elementwise, concat, one_hot, product, softmax};
 
 use super::{Loss, Node, Shape, Tape, Value};
 
@@ -158,13 +158,13 @@ impl Tape<'_> {
     ///
     /// # Panics
     /// If there are none, or their widths differ.
-    pub fn join_rows(&mut self, parts: &[Value]) -> Value {
+    pub fn concat_rows(&mut self, parts: &[Value]) -> Value {
         let width = self.shape(parts[0]).width;
         let rows = parts.iter().map(|&part| self.shape(part).rows()).sum();
         let mut row = 0;
-        self.join(parts, Shape::matrix(rows, width), |shape| {
+        self.concat(parts, Shape::matrix(rows, width), |shape| {
             assert_eq!(shape.width, width, "width of the matrices joined");
-            let place = join::Place { width, row, column: 0 };
+            let place = concat::Place { width, row, column: 0 };
             row += shape.rows();
             place
         })
@@ -174,13 +174,13 @@ impl Tape<'_> {
     ///
     /// # Panics
     /// If there are none, or their numbers of rows differ.
-    pub fn join_columns(&mut self, parts: &[Value]) -> Value {
+    pub fn concat_columns(&mut self, parts: &[Value]) -> Value {
         let rows = self.shape(parts[0]).rows();
         let width = parts.iter().map(|&part| self.shape(part).width).sum();
         let mut column = 0;
-        self.join(parts, Shape::matrix(rows, width), |shape| {
+        self.concat(parts, Shape::matrix(rows, width), |shape| {
             assert_eq!(shape.rows(), rows, "rows of the matrices joined");
-            let place = join::Place { width, row: 0, column };
+            let place = concat::Place { width, row: 0, column };
             column += shape.width;
             place
         })
@@ -222,11 +222,11 @@ impl Tape<'_> {
             rows.end <= shape.rows() && columns.end <= shape.width,
             "{rows:?} × {columns:?} of {shape:?}"
         );
-        let source = join::Place { width: shape.width, row: rows.start, column: columns.start };
-        let target = join::Place { width: columns.len(), row: 0, column: 0 };
-        let dims = join::Dims { rows: rows.len(), columns: columns.len(), source, target };
+        let source = concat::Place { width: shape.width, row: rows.start, column: columns.start };
+        let target = concat::Place { width: columns.len(), row: 0, column: 0 };
+        let dims = concat::Dims { rows: rows.len(), columns: columns.len(), source, target };
         let mut y = self.workspace.pool.take(rows.len() * columns.len());
-        join::forward(&self.workspace.device, dims, self.values(x), y.slice_mut());
+        concat::forward(&self.workspace.device, dims, self.values(x), y.slice_mut());
         let needs_gradient = self.needs_gradient(x);
         let out = self.push(Shape::matrix(rows.len(), columns.len()), y, needs_gradient);
         self.record(Node::Slice { x, dims, out });
@@ -234,7 +234,7 @@ impl Tape<'_> {
     }
 
     /// Copies each part to the place that `place` gives it in a matrix of `shape`.
-    fn join(&mut self, parts: &[Value], shape: Shape, mut place: impl FnMut(Shape) -> join::Place) -> Value {
+    fn concat(&mut self, parts: &[Value], shape: Shape, mut place: impl FnMut(Shape) -> concat::Place) -> Value {
         let mut y = self.workspace.pool.take(shape.count());
         let needs_gradient = parts.iter().any(|&part| self.needs_gradient(part));
         let first_node = self.workspace.nodes.len();
@@ -242,13 +242,13 @@ impl Tape<'_> {
         let out = Value(self.workspace.slots.len());
         for &part in parts {
             let own = self.shape(part);
-            let source = join::Place { width: own.width, row: 0, column: 0 };
-            let dims = join::Dims { rows: own.rows(), columns: own.width, source, target: place(own) };
-            join::forward(&self.workspace.device, dims, self.values(part), y.slice_mut());
-            self.record(Node::Join { x: part, dims, out, last: false });
+            let source = concat::Place { width: own.width, row: 0, column: 0 };
+            let dims = concat::Dims { rows: own.rows(), columns: own.width, source, target: place(own) };
+            concat::forward(&self.workspace.device, dims, self.values(part), y.slice_mut());
+            self.record(Node::Concat { x: part, dims, out, last: false });
         }
         // Backward meets the parts in reverse: the first is the last to need the output's gradient.
-        if let Some(Node::Join { last, .. }) = self.workspace.nodes.get_mut(first_node) {
+        if let Some(Node::Concat { last, .. }) = self.workspace.nodes.get_mut(first_node) {
             *last = true;
         }
         self.push(shape, y, needs_gradient)

@@ -102,7 +102,7 @@ impl WrittenOut {
             }
             outputs.push(x);
         }
-        let hidden = tape.join_rows(&outputs);
+        let hidden = tape.concat_rows(&outputs);
         let logits = self.product(&mut tape, hidden, "decoder.weight");
         let logits = self.add_bias(&mut tape, logits, "decoder.bias");
         let loss = tape.cross_entropy(logits, targets);

@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rondo_kernels::Device;
 use rondo_nn::{
-    Biases, Cell, Dropout, Gradient, Gradients, Initialisation, Initialiser, Input, Mode, Model, ParameterId,
+    Biases, Cell, Dropout, Gradient, Gradients, Initialization, Initializer, Input, Mode, Model, ParameterId,
     Parameters, RnnLm, RnnLmConfig, State, Workspace,
 };
 
@@ -35,10 +35,10 @@ pub(crate) fn config(cell: Cell) -> RnnLmConfig {
 
 /// A model whose parameters, biases included, are uniform within ±0.5.
 pub(crate) fn model(config: RnnLmConfig) -> RnnLm {
-    let uniform = Initialiser::Uniform(0.5);
-    let all = Initialisation { embedding: uniform, recurrent: uniform, decoder: uniform, bias: uniform };
+    let uniform = Initializer::Uniform(0.5);
+    let all = Initialization { embedding: uniform, recurrent: uniform, decoder: uniform, bias: uniform };
     let mut model = RnnLm::new(config, &device()).unwrap();
-    model.initialise(&all, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+    model.initialize(&all, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     model
 }
 

@@ -3,7 +3,7 @@
 //! - `primitives`: the gradient of every operation on the tape, by differences.
 //! - `cells`: a cell written from the primitives computes what the fused layer does, gradients included.
 //! - `recurrence`: state, chunks, batch rows, ties, inputs.
-//! - `regularise`: dropped words and weights, penalties on activations.
+//! - `regularize`: dropped words and weights, penalties on activations.
 //! - `modes`: training, evaluation, dropout, and what a workspace keeps from one tape to the next.
 //! - `observer`: who is told of operations is told of all, in their order.
 
@@ -15,4 +15,4 @@ mod modes;
 mod observer;
 mod primitives;
 mod recurrence;
-mod regularise;
+mod regularize;

@@ -30,7 +30,7 @@ fn adapting_is_training_without_dropout() {
             let mut workspace = Workspace::new(&device());
             run_in(&mut workspace, mode, model, &inputs, &targets, &mut model.zero_state(BATCH))
         };
-        let (adapted, trained) = (run(Mode::Adapt, &dropping), run(TRAIN, &plain));
+        let (adapted, trained) = (run(Mode::Dynamic, &dropping), run(TRAIN, &plain));
         assert_eq!(adapted.0, trained.0, "{cell}");
         for id in plain.parameters().ids() {
             let gradients = [&adapted.1, &trained.1].map(|all| dense(plain.parameters(), all, id));

@@ -37,13 +37,13 @@ fn slices_and_joins() {
         let (left, right) = (tape.slice_columns(a, 0..4), tape.slice_columns(a, 2..6));
         tape.multiply(left, right)
     });
-    check("join_rows", &[&[2, 4], &[1, 4]], |tape, [a, b]| tape.join_rows(&[a, b]));
-    check("join_columns", &[&[3, 2], &[3, 1]], |tape, [a, b]| tape.join_columns(&[a, b]));
-    check("a part joined twice", &[&[3, 2], &[3, 1]], |tape, [a, b]| tape.join_columns(&[a, b, a]));
+    check("concat_rows", &[&[2, 4], &[1, 4]], |tape, [a, b]| tape.concat_rows(&[a, b]));
+    check("concat_columns", &[&[3, 2], &[3, 1]], |tape, [a, b]| tape.concat_columns(&[a, b]));
+    check("a part joined twice", &[&[3, 2], &[3, 1]], |tape, [a, b]| tape.concat_columns(&[a, b, a]));
     for constant_first in [false, true] {
         check("a part without gradient", &[&[2, 4]], |tape, [a]| {
             let constant = tape.constant(Shape::matrix(1, 4), &random(4, 5));
-            tape.join_rows(&if constant_first { [constant, a] } else { [a, constant] })
+            tape.concat_rows(&if constant_first { [constant, a] } else { [a, constant] })
         });
     }
 }
@@ -128,18 +128,18 @@ fn penalties() {
         // Recorded before the loss and after it, of the value that the loss is of and of another.
         check_objective(&format!("{penalty:?}"), &[&[11, 4], &[5, 4]], |tape, [table, weight]| {
             let x = tape.embedding(table, &tokens(6, 3), 3, 2);
-            tape.penalise(x, penalty, 0.5);
+            tape.penalize(x, penalty, 0.5);
             let hidden = tape.linear(x, weight, None);
             let loss = tape.decoder(x, weight, None, &[0, 4, 2, 2, 1, 3]);
-            tape.penalise(hidden, penalty, 0.3);
-            tape.penalise(x, penalty, 0.2);
+            tape.penalize(hidden, penalty, 0.3);
+            tape.penalize(x, penalty, 0.2);
             let [of_x, of_hidden] = [x, hidden].map(|value| tape.penalty(value, penalty).unwrap());
             (loss, f64::from(0.5_f32) * of_x + f64::from(0.3_f32) * of_hidden + f64::from(0.2_f32) * of_x)
         });
         check_objective("of a parameter", &[&[6, 4], &[5, 4]], |tape, [x, weight]| {
             let x = tape.parameter(x);
             let loss = tape.decoder(x, weight, None, &[0, 4, 2, 2, 1, 3]);
-            tape.penalise(x, Penalty::Size, 0.3);
+            tape.penalize(x, Penalty::Size, 0.3);
             (loss, f64::from(0.3_f32) * tape.penalty(x, Penalty::Size).unwrap())
         });
     }

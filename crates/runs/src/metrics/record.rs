@@ -13,7 +13,7 @@ macro_rules! record {
         pub struct Record {
             /// The epoch, counted from 1.
             pub epoch: usize,
-            /// How many steps the optimiser has made since the start of the run.
+            /// How many steps the optimizer has made since the start of the run.
             pub step: u64,
             $(
                 $(#[$doc])+

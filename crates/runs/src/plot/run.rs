@@ -34,7 +34,7 @@ struct Curve {
     label: &'static str,
     color: RGBColor,
     /// For a line of few points: they are marked, and the lowest is labeled on this side.
-    labelled: Option<VPos>,
+    labeled: Option<VPos>,
     points: Vec<(f64, f64)>,
 }
 
@@ -77,7 +77,7 @@ fn curves(records: &[Record]) -> Vec<Curve> {
     };
     let smooth = points(|record| record.moving_loss);
     let train = if smooth.is_empty() { points(|record| record.train_loss) } else { smooth };
-    let curve = |label, color, labelled, points| Curve { label, color, labelled, points };
+    let curve = |label, color, labeled, points| Curve { label, color, labeled, points };
     [
         curve("train", RGBColor(86, 180, 233), None, thinned(train)),
         curve("valid", RGBColor(0, 114, 178), Some(VPos::Bottom), points(|record| record.valid_loss)),
@@ -157,11 +157,11 @@ fn draw_curve(chart: &mut Chart<'_, '_>, curve: &Curve, span: &Range<f64>) -> Re
         .legend(move |(x, y)| PathElement::new([(x + 2, y), (x + 20, y)], style));
     let shown = || curve.points.iter().copied().filter(|point| point.1 <= span.end);
     // A line through a single point would be invisible.
-    if curve.labelled.is_some() || curve.points.len() == 1 {
+    if curve.labeled.is_some() || curve.points.len() == 1 {
         chart.draw_series(shown().map(|point| Circle::new(point, 4, style))).map_err(failed)?;
     }
     let lowest = shown().min_by(|a, b| a.1.total_cmp(&b.1));
-    if let (Some(side), Some(lowest)) = (curve.labelled, lowest) {
+    if let (Some(side), Some(lowest)) = (curve.labeled, lowest) {
         let style = TextStyle::from((FONT, 13).into_font()).color(&curve.color);
         let label = EmptyElement::at(lowest)
             + Text::new(
@@ -209,7 +209,7 @@ mod tests {
             assert!(svg.contains(text), "{text} is missing");
         }
         assert_eq!(svg.matches("<circle").count(), 4 * 3);
-        // The lowest are labelled: exp(5.07) and exp(4.99).
+        // The lowest are labeled: exp(5.07) and exp(4.99).
         assert!(svg.contains("159.17") && svg.contains("146.94"));
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! text      segment 0        segment 1        segment 2
 //!           evaluate ─ step  evaluate ─ step  evaluate …        state: carried on
-//! weights   w₀ ───────────▶ w₁ ────────────▶ w₂                 each step decays towards w₀, the trained weights
+//! weights   w₀ ───────────▶ w₁ ────────────▶ w₂                 each step decays toward w₀, the trained weights
 //! ```
 //!
 //! Promises: each segment is predicted before anything is learnt from it; the caller's model has its trained weights
@@ -11,18 +11,18 @@
 //! a step.
 //! Not here: the neural cache, which changes no weights (`rondo-infer`).
 
-mod usual;
+mod gradient_rms;
 
 use std::ops::ControlFlow;
 
 use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_infer::{Evaluation, InferError, check_text, column_count, warm_state};
-use rondo_kernels::optimiser::{self, Adapt, GLUON_EPSILON, UsualGradient};
+use rondo_kernels::optimizer::{self, Dynamic, GLUON_EPSILON, RmsScale};
 use rondo_nn::{Gradient, Gradients, Mode, Model, ParameterId, Parameters, Workspace};
 
 use crate::optimizer::global_norm;
 use crate::{Result, TrainError};
-pub use usual::UsualGradients;
+pub use gradient_rms::GradientRms;
 
 /// How a model learns while it is evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -57,24 +57,24 @@ pub enum DynamicRule<'a> {
         /// `ε`.
         epsilon: f64,
         /// `√MS`, from the training text.
-        usual: &'a UsualGradients,
+        usual: &'a GradientRms,
     },
 }
 
 impl DynamicRule<'_> {
-    fn adapt(&self) -> Adapt {
+    fn adapt(&self) -> Dynamic {
         match *self {
             DynamicRule::Sgd { learning_rate, decay } | DynamicRule::Rms { learning_rate, decay, .. } => {
-                Adapt { learning_rate, decay }
+                Dynamic { learning_rate, decay }
             }
         }
     }
 
-    fn usual(&self, id: ParameterId) -> Option<UsualGradient<'_>> {
+    fn usual(&self, id: ParameterId) -> Option<RmsScale<'_>> {
         match *self {
             DynamicRule::Sgd { .. } => None,
             DynamicRule::Rms { epsilon, usual, .. } => {
-                Some(UsualGradient { rms: usual.rms(id), mean: usual.mean(), epsilon })
+                Some(RmsScale { rms: usual.rms(id), mean: usual.mean(), epsilon })
             }
         }
     }
@@ -91,7 +91,7 @@ impl DynamicEvaluation<'_> {
                 return Err(InferError::ZeroSize { name }.into());
             }
         }
-        let Adapt { learning_rate, decay } = self.rule.adapt();
+        let Dynamic { learning_rate, decay } = self.rule.adapt();
         let epsilon = match self.rule {
             DynamicRule::Sgd { .. } => 0.0,
             DynamicRule::Rms { epsilon, .. } => epsilon,
@@ -163,7 +163,7 @@ fn segments(
         let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
         batches.fill(chunk, inputs, targets)?;
         gradients.clear();
-        let mut tape = workspace.tape(model.parameters(), Mode::Adapt);
+        let mut tape = workspace.tape(model.parameters(), Mode::Dynamic);
         let hidden = model.forward(&mut tape, inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, targets);
         let nll_sum = tape.nll_sum(loss)?;
@@ -202,7 +202,7 @@ fn step(
         if !norm.is_finite() {
             return Err(TrainError::Diverged { what: "gradient norm", found: norm, tokens });
         }
-        scale = optimiser::clip_scale(norm, limit, GLUON_EPSILON);
+        scale = optimizer::clip_scale(norm, limit, GLUON_EPSILON);
     }
     let adapt = options.rule.adapt();
     for id in trained.ids() {
@@ -215,12 +215,12 @@ fn step(
         match gradients.get(id) {
             Gradient::Rows { rows, values } => {
                 let width = trained.shape(id).last().copied().unwrap_or(1);
-                optimiser::sgd_rows(device, adapt.learning_rate, scale, width, rows, values, weight);
+                optimizer::sgd_rows(device, adapt.learning_rate, scale, width, rows, values, weight);
             }
             Gradient::Dense(gradient) => {
-                optimiser::adapt(device, &adapt, usual, scale, Some(gradient), from, weight);
+                optimizer::dynamic(device, &adapt, usual, scale, Some(gradient), from, weight);
             }
-            Gradient::Zero => optimiser::adapt(device, &adapt, usual, scale, None, from, weight),
+            Gradient::Zero => optimizer::dynamic(device, &adapt, usual, scale, None, from, weight),
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use rondo_data::{Tokenizer, Vocab, VocabSource};
 use rondo_nn::RnnLmConfig;
 
-use super::{ModelPlan, Plan, resolve, written};
+use super::{ModelPlan, Plan, resolve, to_settings};
 use crate::settings::{ModelSettings, Settings};
 use crate::{Result, TrainError};
 
@@ -43,7 +43,7 @@ pub(super) fn plan(
 fn model_settings(config: &RnnLmConfig) -> ModelSettings {
     let RnnLmConfig { vocab_size: _, input, cell, ref hidden_sizes, biases, tied, dropout } = *config;
     let plan = ModelPlan { input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout };
-    let mut settings = written::model(&plan);
+    let mut settings = to_settings::model(&plan);
     // A width that follows from another does so too where that one is asked to change, and then that one is at fault.
     if settings.embedding_size == hidden_sizes.last().copied() {
         settings.embedding_size = None;

@@ -12,14 +12,14 @@ use std::path::PathBuf;
 
 use rondo_data::{ChunkOrder, CorpusOptions, LastChunk, Tokenizer, Vocab};
 use rondo_kernels::Precision;
-use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialisation, Input, RnnLmConfig};
+use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig};
 
 use crate::settings::{CheckpointEvery, ClipUnit, LossReduction, Settings, StepDivisor};
 use crate::{AveragingRule, Result, ScheduleRule};
 
 mod continuing;
 mod resolve;
-mod written;
+mod to_settings;
 
 /// All that a run depends on, but for the texts themselves.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Plan {
     /// The model but for the size of its vocabulary.
     pub model: ModelPlan,
     /// How the parameters begin.
-    pub init: Initialisation,
+    pub init: Initialization,
     /// How the text is walked through, and how often.
     pub training: TrainingPlan,
     /// How losses become gradients and gradients become steps.
@@ -158,7 +158,7 @@ pub struct OptimizationPlan {
     pub clip_norm: Option<ClipNorm>,
     /// The largest absolute value of an element of the gradient.
     pub clip_value: Option<f64>,
-    /// What the activations of the last layer are penalised by.
+    /// What the activations of the last layer are penalized by.
     pub penalty: ActivationPenalty,
     /// How the learning rate changes from epoch to epoch.
     pub schedule: ScheduleRule,
@@ -231,12 +231,12 @@ impl Plan {
     }
 
     /// The plan that goes on training a model: as [`Plan::new`], but that the model's shape is kept (its dropout may
-    /// be changed), with its tokeniser (a text for a model of words may also be running text) and vocabulary, to which the training text's words are added if the settings
+    /// be changed), with its tokenizer (a text for a model of words may also be running text) and vocabulary, to which the training text's words are added if the settings
     /// say so.
     ///
     /// # Errors
     /// As [`Plan::new`], and [`TrainError::OtherModel`](crate::TrainError::OtherModel) if the settings ask for another
-    /// shape or tokeniser.
+    /// shape or tokenizer.
     pub fn continuing(
         settings: &Settings,
         config: &RnnLmConfig,
@@ -248,7 +248,7 @@ impl Plan {
 
     /// All settings that the plan depends on, given; [`Plan::new`] makes the same plan of them.
     pub fn settings(&self) -> Settings {
-        written::settings(self)
+        to_settings::settings(self)
     }
 
     /// The plan as a settings file that repeats the run.

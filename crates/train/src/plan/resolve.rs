@@ -7,7 +7,7 @@ use rondo_data::{
     ChunkOrder, CorpusOptions, LastChunk, TokenizerOptions, VocabOptions, VocabSource, VocabSplits,
 };
 use rondo_nn::{
-    ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Initialisation, Input, PRESETS, Preset,
+    ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Initialization, Input, PRESETS, Preset,
     RnnLmConfig,
 };
 
@@ -176,9 +176,9 @@ fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> D
     dropout
 }
 
-fn init(settings: &InitSettings) -> Initialisation {
-    let usual = Initialisation::default();
-    Initialisation {
+fn init(settings: &InitSettings) -> Initialization {
+    let usual = Initialization::default();
+    Initialization {
         embedding: settings.embedding.unwrap_or(usual.embedding),
         recurrent: settings.recurrent.unwrap_or(usual.recurrent),
         decoder: settings.decoder.unwrap_or(usual.decoder),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{BlankLines, Joints, Tokenizer, Vocab, VocabSource, VocabSplits};
-use rondo_nn::{Biases, Cell, DropoutSite, Initialiser, Input};
+use rondo_nn::{Biases, Cell, DropoutSite, Initializer, Input};
 
 use super::*;
 use crate::settings::{FIELDS, Field};
@@ -337,7 +337,7 @@ fn the_usual_model_is_the_smallest_of_the_zoo_but_for_its_locked_dropout() {
     let model = plan("").model;
     assert_eq!((model.cell, model.input, model.tied), (Cell::Lstm, Input::Embedding(200), true));
     assert_eq!((model.hidden_sizes, model.biases), (vec![200, 200], Biases::Two));
-    assert_eq!(plan("").init.embedding, Initialiser::Uniform(0.1));
+    assert_eq!(plan("").init.embedding, Initializer::Uniform(0.1));
 }
 
 #[test]

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, TokenizerKind, VocabOrder, VocabSplits};
 use rondo_kernels::Precision;
-use rondo_nn::{Cell, Initialiser};
+use rondo_nn::{Cell, Initializer};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Field;
 use super::choices::*;
-use super::every::CheckpointEvery;
-use super::section::{ReadValue, Table, WriteValue, read_table, write_table};
-use super::sections::{impl_serde, sections};
+use super::interval::CheckpointEvery;
+use super::table::{ReadValue, Table, WriteValue, read_table, write_table};
+use super::macros::{impl_serde, sections};
 use super::value::Value;
 
 sections! {
@@ -49,7 +49,7 @@ sections! {
         unknown_token: String, "TOKEN", "<unk> for words, else none";
         /// Token that the vocabulary has whether or not it occurs, beside the tokenizer's own; '' is none
         reserved_tokens: Vec<String>, "TOKEN", "";
-        /// Characters to leave out at the end of the text, such as a licence; 0 leaves out none
+        /// Characters to leave out at the end of the text, such as a license; 0 leaves out none
         drop_tail_chars: u64, "CHARS", "0";
         /// Take invalid UTF-8 and NUL bytes for U+FFFD, a sign for each sequence, instead of refusing the text; bytes
         /// are what they are either way
@@ -100,16 +100,16 @@ sections! {
     }
 
     /// How the parameters begin: zeros, xavier, uniform:LIMIT or normal:DEVIATION.
-    "Initialisation", "init-"
+    "Initialization", "init-"
     init: InitSettings {
         /// Distribution of the embedding (and a tied decoder) at the start, or of a one-hot input's weight
-        embedding: Initialiser, "HOW", "uniform:0.1";
+        embedding: Initializer, "HOW", "uniform:0.1";
         /// Distribution of the recurrent layers' matrices at the start
-        recurrent: Initialiser, "HOW", "xavier";
+        recurrent: Initializer, "HOW", "xavier";
         /// Distribution of the decoder's matrix at the start
-        decoder: Initialiser, "HOW", "xavier";
+        decoder: Initializer, "HOW", "xavier";
         /// Distribution of all biases at the start
-        bias: Initialiser, "HOW", "zeros";
+        bias: Initializer, "HOW", "zeros";
     }
 
     /// How the text is walked through, and how often.
@@ -160,7 +160,7 @@ sections! {
     }
 
     /// How losses become gradients and gradients become steps.
-    "Optimisation", ""
+    "Optimization", ""
     optimization: OptimizationSettings {
         /// Rule that turns gradients into steps
         optimizer: OptimizerKind, "RULE", "sgd";
@@ -186,10 +186,10 @@ sections! {
         clip_norm_unit: ClipUnit, "UNIT", "one";
         /// Largest absolute value of each element of the gradient, applied before --clip-norm; 0 is off
         clip_value: f64, "VALUE", "0";
-        /// Activation regularisation (alpha): penalty on the mean square of the last layer's dropped output; 0
+        /// Activation regularization (alpha): penalty on the mean square of the last layer's dropped output; 0
         /// is off
         activation_penalty: f32, "ALPHA", "0";
-        /// Temporal activation regularisation (beta): penalty on the mean square of the last layer's change
+        /// Temporal activation regularization (beta): penalty on the mean square of the last layer's change
         /// from step to step; 0 is off
         temporal_penalty: f32, "BETA", "0";
         /// Weights that are evaluated and saved: those of the latest step, their average since the validation

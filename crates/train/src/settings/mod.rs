@@ -13,14 +13,14 @@
 use crate::{Result, TrainError};
 
 mod choices;
-mod every;
+mod interval;
 mod fields;
-mod section;
-mod sections;
+mod table;
+mod macros;
 mod value;
 
 pub use choices::*;
-pub use every::CheckpointEvery;
+pub use interval::CheckpointEvery;
 pub use fields::*;
 pub use rondo_data::TokenizerKind;
 pub use value::Kind;
@@ -78,7 +78,7 @@ impl Settings {
     /// - a preset drops the whole model below it;
     /// - a width for all layers drops the widths one by one, and these drop the width and number of all;
     /// - `dropout` drops the probabilities of single places;
-    /// - another optimiser drops the learning rate and all that only the old one knows;
+    /// - another optimizer drops the learning rate and all that only the old one knows;
     /// - another schedule drops the old one's factor and all that only the old one knows;
     /// - another way of averaging drops when the old one was to begin;
     /// - another way with numbers that are not finite drops how often and how far to go back.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rondo_nn::{Cell, Initialiser};
+use rondo_nn::{Cell, Initializer};
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn settings_are_read_from_toml() {
     assert_eq!(settings.model.cell, Some(Cell::Gru));
     assert_eq!(settings.model.dropout, Some(0.0));
     assert_eq!(settings.model.locked_dropout, Some(vec![Site::Output]));
-    assert_eq!(settings.init.embedding, Some(Initialiser::Uniform(0.1)));
+    assert_eq!(settings.init.embedding, Some(Initializer::Uniform(0.1)));
     assert_eq!(settings.optimization.learning_rate, Some(20.0));
     assert_eq!(settings.given().count(), 8);
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, TokenizerKind, VocabOrder, VocabSplits};
 use rondo_kernels::Precision;
-use rondo_nn::{Cell, Initialiser};
+use rondo_nn::{Cell, Initializer};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::choices::*;
-use super::every::CheckpointEvery;
+use super::interval::CheckpointEvery;
 use crate::nearest::{listed, or_nearest};
 
 /// What may be written for a setting, as far as a flag of the command must know.
@@ -172,7 +172,7 @@ impl Word for Cell {
     }
 }
 
-impl Word for Initialiser {
+impl Word for Initializer {
     const WORDS: Option<&'static [&'static str]> = None;
 
     fn from_word(word: &str) -> Result<Self, String> {
@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(Cell::from_texts(&["gru"]), Ok(Cell::Gru));
         let error = Cell::from_texts(&["ltsm"]).unwrap_err();
         assert_eq!(error, "expected one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`; the nearest is `lstm`");
-        assert_eq!(Initialiser::from_texts(&["uniform:0.1"]), Ok(Initialiser::Uniform(0.1)));
+        assert_eq!(Initializer::from_texts(&["uniform:0.1"]), Ok(Initializer::Uniform(0.1)));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, LastChunk, TokenIds};
 use rondo_infer::{InferError, ModelHandle, Sampling, Streams, evaluate_with};
-use rondo_kernels::{Device, limits};
-use rondo_nn::{Initialisation, Mode, Model, RnnLm, State, Workspace};
+use rondo_kernels::{Device, roofline};
+use rondo_nn::{Initialization, Mode, Model, RnnLm, State, Workspace};
 
 use super::profile::{Profile, Stopwatch};
 use super::report::{Round, median};
@@ -49,7 +49,7 @@ impl<'a> Subject<'a> {
         let workload = &benchmark.workload;
         let Workload { batch_size, bptt, .. } = *workload;
         let mut model = RnnLm::new(workload.config.clone(), device)?;
-        model.initialise(&Initialisation::default(), &mut ChaCha8Rng::seed_from_u64(SEED))?;
+        model.initialize(&Initialization::default(), &mut ChaCha8Rng::seed_from_u64(SEED))?;
         let optimization = workload.optimization();
         let optimizer = Optimizer::new(optimization.optimizer_options(bptt, batch_size), model.parameters());
         let mut step = TrainingStep::new(&model, optimizer);
@@ -84,8 +84,8 @@ impl<'a> Subject<'a> {
     pub(super) fn round(&mut self, phases: &[Phase]) -> Result<Round> {
         let device = self.model.parameters().device();
         let mut round = Round {
-            fma_peak: limits::fma_peak(device),
-            copy_bandwidth: limits::copy_bandwidth(device),
+            fma_peak: roofline::fma_peak(device),
+            copy_bandwidth: roofline::copy_bandwidth(device),
             ..Round::default()
         };
         for &phase in phases {
@@ -137,7 +137,7 @@ impl<'a> Subject<'a> {
                 tried: Tried::Nothing,
                 best: None,
             })?;
-            clock.end(chunk.steps * batch_size, "optimiser");
+            clock.end(chunk.steps * batch_size, "optimizer");
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub struct Profile {
 /// A part of a phase's time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProfilePart {
-    /// An operation and its direction, such as `decoder backward`; or what else was done: `optimiser` (norm, clip and
+    /// An operation and its direction, such as `decoder backward`; or what else was done: `optimizer` (norm, clip and
     /// update), `sample` (drawing a token), `rest`.
     pub name: String,
     /// Mean milliseconds of a training step, a chunk of the evaluation, or a generated token of each stream.
@@ -152,14 +152,14 @@ mod tests {
             observe("linear", Pass::Forward);
             observe("linear", Pass::Backward);
             if unit > 0 {
-                watch.keep(Phase::Train, "optimiser");
+                watch.keep(Phase::Train, "optimizer");
             }
         }
         let profiles = watch.profiles();
         let [Profile { phase: Phase::Train, parts }] = profiles.as_slice() else { panic!("{profiles:?}") };
         let mut names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
         names.sort_unstable();
-        assert_eq!(names, ["decoder forward", "linear backward", "linear forward", "optimiser"]);
+        assert_eq!(names, ["decoder forward", "linear backward", "linear forward", "optimizer"]);
         assert!((parts.iter().map(|part| part.share).sum::<f64>() - 1.0).abs() < 1e-9);
         assert!(parts.is_sorted_by(|a, b| a.unit_ms >= b.unit_ms));
         watch.clear();

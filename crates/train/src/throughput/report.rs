@@ -16,9 +16,9 @@ pub struct Report {
 /// What was measured in a round. A phase that was not measured has no number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Round {
-    /// [`fma_peak`](rondo_kernels::limits::fma_peak), in floating-point operations a second.
+    /// [`fma_peak`](rondo_kernels::roofline::fma_peak), in floating-point operations a second.
     pub fma_peak: f64,
-    /// [`copy_bandwidth`](rondo_kernels::limits::copy_bandwidth), in bytes a second.
+    /// [`copy_bandwidth`](rondo_kernels::roofline::copy_bandwidth), in bytes a second.
     pub copy_bandwidth: f64,
     /// Tokens a second of the middle training step.
     pub train_tokens_per_s: Option<f64>,
@@ -48,12 +48,12 @@ impl Round {
 }
 
 impl Report {
-    /// The median over the rounds of [`fma_peak`](rondo_kernels::limits::fma_peak).
+    /// The median over the rounds of [`fma_peak`](rondo_kernels::roofline::fma_peak).
     pub fn fma_peak(&self) -> f64 {
         median(self.rounds.iter().map(|round| round.fma_peak)).unwrap_or(f64::NAN)
     }
 
-    /// The median over the rounds of [`copy_bandwidth`](rondo_kernels::limits::copy_bandwidth).
+    /// The median over the rounds of [`copy_bandwidth`](rondo_kernels::roofline::copy_bandwidth).
     pub fn copy_bandwidth(&self) -> f64 {
         median(self.rounds.iter().map(|round| round.copy_bandwidth)).unwrap_or(f64::NAN)
     }

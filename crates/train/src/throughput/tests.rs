@@ -77,7 +77,7 @@ fn a_profile_names_the_operations_of_a_step() {
     };
     let operations = ["decoder", "dropout", "embedding", "linear", "recurrence"];
     let both = operations.iter().flat_map(|name| [format!("{name} backward"), format!("{name} forward")]);
-    let mut expected: Vec<_> = both.chain(["optimiser".to_owned()]).collect();
+    let mut expected: Vec<_> = both.chain(["optimizer".to_owned()]).collect();
     expected.sort_unstable();
     assert_eq!(names(Phase::Train), expected);
     assert_eq!(

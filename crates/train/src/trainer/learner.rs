@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rondo_data::{Batches, Chunk};
 use rondo_infer::ModelHandle;
-use rondo_kernels::optimiser;
+use rondo_kernels::optimizer;
 use rondo_nn::tensor_file::{Tensor, TensorFile};
 use rondo_nn::{Model, NnError, Parameters, State, Workspace, parameter_tensors, read_parameters};
 
@@ -148,7 +148,7 @@ impl Learner {
         let parameters = self.model.parameters();
         let mut squares = 0.0;
         for id in parameters.ids() {
-            let square = optimiser::squared_norm(parameters.device(), parameters.values(id));
+            let square = optimizer::squared_norm(parameters.device(), parameters.values(id));
             squares += square.map_err(NnError::from)?;
         }
         Ok(squares.is_finite())

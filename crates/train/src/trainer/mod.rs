@@ -31,9 +31,9 @@ use crate::progress::Progress;
 use crate::provenance::fingerprint;
 use crate::{Plan, Result, TrainError};
 
-mod due;
+mod checkpoint_timer;
 mod epoch;
-mod judge;
+mod validation;
 mod learner;
 mod non_finite;
 mod run;
@@ -86,7 +86,7 @@ impl Trainer {
     /// evaluate than its columns; [`TrainError::Model`](crate::TrainError::Model) if the sizes of the model do not fit together.
     pub fn new(plan: Plan, corpus: Corpus, device: &Device) -> Result<Trainer> {
         let mut model = RnnLm::new(plan.model.config(corpus.vocab().len()), device)?;
-        model.initialise(&plan.init, &mut rng(plan.training.seed, Stream::Initialization))?;
+        model.initialize(&plan.init, &mut rng(plan.training.seed, Stream::Initialization))?;
         Trainer::with_model(plan, corpus, model)
     }
 

@@ -6,7 +6,7 @@ use rondo_data::{Batches, Corpus};
 use rondo_runs::metrics::{MetricsLog, Record};
 use rondo_runs::{CheckpointWriter, CorpusFingerprint, Provenance, RunFolder};
 
-use super::due::Due;
+use super::checkpoint_timer::CheckpointTimer;
 use super::learner::Learner;
 use super::{Resumption, Trainer};
 use crate::observer::{Outcome, Watch};
@@ -43,7 +43,7 @@ pub(super) struct Output<'a> {
     pub(super) metrics: Option<MetricsLog>,
     pub(super) checkpoints: CheckpointWriter,
     /// When the next of them is.
-    pub(super) due: Due,
+    pub(super) due: CheckpointTimer,
 }
 
 /// How long a run has taken.
@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
                 folder,
                 metrics,
                 checkpoints: CheckpointWriter::open(folder)?,
-                due: Due::new(plan.training.checkpoint_every),
+                due: CheckpointTimer::new(plan.training.checkpoint_every),
             },
             plan,
             texts: Texts { corpus, batches, fingerprint, codec },

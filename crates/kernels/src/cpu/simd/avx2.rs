@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Simd, Vectorised};
+use super::{Simd, Vectorized};
 use crate::cpu::tile::Product;
 
 /// Proof that the processor has AVX2 and FMA.
@@ -14,7 +14,7 @@ pub(crate) struct Avx2(());
 /// # Safety
 /// The processor must have both.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn run<W: Vectorised>(work: W) -> W::Output {
+pub(super) unsafe fn run<W: Vectorized>(work: W) -> W::Output {
     work.run(Avx2(()))
 }
 

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::{Simd, Vectorised};
+use super::{Simd, Vectorized};
 use crate::cpu::tile::Product;
 
 /// Proof that the processor has AVX-512 F; with `PAIRED`, BF16 and BW too.
@@ -15,7 +15,7 @@ pub(crate) struct Avx512<const PAIRED: bool>(());
 /// # Safety
 /// The processor must have it.
 #[target_feature(enable = "avx512f,avx2,fma")]
-pub(super) unsafe fn run<W: Vectorised>(work: W) -> W::Output {
+pub(super) unsafe fn run<W: Vectorized>(work: W) -> W::Output {
     work.run(Avx512::<false>(()))
 }
 
@@ -24,7 +24,7 @@ pub(super) unsafe fn run<W: Vectorised>(work: W) -> W::Output {
 /// # Safety
 /// The processor must have them.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
-pub(super) unsafe fn run_paired<W: Vectorised>(work: W) -> W::Output {
+pub(super) unsafe fn run_paired<W: Vectorized>(work: W) -> W::Output {
     work.run(Avx512::<true>(()))
 }
 
@@ -208,13 +208,13 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
     }
 
     #[inline(always)]
-    fn pair_neighbours(self, first: __m512, second: __m512) -> __m512 {
+    fn pair_neighbors(self, first: __m512, second: __m512) -> __m512 {
         assert!(PAIRED);
         unsafe { transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(second, first)) }
     }
 
     #[inline(always)]
-    fn part_neighbours(self, pairs: __m512) -> (__m512, __m512) {
+    fn part_neighbors(self, pairs: __m512) -> (__m512, __m512) {
         assert!(PAIRED);
         // A bf16 is the upper half of an `f32`.
         unsafe {

@@ -74,7 +74,7 @@ impl InstructionSet {
     ///
     /// # Panics
     /// If the processor lacks either; [`crate::Device`] never holds such a one.
-    pub(crate) fn run<W: Vectorised>(self, precision: Precision, work: W) -> W::Output {
+    pub(crate) fn run<W: Vectorized>(self, precision: Precision, work: W) -> W::Output {
         assert!(self.is_available(), "this processor lacks {self}");
         assert!(self.multiplies(precision), "{self} has no {precision} products here");
         match self {
@@ -116,7 +116,7 @@ impl FromStr for InstructionSet {
 }
 
 /// Something to compute with vector instructions. `run` must be `#[inline(always)]`, and so must what it calls.
-pub(crate) trait Vectorised {
+pub(crate) trait Vectorized {
     /// What it computes.
     type Output;
     /// Computes it.
@@ -203,7 +203,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// As [`Product::compute`].
     unsafe fn product(self, product: Product);
 
-    /// Whether the factors of products are rounded to bf16 and taken in pairs: two neighbours along the sum share the
+    /// Whether the factors of products are rounded to bf16 and taken in pairs: two neighbors along the sum share the
     /// place of one `f32`.
     const PAIRED: bool = false;
     /// What a tile adds to its sums: `a·b + c`, or with pairs `a₀·b₀ + a₁·b₁ + c`.
@@ -222,14 +222,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     ///
     /// # Panics
     /// If products are not paired.
-    fn pair_neighbours(self, _first: Self::Vector, _second: Self::Vector) -> Self::Vector {
+    fn pair_neighbors(self, _first: Self::Vector, _second: Self::Vector) -> Self::Vector {
         unreachable!("these products are not paired")
     }
-    /// The numbers that [`Simd::pair_neighbours`] has rounded, in their order.
+    /// The numbers that [`Simd::pair_neighbors`] has rounded, in their order.
     ///
     /// # Panics
     /// If products are not paired.
-    fn part_neighbours(self, _pairs: Self::Vector) -> (Self::Vector, Self::Vector) {
+    fn part_neighbors(self, _pairs: Self::Vector) -> (Self::Vector, Self::Vector) {
         unreachable!("these products are not paired")
     }
 }

@@ -12,7 +12,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::pack::neighbours;
+use super::pack::neighbors;
 use super::{K_BLOCK, M_BLOCK, MAX_LANES, Matrix, steps, tile_height};
 use crate::cpu::{Simd, math};
 
@@ -104,7 +104,7 @@ impl Room {
                     for step in (0..steps).step_by(S::LANES) {
                         s.prefetch(a.pointer.wrapping_add((row + AHEAD) * a.row_stride + step));
                         let values = if rounds {
-                            neighbours(s, a.offset(row, 2 * step).pointer, k - 2 * step)
+                            neighbors(s, a.offset(row, 2 * step).pointer, k - 2 * step)
                         } else {
                             math::load(s, a.offset(row, step).pointer, (k - step).min(S::LANES))
                         };

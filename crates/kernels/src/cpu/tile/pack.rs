@@ -85,7 +85,7 @@ unsafe fn pack_transposed<S: Simd>(
     }
 }
 
-/// Packs a `[k, columns]` matrix as rows of `stored` pairs, neighbours along `k` in a pair; what is beyond the matrix
+/// Packs a `[k, columns]` matrix as rows of `stored` pairs, neighbors along `k` in a pair; what is beyond the matrix
 /// becomes zeros.
 ///
 /// # Safety
@@ -115,7 +115,7 @@ unsafe fn pack_pairs<S: Simd>(s: S, (k, columns): (usize, usize), b: Matrix, sto
                 for column in 0..stored {
                     let ahead = if column < columns { k - 2 * from_row } else { 0 };
                     let from = b.offset(2 * from_row, column.min(columns - 1)).pointer;
-                    s.store(pairs.as_mut_ptr(), neighbours(s, from, ahead));
+                    s.store(pairs.as_mut_ptr(), neighbors(s, from, ahead));
                     for row in from_row..to_row {
                         *to.add(row * stored + column) = pairs[row - from_row];
                     }
@@ -132,12 +132,12 @@ unsafe fn pack_pairs<S: Simd>(s: S, (k, columns): (usize, usize), b: Matrix, sto
 /// # Safety
 /// `count` numbers must be readable.
 #[inline(always)]
-pub(super) unsafe fn neighbours<S: Simd>(s: S, from: *const f32, count: usize) -> S::Vector {
+pub(super) unsafe fn neighbors<S: Simd>(s: S, from: *const f32, count: usize) -> S::Vector {
     let (first, second) = (count.min(S::LANES), count.saturating_sub(S::LANES).min(S::LANES));
     // SAFETY: as the caller vouches; the second vector is looked for only where there is one.
     unsafe {
         let low = math::load(s, from, first);
         let high = if second > 0 { math::load(s, from.add(S::LANES), second) } else { s.splat(0.0) };
-        s.pair_neighbours(low, high)
+        s.pair_neighbors(low, high)
     }
 }

@@ -37,7 +37,7 @@ fn all_runs_have_all_panels() {
     for text in texts.into_iter().chain(["gradient norm", "validation", "step", "0.1"]) {
         assert!(svg.contains(text), "{text} is missing");
     }
-    // Each run's colour: in the legend, two lines of the loss and the perplexity each, rate and norm.
+    // Each run's color: in the legend, two lines of the loss and the perplexity each, rate and norm.
     for color in ["#0072B2", "#D55E00"] {
         assert_eq!(
             svg.matches(&format!("<polyline fill=\"none\" opacity=\"1\" stroke=\"{color}\"")).count(),

@@ -1,0 +1,335 @@
+//! Cuts sentences of English into words and punctuation by the rules of the Moses tokenizer, and joins them again.
+//!
+//! ```text
+//! He said, "It's well-known."      tokenize     He said , " It 's well-known . "
+//! He said , " It 's well @-@ known . "      detokenize      He said, "It's well-known."
+//! ```
+//!
+//! The published corpora of running text (WikiText, the One Billion Word Benchmark) were cut by these rules, so a
+//! model of their words reads other texts only if they are cut the same way.
+//!
+//! *Source*: Koehn et al. 2007, `tokenizer.perl` and `detokenizer.perl`, as `sacremoses` has them (`lang="en"`,
+//! without escaping). Agreement with sacremoses 0.2.0, measured by `tests/own_text.rs` on whole books with what
+//! `golden/make_own_text.py` wrote: see `golden/README.md`, section *Own text*.
+//!
+//! What begins a word in angle brackets, such as `<unk>`, stays one token: it is a sign for something else.
+//!
+//! Promises: every character of a sentence but white space and control characters is in its tokens, in order.
+//! Not here: sentences ([`sentences`](crate::sentences)), escapes such as `&apos;`, protected patterns, other
+//! languages. Curly quotes are kept as they are, so `don’t` is three tokens, as it is with `sacremoses`.
+
+mod classes;
+mod detokenize;
+mod prefixes;
+
+pub(crate) use classes::{is_decimal, is_space};
+pub use detokenize::{Detokenized, detokenize};
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use classes::is_alphanumeric;
+
+/// What becomes of a dash, comma or point inside a word or number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Joints {
+    /// It stays: `well-known`, `1,000`, `2.5`.
+    #[default]
+    Keep,
+    /// Dashes part: `well @-@ known`, `1,000`, `2.5`; the option `aggressive_dash_splits` of Moses.
+    Dashes,
+    /// All part, as in WikiText: `well @-@ known`, `1 @,@ 000`, `2 @.@ 5`.
+    All,
+}
+
+impl Joints {
+    /// Its name in recipes, flags and model files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Dashes => "dashes",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Cuts a sentence into tokens.
+///
+/// ```
+/// use rondo_data::moses::{Joints, tokenize};
+///
+/// let tokens = tokenize("Mr. Hyde's 1,000 well-known words...", Joints::Keep);
+/// assert_eq!(tokens, ["Mr.", "Hyde", "'s", "1,000", "well-known", "words", "..."]);
+/// assert_eq!(tokenize("2.5 half-hours", Joints::All), ["2", "@.@", "5", "half", "@-@", "hours"]);
+/// ```
+#[must_use]
+pub fn tokenize(sentence: &str, joints: Joints) -> Vec<String> {
+    let mut tokens = Vec::new();
+    Moses::default()
+        .for_each_token(sentence, joints, |token| {
+            tokens.push(token.to_owned());
+            Ok::<_, std::convert::Infallible>(())
+        })
+        .unwrap_or_else(|never| match never {});
+    tokens
+}
+
+/// Where the first sign such as `<unk>` or `<eos>` is that begins a word.
+fn find_sign(text: &str) -> Option<Range<usize>> {
+    text.match_indices('<').find_map(|(start, _)| {
+        // Only the name is looked at: a search for the closing bracket would read the rest of the text for each
+        // opening one that has none.
+        let after = &text[start + 1..];
+        let name_len = after.find(|char: char| !char.is_alphanumeric()).filter(|&len| len > 0)?;
+        let begins_a_word = text[..start].chars().next_back().is_none_or(char::is_whitespace);
+        (begins_a_word && after[name_len..].starts_with('>')).then(|| start..start + name_len + 2)
+    })
+}
+
+/// The tokenizer with its memory, for many sentences.
+#[derive(Debug, Default)]
+pub struct Moses {
+    from: Vec<char>,
+    to: Vec<char>,
+    token: String,
+}
+
+impl Moses {
+    /// Visits the tokens of a sentence in order.
+    ///
+    /// # Errors
+    /// What `visit` returns, which ends the visits.
+    pub fn for_each_token<E>(
+        &mut self,
+        sentence: &str,
+        joints: Joints,
+        mut visit: impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut rest = sentence;
+        while let Some(sign) = find_sign(rest) {
+            self.part(&rest[..sign.start], joints, &mut visit)?;
+            visit(&rest[sign.clone()])?;
+            rest = &rest[sign.end..];
+        }
+        self.part(rest, joints, &mut visit)
+    }
+
+    /// Visits the tokens of what stands between two signs.
+    fn part<E>(
+        &mut self,
+        sentence: &str,
+        joints: Joints,
+        visit: &mut impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.part_symbols(sentence);
+        if joints != Joints::Keep {
+            self.pass(part_dashes);
+        }
+        // The passes see their own output, so they keep the order that Moses has them in.
+        if self.has('.') {
+            self.pass(part_multiple_dots);
+        }
+        if self.has(',') {
+            self.pass(part_commas);
+        }
+        if self.has('\'') {
+            self.pass(|from, to| {
+                part_apostrophes(from, to, |l| !l.is_alphabetic(), |r| !r.is_alphabetic(), " ' ")
+            });
+            let neither = |l: char| !l.is_alphabetic() && !l.is_numeric();
+            self.pass(|from, to| part_apostrophes(from, to, neither, char::is_alphabetic, " ' "));
+            self.pass(|from, to| {
+                part_apostrophes(from, to, char::is_alphabetic, |r| !r.is_alphabetic(), " ' ")
+            });
+            self.pass(|from, to| part_apostrophes(from, to, char::is_alphabetic, char::is_alphabetic, " '"));
+            self.pass(|from, to| part_apostrophes(from, to, char::is_numeric, |r| r == 's', " '"));
+        }
+        self.visit_tokens(joints, visit)
+    }
+
+    fn has(&self, char: char) -> bool {
+        self.from.contains(&char)
+    }
+
+    fn pass(&mut self, pass: impl FnOnce(&[char], &mut Vec<char>)) {
+        self.to.clear();
+        pass(&self.from, &mut self.to);
+        std::mem::swap(&mut self.from, &mut self.to);
+    }
+
+    /// Reads the sentence: white space becomes single spaces, control characters go, symbols stand alone.
+    fn part_symbols(&mut self, sentence: &str) {
+        self.from.clear();
+        let mut after_space = true;
+        for char in sentence.chars() {
+            if is_space(char) {
+                if !after_space {
+                    self.from.push(' ');
+                }
+                after_space = true;
+                continue;
+            }
+            if char < ' ' {
+                continue;
+            }
+            after_space = false;
+            if is_alphanumeric(char) || matches!(char, '.' | '\'' | '`' | ',' | '-') {
+                self.from.push(char);
+            } else {
+                self.from.extend([' ', char, ' ']);
+            }
+        }
+        if after_space {
+            self.from.pop(); // The sentence ends before it.
+        }
+    }
+
+    /// Visits what stands between spaces, with the full stops parted that end a sentence and no abbreviation.
+    fn visit_tokens<E>(
+        &mut self,
+        joints: Joints,
+        visit: &mut impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut rest = self.from.split(|&char| char == ' ').filter(|token| !token.is_empty()).peekable();
+        while let Some(token) = rest.next() {
+            let next = rest.peek().and_then(|next| next.first().copied());
+            match token {
+                [prefix @ .., '.'] if ends_with_full_stop(prefix, next) => {
+                    visit_joined(prefix, joints, &mut self.token, visit)?;
+                    visit(".")?;
+                }
+                // At the end of the text a full stop before an apostrophe is parted, too.
+                [prefix @ .., '.', '\''] if next.is_none() => {
+                    visit_joined(prefix, joints, &mut self.token, visit)?;
+                    visit(".")?;
+                    visit("'")?;
+                }
+                _ => visit_joined(token, joints, &mut self.token, visit)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the full stop after `prefix` is a token of its own, where `next` begins the next token.
+fn ends_with_full_stop(prefix: &[char], next: Option<char>) -> bool {
+    let is_dots = prefix.iter().all(|&char| char == '.'); // The whole token is one full stop, or an ellipsis.
+    let is_dotted = prefix.contains(&'.') && prefix.iter().any(|char| char.is_alphabetic());
+    if is_dots || is_dotted || next.is_some_and(char::is_lowercase) {
+        return false;
+    }
+    !prefixes::is_non_breaking(prefix, next.is_some_and(|next| next.is_ascii_digit()))
+}
+
+/// Visits a token, or its parts and the joints between them.
+fn visit_joined<E>(
+    token: &[char],
+    joints: Joints,
+    text: &mut String,
+    visit: &mut impl FnMut(&str) -> Result<(), E>,
+) -> Result<(), E> {
+    text.clear();
+    for (index, &char) in token.iter().enumerate() {
+        let is_joint = joints == Joints::All
+            && matches!(char, ',' | '.')
+            && index > 0
+            && token[index - 1].is_ascii_digit()
+            && token.get(index + 1).is_some_and(char::is_ascii_digit);
+        if is_joint {
+            visit(text)?;
+            visit(if char == ',' { "@,@" } else { "@.@" })?;
+            text.clear();
+        } else {
+            text.push(char);
+        }
+    }
+    if text.is_empty() { Ok(()) } else { visit(text) }
+}
+
+/// `a-b` becomes `a @-@ b`.
+fn part_dashes(from: &[char], to: &mut Vec<char>) {
+    for (index, &char) in from.iter().enumerate() {
+        let is_inside = char == '-'
+            && index > 0
+            && is_alphanumeric(from[index - 1])
+            && from.get(index + 1).is_some_and(|&next| is_alphanumeric(next));
+        if is_inside {
+            to.extend(" @-@ ".chars());
+        } else {
+            to.push(char);
+        }
+    }
+}
+
+/// Two full stops or more are a token.
+fn part_multiple_dots(from: &[char], to: &mut Vec<char>) {
+    for run in from.chunk_by(|a, b| (*a == '.') == (*b == '.')) {
+        let is_multiple = run.len() > 1 && run[0] == '.';
+        if is_multiple {
+            to.push(' ');
+        }
+        to.extend(run);
+        if is_multiple {
+            to.push(' ');
+        }
+    }
+}
+
+/// A comma is a token unless it stands between digits.
+///
+/// A comma that follows another one and precedes a digit is parted from the first alone: Moses consumes a comma with
+/// the character before it, and does not look at that character again.
+fn part_commas(from: &[char], to: &mut Vec<char>) {
+    let mut consumed = false; // Whether the last character was a comma that was consumed.
+    for (index, &char) in from.iter().enumerate() {
+        if char != ',' {
+            to.push(char);
+            consumed = false;
+            continue;
+        }
+        let before = index.checked_sub(1).map(|before| from[before]);
+        let parted_before = !consumed && before.is_some_and(|before| !before.is_numeric());
+        let parted = parted_before
+            || match from.get(index + 1) {
+                Some(next) => !next.is_numeric(),
+                None => before.is_some_and(char::is_numeric),
+            };
+        if parted {
+            to.extend([' ', ',', ' ']);
+        } else {
+            to.push(',');
+        }
+        consumed = parted_before;
+    }
+}
+
+/// Replaces `x'y` by x, `parted` and y wherever `left` holds of x and `right` of y; y is not looked at as an x.
+fn part_apostrophes(
+    from: &[char],
+    to: &mut Vec<char>,
+    left: impl Fn(char) -> bool,
+    right: impl Fn(char) -> bool,
+    parted: &str,
+) {
+    let mut rest = from;
+    while let Some(&first) = rest.first() {
+        if let [x, '\'', y, tail @ ..] = rest
+            && left(*x)
+            && right(*y)
+        {
+            to.push(*x);
+            to.extend(parted.chars());
+            to.push(*y);
+            rest = tail;
+        } else {
+            to.push(first);
+            rest = &rest[1..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

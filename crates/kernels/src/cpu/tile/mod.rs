@@ -1,0 +1,394 @@
+//! Matrix products in tiles: `C (+)= A · B` with B packed into panels and A read where it lies.
+//!
+//! ```text
+//!            panel of B: [K, width], k after k in memory, width = 2 vectors
+//!            ┌──┬──┬──┐
+//!          K │  │  │  │
+//!            └──┴──┴──┘
+//!   ┌────┐   ┌──┬──┬──┐   A tile is up to ROWS × width of C, held in registers while k runs:
+//! M │ A  │   │C │  │  │   for each k, two vectors of B and one broadcast number of A per row.
+//!   └────┘   └──┴──┴──┘
+//! ```
+//!
+//! Since A is only ever broadcast, it needs no packing and may be read by any strides, transposed too; the cost of
+//! packing B (`K·N` copies) is repaid by `M` uses, and a weight is packed once for all time steps of a chunk.
+//!
+//! Where factors are rounded to bf16 ([`Simd::PAIRED`]), two neighbors along `K` share the place of one number, in
+//! the panels and in a block of A that is rounded just before it is used; from there on the tiles are the same.
+
+mod block;
+mod pack;
+
+use super::{Cpu, SharedMut, Simd, Vectorized, share};
+use crate::Store;
+use block::{Block, Room, tiles};
+pub(crate) use pack::pack;
+
+/// A matrix to be read: element `(i, j)` lies at `pointer + i·row_stride + j·column_stride`.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix {
+    pub(crate) pointer: *const f32,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
+    /// Whether each element is a pair of two neighbors in a row, rounded, as [`Simd::PAIRED`] products take them.
+    pub(crate) paired: bool,
+}
+
+// SAFETY: a Matrix is only followed inside kernels, while the slice it was made from is borrowed.
+unsafe impl Send for Matrix {}
+// SAFETY: as above; it only reads.
+unsafe impl Sync for Matrix {}
+
+impl Matrix {
+    /// A row-major matrix with rows of `columns` numbers, one after the other.
+    pub(crate) fn rows(values: &[f32], columns: usize) -> Matrix {
+        Matrix { pointer: values.as_ptr(), row_stride: columns, column_stride: 1, paired: false }
+    }
+
+    /// The same numbers, rows and columns exchanged.
+    pub(crate) fn transposed(self) -> Matrix {
+        Matrix { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
+    }
+
+    /// The matrix that starts at element `(row, column)` of this one.
+    ///
+    /// # Safety
+    /// The element must lie within the same allocation.
+    #[inline(always)]
+    pub(crate) unsafe fn offset(self, row: usize, column: usize) -> Matrix {
+        // SAFETY: within the allocation, as the caller promises.
+        let pointer = unsafe { self.pointer.add(row * self.row_stride + column * self.column_stride) };
+        Matrix { pointer, ..self }
+    }
+}
+
+/// Vectors side by side in a panel.
+pub(crate) const PANEL_VECTORS: usize = 2;
+/// The widest vector of any instruction set: packed matrices have room for it, whichever is used.
+pub(crate) const MAX_LANES: usize = 16;
+/// Steps that a tile runs at most before it stores its sums: the block of A then stays in the second-level cache.
+const K_BLOCK: usize = 704;
+/// Rows of A that are walked for all panels before the next rows.
+const M_BLOCK: usize = 120;
+
+/// Below this many numbers to pack, or multiplications, the calling thread does the work alone.
+const SMALL: usize = 16_384;
+
+/// Numbers that a packed `[k, n]` matrix takes.
+pub(crate) const fn packed_len(k: usize, n: usize) -> usize {
+    k * n.next_multiple_of(MAX_LANES)
+}
+
+/// Panels of a packed matrix of `n` columns.
+#[inline(always)]
+pub(crate) fn panel_count<S: Simd>(_: S, n: usize) -> usize {
+    n.div_ceil(PANEL_VECTORS * S::LANES)
+}
+
+/// Steps that a tile takes along `k`: one for each number, or for each pair.
+#[inline(always)]
+fn steps<S: Simd>(_: S, k: usize) -> usize {
+    if S::PAIRED { k.div_ceil(2) } else { k }
+}
+
+/// A product to compute: `C (+)= A · B` for `m` rows of A and the columns of the given panels of B.
+pub(crate) struct Product {
+    /// `m`, `k`, `n`.
+    pub(crate) shape: (usize, usize, usize),
+    /// `[m, k]`, or of as many pairs as that makes.
+    pub(crate) a: Matrix,
+    /// A packed `[k, n]` matrix.
+    pub(crate) packed: *const f32,
+    /// The panels whose columns are wanted.
+    pub(crate) panels: std::ops::Range<usize>,
+    /// `m` rows, `c_stride` apart; column 0 is the matrix's first, whatever the panels.
+    pub(crate) c: *mut f32,
+    pub(crate) c_stride: usize,
+    pub(crate) store: Store,
+}
+
+impl Product {
+    /// Computes it. Called by each instruction set's [`Simd::product`] alone, so that the many tiles are compiled once
+    /// for each and not wherever a product is wanted.
+    ///
+    /// # Safety
+    /// `a` must be readable as `[m, k]`, `packed` must hold a `[k, n]` matrix packed for the same instruction set, and
+    /// nobody else may touch the panels' columns of C.
+    #[inline(always)]
+    pub(super) unsafe fn compute<S: Simd>(self, s: S) {
+        let Product { shape: (m, k, n), a, packed, panels, c, c_stride, store } = self;
+        let width = PANEL_VECTORS * S::LANES;
+        if k == 0 && store == Store::Overwrite {
+            for row in 0..m {
+                let (first, last) = (panels.start * width, (panels.end * width).min(n));
+                // SAFETY: these are the caller's rows and columns of C.
+                unsafe {
+                    std::slice::from_raw_parts_mut(c.add(row * c_stride + first), last - first).fill(0.0)
+                };
+            }
+            return;
+        }
+        let steps = steps(s, k);
+        let mut room = Room::new();
+        let blocks = steps.div_ceil(K_BLOCK);
+        for block in 0..blocks {
+            let start = steps * block / blocks;
+            let len = steps * (block + 1) / blocks - start;
+            let store = if start == 0 { store } else { Store::Add };
+            let mut m_start = 0;
+            while m_start < m {
+                let m_len = (m - m_start).min(M_BLOCK);
+                // SAFETY: the block lies within A; the one before has been used up.
+                let a = unsafe {
+                    let rounds = S::PAIRED && !a.paired;
+                    let (first, k) =
+                        if rounds { (2 * start, (k - 2 * start).min(2 * len)) } else { (start, len) };
+                    room.block(s, (m_len, k), a.offset(m_start, first), panels.len())
+                };
+                for panel in panels.clone() {
+                    let first = panel * width;
+                    let columns = (n - first).min(width);
+                    // Where the part of a panel that these steps take lies.
+                    let part = |panel: usize| {
+                        let stored = (n - panel * width).min(width).next_multiple_of(S::LANES);
+                        steps * panel * width + start * stored
+                    };
+                    let next = if panel + 1 < panels.end { panel + 1 } else { panels.start };
+                    // SAFETY: offsets stay within the matrices that the caller vouches for.
+                    unsafe {
+                        let b = Panel { pointer: packed.add(part(panel)), next: packed.add(part(next)) };
+                        let c = c.add(m_start * c_stride + first);
+                        row_blocks(s, m_len, len, a, b, c, c_stride, columns, store);
+                    }
+                }
+                m_start += m_len;
+            }
+        }
+    }
+}
+
+/// Packs the whole `[k, n]` matrix `b` on all threads.
+///
+/// # Safety
+/// `b` must be readable as `[k, n]`.
+pub(crate) unsafe fn pack_all(cpu: &Cpu, k: usize, n: usize, b: Matrix, packed: &mut [f32]) {
+    struct Panels<'a, 'b> {
+        shape: (usize, usize),
+        b: Matrix,
+        packed: &'a SharedMut<'b, f32>,
+        thread: usize,
+        threads: usize,
+    }
+    impl Vectorized for Panels<'_, '_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let (k, n) = self.shape;
+            let panels = share(panel_count(s, n), 1, self.threads, self.thread);
+            // SAFETY: b is readable, as the outer caller promises; each thread has its own panels.
+            unsafe { pack(s, k, n, self.b, self.packed, panels) }
+        }
+    }
+    let packed = SharedMut::new(packed);
+    assert!(packed.len() >= packed_len(k, n), "packed holds {}, needs {}", packed.len(), packed_len(k, n));
+    let shape = (k, n);
+    if k * n < SMALL {
+        return cpu.vectorized(Panels { shape, b, packed: &packed, thread: 0, threads: 1 });
+    }
+    let threads = cpu.threads();
+    cpu.parallel(|thread| cpu.vectorized(Panels { shape, b, packed: &packed, thread, threads }));
+}
+
+/// `C (+)= A · B` on all threads, C row-major with rows `c_stride` apart: the longer of C's sides is split.
+///
+/// # Safety
+/// `a` must be readable as `[m, k]` and `packed` must hold a packed `[k, n]` matrix.
+/// # Panics
+/// If C does not fit.
+pub(crate) unsafe fn product_all(
+    cpu: &Cpu,
+    (m, k, n): (usize, usize, usize),
+    a: Matrix,
+    packed: &[f32],
+    c: &mut [f32],
+    c_stride: usize,
+    store: Store,
+) {
+    struct Part<'a> {
+        shape: (usize, usize, usize),
+        a: Matrix,
+        packed: &'a [f32],
+        c: *mut f32,
+        c_stride: usize,
+        store: Store,
+        thread: usize,
+        threads: usize,
+    }
+    impl Vectorized for Part<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Part { shape: (m, k, n), a, packed, c, c_stride, store, thread, threads } = self;
+            let panels = panel_count(s, n);
+            // SAFETY: the outer caller vouches for the matrices; each thread has rows or panels of its own.
+            unsafe {
+                if m >= panels {
+                    let rows = share(m, 1, threads, thread);
+                    let (a, c) = (a.offset(rows.start, 0), c.add(rows.start * c_stride));
+                    let (shape, packed, panels) = ((rows.len(), k, n), packed.as_ptr(), 0..panels);
+                    s.product(Product { shape, a, packed, panels, c, c_stride, store });
+                } else {
+                    let panels = share(panels, 1, threads, thread);
+                    let packed = packed.as_ptr();
+                    s.product(Product { shape: (m, k, n), a, packed, panels, c, c_stride, store });
+                }
+            }
+        }
+    }
+    if m == 0 || n == 0 {
+        return;
+    }
+    let needed = (m - 1) * c_stride + n;
+    assert!(n <= c_stride && c.len() >= needed, "C holds {}, needs {needed}", c.len());
+    assert!(packed.len() >= packed_len(k, n), "packed holds {}, needs {}", packed.len(), packed_len(k, n));
+    let shape = (m, k, n);
+    let c = SharedMut::new(c);
+    let part = |thread, threads| Part { shape, a, packed, c: c.at(0), c_stride, store, thread, threads };
+    if m * k * n < SMALL {
+        return cpu.vectorized(part(0, 1));
+    }
+    let threads = cpu.threads();
+    cpu.parallel(|thread| cpu.vectorized(part(thread, threads)));
+}
+
+/// Rows of a tile, at most: with two vectors a row, sums and operands fill the 32 registers of AVX-512, or the 16 of
+/// AVX2.
+#[inline(always)]
+fn tile_height<S: Simd>(_: S) -> usize {
+    if S::LANES == 16 { 12 } else { 6 }
+}
+
+/// A panel of B, or as many steps of it as a tile takes, and the panel after it.
+#[derive(Clone, Copy)]
+struct Panel {
+    pointer: *const f32,
+    /// Never read, but brought near while this one is used: a weight that is larger than the second-level cache would
+    /// keep each panel's first tile waiting.
+    next: *const f32,
+}
+
+/// The tiles of `m` rows and one panel.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn row_blocks<S: Simd>(
+    s: S,
+    m: usize,
+    k: usize,
+    a: Block,
+    b: Panel,
+    c: *mut f32,
+    c_stride: usize,
+    columns: usize,
+    store: Store,
+) {
+    for rows in tiles(s, m) {
+        let height = rows.len();
+        // SAFETY: these rows are the caller's.
+        unsafe {
+            let c = c.add(rows.start * c_stride);
+            // What is known of its strides is hidden from the compiler, which would make code of its own of each case,
+            // and that of the highest tile would not find room in the registers.
+            let a = std::hint::black_box(a.rows(rows));
+            macro_rules! tile_of {
+                ($($height:literal)*) => {
+                    match (height, columns > S::LANES) {
+                        $(($height, true) => tile::<S, $height, 2>(s, k, a, b, c, c_stride, columns, store),
+                        ($height, false) => tile::<S, $height, 1>(s, k, a, b, c, c_stride, columns, store),)*
+                        _ => unreachable!("tiles have 1 to 12 rows"),
+                    }
+                };
+            }
+            if S::LANES == 16 {
+                tile_of!(1 2 3 4 5 6 7 8 9 10 11 12);
+            } else {
+                tile_of!(1 2 3 4 5 6);
+            }
+        }
+    }
+}
+
+/// One tile of C: `ROWS` rows of `VECTORS` vectors, of which `columns` numbers exist.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+#[allow(clippy::needless_range_loop)] // Iterator adaptors would stand between the compiler and the registers.
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    k: usize,
+    a: Matrix,
+    b: Panel,
+    c: *mut f32,
+    c_stride: usize,
+    columns: usize,
+    store: Store,
+) {
+    let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
+    // SAFETY: the caller vouches for ROWS × k of A, k × VECTORS vectors of B and ROWS × columns of C.
+    unsafe {
+        // C may lie in memory, and while the tile is computed there is time to bring it near.
+        for row in 0..ROWS {
+            for v in 0..VECTORS {
+                s.prefetch(c.wrapping_add(row * c_stride + v * S::LANES));
+            }
+        }
+        let mut a_column = a.pointer;
+        // A low tile does so little with a panel that the processor streams it from memory, and had better be left alone.
+        let asks_ahead = 2 * ROWS > tile_height(s);
+        let mut b_row = b.pointer;
+        let mut next_row = b.next;
+        for _ in 0..k {
+            let mut vectors = [s.splat(0.0); VECTORS];
+            for v in 0..VECTORS {
+                vectors[v] = s.load(b_row.add(v * S::LANES));
+                if asks_ahead {
+                    s.prefetch(next_row.wrapping_add(v * S::LANES));
+                }
+            }
+            for row in 0..ROWS {
+                let factor = s.splat(*a_column.add(row * a.row_stride));
+                for v in 0..VECTORS {
+                    sums[row][v] = s.multiply_accumulate(factor, vectors[v], sums[row][v]);
+                }
+            }
+            a_column = a_column.add(a.column_stride);
+            b_row = b_row.add(VECTORS * S::LANES);
+            next_row = next_row.wrapping_add(VECTORS * S::LANES);
+        }
+        // Each case has loops of its own, without a branch inside: otherwise the sums would go through memory.
+        let last = columns - (VECTORS - 1) * S::LANES;
+        macro_rules! each_sum {
+            (|$to:ident, $sum:ident| $whole:expr, $first:expr) => {
+                for row in 0..ROWS {
+                    for v in 0..VECTORS {
+                        let $to = c.add(row * c_stride + v * S::LANES);
+                        let $sum = &mut sums[row][v];
+                        if v + 1 < VECTORS { $whole } else { $first }
+                    }
+                }
+            };
+        }
+        if last == S::LANES {
+            if store == Store::Add {
+                each_sum!(|to, sum| *sum = s.add(*sum, s.load(to)), *sum = s.add(*sum, s.load(to)));
+            }
+            each_sum!(|to, sum| s.store(to, *sum), s.store(to, *sum));
+        } else {
+            if store == Store::Add {
+                each_sum!(
+                    |to, sum| *sum = s.add(*sum, s.load(to)),
+                    *sum = s.add(*sum, s.load_first(to, last))
+                );
+            }
+            each_sum!(|to, sum| s.store(to, *sum), s.store_first(to, last, *sum));
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! On the CPU: the numbers are split between the threads; each step reads and writes every number once.
+
+use std::ops::Range;
+
+use super::{Adam, Sgd};
+use crate::cpu::elements::{LINE, in_parts};
+use crate::cpu::math::{each_vector, load, store};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorized};
+
+pub(super) fn clip_values(cpu: &Cpu, limit: f32, values: &mut [f32]) {
+    let len = values.len();
+    let values = SharedMut::new(values);
+    in_parts(cpu, len, LINE, len, |part| {
+        // SAFETY: parts do not overlap.
+        let values = unsafe { values.range(part) };
+        cpu.vectorized(Clip { limit, values });
+    });
+}
+
+struct Clip<'a> {
+    limit: f32,
+    values: &'a mut [f32],
+}
+
+impl Vectorized for Clip<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (low, high) = (s.splat(-self.limit), s.splat(self.limit));
+        let pointer = self.values.as_mut_ptr();
+        each_vector!(s, self.values.len(), |offset, count| {
+            // SAFETY: offset + count stays within the slice.
+            unsafe {
+                let x = load(s, pointer.add(offset), count);
+                // In this order a NaN stays one.
+                store(s, pointer.add(offset), count, s.max(low, s.min(high, x)));
+            }
+        });
+    }
+}
+
+pub(super) fn sgd(
+    cpu: &Cpu,
+    options: &Sgd,
+    scale: f64,
+    gradient: &[f32],
+    weight: &mut [f32],
+    velocity: Option<&mut [f32]>,
+) {
+    let factors = SgdFactors::new(options, scale);
+    let len = weight.len();
+    let weight = SharedMut::new(weight);
+    let velocity = velocity.map(SharedMut::new);
+    in_parts(cpu, len, LINE, len, |part| {
+        // SAFETY: parts do not overlap.
+        let weight = unsafe { weight.range(part.clone()) };
+        // SAFETY: as above.
+        let velocity = velocity.as_ref().map(|velocity| unsafe { velocity.range(part.clone()) });
+        cpu.vectorized(SgdStep { factors, gradient: &gradient[part], weight, velocity });
+    });
+}
+
+pub(super) fn sgd_rows(
+    cpu: &Cpu,
+    options: &Sgd,
+    scale: f64,
+    width: usize,
+    rows: &[u32],
+    values: &[f32],
+    weight: &mut [f32],
+) {
+    assert!(rows.is_sorted_by(|a, b| a < b), "rows of a sparse gradient rise, each occurs once");
+    let factors = SgdFactors::new(options, scale);
+    let weight = &SharedMut::new(weight);
+    in_parts(cpu, rows.len(), 1, values.len(), |part| {
+        cpu.vectorized(SgdRows { factors, width, part, rows, values, weight });
+    });
+}
+
+/// The numbers of a step, rounded to `f32`.
+#[derive(Clone, Copy)]
+struct SgdFactors {
+    scale: f32,
+    decay: f32,
+    momentum: f32,
+    /// Minus the learning rate.
+    rate: f32,
+}
+
+impl SgdFactors {
+    fn new(options: &Sgd, scale: f64) -> Self {
+        SgdFactors {
+            scale: scale as f32,
+            decay: options.weight_decay as f32,
+            momentum: options.momentum as f32,
+            rate: -options.learning_rate as f32,
+        }
+    }
+}
+
+struct SgdStep<'a> {
+    factors: SgdFactors,
+    gradient: &'a [f32],
+    weight: &'a mut [f32],
+    velocity: Option<&'a mut [f32]>,
+}
+
+impl Vectorized for SgdStep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let SgdStep { factors, gradient, weight, velocity } = self;
+        assert!(gradient.len() == weight.len(), "{} gradients, {} weights", gradient.len(), weight.len());
+        let (scale, decay) = (s.splat(factors.scale), s.splat(factors.decay));
+        let (momentum, rate) = (s.splat(factors.momentum), s.splat(factors.rate));
+        let (len, from, weight) = (weight.len(), gradient.as_ptr(), weight.as_mut_ptr());
+        if let Some(velocity) = velocity {
+            assert!(velocity.len() == len, "{} velocities, {len} weights", velocity.len());
+            let velocity = velocity.as_mut_ptr();
+            each_vector!(s, len, |offset, count| {
+                // SAFETY: all slices have the length that is walked.
+                unsafe {
+                    let w = load(s, weight.add(offset), count);
+                    let g = s.mul_add(w, decay, s.mul(load(s, from.add(offset), count), scale));
+                    let v = s.mul_add(load(s, velocity.add(offset), count), momentum, g);
+                    store(s, velocity.add(offset), count, v);
+                    store(s, weight.add(offset), count, s.mul_add(v, rate, w));
+                }
+            });
+        } else {
+            each_vector!(s, len, |offset, count| {
+                // SAFETY: all slices have the length that is walked.
+                unsafe {
+                    let w = load(s, weight.add(offset), count);
+                    let g = s.mul_add(w, decay, s.mul(load(s, from.add(offset), count), scale));
+                    store(s, weight.add(offset), count, s.mul_add(g, rate, w));
+                }
+            });
+        }
+    }
+}
+
+struct SgdRows<'a, 'b> {
+    factors: SgdFactors,
+    width: usize,
+    part: Range<usize>,
+    rows: &'a [u32],
+    values: &'a [f32],
+    weight: &'a SharedMut<'b, f32>,
+}
+
+impl Vectorized for SgdRows<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let SgdRows { factors, width, part, rows, values, weight } = self;
+        for unique in part {
+            let first = rows[unique] as usize * width;
+            // SAFETY: rows rise, so each occurs once and belongs to one thread.
+            let weight = unsafe { weight.range(first..first + width) };
+            let gradient = &values[unique * width..(unique + 1) * width];
+            SgdStep { factors, gradient, weight, velocity: None }.run(s);
+        }
+    }
+}
+
+pub(super) fn adam(
+    cpu: &Cpu,
+    options: &Adam,
+    step: u64,
+    scale: f64,
+    gradient: &[f32],
+    weight: &mut [f32],
+    moments: (&mut [f32], &mut [f32]),
+) {
+    let factors = AdamFactors::new(options, step, scale);
+    let len = weight.len();
+    let weight = SharedMut::new(weight);
+    let (first, second) = (SharedMut::new(moments.0), SharedMut::new(moments.1));
+    in_parts(cpu, len, LINE, len, |part| {
+        // SAFETY: parts do not overlap.
+        let (weight, first, second) =
+            unsafe { (weight.range(part.clone()), first.range(part.clone()), second.range(part.clone())) };
+        cpu.vectorized(AdamStep { factors, gradient: &gradient[part], weight, first, second });
+    });
+}
+
+/// The numbers of a step, computed in `f64` and rounded to `f32`.
+#[derive(Clone, Copy)]
+struct AdamFactors {
+    scale: f32,
+    decay: f32,
+    keep: f32,
+    beta1: f32,
+    rest1: f32,
+    beta2: f32,
+    rest2: f32,
+    /// `1 / √(1 − β₂ᵗ)`.
+    root: f32,
+    epsilon: f32,
+    /// `−learning_rate / (1 − β₁ᵗ)`.
+    rate: f32,
+}
+
+impl AdamFactors {
+    fn new(options: &Adam, step: u64, scale: f64) -> Self {
+        let (correction1, correction2) = options.corrections(step);
+        let (decay, keep) = options.decays();
+        AdamFactors {
+            scale: scale as f32,
+            decay: decay as f32,
+            keep: keep as f32,
+            beta1: options.beta1 as f32,
+            rest1: (1.0 - options.beta1) as f32,
+            beta2: options.beta2 as f32,
+            rest2: (1.0 - options.beta2) as f32,
+            root: (1.0 / correction2.sqrt()) as f32,
+            epsilon: options.epsilon as f32,
+            rate: (-options.learning_rate / correction1) as f32,
+        }
+    }
+}
+
+struct AdamStep<'a> {
+    factors: AdamFactors,
+    gradient: &'a [f32],
+    weight: &'a mut [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+}
+
+impl Vectorized for AdamStep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let AdamStep { factors, gradient, weight, first, second } = self;
+        let len = weight.len();
+        assert!(
+            gradient.len() == len && first.len() == len && second.len() == len,
+            "{} gradients, {len} weights, {} and {} moments",
+            gradient.len(),
+            first.len(),
+            second.len()
+        );
+        let (scale, decay, keep) = (s.splat(factors.scale), s.splat(factors.decay), s.splat(factors.keep));
+        let (beta1, rest1) = (s.splat(factors.beta1), s.splat(factors.rest1));
+        let (beta2, rest2) = (s.splat(factors.beta2), s.splat(factors.rest2));
+        let (root, epsilon, rate) = (s.splat(factors.root), s.splat(factors.epsilon), s.splat(factors.rate));
+        let (from, weight) = (gradient.as_ptr(), weight.as_mut_ptr());
+        let (first, second) = (first.as_mut_ptr(), second.as_mut_ptr());
+        each_vector!(s, len, |offset, count| {
+            // SAFETY: all slices have the length that is walked.
+            unsafe {
+                let w = load(s, weight.add(offset), count);
+                let g = s.mul_add(w, decay, s.mul(load(s, from.add(offset), count), scale));
+                let m = s.mul_add(load(s, first.add(offset), count), beta1, s.mul(g, rest1));
+                let v = s.mul_add(load(s, second.add(offset), count), beta2, s.mul(s.mul(g, g), rest2));
+                store(s, first.add(offset), count, m);
+                store(s, second.add(offset), count, v);
+                let denominator = s.mul_add(s.sqrt(v), root, epsilon);
+                let w = s.mul_add(s.div(m, denominator), rate, s.mul(w, keep));
+                store(s, weight.add(offset), count, w);
+            }
+        });
+    }
+}
+
+pub(super) fn average(cpu: &Cpu, share: f32, weight: &[f32], average: &mut [f32]) {
+    let len = average.len();
+    let average = SharedMut::new(average);
+    in_parts(cpu, len, LINE, len, |part| {
+        // SAFETY: parts do not overlap.
+        let average = unsafe { average.range(part.clone()) };
+        cpu.vectorized(AverageStep { share, weight: &weight[part], average });
+    });
+}
+
+struct AverageStep<'a> {
+    share: f32,
+    weight: &'a [f32],
+    average: &'a mut [f32],
+}
+
+impl Vectorized for AverageStep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let AverageStep { share, weight, average } = self;
+        assert!(weight.len() == average.len(), "{} weights, {} averages", weight.len(), average.len());
+        // Both ends are exact: a share of 1 gives the weight itself.
+        let (share, rest) = (s.splat(share), s.splat(1.0 - share));
+        let (len, weight, average) = (average.len(), weight.as_ptr(), average.as_mut_ptr());
+        each_vector!(s, len, |offset, count| {
+            // SAFETY: both slices have the length that is walked.
+            unsafe {
+                let a = load(s, average.add(offset), count);
+                let w = load(s, weight.add(offset), count);
+                store(s, average.add(offset), count, s.mul_add(w, share, s.mul(a, rest)));
+            }
+        });
+    }
+}

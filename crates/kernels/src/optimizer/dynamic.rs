@@ -1,0 +1,90 @@
+//! Steps of dynamic evaluation on the CPU: the numbers are split between the threads.
+
+use super::{Dynamic, RmsScale};
+use crate::cpu::elements::{LINE, in_parts};
+use crate::cpu::math::{each_vector, load, store};
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorized};
+
+pub(super) fn step(
+    cpu: &Cpu,
+    options: &Dynamic,
+    usual: Option<RmsScale<'_>>,
+    scale: f64,
+    gradient: Option<&[f32]>,
+    trained: &[f32],
+    weight: &mut [f32],
+) {
+    let factors = Factors {
+        rate: (-options.learning_rate * scale) as f32,
+        decay: usual.map_or(options.decay.min(1.0), |usual| options.decay / usual.mean) as f32,
+        epsilon: usual.map_or(0.0, |usual| usual.epsilon) as f32,
+    };
+    let rms = usual.map(|usual| usual.rms.host());
+    let len = weight.len();
+    let weight = SharedMut::new(weight);
+    in_parts(cpu, len, LINE, len, |part| {
+        // SAFETY: parts do not overlap.
+        let weight = unsafe { weight.range(part.clone()) };
+        let gradient = gradient.map(|gradient| &gradient[part.clone()]);
+        let rms = rms.map(|rms| &rms[part.clone()]);
+        cpu.vectorized(Step { factors, gradient, rms, trained: &trained[part], weight });
+    });
+}
+
+/// The numbers of a step, rounded to `f32`.
+#[derive(Clone, Copy)]
+struct Factors {
+    /// Minus the learning rate, times the gradient's scale.
+    rate: f32,
+    /// The decay, over the mean of the usual gradients where they are given.
+    decay: f32,
+    epsilon: f32,
+}
+
+struct Step<'a> {
+    factors: Factors,
+    gradient: Option<&'a [f32]>,
+    rms: Option<&'a [f32]>,
+    trained: &'a [f32],
+    weight: &'a mut [f32],
+}
+
+impl Vectorized for Step<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Step { factors, gradient, rms, trained, weight } = self;
+        let len = weight.len();
+        for (name, found) in [
+            ("gradients", gradient.map_or(len, <[f32]>::len)),
+            ("usual gradients", rms.map_or(len, <[f32]>::len)),
+            ("trained weights", trained.len()),
+        ] {
+            assert!(found == len, "{found} {name}, {len} weights");
+        }
+        let (rate, epsilon) = (s.splat(factors.rate), s.splat(factors.epsilon));
+        let (decay, one) = (s.splat(factors.decay), s.splat(1.0));
+        let (gradient, rms) = (gradient.map(<[f32]>::as_ptr), rms.map(<[f32]>::as_ptr));
+        let (trained, weight) = (trained.as_ptr(), weight.as_mut_ptr());
+        each_vector!(s, len, |offset, count| {
+            // SAFETY: all slices have the length that is walked.
+            unsafe {
+                let mut step = s.splat(0.0);
+                if let Some(gradient) = gradient {
+                    step = s.mul(load(s, gradient.add(offset), count), rate);
+                }
+                let mut share = decay;
+                if let Some(rms) = rms {
+                    let rms = load(s, rms.add(offset), count);
+                    let divisor = s.add(rms, epsilon);
+                    step = s.where_positive(divisor, s.div(step, divisor));
+                    share = s.min(one, s.mul(rms, decay));
+                }
+                let w = load(s, weight.add(offset), count);
+                let back = s.sub(load(s, trained.add(offset), count), w);
+                store(s, weight.add(offset), count, s.mul_add(share, back, s.add(w, step)));
+            }
+        });
+    }
+}

@@ -1,0 +1,300 @@
+//! Optimizer steps: from a gradient to new weights, in one pass over memory.
+//!
+//! A step takes the gradient as it was summed and a `scale`, the product of everything that multiplies it: the clip
+//! factor ([`clip_scale`]) and one over whatever the loss is to be divided by. Hyperparameters are `f64` and rounded
+//! once, after 1 − β and the like have been computed.
+//!
+//! Not here: which learning rate to use, and when (`train`).
+
+mod dynamic;
+pub mod cases;
+mod cpu;
+pub mod reference;
+
+use crate::cpu::sums;
+use crate::{Device, DeviceError, Slice, SliceMut, check_len};
+
+/// What Gluon adds to the norm before it divides by it; PyTorch adds 1e-6.
+pub const GLUON_EPSILON: f64 = 1e-8;
+
+/// Stochastic gradient descent, with momentum or without.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sgd {
+    /// What the step is multiplied with.
+    pub learning_rate: f64,
+    /// `μ`, the share of the velocity that is kept; 0 is off.
+    pub momentum: f64,
+    /// `λ`, the share of the weight that is added to its gradient; 0 is off.
+    pub weight_decay: f64,
+}
+
+/// Adam and AdamW.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adam {
+    /// What the step is multiplied with.
+    pub learning_rate: f64,
+    /// `β₁`, the share of the first moment that is kept.
+    pub beta1: f64,
+    /// `β₂`, the share of the second moment that is kept.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// `λ`, the weight decay; 0 is off.
+    pub weight_decay: f64,
+    /// Where the decay acts.
+    pub decay: Decay,
+}
+
+/// Where Adam's weight decay acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decay {
+    /// Added to the gradient, as in Adam with an L2 penalty.
+    Gradient,
+    /// Taken off the weight, as in AdamW.
+    Weight,
+}
+
+/// Steps of dynamic evaluation: they learn the text at hand and forget it again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dynamic {
+    /// `η`, what the step is multiplied with.
+    pub learning_rate: f64,
+    /// `λ`, the share of the way back to the trained weight; 0 is off.
+    pub decay: f64,
+}
+
+/// How large the gradients of a tensor usually are, to scale its steps with.
+#[derive(Clone, Copy)]
+pub struct RmsScale<'a> {
+    /// `√MS: [N]`, the root of each number's mean squared gradient.
+    pub rms: Slice<'a>,
+    /// The mean of `√MS`, over all tensors.
+    pub mean: f64,
+    /// `ε`, added to `√MS`.
+    pub epsilon: f64,
+}
+
+/// `Σ x²`, to be added to other tensors' for a global norm.
+///
+/// The square and the sum are in `f64`, over a partition that is the same on all machines: the result does not depend
+/// on threads or instruction set.
+///
+/// # Errors
+/// As [`Slice::read`]: the sum is brought to the host.
+pub fn squared_norm(device: &Device, x: Slice<'_>) -> Result<f64, DeviceError> {
+    match device {
+        Device::Cpu(cpu) => Ok(sums::squares(cpu, x.host())),
+    }
+}
+
+/// What to multiply a gradient of this global norm with, so that its norm is at most `max_norm`.
+///
+/// ```text
+/// min(1, max_norm / (norm + epsilon))
+/// ```
+///
+/// # Source
+/// Pascanu, Mikolov & Bengio 2013; with [`GLUON_EPSILON`] as `gluon.utils.clip_global_norm`.
+/// # Example
+/// ```
+/// use rondo_kernels::optimizer::{GLUON_EPSILON, clip_scale};
+/// assert_eq!(clip_scale(0.1, 0.25, GLUON_EPSILON), 1.0);
+/// assert!((clip_scale(1.0, 0.25, GLUON_EPSILON) - 0.25).abs() < 1e-8);
+/// ```
+pub fn clip_scale(norm: f64, max_norm: f64, epsilon: f64) -> f64 {
+    (max_norm / (norm + epsilon)).min(1.0)
+}
+
+/// Clips each number: `x = max(−limit, min(limit, x))`. A NaN stays one.
+///
+/// # Shapes
+/// - `values`, of any length, overwritten.
+/// # Panics
+/// If the limit is negative or NaN.
+pub fn clip_values(device: &Device, limit: f32, values: SliceMut<'_>) {
+    assert!(limit >= 0.0, "limit {limit} is not at least 0");
+    match device {
+        Device::Cpu(cpu) => cpu::clip_values(cpu, limit, values.host()),
+    }
+}
+
+/// One step of stochastic gradient descent.
+///
+/// ```text
+/// g = scale · gradient + λ · w
+/// v = μ · v + g           where there is a velocity; it starts at zero
+/// w = w − learning_rate · (v or g)
+/// ```
+///
+/// # Shapes
+/// - `gradient: [N]`, read.
+/// - `weight: [N]`, updated.
+/// - `velocity: [N]`, updated; may be missing where the momentum is 0.
+/// # Panics
+/// If lengths differ, or there is momentum but no velocity.
+/// # Source
+/// PyTorch's `torch.optim.SGD`, without dampening and Nesterov's variant.
+pub fn sgd(
+    device: &Device,
+    options: &Sgd,
+    scale: f64,
+    gradient: Slice<'_>,
+    weight: SliceMut<'_>,
+    velocity: Option<SliceMut<'_>>,
+) {
+    check_len("gradient", gradient.len(), weight.len());
+    check_len("velocity", velocity.as_ref().map_or(weight.len(), SliceMut::len), weight.len());
+    assert!(velocity.is_some() || options.momentum == 0.0, "momentum {} has no velocity", options.momentum);
+    match device {
+        Device::Cpu(cpu) => {
+            cpu::sgd(cpu, options, scale, gradient.host(), weight.host(), velocity.map(SliceMut::host));
+        }
+    }
+}
+
+/// One step of stochastic gradient descent on the rows that a sparse gradient has.
+///
+/// ```text
+/// weight[rows[u]] = weight[rows[u]] − learning_rate · scale · values[u]
+/// ```
+///
+/// The same as [`sgd`] with the dense gradient, bit for bit. There is neither momentum nor decay: both would change
+/// every row.
+///
+/// # Shapes
+/// - `rows: [U]`, read: rising, as [`plan_rows`](crate::embedding::plan_rows) finds them.
+/// - `values: [U, width]`, read: their gradients.
+/// - `weight: [V, width]`, the rows named updated.
+/// # Panics
+/// If a length does not match, or the rows do not rise or lie beyond the weight.
+pub fn sgd_rows(
+    device: &Device,
+    learning_rate: f64,
+    scale: f64,
+    width: usize,
+    rows: Slice<'_, u32>,
+    values: Slice<'_>,
+    weight: SliceMut<'_>,
+) {
+    check_len("values", values.len(), rows.len() * width);
+    let options = &Sgd { learning_rate, momentum: 0.0, weight_decay: 0.0 };
+    match device {
+        Device::Cpu(cpu) => {
+            cpu::sgd_rows(cpu, options, scale, width, rows.host(), values.host(), weight.host());
+        }
+    }
+}
+
+/// One step of Adam or AdamW; `step` counts from 1.
+///
+/// ```text
+/// g = scale · gradient              (Decay::Gradient: + λ · w;  Decay::Weight: w = w − learning_rate · λ · w)
+/// m = β₁ · m + (1 − β₁) · g
+/// v = β₂ · v + (1 − β₂) · g²
+/// w = w − learning_rate · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + ε)
+/// ```
+///
+/// # Shapes
+/// - `gradient: [N]`, read.
+/// - `weight, first_moment, second_moment: [N]`, updated; the moments start at zero.
+/// # Panics
+/// If lengths differ, or `step` is 0.
+/// # Source
+/// Kingma & Ba 2015, Loshchilov & Hutter 2019; as PyTorch's `torch.optim.Adam` and `AdamW`.
+#[allow(clippy::too_many_arguments)] // Adam has this many.
+pub fn adam(
+    device: &Device,
+    options: &Adam,
+    step: u64,
+    scale: f64,
+    gradient: Slice<'_>,
+    weight: SliceMut<'_>,
+    first_moment: SliceMut<'_>,
+    second_moment: SliceMut<'_>,
+) {
+    check_len("gradient", gradient.len(), weight.len());
+    check_len("first_moment", first_moment.len(), weight.len());
+    check_len("second_moment", second_moment.len(), weight.len());
+    assert!(step > 0, "steps of Adam count from 1");
+    match device {
+        Device::Cpu(cpu) => {
+            let moments = (first_moment.host(), second_moment.host());
+            cpu::adam(cpu, options, step, scale, gradient.host(), weight.host(), moments);
+        }
+    }
+}
+
+/// Moves a running average toward the latest weights.
+///
+/// ```text
+/// a = a + share · (w − a)
+/// ```
+///
+/// With `share` 1/n at the n-th call, the average is the mean of the weights so far.
+///
+/// # Shapes
+/// - `weight: [N]`, read.
+/// - `average: [N]`, updated.
+/// # Panics
+/// If lengths differ.
+/// # Source
+/// Polyak & Juditsky 1992.
+pub fn average(device: &Device, share: f64, weight: Slice<'_>, average: SliceMut<'_>) {
+    check_len("average", average.len(), weight.len());
+    match device {
+        Device::Cpu(cpu) => cpu::average(cpu, share as f32, weight.host(), average.host()),
+    }
+}
+
+/// One step of dynamic evaluation, with decay toward the trained weight.
+///
+/// ```text
+/// w = w − η · scale · g             + min(1, λ) · (w₀ − w)
+/// w = w − η · scale · g / (√MS + ε) + min(1, λ · √MS / mean) · (w₀ − w)        given the usual gradient
+/// ```
+///
+/// Where `√MS + ε` is 0 there is no step.
+///
+/// # Shapes
+/// - `gradient: [N]`, read; none where it is zero.
+/// - `trained: [N]`, read: `w₀`.
+/// - `weight: [N]`, updated.
+/// # Panics
+/// If lengths differ.
+/// # Source
+/// Krause, Kahembwe, Murray & Renals 2018.
+pub fn dynamic(
+    device: &Device,
+    options: &Dynamic,
+    usual: Option<RmsScale<'_>>,
+    scale: f64,
+    gradient: Option<Slice<'_>>,
+    trained: Slice<'_>,
+    weight: SliceMut<'_>,
+) {
+    check_len("gradient", gradient.as_ref().map_or(weight.len(), Slice::len), weight.len());
+    check_len("trained", trained.len(), weight.len());
+    check_len("rms", usual.as_ref().map_or(weight.len(), |usual| usual.rms.len()), weight.len());
+    match device {
+        Device::Cpu(cpu) => {
+            let gradient = gradient.map(Slice::host);
+            dynamic::step(cpu, options, usual, scale, gradient, trained.host(), weight.host());
+        }
+    }
+}
+
+impl Adam {
+    /// `1 − β₁ᵗ` and `1 − β₂ᵗ`: what the moments, which start at zero, are short of after `step` steps.
+    fn corrections(&self, step: u64) -> (f64, f64) {
+        let step = step as f64;
+        (1.0 - self.beta1.powf(step), 1.0 - self.beta2.powf(step))
+    }
+
+    /// `λ` where the decay is added to the gradient, and `1 − learning_rate · λ` where it is taken off the weight.
+    fn decays(&self) -> (f64, f64) {
+        match self.decay {
+            Decay::Gradient => (self.weight_decay, 1.0),
+            Decay::Weight => (0.0, 1.0 - self.learning_rate * self.weight_decay),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What a device can do at most, measured: the yardstick that the speed of operations is held against.
+//!
+//! Each limit is the best of a few short bursts, on all threads of the device. A machine's limits change with its
+//! temperature and its other users, so they are worth most when they are measured beside what they are compared with.
+//! Not here: how fast any operation is (`rondo bench`, `benches/ops`).
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use crate::Device;
+use crate::cpu::elements::LINE;
+use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, share};
+
+/// Seconds that a burst of multiply-adds takes at least: long beside the start of a parallel region.
+const BURST_S: f64 = 0.004;
+/// Bursts of each kind, of which the best counts.
+const BURSTS: usize = 3;
+/// Numbers that are copied: 128 MiB, several times the caches of any one processor's socket.
+const COPIED: usize = 32 << 20;
+
+/// The most `f32` multiply-adds that the device does in a second, counted as two floating-point operations each.
+///
+/// The operands stay in registers. How many independent sums it takes to keep the units busy, and how many find room
+/// in the registers, differs between processors: several numbers are tried, and the best counts. An instruction set
+/// without a fused multiply-add is measured by its multiplications and additions.
+///
+/// # Units
+/// Floating-point operations per second.
+pub fn fma_peak(device: &Device) -> f64 {
+    let Device::Cpu(cpu) = device;
+    let lanes = cpu.vectorized(Lanes);
+    // As many steps of one chain as let a burst of twelve chains last long enough.
+    let mut steps = 1 << 12;
+    while seconds::<12>(cpu, steps) < BURST_S {
+        steps *= 2;
+    }
+    let work = 12 * steps;
+    let flop = (2 * lanes * cpu.threads()) as f64;
+    let tried = [
+        (24 * (work / 24), best_seconds::<24>(cpu, work / 24)),
+        (work, best_seconds::<12>(cpu, steps)),
+        (4 * (work / 4), best_seconds::<4>(cpu, work / 4)),
+    ];
+    tried.map(|(work, seconds)| flop * work as f64 / seconds).into_iter().fold(0.0, f64::max)
+}
+
+/// How fast the device copies memory that is in no cache; what is read and what is written both count.
+///
+/// It takes 256 MiB while it runs.
+///
+/// # Units
+/// Bytes per second.
+pub fn copy_bandwidth(device: &Device) -> f64 {
+    let Device::Cpu(cpu) = device;
+    let from = vec![1.0_f32; COPIED];
+    let mut to = vec![0.0_f32; COPIED];
+    // The first copy also lets the system find the memory: it does not count.
+    copy_seconds(cpu, &from, &mut to);
+    let best = (0..BURSTS).map(|_| copy_seconds(cpu, &from, &mut to)).fold(f64::INFINITY, f64::min);
+    black_box(&to);
+    (2 * size_of_val(from.as_slice())) as f64 / best
+}
+
+fn copy_seconds(cpu: &Cpu, from: &[f32], to: &mut [f32]) -> f64 {
+    let to = SharedMut::new(to);
+    let begun = Instant::now();
+    cpu.parallel(|thread| {
+        let part = share(from.len(), LINE, cpu.threads(), thread);
+        // SAFETY: the threads' parts do not overlap.
+        unsafe { to.range(part.clone()) }.copy_from_slice(&from[part]);
+    });
+    begun.elapsed().as_secs_f64()
+}
+
+fn best_seconds<const CHAINS: usize>(cpu: &Cpu, steps: usize) -> f64 {
+    (0..BURSTS).map(|_| seconds::<CHAINS>(cpu, steps)).fold(f64::INFINITY, f64::min)
+}
+
+fn seconds<const CHAINS: usize>(cpu: &Cpu, steps: usize) -> f64 {
+    let begun = Instant::now();
+    cpu.parallel(|_| {
+        black_box(cpu.vectorized(Chains::<CHAINS> { steps }));
+    });
+    begun.elapsed().as_secs_f64()
+}
+
+/// How many numbers a vector has.
+struct Lanes;
+
+impl Vectorized for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::LANES
+    }
+}
+
+/// Chains of multiply-adds, each step of which waits for the one before of its own chain only.
+struct Chains<const COUNT: usize> {
+    steps: usize,
+}
+
+impl<const COUNT: usize> Vectorized for Chains<COUNT> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        // Nothing that the compiler knows: it could compute the chains in advance, or find two of them equal. They
+        // tend toward 1, so that no number becomes so small that it is slow.
+        let (factor, term) = (s.splat(black_box(0.75)), s.splat(black_box(0.25)));
+        let mut chains = [s.splat(0.0); COUNT];
+        for (start, chain) in chains.iter_mut().enumerate() {
+            *chain = s.splat(black_box(start as f32));
+        }
+        for _ in 0..self.steps {
+            for chain in &mut chains {
+                *chain = s.mul_add(*chain, factor, term);
+            }
+        }
+        let mut sum = s.splat(0.0);
+        for chain in chains {
+            sum = s.add(sum, chain);
+        }
+        s.sum(sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Precision;
+    use crate::cpu::InstructionSet;
+
+    #[test]
+    fn every_instruction_set_has_a_peak() {
+        for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
+            for threads in [1, 2] {
+                let peak = fma_peak(&Device::cpu_with(threads, set).unwrap());
+                assert!(peak.is_finite() && peak > 1e6, "{set}: {peak} floating-point operations a second");
+            }
+        }
+    }
+
+    #[test]
+    fn chains_compute_what_they_say() {
+        for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
+            let lanes = set.run(Precision::F32, Lanes) as f32;
+            let of_one = |start: f32| 0.75 * (0.75 * start + 0.25) + 0.25;
+            let expected = lanes * (0..4).map(|start| of_one(start as f32)).sum::<f32>();
+            let found = set.run(Precision::F32, Chains::<4> { steps: 2 });
+            assert!((found - expected).abs() < 1e-3, "{set}: {found}, expected {expected}");
+        }
+    }
+
+    #[test]
+    fn memory_is_copied_at_some_speed() {
+        let speed = copy_bandwidth(&Device::cpu(2).unwrap());
+        assert!(speed.is_finite() && speed > 1e6, "{speed} bytes a second");
+    }
+}

@@ -1,0 +1,306 @@
+//! Optimizer steps, against their definition and against PyTorch.
+
+use rondo_kernels::optimizer::{self, Adam, Dynamic, Decay, GLUON_EPSILON, Sgd, RmsScale};
+use rondo_kernels::optimizer::{cases::CASES, reference};
+use rondo_kernels::{Buffer, Device};
+
+use crate::check::{Golden, Tolerance, assert_close, buffer, devices, filled, random, read, set};
+
+const SGDS: [Sgd; 3] = [
+    Sgd { learning_rate: 0.5, momentum: 0.0, weight_decay: 0.0 },
+    Sgd { learning_rate: 0.5, momentum: 0.0, weight_decay: 0.1 },
+    Sgd { learning_rate: 0.5, momentum: 0.9, weight_decay: 0.1 },
+];
+const ADAM: Adam = Adam {
+    learning_rate: 0.01,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    weight_decay: 0.1,
+    decay: Decay::Weight,
+};
+const SCALE: f64 = 0.3;
+
+#[test]
+fn the_norm_agrees_and_is_the_same_everywhere() {
+    for &len in CASES {
+        let x = random(len, 1);
+        let want = reference::squared_norm(&x);
+        let norms: Vec<f64> = devices()
+            .iter()
+            .map(|device| optimizer::squared_norm(device, buffer(device, &x).slice()).unwrap())
+            .collect();
+        assert!((norms[0] - want).abs() < 1e-12 * want, "{} instead of {want}", norms[0]);
+        assert!(norms.iter().all(|&norm| norm == norms[0]), "{norms:?}");
+    }
+}
+
+#[test]
+fn the_norm_of_large_numbers_does_not_overflow() {
+    for device in devices() {
+        let x = filled(&device, &[1e30; 3]);
+        let norm = optimizer::squared_norm(&device, x.slice()).unwrap().sqrt();
+        assert!((norm / (3.0f64.sqrt() * 1e30) - 1.0).abs() < 1e-6, "{norm}");
+    }
+}
+
+#[test]
+fn a_clipped_gradient_has_at_most_the_largest_norm() {
+    assert_eq!(optimizer::clip_scale(0.0, 0.25, GLUON_EPSILON), 1.0);
+    assert_eq!(optimizer::clip_scale(0.2, 0.25, GLUON_EPSILON), 1.0);
+    assert_eq!(optimizer::clip_scale(f64::INFINITY, 0.25, GLUON_EPSILON), 0.0);
+    let clipped = 3.0 * optimizer::clip_scale(3.0, 0.25, GLUON_EPSILON);
+    assert!(clipped <= 0.25 && clipped > 0.249_999, "{clipped}");
+}
+
+#[test]
+fn clipping_values_agrees_and_keeps_nan() {
+    for &len in CASES {
+        let mut want = random(len, 1);
+        reference::clip_values(0.5, &mut want);
+        for device in devices() {
+            let mut values = buffer(&device, &random(len, 1));
+            optimizer::clip_values(&device, 0.5, values.slice_mut());
+            assert_close("clipped", &read(&values), &want, Tolerance::Exact);
+            set(&mut values, 0, f32::NAN);
+            optimizer::clip_values(&device, 0.5, values.slice_mut());
+            assert!(read(&values)[0].is_nan(), "on {device}");
+        }
+    }
+}
+
+#[test]
+fn sgd_agrees_with_the_reference() {
+    for &len in CASES {
+        for options in SGDS {
+            let (gradients, mut weight, mut velocity) =
+                ([random(len, 1), random(len, 2)], random(len, 3), vec![0.0; len]);
+            for gradient in &gradients {
+                reference::sgd(&options, SCALE, gradient, &mut weight, &mut velocity);
+            }
+            for device in devices() {
+                let mut got = buffer(&device, &random(len, 3));
+                let mut got_velocity = (options.momentum != 0.0).then(|| Buffer::zeros(&device, len));
+                for gradient in &gradients {
+                    let gradient = buffer(&device, gradient);
+                    let v = got_velocity.as_mut().map(Buffer::slice_mut);
+                    optimizer::sgd(&device, &options, SCALE, gradient.slice(), got.slice_mut(), v);
+                }
+                let name = format!("{len} numbers, {options:?}, {device}");
+                assert_close(&name, &read(&got), &weight, Tolerance::Elementwise);
+                if let Some(got) = got_velocity {
+                    assert_close(&name, &read(&got), &velocity, Tolerance::Elementwise);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "momentum 0.9 has no velocity")]
+fn momentum_needs_a_velocity() {
+    let device = Device::cpu(1).unwrap();
+    let (gradient, mut weight) = (Buffer::zeros(&device, 1), Buffer::zeros(&device, 1));
+    optimizer::sgd(&device, &SGDS[2], SCALE, gradient.slice(), weight.slice_mut(), None);
+}
+
+#[test]
+fn sgd_on_rows_is_sgd_on_the_dense_gradient() {
+    let (vocab, width) = (500, 77);
+    let rows: Vec<u32> = (0..vocab as u32).filter(|row| row % 2 == 1 || row % 7 == 0).collect();
+    let values = random(rows.len() * width, 1);
+    let mut dense = vec![0.0; vocab * width];
+    for (row, values) in rows.iter().zip(values.chunks(width)) {
+        dense[*row as usize * width..][..width].copy_from_slice(values);
+    }
+    let mut want = random(vocab * width, 2);
+    reference::sgd_rows(0.5, SCALE, width, &rows, &values, &mut want);
+    for device in devices() {
+        let mut sparse = buffer(&device, &random(vocab * width, 2));
+        let mut whole = buffer(&device, &random(vocab * width, 2));
+        let (rows, values) = (filled(&device, &rows), buffer(&device, &values));
+        let (r, v, w) = (rows.slice(), values.slice(), sparse.slice_mut());
+        optimizer::sgd_rows(&device, 0.5, SCALE, width, r, v, w);
+        let gradient = buffer(&device, &dense);
+        optimizer::sgd(&device, &SGDS[0], SCALE, gradient.slice(), whole.slice_mut(), None);
+        assert_close("rows", &read(&sparse), &want, Tolerance::Elementwise);
+        assert_eq!(&read(&sparse), &read(&whole), "on {device}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "rows of a sparse gradient rise")]
+fn rows_that_repeat_are_refused() {
+    let device = Device::cpu(1).unwrap();
+    let rows = filled(&device, &[1, 1]);
+    let (values, mut weight) = (Buffer::zeros(&device, 2), Buffer::zeros(&device, 2));
+    optimizer::sgd_rows(&device, 0.5, 1.0, 1, rows.slice(), values.slice(), weight.slice_mut());
+}
+
+#[test]
+fn adam_agrees_with_the_reference() {
+    for &len in CASES {
+        for options in [ADAM, Adam { decay: Decay::Gradient, ..ADAM }] {
+            let gradients = [random(len, 1), random(len, 2)];
+            let (mut weight, mut m, mut v) = (random(len, 3), vec![0.0; len], vec![0.0; len]);
+            for (gradient, step) in gradients.iter().zip(1..) {
+                reference::adam(&options, step, SCALE, gradient, &mut weight, (&mut m, &mut v));
+            }
+            for device in devices() {
+                let mut got = buffer(&device, &random(len, 3));
+                let (mut got_m, mut got_v) = (Buffer::zeros(&device, len), Buffer::zeros(&device, len));
+                for (gradient, step) in gradients.iter().zip(1..) {
+                    adam(&device, &options, step, SCALE, gradient, &mut got, &mut got_m, &mut got_v);
+                }
+                let name = |what: &str| format!("{what}, {len} numbers, {options:?}, {device}");
+                assert_close(&name("first moment"), &read(&got_m), &m, Tolerance::Elementwise);
+                assert_close(&name("second moment"), &read(&got_v), &v, Tolerance::Elementwise);
+                assert_close(&name("weight"), &read(&got), &weight, Tolerance::Function);
+            }
+        }
+    }
+}
+
+#[test]
+fn adapting_agrees_with_the_reference() {
+    // The second decay overshoots where gradients are usually large, and is limited there.
+    for (options, mean) in
+        [(0.0, 0.5), (0.02, 0.5), (0.9, 0.5)].map(|(decay, mean)| (Dynamic { learning_rate: 0.5, decay }, mean))
+    {
+        for &len in CASES {
+            let (gradient, trained) = (random(len, 1), random(len, 2));
+            let rms: Vec<f64> = random(len, 3).into_iter().map(f64::abs).collect();
+            for with_usual in [false, true] {
+                let epsilon = 0.125;
+                let usual = with_usual.then_some((rms.as_slice(), mean, epsilon));
+                let mut want = random(len, 4);
+                reference::dynamic(&options, usual, SCALE, &gradient, &trained, &mut want);
+                let mut resting = random(len, 4);
+                reference::dynamic(&options, usual, SCALE, &vec![0.0; len], &trained, &mut resting);
+                for device in devices() {
+                    let rms = buffer(&device, &rms);
+                    let usual = with_usual.then(|| RmsScale { rms: rms.slice(), mean, epsilon });
+                    let (gradient, trained) = (buffer(&device, &gradient), buffer(&device, &trained));
+                    for (gradient, want) in [(Some(gradient.slice()), &want), (None, &resting)] {
+                        let mut got = buffer(&device, &random(len, 4));
+                        let (from, to) = (trained.slice(), got.slice_mut());
+                        optimizer::dynamic(&device, &options, usual, SCALE, gradient, from, to);
+                        let name = format!("{len} numbers, {options:?}, {with_usual}, {device}");
+                        assert_close(&name, &read(&got), want, Tolerance::Function);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn adapting_by_nothing_changes_nothing() {
+    let options = Dynamic { learning_rate: 0.0, decay: 0.0 };
+    for device in devices() {
+        let [gradient, trained, rms] = [1, 2, 3].map(|seed| buffer(&device, &random(100, seed)));
+        let usual = RmsScale { rms: rms.slice(), mean: 0.5, epsilon: 0.0 };
+        for usual in [None, Some(usual)] {
+            let mut got = buffer(&device, &random(100, 4));
+            let (gradient, to) = (Some(gradient.slice()), got.slice_mut());
+            optimizer::dynamic(&device, &options, usual, SCALE, gradient, trained.slice(), to);
+            assert_close("unchanged", &read(&got), &random(100, 4), Tolerance::Exact);
+        }
+    }
+}
+
+#[test]
+fn sgd_agrees_with_pytorch() {
+    let golden = Golden::open("adam");
+    let options = Sgd { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.01 };
+    for device in devices() {
+        for parameter in ["weight", "bias"] {
+            let mut weight = filled(&device, &golden.floats(&format!("init.{parameter}")));
+            let mut velocity = Buffer::zeros(&device, weight.len());
+            for (gradient, want) in steps(&golden, "sgd", parameter, weight.len()) {
+                let gradient = filled(&device, &gradient);
+                let v = Some(velocity.slice_mut());
+                optimizer::sgd(&device, &options, 1.0, gradient.slice(), weight.slice_mut(), v);
+                assert_close(&format!("{parameter} on {device}"), &read(&weight), &want, Tolerance::Function);
+            }
+        }
+    }
+}
+
+#[test]
+fn adam_agrees_with_pytorch() {
+    let golden = Golden::open("adam");
+    let adam_plain = Adam { weight_decay: 0.0, decay: Decay::Gradient, ..ADAM };
+    let adam_decay =
+        Adam { beta1: 0.8, beta2: 0.99, epsilon: 1e-6, weight_decay: 0.1, decay: Decay::Gradient, ..ADAM };
+    for (name, options) in [("adam", adam_plain), ("adam_decay", adam_decay), ("adamw", ADAM)] {
+        for device in devices() {
+            for parameter in ["weight", "bias"] {
+                let mut weight = filled(&device, &golden.floats(&format!("init.{parameter}")));
+                let zeros = || Buffer::zeros(&device, weight.len());
+                let (mut m, mut v) = (zeros(), zeros());
+                for ((gradient, want), step) in steps(&golden, name, parameter, weight.len()).zip(1..) {
+                    let gradient: Vec<f64> = gradient.into_iter().map(f64::from).collect();
+                    adam(&device, &options, step, 1.0, &gradient, &mut weight, &mut m, &mut v);
+                    let name = format!("{parameter} of {name} after step {step} on {device}");
+                    assert_close(&name, &read(&weight), &want, Tolerance::Function);
+                }
+            }
+        }
+    }
+}
+
+/// Each step's gradient, and the values after it.
+fn steps(
+    golden: &Golden,
+    optimizer: &str,
+    parameter: &str,
+    len: usize,
+) -> impl Iterator<Item = (Vec<f32>, Vec<f32>)> + use<> {
+    let gradients = golden.floats(&format!("grads.{parameter}"));
+    let values = golden.floats(&format!("{optimizer}.{parameter}"));
+    assert_eq!((gradients.len(), values.len()), (5 * len, 5 * len));
+    let step = move |step: usize| {
+        let range = step * len..(step + 1) * len;
+        (gradients[range.clone()].to_vec(), values[range].to_vec())
+    };
+    (0..5).map(step)
+}
+
+#[allow(clippy::too_many_arguments)] // As many as the operation has.
+fn adam(
+    device: &Device,
+    options: &Adam,
+    step: u64,
+    scale: f64,
+    gradient: &[f64],
+    weight: &mut Buffer,
+    m: &mut Buffer,
+    v: &mut Buffer,
+) {
+    let gradient = buffer(device, gradient);
+    let (g, w, m, v) = (gradient.slice(), weight.slice_mut(), m.slice_mut(), v.slice_mut());
+    optimizer::adam(device, options, step, scale, g, w, m, v);
+}
+
+#[test]
+fn averages_agree_with_the_reference_and_begin_with_the_weights_themselves() {
+    for &len in CASES {
+        let weights = [random(len, 1), random(len, 2), random(len, 3)];
+        let mut want = random(len, 4);
+        for (n, weight) in (1..).zip(&weights) {
+            reference::average(1.0 / f64::from(n), weight, &mut want);
+        }
+        for device in devices() {
+            let mut average = buffer(&device, &random(len, 4));
+            for (n, weight) in (1..).zip(&weights) {
+                let weight = buffer(&device, weight);
+                optimizer::average(&device, 1.0 / f64::from(n), weight.slice(), average.slice_mut());
+                if n == 1 {
+                    assert_eq!(&read(&average), &read(&weight), "on {device}");
+                }
+            }
+            assert_close("average", &read(&average), &want, Tolerance::Elementwise);
+        }
+    }
+}

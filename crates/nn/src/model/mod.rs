@@ -1,0 +1,106 @@
+//! What a language model has to offer so that the toolkit can train, evaluate and sample it.
+
+use std::fmt;
+
+use crate::tape::{Loss, Tape, Value};
+use crate::{Parameters, State};
+
+/// A recurrent language model: the part that training, evaluation, scoring and generation build on.
+///
+/// [`RnnLm`](crate::RnnLm) implements it with fused operations. A model of one's own implements it with the primitives
+/// of [`Tape`], and is then trained, evaluated and sampled by the same code.
+///
+/// ```
+/// use rondo_kernels::Device;
+/// use rondo_nn::{Hidden, Initializer, Model, Parameters, ParameterId, Shape, State, Tape, Value};
+///
+/// /// `h = tanh(x·Wxh + h·Whh)`, `logits = h·Why`.
+/// #[derive(Clone, Debug)]
+/// struct Elman { parameters: Parameters, wxh: ParameterId, whh: ParameterId, why: ParameterId }
+///
+/// impl Model for Elman {
+///     fn boxed_clone(&self) -> Box<dyn Model> { Box::new(self.clone()) }
+///     fn vocab_size(&self) -> usize { self.parameters.shape(self.wxh)[0] }
+///     fn parameters(&self) -> &Parameters { &self.parameters }
+///     fn parameters_mut(&mut self) -> &mut Parameters { &mut self.parameters }
+///     fn description(&self) -> String { r#"{"kind":"elman"}"#.to_owned() }
+///     fn zero_state(&self, batch: usize) -> State {
+///         State::zeros(self.parameters.device(), batch, [("hidden", self.parameters.shape(self.whh)[0])])
+///     }
+///     fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden {
+///         let [wxh, whh] = [self.wxh, self.whh].map(|id| tape.parameter(id));
+///         let mut h = tape.state(&state.parts()[0]);
+///         let mut outputs = Vec::new();
+///         for ids in ids.chunks(state.batch()) {
+///             let x = tape.one_hot(ids, self.vocab_size());
+///             let (from_input, from_memory) = (tape.product(x, wxh), tape.product(h, whh));
+///             let sum = tape.add(from_input, from_memory);
+///             h = tape.tanh(sum);
+///             outputs.push(h);
+///         }
+///         tape.keep(h, &mut state.parts_mut()[0]);
+///         Hidden::new(tape.concat_rows(&outputs))
+///     }
+///     fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value {
+///         let why = tape.parameter(self.why);
+///         tape.product(hidden.dropped, why)
+///     }
+/// }
+/// # let _ = |model: Elman| model.boxed_clone();
+/// ```
+pub trait Model: fmt::Debug + Send + Sync {
+    /// A copy of the model with parameters of its own: `Box::new(self.clone())` for a type that derives `Clone`.
+    fn boxed_clone(&self) -> Box<dyn Model>;
+
+    /// `V`, the number of tokens it knows.
+    fn vocab_size(&self) -> usize;
+
+    /// Its parameters.
+    fn parameters(&self) -> &Parameters;
+
+    /// Its parameters, to be changed.
+    fn parameters_mut(&mut self) -> &mut Parameters;
+
+    /// What it is made of, as JSON: kept in model files and checkpoints, and compared when they are read.
+    fn description(&self) -> String;
+
+    /// A state of zeros for `batch` rows.
+    fn zero_state(&self, batch: usize) -> State;
+
+    /// Reads `ids: [T, B]` from `state`, leaves the last state there, and returns the last layer's output.
+    ///
+    /// # Panics
+    /// If there are not `T·B` ids for the state's `B`, or one is not below [`vocab_size`](Model::vocab_size).
+    fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden;
+
+    /// The logits `[T, B, V]`, given what [`forward`](Model::forward) returned.
+    fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value;
+
+    /// The negative log-likelihood of each of `targets: [T, B]`, given what [`forward`](Model::forward) returned.
+    ///
+    /// The default takes the cross-entropy of all logits. A model with a large vocabulary does better not to hold
+    /// them.
+    ///
+    /// # Panics
+    /// If there are not `T·B` targets, or one is not below [`vocab_size`](Model::vocab_size).
+    fn loss(&self, tape: &mut Tape<'_>, hidden: Hidden, targets: &[u32]) -> Loss {
+        let logits = self.logits(tape, hidden);
+        tape.cross_entropy(logits, targets)
+    }
+}
+
+/// The last layer's output for a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// `[T, B, H]`, as the layer left it.
+    pub raw: Value,
+    /// `[T, B, H]`, dropout applied: what the decoder reads.
+    pub dropped: Value,
+}
+
+impl Hidden {
+    /// The output of a layer without dropout.
+    pub fn new(output: Value) -> Hidden {
+        Hidden { raw: output, dropped: output }
+    }
+}

@@ -1,0 +1,248 @@
+//! The recurrent language model.
+
+use rand::Rng;
+use rondo_kernels::Device;
+
+use crate::config::{Biases, Initialization, Input, RnnLmConfig};
+use crate::tape::{Layer, Loss, Projection, Tape, Value};
+use crate::{Hidden, Model, ParameterId, Parameters, Result, State};
+
+mod extend;
+
+/// A recurrent language model: what is read so far gives the probabilities of what follows.
+///
+/// ```text
+/// token ─ embedding ─ dropout ─ layer 0 ─ dropout ─ … ─ layer L−1 ─ dropout ─ decoder ─ next token
+///         or one-hot             ↻ state              ↻ state             W·h + b, softmax
+/// ```
+///
+/// | parameter | shape | |
+/// |---|---|---|
+/// | `embedding.weight` | `[V, E]` | or, for a one-hot input, `input.weight: [V, G·H]` instead of this and layer 0's `weight_ih` |
+/// | `rnn.{l}.weight_ih` | `[G·H, D]` | |
+/// | `rnn.{l}.weight_hh` | `[G·H, H]` | |
+/// | `rnn.{l}.bias_ih`, `rnn.{l}.bias_hh` | `[G·H]` | the second only with [`Biases::Two`] |
+/// | `decoder.weight` | `[V, H]` | absent when tied: then it is the embedding's |
+/// | `decoder.bias` | `[V]` | |
+#[derive(Clone, Debug)]
+pub struct RnnLm {
+    config: RnnLmConfig,
+    parameters: Parameters,
+    input: InputLayer,
+    layers: Vec<LayerParameters>,
+    decoder_weight: ParameterId,
+    decoder_bias: ParameterId,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum InputLayer {
+    Embedding(ParameterId),
+    OneHot(ParameterId),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LayerParameters {
+    layer: Layer,
+    /// Absent for layer 0 of a one-hot input.
+    weight_ih: Option<ParameterId>,
+}
+
+impl RnnLm {
+    /// A model with all parameters zero; see [`RnnLm::initialize`].
+    ///
+    /// # Errors
+    /// As [`RnnLmConfig::check`].
+    pub fn new(config: RnnLmConfig, device: &Device) -> Result<RnnLm> {
+        config.check()?;
+        let mut parameters = Parameters::new(device);
+        for (name, shape) in config.parameter_shapes() {
+            parameters.add(&name, &shape);
+        }
+        let id = |name: &str| match parameters.find(name) {
+            Some(id) => id,
+            None => unreachable!("`{name}` is among the configuration's parameters"),
+        };
+        let input = match config.input {
+            Input::Embedding(_) => InputLayer::Embedding(id("embedding.weight")),
+            Input::OneHot => InputLayer::OneHot(id("input.weight")),
+        };
+        let layer = |(l, &hidden_size): (usize, &usize)| LayerParameters {
+            layer: Layer {
+                cell: config.cell,
+                hidden_size,
+                weight_hh: id(&format!("rnn.{l}.weight_hh")),
+                bias_ih: id(&format!("rnn.{l}.bias_ih")),
+                bias_hh: (config.biases == Biases::Two).then(|| id(&format!("rnn.{l}.bias_hh"))),
+                weight_dropout: config.dropout.weights,
+            },
+            weight_ih: parameters.find(&format!("rnn.{l}.weight_ih")),
+        };
+        let layers = config.hidden_sizes.iter().enumerate().map(layer).collect();
+        let decoder_weight = id(if config.tied { "embedding.weight" } else { "decoder.weight" });
+        let decoder_bias = id("decoder.bias");
+        Ok(RnnLm { config, parameters, input, layers, decoder_weight, decoder_bias })
+    }
+
+    /// Draws all parameters anew, in their order.
+    ///
+    /// # Errors
+    /// [`NnError::Device`](crate::NnError::Device) if they cannot be written to the device.
+    pub fn initialize(&mut self, initialization: &Initialization, rng: &mut impl Rng) -> Result<()> {
+        for id in self.parameters.ids() {
+            let name = self.parameters.name(id);
+            let initializer = match name {
+                "embedding.weight" | "input.weight" => initialization.embedding,
+                "decoder.weight" => initialization.decoder,
+                _ if name.contains("bias") => initialization.bias,
+                _ => initialization.recurrent,
+            };
+            let shape = self.parameters.shape(id);
+            let (rows, columns) = (shape[0], shape.get(1).copied().unwrap_or(1));
+            let mut values = vec![0.0; rows * columns];
+            initializer.fill(rows, columns, &mut values, rng);
+            self.parameters.values_mut(id).write_from(&values)?;
+        }
+        Ok(())
+    }
+
+    /// What it is made of.
+    pub fn config(&self) -> &RnnLmConfig {
+        &self.config
+    }
+}
+
+impl Model for RnnLm {
+    fn boxed_clone(&self) -> Box<dyn Model> {
+        Box::new(self.clone())
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
+    fn description(&self) -> String {
+        self.config.to_json()
+    }
+
+    fn zero_state(&self, batch: usize) -> State {
+        let cell = self.config.cell;
+        let parts = self.config.hidden_sizes.iter().enumerate().flat_map(|(l, &hidden_size)| {
+            let cell_state = cell.has_cell_state().then(|| (format!("cell/{l}"), hidden_size));
+            std::iter::once((format!("hidden/{l}"), hidden_size)).chain(cell_state)
+        });
+        State::zeros(self.parameters.device(), batch, parts)
+    }
+
+    fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden {
+        let batch = state.batch();
+        let steps = ids.len() / batch;
+        assert_eq!(ids.len(), steps * batch, "ids for {batch} batch rows");
+        let dropout = &self.config.dropout;
+        let mut x = match self.input {
+            InputLayer::Embedding(table) => {
+                let x = tape.embedding_with_dropout(table, ids, steps, batch, dropout.words);
+                Some(tape.dropout(x, dropout.input))
+            }
+            InputLayer::OneHot(_) => None,
+        };
+        let mut raw = None;
+        let parts_per_layer = if self.config.cell.has_cell_state() { 2 } else { 1 };
+        let states = state.parts_mut().chunks_exact_mut(parts_per_layer);
+        for (l, (parameters, state)) in self.layers.iter().zip(states).enumerate() {
+            let projection = match (x, parameters.weight_ih, self.input) {
+                (Some(x), Some(weight_ih), _) => Projection::Dense { x, weight_ih },
+                (_, _, InputLayer::OneHot(table) | InputLayer::Embedding(table)) => {
+                    Projection::LookUp { ids, table }
+                }
+            };
+            let y = tape.recurrent_layer(parameters.layer, projection, steps, batch, state);
+            let last = l + 1 == self.layers.len();
+            raw = Some(y);
+            x = Some(tape.dropout(y, if last { dropout.output } else { dropout.between }));
+        }
+        match (raw, x) {
+            (Some(raw), Some(dropped)) => Hidden { raw, dropped },
+            _ => unreachable!("a model has at least one layer, as its configuration was checked for"),
+        }
+    }
+
+    fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value {
+        tape.linear(hidden.dropped, self.decoder_weight, Some(self.decoder_bias))
+    }
+
+    fn loss(&self, tape: &mut Tape<'_>, hidden: Hidden, targets: &[u32]) -> Loss {
+        tape.decoder(hidden.dropped, self.decoder_weight, Some(self.decoder_bias), targets)
+    }
+}
+
+impl RnnLmConfig {
+    /// The configuration as JSON, as model files hold it.
+    pub fn to_json(&self) -> String {
+        // A configuration is numbers, words and lists of them, which JSON can always hold.
+        serde_json::to_string(self).unwrap_or_else(|error| unreachable!("a configuration as JSON: {error}"))
+    }
+
+    /// Names and shapes of the parameters, in order. A tied matrix stands once.
+    pub fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
+        // Nothing that memory can hold is so wide that this saturates.
+        let gates_width = |hidden: usize| self.cell.gates().saturating_mul(hidden);
+        let mut shapes = Vec::new();
+        let mut add = |name: String, shape: &[usize]| shapes.push((name, shape.to_vec()));
+        let mut width = match self.input {
+            Input::Embedding(width) => {
+                add("embedding.weight".to_owned(), &[self.vocab_size, width]);
+                Some(width)
+            }
+            Input::OneHot => {
+                let first = self.hidden_sizes.first().map_or(0, |&hidden| gates_width(hidden));
+                add("input.weight".to_owned(), &[self.vocab_size, first]);
+                None
+            }
+        };
+        for (l, &hidden) in self.hidden_sizes.iter().enumerate() {
+            if let Some(width) = width {
+                add(format!("rnn.{l}.weight_ih"), &[gates_width(hidden), width]);
+            }
+            add(format!("rnn.{l}.weight_hh"), &[gates_width(hidden), hidden]);
+            add(format!("rnn.{l}.bias_ih"), &[gates_width(hidden)]);
+            if self.biases == Biases::Two {
+                add(format!("rnn.{l}.bias_hh"), &[gates_width(hidden)]);
+            }
+            width = Some(hidden);
+        }
+        if !self.tied {
+            add("decoder.weight".to_owned(), &[self.vocab_size, width.unwrap_or(0)]);
+        }
+        add("decoder.bias".to_owned(), &[self.vocab_size]);
+        shapes
+    }
+
+    /// How many parameters such a model has; a tied matrix counts once.
+    ///
+    /// # Panics
+    /// If there are more than memory can hold, which [`RnnLmConfig::check`] refuses.
+    pub fn parameter_count(&self) -> usize {
+        match self.checked_parameter_count() {
+            Some(count) => count,
+            None => panic!("more parameters than memory can hold: {self:?}"),
+        }
+    }
+
+    /// How many parameters there are, unless their bytes are too many to count.
+    pub(crate) fn checked_parameter_count(&self) -> Option<usize> {
+        let mut count = 0usize;
+        for (_, shape) in self.parameter_shapes() {
+            let own = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))?;
+            count = count.checked_add(own)?;
+        }
+        (count <= isize::MAX as usize / size_of::<f32>()).then_some(count)
+    }
+}

@@ -1,0 +1,196 @@
+//! What keeps a model from learning its text by heart: dropout of units, words and weights, and penalties on
+//! activations. None of it acts in evaluation.
+//!
+//! A mask is named by the run's seed, the training step and the place that it is for. Places are counted as they
+//! come up, those of activations (units) and those of parameters (words, weights) apart: a place is counted
+//! even where nothing is dropped, so that no mask depends on which others are on.
+
+use rondo_kernels::activation_penalty::{self, Penalty};
+use rondo_kernels::dropout::{self, Dropout, Key, Mask};
+use rondo_kernels::{Buffer, embedding, recurrence};
+
+use super::packs::Layout;
+use super::{Layer, Mode, Node, Shape, Tape, Value};
+use crate::config::DropoutSite;
+use crate::{ParameterId, Result};
+
+/// Places of each kind that one step may have: each has masks of its own.
+const PLACES_PER_STEP: u64 = 64;
+
+/// What is added to the numbers of parameters' masks. No run has so many steps that it reaches them with those of
+/// activations.
+const PARAMETER_MASKS: u64 = 1 << 63;
+
+/// A recurrent weight with numbers dropped.
+#[derive(Debug)]
+pub(super) struct DroppedWeight {
+    /// What was dropped; its backward is the gradient's.
+    pub(super) dropout: Dropout,
+    /// The sizes that it was dropped with.
+    pub(super) dims: dropout::Dims,
+    /// `[G·H, H]`.
+    pub(super) values: Buffer,
+}
+
+/// Words dropped from a look-up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DroppedWords {
+    probability: f32,
+    key: Key,
+}
+
+impl Tape<'_> {
+    /// Drops units in training; the identity in evaluation or with probability 0.
+    ///
+    /// # Panics
+    /// If the probability is not at least 0 and below 1, or there are more than 64 places on the tape.
+    pub fn dropout(&mut self, x: Value, site: DropoutSite) -> Value {
+        let Mode::Train { seed, step } = self.mode else { return x };
+        let place = self.dropout_sites;
+        self.dropout_sites += 1;
+        assert!(place < PLACES_PER_STEP, "more than {PLACES_PER_STEP} dropouts on one tape");
+        if site.probability == 0.0 {
+            return x;
+        }
+        let dropout = Dropout {
+            probability: site.probability,
+            mask: if site.locked { Mask::Locked } else { Mask::Elementwise },
+            key: Key { seed, stream: step * PLACES_PER_STEP + place },
+        };
+        let shape = self.shape(x);
+        let mut y = self.workspace.pool.take(shape.count());
+        let device = &self.workspace.device;
+        let values = self.workspace.values(self.parameters, x);
+        dropout::forward(device, dropout_dims(shape), dropout, values, y.slice_mut());
+        let needs_gradient = self.needs_gradient(x);
+        let out = self.push(shape, y, needs_gradient);
+        self.record(Node::Dropout { x, dropout, out });
+        out
+    }
+
+    /// As [`Tape::embedding`], and drops words in training: all occurrences of one in the chunk, or none. The
+    /// table itself stays whole, for whoever else uses it.
+    ///
+    /// # Panics
+    /// As [`Tape::embedding`], and if the probability is not at least 0 and below 1.
+    pub fn embedding_with_dropout(
+        &mut self,
+        table: ParameterId,
+        ids: &[u32],
+        steps: usize,
+        batch: usize,
+        probability: f32,
+    ) -> Value {
+        let dropped = self.parameter_mask(probability).map(|key| DroppedWords { probability, key });
+        self.look_up(table, ids, steps, batch, dropped)
+    }
+
+    /// Adds `weight` times the mean square of `x`, or of its changes from step to step, to what the next
+    /// [`Tape::backward`] differentiates. The value itself is not computed: [`Tape::penalty`] does that. A weight of
+    /// zero costs nothing.
+    pub fn penalize(&mut self, x: Value, penalty: Penalty, weight: f32) {
+        if weight != 0.0 {
+            self.record(Node::Penalty { x, penalty, weight });
+        }
+    }
+
+    /// The mean square of `x`, or of its changes from step to step, brought to the host.
+    ///
+    /// # Errors
+    /// As [`Tape::read`].
+    pub fn penalty(&self, x: Value, penalty: Penalty) -> Result<f64> {
+        let dims = penalty_dims(self.shape(x));
+        Ok(activation_penalty::forward(&self.workspace.device, dims, penalty, self.values(x))?)
+    }
+
+    /// A recurrent weight with numbers dropped, or none where the weight itself is to be used.
+    pub(super) fn drop_weight(&mut self, layer: &Layer) -> Option<DroppedWeight> {
+        let probability = layer.weight_dropout;
+        let key = self.parameter_mask(probability)?;
+        let (rows, columns) = self.matrix(layer.weight_hh);
+        let dims = dropout::Dims { steps: 1, batch: rows, width: columns };
+        let dropout = Dropout { probability, mask: Mask::Elementwise, key };
+        let mut values = self.workspace.pool.take(rows * columns);
+        let weight = self.parameters.values(layer.weight_hh);
+        dropout::forward(&self.workspace.device, dims, dropout, weight, values.slice_mut());
+        Some(DroppedWeight { dropout, dims, values })
+    }
+
+    /// Lays a layer's recurrent weight out for the walk: the weight itself among the packs, which keep it until it
+    /// changes; a dropped one, which is another in each step, in a buffer that is returned.
+    pub(super) fn lay_out(
+        &mut self,
+        layer: &Layer,
+        kind: recurrence::Pack,
+        dropped: Option<&DroppedWeight>,
+    ) -> Option<Buffer> {
+        let workspace = &mut *self.workspace;
+        let device = &workspace.device;
+        let Some(dropped) = dropped else {
+            let layout = Layout::Recurrence(layer.cell, kind);
+            workspace.packs.prepare(device, self.parameters, layer.weight_hh, layout);
+            return None;
+        };
+        let (cell, hidden) = (layer.cell, layer.hidden_size);
+        let mut packed = workspace.pool.take(recurrence::pack_len(device, cell, hidden, kind));
+        recurrence::pack(device, cell, hidden, kind, dropped.values.slice(), packed.slice_mut());
+        Some(packed)
+    }
+
+    /// Drops the words' rows, of the look-up or of its gradient.
+    pub(super) fn drop_words(&self, words: DroppedWords, ids: &Buffer<u32>, width: usize, rows: &mut Buffer) {
+        let dims = dropout::RowDims { rows: ids.len(), width };
+        let (device, DroppedWords { probability, key }) = (&self.workspace.device, words);
+        dropout::rows_in_place(device, dims, probability, key, ids.slice(), rows.slice_mut());
+    }
+
+    /// Looks ids up, and drops words of what was found.
+    pub(super) fn look_up(
+        &mut self,
+        table: ParameterId,
+        ids: &[u32],
+        steps: usize,
+        batch: usize,
+        dropped: Option<DroppedWords>,
+    ) -> Value {
+        assert_eq!(ids.len(), steps * batch, "number of ids");
+        let (vocab, width) = self.matrix(table);
+        let shape = Shape { steps, batch, width };
+        let mut out = self.workspace.pool.take(shape.count());
+        let dims = embedding::Dims { rows: shape.rows(), vocab, width };
+        let ids = self.ids(ids);
+        let values = self.parameters.values(table);
+        embedding::forward(&self.workspace.device, dims, values, ids.slice(), out.slice_mut());
+        if let Some(words) = dropped {
+            self.drop_words(words, &ids, width, &mut out);
+        }
+        let out = self.push(shape, out, true);
+        self.record(Node::Embedding { table, ids, dropped, out });
+        out
+    }
+
+    /// Names the mask of the next place among the parameters; none where nothing is dropped.
+    fn parameter_mask(&mut self, probability: f32) -> Option<Key> {
+        let Mode::Train { seed, step } = self.mode else { return None };
+        let place = self.parameter_masks;
+        self.parameter_masks += 1;
+        if probability == 0.0 {
+            return None;
+        }
+        assert!(
+            place < PLACES_PER_STEP,
+            "more than {PLACES_PER_STEP} places among the parameters on one tape"
+        );
+        Some(Key { seed, stream: PARAMETER_MASKS + step * PLACES_PER_STEP + place })
+    }
+}
+
+/// The sizes of an activation as dropout sees them.
+pub(super) fn dropout_dims(shape: Shape) -> dropout::Dims {
+    dropout::Dims { steps: shape.steps, batch: shape.batch, width: shape.width }
+}
+
+/// The sizes of an activation as penalties see them.
+pub(super) fn penalty_dims(shape: Shape) -> activation_penalty::Dims {
+    activation_penalty::Dims { steps: shape.steps, batch: shape.batch, width: shape.width }
+}

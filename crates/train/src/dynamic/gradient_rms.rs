@@ -1,0 +1,118 @@
+//! How large a model's gradients usually are, number by number: gathered from the text that it was trained on.
+
+use std::ops::ControlFlow;
+
+use rondo_data::{Batches, LastChunk, TokenIds};
+use rondo_infer::{InferError, check_text, column_count, warm_state};
+use rondo_kernels::{Slice, Store, elementwise};
+use rondo_nn::{Gradient, Gradients, Mode, Model, NnError, ParameterId, Parameters, Workspace};
+
+use crate::{Result, TrainError};
+
+/// The root of each weight's mean squared gradient.
+///
+/// ```text
+/// √MS = √(mean over batches of g²)        g: the gradient of a batch's mean loss, at the trained weights
+/// ```
+///
+/// # Source
+/// Krause, Kahembwe, Murray & Renals 2018, whose batches are of 100 columns by 5 steps.
+#[derive(Debug)]
+pub struct GradientRms {
+    rms: Parameters,
+    mean: f64,
+}
+
+impl GradientRms {
+    /// The columns of a batch that the source takes. How much the gradients of a batch differ, and with it their
+    /// size, depends on how many there are, and so do the learning rate and `ε` that suit it.
+    pub const BATCH_SIZE: usize = 100;
+
+    /// Gathers them from the batches of `ids`, or from the first `max_batches` of them: of every column its beginning,
+    /// so that a part of the batches is still of all parts of the text. Nothing is dropped, and no weight changed.
+    ///
+    /// `progress` is told how many batches have been read and how many there are.
+    ///
+    /// # Errors
+    /// [`InferError::ZeroSize`] if a size is 0, as [`check_text`], [`TrainError::Diverged`] if the gradients are not
+    /// finite or all zero, and [`InferError::Stopped`] when `progress` breaks before the end.
+    pub fn gather(
+        model: &dyn Model,
+        workspace: &mut Workspace,
+        ids: &TokenIds,
+        bptt: usize,
+        max_batches: usize,
+        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<GradientRms> {
+        for (name, size) in [("dynamic_bptt", bptt), ("dynamic_batches", max_batches)] {
+            if size == 0 {
+                return Err(InferError::ZeroSize { name }.into());
+            }
+        }
+        check_text(model, ids)?;
+        let columns = column_count(ids.len(), Self::BATCH_SIZE);
+        let batches = Batches::new(ids, columns, bptt, LastChunk::Keep)?;
+        let count = batches.chunk_count().min(max_batches);
+        let parameters = model.parameters();
+        let device = parameters.device();
+        let mut state = warm_state(model, workspace, ids, &batches)?;
+        let mut gradients = Gradients::new(parameters);
+        let mut rms = parameters.like();
+        let longest = bptt.min(batches.column_len() - 1) * columns;
+        let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
+        let mut tokens = 0;
+        for index in 0..count {
+            let chunk = batches.chunk(index);
+            let rows = chunk.steps * columns;
+            let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
+            batches.fill(chunk, inputs, targets)?;
+            gradients.clear();
+            let mut tape = workspace.tape(parameters, Mode::Dynamic);
+            let hidden = model.forward(&mut tape, inputs, &mut state);
+            let loss = model.loss(&mut tape, hidden, targets);
+            tape.backward(loss, 1.0 / rows as f32, &mut gradients)?;
+            drop(tape);
+            for id in parameters.ids() {
+                gradients.densify(parameters, id);
+                if let Gradient::Dense(gradient) = gradients.get(id) {
+                    elementwise::multiply(device, gradient, gradient, rms.values_mut(id), Store::Add);
+                }
+            }
+            tokens += rows as u64;
+            if progress(index + 1, count).is_break() && index + 1 < count {
+                let total_tokens = (count * longest) as u64;
+                return Err(InferError::Stopped { done_tokens: tokens, total_tokens }.into());
+            }
+        }
+        let mut sum_of_means = 0.0;
+        for id in parameters.ids() {
+            let mut values = rms.values(id).read().map_err(NnError::from)?.into_owned();
+            let mut sum = 0.0;
+            for value in values.iter_mut() {
+                *value = (*value / count as f32).sqrt();
+                sum += f64::from(*value);
+            }
+            sum_of_means += sum / values.len() as f64;
+            rms.values_mut(id).write_from(&values).map_err(NnError::from)?;
+        }
+        let mean = sum_of_means / parameters.ids().len() as f64;
+        if mean.is_finite() && mean > 0.0 {
+            Ok(GradientRms { rms, mean })
+        } else {
+            Err(TrainError::Diverged { what: "mean gradient", found: mean, tokens })
+        }
+    }
+
+    /// `√MS` of one parameter.
+    #[must_use]
+    pub fn rms(&self, id: ParameterId) -> Slice<'_> {
+        self.rms.values(id)
+    }
+
+    /// The mean over all parameters of the mean of their `√MS`: each counts the same, as in the source, or there would
+    /// be little but the embedding of a large vocabulary, most of which never has a gradient.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+}

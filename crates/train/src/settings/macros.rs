@@ -1,0 +1,155 @@
+//! The macro that makes types, tables and descriptions of settings from their list.
+//!
+//! One list gives all of them, so that what a field's documentation says is what its flag says, and a setting
+//! that is added to the list is at once read, written, merged and offered as a flag.
+
+/// Makes the sections, [`Settings`](super::Settings) and [`FIELDS`](super::FIELDS).
+macro_rules! sections {
+    ($(
+        $(#[doc = $about:literal])+
+        $heading:literal, $flag_prefix:literal
+        $section:ident: $type:ident {
+            $(
+                $(#[doc = $help:literal])+
+                $key:ident: $value:ty, $value_name:literal, $default:literal;
+            )+
+        }
+    )+) => {
+        /// What the user wrote, in flags and in a settings file: every field may be missing.
+        ///
+        /// It is read from TOML with a table for each section ([`parse`](Settings::parse)) or from flags
+        /// ([`set`](Settings::set)), laid over other settings ([`overlaid_with`](Settings::overlaid_with)),
+        /// and made into a [`Plan`](crate::Plan), which fills in what is missing.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Settings {
+            $( $(#[doc = $about])+ pub $section: $type, )+
+        }
+
+        /// All settings, section by section.
+        pub const FIELDS: &[Field] = &[ $( $( Field {
+            section: stringify!($section),
+            key: stringify!($key),
+            heading: $heading,
+            flag_prefix: $flag_prefix,
+            value_name: $value_name,
+            help: concat!($($help),+).trim_ascii(),
+            default: $default,
+            kind: <$value as Value>::KIND,
+        }, )+ )+ ];
+
+        impl Settings {
+            /// Lays each section of `over` over its own.
+            pub(super) fn overlaid_by_section(self, over: Self) -> Self {
+                Settings { $( $section: self.$section.overlaid_with(over.$section), )+ }
+            }
+
+            /// Reads the setting from texts; the error says what was expected.
+            pub(super) fn set_texts(&mut self, field: &Field, texts: &[&str]) -> Result<(), String> {
+                match (field.section, field.key) {
+                    $( $( (stringify!($section), stringify!($key)) => {
+                        self.$section.$key = Some(Value::from_texts(texts)?);
+                    } )+ )+
+                    _ => unreachable!("`{}` is not in FIELDS", field.path()),
+                }
+                Ok(())
+            }
+
+            /// The texts of the setting, if it is given.
+            pub(super) fn texts(&self, field: &Field) -> Option<Vec<String>> {
+                match (field.section, field.key) {
+                    $( $( (stringify!($section), stringify!($key)) => {
+                        self.$section.$key.as_ref().map(Value::texts)
+                    } )+ )+
+                    _ => unreachable!("`{}` is not in FIELDS", field.path()),
+                }
+            }
+        }
+
+        impl Table for Settings {
+            const NAME: &'static str = "";
+            const KEYS: &'static [&'static str] = &["recipe", $(stringify!($section)),+];
+
+            fn read_entry<'de, A>(&mut self, key: &str, from: &mut A) -> Result<(), A::Error>
+            where
+                A: MapAccess<'de>,
+            {
+                match key {
+                    $( stringify!($section) => self.$section = from.next_value()?, )+
+                    // What introduces a recipe is no setting; `Recipe` reads it.
+                    _ => { from.next_value::<IgnoredAny>()?; }
+                }
+                Ok(())
+            }
+
+            fn write_entries<M: SerializeMap>(&self, to: &mut M) -> Result<(), M::Error> {
+                $( if self.$section != $type::default() {
+                    to.serialize_entry(stringify!($section), &self.$section)?;
+                } )+
+                Ok(())
+            }
+        }
+
+        impl_serde!(Settings);
+
+        $(
+            $(#[doc = $about])+
+            #[derive(Clone, Debug, Default, PartialEq)]
+            pub struct $type {
+                $( $(#[doc = $help])+ pub $key: Option<$value>, )+
+            }
+
+            impl $type {
+                /// These settings with `over` laid on top: what it gives wins.
+                fn overlaid_with(self, over: Self) -> Self {
+                    $type { $( $key: over.$key.or(self.$key), )+ }
+                }
+            }
+
+            impl Table for $type {
+                const NAME: &'static str = stringify!($section);
+                const KEYS: &'static [&'static str] = &[$(stringify!($key)),+];
+
+                fn read_entry<'de, A>(&mut self, key: &str, from: &mut A) -> Result<(), A::Error>
+                where
+                    A: MapAccess<'de>,
+                {
+                    match key {
+                        $( stringify!($key) => {
+                            self.$key = Some(from.next_value_seed(ReadValue(PhantomData))?);
+                        } )+
+                        _ => unreachable!("`{key}` is not in KEYS"),
+                    }
+                    Ok(())
+                }
+
+                fn write_entries<M: SerializeMap>(&self, to: &mut M) -> Result<(), M::Error> {
+                    $( if let Some(value) = &self.$key {
+                        to.serialize_entry(stringify!($key), &WriteValue(value))?;
+                    } )+
+                    Ok(())
+                }
+            }
+
+            impl_serde!($type);
+        )+
+    };
+}
+
+/// Makes a [`Table`](super::table::Table) readable and writable by serde.
+macro_rules! impl_serde {
+    ($table:ty) => {
+        impl<'de> Deserialize<'de> for $table {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                read_table(from)
+            }
+        }
+
+        impl Serialize for $table {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                write_table(self, to)
+            }
+        }
+    };
+}
+
+pub(super) use {impl_serde, sections};
