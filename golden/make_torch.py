@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from safetensors.numpy import save
 from torch import nn
 
-STEPS, BATCH, VOCAB, CHUNKS = 7, 3, 23, 10
+STEPS, BATCH, VOCAB, BATCHES = 7, 3, 23, 10
 CLIP_NORM = 0.25
 VERSIONS = {"python": platform.python_version(), "torch": torch.__version__}
 
@@ -115,7 +115,7 @@ def language_model(case: Case):
     random = np.random.RandomState(1)
     model = LanguageModel(case)
     initial = {name: random.uniform(-0.5, 0.5, p.shape).astype(np.float32) for name, p in model.trained().items()}
-    inputs, targets = chunks(random)
+    inputs, targets = batches(random)
     exact = train(case, initial, inputs, targets, torch.float64)
     report_float32(case, exact, train(case, initial, inputs, targets, torch.float32))
 
@@ -131,7 +131,7 @@ def language_model(case: Case):
         "vocab_size": VOCAB,
         "steps": STEPS,
         "batch_size": BATCH,
-        "chunks": CHUNKS,
+        "batches": BATCHES,
         "learning_rate": case.learning_rate,
         "clip_norm": CLIP_NORM,
     }
@@ -142,25 +142,25 @@ def language_model(case: Case):
     return tensors, metadata
 
 
-def chunks(random):
-    """Ten consecutive chunks of `BATCH` columns: a phrase of nine ids, over and over.
+def batches(random):
+    """Ten consecutive batches of `BATCH` columns: a phrase of nine ids, over and over.
 
     Each column starts at its own place, and one id in ten is replaced by a drawn one. There is something
     to learn in ten steps, the state helps, and ids outside the phrase are rare but present.
     """
     phrase = random.permutation(VOCAB)[:9]
-    places = np.arange(CHUNKS * STEPS + 1)[:, None] + random.randint(9, size=BATCH)
+    places = np.arange(BATCHES * STEPS + 1)[:, None] + random.randint(9, size=BATCH)
     drawn = random.randint(VOCAB, size=places.shape)
     rows = np.where(random.uniform(size=places.shape) < 0.1, drawn, phrase[places % 9])
-    shape = (CHUNKS, STEPS, BATCH)
+    shape = (BATCHES, STEPS, BATCH)
     return rows[:-1].reshape(shape), rows[1:].reshape(shape)
 
 
 def train(case: Case, initial, inputs, targets, dtype):
-    """Trains on the chunks with SGD and a clipped global norm; returns what is stored, rounded to float32.
+    """Trains on the batches with SGD and a clipped global norm; returns what is stored, rounded to float32.
 
     The loss is the mean over T·B, to which the penalty is added. The state starts at zero, is carried from
-    chunk to chunk, and the gradient stops at the chunk's edge.
+    batch to batch, and the gradient stops at the batch's edge.
     """
     model = LanguageModel(case).to(dtype)
     with torch.no_grad():
@@ -168,10 +168,10 @@ def train(case: Case, initial, inputs, targets, dtype):
             parameter.copy_(torch.from_numpy(initial[name]))
     stored = rondo_tensors(case, "init", model.trained())
     losses, penalties, norms, states = [], [], [], [None] * len(case.hidden_sizes)
-    for chunk in range(CHUNKS):
+    for batch in range(BATCHES):
         model.zero_grad()
-        logits, outputs, states = model(torch.from_numpy(inputs[chunk]), [detached(state) for state in states])
-        wanted = torch.from_numpy(targets[chunk])
+        logits, outputs, states = model(torch.from_numpy(inputs[batch]), [detached(state) for state in states])
+        wanted = torch.from_numpy(targets[batch])
         nll = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
         loss = nll.mean()
         changes = outputs[1:] - outputs[:-1]
@@ -182,7 +182,7 @@ def train(case: Case, initial, inputs, targets, dtype):
         losses.append(loss.item())
         penalties.append(penalty.item())
         norms.append(norm.item())
-        if chunk == 0:
+        if batch == 0:
             stored["first.logits"] = array(logits)
             stored["first.nll"] = array(nll.view(STEPS, BATCH))
             stored["first.loss"] = np.array([loss.item()])

@@ -6,7 +6,7 @@
 import os
 from functools import partial
 
-from measuring import allowed_cores, chunks, parse_arguments, report_generation, report_training, timed
+from measuring import allowed_cores, batches, parse_arguments, report_generation, report_training, timed
 from workloads import GATES, is_generation, model_of
 
 ARGUMENTS = parse_arguments()
@@ -133,7 +133,7 @@ def measure_generation(parameters, more):
 
 
 def measure_training(parameters, more):
-    data = [(jnp.asarray(x.astype(np.int32)), jnp.asarray(y.reshape(-1).astype(np.int32))) for x, y in chunks(W)]
+    data = [(jnp.asarray(x.astype(np.int32)), jnp.asarray(y.reshape(-1).astype(np.int32))) for x, y in batches(W)]
     state, key, last_loss = zero_state(W.batch_size), jax.random.PRNGKey(0), 0.0
 
     def train_step(index):

@@ -19,7 +19,7 @@ import numpy as np
 from workloads import GENERATION, WORKLOADS, training_flops_per_token
 
 SEED = 0
-PREPARED_CHUNKS = 8  # Different chunks that the steps go through in turn.
+PREPARED_BATCHES = 8  # Different batches that the steps go through in turn.
 TOKENS_A_TIMING = 100  # Generated tokens that are timed together.
 
 
@@ -31,12 +31,12 @@ def token_stream(vocab_size, length):
     return np.minimum(drawn, vocab_size - 1).astype(np.int64)
 
 
-def chunks(workload):
+def batches(workload):
     """Consecutive pairs (inputs, targets), each `[T, B]`: an input's target is the token after it."""
     steps, rows = workload.bptt, workload.batch_size
-    length = PREPARED_CHUNKS * steps + 1
+    length = PREPARED_BATCHES * steps + 1
     columns = token_stream(workload.vocab_size, rows * length).reshape(rows, length).T
-    starts = range(0, PREPARED_CHUNKS * steps, steps)
+    starts = range(0, PREPARED_BATCHES * steps, steps)
     copy = np.ascontiguousarray
     return [(copy(columns[at : at + steps]), copy(columns[at + 1 : at + steps + 1])) for at in starts]
 

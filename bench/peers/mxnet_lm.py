@@ -6,7 +6,7 @@
 import os
 import warnings
 
-from measuring import allowed_cores, chunks, parse_arguments, report_generation, report_training, timed
+from measuring import allowed_cores, batches, parse_arguments, report_generation, report_training, timed
 from workloads import is_generation, model_of
 
 
@@ -63,7 +63,7 @@ def build():
 
 
 def detached(state):
-    """The state without its history: gradients stop at the chunk's edge."""
+    """The state without its history: gradients stop at the batch's edge."""
     return [detached(part) for part in state] if isinstance(state, (list, tuple)) else state.detach()
 
 
@@ -82,7 +82,7 @@ def measure_generation(model, variant, more):
 
 
 def measure_training(model, variant, more):
-    data = [(nd.array(x), nd.array(y.reshape(-1))) for x, y in chunks(W)]
+    data = [(nd.array(x), nd.array(y.reshape(-1))) for x, y in batches(W)]
     cross_entropy = gluon.loss.SoftmaxCrossEntropyLoss()
     options = {"learning_rate": W.learning_rate, "momentum": 0, "wd": 0}
     trainer = gluon.Trainer(model.collect_params(), "sgd", options)

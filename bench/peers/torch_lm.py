@@ -9,7 +9,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from measuring import chunks, parse_arguments, report_generation, report_training, timed
+from measuring import batches, parse_arguments, report_generation, report_training, timed
 from workloads import is_generation, model_of
 
 
@@ -63,7 +63,7 @@ class LanguageModel(nn.Module):
 
 
 def detached(state):
-    """The state without its history: gradients stop at the chunk's edge."""
+    """The state without its history: gradients stop at the batch's edge."""
     if isinstance(state, torch.Tensor):
         return state.detach()
     return type(state)(detached(part) for part in state)
@@ -117,7 +117,7 @@ def measure_generation(arguments, model, autocast, more):
 
 def measure_training(arguments, model, autocast, more):
     workload = model.workload
-    data = [(torch.from_numpy(x), torch.from_numpy(y).reshape(-1)) for x, y in chunks(workload)]
+    data = [(torch.from_numpy(x), torch.from_numpy(y).reshape(-1)) for x, y in batches(workload)]
 
     def mean_loss(inputs, targets, state):
         logits, state = model(inputs, state)

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod clap_error;
 mod complete;
 mod completions;
 mod console;
@@ -21,21 +22,20 @@ mod corpus_lookup;
 mod datasets;
 mod describe;
 mod device;
-mod eval;
 mod error;
+mod eval;
 mod generate;
 mod input;
 mod model_args;
 mod models;
 mod output;
 mod plot;
-mod text_args;
 mod recipes;
 mod reproduce;
 mod rescore;
 mod score;
+mod text_args;
 mod train;
-mod clap_error;
 
 /// Recurrent language models: train, evaluate, score, generate
 #[derive(Debug, Parser)]

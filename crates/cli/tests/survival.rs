@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Runs that keep much that must not be lost: moments, an average, the best weights, shuffled and random chunks.
+/// Runs that keep much that must not be lost: moments, an average, the best weights, shuffled and random batches.
 const RUNS: [&[&str]; 3] = [
-    &["--optimizer", "adam", "--learning-rate", "0.01", "--reload-best", "--chunk-order", "shuffled"],
+    &["--optimizer", "adam", "--learning-rate", "0.01", "--reload-best", "--batch-order", "shuffled"],
     &[
         "--optimizer",
         "sgd",

@@ -239,7 +239,7 @@ pub enum DataError {
         /// The name of the size.
         name: &'static str,
     },
-    /// A text has fewer tokens than the smallest chunk asked for needs.
+    /// A text has fewer tokens than the smallest batch asked for needs.
     #[error(
         "a text of {tokens} tokens is too short for batch size {batch_size} and bptt {bptt}: {}",
         largest_that_fit(*batch_size, *bptt, *largest_batch_size, *largest_bptt)
@@ -249,11 +249,11 @@ pub enum DataError {
         tokens: usize,
         /// The batch size asked for.
         batch_size: usize,
-        /// The steps per chunk asked for.
+        /// The steps per batch asked for.
         bptt: usize,
         /// The largest batch size that fits with this `bptt`; 0 if none does.
         largest_batch_size: usize,
-        /// The largest steps per chunk that fit with this `batch_size`; 0 if none does.
+        /// The largest steps per batch that fit with this `batch_size`; 0 if none does.
         largest_bptt: usize,
     },
     /// No corpus has this name.

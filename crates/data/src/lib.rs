@@ -4,7 +4,7 @@
 //! files, folder, memory        one pass, streamed            truncated BPTT
 //! ┌────────────────────┐      ┌───────────────────┐      ┌────────────────────┐
 //! │ corpus::TextSource │ ───▶ │ tokenize          │      │ batches::Batches   │
-//! │  train valid test  │      │  words chars bytes│      │  columns, chunks   │
+//! │  train valid test  │      │  words chars bytes│      │  columns, batches   │
 //! └────────────────────┘      └─────────┬─────────┘      └─────────▲──────────┘
 //!                                tokens │                          │ TokenIds
 //!                             ┌─────────▼─────────┐      ┌─────────┴──────────┐
@@ -41,7 +41,7 @@ mod text_lines;
 pub mod tokenize;
 pub mod vocab;
 
-pub use batches::{Batches, Chunk, ChunkOrder, LastChunk};
+pub use batches::{Batch, BatchOrder, Batches, LastBatch};
 pub use codec::{Encoded, EncodedLine, Lines, Spacing, TextCodec, TextDecoder, TextReport};
 pub use corpus::{
     Corpus, CorpusOptions, CorpusTexts, SourceReport, Split, TextSource, VocabSource, VocabSplits,

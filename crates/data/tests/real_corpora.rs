@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_data::{
-    Batches, ChunkOrder, Corpus, CorpusOptions, CorpusTexts, LastChunk, Split, TokenIds, Tokenizer,
+    BatchOrder, Batches, Corpus, CorpusOptions, CorpusTexts, LastBatch, Split, TokenIds, Tokenizer,
     VocabOptions, VocabOrder, VocabSource, VocabSplits,
 };
 
@@ -57,7 +57,7 @@ const PTB: [Known; 3] = [
 ];
 
 #[test]
-fn wikitext_2_by_frequency_has_the_published_chunks() {
+fn wikitext_2_by_frequency_has_the_published_batches() {
     let Some(path) = corpus_path("wikitext-2") else { return };
     let corpus = Corpus::open(path, &CorpusOptions::default()).unwrap();
     check_sources(&corpus, &WIKITEXT_2);
@@ -66,11 +66,11 @@ fn wikitext_2_by_frequency_has_the_published_chunks() {
     check_tokens(&corpus, &["<unk>", "<eos>", "the", ",", "."]);
     assert!(corpus.sources.iter().all(|source| source.text.out_of_vocab_tokens == 0));
 
-    let batches = |last_chunk| Batches::new(&corpus.train, 20, 35, last_chunk).unwrap();
-    assert_eq!(batches(LastChunk::Discard).column_len(), 104_431);
-    assert_eq!(batches(LastChunk::Discard).chunk_count(), 2_983);
-    assert_eq!(batches(LastChunk::Keep).chunk_count(), 2_984);
-    assert_eq!(batches(LastChunk::Keep).target_count(), 104_430 * 20);
+    let batches = |last_batch| Batches::new(&corpus.train, 20, 35, last_batch).unwrap();
+    assert_eq!(batches(LastBatch::Discard).column_len(), 104_431);
+    assert_eq!(batches(LastBatch::Discard).batch_count(), 2_983);
+    assert_eq!(batches(LastBatch::Keep).batch_count(), 2_984);
+    assert_eq!(batches(LastBatch::Keep).target_count(), 104_430 * 20);
 
     // Every word has its place: a token id out of order would show as a count out of order.
     let mut counts = vec![0u64; corpus.vocab().len()];
@@ -107,12 +107,12 @@ fn ptb_by_first_appearance_over_all_texts() {
     check_tokens(&corpus, &["aer", "banknote", "berlitz", "calloway"]);
     // The first line has 24 different words and `<eos>`; the unknown token stands where the second has it.
     assert_eq!((corpus.vocab().id("<eos>"), corpus.vocab().id("<unk>")), (Some(24), Some(26)));
-    let batches = Batches::new(&corpus.train, 32, 35, LastChunk::Keep).unwrap();
-    assert_eq!((batches.column_len(), batches.chunk_count()), (29_049, 830));
+    let batches = Batches::new(&corpus.train, 32, 35, LastBatch::Keep).unwrap();
+    assert_eq!((batches.column_len(), batches.batch_count()), (29_049, 830));
 }
 
 #[test]
-fn time_machine_without_its_license_has_the_published_chunks() {
+fn time_machine_without_its_license_has_the_published_batches() {
     let Some(path) = corpus_path("time-machine/timemachine-gutenberg.txt") else { return };
     let options = CorpusOptions {
         drop_tail_chars: 38_083,
@@ -125,8 +125,8 @@ fn time_machine_without_its_license_has_the_published_chunks() {
     assert_eq!(corpus.sources[0].text.stats.bytes, 217_616);
     let text = corpus.codec.decode(&corpus.train.read(0..corpus.train.len()).unwrap()).unwrap();
     assert!(text.trim_end().ends_with("of man."));
-    let batches = Batches::new(&corpus.train, 32, 64, LastChunk::Discard).unwrap();
-    assert_eq!(batches.chunk_count(), 87);
+    let batches = Batches::new(&corpus.train, 32, 64, LastBatch::Discard).unwrap();
+    assert_eq!(batches.batch_count(), 87);
 }
 
 #[test]
@@ -185,17 +185,17 @@ fn a_models_vocabulary_reads_another_text() {
 }
 
 #[test]
-fn every_word_of_ptb_is_a_target_once_in_variable_chunks() {
+fn every_word_of_ptb_is_a_target_once_in_variable_batches() {
     let Some(path) = corpus_path("ptb") else { return };
     let corpus = Corpus::open(path, &CorpusOptions::default()).unwrap();
-    let batches = Batches::new(&corpus.train, 80, 70, LastChunk::Keep).unwrap();
+    let batches = Batches::new(&corpus.train, 80, 70, LastBatch::Keep).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let variable = batches.variable_chunks(&mut rng);
-    let shuffled = batches.chunks(ChunkOrder::Shuffled, &mut rng);
-    for chunks in [variable, shuffled] {
+    let variable = batches.variable_epoch(&mut rng);
+    let shuffled = batches.epoch(BatchOrder::Shuffled, &mut rng);
+    for epoch in [variable, shuffled] {
         let mut seen = vec![0u8; batches.column_len()];
-        for chunk in &chunks {
-            seen[chunk.start + 1..=chunk.start + chunk.steps].iter_mut().for_each(|count| *count += 1);
+        for batch in &epoch {
+            seen[batch.start + 1..=batch.start + batch.steps].iter_mut().for_each(|count| *count += 1);
         }
         assert!(seen[0] == 0 && seen[1..].iter().all(|&count| count == 1));
     }

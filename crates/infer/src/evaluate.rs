@@ -13,12 +13,12 @@
 //! badly, and the perplexity would rise with the number of columns; so each column first reads the 256 tokens that
 //! stand before it, predicting nothing, and a text too short for that is read in fewer columns.
 //!
-//! Promises: the number is a mean over tokens, not over chunks; it does not depend on how many steps are taken at a
+//! Promises: the number is a mean over tokens, not over batches; it does not depend on how many steps are taken at a
 //! time, and on the number of columns only through the few tokens that the picture says are not predicted.
 
 use std::ops::ControlFlow;
 
-use rondo_data::{Batches, LastChunk, TokenIds};
+use rondo_data::{Batches, LastBatch, TokenIds};
 use rondo_nn::{Mode, Model, State, Workspace};
 
 use crate::handle::check_ids;
@@ -31,7 +31,7 @@ const WARM_UP: usize = 256;
 
 /// Rows `T·B` that go through the model at a time: as many as its decoder takes in one block, so that a large one is
 /// read from memory as seldom as can be.
-pub(crate) const CHUNK_ROWS: usize = 768;
+pub(crate) const BATCH_ROWS: usize = 768;
 
 /// How well a model predicted a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,7 +69,7 @@ impl Evaluation {
 /// ```
 ///
 /// The text is read in [`column_count`] columns, side by side, `bptt` steps at a time or more where that is faster, with
-/// a short last chunk; [`target_count`] tokens are predicted. Both sizes are matters of memory and speed: see the
+/// a short last batch; [`target_count`] tokens are predicted. Both sizes are matters of memory and speed: see the
 /// picture above.
 ///
 /// # Errors
@@ -85,7 +85,7 @@ pub fn evaluate(
     evaluate_with(model, workspace, ids, batch_size, bptt, &mut |_| ControlFlow::Continue(()))
 }
 
-/// [`evaluate`], calling `progress` after each chunk with the number of tokens predicted so far.
+/// [`evaluate`], calling `progress` after each batch with the number of tokens predicted so far.
 ///
 /// # Errors
 /// As [`evaluate`]; [`InferError::Stopped`] when `progress` breaks before the end, for a part of a text has
@@ -105,18 +105,18 @@ pub fn evaluate_with(
     }
     check_text(model, ids)?;
     let columns = column_count(ids.len(), batch_size);
-    let steps = bptt.max(CHUNK_ROWS / columns);
-    let batches = Batches::new(ids, columns, steps, LastChunk::Keep)?;
+    let steps = bptt.max(BATCH_ROWS / columns);
+    let batches = Batches::new(ids, columns, steps, LastBatch::Keep)?;
     let total_tokens = batches.target_count() as u64;
     let mut state = warm_state(model, workspace, ids, &batches)?;
     let longest = steps.min(batches.column_len() - 1) * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
-    for index in 0..batches.chunk_count() {
-        let chunk = batches.chunk(index);
-        let rows = chunk.steps * columns;
+    for index in 0..batches.batch_count() {
+        let batch = batches.batch(index);
+        let rows = batch.steps * columns;
         let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
-        batches.fill(chunk, inputs, targets)?;
+        batches.fill(batch, inputs, targets)?;
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, targets);

@@ -291,7 +291,7 @@ impl<T: Element> BufferPool<T> {
 
     /// A buffer of `len` elements, **contents unspecified**: whoever takes it writes it before reading it.
     ///
-    /// Reuses the smallest free buffer that is large enough, however large, so that the shorter last chunk of an epoch
+    /// Reuses the smallest free buffer that is large enough, however large, so that the shorter last batch of an epoch
     /// finds the buffers of the full ones.
     pub fn take(&mut self, len: usize) -> Buffer<T> {
         let lines = (len * size_of::<T>()).div_ceil(CACHE_LINE).max(1);

@@ -13,7 +13,7 @@ use crate::{Hidden, Result};
 ///
 /// The means are over the numbers squared: `T·B·H` of the output that the decoder reads, and `(T−1)·B·H` of the
 /// output before dropout, since a mask that changes from step to step is no change of the state. The changes are
-/// those within a chunk: with a single step there are none.
+/// those within a batch: with a single step there are none.
 /// *Source*: Merity, McCann & Socher 2017.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ActivationPenalty {

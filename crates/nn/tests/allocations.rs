@@ -1,4 +1,4 @@
-//! A training step after the first allocates nothing, nor does an evaluation after the first, shorter chunks
+//! A training step after the first allocates nothing, nor does an evaluation after the first, shorter batches
 //! included.
 //!
 //! This file is a program of its own because it counts what *all* its threads allocate: it holds one test.
@@ -57,7 +57,7 @@ fn a_step_after_the_first_allocates_nothing() {
         assert_ne!(allocated_by(|| run.train(STEPS)), 0, "the first step of {name}: is anything counted?");
         // Where training drops weights, an evaluation is the first to lay the whole ones out.
         run.evaluate(STEPS);
-        // Full chunks, and the shorter ones that an epoch may end with.
+        // Full batches, and the shorter ones that an epoch may end with.
         for steps in [STEPS, STEPS - 5, STEPS, 2, STEPS] {
             assert_eq!(allocated_by(|| run.train(steps)), 0, "a later step of {steps}, {name}");
             assert_eq!(allocated_by(|| run.evaluate(steps)), 0, "an evaluation of {steps}, {name}");

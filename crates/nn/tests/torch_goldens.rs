@@ -59,9 +59,9 @@ fn rnn_tanh_one_hot() {
 ///
 /// The largest error of all cases and devices, when measured, was a third to a tenth of it.
 mod tolerance {
-    /// Logits, losses and states of the first chunk: measured 2e-7.
+    /// Logits, losses and states of the first batch: measured 2e-7.
     pub(crate) const VALUE: f64 = 1e-6;
-    /// Gradients of the first chunk's mean loss, all below 0.3: measured 3e-8.
+    /// Gradients of the first batch's mean loss, all below 0.3: measured 3e-8.
     pub(crate) const GRADIENT: f64 = 1e-7;
     /// Losses, norms and parameters of ten steps, each of which carries on the error of those before:
     /// measured 7e-7.
@@ -75,7 +75,7 @@ fn check(name: &str) {
     for instructions in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
         for threads in [1, 2] {
             let device = Device::cpu_with(threads, instructions).unwrap();
-            first_chunk(&golden, &device);
+            first_batch(&golden, &device);
             ten_steps(&golden, &device);
         }
     }
@@ -94,9 +94,9 @@ fn rounded_products(golden: &Golden) {
 }
 
 /// One forward and backward from the initial parameters.
-fn first_chunk(golden: &Golden, device: &Device) {
+fn first_batch(golden: &Golden, device: &Device) {
     let model = golden.model(device);
-    let (inputs, targets) = golden.chunk(0);
+    let (inputs, targets) = golden.batch(0);
     let mut workspace = Workspace::new(device);
     let mut state = model.zero_state(golden.value("batch_size"));
     {
@@ -133,7 +133,7 @@ fn first_chunk(golden: &Golden, device: &Device) {
     }
 }
 
-/// Ten chunks of training: the state is carried, the gradient cut, its norm clipped.
+/// Ten batches of training: the state is carried, the gradient cut, its norm clipped.
 fn ten_steps(golden: &Golden, device: &Device) {
     let Training { model, losses, norms, penalties } = train(golden, device);
     assert_close("losses", &losses, &golden.doubles("losses"), tolerance::TRAINING);
@@ -148,7 +148,7 @@ fn ten_steps(golden: &Golden, device: &Device) {
     }
 }
 
-/// What ten chunks of training leave: one loss and norm a step, one penalty where there is one.
+/// What ten batches of training leave: one loss and norm a step, one penalty where there is one.
 struct Training {
     model: RnnLm,
     losses: Vec<f64>,
@@ -163,8 +163,8 @@ fn train(golden: &Golden, device: &Device) -> Training {
     let mut gradients = Gradients::new(model.parameters());
     let (mut losses, mut norms, mut penalties) = (Vec::new(), Vec::new(), Vec::new());
     let penalty = golden.penalty();
-    for chunk in 0..golden.value("chunks") {
-        let (inputs, targets) = golden.chunk(chunk);
+    for batch in 0..golden.value("batches") {
+        let (inputs, targets) = golden.batch(batch);
         gradients.clear();
         let mut tape = workspace.tape(model.parameters(), TRAIN);
         let hidden = model.forward(&mut tape, &inputs, &mut state);
@@ -292,7 +292,7 @@ impl Golden {
         }
     }
 
-    /// The penalty in each chunk, and what makes it; nothing where the file has none.
+    /// The penalty in each batch, and what makes it; nothing where the file has none.
     fn penalty(&self) -> Option<(ActivationPenalty, Vec<f64>)> {
         self.metadata.contains_key("activation").then(|| {
             let (activation, temporal) = (self.value("activation"), self.value("temporal"));
@@ -300,10 +300,10 @@ impl Golden {
         })
     }
 
-    /// Inputs and targets of one chunk.
-    fn chunk(&self, chunk: usize) -> (Vec<u32>, Vec<u32>) {
+    /// Inputs and targets of one batch.
+    fn batch(&self, batch: usize) -> (Vec<u32>, Vec<u32>) {
         let len = self.value::<usize>("steps") * self.value::<usize>("batch_size");
-        let part = |name| self.tensor(name, Dtype::U32, u32::from_le_bytes)[chunk * len..][..len].to_vec();
+        let part = |name| self.tensor(name, Dtype::U32, u32::from_le_bytes)[batch * len..][..len].to_vec();
         (part("inputs"), part("targets"))
     }
 

@@ -22,7 +22,6 @@
 
 mod averaging;
 mod checkpoint;
-mod reproduce;
 mod dynamic;
 mod error;
 mod loss_sum;
@@ -34,6 +33,7 @@ mod plan;
 mod progress;
 mod provenance;
 pub mod recipes;
+mod reproduce;
 mod resume;
 mod sample;
 mod schedule;
@@ -45,7 +45,6 @@ mod trainer;
 
 pub use averaging::{Averaging, AveragingProgress, AveragingRule};
 pub use checkpoint::Checkpoint;
-pub use reproduce::{Comparison, Difference, require_finished};
 pub use dynamic::{DynamicEvaluation, DynamicRule, GradientRms, evaluate_dynamically};
 pub use error::{Result, TrainError, Tried};
 pub use moving_loss::MovingLoss;
@@ -57,6 +56,7 @@ pub use plan::{
 };
 pub use provenance::fingerprint;
 pub use recipes::Recipe;
+pub use reproduce::{Comparison, Difference, require_finished};
 pub use resume::resumed_plan;
 pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError};
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};

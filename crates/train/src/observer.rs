@@ -88,8 +88,8 @@ pub enum Event<'a> {
     Resumed {
         /// The epoch under way.
         epoch: usize,
-        /// The chunks of it that have been trained on.
-        chunk: usize,
+        /// The batches of it that have been trained on.
+        batch: usize,
         /// The steps so far.
         step: u64,
         /// The epoch of the best model so far, if there is one.

@@ -15,8 +15,9 @@ use crate::{MovingLoss, Plan, Schedule};
 pub(crate) struct Progress {
     /// The epoch under way, from 1; one more than the plan's epochs if all have ended.
     pub(crate) epoch: usize,
-    /// How many of its chunks have been trained on or skipped.
-    pub(crate) chunk: usize,
+    /// How many of its batches have been trained on or skipped.
+    #[serde(alias = "chunk")] // Its name until version 0.1.0.
+    pub(crate) batch: usize,
     /// The optimizer's steps since the start of the run.
     pub(crate) steps: u64,
     /// The training tokens of these steps.
@@ -52,7 +53,7 @@ impl Progress {
         let optimization = &plan.optimization;
         Progress {
             epoch: 1,
-            chunk: 0,
+            batch: 0,
             steps: 0,
             tokens: 0,
             skipped: 0,
@@ -76,7 +77,7 @@ impl Progress {
     /// Goes to the beginning of the next epoch.
     pub(crate) fn next_epoch(&mut self) {
         self.epoch += 1;
-        self.chunk = 0;
+        self.batch = 0;
         self.epoch_sum = LossSum::default();
         self.log_sum = LossSum::default();
     }
@@ -87,7 +88,7 @@ impl Progress {
         const MOST: u64 = 1 << 53;
         let counts = [
             self.epoch as u64,
-            self.chunk as u64,
+            self.batch as u64,
             self.steps,
             self.tokens,
             self.skipped,

@@ -11,7 +11,7 @@
 //! Promises: nothing is allocated after the first step; a loss or a norm is brought to the host only by the call that
 //! returns it. Not here: which batch comes next, and what follows from a number that is not finite (the trainer).
 
-use rondo_data::{Batches, Chunk};
+use rondo_data::{Batch, Batches};
 use rondo_kernels::Buffer;
 use rondo_nn::{ActivationPenalty, Gradients, Mode, Model, NnError, State, Workspace};
 
@@ -200,10 +200,10 @@ impl Tokens {
     ///
     /// # Errors
     /// [`TrainError::Data`](crate::TrainError::Data) if they cannot be read.
-    pub fn fill(&mut self, batches: &Batches, chunk: Chunk) -> Result<()> {
-        let count = chunk.steps * batches.batch_size();
+    pub fn fill(&mut self, batches: &Batches, batch: Batch) -> Result<()> {
+        let count = batch.steps * batches.batch_size();
         self.inputs.resize(count, 0);
         self.targets.resize(count, 0);
-        Ok(batches.fill(chunk, &mut self.inputs, &mut self.targets)?)
+        Ok(batches.fill(batch, &mut self.inputs, &mut self.targets)?)
     }
 }

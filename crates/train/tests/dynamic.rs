@@ -4,12 +4,12 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rondo_data::{Batches, LastChunk, TokenIds};
+use rondo_data::{Batches, LastBatch, TokenIds};
 use rondo_infer::{InferError, column_count, evaluate, warm_state};
 use rondo_kernels::Device;
 use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialization, Initializer, Model};
 use rondo_nn::{Input, Mode, Parameters, RnnLm, RnnLmConfig, Workspace};
-use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, GradientRms, evaluate_dynamically};
+use rondo_train::{DynamicEvaluation, DynamicRule, GradientRms, TrainError, evaluate_dynamically};
 use std::ops::ControlFlow;
 
 const VOCAB_SIZE: usize = 19;
@@ -96,14 +96,14 @@ fn reference(
     let mut workspace = Workspace::new(model.parameters().device());
     let columns = column_count(ids.len(), batch_size);
     let text = token_ids(ids);
-    let batches = Batches::new(&text, columns, bptt, LastChunk::Keep).unwrap();
+    let batches = Batches::new(&text, columns, bptt, LastBatch::Keep).unwrap();
     let mut state = warm_state(model, &mut workspace, &text, &batches).unwrap();
     let mut nll_sum = 0.0;
-    for index in 0..batches.chunk_count() {
-        let chunk = batches.chunk(index);
-        let rows = chunk.steps * columns;
+    for index in 0..batches.batch_count() {
+        let batch = batches.batch(index);
+        let rows = batch.steps * columns;
         let (mut inputs, mut targets) = (vec![0; rows], vec![0; rows]);
-        batches.fill(chunk, &mut inputs, &mut targets).unwrap();
+        batches.fill(batch, &mut inputs, &mut targets).unwrap();
         let mut gradients = Gradients::new(model.parameters());
         let mut tape = workspace.tape(model.parameters(), Mode::Dynamic);
         let hidden = model.forward(&mut tape, &inputs, &mut state);
@@ -273,11 +273,10 @@ fn whatever_happens_the_weights_are_the_trained_ones() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let (mut model, mut workspace) = model(true);
-    let usual =
-        GradientRms::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| {
-            ControlFlow::Continue(())
-        })
-        .unwrap();
+    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     let mut refusal = |ids: &[u32], options: &DynamicEvaluation<'_>| {
         evaluate_dynamically(&mut model, &mut workspace, &token_ids(ids), options, &mut |_| {
             ControlFlow::Continue(())

@@ -76,11 +76,11 @@ const KINDS: &[(&str, &str)] = &[
     ),
     ("one-hot, not carried", "[model]\ninput = 'one-hot'\n[training]\ncarry_state = false"),
     (
-        "locked dropout, shuffled chunks",
-        "[model]\nlocked_dropout = ['input', 'output']\nlayers = 2\ntied = false\n[training]\nchunk_order = 'shuffled'",
+        "locked dropout, shuffled batches",
+        "[model]\nlocked_dropout = ['input', 'output']\nlayers = 2\ntied = false\n[training]\nbatch_order = 'shuffled'",
     ),
     (
-        "dropped words and weights, random chunks, penalties",
+        "dropped words and weights, random batches, penalties",
         "[model]\ndropout_words = 0.1\ndropout_weights = 0.3\n[training]\nvariable_bptt = true\nbptt = 12\n[optimization]\nactivation_penalty = 2\ntemporal_penalty = 1",
     ),
     ("averaged from the second epoch", "[optimization]\naveraging = 'asgd'\naveraging_after = 1"),
@@ -89,8 +89,8 @@ const KINDS: &[(&str, &str)] = &[
         "[optimization]\noptimizer = 'sgd'\nlearning_rate = 30\nweight_decay = 1e-6\nschedule = 'constant'\naveraging = 'nt-asgd'\naveraging_patience = 1",
     ),
     (
-        "every second epoch judged, short last chunk",
-        "[evaluation]\nevery = 2\n[training]\nlast_chunk = 'keep'\nmax_batches = 30",
+        "every second epoch judged, short last batch",
+        "[evaluation]\nevery = 2\n[training]\nlast_batch = 'keep'\nmax_batches = 30",
     ),
     (
         "steps left out",

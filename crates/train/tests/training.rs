@@ -76,7 +76,7 @@ impl Observer for Samples {
 #[test]
 fn the_same_plan_gives_the_same_numbers_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = plan("[training]\nchunk_order = 'shuffled'\nmax_batches = 20");
+    let plan = plan("[training]\nbatch_order = 'shuffled'\nmax_batches = 20");
     let paths = ["first", "second"].map(|name| folder.path().join(name));
     for path in &paths {
         run(&plan, path).unwrap();
@@ -87,7 +87,7 @@ fn the_same_plan_gives_the_same_numbers_bit_for_bit() {
     assert_eq!(bytes(first.last_model()), bytes(second.last_model()));
 
     let other = folder.path().join("other");
-    let seeded = self::plan("[training]\nchunk_order = 'shuffled'\nmax_batches = 20\nseed = 2");
+    let seeded = self::plan("[training]\nbatch_order = 'shuffled'\nmax_batches = 20\nseed = 2");
     run(&seeded, &other).unwrap();
     assert_ne!(bytes(first.last_model()), bytes(RunFolder::open(&other).unwrap().last_model()));
 }
@@ -126,7 +126,7 @@ fn a_run_that_is_asked_to_stop_saves_and_evaluates_what_it_has() {
 }
 
 #[test]
-fn a_text_shorter_than_a_chunk_is_refused_with_the_sizes_that_fit() {
+fn a_text_shorter_than_a_batch_is_refused_with_the_sizes_that_fit() {
     let plan = plan("[training]\nbatch_size = 100\nbptt = 35");
     let corpus = corpus(&plan, 200);
     let error = Trainer::new(plan, corpus, &Device::cpu(1).unwrap()).unwrap_err().to_string();
@@ -223,7 +223,7 @@ fn averaged_weights_are_judged_and_saved_while_training_goes_on_with_the_weights
 }
 
 #[test]
-fn chunks_of_random_length_cover_the_text_and_scale_the_learning_rate() {
+fn batches_of_random_length_cover_the_text_and_scale_the_learning_rate() {
     let folder = tempfile::tempdir().unwrap();
     let plan = plan("[training]\nepochs = 2\nbptt = 20\nvariable_bptt = true\nlog_every = 1");
     let path = folder.path().join("run");

@@ -22,7 +22,7 @@ use crate::{describe, device};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 A workload is a model of a published size, trained by plain SGD on token ids drawn by Zipf's law, in
-chunks of so many columns by so many steps:
+batches of so many columns by so many steps:
 
   W1      lstm 2 × 200, embedding 200, tied, 33,278 tokens, dropout 0.2, 20 × 35
   W1u     the same, not tied
@@ -53,10 +53,10 @@ pub(crate) struct BenchArgs {
     /// How often to measure everything
     #[arg(long, value_name = "COUNT", default_value = "5", help_heading = "Measurement")]
     rounds: NonZeroUsize,
-    /// Seconds that a phase takes in each round, if that is enough for one step, chunk or token
+    /// Seconds that a phase takes in each round, if that is enough for one step, batch or token
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds, help_heading = "Measurement")]
     seconds: f64,
-    /// Steps, chunks or tokens of a phase in each round, instead of --seconds
+    /// Steps, batches or tokens of a phase in each round, instead of --seconds
     #[arg(long, value_name = "COUNT", conflicts_with = "seconds", help_heading = "Measurement")]
     repeats: Option<NonZeroUsize>,
     /// Threads to compute with [default: the number of processor cores]
@@ -84,7 +84,7 @@ struct SizeArgs {
     /// Columns that are read side by side
     #[arg(long, value_name = "COUNT")]
     batch_size: Option<NonZeroUsize>,
-    /// Time steps per chunk
+    /// Time steps per batch
     #[arg(long, value_name = "STEPS")]
     bptt: Option<NonZeroUsize>,
     /// Width of all layers, and of the embedding where it is as wide

@@ -161,7 +161,7 @@ fn profile_json(profile: &Profile) -> Value {
 fn profile_text(profile: &Profile) -> String {
     let unit = match profile.phase {
         Phase::Train => "train, a step",
-        Phase::Evaluate => "evaluate, a chunk",
+        Phase::Evaluate => "evaluate, a batch",
         Phase::Generate => "generate, a token of each stream",
     };
     let mut rows = vec![[unit, "ms", "share"].map(str::to_owned).to_vec()];

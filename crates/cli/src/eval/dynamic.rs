@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rondo_data::Split;
 use rondo_nn::Workspace;
-use rondo_train::{DynamicEvaluation, DynamicRule, TrainError, GradientRms, evaluate_dynamically};
+use rondo_train::{DynamicEvaluation, DynamicRule, GradientRms, TrainError, evaluate_dynamically};
 use serde_json::{Map, Value};
 
 use super::report::{Adapted, Findings};
@@ -19,7 +19,7 @@ use crate::console::Console;
 use crate::model_args::Loaded;
 use crate::output;
 
-/// The base model's chunks, which are a matter of speed alone.
+/// The base model's batches, which are a matter of speed alone.
 const BASE_BPTT: usize = 35;
 
 /// Whether the model learns while it is evaluated, and how.

@@ -55,7 +55,7 @@ pub(crate) struct EvalArgs {
     /// --dynamic 1]
     #[arg(long, value_name = "ROWS", help_heading = "Evaluation")]
     batch_size: Option<NonZeroUsize>,
-    /// Time steps per chunk; changes nothing but speed and memory [default: as the model's run, else 35]
+    /// Time steps per batch; changes nothing but speed and memory [default: as the model's run, else 35]
     #[arg(long, value_name = "STEPS", help_heading = "Evaluation")]
     bptt: Option<NonZeroUsize>,
     #[command(flatten)]

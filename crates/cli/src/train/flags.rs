@@ -58,6 +58,8 @@ fn flag(field: &Field) -> Arg {
         .value_name(field.value_name)
         .help(help)
         .help_heading(field.heading)
+        .hide_short_help(!field.is_common)
+        .aliases(field.flag_alias())
         // A negative number is a wrong value, not an unknown flag.
         .allow_negative_numbers(true);
     match field.kind {

@@ -19,16 +19,16 @@ use crate::console::Console;
 use crate::corpus_lookup::Notes;
 use crate::device;
 use crate::error::CliError;
-use summary::Summary;
 use flags::SettingFlags;
 use overview::Overview;
 use progress::Progress;
+use summary::Summary;
 
-mod summary;
+mod baselines;
 mod flags;
 mod overview;
 mod progress;
-mod baselines;
+mod summary;
 
 /// Exit code of a run that was interrupted: what shells give to a program that Ctrl-C has ended.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -45,7 +45,7 @@ the default where it is given.
 folder that RONDO_DATA names and in the user's cache, and is downloaded into the cache if it is in neither. \
 RONDO_CPU (portable, avx2 or avx512) chooses the processor's instructions.
 
-Ctrl-C ends a run after the chunk it is at: all that is needed to go on is saved, and the model, which is evaluated if \
+Ctrl-C ends a run after the batch it is at: all that is needed to go on is saved, and the model, which is evaluated if \
 there is no other. Ctrl-C again ends at once. The exit code is 130 then. Whatever ends a run, `rondo train --resume \
 --out DIR` goes on with it from its last checkpoint, and comes to the same numbers, bit for bit, as if nothing had \
 happened. Flags may then change where the texts are, --epochs, and what is shown and saved.")]

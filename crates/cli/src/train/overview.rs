@@ -77,15 +77,15 @@ impl Overview<'_> {
     fn epochs(&self) -> String {
         let training = &self.0.plan().training;
         let batches =
-            Batches::new(&self.0.corpus().train, training.batch_size, training.bptt, training.last_chunk);
-        let chunks = batches
-            .map_or(0, |batches| batches.chunk_count())
+            Batches::new(&self.0.corpus().train, training.batch_size, training.bptt, training.last_batch);
+        let batch_count = batches
+            .map_or(0, |batches| batches.batch_count())
             .min(training.max_batches.unwrap_or(usize::MAX));
         let about = if training.variable_bptt { "about " } else { "" };
         format!(
-            "{} of {about}{} chunks, {} rows × {about}{} steps; seed {}",
+            "{} of {about}{} batches, {} rows × {about}{} steps; seed {}",
             epochs(training.epochs),
-            describe::count(chunks),
+            describe::count(batch_count),
             training.batch_size,
             training.bptt,
             training.seed

@@ -159,10 +159,10 @@ impl Observer for Progress {
                 }
                 self.best_epoch = Some(0);
             }
-            Event::Resumed { epoch, chunk, step, best_epoch, path } => {
+            Event::Resumed { epoch, batch, step, best_epoch, path } => {
                 self.best_epoch = best_epoch;
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
-                self.say(&format!("resumed  in epoch {epoch} after {chunk} batches, step {step}, from {file}"));
+                self.say(&format!("resumed  in epoch {epoch} after {batch} batches, step {step}, from {file}"));
             }
             Event::Skipped { what, found, epoch, step } => {
                 let epoch = self.epoch(epoch);

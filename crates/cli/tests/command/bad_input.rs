@@ -38,7 +38,7 @@ fn texts_that_are_none() {
 }
 
 #[test]
-fn a_corpus_shorter_than_one_chunk_names_what_would_fit() {
+fn a_corpus_shorter_than_one_batch_names_what_would_fit() {
     let sandbox = Sandbox::new();
     let _filters = filters(&sandbox);
     sandbox.write("text.txt", text(40));

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
-mod adapting;
+mod adaptive_eval;
 mod bad_input;
 mod bench;
 mod faults;

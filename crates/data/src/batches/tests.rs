@@ -1,4 +1,4 @@
-//! The laws of chunks.
+//! The laws of batches.
 
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -12,13 +12,13 @@ fn stream(len: usize) -> TokenIds {
     TokenIds::from((0..len as u32).collect::<Vec<_>>())
 }
 
-/// The inputs and targets of each column over `chunks`.
-fn columns(batches: &Batches, chunks: &[Chunk]) -> Vec<(Vec<u32>, Vec<u32>)> {
+/// The inputs and targets of each column over `epoch`.
+fn columns(batches: &Batches, epoch: &[Batch]) -> Vec<(Vec<u32>, Vec<u32>)> {
     let mut columns = vec![(Vec::new(), Vec::new()); batches.batch_size()];
-    for &chunk in chunks {
-        let len = chunk.steps * batches.batch_size();
+    for &batch in epoch {
+        let len = batch.steps * batches.batch_size();
         let (mut inputs, mut targets) = (vec![u32::MAX; len], vec![u32::MAX; len]);
-        batches.fill(chunk, &mut inputs, &mut targets).unwrap();
+        batches.fill(batch, &mut inputs, &mut targets).unwrap();
         for (index, (input, target)) in inputs.into_iter().zip(targets).enumerate() {
             let column = &mut columns[index % batches.batch_size()];
             column.0.push(input);
@@ -28,10 +28,10 @@ fn columns(batches: &Batches, chunks: &[Chunk]) -> Vec<(Vec<u32>, Vec<u32>)> {
     columns
 }
 
-/// Fails unless `chunks` have the first `rows` rows of each column as inputs, and the next ones as targets.
+/// Fails unless the batches of `epoch` have the first `rows` rows of each column as inputs, and the next ones as targets.
 #[track_caller]
-fn check_covers(batches: &Batches, chunks: &[Chunk], rows: usize) {
-    for (b, (inputs, targets)) in columns(batches, chunks).into_iter().enumerate() {
+fn check_covers(batches: &Batches, epoch: &[Batch], rows: usize) {
+    for (b, (inputs, targets)) in columns(batches, epoch).into_iter().enumerate() {
         let first = (b * batches.column_len()) as u32;
         let expected: Vec<u32> = (first..first + rows as u32).collect();
         assert_eq!(inputs, expected, "inputs of column {b}");
@@ -42,47 +42,47 @@ fn check_covers(batches: &Batches, chunks: &[Chunk], rows: usize) {
 #[test]
 fn the_picture_in_the_header_is_true() {
     let ids = TokenIds::from("abcdefghi".bytes().map(u32::from).collect::<Vec<_>>());
-    let batches = Batches::new(&ids, 2, 2, LastChunk::Keep).unwrap();
+    let batches = Batches::new(&ids, 2, 2, LastBatch::Keep).unwrap();
     let text = |ids: &[u32]| ids.iter().map(|&id| id as u8 as char).collect::<String>();
     let (mut inputs, mut targets) = ([0; 4], [0; 4]);
-    batches.fill(batches.chunk(0), &mut inputs, &mut targets).unwrap();
+    batches.fill(batches.batch(0), &mut inputs, &mut targets).unwrap();
     assert_eq!((text(&inputs), text(&targets)), ("aebf".into(), "bfcg".into()));
-    let chunk = batches.chunk(1);
-    assert_eq!(chunk, Chunk { start: 2, steps: 1 });
-    batches.fill(chunk, &mut inputs[..2], &mut targets[..2]).unwrap();
+    let batch = batches.batch(1);
+    assert_eq!(batch, Batch { start: 2, steps: 1 });
+    batches.fill(batch, &mut inputs[..2], &mut targets[..2]).unwrap();
     assert_eq!((text(&inputs[..2]), text(&targets[..2])), ("cg".into(), "dh".into()));
     assert_eq!(batches.dropped_tokens(), 1);
 }
 
 #[test]
 fn a_text_too_short_says_what_would_fit() {
-    let error = |len, batch_size, bptt, last_chunk| {
-        Batches::new(&stream(len), batch_size, bptt, last_chunk).map(|_| ()).unwrap_err().to_string()
+    let error = |len, batch_size, bptt, last_batch| {
+        Batches::new(&stream(len), batch_size, bptt, last_batch).map(|_| ()).unwrap_err().to_string()
     };
     assert_eq!(
-        error(100, 20, 35, LastChunk::Discard),
+        error(100, 20, 35, LastBatch::Discard),
         "a text of 100 tokens is too short for batch size 20 and bptt 35: the largest batch size for bptt 35 is 2, \
          the largest bptt for batch size 20 is 4"
     );
     assert_eq!(
-        error(30, 20, 35, LastChunk::Discard),
+        error(30, 20, 35, LastBatch::Discard),
         "a text of 30 tokens is too short for batch size 20 and bptt 35: no smaller batch size or bptt alone is enough"
     );
     assert_eq!(
-        error(30, 20, 35, LastChunk::Keep),
+        error(30, 20, 35, LastBatch::Keep),
         "a text of 30 tokens is too short for batch size 20 and bptt 35: the largest batch size for bptt 35 is 15"
     );
-    assert!(error(1, 1, 1, LastChunk::Keep).contains("too short"));
-    assert!(error(0, 1, usize::MAX, LastChunk::Discard).contains("too short"));
-    assert_eq!(error(9, 0, 1, LastChunk::Keep), "`batch_size` must be at least 1");
-    assert_eq!(error(9, 1, 0, LastChunk::Keep), "`bptt` must be at least 1");
+    assert!(error(1, 1, 1, LastBatch::Keep).contains("too short"));
+    assert!(error(0, 1, usize::MAX, LastBatch::Discard).contains("too short"));
+    assert_eq!(error(9, 0, 1, LastBatch::Keep), "`batch_size` must be at least 1");
+    assert_eq!(error(9, 1, 0, LastBatch::Keep), "`bptt` must be at least 1");
 }
 
 #[test]
 fn what_the_error_proposes_fits_and_no_more() {
     for (len, batch_size, bptt) in [(100, 20, 35), (720, 21, 35), (71, 2, 35)] {
         let ids = stream(len);
-        let new = |batch_size, bptt| Batches::new(&ids, batch_size, bptt, LastChunk::Discard);
+        let new = |batch_size, bptt| Batches::new(&ids, batch_size, bptt, LastBatch::Discard);
         match new(batch_size, bptt) {
             Err(DataError::CorpusTooShort { largest_batch_size, largest_bptt, .. }) => {
                 assert!(new(largest_batch_size, bptt).is_ok() && new(largest_batch_size + 1, bptt).is_err());
@@ -94,34 +94,34 @@ fn what_the_error_proposes_fits_and_no_more() {
 }
 
 #[test]
-fn a_short_text_can_be_evaluated_but_has_no_full_chunk() {
+fn a_short_text_can_be_evaluated_but_has_no_full_batch() {
     let ids = stream(20);
-    let batches = Batches::new(&ids, 1, 35, LastChunk::Keep).unwrap();
-    assert_eq!((batches.chunk_count(), batches.target_count()), (1, 19));
-    assert!(matches!(batches.require_full_chunk(), Err(DataError::CorpusTooShort { largest_bptt: 19, .. })));
-    assert!(Batches::new(&ids, 1, 19, LastChunk::Keep).unwrap().require_full_chunk().is_ok());
+    let batches = Batches::new(&ids, 1, 35, LastBatch::Keep).unwrap();
+    assert_eq!((batches.batch_count(), batches.target_count()), (1, 19));
+    assert!(matches!(batches.require_full_batch(), Err(DataError::CorpusTooShort { largest_bptt: 19, .. })));
+    assert!(Batches::new(&ids, 1, 19, LastBatch::Keep).unwrap().require_full_batch().is_ok());
 }
 
 #[test]
-fn shuffling_moves_chunks_and_loses_none() {
+fn shuffling_moves_batches_and_loses_none() {
     let ids = stream(101);
-    let batches = Batches::new(&ids, 2, 3, LastChunk::Keep).unwrap();
-    let chunks = |order, seed| batches.chunks(order, &mut ChaCha8Rng::seed_from_u64(seed));
-    let sequential = chunks(ChunkOrder::Sequential, SEED);
-    let mut shuffled = chunks(ChunkOrder::Shuffled, SEED);
+    let batches = Batches::new(&ids, 2, 3, LastBatch::Keep).unwrap();
+    let epoch = |order, seed| batches.epoch(order, &mut ChaCha8Rng::seed_from_u64(seed));
+    let sequential = epoch(BatchOrder::Sequential, SEED);
+    let mut shuffled = epoch(BatchOrder::Shuffled, SEED);
     assert_ne!(shuffled, sequential);
-    assert_eq!(shuffled, chunks(ChunkOrder::Shuffled, SEED));
-    assert_ne!(shuffled, chunks(ChunkOrder::Shuffled, SEED + 1));
-    shuffled.sort_by_key(|chunk| chunk.start);
+    assert_eq!(shuffled, epoch(BatchOrder::Shuffled, SEED));
+    assert_ne!(shuffled, epoch(BatchOrder::Shuffled, SEED + 1));
+    shuffled.sort_by_key(|batch| batch.start);
     assert_eq!(shuffled, sequential);
 }
 
 #[test]
 fn variable_lengths_have_the_published_distribution() {
     let ids = stream(2_000_001);
-    let batches = Batches::new(&ids, 1, 70, LastChunk::Keep).unwrap();
-    let chunks = batches.variable_chunks(&mut ChaCha8Rng::seed_from_u64(SEED));
-    let steps: Vec<f64> = chunks.iter().rev().skip(1).map(|chunk| chunk.steps as f64).collect();
+    let batches = Batches::new(&ids, 1, 70, LastBatch::Keep).unwrap();
+    let epoch = batches.variable_epoch(&mut ChaCha8Rng::seed_from_u64(SEED));
+    let steps: Vec<f64> = epoch.iter().rev().skip(1).map(|batch| batch.steps as f64).collect();
     // Rounding down takes half a step off the mean. Bounds are six standard errors of about 28,800 draws.
     let mean = steps.iter().sum::<f64>() / steps.len() as f64;
     let expected = 0.95 * 70.0 + 0.05 * 35.0 - 0.5;
@@ -135,27 +135,27 @@ fn variable_lengths_have_the_published_distribution() {
 }
 
 #[test]
-fn variable_chunks_are_never_shorter_than_five_but_for_the_last() {
+fn variable_batches_are_never_shorter_than_five_but_for_the_last() {
     let ids = stream(10_003);
-    let batches = Batches::new(&ids, 1, 2, LastChunk::Keep).unwrap();
-    let chunks = batches.variable_chunks(&mut ChaCha8Rng::seed_from_u64(SEED));
-    assert!(chunks.iter().rev().skip(1).all(|chunk| chunk.steps >= 5));
-    check_covers(&batches, &chunks, batches.column_len() - 1);
+    let batches = Batches::new(&ids, 1, 2, LastBatch::Keep).unwrap();
+    let epoch = batches.variable_epoch(&mut ChaCha8Rng::seed_from_u64(SEED));
+    assert!(epoch.iter().rev().skip(1).all(|batch| batch.steps >= 5));
+    check_covers(&batches, &epoch, batches.column_len() - 1);
 }
 
 #[test]
-#[should_panic(expected = "chunk 1 of 1")]
-fn a_chunk_past_the_end_is_a_bug() {
+#[should_panic(expected = "batch 1 of 1")]
+fn a_batch_past_the_end_is_a_bug() {
     let ids = stream(3);
-    let _ = Batches::new(&ids, 1, 2, LastChunk::Keep).unwrap().chunk(1);
+    let _ = Batches::new(&ids, 1, 2, LastBatch::Keep).unwrap().batch(1);
 }
 
 #[test]
 #[should_panic(expected = "targets of 2 steps by 1 rows")]
 fn a_wrong_length_is_a_bug() {
     let ids = stream(3);
-    let batches = Batches::new(&ids, 1, 2, LastChunk::Keep).unwrap();
-    batches.fill(batches.chunk(0), &mut [0; 2], &mut [0; 3]).unwrap();
+    let batches = Batches::new(&ids, 1, 2, LastBatch::Keep).unwrap();
+    batches.fill(batches.batch(0), &mut [0; 2], &mut [0; 3]).unwrap();
 }
 
 proptest! {
@@ -165,30 +165,30 @@ proptest! {
     ) {
         let ids = stream(len);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        if let Ok(batches) = Batches::new(&ids, batch_size, bptt, LastChunk::Keep) {
+        if let Ok(batches) = Batches::new(&ids, batch_size, bptt, LastBatch::Keep) {
             let rows = batches.column_len() - 1;
             prop_assert!(batches.dropped_tokens() < batch_size);
             prop_assert_eq!(batches.target_count() + batch_size + batches.dropped_tokens(), len);
             prop_assert_eq!(batches.discarded_targets(), 0);
-            let chunks = batches.chunks(ChunkOrder::Sequential, &mut rng);
-            prop_assert_eq!(chunks.len(), batches.chunk_count());
-            check_covers(&batches, &chunks, rows);
-            check_covers(&batches, &batches.variable_chunks(&mut rng), rows);
+            let epoch = batches.epoch(BatchOrder::Sequential, &mut rng);
+            prop_assert_eq!(epoch.len(), batches.batch_count());
+            check_covers(&batches, &epoch, rows);
+            check_covers(&batches, &batches.variable_epoch(&mut rng), rows);
         } else {
             prop_assert!(len < 2 * batch_size);
         }
     }
 
     #[test]
-    fn discarding_leaves_out_exactly_the_rows_after_the_last_full_chunk(
+    fn discarding_leaves_out_exactly_the_rows_after_the_last_full_batch(
         len in 2usize..200, batch_size in 1usize..12, bptt in 1usize..20,
     ) {
         let ids = stream(len);
-        if let Ok(batches) = Batches::new(&ids, batch_size, bptt, LastChunk::Discard) {
+        if let Ok(batches) = Batches::new(&ids, batch_size, bptt, LastBatch::Discard) {
             let rows = (batches.column_len() - 1) / bptt * bptt;
-            let chunks = batches.chunks(ChunkOrder::Sequential, &mut ChaCha8Rng::seed_from_u64(SEED));
-            prop_assert!(chunks.iter().all(|chunk| chunk.steps == bptt));
-            check_covers(&batches, &chunks, rows);
+            let epoch = batches.epoch(BatchOrder::Sequential, &mut ChaCha8Rng::seed_from_u64(SEED));
+            prop_assert!(epoch.iter().all(|batch| batch.steps == bptt));
+            check_covers(&batches, &epoch, rows);
             prop_assert_eq!(batches.target_count(), rows * batch_size);
             prop_assert!(batches.discarded_targets() < bptt * batch_size);
         } else {

@@ -11,7 +11,7 @@
 //! stands, the indices are replaced by ids in place. So a token costs four bytes and each type one string.
 //!
 //! Promises: ids depend on the texts and the options alone; each file's report says what was found in it.
-//! Not here: chunks (`batches`), where the named corpora are kept (`named`).
+//! Not here: batches (`batches`), where the named corpora are kept (`named`).
 
 use std::{fmt, ops::Range, path::Path};
 

@@ -1,14 +1,14 @@
 //! The positions that a cache looks back at.
 //!
 //! ```text
-//! hidden  [ those remembered, at most the window | those of the chunk at hand ]      [positions, H]
+//! hidden  [ those remembered, at most the window | those of the batch at hand ]      [positions, H]
 //! next    [ ...............................................................  ]      [positions]
 //! ```
 //!
-//! A chunk is compared in blocks of rows: the scores of a block are one matrix product, which is small enough to be
+//! A batch is compared in blocks of rows: the scores of a block are one matrix product, which is small enough to be
 //! read again from the processor's cache for each θ.
 
-use rondo_kernels::{Buffer, Device, Slice, linear, cache_attention};
+use rondo_kernels::{Buffer, Device, Slice, cache_attention, linear};
 use rondo_nn::NnError;
 
 use crate::Result;
@@ -34,7 +34,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// An empty memory of `window` positions, for chunks of at most `longest` rows of `width` numbers.
+    /// An empty memory of `window` positions, for batches of at most `longest` rows of `width` numbers.
     pub(super) fn new(device: &Device, window: usize, width: usize, longest: usize) -> Memory {
         let rows = BLOCK_ROWS.min(longest);
         Memory {
@@ -53,7 +53,7 @@ impl Memory {
         }
     }
 
-    /// Takes in a chunk of `hidden: [R, H]` with the words `next: [R]`, and hands to `each`, for some rows at a time
+    /// Takes in a batch of `hidden: [R, H]` with the words `next: [R]`, and hands to `each`, for some rows at a time
     /// and for each of `thetas`, its index, the first row and what the cache gives to the rows' words. There is
     /// nothing that it could give to the text's first.
     pub(super) fn read(

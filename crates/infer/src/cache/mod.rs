@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use rondo_data::TokenIds;
 use rondo_nn::{Mode, Model, Workspace};
 
-use crate::evaluate::{CHUNK_ROWS, check_text};
+use crate::evaluate::{BATCH_ROWS, check_text};
 use crate::{Evaluation, InferError, Result};
 use memory::Memory;
 use mixture::Mixture;
@@ -112,7 +112,7 @@ impl Cache {
 /// p_cache(w) ∝ Σ_{i in window} 1[w = wᵢ₊₁] · e^(θ·h·hᵢ)        p = (1 − λ) · p_model + λ · p_cache
 /// ```
 ///
-/// `progress` is told how many tokens have been predicted, after each chunk.
+/// `progress` is told how many tokens have been predicted, after each batch.
 ///
 /// # Errors
 /// As [`Cache::check`] and [`check_text`]; [`InferError::Stopped`] when `progress` breaks before the end.
@@ -161,15 +161,15 @@ pub fn tune_cache(
     let targets = ids.len() - 1;
     let total_tokens = targets as u64;
     let device = workspace.device().clone();
-    let longest = CHUNK_ROWS.min(targets);
+    let longest = BATCH_ROWS.min(targets);
     let mut memory = None;
     let mixtures: Vec<Mixture> = lambdas.iter().map(|&lambda| Mixture::new(lambda)).collect();
     let mut state = model.zero_state(1);
     let mut base = Evaluation { nll_sum: 0.0, tokens: 0 };
     let mut sums = vec![0.0; caches.len()];
-    let mut chunk_sums = vec![0.0; caches.len()];
-    for start in (0..targets).step_by(CHUNK_ROWS) {
-        let end = targets.min(start + CHUNK_ROWS);
+    let mut batch_sums = vec![0.0; caches.len()];
+    for start in (0..targets).step_by(BATCH_ROWS) {
+        let end = targets.min(start + BATCH_ROWS);
         let read = ids.read(start..end + 1)?;
         let (inputs, next) = (&read[..end - start], &read[1..]);
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
@@ -181,15 +181,15 @@ pub fn tune_cache(
         let nll = tape.read_nll(loss)?;
         let width = tape.shape(hidden.dropped).width;
         let memory = memory.get_or_insert_with(|| Memory::new(&device, window.min(targets), width, longest));
-        chunk_sums.fill(0.0);
+        batch_sums.fill(0.0);
         memory.read(&device, tape.values(hidden.dropped), next, thetas, |theta, row, shares| {
-            let sums = &mut chunk_sums[theta * lambdas.len()..][..lambdas.len()];
+            let sums = &mut batch_sums[theta * lambdas.len()..][..lambdas.len()];
             for (&nll, share) in nll[row..].iter().zip(shares) {
                 mixture::add(&mixtures, nll, share, sums);
             }
         })?;
-        for (sum, chunk_sum) in sums.iter_mut().zip(&chunk_sums) {
-            *sum += chunk_sum;
+        for (sum, batch_sum) in sums.iter_mut().zip(&batch_sums) {
+            *sum += batch_sum;
         }
         if progress(base.tokens).is_break() && base.tokens < total_tokens {
             return Err(InferError::Stopped { done_tokens: base.tokens, total_tokens });

@@ -20,7 +20,7 @@ use std::cmp::Reverse;
 
 use rondo_nn::{Mode, State};
 
-use crate::evaluate::CHUNK_ROWS;
+use crate::evaluate::BATCH_ROWS;
 use crate::handle::PooledWorkspace;
 use crate::{InferError, ModelHandle, Result};
 
@@ -186,7 +186,7 @@ impl Scorer {
             if running < state.batch() {
                 state = state.select(self.handle.device(), &(0..running).collect::<Vec<_>>());
             }
-            let steps = (CHUNK_ROWS / running).clamp(1, predicted(&rows[0]) - start);
+            let steps = (BATCH_ROWS / running).clamp(1, predicted(&rows[0]) - start);
             inputs.clear();
             targets.clear();
             for t in start..start + steps {

@@ -69,8 +69,8 @@ fn it_agrees_with_its_definition() {
 }
 
 #[test]
-fn the_chunks_and_blocks_do_not_show() {
-    // Longer than a chunk, with windows that end within one, and that reach over several.
+fn the_batches_and_blocks_do_not_show() {
+    // Longer than a batch, with windows that end within one, and that reach over several.
     let ids = text(1800, 2);
     let (model, mut workspace) = model();
     for window in [3, 100, 1000, 5000] {

@@ -13,7 +13,7 @@ fn after_each_token_stands_what_the_plainest_way_gives() {
     predictor.read(&[7, 7, 7], |_, _| ()).unwrap();
     predictor.restart();
     let mut places = Vec::new();
-    // In two parts, the second of which goes on from the first, in several chunks.
+    // In two parts, the second of which goes on from the first, in several batches.
     for (begin, end) in [(0, 11), (11, ids.len())] {
         predictor
             .read(&ids[begin..end], |place, distribution| {

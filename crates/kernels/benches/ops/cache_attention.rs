@@ -14,7 +14,14 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             let mut shares = numbers(&device, dims.rows);
             let compared: usize = (0..dims.rows).map(|row| dims.window_of(row).len()).sum();
             measure(criterion, "cache_attention", dims, &device, compared, || {
-                cache_attention::forward(&device, dims, 0.662, scores.slice(), next.slice(), shares.slice_mut());
+                cache_attention::forward(
+                    &device,
+                    dims,
+                    0.662,
+                    scores.slice(),
+                    next.slice(),
+                    shares.slice_mut(),
+                );
             });
         }
     }

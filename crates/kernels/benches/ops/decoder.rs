@@ -6,7 +6,7 @@ use rondo_kernels::{Buffer, Device, Store};
 
 use crate::measure::{copy, devices, ids, measure, measure_fresh, numbers};
 
-/// A chunk of the WikiText-2 recipe.
+/// A batch of the WikiText-2 recipe.
 const WIKITEXT2: Dims = Dims { rows: 700, width: 200, vocab: 33_278 };
 
 /// What both ways read.

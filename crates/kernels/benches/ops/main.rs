@@ -9,20 +9,20 @@
 mod activation;
 mod activation_penalty;
 mod bias;
+mod cache_attention;
+mod concat;
 mod cross_entropy;
 mod decoder;
-mod sample;
 mod dropout;
 mod elementwise;
 mod embedding;
-mod concat;
 mod linear;
 mod measure;
 mod one_hot;
 mod optimizer;
 mod product;
-mod cache_attention;
 mod recurrence;
+mod sample;
 mod softmax;
 
 use criterion::{criterion_group, criterion_main};

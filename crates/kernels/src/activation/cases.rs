@@ -1,4 +1,4 @@
 //! Sizes to try.
 
-/// Numbers of an activation: from one over odd sizes to the state of a small model's chunk.
+/// Numbers of an activation: from one over odd sizes to the state of a small model's batch.
 pub const CASES: &[usize] = &[1, 7, 16, 33, 1_000, 140_001];

@@ -1,6 +1,6 @@
 //! What training can add to the loss so that activations stay small, or change slowly from step to step.
 //!
-//! The mean is over the numbers that are squared, so that a penalty does not depend on how long a chunk is or how many
+//! The mean is over the numbers that are squared, so that a penalty does not depend on how long a batch is or how many
 //! batch rows there are.
 
 pub mod cases;

@@ -12,6 +12,6 @@ pub const CASES: &[Dims] = &[
     Dims { steps: 35, batch: 32, width: 650 },
 ];
 
-/// Rows of words: from a single number over odd sizes to the embedding of a chunk of WikiText-2.
+/// Rows of words: from a single number over odd sizes to the embedding of a batch of WikiText-2.
 pub const ROW_CASES: &[RowDims] =
     &[RowDims { rows: 1, width: 1 }, RowDims { rows: 13, width: 33 }, RowDims { rows: 700, width: 200 }];

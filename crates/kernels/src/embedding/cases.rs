@@ -2,7 +2,7 @@
 
 use super::Dims;
 
-/// From single numbers over odd sizes to chunks of Penn Treebank and WikiText-2.
+/// From single numbers over odd sizes to batches of Penn Treebank and WikiText-2.
 pub const CASES: &[Dims] = &[
     Dims { rows: 1, vocab: 1, width: 1 },
     Dims { rows: 9, vocab: 2, width: 1 },

@@ -2,7 +2,7 @@
 //!
 //! The gradient comes in two forms. *Dense*, it is added to a whole `[V, E]` matrix: that is wanted where the table
 //! is tied to the decoder, whose gradient fills the matrix anyway. *Row-sparse*, it holds only the rows that were
-//! looked up: of 33,278 words, a chunk of 700 tokens sees some 350, and the dense gradient would be mostly zeros.
+//! looked up: of 33,278 words, a batch of 700 tokens sees some 350, and the dense gradient would be mostly zeros.
 //!
 //! ```text
 //! ids     7 2 7 9            plan_rows:  order   1 0 2 3    positions, sorted by id, then by position

@@ -2,7 +2,7 @@
 
 use super::Dims;
 
-/// From a single number over odd sizes to a chunk of characters.
+/// From a single number over odd sizes to a batch of characters.
 pub const CASES: &[Dims] = &[
     Dims { rows: 1, vocab: 1 },
     Dims { rows: 5, vocab: 3 },

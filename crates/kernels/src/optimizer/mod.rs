@@ -6,9 +6,9 @@
 //!
 //! Not here: which learning rate to use, and when (`train`).
 
-mod dynamic;
 pub mod cases;
 mod cpu;
+mod dynamic;
 pub mod reference;
 
 use crate::cpu::sums;

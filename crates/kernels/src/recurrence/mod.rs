@@ -110,7 +110,7 @@ pub struct Forward<'a> {
     pub cell_state: SliceMut<'a>,
 }
 
-/// Runs one layer over a chunk and keeps what [`backward`] needs.
+/// Runs one layer over a batch and keeps what [`backward`] needs.
 ///
 /// ```text
 /// LSTM   i, f, g, o = split(xw[t] + b + h[t]·Rᵀ)        c[t+1] = σ(f)∘c[t] + σ(i)∘tanh(g)
@@ -173,7 +173,7 @@ pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
     }
 }
 
-/// Runs one layer back over a chunk. No gradient enters at the last state and none leaves at the first: that is where
+/// Runs one layer back over a batch. No gradient enters at the last state and none leaves at the first: that is where
 /// back-propagation through time is truncated.
 ///
 /// # Panics

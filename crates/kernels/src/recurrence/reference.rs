@@ -33,7 +33,7 @@ pub struct Outputs<F> {
     pub cell_state: Vec<F>,
 }
 
-/// The gradients of everything in [`Inputs`], where the chunk's initial states count as constants.
+/// The gradients of everything in [`Inputs`], where the batch's initial states count as constants.
 pub struct Gradients<F> {
     /// `[G·H, H]`.
     pub r: Vec<F>,

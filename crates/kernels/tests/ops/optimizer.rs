@@ -1,6 +1,6 @@
 //! Optimizer steps, against their definition and against PyTorch.
 
-use rondo_kernels::optimizer::{self, Adam, Dynamic, Decay, GLUON_EPSILON, Sgd, RmsScale};
+use rondo_kernels::optimizer::{self, Adam, Decay, Dynamic, GLUON_EPSILON, RmsScale, Sgd};
 use rondo_kernels::optimizer::{cases::CASES, reference};
 use rondo_kernels::{Buffer, Device};
 
@@ -164,8 +164,8 @@ fn adam_agrees_with_the_reference() {
 #[test]
 fn adapting_agrees_with_the_reference() {
     // The second decay overshoots where gradients are usually large, and is limited there.
-    for (options, mean) in
-        [(0.0, 0.5), (0.02, 0.5), (0.9, 0.5)].map(|(decay, mean)| (Dynamic { learning_rate: 0.5, decay }, mean))
+    for (options, mean) in [(0.0, 0.5), (0.02, 0.5), (0.9, 0.5)]
+        .map(|(decay, mean)| (Dynamic { learning_rate: 0.5, decay }, mean))
     {
         for &len in CASES {
             let (gradient, trained) = (random(len, 1), random(len, 2));

@@ -62,11 +62,11 @@ pub struct Dropout {
     /// On the last layer's output.
     pub output: DropoutSite,
     /// Probability of dropping a word where it is looked up: its row of the embedding is 0 wherever it occurs in
-    /// a chunk. A tied decoder keeps all of its rows. At least 0 and below 1; 0 is off.
+    /// a batch. A tied decoder keeps all of its rows. At least 0 and below 1; 0 is off.
     /// *Source*: Gal & Ghahramani 2016.
     #[serde(default, skip_serializing_if = "is_off")]
     pub words: f32,
-    /// Probability of dropping a number of a recurrent matrix `weight_hh`, for all steps of a chunk (DropConnect,
+    /// Probability of dropping a number of a recurrent matrix `weight_hh`, for all steps of a batch (DropConnect,
     /// or weight-drop). At least 0 and below 1; 0 is off.
     /// *Source*: Wan et al. 2013; Merity, Keskar & Socher 2017.
     #[serde(default, skip_serializing_if = "is_off")]
@@ -79,7 +79,7 @@ pub struct Dropout {
 pub struct DropoutSite {
     /// Probability of dropping a unit, at least 0 and below 1; 0 is off.
     pub probability: f32,
-    /// Whether one mask serves all steps of a chunk (locked, or variational) instead of one for each.
+    /// Whether one mask serves all steps of a batch (locked, or variational) instead of one for each.
     pub locked: bool,
 }
 

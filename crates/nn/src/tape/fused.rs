@@ -21,7 +21,7 @@ pub struct Layer {
     pub bias_ih: ParameterId,
     /// `[G·H]`, where the layer has a second bias.
     pub bias_hh: Option<ParameterId>,
-    /// Probability of dropping a number of `weight_hh` in training, for all steps of a chunk; 0 is off.
+    /// Probability of dropping a number of `weight_hh` in training, for all steps of a batch; 0 is off.
     pub weight_dropout: f32,
 }
 

@@ -3,7 +3,7 @@
 //! Values are matrices `[R, D]` here; where a value has time steps too, its rows are all of them.
 
 use rondo_kernels::activation::{self, Activation};
-use rondo_kernels::{Slice, SliceMut, bias, cross_entropy, elementwise, concat, one_hot, product, softmax};
+use rondo_kernels::{Slice, SliceMut, bias, concat, cross_entropy, elementwise, one_hot, product, softmax};
 
 use super::{Loss, Node, Shape, Tape, Value};
 
@@ -234,7 +234,12 @@ impl Tape<'_> {
     }
 
     /// Copies each part to the place that `place` gives it in a matrix of `shape`.
-    fn concat(&mut self, parts: &[Value], shape: Shape, mut place: impl FnMut(Shape) -> concat::Place) -> Value {
+    fn concat(
+        &mut self,
+        parts: &[Value],
+        shape: Shape,
+        mut place: impl FnMut(Shape) -> concat::Place,
+    ) -> Value {
         let mut y = self.workspace.pool.take(shape.count());
         let needs_gradient = parts.iter().any(|&part| self.needs_gradient(part));
         let first_node = self.workspace.nodes.len();

@@ -68,7 +68,7 @@ impl Tape<'_> {
         out
     }
 
-    /// As [`Tape::embedding`], and drops words in training: all occurrences of one in the chunk, or none. The
+    /// As [`Tape::embedding`], and drops words in training: all occurrences of one in the batch, or none. The
     /// table itself stays whole, for whoever else uses it.
     ///
     /// # Panics

@@ -39,13 +39,13 @@ fn check(cell: Cell) {
     }
 }
 
-/// Two chunks, the second from the state that the first left.
+/// Two batches, the second from the state that the first left.
 fn check_model(fused: &RnnLm) {
     let written_out = WrittenOut::like(fused);
     let mut fused_state = random_state(fused, BATCH);
     let mut state = random_state(fused, BATCH);
-    for chunk in 0..2 {
-        let (inputs, targets) = (tokens(STEPS * BATCH, chunk), tokens(STEPS * BATCH, 100 + chunk));
+    for batch in 0..2 {
+        let (inputs, targets) = (tokens(STEPS * BATCH, batch), tokens(STEPS * BATCH, 100 + batch));
         let (want_nll, want) = run(fused, &inputs, &targets, &mut fused_state);
         let (nll, gradients) = written_out.run(&inputs, &targets, &mut state);
         assert_close("nll", &nll, &want_nll);

@@ -1,4 +1,4 @@
-//! What these tests share: numbers, models, one way to run a chunk, and comparisons.
+//! What these tests share: numbers, models, one way to run a batch, and comparisons.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -69,7 +69,7 @@ pub(crate) fn numbers(state: &State) -> Vec<f32> {
     state.parts().iter().flat_map(|part| part.values().read().unwrap().into_owned()).collect()
 }
 
-/// The negative log-likelihoods of a chunk in training mode, and the gradients of their sum.
+/// The negative log-likelihoods of a batch in training mode, and the gradients of their sum.
 pub(crate) fn run(
     model: &RnnLm,
     inputs: &[u32],

@@ -2,7 +2,7 @@
 //!
 //! - `primitives`: the gradient of every operation on the tape, by differences.
 //! - `cells`: a cell written from the primitives computes what the fused layer does, gradients included.
-//! - `recurrence`: state, chunks, batch rows, ties, inputs.
+//! - `recurrence`: state, batches, batch rows, ties, inputs.
 //! - `regularize`: dropped words and weights, penalties on activations.
 //! - `modes`: training, evaluation, dropout, and what a workspace keeps from one tape to the next.
 //! - `observer`: who is told of operations is told of all, in their order.

@@ -25,7 +25,7 @@ fn adapting_is_training_without_dropout() {
     for cell in Cell::ALL {
         let dropping = model(RnnLmConfig { dropout: everywhere(0.5), ..config(cell) });
         let plain = model(config(cell));
-        let (inputs, targets) = chunk();
+        let (inputs, targets) = batch();
         let run = |mode, model: &RnnLm| {
             let mut workspace = Workspace::new(&device());
             run_in(&mut workspace, mode, model, &inputs, &targets, &mut model.zero_state(BATCH))
@@ -44,7 +44,7 @@ fn adapting_is_training_without_dropout() {
 fn logits_give_the_losses_that_the_fused_decoder_gives() {
     for cell in Cell::ALL {
         let model = model(config(cell));
-        let (inputs, targets) = chunk();
+        let (inputs, targets) = batch();
         let mut workspace = Workspace::new(&device());
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, &inputs, &mut model.zero_state(BATCH));
@@ -147,7 +147,7 @@ fn a_workspace_serves_any_model_at_any_time() {
     for _ in 0..3 {
         for model in &mut models {
             for mode in [Mode::Evaluate, TRAIN, Mode::Train { seed: 0, step: 1 }, Mode::Evaluate] {
-                let (inputs, targets) = chunk();
+                let (inputs, targets) = batch();
                 let shared =
                     run_in(&mut workspace, mode, model, &inputs, &targets, &mut model.zero_state(BATCH));
                 let mut own = Workspace::new(&device());
@@ -171,7 +171,7 @@ fn a_workspace_serves_any_model_at_any_time() {
 #[test]
 fn gradients_accumulate_until_they_are_cleared() {
     let model = model(config(Cell::Lstm));
-    let (inputs, targets) = chunk();
+    let (inputs, targets) = batch();
     let mut workspace = Workspace::new(&device());
     let mut gradients = Gradients::new(model.parameters());
     let mut add = |gradients: &mut Gradients, scale: f32| {
@@ -207,7 +207,7 @@ fn threads_change_no_more_than_rounding() {
             let device = Device::cpu(threads).unwrap();
             let mut model = RnnLm::new(config.clone(), &device).unwrap();
             model.parameters_mut().copy_from(crate::check::model(config.clone()).parameters());
-            let (inputs, targets) = chunk();
+            let (inputs, targets) = batch();
             let mut workspace = Workspace::new(&device);
             let mut state = model.zero_state(BATCH);
             let (nll, gradients) = run_in(&mut workspace, TRAIN, &model, &inputs, &targets, &mut state);
@@ -231,12 +231,12 @@ fn everywhere(probability: f32) -> Dropout {
     Dropout { input: site, between: site, output: site, words: probability, weights: probability }
 }
 
-fn chunk() -> (Vec<u32>, Vec<u32>) {
+fn batch() -> (Vec<u32>, Vec<u32>) {
     (tokens(STEPS * BATCH, 1), tokens(STEPS * BATCH, 2))
 }
 
 fn nll(model: &RnnLm, mode: Mode) -> Vec<f32> {
-    let (inputs, targets) = chunk();
+    let (inputs, targets) = batch();
     let mut workspace = Workspace::new(&device());
     run_in(&mut workspace, mode, model, &inputs, &targets, &mut model.zero_state(BATCH)).0
 }

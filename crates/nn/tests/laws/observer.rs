@@ -8,7 +8,7 @@ use crate::check::{TRAIN, config, device, model, run_in, tokens};
 
 const BATCH: usize = 2;
 
-/// The operations of a chunk in this mode, those forward and those back.
+/// The operations of a batch in this mode, those forward and those back.
 fn operations(config: &RnnLmConfig, mode: Mode) -> [Vec<&'static str>; 2] {
     let told = Arc::new(Mutex::new(Vec::new()));
     let listener = Arc::clone(&told);
@@ -21,7 +21,7 @@ fn operations(config: &RnnLmConfig, mode: Mode) -> [Vec<&'static str>; 2] {
         std::mem::take(&mut *told.lock().unwrap())
     };
     let first = run(&mut workspace);
-    assert_eq!(first, run(&mut workspace), "each chunk is told of alike");
+    assert_eq!(first, run(&mut workspace), "each batch is told of alike");
     workspace.observe(None);
     assert_eq!(run(&mut workspace), [], "nobody is there to be told");
     assert!(first.is_sorted_by_key(|&(_, pass)| pass == Pass::Backward), "{first:?}");

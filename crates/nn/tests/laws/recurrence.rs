@@ -12,7 +12,7 @@ const BATCH: usize = 3;
 #[test]
 fn two_halves_with_the_state_carried_equal_the_whole() {
     for model in models() {
-        let (inputs, targets) = chunk();
+        let (inputs, targets) = batch();
         let mut state = random_state(&model, BATCH);
         let (whole, _) = run(&model, &inputs, &targets, &mut state);
         for cut in [1, 2, STEPS - 1] {
@@ -29,7 +29,7 @@ fn two_halves_with_the_state_carried_equal_the_whole() {
 #[test]
 fn the_state_matters_and_clearing_it_forgets() {
     for model in models() {
-        let (inputs, targets) = chunk();
+        let (inputs, targets) = batch();
         let mut state = random_state(&model, BATCH);
         let (carried, _) = run(&model, &inputs, &targets, &mut state);
         let (afresh, _) = run(&model, &inputs, &targets, &mut model.zero_state(BATCH));
@@ -42,7 +42,7 @@ fn the_state_matters_and_clearing_it_forgets() {
 #[test]
 fn batch_rows_are_independent() {
     for model in models() {
-        let (inputs, targets) = chunk();
+        let (inputs, targets) = batch();
         let (together, _) = run(&model, &inputs, &targets, &mut model.zero_state(BATCH));
         for row in 0..BATCH {
             let (inputs, targets) = (column(&inputs, row), column(&targets, row));
@@ -60,26 +60,26 @@ fn batch_rows_are_independent() {
     }
 }
 
-/// Token 0 occurs in the first chunk alone: the second chunk's losses depend on it, their gradient does not.
+/// Token 0 occurs in the first batch alone: the second batch's losses depend on it, their gradient does not.
 #[test]
-fn the_gradient_stops_at_the_chunks_edge_and_the_state_does_not() {
+fn the_gradient_stops_at_the_batches_edge_and_the_state_does_not() {
     for model in models() {
         let later = |seed| -> Vec<u32> { tokens(STEPS, seed).iter().map(|&token| token.max(1)).collect() };
         let (second, targets) = (later(3), later(4));
-        let second_chunk = |first: u32| {
+        let second_batch = |first: u32| {
             let mut state = model.zero_state(1);
             run(&model, &[first], &[1], &mut state);
             run(&model, &second, &targets, &mut state)
         };
-        let (nll, gradients) = second_chunk(0);
-        assert_ne!(nll, second_chunk(2).0);
+        let (nll, gradients) = second_batch(0);
+        assert_ne!(nll, second_batch(2).0);
         let table = if model.config().input == Input::OneHot { "input.weight" } else { "embedding.weight" };
         let gradient = gradient(&model, &gradients, table);
         let width = gradient.len() / VOCAB;
         assert!(gradient[..width].iter().all(|&number| number == 0.0));
         assert!(gradient[width..].iter().any(|&number| number != 0.0));
 
-        // Within one chunk it does reach back.
+        // Within one batch it does reach back.
         let whole: Vec<u32> = [&[0], &second[..]].concat();
         let (_, gradients) = run(&model, &whole, &[&[1], &targets[..]].concat(), &mut model.zero_state(1));
         let gradient = self::gradient(&model, &gradients, table);
@@ -99,7 +99,7 @@ fn a_tied_weight_receives_both_gradients() {
             let source = if name == "decoder.weight" { "embedding.weight" } else { &name };
             set(&mut untied, &name, values(&tied, source));
         }
-        let (inputs, targets) = chunk();
+        let (inputs, targets) = batch();
         let (nll, gradients) = run(&tied, &inputs, &targets, &mut tied.zero_state(BATCH));
         let (want_nll, want) = run(&untied, &inputs, &targets, &mut untied.zero_state(BATCH));
         assert_eq!(nll, want_nll);
@@ -127,7 +127,7 @@ fn one_hot_input_equals_an_embedding_of_the_identity() {
             };
             set(&mut one_hot, &name, values);
         }
-        let (inputs, targets) = chunk();
+        let (inputs, targets) = batch();
         let (nll, gradients) = run(&one_hot, &inputs, &targets, &mut one_hot.zero_state(BATCH));
         let (want_nll, want) = run(&embedding, &inputs, &targets, &mut embedding.zero_state(BATCH));
         assert_close("nll", &nll, &want_nll);
@@ -141,7 +141,7 @@ fn one_hot_input_equals_an_embedding_of_the_identity() {
 fn two_biases_receive_the_gradient_of_their_sum() {
     for cell in Cell::ALL {
         let model = model(config(cell));
-        let (inputs, targets) = chunk();
+        let (inputs, targets) = batch();
         let (_, gradients) = run(&model, &inputs, &targets, &mut model.zero_state(BATCH));
         for (l, &hidden) in model.config().hidden_sizes.iter().enumerate() {
             let bias_ih = gradient(&model, &gradients, &format!("rnn.{l}.bias_ih"));
@@ -158,7 +158,7 @@ fn an_embeddings_gradient_has_the_rows_looked_up_and_densified_it_is_the_same() 
     for model in models() {
         let parameters = model.parameters();
         let table = parameters.ids().next().unwrap();
-        let (inputs, targets) = chunk();
+        let (inputs, targets) = batch();
         let (_, mut gradients) = run(&model, &inputs, &targets, &mut model.zero_state(BATCH));
         let Gradient::Rows { rows, .. } = gradients.get(table) else { panic!("{:?}", model.config().input) };
         let mut looked_up = inputs.clone();
@@ -183,8 +183,8 @@ fn models() -> impl Iterator<Item = RnnLm> {
     Cell::ALL.into_iter().flat_map(of_cell)
 }
 
-/// A chunk's inputs and targets.
-fn chunk() -> (Vec<u32>, Vec<u32>) {
+/// A batch's inputs and targets.
+fn batch() -> (Vec<u32>, Vec<u32>) {
     (tokens(STEPS * BATCH, 1), tokens(STEPS * BATCH, 2))
 }
 

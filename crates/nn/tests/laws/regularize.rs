@@ -264,7 +264,7 @@ fn weight_masks(model: &RnnLm, mode: Mode) -> Vec<Vec<bool>> {
     recurrent_weights(model).into_iter().map(kept).collect()
 }
 
-/// Losses and gradients of a chunk in a training step, from a state in which no unit is silent.
+/// Losses and gradients of a batch in a training step, from a state in which no unit is silent.
 fn in_step(model: &RnnLm, mode: Mode) -> (Vec<f32>, Gradients) {
     let (inputs, targets) = (tokens(STEPS * BATCH, 1), tokens(STEPS * BATCH, 2));
     let mut state = random_state(model, BATCH);

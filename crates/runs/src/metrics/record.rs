@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// Makes the record from the list of its measurements, so that files and event files have the same ones.
 macro_rules! record {
     ($( $(#[$doc:meta])+ $key:ident: $tag:literal, )+) => {
-        /// What is recorded about a run at one point: after some chunks, or at the end of an epoch.
+        /// What is recorded about a run at one point: after some batches, or at the end of an epoch.
         ///
         /// In JSON, a measurement that was not made is left out; one that is not a finite number, for which
         /// JSON has no word, is `null` and is read as NaN. Other keys are ignored in reading.
@@ -32,7 +32,7 @@ macro_rules! record {
 }
 
 record! {
-    /// Mean loss over the chunks since the last record of this kind, in nats per token.
+    /// Mean loss over the batches since the last record of this kind, in nats per token.
     train_loss: "loss/train",
     /// The smoothed training loss (its exponential moving average), in nats per token.
     moving_loss: "loss/moving",

@@ -5,7 +5,7 @@
 //! | metadata | what |
 //! |---|---|
 //! | `rondo_checkpoint` | version of this layout, `1` |
-//! | `progress` | epoch, chunk, steps, schedule, sums of losses, times, as JSON |
+//! | `progress` | epoch, batch, steps, schedule, sums of losses, times, as JSON |
 //! | `config`, `tokenizer` | the model's description, and how texts are cut into its tokens, as JSON |
 //! | `corpus` | fingerprints of the vocabulary and of each split's ids, as JSON |
 //! | `plan` | the settings of the run, as TOML |

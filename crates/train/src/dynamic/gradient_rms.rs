@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use rondo_data::{Batches, LastChunk, TokenIds};
+use rondo_data::{Batches, LastBatch, TokenIds};
 use rondo_infer::{InferError, check_text, column_count, warm_state};
 use rondo_kernels::{Slice, Store, elementwise};
 use rondo_nn::{Gradient, Gradients, Mode, Model, NnError, ParameterId, Parameters, Workspace};
@@ -51,8 +51,8 @@ impl GradientRms {
         }
         check_text(model, ids)?;
         let columns = column_count(ids.len(), Self::BATCH_SIZE);
-        let batches = Batches::new(ids, columns, bptt, LastChunk::Keep)?;
-        let count = batches.chunk_count().min(max_batches);
+        let batches = Batches::new(ids, columns, bptt, LastBatch::Keep)?;
+        let count = batches.batch_count().min(max_batches);
         let parameters = model.parameters();
         let device = parameters.device();
         let mut state = warm_state(model, workspace, ids, &batches)?;
@@ -62,10 +62,10 @@ impl GradientRms {
         let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
         let mut tokens = 0;
         for index in 0..count {
-            let chunk = batches.chunk(index);
-            let rows = chunk.steps * columns;
+            let batch = batches.batch(index);
+            let rows = batch.steps * columns;
             let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
-            batches.fill(chunk, inputs, targets)?;
+            batches.fill(batch, inputs, targets)?;
             gradients.clear();
             let mut tape = workspace.tape(parameters, Mode::Dynamic);
             let hidden = model.forward(&mut tape, inputs, &mut state);

@@ -15,7 +15,7 @@ mod gradient_rms;
 
 use std::ops::ControlFlow;
 
-use rondo_data::{Batches, LastChunk, TokenIds};
+use rondo_data::{Batches, LastBatch, TokenIds};
 use rondo_infer::{Evaluation, InferError, check_text, column_count, warm_state};
 use rondo_kernels::optimizer::{self, Dynamic, GLUON_EPSILON, RmsScale};
 use rondo_nn::{Gradient, Gradients, Mode, Model, ParameterId, Parameters, Workspace};
@@ -150,18 +150,18 @@ fn segments(
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
     let columns = column_count(ids.len(), options.batch_size);
-    let batches = Batches::new(ids, columns, options.bptt, LastChunk::Keep)?;
+    let batches = Batches::new(ids, columns, options.bptt, LastBatch::Keep)?;
     let total_tokens = batches.target_count() as u64;
     let mut state = warm_state(model, workspace, ids, &batches)?;
     let mut gradients = Gradients::new(model.parameters());
     let longest = options.bptt.min(batches.column_len() - 1) * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
-    for index in 0..batches.chunk_count() {
-        let chunk = batches.chunk(index);
-        let rows = chunk.steps * columns;
+    for index in 0..batches.batch_count() {
+        let batch = batches.batch(index);
+        let rows = batch.steps * columns;
         let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
-        batches.fill(chunk, inputs, targets)?;
+        batches.fill(batch, inputs, targets)?;
         gradients.clear();
         let mut tape = workspace.tape(model.parameters(), Mode::Dynamic);
         let hidden = model.forward(&mut tape, inputs, &mut state);
@@ -172,7 +172,7 @@ fn segments(
         }
         evaluation.nll_sum += nll_sum;
         evaluation.tokens += rows as u64;
-        let last = index + 1 == batches.chunk_count();
+        let last = index + 1 == batches.batch_count();
         if !last {
             tape.backward(loss, 1.0 / rows as f32, &mut gradients)?;
         }

@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 
-use rondo_data::{ChunkOrder, CorpusOptions, LastChunk, Tokenizer, Vocab};
+use rondo_data::{BatchOrder, CorpusOptions, LastBatch, Tokenizer, Vocab};
 use rondo_kernels::Precision;
 use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig};
 
@@ -92,23 +92,23 @@ pub struct TrainingPlan {
     pub epochs: usize,
     /// `B`, the columns that are read side by side.
     pub batch_size: usize,
-    /// `T`, the steps of a chunk.
+    /// `T`, the steps of a batch.
     pub bptt: usize,
-    /// What becomes of a last chunk that is not full.
-    pub last_chunk: LastChunk,
-    /// Whether chunks are of random length around `bptt`, and the learning rate scaled with it.
+    /// What becomes of a last batch that is not full.
+    pub last_batch: LastBatch,
+    /// Whether batches are of random length around `bptt`, and the learning rate scaled with it.
     pub variable_bptt: bool,
-    /// In which order the chunks come.
-    pub chunk_order: ChunkOrder,
-    /// The most chunks of an epoch.
+    /// In which order the batches come.
+    pub batch_order: BatchOrder,
+    /// The most batches of an epoch.
     pub max_batches: Option<usize>,
-    /// Whether a chunk begins with the state that the one before ended with, instead of zeros.
+    /// Whether a batch begins with the state that the one before ended with, instead of zeros.
     pub carry_state: bool,
     /// How often a checkpoint is written within epochs.
     pub checkpoint_every: CheckpointEvery,
     /// What becomes of a loss or gradient that is not a finite number.
     pub non_finite: NonFiniteRule,
-    /// Chunks from one report to the next; none within an epoch if `None`.
+    /// Batches from one report to the next; none within an epoch if `None`.
     pub log_every: Option<usize>,
     /// What [`MovingLoss`](crate::MovingLoss) is made with.
     pub moving_loss_decay: f64,
@@ -150,7 +150,7 @@ pub struct OptimizationPlan {
     pub learning_rate: f64,
     /// Weight decay; 0 is off.
     pub weight_decay: f64,
-    /// Whether the sum or the mean of a chunk's losses is differentiated.
+    /// Whether the sum or the mean of a batch's losses is differentiated.
     pub loss_reduction: LossReduction,
     /// What the clipped gradient is divided by.
     pub step_divisor: StepDivisor,
@@ -203,7 +203,7 @@ pub struct EvaluationPlan {
     pub every: usize,
     /// The columns that a text is cut into.
     pub batch_size: usize,
-    /// The steps of a chunk.
+    /// The steps of a batch.
     pub bptt: usize,
 }
 
@@ -276,7 +276,7 @@ impl ModelPlan {
 }
 
 impl OptimizationPlan {
-    /// What the gradient of a chunk's summed losses is multiplied by, for a chunk of `steps` by `batch_size`
+    /// What the gradient of a batch's summed losses is multiplied by, for a batch of `steps` by `batch_size`
     /// tokens.
     pub fn gradient_scale(&self, steps: usize, batch_size: usize) -> f64 {
         match self.loss_reduction {
@@ -285,7 +285,7 @@ impl OptimizationPlan {
         }
     }
 
-    /// The largest norm that the gradient may have, for chunks of `bptt` by `batch_size` tokens. A chunk that
+    /// The largest norm that the gradient may have, for batches of `bptt` by `batch_size` tokens. A batch that
     /// is shorter than `bptt` has the limit of a full one, as in the published scripts.
     pub fn clip_norm_limit(&self, bptt: usize, batch_size: usize) -> Option<f64> {
         self.clip_norm.map(|ClipNorm { limit, unit }| match unit {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rondo_data::{
-    ChunkOrder, CorpusOptions, LastChunk, TokenizerOptions, VocabOptions, VocabSource, VocabSplits,
+    BatchOrder, CorpusOptions, LastBatch, TokenizerOptions, VocabOptions, VocabSource, VocabSplits,
 };
 use rondo_nn::{
     ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Initialization, Input, PRESETS, Preset,
@@ -204,9 +204,9 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         epochs: positive("training.epochs", settings.epochs.unwrap_or(10))?,
         batch_size: positive("training.batch_size", settings.batch_size.unwrap_or(20))?,
         bptt: positive("training.bptt", settings.bptt.unwrap_or(35))?,
-        last_chunk: settings.last_chunk.unwrap_or_default(),
+        last_batch: settings.last_batch.unwrap_or_default(),
         variable_bptt: variable_bptt(settings)?,
-        chunk_order: settings.chunk_order.unwrap_or_default(),
+        batch_order: settings.batch_order.unwrap_or_default(),
         max_batches: settings.max_batches.filter(|&batches| batches != 0),
         carry_state: settings.carry_state.unwrap_or(true),
         checkpoint_every: settings.checkpoint_every.unwrap_or_default(),
@@ -242,13 +242,13 @@ fn non_finite(settings: &TrainingSettings) -> Result<NonFiniteRule> {
     })
 }
 
-/// Whether chunks have random lengths; they then cover the text from top to bottom, whatever was said of the last.
+/// Whether batches have random lengths; they then cover the text from top to bottom, whatever was said of the last.
 fn variable_bptt(settings: &TrainingSettings) -> Result<bool> {
     let variable = settings.variable_bptt.unwrap_or(false);
     if variable {
         let given = [
-            ("training.last_chunk", settings.last_chunk == Some(LastChunk::Discard)),
-            ("training.chunk_order", settings.chunk_order == Some(ChunkOrder::Shuffled)),
+            ("training.last_batch", settings.last_batch == Some(LastBatch::Discard)),
+            ("training.batch_order", settings.batch_order == Some(BatchOrder::Shuffled)),
         ];
         refuse_given(given, "`training.variable_bptt` is off")?;
     }

@@ -87,8 +87,8 @@ const PLANS: &[&str] = &[
         max_batches = 20
         log_every = 0
         carry_state = false
-        chunk_order = "shuffled"
-        last_chunk = "discard"
+        batch_order = "shuffled"
+        last_batch = "discard"
         seed = 9
         threads = 3
         [optimization]
@@ -306,8 +306,8 @@ fn what_would_have_no_effect_is_refused() {
         check_refused(&format!("[optimization]\n{text}"), &expected);
     }
     check_refused(
-        "[training]\nvariable_bptt = true\nchunk_order = \"shuffled\"",
-        "`training.chunk_order` has no effect unless `training.variable_bptt` is off",
+        "[training]\nvariable_bptt = true\nbatch_order = \"shuffled\"",
+        "`training.batch_order` has no effect unless `training.variable_bptt` is off",
     );
 }
 

@@ -213,7 +213,7 @@ pub fn all() -> Result<Vec<Recipe>> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use rondo_data::{ChunkOrder, LastChunk, Tokenizer};
+    use rondo_data::{BatchOrder, LastBatch, Tokenizer};
     use rondo_nn::{ActivationPenalty, Cell, Initializer, Input};
 
     use super::*;
@@ -298,7 +298,7 @@ mod tests {
             (Initializer::Uniform(0.1), Initializer::Xavier)
         );
         assert_eq!((plan.training.batch_size, plan.training.bptt, plan.training.epochs), (20, 35, 3));
-        assert_eq!(plan.training.last_chunk, LastChunk::Discard);
+        assert_eq!(plan.training.last_batch, LastBatch::Discard);
         let expected = OptimizationPlan {
             optimizer: OptimizerPlan::Sgd { momentum: 0.0 },
             learning_rate: 20.0,
@@ -315,11 +315,11 @@ mod tests {
     }
 
     #[test]
-    fn ptb_lstm_shuffles_chunks_and_clips_by_rows() {
+    fn ptb_lstm_shuffles_batches_and_clips_by_rows() {
         let small = plan("ptb-lstm-small");
         assert_eq!(
-            (small.training.max_batches, small.training.chunk_order),
-            (Some(20), ChunkOrder::Shuffled)
+            (small.training.max_batches, small.training.batch_order),
+            (Some(20), BatchOrder::Shuffled)
         );
         assert!(small.training.carry_state && !small.model.tied);
         assert_eq!((small.model.hidden_sizes, small.model.input), (vec![32], Input::Embedding(32)));

@@ -65,7 +65,7 @@ choice! {
 }
 
 choice! {
-    /// How the losses of a chunk's tokens become the loss that is differentiated.
+    /// How the losses of a batch's tokens become the loss that is differentiated.
     LossReduction {
         /// Their mean.
         Mean = "mean",
@@ -91,7 +91,7 @@ choice! {
         One = "one",
         /// Times the batch rows, `B`.
         Batch = "batch",
-        /// Times the tokens of a whole chunk, `T·B`.
+        /// Times the tokens of a whole batch, `T·B`.
         Tokens = "tokens",
     }
 }
@@ -125,7 +125,7 @@ choice! {
     OnNan {
         /// The run ends with an error.
         Stop = "stop",
-        /// The step is not taken, the carried state is forgotten, and training goes on with the next chunk.
+        /// The step is not taken, the carried state is forgotten, and training goes on with the next batch.
         Skip = "skip",
         /// Training goes on from the last checkpoint with a lower learning rate.
         Rollback = "rollback",

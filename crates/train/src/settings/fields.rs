@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, TokenizerKind, VocabOrder, VocabSplits};
+use rondo_data::{BatchOrder, BlankLines, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits};
 use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initializer};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
@@ -12,8 +12,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::Field;
 use super::choices::*;
 use super::interval::CheckpointEvery;
+use super::macros::{aliased, impl_serde, is_common, sections};
 use super::table::{ReadValue, Table, WriteValue, read_table, write_table};
-use super::macros::{impl_serde, sections};
 use super::value::Value;
 
 sections! {
@@ -91,11 +91,11 @@ sections! {
         /// Probability of dropping a unit of the last layer; 0 is off
         dropout_output: f32, "P", "as --dropout";
         /// Probability of dropping a word (embedding dropout): its row of the embedding is 0 wherever it occurs
-        /// in a chunk; 0 is off
+        /// in a batch; 0 is off
         dropout_words: f32, "P", "0";
-        /// Probability of dropping a number of the recurrent matrices for a chunk (weight-drop); 0 is off
+        /// Probability of dropping a number of the recurrent matrices for a batch (weight-drop); 0 is off
         dropout_weights: f32, "P", "0";
-        /// Place where one dropout mask serves all steps of a chunk; '' is none
+        /// Place where one dropout mask serves all steps of a batch; '' is none
         locked_dropout: Vec<Site>, "PLACE", "";
     }
 
@@ -123,18 +123,18 @@ sections! {
         epochs: usize, "EPOCHS", "10";
         /// Columns that the text is cut into and that are read side by side
         batch_size: usize, "ROWS", "20";
-        /// Time steps per chunk, through which gradients flow back
+        /// Time steps per batch, through which gradients flow back
         bptt: usize, "STEPS", "35";
-        /// What becomes of a last chunk that is not full
-        last_chunk: LastChunk, "WHAT", "keep";
-        /// Draw the length of each chunk at random around --bptt, anew in each epoch, and scale the learning
+        /// What becomes of a last batch that is not full
+        last_batch alias "last_chunk": LastBatch, "WHAT", "keep";
+        /// Draw the length of each batch at random around --bptt, anew in each epoch, and scale the learning
         /// rate with it
         variable_bptt: bool, "BOOL", "false";
-        /// Order of the chunks in an epoch
-        chunk_order: ChunkOrder, "ORDER", "sequential";
-        /// Most chunks of an epoch; 0 is no limit
-        max_batches: usize, "CHUNKS", "0";
-        /// Begin a chunk with the state that the one before it ended with, instead of zeros
+        /// Order of the batches in an epoch
+        batch_order alias "chunk_order": BatchOrder, "ORDER", "sequential";
+        /// Most batches of an epoch; 0 is no limit
+        max_batches: usize, "BATCHES", "0";
+        /// Begin a batch with the state that the one before it ended with, instead of zeros
         carry_state: bool, "BOOL", "true";
         /// How often to save all that is needed to go on with the run after an interruption, beside the ends of
         /// epochs: 30s, 10m, 2h or 500steps; 0 saves at the end of epochs only
@@ -146,9 +146,9 @@ sections! {
         max_rollbacks: usize, "TIMES", "3";
         /// What the learning rate is multiplied by each time, for rollback
         rollback_factor: f64, "FACTOR", "0.5";
-        /// Chunks from one report of progress and metrics to the next; 0 reports at the end of epochs only
-        log_every: usize, "CHUNKS", "200";
-        /// How much of the moving loss stays with each new chunk; 0 follows the latest
+        /// Batches from one report of progress and metrics to the next; 0 reports at the end of epochs only
+        log_every: usize, "BATCHES", "200";
+        /// How much of the moving loss stays with each new batch; 0 follows the latest
         moving_loss_decay: f64, "SHARE", "0.99";
         /// Seed of everything random
         seed: u64, "SEED", "1";
@@ -176,13 +176,13 @@ sections! {
         beta2: f64, "DECAY", "0.999";
         /// Number that keeps adam and adamw from dividing by 0
         epsilon: f64, "NUMBER", "0.00000001";
-        /// Loss that is differentiated: mean or sum over the tokens of a chunk (losses are printed as means)
+        /// Loss that is differentiated: mean or sum over the tokens of a batch (losses are printed as means)
         loss_reduction: LossReduction, "WHICH", "mean";
         /// What the gradient is divided by after clipping: nothing or the batch rows
         step_divisor: StepDivisor, "WHAT", "one";
         /// Largest norm of the gradient of all parameters, in --clip-norm-unit; 0 is off
         clip_norm: f64, "NORM", "0.25";
-        /// Unit of --clip-norm: as it is, times the batch rows, or times the tokens of a chunk
+        /// Unit of --clip-norm: as it is, times the batch rows, or times the tokens of a batch
         clip_norm_unit: ClipUnit, "UNIT", "one";
         /// Largest absolute value of each element of the gradient, applied before --clip-norm; 0 is off
         clip_value: f64, "VALUE", "0";
@@ -219,7 +219,7 @@ sections! {
         every: usize, "EPOCHS", "1";
         /// Columns that an evaluation text is cut into
         batch_size: usize, "ROWS", "as --batch-size";
-        /// Time steps per chunk of an evaluation; changes nothing but speed and memory
+        /// Time steps per batch of an evaluation; changes nothing but speed and memory
         bptt: usize, "STEPS", "as --bptt";
     }
 

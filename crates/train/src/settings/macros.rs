@@ -11,7 +11,7 @@ macro_rules! sections {
         $section:ident: $type:ident {
             $(
                 $(#[doc = $help:literal])+
-                $key:ident: $value:ty, $value_name:literal, $default:literal;
+                $key:ident $(alias $alias:literal)?: $value:ty, $value_name:literal, $default:literal $(, $common:ident)?;
             )+
         }
     )+) => {
@@ -34,6 +34,8 @@ macro_rules! sections {
             value_name: $value_name,
             help: concat!($($help),+).trim_ascii(),
             default: $default,
+            alias: aliased!($($alias)?),
+            is_common: is_common!($($common)?),
             kind: <$value as Value>::KIND,
         }, )+ )+ ];
 
@@ -108,6 +110,7 @@ macro_rules! sections {
             impl Table for $type {
                 const NAME: &'static str = stringify!($section);
                 const KEYS: &'static [&'static str] = &[$(stringify!($key)),+];
+                const ALIASES: &'static [(&'static str, &'static str)] = &[$($(($alias, stringify!($key)),)?)+];
 
                 fn read_entry<'de, A>(&mut self, key: &str, from: &mut A) -> Result<(), A::Error>
                 where
@@ -135,6 +138,26 @@ macro_rules! sections {
     };
 }
 
+/// The alias of a setting, if it has one.
+macro_rules! aliased {
+    () => {
+        None
+    };
+    ($alias:literal) => {
+        Some($alias)
+    };
+}
+
+/// Whether a setting is marked as common.
+macro_rules! is_common {
+    () => {
+        false
+    };
+    (common) => {
+        true
+    };
+}
+
 /// Makes a [`Table`](super::table::Table) readable and writable by serde.
 macro_rules! impl_serde {
     ($table:ty) => {
@@ -152,4 +175,4 @@ macro_rules! impl_serde {
     };
 }
 
-pub(super) use {impl_serde, sections};
+pub(super) use {aliased, impl_serde, is_common, sections};

@@ -13,15 +13,15 @@
 use crate::{Result, TrainError};
 
 mod choices;
-mod interval;
 mod fields;
-mod table;
+mod interval;
 mod macros;
+mod table;
 mod value;
 
 pub use choices::*;
-pub use interval::CheckpointEvery;
 pub use fields::*;
+pub use interval::CheckpointEvery;
 pub use rondo_data::TokenizerKind;
 pub use value::Kind;
 
@@ -42,6 +42,10 @@ pub struct Field {
     pub default: &'static str,
     /// What may be written for it.
     pub kind: Kind,
+    /// Another name for its key, from an earlier version.
+    pub alias: Option<&'static str>,
+    /// Whether it is one of the settings that people change most, which a short help text shows.
+    pub is_common: bool,
     flag_prefix: &'static str,
 }
 
@@ -58,7 +62,16 @@ impl Field {
 
     /// Its flag without the dashes, such as `hidden-size`: unique among all fields.
     pub fn flag(&self) -> String {
-        format!("{}{}", self.flag_prefix, self.key).replace('_', "-")
+        self.as_flag(self.key)
+    }
+
+    /// Its [`alias`](Self::alias) as a flag without the dashes.
+    pub fn flag_alias(&self) -> Option<String> {
+        self.alias.map(|alias| self.as_flag(alias))
+    }
+
+    fn as_flag(&self, key: &str) -> String {
+        format!("{}{key}", self.flag_prefix).replace('_', "-")
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) trait Table: Default {
     const NAME: &'static str;
     /// The keys that it knows.
     const KEYS: &'static [&'static str];
+    /// Other names of keys, each with the key that it stands for.
+    const ALIASES: &'static [(&'static str, &'static str)] = &[];
 
     /// Reads the value of `key`, one of [`Table::KEYS`].
     fn read_entry<'de, A: MapAccess<'de>>(&mut self, key: &str, from: &mut A) -> Result<(), A::Error>;
@@ -73,7 +75,8 @@ impl<T: Table> Visitor<'_> for KnownKey<T> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<&'static str, E> {
-        let known = T::KEYS.iter().copied().find(|known| *known == key);
+        let alias = T::ALIASES.iter().find(|(alias, _)| *alias == key).map(|&(_, key)| key);
+        let known = T::KEYS.iter().copied().find(|known| *known == key).or(alias);
         known.ok_or_else(|| E::custom(unknown_key(T::NAME, key, T::KEYS)))
     }
 }

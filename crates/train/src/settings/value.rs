@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rondo_data::{BlankLines, ChunkOrder, Joints, LastChunk, TokenizerKind, VocabOrder, VocabSplits};
+use rondo_data::{BatchOrder, BlankLines, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits};
 use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initializer};
 use serde::de::Error;
@@ -153,8 +153,8 @@ words_of! {
     Precision { F32 = "f32", Bf16 = "bf16" }
     VocabOrder { Frequency = "frequency", FirstAppearance = "first-appearance" }
     VocabSplits { Train = "train", All = "all" }
-    LastChunk { Keep = "keep", Discard = "discard" }
-    ChunkOrder { Sequential = "sequential", Shuffled = "shuffled" }
+    LastBatch { Keep = "keep", Discard = "discard" }
+    BatchOrder { Sequential = "sequential", Shuffled = "shuffled" }
 }
 
 /// The names of [`Cell::ALL`], which is not known at compile time.

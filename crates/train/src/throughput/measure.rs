@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rondo_data::{Batches, LastChunk, TokenIds};
+use rondo_data::{Batches, LastBatch, TokenIds};
 use rondo_infer::{InferError, ModelHandle, Sampling, Streams, evaluate_with};
 use rondo_kernels::{Device, roofline};
 use rondo_nn::{Initialization, Mode, Model, RnnLm, State, Workspace};
@@ -18,9 +18,9 @@ use crate::optimizer::Optimizer;
 use crate::step::{NonFinite, StepTerms, Tokens, TrainingStep};
 use crate::{OptimizationPlan, Result, TrainError, Tried};
 
-/// Chunks of the text that is trained on, over and over, the state carried along.
-const TRAINING_CHUNKS: usize = 8;
-/// Rows of each column of the text that is evaluated: several of the chunks that `infer` makes of it, and more than a
+/// Batches of the text that is trained on, over and over, the state carried along.
+const TRAINING_BATCHES: usize = 8;
+/// Rows of each column of the text that is evaluated: several of the batches that `infer` makes of it, and more than a
 /// column reads before it begins to predict.
 const EVALUATION_ROWS: usize = 3072;
 /// Tokens that are generated before the clock is looked at: the first lays weights out.
@@ -64,7 +64,7 @@ impl<'a> Subject<'a> {
             state: model.zero_state(batch_size),
             tokens: Tokens::with_capacity(bptt * batch_size),
             steps: 0,
-            training_text: workload.text(batch_size, TRAINING_CHUNKS * bptt).into(),
+            training_text: workload.text(batch_size, TRAINING_BATCHES * bptt).into(),
             evaluation_text: workload.text(batch_size, EVALUATION_ROWS.max(4 * bptt)).into(),
             stopwatch,
             model: Arc::new(model),
@@ -113,14 +113,14 @@ impl<'a> Subject<'a> {
 
     fn train(&mut self, clock: &mut Clock) -> Result<()> {
         let Workload { batch_size, bptt, .. } = *self.workload;
-        let batches = Batches::new(&self.training_text, batch_size, bptt, LastChunk::Keep)?;
+        let batches = Batches::new(&self.training_text, batch_size, bptt, LastBatch::Keep)?;
         while clock.goes_on() {
             clock.begin();
-            let chunk = batches.chunk(self.steps as usize % batches.chunk_count());
-            self.tokens.fill(&batches, chunk)?;
+            let batch = batches.batch(self.steps as usize % batches.batch_count());
+            self.tokens.fill(&batches, batch)?;
             let terms = StepTerms {
                 mode: Mode::Train { seed: SEED, step: self.steps },
-                gradient_scale: self.optimization.gradient_scale(chunk.steps, batch_size),
+                gradient_scale: self.optimization.gradient_scale(batch.steps, batch_size),
                 penalty: self.optimization.penalty,
             };
             let learning_rate = self.optimization.learning_rate;
@@ -137,12 +137,12 @@ impl<'a> Subject<'a> {
                 tried: Tried::Nothing,
                 best: None,
             })?;
-            clock.end(chunk.steps * batch_size, "optimizer");
+            clock.end(batch.steps * batch_size, "optimizer");
         }
         Ok(())
     }
 
-    /// Evaluates the text, over and over. What counts is the time from one chunk's end to the next's: before the first
+    /// Evaluates the text, over and over. What counts is the time from one batch's end to the next's: before the first
     /// the columns only read to find the state that they begin with, as they do once a text.
     fn evaluate(&mut self, clock: &mut Clock) -> Result<()> {
         let Workload { batch_size, bptt, .. } = *self.workload;
@@ -161,8 +161,8 @@ impl<'a> Subject<'a> {
                 Ok(_) | Err(InferError::Stopped { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            // Time can be up before the second chunk of a text, but for that of the first time.
-            assert!(!clock.tokens_per_s.is_empty(), "a text of a single chunk has nothing to be timed");
+            // Time can be up before the second batch of a text, but for that of the first time.
+            assert!(!clock.tokens_per_s.is_empty(), "a text of a single batch has nothing to be timed");
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What times the units of a phase: its steps, chunks or tokens.
+/// What times the units of a phase: its steps, batches or tokens.
 struct Clock {
     phase: Phase,
     budget: Budget,

@@ -28,7 +28,7 @@ use measure::Subject;
 pub enum Phase {
     /// Training steps.
     Train,
-    /// Evaluation: the forward pass with its losses, chunk by chunk.
+    /// Evaluation: the forward pass with its losses, batch by batch.
     Evaluate,
     /// Generation, token by token.
     Generate,
@@ -39,7 +39,7 @@ pub enum Phase {
 pub enum Budget {
     /// Until so many seconds have passed.
     Seconds(f64),
-    /// So many steps, chunks or tokens.
+    /// So many steps, batches or tokens.
     Repeats(usize),
 }
 
@@ -52,7 +52,7 @@ pub struct Benchmark {
     pub phases: Vec<Phase>,
     /// How often everything is measured, at least once.
     pub rounds: usize,
-    /// How long a phase takes in a round. Each takes one step, chunk or token at least.
+    /// How long a phase takes in a round. Each takes one step, batch or token at least.
     pub budget: Budget,
     /// How many texts are generated side by side, at least one.
     pub streams: usize,

@@ -1,7 +1,7 @@
 //! Where the time of a phase goes, operation by operation.
 //!
 //! ```text
-//! begin ─ operation ─ operation ─ … ─ rest ─ keep       one unit of work: a step, a chunk, a token
+//! begin ─ operation ─ operation ─ … ─ rest ─ keep       one unit of work: a step, a batch, a token
 //!       lap         lap           lap      lap          what has passed since the last lap has a name
 //! ```
 
@@ -28,7 +28,7 @@ pub struct ProfilePart {
     /// An operation and its direction, such as `decoder backward`; or what else was done: `optimizer` (norm, clip and
     /// update), `sample` (drawing a token), `rest`.
     pub name: String,
-    /// Mean milliseconds of a training step, a chunk of the evaluation, or a generated token of each stream.
+    /// Mean milliseconds of a training step, a batch of the evaluation, or a generated token of each stream.
     pub unit_ms: f64,
     /// Its share of the phase's time.
     pub share: f64,

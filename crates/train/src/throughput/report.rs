@@ -22,7 +22,7 @@ pub struct Round {
     pub copy_bandwidth: f64,
     /// Tokens a second of the middle training step.
     pub train_tokens_per_s: Option<f64>,
-    /// Tokens a second of the middle chunk of the evaluation.
+    /// Tokens a second of the middle batch of the evaluation.
     pub eval_tokens_per_s: Option<f64>,
     /// Tokens a second, of all streams together, of the middle token generated.
     pub gen_tokens_per_s: Option<f64>,

@@ -1,8 +1,8 @@
-//! An epoch's training: each chunk once, forward, back, and a step.
+//! An epoch's training: each batch once, forward, back, and a step.
 
 use std::time::{Duration, Instant};
 
-use rondo_data::Chunk;
+use rondo_data::Batch;
 use rondo_nn::Mode;
 use rondo_runs::Perplexity;
 use rondo_runs::metrics::Record;
@@ -46,22 +46,22 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Trains on each chunk that is left of the epoch.
+    /// Trains on each batch that is left of the epoch.
     fn train_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
         let (training, epoch) = (&self.plan.training, self.progress.epoch);
-        let order = &mut rng(training.seed, Stream::ChunkOrder { epoch });
-        let mut chunks = match training.variable_bptt {
-            true => self.texts.batches.variable_chunks(order),
-            false => self.texts.batches.chunks(training.chunk_order, order),
+        let order = &mut rng(training.seed, Stream::BatchOrder { epoch });
+        let mut batches = match training.variable_bptt {
+            true => self.texts.batches.variable_epoch(order),
+            false => self.texts.batches.epoch(training.batch_order, order),
         };
-        chunks.truncate(training.max_batches.unwrap_or(usize::MAX));
-        let (epochs, batches) = (training.epochs, chunks.len());
-        self.watch.tell(Event::EpochStarted { epoch, epochs, batches, learning_rate });
+        batches.truncate(training.max_batches.unwrap_or(usize::MAX));
+        let (epochs, batch_count) = (training.epochs, batches.len());
+        self.watch.tell(Event::EpochStarted { epoch, epochs, batches: batch_count, learning_rate });
         let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
-        if let Some(&longest) = chunks.iter().max_by_key(|chunk| chunk.steps) {
+        if let Some(&longest) = batches.iter().max_by_key(|batch| batch.steps) {
             self.learner.make_room(longest, self.texts.batches, &mut tokens, self.terms(longest))?;
         }
-        for (index, &chunk) in chunks.iter().enumerate().skip(self.progress.chunk) {
+        for (index, &batch) in batches.iter().enumerate().skip(self.progress.batch) {
             if self.watch.asked_to_stop {
                 return Ok(Ended::Stopped);
             }
@@ -69,20 +69,20 @@ impl Run<'_> {
                 self.learner.state.clear();
             }
             let begun = Instant::now();
-            tokens.fill(self.texts.batches, chunk)?;
+            tokens.fill(self.texts.batches, batch)?;
             let learning_rate = match training.variable_bptt {
-                // A longer chunk's mean loss stands for more tokens.
-                true => learning_rate * chunk.steps as f64 / training.bptt as f64,
+                // A longer batch's mean loss stands for more tokens.
+                true => learning_rate * batch.steps as f64 / training.bptt as f64,
                 false => learning_rate,
             };
-            let terms = self.terms(chunk);
+            let terms = self.terms(batch);
             match self.learner.take_step(self.progress, &tokens, terms, learning_rate)? {
                 Ok(outcome) => {
-                    self.progress.chunk = index + 1;
-                    self.after_step(outcome, chunk, (batches, learning_rate), begun.elapsed())?;
+                    self.progress.batch = index + 1;
+                    self.after_step(outcome, batch, (batch_count, learning_rate), begun.elapsed())?;
                 }
                 Err(found) => match self.remedy(found)? {
-                    Remedy::NextChunk => self.progress.chunk = index + 1,
+                    Remedy::NextBatch => self.progress.batch = index + 1,
                     Remedy::RolledBack => return Ok(Ended::RolledBack),
                 },
             }
@@ -98,12 +98,12 @@ impl Run<'_> {
     fn after_step(
         &mut self,
         StepOutcome { nll_sum, gradient_norm }: StepOutcome,
-        chunk: Chunk,
+        batch: Batch,
         (batches, learning_rate): (usize, f64),
         time: Duration,
     ) -> Result<()> {
         let training = &self.plan.training;
-        let count = (chunk.steps * training.batch_size) as u64;
+        let count = (batch.steps * training.batch_size) as u64;
         let seconds = time.as_secs_f64();
         self.progress.training_s += seconds;
         self.progress.tokens += count;
@@ -112,7 +112,7 @@ impl Run<'_> {
         let nll_mean = nll_sum / count as f64;
         let mut report = BatchReport {
             epoch: self.progress.epoch,
-            batch: self.progress.chunk,
+            batch: self.progress.batch,
             batches,
             step: self.progress.steps,
             nll_mean,
@@ -131,11 +131,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn terms(&self, chunk: Chunk) -> StepTerms {
+    fn terms(&self, batch: Batch) -> StepTerms {
         let Plan { training, optimization, .. } = self.plan;
         StepTerms {
             mode: Mode::Train { seed: training.seed, step: self.progress.steps },
-            gradient_scale: optimization.gradient_scale(chunk.steps, training.batch_size),
+            gradient_scale: optimization.gradient_scale(batch.steps, training.batch_size),
             penalty: optimization.penalty,
         }
     }

@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use rondo_data::{Batches, Chunk};
+use rondo_data::{Batch, Batches};
 use rondo_infer::ModelHandle;
 use rondo_kernels::optimizer;
 use rondo_nn::tensor_file::{Tensor, TensorFile};
@@ -23,10 +23,10 @@ pub(super) struct Learner {
     model: Arc<dyn Model>,
     step: TrainingStep,
     averaging: Averaging,
-    /// What the last chunk left.
+    /// What the last batch left.
     pub(super) state: State,
     best: Option<Best>,
-    /// The most steps of a chunk so far.
+    /// The most steps of a batch so far.
     longest_steps: usize,
 }
 
@@ -99,13 +99,13 @@ impl Learner {
         Ok(outcome)
     }
 
-    /// Allocates memory for a chunk that is longer than all before.
+    /// Allocates memory for a batch that is longer than all before.
     ///
-    /// If chunks of growing length allocated one after the other, the buffers of the shorter ones would stay unused and
-    /// add up to several times what is needed. So the longest chunk runs once, with its result ignored, in new memory.
+    /// If batches of growing length allocated one after the other, the buffers of the shorter ones would stay unused and
+    /// add up to several times what is needed. So the longest batch runs once, with its result ignored, in new memory.
     pub(super) fn make_room(
         &mut self,
-        longest: Chunk,
+        longest: Batch,
         batches: &Batches,
         tokens: &mut Tokens,
         terms: StepTerms,

@@ -3,7 +3,7 @@
 //! ```text
 //! a model to go on from is judged first: it is the best until an epoch is better
 //! for each epoch
-//!   for each chunk      forward → loss → backward → clip → step → average; the state is carried, the gradient cut
+//!   for each batch      forward → loss → backward → clip → step → average; the state is carried, the gradient cut
 //!                       (a checkpoint, if it is time)
 //!   valid               better: evaluate test, save the best model; else: the schedule has its say
 //!                       (of the average where there is one: it is swapped in to be judged, and out again)
@@ -33,11 +33,11 @@ use crate::{Plan, Result, TrainError};
 
 mod checkpoint_timer;
 mod epoch;
-mod validation;
 mod learner;
 mod non_finite;
 mod run;
 mod save;
+mod validation;
 
 use learner::Learner;
 use run::Run;
@@ -49,7 +49,7 @@ const EPOCH_KEY: &str = "epoch";
 #[derive(Clone, Copy)]
 enum Stream {
     Initialization,
-    ChunkOrder { epoch: usize },
+    BatchOrder { epoch: usize },
 }
 
 /// A model and all that is needed to train it.
@@ -82,7 +82,7 @@ impl Trainer {
     /// Makes the plan's model for the corpus and draws its first parameters.
     ///
     /// # Errors
-    /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one chunk, or a text to
+    /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one batch, or a text to
     /// evaluate than its columns; [`TrainError::Model`](crate::TrainError::Model) if the sizes of the model do not fit together.
     pub fn new(plan: Plan, corpus: Corpus, device: &Device) -> Result<Trainer> {
         let mut model = RnnLm::new(plan.model.config(corpus.vocab().len()), device)?;
@@ -288,11 +288,11 @@ impl Trainer {
     }
 }
 
-/// The chunks of the corpus's training text, of which there must be a full one.
+/// The batches of the corpus's training text, of which there must be a full one.
 fn batches(plan: &Plan, corpus: &Corpus) -> Result<Batches> {
     let training = &plan.training;
-    let batches = Batches::new(&corpus.train, training.batch_size, training.bptt, training.last_chunk)?;
-    batches.require_full_chunk()?;
+    let batches = Batches::new(&corpus.train, training.batch_size, training.bptt, training.last_batch)?;
+    batches.require_full_batch()?;
     Ok(batches)
 }
 
@@ -301,7 +301,7 @@ fn rng(seed: u64, stream: Stream) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(match stream {
         Stream::Initialization => 0,
-        Stream::ChunkOrder { epoch } => 1 + epoch as u64,
+        Stream::BatchOrder { epoch } => 1 + epoch as u64,
     });
     rng
 }

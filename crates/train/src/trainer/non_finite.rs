@@ -12,8 +12,8 @@ const MOST_SKIPS_IN_A_ROW: u64 = 20;
 
 /// How training goes on after a step that could not be taken.
 pub(super) enum Remedy {
-    /// With the next chunk.
-    NextChunk,
+    /// With the next batch.
+    NextBatch,
     /// From an earlier place.
     RolledBack,
 }
@@ -34,7 +34,7 @@ impl Run<'_> {
                 // It may be what the layers remember that is at fault.
                 self.learner.state.clear();
                 self.watch.tell(Event::Skipped { what, found, epoch, step });
-                Ok(Remedy::NextChunk)
+                Ok(Remedy::NextBatch)
             }
             NonFiniteRule::Rollback { times, factor } => {
                 if self.progress.rollbacks >= times {

@@ -88,8 +88,8 @@ impl Run<'_> {
         self.restore(checkpoint)?;
         self.clock.before_s = checkpoint.progress.elapsed_s;
         self.progress.training_s = checkpoint.progress.training_s;
-        let Progress { epoch, chunk, steps, best_epoch, .. } = checkpoint.progress;
-        self.watch.tell(Event::Resumed { epoch, chunk, step: steps, best_epoch, path: checkpoint.path() });
+        let Progress { epoch, batch, steps, best_epoch, .. } = checkpoint.progress;
+        self.watch.tell(Event::Resumed { epoch, batch, step: steps, best_epoch, path: checkpoint.path() });
         Ok(())
     }
 

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Since A is only ever broadcast, it needs no packing and may be read by any strides, transposed too; the cost of
-//! packing B (`K·N` copies) is repaid by `M` uses, and a weight is packed once for all time steps of a chunk.
+//! packing B (`K·N` copies) is repaid by `M` uses, and a weight is packed once for all time steps of a batch.
 //!
 //! Where factors are rounded to bf16 ([`Simd::PAIRED`]), two neighbors along `K` share the place of one number, in
 //! the panels and in a block of A that is rounded just before it is used; from there on the tiles are the same.

@@ -9,7 +9,7 @@ use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Input, Rnn
 use crate::settings::{ClipUnit, LossReduction, StepDivisor};
 use crate::{AveragingRule, ClipNorm, OptimizationPlan, OptimizerPlan, Result, ScheduleRule, TrainError};
 
-/// A model, and what it is trained with: plain SGD on chunks of `T` steps by `B` columns.
+/// A model, and what it is trained with: plain SGD on batches of `T` steps by `B` columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
     /// What it is asked for by, such as `W1`, or `W8:W1` where the model of `W1` only generates.
@@ -18,7 +18,7 @@ pub struct Workload {
     pub config: RnnLmConfig,
     /// `B`, the columns that are read side by side.
     pub batch_size: usize,
-    /// `T`, the steps of a chunk.
+    /// `T`, the steps of a batch.
     pub bptt: usize,
     /// The largest global norm of the gradient of the mean loss; none is off.
     pub clip_norm: Option<f64>,
