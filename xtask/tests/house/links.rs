@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::tree::{entries, files, read, root};
 
 /// The documents for people: those at the root, and in the folders that hold some.
-fn documents() -> Vec<PathBuf> {
+pub(crate) fn documents() -> Vec<PathBuf> {
     let at_root = entries("").into_iter().filter(|path| path.extension().is_some_and(|end| end == "md"));
     at_root
         .chain(["bench", "docs", "golden", "recipes", "crates"].iter().flat_map(|folder| files(folder, "md")))

@@ -18,12 +18,21 @@ fn operations() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_readme_has_every_recipe() {
+fn the_docs_have_every_recipe() {
     let recipes: BTreeSet<String> = files("recipes", "toml")
         .iter()
         .map(|path| path.file_stem().and_then(|stem| stem.to_str()).unwrap().to_owned())
         .collect();
-    assert_eq!(recipes, first_cells("README.md", "recipe"), "left: recipes/, right: README.md");
+    assert_eq!(recipes, first_cells("docs/recipes.md", "recipe"), "left: recipes/, right: docs/recipes.md");
+}
+
+#[test]
+fn the_summary_has_every_page() {
+    let pages: BTreeSet<String> = files("docs", "md").iter().map(|path| name_of(path).to_owned()).collect();
+    let summary = read("docs/SUMMARY.md");
+    for page in pages.iter().filter(|page| *page != "SUMMARY.md") {
+        assert!(summary.contains(&format!("]({page})")), "docs/SUMMARY.md lacks `{page}`");
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn a_second_process_is_told_who_has_the_folder() {
     first.wait().unwrap();
     // A process that was killed has nothing any more.
     let said = sandbox.run(&["train", "--resume", "--out", "run", "--epochs", "1"]);
-    assert!(said.stderr.contains("\nresumed  in epoch "), "{}", said.stderr);
+    assert!(said.stderr.contains("\nresumed  at epoch "), "{}", said.stderr);
     said.success();
 }
 

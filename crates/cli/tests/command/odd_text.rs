@@ -57,7 +57,7 @@ fn check_refused(word: &[u8], expected: &str) {
             assert!(read.stdout.contains("caf\u{fffd}"), "{reader:?}: {}", read.stdout);
         }
         if reader[0] == "train" {
-            let note = "1 sequences that are no text taken for U+FFFD in ";
+            let note = "invalid sequences replaced by U+FFFD in ";
             assert!(read.stderr.contains(note), "{}", read.stderr);
         }
     }

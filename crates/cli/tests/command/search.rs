@@ -10,7 +10,7 @@ const LIST: &str = "u1\t-1.0\tthe mat sat cat\nu2\t-3.5\ta dog saw\nu1\t-1.5\tth
 const REFERENCES: &str = "u1\tthe cat sat on the mat .\nu2\ta dog saw\n";
 
 #[test]
-fn the_likeliest_texts_are_searched_for() {
+fn the_most_likely_texts_are_searched_for() {
     let sandbox = Sandbox::with_run();
     let search = |flags: &[&str]| {
         sandbox
@@ -178,7 +178,7 @@ fn lists_that_are_none_are_refused_by_line() {
     check("u1\tlow\ta\n", None, "bad.tsv, line 1: the score `low` is no number");
     check(LIST, Some(""), "reference.tsv is empty: it holds no reference");
     check(LIST, Some("u1 a\n"), "reference.tsv, line 1: expected an id, a tab and a text");
-    let unknown = "reference.tsv, line 2: there is no hypothesis of `u7` in the list";
+    let unknown = "reference.tsv, line 2: the list has no hypothesis with the id `u7`";
     check(LIST, Some("u1\ta\nu7\tb\n"), unknown);
     check(LIST, Some("u1\ta\nu1\tb\n"), "reference.tsv, line 2: `u1` has a reference already");
     for flags in

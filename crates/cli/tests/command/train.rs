@@ -59,7 +59,7 @@ fn runs_are_numbered_below_their_recipes_or_corpus_name() {
 }
 
 #[test]
-fn the_built_in_language_needs_no_flags_and_is_held_against_the_truth() {
+fn the_built_in_language_needs_no_flags_and_is_compared_with_the_truth() {
     let sandbox = Sandbox::new();
     let _filters = filters(&sandbox);
     let said =
@@ -67,7 +67,7 @@ fn the_built_in_language_needs_no_flags_and_is_held_against_the_truth() {
     let result = said.success();
     let table = result.split("\n\n").nth(1).unwrap().to_owned() + "\n";
     insta::assert_snapshot!(table);
-    assert!(result.contains("\nIt writes:\n"), "{result}");
+    assert!(result.contains("\nSamples:\n"), "{result}");
 }
 
 #[test]

@@ -127,7 +127,11 @@ fn a_text_to_continue_may_come_from_stdin_or_a_file() {
     let from_stdin = sandbox.run_with_stdin(&[&flags[..], &["-"]].concat(), "the dog saw").success();
     assert_eq!(from_stdin, from_file);
     let said = sandbox.run(&[&flags[..], &["--prefix", "the zebra"]].concat());
-    assert!(said.stderr.contains("1 of the 2 tokens to continue are unknown"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("1 of the 2 tokens of the prompt are not in the vocabulary"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn training_goes_on_with_another_text_by_the_models_own_settings() {
     sandbox.write("other.txt", other_text());
     let flags = ["train", "--from", "run", "--data", "other.txt", "--epochs", "3", "--out", "on"];
     let said = sandbox.run(&flags);
-    for line in ["goes on from ", "unknown words in ", "before     valid", "epoch 3/3  valid"] {
+    for line in ["fine-tuned from ", "out-of-vocabulary words in ", "before     valid", "epoch 3/3  valid"] {
         assert!(said.stderr.contains(line), "{line:?} in {}", said.stderr);
     }
     said.success();
@@ -61,7 +61,7 @@ fn without_a_text_training_goes_on_with_the_models_own() {
     let said =
         sandbox.run(&["train", "--from", "run/best.safetensors", "--epochs", "1", "--averaging", "asgd"]);
     assert!(
-        said.stderr.contains("text.txt") && said.stderr.contains("; averaged, unaveraged "),
+        said.stderr.contains("text.txt") && said.stderr.contains("; averaged weights, current weights "),
         "{}",
         said.stderr
     );
