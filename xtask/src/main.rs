@@ -4,6 +4,7 @@
 //! cargo xtask check               all that must pass before a change is taken; CI runs this
 //! cargo xtask check lints docs    these steps alone
 //! cargo xtask deny                what Rondo depends on, held to deny.toml: a step of the check
+//! cargo xtask pictures            the picture of README.md, from new runs
 //! cargo xtask sanitize            the tests of the kernels with every access to memory watched: see CONTRIBUTING.md
 //! ```
 //!
@@ -12,6 +13,7 @@
 #![allow(clippy::print_stderr)] // It talks to developers and does nothing else.
 
 mod deny;
+mod pictures;
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -61,13 +63,14 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["deny"] => return deny::run(),
+        ["pictures"] => return pictures::run(),
         ["sanitize"] if SANITIZE.passes() => return ExitCode::SUCCESS,
         ["sanitize"] => return ExitCode::FAILURE,
         _ => {}
     }
     let Some(steps) = chosen(&arguments) else {
         let names = STEPS.map(|step| step.name).join(" | ");
-        eprintln!("usage: cargo xtask check [{names}]... | deny | sanitize");
+        eprintln!("usage: cargo xtask check [{names}]... | deny | pictures | sanitize");
         return ExitCode::from(2);
     };
     // A failed step does not keep the others from running: one run then tells everything there is to mend.

@@ -92,6 +92,7 @@ fn described(corpus: &'static NamedCorpus, places: &Places) -> Value {
         "name": corpus.name,
         "description": corpus.description,
         "license": corpus.license,
+        "licence": corpus.license, // Its key in version 0.1.0.
         "files": files.collect::<Vec<_>>(),
         "bytes": corpus.bytes(),
         "folder": folder,
