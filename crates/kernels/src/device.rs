@@ -105,7 +105,7 @@ impl std::fmt::Display for Device {
                 write!(f, "cpu ({}, {threads} thread{plural}", cpu.instructions())?;
                 match cpu.precision() {
                     Precision::F32 => write!(f, ")"),
-                    precision => write!(f, ", {precision} products)"),
+                    precision => write!(f, ", {precision} precision)"),
                 }
             }
         }

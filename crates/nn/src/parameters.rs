@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rondo_kernels::{Buffer, Device, Slice, SliceMut, Store, embedding};
 
-/// Numbers the states of all sets of parameters, so that data derived from one is never mistaken for
+/// Numbers the states of all sets of parameters, so that data derived from one is never confused with
 /// another's.
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
 

@@ -21,7 +21,7 @@
 //! The settings are those of the recipe `time-machine-char`, which trains the same network with fused
 //! operations. A test compares the losses of the two.
 
-#![allow(clippy::print_stdout)] // An example talks to its reader.
+#![allow(clippy::print_stdout)] // The example reports its progress.
 
 use std::error::Error;
 use std::ops::ControlFlow;

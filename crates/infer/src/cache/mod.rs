@@ -31,7 +31,7 @@ use mixture::Mixture;
 /// The settings of a neural cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cache {
-    /// The number of most recent positions that the cache holds.
+    /// The window: how many of the most recent positions the cache contains.
     pub window: usize,
     /// `θ`, how strongly similarity counts: at 0, all positions in the window have equal weight.
     pub theta: f64,

@@ -86,7 +86,8 @@ pub fn forward(device: &Device, dims: Dims, penalty: Penalty, h: Slice<'_>) -> R
 ///
 /// ```text
 /// size     dh[t] = 2·scale / T·B·H · h[t]
-/// change   dh[t] = 2·scale / (T−1)·B·H · ((h[t] − h[t−1]) − (h[t+1] − h[t]))   terms beyond the first or last step are left out
+/// change   dh[t] = 2·scale / (T−1)·B·H · ((h[t] − h[t−1]) − (h[t+1] − h[t]))
+///            without the terms that reach beyond the first or last step
 /// ```
 ///
 /// # Shapes

@@ -69,7 +69,7 @@ pub fn forward(
     check_len("scores", scores.len(), dims.rows * dims.positions);
     check_len("next", next.len(), dims.positions);
     check_len("shares", shares.len(), dims.rows);
-    assert!(theta >= 0.0, "theta {theta} is not at least 0");
+    assert!(theta >= 0.0, "theta must be at least 0, but is {theta}");
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, theta, scores.host(), next.host(), shares.host()),
     }

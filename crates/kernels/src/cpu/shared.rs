@@ -34,7 +34,7 @@ impl<'a, T> SharedMut<'a, T> {
     /// While the returned slice is alive, no other code may access these elements.
     /// # Panics
     /// If the range is out of bounds.
-    #[allow(clippy::mut_from_ref)] // The point of the type: disjointness is the caller's promise.
+    #[allow(clippy::mut_from_ref)] // The purpose of the type: the caller guarantees disjointness.
     pub(crate) unsafe fn range(&self, range: std::ops::Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {} elements", self.len);
         // SAFETY: the range is within the borrowed slice; exclusive access is guaranteed by the caller.

@@ -62,7 +62,7 @@ pub fn forward(
 /// - `d_logits: [R, V]`, stored according to `store`.
 /// # Panics
 /// As [`forward`].
-#[allow(clippy::too_many_arguments)] // The gradient depends on this many things.
+#[allow(clippy::too_many_arguments)] // The gradient depends on this many values.
 pub fn backward(
     device: &Device,
     dims: Dims,

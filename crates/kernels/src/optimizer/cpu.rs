@@ -293,7 +293,7 @@ impl Vectorized for AverageStep<'_> {
     fn run<S: Simd>(self, s: S) {
         let AverageStep { share, weight, average } = self;
         assert!(weight.len() == average.len(), "{} weights, {} averages", weight.len(), average.len());
-        // Both ends are exact: with a share of 1 the average becomes the weight itself.
+        // Both ends are exact: with `share` 1 the average becomes the weight itself.
         let (share, rest) = (s.splat(share), s.splat(1.0 - share));
         let (len, weight, average) = (average.len(), weight.as_ptr(), average.as_mut_ptr());
         each_vector!(s, len, |offset, count| {

@@ -2,7 +2,7 @@
 //!
 //! A step takes the gradient as it was summed and a `scale`, the product of everything that multiplies it:
 //! the gradient clipping factor ([`clip_scale`]) and, for example, one over the number of tokens that the
-//! loss is averaged over. Hyperparameters are `f64` and are rounded once, after 1 − β and the like have been
+//! loss is averaged over. Hyperparameters are `f64` and are rounded once, after terms such as 1 − β have been
 //! computed.
 //!
 //! Not here: learning rate schedules (`train`).
@@ -206,7 +206,7 @@ pub fn sgd_rows(
 /// If lengths differ, or `step` is 0.
 /// # Source
 /// Kingma & Ba 2015, Loshchilov & Hutter 2019; same as PyTorch's `torch.optim.Adam` and `AdamW`.
-#[allow(clippy::too_many_arguments)] // Adam has this many.
+#[allow(clippy::too_many_arguments)] // Adam needs this many.
 pub fn adam(
     device: &Device,
     options: &Adam,

@@ -5,8 +5,8 @@
 //! multiplications and its buffers are implemented once; a cell is defined by its number of gates and two
 //! pointwise functions ([`Cell`]).
 //!
-//! Each thread runs all steps for its own batch rows, so there is no synchronization inside the recurrence.
-//! The weight is packed once ([`pack`]) for all steps, for as long as it does not change.
+//! With enough batch rows, each thread runs all steps for its own rows, without synchronization inside the
+//! recurrence; otherwise the hidden units are split between the threads. The weight is packed once ([`pack`]) for all steps, for as long as it does not change.
 
 pub mod cases;
 mod cell;

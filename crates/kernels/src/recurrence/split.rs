@@ -14,7 +14,7 @@ use super::Dims;
 use crate::cpu::{Barrier, share};
 
 /// Minimum batch rows per thread for splitting by rows. With fewer, some threads would have twice as much
-/// work as others, or none; with more, what the threads share of a weight does not make up for the waiting.
+/// work as others, or none; with more, sharing a weight between the threads does not make up for the waiting.
 const MIN_ROWS: usize = 2;
 /// The minimum size of the recurrent weights, in elements, for which splitting by units is worth the waiting.
 const MIN_WEIGHTS: usize = 16_384;

@@ -97,7 +97,7 @@ fn sgd_agrees_with_the_reference() {
 }
 
 #[test]
-#[should_panic(expected = "momentum 0.9 has no velocity")]
+#[should_panic(expected = "momentum 0.9 requires a velocity")]
 fn momentum_needs_a_velocity() {
     let device = Device::cpu(1).unwrap();
     let (gradient, mut weight) = (Buffer::zeros(&device, 1), Buffer::zeros(&device, 1));
@@ -129,7 +129,7 @@ fn sgd_on_rows_is_sgd_on_the_dense_gradient() {
 }
 
 #[test]
-#[should_panic(expected = "rows of a sparse gradient rise")]
+#[should_panic(expected = "rows of a sparse gradient must be strictly increasing")]
 fn rows_that_repeat_are_refused() {
     let device = Device::cpu(1).unwrap();
     let rows = filled(&device, &[1, 1]);

@@ -336,7 +336,7 @@ unsafe fn row_blocks<S: Simd>(
 /// One tile of C: `ROWS` rows of `VECTORS` vectors, of which `columns` elements exist.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-#[allow(clippy::needless_range_loop)] // Iterator adaptors would stand between the compiler and the registers.
+#[allow(clippy::needless_range_loop)] // With iterator adaptors, the compiler would not keep the sums in registers.
 unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     s: S,
     k: usize,
