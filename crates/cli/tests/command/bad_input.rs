@@ -137,7 +137,7 @@ fn model_files_that_are_none() {
             let said = sandbox.run(&[command, "--model", "run"]);
             assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{name}");
             let error = "error: could not load model `run/best.safetensors`\n  cause: `run/best.safetensors` is not a \
-                         whole safetensors file\n";
+                         valid safetensors file\n";
             assert!(said.stderr.starts_with(error), "{name}: {}", said.stderr);
         }
     }

@@ -171,16 +171,16 @@ fn lists_that_are_none_are_refused_by_line() {
         assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
         assert_eq!(said.stderr, format!("error: {expected}\n"));
     };
-    check("", None, "bad.tsv is empty: it holds no hypothesis");
-    check("\n\n", None, "bad.tsv is empty: it holds no hypothesis");
-    let tabs = "expected an id, a score and a text with tabs between them";
+    check("", None, "bad.tsv is empty: it contains no hypothesis");
+    check("\n\n", None, "bad.tsv is empty: it contains no hypothesis");
+    let tabs = "expected three tab-separated columns: id, score, text";
     check("u1\t-1\ta\n\nu1 -2 b\n", None, &format!("bad.tsv, line 3: {tabs}"));
-    check("u1\tlow\ta\n", None, "bad.tsv, line 1: the score `low` is no number");
-    check(LIST, Some(""), "reference.tsv is empty: it holds no reference");
-    check(LIST, Some("u1 a\n"), "reference.tsv, line 1: expected an id, a tab and a text");
+    check("u1\tlow\ta\n", None, "bad.tsv, line 1: the score `low` is not a finite number");
+    check(LIST, Some(""), "reference.tsv is empty: it contains no reference");
+    check(LIST, Some("u1 a\n"), "reference.tsv, line 1: expected two tab-separated columns: id, text");
     let unknown = "reference.tsv, line 2: the list has no hypothesis with the id `u7`";
     check(LIST, Some("u1\ta\nu7\tb\n"), unknown);
-    check(LIST, Some("u1\ta\nu1\tb\n"), "reference.tsv, line 2: `u1` has a reference already");
+    check(LIST, Some("u1\ta\nu1\tb\n"), "reference.tsv, line 2: second reference for the id `u1`");
     for flags in
         [&["rescore", "-m", "run", "nowhere.tsv"][..], &["complete", "-m", "run", "--file", "nowhere.tsv"]]
     {

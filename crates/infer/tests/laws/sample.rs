@@ -144,7 +144,7 @@ fn impossible_settings_are_refused() {
         assert_eq!(refusal(Sampling { top_p: Some(top_p), ..default() }), expected);
     }
     let error = refusal(Sampling { forbidden: vec![2], ..default() });
-    assert_eq!(error, "id 2 is not in the model's vocabulary of 2 tokens");
+    assert_eq!(error, "token id 2 is out of range: the model's vocabulary has 2 tokens");
     let error = refusal(Sampling { forbidden: vec![0, 1], ..default() });
     assert_eq!(error, "all 2 tokens of the vocabulary are forbidden");
 }

@@ -221,7 +221,10 @@ fn what_cannot_be_continued_is_refused_and_leaves_the_others_alone() {
         streams.admit_many(prefix, count, sampling, 1).unwrap_err().to_string()
     };
     assert!(refusal(&[], 1, &sampling).starts_with("the prefix has no token"));
-    assert_eq!(refusal(&[99], 1, &sampling), "id 99 is not in the model's vocabulary of 23 tokens");
+    assert_eq!(
+        refusal(&[99], 1, &sampling),
+        "token id 99 is out of range: the model's vocabulary has 23 tokens"
+    );
     assert_eq!(refusal(&[1], 0, &sampling), "`streams` must be at least 1");
     let with = |change: fn(&mut Sampling)| {
         let mut sampling = Sampling::default();
@@ -234,7 +237,10 @@ fn what_cannot_be_continued_is_refused_and_leaves_the_others_alone() {
         (with(|s| s.repetition_penalty = 0.0), "`repetition_penalty` must be above 0 and finite, but is 0"),
         (with(|s| s.presence_penalty = f32::INFINITY), "`presence_penalty` must be finite, but is inf"),
         (with(|s| s.logit_bias = vec![(1, f32::NAN)]), "`logit_bias` must be finite, but is NaN"),
-        (with(|s| s.logit_bias = vec![(23, 0.0)]), "id 23 is not in the model's vocabulary of 23 tokens"),
+        (
+            with(|s| s.logit_bias = vec![(23, 0.0)]),
+            "token id 23 is out of range: the model's vocabulary has 23 tokens",
+        ),
     ] {
         assert_eq!(refusal(&[1], 1, &wrong), expected);
     }

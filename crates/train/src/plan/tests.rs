@@ -188,7 +188,7 @@ fn a_model_without_embedding_has_nothing_tied_or_dropped_of_it() {
     assert_eq!((model.dropout.input.probability, model.dropout.output.probability), (0.0, 0.5));
     check_refused(
         "[model]\ninput = \"one-hot\"\ndropout_input = 0.5",
-        "`dropout.input` needs an embedding, but the input is one-hot",
+        "`dropout.input` requires an embedding, but the input is one-hot",
     );
     check_refused(
         "[model]\ninput = \"one-hot\"\nembedding_size = 5",
@@ -201,7 +201,7 @@ fn widths_that_differ_are_not_tied_unless_asked_for() {
     assert!(!plan("[model]\nembedding_size = 5\nhidden_size = 6").model.tied);
     check_refused(
         "[model]\nembedding_size = 5\nhidden_size = 6\ntied = true",
-        "`embedding_size` must equal the last hidden size, 6, when tied, but is 5",
+        "`embedding_size` must equal the last hidden size (6) when `tied` is on, but is 5",
     );
 }
 
@@ -256,7 +256,7 @@ fn what_makes_no_sense_is_refused() {
     check_refused("[training]\nbatch_size = 0", "`training.batch_size` is 0, expected at least 1");
     check_refused("[training]\nbptt = 0", "`training.bptt` is 0, expected at least 1");
     check_refused("[evaluation]\nbatch_size = 0", "`evaluation.batch_size` is 0, expected at least 1");
-    check_refused("[model]\nlayers = 0", "`hidden_sizes` must name at least one layer");
+    check_refused("[model]\nlayers = 0", "`hidden_sizes` must have at least one layer");
     check_refused("[model]\nbiases = 3", "`model.biases` is 3, expected 1 or 2");
     check_refused("[model]\ndropout = 1", "`dropout.input` must be at least 0 and below 1, but is 1");
     check_refused(

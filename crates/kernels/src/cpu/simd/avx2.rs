@@ -1,4 +1,4 @@
-//! Vectors of eight with AVX2 and FMA.
+//! Vectors of eight elements with AVX2 and FMA.
 
 use std::arch::x86_64::*;
 
@@ -22,18 +22,18 @@ pub(super) unsafe fn run<W: Vectorized>(work: W) -> W::Output {
 /// As [`Product::compute`].
 #[target_feature(enable = "avx2,fma")]
 unsafe fn product(s: Avx2, product: Product) {
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { product.compute(s) }
 }
 
 #[inline(always)]
 fn first_lanes(count: usize) -> __m256i {
-    // SAFETY: whoever holds an Avx2 has the instructions.
+    // SAFETY: an `Avx2` value proves that the instructions are available.
     unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
 }
 
-// SAFETY of every block below: an `Avx2` exists only inside `run`, whose caller promises the instructions; the
-// memory functions pass on their own callers' promises.
+// SAFETY of every block below: an `Avx2` exists only inside `run`, whose caller guarantees the instructions;
+// the memory functions rely on their own callers' guarantees.
 #[allow(clippy::undocumented_unsafe_blocks)] // One reason for all of them, given above.
 impl Simd for Avx2 {
     type Vector = __m256;
