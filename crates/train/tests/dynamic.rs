@@ -52,9 +52,9 @@ fn sgd(learning_rate: f64, decay: f64) -> DynamicEvaluation<'static> {
     DynamicEvaluation { batch_size: 1, bptt: 5, rule, clip_norm: None }
 }
 
-fn rms(learning_rate: f64, decay: f64, usual: &GradientRms) -> DynamicEvaluation<'_> {
+fn rms(learning_rate: f64, decay: f64, gradient_rms: &GradientRms) -> DynamicEvaluation<'_> {
     DynamicEvaluation {
-        rule: DynamicRule::Rms { learning_rate, decay, epsilon: EPSILON, usual },
+        rule: DynamicRule::Rms { learning_rate, decay, epsilon: EPSILON, gradient_rms },
         ..sgd(0.0, 0.0)
     }
 }
@@ -163,10 +163,11 @@ fn sgd_is_the_plain_loop() {
 fn rms_is_the_plain_loop() {
     let (ids, training) = (text(300, 1), text(4000, 2));
     let (mut model, mut workspace) = model(true);
-    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&training), 5, 7, &mut |_, _| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let gradient_rms =
+        GradientRms::gather(&model, &mut workspace, &token_ids(&training), 5, 7, &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     let trained = flat(model.parameters());
 
     // The mean squared gradient of the first seven batches, whose columns are as many as the text has.
@@ -185,7 +186,7 @@ fn rms_is_the_plain_loop() {
         mean += own.iter().sum::<f64>() / own.len() as f64 / model.parameters().ids().len() as f64;
         rest = others;
     }
-    assert_close("mean", usual.mean(), mean, 1e-5);
+    assert_close("mean", gradient_rms.mean(), mean, 1e-5);
 
     // The last decay overshoots for most weights, and is limited for them.
     for decay in [0.0, 0.02, 1.5] {
@@ -197,7 +198,7 @@ fn rms_is_the_plain_loop() {
             }
         };
         let want = reference(&mut model, &ids, (1, 5), step);
-        let options = rms(0.002, decay, &usual);
+        let options = rms(0.002, decay, &gradient_rms);
         let found = evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
             ControlFlow::Continue(())
         })
@@ -211,13 +212,13 @@ fn rms_is_the_plain_loop() {
 fn without_steps_it_is_the_models_own_number() {
     let (mut model, mut workspace) = model(false);
     let ids = text(700, 4);
-    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 9, &mut |_, _| {
+    let gradient_rms = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 9, &mut |_, _| {
         ControlFlow::Continue(())
     })
     .unwrap();
     for batch_size in [1, 2] {
         let same = reference(&mut model, &ids, (batch_size, 5), |_, _| {});
-        for options in [sgd(0.0, 0.0), sgd(0.0, 0.1), rms(0.0, 0.0, &usual)] {
+        for options in [sgd(0.0, 0.0), sgd(0.0, 0.1), rms(0.0, 0.0, &gradient_rms)] {
             let options = DynamicEvaluation { batch_size, ..options };
             let found =
                 evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
@@ -236,12 +237,12 @@ fn without_steps_it_is_the_models_own_number() {
 fn a_text_that_repeats_itself_is_learnt() {
     let (mut model, mut workspace) = model(true);
     let ids = text(15, 5).repeat(60);
-    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 50, &mut |_, _| {
+    let gradient_rms = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 50, &mut |_, _| {
         ControlFlow::Continue(())
     })
     .unwrap();
     let base = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 5).unwrap();
-    for options in [sgd(RATE, 0.0), rms(0.01, 0.01, &usual)] {
+    for options in [sgd(RATE, 0.0), rms(0.01, 0.01, &gradient_rms)] {
         let found = evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
             ControlFlow::Continue(())
         })
@@ -273,10 +274,11 @@ fn whatever_happens_the_weights_are_the_trained_ones() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let (mut model, mut workspace) = model(true);
-    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let gradient_rms =
+        GradientRms::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     let mut refusal = |ids: &[u32], options: &DynamicEvaluation<'_>| {
         evaluate_dynamically(&mut model, &mut workspace, &token_ids(ids), options, &mut |_| {
             ControlFlow::Continue(())
@@ -286,7 +288,7 @@ fn what_makes_no_sense_is_refused() {
     let ids = [1, 2, 3];
     for (setting, options) in [
         ("dynamic_learning_rate", sgd(-0.1, 0.0)),
-        ("dynamic_learning_rate", rms(f64::NAN, 0.0, &usual)),
+        ("dynamic_learning_rate", rms(f64::NAN, 0.0, &gradient_rms)),
         ("dynamic_decay", sgd(0.1, f64::INFINITY)),
         ("dynamic_clip_norm", DynamicEvaluation { clip_norm: Some(0.0), ..sgd(0.1, 0.0) }),
     ] {

@@ -73,7 +73,7 @@ fn weights_that_are_ruined_end_the_run_whatever_is_left_out() {
     let parent = tempfile::tempdir().unwrap();
     let error = run(&diverging("on_nan = 'skip'"), &parent.path().join("run")).unwrap_err();
     assert!(matches!(error, TrainError::NonFinite { tried: Tried::Skips(20), .. }), "{error}");
-    assert!(error.to_string().contains(", as in the 20 steps before it"), "{error}");
+    assert!(error.to_string().contains(", after 20 skipped steps in a row"), "{error}");
 }
 
 #[test]
@@ -103,5 +103,5 @@ fn going_back_is_given_up_after_as_many_times_as_the_plan_says() {
     let plan = diverging("on_nan = 'rollback'\nmax_rollbacks = 2\nrollback_factor = 1");
     let error = run(&plan, &parent.path().join("run")).unwrap_err();
     assert!(matches!(error, TrainError::NonFinite { tried: Tried::Rollbacks(2), .. }), "{error}");
-    assert!(error.to_string().contains("after going back to a checkpoint 2 times"), "{error}");
+    assert!(error.to_string().contains("after 2 rollbacks to a checkpoint"), "{error}");
 }

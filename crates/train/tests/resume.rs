@@ -202,7 +202,7 @@ fn a_damaged_checkpoint_is_passed_over_and_if_all_are_it_is_said() {
     let copy = fs::read(earlier).unwrap();
     fs::write(earlier, &copy[..copy.len() - 1]).unwrap();
     let error = Checkpoint::latest(&folder).unwrap_err();
-    assert_eq!(error.to_string(), format!("no checkpoint in `{}` can be used", path.display()));
+    assert_eq!(error.to_string(), format!("all checkpoints in `{}` are damaged", path.display()));
     fs::write(earlier, &copy).unwrap();
 
     let found = resume_to_the_end(&path);
@@ -237,7 +237,7 @@ fn another_model_or_text_is_refused() {
     run(&plan, &path).unwrap();
     let before = fs::read(path.join("plan.toml")).unwrap();
     let error = resume(&path, "[model]\nhidden_size = 32", &mut ()).unwrap_err();
-    assert_eq!(error.to_string(), "`model.hidden_size` was 24 and cannot become 32 in a run under way");
+    assert_eq!(error.to_string(), "cannot change `model.hidden_size` from `24` to `32` when resuming a run");
 
     let (checkpoint, _) = Checkpoint::latest(&RunFolder::open(&path).unwrap()).unwrap().unwrap();
     let text = |name: &str, text: &str| TextSource::Memory { name: name.into(), text: text.repeat(200) };

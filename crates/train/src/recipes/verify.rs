@@ -158,8 +158,8 @@ mod tests {
         let error = judge("[model]\ndropout = 0.1", &epochs).unwrap_err().to_string();
         assert!(error.ends_with("`model.dropout_input` is 0.1, the recipe says 0.2"), "{error}");
         let error = judge("", &epochs[..2]).unwrap_err().to_string();
-        assert!(error.ends_with("has come to epoch 2 of 3"), "{error}");
+        assert!(error.ends_with("is not finished: it has completed 2 of 3 epochs"), "{error}");
         let error = recipes::find("built-in").unwrap().verification().unwrap_err().to_string();
-        assert_eq!(error, "the recipe `built-in` does not say what a run must reach");
+        assert_eq!(error, "the recipe `built-in` states no perplexities to verify");
     }
 }

@@ -1,4 +1,4 @@
-//! The table, against numbers computed by hand, and what other sizes make of it.
+//! Tests of the table against values computed by hand, and of changed sizes.
 
 use super::*;
 
@@ -64,7 +64,7 @@ fn other_sizes_keep_the_shape() {
     for layers in [0, usize::MAX] {
         let error =
             resized("W1", Sizes { layers: Some(layers), ..Sizes::default() }).unwrap_err().to_string();
-        assert_eq!(error, format!("`layers` is {layers}, expected between 1 and 1,048,576"));
+        assert_eq!(error, format!("`layers` must be between 1 and 1,048,576, but is {layers}"));
     }
     assert!(resized("W1", Sizes { hidden_size: Some(0), ..Sizes::default() }).is_err());
 }
