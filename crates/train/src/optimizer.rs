@@ -16,7 +16,7 @@ use crate::{OptimizationPlan, OptimizerPlan, Result};
 ///
 /// let mut parameters = Parameters::new(&Device::cpu(1)?);
 /// parameters.add("weight", &[2, 3]);
-/// let mut gradients = Gradients::new(&parameters); // as a backward pass leaves them
+/// let mut gradients = Gradients::new(&parameters); // filled by a backward pass
 ///
 /// let rule = OptimizerPlan::Sgd { momentum: 0.9 };
 /// let options = OptimizerOptions { clip_norm: Some(0.25), ..OptimizerOptions::new(rule) };

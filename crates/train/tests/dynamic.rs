@@ -1,4 +1,4 @@
-//! Dynamic evaluation, against plain loops.
+//! Dynamic evaluation, compared with simple reference loops.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
@@ -16,7 +16,7 @@ const VOCAB_SIZE: usize = 19;
 const RATE: f64 = 0.3;
 const EPSILON: f64 = 1e-3;
 
-/// A small model, tied or not, with dropout that must not act.
+/// A small model, tied or not, with dropout that must not be applied.
 fn model(tied: bool) -> (RnnLm, Workspace) {
     let site = DropoutSite { probability: 0.5, locked: false };
     let config = RnnLmConfig {
@@ -42,7 +42,7 @@ fn text(len: usize, seed: u64) -> Vec<u32> {
     (0..len).map(|_| rng.random_range(0..VOCAB_SIZE as u32)).collect()
 }
 
-/// The text as evaluation takes it.
+/// The text as an argument of evaluation.
 fn token_ids(ids: &[u32]) -> TokenIds {
     ids.to_vec().into()
 }
@@ -85,7 +85,7 @@ fn set(parameters: &mut Parameters, values: &[f32]) {
     }
 }
 
-/// Evaluates segment by segment, and lets `step` make new weights of the gradient and the old ones after each.
+/// Evaluates segment by segment; after each, `step` updates the weights from the gradient.
 fn reference(
     model: &mut RnnLm,
     ids: &[u32],
@@ -170,7 +170,7 @@ fn rms_is_the_plain_loop() {
         .unwrap();
     let trained = flat(model.parameters());
 
-    // The mean squared gradient of the first seven batches, whose columns are as many as the text has.
+    // The mean squared gradient of the first seven batches, with as many columns as the text allows.
     let columns = column_count(training.len(), GradientRms::BATCH_SIZE);
     let (mut squares, mut seen) = (vec![0.0; trained.len()], 0);
     reference(&mut model, &training, (columns, 5), |gradient, _| {
@@ -188,7 +188,7 @@ fn rms_is_the_plain_loop() {
     }
     assert_close("mean", gradient_rms.mean(), mean, 1e-5);
 
-    // The last decay overshoots for most weights, and is limited for them.
+    // The last decay would overshoot for most weights, so it is limited.
     for decay in [0.0, 0.02, 1.5] {
         let step = |gradient: &[f32], weights: &mut [f32]| {
             for (i, w) in weights.iter_mut().enumerate() {
@@ -234,7 +234,7 @@ fn without_steps_it_is_the_models_own_number() {
 }
 
 #[test]
-fn a_text_that_repeats_itself_is_learnt() {
+fn a_text_that_repeats_itself_is_learned() {
     let (mut model, mut workspace) = model(true);
     let ids = text(15, 5).repeat(60);
     let gradient_rms = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 50, &mut |_, _| {
@@ -252,7 +252,7 @@ fn a_text_that_repeats_itself_is_learnt() {
 }
 
 #[test]
-fn whatever_happens_the_weights_are_the_trained_ones() {
+fn the_weights_are_the_trained_ones_even_after_errors() {
     let (mut model, mut workspace) = model(true);
     let trained = flat(model.parameters());
     let ids = text(200, 6);
@@ -263,7 +263,7 @@ fn whatever_happens_the_weights_are_the_trained_ones() {
         .unwrap_err();
     assert!(matches!(error, TrainError::Diverged { what: "loss", .. }), "{error}");
     assert_eq!(flat(model.parameters()), trained);
-    let mut stop = |tokens| go_on_while(tokens < 50);
+    let mut stop = |tokens| continue_while(tokens < 50);
     let error =
         evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &sgd(RATE, 0.0), &mut stop)
             .unwrap_err();
@@ -306,6 +306,6 @@ fn what_makes_no_sense_is_refused() {
     assert!(matches!(error, TrainError::Infer(InferError::IdOutOfRange { id: 99, .. })), "{error}");
 }
 
-fn go_on_while(goes_on: bool) -> ControlFlow<()> {
-    if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+fn continue_while(condition: bool) -> ControlFlow<()> {
+    if condition { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

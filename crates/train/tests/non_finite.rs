@@ -1,4 +1,4 @@
-//! Losses and gradients that are NaN or infinite: the run stops, skips the step, or goes back.
+//! Losses and gradients that are NaN or infinite: the run stops, skips the step, or rolls back.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
@@ -11,7 +11,7 @@ use tiny::{plan, run, run_with};
 
 mod tiny;
 
-/// A rectifier whose carried state grows until it is infinite, whatever the weights learn.
+/// A ReLU network whose carried hidden state grows until it is infinite, independent of training.
 fn growing(on_nan: &str) -> Plan {
     plan(&format!(
         "[model]\ncell = 'rnn_relu'\ndropout = 0\n[init]\nrecurrent = 'normal:1.5'\n\
@@ -20,7 +20,7 @@ fn growing(on_nan: &str) -> Plan {
     ))
 }
 
-/// A rectifier with steps that ruin the weights at once.
+/// A ReLU network with steps that ruin the weights immediately.
 fn diverging(on_nan: &str) -> Plan {
     plan(&format!(
         "[model]\ncell = 'rnn_relu'\n[training]\nepochs = 2\n{on_nan}\n\
@@ -28,7 +28,7 @@ fn diverging(on_nan: &str) -> Plan {
     ))
 }
 
-/// Counts what went wrong.
+/// Counts skipped steps and rollbacks.
 #[derive(Default)]
 struct Mishaps {
     skipped: u64,
@@ -84,7 +84,7 @@ fn a_run_goes_back_to_its_checkpoint_with_a_lower_learning_rate() {
     let mut mishaps = Mishaps::default();
     let outcome = run_with(&plan, &path, &mut mishaps).unwrap();
     let (first, times) = (mishaps.rolled_back[0], mishaps.rolled_back.len());
-    assert_eq!(first.0, 0, "there is nothing else to go back to");
+    assert_eq!(first.0, 0, "there is no other checkpoint");
     assert!((first.1 - 1e4).abs() < 1e-6 && times < 5, "{:?}", mishaps.rolled_back);
     assert!(outcome.best_valid.is_some_and(f64::is_finite));
     let records = metrics::read(&RunFolder::open(&path).unwrap().metrics()).unwrap();

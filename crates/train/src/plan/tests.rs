@@ -21,7 +21,7 @@ fn check_refused(text: &str, expected: &str) {
     assert_eq!(Plan::new(&settings(text)).unwrap_err().to_string(), expected);
 }
 
-/// The defaults that the descriptions of the fields state are those of a plan.
+/// The defaults stated in the descriptions of the fields are those of a plan.
 #[test]
 fn the_stated_defaults_hold() {
     let all = plan("").settings();
@@ -37,8 +37,8 @@ fn the_stated_defaults_hold() {
         };
         let found = [&all, &adam, &step, &stalled, &averaged, &moses, &rollback].into_iter().find_map(texts);
         match (field.path().as_str(), found) {
-            ("model.preset" | "model.dropout", None) => {} // A plan says what they stand for.
-            ("training.from", None) => {}                  // A new model comes from nowhere.
+            ("model.preset" | "model.dropout", None) => {} // A plan has the values they stand for.
+            ("training.from", None) => {}                  // A new model has no base model.
             ("text.vocab_from", Some(found)) => assert_eq!(found, "train"),
             ("text.unknown_token", Some(found)) => assert_eq!(found, "<unk>"),
             ("model.embedding_size", Some(found)) => assert_eq!(found, "200"),
@@ -63,7 +63,7 @@ fn texts_of(settings: &Settings, path: &str) -> String {
     settings.given().find(|(field, _)| field.path() == path).unwrap().1.join(" ")
 }
 
-/// Plans that differ from the default wherever they can.
+/// Plans that differ from the default in many settings.
 const PLANS: &[&str] = &[
     "",
     r#"
@@ -334,7 +334,7 @@ fn evaluations_are_due_every_so_often_and_at_the_end() {
 }
 
 #[test]
-fn the_usual_model_is_the_smallest_of_the_zoo_but_for_its_locked_dropout() {
+fn the_default_model_is_the_smallest_preset_except_for_locked_dropout() {
     let model = plan("").model;
     assert_eq!((model.cell, model.input, model.tied), (Cell::Lstm, Input::Embedding(200), true));
     assert_eq!((model.hidden_sizes, model.biases), (vec![200, 200], Biases::Two));
@@ -358,7 +358,7 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
     assert_eq!(plan.text.options.tokenizer, tokenizer);
     assert_eq!(plan.text.options.vocab, VocabSource::Given(vocab.clone()));
     assert_eq!(plan.training.from, Some(PathBuf::from("/model")));
-    // Made again from its own file, it is the same.
+    // A plan made from its own file is the same.
     let file = settings(&plan.to_toml().unwrap());
     assert_eq!(Plan::continuing(&file, &config, &tokenizer, vocab.clone()).unwrap(), plan);
 

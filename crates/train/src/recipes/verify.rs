@@ -156,7 +156,7 @@ mod tests {
     fn another_plan_and_an_unfinished_run_are_refused() {
         let epochs = [(159.0, 147.0); 3];
         let error = judge("[model]\ndropout = 0.1", &epochs).unwrap_err().to_string();
-        assert!(error.ends_with("`model.dropout_input` is 0.1, the recipe says 0.2"), "{error}");
+        assert!(error.ends_with("`model.dropout_input` is `0.1`, but `0.2` in the recipe"), "{error}");
         let error = judge("", &epochs[..2]).unwrap_err().to_string();
         assert!(error.ends_with("is not finished: it has completed 2 of 3 epochs"), "{error}");
         let error = recipes::find("built-in").unwrap().verification().unwrap_err().to_string();

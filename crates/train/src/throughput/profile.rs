@@ -145,7 +145,7 @@ mod tests {
         let watch = Stopwatch::new();
         let mut observe = watch.observer();
         for unit in 0..3 {
-            // What is not kept is forgotten.
+            // Laps that are not kept are discarded.
             observe("product", Pass::Forward);
             watch.begin();
             observe("linear", Pass::Forward);

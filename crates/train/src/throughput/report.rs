@@ -112,7 +112,7 @@ mod tests {
         let step_flop = workload.step_flop();
         let round =
             |train| Round { fma_peak: 2.0 * step_flop, train_tokens_per_s: train, ..Round::default() };
-        // A step a second in the middle round; one round has not measured training.
+        // One step per second in the median round; one round did not measure training.
         let rounds = vec![round(Some(100.0)), round(None), round(Some(9_000.0)), round(Some(700.0))];
         let report = Report { workload, rounds, profiles: Vec::new() };
         assert_eq!(report.step_ms(), Some(1_000.0));

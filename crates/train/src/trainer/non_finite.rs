@@ -7,7 +7,7 @@ use crate::observer::Event;
 use crate::step::NonFinite;
 use crate::{NonFiniteRule, Result, TrainError};
 
-/// The maximum number of consecutive skipped steps: after that, the weights are at fault and not the text.
+/// The maximum number of consecutive skipped steps. After that, the cause is the weights and not the text.
 const MOST_SKIPS_IN_A_ROW: u64 = 20;
 
 /// How training continues after a step that could not be taken.
