@@ -1,4 +1,4 @@
-//! A model of one's own is trained, stopped and resumed like the toolkit's.
+//! A user-defined model is trained, stopped and resumed like the built-in one.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 

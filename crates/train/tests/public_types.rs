@@ -12,7 +12,7 @@ use rondo_train::settings::*;
 use rondo_train::throughput::*;
 use rondo_train::*;
 
-/// Checks that the types are `Send`, and gives their names.
+/// Checks that the types are `Send`, and returns their names.
 macro_rules! names_of_send_types {
     ($($type:ty),* $(,)?) => {{
         fn is_send<T: Send>(_: PhantomData<T>) {}

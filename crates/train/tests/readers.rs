@@ -1,4 +1,4 @@
-//! Whatever a file says, reading it ends in what it means or in an error.
+//! Reading any file returns its content or an error, and never panics.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
@@ -7,7 +7,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use rondo_train::{Checkpoint, Plan, Settings, recipes};
 
-/// A text with some of its characters put in the place of others, doubled or left out.
+/// A text with some characters replaced, doubled or removed.
 fn damaged(text: &str, places: &[(prop::sample::Index, prop::sample::Index, u8)]) -> String {
     let mut chars: Vec<char> = text.chars().collect();
     for (place, other, how) in places {

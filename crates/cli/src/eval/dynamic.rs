@@ -94,15 +94,15 @@ impl DynamicArgs {
         // Report mistakes before spending hours on the rest.
         without.check()?;
         self.check_effects()?;
-        let usual = match self.dynamic {
-            Some(RuleName::Rms) => Some(self.usual_gradients(bptt, loaded, console)?),
+        let gradient_rms = match self.dynamic {
+            Some(RuleName::Rms) => Some(self.gradient_rms(bptt, loaded, console)?),
             _ => None,
         };
         let base = evaluate(batch_size, BASE_BPTT, text, loaded, console)?;
-        let options = match &usual {
+        let options = match &gradient_rms {
             None => without,
-            Some(usual) => DynamicEvaluation {
-                rule: DynamicRule::Rms { learning_rate, decay, epsilon: Self::EPSILON, usual },
+            Some(gradient_rms) => DynamicEvaluation {
+                rule: DynamicRule::Rms { learning_rate, decay, epsilon: Self::EPSILON, gradient_rms },
                 ..without
             },
         };
@@ -153,7 +153,7 @@ impl DynamicArgs {
         }
     }
 
-    fn usual_gradients(&self, bptt: usize, loaded: &Loaded, console: Console) -> Result<GradientRms> {
+    fn gradient_rms(&self, bptt: usize, loaded: &Loaded, console: Console) -> Result<GradientRms> {
         let text = match &self.dynamic_on {
             Some(path) => text::given_text(std::slice::from_ref(path), loaded, console)?,
             None => text::corpus_text(&[], Split::Train, "--dynamic-on", loaded, console)?,

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_value_that_does_not_fit_names_its_flag() {
         let error = parse(&["--layers", "-1"]).unwrap_err();
-        assert_eq!(error, "error: cannot use '-1' for '--layers': expected a whole number, 0 or more");
+        assert_eq!(error, "error: cannot use '-1' for '--layers': expected a non-negative integer");
     }
 
     #[test]

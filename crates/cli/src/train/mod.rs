@@ -96,7 +96,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
             let source = match (recipe, plan) {
                 (Some(recipe), _) => SettingsSource::Recipe(recipe),
                 (None, Some(plan)) => SettingsSource::Plan(plan),
-                (None, None) => SettingsSource::Usual,
+                (None, None) => SettingsSource::Default,
             };
             Session::start(settings, SessionOptions { source, out, ..options })
         }

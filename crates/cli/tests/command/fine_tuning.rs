@@ -80,7 +80,7 @@ fn what_a_model_is_not_cannot_be_asked_of_it() {
     refused(
         &["--from", "run", "--hidden-size", "17"],
         2,
-        "error: `model.hidden_sizes` is 17, but the model to go on from has 16",
+        "error: `model.hidden_sizes` is `17`, but the model to continue from has `16`",
     );
     refused(
         &["--extend-vocab"],
@@ -98,6 +98,6 @@ fn a_run_is_verified_against_its_own_recipe_only() {
         assert_eq!(said.code, Some(1));
         assert!(said.stderr.contains(expected), "{}", said.stderr);
     };
-    refused("built-in", "the recipe `built-in` does not say what a run must reach");
-    refused("ptb-rnn", "the run `run` is another one than the recipe's: `text.corpus` is ");
+    refused("built-in", "the recipe `built-in` states no perplexities to verify");
+    refused("ptb-rnn", "the run `run` does not follow the recipe: `text.corpus` is ");
 }

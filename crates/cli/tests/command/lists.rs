@@ -41,7 +41,7 @@ fn a_recipe_is_shown_as_its_file() {
 
     let said = Sandbox::new().run(&["recipes", "show", "ptb-rn"]);
     assert_eq!(said.code, Some(2));
-    assert!(said.stderr.ends_with("; the nearest is `ptb-rnn`\n"), "{}", said.stderr);
+    assert!(said.stderr.ends_with("; did you mean `ptb-rnn`?\n"), "{}", said.stderr);
 }
 
 #[test]

@@ -76,11 +76,7 @@ fn a_run_that_has_ended_ends_again_or_goes_on_for_more_epochs() {
     assert!(again.contains("\nbest   epoch 2\n"), "{again}");
     assert!(outcome(&sandbox.path("run")) == first);
     let said = sandbox.run(&["train", "--resume", "--out", "run", "--epochs", "4"]);
-    assert!(
-        said.stderr.contains("note     `training.epochs` was 2 and is 4 from here on\n"),
-        "{}",
-        said.stderr
-    );
+    assert!(said.stderr.contains("note     `training.epochs` changes from `2` to `4`\n"), "{}", said.stderr);
     said.success();
     sandbox
         .run(

@@ -258,19 +258,19 @@ mod tests {
     fn an_unknown_name_is_refused_and_the_nearest_named() {
         let error = find("ptb-rn").unwrap_err().to_string();
         assert!(error.starts_with("unknown recipe `ptb-rn`, expected one of `built-in`, "), "{error}");
-        assert!(error.ends_with("; the nearest is `ptb-rnn`"), "{error}");
+        assert!(error.ends_with("; did you mean `ptb-rnn`?"), "{error}");
     }
 
     #[test]
     fn a_file_without_introduction_or_with_a_mistake_in_it_is_no_recipe() {
         let error = Recipe::parse("my.toml", "[model]\nlayers = 1").unwrap_err().to_string();
-        assert_eq!(error, "`my.toml` has no `[recipe]` table, which names and describes a recipe");
+        assert_eq!(error, "`my.toml` has no `[recipe]` table with the recipe's name and description");
         let about = "[recipe]\nname = \"x\"\ntitle = \"\"\nsummary = \"\"\nsource = \"\"\ncommand = \"\"\n";
         let error = Recipe::parse("my.toml", &format!("{about}verify = {{ valid = [3, 2] }}\n")).unwrap_err();
         assert_eq!(error.to_string(), "`my.toml`, line 7: expected [low, high], found [3, 2]");
         let error =
             Recipe::parse("my.toml", &format!("{about}verify = {{ with = {{ model = {{ sell = 1 }} }} }}\n"));
-        let expected = "`my.toml`, line 7: unknown key `sell` in `[model]`; the nearest is `cell`";
+        let expected = "`my.toml`, line 7: unknown key `sell` in `[model]`; did you mean `cell`?";
         assert_eq!(error.unwrap_err().to_string(), expected);
     }
 

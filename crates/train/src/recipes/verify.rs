@@ -156,10 +156,10 @@ mod tests {
     fn another_plan_and_an_unfinished_run_are_refused() {
         let epochs = [(159.0, 147.0); 3];
         let error = judge("[model]\ndropout = 0.1", &epochs).unwrap_err().to_string();
-        assert!(error.ends_with("`model.dropout_input` is 0.1, the recipe says 0.2"), "{error}");
+        assert!(error.ends_with("`model.dropout_input` is `0.1`, but `0.2` in the recipe"), "{error}");
         let error = judge("", &epochs[..2]).unwrap_err().to_string();
-        assert!(error.ends_with("has come to epoch 2 of 3"), "{error}");
+        assert!(error.ends_with("is not finished: it has completed 2 of 3 epochs"), "{error}");
         let error = recipes::find("built-in").unwrap().verification().unwrap_err().to_string();
-        assert_eq!(error, "the recipe `built-in` does not say what a run must reach");
+        assert_eq!(error, "the recipe `built-in` states no perplexities to verify");
     }
 }
