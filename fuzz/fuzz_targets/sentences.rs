@@ -22,8 +22,8 @@ fuzz_target!(|input: &[u8]| {
     for (name, table) in TABLES.iter().zip(tables) {
         std::fs::write(FOLDER.path().join(name), table).expect("the folder can be written to");
     }
-    let learnt = Punkt::train(text);
-    check(&learnt, text);
+    let learned = Punkt::train(text);
+    check(&learned, text);
     check(Punkt::english(), text);
     if let Ok(punkt) = Punkt::read_tables(FOLDER.path()) {
         check(&punkt, text);
