@@ -99,8 +99,10 @@ const KEPT: &[&str] = &["\"licence\""];
 /// What is wrong with a text, if anything.
 fn complaint(text: &str) -> Option<String> {
     let text = text.to_lowercase();
-    let begins = |at: usize| !text[..at].ends_with(char::is_alphanumeric);
-    let ends = |at: usize| !text[at..].starts_with(char::is_alphanumeric);
+    // An underscore belongs to the name of a test or a setting.
+    let in_word = |char: char| char.is_alphanumeric() || char == '_';
+    let begins = |at: usize| !text[..at].ends_with(in_word);
+    let ends = |at: usize| !text[at..].starts_with(in_word);
     for stem in BRITISH {
         if text.match_indices(stem).any(|(at, _)| begins(at)) {
             return Some(format!("`{stem}…` is a British spelling"));

@@ -190,6 +190,8 @@ pages! {
     generation: "docs/generation.md",
     recipes: "docs/recipes.md",
     library: "docs/library.md",
+    performance: "docs/performance.md",
+    reliability: "docs/reliability.md",
 }
 
 #[test]
