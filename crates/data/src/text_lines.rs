@@ -125,12 +125,12 @@ mod tests {
     #[test]
     fn what_is_no_text_has_its_place_or_is_replaced() {
         let text = b"a\ncaf\xE9\nb\0\n";
-        let error = "`list` is not UTF-8 text: invalid byte at offset 5, in line 2";
+        let error = "`list` is not UTF-8 text: invalid byte at offset 5 (line 2)";
         assert_eq!(lines(text, false).unwrap_err(), error);
         assert_eq!(read_text(text.as_slice(), "list", false).unwrap_err().to_string(), error);
         assert_eq!(
             lines(b"a\nb\0\n", false).unwrap_err(),
-            "`list` looks like a binary file: NUL byte at offset 3, in line 2"
+            "`list` looks like a binary file: NUL byte at offset 3 (line 2)"
         );
         assert_eq!(lines(text, true).unwrap(), ["a", "caf\u{fffd}", "b\u{fffd}"]);
         assert_eq!(read_text(text.as_slice(), "list", true).unwrap(), "a\ncaf\u{fffd}\nb\u{fffd}\n");

@@ -61,16 +61,18 @@ fn a_text_too_short_says_what_would_fit() {
     };
     assert_eq!(
         error(100, 20, 35, LastBatch::Discard),
-        "a text of 100 tokens is too short for batch size 20 and bptt 35: the largest batch size for bptt 35 is 2, \
-         the largest bptt for batch size 20 is 4"
+        "a text of 100 tokens is too short for batch size 20 and BPTT length 35: \
+         the largest batch size for BPTT length 35 is 2, the largest BPTT length for batch size 20 is 4"
     );
     assert_eq!(
         error(30, 20, 35, LastBatch::Discard),
-        "a text of 30 tokens is too short for batch size 20 and bptt 35: no smaller batch size or bptt alone is enough"
+        "a text of 30 tokens is too short for batch size 20 and BPTT length 35: \
+         reducing only the batch size or only the BPTT length is not enough"
     );
     assert_eq!(
         error(30, 20, 35, LastBatch::Keep),
-        "a text of 30 tokens is too short for batch size 20 and bptt 35: the largest batch size for bptt 35 is 15"
+        "a text of 30 tokens is too short for batch size 20 and BPTT length 35: \
+         the largest batch size for BPTT length 35 is 15"
     );
     assert!(error(1, 1, 1, LastBatch::Keep).contains("too short"));
     assert!(error(0, 1, usize::MAX, LastBatch::Discard).contains("too short"));

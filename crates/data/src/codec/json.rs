@@ -135,8 +135,8 @@ mod tests {
             with(version, "  \"version\": 3"),
             "`m` has format `rondo-vocab` version 3, expected `rondo-vocab` version 1"
         );
-        assert_eq!(with("\"<eos>\",\n", "\"<unk>\",\n"), "`m` lists token `<unk>` twice, as id 0 and 1");
-        let syntax = "`m` is not a text codec";
+        assert_eq!(with("\"<eos>\",\n", "\"<unk>\",\n"), "`m` lists token `<unk>` twice, with ids 0 and 1");
+        let syntax = "`m` is not a valid text codec";
         assert_eq!(with("\"tokenizer\"", "\"x\": 1, \"tokenizer\""), syntax);
         assert_eq!(with("\"kind\":\"words\"", "\"kind\":\"word\""), syntax);
         let source = error(&good.replace("words", "word"));

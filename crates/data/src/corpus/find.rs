@@ -222,29 +222,29 @@ mod tests {
     fn ambiguity_names_the_files() {
         check_error(
             &["train.txt", "valid.txt", "dev.txt"],
-            "folder `DIR` has several valid texts: `dev.txt`, `valid.txt`",
+            "folder `DIR` has more than one file for the `valid` split: `dev.txt`, `valid.txt`",
         );
         check_error(
             &["b.txt", "a.txt"],
-            "folder `DIR` has several texts, none of them named `train`: `a.txt`, `b.txt`",
+            "folder `DIR` has several texts, but none has `train` in its name: `a.txt`, `b.txt`",
         );
     }
 
     #[test]
     fn a_folder_without_texts_says_what_was_looked_for_and_found() {
-        let looked_for = "folder `DIR` has no training text: looked for `train` in the names of its .txt, .text, \
-             .tokens and .raw files, or for a single such file, found";
-        check_error(&[], &format!("{looked_for} no file"));
-        check_error(&["b.md", "a.json"], &format!("{looked_for} `a.json`, `b.md`"));
-        check_error(&["test.txt"], &format!("{looked_for} `test.txt`"));
-        check_error(&["valid.txt", "test.txt"], &format!("{looked_for} `test.txt`, `valid.txt`"));
+        let expected = "folder `DIR` has no training text: expected a .txt, .text, .tokens or .raw file with \
+             `train` in its name, or a single such file; found";
+        check_error(&[], &format!("{expected} no files"));
+        check_error(&["b.md", "a.json"], &format!("{expected} `a.json`, `b.md`"));
+        check_error(&["test.txt"], &format!("{expected} `test.txt`"));
+        check_error(&["valid.txt", "test.txt"], &format!("{expected} `test.txt`, `valid.txt`"));
     }
 
     #[test]
     fn a_path_to_nothing_is_named() {
         let folder = folder(&[]);
         let path = folder.path().join("nothing");
-        let expected = format!("there is no file or folder `{}`", path.display());
+        let expected = format!("no such file or folder: `{}`", path.display());
         assert_eq!(CorpusTexts::find(&path).unwrap_err().to_string(), expected);
     }
 }

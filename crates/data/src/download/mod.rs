@@ -192,7 +192,7 @@ fn fetch_rest(
         StatusCode::PARTIAL_CONTENT if first_byte(&response) == Some(have) => have,
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
             part.truncate(0)?;
-            let reason = "the server did not continue where it was asked to";
+            let reason = "the server did not resume the download at the requested byte";
             return Err(transfer_error(remote, io::Error::new(io::ErrorKind::InvalidData, reason)));
         }
         status => {

@@ -157,10 +157,7 @@ fn a_missing_file_is_not_asked_for_twice() {
     let (case, server) = (Case::new(), Server::start([Answer::Status(404), Answer::Honest]));
     let url = server.url("text.txt");
     let error = case.download(&downloader(), &url).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("could not download `{url}`: the server answered with HTTP status 404")
-    );
+    assert_eq!(error.to_string(), format!("could not download `{url}`: the server returned HTTP status 404"));
     assert_eq!(server.requests().len(), 1);
     assert!(!case.part().exists());
 }

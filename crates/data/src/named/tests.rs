@@ -110,7 +110,11 @@ fn another_size_is_an_error_wherever_it_is() {
         let error = corpus().find(&folders.places()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("`{}` has 5 bytes, the file of `tiny` has {}", path.display(), body().len())
+            format!(
+                "`{}` has 5 bytes, but the published file of `tiny` has {}",
+                path.display(),
+                body().len()
+            )
         );
         assert_eq!(fs::read(path).unwrap(), b"short");
     }
@@ -124,7 +128,7 @@ fn half_a_corpus_is_an_error_where_the_user_put_it() {
     let error = corpus().find(&folders.places()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("folder `{}` lacks files of `tiny`: `a.test.txt`", folders.data.display())
+        format!("folder `{}` is missing files of `tiny`: `a.test.txt`", folders.data.display())
     );
 }
 
@@ -167,7 +171,8 @@ fn without_network_the_error_says_which_files_to_put_where() {
     assert_eq!(
         error.to_string(),
         format!(
-            "`tiny` was not found and could not be downloaded; it can be put into folder `{}` by hand: \
+            "corpus `tiny` was not found and could not be downloaded; \
+             to add it by hand, put its files in folder `{}`: \
              `a.train.txt` ({bytes} bytes) from http://127.0.0.1:1/tiny-folder/a.train.txt, \
              `a.test.txt` ({bytes} bytes) from http://127.0.0.1:1/tiny-folder/a.test.txt",
             folders.cache.join("tiny-folder").display()
@@ -180,7 +185,10 @@ fn without_network_the_error_says_which_files_to_put_where() {
 #[test]
 fn without_a_cache_nothing_is_downloaded() {
     let error = corpus().locate(&Places::default(), &downloader(), &mut |_| {}).unwrap_err();
-    assert_eq!(error.to_string(), "`tiny` was not found, and there is no cache folder to download it to");
+    assert_eq!(
+        error.to_string(),
+        "corpus `tiny` was not found, and there is no cache folder to download it to"
+    );
 }
 
 #[test]
@@ -227,7 +235,7 @@ fn names_are_unique_and_found() {
     }
     assert_eq!(
         NamedCorpus::by_name("wikitext").unwrap_err().to_string(),
-        "there is no corpus `wikitext`; there are `wikitext-2`, `ptb`, `time-machine`, `time-machine-d2l`, \
+        "unknown corpus `wikitext`; the named corpora are `wikitext-2`, `ptb`, `time-machine`, `time-machine-d2l`, \
          `sherlock-holmes`, `tiny-shakespeare`"
     );
 }

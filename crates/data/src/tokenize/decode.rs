@@ -1,7 +1,7 @@
 //! Bytes become characters: what is no text is refused with its place, or replaced.
 //!
 //! ```text
-//! "\xEF\xBB\xBFcaf\xE9\n"     strict   an error: invalid byte at offset 6, in line 1
+//! "\xEF\xBB\xBFcaf\xE9\n"     strict   an error: invalid byte at offset 6 (line 1)
 //!                          lossy    "caf\u{FFFD}\n", 1 replaced; the byte-order mark is no character
 //! ```
 //!

@@ -164,7 +164,7 @@ fn text_that_is_not_utf8_is_refused_with_its_place() {
         for capacity in 1..=text.len() {
             for tokenizer in [words(), Tokenizer::chars()] {
                 let error = read(&tokenizer, text, capacity, 0).unwrap_err();
-                let expected = "`text` is not UTF-8 text: invalid byte at offset 4, in line 2";
+                let expected = "`text` is not UTF-8 text: invalid byte at offset 4 (line 2)";
                 assert_eq!(error.to_string(), expected);
             }
         }
@@ -175,7 +175,7 @@ fn text_that_is_not_utf8_is_refused_with_its_place() {
 fn binary_files_are_refused_with_their_place() {
     for capacity in 1..=6 {
         let error = read(&words(), b"ab\nc\0d\xFF", capacity, 0).unwrap_err();
-        assert_eq!(error.to_string(), "`text` looks like a binary file: NUL byte at offset 4, in line 2");
+        assert_eq!(error.to_string(), "`text` looks like a binary file: NUL byte at offset 4 (line 2)");
     }
 }
 

@@ -297,7 +297,7 @@ impl<'de> Deserialize<'de> for Tokenizer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let mut fields = Map::deserialize(deserializer)?;
         let name = fields.remove("kind").ok_or_else(|| D::Error::missing_field("kind"))?;
-        let name = name.as_str().ok_or_else(|| D::Error::custom("the field `kind` is no string"))?;
+        let name = name.as_str().ok_or_else(|| D::Error::custom("the field `kind` is not a string"))?;
         let Some(TokenizerKind(entry)) = TokenizerKind::from_name(name) else {
             return Err(D::Error::unknown_variant(name, TokenizerKind::NAMES));
         };

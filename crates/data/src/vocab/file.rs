@@ -160,10 +160,13 @@ mod tests {
             error(&file(2, "null", r#"["a"]"#)),
             "`v.json` has format `rondo-vocab` version 2, expected `rondo-vocab` version 1"
         );
-        assert_eq!(error(&file(1, "null", r#"["a","a"]"#)), "`v.json` lists token `a` twice, as id 0 and 1");
+        assert_eq!(
+            error(&file(1, "null", r#"["a","a"]"#)),
+            "`v.json` lists token `a` twice, with ids 0 and 1"
+        );
         assert_eq!(error(&file(1, r#""u""#, r#"["a"]"#)), "`v.json` does not list its unknown token `u`");
         assert_eq!(error(&file(1, "null", "[]")), "a vocabulary needs at least one token");
-        let syntax = "`v.json` is not a vocabulary file";
+        let syntax = "`v.json` is not a valid vocabulary file";
         for json in ["", "[", "[]", "{}", "\u{0}", r#"{"format":"rondo-vocab","version":-1}"#] {
             assert_eq!(error(json), syntax, "{json:?}");
         }

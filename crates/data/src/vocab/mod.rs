@@ -208,7 +208,8 @@ mod tests {
     #[test]
     fn without_an_unknown_token_an_unknown_word_is_an_error() {
         let error = vocab(&["a"], None).unwrap().encode(["a", "z"]).unwrap_err();
-        let expected = "`z` is not in the vocabulary, which has no unknown token: line 2 of `the tokens`";
+        let expected =
+            "out-of-vocabulary token `z` on line 2 of `the tokens`: the vocabulary has no unknown token";
         assert_eq!(error.to_string(), expected);
     }
 
