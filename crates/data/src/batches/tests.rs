@@ -1,4 +1,4 @@
-//! The laws of batches.
+//! Tests of batch properties.
 
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -28,7 +28,8 @@ fn columns(batches: &Batches, epoch: &[Batch]) -> Vec<(Vec<u32>, Vec<u32>)> {
     columns
 }
 
-/// Fails unless the batches of `epoch` have the first `rows` rows of each column as inputs, and the next ones as targets.
+/// Checks that the inputs of the batches in `epoch` are the first `rows` rows of each column, and their targets
+/// the next rows.
 #[track_caller]
 fn check_covers(batches: &Batches, epoch: &[Batch], rows: usize) {
     for (b, (inputs, targets)) in columns(batches, epoch).into_iter().enumerate() {
@@ -124,7 +125,7 @@ fn variable_lengths_have_the_published_distribution() {
     let batches = Batches::new(&ids, 1, 70, LastBatch::Keep).unwrap();
     let epoch = batches.variable_epoch(&mut ChaCha8Rng::seed_from_u64(SEED));
     let steps: Vec<f64> = epoch.iter().rev().skip(1).map(|batch| batch.steps as f64).collect();
-    // Rounding down takes half a step off the mean. Bounds are six standard errors of about 28,800 draws.
+    // Rounding down reduces the mean by half a step. The bounds are six standard errors of about 28,800 draws.
     let mean = steps.iter().sum::<f64>() / steps.len() as f64;
     let expected = 0.95 * 70.0 + 0.05 * 35.0 - 0.5;
     assert!((mean - expected).abs() < 0.35, "mean {mean}, expected {expected}");

@@ -1,4 +1,4 @@
-//! Whole texts, lines and prefixes give the same ids.
+//! Tests that encoding a whole text, its lines, and prefixes gives the same ids.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Corpora from small texts.
+//! Tests with corpora from small texts.
 
 use std::fs;
 
@@ -184,7 +184,7 @@ fn fractions_that_leave_nothing_are_refused_for_any_texts() {
 }
 
 proptest! {
-    /// Building through indices and encoding through the finished vocabulary are two ways to the same ids.
+    /// Building through indices and encoding with the finished vocabulary give the same ids.
     #[test]
     fn built_and_given_vocabularies_agree(
         text in "[a-e \n]{1,60}", other in "[a-g \n]{1,30}", by_frequency: bool, all: bool, min_freq in 0u64..3,

@@ -1,4 +1,4 @@
-//! Downloads from a server of our own: whole, resumed, interrupted, and answers that are wrong.
+//! Downloads from a local test server: complete, resumed, interrupted, and with wrong answers.
 
 use std::{net::TcpListener, sync::mpsc};
 
@@ -7,7 +7,7 @@ use super::{
     *,
 };
 
-/// Tries twice and does not dawdle.
+/// A downloader with two attempts and no pause.
 fn downloader() -> Downloader {
     Downloader {
         attempts: 2,
@@ -17,7 +17,7 @@ fn downloader() -> Downloader {
     }
 }
 
-/// A folder with room for a file, and what becomes of a download to it.
+/// A folder for a file, and its expected hash.
 struct Case {
     folder: tempfile::TempDir,
     sha256: String,

@@ -1,4 +1,4 @@
-//! Named corpora: where they are looked for, and what is said of those that are incomplete.
+//! Tests of named corpora: where they are looked for, and what errors say about incomplete ones.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -42,7 +42,7 @@ fn write_corpus(folder: &Path) {
     }
 }
 
-/// Three empty folders to look in.
+/// Three empty folders to search.
 struct Folders {
     _root: tempfile::TempDir,
     data: PathBuf,
@@ -71,7 +71,7 @@ impl Folders {
 fn places_are_looked_at_in_order() {
     let folders = Folders::new();
     assert_eq!(corpus().find(&folders.places()).unwrap(), None);
-    // Each of these comes before those above it.
+    // Each of these is searched before those above it.
     for (folder, place) in [
         (folders.cache.join("tiny-folder"), Place::Cache),
         (folders.environment.clone(), Place::Environment),
@@ -147,7 +147,7 @@ fn what_is_nowhere_is_downloaded_into_the_cache() {
     assert_eq!(files.into_iter().collect::<Vec<_>>(), ["a.test.txt", "a.train.txt"]);
     let paths: Vec<String> = server.requests().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["/copies/tiny-folder/a.train.txt", "/copies/tiny-folder/a.test.txt"]);
-    // The server has no further answer.
+    // The server has no more answers.
     let again = corpus().locate(&places, &downloader(), &mut |_| panic!("downloaded again")).unwrap();
     assert_eq!(again, located);
 }
