@@ -237,7 +237,7 @@ mod tests {
             fs::write(path.join("notes.txt"), "").unwrap();
             fs::write(path.join(trace), "old").unwrap();
             let error = RunFolder::create(&path, PLAN).unwrap_err().to_string();
-            assert_eq!(error, format!("`{}` already holds a run: there is `{named}` in it", path.display()));
+            assert_eq!(error, format!("`{}` already contains a run: found `{named}`", path.display()));
             assert_eq!(fs::read_to_string(path.join(trace)).unwrap(), "old");
             assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
         }
@@ -279,7 +279,7 @@ mod tests {
         let error = RunFolder::open(folder.path()).unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("`{}` holds no run: there is no `plan.toml` in it", folder.path().display())
+            format!("`{}` is not a run folder: `plan.toml` not found", folder.path().display())
         );
     }
 }

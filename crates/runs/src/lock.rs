@@ -71,7 +71,10 @@ mod tests {
         // To the operating system, opening the file again is the same as another process opening it.
         let error = folder.lock().unwrap_err().to_string();
         let pid = std::process::id();
-        assert_eq!(error, format!("`{}` is in use by another process, {pid}", folder.path().display()));
+        assert_eq!(
+            error,
+            format!("`{}` is in use by another process (process id {pid})", folder.path().display())
+        );
         drop(lock);
         folder.lock().unwrap();
     }

@@ -173,6 +173,6 @@ fn a_run_is_reproduced_or_it_is_said_what_differs() {
     fs::write(sandbox.path("text.txt"), text(99)).unwrap();
     let said = sandbox.run(&["reproduce", "run", "--out", "third"]);
     assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains(" is another than the run's: its fingerprint is "), "{}", said.stderr);
+    assert!(said.stderr.contains(" differs from the run's: its fingerprint is "), "{}", said.stderr);
     assert!(!sandbox.path("third").exists());
 }

@@ -185,7 +185,7 @@ fn lists_that_are_none_are_refused_by_line() {
         [&["rescore", "-m", "run", "nowhere.tsv"][..], &["complete", "-m", "run", "--file", "nowhere.tsv"]]
     {
         let said = sandbox.run(flags);
-        let expected = (Some(1), "error: there is no file or folder `nowhere.tsv`\n");
+        let expected = (Some(1), "error: no such file or folder: `nowhere.tsv`\n");
         assert_eq!((said.code, said.stderr.as_str()), expected);
     }
 }

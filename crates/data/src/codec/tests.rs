@@ -1,4 +1,4 @@
-//! Whole texts, lines and prefixes give the same ids.
+//! Tests that encoding a whole text, its lines, and prefixes gives the same ids.
 
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ fn without_an_unknown_token_the_error_names_word_file_and_line() {
     let (vocab, tokenizer) = (vocab(&["a", "<eos>"], None), Tokenizer::default());
     let codec = TextCodec::new(tokenizer, vocab);
     let error = codec.encode_reader("a\na z\n".as_bytes(), "my.txt").unwrap_err();
-    let expected = "`z` is not in the vocabulary, which has no unknown token: line 2 of `my.txt`";
+    let expected = "out-of-vocabulary token `z` on line 2 of `my.txt`: the vocabulary has no unknown token";
     assert_eq!(error.to_string(), expected);
     let mut lines = codec.lines("a\na z\na\n".as_bytes(), "my.txt");
     assert!(lines.next().unwrap().is_ok());

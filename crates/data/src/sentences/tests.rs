@@ -1,4 +1,4 @@
-//! Sentences of odd texts, and laws that hold of all.
+//! Tests of unusual texts, and of properties that hold for all texts.
 
 use proptest::prelude::*;
 

@@ -218,7 +218,7 @@ mod tests {
             error(b"u\t1\ta\nx"),
             "list, line 2: expected three tab-separated columns: id, score, text"
         );
-        assert_eq!(error(b"u\t1\ta\xFF"), "`list` is not UTF-8 text: invalid byte at offset 5, in line 1");
+        assert_eq!(error(b"u\t1\ta\xFF"), "`list` is not UTF-8 text: invalid byte at offset 5 (line 1)");
         assert_eq!(entries(b"u\t1\ta\xFF".as_slice(), "list", true).unwrap()[0].text, "a\u{fffd}");
         let twice = references(b"u\ta\nu\tb".as_slice(), "list", false).unwrap_err().to_string();
         assert_eq!(twice, "list, line 2: second reference for the id `u`");

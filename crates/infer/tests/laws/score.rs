@@ -129,7 +129,7 @@ fn an_error_comes_after_the_lines_before_it() {
     let mut scorer = Scorer::new(&model, Scoring::default()).unwrap();
     let mut lines = scorer.lines([Ok(good.clone()), Err(bad), Ok(good)]);
     assert!(lines.next().unwrap().is_ok());
-    assert_eq!(lines.next().unwrap().unwrap_err().to_string(), "`test` is empty: it holds no token");
+    assert_eq!(lines.next().unwrap().unwrap_err().to_string(), "`test` is empty: it contains no tokens");
     assert!(lines.next().is_none());
 }
 

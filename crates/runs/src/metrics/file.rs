@@ -132,6 +132,6 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         fs::write(&path, "{\"epoch\":1,\"step\":1}\nnonsense\n").unwrap();
         let error = read(&path).unwrap_err().to_string();
-        assert_eq!(error, format!("`{}`, line 2 is no record of metrics", path.display()));
+        assert_eq!(error, format!("line 2 of `{}` is not a valid metrics record", path.display()));
     }
 }

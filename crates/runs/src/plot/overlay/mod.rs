@@ -136,13 +136,13 @@ fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
     match axis {
         Axis::Steps => Ok(records.map(|record| (record.step as f64, record)).collect()),
         Axis::Epochs => {
-            let steps = steps_per_epoch(&run.records).ok_or_else(|| missing("no epoch of it has ended"))?;
+            let steps = steps_per_epoch(&run.records).ok_or_else(|| missing("no epoch has finished yet"))?;
             Ok(records.map(|record| (record.step as f64 / steps, record)).collect())
         }
         Axis::Seconds => {
             let elapsed = |record: &Record| record.elapsed_s.filter(|&time| can_be_drawn(time));
             let placed: Vec<_> = records.filter_map(|record| Some((elapsed(record)?, record))).collect();
-            if placed.is_empty() { Err(missing("its records have no time")) } else { Ok(placed) }
+            if placed.is_empty() { Err(missing("its records have no elapsed time")) } else { Ok(placed) }
         }
     }
 }
