@@ -18,12 +18,12 @@ fn operations() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_readme_has_every_recipe() {
+fn the_page_on_recipes_has_every_recipe() {
     let recipes: BTreeSet<String> = files("recipes", "toml")
         .iter()
         .map(|path| path.file_stem().and_then(|stem| stem.to_str()).unwrap().to_owned())
         .collect();
-    assert_eq!(recipes, first_cells("README.md", "recipe"), "left: recipes/, right: README.md");
+    assert_eq!(recipes, first_cells("docs/recipes.md", "recipe"), "left: recipes/, right: docs/recipes.md");
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn of_datasets() {
 fn of_recipes() {
     insta::assert_snapshot!(help(&["recipes"]));
     insta::assert_snapshot!(help(&["recipes", "show"]));
+    insta::assert_snapshot!(help(&["recipes", "verify"]));
 }
 
 #[test]
