@@ -218,6 +218,26 @@ pub enum TrainError {
         /// The error from the operating system.
         source: std::io::Error,
     },
+    /// No band of the recipe has this name.
+    #[error("the recipe `{recipe}` has no band `{name}`{}", bands(known))]
+    UnknownBand {
+        /// The name of the recipe.
+        recipe: String,
+        /// The name that was asked for.
+        name: String,
+        /// The names of its bands.
+        known: Vec<String>,
+    },
+}
+
+/// Says which names of bands there are.
+fn bands(known: &[String]) -> String {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    if known.is_empty() {
+        ": its bands have no names".to_owned()
+    } else {
+        format!(", expected {}", listed(&known))
+    }
 }
 
 /// What a run tried after a value became NaN or infinite.

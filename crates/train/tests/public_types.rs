@@ -109,6 +109,7 @@ fn every_public_type_is_send() {
         Tried,
         GradientRms,
         Validation,
+        Verification,
         Verify,
         Workload,
     ];

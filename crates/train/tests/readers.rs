@@ -33,7 +33,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_recipe_is_a_plan_that_is_read_back_the_same_or_an_error(which in 0_usize..11, damage in damage()) {
+    fn a_damaged_recipe_is_a_plan_that_is_read_back_the_same_or_an_error(which in 0_usize..12, damage in damage()) {
         let names: Vec<_> = recipes::names().collect();
         let settings = recipes::find(names[which % names.len()]).unwrap().settings;
         let text = damaged(&settings.to_toml().unwrap(), &damage);

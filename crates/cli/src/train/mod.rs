@@ -7,8 +7,8 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -155,6 +155,11 @@ fn stopped(folder: &RunFolder, error: TrainError) -> anyhow::Error {
 
 /// A flag that becomes true at the first Ctrl-C or termination signal; a second one exits at once.
 fn stop_on_interruption() -> Result<Arc<AtomicBool>> {
+    // A process can set the handler only once, but `recipes verify` may train several times.
+    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(stop) = STOP.get() {
+        return Ok(Arc::clone(stop));
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     ctrlc::set_handler(move || {
@@ -163,5 +168,5 @@ fn stop_on_interruption() -> Result<Arc<AtomicBool>> {
         }
     })
     .context("could not install the Ctrl-C handler")?;
-    Ok(stop)
+    Ok(Arc::clone(STOP.get_or_init(|| stop)))
 }

@@ -101,3 +101,28 @@ fn a_run_is_verified_against_its_own_recipe_only() {
     refused("built-in", "the recipe `built-in` states no perplexities to verify");
     refused("ptb-rnn", "the run `run` does not follow the recipe: `text.corpus` is ");
 }
+
+#[test]
+fn a_recipe_is_run_with_the_seed_and_bands_that_are_asked_for() {
+    let sandbox = Sandbox::new();
+    for split in ["train", "valid", "test"] {
+        sandbox.write(&format!("mine/{split}.txt"), text(40));
+    }
+    let verify = |flags: &[&str]| sandbox.run(&[&["recipes", "verify", "ptb-rnn", "-q"], flags].concat());
+    // The run is prepared, and refused before it trains, since it is not on the recipe's corpus.
+    for (band, cell) in [("lstm", "lstm"), ("relu", "rnn_relu")] {
+        let said = verify(&["--data", "mine", "--seed", "7", "--band", band, "--out", band]);
+        assert_eq!(said.code, Some(1));
+        assert!(said.stderr.contains("`text.corpus` is built-in"), "{}", said.stderr);
+        let plan = fs::read_to_string(sandbox.path(band).join("plan.toml")).unwrap();
+        assert!(plan.contains("seed = 7\n") && plan.contains(&format!("cell = \"{cell}\"\n")), "{plan}");
+        assert!(!sandbox.path(band).join("best.safetensors").exists());
+    }
+
+    let said = verify(&["--data", "mine", "--band", "gru"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("no band `gru`, expected one of `lstm`, `relu`"), "{}", said.stderr);
+    let said = verify(&["--run", "lstm", "--seed", "1"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("cannot be used with"), "{}", said.stderr);
+}

@@ -73,6 +73,7 @@ fn of_datasets() {
 fn of_recipes() {
     insta::assert_snapshot!(help(&["recipes"]));
     insta::assert_snapshot!(help(&["recipes", "show"]));
+    insta::assert_snapshot!(help(&["recipes", "verify"]));
 }
 
 #[test]
