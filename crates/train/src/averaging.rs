@@ -1,8 +1,9 @@
-//! Weight averaging: the average of the weights over many steps is often a better model than the weights of one step.
+//! Weight averaging: the average of the weights over many steps is often a better model than the weights of
+//! one step.
 //!
-//! With a constant learning rate the weights end up moving around a minimum, and their mean is closer to it. Averaging
-//! from the first step would include the weights on the way to the minimum, so averaging begins later, for example when
-//! the validation loss stops improving.
+//! With a constant learning rate the weights end up moving around a minimum, and their mean is closer to it.
+//! Averaging from the first step would include the weights on the way to the minimum, so averaging begins
+//! later, for example when the validation loss stops improving.
 //!
 //! Promises: training continues with the weights themselves, as if there were no average.
 //! Not here: evaluating and saving the average (the trainer swaps it in for that).
@@ -21,7 +22,8 @@ use crate::Result;
 pub enum AveragingRule {
     /// Never.
     Off,
-    /// After `patience` validated epochs in a row without improvement: non-monotonically triggered ASGD (NT-ASGD).
+    /// After `patience` validated epochs in a row without improvement: non-monotonically triggered ASGD
+    /// (NT-ASGD).
     Stalled {
         /// The number of epochs without improvement, at least 1.
         patience: usize,
@@ -126,8 +128,8 @@ impl Averaging {
         }
     }
 
-    /// Updates the counts at the end of an epoch; `is_best` says whether it was the best epoch, if it was validated. Returns
-    /// whether averaging begins with the next epoch.
+    /// Updates the counts at the end of an epoch; `is_best` says whether it was the best epoch, if it was
+    /// validated. Returns whether averaging begins with the next epoch.
     pub fn after_epoch(
         &mut self,
         progress: &mut AveragingProgress,

@@ -1,4 +1,4 @@
-//! Training of recurrent language models: settings, plans, the training loop, checkpoints and dynamic evaluation.
+//! Training of recurrent language models: settings, plans, the training loop, dynamic evaluation.
 //!
 //! ```text
 //! recipe + flags ─▶ Settings ─▶ Plan ─▶ training ─┬─▶ metrics.jsonl, event files, curve.svg

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// An exponential moving average of losses: starts with the first loss, then `decay · old + (1 − decay) · new`.
 ///
-/// Because it starts with the first loss instead of 0, there is no bias to correct, but the first loss has a larger
-/// weight at the beginning.
+/// Because it starts with the first loss instead of 0, there is no bias to correct, but the first loss has a
+/// larger weight at the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MovingLoss {

@@ -26,8 +26,8 @@ use crate::Note;
 /// # let _: &mut dyn Observer = &mut observer;
 /// ```
 pub trait Observer: Send {
-    /// Receives an event. Returning `Break` asks the run to stop: it stops after the current batch or during the
-    /// current evaluation, and saves everything needed to resume.
+    /// Receives an event. Returning `Break` asks the run to stop: it stops after the current batch or during
+    /// the current evaluation, and saves everything needed to resume.
     fn observe(&mut self, event: Event<'_>) -> ControlFlow<()>;
 }
 
@@ -136,8 +136,8 @@ pub enum Event<'a> {
     },
     /// A batch has been trained on.
     Batch(&'a BatchReport),
-    /// A report after every [`log_every`](crate::TrainingPlan::log_every) batches; losses are means over the batches since
-    /// the last one.
+    /// A report after every [`log_every`](crate::TrainingPlan::log_every) batches; losses are means over the
+    /// batches since the last one.
     Log(&'a BatchReport),
     /// A text is being evaluated.
     Evaluating {

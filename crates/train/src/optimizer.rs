@@ -137,8 +137,8 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Clips the elements of the gradients in place, computes their global norm, and the factor that reduces the norm to the
-    /// limit.
+    /// Clips the elements of the gradients in place, computes their global norm, and the factor that reduces
+    /// the norm to the limit.
     ///
     /// # Errors
     /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
@@ -184,7 +184,8 @@ impl Optimizer {
         let plain = matches!(self.options.rule, OptimizerPlan::Sgd { momentum: 0.0 })
             && self.options.weight_decay == 0.0;
         if !plain {
-            // Momentum, moments and weight decay change every row, so a gradient with only some rows is not cheaper.
+            // Momentum, moments and weight decay change every row, so a gradient with only some rows is not
+            // cheaper.
             gradients.densify(parameters, id);
         }
         let width = parameters.shape(id).last().copied().unwrap_or(1);

@@ -1,7 +1,7 @@
 //! The progress of a run: the counts, sums and decisions that the training loop reads and writes.
 //!
-//! A checkpoint stores it as JSON, in addition to the tensors. Every number that the loop must remember is a field here,
-//! so nothing needs to be copied when a checkpoint is written or read.
+//! A checkpoint stores it as JSON, in addition to the tensors. Every number that the loop must remember is a
+//! field here, so nothing needs to be copied when a checkpoint is written or read.
 
 use serde::{Deserialize, Serialize};
 

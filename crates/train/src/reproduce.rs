@@ -19,8 +19,8 @@ pub struct Comparison {
     pub difference: Option<Difference>,
     /// The models, by the names of their files, and whether they are bitwise identical.
     pub models: Vec<(&'static str, bool)>,
-    /// Differences in the circumstances of the runs, which may explain different results: what differs, and its values
-    /// for the first and the second run.
+    /// Differences in the circumstances of the runs, which may explain different results: what differs, and
+    /// its values for the first and the second run.
     pub circumstances: Vec<(&'static str, String, String)>,
 }
 

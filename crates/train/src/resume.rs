@@ -1,15 +1,16 @@
 //! Which settings may change when a run is resumed.
 //!
-//! Promises: a change that would contradict the training so far is refused, with both values in the error. Not here:
-//! reading the checkpoint (`checkpoint`), checking the texts (the trainer compares their fingerprints).
+//! Promises: a change that would contradict the training so far is refused, with both values in the error.
+//! Not here: reading the checkpoint (`checkpoint`), checking the texts (the trainer compares their
+//! fingerprints).
 
 use rondo_runs::Change;
 
 use crate::settings::{FIELDS, Field, Settings};
 use crate::{Plan, Result, TrainError};
 
-/// Settings that may change because they do not affect the training so far: where the texts are (their content is
-/// compared), when to end, what to show and save, how to compute.
+/// Settings that may change because they do not affect the training so far: where the texts are (their
+/// content is compared), when to end, what to show and save, how to compute.
 const FREE: &[&str] = &[
     "text.corpus",
     "text.data",
@@ -28,8 +29,9 @@ const FREE: &[&str] = &[
     "sample.temperature",
 ];
 
-/// The plan of a resumed run, and the settings that changed. `flags` override the settings that the run had `before`.
-/// `plan` makes a plan from settings: [`Plan::new`], or [`Plan::continuing`] for a run that continued from a model.
+/// The plan of a resumed run, and the settings that changed. `flags` override the settings that the run had
+/// `before`. `plan` makes a plan from settings: [`Plan::new`], or [`Plan::continuing`] for a run that
+/// continued from a model.
 ///
 /// # Errors
 /// [`TrainError::Fixed`] for a setting that cannot change in a resumed run; those of `plan`.

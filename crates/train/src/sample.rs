@@ -7,8 +7,8 @@ use crate::{Result, SamplePlan};
 
 /// Generates a continuation of `prefix` as the plan says. The prefix is not part of the result.
 ///
-/// The prefix is encoded like any prompt ([`TextCodec::prompt`](rondo_data::TextCodec::prompt)). If the tokenizer has no
-/// end-of-line token, an empty prefix is replaced by the first token of the training text.
+/// The prefix is encoded like any prompt ([`TextCodec::prompt`](rondo_data::TextCodec::prompt)). If the
+/// tokenizer has no end-of-line token, an empty prefix is replaced by the first token of the training text.
 pub(crate) fn generate(
     model: &ModelHandle,
     corpus: &Corpus,

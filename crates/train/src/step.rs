@@ -8,8 +8,9 @@
 //! update     updates the parameters with the optimizer
 //! ```
 //!
-//! Promises: no memory is allocated after the first step; a loss or a norm is copied to the host only by the call that
-//! returns it. Not here: choosing the next batch, and handling values that are NaN or infinite (the trainer).
+//! Promises: no memory is allocated after the first step; a loss or a norm is copied to the host only by the
+//! call that returns it. Not here: choosing the next batch, and handling values that are NaN or infinite (the
+//! trainer).
 
 use rondo_data::{Batch, Batches};
 use rondo_kernels::Buffer;
@@ -91,8 +92,8 @@ impl TrainingStep {
         &mut self.gradients
     }
 
-    /// Takes one step on a batch: backward, clip, update. The outer result is an error of the device; the inner one says
-    /// whether the step was taken.
+    /// Takes one step on a batch: backward, clip, update. The outer result is an error of the device; the
+    /// inner one says whether the step was taken.
     ///
     /// # Errors
     /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
@@ -117,8 +118,8 @@ impl TrainingStep {
         Ok(Ok(StepOutcome { nll_sum, gradient_norm: clip.norm }))
     }
 
-    /// Computes the gradients of a batch, which replace the previous ones. The hidden state is read, and updated to the state
-    /// at the end of the batch.
+    /// Computes the gradients of a batch, which replace the previous ones. The hidden state is read, and
+    /// updated to the state at the end of the batch.
     ///
     /// # Errors
     /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
@@ -165,7 +166,8 @@ impl TrainingStep {
         self.optimizer.update(learning_rate, clip, &mut self.gradients, model.parameters_mut());
     }
 
-    /// Runs a forward and backward pass with its result ignored, to allocate new memory that also fits shorter batches.
+    /// Runs a forward and backward pass with its result ignored, to allocate new memory that also fits
+    /// shorter batches.
     ///
     /// # Errors
     /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.

@@ -293,7 +293,7 @@ fn what_makes_no_sense_is_refused() {
         ("dynamic_clip_norm", DynamicEvaluation { clip_norm: Some(0.0), ..sgd(0.1, 0.0) }),
     ] {
         let error = refusal(&ids, &options).to_string();
-        assert!(error.starts_with(&format!("`{setting}` is ")), "{error}");
+        assert!(error.starts_with(&format!("`{setting}` must be ")), "{error}");
     }
     for options in
         [DynamicEvaluation { bptt: 0, ..sgd(0.1, 0.0) }, DynamicEvaluation { batch_size: 0, ..sgd(0.1, 0.0) }]

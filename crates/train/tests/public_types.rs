@@ -21,7 +21,8 @@ macro_rules! names_of_send_types {
     }};
 }
 
-/// The public types that the source files declare by name; those of macros are numbers, texts and lists of them.
+/// The public types that the source files declare by name; those of macros are numbers, texts and lists of
+/// them.
 fn declared(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -131,7 +131,8 @@ fn what_was_written_after_the_checkpoint_is_replaced() {
     for at in [8, in_epoch - 1, in_epoch, in_epoch + 2, 2 * in_epoch + 9] {
         let path = parent.path().join(format!("killed-{at}"));
         run_with(&plan, &path, &mut StopAfter(at)).unwrap();
-        // As if the process had been killed: the checkpoint saved on exit is missing, but records and models are there.
+        // As if the process had been killed: the checkpoint saved on exit is missing, but records and models
+        // are there.
         let [_, latest] = &checkpoints(&path)[..] else { panic!("two are kept") };
         fs::remove_file(latest).unwrap();
         fs::write(path.join(".abc.partial"), "half a file").unwrap();

@@ -19,10 +19,11 @@
 //! | `metrics` | the bytes of `metrics.jsonl` up to here |
 //! | `codec` | tokenizer and vocabulary as JSON ([`TextCodec::to_json`]); missing in version 0.1.0 |
 //!
-//! All random numbers are derived from the seed and the numbers of the epoch and step, so no generator state is saved.
+//! All random numbers are derived from the seed and the numbers of the epoch and step, so no generator state
+//! is saved.
 //!
-//! Promises: a checkpoint that differs from what was written is refused. Not here: the files and how many are kept
-//! (`rondo_runs`), when one is written (the trainer).
+//! Promises: a checkpoint that differs from what was written is refused. Not here: the files and how many are
+//! kept (`rondo_runs`), when one is written (the trainer).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -79,8 +80,8 @@ impl Checkpoint {
         Checkpoint::from_bytes(bytes, path)
     }
 
-    /// The latest undamaged checkpoint of a run, and the errors of later, damaged ones; `None` if the run has no
-    /// checkpoint.
+    /// The latest undamaged checkpoint of a run, and the errors of later, damaged ones; `None` if the run has
+    /// no checkpoint.
     ///
     /// # Errors
     /// [`TrainError::NoGoodCheckpoint`] if all are damaged; [`TrainError::Io`] if one cannot be read, and
@@ -90,7 +91,8 @@ impl Checkpoint {
         for path in folder.checkpoints()?.into_iter().rev() {
             match Checkpoint::read(&path) {
                 Ok(checkpoint) => return Ok(Some((checkpoint, damaged))),
-                // Not damage: using an older checkpoint would discard one that another version of the program can read.
+                // Not damage: using an older checkpoint would discard one that another version of the program
+                // can read.
                 Err(error @ (TrainError::Io { .. } | TrainError::CheckpointVersion { .. })) => {
                     return Err(error);
                 }
@@ -173,8 +175,8 @@ impl Checkpoint {
         &self.metadata[CONFIG_KEY]
     }
 
-    /// The tokenizer and the vocabulary of the run. `None` for checkpoints of version 0.1.0: there, the vocabulary is only
-    /// in the run's `vocab.json`.
+    /// The tokenizer and the vocabulary of the run. `None` for checkpoints of version 0.1.0: there, the
+    /// vocabulary is only in the run's `vocab.json`.
     ///
     /// # Errors
     /// [`TrainError::Data`] if it is not a valid codec.

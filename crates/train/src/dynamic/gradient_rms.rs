@@ -24,18 +24,19 @@ pub struct GradientRms {
 }
 
 impl GradientRms {
-    /// The batch size used in the source. The variance of the gradients, and thus their size, depends on the batch size,
-    /// and so do suitable values of the learning rate and `ε`.
+    /// The batch size used in the source. The variance of the gradients, and thus their size, depends on the
+    /// batch size, and so do suitable values of the learning rate and `ε`.
     pub const BATCH_SIZE: usize = 100;
 
-    /// Computes them from the batches of `ids`, or from the first `max_batches` of them. These contain the beginning of
-    /// each column, so that they cover all parts of the text. No dropout is applied, and no weight is changed.
+    /// Computes them from the batches of `ids`, or from the first `max_batches` of them. These contain the
+    /// beginning of each column, so that they cover all parts of the text. No dropout is applied, and no
+    /// weight is changed.
     ///
     /// `progress` is called with the number of batches done and their total number.
     ///
     /// # Errors
-    /// [`InferError::ZeroSize`] if a size is 0, those of [`check_text`], [`TrainError::Diverged`] if the gradients are not
-    /// finite or all zero, and [`InferError::Stopped`] if `progress` breaks before the end.
+    /// [`InferError::ZeroSize`] if a size is 0, those of [`check_text`], [`TrainError::Diverged`] if the
+    /// gradients are not finite or all zero, and [`InferError::Stopped`] if `progress` breaks before the end.
     pub fn gather(
         model: &dyn Model,
         workspace: &mut Workspace,
@@ -109,8 +110,9 @@ impl GradientRms {
         self.rms.values(id)
     }
 
-    /// The mean over all parameters of the mean of their `√MS`. Each parameter has the same weight, as in the source;
-    /// otherwise the embedding of a large vocabulary would dominate, most of which never has a gradient.
+    /// The mean over all parameters of the mean of their `√MS`. Each parameter has the same weight, as in the
+    /// source; otherwise the embedding of a large vocabulary would dominate, most of which never has a
+    /// gradient.
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.mean

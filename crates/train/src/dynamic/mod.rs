@@ -6,9 +6,10 @@
 //! weights   w₀ ───────────▶ w₁ ────────────▶ w₂                 each step decays toward w₀, the trained weights
 //! ```
 //!
-//! Promises: each segment is predicted before the model learns from it; the caller's model has its trained weights again
-//! afterwards, even after an error; with learning rate and decay 0, the result equals that of the same segments without
-//! steps. Not here: the neural cache, which does not change weights (`rondo-infer`).
+//! Promises: each segment is predicted before the model learns from it; the caller's model has its trained
+//! weights again afterwards, even after an error; with learning rate and decay 0, the result equals that of
+//! the same segments without steps. Not here: the neural cache, which does not change weights
+//! (`rondo-infer`).
 
 mod gradient_rms;
 
@@ -46,8 +47,8 @@ pub enum DynamicRule<'a> {
         /// `λ`; 0 is off.
         decay: f64,
     },
-    /// `w = w − η · g / (√MS + ε) + min(1, λ · √MS / mean √MS) · (w₀ − w)`: weights whose gradients are usually large
-    /// take smaller steps and decay more strongly toward the trained weights.
+    /// `w = w − η · g / (√MS + ε) + min(1, λ · √MS / mean √MS) · (w₀ − w)`: weights whose gradients are
+    /// usually large take smaller steps and decay more strongly toward the trained weights.
     Rms {
         /// `η`.
         learning_rate: f64,
@@ -116,12 +117,12 @@ impl DynamicEvaluation<'_> {
 
 /// Predicts each token of a text from the previous ones, and updates the weights after each segment.
 ///
-/// `progress` is called after each segment with the number of tokens predicted so far. The model has its trained weights
-/// again when this function returns.
+/// `progress` is called after each segment with the number of tokens predicted so far. The model has its
+/// trained weights again when this function returns.
 ///
 /// # Errors
-/// Those of [`DynamicEvaluation::check`] and [`check_text`]; [`TrainError::Diverged`] if a loss or a gradient norm is not
-/// finite; [`InferError::Stopped`] if `progress` breaks before the end.
+/// Those of [`DynamicEvaluation::check`] and [`check_text`]; [`TrainError::Diverged`] if a loss or a gradient
+/// norm is not finite; [`InferError::Stopped`] if `progress` breaks before the end.
 /// # Source
 /// Krause, Kahembwe, Murray & Renals 2018, and its published code.
 pub fn evaluate_dynamically(

@@ -22,8 +22,8 @@ pub(super) fn plan(
     let options = &mut plan.text.options;
     options.tokenizer = match settings.text.tokenizer.filter(|&kind| kind != tokenizer.kind()) {
         None => tokenizer.clone(),
-        // A text for a model of words may use the other word tokenizer: one for running text, one for text that is already
-        // tokenized and only split at whitespace.
+        // A text for a model of words may use the other word tokenizer: one for running text, one for text
+        // that is already tokenized and only split at whitespace.
         Some(kind) if tokenizer.is_of_words() && options.tokenizer.is_of_words() => {
             kind.fitted(&vocab, tokenizer.eos(), &resolve::tokenizer_options(&settings.text))
         }
@@ -44,8 +44,8 @@ fn model_settings(config: &RnnLmConfig) -> ModelSettings {
     let RnnLmConfig { vocab_size: _, input, cell, ref hidden_sizes, biases, tied, dropout } = *config;
     let plan = ModelPlan { input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout };
     let mut settings = to_settings::model(&plan);
-    // An embedding size that follows the hidden size must also follow a changed hidden size, so that the error names the
-    // hidden size.
+    // An embedding size that follows the hidden size must also follow a changed hidden size, so that the
+    // error names the hidden size.
     if settings.embedding_size == hidden_sizes.last().copied() {
         settings.embedding_size = None;
     }

@@ -5,8 +5,9 @@
 //!                           └─▶ Plan::settings ─▶ plan.toml ─▶ Settings ─▶ the same Plan
 //! ```
 //!
-//! Promises: a plan contains everything that a run depends on except the texts; a plan made from its own settings is the
-//! same plan. Not here: reading texts, and thus the vocabulary size (an argument of [`ModelPlan::config`]).
+//! Promises: a plan contains everything that a run depends on except the texts; a plan made from its own
+//! settings is the same plan. Not here: reading texts, and thus the vocabulary size (an argument of
+//! [`ModelPlan::config`]).
 
 use std::path::PathBuf;
 
@@ -58,8 +59,9 @@ pub enum CorpusChoice {
     Named {
         /// Its name.
         name: String,
-        /// The folder to find it in; if `None`, the usual places are searched. If the folder does not contain its files,
-        /// the texts there are read instead, and the name only says which corpus the other settings were made for.
+        /// The folder to find it in; if `None`, the usual places are searched. If the folder does not contain
+        /// its files, the texts there are read instead, and the name only says which corpus the other
+        /// settings were made for.
         data: Option<PathBuf>,
     },
     /// The user's own texts: a folder or a file, or several files. The paths are absolute.
@@ -86,7 +88,8 @@ pub struct ModelPlan {
 /// The batches, the number of epochs and other options of the training loop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingPlan {
-    /// The model to continue from, if it is not a new one: a model file or the folder of a run, as an absolute path.
+    /// The model to continue from, if it is not a new one: a model file or the folder of a run, as an
+    /// absolute path.
     pub from: Option<PathBuf>,
     /// The number of passes over the training text.
     pub epochs: usize,
@@ -138,11 +141,11 @@ pub enum NonFiniteRule {
 
 /// The optimizer, gradient clipping, regularization and the learning rate schedule.
 ///
-/// Published training scripts differ in how they reduce the loss, clip the gradient and scale the step, and their
-/// learning rates and clipping limits depend on these choices. So each of them is configurable: the reduction of the loss
-/// ([`gradient_scale`](OptimizationPlan::gradient_scale)), gradient clipping (`clip_value`, then
-/// [`clip_norm_limit`](OptimizationPlan::clip_norm_limit)), and the division of the clipped gradient
-/// ([`step_scale`](OptimizationPlan::step_scale)).
+/// Published training scripts differ in how they reduce the loss, clip the gradient and scale the step, and
+/// their learning rates and clipping limits depend on these choices. So each of them is configurable: the
+/// reduction of the loss ([`gradient_scale`](OptimizationPlan::gradient_scale)), gradient clipping
+/// (`clip_value`, then [`clip_norm_limit`](OptimizationPlan::clip_norm_limit)), and the division of the
+/// clipped gradient ([`step_scale`](OptimizationPlan::step_scale)).
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptimizationPlan {
     /// The optimizer and its options.
@@ -224,20 +227,21 @@ impl Plan {
     ///
     /// # Errors
     /// [`TrainError::OutOfRange`](crate::TrainError::OutOfRange) for a value out of range,
-    /// [`TrainError::NoEffect`](crate::TrainError::NoEffect) for a setting that has no effect because of another one,
-    /// [`TrainError::UnknownPreset`](crate::TrainError::UnknownPreset), and
+    /// [`TrainError::NoEffect`](crate::TrainError::NoEffect) for a setting that has no effect because of
+    /// another one, [`TrainError::UnknownPreset`](crate::TrainError::UnknownPreset), and
     /// [`TrainError::Model`](crate::TrainError::Model) if the configuration of the model is invalid.
     pub fn new(settings: &Settings) -> Result<Plan> {
         resolve::plan(settings)
     }
 
-    /// Makes the plan of a run that continues training a model. Same as [`Plan::new`], except that the shape of the model
-    /// is kept (its dropout may change), as are its tokenizer (a model of words may switch to the other word tokenizer)
-    /// and its vocabulary, to which the words of the training text are added if the settings say so.
+    /// Makes the plan of a run that continues training a model. Same as [`Plan::new`], except that the shape
+    /// of the model is kept (its dropout may change), as are its tokenizer (a model of words may switch to
+    /// the other word tokenizer) and its vocabulary, to which the words of the training text are added if the
+    /// settings say so.
     ///
     /// # Errors
-    /// Those of [`Plan::new`], and [`TrainError::OtherModel`](crate::TrainError::OtherModel) if the settings require a
-    /// different shape or tokenizer.
+    /// Those of [`Plan::new`], and [`TrainError::OtherModel`](crate::TrainError::OtherModel) if the settings
+    /// require a different shape or tokenizer.
     pub fn continuing(
         settings: &Settings,
         config: &RnnLmConfig,
@@ -255,8 +259,8 @@ impl Plan {
     /// The plan as a settings file that repeats the run.
     ///
     /// # Errors
-    /// [`TrainError::PlanText`](crate::TrainError::PlanText) if a value cannot be written as TOML, such as a path that is
-    /// not UTF-8.
+    /// [`TrainError::PlanText`](crate::TrainError::PlanText) if a value cannot be written as TOML, such as a
+    /// path that is not UTF-8.
     pub fn to_toml(&self) -> Result<String> {
         let settings = self.settings().to_toml()?;
         Ok(format!("# All settings of this run. Use this file as a recipe to repeat the run.\n\n{settings}"))
@@ -277,8 +281,8 @@ impl ModelPlan {
 }
 
 impl OptimizationPlan {
-    /// The factor that multiplies the gradient of a batch's summed losses, for a batch of `steps` by `batch_size`
-    /// tokens.
+    /// The factor that multiplies the gradient of a batch's summed losses, for a batch of `steps` by
+    /// `batch_size` tokens.
     pub fn gradient_scale(&self, steps: usize, batch_size: usize) -> f64 {
         match self.loss_reduction {
             LossReduction::Mean => 1.0 / (steps * batch_size) as f64,
@@ -286,8 +290,8 @@ impl OptimizationPlan {
         }
     }
 
-    /// The maximum gradient norm for batches of `bptt` by `batch_size` tokens. A batch shorter than `bptt` has the limit
-    /// of a full one, as in the published scripts.
+    /// The maximum gradient norm for batches of `bptt` by `batch_size` tokens. A batch shorter than `bptt`
+    /// has the limit of a full one, as in the published scripts.
     pub fn clip_norm_limit(&self, bptt: usize, batch_size: usize) -> Option<f64> {
         self.clip_norm.map(|ClipNorm { limit, unit }| match unit {
             ClipUnit::One => limit,

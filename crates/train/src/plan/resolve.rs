@@ -44,8 +44,8 @@ pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
         Some(token) if token.is_empty() => None,
         Some(token) => Some(token.clone()),
     };
-    // Without an unknown token, a token that is not in the vocabulary is an error. So the default vocabulary is then
-    // built from all texts, as for characters and bytes.
+    // Without an unknown token, a token that is not in the vocabulary is an error. So the default vocabulary
+    // is then built from all texts, as for characters and bytes.
     let splits = if unknown.is_some() { VocabSplits::Train } else { VocabSplits::All };
     let extra = settings.reserved_tokens.iter().flatten().cloned();
     let options = VocabOptions {
@@ -80,8 +80,8 @@ pub(super) fn tokenizer_options(settings: &TextSettings) -> TokenizerOptions {
     TokenizerOptions { blank_lines, sentences, joints, lowercase }
 }
 
-/// The user's texts if there are any, otherwise the named corpus. With a name, a single path is where to look for the
-/// named corpus.
+/// The user's texts if there are any, otherwise the named corpus. With a name, a single path is where to look
+/// for the named corpus.
 fn corpus(settings: &TextSettings) -> Result<CorpusChoice> {
     let data: Vec<PathBuf> =
         settings.data.iter().flatten().map(|path| absolute(path)).collect::<Result<_>>()?;

@@ -20,8 +20,8 @@ impl Basis {
         Basis { config: model.config().clone(), codec }
     }
 
-    /// The basis of a resumed run that continued from a model, read from its checkpoint: the model file is no longer
-    /// needed.
+    /// The basis of a resumed run that continued from a model, read from its checkpoint: the model file is no
+    /// longer needed.
     pub(super) fn of_run(folder: &RunFolder, checkpoint: &Checkpoint) -> Result<Basis> {
         let Some(config) = checkpoint.config() else {
             let reason = "its model is not an RNN language model that a plan can describe".to_owned();

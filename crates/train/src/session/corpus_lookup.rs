@@ -1,4 +1,5 @@
-//! Finds the texts of a run: the built-in corpus, a published corpus (local or downloaded), or the user's own files.
+//! Finds the texts of a run: the built-in corpus, a published corpus (local or downloaded), or the user's own
+//! files.
 //!
 //! Not here: reading them ([`Corpus::read`](rondo_data::Corpus::read)).
 
@@ -44,11 +45,12 @@ pub struct FoundCorpus {
 }
 
 impl FoundCorpus {
-    /// Finds the texts, downloading them if necessary. The observer receives the download progress, and a note if files
-    /// with the names of a published corpus have different content.
+    /// Finds the texts, downloading them if necessary. The observer receives the download progress, and a
+    /// note if files with the names of a published corpus have different content.
     ///
     /// # Errors
-    /// [`TrainError::Data`](crate::TrainError::Data) if the corpus or text does not exist, or cannot be downloaded.
+    /// [`TrainError::Data`](crate::TrainError::Data) if the corpus or text does not exist, or cannot be
+    /// downloaded.
     pub fn find(choice: &CorpusChoice, places: &Places, observer: &mut dyn Observer) -> Result<FoundCorpus> {
         find(choice, places, &mut Watch::new(observer, false))
     }
@@ -69,7 +71,8 @@ impl FoundCorpus {
 }
 
 impl CorpusChoice {
-    /// The corpus given by a name or by paths. An existing path takes precedence over a corpus of the same name.
+    /// The corpus given by a name or by paths. An existing path takes precedence over a corpus of the same
+    /// name.
     pub fn given(data: &[PathBuf]) -> CorpusChoice {
         match name_for(data) {
             Some(BUILT_IN) => CorpusChoice::BuiltIn,

@@ -1,4 +1,5 @@
-//! A run from settings to a trained model: finds, reads and checks everything before the first step, then trains.
+//! A run from settings to a trained model: finds, reads and checks everything before the first step, then
+//! trains.
 //!
 //! ```text
 //! settings over a recipe, plan or model ──▶ Plan ─┐
@@ -6,8 +7,8 @@
 //! folder: new or existing, locked; checkpoint ────┘
 //! ```
 //!
-//! Promises: invalid settings and texts are refused before a folder is created; an [`Observer`] receives a [`Note`] about
-//! anything the user should know. Not here: command-line flags, printing, signals.
+//! Promises: invalid settings and texts are refused before a folder is created; an [`Observer`] receives a
+//! [`Note`] about anything the user should know. Not here: command-line flags, printing, signals.
 
 use std::path::PathBuf;
 
@@ -75,8 +76,8 @@ pub struct SessionOptions<'a> {
     pub name: Option<String>,
     /// The fingerprint that the corpus of a new run must have [default: any].
     pub corpus: Option<CorpusFingerprint>,
-    /// The device to compute on [default: the CPU with the plan's threads and precision, or `f32` if it does not support
-    /// that precision].
+    /// The device to compute on [default: the CPU with the plan's threads and precision, or `f32` if it does
+    /// not support that precision].
     pub device: Option<Device>,
     /// The instruction set of the default device [default: the best that the processor supports].
     pub instructions: Option<InstructionSet>,
@@ -116,8 +117,9 @@ impl Session {
     /// Prepares a new run in a new folder; the settings override those of the [source](SessionOptions::source).
     ///
     /// # Errors
-    /// Those of [`Plan::new`] and [`Plan::continuing`], of finding and reading the texts, of [`Trainer::new`], and
-    /// [`RunsError::RunExists`](crate::RunsError::RunExists) if the folder already contains a run.
+    /// Those of [`Plan::new`] and [`Plan::continuing`], of finding and reading the texts, of
+    /// [`Trainer::new`], and [`RunsError::RunExists`](crate::RunsError::RunExists) if the folder already
+    /// contains a run.
     pub fn start(settings: Settings, options: SessionOptions<'_>) -> Result<Session> {
         let Wanted { name, settings } = options.source.resolve(settings)?;
         let name = options.name.unwrap_or(name);
@@ -145,11 +147,13 @@ impl Session {
         Ok(Session { trainer, folder, lock, device, title, tales, changes: vec![], asked_to_stop })
     }
 
-    /// Prepares a new run that continues training the model at `model`, a model file or the folder of a run. It uses the
-    /// settings and the text that the model was trained with, unless the given settings override them.
+    /// Prepares a new run that continues training the model at `model`, a model file or the folder of a run.
+    /// It uses the settings and the text that the model was trained with, unless the given settings override
+    /// them.
     ///
     /// # Errors
-    /// As [`Session::start`]; those of [`LanguageModel::open`], in [`TrainError::Infer`](crate::TrainError::Infer).
+    /// As [`Session::start`]; those of [`LanguageModel::open`], in
+    /// [`TrainError::Infer`](crate::TrainError::Infer).
     pub fn continue_from(
         model: impl Into<PathBuf>,
         mut settings: Settings,
@@ -159,12 +163,13 @@ impl Session {
         Session::start(settings, options)
     }
 
-    /// Prepares to resume the run in a folder from its last checkpoint, or from the beginning if it has none; `settings`
-    /// override its own. The options for new runs have no effect.
+    /// Prepares to resume the run in a folder from its last checkpoint, or from the beginning if it has none;
+    /// `settings` override its own. The options for new runs have no effect.
     ///
     /// # Errors
-    /// [`RunsError::NoRun`](crate::RunsError::NoRun) and [`RunsError::Locked`](crate::RunsError::Locked); those of
-    /// [`Checkpoint::latest`], [`resumed_plan`], of finding and reading the texts, and of [`Trainer::resuming`].
+    /// [`RunsError::NoRun`](crate::RunsError::NoRun) and [`RunsError::Locked`](crate::RunsError::Locked);
+    /// those of [`Checkpoint::latest`], [`resumed_plan`], of finding and reading the texts, and of
+    /// [`Trainer::resuming`].
     pub fn resume(
         folder: impl Into<PathBuf>,
         settings: Settings,
@@ -245,7 +250,8 @@ impl Session {
         &self.changes
     }
 
-    /// Trains to the end of the plan, or until the observer asks to stop. When called again, it resumes from there.
+    /// Trains to the end of the plan, or until the observer asks to stop. When called again, it resumes from
+    /// there.
     ///
     /// # Errors
     /// As [`Trainer::run`] and [`Trainer::best_model`].

@@ -14,8 +14,8 @@ use crate::{Result, TrainError, recipes};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SettingsSource {
     /// The settings of the model to continue from, if the given settings name one
-    /// ([`training.from`](crate::settings)); otherwise those of the recipe `built-in`, unless the given settings name
-    /// another text; otherwise none.
+    /// ([`training.from`](crate::settings)); otherwise those of the recipe `built-in`, unless the given
+    /// settings name another text; otherwise none.
     #[default]
     Default,
     /// A recipe, given by its name or its file.
@@ -52,7 +52,8 @@ fn is_built_in(given: &Settings) -> bool {
     given.text.data.is_none() && given.text.corpus.as_deref().is_none_or(|name| name == BUILT_IN)
 }
 
-/// The settings that the model to continue from was trained with, including its text unless another one is given.
+/// The settings that the model to continue from was trained with, including its text unless another one is
+/// given.
 fn of_model(given: &Settings) -> Result<Settings> {
     let Some(path) = &given.training.from else { return Ok(Settings::default()) };
     let plan = LanguageModel::file_at(path)?.with_file_name(RunFolder::PLAN);

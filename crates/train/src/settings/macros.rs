@@ -1,7 +1,7 @@
 //! Macros that generate the types, tables and descriptions of the settings from a single list.
 //!
-//! Because there is only one list, the documentation of a field is also the help text of its flag, and a setting added to
-//! the list can immediately be read, written, merged and given as a flag.
+//! Because there is only one list, the documentation of a field is also the help text of its flag, and a
+//! setting added to the list can immediately be read, written, merged and given as a flag.
 
 /// Generates the section types, [`Settings`](super::Settings) and [`FIELDS`](super::FIELDS).
 macro_rules! sections {
@@ -17,9 +17,10 @@ macro_rules! sections {
     )+) => {
         /// The user's settings, from flags and a settings file. Every field is optional.
         ///
-        /// Settings are read from TOML with a table for each section ([`parse`](Settings::parse)) or from flags
-        /// ([`set`](Settings::set)), can override other settings ([`overlaid_with`](Settings::overlaid_with)), and are
-        /// turned into a [`Plan`](crate::Plan), which fills in the defaults.
+        /// Settings are read from TOML with a table for each section ([`parse`](Settings::parse)) or from
+        /// flags ([`set`](Settings::set)), can override other settings
+        /// ([`overlaid_with`](Settings::overlaid_with)), and are turned into a [`Plan`](crate::Plan), which
+        /// fills in the defaults.
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct Settings {
             $( $(#[doc = $about])+ pub $section: $type, )+

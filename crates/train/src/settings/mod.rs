@@ -6,9 +6,9 @@
 //! flags ─▶ FIELDS ─▶ set ───┘                                 └───▶ plan.toml, itself a settings file
 //! ```
 //!
-//! Promises: each setting is named, described and typed once, in `fields`; an unknown key is an error that suggests the
-//! most similar known key; settings that are written and read again are the same.
-//! Not here: defaults and checks of values ([`Plan`](crate::Plan)).
+//! Promises: each setting is named, described and typed once, in `fields`; an unknown key is an error that
+//! suggests the most similar known key; settings that are written and read again are the same. Not here:
+//! defaults and checks of values ([`Plan`](crate::Plan)).
 
 use crate::{Result, TrainError};
 
@@ -156,8 +156,8 @@ impl Settings {
         })
     }
 
-    /// The settings that are given, in the order of [`FIELDS`], each with its texts in the form that [`Settings::set`]
-    /// takes.
+    /// The settings that are given, in the order of [`FIELDS`], each with its texts in the form that
+    /// [`Settings::set`] takes.
     pub fn given(&self) -> impl Iterator<Item = (&'static Field, Vec<String>)> + '_ {
         FIELDS.iter().filter_map(|field| Some((field, self.texts(field)?)))
     }

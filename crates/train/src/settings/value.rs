@@ -127,7 +127,8 @@ words!(
     OnNan
 );
 
-/// Implements choices whose type is defined in another crate. The match in `word` ensures that no variant is missing.
+/// Implements choices whose type is defined in another crate. The match in `word` ensures that no variant is
+/// missing.
 macro_rules! words_of {
     ($($choice:ty { $($variant:ident = $word:literal),+ })+) => { $(
         impl Word for $choice {

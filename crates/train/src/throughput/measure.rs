@@ -20,8 +20,8 @@ use crate::{OptimizationPlan, Result, TrainError, Tried};
 
 /// The number of batches in the training text, which is repeated with the hidden state carried.
 const TRAINING_BATCHES: usize = 8;
-/// The number of rows in each column of the evaluation text: enough for several batches of `infer`, and more than the
-/// warm-up rows that a column reads before it begins to predict.
+/// The number of rows in each column of the evaluation text: enough for several batches of `infer`, and more
+/// than the warm-up rows that a column reads before it begins to predict.
 const EVALUATION_ROWS: usize = 3072;
 /// Tokens generated before timing starts, because the first one includes the layout of the weights.
 const UNTIMED_TOKENS: usize = 2;
@@ -142,8 +142,8 @@ impl<'a> Subject<'a> {
         Ok(())
     }
 
-    /// Evaluates the text repeatedly. The time from the end of one batch to the end of the next is measured: before the
-    /// first batch, the columns only read tokens to find their initial state, once per text.
+    /// Evaluates the text repeatedly. The time from the end of one batch to the end of the next is measured:
+    /// before the first batch, the columns only read tokens to find their initial state, once per text.
     fn evaluate(&mut self, clock: &mut Clock) -> Result<()> {
         let Workload { batch_size, bptt, .. } = *self.workload;
         while clock.has_time() {

@@ -4,10 +4,10 @@
 //! warm-up ─▶ round: FMA peak, copy, train, evaluate, generate ─▶ round ─▶ … ─▶ Report: medians of the rounds
 //! ```
 //!
-//! The speed of a machine changes over time, so each round measures everything once, including the limits, and values
-//! that are compared were measured at about the same time. Each phase runs the same code as its command: the trainer's
-//! step (forward, backward, clip, SGD), `infer`'s evaluation, `infer`'s generator.
-//! Not here: how a report is printed.
+//! The speed of a machine changes over time, so each round measures everything once, including the limits,
+//! and values that are compared were measured at about the same time. Each phase runs the same code as its
+//! command: the trainer's step (forward, backward, clip, SGD), `infer`'s evaluation, `infer`'s generator. Not
+//! here: how a report is printed.
 
 mod measure;
 mod profile;
@@ -63,8 +63,8 @@ pub struct Benchmark {
 /// The progress of a benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Every phase has run once, so the model needs no more memory. The limits, which are measured next, need their own
-    /// memory.
+    /// Every phase has run once, so the model needs no more memory. The limits, which are measured next, need
+    /// their own memory.
     WarmedUp,
     /// This many rounds are complete.
     Rounds(usize),
@@ -91,9 +91,9 @@ impl Benchmark {
 /// Measures a workload on a device, and reports to `progress`.
 ///
 /// # Errors
-/// [`TrainError::OutOfRange`] if there are no rounds or no streams, or a requested phase is not part of the workload;
-/// [`TrainError::Data`] if the sizes do not fit together; [`TrainError::NonFinite`] and [`TrainError::Infer`] if training
-/// leads to values that are NaN or infinite.
+/// [`TrainError::OutOfRange`] if there are no rounds or no streams, or a requested phase is not part of the
+/// workload; [`TrainError::Data`] if the sizes do not fit together; [`TrainError::NonFinite`] and
+/// [`TrainError::Infer`] if training leads to values that are NaN or infinite.
 pub fn measure(benchmark: &Benchmark, device: &Device, progress: &mut dyn FnMut(Progress)) -> Result<Report> {
     for (setting, count) in [("rounds", benchmark.rounds), ("streams", benchmark.streams)] {
         if count == 0 {

@@ -25,8 +25,8 @@ pub struct Profile {
 /// A part of a phase's time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProfilePart {
-    /// An operation and its direction, such as `decoder backward`; or other work: `optimizer` (norm, clip and update),
-    /// `sample` (drawing a token), `rest`.
+    /// An operation and its direction, such as `decoder backward`; or other work: `optimizer` (norm, clip and
+    /// update), `sample` (drawing a token), `rest`.
     pub name: String,
     /// Mean milliseconds per training step, per evaluation batch, or per generation step (one token for
     /// each stream).

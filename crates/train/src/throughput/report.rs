@@ -70,7 +70,8 @@ impl Report {
         Some(self.tokens_per_s(phase)? * passes * self.workload.forward_flop_per_token())
     }
 
-    /// The fraction of the machine's peak that a phase reaches: [`Report::flop_per_s`] divided by [`Report::fma_peak`].
+    /// The fraction of the machine's peak that a phase reaches: [`Report::flop_per_s`] divided by
+    /// [`Report::fma_peak`].
     pub fn share_of_fma_peak(&self, phase: Phase) -> Option<f64> {
         Some(self.flop_per_s(phase)? / self.fma_peak())
     }

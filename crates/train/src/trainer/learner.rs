@@ -101,9 +101,9 @@ impl Learner {
 
     /// Allocates memory for a batch that is longer than all previous ones.
     ///
-    /// If batches of increasing length allocated memory one after the other, the buffers of the shorter ones would stay
-    /// unused and add up to several times the necessary memory. So the longest batch runs once first, with its result
-    /// ignored, in newly allocated memory.
+    /// If batches of increasing length allocated memory one after the other, the buffers of the shorter ones
+    /// would stay unused and add up to several times the necessary memory. So the longest batch runs once
+    /// first, with its result ignored, in newly allocated memory.
     pub(super) fn make_room(
         &mut self,
         longest: Batch,
@@ -155,7 +155,8 @@ impl Learner {
         Ok(squares.is_finite())
     }
 
-    /// All tensors for a checkpoint; `with_best` includes the best weights, needed only if the schedule may restore them.
+    /// All tensors for a checkpoint; `with_best` includes the best weights, needed only if the schedule may
+    /// restore them.
     pub(super) fn tensors(&self, with_best: bool) -> Result<Vec<Tensor<'_>>> {
         let parameters = self.model.parameters();
         let mut tensors = parameter_tensors(MODEL, parameters)?;

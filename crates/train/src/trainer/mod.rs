@@ -10,10 +10,10 @@
 //!   write metrics, last model, curve, samples, checkpoint
 //! ```
 //!
-//! The results of a run depend only on the plan, corpus, seed, kind of device and number of threads: all random numbers
-//! come from streams of the seed, one for each purpose. So a run resumed from a checkpoint gives bitwise the same results
-//! as one that was not interrupted. The state of a run is its [`Progress`] and the tensors of its [`Learner`]; a
-//! checkpoint contains both. Not here: terminal output ([`Observer`]).
+//! The results of a run depend only on the plan, corpus, seed, kind of device and number of threads: all
+//! random numbers come from streams of the seed, one for each purpose. So a run resumed from a checkpoint
+//! gives bitwise the same results as one that was not interrupted. The state of a run is its [`Progress`] and
+//! the tensors of its [`Learner`]; a checkpoint contains both. Not here: terminal output ([`Observer`]).
 
 use std::sync::Arc;
 
@@ -82,17 +82,18 @@ impl Trainer {
     /// Creates the plan's model for the corpus and initializes its parameters.
     ///
     /// # Errors
-    /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one batch, or a text to
-    /// evaluate is shorter than its columns; [`TrainError::SamplePrefix`] if the prefix of a sample cannot be encoded;
-    /// [`TrainError::Model`](crate::TrainError::Model) if the configuration of the model is invalid.
+    /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one batch, or a
+    /// text to evaluate is shorter than its columns; [`TrainError::SamplePrefix`] if the prefix of a sample
+    /// cannot be encoded; [`TrainError::Model`](crate::TrainError::Model) if the configuration of the model
+    /// is invalid.
     pub fn new(plan: Plan, corpus: Corpus, device: &Device) -> Result<Trainer> {
         let mut model = RnnLm::new(plan.model.config(corpus.vocab().len()), device)?;
         model.initialize(&plan.init, &mut rng(plan.training.seed, Stream::Initialization))?;
         Trainer::with_model(plan, corpus, model)
     }
 
-    /// Trains a model of any kind, starting from its current parameters. The plan's settings of the model and of its
-    /// initialization are ignored.
+    /// Trains a model of any kind, starting from its current parameters. The plan's settings of the model and
+    /// of its initialization are ignored.
     ///
     /// # Errors
     /// As [`Trainer::new`].
@@ -126,15 +127,15 @@ impl Trainer {
         })
     }
 
-    /// Continues training a model, on its device. The model is extended with rows for tokens that are in the corpus's
-    /// vocabulary but not in the model's ([`RnnLm::extended`]).
+    /// Continues training a model, on its device. The model is extended with rows for tokens that are in the
+    /// corpus's vocabulary but not in the model's ([`RnnLm::extended`]).
     ///
     /// # Errors
     /// As [`Trainer::new`].
     ///
     /// # Panics
-    /// If the model does not have the plan's shape ([`Plan::continuing`] ensures that it does), or has a larger vocabulary
-    /// than the corpus.
+    /// If the model does not have the plan's shape ([`Plan::continuing`] ensures that it does), or has a
+    /// larger vocabulary than the corpus.
     pub fn continuing(plan: Plan, corpus: Corpus, model: RnnLm) -> Result<Trainer> {
         let mut model = model.with_dropout(plan.model.dropout)?;
         if model.config().vocab_size != corpus.vocab().len() {
@@ -149,12 +150,12 @@ impl Trainer {
         Ok(Trainer { continues: true, ..Trainer::with_model(plan, corpus, model)? })
     }
 
-    /// Resumes a run from a checkpoint, with its plan and its texts; `changes` are the settings that have changed
-    /// ([`resumed_plan`](crate::resumed_plan)).
+    /// Resumes a run from a checkpoint, with its plan and its texts; `changes` are the settings that have
+    /// changed ([`resumed_plan`](crate::resumed_plan)).
     ///
     /// # Errors
-    /// As [`Trainer::new`]; [`RunsError::OtherCorpus`](crate::RunsError::OtherCorpus) if the texts differ from the run's, and
-    /// [`TrainError::NoCheckpoint`] if the checkpoint's model differs from the plan's.
+    /// As [`Trainer::new`]; [`RunsError::OtherCorpus`](crate::RunsError::OtherCorpus) if the texts differ
+    /// from the run's, and [`TrainError::NoCheckpoint`] if the checkpoint's model differs from the plan's.
     pub fn resuming(
         plan: Plan,
         corpus: Corpus,
@@ -168,8 +169,8 @@ impl Trainer {
         trainer.resumed(checkpoint, changes, is_the_same)
     }
 
-    /// Same as [`Trainer::resuming`], for a model of any kind: `model` must have the shape of the one that was trained, and
-    /// gets its parameters.
+    /// Same as [`Trainer::resuming`], for a model of any kind: `model` must have the shape of the one that
+    /// was trained, and gets its parameters.
     ///
     /// # Errors
     /// As [`Trainer::resuming`].
@@ -217,11 +218,12 @@ impl Trainer {
         self.learner.model()
     }
 
-    /// A copy of the model with the parameters of the best epoch so far, and the codec of its texts; `None` before the
-    /// first epoch has been evaluated, and before a resumed run has started.
+    /// A copy of the model with the parameters of the best epoch so far, and the codec of its texts; `None`
+    /// before the first epoch has been evaluated, and before a resumed run has started.
     ///
-    /// In a resumed run, the best epoch may be from before the checkpoint. Then its parameters are read from the run's
-    /// folder; the result is `None` if the best model there has been removed or is from a different epoch.
+    /// In a resumed run, the best epoch may be from before the checkpoint. Then its parameters are read from
+    /// the run's folder; the result is `None` if the best model there has been removed or is from a different
+    /// epoch.
     ///
     /// # Errors
     /// [`TrainError::Model`] if the parameters cannot be read.
@@ -241,13 +243,13 @@ impl Trainer {
         Ok(Some(LanguageModel::new(Arc::from(model), self.corpus.codec.clone())?))
     }
 
-    /// Trains to the end of the plan, or until the observer asks to stop. When it stops, it saves a checkpoint and the
-    /// model, which is evaluated and becomes the best model if there is none yet. Calling `run` again with the same folder
-    /// resumes from there.
+    /// Trains to the end of the plan, or until the observer asks to stop. When it stops, it saves a
+    /// checkpoint and the model, which is evaluated and becomes the best model if there is none yet. Calling
+    /// `run` again with the same folder resumes from there.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] if a loss or gradient is NaN or infinite and the plan says to stop or its retries are used
-    /// up; the best model so far and the last checkpoint stay in the folder.
+    /// [`TrainError::NonFinite`] if a loss or gradient is NaN or infinite and the plan says to stop or its
+    /// retries are used up; the best model so far and the last checkpoint stay in the folder.
     /// [`RunsError::Locked`](crate::RunsError::Locked) if another process trains in the folder.
     /// [`RunsError::Io`](crate::RunsError::Io) and similar errors if a file cannot be written.
     pub fn run(&mut self, folder: &RunFolder, observer: &mut dyn Observer) -> Result<Outcome> {
@@ -255,8 +257,8 @@ impl Trainer {
         self.run_locked(folder, observer, false)
     }
 
-    /// Same as [`Trainer::run`], in a folder already locked by this process; `asked_to_stop` says whether the observer has
-    /// already asked to stop.
+    /// Same as [`Trainer::run`], in a folder already locked by this process; `asked_to_stop` says whether the
+    /// observer has already asked to stop.
     pub(crate) fn run_locked(
         &mut self,
         folder: &RunFolder,

@@ -66,7 +66,8 @@ impl<'a> Run<'a> {
         corpus.vocab().save(folder.vocab())?;
         let metrics = match resumption {
             Some(_) => None,
-            // A run that was killed before its first checkpoint starts from the beginning, and so do its records.
+            // A run that was killed before its first checkpoint starts from the beginning, and so do its
+            // records.
             None if folder.metrics().exists() => {
                 Some(MetricsLog::resume(folder, &[], provenance.started_unix_s)?)
             }

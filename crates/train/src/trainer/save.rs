@@ -44,7 +44,8 @@ impl Run<'_> {
 
     /// Saves everything needed to resume from here.
     ///
-    /// If the weights are not finite, no checkpoint is written and the existing ones are kept; the next step will fail.
+    /// If the weights are not finite, no checkpoint is written and the existing ones are kept; the next step
+    /// will fail.
     pub(super) fn save_checkpoint(&mut self) -> Result<()> {
         if !self.learner.weights_are_finite()? {
             return Ok(());

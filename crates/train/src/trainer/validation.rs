@@ -21,7 +21,8 @@ struct EpochValidation {
 }
 
 impl Run<'_> {
-    /// Evaluates the model to continue from before the first epoch. It is the best until an epoch improves on it.
+    /// Evaluates the model to continue from before the first epoch. It is the best until an epoch improves on
+    /// it.
     pub(super) fn validate_base_model(&mut self) -> Result<()> {
         let corpus = self.texts.corpus;
         let mut losses = [None; 2];
@@ -49,8 +50,8 @@ impl Run<'_> {
         self.save_checkpoint()
     }
 
-    /// Evaluates and saves the model, updates the schedule, and moves to the beginning of the next epoch. If the run is
-    /// stopped during the evaluation, nothing is changed.
+    /// Evaluates and saves the model, updates the schedule, and moves to the beginning of the next epoch. If
+    /// the run is stopped during the evaluation, nothing is changed.
     pub(super) fn end_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
         let (corpus, epoch, sum) = (self.texts.corpus, self.progress.epoch, self.progress.epoch_sum);
         let unaveraged_valid_loss = match &corpus.valid {
@@ -112,7 +113,8 @@ impl Run<'_> {
         Ok(Ended::Completed)
     }
 
-    /// Runs a function with the weights that are evaluated: their average if there is one, otherwise the latest.
+    /// Runs a function with the weights that are evaluated: their average if there is one, otherwise the
+    /// latest.
     fn with_evaluated_weights<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
         self.learner.swap_average(self.progress);
         let result = run(self);

@@ -37,8 +37,8 @@ pub struct Sizes {
     pub bptt: Option<usize>,
     /// The vocabulary size, `V`.
     pub vocab_size: Option<usize>,
-    /// The hidden size `H` of all layers, and the embedding size if it equals the hidden size in the workload. If it
-    /// differs and is tied to the decoder, the last layer keeps its size.
+    /// The hidden size `H` of all layers, and the embedding size if it equals the hidden size in the
+    /// workload. If it differs and is tied to the decoder, the last layer keeps its size.
     pub hidden_size: Option<usize>,
     /// The number of layers, `L`. Added layers have the size of the first one; the last layer keeps its size.
     pub layers: Option<usize>,
@@ -69,8 +69,8 @@ impl Workload {
     /// The workload with different sizes.
     ///
     /// # Errors
-    /// [`TrainError::OutOfRange`] for a size that is 0 or too large; [`TrainError::Model`] if the sizes do not fit
-    /// together.
+    /// [`TrainError::OutOfRange`] for a size that is 0 or too large; [`TrainError::Model`] if the sizes do
+    /// not fit together.
     pub fn resized(mut self, sizes: Sizes) -> Result<Workload> {
         let Sizes { batch_size, bptt, vocab_size, hidden_size, layers } = sizes;
         for (setting, size) in [("batch_size", batch_size), ("bptt", bptt), ("layers", layers)] {
@@ -102,9 +102,9 @@ impl Workload {
         Ok(self)
     }
 
-    /// The necessary floating-point operations of a token's forward pass: the multiplications and additions of its matrix
-    /// multiplications. A one-hot input is a lookup and needs none. Training needs three times as many, because each matrix
-    /// multiplication becomes two in the backward pass.
+    /// The necessary floating-point operations of a token's forward pass: the multiplications and additions
+    /// of its matrix multiplications. A one-hot input is a lookup and needs none. Training needs three times
+    /// as many, because each matrix multiplication becomes two in the backward pass.
     ///
     /// ```text
     /// 2 · (Σ_layers G·H·(D + H) + H_last·V)

@@ -8,8 +8,8 @@ fn found(name: &str) -> Workload {
 
 #[test]
 fn a_step_costs_what_was_computed_by_hand() {
-    // Multiply-adds of a token's forward pass, layer by layer and then the decoder; tokens per step; GFLOP of a step,
-    // with 6 operations for each multiply-add.
+    // Multiply-adds of a token's forward pass, layer by layer and then the decoder; tokens per step; GFLOP of
+    // a step, with 6 operations for each multiply-add.
     let by_hand = [
         ("W1", 2 * 4 * 200 * 400 + 200 * 33_278, 20 * 35, 30.6),
         ("W1u", 2 * 4 * 200 * 400 + 200 * 33_278, 20 * 35, 30.6),
