@@ -220,7 +220,7 @@ fn what_cannot_be_continued_is_refused_and_leaves_the_others_alone() {
     let mut refusal = |prefix: &[u32], count, sampling: &Sampling| {
         streams.admit_many(prefix, count, sampling, 1).unwrap_err().to_string()
     };
-    assert!(refusal(&[], 1, &sampling).starts_with("the prefix has no token"));
+    assert!(refusal(&[], 1, &sampling).starts_with("the prefix is empty"));
     assert_eq!(
         refusal(&[99], 1, &sampling),
         "token id 99 is out of range: the model's vocabulary has 23 tokens"
