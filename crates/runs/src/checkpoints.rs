@@ -80,7 +80,7 @@ mod tests {
         let folder = RunFolder::create(parent.path().join("run"), "").unwrap();
         assert!(folder.checkpoints().unwrap().is_empty());
         for content in ["first", "second", "third"] {
-            // A process of its own each time.
+            // As if in a new process each time.
             let mut writer = CheckpointWriter::open(&folder).unwrap();
             writer.write(|to| to.write_all(content.as_bytes())).unwrap();
         }

@@ -252,7 +252,7 @@ mod tests {
         .map(|vocab| vocab.unwrap().fingerprint())
         .into();
         assert_eq!(prints.len(), 5);
-        // Pinned: model files carry it, so it may never change for the same vocabulary.
+        // Pinned: model files contain it, so it must never change for the same vocabulary.
         let pinned = vocab(&["<unk>", "a"], Some("<unk>")).unwrap().fingerprint();
         assert_eq!(pinned, "a520f2f962fca64466fb52413ddacecfe2e33614c8436603c49a62a2ef5ff919");
     }
