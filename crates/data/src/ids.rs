@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "ids 1..4 of a text of 3 tokens")]
+    #[should_panic(expected = "range 1..4 is out of bounds for a text of 3 tokens")]
     fn a_range_past_the_end_is_a_bug() {
         let _ = ids(10).slice(0..3).read(1..4);
     }
