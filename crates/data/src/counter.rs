@@ -11,7 +11,7 @@ use rustc_hash::FxBuildHasher;
 /// let counter: Counter = "the cat saw the dog".split(' ').collect();
 /// assert_eq!(counter.count("the"), 2);
 /// assert_eq!(counter.iter().next(), Some(("the", 2)));
-/// assert_eq!(counter.most_common()[1], ("cat", 1)); // ties stand in alphabetical order
+/// assert_eq!(counter.most_common()[1], ("cat", 1)); // ties are in alphabetical order
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counter {
@@ -45,7 +45,7 @@ impl Counter {
         } else {
             self.counts.insert_full(token.into(), count).0
         };
-        assert!(index < u32::MAX as usize, "a counter holds at most {} different tokens", u32::MAX);
+        assert!(index < u32::MAX as usize, "a counter can hold at most {} distinct tokens", u32::MAX);
         index as u32
     }
 

@@ -84,8 +84,8 @@ pub enum DataError {
     },
     /// A folder contains neither a training text nor a single text file.
     #[error(
-            "folder `{}` has no training text: expected a .txt, .text, .tokens or .raw file with `train` in its \
-             name, or a single such file; found {}", folder.display(), listed(found)
+        "folder `{}` has no training text: expected a .txt, .text, .tokens or .raw file with `train` in its \
+         name, or a single such file; found {}", folder.display(), listed(found)
     )]
     NoTrainingText {
         /// The folder.
@@ -114,7 +114,7 @@ pub enum DataError {
     /// The validation and test fractions are out of range.
     #[error(
         "validation fraction {valid_fraction} and test fraction {test_fraction} must each be at least 0 and \
-             add up to less than 1"
+         add up to less than 1"
     )]
     SplitFractions {
         /// The requested fraction for the validation set.
@@ -125,7 +125,7 @@ pub enum DataError {
     /// A text is too short to be split into parts of at least one token each.
     #[error(
         "a text of {tokens} tokens is too short to be split with validation fraction {valid_fraction} and \
-             test fraction {test_fraction}"
+         test fraction {test_fraction}"
     )]
     CannotDivide {
         /// The length of the text in tokens.
@@ -241,7 +241,7 @@ pub enum DataError {
     },
     /// A text is too short for even one batch.
     #[error(
-            "a text of {tokens} tokens is too short for batch size {batch_size} and BPTT length {bptt}: {}",
+        "a text of {tokens} tokens is too short for batch size {batch_size} and BPTT length {bptt}: {}",
         largest_that_fit(*batch_size, *bptt, *largest_batch_size, *largest_bptt)
     )]
     CorpusTooShort {
@@ -294,8 +294,8 @@ pub enum DataError {
     },
     /// A named corpus is not on this machine and could not be downloaded.
     #[error(
-            "corpus `{corpus}` was not found and could not be downloaded; \
-             to add it by hand, put its files in folder `{}`: {wanted}",
+        "corpus `{corpus}` was not found and could not be downloaded; \
+         to add it by hand, put its files in folder `{}`: {wanted}",
         folder.display()
     )]
     NotDownloaded {

@@ -98,7 +98,7 @@ impl TokenIds {
     /// It is the SHA-256, as 64 hexadecimal digits, of the ids as 32-bit little-endian integers.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// See [`read`](Self::read).
     pub fn fingerprint(&self) -> Result<String> {
         let mut hasher = Sha256::new();
         let mut bytes = Vec::with_capacity(self.len().min(BLOCK_LEN) * size_of::<u32>());
@@ -113,7 +113,11 @@ impl TokenIds {
     /// Converts a range of this text to a range of the storage.
     #[inline]
     fn within(&self, Range { start, end }: Range<usize>) -> Range<usize> {
-        assert!(start <= end && end <= self.len(), "ids {start}..{end} of a text of {} tokens", self.len());
+        assert!(
+            start <= end && end <= self.len(),
+            "range {start}..{end} is out of bounds for a text of {} tokens",
+            self.len()
+        );
         self.range.start + start..self.range.start + end
     }
 }
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "ids 1..4 of a text of 3 tokens")]
+    #[should_panic(expected = "range 1..4 is out of bounds for a text of 3 tokens")]
     fn a_range_past_the_end_is_a_bug() {
         let _ = ids(10).slice(0..3).read(1..4);
     }

@@ -17,7 +17,7 @@ use crate::{Result, TokenIds};
 /// # Panics
 /// If an id is not below `vocab_size`.
 /// # Errors
-/// As [`TokenIds::read`].
+/// See [`TokenIds::read`].
 /// # Source
 /// Laplace's rule of succession.
 pub fn unigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) -> Result<f64> {
@@ -33,7 +33,7 @@ pub fn unigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) 
 /// # Panics
 /// If an id is not below `vocab_size`.
 /// # Errors
-/// As [`TokenIds::read`].
+/// See [`TokenIds::read`].
 pub fn bigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) -> Result<f64> {
     let model = Bigram::new(train, vocab_size)?;
     perplexity(test, |context, token| model.probability(context, token))
@@ -71,7 +71,7 @@ impl Bigram {
     /// # Panics
     /// If an id is not below `vocab_size`.
     /// # Errors
-    /// As [`TokenIds::read`].
+    /// See [`TokenIds::read`].
     pub fn new(train: &TokenIds, vocab_size: usize) -> Result<Self> {
         let mut counts = FxHashMap::<(u32, u32), u32>::default();
         for_each(train, |context, token| {

@@ -174,7 +174,11 @@ impl Batches {
     /// If `index` is not below [`batch_count`](Self::batch_count).
     #[must_use]
     pub fn batch(&self, index: usize) -> Batch {
-        assert!(index < self.batch_count(), "batch {index} of {}", self.batch_count());
+        assert!(
+            index < self.batch_count(),
+            "batch index {index} is out of range for {} batches",
+            self.batch_count()
+        );
         let start = index * self.bptt;
         Batch { start, steps: self.bptt.min(self.column_len() - 1 - start) }
     }
@@ -234,9 +238,12 @@ impl Batches {
     pub fn fill(&self, batch: Batch, inputs: &mut [u32], targets: &mut [u32]) -> Result<()> {
         let (batch_size, column_len) = (self.batch_size, self.column_len());
         let expected = batch.steps * batch_size;
-        assert_eq!(inputs.len(), expected, "inputs of {} steps by {batch_size} rows", batch.steps);
-        assert_eq!(targets.len(), expected, "targets of {} steps by {batch_size} rows", batch.steps);
-        assert!(batch.start + batch.steps < column_len, "{batch:?} in columns of {column_len} tokens");
+        assert_eq!(inputs.len(), expected, "inputs must be {} steps by {batch_size} columns", batch.steps);
+        assert_eq!(targets.len(), expected, "targets must be {} steps by {batch_size} columns", batch.steps);
+        assert!(
+            batch.start + batch.steps < column_len,
+            "{batch:?} extends past the end of columns of {column_len} tokens"
+        );
         for b in 0..batch_size {
             let start = b * column_len + batch.start;
             let rows = self.ids.read(start..start + batch.steps + 1)?;

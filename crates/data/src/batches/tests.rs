@@ -147,14 +147,14 @@ fn variable_batches_are_never_shorter_than_five_but_for_the_last() {
 }
 
 #[test]
-#[should_panic(expected = "batch 1 of 1")]
+#[should_panic(expected = "batch index 1 is out of range for 1 batches")]
 fn a_batch_past_the_end_is_a_bug() {
     let ids = stream(3);
     let _ = Batches::new(&ids, 1, 2, LastBatch::Keep).unwrap().batch(1);
 }
 
 #[test]
-#[should_panic(expected = "targets of 2 steps by 1 rows")]
+#[should_panic(expected = "targets must be 2 steps by 1 columns")]
 fn a_wrong_length_is_a_bug() {
     let ids = stream(3);
     let batches = Batches::new(&ids, 1, 2, LastBatch::Keep).unwrap();

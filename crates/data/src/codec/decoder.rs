@@ -29,7 +29,7 @@ pub enum Spacing {
 ///     decoder.push(id, &mut text)?;
 /// }
 /// assert_eq!(text, b"Hello, world!\n");
-/// assert_eq!(codec.decode(&[1, 2, 3])?, "Hello , world"); // as this tokenizer reads it
+/// assert_eq!(codec.decode(&[1, 2, 3])?, "Hello , world"); // spaced as this tokenizer reads text
 /// # Ok::<(), rondo_data::DataError>(())
 /// ```
 #[derive(Debug)]

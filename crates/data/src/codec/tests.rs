@@ -125,7 +125,7 @@ fn a_prompt_begins_a_line() {
         assert_eq!(with.prompt("a").unwrap(), [line_end, 2]);
         assert_eq!(with.prompt("").unwrap(), [line_end]);
         let without = codec(&tokenizer, &["<unk>", "a"]);
-        assert_eq!(without.line_end(), None, "the unknown token is no line end");
+        assert_eq!(without.line_end(), None, "the unknown token is not a line-end token");
         assert_eq!((without.prompt("a").unwrap(), without.prompt("").unwrap()), (vec![1], vec![]));
     }
 }

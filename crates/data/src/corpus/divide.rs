@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn a_text_of_too_few_tokens_is_refused() {
         let error = cuts(&[5, 0], Some(0), 0.05, 0.05).unwrap_err().to_string();
-        let expected = "a text of 2 tokens is too short to be split with validation fraction 0.05 and test fraction 0.05";
+        let expected = "a text of 2 tokens is too short to be split with validation fraction 0.05 and \
+             test fraction 0.05";
         assert_eq!(error, expected);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// One per line. Those marked with `#` apply only before a number; lines that start with `#` are comments.
+/// Separated by whitespace. Entries ending in `#` apply only before a number; lines starting with `#` are comments.
 const LIST: &str = include_str!("prefixes.txt");
 
 struct Prefixes {

@@ -169,7 +169,7 @@ impl<'v> Output<'v> {
         self.token_of_line(token, self.counts.line())
     }
 
-    /// Adds a token of a line that may already be complete.
+    /// Adds a token of a given line, which can already be complete.
     #[inline]
     pub(super) fn token_of_line(&mut self, token: &str, line: u64) -> Result<()> {
         self.counts.tokens += 1;

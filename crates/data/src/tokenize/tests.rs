@@ -215,7 +215,7 @@ fn the_tail_is_dropped_by_characters() {
         }
         for drop in [5, 6] {
             let error = read(&Tokenizer::chars(), "aé\n😀z".as_bytes(), capacity, drop).unwrap_err();
-            let expected = format!("`text` has 5 characters: none is left without the last {drop}");
+            let expected = format!("`text` has 5 characters: dropping the last {drop} leaves nothing");
             assert_eq!(error.to_string(), expected);
         }
     }

@@ -129,7 +129,7 @@ mod tests {
         }
         let names: Vec<_> =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, ["vocab.json"], "nothing else may be left behind");
+        assert_eq!(names, ["vocab.json"], "no other file may be left behind");
     }
 
     #[test]

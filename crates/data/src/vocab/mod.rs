@@ -205,7 +205,7 @@ mod tests {
         assert_eq!((vocab.unknown_id(), vocab.unknown_token()), (Some(0), Some("<unk>")));
         assert_eq!((vocab.len(), vocab.token(3)), (3, None));
         let error = vocab.decode(&[3]).unwrap_err().to_string();
-        assert_eq!(error, "id 3 is not in the vocabulary of 3 tokens");
+        assert_eq!(error, "token id 3 is out of range for a vocabulary of 3 tokens");
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn impossible_lists_are_refused() {
         let error = vocab(&["a", "b", "a"], None).unwrap_err().to_string();
-        assert_eq!(error, "`test` lists token `a` twice, as id 0 and 2");
+        assert_eq!(error, "`test` lists token `a` twice, with ids 0 and 2");
         let error = vocab(&["a"], Some("<unk>")).unwrap_err().to_string();
         assert_eq!(error, "`test` does not list its unknown token `<unk>`");
         assert!(matches!(vocab(&[], None), Err(DataError::EmptyVocab)));
@@ -252,7 +252,7 @@ mod tests {
         .map(|vocab| vocab.unwrap().fingerprint())
         .into();
         assert_eq!(prints.len(), 5);
-        // Pinned: model files carry it, so it may never change for the same vocabulary.
+        // Pinned: model files contain it, so it must never change for the same vocabulary.
         let pinned = vocab(&["<unk>", "a"], Some("<unk>")).unwrap().fingerprint();
         assert_eq!(pinned, "a520f2f962fca64466fb52413ddacecfe2e33614c8436603c49a62a2ef5ff919");
     }

@@ -1,4 +1,4 @@
-//! Pictures of several runs.
+//! Tests of plots of several runs.
 
 use super::*;
 
