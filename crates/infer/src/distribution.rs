@@ -20,7 +20,7 @@ use crate::{InferError, Result};
 /// use rondo_infer::Distribution;
 ///
 /// let distribution = Distribution::new(&[1.0, 3.0, 1.0])?;
-/// let two = distribution.likeliest(2, |_| true);
+/// let two = distribution.most_likely(2, |_| true);
 /// assert_eq!([two[0].id, two[1].id], [1, 0]); // ties: the smaller id first
 /// let sum: f64 = (0..3).map(|id| distribution.log_prob(id).exp()).sum();
 /// assert!((sum - 1.0).abs() < 1e-12);
@@ -87,7 +87,7 @@ impl<'a> Distribution<'a> {
     /// The `count` most likely allowed tokens, most likely first, ties broken by the smaller id. Fewer if no
     /// more have a nonzero probability.
     #[must_use]
-    pub fn likeliest(&self, count: usize, allowed: impl Fn(u32) -> bool) -> Vec<Candidate> {
+    pub fn most_likely(&self, count: usize, allowed: impl Fn(u32) -> bool) -> Vec<Candidate> {
         let mut best = Best::new(count, |a: &Candidate, b: &Candidate| {
             b.log_prob.total_cmp(&a.log_prob).then(a.id.cmp(&b.id))
         });
@@ -204,7 +204,7 @@ mod tests {
         assert!((found.log_prob(7) - plain.log_prob(7)).abs() < 1e-6);
         for count in [0, 1, 12, 13, 300, 2_000] {
             let ids = |distribution: &Distribution<'_>| -> Vec<u32> {
-                distribution.likeliest(count, |id| id % 3 != 0).iter().map(|c| c.id).collect()
+                distribution.most_likely(count, |id| id % 3 != 0).iter().map(|c| c.id).collect()
             };
             assert_eq!(ids(&found), ids(&plain), "{count}");
         }
@@ -215,7 +215,7 @@ mod tests {
         let distribution = Distribution::new(&[3e38, f32::NEG_INFINITY, 3e38]).unwrap();
         assert!((distribution.log_prob(2) + 2.0_f64.ln()).abs() < 1e-9);
         assert_eq!(distribution.log_prob(1), f64::NEG_INFINITY);
-        let ids: Vec<u32> = distribution.likeliest(5, |_| true).iter().map(|c| c.id).collect();
+        let ids: Vec<u32> = distribution.most_likely(5, |_| true).iter().map(|c| c.id).collect();
         assert_eq!(ids, [0, 2]);
     }
 

@@ -71,7 +71,7 @@ impl Predictor {
     }
 
     /// The `count` most likely allowed tokens after `prefix`, which is read from a zero state; see
-    /// [`Distribution::likeliest`].
+    /// [`Distribution::most_likely`].
     ///
     /// # Errors
     /// [`InferError::EmptyPrefix`] if there is nothing to predict from; and as [`Predictor::read`].
@@ -89,7 +89,7 @@ impl Predictor {
         self.handle.read_on(&mut self.workspace, before, &mut self.state);
         let mut candidates = Vec::new();
         self.read(std::slice::from_ref(last), |_, distribution| {
-            candidates = distribution.likeliest(count, &allowed);
+            candidates = distribution.most_likely(count, &allowed);
         })?;
         Ok(candidates)
     }

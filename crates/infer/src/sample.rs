@@ -296,7 +296,7 @@ impl Sampler {
 
     fn pick_from_likeliest(&self, row: Row<'_>, point: &mut dyn FnMut() -> f64) -> u32 {
         if self.temperature == 0.0 {
-            return row.likeliest(1)[0].id;
+            return row.most_likely(1)[0].id;
         }
         let mut candidates = match (self.top_k, self.top_p) {
             (Some(top_k), None) => row.weighed(top_k),
@@ -338,7 +338,7 @@ struct Row<'a> {
 impl Row<'_> {
     /// The `count` most likely tokens, most likely first: fewer if no more have a nonzero probability, but at
     /// least one.
-    fn likeliest(self, count: usize) -> Vec<Likely> {
+    fn most_likely(self, count: usize) -> Vec<Likely> {
         let mut best = Best::new(count, by_falling_logit);
         for ((block, logits), &max) in self.logits.chunks(BLOCK).enumerate().zip(self.blocks.maxima) {
             let start = block * BLOCK;
@@ -358,7 +358,7 @@ impl Row<'_> {
     /// The same with their weights.
     fn weighed(self, count: usize) -> Vec<Candidate> {
         let weighed = |&Likely { id, logit }: &Likely| Candidate { id, weight: self.weight(logit) };
-        self.likeliest(count).iter().map(weighed).collect()
+        self.most_likely(count).iter().map(weighed).collect()
     }
 
     /// The smallest set of most likely tokens whose weight reaches `wanted`, or all tokens.

@@ -52,7 +52,7 @@ struct Page<'a> {
 /// The model's prediction in the place of a token.
 struct Guess {
     log_prob: f64,
-    likeliest: Vec<Candidate>,
+    most_likely: Vec<Candidate>,
 }
 
 /// Writes the page for these texts to the file `to`.
@@ -77,7 +77,8 @@ pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &Loaded, to: &P
             if let [read @ .., _] = ids.as_slice() {
                 predictor.read(read, |place, distribution| {
                     let log_prob = distribution.log_prob(ids[place + 1]);
-                    guesses.push(Guess { log_prob, likeliest: distribution.likeliest(LIKELIEST, |_| true) });
+                    guesses
+                        .push(Guess { log_prob, most_likely: distribution.most_likely(LIKELIEST, |_| true) });
                 })?;
             }
             last = ids.last().copied();
@@ -127,13 +128,13 @@ impl<'a> Page<'a> {
         if unknown {
             tip += "\nnot in the vocabulary";
         }
-        let Some(Guess { log_prob, likeliest }) = guess else { return tip + "\nread, not scored" };
+        let Some(Guess { log_prob, most_likely }) = guess else { return tip + "\nread, not scored" };
         tip += &format!("\n{:.2} bits, probability {}", bits(*log_prob), probability(*log_prob));
         let candidate = |candidate: &Candidate| {
             let token = self.codec.vocab().token(candidate.id).unwrap_or_default();
             format!("{} {}", shown(token, self.codec), probability(candidate.log_prob))
         };
-        tip + "\nmost likely: " + &likeliest.iter().map(candidate).collect::<Vec<_>>().join(", ")
+        tip + "\nmost likely: " + &most_likely.iter().map(candidate).collect::<Vec<_>>().join(", ")
     }
 
     fn html(&self, title: &str, model: &str, carry_state: bool) -> String {
@@ -223,8 +224,10 @@ mod tests {
         let mut page = Page::new(&codec);
         let tokens = ["<script>", "a", "<eos>"].map(str::to_owned).to_vec();
         let line = EncodedLine { number: 3, tokens, ids: vec![0, 2, 1], out_of_vocab_tokens: 1 };
-        let guess =
-            |id, log_prob: f64| Guess { log_prob, likeliest: vec![Candidate { id, log_prob: 0.5_f64.ln() }] };
+        let guess = |id, log_prob: f64| Guess {
+            log_prob,
+            most_likely: vec![Candidate { id, log_prob: 0.5_f64.ln() }],
+        };
         page.add(&line, &[guess(0, 1e-9_f64.ln()), guess(2, 0.0)]);
         let html = page.html("a & b.txt", "<m>", false);
         assert!(

@@ -35,11 +35,11 @@ fn the_most_likely_texts_are_searched_for() {
     let sum: f64 = tokens.map(|token| token["log_prob"].as_f64().unwrap()).sum();
     assert!((sum - score(&samples[0])).abs() < 1e-4, "{sum} {}", samples[0]);
 
-    // A beam of one takes the likeliest token, as a temperature of 0 does.
+    // A beam of one takes the most likely token, as a temperature of 0 does.
     let flags = ["generate", "-m", "run", "--prefix", "a dog", "-n", "4", "--json"];
     let one = sandbox.run(&[&flags[..], &["--beam", "1"]].concat()).json();
-    let likeliest = sandbox.run(&[&flags[..], &["--temperature", "0"]].concat()).json();
-    assert_eq!(one["samples"][0]["tokens"], likeliest["samples"][0]["tokens"]);
+    let most_likely = sandbox.run(&[&flags[..], &["--temperature", "0"]].concat()).json();
+    assert_eq!(one["samples"][0]["tokens"], most_likely["samples"][0]["tokens"]);
 
     let short = search(&["--json", "--length-penalty", "0"]).json();
     let long = search(&["--json", "--length-penalty", "5"]).json();

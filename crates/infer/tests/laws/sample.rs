@@ -116,7 +116,7 @@ fn forbidden_tokens_are_never_drawn() {
     let [a, _, c, d, _, _] = weights(1.0);
     let sampling = Sampling { forbidden: forbidden.clone(), ..Sampling::default() };
     check_distribution(&sampling, &LOGITS, &[a, 0.0, c, d, 0.0, 0.0]);
-    // Neither do they take a place among the likeliest.
+    // Neither do they take a place among the most likely.
     let top_2 = Sampling { forbidden: forbidden.clone(), top_k: Some(2), ..Sampling::default() };
     check_distribution(&top_2, &LOGITS, &[a, 0.0, 0.0, d, 0.0, 0.0]);
     let cold = Sampling { forbidden, temperature: 0.0, ..Sampling::default() };
@@ -206,7 +206,7 @@ fn a_large_vocabulary_is_drawn_from_as_a_small_one_is() {
     let ids = (0..LARGE_VOCAB_SIZE as u32).filter(|&id| forbidden(id as usize));
     let sampling = Sampling { temperature: 0.7, forbidden: ids.collect(), ..Sampling::default() };
     check_distribution(&sampling, &logits, &weights);
-    // The likeliest by a whole sort, equals by their ids.
+    // The most_likely by a whole sort, equals by their ids.
     let mut order: Vec<usize> = (0..LARGE_VOCAB_SIZE).filter(|&id| !forbidden(id)).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     let of_first = |count: usize| -> Vec<f64> {

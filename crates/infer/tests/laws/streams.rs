@@ -47,11 +47,11 @@ fn greedy_decoding_takes_the_likeliest_token() {
             let mut streams = Streams::new(&model);
             streams.admit(&ids, &Sampling { temperature: 0.0, ..Sampling::default() }, 0).unwrap();
             ids.extend((0..20).map(|_| streams.step().unwrap()[0].token));
-            let likeliest = |log_probs: &Vec<f64>| {
+            let most_likely = |log_probs: &Vec<f64>| {
                 let (id, _) = log_probs.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
                 id as u32
             };
-            let expected: Vec<u32> = log_probs_after(&model, &ids).iter().map(likeliest).collect();
+            let expected: Vec<u32> = log_probs_after(&model, &ids).iter().map(most_likely).collect();
             assert_eq!(ids[prefix_len..], expected[prefix_len - 1..expected.len() - 1], "{cell}");
         }
     }
