@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rondo_nn::NnError;
 
+use crate::Quantity;
 use crate::nearest::{listed, or_nearest};
 
 /// The result of something in this crate.
@@ -44,7 +45,7 @@ pub enum TrainError {
         name: String,
     },
     /// A run was to be judged by a recipe, but is by other settings.
-    #[error("the run `{}` is another one than the recipe's: `{setting}` is {found}, the recipe says {expected}", path.display())]
+    #[error("the run `{}` is another one than the recipe's: `{setting}` is {}, the recipe says {}", path.display(), or_nothing(found), or_nothing(expected))]
     OtherPlan {
         /// The folder of the run.
         path: PathBuf,
@@ -145,8 +146,8 @@ pub enum TrainError {
     /// Training has come to an end that is none: a number is infinite or none at all.
     #[error("the {what} is {found} at step {step} (epoch {epoch}){}{}", given_up(*tried), kept(best.as_deref()))]
     NonFinite {
-        /// `loss`, `gradient norm` or `weights`.
-        what: &'static str,
+        /// Which number.
+        what: Quantity,
         /// What it is.
         found: f64,
         /// The epoch, from 1.
@@ -202,8 +203,8 @@ pub enum TrainError {
     /// Dynamic evaluation has led to numbers that are infinite or none at all.
     #[error("the {what} is {found} after {tokens} tokens of dynamic evaluation")]
     Diverged {
-        /// `loss`, `gradient norm` or `mean gradient`.
-        what: &'static str,
+        /// Which number.
+        what: Quantity,
         /// What it is.
         found: f64,
         /// How many tokens had been predicted by then.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::Note;
+use crate::{Note, Quantity};
 
 /// Watches a run and may stop it: draws a progress bar, prints lines, or does nothing.
 ///
@@ -99,8 +99,8 @@ pub enum Event<'a> {
     },
     /// A step was not taken, since a number was not finite.
     Skipped {
-        /// `loss` or `gradient norm`.
-        what: &'static str,
+        /// Which number.
+        what: Quantity,
         /// What it is.
         found: f64,
         /// The epoch.
@@ -110,8 +110,8 @@ pub enum Event<'a> {
     },
     /// Training goes back to a checkpoint, since a number was not finite.
     RolledBack {
-        /// `loss` or `gradient norm`.
-        what: &'static str,
+        /// Which number.
+        what: Quantity,
         /// What it is.
         found: f64,
         /// The epoch.

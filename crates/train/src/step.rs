@@ -11,6 +11,8 @@
 //! Promises: nothing is allocated after the first step; a loss or a norm is brought to the host only by the call that
 //! returns it. Not here: which batch comes next, and what follows from a number that is not finite (the trainer).
 
+use std::fmt;
+
 use rondo_data::{Batch, Batches};
 use rondo_kernels::Buffer;
 use rondo_nn::{ActivationPenalty, Gradients, Mode, Model, NnError, State, Workspace};
@@ -49,11 +51,35 @@ pub struct StepOutcome {
     pub gradient_norm: f64,
 }
 
+/// What is checked for being finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// The loss of a batch.
+    Loss,
+    /// The global norm of the gradient.
+    GradientNorm,
+    /// The norm of all parameters together.
+    WeightNorm,
+    /// The mean of the gradients' root mean squares over a text.
+    MeanGradient,
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Quantity::Loss => "loss",
+            Quantity::GradientNorm => "gradient norm",
+            Quantity::WeightNorm => "norm of the weights",
+            Quantity::MeanGradient => "mean gradient",
+        })
+    }
+}
+
 /// A number of a step is NaN or infinite; the step was not taken, and the parameters are as they were.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NonFinite {
-    /// `loss` or `gradient norm`.
-    pub what: &'static str,
+    /// Which number.
+    pub what: Quantity,
     /// What it is.
     pub found: f64,
 }
@@ -107,11 +133,11 @@ impl TrainingStep {
         self.backward(model, state, tokens, terms)?;
         let nll_sum = self.nll_sum()?;
         if !nll_sum.is_finite() {
-            return Ok(Err(NonFinite { what: "loss", found: nll_sum }));
+            return Ok(Err(NonFinite { what: Quantity::Loss, found: nll_sum }));
         }
         let clip = self.clip(model)?;
         if !clip.norm.is_finite() {
-            return Ok(Err(NonFinite { what: "gradient norm", found: clip.norm }));
+            return Ok(Err(NonFinite { what: Quantity::GradientNorm, found: clip.norm }));
         }
         self.update(model, clip, learning_rate);
         Ok(Ok(StepOutcome { nll_sum, gradient_norm: clip.norm }))

@@ -86,6 +86,7 @@ fn every_public_type_is_send() {
         ProfilePart,
         Progress,
         Published,
+        Quantity,
         Recipe,
         Report,
         Round,

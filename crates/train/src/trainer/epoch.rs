@@ -36,6 +36,8 @@ impl Run<'_> {
         while self.progress.epoch <= self.plan.training.epochs {
             let learning_rate = self.progress.schedule.learning_rate();
             let ended = match self.train_epoch(learning_rate)? {
+                // The step that ruins the weights may be the last of the epoch, with no loss after it to tell.
+                Ended::Whole if rolls_back && self.roll_back_ruined_weights()? => Ended::RolledBack,
                 Ended::Whole => self.end_epoch(learning_rate)?,
                 ended => ended,
             };
@@ -44,6 +46,13 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Goes back if the weights are not finite, and says whether it has.
+    fn roll_back_ruined_weights(&mut self) -> Result<bool> {
+        let Some(found) = self.non_finite_weights()? else { return Ok(false) };
+        self.remedy(found)?;
+        Ok(true)
     }
 
     /// Trains on each batch that is left of the epoch.

@@ -47,7 +47,7 @@ impl Run<'_> {
     /// Weights that are not finite are no place to go on from: the checkpoints there are stay, and the next step will
     /// tell.
     pub(super) fn save_checkpoint(&mut self) -> Result<()> {
-        if !self.learner.weights_are_finite()? {
+        if self.non_finite_weights()?.is_some() {
             return Ok(());
         }
         self.progress.elapsed_s = self.elapsed_s();
