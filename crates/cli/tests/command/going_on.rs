@@ -53,6 +53,9 @@ fn new_words_are_added_if_asked_for() {
     assert_eq!(added, ["fox", "owl"]);
     let candidates = sandbox.run(&["complete", "--model", "on", "--json", "the"]).success();
     assert!(candidates.contains("owl") && candidates.contains("fox"), "{candidates}");
+    sandbox.run(&["train", "-q", "--plan", "on/plan.toml", "--out", "again"]).success();
+    let model = |run: &str| fs::read(sandbox.path(run).join("best.safetensors")).unwrap();
+    assert!(model("on") == model("again"));
 }
 
 #[test]
@@ -99,5 +102,8 @@ fn a_run_is_verified_against_its_own_recipe_only() {
         assert!(said.stderr.contains(expected), "{}", said.stderr);
     };
     refused("built-in", "the recipe `built-in` does not say what a run must reach");
-    refused("ptb-rnn", "the run `run` is another one than the recipe's: `text.corpus` is ");
+    refused(
+        "ptb-rnn",
+        "the run `run` is another one than the recipe's: `text.corpus` is nothing, the recipe says ptb",
+    );
 }

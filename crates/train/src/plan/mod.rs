@@ -5,8 +5,10 @@
 //!                           └─▶ Plan::settings ─▶ plan.toml ─▶ Settings ─▶ the same Plan
 //! ```
 //!
-//! Promises: a plan says all that a run depends on but the texts; made from its own settings again, it is the
-//! same. Not here: reading texts, and with them the vocabulary's size ([`ModelPlan::config`] is given it).
+//! A run that continues a model has `Plan::continuing` in place of `Plan::new`, both times.
+//!
+//! Promises: a plan says all that a run depends on, except the texts and the model that it continues; made from its own
+//! settings again, and for the same model, it is the same. Not here: reading texts, and with them the vocabulary's size ([`ModelPlan::config`] is given it).
 
 use std::path::PathBuf;
 
@@ -59,7 +61,7 @@ pub enum CorpusChoice {
         /// Its name.
         name: String,
         /// The folder it is said to be in; otherwise it is looked for. If its files are not there, what is
-        /// there is read instead: the name then says only which corpus the other settings were made for.
+        /// there is read instead, and the plan of the run says [`Own`](CorpusChoice::Own).
         data: Option<PathBuf>,
     },
     /// The user's own texts: a folder or a file, or several files. The paths are absolute.
@@ -88,6 +90,8 @@ pub struct ModelPlan {
 pub struct TrainingPlan {
     /// The model to go on from, if it is not a new one: a model file or the folder of a run, as an absolute path.
     pub from: Option<PathBuf>,
+    /// Whether the words of the training text are added to that model's vocabulary.
+    pub extend_vocab: bool,
     /// How often to go through the training text.
     pub epochs: usize,
     /// `B`, the columns that are read side by side.
@@ -246,7 +250,8 @@ impl Plan {
         continuing::plan(settings, config, tokenizer, vocab)
     }
 
-    /// All settings that the plan depends on, given; [`Plan::new`] makes the same plan of them.
+    /// All settings that the plan depends on. [`Plan::new`] makes the same plan from them, and for a plan made by
+    /// [`Plan::continuing`] that function does, given the same model.
     pub fn settings(&self) -> Settings {
         to_settings::settings(self)
     }
