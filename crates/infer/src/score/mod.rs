@@ -119,6 +119,7 @@ impl Scorer {
     ///
     /// # Errors
     /// [`InferError::IdOutOfRange`] if an id is no token of the model; nothing is scored then.
+    /// [`InferError::NonFiniteLogits`] if the model predicts no distribution.
     pub fn score<S: AsRef<[u32]>>(&mut self, sentences: &[S]) -> Result<Vec<SentenceScore>> {
         for sentence in sentences {
             self.handle.check_ids(sentence.as_ref())?;
@@ -202,8 +203,12 @@ impl Scorer {
             let nll = tape.read_nll(loss)?;
             for (b, (row, log_probs)) in rows[..running].iter().zip(&mut log_probs).enumerate() {
                 let steps = steps.min(predicted(row) - start);
+                let nll = nll.iter().skip(b).step_by(running).take(steps);
+                if nll.clone().any(|nll| nll.is_nan()) {
+                    return Err(InferError::NonFiniteLogits);
+                }
                 // 0 − x, for −x would make a certain token's zero a negative one.
-                log_probs.extend(nll.iter().skip(b).step_by(running).take(steps).map(|nll| 0.0 - nll));
+                log_probs.extend(nll.map(|nll| 0.0 - nll));
             }
             start += steps;
         }
