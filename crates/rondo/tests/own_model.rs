@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo::infer::evaluate;
 use rondo::kernels::Device;
-use rondo::nn::{Model, ModelFile, Workspace};
+use rondo::nn::{ModelFile, Workspace};
 use rondo::runs::RunFolder;
 use rondo::train::{Checkpoint, Plan, TrainError, Trainer};
 
