@@ -27,7 +27,7 @@ struct Step {
 }
 
 /// The steps of the check, fastest first.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step { name: "format", command: "cargo fmt --all --check", environment: &[] },
     Step { name: "deny", command: "cargo xtask deny", environment: &[] },
     Step {
@@ -40,6 +40,13 @@ const STEPS: [Step; 6] = [
         // A build of the whole workspace enables every optional feature; a user of the library has none by default.
         command: "cargo clippy --package rondo-lm --lib -- --deny warnings",
         environment: &[],
+    },
+    Step {
+        name: "fuzz",
+        // The workspace of the fuzz targets, which no other step compiles. Nothing is linked, so that the library of the
+        // fuzzer need not be there: a path keeps it from being compiled.
+        command: "cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target -- --deny warnings",
+        environment: &[("CUSTOM_LIBFUZZER_PATH", "none/libfuzzer.a")],
     },
     Step { name: "tests", command: "cargo test --workspace", environment: &[] },
     Step {
@@ -127,7 +134,7 @@ mod tests {
     fn all_steps_run_unless_some_are_named() {
         assert_eq!(
             names_chosen(&["check"]),
-            Some(vec!["format", "deny", "lints", "features", "tests", "docs"])
+            Some(vec!["format", "deny", "lints", "features", "fuzz", "tests", "docs"])
         );
         assert_eq!(names_chosen(&["check", "docs", "lints"]), Some(vec!["lints", "docs"]));
         for wrong in [&[][..], &["chek"], &["check", "lint"]] {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! error: could not load model `runs/ptb/best.safetensors`     what was wanted
-//!   cause: tensor `rnn.0.weight_hh` has shape …               why it failed, one line a step
+//!   cause: tensor `rnn.0.weight_hh` has shape …               why it failed, one line per step
 //!    hint: …                                                  what to do, where that is sure
 //! ```
 
@@ -15,7 +15,7 @@ use rondo_infer::InferError;
 use rondo_kernels::DeviceError;
 use rondo_nn::NnError;
 use rondo_runs::RunsError;
-use rondo_train::TrainError;
+use rondo_train::{Quantity, TrainError};
 
 use crate::console;
 
@@ -26,16 +26,16 @@ pub(crate) enum CliError {
     #[error("{corpus} has no {split} text")]
     NoSplit { corpus: String, split: Split },
     /// A split was asked for, but not of what.
-    #[error("there is no `plan.toml` beside `{}` that says which corpus to take the {split} text of", model.display())]
+    #[error("there is no `plan.toml` next to `{}` to say which corpus the {split} text is from", model.display())]
     NoPlan { model: PathBuf, split: Split, flag: &'static str },
     /// Running text was to be read as words, but the model knows none.
-    #[error("`{}` is a model of {tokens}: only texts for models of words can be cut as running text", model.display())]
+    #[error("`{}` is a model of {tokens}: only texts for models of words can be tokenized as running text", model.display())]
     NotOfWords { model: PathBuf, tokens: String },
     /// The texts have nothing to evaluate.
-    #[error("{origin} has {tokens} tokens, too few to evaluate: the first of a text is only read")]
+    #[error("{origin} has {tokens} tokens, too few to evaluate: the first token is only context")]
     TooShort { origin: String, tokens: usize },
     /// More texts were asked for than a beam search finds.
-    #[error("`--samples` is {samples}, but `--beam` finds no more than {beams}")]
+    #[error("`--samples` is {samples}, but `--beam` finds at most {beams}")]
     MoreThanBeams { samples: usize, beams: usize },
     /// A line of a list cannot be read.
     #[error("{origin}, line {line}: {reason}")]
@@ -44,7 +44,7 @@ pub(crate) enum CliError {
     #[error("the run in `{}` has stopped", folder.display())]
     Stopped { folder: PathBuf, step: Option<u64>, source: TrainError },
     /// A picture is wanted in a format that there is none of.
-    #[error("cannot draw `{}`: pictures are written as SVG, in a file that ends in `.svg`", path.display())]
+    #[error("cannot draw `{}`: plots are written as SVG, to a file that ends in `.svg`", path.display())]
     PictureFormat { path: PathBuf },
 }
 
@@ -142,19 +142,20 @@ fn is_unknown_device(error: &DeviceError) -> bool {
 fn hint(cause: &Cause) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return match error {
-            CliError::NoPlan { flag: "--data", .. } => Some("`--data` names the corpus".to_owned()),
-            CliError::NoPlan { flag, .. } => Some(format!("`{flag}` names a text to take instead")),
-            CliError::PictureFormat { .. } => Some("`rsvg-convert` and browsers make PNG of SVG".to_owned()),
+            CliError::NoPlan { flag, .. } => Some(format!("`{flag}` names the text to read")),
+            CliError::PictureFormat { .. } => {
+                Some("`rsvg-convert` or a browser converts SVG to PNG".to_owned())
+            }
             CliError::Stopped { folder, step, .. } => {
                 let folder = folder.display();
                 let command = format!("`rondo train --resume --out {folder}`");
                 Some(match step {
-                    Some(step) => format!("once that is mended, {command} goes on from step {step}"),
-                    None => format!("once that is mended, {command} begins again"),
+                    Some(step) => format!("after fixing this, {command} resumes from step {step}"),
+                    None => format!("after fixing this, {command} starts from the beginning"),
                 })
             }
             CliError::NotOfWords { .. } => {
-                Some("without `--tokenizer` the text is read as the model's own".to_owned())
+                Some("without `--tokenizer`, the text is read with the model's own tokenizer".to_owned())
             }
             CliError::NoSplit { .. }
             | CliError::TooShort { .. }
@@ -165,25 +166,26 @@ fn hint(cause: &Cause) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return match error {
             TrainError::NonFinite { .. } => Some(
-                "a lower `--learning-rate` or a `--clip-norm` keeps numbers finite; `--on-nan` says how to go on"
+                "a lower `--learning-rate` or `--clip-norm` can keep values finite; `--on-nan` sets how to continue"
                     .to_owned(),
             ),
             TrainError::Fixed { .. } => {
-                Some("`--plan` begins another run with this one's settings, and flags win over them".to_owned())
+                Some("`--plan` starts another run with this run's settings, and flags override them".to_owned())
             }
             TrainError::NoGoodCheckpoint { .. } => Some(
-                "without them the run begins anew; `--from` goes on training its best model in another folder"
+                "if they are removed, the run starts from the beginning; `--from` continues training its best model in \
+                 another folder"
                     .to_owned(),
             ),
             TrainError::CheckpointVersion { .. } => {
-                Some("the version of rondo that wrote it is in `provenance.json`".to_owned())
+                Some("`provenance.json` names the version of rondo that wrote it".to_owned())
             }
-            TrainError::Diverged { what: "loss" | "gradient norm", .. } => Some(
-                "a lower `--dynamic-learning-rate` or a `--dynamic-clip-norm` keeps numbers finite"
+            TrainError::Diverged { what: Quantity::Loss | Quantity::GradientNorm, .. } => Some(
+                "a lower `--dynamic-learning-rate` or a `--dynamic-clip-norm` can keep values finite"
                     .to_owned(),
             ),
             TrainError::SamplePrefix { .. } => {
-                Some("`--sample-prefix` sets the text that samples continue".to_owned())
+                Some("`--sample-prefix` sets the text that samples start with".to_owned())
             }
             TrainError::Runs(error) => hint_on_runs(error),
             TrainError::Data(error) => hint_on_data(error),
@@ -202,7 +204,7 @@ fn hint(cause: &Cause) -> Option<String> {
 
 fn hint_on_inference(error: &InferError) -> Option<String> {
     let hint = match error {
-        InferError::NoModel { .. } => "a run has one at the end of its first epoch",
+        InferError::NoModel { .. } => "a run saves its first model at the end of its first epoch",
         InferError::OtherVocabulary { .. }
         | InferError::VocabularySize { .. }
         | InferError::NoVocabulary(_) => "`--vocab` names the vocabulary that the model was trained with",
@@ -215,10 +217,10 @@ fn hint_on_inference(error: &InferError) -> Option<String> {
 fn hint_on_runs(error: &RunsError) -> Option<String> {
     let hint = match error {
         RunsError::RunExists { .. } => {
-            "`--resume` goes on with it; for another run, `--out` names another folder"
+            "`--resume` continues it; for another run, `--out` names another folder"
         }
-        RunsError::NoRun { .. } => "a run is begun without `--resume`, and gone on with by it",
-        RunsError::OtherCorpus { .. } => "`--data` says where the run's texts are",
+        RunsError::NoRun { .. } => "a new run is started without `--resume`, which continues a run",
+        RunsError::OtherCorpus { .. } => "`--data` sets where the run's texts are",
         _ => return None,
     };
     Some(hint.to_owned())
@@ -227,12 +229,14 @@ fn hint_on_runs(error: &RunsError) -> Option<String> {
 fn hint_on_data(error: &DataError) -> Option<String> {
     let name = match error {
         DataError::UnknownToken { .. } => {
-            return Some("`rondo train --from MODEL --extend-vocab` adds new tokens to a model's".to_owned());
+            return Some(
+                "`rondo train --from MODEL --extend-vocab` adds new tokens to a model's vocabulary"
+                    .to_owned(),
+            );
         }
         DataError::InvalidUtf8 { .. } => {
             return Some(
-                "`iconv` converts a text of another encoding; `--lossy` reads it with U+FFFD for what is no \
-                 character"
+                "`iconv` converts a text from another encoding; `--lossy` reads invalid bytes as U+FFFD"
                     .to_owned(),
             );
         }
@@ -243,5 +247,126 @@ fn hint_on_data(error: &DataError) -> Option<String> {
     let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&name, known);
     let known = NAMED_CORPORA.iter().map(|corpus| corpus.name).filter(|known| likeness(known) >= 0.5);
     let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    Some(format!("the nearest name of a corpus is `{nearest}`"))
+    Some(format!("the nearest corpus name is `{nearest}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rondo_data::DataError;
+    use rondo_train::{Plan, Settings, Tried};
+
+    use super::*;
+
+    /// Fails unless the error, as it is and with a context, has a hint that begins like this; none if it is empty.
+    #[track_caller]
+    fn check<E: std::error::Error + Send + Sync + 'static>(expected: &str, error: impl Fn() -> E) {
+        let plain = anyhow::Error::new(error());
+        for error in [plain, anyhow::Error::new(error()).context("could not do it")] {
+            let hint = error.chain().find_map(hint).unwrap_or_default();
+            assert!(hint.starts_with(expected) && hint.is_empty() == expected.is_empty(), "{hint:?}");
+        }
+    }
+
+    fn unknown_token() -> DataError {
+        let codec = rondo_data::TextCodec::new(
+            rondo_data::Tokenizer::words(),
+            rondo_data::Vocab::from_tokens("test", ["a"], None).unwrap(),
+        );
+        codec.prompt("b").unwrap_err()
+    }
+
+    #[test]
+    fn errors_of_the_command_have_their_hints() {
+        let (model, split) = (PathBuf::from("m"), Split::Valid);
+        for flag in ["--data", "--tune-on"] {
+            let expected = format!("`{flag}` names the text");
+            check(&expected, || CliError::NoPlan { model: model.clone(), split, flag });
+        }
+        check("without `--tokenizer`", || CliError::NotOfWords {
+            model: model.clone(),
+            tokens: String::new(),
+        });
+        check("`rsvg-convert`", || CliError::PictureFormat { path: model.clone() });
+        check("", || CliError::NoSplit { corpus: String::new(), split });
+        let stopped = |step| {
+            let source =
+                TrainError::Io { action: "write", path: "f".into(), source: io::Error::other("full") };
+            CliError::Stopped { folder: "run".into(), step, source }
+        };
+        check("after fixing this, `rondo train --resume --out run` resumes from step 3", || stopped(Some(3)));
+        check("after fixing this, `rondo train --resume --out run` starts from", || stopped(None));
+    }
+
+    #[test]
+    fn errors_of_training_have_their_hints() {
+        check("a lower `--learning-rate`", || TrainError::NonFinite {
+            what: Quantity::Loss,
+            found: f64::NAN,
+            epoch: 1,
+            step: 1,
+            tried: Tried::Nothing,
+            best: None,
+        });
+        let diverged = |what| move || TrainError::Diverged { what, found: f64::NAN, tokens: 1 };
+        check("a lower `--dynamic-learning-rate`", diverged(Quantity::Loss));
+        check("a lower `--dynamic-learning-rate`", diverged(Quantity::GradientNorm));
+        check("", diverged(Quantity::MeanGradient));
+        let (setting, before, now) = ("training.seed".to_owned(), "1".to_owned(), "2".to_owned());
+        check("`--plan` starts another run", || TrainError::Fixed {
+            setting: setting.clone(),
+            before: before.clone(),
+            now: now.clone(),
+        });
+        let no_checkpoint = || TrainError::NoCheckpoint { path: "c".into(), reason: String::new() };
+        check("if they are removed", || TrainError::NoGoodCheckpoint {
+            path: "run".into(),
+            newest: Box::new(no_checkpoint()),
+        });
+        check("", no_checkpoint);
+        check("`provenance.json` names", || TrainError::CheckpointVersion {
+            path: "c".into(),
+            found: "9".to_owned(),
+            expected: "1",
+        });
+        // Not the hint of what is wrong with the prefix.
+        let prefix = || TrainError::SamplePrefix { prefix: "b".to_owned(), source: unknown_token() };
+        check("`--sample-prefix` sets", prefix);
+        let settings = Settings::parse("test", "[training]\nepochs = 0").unwrap();
+        check("", || Plan::new(&settings).unwrap_err());
+    }
+
+    #[test]
+    fn errors_of_the_crates_below_have_their_hints_in_those_of_the_crates_above_too() {
+        let no_model = || InferError::NoModel { folder: "run".into(), file: "best.safetensors" };
+        check("a run saves its first model", no_model);
+        check("a run saves its first model", || TrainError::Infer(no_model()));
+        let size = || InferError::VocabularySize { vocab: "v".into(), found: 1, expected: 2 };
+        check("`--vocab` names", size);
+        check("`--vocab` names", || TrainError::Infer(size()));
+        check("`--vocab` names", || InferError::OtherVocabulary {
+            vocab: "v".into(),
+            found: String::new(),
+            expected: String::new(),
+        });
+        check("`--vocab` names", || {
+            InferError::NoVocabulary(DataError::Missing { path: "vocab.json".into() })
+        });
+        let exists = || RunsError::RunExists { path: "run".into(), file: "plan.toml".to_owned() };
+        check("`--resume` continues it", exists);
+        check("`--resume` continues it", || TrainError::Runs(exists()));
+        check("a new run is started without", || RunsError::NoRun { path: "run".into(), file: "plan.toml" });
+        check("`rondo train --from MODEL --extend-vocab`", unknown_token);
+        check("`rondo train --from MODEL --extend-vocab`", || TrainError::Data(unknown_token()));
+        check("`rondo train --from MODEL --extend-vocab`", || InferError::Data(unknown_token()));
+        check("`rondo train --from MODEL --extend-vocab`", || {
+            TrainError::Infer(InferError::Data(unknown_token()))
+        });
+        let missing = |path: &str| DataError::Missing { path: path.into() };
+        check("the nearest corpus name is `wikitext-2`", || missing("data/wikitext2"));
+        check("", || missing("poems"));
+        let unknown = || DataError::UnknownCorpus { name: "pbt".to_owned(), known: vec![] };
+        check("the nearest corpus name is `ptb`", unknown);
+    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rondo_nn::NnError;
 
+use crate::Quantity;
 use crate::nearest::{listed, or_nearest};
 
 /// A `Result` with [`TrainError`].
@@ -145,8 +146,8 @@ pub enum TrainError {
     /// Training stopped because a value became NaN or infinite.
     #[error("the {what} became {found} at step {step} (epoch {epoch}){}{}", given_up(*tried), kept(best.as_deref()))]
     NonFinite {
-        /// `loss`, `gradient norm` or `weights`.
-        what: &'static str,
+        /// Which value.
+        what: Quantity,
         /// Its value.
         found: f64,
         /// The epoch, from 1.
@@ -198,8 +199,8 @@ pub enum TrainError {
     /// A value became NaN or infinite during dynamic evaluation, or all gradients are zero.
     #[error("the {what} is {found} after {tokens} tokens of dynamic evaluation")]
     Diverged {
-        /// `loss`, `gradient norm` or `mean gradient`.
-        what: &'static str,
+        /// Which value.
+        what: Quantity,
         /// Its value.
         found: f64,
         /// The number of tokens processed so far.

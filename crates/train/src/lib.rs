@@ -65,5 +65,5 @@ pub use session::{
     Trained, default_places,
 };
 pub use settings::Settings;
-pub use step::{NonFinite, StepOutcome, StepTerms, Tokens, TrainingStep};
+pub use step::{NonFinite, Quantity, StepOutcome, StepTerms, Tokens, TrainingStep};
 pub use trainer::Trainer;

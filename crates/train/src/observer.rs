@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::Note;
+use crate::{Note, Quantity};
 
 /// Receives the events of a run and can stop it. It can draw a progress bar, print lines, or do nothing.
 ///
@@ -99,8 +99,8 @@ pub enum Event<'a> {
     },
     /// A step was skipped because a value was NaN or infinite.
     Skipped {
-        /// `loss` or `gradient norm`.
-        what: &'static str,
+        /// Which quantity.
+        what: Quantity,
         /// Its value.
         found: f64,
         /// The epoch.
@@ -110,8 +110,8 @@ pub enum Event<'a> {
     },
     /// Training rolls back to a checkpoint because a value was NaN or infinite.
     RolledBack {
-        /// `loss` or `gradient norm`.
-        what: &'static str,
+        /// Which quantity.
+        what: Quantity,
         /// Its value.
         found: f64,
         /// The epoch.

@@ -12,6 +12,8 @@
 //! call that returns it. Not here: choosing the next batch, and handling values that are NaN or infinite (the
 //! trainer).
 
+use std::fmt;
+
 use rondo_data::{Batch, Batches};
 use rondo_kernels::Buffer;
 use rondo_nn::{ActivationPenalty, Gradients, Mode, Model, NnError, State, Workspace};
@@ -50,11 +52,35 @@ pub struct StepOutcome {
     pub gradient_norm: f64,
 }
 
+/// A quantity that must be finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// The loss of a batch.
+    Loss,
+    /// The global norm of the gradient.
+    GradientNorm,
+    /// The norm of all parameters together.
+    WeightNorm,
+    /// The mean of the gradients' root mean squares over a text.
+    MeanGradient,
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Quantity::Loss => "loss",
+            Quantity::GradientNorm => "gradient norm",
+            Quantity::WeightNorm => "norm of the weights",
+            Quantity::MeanGradient => "mean gradient",
+        })
+    }
+}
+
 /// A value in a step is NaN or infinite. The step was not taken, and the parameters are unchanged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NonFinite {
-    /// `loss` or `gradient norm`.
-    pub what: &'static str,
+    /// Which quantity.
+    pub what: Quantity,
     /// Its value.
     pub found: f64,
 }
@@ -108,11 +134,11 @@ impl TrainingStep {
         self.backward(model, state, tokens, terms)?;
         let nll_sum = self.nll_sum()?;
         if !nll_sum.is_finite() {
-            return Ok(Err(NonFinite { what: "loss", found: nll_sum }));
+            return Ok(Err(NonFinite { what: Quantity::Loss, found: nll_sum }));
         }
         let clip = self.clip(model)?;
         if !clip.norm.is_finite() {
-            return Ok(Err(NonFinite { what: "gradient norm", found: clip.norm }));
+            return Ok(Err(NonFinite { what: Quantity::GradientNorm, found: clip.norm }));
         }
         self.update(model, clip, learning_rate);
         Ok(Ok(StepOutcome { nll_sum, gradient_norm: clip.norm }))

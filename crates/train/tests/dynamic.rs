@@ -9,7 +9,7 @@ use rondo_infer::{InferError, column_count, evaluate, warm_state};
 use rondo_kernels::Device;
 use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialization, Initializer, Model};
 use rondo_nn::{Input, Mode, Parameters, RnnLm, RnnLmConfig, Workspace};
-use rondo_train::{DynamicEvaluation, DynamicRule, GradientRms, TrainError, evaluate_dynamically};
+use rondo_train::{DynamicEvaluation, DynamicRule, GradientRms, Quantity, TrainError, evaluate_dynamically};
 use std::ops::ControlFlow;
 
 const VOCAB_SIZE: usize = 19;
@@ -261,7 +261,7 @@ fn the_weights_are_the_trained_ones_even_after_errors() {
             ControlFlow::Continue(())
         })
         .unwrap_err();
-    assert!(matches!(error, TrainError::Diverged { what: "loss", .. }), "{error}");
+    assert!(matches!(error, TrainError::Diverged { what: Quantity::Loss, .. }), "{error}");
     assert_eq!(flat(model.parameters()), trained);
     let mut stop = |tokens| continue_while(tokens < 50);
     let error =

@@ -4,8 +4,10 @@
 
 use std::ops::ControlFlow;
 
+use rondo_data::{Corpus, CorpusTexts, TextSource};
+use rondo_kernels::Device;
 use rondo_runs::{RunFolder, metrics};
-use rondo_train::{Event, Observer, Plan, TrainError, Tried};
+use rondo_train::{Event, Observer, Plan, Quantity, TrainError, Trainer, Tried};
 
 use tiny::{plan, run, run_with};
 
@@ -104,4 +106,32 @@ fn going_back_is_given_up_after_as_many_times_as_the_plan_says() {
     let error = run(&plan, &parent.path().join("run")).unwrap_err();
     assert!(matches!(error, TrainError::NonFinite { tried: Tried::Rollbacks(2), .. }), "{error}");
     assert!(error.to_string().contains("after 2 rollbacks to a checkpoint"), "{error}");
+}
+
+/// Without validation text no loss shows at an epoch's end that its last step has ruined the weights.
+#[test]
+fn weights_that_the_last_step_of_an_epoch_ruins_are_gone_back_from() {
+    let plan = plan(
+        "[model]\ncell = 'rnn_relu'\n[training]\nepochs = 2\nmax_batches = 1\non_nan = 'rollback'\n\
+         rollback_factor = 1e-39\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1e38\nclip_norm = 0\n\
+         loss_reduction = 'sum'",
+    );
+    let text = TextSource::Memory { name: "train".to_owned(), text: "one two three four\n".repeat(200) };
+    let texts = CorpusTexts::Splits { train: text, valid: None, test: None };
+    let corpus = Corpus::read(&texts, &plan.text.options).unwrap();
+    let parent = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(parent.path().join("run"), &plan.to_toml().unwrap()).unwrap();
+    let (mut found, mut steps) = (vec![], vec![]);
+    let mut observer = |event: Event<'_>| {
+        match event {
+            Event::RolledBack { what, to_step, .. } => found.push((what, to_step)),
+            Event::EpochFinished(report) => steps.push(report.step),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    };
+    let mut trainer = Trainer::new(plan, corpus, &Device::cpu(1).unwrap()).unwrap();
+    let outcome = trainer.run(&folder, &mut observer).unwrap();
+    assert_eq!((found, steps), (vec![(Quantity::WeightNorm, 0)], vec![1, 2]));
+    assert_eq!(outcome.best_epoch, Some(2));
 }

@@ -87,6 +87,7 @@ fn every_public_type_is_send() {
         ProfilePart,
         Progress,
         Published,
+        Quantity,
         Recipe,
         Report,
         Round,

@@ -196,3 +196,41 @@ fn a_prefix_that_the_model_cannot_read_is_refused_before_the_folder_is_made() {
     );
     assert!(!out.exists());
 }
+
+#[test]
+fn a_run_that_extends_a_vocabulary_resumes_before_its_first_checkpoint_and_is_repeated_from_its_plan() {
+    let (folder, settings) = with_text();
+    let [first, second, again] = ["first", "second", "again"].map(|name| folder.path().join(name));
+    Session::start(settings, options(&first)).unwrap().run(&mut ()).unwrap();
+    let other = folder.path().join("other.txt");
+    fs::write(&other, "the owl sat on the mat .\na fox saw the owl .\n".repeat(40)).unwrap();
+    let mut more = Settings::default();
+    more.text.data = Some(vec![other]);
+    more.training.extend_vocab = Some(true);
+    let started = Session::continue_from(&first, more, options(&second)).unwrap();
+    let (plan, vocabulary) = (started.plan().clone(), started.corpus().vocab().clone());
+    assert!(vocabulary.id("owl").is_some());
+    drop(started);
+
+    let mut resumed = Session::resume(&second, Settings::default(), SessionOptions::default()).unwrap();
+    assert_eq!((resumed.plan(), resumed.corpus().vocab()), (&plan, &vocabulary));
+    let trained = resumed.run(&mut ()).unwrap();
+    let source = SettingsSource::Plan(second.join("plan.toml"));
+    let mut repeated =
+        Session::start(Settings::default(), SessionOptions { source, ..options(&again) }).unwrap();
+    assert_eq!(repeated.plan(), &plan);
+    let same = repeated.run(&mut ()).unwrap();
+    assert_eq!(values(same.model.unwrap().model()), values(trained.model.unwrap().model()));
+}
+
+#[test]
+fn a_text_in_place_of_a_named_corpus_is_what_the_plan_says() {
+    let (folder, mut settings) = with_text();
+    settings.text.corpus = Some("ptb".to_owned());
+    let out = folder.path().join("run");
+    drop(Session::start(settings, options(&out)).unwrap());
+    let written = Settings::parse("plan", &fs::read_to_string(out.join("plan.toml")).unwrap()).unwrap().text;
+    assert_eq!((written.corpus, written.data), (None, Some(vec![folder.path().join("poem.txt")])));
+    let resumed = Session::resume(&out, Settings::default(), SessionOptions::default()).unwrap();
+    assert_eq!(resumed.changes(), []);
+}

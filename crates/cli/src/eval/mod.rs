@@ -21,7 +21,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use rondo_data::Split;
-use rondo_infer::Evaluation;
+use rondo_infer::{Evaluation, InferError};
 
 use crate::console::Console;
 use crate::error::CliError;
@@ -116,6 +116,9 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
         let base = evaluate(batch_size, bptt, &text, &loaded, console)?;
         Findings { base, adapted: None, tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64() }
     };
+    if findings.base.nll_sum.is_nan() {
+        return Err(InferError::NonFiniteLogits.into());
+    }
     report::print(args.json, &loaded, &text, &findings)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,12 @@
 //! A flag for each setting, made from the list of settings.
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use rondo_train::settings::{FIELDS, Field, Kind};
 use rondo_train::{Settings, TrainError};
+
+use crate::clap_error;
 
 /// The settings that are given as flags.
 #[derive(Clone, Debug)]
@@ -31,21 +33,27 @@ impl FromArgMatches for SettingFlags {
         for field in FIELDS {
             let Some(values) = matches.get_many::<String>(&field.flag()) else { continue };
             let texts: Vec<&str> = values.map(String::as_str).collect();
-            self.0.set(field, &texts).map_err(|error| refusal(field, error))?;
+            self.0.set(field, &texts).map_err(|error| refusal(field, &texts, error))?;
         }
         Ok(())
     }
 }
 
 /// The error of a flag's value, which names the flag as it was written and not the setting.
-fn refusal(field: &Field, error: TrainError) -> clap::Error {
-    let message = match error {
-        TrainError::Value { text, reason, .. } => {
-            format!("cannot use '{text}' for '--{}': {}", field.flag(), reason.replace('`', "'"))
-        }
+fn refusal(field: &Field, texts: &[&str], error: TrainError) -> clap::Error {
+    let reason = match error {
+        TrainError::Value { reason, .. } => reason,
         other => other.to_string(),
     };
-    clap::Error::raw(ErrorKind::ValueValidation, message)
+    let mut refusal = clap::Error::new(ErrorKind::ValueValidation);
+    for (part, text) in [
+        (ContextKind::InvalidArg, format!("--{} <{}>", field.flag(), field.value_name)),
+        (ContextKind::InvalidValue, texts.join(" ")),
+        (clap_error::REASON, reason),
+    ] {
+        refusal.insert(part, ContextValue::String(text));
+    }
+    refusal
 }
 
 fn flag(field: &Field) -> Arg {
@@ -80,11 +88,10 @@ fn flag(field: &Field) -> Arg {
 mod tests {
     use super::*;
 
-    fn parse(arguments: &[&str]) -> Result<Settings, String> {
+    fn parse(arguments: &[&str]) -> Result<Settings, clap::Error> {
         let command = SettingFlags::augment_args(Command::new("test").no_binary_name(true));
-        let matches = command.try_get_matches_from(arguments).map_err(|error| error.to_string())?;
-        let flags = SettingFlags::from_arg_matches(&matches).map_err(|error| error.to_string())?;
-        Ok(flags.0)
+        let matches = command.try_get_matches_from(arguments)?;
+        Ok(SettingFlags::from_arg_matches(&matches)?.0)
     }
 
     #[test]
@@ -134,7 +141,10 @@ mod tests {
     #[test]
     fn a_value_that_does_not_fit_names_its_flag() {
         let error = parse(&["--layers", "-1"]).unwrap_err();
-        assert_eq!(error, "error: cannot use '-1' for '--layers': expected a non-negative integer");
+        let part = |kind| error.get(kind).unwrap().to_string();
+        assert_eq!(part(ContextKind::InvalidArg), "--layers <LAYERS>");
+        assert_eq!(part(ContextKind::InvalidValue), "-1");
+        assert_eq!(part(clap_error::REASON), "expected a non-negative integer");
     }
 
     #[test]

@@ -161,7 +161,7 @@ fn texts_that_cannot_be_evaluated() {
     assert_eq!(said.code, Some(1));
     assert_eq!(
         said.stderr,
-        "error: stdin has 0 tokens, too few to evaluate: the first of a text is only read\n"
+        "error: stdin has 0 tokens, too few to evaluate: the first token is only context\n"
     );
     fs::remove_file(sandbox.path("run/plan.toml")).unwrap();
     let said = sandbox.run(&["eval", "--model", "run", "--split", "test"]);

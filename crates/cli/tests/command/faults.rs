@@ -38,8 +38,8 @@ fn check_stopped(said: &Said, cause: &str) {
     assert!(lines[0].starts_with("error: the run in `") && lines[0].ends_with("` has stopped"), "{error}");
     assert!(lines[1].starts_with("  cause: could not write `"), "{error}");
     assert!(lines[2].starts_with(&format!("  cause: {cause}")), "{error}");
-    assert!(lines[3].starts_with("   hint: once that is mended, `rondo train --resume --out "), "{error}");
-    assert!(lines[3].contains("` goes on from step "), "{error}");
+    assert!(lines[3].starts_with("   hint: after fixing this, `rondo train --resume --out "), "{error}");
+    assert!(lines[3].contains("` resumes from step "), "{error}");
 }
 
 #[test]

@@ -53,6 +53,9 @@ fn new_words_are_added_if_asked_for() {
     assert_eq!(added, ["fox", "owl"]);
     let candidates = sandbox.run(&["complete", "--model", "on", "--json", "the"]).success();
     assert!(candidates.contains("owl") && candidates.contains("fox"), "{candidates}");
+    sandbox.run(&["train", "-q", "--plan", "on/plan.toml", "--out", "again"]).success();
+    let model = |run: &str| fs::read(sandbox.path(run).join("best.safetensors")).unwrap();
+    assert!(model("on") == model("again"));
 }
 
 #[test]
@@ -99,7 +102,10 @@ fn a_run_is_verified_against_its_own_recipe_only() {
         assert!(said.stderr.contains(expected), "{}", said.stderr);
     };
     refused("built-in", "the recipe `built-in` states no perplexities to verify");
-    refused("ptb-rnn", "the run `run` does not follow the recipe: `text.corpus` is ");
+    refused(
+        "ptb-rnn",
+        "the run `run` does not follow the recipe: `text.corpus` is unset, but `ptb` in the recipe",
+    );
 }
 
 #[test]
@@ -113,7 +119,7 @@ fn a_recipe_is_run_with_the_seed_and_bands_that_are_asked_for() {
     for (band, cell) in [("lstm", "lstm"), ("relu", "rnn_relu")] {
         let said = verify(&["--data", "mine", "--seed", "7", "--band", band, "--out", band]);
         assert_eq!(said.code, Some(1));
-        assert!(said.stderr.contains("`text.corpus` is built-in"), "{}", said.stderr);
+        assert!(said.stderr.contains("`text.corpus` is unset"), "{}", said.stderr);
         let plan = fs::read_to_string(sandbox.path(band).join("plan.toml")).unwrap();
         assert!(plan.contains("seed = 7\n") && plan.contains(&format!("cell = \"{cell}\"\n")), "{plan}");
         assert!(!sandbox.path(band).join("best.safetensors").exists());

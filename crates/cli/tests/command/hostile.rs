@@ -1,4 +1,8 @@
-//! Run folders that somebody else has made, or damaged: an error or an answer, never a panic, and nothing beside them.
+//! Run folders that somebody else has made, or damaged: the answer or the error that is expected, never a panic, in little
+//! memory, and with nothing left next to them.
+
+use std::ops::Range;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -17,24 +21,68 @@ const USES: [&[&str]; 7] = [
 
 const LIST: &str = "u1\t-1\tthe cat\nu1\t-2\ta dog\n";
 
-/// Fails unless each use ends in an answer or an error, and in an error that has `expected` if that is not empty.
+/// How a command must end.
+#[derive(Clone, Copy, Debug)]
+enum End<'a> {
+    /// With a result.
+    Answer,
+    /// With this exit code, no result, and an error that has this text.
+    Error(i32, &'a str),
+}
+use End::{Answer, Error};
+
+impl End<'_> {
+    fn is_of(self, said: &Said) -> bool {
+        let calm = !said.stderr.contains("panicked");
+        calm && match self {
+            Answer => said.code == Some(0) && !said.stdout.is_empty(),
+            Error(code, text) => {
+                said.code == Some(code) && said.stdout.is_empty() && said.stderr.contains(text)
+            }
+        }
+    }
+}
+
+/// Fails unless each use ends like this, and leaves nothing behind.
 #[track_caller]
-fn check(sandbox: &Sandbox, expected: &str) {
+fn check(sandbox: &Sandbox, expected: End<'_>) {
+    check_each(sandbox, |_| expected);
+}
+
+/// As [`check`], each use in its own way.
+#[track_caller]
+fn check_each<'a>(sandbox: &Sandbox, expected: impl Fn(&[&str]) -> End<'a>) {
     sandbox.write("list.tsv", LIST);
     let before = sandbox.names();
+    let mut wrong = String::new();
     for command in USES {
-        let said = sandbox.run(command);
-        check_said(&said, expected, command);
-        assert!(said.code != Some(0) || expected.is_empty(), "{command:?}: {}", said.stdout);
+        let (said, expected) = (in_little_memory(sandbox, command), expected(command));
+        if !expected.is_of(&said) {
+            wrong += &format!("{command:?} should end in {expected:?}: {said:?}\n");
+        }
     }
+    assert!(wrong.is_empty(), "{wrong}");
     assert_eq!(sandbox.names(), before);
 }
 
-#[track_caller]
-fn check_said(said: &Said, expected: &str, command: &[&str]) {
-    assert!(matches!(said.code, Some(0..=2)), "{command:?}: {said:?}");
-    assert!(!said.stderr.contains("panicked"), "{command:?}: {}", said.stderr);
-    assert!(said.code == Some(0) || said.stderr.contains(expected), "{command:?}: {}", said.stderr);
+/// What a process may have in all, in kB: several times what the uses take of a model that is what it says.
+const MEMORY: usize = 200_000;
+
+/// Runs the command where memory is little: what would take more ends in an abort.
+fn in_little_memory(sandbox: &Sandbox, command: &[&str]) -> Said {
+    // Each thread has memory of its own.
+    let command = [command, &["--threads", "1"]].concat();
+    if !cfg!(target_os = "linux") {
+        return sandbox.run(&command);
+    }
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -v {MEMORY} || exit 99; exec \"$@\""), "sh"]);
+    Said::from(sandbox.through(shell, &command).output().unwrap())
+}
+
+/// Whether the use takes the run's own validation text, and with it the plan.
+fn reads_plan(command: &[&str]) -> bool {
+    command.contains(&"--split")
 }
 
 /// Takes the model file apart into header and numbers, lets `change` alter them, and puts it together again: without its
@@ -49,6 +97,15 @@ fn change_model(sandbox: &Sandbox, change: impl FnOnce(&mut Value, &mut Vec<u8>)
     let header = header.to_string();
     let len = (header.len() as u64).to_le_bytes();
     sandbox.write("run/best.safetensors", [len.as_slice(), header.as_bytes(), &numbers].concat());
+}
+
+/// The name of the tensor that holds the codec.
+const CODEC: &str = "rondo.codec";
+
+/// Where the bytes of a tensor are among the numbers.
+fn range(tensor: &Value) -> Range<usize> {
+    let [start, end] = [0, 1].map(|index| tensor["data_offsets"][index].as_u64().unwrap() as usize);
+    start..end
 }
 
 fn set_metadata(sandbox: &Sandbox, key: &str, value: &str) {
@@ -68,12 +125,18 @@ fn set_vocab_size(sandbox: &Sandbox, vocab_size: u64) {
 fn a_model_of_no_numbers_gives_an_error_and_no_panic() {
     for number in [f32::NAN, f32::INFINITY, 3e38] {
         let sandbox = Sandbox::with_run();
-        change_model(&sandbox, |_, numbers| {
-            for bytes in numbers.as_chunks_mut().0 {
-                *bytes = number.to_le_bytes();
+        change_model(&sandbox, |header, numbers| {
+            let mut changed = 0;
+            for (name, tensor) in header.as_object().unwrap() {
+                if name != "__metadata__" && name != CODEC {
+                    let bytes = &mut numbers[range(tensor)];
+                    bytes.as_chunks_mut().0.fill(number.to_le_bytes());
+                    changed += bytes.len();
+                }
             }
+            assert!(changed > 0);
         });
-        check(&sandbox, "");
+        check(&sandbox, Error(1, "the model's predictions are not finite"));
     }
 }
 
@@ -81,17 +144,17 @@ fn a_model_of_no_numbers_gives_an_error_and_no_panic() {
 fn a_model_that_claims_more_than_it_has_is_refused_before_memory_is_taken() {
     let sandbox = Sandbox::with_run();
     set_vocab_size(&sandbox, 1 << 40);
-    check(&sandbox, "tensor `");
+    check(&sandbox, Error(1, "tensor `"));
 
     let sandbox = Sandbox::with_run();
     set_vocab_size(&sandbox, u64::MAX);
-    check(&sandbox, "give more parameters than memory can hold");
+    check(&sandbox, Error(1, "give more parameters than memory can hold"));
 
     let sandbox = Sandbox::with_run();
     let mut model = std::fs::read(sandbox.path("run/best.safetensors")).unwrap();
     model[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     sandbox.write("run/best.safetensors", model);
-    check(&sandbox, "`run/best.safetensors` is not a valid safetensors file");
+    check(&sandbox, Error(1, "`run/best.safetensors` is not a valid safetensors file"));
 }
 
 /// The fingerprint says which vocabulary a file claims, and not how many tokens its model has been made for.
@@ -103,22 +166,28 @@ fn a_vocabulary_of_another_size_than_the_models_is_refused() {
     let said = sandbox.run(&["eval", "--model", "run", "text.txt"]);
     let fingerprint = said.stderr.split("its fingerprint is ").nth(1).unwrap().split(',').next().unwrap();
     set_metadata(&sandbox, "vocab_fingerprint", fingerprint);
-    check(&sandbox, "`run/vocab.json` has 21 tokens, but the model has 19");
+    check(&sandbox, Error(1, "`run/vocab.json` has 21 tokens, but the model has 19"));
 }
 
 #[test]
 fn a_tokenizer_that_there_is_not_is_named() {
     for (tokenizer, expected) in [
-        ("", "`tokenizer`"),
-        ("{}", "`tokenizer`"),
-        (r#"{"kind":"words","eos":3}"#, "`tokenizer`"),
-        (r#"{"kind":"words","eos":"\u0000"}"#, ""),
-        (r#"{"kind":"chars"}"#, ""),
-        (r#"{"kind":"bytes"}"#, ""),
+        ("", Error(1, "`tokenizer`")),
+        ("{}", Error(1, "`tokenizer`")),
+        (r#"{"kind":"words","eos":3}"#, Error(1, "`tokenizer`")),
     ] {
         let sandbox = Sandbox::with_run_of_0_1_0();
         set_metadata(&sandbox, "tokenizer", tokenizer);
         check(&sandbox, expected);
+    }
+    // Another tokenizer than the model's is one all the same, but its line end is no token to begin a text with.
+    for tokenizer in [r#"{"kind":"words","eos":"\u0000"}"#, r#"{"kind":"chars"}"#, r#"{"kind":"bytes"}"#] {
+        let sandbox = Sandbox::with_run_of_0_1_0();
+        set_metadata(&sandbox, "tokenizer", tokenizer);
+        check_each(&sandbox, |command| match command[0] {
+            "generate" => Error(2, "the prefix has no token"),
+            _ => Answer,
+        });
     }
 }
 
@@ -128,9 +197,7 @@ fn a_codec_that_is_none_is_named() {
         let sandbox = Sandbox::with_run();
         let mut changed = false;
         change_model(&sandbox, |header, numbers| {
-            let offsets = &header["rondo.codec"]["data_offsets"];
-            let [start, end] = [0, 1].map(|index| offsets[index].as_u64().unwrap() as usize);
-            let codec = &mut numbers[start..end];
+            let codec = &mut numbers[range(&header[CODEC])];
             let from = from.as_bytes();
             let at = codec.windows(from.len()).position(|found| found == from).unwrap();
             codec[at..at + from.len()]
@@ -138,9 +205,7 @@ fn a_codec_that_is_none_is_named() {
             changed = true;
         });
         assert!(changed);
-        check(&sandbox, "");
-        let said = sandbox.run(&["eval", "--model", "run", "text.txt"]);
-        assert!(said.stderr.contains("run/best.safetensors`"), "{to}: {said:?}");
+        check(&sandbox, Error(1, "run/best.safetensors`"));
     }
 }
 
@@ -148,21 +213,49 @@ fn a_codec_that_is_none_is_named() {
 fn a_plan_of_monstrous_sizes_costs_no_memory() {
     let sandbox = Sandbox::with_run();
     let plan = std::fs::read_to_string(sandbox.path("run/plan.toml")).unwrap();
-    let line = |line: &str| match line.split_once(" = ") {
-        Some((key @ ("bptt" | "batch_size" | "length" | "epochs" | "threads" | "hidden_size"), _)) => {
-            format!("{key} = {}\n", i64::MAX)
-        }
-        _ => format!("{line}\n"),
+    let with = |keys: &[&str], size: i64| -> String {
+        let mut changed = 0;
+        let line = |line: &str| match line.split_once(" = ") {
+            Some((key, _)) if keys.contains(&key) => {
+                changed += 1;
+                format!("{key} = {size}\n")
+            }
+            _ => format!("{line}\n"),
+        };
+        let plan = plan.lines().map(line).collect();
+        assert!(changed >= keys.len());
+        plan
     };
-    sandbox.write("run/plan.toml", plan.lines().map(line).collect::<String>());
-    check(&sandbox, "");
-    let others = ["\u{feff}[model]\n", "\0", "[text]\ndata = [\"/dev/null\"]\n", "[training]\nthreads = 0"];
-    for plan in others {
+    // As many elements as take a multiple of the memory that there is, and more than any machine has.
+    for size in [1 << 28, i64::MAX] {
+        let sizes = ["bptt", "batch_size", "length", "epochs", "threads", "embedding_size", "hidden_size"];
+        sandbox.write("run/plan.toml", with(&sizes[..5], size));
+        check(&sandbox, Answer);
+        sandbox.write("run/plan.toml", with(&sizes, size));
+        check(
+            &sandbox,
+            if size == i64::MAX { Error(2, "ask for more parameters than memory can hold") } else { Answer },
+        );
+        sandbox.write("run/plan.toml", with(&["hidden_size"], size));
+        check(&sandbox, Error(2, "`embedding_size` must equal the last hidden size"));
+    }
+    for (plan, expected) in [
+        ("\u{feff}[model]\n", Answer),
+        ("\0", Error(2, "`run/plan.toml`, line 1: ")),
+        ("[training]\nthreads = 0", Error(2, "`training.threads` is 0")),
+        ("[text]\nvalid_fraction = 2\n", Error(2, "`text.valid_fraction` is 2")),
+    ] {
         sandbox.write("run/plan.toml", plan);
-        check(&sandbox, "");
+        check(&sandbox, expected);
     }
     sandbox.write("run/plan.toml", b"[text]\n# \xFF\n");
-    check(&sandbox, "run/plan.toml`");
+    check(&sandbox, Error(1, "run/plan.toml`"));
+    // A text that is none is missed by whoever reads it.
+    sandbox.write("run/plan.toml", "[text]\ndata = [\"/dev/null\"]\n");
+    check_each(
+        &sandbox,
+        |command| if reads_plan(command) { Error(1, "`/dev/null` is empty") } else { Answer },
+    );
 }
 
 #[test]
@@ -171,8 +264,7 @@ fn a_vocabulary_that_is_none_is_named() {
     for vocab in [b"\xFF".as_slice(), b"", b"{", &[b'['; 100_000], b"\0\0"] {
         sandbox.write("run/vocab.json", vocab);
         let said = sandbox.run(&["eval", "--model", "run", "text.txt"]);
-        assert_eq!(said.code, Some(1));
-        check_said(&said, "run/vocab.json`", &[]);
+        assert!(Error(1, "run/vocab.json`").is_of(&said), "{said:?}");
     }
 }
 
@@ -191,8 +283,11 @@ fn metrics_of_any_numbers_are_drawn() {
         for to in from + 1..=numbers.len() {
             let records: String = numbers[from..to].iter().enumerate().map(record).collect();
             sandbox.write("run/metrics.jsonl", records);
-            let command = ["plot", "run"];
-            check_said(&sandbox.run(&command), "", &command);
+            let said = sandbox.run(&["plot", "run"]);
+            assert_eq!(said.code, Some(0), "{said:?}");
+            let picture = std::fs::read_to_string(sandbox.path("plot.svg")).unwrap();
+            assert!(picture.trim_end().ends_with("</svg>"), "{picture}");
+            std::fs::remove_file(sandbox.path("plot.svg")).unwrap();
         }
     }
 }

@@ -80,6 +80,11 @@ impl Sandbox {
             let name = file.file_name().unwrap().to_str().unwrap();
             sandbox.write(&format!("run/{name}"), fs::read(&file).unwrap());
         }
+        // The plan knows where the text was when the model was trained.
+        let plan = fs::read_to_string(sandbox.path("run/plan.toml")).unwrap();
+        let moved = plan.replace("/tmp/base/tiny8.txt", &sandbox.path("text.txt").display().to_string());
+        assert_ne!(moved, plan);
+        sandbox.write("run/plan.toml", moved);
         sandbox
     }
 
@@ -162,7 +167,8 @@ pub(crate) fn text(count: usize) -> String {
     SENTENCES.iter().cycle().take(count).map(|sentence| format!("{sentence}\n")).collect()
 }
 
-/// Numbers and places that differ from machine to machine, taken out of snapshots while the guard lives.
+/// Times, speeds and places, which differ from machine to machine, taken out of snapshots while the guard lives. Losses
+/// stay: with one thread and the portable instructions they are the same everywhere.
 pub(crate) fn filters(sandbox: &Sandbox) -> SettingsBindDropGuard {
     let mut settings = insta::Settings::clone_current();
     let folder = sandbox.folder.path().display().to_string();
@@ -170,9 +176,6 @@ pub(crate) fn filters(sandbox: &Sandbox) -> SettingsBindDropGuard {
     settings.add_filter(&regex_of(env!("CARGO_BIN_EXE_rondo")), "rondo");
     settings.add_filter(r"[\d,]+ tokens/s", "[SPEED] tokens/s");
     settings.add_filter(r"\d+:\d\d", "[TIME]");
-    settings.add_filter(r" +-?\d+\.\d{2,4}", " [NUMBER]");
-    settings.add_filter(r"-\d+\.\d{4}", "[NUMBER]");
-    settings.add_filter(r" +\+[\d.]+ %", " [PERCENT]");
     settings.add_filter(r"rondo    \d+\.\d+\.\d+", "rondo    [VERSION]");
     settings.bind_to_scope()
 }

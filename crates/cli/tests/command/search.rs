@@ -196,7 +196,7 @@ fn searches_that_make_no_sense_are_refused() {
     for (flags, expected) in [
         (
             &["generate", "--beam", "2", "--samples", "3"][..],
-            "`--samples` is 3, but `--beam` finds no more than 2",
+            "`--samples` is 3, but `--beam` finds at most 2",
         ),
         (&["generate", "--beam", "2", "--length-penalty", "-1"], "`length_penalty` must be at least 0"),
         (&["generate", "--beam", "2", "--temperature", "0.5"], ""),

@@ -123,6 +123,7 @@ impl Scorer {
     ///
     /// # Errors
     /// [`InferError::IdOutOfRange`] if an id is outside the model's vocabulary; nothing is scored then.
+    /// [`InferError::NonFiniteLogits`] if the model predicts no distribution.
     pub fn score<S: AsRef<[u32]>>(&mut self, sentences: &[S]) -> Result<Vec<SentenceScore>> {
         for sentence in sentences {
             self.handle.check_ids(sentence.as_ref())?;
@@ -208,8 +209,12 @@ impl Scorer {
             let nll = tape.read_nll(loss)?;
             for (b, (row, log_probs)) in rows[..running].iter().zip(&mut log_probs).enumerate() {
                 let steps = steps.min(predicted(row) - start);
+                let nll = nll.iter().skip(b).step_by(running).take(steps);
+                if nll.clone().any(|nll| nll.is_nan()) {
+                    return Err(InferError::NonFiniteLogits);
+                }
                 // `0 − x` rather than `−x`, which would give −0 for a token of probability 1.
-                log_probs.extend(nll.iter().skip(b).step_by(running).take(steps).map(|nll| 0.0 - nll));
+                log_probs.extend(nll.map(|nll| 0.0 - nll));
             }
             start += steps;
         }

@@ -59,125 +59,190 @@ pub(super) struct BackwardRow<S> {
     simd: std::marker::PhantomData<S>,
 }
 
-// SAFETY of every method below: the rows are made from slices of checked length, `gate < G` and `j + count ≤
-// width`, so all offsets stay within the row.
-#[allow(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)] // Given once, above.
+/// The rows are made from slices of checked length; every method requires `gate < G` and `j + count ≤ width`, so that
+/// all offsets stay within the row.
 impl<S: Simd> ForwardRow<S> {
     /// `xw + b_ih` of a gate.
+    ///
+    /// # Safety
+    /// `gate` and `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn input_activation(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
         let at = gate * self.width + j;
+        // SAFETY: the caller keeps within the row.
         unsafe { s.add(load(s, self.gates.add(at), count), load(s, self.bias_ih.add(at), count)) }
     }
 
     /// `xw + h·Rᵀ + b_ih + b_hh` of a gate whose recurrent projection has been added in place.
+    ///
+    /// # Safety
+    /// `gate` and `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn pre_activation(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         let sum = unsafe { self.input_activation(s, gate, j, count) };
         match self.bias_hh {
+            // SAFETY: the caller keeps within the row.
             Some(bias) => s.add(sum, unsafe { load(s, bias.add(gate * self.width + j), count) }),
             None => sum,
         }
     }
 
     /// `h·Rᵀ + b_hh` of the gate that the reset gate multiplies.
+    ///
+    /// # Safety
+    /// `gate` and `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn reset_operand(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         let product = unsafe { load(s, self.extra.add(j), count) };
         match self.bias_hh {
+            // SAFETY: the caller keeps within the row.
             Some(bias) => s.add(product, unsafe { load(s, bias.add(gate * self.width + j), count) }),
             None => product,
         }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn hidden_before(&self, s: S, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         unsafe { load(s, self.hidden.add(j), count) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn cell_state(&self, s: S, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         unsafe { load(s, self.cell_state.add(j), count) }
     }
 
+    /// # Safety
+    /// `gate` and `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn set_gate(&self, s: S, gate: usize, j: usize, count: usize, value: S::Vector) {
+        // SAFETY: the caller keeps within the row.
         unsafe { store(s, self.gates.add(gate * self.width + j), count, value) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn set_extra(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        // SAFETY: the caller keeps within the row.
         unsafe { store(s, self.extra.add(j), count, value) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn set_hidden(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        // SAFETY: the caller keeps within the row.
         unsafe { store(s, self.hidden.add(self.step + j), count, value) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn set_cell_state(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        // SAFETY: the caller keeps within the row.
         unsafe { store(s, self.cell_state.add(self.step + j), count, value) }
     }
 }
 
-// SAFETY: as above.
-#[allow(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)] // Given once, above.
+/// As [`ForwardRow`].
 impl<S: Simd> BackwardRow<S> {
+    /// # Safety
+    /// `gate` and `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn gate(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         unsafe { load(s, self.gates.add(gate * self.width + j), count) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn extra(&self, s: S, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         unsafe { load(s, self.extra.add(j), count) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn hidden_before(&self, s: S, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         unsafe { load(s, self.hidden.add(j), count) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn cell_state_before(&self, s: S, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         unsafe { load(s, self.cell_state.add(j), count) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn cell_state_after(&self, s: S, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         unsafe { load(s, self.cell_state.add(self.step + j), count) }
     }
 
     /// The gradient of the state after the step: from the output and from the later steps.
+    ///
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn d_hidden(&self, s: S, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         unsafe { s.add(load(s, self.d_output.add(j), count), load(s, self.d_hidden.add(j), count)) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn d_cell_state(&self, s: S, j: usize, count: usize) -> S::Vector {
+        // SAFETY: the caller keeps within the row.
         unsafe { load(s, self.d_cell_state.add(j), count) }
     }
 
+    /// # Safety
+    /// `gate` and `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn set_gate(&self, s: S, gate: usize, j: usize, count: usize, value: S::Vector) {
+        // SAFETY: the caller keeps within the row.
         unsafe { store(s, self.gates.add(gate * self.width + j), count, value) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn set_extra(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        // SAFETY: the caller keeps within the row.
         unsafe { store(s, self.extra.add(j), count, value) }
     }
 
     /// The contribution to the previous state that does not go through the recurrent projection.
+    ///
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn set_d_hidden_before(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        // SAFETY: the caller keeps within the row.
         unsafe { store(s, self.d_hidden.add(j), count, value) }
     }
 
+    /// # Safety
+    /// `j + count` must be within the row.
     #[inline(always)]
     pub(super) unsafe fn set_d_cell_state(&self, s: S, j: usize, count: usize, value: S::Vector) {
+        // SAFETY: the caller keeps within the row.
         unsafe { store(s, self.d_cell_state.add(j), count, value) }
     }
 }

@@ -1,9 +1,56 @@
-//! Axes: ranges, labels, thinning of points, and clipping of lines at the top edge.
+//! Axes: how they are drawn, ranges, labels, thinning of points, and clipping of lines at the top edge.
 
 use std::ops::Range;
 
+use plotters::chart::ChartContext;
+use plotters::coord::ranged1d::{Ranged, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::{Cartesian2d, Color, SVGBackend, Text};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::{Canvas, GRID, INK, failed, label_style};
+use crate::Result;
+
 /// A point in a chart.
 pub(super) type Point = (f64, f64);
+
+/// A chart over a linear horizontal axis.
+pub(super) type Chart<'a, 'b, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, Y>>;
+
+/// Draws the axes and the grid of a chart of `what`, with its unit.
+pub(super) fn draw_axes<Y>(
+    chart: &mut Chart<'_, '_, Y>,
+    (x_label, what): (&str, &str),
+    x_tick: &dyn Fn(&f64) -> String,
+    y_tick: &dyn Fn(&f64) -> String,
+) -> Result<()>
+where
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    chart
+        .configure_mesh()
+        .x_desc(x_label)
+        .y_desc(what)
+        .x_labels(6)
+        .y_labels(8)
+        .x_label_formatter(&x_tick)
+        .y_label_formatter(&y_tick)
+        .label_style(label_style(13))
+        .axis_desc_style(label_style(14))
+        .axis_style(INK.mix(0.6))
+        .bold_line_style(GRID)
+        .max_light_lines(0)
+        .draw()
+        .map_err(failed)
+}
+
+/// Says in place of a chart that there are no values.
+pub(super) fn draw_no_values(area: &Canvas<'_>, what: &str) -> Result<()> {
+    let (width, height) = area.dim_in_pixel();
+    let style = label_style(14).pos(Pos::new(HPos::Center, VPos::Center));
+    let place = (width as i32 / 2, height as i32 / 2);
+    area.draw(&Text::new(format!("no {what} recorded"), place, style)).map_err(failed)
+}
 
 /// Whether a value can be drawn. The span between two of the largest floating-point numbers would be infinite,
 /// and the ticks of an infinite axis would never end.

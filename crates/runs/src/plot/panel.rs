@@ -2,17 +2,12 @@
 
 use std::ops::Range;
 
-use plotters::chart::{ChartBuilder, ChartContext};
+use plotters::chart::ChartBuilder;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
-use plotters::coord::types::RangedCoordf64;
-use plotters::prelude::{
-    Cartesian2d, Circle, Color, DashedLineSeries, IntoLogRange, LineSeries, RGBColor, SVGBackend, ShapeStyle,
-    Text,
-};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::prelude::{Circle, Color, DashedLineSeries, IntoLogRange, LineSeries, RGBColor, ShapeStyle};
 
-use super::axes::{Point, grouped, log_tick, tick, visible};
-use super::{Canvas, GRID, INK, failed, label_style};
+use super::axes::{Chart, Point, draw_axes, draw_no_values, grouped, log_tick, tick, visible};
+use super::{Canvas, failed};
 use crate::Result;
 
 /// The style of a run's lines, different for each run.
@@ -53,12 +48,7 @@ pub(super) struct Panel<'a> {
 impl Panel<'_> {
     pub(super) fn draw(&self, area: &Canvas<'_>) -> Result<()> {
         match &self.span {
-            None => {
-                let (width, height) = area.dim_in_pixel();
-                let style = label_style(14).pos(Pos::new(HPos::Center, VPos::Center));
-                let place = (width as i32 / 2, height as i32 / 2);
-                area.draw(&Text::new(format!("no {} recorded", self.what), place, style)).map_err(failed)
-            }
+            None => draw_no_values(area, self.what),
             Some(span) if self.logarithmic => {
                 self.draw_over(area, span.clone().log_scale(), span, &|value| log_tick(*value))
             }
@@ -90,27 +80,14 @@ impl Panel<'_> {
             .y_label_area_size(62)
             .build_cartesian_2d(0.0..1.02 * last, y)
             .map_err(failed)?;
-        chart
-            .configure_mesh()
-            .x_desc(self.x_label)
-            .y_desc(self.what)
-            .x_labels(6)
-            .y_labels(8)
-            .x_label_formatter(&|x| if last < 10.0 { tick(*x, last) } else { grouped(*x) })
-            .y_label_formatter(&label)
-            .label_style(label_style(13))
-            .axis_desc_style(label_style(14))
-            .axis_style(INK.mix(0.6))
-            .bold_line_style(GRID)
-            .max_light_lines(0)
-            .draw()
-            .map_err(failed)?;
+        let x_tick = |x: &f64| if last < 10.0 { tick(*x, last) } else { grouped(*x) };
+        draw_axes(&mut chart, (self.x_label, self.what), &x_tick, label)?;
         self.lines.iter().try_for_each(|line| draw_line(&mut chart, line, span))
     }
 }
 
 fn draw_line<Y: Ranged<ValueType = f64>>(
-    chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<RangedCoordf64, Y>>,
+    chart: &mut Chart<'_, '_, Y>,
     line: &Line,
     span: &Range<f64>,
 ) -> Result<()> {

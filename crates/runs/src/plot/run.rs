@@ -6,20 +6,18 @@
 
 use std::ops::Range;
 
-use plotters::chart::{ChartBuilder, ChartContext, SeriesLabelPosition};
+use plotters::chart::{ChartBuilder, SeriesLabelPosition};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::{
-    Cartesian2d, Circle, Color, EmptyElement, IntoDrawingArea, IntoFont, LineSeries, PathElement, RGBColor,
-    SVGBackend, ShapeStyle, Text, TextStyle, WHITE,
+    Circle, Color, EmptyElement, IntoDrawingArea, IntoFont, LineSeries, PathElement, RGBColor, SVGBackend,
+    ShapeStyle, Text, TextStyle, WHITE,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axes::{can_be_drawn, grouped, range, thinned, tick, visible};
+use super::axes::{Chart, can_be_drawn, draw_axes, draw_no_values, grouped, range, thinned, tick, visible};
 use super::{Canvas, FONT, GRID, INK, failed, label_style};
 use crate::metrics::Record;
 use crate::{Perplexity, Result};
-
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 const SIZE: (u32, u32) = (1080, 440);
 
@@ -103,10 +101,7 @@ fn perplexity_span(curves: &[Curve]) -> Option<Range<f64>> {
 fn draw_chart(area: &Canvas<'_>, what: &str, curves: &[Curve], span: Option<Range<f64>>) -> Result<()> {
     let last_step = curves.iter().flat_map(|curve| &curve.points).map(|point| point.0).reduce(f64::max);
     let (Some(last_step), Some(span)) = (last_step, span) else {
-        let (width, height) = area.dim_in_pixel();
-        let style = label_style(14).pos(Pos::new(HPos::Center, VPos::Center));
-        let place = (width as i32 / 2, height as i32 / 2);
-        return area.draw(&Text::new(format!("no {what} recorded"), place, style)).map_err(failed);
+        return draw_no_values(area, what);
     };
     let mut chart = ChartBuilder::on(area)
         .margin_left(6)
@@ -115,21 +110,8 @@ fn draw_chart(area: &Canvas<'_>, what: &str, curves: &[Curve], span: Option<Rang
         .y_label_area_size(58)
         .build_cartesian_2d(0.0..ROOM_FOR_LABELS * last_step.max(1.0), span.clone())
         .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .x_desc("step")
-        .y_desc(what)
-        .x_labels(6)
-        .y_labels(8)
-        .x_label_formatter(&|step| grouped(*step))
-        .y_label_formatter(&|value| tick(*value, span.end - span.start))
-        .label_style(label_style(13))
-        .axis_desc_style(label_style(14))
-        .axis_style(INK.mix(0.6))
-        .bold_line_style(GRID)
-        .max_light_lines(0)
-        .draw()
-        .map_err(failed)?;
+    let y_tick = |value: &f64| tick(*value, span.end - span.start);
+    draw_axes(&mut chart, ("step", what), &|step| grouped(*step), &y_tick)?;
     for curve in curves {
         draw_curve(&mut chart, curve, &span)?;
     }
@@ -145,7 +127,7 @@ fn draw_chart(area: &Canvas<'_>, what: &str, curves: &[Curve], span: Option<Rang
         .map_err(failed)
 }
 
-fn draw_curve(chart: &mut Chart<'_, '_>, curve: &Curve, span: &Range<f64>) -> Result<()> {
+fn draw_curve(chart: &mut Chart<'_, '_, RangedCoordf64>, curve: &Curve, span: &Range<f64>) -> Result<()> {
     let style = ShapeStyle { color: curve.color.to_rgba(), filled: true, stroke_width: 2 };
     for line in visible(&curve.points, span.end) {
         chart.draw_series(LineSeries::new(line, style)).map_err(failed)?;

@@ -7,7 +7,7 @@ use rondo_infer::{InferError, check_text, column_count, warm_state};
 use rondo_kernels::{Slice, Store, elementwise};
 use rondo_nn::{Gradient, Gradients, Mode, Model, NnError, ParameterId, Parameters, Workspace};
 
-use crate::{Result, TrainError};
+use crate::{Quantity, Result, TrainError};
 
 /// The root mean square (RMS) of each weight's gradient.
 ///
@@ -100,7 +100,7 @@ impl GradientRms {
         if mean.is_finite() && mean > 0.0 {
             Ok(GradientRms { rms, mean })
         } else {
-            Err(TrainError::Diverged { what: "mean gradient", found: mean, tokens })
+            Err(TrainError::Diverged { what: Quantity::MeanGradient, found: mean, tokens })
         }
     }
 

@@ -21,7 +21,7 @@ use rondo_kernels::optimizer::{self, Dynamic, GLUON_EPSILON, RmsScale};
 use rondo_nn::{Gradient, Gradients, Mode, Model, ParameterId, Parameters, Workspace};
 
 use crate::optimizer::global_norm;
-use crate::{Result, TrainError};
+use crate::{Quantity, Result, TrainError};
 pub use gradient_rms::GradientRms;
 
 /// The options of dynamic evaluation.
@@ -168,7 +168,11 @@ fn segments(
         let loss = model.loss(&mut tape, hidden, targets);
         let nll_sum = tape.nll_sum(loss)?;
         if !nll_sum.is_finite() {
-            return Err(TrainError::Diverged { what: "loss", found: nll_sum, tokens: evaluation.tokens });
+            return Err(TrainError::Diverged {
+                what: Quantity::Loss,
+                found: nll_sum,
+                tokens: evaluation.tokens,
+            });
         }
         evaluation.nll_sum += nll_sum;
         evaluation.tokens += rows as u64;
@@ -200,7 +204,7 @@ fn step(
     if let Some(limit) = options.clip_norm {
         let norm = global_norm(device, gradients, trained)?;
         if !norm.is_finite() {
-            return Err(TrainError::Diverged { what: "gradient norm", found: norm, tokens });
+            return Err(TrainError::Diverged { what: Quantity::GradientNorm, found: norm, tokens });
         }
         scale = optimizer::clip_scale(norm, limit, GLUON_EPSILON);
     }

@@ -30,7 +30,7 @@ pub(super) fn plan(
         Some(kind) => return Err(other("text.tokenizer", kind, tokenizer)),
     };
     options.vocab = match &options.vocab {
-        VocabSource::Build { options, splits } if settings.training.extend_vocab == Some(true) => {
+        VocabSource::Build { options, splits } if plan.training.extend_vocab => {
             let (min_freq, max_size) = (options.min_freq, options.max_size);
             VocabSource::Extend { vocab, min_freq, max_size, splits: *splits }
         }

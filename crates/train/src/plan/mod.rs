@@ -5,9 +5,11 @@
 //!                           └─▶ Plan::settings ─▶ plan.toml ─▶ Settings ─▶ the same Plan
 //! ```
 //!
-//! Promises: a plan contains everything that a run depends on except the texts; a plan made from its own
-//! settings is the same plan. Not here: reading texts, and thus the vocabulary size (an argument of
-//! [`ModelPlan::config`]).
+//! A run that continues a model uses `Plan::continuing` instead of `Plan::new`, both times.
+//!
+//! Promises: a plan contains everything that a run depends on except the texts and the model that it continues; a plan
+//! made from its own settings, for the same model, is the same plan. Not here: reading texts, and thus the vocabulary
+//! size (an argument of [`ModelPlan::config`]).
 
 use std::path::PathBuf;
 
@@ -60,8 +62,7 @@ pub enum CorpusChoice {
         /// Its name.
         name: String,
         /// The folder to find it in; if `None`, the usual places are searched. If the folder does not contain
-        /// its files, the texts there are read instead, and the name only says which corpus the other
-        /// settings were made for.
+        /// its files, the texts there are read instead, and the plan of the run says [`Own`](CorpusChoice::Own).
         data: Option<PathBuf>,
     },
     /// The user's own texts: a folder or a file, or several files. The paths are absolute.
@@ -91,6 +92,8 @@ pub struct TrainingPlan {
     /// The model to continue from, if it is not a new one: a model file or the folder of a run, as an
     /// absolute path.
     pub from: Option<PathBuf>,
+    /// Whether the words of the training text are added to that model's vocabulary.
+    pub extend_vocab: bool,
     /// The number of passes over the training text.
     pub epochs: usize,
     /// The batch size `B`: the number of columns that the text is divided into.
@@ -251,7 +254,8 @@ impl Plan {
         continuing::plan(settings, config, tokenizer, vocab)
     }
 
-    /// The settings of the plan, with all values given; [`Plan::new`] makes the same plan from them.
+    /// The settings of the plan, with all values given. [`Plan::new`] makes the same plan from them; for a plan made by
+    /// [`Plan::continuing`], that function does, given the same model.
     pub fn settings(&self) -> Settings {
         to_settings::settings(self)
     }

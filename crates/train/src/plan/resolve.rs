@@ -201,6 +201,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
     }
     Ok(TrainingPlan {
         from: settings.from.as_deref().map(absolute).transpose()?,
+        extend_vocab: settings.extend_vocab.unwrap_or(false),
         epochs: positive("training.epochs", settings.epochs.unwrap_or(10))?,
         batch_size: positive("training.batch_size", settings.batch_size.unwrap_or(20))?,
         bptt: positive("training.bptt", settings.bptt.unwrap_or(35))?,

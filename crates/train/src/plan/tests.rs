@@ -116,6 +116,7 @@ const PLANS: &[&str] = &[
     "#,
     r#"
         [text]
+        data = ["/folder"]
         tokenizer = "bytes"
         [model]
         preset = "standard_lstm_lm_650"
@@ -138,19 +139,52 @@ const PLANS: &[&str] = &[
         temporal_penalty = 0.1
     "#,
     r#"
+        [text]
+        corpus = "ptb"
+        data = ["/folder"]
+        tokenizer = "moses"
+        joints = "all"
+        lowercase = true
+        [training]
+        on_nan = "rollback"
+        max_rollbacks = 2
+        checkpoint_every = "500steps"
         [optimization]
         averaging = "asgd"
         averaging_after = 2
     "#,
+    "[training]\nfrom = '/model'",
+    "[training]\nfrom = '/model'\nextend_vocab = true",
 ];
+
+/// Fails unless `again` makes the same plan of the plan's settings, and of its file.
+#[track_caller]
+fn check_made_again(plan: &Plan, again: impl Fn(&Settings) -> crate::Result<Plan>) {
+    assert_eq!(again(&plan.settings()).unwrap(), *plan);
+    let file = plan.to_toml().unwrap();
+    assert_eq!(again(&settings(&file)).unwrap(), *plan, "{file}");
+}
 
 #[test]
 fn a_plan_made_from_its_own_file_is_the_same() {
     for text in PLANS {
-        let plan = plan(text);
-        assert_eq!(Plan::new(&plan.settings()).unwrap(), plan);
-        let file = plan.to_toml().unwrap();
-        assert_eq!(Plan::new(&settings(&file)).unwrap(), plan, "{file}");
+        check_made_again(&plan(text), Plan::new);
+    }
+    for name in crate::recipes::names() {
+        check_made_again(&Plan::new(&crate::recipes::find(name).unwrap().settings).unwrap(), Plan::new);
+    }
+}
+
+#[test]
+fn a_plan_names_no_corpus_that_it_does_not_read() {
+    let written = |text: &str| plan(&format!("[text]\n{text}")).settings().text;
+    for own in ["data = ['/folder']", "data = ['/a', '/b']", "corpus = 'built-in'\ndata = ['/a']"] {
+        assert_eq!(written(own).corpus, None, "{own}");
+    }
+    for (named, name) in
+        [("", "built-in"), ("corpus = 'ptb'", "ptb"), ("corpus = 'ptb'\ndata = ['/a']", "ptb")]
+    {
+        assert_eq!(written(named).corpus.as_deref(), Some(name), "{named}");
     }
 }
 
@@ -358,16 +392,10 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
     assert_eq!(plan.text.options.tokenizer, tokenizer);
     assert_eq!(plan.text.options.vocab, VocabSource::Given(vocab.clone()));
     assert_eq!(plan.training.from, Some(PathBuf::from("/model")));
-    // A plan made from its own file is the same.
-    let file = settings(&plan.to_toml().unwrap());
-    assert_eq!(Plan::continuing(&file, &config, &tokenizer, vocab.clone()).unwrap(), plan);
-
     let extending = continuing("extend_vocab = true\n[text]\nmin_frequency = 2").unwrap();
     let splits = VocabSplits::Train;
     let extend = VocabSource::Extend { vocab: vocab.clone(), min_freq: 2, max_size: None, splits };
     assert_eq!(extending.text.options.vocab, extend);
-    let file = settings(&extending.to_toml().unwrap());
-    assert_eq!(Plan::continuing(&file, &config, &tokenizer, vocab.clone()).unwrap(), extending);
 
     let model = continuing("[model]\ndropout = 0.1").unwrap().model;
     assert_eq!((model.dropout.input.probability, model.dropout.output.probability), (0.1, 0.1));
@@ -387,4 +415,35 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
         "[training]\nextend_vocab = true",
         "`training.extend_vocab` has no effect unless `training.from` names a model",
     );
+}
+
+#[test]
+fn a_plan_that_continues_a_model_is_the_same_if_made_again_for_it() {
+    let vocab = Vocab::from_tokens("test", ["<unk>", "a", "b"], Some("<unk>")).unwrap();
+    let models =
+        ["", "hidden_sizes = [6, 5]", "input = 'one-hot'\ncell = 'gru'\nbiases = 1", "embedding_size = 7"];
+    let kept = Tokenizer::words().with_eos(None).with_blank_lines(BlankLines::Skip);
+    let of_words = "[text]\ncorpus = 'ptb'\ntokenizer = 'moses'\nsentences = false\nmin_frequency = 3";
+    let texts: &[(Tokenizer, &[&str])] = &[
+        (kept, &["", of_words, "[text]\ndata = ['/a', '/b']\nlossy = true"]),
+        (
+            Tokenizer::moses().with_joints(Joints::All),
+            &["", "[text]\ntokenizer = 'words'\nmax_vocab_size = 9"],
+        ),
+        (Tokenizer::chars(), &["", "[text]\nvocab_from = 'train'\nvalid_fraction = 0.1"]),
+        (Tokenizer::bytes(), &["[model]\ndropout = 0.4\n[optimization]\noptimizer = 'adam'"]),
+    ];
+    for model in models {
+        let config = plan(&format!("[model]\n{model}")).model.config(3);
+        for (tokenizer, texts) in texts {
+            for (text, extend_vocab) in texts.iter().flat_map(|text| [(text, false), (text, true)]) {
+                let given = format!("[training]\nfrom = '/model'\nextend_vocab = {extend_vocab}\n{text}");
+                let made =
+                    |settings: &Settings| Plan::continuing(settings, &config, tokenizer, vocab.clone());
+                let plan = made(&settings(&given)).unwrap();
+                assert_eq!(matches!(plan.text.options.vocab, VocabSource::Extend { .. }), extend_vocab);
+                check_made_again(&plan, made);
+            }
+        }
+    }
 }

@@ -26,7 +26,7 @@ pub(super) fn settings(plan: &Plan) -> Settings {
         training: with_non_finite(
             TrainingSettings {
                 from: training.from.clone(),
-                extend_vocab: Some(matches!(plan.text.options.vocab, VocabSource::Extend { .. })),
+                extend_vocab: Some(training.extend_vocab),
                 epochs: Some(training.epochs),
                 batch_size: Some(training.batch_size),
                 bptt: Some(training.bptt),
@@ -74,15 +74,14 @@ fn with_non_finite(settings: TrainingSettings, rule: NonFiniteRule) -> TrainingS
 
 fn text(plan: &TextPlan) -> TextSettings {
     let (corpus, data) = match &plan.corpus {
-        CorpusChoice::BuiltIn => (crate::BUILT_IN, vec![]),
-        CorpusChoice::Named { name, data } => (name.as_str(), data.iter().cloned().collect()),
-        // The name is given so that it overrides the corpus of a recipe below.
-        CorpusChoice::Own(paths) => (crate::BUILT_IN, paths.clone()),
+        CorpusChoice::BuiltIn => (Some(crate::BUILT_IN), vec![]),
+        CorpusChoice::Named { name, data } => (Some(name.as_str()), data.iter().cloned().collect()),
+        CorpusChoice::Own(paths) => (None, paths.clone()),
     };
     let options = &plan.options;
     let TokenizerOptions { blank_lines, sentences, joints, lowercase } = options.tokenizer.options();
     let mut settings = TextSettings {
-        corpus: Some(corpus.to_owned()),
+        corpus: corpus.map(str::to_owned),
         data: Some(data),
         drop_tail_chars: Some(options.drop_tail_chars),
         lossy: Some(options.lossy),

@@ -38,6 +38,8 @@ pub fn default_places() -> Places {
 pub struct FoundCorpus {
     /// Its name in messages.
     pub title: String,
+    /// What was found: the corpus that was asked for, or the user's own texts if these are in its place.
+    pub choice: CorpusChoice,
     /// Its texts.
     pub texts: CorpusTexts,
     /// The sentences of the built-in corpus, if it is the built-in corpus.
@@ -55,9 +57,9 @@ impl FoundCorpus {
         find(choice, places, &mut Watch::new(observer, false))
     }
 
-    fn named(located: &Located) -> FoundCorpus {
+    fn named(choice: &CorpusChoice, located: &Located) -> FoundCorpus {
         let title = format!("{} in {}", located.corpus.name, located.folder.display());
-        FoundCorpus { title, texts: located.texts(), tales: None }
+        FoundCorpus { title, choice: choice.clone(), texts: located.texts(), tales: None }
     }
 
     fn own(paths: &[PathBuf], texts: CorpusTexts) -> FoundCorpus {
@@ -66,7 +68,7 @@ impl FoundCorpus {
             [first, rest @ ..] => format!("{} and {} more", first.display(), rest.len()),
             [] => String::new(),
         };
-        FoundCorpus { title, texts, tales: None }
+        FoundCorpus { title, choice: CorpusChoice::Own(paths.to_vec()), texts, tales: None }
     }
 }
 
@@ -104,25 +106,32 @@ pub(super) fn find(choice: &CorpusChoice, places: &Places, watch: &mut Watch<'_>
         CorpusChoice::BuiltIn => {
             let text = Tales::new().text(Tales::SEED);
             let (title, texts) = ("built-in language".to_owned(), text.to_texts());
-            Ok(FoundCorpus { title, texts, tales: Some(text) })
+            Ok(FoundCorpus { title, choice: choice.clone(), texts, tales: Some(text) })
         }
         CorpusChoice::Named { name, data: None } => {
             let mut progress = |Progress { file, received_bytes, total_bytes }: Progress<'_>| {
                 watch.notify(Event::Downloading { file, received_bytes, total_bytes });
             };
             let corpus = NamedCorpus::by_name(name)?;
-            Ok(FoundCorpus::named(&corpus.locate(places, &Downloader::default(), &mut progress)?))
+            Ok(FoundCorpus::named(choice, &corpus.locate(places, &Downloader::default(), &mut progress)?))
         }
-        CorpusChoice::Named { name, data: Some(data) } => find_at(NamedCorpus::by_name(name)?, data, watch),
+        CorpusChoice::Named { name, data: Some(data) } => {
+            find_at(choice, NamedCorpus::by_name(name)?, data, watch)
+        }
         CorpusChoice::Own(paths) => Ok(FoundCorpus::own(paths, CorpusTexts::find_all(paths)?)),
     }
 }
 
 /// Finds a published corpus in the given place, or the user's own texts if they are there instead.
-fn find_at(corpus: &'static NamedCorpus, data: &Path, watch: &mut Watch<'_>) -> Result<FoundCorpus> {
+fn find_at(
+    choice: &CorpusChoice,
+    corpus: &'static NamedCorpus,
+    data: &Path,
+    watch: &mut Watch<'_>,
+) -> Result<FoundCorpus> {
     let there = Places { data_dir: Some(data.to_owned()), ..Places::default() };
     match (corpus.find(&there), CorpusTexts::find(data)) {
-        (Ok(Some(located)), _) => Ok(FoundCorpus::named(&located)),
+        (Ok(Some(located)), _) => Ok(FoundCorpus::named(choice, &located)),
         (Ok(None), texts) => Ok(FoundCorpus::own(&[data.to_owned()], texts?)),
         // Files with the corpus's names but other content are the user's own, if there is a text among them.
         (Err(error @ (DataError::WrongSize { .. } | DataError::IncompleteCorpus { .. })), Ok(texts)) => {

@@ -127,8 +127,10 @@ impl Session {
         let mut watch = Watch::new(options.observer.unwrap_or(&mut silent), false);
         let plan = Plan::new(&settings)?;
         let device = device(options.device, options.instructions, &plan, &mut watch)?;
-        let (plan, model) = with_base_model(plan, &settings, &device)?;
-        let FoundCorpus { title, texts, tales } = find(&plan.text.corpus, &options.places, &mut watch)?;
+        let (mut plan, model) = with_base_model(plan, &settings, &device)?;
+        let FoundCorpus { title, choice, texts, tales } =
+            find(&plan.text.corpus, &options.places, &mut watch)?;
+        plan.text.corpus = choice;
         let corpus = Corpus::read(&texts, &plan.text.options)?;
         if let Some(expected) = options.corpus {
             expected.check(&fingerprint(&corpus)?)?;
@@ -192,14 +194,16 @@ impl Session {
         let (plan, changes) = resumed_plan(&before, with_named_corpus(settings), planned)?;
         changes.iter().for_each(|change| watch.notify(Event::Note(Note::Changed(change))));
         let device = device(options.device, options.instructions, &plan, &mut watch)?;
-        let (plan, model) = match checkpoint {
+        let (mut plan, model) = match checkpoint {
             Some(_) => (plan, None),
             None => {
                 let settings = plan.settings();
                 with_base_model(plan, &settings, &device)?
             }
         };
-        let FoundCorpus { title, texts, tales } = find(&plan.text.corpus, &options.places, &mut watch)?;
+        let FoundCorpus { title, choice, texts, tales } =
+            find(&plan.text.corpus, &options.places, &mut watch)?;
+        plan.text.corpus = choice;
         let corpus = Corpus::read(&texts, &plan.text.options)?;
         let from_checkpoint = checkpoint.is_some();
         let trainer = match (checkpoint, model) {

@@ -36,6 +36,8 @@ impl Run<'_> {
         while self.progress.epoch <= self.plan.training.epochs {
             let learning_rate = self.progress.schedule.learning_rate();
             let ended = match self.train_epoch(learning_rate)? {
+                // The step that makes weights non-finite may be the last of the epoch, with no loss after it.
+                Ended::Completed if rolls_back && self.roll_back_non_finite_weights()? => Ended::RolledBack,
                 Ended::Completed => self.end_epoch(learning_rate)?,
                 ended => ended,
             };
@@ -44,6 +46,13 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Rolls back if the weights are not finite, and returns whether it did.
+    fn roll_back_non_finite_weights(&mut self) -> Result<bool> {
+        let Some(found) = self.non_finite_weights()? else { return Ok(false) };
+        self.remedy(found)?;
+        Ok(true)
     }
 
     /// Trains on the remaining batches of the epoch.

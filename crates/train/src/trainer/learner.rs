@@ -145,14 +145,15 @@ impl Learner {
         }
     }
 
-    pub(super) fn weights_are_finite(&self) -> Result<bool> {
+    /// The norm of all parameters together; not finite if and only if one of them is not.
+    pub(super) fn weight_norm(&self) -> Result<f64> {
         let parameters = self.model.parameters();
         let mut squares = 0.0;
         for id in parameters.ids() {
             let square = optimizer::squared_norm(parameters.device(), parameters.values(id));
             squares += square.map_err(NnError::from)?;
         }
-        Ok(squares.is_finite())
+        Ok(squares.sqrt())
     }
 
     /// All tensors for a checkpoint; `with_best` includes the best weights, needed only if the schedule may

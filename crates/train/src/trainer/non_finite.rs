@@ -4,7 +4,7 @@ use super::run::Run;
 use crate::checkpoint::Checkpoint;
 use crate::error::Tried;
 use crate::observer::Event;
-use crate::step::NonFinite;
+use crate::step::{NonFinite, Quantity};
 use crate::{NonFiniteRule, Result, TrainError};
 
 /// The maximum number of consecutive skipped steps. After that, the cause is the weights and not the text.
@@ -58,14 +58,19 @@ impl Run<'_> {
 
     /// Fails unless all weights are finite, which is required of the best model.
     pub(super) fn require_finite_weights(&self) -> Result<()> {
-        if self.learner.weights_are_finite()? {
-            Ok(())
-        } else {
-            Err(self.non_finite("weights", f64::NAN, Tried::Nothing))
+        match self.non_finite_weights()? {
+            None => Ok(()),
+            Some(NonFinite { what, found }) => Err(self.non_finite(what, found, Tried::Nothing)),
         }
     }
 
-    fn non_finite(&self, what: &'static str, found: f64, tried: Tried) -> TrainError {
+    /// The norm of the weights, if it is not finite: then some weight is not.
+    pub(super) fn non_finite_weights(&self) -> Result<Option<NonFinite>> {
+        let found = self.learner.weight_norm()?;
+        Ok((!found.is_finite()).then_some(NonFinite { what: Quantity::WeightNorm, found }))
+    }
+
+    fn non_finite(&self, what: Quantity, found: f64, tried: Tried) -> TrainError {
         let best = self.progress.best_epoch.map(|_| self.output.folder.best_model());
         let (epoch, step) = (self.progress.epoch, self.progress.steps + 1);
         TrainError::NonFinite { what, found, epoch, step, tried, best }

@@ -47,7 +47,7 @@ impl Run<'_> {
     /// If the weights are not finite, no checkpoint is written and the existing ones are kept; the next step
     /// will fail.
     pub(super) fn save_checkpoint(&mut self) -> Result<()> {
-        if !self.learner.weights_are_finite()? {
+        if self.non_finite_weights()?.is_some() {
             return Ok(());
         }
         self.progress.elapsed_s = self.elapsed_s();

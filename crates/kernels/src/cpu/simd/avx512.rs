@@ -50,9 +50,15 @@ fn first_lanes(count: usize) -> __mmask16 {
     ((1u32 << count) - 1) as __mmask16
 }
 
-// SAFETY of every block below: an `Avx512` exists only inside `run` or `run_paired`, whose callers guarantee
-// the instructions; the memory functions rely on their own callers' guarantees.
-#[allow(clippy::undocumented_unsafe_blocks)] // One reason for all of them, given above.
+/// Runs instructions on values: what they need is that the processor has them.
+macro_rules! instructions {
+    ($work:expr) => {
+        // SAFETY: an `Avx512` exists only inside `run` or, with `PAIRED`, `run_paired`, whose callers promise the
+        // instructions; those of pairs are reached with `PAIRED` only. What is transmuted is vectors of the same size.
+        unsafe { $work }
+    };
+}
+
 impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
     type Vector = __m512;
     const LANES: usize = 16;
@@ -60,102 +66,108 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
-        unsafe { _mm512_set1_ps(value) }
+        instructions!(_mm512_set1_ps(value))
     }
 
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_add_ps(a, b) }
+        instructions!(_mm512_add_ps(a, b))
     }
 
     #[inline(always)]
     fn sub(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_sub_ps(a, b) }
+        instructions!(_mm512_sub_ps(a, b))
     }
 
     #[inline(always)]
     fn mul(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_mul_ps(a, b) }
+        instructions!(_mm512_mul_ps(a, b))
     }
 
     #[inline(always)]
     fn div(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_div_ps(a, b) }
+        instructions!(_mm512_div_ps(a, b))
     }
 
     #[inline(always)]
     fn sqrt(self, a: __m512) -> __m512 {
-        unsafe { _mm512_sqrt_ps(a) }
+        instructions!(_mm512_sqrt_ps(a))
     }
 
     #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        unsafe { _mm512_fmadd_ps(a, b, c) }
+        instructions!(_mm512_fmadd_ps(a, b, c))
     }
 
     #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_max_ps(a, b) }
+        instructions!(_mm512_max_ps(a, b))
     }
 
     #[inline(always)]
     fn min(self, a: __m512, b: __m512) -> __m512 {
-        unsafe { _mm512_min_ps(a, b) }
+        instructions!(_mm512_min_ps(a, b))
     }
 
     #[inline(always)]
     fn where_positive(self, mask: __m512, a: __m512) -> __m512 {
-        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(mask, _mm512_setzero_ps()), a) }
+        instructions!(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(mask, _mm512_setzero_ps()), a))
     }
 
     #[inline(always)]
     fn power_of_two(self, n: __m512) -> __m512 {
-        unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
+        instructions!(_mm512_scalef_ps(_mm512_set1_ps(1.0), n))
     }
 
     #[inline(always)]
     fn sum(self, a: __m512) -> f32 {
-        unsafe { _mm512_reduce_add_ps(a) }
+        instructions!(_mm512_reduce_add_ps(a))
     }
 
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe { _mm512_loadu_ps(from) }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: __m512) {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe { _mm512_storeu_ps(to, value) }
     }
 
     #[inline(always)]
     unsafe fn stream(self, to: *mut f32, value: __m512) {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe { _mm512_stream_ps(to, value) }
     }
 
     #[inline(always)]
     fn prefetch(self, at: *const f32) {
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        instructions!(_mm_prefetch::<_MM_HINT_T1>(at.cast()))
     }
 
     #[inline(always)]
     fn fence(self) {
-        unsafe { _mm_sfence() }
+        instructions!(_mm_sfence())
     }
 
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe { _mm512_maskz_loadu_ps(first_lanes(count), from) }
     }
 
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, count: usize, value: __m512) {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe { _mm512_mask_storeu_ps(to, first_lanes(count), value) }
     }
 
     // Four elements of each of four columns are in each quarter of a vector, and are transposed there.
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe {
             for row in (0..16).step_by(4) {
                 let mut quarters = [_mm512_setzero_ps(); 4];
@@ -180,6 +192,7 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
     }
 
     unsafe fn product(self, product: Product) {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe { if PAIRED { paired_product(product) } else { self::product(product) } }
     }
 
@@ -188,14 +201,14 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
         if !PAIRED {
             return self.mul_add(a, b, c);
         }
-        // SAFETY: the same bits, as sixteen pairs.
-        unsafe { _mm512_dpbf16_ps(c, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b)) }
+        // The same bits, as sixteen pairs.
+        instructions!(_mm512_dpbf16_ps(c, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b)))
     }
 
     #[inline(always)]
     fn pair(self, low: __m512, high: __m512) -> __m512 {
         assert!(PAIRED);
-        unsafe {
+        instructions!({
             let halves = _mm512_cvtne2ps_pbh(high, low);
             let alternate = _mm512_permutexvar_epi16(
                 _mm512_set_epi16(
@@ -205,25 +218,25 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
                 transmute::<__m512bh, __m512i>(halves),
             );
             _mm512_castsi512_ps(alternate)
-        }
+        })
     }
 
     #[inline(always)]
     fn pair_neighbors(self, first: __m512, second: __m512) -> __m512 {
         assert!(PAIRED);
-        unsafe { transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(second, first)) }
+        instructions!(transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(second, first)))
     }
 
     #[inline(always)]
     fn part_neighbors(self, pairs: __m512) -> (__m512, __m512) {
         assert!(PAIRED);
         // A bf16 is the upper half of an `f32`.
-        unsafe {
+        instructions!({
             let halves = _mm512_castps_si512(pairs);
             let first = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(halves));
             let second = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(halves));
             let [first, second] = [first, second].map(|half| _mm512_slli_epi32::<16>(half));
             (_mm512_castsi512_ps(first), _mm512_castsi512_ps(second))
-        }
+        })
     }
 }
