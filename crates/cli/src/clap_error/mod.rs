@@ -231,7 +231,7 @@ mod tests {
     fn values_that_cannot_be_read_say_why() {
         check(
             &["train", "--layers", "two"],
-            "invalid value `two` for `--layers <LAYERS>`: expected a whole number, 0 or more",
+            "invalid value `two` for `--layers <LAYERS>`: expected a non-negative integer",
             None,
         );
         check(

@@ -60,7 +60,7 @@ fn block(Recipe { about, .. }: &Recipe) -> String {
         rows.push(row("published", Some(*after_epoch), perplexities, notes));
     }
     for Measured { with, after_epoch, valid, test, tokens_per_s, note } in &about.measured {
-        let perplexities = [valid, test].map(|value| value.map(|value| format!("{value:.1}")));
+        let perplexities = [valid, test].map(|value| value.map(|value| format!("{value:.2}")));
         let speed = tokens_per_s.map(|speed| format!("{speed:.0} tokens/s"));
         let notes = [Some(flags(with)), speed, note.clone()];
         rows.push(row("measured", Some(*after_epoch), perplexities, notes));

@@ -112,7 +112,7 @@ fn a_run_is_verified_against_its_own_recipe_only() {
 fn a_recipe_is_run_with_the_seed_and_bands_that_are_asked_for() {
     let sandbox = Sandbox::new();
     for split in ["train", "valid", "test"] {
-        sandbox.write(&format!("mine/{split}.txt"), text(40));
+        sandbox.write(&format!("mine/{split}.txt"), text(200));
     }
     let verify = |flags: &[&str]| sandbox.run(&[&["recipes", "verify", "ptb-rnn", "-q"], flags].concat());
     // The run is prepared, and refused before it trains, since it is not on the recipe's corpus.

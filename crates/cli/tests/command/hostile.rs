@@ -136,7 +136,7 @@ fn a_model_of_no_numbers_gives_an_error_and_no_panic() {
             }
             assert!(changed > 0);
         });
-        check(&sandbox, Error(1, "the model's predictions are not finite"));
+        check(&sandbox, Error(1, "the model's logits are NaN or infinite"));
     }
 }
 
@@ -185,7 +185,7 @@ fn a_tokenizer_that_there_is_not_is_named() {
         let sandbox = Sandbox::with_run_of_0_1_0();
         set_metadata(&sandbox, "tokenizer", tokenizer);
         check_each(&sandbox, |command| match command[0] {
-            "generate" => Error(2, "the prefix has no token"),
+            "generate" => Error(2, "the prefix is empty"),
             _ => Answer,
         });
     }
@@ -234,7 +234,7 @@ fn a_plan_of_monstrous_sizes_costs_no_memory() {
         sandbox.write("run/plan.toml", with(&sizes, size));
         check(
             &sandbox,
-            if size == i64::MAX { Error(2, "ask for more parameters than memory can hold") } else { Answer },
+            if size == i64::MAX { Error(2, "give more parameters than memory can hold") } else { Answer },
         );
         sandbox.write("run/plan.toml", with(&["hidden_size"], size));
         check(&sandbox, Error(2, "`embedding_size` must equal the last hidden size"));

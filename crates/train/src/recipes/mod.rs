@@ -379,10 +379,7 @@ mod tests {
             (Some(20), BatchOrder::Shuffled)
         );
         assert!(small.training.carry_state && !small.model.tied);
-        assert_eq!(
-            (small.model.hidden_sizes.as_slice(), small.model.input),
-            (&[32][..], Input::Embedding(32))
-        );
+        assert_eq!((&small.model.hidden_sizes, small.model.input), (&vec![32], Input::Embedding(32)));
         assert_eq!(small.optimization.clip_norm_limit(10, 16), Some(4.0));
         let full = plan("ptb-lstm-full");
         assert_eq!((full.training.max_batches, full.training.epochs), (None, 40));

@@ -141,10 +141,10 @@ impl Verification {
     pub fn judge(&self, folder: &RunFolder) -> Result<Vec<Finding>> {
         self.check(folder)?;
         let records = metrics::read(&folder.metrics())?;
-        let epochs = records.iter().map(|record| record.epoch).max().unwrap_or(0);
+        let evaluated = records.iter().filter(|record| record.valid_loss.is_some());
+        let epochs = evaluated.map(|record| record.epoch).max().unwrap_or(0);
         let wanted = Plan::new(&self.settings)?.training.epochs;
-        let ended = records.iter().any(|record| record.epoch == wanted && record.valid_loss.is_some());
-        if !ended {
+        if epochs < wanted {
             return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
         }
         Ok(self.bands.iter().flat_map(|band| findings(band, &records, wanted)).collect())
@@ -212,7 +212,8 @@ mod tests {
     use super::*;
     use crate::recipes;
 
-    /// A folder of a run by the recipe's settings, changed by `with`, that reached these perplexities.
+    /// A folder of a run by the recipe's settings, changed by `with`, that reached these perplexities; after them, it
+    /// has begun another epoch.
     fn run(recipe: &Recipe, with: &str, perplexities: &[(f64, f64)]) -> (tempfile::TempDir, RunFolder) {
         let settings = recipe.settings.clone().overlaid_with(Settings::parse("test", with).unwrap());
         let parent = tempfile::tempdir().unwrap();
@@ -224,6 +225,8 @@ mod tests {
             log.write(&Record { epoch, step: epoch as u64, valid_loss, test_loss, ..Record::default() })
                 .unwrap();
         }
+        let epoch = perplexities.len() + 1;
+        log.write(&Record { epoch, step: epoch as u64, ..Record::default() }).unwrap();
         (parent, folder)
     }
 
