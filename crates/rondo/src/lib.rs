@@ -93,3 +93,13 @@ pub use rondo_kernels as kernels;
 pub use rondo_nn as nn;
 pub use rondo_runs as runs;
 pub use rondo_train as train;
+
+/// The examples of README.md and of the page on the library compile.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/library.md")]
+    struct Library;
+}
