@@ -242,7 +242,7 @@ fn a_plan_of_monstrous_sizes_costs_no_memory() {
     for (plan, expected) in [
         ("\u{feff}[model]\n", Answer),
         ("\0", Error(2, "`run/plan.toml`, line 1: ")),
-        ("[training]\nthreads = 0", Error(2, "`training.threads` is 0")),
+        ("[training]\nthreads = 0", Error(2, "`training.threads` must be at least 1")),
         ("[text]\nvalid_fraction = 2\n", Error(2, "`text.valid_fraction` is 2")),
     ] {
         sandbox.write("run/plan.toml", plan);
