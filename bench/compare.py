@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Compares Rondo with its peers on one machine, in one run, in alternation, and prints the ratios.
+"""Compares Rondo with its peers on one machine in one alternating run, and prints the ratios.
 
     python3 bench/compare.py --workloads W1,W5 --rounds 3
 
-For each workload and round every side runs once, one after the other (A B C A B C …), each in a fresh process, so that
-a machine that slows down slows all of them. README.md beside this file says how to read the result. What needs more
-than the standard library runs in environments of its own.
+For each workload and round, every side runs once, one after the other (A B C A B C …), each in a new process, so that
+a machine that slows down affects all of them. README.md in this folder explains how to read the results. Peers that
+need more than the standard library run in separate virtual environments.
 
-Exit codes: 0 all sides gave figures, 1 some did not, 2 wrong usage, 130 interrupted (what was measured is kept).
+Exit codes: 0 all sides gave figures, 1 some did not, 2 wrong usage, 130 interrupted (the results so far are kept).
 """
 
 import argparse
@@ -33,29 +33,30 @@ ALL = [*WORKLOADS, *GENERATION]
 
 def parse_arguments(arguments: List[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare Rondo with its peers and print the ratios")
-    what = parser.add_argument_group("What is compared").add_argument
+    what = parser.add_argument_group("What to compare").add_argument
     what("--workloads", metavar="W1,W2,…", default=",".join(ALL), help="[default: %(default)s]")
-    what("--rounds", type=positive, metavar="N", default=3, help="rounds of each workload [default: 3]")
-    what("--peers", metavar="P1,P2,…", default="torch,jax", help="of torch and jax [default: %(default)s]")
-    what("--bf16", action="store_true", help="bf16 too: Rondo's, and PyTorch's autocast")
-    what("--threads", type=positive, metavar="N", help="for all sides [default: each side's own]")
-    streams = "texts that Rondo generates at once beside one; 1 is off [default: 32]"
+    what("--rounds", type=positive, metavar="N", default=3, help="number of rounds of each workload [default: 3]")
+    what("--peers", metavar="P1,P2,…", default="torch,jax", help="torch, jax or both [default: %(default)s]")
+    what("--bf16", action="store_true", help="also measure bf16: Rondo's, and PyTorch's autocast")
+    what("--threads", type=positive, metavar="N", help="number of threads for all sides [default: each side's own]")
+    streams = "texts that Rondo generates at once, in addition to one; 1 turns it off [default: 32]"
     what("--streams", type=positive, metavar="N", default=32, help=streams)
-    what("--quick", action="store_true", help="one short round, to see that it works; nothing is kept in the project")
-    how = parser.add_argument_group("What it runs with").add_argument
-    folder = "folder of the peers' environments, which are made if not there [default: %(default)s]"
+    what("--quick", action="store_true", help="one short round as a test; nothing is kept in the project")
+    how = parser.add_argument_group("How to run").add_argument
+    folder = "folder of the peers' environments, created if missing [default: %(default)s]"
     how("--environments", type=pathlib.Path, metavar="DIR", default=environments.default_folder(), help=folder)
-    how("--python", metavar="PYTHON", default=sys.executable, help="interpreter for those [default: this one]")
-    how("--mxnet-python", metavar="PYTHON", help="compare with MXNet 1.9.1 too, by this Python 3.8")
-    how("--rondo", metavar="PATH", help="this program [default: built from the checkout]")
-    how("--rondo-arguments", metavar="'…'", default="", help="more arguments for each `rondo bench`")
-    how("--timeout", type=float, metavar="S", default=300, help="seconds that a process may take [default: 300]")
-    setup = "seconds that a build or an installation may take [default: 3600]"
+    how("--python", metavar="PYTHON", default=sys.executable, help="interpreter of the environments [default: this]")
+    how("--mxnet-python", metavar="PYTHON", help="also compare with MXNet 1.9.1, using this Python 3.8")
+    how("--rondo", metavar="PATH", help="Rondo program [default: built from the checkout]")
+    how("--rondo-arguments", metavar="'…'", default="", help="additional arguments for each `rondo bench`")
+    how("--timeout", type=float, metavar="S", default=300, help="time limit of a process, in seconds [default: 300]")
+    setup = "time limit of a build or an installation, in seconds [default: 3600]"
     how("--setup-timeout", type=float, metavar="S", default=3600, help=setup)
-    out = parser.add_argument_group("What it leaves").add_argument
-    results = "folder in which DATE-MACHINE is made [default: bench/runs; with --quick a temporary one]"
+    out = parser.add_argument_group("Output").add_argument
+    results = "parent folder of DATE-MACHINE [default: bench/runs; a temporary folder with --quick]"
     out("--results", type=pathlib.Path, metavar="DIR", help=results)
-    out("--again", type=pathlib.Path, metavar="RUN", help="measure nothing, print the tables of such a folder again")
+    again = "measure nothing; print the tables of an earlier run's folder again"
+    out("--again", type=pathlib.Path, metavar="RUN", help=again)
     parsed = parser.parse_args(arguments)
     parsed.workloads = [name for name in parsed.workloads.split(",") if name]
     parsed.peers = [name for name in parsed.peers.split(",") if name]
@@ -74,7 +75,7 @@ def positive(text: str) -> int:
 
 
 class Comparison:
-    """A run: what it measures, and the folder it leaves."""
+    """A benchmark run: what it measures, and the folder it writes."""
 
     def __init__(self, arguments: argparse.Namespace, command_line: List[str]):
         self.arguments, self.command_line = arguments, command_line
@@ -89,12 +90,12 @@ class Comparison:
             self.remark(warning)
 
     def remark(self, text: str) -> None:
-        """Says something at once, and again below the tables."""
+        """Prints a warning now, and again below the tables."""
         print("warning: " + text, file=sys.stderr)
         self.remarks.append(self.short(text))
 
     def prepare(self) -> Tuple[str, Dict[str, str]]:
-        """The programs of all sides: Rondo's and the interpreters of those peers that could be set up."""
+        """The programs of all sides: Rondo and the interpreters of the peers that could be set up."""
         arguments, pythons = self.arguments, {}
         bases = {name: arguments.python for name in arguments.peers}
         if arguments.mxnet_python:
@@ -105,11 +106,11 @@ class Comparison:
                 self.versions[name] = environments.prepare(arguments.environments, name, base, timeout_s)
                 pythons[name] = environments.python_of(arguments.environments, name)
             except RunError as error:
-                self.remark("%s is left out: %s" % (name, error))
+                self.remark("%s is skipped: %s" % (name, error))
         return arguments.rondo or environments.build_rondo(arguments.setup_timeout), pythons
 
     def measure(self, rondo: str, pythons: Dict[str, str]) -> None:
-        """Runs all sides of all workloads, and keeps each record as soon as there is one."""
+        """Runs all sides of all workloads, and saves each record immediately."""
         given = self.arguments
         extra = tuple(shlex.split(given.rondo_arguments))
         options = Options(given.threads, given.bf16, given.streams, given.quick, extra)
@@ -136,15 +137,15 @@ class Comparison:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     def finish(self) -> str:
-        """Writes what there is beside the raw records, and returns the tables."""
+        """Writes the tables and the README next to the raw records, and returns the tables."""
         text = report.tables(self.records, self.remarks)
         (self.folder / "table.md").write_text(text, encoding="utf-8")
         facts = machine.description()
         names = {"torch": "PyTorch", "jax": "JAX", "mxnet": "MXNet"}
         facts.update({names[name]: version for name, version in self.versions.items()})
         facts["load averages before"], facts["load averages after"] = self.load_before, machine.load()
-        lines = ["# Rondo and its peers, %s" % now().date(), ""]
-        lines += ["`table.md` is what was printed, `raw.jsonl` has a line for each process.", "", "```console"]
+        lines = ["# Benchmark run of Rondo and its peers, %s" % now().date(), ""]
+        lines += ["`table.md` has the tables as printed, and `raw.jsonl` has one line per process.", "", "```console"]
         command = self.short(" ".join(map(shlex.quote, ["bench/compare.py", *self.command_line])))
         lines += ["$ python3 " + command, "```", "", "| | |", "|---|---|"]
         lines += ["| %s | %s |" % fact for fact in facts.items()]
@@ -152,7 +153,7 @@ class Comparison:
         return text
 
     def short(self, text: str) -> str:
-        """A text without what is particular to this machine's folders, which results must not show."""
+        """A text without the paths of this machine, which results must not contain."""
         places = [(str(self.arguments.environments.resolve()), "ENVIRONMENTS")]
         places += [(str(self.arguments.environments), "ENVIRONMENTS")]
         if self.arguments.rondo:
@@ -164,7 +165,7 @@ class Comparison:
 
 
 def new_folder(arguments: argparse.Namespace) -> pathlib.Path:
-    """Makes the folder of a run, with a number where one of this day and machine is there already."""
+    """Creates the folder of a run, with a number if this day and machine already have one."""
     parent = arguments.results
     if parent is None:
         parent = pathlib.Path(tempfile.mkdtemp(prefix="rondo-bench-")) if arguments.quick else ROOT / "bench" / "runs"
@@ -183,7 +184,7 @@ def now() -> datetime.datetime:
 
 
 def in_words(record: dict) -> str:
-    """What became of a process, in a few words."""
+    """The result of a process, in a few words."""
     if record["failure"]:
         return "failed: " + record["failure"]
     kinds = {"train_tok_s": "training", "eval_tok_s": "evaluation", "gen_tok_s": "generation"}
@@ -202,7 +203,7 @@ def main(command_line: List[str]) -> int:
         lines = (arguments.again / "raw.jsonl").read_text(encoding="utf-8").splitlines()
         print(report.tables(map(json.loads, lines)), end="")
         return 0
-    # Also where SIGINT came ignored, as it does to what a script starts in the background.
+    # Needed even for SIGINT: a process that a script starts in the background inherits it as ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupted)
     comparison, status = Comparison(arguments, command_line), 0
@@ -212,7 +213,7 @@ def main(command_line: List[str]) -> int:
         print("error: could not build Rondo\n  cause: %s" % error, file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
-        print("\ninterrupted: what was measured is kept", file=sys.stderr)
+        print("\ninterrupted: the results so far are kept", file=sys.stderr)
         comparison.remarks.append("the comparison was interrupted")
         status = 130
     print(comparison.finish(), end="")

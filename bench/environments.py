@@ -1,7 +1,7 @@
-"""What has to be there before anything can be measured: the peers' environments, and Rondo itself.
+"""Prepares a measurement: creates the peers' virtual environments and builds Rondo.
 
-An environment is a folder `DIR/NAME` made by `venv`; one that is there and works is used as it is. Packages come from
-the index that pip is set up for.
+An environment is a folder `DIR/NAME` created by `venv`; an existing one that works is reused. Packages come from the
+index that pip is configured for.
 """
 
 import dataclasses
@@ -19,17 +19,17 @@ CHECK_TIMEOUT_S = 120
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How an environment is made."""
+    """How to create an environment."""
 
-    module: str  # What is imported to see that it works; its version names the peer's.
-    installs: List[List[str]]  # Arguments of `pip install`, one call after the other.
+    module: str  # Imported to check that it works; its version is the peer's.
+    installs: List[List[str]]  # Arguments of `pip install`, one list per call.
 
 
 RECIPES = {
-    # The wheel for Linux brings the CUDA libraries along, some 6 GB that are not used here.
+    # The wheel for Linux includes the CUDA libraries, some 6 GB that are not used here.
     "torch": Recipe("torch", [["torch", "numpy", "setuptools"]]),
     "jax": Recipe("jax", [["jax", "numpy"]]),
-    # Needs Python 3.8; with these versions nothing has to be patched.
+    # Needs Python 3.8; these versions work without patches.
     "mxnet": Recipe(
         "mxnet",
         [
@@ -44,32 +44,32 @@ RECIPES = {
 
 
 def default_folder() -> pathlib.Path:
-    """Where environments are kept unless one says otherwise: in the user's cache."""
+    """The default folder of the environments, in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(cache) / "rondo-bench"
 
 
 def python_of(folder: pathlib.Path, name: str) -> str:
-    """The interpreter of an environment, whether or not it is there."""
+    """The path of an environment's interpreter, which may not exist."""
     return str(folder.resolve() / name / "bin" / "python")
 
 
 def version_of(folder: pathlib.Path, name: str) -> str:
-    """The version of what an environment is for; raises `RunError` if it does not work."""
+    """The version of an environment's peer; raises `RunError` if it does not work."""
     module = RECIPES[name].module
     program = "import %s; print(%s.__version__)" % (module, module)
     return text_of([python_of(folder, name), "-c", program], CHECK_TIMEOUT_S).strip()
 
 
 def prepare(folder: pathlib.Path, name: str, base_python: str, timeout_s: float) -> str:
-    """Makes an environment if there is none that works, and returns its peer's version.
+    """Creates an environment unless a working one exists, and returns its peer's version.
 
-    Raises `RunError` if it cannot be made; each of its steps may take `timeout_s` seconds.
+    Raises `RunError` if that fails; each step may take `timeout_s` seconds.
     """
     try:
         return version_of(folder, name)
     except RunError:
-        print("%s: making an environment in %s" % (name, folder / name), file=sys.stderr)
+        print("%s: creating an environment in %s" % (name, folder / name), file=sys.stderr)
     (folder / name).mkdir(parents=True, exist_ok=True)
     text_of([base_python, "-m", "venv", "--clear", str(folder / name)], timeout_s)
     for arguments in RECIPES[name].installs:
@@ -78,7 +78,7 @@ def prepare(folder: pathlib.Path, name: str, base_python: str, timeout_s: float)
 
 
 def build_rondo(timeout_s: float) -> str:
-    """Builds this checkout's `rondo`, optimized, and returns where it is; raises `RunError` if that fails."""
+    """Builds this checkout's `rondo` in release mode and returns its path; raises `RunError` if that fails."""
     print("building Rondo", file=sys.stderr)
     text_of(["cargo", "build", "--release", "--bin", "rondo"], timeout_s, cwd=ROOT)
     metadata = text_of(["cargo", "metadata", "--no-deps", "--format-version", "1"], CHECK_TIMEOUT_S, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""What is said about the machine beside results: its processor and memory, and whether it was idle."""
+"""Describes the machine for the results: its processor and memory, and whether it was idle."""
 
 import glob
 import os
@@ -11,11 +11,11 @@ from environments import ROOT
 from running import RunError, text_of
 
 IDLE_LOAD = 0.3
-"""The load average over a minute up to which a machine counts as idle."""
+"""The highest one-minute load average at which a machine counts as idle."""
 
 
 def cpu_model() -> str:
-    """The processor's name as the system tells it."""
+    """The processor's name as reported by the system."""
     for line in (read("/proc/cpuinfo") or "").splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
@@ -24,21 +24,21 @@ def cpu_model() -> str:
 
 
 def slug() -> str:
-    """The machine in a folder's name: model and logical cores, in lower case."""
+    """The machine as part of a folder name: model and number of logical cores, in lowercase."""
     model = re.sub(r"\((r|tm)\)", " ", cpu_model().lower())
     model = re.sub(r"[^a-z0-9]+", "-", model).strip("-")
     return "%s-%d-cores" % (model, os.cpu_count() or 1)
 
 
 def description() -> Dict[str, str]:
-    """The machine and the compiler, fact by fact; what the system does not tell is left out."""
+    """The machine and the compiler, one fact per entry; unknown facts are left out."""
     facts = {
         "CPU": cpu_model(),
         "cores": cores(),
         "caches": caches(),
         "memory": memory(),
         "kernel": "%s %s, %s" % (platform.system(), platform.release(), platform.machine()),
-        "frequency governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not told",
+        "frequency governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "unknown",
         "rustc": said(["rustc", "--version"]),
         "Rondo": said(["git", "describe", "--always", "--dirty", "--tags"]),
     }
@@ -46,7 +46,7 @@ def description() -> Dict[str, str]:
 
 
 def cores() -> str:
-    """Logical cores, and physical ones where they are told."""
+    """The number of logical cores, and of physical ones if known."""
     text = read("/proc/cpuinfo") or ""
     pairs = set(re.findall(r"physical id\s*: (\d+).*?core id\s*: (\d+)", text, re.DOTALL))
     logical = "%d logical" % (os.cpu_count() or 1)
@@ -79,7 +79,7 @@ def load() -> str:
 
 
 def load_warning() -> Optional[str]:
-    """What to say if the machine is not idle."""
+    """A warning if the machine is not idle."""
     average = os.getloadavg()[0]
     if average <= IDLE_LOAD:
         return None
@@ -87,7 +87,7 @@ def load_warning() -> Optional[str]:
 
 
 def read(path: str) -> Optional[str]:
-    """The text of a file without the white space around it, if it can be read."""
+    """The text of a file without surrounding whitespace, or None if it cannot be read."""
     try:
         return pathlib.Path(path).read_text().strip()
     except OSError:
@@ -95,7 +95,7 @@ def read(path: str) -> Optional[str]:
 
 
 def said(command: List[str]) -> str:
-    """What a command prints, asked in the checkout; nothing if it cannot be run."""
+    """The output of a command run in the checkout; empty if it fails."""
     try:
         return text_of(command, 30, cwd=ROOT).strip()
     except RunError:

@@ -1,7 +1,7 @@
-"""From the records of single processes to tables: medians over rounds, and ratios of medians.
+"""Turns the records of single processes into tables: medians over rounds, and ratios of medians.
 
-A record is a line of `raw.jsonl`: who ran what in which round, and its figures or why there are none. A ratio above 1
-means that Rondo is faster. Not here: how records come about (`compare`).
+A record is a line of `raw.jsonl`: the side, workload and round, and its figures or the reason why there are none. A
+ratio above 1 means that Rondo is faster. Not here: how records are produced (`compare`).
 """
 
 import statistics
@@ -11,33 +11,33 @@ from peers.workloads import is_generation, model_of, training_flops_per_token
 
 NOTHING = "–"
 BUSY_CORES = 0.1
-"""Cores kept busy by others from which on a process is said to have been disturbed."""
+"""If other processes keep more cores busy than this, the process counts as disturbed."""
 
 
 class Results:
-    """The figures of records, by workload and side."""
+    """The figures of all records, by workload and side."""
 
     def __init__(self, records: Iterable[dict]):
         self.records = list(records)
         self.workloads = list(dict.fromkeys(record["workload"] for record in self.records))
 
     def sides(self, workload: str) -> Dict[str, dict]:
-        """A record of each side that was tried on a workload, by the side's key."""
+        """One record of each side that ran on a workload, by the side's key."""
         return {record["side"]: record for record in self.records if record["workload"] == workload}
 
     def values(self, workload: str, side: str, figure: str) -> List[float]:
-        """A figure of each round in which there is one."""
+        """The values of a figure in the rounds that have it."""
         wanted = (r for r in self.records if (r["workload"], r["side"]) == (workload, side))
         found = ((record["figures"] or {}).get(figure) for record in wanted)
         return [value for value in found if isinstance(value, (int, float))]
 
     def median(self, workload: str, side: str, figure: str) -> Optional[float]:
-        """The median over rounds, if there is any."""
+        """The median over rounds, or None without values."""
         values = self.values(workload, side, figure)
         return statistics.median(values) if values else None
 
     def best_peer(self, workload: str, figure: str, precision: str = "f32") -> Tuple[str, Optional[float]]:
-        """The peers' variant with the greatest median of a figure, and that median."""
+        """The peer variant with the highest median of a figure, and that median."""
         best: Tuple[str, Optional[float]] = (NOTHING, None)
         for key, side in self.sides(workload).items():
             if side["peer"] == "rondo" or side["precision"] != precision:
@@ -49,7 +49,7 @@ class Results:
 
 
 def tables(records: Iterable[dict], remarks: Iterable[str] = ()) -> str:
-    """All tables in Markdown, and below them what has to be known to read them, `remarks` first."""
+    """All tables in Markdown, followed by notes, `remarks` first."""
     results = Results(records)
     parts = [training(results), generation(results), bf16(results), every_side(results)]
     notes = [*remarks, *limits(results), *disagreements(results), *disturbances(results), *failures(results)]
@@ -58,7 +58,7 @@ def tables(records: Iterable[dict], remarks: Iterable[str] = ()) -> str:
 
 
 def training(results: Results) -> str:
-    """Training and evaluation in f32, beside the best peer's."""
+    """Training and evaluation in f32, compared with the best peer."""
     rows = []
     for workload in results.workloads:
         if is_generation(workload):
@@ -76,7 +76,7 @@ def training(results: Results) -> str:
 
 
 def generation(results: Results) -> str:
-    """Generation from one stream beside the best peer's, and from many beside one."""
+    """Generation: one stream compared with the best peer, and many streams compared with one."""
     rows = []
     for workload in filter(is_generation, results.workloads):
         ours, (title, theirs) = results.median(workload, "rondo", "gen_tok_s"), results.best_peer(workload, "gen_tok_s")
@@ -89,7 +89,7 @@ def generation(results: Results) -> str:
 
 
 def bf16(results: Results) -> str:
-    """Training and evaluation in bf16, beside Rondo's f32 and PyTorch's bf16."""
+    """Training and evaluation in bf16, compared with Rondo's f32 and PyTorch's bf16."""
     rows = []
     for workload in results.workloads:
         if "rondo-bf16" not in results.sides(workload):
@@ -121,7 +121,7 @@ def every_side(results: Results) -> str:
 
 
 def limits(results: Results) -> List[str]:
-    """A sentence on the machine's limits as Rondo measured them beside its own figures, over all of its processes."""
+    """A sentence on the machine's limits as measured by all of Rondo's processes."""
     ours = [record["figures"] for record in results.records if record["peer"] == "rondo" and record["figures"]]
     parts = []
     for figure, words in (("fma_peak_gflops", "FMA peak, GFLOP/s"), ("copy_gb_s", "copy, GB/s")):
@@ -131,7 +131,7 @@ def limits(results: Results) -> List[str]:
 
 
 def failures(results: Results) -> List[str]:
-    """A sentence for each process that gave no figures, alike ones together."""
+    """A sentence for each process without figures; rounds with the same failure are combined."""
     rounds: Dict[str, List[str]] = {}
     for record in results.records:
         if record["failure"]:
@@ -141,18 +141,18 @@ def failures(results: Results) -> List[str]:
 
 
 def disturbances(results: Results) -> List[str]:
-    """A sentence if others used the processor while something was measured."""
+    """A sentence if other processes used the processor during a measurement."""
     disturbed = [r for r in results.records if (r.get("other_cores") or 0) > BUSY_CORES]
     if not disturbed:
         return []
     worst = max(disturbed, key=lambda record: record["other_cores"])
     numbers = (len(disturbed), len(results.records), BUSY_CORES, worst["other_cores"], worst["title"])
-    sentence = "during %d of %d processes others kept more than %g cores busy, at most %g (%s on %s)"
+    sentence = "during %d of %d processes, other processes kept more than %g cores busy, at most %g (%s on %s)"
     return [sentence % (*numbers, worst["workload"])]
 
 
 def disagreements(results: Results) -> List[str]:
-    """A sentence for each size or count of FLOP on which Rondo's report and `peers/workloads.py` differ."""
+    """A sentence for each size or FLOP count that differs between Rondo's report and `peers/workloads.py`."""
     found = []
     for record in results.records:
         if record["peer"] == "rondo" and record["figures"]:
@@ -161,10 +161,10 @@ def disagreements(results: Results) -> List[str]:
 
 
 def differences(name: str, figures: dict, precision: str = "f32") -> List[str]:
-    """Where a report of Rondo's differs from what was asked of it."""
+    """The differences between a report of Rondo and the workload that it should have run."""
     workload, sentences = model_of(name), []
     expected = {"workload": name, "precision": precision, "cell": workload.cell, "vocab_size": workload.vocab_size}
-    # One-hot input has no width of its own, and a gradient that is not clipped no bound.
+    # One-hot input has no embedding size, and without clipping there is no maximum norm.
     expected.update(embedding_size=workload.embedding_size or None, tied=workload.tied)
     expected.update(hidden_sizes=[outputs for _, outputs in workload.layer_sizes()])
     if not is_generation(name):
@@ -183,7 +183,7 @@ def differences(name: str, figures: dict, precision: str = "f32") -> List[str]:
 
 
 def table(title: str, header: List[str], rows: List[List[str]]) -> str:
-    """A Markdown table below its heading; nothing if it has no rows. All but text is aligned to the right."""
+    """A Markdown table below its heading; empty without rows. Numbers are aligned to the right."""
     if not rows:
         return ""
     text = {"", "side", "best peer"}
@@ -192,24 +192,24 @@ def table(title: str, header: List[str], rows: List[List[str]]) -> str:
 
 
 def count(value: Optional[float]) -> str:
-    """A number with as many digits as mean something."""
+    """A number with its significant digits."""
     if value is None:
         return NOTHING
     return "{:,.0f}".format(value) if value >= 99.95 or value == int(value) else "{:.1f}".format(value)
 
 
 def share(value: Optional[float]) -> str:
-    """A fraction as percents."""
+    """A fraction as a percentage."""
     return NOTHING if value is None else "%.0f %%" % (100 * value)
 
 
 def ratio(ours: Optional[float], theirs: Optional[float]) -> str:
-    """How many times theirs ours is."""
+    """Our value divided by theirs."""
     return NOTHING if ours is None or not theirs else "%.2f" % (ours / theirs)
 
 
 def spread(values: List[float]) -> str:
-    """The smallest, median and largest of values."""
+    """The smallest, median and largest value."""
     if not values:
         return NOTHING
     return " · ".join(count(value) for value in (min(values), statistics.median(values), max(values)))

@@ -1,6 +1,6 @@
-"""Runs one process of a comparison: with a time-out, to its line of JSON, and with an eye on what else the machine did.
+"""Runs one process of a comparison with a timeout, parses its line of JSON, and records the load from other processes.
 
-Not here: what is run (`sides`), and what its figures mean (`report`).
+Not here: which commands run (`sides`), and what their figures mean (`report`).
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of a process: figures if all went well, else why not."""
+    """The result of a process: its figures, or the reason why there are none."""
 
     figures: Optional[dict]  # The line of JSON that it printed.
     failure: Optional[str]
     wall_s: float
     load_average: float  # Over the minute before its start.
-    other_cores: Optional[float]  # Cores that others kept busy meanwhile, the hypervisor among them; None if unknown.
+    other_cores: Optional[float]  # Cores kept busy by other processes and the hypervisor; None if unknown.
 
 
 def run(command: Sequence[str], timeout_s: float, environment: Optional[Dict[str, str]] = None) -> Outcome:
-    """Runs `command` to its end, or kills it and all that it started after `timeout_s` seconds.
+    """Runs `command` to its end, or kills it and its child processes after `timeout_s` seconds.
 
-    `environment` is added to the present one. When interrupted, the process is ended too.
+    `environment` is added to the current one. If this script is interrupted, the process is killed too.
     """
     load_average, start = os.getloadavg()[0], time.perf_counter()
     busy_before, own_before = busy_seconds(), children_seconds()
@@ -53,11 +53,11 @@ class RunError(Exception):
 
 def text_of(command: Sequence[str], timeout_s: float, environment: Optional[Dict[str, str]] = None, cwd=None) -> str:
     """The standard output of `command`; raises `RunError` if it fails."""
-    # No bytecode: the peers' scripts lie in the checkout, and nothing is to appear beside them.
+    # No bytecode files: the peers' scripts are in the checkout, which must stay clean.
     merged = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
     pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        # In a session of its own, so that what it starts can be ended with it.
+        # In a new session, so that its child processes can be killed with it.
         process = subprocess.Popen(
             list(command), env=merged, cwd=cwd, text=True, errors="replace", start_new_session=True, **pipes
         )
@@ -73,7 +73,7 @@ def text_of(command: Sequence[str], timeout_s: float, environment: Optional[Dict
         raise
     if process.returncode != 0:
         lines = [line.strip() for line in complaints.splitlines() if line.strip()]
-        # Rondo's and cargo's first line says what is wrong, a Python traceback's last one.
+        # The first line from Rondo or cargo says what is wrong; in a Python traceback it is the last line.
         said = [line for line in lines if line.startswith("error")][:1] or lines[-1:]
         how = "exit status %d" % process.returncode
         if process.returncode < 0:
@@ -83,16 +83,16 @@ def text_of(command: Sequence[str], timeout_s: float, environment: Optional[Dict
 
 
 def end(process: subprocess.Popen) -> None:
-    """Kills a process with all of its session, and waits for it."""
+    """Kills all processes of a process's session, and waits for it."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
-        pass  # It ended by itself in this moment.
+        pass  # It has just ended by itself.
     process.communicate()
 
 
 def last_json_line(text: str) -> Optional[dict]:
-    """The last line of `text` that is a JSON object, if there is one."""
+    """The last line of `text` that is a JSON object, or None."""
     for line in reversed(text.splitlines()):
         try:
             value = json.loads(line)
@@ -104,7 +104,7 @@ def last_json_line(text: str) -> Optional[dict]:
 
 
 def busy_seconds() -> Optional[float]:
-    """Seconds that all cores together have been busy since the machine started; None where that is not told."""
+    """Busy seconds of all cores together since the machine started; None if unknown."""
     try:
         with open("/proc/stat") as file:
             ticks = [int(field) for field in file.readline().split()[1:9]]
@@ -115,6 +115,6 @@ def busy_seconds() -> Optional[float]:
 
 
 def children_seconds() -> float:
-    """Seconds of computing of all processes that were started from here and have ended."""
+    """CPU seconds of all child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

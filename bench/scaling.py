@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""How tokens/s of training and evaluation change with batch rows, steps, widths and threads: a table and a picture.
+"""Measures how training and evaluation speed depends on the sizes and the number of threads: a table and a plot.
 
     python3 bench/scaling.py --out DIR
 
-One size at a time is varied around W1; each point is a process of `rondo bench`, which measures training, evaluation
-and the machine's limits in turn. With each point stands the law that one expects,
+Each point varies one size of W1 and is a process of `rondo bench`, which measures training, evaluation and the
+machine's limits in turn. Each point is compared with the expected speed
 
-    tokens/s = share · FMA peak / FLOP per token
+    tokens/s = fraction · FMA peak / FLOP per token
 
-where the share of the peak is the one that W1 itself reaches: as if every size used the machine as well as W1 does.
-The peak is taken to grow with the threads. Where a curve leaves its law, the machine is used differently.
+where `fraction` is the fraction of the peak that W1 itself reaches: as if every size used the machine as well as W1
+does. The peak is assumed to grow with the number of threads. Where a curve differs from the expected one, that size
+uses the machine better or worse than W1.
 
-Leaves in DIR: `points.jsonl` (a line for each process), `scaling.md`, and `scaling.svg`, which needs matplotlib from an
-environment that is made for it. Exit codes are those of `compare.py`.
+Writes to DIR: `points.jsonl` (one line per process), `scaling.md`, and `scaling.svg`, which needs matplotlib from an
+environment that is created for it. The exit codes are the same as for `compare.py`.
 """
 
 import argparse
@@ -45,17 +46,17 @@ class Axis:
     flag: str
     title: str
     values: Tuple[int, ...]
-    usual: int  # W1's.
+    usual: int  # The value in W1.
 
 
 def axes(threads: int, quick: bool) -> List[Axis]:
-    """What is varied, and over which values; `threads` is how many W1 is measured with and the most there are."""
+    """The sizes to vary and their values; `threads` is the number used for W1, and the maximum."""
     counts = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, threads}
     found = [
-        Axis("batch-size", "batch rows B", (1, 2, 4, 8, 16, 20, 32, 64, 128), W1.batch_size),
-        Axis("bptt", "time steps T", (5, 10, 20, 35, 70, 140), W1.bptt),
-        Axis("hidden-size", "hidden units H", (50, 100, 200, 400, 650, 800, 1150, 1600), W1.hidden_size),
-        Axis("vocab-size", "vocabulary V", (1000, 4000, 10000, 33278, 64000, 128000), W1.vocab_size),
+        Axis("batch-size", "batch size B", (1, 2, 4, 8, 16, 20, 32, 64, 128), W1.batch_size),
+        Axis("bptt", "sequence length T", (5, 10, 20, 35, 70, 140), W1.bptt),
+        Axis("hidden-size", "hidden size H", (50, 100, 200, 400, 650, 800, 1150, 1600), W1.hidden_size),
+        Axis("vocab-size", "vocabulary size V", (1000, 4000, 10000, 33278, 64000, 128000), W1.vocab_size),
         Axis("threads", "threads", tuple(sorted(n for n in counts if n <= threads)), threads),
     ]
     if quick:
@@ -64,9 +65,9 @@ def axes(threads: int, quick: bool) -> List[Axis]:
 
 
 def forward_flops(flag: str, value: float) -> float:
-    """FLOP of a token's forward pass in W1 with one size changed; rows, steps and threads do not change it."""
+    """FLOP per token of the forward pass in W1 with one size changed; B, T and threads do not affect it."""
     changed: Workload = W1
-    if flag == "hidden-size":  # The weights are tied: the embedding grows along.
+    if flag == "hidden-size":  # With tied weights the embedding has the same size.
         changed = dataclasses.replace(W1, hidden_size=value, embedding_size=value)
     elif flag == "vocab-size":
         changed = dataclasses.replace(W1, vocab_size=value)
@@ -74,13 +75,13 @@ def forward_flops(flag: str, value: float) -> float:
 
 
 def expected(axis: Axis, value: float, usual_tok_s: float) -> float:
-    """The law: W1's tokens/s by what a token costs less, and by threads."""
+    """The expected speed: W1's, scaled by the FLOP per token and the number of threads."""
     scale = forward_flops(axis.flag, axis.usual) / forward_flops(axis.flag, value)
     return usual_tok_s * scale * (value / axis.usual if axis.flag == "threads" else 1)
 
 
 class Measurement:
-    """The points of all axes, each measured once a round."""
+    """The points of all axes, each measured once per round."""
 
     def __init__(self, rondo: str, arguments: argparse.Namespace):
         self.rondo, self.given = rondo, arguments
@@ -89,12 +90,12 @@ class Measurement:
         self.records: List[dict] = []
 
     def points(self) -> List[Tuple[Optional[str], int]]:
-        """Flag and value of each point; the first is W1 itself, which stands on every axis."""
+        """The flag and value of each point; the first is W1 itself, which is on every axis."""
         varied = [(axis.flag, value) for axis in self.axes for value in axis.values if value != axis.usual]
         return [(None, 0), *varied]
 
     def measure(self) -> None:
-        """Runs all points, round after round, so that a slower hour is no one curve's."""
+        """Runs all points, one round after another, so that a slow hour does not affect a single curve."""
         rounds = 1 if self.given.quick else self.given.rounds
         plan = [(number, *point) for number in range(1, rounds + 1) for point in self.points()]
         for position, (number, flag, value) in enumerate(plan, 1):
@@ -116,7 +117,7 @@ class Measurement:
             file.write(json.dumps(record) + "\n")
 
     def median(self, axis: Axis, value: int, figure: str) -> Optional[float]:
-        """A point's median over rounds, if it has been measured."""
+        """A point's median over rounds, or None if not measured."""
         point = (None, 0) if value == axis.usual else (axis.flag, value)
         matching = (record for record in self.records if (record["flag"], record["value"]) == point)
         values = [(record["figures"] or {}).get(figure) for record in matching]
@@ -124,7 +125,7 @@ class Measurement:
         return statistics.median(values) if values else None
 
     def curves(self) -> List[dict]:
-        """Each axis with its measured points and its law, as the drawing wants them."""
+        """Each axis with its measured points and its expected curve, in the format of `scaling_plot.py`."""
         found = []
         for axis in self.axes:
             panel: Dict[str, object] = dict(title=axis.title, usual=axis.usual, curves=[])
@@ -138,17 +139,18 @@ class Measurement:
         return found
 
     def tables(self) -> str:
-        """The points in Markdown, a table for each axis."""
+        """The points in Markdown, one table per axis."""
         origin = self.axes[0]
         limits = [self.median(origin, origin.usual, key) for key in ("share_of_fma_peak", "fma_peak_gflops")]
         numbers = (self.threads, share(limits[0]), count(limits[1]))
-        lines = ["# How tokens/s grow with sizes", ""]
-        lines += ["Around W1 with `--threads %d`, which trains at %s of an FMA peak of %s GFLOP/s." % numbers]
-        lines += ["*Law* is the share of the peak that W1 reaches, at what a token costs; *of it* the measured part."]
+        lines = ["# How speed depends on the sizes", ""]
+        lines += ["Each table varies one size of W1."]
+        lines += ["The base is W1 with `--threads %d`, which trains at %s of an FMA peak of %s GFLOP/s." % numbers]
+        lines += ["*Expected* is the speed at W1's fraction of the peak; *of expected* is the measured fraction of it."]
         for axis in self.axes:
             header = [axis.title]
             for name in FIGURES.values():
-                header += ["%s, tokens/s" % name, "law", "of it", "GFLOP/s"]
+                header += ["%s, tokens/s" % name, "expected", "of expected", "GFLOP/s"]
             lines += ["", "| %s |" % " | ".join(header), "|" + "--:|" * len(header)]
             lines += ["| %s |" % " | ".join(self.row(axis, value)) for value in axis.values]
         failed = [record for record in self.records if record["failure"]]
@@ -168,13 +170,13 @@ class Measurement:
 
 
 def between(values: Tuple[int, ...]) -> List[float]:
-    """Some forty numbers from the smallest to the largest of `values`, each the same multiple of the one before."""
+    """41 values from the smallest to the largest of `values`, evenly spaced on a logarithmic scale."""
     low, high = min(values), max(values)
     return [low * (high / low) ** (step / 40) for step in range(41)] if high > low else [low]
 
 
 def draw(panels: List[dict], given: argparse.Namespace) -> None:
-    """Draws `scaling.svg`; raises `RunError` if that cannot be done."""
+    """Draws `scaling.svg`; raises `RunError` if that fails."""
     environments.prepare(given.environments, "plot", sys.executable, given.setup_timeout)
     drawn = given.out / "curves.json"
     drawn.write_text(json.dumps(panels), encoding="utf-8")
@@ -186,19 +188,20 @@ def draw(panels: List[dict], given: argparse.Namespace) -> None:
 
 
 def parse_arguments(command_line: List[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure how speed grows with sizes and threads, around W1")
+    parser = argparse.ArgumentParser(description="Measure how speed depends on sizes and threads, around W1")
     add = parser.add_argument
-    add("--out", type=pathlib.Path, metavar="DIR", required=True, help="folder for the table and the picture")
-    add("--rounds", type=positive, metavar="N", default=3, help="rounds over all points [default: 3]")
-    add("--threads", type=positive, metavar="N", help="for all, and the most that are tried [default: all cores]")
-    add("--quick", action="store_true", help="two short points of each curve, to see that it works")
-    add("--no-plot", action="store_true", help="no picture, so that nothing has to be installed")
-    add("--rondo", metavar="PATH", help="this program [default: built from the checkout]")
-    add("--rondo-arguments", metavar="'…'", default="", help="more arguments for each `rondo bench`")
-    add("--timeout", type=float, metavar="S", default=300, help="seconds that a process may take [default: 300]")
-    add("--setup-timeout", type=float, metavar="S", default=3600, help="and a build or installation [default: 3600]")
+    add("--out", type=pathlib.Path, metavar="DIR", required=True, help="folder for the table and the plot")
+    add("--rounds", type=positive, metavar="N", default=3, help="number of rounds over all points [default: 3]")
+    add("--threads", type=positive, metavar="N", help="number of threads, also the maximum tried [default: all cores]")
+    add("--quick", action="store_true", help="two short points per curve, as a test")
+    add("--no-plot", action="store_true", help="skip the plot, so that nothing is installed")
+    add("--rondo", metavar="PATH", help="Rondo program [default: built from the checkout]")
+    add("--rondo-arguments", metavar="'…'", default="", help="additional arguments for each `rondo bench`")
+    add("--timeout", type=float, metavar="S", default=300, help="time limit of a process, in seconds [default: 300]")
+    setup = "time limit of a build or an installation, in seconds [default: 3600]"
+    add("--setup-timeout", type=float, metavar="S", default=3600, help=setup)
     folder = environments.default_folder()
-    add("--environments", type=pathlib.Path, metavar="DIR", default=folder, help="where matplotlib is or is put")
+    add("--environments", type=pathlib.Path, metavar="DIR", default=folder, help="folder of matplotlib's environment")
     return parser.parse_args(command_line)
 
 
@@ -219,7 +222,7 @@ def main(command_line: List[str]) -> int:
     try:
         measurement.measure()
     except KeyboardInterrupt:
-        print("\ninterrupted: what was measured is kept", file=sys.stderr)
+        print("\ninterrupted: the results so far are kept", file=sys.stderr)
         status = 130
     text = measurement.tables()
     (given.out / "scaling.md").write_text(text, encoding="utf-8")
@@ -228,7 +231,7 @@ def main(command_line: List[str]) -> int:
         if not given.no_plot:
             draw(measurement.curves(), given)
     except RunError as error:
-        print("error: could not draw the picture\n  cause: %s" % error, file=sys.stderr)
+        print("error: could not draw the plot\n  cause: %s" % error, file=sys.stderr)
         status = status or 1
     return status or int(any(record["failure"] for record in measurement.records))
 

@@ -1,8 +1,8 @@
-"""Draws what `scaling.py` measured: a panel for each size, in it measured points and the law as a thin line.
+"""Plots the results of `scaling.py`: one panel per size with the measured points and the expected speed as a thin line.
 
     python scaling_plot.py CURVES.json PICTURE.svg
 
-Runs inside the environment that has matplotlib. The background is white, so that it can be read on a dark page too.
+Runs in the environment with matplotlib. The background is white, so that the plot is readable on a dark page too.
 """
 
 import json
@@ -25,7 +25,7 @@ COLUMNS = 3
 
 def main(curves_path, picture_path):
     panels = json.loads(pathlib.Path(curves_path).read_text("utf-8"))
-    rows = -(-(len(panels) + 1) // COLUMNS)  # The place after the last panel is the legend's.
+    rows = -(-(len(panels) + 1) // COLUMNS)  # The legend takes the place after the last panel.
     figure, places = pyplot.subplots(rows, COLUMNS, figsize=(9.6, 2.9 * rows), facecolor="white", squeeze=False)
     places = list(places.flat)
     for place, panel in zip(places, panels):
@@ -39,7 +39,7 @@ def main(curves_path, picture_path):
 
 
 def draw_panel(place, panel):
-    """One size: measured tokens/s, and as a thin line what the law says; a vertical line where W1 stands."""
+    """One size: measured tokens/s, the expected speed as a thin line, and a vertical line at W1's value."""
     place.set_facecolor("white")
     place.set_xscale("log")
     place.set_yscale("log")
@@ -48,7 +48,7 @@ def draw_panel(place, panel):
         name = curve["name"]
         color = COLORS[name]
         if curve["law"]:
-            place.plot(*zip(*curve["law"]), color=color, linewidth=0.8, linestyle="--", label=name + ", law")
+            place.plot(*zip(*curve["law"]), color=color, linewidth=0.8, linestyle="--", label=name + ", expected")
         if curve["points"]:
             place.plot(
                 *zip(*curve["points"]), color=color, linewidth=1.6, marker=MARKERS[name], markersize=4, label=name
@@ -65,7 +65,7 @@ def draw_panel(place, panel):
 
 
 def spaced(values):
-    """Those of ascending `values` that are at least about twice the one before: labels that do not overlap."""
+    """Selects from ascending `values` those at least about twice the previous one, so that labels do not overlap."""
     kept = []
     for value in values:
         if not kept or value >= 1.95 * kept[-1]:
@@ -74,7 +74,7 @@ def spaced(values):
 
 
 def plain(value):
-    """A number as one reads it on an axis: 200, 33k, 1.2M."""
+    """A number formatted for an axis: 200, 33k, 1.2M."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if value >= size:
             return "%.3g%s" % (value / size, letter)
@@ -82,7 +82,7 @@ def plain(value):
 
 
 def leads_with(value, digits):
-    """Whether a number's first digit is one of `digits`."""
+    """Whether the first digit of a number is one of `digits`."""
     return ("%e" % value)[0] in digits
 
 

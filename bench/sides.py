@@ -1,4 +1,4 @@
-"""Who is compared: Rondo and each variant of each peer, as command lines.
+"""What is compared: Rondo and each variant of each peer, as command lines.
 
 `rondo bench` and the peers' scripts each print one line of JSON; the workloads are in `peers/workloads.py`.
 """
@@ -11,8 +11,8 @@ from peers.workloads import is_generation
 
 PEERS_FOLDER = pathlib.Path(__file__).resolve().parent / "peers"
 
-# glibc gives freed memory back to the system and takes it again in the next step, page by page: a third of PyTorch's
-# step on a large vocabulary. With this it keeps what it has, in large pages.
+# By default glibc returns freed memory to the system and requests it again in the next step, page by page, which takes
+# a third of PyTorch's step on a large vocabulary. With this setting it keeps the memory, in large pages.
 KEEP_FREED_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
     ":glibc.malloc.top_pad=67108864:glibc.malloc.hugetlb=1"
@@ -21,30 +21,30 @@ KEEP_FREED_MEMORY = {
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One of those that are compared on a workload."""
+    """One of the programs that are compared on a workload."""
 
-    key: str  # What it is called in `raw.jsonl`.
-    title: str  # What it is called in tables.
+    key: str  # Its name in `raw.jsonl`.
+    title: str  # Its name in the tables.
     peer: str  # `rondo`, or the name of the environment it runs in.
     command: Tuple[str, ...]
     environment: Dict[str, str]
     precision: str = "f32"
-    streams: int = 1  # Texts that are generated at once.
+    streams: int = 1  # Number of texts generated at once.
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What applies to all sides."""
+    """The options for all sides."""
 
-    threads: Optional[int] = None  # None leaves it to each side.
+    threads: Optional[int] = None  # None: each side's own default.
     bf16: bool = False
-    streams: int = 32  # Texts that Rondo generates at once beside the one; 1 leaves that out.
+    streams: int = 32  # Texts that Rondo generates at once, in addition to one; 1 turns it off.
     quick: bool = False
     rondo_arguments: Tuple[str, ...] = ()
 
 
 def rondo_sides(program: str, workload: str, options: Options) -> List[Side]:
-    """Rondo on a workload: in f32, and in bf16 or with many streams where that is asked for."""
+    """Rondo on a workload: in f32, and in bf16 or with many streams if requested."""
     phases = "generate" if is_generation(workload) else "train,eval"
     command = (program, "bench", "--workload", workload, "--phase", phases, "--json", "--quiet")
     command += options.rondo_arguments
@@ -65,7 +65,7 @@ def rondo_sides(program: str, workload: str, options: Options) -> List[Side]:
 
 
 def peer_sides(pythons: Dict[str, str], workload: str, options: Options) -> List[Side]:
-    """The peers' variants on a workload, of those peers for which `pythons` has an interpreter."""
+    """The variants on a workload of each peer for which `pythons` has an interpreter."""
     variants = generation_variants() if is_generation(workload) else training_variants(workload, options)
     sides = []
     for key, title, peer, flags, environment in variants:
@@ -81,10 +81,10 @@ def peer_sides(pythons: Dict[str, str], workload: str, options: Options) -> List
 
 
 def length(workload: str, options: Options) -> List[str]:
-    """How long a peer's process measures: steps, and seconds after which fewer will do."""
+    """How long a peer's process measures: the number of steps, and the seconds after which it stops early."""
     if options.quick:
         return ["--steps", "3", "--warmup", "1", "--max-seconds", "5"]
-    if workload == "W7":  # A step takes some ten seconds on two cores.
+    if workload == "W7":  # A step takes about ten seconds on two cores.
         return ["--steps", "4", "--warmup", "1", "--max-seconds", "40"]
     return ["--steps", "15", "--max-seconds", "30"]
 
@@ -109,7 +109,7 @@ def training_variants(workload: str, options: Options) -> List[Variant]:
 
 
 def generation_variants() -> List[Variant]:
-    """The variants for generation, all of which draw from the distribution."""
+    """The variants for generation, which all sample from the distribution."""
     one_thread = ["--threads", "1", "--tag", "+1thread"]
     native, cumsum = ["--no-mkldnn"], ["--no-mkldnn", "--sampler", "cumsum"]
     return [

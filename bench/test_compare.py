@@ -1,4 +1,4 @@
-"""The comparison as a whole, with small scripts that stand for Rondo and its peers and only pretend to measure."""
+"""Tests the whole comparison with small scripts that replace Rondo and its peers and only pretend to measure."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from peers.workloads import WORKLOADS, training_flops_per_token
 COMPARE = pathlib.Path(__file__).resolve().parent / "compare.py"
 TIMEOUT_S = 60
 
-# Prints the line that the behavior named in `DIR/NAME.json` has for this call; calls with the same arguments count up.
+# Prints the line that the behavior in `DIR/NAME.json` gives for this call; calls with the same arguments are counted.
 FAKE = """
 #!{python}
 import json, pathlib, subprocess, sys, time
@@ -40,7 +40,7 @@ if figures == "hang":
     child = subprocess.Popen(["sleep", "600"])
     pathlib.Path({behavior!r} + ".child").write_text(str(child.pid))
     time.sleep(600)
-print("a line that is no JSON")
+print("a line that is not JSON")
 print(json.dumps(figures))
 """
 
@@ -65,7 +65,7 @@ class CompareTest(unittest.TestCase):
         self.peer("jax", {"W5": [dict(train_tok_s=500.0, eval_tok_s=9000.0)]})
 
     def fake(self, name, path, behavior):
-        """A program that prints the figures of `behavior`: a list, call by call, for a word among the arguments."""
+        """A program that prints the figures in `behavior`, which maps a word in the arguments to one entry per call."""
         path.parent.mkdir(parents=True, exist_ok=True)
         told = self.folder / (name + ".json")
         told.write_text(json.dumps(behavior))
@@ -82,7 +82,7 @@ class CompareTest(unittest.TestCase):
         return [str(part) for part in given]
 
     def compare(self, *arguments, code=0):
-        """What the comparison printed, after it ended with exit code `code`; it left one folder."""
+        """Runs the comparison, checks its exit code, and returns its output."""
         command = self.command(*arguments)
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, encoding="utf-8")
         self.assertEqual(done.returncode, code, done.stderr)
@@ -130,7 +130,7 @@ class CompareTest(unittest.TestCase):
     def test_a_peer_without_environment_is_named_and_stops_nothing(self):
         (self.folder / "environments" / "jax" / "bin" / "python").unlink()
         text = self.compare("--rounds", "1", "--python", "false", code=1)
-        self.assertIn("- jax is left out: exit status 1.", text)
+        self.assertIn("- jax is skipped: exit status 1.", text)
         self.assertEqual(self.row(text, "| W5 | 3,000 |")[7:], ["PyTorch", "6,000", "1.50"])
 
     def test_what_does_not_end_is_ended_with_all_it_started(self):
@@ -138,7 +138,7 @@ class CompareTest(unittest.TestCase):
         text = self.compare("--rounds", "1", "--timeout", "2", code=1)
         self.assertIn("- JAX, jit on W5 failed (timed out after 2 s), round 1.", text)
         child = int((self.folder / "jax.json.child").read_text())
-        self.assertTrue(ended(child), "process %d goes on" % child)
+        self.assertTrue(ended(child), "process %d is still running" % child)
 
     def test_an_interrupted_comparison_keeps_what_it_has(self):
         self.peer("jax", {"W5": ["hang"]})
@@ -224,7 +224,7 @@ class WorkloadsTest(unittest.TestCase):
 
 
 def ended(process_id):
-    """Whether a process that was killed is gone, or waits only to be reaped, within some seconds."""
+    """Whether a killed process has ended, or is a zombie, within a few seconds."""
     for _ in range(200):
         try:
             os.kill(process_id, 0)

@@ -1,4 +1,4 @@
-"""The growth of cost, with a script that stands for Rondo and follows the law, but for single rows."""
+"""Tests scaling.py with a script that replaces Rondo and has the expected speed, except with a single row."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ from scaling import axes, expected, forward_flops
 
 SCALING = pathlib.Path(__file__).resolve().parent / "scaling.py"
 
-# Reaches half of 100 GFLOP/s a thread; a quarter with single rows. Fails on one width.
+# Reaches half of 100 GFLOP/s per thread; a quarter with a single row. Fails on one hidden size.
 FAKE = """
 #!{python}
 import json, sys
@@ -48,13 +48,13 @@ class ScalingTest(unittest.TestCase):
         self.assertIn("| %s | %s | 100 %% | 100 |" % (tok_s, tok_s), rows["| **20**"])
         self.assertIn("| 100 % | 100 |", rows["| 1000"])
         self.assertTrue(rows["| 1000"].endswith("| 100 % | 200 |"), rows["| 1000"])
-        # Single rows are at half the law, and one thread is at its law: the first row `1` is B, the last one threads.
+        # A single row has half of the expected speed, one thread all of it. The first row `1` is B, the last threads.
         ones = [row for row in done.stdout.splitlines() if row.startswith("| 1 |")]
         self.assertIn("| 50 % | 50", ones[0])
         self.assertIn("| 100 % | 50", ones[1])
         self.assertIn("| – |", rows["| 50"])
         self.assertIn("- hidden-size 50: exit status 1: error: too narrow, round 1.", done.stdout)
-        # W1, and one more point on each of five axes; each has its threads.
+        # W1, and one more point on each of five axes.
         self.assertEqual(len(points), 6)
         self.assertEqual(sum(json.loads(point)["failure"] is None for point in points), 5)
 

@@ -1,18 +1,21 @@
-"""Writes what sacremoses and NLTK make of books: sentences, tokens and text again.
+"""Writes the sentences, tokens and detokenized text of two books according to sacremoses and NLTK.
 
     python3 -m venv venv && venv/bin/pip install sacremoses==0.2.0 nltk==3.10.4
     venv/bin/python golden/make_own_text.py [--punkt-tab DIR] [--data ../shared/data]
 
-`--punkt-tab` is NLTK's pretrained English, a folder with `abbrev_types.txt` and three other tables: `punkt_tab/english`
-of `nltk_data`. Its tables are not copied here: they come from the Wall Street Journal and have no license of their own.
+`--punkt-tab` is NLTK's pretrained English model, a folder with `abbrev_types.txt` and three other tables:
+`punkt_tab/english` of `nltk_data`. The tables are not included here: they were trained on the Wall Street Journal and
+have no license of their own.
 
-Writes into golden/own_text:
-- `sentences.json`: passages of The Time Machine, with NLTK's sentences, the tokens of each with
-  `aggressive_dash_splits`, and the text that these become again.
-- `NAME.tsv`: a line for each sentence of The Time Machine as NLTK's pretrained English splits it, and for each 40 of
-  Tiny Shakespeare's as what was learnt from that text does: where the last one ends (in bytes), the number of its tokens, and the first eight digits of the SHA-256 of the tokens joined by line feeds, of the tokens
-  with `aggressive_dash_splits`, and of the text that these become again.
-- `NAME.trained.json`: what `PunktTrainer` learns from the text, and where its sentences end then, as hashes.
+Writes to golden/own_text:
+- `sentences.json`: passages of The Time Machine with NLTK's sentences, the tokens of each with
+  `aggressive_dash_splits`, and the text detokenized from these tokens.
+- `NAME.tsv`: one line per sentence of The Time Machine, split by NLTK's pretrained English model, and one line per 40
+  sentences of Tiny Shakespeare, split by the parameters learned from that text. A line has the end of its last sentence
+  (in bytes), the number of tokens, and the first eight digits of three SHA-256 hashes: of the tokens joined by line
+  feeds, of the tokens with `aggressive_dash_splits`, and of the text detokenized from the latter.
+- `NAME.trained.json`: the parameters that `PunktTrainer` learns from the text, and the resulting ends of the sentences
+  as a hash.
 """
 
 import argparse
@@ -30,7 +33,7 @@ TEXTS = {
     "time-machine": "time-machine/timemachine-gutenberg.txt",
     "tiny-shakespeare": "tiny-shakespeare/input.txt",
 }
-nltk.redos.DEFAULT_TIMEOUT = None  # Five seconds are too few for a whole book on a busy machine.
+nltk.redos.DEFAULT_TIMEOUT = None  # Five seconds are not enough for a whole book on a busy machine.
 HERE = pathlib.Path(__file__).parent / "own_text"
 MOSES = sacremoses.MosesTokenizer("en")
 DETOKENIZER = sacremoses.MosesDetokenizer("en")
@@ -72,7 +75,7 @@ def rows(text, splitter, sentences_a_line):
         yield "\t".join([str(len(text[:end].rstrip().encode())), str(len(found)), *hashes])
 
 
-def learnt(text, parameters):
+def learned(text, parameters):
     contexts = sorted(f"{word}\t{flags}" for word, flags in parameters.ortho_context.items() if flags)
     spans = punkt.PunktSentenceTokenizer(parameters).span_tokenize(text)
     ends = [len(text[:end].rstrip().encode()) for start, end in spans if text[start:end].strip()]
@@ -87,7 +90,7 @@ def learnt(text, parameters):
 
 
 def passages(text, splitter):
-    """Every eighth paragraph, so that all of the book is in it but its length."""
+    """Every eighth paragraph: a sample from the whole book."""
     paragraphs = [paragraph.strip() for paragraph in text.split("\n\n")]
     for paragraph in [paragraph for paragraph in paragraphs if paragraph.count(" ") > 12][::8]:
         sentences = []
@@ -109,7 +112,7 @@ def main():
         text = (arguments.data / path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
         parameters = punkt.PunktTrainer(text).get_params()
         own = punkt.PunktSentenceTokenizer(parameters)
-        trained = json.dumps(learnt(text, parameters), indent=1, ensure_ascii=False)
+        trained = json.dumps(learned(text, parameters), indent=1, ensure_ascii=False)
         (HERE / f"{name}.trained.json").write_text(trained + "\n")
         lines = rows(text, splitter, 1) if name == "time-machine" else rows(text, own, 40)
         (HERE / f"{name}.tsv").write_text("\n".join(lines) + "\n")

@@ -1,14 +1,14 @@
-"""Makes `torch_*.safetensors`: what PyTorch computes, for Rondo's tests to agree with.
+"""Writes `torch_*.safetensors`: outputs of PyTorch that Rondo's tests compare with their own.
 
 Usage: python make_torch.py [FOLDER]    (default: the folder of this script)
 
 Every value is computed in float64 on one CPU thread and then rounded once to the stored float32 (losses
-and norms stay float64), from inputs that float32 holds exactly. A difference that a test finds is thus
-Rondo's own error, not the sum of two. Each training case is run a second time in float32, and the
-largest differences are printed: what PyTorch itself loses, a scale for the tests' tolerances.
+and norms stay float64), from inputs that float32 represents exactly. A difference that a test finds is
+therefore Rondo's own error, not the sum of two errors. Each training case is run a second time in float32,
+and the largest differences are printed: PyTorch's own error, a scale for the tests' tolerances.
 
-Random numbers come from NumPy's `RandomState`, whose streams are frozen for ever, not from PyTorch's.
-README.md beside this file lists the contents of each file.
+Random numbers come from NumPy's `RandomState`, whose streams never change between versions, not from
+PyTorch. README.md in this folder lists the contents of each file.
 """
 
 import json
@@ -35,7 +35,7 @@ class Case:
 
     name: str
     cell: str
-    hidden_size: int | tuple[int, ...]  # Of all layers, or of each.
+    hidden_size: int | tuple[int, ...]  # One for all layers, or one per layer.
     learning_rate: float
     embedding_size: int | None  # None: one-hot input
     tied: bool = False
@@ -46,7 +46,7 @@ class Case:
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
-        """The hidden width of each layer."""
+        """The hidden size of each layer."""
         sizes = self.hidden_size
         return sizes if isinstance(sizes, tuple) else (sizes,) * self.num_layers
 
@@ -91,13 +91,13 @@ class LanguageModel(nn.Module):
         if case.tied:
             self.decoder.weight = self.embedding.weight
         if case.num_biases == 1:
-            # PyTorch has two biases or none: the second stays zero and is never trained.
+            # PyTorch has two biases or none: the second one stays zero and is not trained.
             for name, parameter in self.rnn.named_parameters():
                 if "bias_hh" in name:
                     nn.init.zeros_(parameter).requires_grad_(False)
 
     def forward(self, ids, states):
-        """Logits, the last layer's output, and the state of each layer."""
+        """The logits, the last layer's output, and the state of each layer."""
         outputs = self.embedding(ids) if self.embedding else F.one_hot(ids, VOCAB).to(self.decoder.bias)
         last_states = []
         for layer, state in zip(self.rnn, states):
@@ -106,12 +106,12 @@ class LanguageModel(nn.Module):
         return self.decoder(outputs), outputs, last_states
 
     def trained(self) -> dict[str, torch.Tensor]:
-        """The trained parameters by PyTorch's names; a tied matrix appears once, as the embedding."""
+        """The trained parameters by their PyTorch names; a tied matrix appears once, as the embedding."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
 
 def language_model(case: Case):
-    """Everything stored about one language model: tensors by name, and the metadata."""
+    """The stored data of one language model: tensors by name, and the metadata."""
     random = np.random.RandomState(1)
     model = LanguageModel(case)
     initial = {name: random.uniform(-0.5, 0.5, p.shape).astype(np.float32) for name, p in model.trained().items()}
@@ -143,10 +143,10 @@ def language_model(case: Case):
 
 
 def batches(random):
-    """Ten consecutive batches of `BATCH` columns: a phrase of nine ids, over and over.
+    """Ten consecutive batches of `BATCH` columns: a phrase of nine ids, repeated.
 
-    Each column starts at its own place, and one id in ten is replaced by a drawn one. There is something
-    to learn in ten steps, the state helps, and ids outside the phrase are rare but present.
+    Each column starts at its own position, and one id in ten is replaced by a random one. There is something
+    to learn in ten steps, the hidden state helps, and ids outside the phrase are rare but present.
     """
     phrase = random.permutation(VOCAB)[:9]
     places = np.arange(BATCHES * STEPS + 1)[:, None] + random.randint(9, size=BATCH)
@@ -157,10 +157,10 @@ def batches(random):
 
 
 def train(case: Case, initial, inputs, targets, dtype):
-    """Trains on the batches with SGD and a clipped global norm; returns what is stored, rounded to float32.
+    """Trains on the batches with SGD and clipping by the global norm; returns the stored values, rounded to float32.
 
-    The loss is the mean over T·B, to which the penalty is added. The state starts at zero, is carried from
-    batch to batch, and the gradient stops at the batch's edge.
+    The loss is the mean over T·B plus the penalty. The hidden state starts at zero and is carried from batch
+    to batch; the gradient stops at the edge of the batch.
     """
     model = LanguageModel(case).to(dtype)
     with torch.no_grad():
@@ -191,7 +191,7 @@ def train(case: Case, initial, inputs, targets, dtype):
             else:
                 stored["first.h"] = joined(states)
             stored |= rondo_tensors(case, "grad", gradients)
-        # Gluon's `clip_global_norm`; PyTorch's own adds 1e-6 to the norm where this adds 1e-8.
+        # Like Gluon's `clip_global_norm`; PyTorch's own adds 1e-6 to the norm instead of 1e-8.
         scale = min(1.0, CLIP_NORM / (norm.item() + 1e-8))
         with torch.no_grad():
             for name, parameter in model.trained().items():
@@ -203,33 +203,33 @@ def train(case: Case, initial, inputs, targets, dtype):
 
 
 def joined(states) -> np.ndarray:
-    """The layers' states `[1, B, H]`, one after the other: `[L, B, H]`, or flat where `H` differs."""
+    """The layers' states `[1, B, H]` concatenated: `[L, B, H]`, or flattened if `H` differs."""
     if len({state.shape for state in states}) == 1:
         return array(torch.cat(list(states)))
     return array(torch.cat([state.flatten() for state in states]))
 
 
 def detached(state):
-    """A layer's state without its history."""
+    """A layer's state detached from its history."""
     if isinstance(state, tuple):
         return tuple(part.detach() for part in state)
     return None if state is None else state.detach()
 
 
 def rondo_tensors(case: Case, prefix: str, tensors):
-    """`tensors`, which go by PyTorch's names, by Rondo's: `rnn.1.weight_ih_l0` is `rnn.1.weight_ih`."""
+    """Renames `tensors` from PyTorch's names to Rondo's: `rnn.1.weight_ih_l0` is `rnn.1.weight_ih`."""
     named = {}
     for name, tensor in tensors.items():
         name = re.sub(r"^(rnn\.\d+\.\w+)_l0$", r"\1", name)
         if case.embedding_size is None and name == "rnn.0.weight_ih":
-            # A row per id, [V, G·H]: what a one-hot input adds to the pre-activations.
+            # One row per id, [V, G·H]: what a one-hot input adds to the pre-activations.
             name, tensor = "input.weight", tensor.T
         named[f"{prefix}.{name}"] = array(tensor)
     return named
 
 
 def report_float32(case: Case, exact, rounded):
-    """Prints how far PyTorch's own float32 run is from its float64 run."""
+    """Prints the difference between PyTorch's float32 run and its float64 run."""
     groups = {}
     for name, values in exact.items():
         group = name.split(".")[0] if name.startswith(("grad.", "final.")) else name
@@ -244,11 +244,11 @@ def report_float32(case: Case, exact, rounded):
 
 
 def optimizers():
-    """Five steps of each optimizer on two small tensors with given gradients, the values after each step."""
+    """Five steps of each optimizer on two small tensors with given gradients: the values after each step."""
     settings = {
         "sgd": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
         "adam": (torch.optim.Adam, {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-8}),
-        # Weight decay added to the gradient, as in SGD, and apart from it.
+        # Weight decay added to the gradient, as in SGD, and decoupled from it.
         "adam_decay": (torch.optim.Adam, {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.1}),
         "adamw": (torch.optim.AdamW, {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1}),
     }
@@ -257,7 +257,7 @@ def optimizers():
     tensors = {f"init.{name}": random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     for name, shape in shapes.items():
         gradients = random.normal(size=(5, *shape)).astype(np.float32)
-        gradients[(slice(None),) + (0,) * len(shape)] = 0.0  # Never touched: Adam must not divide 0 by 0.
+        gradients[(slice(None),) + (0,) * len(shape)] = 0.0  # Always zero: Adam must not divide 0 by 0.
         tensors[f"grads.{name}"] = gradients
 
     metadata = {"steps": 5}
@@ -285,18 +285,18 @@ def optimizers():
 
 
 def operations():
-    """Values and gradients of the element-wise functions, softmax with temperature, and cross-entropy."""
+    """Values and gradients of the elementwise functions, softmax with temperature, and cross-entropy."""
     random = np.random.RandomState(3)
     x = (2.0 * random.normal(size=(4, 7))).astype(np.float32)
-    x[1, 2] = 0.0  # The corner of ReLU: PyTorch's gradient there is 0.
-    x[3] *= 50.0  # `exp` of these overflows unless the largest is taken off first.
+    x[1, 2] = 0.0  # The kink of ReLU: PyTorch's gradient there is 0.
+    x[3] *= 50.0  # `exp` of these overflows unless the largest is subtracted first.
     upstream = random.normal(size=x.shape).astype(np.float32)
     targets = random.randint(x.shape[1], size=len(x))
     temperatures = np.array([1.0, 0.1, 1000.0], np.float32)
     tensors = {"x": x, "upstream": upstream, "targets": targets.astype(np.uint32), "temperatures": temperatures}
 
     def value_and_gradient(function, weights):
-        """`function(x)`, and the gradient at x of its sum weighted by `weights`."""
+        """`function(x)`, and the gradient of its sum weighted by `weights` with respect to x."""
         at = torch.from_numpy(x).double().requires_grad_()
         value = function(at)
         (value * weights).sum().backward()
@@ -322,14 +322,14 @@ def array(tensor) -> np.ndarray:
 
 
 def write(folder: Path, name: str, tensors, metadata) -> None:
-    """Writes one file, the same bytes each time: the library leaves the order of the metadata to chance."""
+    """Writes one file with sorted metadata, because the library writes the metadata in random order."""
     metadata = {key: str(value) for key, value in {**metadata, **VERSIONS}.items()}
     data = save(tensors, metadata)
     start, end = 8, 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[start:end])
     header["__metadata__"] = dict(sorted(metadata.items()))
     text = json.dumps(header, separators=(",", ":")).encode().ljust(end - start)
-    assert len(text) == end - start, "the header's length changed"
+    assert len(text) == end - start, "the length of the header changed"
     (folder / f"torch_{name}.safetensors").write_bytes(data[:start] + text + data[end:])
 
 

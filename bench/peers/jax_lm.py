@@ -1,4 +1,4 @@
-"""JAX on the CPU as a peer: `lax.scan` over time, the whole training step one compiled function; prints one line.
+"""JAX on the CPU as a peer: `lax.scan` over time, the whole training step compiled as one function; prints one line.
 
     python jax_lm.py --workload W1 --steps 15 --json
 """
@@ -11,7 +11,7 @@ from workloads import GATES, is_generation, model_of
 
 ARGUMENTS = parse_arguments()
 if ARGUMENTS.threads:
-    # XLA makes its pool of threads while it is loaded, and has no call to change it.
+    # XLA creates its thread pool while it is loaded and cannot change it later.
     os.environ["NPROC"] = str(ARGUMENTS.threads)
 
 import jax  # noqa: E402
@@ -48,7 +48,7 @@ def zero_state(rows):
 
 
 def dropout(x, key, probability):
-    """Dropout of `[T, B, H]`: element by element, or for the AWD-LSTM with one mask for all steps."""
+    """Dropout of `[T, B, H]`: elementwise, or for the AWD-LSTM with one mask for all steps."""
     if key is None or not probability:
         return x
     shape = (1,) + x.shape[1:] if W.awd else x.shape
@@ -56,7 +56,7 @@ def dropout(x, key, probability):
 
 
 def cell_step(recurrent):
-    """One step of a layer, for `lax.scan`: from the state and the projected input to both of the next."""
+    """One step of a layer, for `lax.scan`: from the state and the projected input to the next state and the output."""
     if W.cell == "lstm":
 
         def step(state, projected):
@@ -77,7 +77,7 @@ def cell_step(recurrent):
 
 
 def forward(parameters, ids, state, key=None):
-    """Logits `[T, B, V]` and the last state, from ids `[T, B]`; with dropout if there is a key."""
+    """Logits `[T, B, V]` and the last state, from ids `[T, B]`; with dropout if a key is given."""
     layers = len(SIZES)
     keys = [None] * (layers + 1) if key is None else list(jax.random.split(key, layers + 1))
     before, between = (W.dropout_input, W.dropout_between) if W.awd else (W.dropout, W.dropout)

@@ -11,12 +11,12 @@ from workloads import is_generation, model_of
 
 
 def add_flags(parser):
-    parser.add_argument("--hybrid", action="store_true", help="compile the model's graph")
+    parser.add_argument("--hybrid", action="store_true", help="hybridize the model (compile its graph)")
 
 
 ARGUMENTS = parse_arguments(add_flags)
 if ARGUMENTS.threads:
-    # MXNet's operators take their threads from OpenMP, which reads this while it is loaded.
+    # MXNet's operators use OpenMP threads, and OpenMP reads this variable while it is loaded.
     os.environ["OMP_NUM_THREADS"] = str(ARGUMENTS.threads)
 warnings.filterwarnings("ignore")
 
@@ -28,7 +28,7 @@ W = model_of(ARGUMENTS.workload)
 
 
 class OneHotModel(gluon.HybridBlock):
-    """One-hot input, recurrent layers, dense decoder: W5's, which GluonNLP does not have."""
+    """One-hot input, recurrent layers, dense decoder: the model of W5, which GluonNLP does not have."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -53,7 +53,7 @@ def build():
         dropouts = dict(dropout=W.dropout, drop_h=W.dropout_between, drop_i=W.dropout_input, weight_drop=0, drop_e=0)
         model = nlp.model.AWDRNN(*sizes, tie_weights=W.tied, **dropouts)
     else:
-        # Only the variant for training can be hybridized: the other one calls nd.Dropout.
+        # Only the variant in `model.train` can be hybridized: the other one calls nd.Dropout.
         kind = nlp.model.train.StandardRNN if ARGUMENTS.hybrid else nlp.model.StandardRNN
         model = kind(*sizes, dropout=W.dropout, tie_weights=W.tied)
     model.initialize(mx.init.Xavier())
@@ -63,7 +63,7 @@ def build():
 
 
 def detached(state):
-    """The state without its history: gradients stop at the batch's edge."""
+    """The state detached from its history: gradients stop at the edge of the batch."""
     return [detached(part) for part in state] if isinstance(state, (list, tuple)) else state.detach()
 
 

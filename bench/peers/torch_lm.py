@@ -1,8 +1,8 @@
-"""PyTorch as a peer: trains, evaluates or generates with a recurrent language model, and prints one line.
+"""PyTorch as a peer: trains and evaluates a recurrent language model or generates with it; prints one line.
 
     python torch_lm.py --workload W1 --steps 15 --json
 
-On large vocabularies its best f32 figure needs glibc told to keep freed memory; `compare.py` has the setting.
+On large vocabularies, its best f32 figure requires glibc to keep freed memory; `sides.py` has the setting.
 """
 
 import torch
@@ -63,7 +63,7 @@ class LanguageModel(nn.Module):
 
 
 def detached(state):
-    """The state without its history: gradients stop at the batch's edge."""
+    """The state detached from its history: gradients stop at the edge of the batch."""
     if isinstance(state, torch.Tensor):
         return state.detach()
     return type(state)(detached(part) for part in state)
@@ -74,12 +74,12 @@ def add_flags(parser):
     parser.add_argument("--allow-rnn", action="store_true", help="let torch.compile trace through nn.LSTM")
     parser.add_argument("--bf16", action="store_true", help="autocast to bf16")
     parser.add_argument("--sampler", default="multinomial", choices=["multinomial", "cumsum", "greedy"])
-    parser.add_argument("--no-mkldnn", action="store_true", help="PyTorch's own LSTM kernels, not oneDNN's")
-    parser.add_argument("--optim", default="fused", choices=["fused", "foreach", "plain"], help="kind of SGD")
+    parser.add_argument("--no-mkldnn", action="store_true", help="use PyTorch's own LSTM kernels instead of oneDNN's")
+    parser.add_argument("--optim", default="fused", choices=["fused", "foreach", "plain"], help="SGD implementation")
 
 
 def variant_of(arguments):
-    """The variant's name, from the flags that make it."""
+    """The variant's name, derived from the flags."""
     parts = ["bf16" if arguments.bf16 else "fp32", "compile" if arguments.compile else "eager"]
     parts += ["allowrnn"] if arguments.allow_rnn else []
     parts += ["nomkldnn"] if arguments.no_mkldnn else []
@@ -89,7 +89,7 @@ def variant_of(arguments):
 
 
 def next_token(logits, sampler):
-    """An id `[1, 1]` drawn from the distribution that logits `[1, V]` stand for."""
+    """An id `[1, 1]` sampled from the softmax of logits `[1, V]`."""
     probabilities = torch.softmax(logits.float(), -1)
     if sampler == "multinomial":
         return torch.multinomial(probabilities, 1)

@@ -1,20 +1,20 @@
-"""The workloads, in numbers: the one place of the comparison that states them.
+"""The sizes of the workloads: the only place in the comparison that defines them.
 
-`rondo bench` has the same table in Rust; `compare.py` holds what it reports against this one. Standard library only,
-Python 3.8 and later: the peers' scripts read it inside their environments, `compare.py` and `scaling.py` outside.
+`rondo bench` has the same table in Rust; `compare.py` compares its report with this one. Standard library only, Python
+3.8 and later: the peers' scripts import it inside their environments, `compare.py` and `scaling.py` outside.
 
-A training step is forward, backward, the clipping of the gradient's global norm, and SGD. W8 is generation, one token
-at a time, with the model of another workload: `W8:W1`, `W8:W6`.
+A training step consists of the forward pass, the backward pass, gradient clipping by the global norm, and SGD. W8 is
+generation, one token at a time, with the model of another workload: `W8:W1`, `W8:W6`.
 """
 
 import dataclasses
 from typing import List, Tuple
 
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
-"""How many times the hidden width a cell computes at each step."""
+"""The number of gates of a cell, each of hidden size, computed at each step."""
 
 PASSES_OF_TRAINING = 3
-"""Training costs three forward passes: one, and backward a product for the inputs and one for the weights."""
+"""Training costs as much as three forward passes: one forward, and two for the backward pass (inputs and weights)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,19 +30,19 @@ class Workload:
     tied: bool
     batch_size: int
     bptt: int
-    clip_norm: float  # 0: not clipped.
+    clip_norm: float  # 0: no clipping.
     learning_rate: float
-    awd: bool = False  # The last layer is as wide as the embedding, and dropout is locked over time.
-    dropout_input: float = 0.0  # Of the AWD-LSTM alone: on the embedding's output.
-    dropout_between: float = 0.0  # Of the AWD-LSTM alone: between layers.
+    awd: bool = False  # The last layer has the embedding size, and dropout is locked over time.
+    dropout_input: float = 0.0  # AWD-LSTM only: on the embedding's output.
+    dropout_between: float = 0.0  # AWD-LSTM only: between layers.
 
     @property
     def tokens(self) -> int:
-        """Tokens of one step."""
+        """The number of tokens per step."""
         return self.batch_size * self.bptt
 
     def layer_sizes(self) -> List[Tuple[int, int]]:
-        """Input and output width of each recurrent layer, from the input on; an input width of 0 is one-hot."""
+        """The input and output size of each recurrent layer, first layer first; an input size of 0 is one-hot."""
         outputs = [self.hidden_size] * self.layers
         if self.awd:
             outputs[-1] = self.embedding_size
@@ -58,7 +58,7 @@ WORKLOADS = {
     "W4": Workload("rnn_relu", 10000, 100, 100, 2, 0.2, True, 32, 5, 0.25, 1.0),
     "W5": Workload("rnn_tanh", 77, 0, 256, 1, 0.0, False, 32, 64, 0.0, 0.1),
     "W6": Workload("lstm", 77, 64, 512, 2, 0.0, False, 64, 64, 0.25, 1.0),
-    # 400 → 1150 → 1150 → 400; weight-drop and the dropping of words are left out on all sides.
+    # 400 → 1150 → 1150 → 400; all sides leave out weight dropout and word dropout.
     "W7": Workload(
         "lstm", 33278, 400, 1150, 3, 0.4, True, 80, 70, 0.25, 30.0, awd=True, dropout_input=0.65, dropout_between=0.2
     ),
@@ -67,17 +67,17 @@ GENERATION = ["W8:W1", "W8:W6"]
 
 
 def model_of(name: str) -> Workload:
-    """The workload of this name; for generation (`W8:W1`) the one whose model generates."""
+    """The workload with this name; for generation (`W8:W1`) the workload of the model."""
     return WORKLOADS[name.split(":")[-1]]
 
 
 def is_generation(name: str) -> bool:
-    """Whether the workload of this name generates tokens instead of training."""
+    """Whether the workload with this name generates tokens instead of training."""
     return name.startswith("W8:")
 
 
 def forward_flops_per_token(workload: Workload) -> float:
-    """FLOP of one token's forward pass: twice the multiply-adds of the matrix products, and nothing else."""
+    """FLOP per token of the forward pass: two per multiply-add of the matrix products, and nothing else."""
     gates = GATES[workload.cell]
     layers = workload.layer_sizes()
     multiply_adds = sum(gates * outputs * (inputs + outputs) for inputs, outputs in layers)
@@ -85,5 +85,5 @@ def forward_flops_per_token(workload: Workload) -> float:
 
 
 def training_flops_per_token(workload: Workload) -> float:
-    """Useful FLOP of training on one token; what a side recomputes is not counted for it."""
+    """Useful FLOP per token of training; values that a side recomputes are not counted twice."""
     return PASSES_OF_TRAINING * forward_flops_per_token(workload)

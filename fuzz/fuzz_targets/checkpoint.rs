@@ -1,7 +1,7 @@
-//! Checkpoints: whatever they say, a run goes on from them or refuses to.
+//! Checkpoints: for any content, a run continues from them or rejects them.
 //!
-//! A checkpoint has a checksum, which no fuzzer guesses. So besides being read as it is, the input is laid over what a
-//! real checkpoint says, as JSON with a text for each piece of metadata, and signed.
+//! A checkpoint has a checksum, which no fuzzer can guess. So the input is read unchanged, and a second time as JSON
+//! with a text for each metadata entry, which replaces entries of a real checkpoint with a valid checksum.
 
 #![no_main]
 
@@ -29,7 +29,7 @@ const SETTINGS: &str = "
     threads = 1
 ";
 
-/// A run in its second epoch, and what its checkpoint says.
+/// A run in its second epoch, and the bytes of its checkpoint.
 struct Run {
     _parent: tempfile::TempDir,
     folder: RunFolder,
@@ -45,7 +45,7 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
     let texts = CorpusTexts::Splits { train: text, valid: None, test: None };
     let corpus = Corpus::read(&texts, &plan.text.options).expect("a corpus");
     let device = Device::cpu(1).expect("there is a processor");
-    // In memory where that can be: a run writes and syncs many files.
+    // In memory if possible: a run writes and syncs many files.
     let shared = Path::new("/dev/shm");
     let parent = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
     let parent = parent.expect("a folder");
@@ -58,13 +58,13 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    go_on(bytes.to_vec());
+    resume(bytes.to_vec());
     if let Ok(changes) = serde_json::from_slice::<BTreeMap<String, String>>(bytes) {
-        go_on(signed(changes));
+        resume(signed(changes));
     }
 });
 
-/// The real checkpoint with other metadata, and a checksum that fits.
+/// The real checkpoint with other metadata and a valid checksum.
 fn signed(changes: BTreeMap<String, String>) -> Vec<u8> {
     let file = TensorFile::from_bytes(&RUN.bytes, Path::new("real")).expect("a real checkpoint");
     let mut metadata = file.metadata().clone();
@@ -102,7 +102,7 @@ fn signed(changes: BTreeMap<String, String>) -> Vec<u8> {
     bytes
 }
 
-fn go_on(bytes: Vec<u8>) {
+fn resume(bytes: Vec<u8>) {
     let Ok(checkpoint) = Checkpoint::from_bytes(bytes, &PathBuf::from("fuzz")) else { return };
     let Run { folder, plan, corpus, device, .. } = &*RUN;
     let resuming = Trainer::resuming(plan.clone(), corpus.clone(), device, checkpoint, vec![]);

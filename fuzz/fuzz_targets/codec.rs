@@ -1,4 +1,4 @@
-//! Codecs, as model files and checkpoints hold them: an error, or a codec that is written and read back the same.
+//! Codecs of model files and checkpoints: an error, or a codec that is the same after writing and reading it.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ fuzz_target!(|json: &str| {
     let again = TextCodec::from_json("fuzz.json", &codec.to_json()).expect("what is written is read back");
     assert_eq!(codec, again);
     assert_eq!(codec.fingerprint(), again.fingerprint());
-    // Whatever it is, it reads text or refuses to, and writes each of its tokens.
+    // Any codec reads a text or rejects it, and writes each of its tokens.
     if let Ok(encoded) = codec.encode("the cat\n\u{e9} \u{0}") {
         codec.decode(&encoded.ids).expect("its own ids");
     }

@@ -1,5 +1,5 @@
-//! Corpora in any bytes: an error with its place, or the same tokens however the text is cut, whole or by lines. The
-//! first four bytes say how to read, the others are the text.
+//! Corpora of any bytes: an error with its position, or the same tokens when read in blocks, as a whole or by lines.
+//! The first four bytes are the options, the rest is the text.
 
 #![no_main]
 
@@ -58,7 +58,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// What is wrong with a text, and where.
+/// What is wrong with a text, and its position.
 fn place(error: DataError) -> String {
     assert!(matches!(error, DataError::InvalidUtf8 { .. } | DataError::Binary { .. }), "{error}");
     error.to_string()

@@ -1,4 +1,4 @@
-//! Metrics of runs: an error with its line, or records that are drawn and written back the same.
+//! Metrics of runs: an error with its line, or records that can be plotted and written back the same.
 
 #![no_main]
 
@@ -12,10 +12,10 @@ fuzz_target!(|bytes: &[u8]| {
     let path = Path::new("metrics.jsonl");
     let Ok(records) = parse(path, bytes) else { return };
     let written = lines(&records);
-    // As text, since what is no number equals nothing.
+    // Compared as text, because NaN does not equal itself.
     let again = parse(path, &written).expect("what is written is read back");
     assert_eq!(lines(&again), written);
-    draw("fuzz", &records).expect("records are drawn, whatever their numbers");
+    draw("fuzz", &records).expect("any records can be plotted");
 });
 
 fn lines(records: &[Record]) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Model files: whatever is in them, reading ends in a model that is written and read back the same, or in an error.
+//! Model files of any content: an error, or a model that is the same after writing and reading it.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut twice = Vec::new();
     ModelFile::write(&read.model, &read.context, &mut twice).expect("memory takes all");
     assert_eq!(again, twice);
-    // Whatever its numbers are, using it ends in a number or an error.
+    // For any weights, using the model gives a number or an error.
     let last = file.model.config().vocab_size as u32 - 1;
     let _ = evaluate(&file.model, &mut Workspace::new(&DEVICE), &vec![0, last, 0, last].into(), 1, 2);
 });

@@ -1,5 +1,5 @@
-//! Lists of hypotheses and references: an error with its line, or entries that can be weighed and ordered. The first
-//! byte says how to read; a form feed parts the two lists.
+//! Lists of hypotheses and references: an error with its line, or entries that can be scored and ranked. The first
+//! byte is the options; a form feed separates the two lists.
 
 #![no_main]
 

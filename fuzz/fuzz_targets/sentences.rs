@@ -1,5 +1,5 @@
-//! Tables of sentences, and sentences by them: an error with its line, or sentences that lose no character. NUL bytes
-//! part the four tables and the text.
+//! Sentence tables, and sentences split with them: an error with its line, or sentences that lose no character. NUL
+//! bytes separate the four tables and the text.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use rondo_data::sentences::Punkt;
 
-/// Memory, where there is a folder that is, for the tables are files.
+/// A folder for the table files, in memory if possible.
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("there is a temporary folder")
 });
@@ -22,8 +22,8 @@ fuzz_target!(|input: &[u8]| {
     for (name, table) in TABLES.iter().zip(tables) {
         std::fs::write(FOLDER.path().join(name), table).expect("the folder can be written to");
     }
-    let learnt = Punkt::train(text);
-    check(&learnt, text);
+    let learned = Punkt::train(text);
+    check(&learned, text);
     check(Punkt::english(), text);
     if let Ok(punkt) = Punkt::read_tables(FOLDER.path()) {
         check(&punkt, text);
@@ -40,7 +40,7 @@ fn check(punkt: &Punkt, text: &str) {
     assert!(is_space(&text[end..]), "lost {:?}", &text[end..]);
 }
 
-/// The four separators among the control characters count as white space here, as they do for NLTK.
+/// The four separator control characters count as whitespace here, as in NLTK.
 fn is_space(text: &str) -> bool {
     text.chars().all(|char| char.is_whitespace() || matches!(char, '\u{1c}'..='\u{1f}'))
 }

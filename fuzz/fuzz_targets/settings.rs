@@ -1,4 +1,4 @@
-//! Settings, plans and recipes: an error, or a plan that is written and read back the same.
+//! Settings, plans and recipes: an error, or a plan that is the same after writing and reading it.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
     let mut set = Settings::default();
     for (field, texts) in settings.given() {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        // An empty list is written as one empty text, and some texts no flag can give.
+        // An empty list is written as one empty text, and some texts cannot be given by a flag.
         let _ = set.set(field, &texts);
     }
     let Ok(plan) = Plan::new(&settings) else { return };

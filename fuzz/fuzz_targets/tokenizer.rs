@@ -1,5 +1,5 @@
-//! The tokenizer's configuration, as model files hold it: an error, or a tokenizer that is written and read back the
-//! same and cuts any text. The configuration is the first line, the text what follows.
+//! The tokenizer's configuration in model files: an error, or a tokenizer that is the same after writing and reading it
+//! and splits any text. The configuration is the first line, and the text is the rest.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Vocabulary files: an error, or a vocabulary that is written and read back the same.
+//! Vocabulary files: an error, or a vocabulary that is the same after writing and reading it.
 
 #![no_main]
 

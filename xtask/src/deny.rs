@@ -1,31 +1,29 @@
-//! Holds what Rondo depends on to `deny.toml`, with cargo-deny.
+//! Checks Rondo's dependencies against `deny.toml` with cargo-deny.
 //!
-//! Licenses, versions and sources are looked at wherever there is a copy of the crates. Known weaknesses are in a
-//! database on github.com: where that cannot be reached it is said, and the rest counts.
+//! Licenses, versions and sources are checked offline. Security advisories are in a database on github.com: if it
+//! cannot be reached, a message says so and the other checks still count.
 
 use std::process::{Command, ExitCode, Stdio};
 
-/// The version that CI installs and that is known to read `deny.toml`.
+/// The version that CI installs and that is known to support this `deny.toml`.
 const VERSION: &str = "0.20.2";
 
-/// Runs the checks, and says how it went.
+/// Runs the checks; succeeds if all of them pass.
 pub(crate) fn run() -> ExitCode {
     if !is_installed() {
-        eprintln!("cargo-deny is not installed; this does it, in two to four minutes:");
+        eprintln!("cargo-deny is not installed; install it (two to four minutes) with:");
         eprintln!("    {}", install());
         return ExitCode::FAILURE;
     }
     let mut passed = succeeds(&["--locked", "check", "licenses", "bans", "sources"]);
     match fetch_database() {
         Ok(()) => passed &= succeeds(&["--locked", "check", "--disable-fetch", "advisories"]),
-        Err(reason) => eprintln!(
-            "advisories NOT CHECKED: the database of known weaknesses could not be fetched ({reason})"
-        ),
+        Err(reason) => eprintln!("advisories NOT CHECKED: could not fetch the advisory database: {reason}"),
     }
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The command that installs it. It comes without a Git of its own: the database is fetched with the system's.
+/// The command that installs cargo-deny. Without its built-in Git, it fetches the database with the system's.
 fn install() -> String {
     format!("cargo install --locked --version {VERSION} --no-default-features cargo-deny")
 }
@@ -40,17 +38,17 @@ fn succeeds(arguments: &[&str]) -> bool {
     Command::new("cargo").arg("deny").args(arguments).status().is_ok_and(|status| status.success())
 }
 
-/// Fetches the database, or says in one line why not.
+/// Fetches the advisory database, or returns a one-line reason for the failure.
 fn fetch_database() -> Result<(), String> {
     let output = Command::new("cargo")
         .args(["deny", "fetch", "db"])
-        .env("GIT_TERMINAL_PROMPT", "0") // Nobody is there to answer.
+        .env("GIT_TERMINAL_PROMPT", "0") // Never wait for a password.
         .output()
         .map_err(|error| error.to_string())?;
     if output.status.success() { Ok(()) } else { Err(reason(&String::from_utf8_lossy(&output.stderr))) }
 }
 
-/// What Git says at last, which is why it gave up.
+/// The last fatal error in Git's output, else its last line.
 fn reason(said: &str) -> String {
     let fatal = said.lines().rfind(|line| line.starts_with("fatal: ")).or(said.lines().next_back());
     fatal.unwrap_or("no reason given").trim_start_matches("fatal: ").to_owned()

@@ -1,30 +1,32 @@
 //! Developer commands of Rondo.
 //!
 //! ```text
-//! cargo xtask check               all that must pass before a change is taken; CI runs this
-//! cargo xtask check lints docs    these steps alone
-//! cargo xtask deny                what Rondo depends on, held to deny.toml: a step of the check
-//! cargo xtask sanitize            the tests of the kernels with every access to memory watched: see CONTRIBUTING.md
+//! cargo xtask check               all checks that a change must pass; CI runs this
+//! cargo xtask check lints docs    only these steps
+//! cargo xtask deny                checks the dependencies against deny.toml; a step of `check`
+//! cargo xtask pictures            makes the picture of README.md from new runs
+//! cargo xtask sanitize            runs the tests of the kernels with the address sanitizer: see CONTRIBUTING.md
 //! ```
 //!
-//! Not here: the rules that a test holds the tree to (`tests/house`), which the step `tests` runs with all others.
+//! Not here: the tests of the repository's rules (`tests/house`), which run in the step `tests`.
 
-#![allow(clippy::print_stderr)] // It talks to developers and does nothing else.
+#![allow(clippy::print_stderr)] // A program for developers.
 
 mod deny;
+mod pictures;
 
 use std::env;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-/// A part of the check: one command that must succeed.
+/// A step of the check: one command that must succeed.
 struct Step {
     name: &'static str,
     command: &'static str,
     environment: &'static [(&'static str, &'static str)],
 }
 
-/// The check, the quickest first.
+/// The steps of the check, fastest first.
 const STEPS: [Step; 7] = [
     Step { name: "format", command: "cargo fmt --all --check", environment: &[] },
     Step { name: "deny", command: "cargo xtask deny", environment: &[] },
@@ -35,7 +37,7 @@ const STEPS: [Step; 7] = [
     },
     Step {
         name: "features",
-        // The workspace as a whole has every optional feature on; a user of the library has none.
+        // A build of the whole workspace enables every optional feature; a user of the library has none by default.
         command: "cargo clippy --package rondo-lm --lib -- --deny warnings",
         environment: &[],
     },
@@ -49,15 +51,16 @@ const STEPS: [Step; 7] = [
     Step { name: "tests", command: "cargo test --workspace", environment: &[] },
     Step {
         name: "docs",
-        // Libraries only: the command and the facade are both called `rondo`, and their pages would collide.
+        // Libraries only: the command and the library are both called `rondo`, and their pages would collide.
         command: "cargo doc --workspace --no-deps --lib",
         environment: &[("RUSTDOCFLAGS", "--deny warnings")],
     },
 ];
 
-/// The tests of the one crate with unsafe code, built so that an access outside a buffer, or after it is freed, ends the
-/// test: the reference, the portable path and the vectors of every instruction set that the machine has. The sanitizer
-/// is an unstable option whose library comes with the stable toolchain; the first variable permits it.
+/// The tests of the one crate with unsafe code under the address sanitizer, which ends a test that accesses memory
+/// outside a buffer or after it is freed. They cover the reference, the portable path and every instruction set of the
+/// machine. The sanitizer is an unstable option whose library comes with the stable toolchain; `RUSTC_BOOTSTRAP`
+/// permits it.
 const SANITIZE: Step = Step {
     name: "sanitize",
     command: "cargo test --target x86_64-unknown-linux-gnu --package rondo-kernels --lib --tests",
@@ -68,16 +71,17 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["deny"] => return deny::run(),
+        ["pictures"] => return pictures::run(),
         ["sanitize"] if SANITIZE.passes() => return ExitCode::SUCCESS,
         ["sanitize"] => return ExitCode::FAILURE,
         _ => {}
     }
     let Some(steps) = chosen(&arguments) else {
         let names = STEPS.map(|step| step.name).join(" | ");
-        eprintln!("usage: cargo xtask check [{names}]... | deny | sanitize");
+        eprintln!("usage: cargo xtask check [{names}]... | deny | pictures | sanitize");
         return ExitCode::from(2);
     };
-    // A failed step does not keep the others from running: one run then tells everything there is to mend.
+    // All steps run even if one fails, so that one run shows everything that needs fixing.
     let failed: Vec<&str> = steps.into_iter().filter(|step| !step.passes()).map(|step| step.name).collect();
     if failed.is_empty() {
         return ExitCode::SUCCESS;
@@ -86,7 +90,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The steps that the arguments ask for, in the order of [`STEPS`]; `None` if they ask for something else.
+/// The steps that the arguments select, in the order of [`STEPS`]; `None` if the arguments are invalid.
 fn chosen(arguments: &[String]) -> Option<Vec<&'static Step>> {
     let (command, names) = arguments.split_first()?;
     let known = |name: &String| STEPS.iter().any(|step| step.name == name);
@@ -98,7 +102,7 @@ fn chosen(arguments: &[String]) -> Option<Vec<&'static Step>> {
 }
 
 impl Step {
-    /// Runs the command, its output going where ours goes, and says how it went and how long it took.
+    /// Runs the command with our standard output and error, and reports the result and the duration.
     fn passes(&self) -> bool {
         let mut words = self.command.split(' ');
         let program = words.next().unwrap_or_default();

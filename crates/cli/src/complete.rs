@@ -1,4 +1,4 @@
-//! `rondo complete`: the words that may come next.
+//! `rondo complete`: the most likely next words.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -16,33 +16,33 @@ use crate::model_args::ModelArgs;
 use crate::output;
 use crate::text_args::LossyArgs;
 
-/// List the words that may come next, with their probabilities
+/// List the most likely next words with their probabilities
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A text is taken to end after a word, whether or not a space follows; with --partial it ends within one, unless a space \
-follows. Probabilities are those of all that could come, and not only of what is listed. A model of characters or bytes \
-spells words, which end at white space; of these the list has the likeliest that a search finds.")]
+By default the text ends with a complete word, with or without a space after it. With --partial, the last word is \
+incomplete unless a space follows it. Probabilities are relative to all possible words, not only those listed. A \
+character or byte model spells out words up to the next whitespace; a beam search finds the most likely ones.")]
 pub(crate) struct CompleteArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Texts to complete; nothing is stdin, a text a line
+    /// Texts to complete [default: stdin, one text per line]
     #[arg(value_name = "TEXT")]
     texts: Vec<String>,
-    /// File of texts to complete, one a line; - is stdin
+    /// File with one text per line; - is stdin
     #[arg(long, value_name = "FILE", conflicts_with = "texts", help_heading = "Completion")]
     file: Option<PathBuf>,
     #[command(flatten)]
     lossy: LossyArgs,
-    /// Words to list, the likeliest first
+    /// Number of words to list, the most likely first
     #[arg(long, short = 'k', value_name = "WORDS", default_value_t = 10, help_heading = "Completion")]
     top: usize,
-    /// Complete the word that the text ends in, instead of listing those that may come after it
+    /// Complete the last word of the text instead of predicting the next one
     #[arg(long, help_heading = "Completion")]
     partial: bool,
     /// Do not list the unknown token
     #[arg(long, help_heading = "Completion")]
     forbid_unk: bool,
-    /// Print JSON, an object a line
+    /// Print JSON, one object per line
     #[arg(long, help_heading = "Output")]
     json: bool,
 }
@@ -71,7 +71,7 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
             return Ok(());
         }
         let input = &Input::all(args.file.as_slice())[0];
-        // Who types texts wants each completed before writing the next.
+        // Someone typing texts wants each completed before writing the next.
         let typed = *input == Input::Stdin && std::io::stdin().is_terminal();
         let mut before = String::new();
         let origin = input.origin();
@@ -88,7 +88,7 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the completions of a text, below what tells it apart from others.
+/// Prints the completions of a text; `before` separates it from the previous one.
 fn print(
     args: &CompleteArgs,
     text: &str,

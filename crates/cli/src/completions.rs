@@ -1,4 +1,4 @@
-//! `rondo completions`: what a shell needs to complete commands and flags.
+//! `rondo completions`: completion scripts for shells.
 
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ pub(crate) struct CompletionsArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: CompletionsArgs) -> Result<ExitCode> {
-    // They are made in memory: the generator takes a closed pipe for a defect.
+    // Generate in memory: clap_complete panics on a closed pipe.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "rondo", &mut script);
     output::text(&String::from_utf8_lossy(&script))?;

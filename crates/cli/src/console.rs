@@ -1,11 +1,11 @@
-//! What goes to stderr while something is under way: lines, and progress that is drawn where there is a terminal.
+//! Messages on stderr: lines, and progress bars if stderr is a terminal.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Whether and how to report on what is under way.
+/// Whether and how to report progress.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Console {
     quiet: bool,
@@ -13,12 +13,12 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// One that says nothing if `quiet`, and draws progress if stderr is a terminal.
+    /// A console that prints nothing if `quiet`, and draws progress bars if stderr is a terminal.
     pub(crate) fn new(quiet: bool) -> Console {
         Console { quiet, live: !quiet && std::io::stderr().is_terminal() }
     }
 
-    /// Whether progress can be drawn; otherwise it is told line by line.
+    /// Whether progress bars are drawn; otherwise progress is printed line by line.
     pub(crate) fn is_live(self) -> bool {
         self.live
     }
@@ -30,7 +30,7 @@ impl Console {
         }
     }
 
-    /// A progress bar that is drawn as `template` says, or not at all. It is gone when it is dropped.
+    /// A progress bar with this template, hidden if the console is not live; cleared on drop.
     pub(crate) fn bar(self, template: &str) -> ProgressBar {
         let target = if self.live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -39,7 +39,7 @@ impl Console {
     }
 }
 
-/// Prints a line to stderr whatever the user asked for. If nobody reads it there is nobody to tell, either.
+/// Prints a line to stderr even if quiet. Errors are ignored: if stderr is closed, there is nowhere to report them.
 pub(crate) fn error_text(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

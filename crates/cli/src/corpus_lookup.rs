@@ -1,4 +1,4 @@
-//! Corpora for the command: finds the texts, and tells of downloads and of whatever else one might not expect.
+//! Finding corpora for the command, with progress of downloads and notes.
 
 use std::ops::ControlFlow;
 
@@ -8,15 +8,15 @@ use rondo_train::{CorpusChoice, Event, FoundCorpus, Note, Observer, default_plac
 
 use crate::console::Console;
 
-/// Finds the texts, downloading them if need be.
+/// Finds the texts, downloading them if necessary.
 pub(crate) fn find(choice: &CorpusChoice, console: Console) -> Result<FoundCorpus> {
     Ok(FoundCorpus::find(choice, &default_places(), &mut Notes::new(console))?)
 }
 
-/// Prints what there is to know before anything is computed.
+/// Prints notes and the progress of downloads before training starts.
 pub(crate) struct Notes {
     console: Console,
-    /// The download under way: a bar, or a line when a file begins.
+    /// The current download: a bar, or one line per file.
     bar: ProgressBar,
     file: String,
 }

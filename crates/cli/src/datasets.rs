@@ -1,4 +1,4 @@
-//! `rondo datasets`: the corpora that have a name.
+//! `rondo datasets`: the named corpora.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use crate::{describe, output};
 
-/// List the corpora that have a name, and where they are on this machine
+/// List the named corpora and where they are on this machine
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A named corpus is looked for in the folder given, in the one that RONDO_DATA names, and in the user's cache. \
-`rondo train --corpus NAME` downloads it into the cache if it is in none of them; RONDO_MIRROR may name an address \
-that has copies, MIRROR/FOLDER/FILE.")]
+Rondo looks for a named corpus in the folder --data, in the folder RONDO_DATA, and in the user's cache folder. \
+`rondo train --corpus NAME` downloads it into the cache if it is in none of them. RONDO_MIRROR sets the base URL of a \
+mirror, with files at MIRROR/FOLDER/FILE.")]
 pub(crate) struct DatasetsArgs {
-    /// Folder of corpora to look in first
+    /// Folder of corpora to search first
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Print JSON
@@ -36,13 +36,13 @@ pub(crate) fn run(args: DatasetsArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let about = "A generated language of English-like sentences whose entropy is known";
-    let mut text = format!("{}\n  {about}\n  found     in the program\n", BUILT_IN);
+    let mut text = format!("{}\n  {about}\n  found     built in\n", BUILT_IN);
     for corpus in &NAMED_CORPORA {
         let files = corpus.files.iter().map(|file| format!("{} ({})", file.name, DecimalBytes(file.bytes)));
         let found = match corpus.find(&places) {
             Ok(Some(located)) => format!("in {} ({})", located.folder.display(), place(&located)),
             Ok(None) => "not on this machine".to_owned(),
-            // What is wrong with one corpus must not hide the others.
+            // A problem with one corpus must not hide the others.
             Err(error) => format!("not usable: {error}"),
         };
         text += &format!(
@@ -92,6 +92,7 @@ fn described(corpus: &'static NamedCorpus, places: &Places) -> Value {
         "name": corpus.name,
         "description": corpus.description,
         "license": corpus.license,
+        "licence": corpus.license, // Its key in version 0.1.0.
         "files": files.collect::<Vec<_>>(),
         "bytes": corpus.bytes(),
         "folder": folder,

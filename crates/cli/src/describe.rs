@@ -1,9 +1,9 @@
-//! Models in a few words.
+//! Short descriptions of models and counts.
 
 use indicatif::HumanCount;
 use rondo_nn::{Biases, DropoutSite, Input, RnnLmConfig};
 
-/// A configuration in a line, such as `lstm 2 × 200, embedding 200, tied, dropout 0.2 input`.
+/// A configuration in one line, such as `lstm 2 × 200, embedding 200, tied, dropout 0.2 input`.
 pub(crate) fn model(config: &RnnLmConfig) -> String {
     let RnnLmConfig { input, cell, ref hidden_sizes, biases, tied, dropout, vocab_size: _ } = *config;
     let layers = match hidden_sizes.as_slice() {
@@ -21,7 +21,7 @@ pub(crate) fn model(config: &RnnLmConfig) -> String {
         parts.push("tied".to_owned());
     }
     if biases == Biases::One {
-        parts.push("one bias a layer".to_owned());
+        parts.push("one bias per layer".to_owned());
     }
     let mut sites = vec![("input", dropout.input), ("between", dropout.between), ("output", dropout.output)];
     // A single layer has nothing between layers.
@@ -32,15 +32,15 @@ pub(crate) fn model(config: &RnnLmConfig) -> String {
         };
         parts.push(format!("dropout {}", sites.into_iter().map(site).collect::<Vec<_>>().join(", ")));
     }
-    for (name, probability) in [("words", dropout.words), ("recurrent weights", dropout.weights)] {
+    for (name, probability) in [("embedding dropout", dropout.words), ("weight-drop", dropout.weights)] {
         if probability > 0.0 {
-            parts.push(format!("{probability} of the {name} dropped"));
+            parts.push(format!("{name} {probability}"));
         }
     }
     parts.join(", ")
 }
 
-/// A number of things, with its thousands set apart.
+/// A count with thousands separators.
 pub(crate) fn count(number: usize) -> String {
     HumanCount(number as u64).to_string()
 }
@@ -65,7 +65,7 @@ mod tests {
             dropout: Dropout::default(),
             ..zoo.clone()
         };
-        assert_eq!(model(&bare), "lstm 1 × 64, one-hot input, one bias a layer");
+        assert_eq!(model(&bare), "lstm 1 × 64, one-hot input, one bias per layer");
         assert!(model(&RnnLmConfig { hidden_sizes: vec![6, 2], ..zoo }).starts_with("lstm 6 → 2, "));
     }
 }

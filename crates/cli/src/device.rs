@@ -1,4 +1,4 @@
-//! The processor to compute on.
+//! The device to compute on.
 
 use std::num::NonZeroUsize;
 use std::{env, thread};
@@ -9,10 +9,10 @@ use rondo_kernels::{Device, Precision};
 
 use crate::console::Console;
 
-/// Names the vector instructions to use, to compare the paths or to rule one out.
+/// Environment variable that selects the vector instructions, to compare them or to rule one out.
 const INSTRUCTIONS_VARIABLE: &str = "RONDO_CPU";
 
-/// The vector instructions that the environment asks for, if it does.
+/// The vector instructions selected by the environment, if any.
 pub(crate) fn instructions() -> Result<Option<InstructionSet>> {
     let Some(name) = env::var(INSTRUCTIONS_VARIABLE).ok().filter(|name| !name.is_empty()) else {
         return Ok(None);
@@ -21,8 +21,8 @@ pub(crate) fn instructions() -> Result<Option<InstructionSet>> {
     Ok(Some(name.parse().with_context(cannot_use)?))
 }
 
-/// The CPU with `threads` threads; one for each core if not told. Where it has no products of the precision wanted, it
-/// says so and takes `f32`.
+/// The CPU with `threads` threads, by default one per core. If it does not support the precision, prints a note and
+/// falls back to `f32`.
 pub(crate) fn cpu(threads: Option<NonZeroUsize>, precision: Precision, console: Console) -> Result<Device> {
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let instructions = instructions()?.unwrap_or_else(InstructionSet::detect);

@@ -89,6 +89,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
         Some(
             TrainError::Settings { .. }
             | TrainError::UnknownRecipe { .. }
+            | TrainError::UnknownBand { .. }
             | TrainError::UnknownWorkload { .. }
             | TrainError::Value { .. }
             | TrainError::OutOfRange { .. }

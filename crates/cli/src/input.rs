@@ -33,7 +33,7 @@ impl Input {
         paths.iter().map(input).collect()
     }
 
-    /// What messages call it.
+    /// Its name in messages.
     pub(crate) fn origin(&self) -> String {
         match self {
             Input::Stdin => "stdin".to_owned(),
@@ -41,13 +41,13 @@ impl Input {
         }
     }
 
-    /// The text from its beginning. Someone who is waited for is told so.
+    /// Opens the text. If it comes from a terminal, prints a note that input is expected.
     pub(crate) fn open(&self, console: Console) -> Result<Box<dyn BufRead + '_>> {
         match self {
             Input::Stdin => {
                 let stdin = io::stdin();
                 if stdin.is_terminal() {
-                    console.say("reading from the terminal; Ctrl-D on a line of its own ends the text");
+                    console.say("reading from the terminal; end with Ctrl-D on an empty line");
                 }
                 Ok(Box::new(stdin.lock()))
             }

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //! arguments ─▶ Command ─▶ recipe, settings ─▶ Plan ─▶ one call into the libraries ─▶ text or JSON
-//!    └ usage: what clap refuses                             failure: what the libraries refuse ┘
+//!    └ clap_error: errors of the command line                error: errors of the libraries ┘
 //! ```
 //!
-//! One module a command. Promises: results go to stdout, everything else to stderr; the exit code is 0 when all is
-//! done, 1 when something failed, 2 for wrong usage, and 130 for a run that was interrupted.
+//! One module per command. Promises: results go to stdout, everything else to stderr; the exit code is 0 on success, 1
+//! on failure, 2 for wrong usage, and 130 for an interrupted run.
 //! Not here: any mathematics. This is the only crate that prints, or ends the process.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
 mod bench;
 mod clap_error;
@@ -37,15 +37,22 @@ mod score;
 mod text_args;
 mod train;
 
-/// Recurrent language models: train, evaluate, score, generate
+/// Train, evaluate and use recurrent language models
 #[derive(Debug, Parser)]
 #[command(
     name = "rondo",
     version,
     max_term_width = 110,
-    after_help = "The shortest way in: `rondo train` trains a small model in about a minute and says what to try next."
+    disable_help_flag = true,
+    after_help = "To start: `rondo train` trains a small model in about a minute and suggests what to try next."
 )]
 struct Cli {
+    /// Print help
+    #[arg(long, short, global = true, display_order = 1000, action = ArgAction::HelpShort)]
+    help: Option<bool>,
+    /// Print help with all options
+    #[arg(long, global = true, hide = true, action = ArgAction::HelpLong)]
+    help_all: Option<bool>,
     #[command(subcommand)]
     command: Command,
 }

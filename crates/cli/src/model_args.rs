@@ -1,4 +1,4 @@
-//! A model from its file, with the vocabulary and the plan that are beside it.
+//! The flags that select a model, and opening it with the plan of its run.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -15,31 +15,30 @@ use rondo_train::{Plan, Settings};
 use crate::console::Console;
 use crate::device;
 
-/// Which model to use, and on what.
+/// The model to use, and the device to run it on.
 #[derive(Args, Debug)]
 pub(crate) struct ModelArgs {
-    /// Model file, or folder of a run: then its best model
+    /// Model file, or a run folder for its best model
     #[arg(long, short, value_name = "PATH", help_heading = "Model")]
     model: PathBuf,
-    /// Vocabulary of the model [default: vocab.json beside it]
+    /// Vocabulary file, for model files without a vocabulary [default: vocab.json next to the model]
     #[arg(long, value_name = "FILE", help_heading = "Model")]
     vocab: Option<PathBuf>,
-    /// Threads to compute with [default: one for each core]
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "THREADS", help_heading = "Model")]
     threads: Option<NonZeroUsize>,
-    /// What the factors of matrix products are rounded to, f32 or bf16; bf16 is faster where the processor multiplies it,
-    /// and f32 is used where it does not
+    /// Precision of matrix multiplications: f32, or bf16, which falls back to f32 on processors without it
     #[arg(long, value_name = "PRECISION", default_value_t, help_heading = "Model")]
     precision: Precision,
 }
 
-/// A model that can be used on texts.
+/// An opened model.
 pub(crate) struct Loaded {
     /// The model's file.
     pub(crate) path: PathBuf,
     /// The model.
     pub(crate) model: LanguageModel,
-    /// What it was trained by, if its run's plan is beside it.
+    /// The plan of its run, if it is next to the model.
     pub(crate) plan: Option<Plan>,
 }
 
@@ -55,12 +54,12 @@ impl ModelArgs {
 }
 
 impl Loaded {
-    /// Text to the model's ids and back.
+    /// The model's tokenizer and vocabulary.
     pub(crate) fn codec(&self) -> &TextCodec {
         self.model.codec()
     }
 
-    /// The unknown token, if it is not to be generated.
+    /// The tokens that must not be generated.
     pub(crate) fn forbidden(&self, forbid_unk: bool) -> Vec<u32> {
         self.codec().unknown_id().filter(|_| forbid_unk).into_iter().collect()
     }
@@ -70,7 +69,7 @@ fn plan_beside(model: &Path) -> Result<Option<Plan>> {
     settings_beside(model)?.map(|settings| Ok(Plan::new(&settings)?)).transpose()
 }
 
-/// The settings of the run that made the model file, if its plan is beside it.
+/// The settings of the run that wrote the model file, if its plan is next to it.
 pub(crate) fn settings_beside(model: &Path) -> Result<Option<Settings>> {
     let path = model.with_file_name(RunFolder::PLAN);
     if !path.is_file() {

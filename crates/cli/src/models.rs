@@ -1,4 +1,4 @@
-//! `rondo models`: the named models, and what is in a model file.
+//! `rondo models`: the named configurations, and the contents of a model file.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use crate::console::Console;
 use crate::{describe, device, output};
 
-/// List the named models, or say what is in a model file
+/// List the named model configurations, or describe a model file
 #[derive(Args, Debug)]
 pub(crate) struct ModelsArgs {
-    /// Model file to describe, or folder of a run: then its best model
+    /// Model file to describe, or a run folder for its best model
     path: Option<PathBuf>,
-    /// Vocabulary size to count the parameters of the named models for: WikiText-2's by default
+    /// Vocabulary size to compute parameter counts for (the default is WikiText-2's)
     #[arg(long, value_name = "TOKENS", default_value = "33278", conflicts_with = "path")]
     vocab_size: NonZeroUsize,
     /// Print JSON
@@ -53,7 +53,8 @@ fn list(vocab_size: usize, json: bool) -> Result<()> {
             describe::model(&config),
         ]);
     }
-    let note = format!("\nParameters are for a vocabulary of {} tokens.\n", describe::count(vocab_size));
+    let note =
+        format!("\nParameter counts are for a vocabulary of {} tokens.\n", describe::count(vocab_size));
     output::text(&(output::columns(&rows, &[1]) + &note))
 }
 

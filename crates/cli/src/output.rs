@@ -1,11 +1,11 @@
-//! What goes to stdout: results, as text in columns or as JSON.
+//! Writing to stdout: results, as text in columns or as JSON.
 
 use std::io::{self, BufWriter, Write};
 
 use anyhow::Result;
 use serde_json::Value;
 
-/// Lets `work` write to stdout. What it has written by the time of an error is printed, too.
+/// Calls `work` with stdout. On an error, what was written before it is still printed.
 pub(crate) fn write(work: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let mut stdout = BufWriter::new(io::stdout().lock());
     work(&mut stdout)?;
@@ -22,12 +22,12 @@ pub(crate) fn json(value: &Value) -> Result<()> {
     text(&format!("{value:#}\n"))
 }
 
-/// A number for JSON, which has no word for those that are not finite.
+/// A number for JSON; NaN and infinities become null.
 pub(crate) fn number(value: f64) -> Value {
     serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
 }
 
-/// Lines of cells, each column as wide as its widest cell; `right` are the columns to align to the right.
+/// Rows as aligned columns; `right` lists the right-aligned ones.
 pub(crate) fn columns(rows: &[Vec<String>], right: &[usize]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width_of = |column: usize| {

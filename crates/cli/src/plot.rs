@@ -1,4 +1,4 @@
-//! `rondo plot`: runs in one picture.
+//! `rondo plot`: one plot of several runs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,16 +11,16 @@ use rondo_runs::write_atomically;
 use crate::console::Console;
 use crate::error::CliError;
 
-/// Draw runs into one picture: loss, perplexity, learning rate, gradient norm
+/// Plot runs: loss, perplexity, learning rate and gradient norm in one SVG
 #[derive(Args, Debug)]
 pub(crate) struct PlotArgs {
-    /// Folders of runs, or their metrics files
+    /// Run folders, or their metrics files
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// Picture to write, an SVG; one that is there is replaced
+    /// SVG file to write; an existing file is replaced
     #[arg(long, short, value_name = "FILE", default_value = "plot.svg")]
     out: PathBuf,
-    /// What runs are drawn over: epochs or seconds for those whose steps are not of one size
+    /// Unit of the x axis; epochs or seconds suit runs with different batch sizes
     #[arg(long, value_name = "AXIS", default_value = "steps")]
     x: AxisName,
 }
@@ -45,12 +45,12 @@ impl From<AxisName> for Axis {
 
 /// Runs the command.
 pub(crate) fn run(args: PlotArgs) -> Result<ExitCode> {
-    // A bitmap would need a font to be drawn with, and fonts differ from machine to machine.
+    // A bitmap would need a font, and fonts differ from machine to machine.
     if args.out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("svg")) {
         return Err(CliError::PictureFormat { path: args.out }.into());
     }
     let picture = plot::compare(&Run::read_all(&args.runs)?, args.x.into())?;
     write_atomically(&args.out, |to| to.write_all(picture.as_bytes()))?;
-    Console::new(false).say(&format!("drawn in `{}`", args.out.display()));
+    Console::new(false).say(&format!("wrote `{}`", args.out.display()));
     Ok(ExitCode::SUCCESS)
 }

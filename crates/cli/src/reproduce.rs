@@ -1,4 +1,4 @@
-//! `rondo reproduce`: runs a run's plan again and compares.
+//! `rondo reproduce`: repeats a run and compares the results.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,25 +13,25 @@ use crate::console::Console;
 use crate::output;
 use crate::train::{Format, INTERRUPTED, train};
 
-/// Run a run's plan again, and say whether it comes to the same
+/// Repeat a run from its plan and check that the results are identical
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Everything but times is compared: each record of metrics.jsonl, and the best and the last model in every bit. With the \
-same version, kind of processor and number of threads they are the same; if they are not, what differs between the two \
-runs is listed. The texts must be the run's, by their fingerprints. The exit code is 0 if all is the same, and 1 if not.")]
+Compares each record of metrics.jsonl except times, and the best and the last model bit for bit. Results are identical \
+with the same version, processor type and number of threads; otherwise the output lists what differs between the two \
+runs. The texts must have the fingerprints recorded in the run. The exit code is 0 if the results are identical, else 1.")]
 pub(crate) struct ReproduceArgs {
-    /// Folder of a run that has come to its end
+    /// Folder of a finished run
     run: PathBuf,
-    /// Folder for the second run [default: the first that is free of runs/NAME-again-1, runs/NAME-again-2, …]
+    /// Folder for the second run [default: runs/NAME-again-1, or the next free number]
     #[arg(long, value_name = "DIR", conflicts_with = "against")]
     out: Option<PathBuf>,
-    /// Compare with this run, which has been made already, instead of making one
+    /// Compare with this finished run instead of running again
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Print nothing but the result
+    /// Print only the result
     #[arg(long, short)]
     quiet: bool,
 }
@@ -70,7 +70,7 @@ fn told(first: &RunFolder, second: &RunFolder, comparison: &Comparison) -> Strin
     let mut rows = vec![vec![
         "metrics".to_owned(),
         match &comparison.difference {
-            None => format!("{} records, the same", comparison.records),
+            None => format!("{} records, identical", comparison.records),
             Some(difference) => format!(
                 "line {}: `{}` is {} and {}",
                 difference.line, difference.what, difference.first, difference.second
@@ -78,7 +78,7 @@ fn told(first: &RunFolder, second: &RunFolder, comparison: &Comparison) -> Strin
         },
     ]];
     for (name, same) in &comparison.models {
-        rows.push(vec![format!("{name} model"), if *same { "the same" } else { "another" }.to_owned()]);
+        rows.push(vec![format!("{name} model"), if *same { "identical" } else { "different" }.to_owned()]);
     }
     for (what, first, second) in &comparison.circumstances {
         rows.push(vec![(*what).to_owned(), format!("{first}, then {second}")]);

@@ -1,4 +1,4 @@
-//! `rondo rescore`: chooses among the hypotheses of another system.
+//! `rondo rescore`: reranks the hypotheses of another system.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -20,7 +20,7 @@ use crate::model_args::ModelArgs;
 use crate::text_args::LossyArgs;
 use crate::{describe, output};
 
-/// The weights that are tried: what other systems call a log-probability differs in scale by orders of magnitude.
+/// The grid of weights: the scores of other systems differ in scale by orders of magnitude.
 const LM_WEIGHTS: [f64; 20] = [
     0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0,
     20.0,
@@ -28,41 +28,40 @@ const LM_WEIGHTS: [f64; 20] = [
 const WORD_BONUSES: [f64; 17] =
     [0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, -0.1, -0.2, -0.5, -1.0, -2.0, -5.0, -10.0, -20.0];
 
-/// Reorder the hypotheses of another system with a model's help
+/// Rerank the hypotheses of another system with a language model
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The list has a hypothesis a line, of three columns with tabs between them: the id of what it is a hypothesis of, the \
-other system's log-probability, and the text; or a JSON object with the keys id, score and text. It is printed in the \
-same columns, with the hypotheses of an id together, the best first, and with the combined score: the other system's, \
-plus the weight times the natural logarithm of the probability that the model gives the line, plus the bonus for each \
-word.\n\n\
-With references, which are an id and a text a line with a tab between them, the weights that are not given are chosen \
-from a grid to have the fewest word errors, and the word error rates before and after are told. Use the weights found so \
-on other lists: on the very list that chose them they look better than they are.")]
+The list has one hypothesis per line in three tab-separated columns: an id (such as the utterance), the other system's \
+log-probability, and the text; or a JSON object with the keys id, score and text. The output has the same columns, \
+grouped by id, the best hypothesis first, with the combined score:\n\n  \
+score + weight × log-probability of the line (natural logarithm) + word bonus × number of words\n\n\
+A file of references has an id and a text per line, separated by a tab. With it, weights that are not given are chosen \
+from a grid to minimize the word error rate, and the word error rates before and after are printed. Use these weights \
+on other lists: on the list they were tuned on, the word error rate is too optimistic.")]
 pub(crate) struct RescoreArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// List of hypotheses; - or nothing is stdin
+    /// List of hypotheses; - is stdin [default: stdin]
     #[arg(value_name = "FILE")]
     list: Option<PathBuf>,
     #[command(flatten)]
     lossy: LossyArgs,
-    /// What the model's log-probability is multiplied by [default: with --reference, the best; else 1]
+    /// Weight of the language model's log-probability [default: tuned with --reference, else 1]
     #[arg(long, short, value_name = "FACTOR", allow_negative_numbers = true, help_heading = "Weights")]
     weight: Option<f64>,
-    /// What each word adds [default: with --reference, the best; else 0]
+    /// Bonus per word [default: tuned with --reference, else 0]
     #[arg(long, value_name = "NATS", allow_negative_numbers = true, help_heading = "Weights")]
     word_bonus: Option<f64>,
-    /// What should have been said, to choose the weights by and to count word errors against
+    /// Reference texts, to tune the weights on and to compute word error rates
     #[arg(long, value_name = "FILE", help_heading = "Weights")]
     reference: Option<PathBuf>,
-    /// Sentences to score side by side; changes nothing but speed and memory
-    #[arg(long, value_name = "ROWS", default_value_t = 32, help_heading = "Scoring")]
+    /// Batch size: hypotheses to score in parallel; affects only speed and memory
+    #[arg(long, value_name = "SENTENCES", default_value_t = 32, help_heading = "Scoring")]
     batch_size: usize,
     /// Print only the best hypothesis of each id
     #[arg(long, help_heading = "Output")]
     best: bool,
-    /// Print JSON, an object a line
+    /// Print JSON, one object per line
     #[arg(long, help_heading = "Output")]
     json: bool,
 }
@@ -110,21 +109,21 @@ fn paired<'a>(
         None => Err(CliError::Line {
             origin: origin.to_owned(),
             line: reference.line,
-            reason: format!("there is no hypothesis of `{}` in the list", reference.id),
+            reason: format!("the list has no hypothesis with the id `{}`", reference.id),
         }
         .into()),
     };
     references.iter().map(pair).collect()
 }
 
-/// Chooses the weights that are not given, and tells what they come to.
+/// Tunes the weights that are not given, and prints the word error rates.
 fn weigh(args: &RescoreArgs, pairs: &[(&[Scored], &str)], lists: usize, console: Console) -> Weights {
     let given = |value: &Option<f64>, grid: &[f64]| value.map_or(grid.to_vec(), |value| vec![value]);
     let (lm, bonus) = (given(&args.weight, &LM_WEIGHTS), given(&args.word_bonus, &WORD_BONUSES));
     let before = errors(pairs, Weights::default());
     let Tuned { weights, after } =
         tune(pairs, &lm, &bonus).unwrap_or(Tuned { weights: Weights::default(), after: before });
-    let said = |given: bool| if given { "given" } else { "found" };
+    let said = |given: bool| if given { "given" } else { "tuned" };
     let row = |name: &str, value: String, note: String| vec![name.to_owned(), value, note];
     let rate = |name: &str, found: rondo_infer::rescore::WordErrors| {
         let note = format!(
@@ -138,8 +137,8 @@ fn weigh(args: &RescoreArgs, pairs: &[(&[Scored], &str)], lists: usize, console:
         row("weight", weights.lm.to_string(), said(args.weight.is_some()).to_owned()),
         row("word bonus", weights.word_bonus.to_string(), said(args.word_bonus.is_some()).to_owned()),
         rate("word error rate before", before),
-        rate("after", after),
-        rate("at best", oracle(pairs)),
+        rate("word error rate after", after),
+        rate("oracle (best possible)", oracle(pairs)),
     ];
     console.say(output::columns(&rows, &[1]).trim_end());
     if pairs.len() < lists {

@@ -1,5 +1,4 @@
-//! How a given text is read: what becomes of bytes that are no characters, and how it is cut into the model's words,
-//! where that is not as the model's own texts were.
+//! The flags that say how to read a text: how to handle invalid bytes, and how to tokenize it if not as in training.
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -8,34 +7,34 @@ use rondo_data::{TextCodec, Tokenizer};
 use crate::error::CliError;
 use crate::model_args::Loaded;
 
-/// What becomes of text that is none.
+/// How to handle invalid text.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct LossyArgs {
-    /// Take invalid UTF-8 and NUL bytes for U+FFFD, a sign for each sequence, instead of refusing the text
+    /// Replace invalid UTF-8 sequences and NUL bytes by U+FFFD instead of refusing the text
     #[arg(long, help_heading = "Text")]
     pub(crate) lossy: bool,
 }
 
-/// How the text is read.
+/// How to read the text.
 #[derive(Args, Debug)]
 pub(crate) struct ReadingArgs {
-    /// Read the text as running text: its punctuation parted as the model's words have it, by the rules of Moses; eval
-    /// also splits it into sentences [default: read it as the model's own texts were]
+    /// Tokenize the text as running text with the Moses rules, matching the model's vocabulary; eval also splits it into
+    /// sentences [default: the model's own tokenizer]
     #[arg(long, value_name = "TOKENS", help_heading = "Text")]
     tokenizer: Option<TextTokens>,
     #[command(flatten)]
     lossy: LossyArgs,
 }
 
-/// What a text can be cut into for a model of words.
+/// The tokenizers for a word model.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum TextTokens {
     Moses,
 }
 
 impl ReadingArgs {
-    /// The codec to read the given text with; `sentences` says whether running text is split into sentences, or each of
-    /// its lines is one.
+    /// The codec to read the text with; `sentences` says whether to split running text into sentences or to treat each
+    /// line as one.
     pub(crate) fn codec(&self, loaded: &Loaded, sentences: bool) -> Result<TextCodec> {
         let codec = loaded.codec().clone().lossy(self.lossy.lossy);
         let Some(TextTokens::Moses) = self.tokenizer else {
@@ -49,7 +48,7 @@ impl ReadingArgs {
         Ok(codec.with_tokenizer(Tokenizer::moses_for(codec.vocab(), tokenizer.eos(), sentences)))
     }
 
-    /// Whether what is no text is taken for U+FFFD.
+    /// Whether invalid sequences are replaced by U+FFFD.
     pub(crate) fn is_lossy(&self) -> bool {
         self.lossy.lossy
     }

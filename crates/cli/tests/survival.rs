@@ -146,7 +146,7 @@ fn a_run_survives_being_killed_at_any_moment() {
         ends += 1;
     }
     println!(
-        "{killed} kills, {killed} exact resumes: {ends} runs came to the undisturbed run's end in every bit; \
+        "{killed} kills, {killed} exact resumes: {ends} runs ended exactly like the undisturbed run, in every bit; \
          {in_writes} kills in the middle of writing a file, {before_checkpoints} before the first checkpoint; {:.0} s",
         begun.elapsed().as_secs_f64()
     );

@@ -1,11 +1,11 @@
-//! Words per second: looked up, counted, and read from text to ids.
+//! Throughput in words per second: lookup, counting, and encoding text to ids.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rondo_data::{Counter, TextCodec, Tokenizer, Vocab, VocabOptions};
 
-/// Words of a text of Zipf-like frequencies over 30,000 types, as in WikiText-2, twenty a line.
+/// A text with Zipf-like frequencies over 30,000 types, as in WikiText-2, with twenty words per line.
 fn text() -> String {
     let word = |index: u32| {
         // A multiplicative congruence spreads the ranks; dividing makes low ones frequent.

@@ -1,9 +1,9 @@
-//! Counts tokens and remembers the order in which they first appeared.
+//! Counts tokens and keeps the order of their first appearance.
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
-/// How often each token occurs, in order of first appearance.
+/// Token counts, in order of first appearance.
 ///
 /// ```
 /// use rondo_data::Counter;
@@ -11,7 +11,7 @@ use rustc_hash::FxBuildHasher;
 /// let counter: Counter = "the cat saw the dog".split(' ').collect();
 /// assert_eq!(counter.count("the"), 2);
 /// assert_eq!(counter.iter().next(), Some(("the", 2)));
-/// assert_eq!(counter.most_common()[1], ("cat", 1)); // ties stand in alphabetical order
+/// assert_eq!(counter.most_common()[1], ("cat", 1)); // ties are in alphabetical order
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counter {
@@ -19,7 +19,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// A counter that has seen nothing.
+    /// Creates an empty counter.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -28,28 +28,28 @@ impl Counter {
     /// Counts one occurrence of `token` and returns the token's index in order of first appearance.
     ///
     /// # Panics
-    /// On the 2³²th different token: indices, like ids, are 32 bits wide.
+    /// On the 2³²th distinct token: indices, like ids, are 32 bits wide.
     pub fn add(&mut self, token: &str) -> u32 {
         self.add_many(token, 1)
     }
 
-    /// Counts `count` occurrences of `token` at once; otherwise as [`add`](Self::add).
+    /// Counts `count` occurrences of `token` at once; otherwise like [`add`](Self::add).
     ///
     /// # Panics
-    /// On the 2³²th different token.
+    /// On the 2³²th distinct token.
     pub fn add_many(&mut self, token: &str, count: u64) -> u32 {
-        // The look-up comes first because an entry would need an owned key, and most tokens are known.
+        // The lookup comes first because an entry would need an owned key, and most tokens are already known.
         let index = if let Some((index, _, known)) = self.counts.get_full_mut(token) {
             *known += count;
             index
         } else {
             self.counts.insert_full(token.into(), count).0
         };
-        assert!(index < u32::MAX as usize, "a counter holds at most {} different tokens", u32::MAX);
+        assert!(index < u32::MAX as usize, "a counter can hold at most {} distinct tokens", u32::MAX);
         index as u32
     }
 
-    /// How often `token` was counted; 0 if never.
+    /// The count of `token`; 0 if it never occurred.
     #[must_use]
     pub fn count(&self, token: &str) -> u64 {
         self.counts.get(token).copied().unwrap_or(0)
@@ -60,19 +60,19 @@ impl Counter {
         self.counts.get_index_of(token).map(|index| index as u32)
     }
 
-    /// How many different tokens there are.
+    /// The number of distinct tokens.
     #[must_use]
     pub fn len(&self) -> usize {
         self.counts.len()
     }
 
-    /// Whether nothing was counted.
+    /// Whether no tokens were counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
 
-    /// How many tokens were counted, repetitions included.
+    /// The total number of tokens counted, including repetitions.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
@@ -83,7 +83,7 @@ impl Counter {
         self.counts.iter().map(|(token, &count)| (&**token, count))
     }
 
-    /// Tokens and their counts by falling count, ties alphabetical (by Unicode scalar values).
+    /// Tokens and their counts in order of decreasing frequency, ties alphabetical (by Unicode scalar values).
     #[must_use]
     pub fn most_common(&self) -> Vec<(&str, u64)> {
         let mut tokens: Vec<_> = self.iter().collect();
@@ -91,10 +91,10 @@ impl Counter {
         tokens
     }
 
-    /// The counter that has seen only `indices`, which are indices of this one.
+    /// A counter with only the tokens of `indices`, which are indices of this counter.
     ///
     /// # Panics
-    /// If an index was never given out by this counter.
+    /// If an index was not returned by this counter.
     pub(crate) fn restricted_to(&self, indices: &[u32]) -> Self {
         let mut counts = vec![0; self.len()];
         for &index in indices {

@@ -1,24 +1,24 @@
-//! What can be wrong with a text, a vocabulary file or the sizes asked for.
+//! Errors for invalid texts, vocabulary files, corpora and sizes.
 
 use std::{io, path::PathBuf};
 
 use crate::corpus::Split;
 
-/// The result of an operation of this crate.
+/// The result type of this crate's functions.
 pub type Result<T> = std::result::Result<T, DataError>;
 
-/// Everything that can go wrong in this crate, with the values at fault.
+/// Everything that can go wrong in this crate, with the invalid values.
 ///
 /// An `origin` is the path of a file, or the name that the caller gave to another source of text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// A text or a folder could not be opened or read.
+    /// A text or folder could not be opened or read.
     #[error("could not read `{origin}`")]
     Read {
-        /// What was read.
+        /// The path or name of the source.
         origin: String,
-        /// Why it failed.
+        /// The underlying I/O error.
         source: io::Error,
     },
     /// A file could not be written.
@@ -26,156 +26,156 @@ pub enum DataError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// The underlying I/O error.
         source: io::Error,
     },
-    /// A whole file could not be written.
+    /// A file could not be written atomically.
     #[error(transparent)]
     Runs(#[from] rondo_runs::RunsError),
-    /// A path leads to nothing.
-    #[error("there is no file or folder `{}`", path.display())]
+    /// A path does not exist.
+    #[error("no such file or folder: `{}`", path.display())]
     Missing {
         /// The path.
         path: PathBuf,
     },
-    /// A table of what is known of sentences has a line of another kind.
-    #[error("line {line} of `{}` is no line of a Punkt table", path.display())]
+    /// A line of a Punkt table cannot be parsed.
+    #[error("line {line} of `{}` is not a valid Punkt table entry", path.display())]
     PunktTable {
         /// The table.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line number, starting at 1.
         line: u64,
     },
-    /// A text has no token.
-    #[error("`{origin}` is empty: it holds no token")]
+    /// A text has no tokens.
+    #[error("`{origin}` is empty: it contains no tokens")]
     Empty {
         /// The text.
         origin: String,
     },
     /// A text is not UTF-8.
-    #[error("`{origin}` is not UTF-8 text: invalid byte at offset {byte}, in line {line}")]
+    #[error("`{origin}` is not UTF-8 text: invalid byte at offset {byte} (line {line})")]
     InvalidUtf8 {
         /// The text.
         origin: String,
-        /// The line of the byte, from 1.
+        /// The line of the invalid byte, starting at 1.
         line: u64,
-        /// Where the first invalid sequence begins, in bytes from the start of the file.
+        /// The offset of the first invalid sequence, in bytes from the start of the file.
         byte: u64,
     },
-    /// A text has a NUL byte, which no text has.
-    #[error("`{origin}` looks like a binary file: NUL byte at offset {byte}, in line {line}")]
+    /// A text contains a NUL byte, so it is probably a binary file.
+    #[error("`{origin}` looks like a binary file: NUL byte at offset {byte} (line {line})")]
     Binary {
         /// The text.
         origin: String,
-        /// The line of the byte, from 1.
+        /// The line of the NUL byte, starting at 1.
         line: u64,
-        /// Where the byte is, in bytes from the start of the file.
+        /// The offset of the NUL byte, in bytes from the start of the file.
         byte: u64,
     },
-    /// More characters were to be dropped from the end of a text than it has, or all of them.
-    #[error("`{origin}` has {chars} characters: none is left without the last {drop_tail_chars}")]
+    /// The number of characters to drop from the end of a text is not smaller than its length.
+    #[error("`{origin}` has {chars} characters: dropping the last {drop_tail_chars} leaves nothing")]
     TailTooLong {
         /// The text.
         origin: String,
-        /// How many characters it has.
+        /// The number of characters in the text.
         chars: u64,
-        /// How many were to be dropped.
+        /// The number of characters to drop.
         drop_tail_chars: u64,
     },
-    /// A folder has neither a training text nor a single text.
+    /// A folder contains neither a training text nor a single text file.
     #[error(
-        "folder `{}` has no training text: looked for `train` in the names of its .txt, .text, .tokens and \
-         .raw files, or for a single such file, found {}", folder.display(), listed(found)
+        "folder `{}` has no training text: expected a .txt, .text, .tokens or .raw file with `train` in its \
+         name, or a single such file; found {}", folder.display(), listed(found)
     )]
     NoTrainingText {
         /// The folder.
         folder: PathBuf,
-        /// The files in it.
+        /// The files in the folder.
         found: Vec<String>,
     },
     /// A folder has several files for one split.
-    #[error("folder `{}` has several {split} texts: {}", folder.display(), listed(files))]
+    #[error("folder `{}` has more than one file for the `{split}` split: {}", folder.display(), listed(files))]
     AmbiguousSplit {
         /// The folder.
         folder: PathBuf,
-        /// The split that is claimed more than once.
+        /// The split with more than one file.
         split: Split,
-        /// The files that claim it.
+        /// The files for this split.
         files: Vec<String>,
     },
-    /// A folder has several texts of which none is named as a split.
-    #[error("folder `{}` has several texts, none of them named `train`: {}", folder.display(), listed(files))]
+    /// A folder contains several texts, and none has the name of a split.
+    #[error("folder `{}` has several texts, but none has `train` in its name: {}", folder.display(), listed(files))]
     AmbiguousText {
         /// The folder.
         folder: PathBuf,
-        /// Its texts.
+        /// The texts in the folder.
         files: Vec<String>,
     },
-    /// The parts to split off are not fractions of a text.
+    /// The validation and test fractions are out of range.
     #[error(
-        "valid fraction {valid_fraction} and test fraction {test_fraction} must each be at least 0 and \
-         together below 1"
+        "validation fraction {valid_fraction} and test fraction {test_fraction} must each be at least 0 and \
+         add up to less than 1"
     )]
     SplitFractions {
-        /// The part asked for as validation text.
+        /// The requested fraction for the validation set.
         valid_fraction: f64,
-        /// The part asked for as test text.
+        /// The requested fraction for the test set.
         test_fraction: f64,
     },
-    /// A text is too short to be divided into splits that have at least a token each.
+    /// A text is too short to be split into parts of at least one token each.
     #[error(
-        "a text of {tokens} tokens is too short to be divided with valid fraction {valid_fraction} and \
+        "a text of {tokens} tokens is too short to be split with validation fraction {valid_fraction} and \
          test fraction {test_fraction}"
     )]
     CannotDivide {
-        /// The length of the text.
+        /// The length of the text in tokens.
         tokens: usize,
-        /// The part asked for as validation text.
+        /// The requested fraction for the validation set.
         valid_fraction: f64,
-        /// The part asked for as test text.
+        /// The requested fraction for the test set.
         test_fraction: f64,
     },
-    /// A token is not in a vocabulary that has no unknown token to stand for it.
+    /// A token is out of vocabulary, and the vocabulary has no unknown token to replace it.
     #[error(
-        "`{}` is not in the vocabulary, which has no unknown token: line {line} of `{origin}`",
+        "out-of-vocabulary token `{}` on line {line} of `{origin}`: the vocabulary has no unknown token",
         shown(token)
     )]
     UnknownToken {
         /// The token.
         token: String,
-        /// The text it stands in.
+        /// The text that contains the token.
         origin: String,
-        /// Its line, from 1.
+        /// The line number, starting at 1.
         line: u64,
     },
-    /// An id is not one of the vocabulary's.
-    #[error("id {id} is not in the vocabulary of {vocab_size} tokens")]
+    /// A token id is out of range.
+    #[error("token id {id} is out of range for a vocabulary of {vocab_size} tokens")]
     IdOutOfRange {
-        /// The id.
+        /// The token id.
         id: u32,
-        /// How many ids there are.
+        /// The vocabulary size.
         vocab_size: usize,
     },
-    /// A vocabulary would have no token.
+    /// A vocabulary would be empty.
     #[error("a vocabulary needs at least one token")]
     EmptyVocab,
-    /// The special tokens alone exceed the largest size asked for.
+    /// The special tokens alone exceed the maximum vocabulary size.
     #[error("a vocabulary of at most {max_size} tokens has no room for its {special_tokens} special tokens")]
     VocabTooSmall {
-        /// The largest size asked for.
+        /// The maximum vocabulary size.
         max_size: usize,
-        /// How many special tokens there are.
+        /// The number of special tokens.
         special_tokens: usize,
     },
-    /// A vocabulary file is not the JSON it should be.
-    #[error("`{origin}` is not a vocabulary file")]
+    /// A vocabulary file cannot be parsed.
+    #[error("`{origin}` is not a valid vocabulary file")]
     VocabSyntax {
         /// The file.
         origin: String,
-        /// Where and why.
+        /// The parse error, with its position.
         source: serde_json::Error,
     },
-    /// A vocabulary file has another format or a version from the future.
+    /// A vocabulary file has a different format or an unsupported version.
     #[error(
         "`{origin}` has format `{}` version {version}, expected `{}` version {}",
         shown(format),
@@ -185,20 +185,20 @@ pub enum DataError {
     VocabVersion {
         /// The file.
         origin: String,
-        /// The format it names.
+        /// The format in the file.
         format: String,
-        /// The version it names.
+        /// The version in the file.
         version: u32,
     },
-    /// A text is not the JSON of a codec.
-    #[error("`{origin}` is not a text codec")]
+    /// The JSON of a text codec cannot be parsed.
+    #[error("`{origin}` is not a valid text codec")]
     CodecSyntax {
-        /// What was read.
+        /// The path or name of the source.
         origin: String,
-        /// Where and why.
+        /// The parse error, with its position.
         source: serde_json::Error,
     },
-    /// A codec has another format or a version from the future.
+    /// A text codec has a different format or an unsupported version.
     #[error(
         "`{origin}` has format `{}` version {version}, expected `{}` version {}",
         shown(format),
@@ -206,15 +206,15 @@ pub enum DataError {
         crate::codec::VERSION
     )]
     CodecVersion {
-        /// What was read.
+        /// The path or name of the source.
         origin: String,
-        /// The format it names.
+        /// The format in the JSON.
         format: String,
-        /// The version it names.
+        /// The version in the JSON.
         version: u32,
     },
-    /// A vocabulary file gives one token two ids.
-    #[error("`{origin}` lists token `{}` twice, as id {first_id} and {second_id}", shown(token))]
+    /// A vocabulary file lists the same token twice.
+    #[error("`{origin}` lists token `{}` twice, with ids {first_id} and {second_id}", shown(token))]
     DuplicateToken {
         /// The file.
         origin: String,
@@ -225,7 +225,7 @@ pub enum DataError {
         /// Its second id.
         second_id: usize,
     },
-    /// A vocabulary file names an unknown token that it does not list.
+    /// The unknown token of a vocabulary file is not in its list of tokens.
     #[error("`{origin}` does not list its unknown token `{}`", shown(token))]
     UnlistedUnknown {
         /// The file.
@@ -239,104 +239,105 @@ pub enum DataError {
         /// The name of the size.
         name: &'static str,
     },
-    /// A text has fewer tokens than the smallest batch asked for needs.
+    /// A text is too short for even one batch.
     #[error(
-        "a text of {tokens} tokens is too short for batch size {batch_size} and bptt {bptt}: {}",
+        "a text of {tokens} tokens is too short for batch size {batch_size} and BPTT length {bptt}: {}",
         largest_that_fit(*batch_size, *bptt, *largest_batch_size, *largest_bptt)
     )]
     CorpusTooShort {
-        /// The length of the text.
+        /// The length of the text in tokens.
         tokens: usize,
-        /// The batch size asked for.
+        /// The requested batch size.
         batch_size: usize,
-        /// The steps per batch asked for.
+        /// The requested number of steps per batch.
         bptt: usize,
-        /// The largest batch size that fits with this `bptt`; 0 if none does.
+        /// The largest batch size that fits with this `bptt`; 0 if there is none.
         largest_batch_size: usize,
-        /// The largest steps per batch that fit with this `batch_size`; 0 if none does.
+        /// The largest number of steps per batch that fits with this `batch_size`; 0 if there is none.
         largest_bptt: usize,
     },
-    /// No corpus has this name.
-    #[error("there is no corpus `{}`; there are {}", shown(name), listed(known))]
+    /// There is no corpus with this name.
+    #[error("unknown corpus `{}`; the named corpora are {}", shown(name), listed(known))]
     UnknownCorpus {
         /// The name.
         name: String,
-        /// The names there are.
+        /// The names of all corpora.
         known: Vec<String>,
     },
-    /// A file of a named corpus has another length than the published one.
-    #[error("`{}` has {found_bytes} bytes, the file of `{corpus}` has {expected_bytes}", path.display())]
+    /// A file of a named corpus does not have the published size.
+    #[error("`{}` has {found_bytes} bytes, but the published file of `{corpus}` has {expected_bytes}", path.display())]
     WrongSize {
         /// The corpus.
         corpus: &'static str,
         /// The file.
         path: PathBuf,
-        /// Its length.
+        /// Its size.
         found_bytes: u64,
-        /// The published length.
+        /// The published size.
         expected_bytes: u64,
     },
-    /// A folder holds some files of a named corpus and lacks others.
-    #[error("folder `{}` lacks files of `{corpus}`: {}", folder.display(), listed(missing))]
+    /// A folder contains only some files of a named corpus.
+    #[error("folder `{}` is missing files of `{corpus}`: {}", folder.display(), listed(missing))]
     IncompleteCorpus {
         /// The corpus.
         corpus: &'static str,
         /// The folder.
         folder: PathBuf,
-        /// What it lacks.
+        /// The missing files.
         missing: Vec<String>,
     },
     /// A named corpus is not on this machine, and there is no folder to download it to.
-    #[error("`{corpus}` was not found, and there is no cache folder to download it to")]
+    #[error("corpus `{corpus}` was not found, and there is no cache folder to download it to")]
     NoCacheFolder {
         /// The corpus.
         corpus: &'static str,
     },
     /// A named corpus is not on this machine and could not be downloaded.
     #[error(
-        "`{corpus}` was not found and could not be downloaded; it can be put into folder `{}` by hand: {wanted}",
+        "corpus `{corpus}` was not found and could not be downloaded; \
+         to add it by hand, put its files in folder `{}`: {wanted}",
         folder.display()
     )]
     NotDownloaded {
         /// The corpus.
         corpus: &'static str,
-        /// Where its files belong.
+        /// The folder for its files.
         folder: PathBuf,
-        /// Its files, each with its length and address.
+        /// Its files, each with its size and URL.
         wanted: String,
-        /// Why the download failed.
+        /// The download error.
         source: Box<DataError>,
     },
-    /// A server could not be reached, or the connection broke.
+    /// A server could not be reached, or the connection was lost.
     #[error("could not download `{url}`")]
     Transfer {
-        /// The address.
+        /// The URL.
         url: String,
-        /// Why it failed.
+        /// The underlying I/O error.
         source: io::Error,
     },
-    /// A server refused.
-    #[error("could not download `{url}`: the server answered with HTTP status {status}")]
+    /// A server answered with an error status.
+    #[error("could not download `{url}`: the server returned HTTP status {status}")]
     HttpStatus {
-        /// The address.
+        /// The URL.
         url: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
     },
-    /// A server has a file of another length than the published one.
+    /// A file on a server does not have the published size.
     #[error("`{url}` has {found_bytes} bytes, expected {expected_bytes}")]
     RemoteSize {
-        /// The address.
+        /// The URL.
         url: String,
-        /// The length announced, or received until it was too much.
+        /// The size announced by the server, or the number of bytes received before giving up.
         found_bytes: u64,
-        /// The published length.
+        /// The published size.
         expected_bytes: u64,
     },
-    /// A file has another hash than the published one.
+    /// The hash of a file differs from the published one.
     #[error("`{origin}` has SHA-256 {found}, expected {expected}")]
     WrongHash {
-        /// The file or its address.
+        /// The path of the file or its URL.
         origin: String,
         /// Its SHA-256 in hexadecimal.
         found: String,
@@ -351,11 +352,11 @@ pub enum DataError {
     },
 }
 
-/// Names in backticks, separated by commas; a long list is cut, for a folder can hold thousands of files.
+/// Names in backticks, separated by commas. A long list is truncated, since a folder can contain thousands of files.
 fn listed(names: &[String]) -> String {
     const MOST: usize = 12;
     if names.is_empty() {
-        return "no file".to_owned();
+        return "no files".to_owned();
     }
     let mut text = names.iter().take(MOST).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if names.len() > MOST {
@@ -364,7 +365,7 @@ fn listed(names: &[String]) -> String {
     text
 }
 
-/// A token fit for one line of a message: control characters escaped, cut after 60 characters.
+/// A token formatted for a one-line message: control characters are escaped, and it is truncated to 60 characters.
 fn shown(token: &str) -> String {
     const MOST: usize = 60;
     let mut text = String::new();
@@ -377,7 +378,7 @@ fn shown(token: &str) -> String {
     text
 }
 
-/// Says what would fit instead, leaving out what cannot.
+/// The hint with the sizes that would fit; sizes that cannot fit are left out.
 fn largest_that_fit(
     batch_size: usize,
     bptt: usize,
@@ -385,11 +386,12 @@ fn largest_that_fit(
     largest_bptt: usize,
 ) -> String {
     match (largest_batch_size, largest_bptt) {
-        (0, 0) => "no smaller batch size or bptt alone is enough".to_owned(),
-        (rows, 0) => format!("the largest batch size for bptt {bptt} is {rows}"),
-        (0, steps) => format!("the largest bptt for batch size {batch_size} is {steps}"),
+        (0, 0) => "reducing only the batch size or only the BPTT length is not enough".to_owned(),
+        (rows, 0) => format!("the largest batch size for BPTT length {bptt} is {rows}"),
+        (0, steps) => format!("the largest BPTT length for batch size {batch_size} is {steps}"),
         (rows, steps) => format!(
-            "the largest batch size for bptt {bptt} is {rows}, the largest bptt for batch size {batch_size} is {steps}"
+            "the largest batch size for BPTT length {bptt} is {rows}, \
+             the largest BPTT length for batch size {batch_size} is {steps}"
         ),
     }
 }
@@ -407,7 +409,7 @@ mod tests {
 
     #[test]
     fn lists_are_cut() {
-        assert_eq!(listed(&[]), "no file");
+        assert_eq!(listed(&[]), "no files");
         assert_eq!(listed(&["a".into(), "b".into()]), "`a`, `b`");
         let many: Vec<String> = (0..14).map(|i| i.to_string()).collect();
         assert!(listed(&many).ends_with("`11` and 2 more"));
@@ -415,8 +417,11 @@ mod tests {
 
     #[test]
     fn only_what_fits_is_proposed() {
-        assert_eq!(largest_that_fit(20, 35, 0, 4), "the largest bptt for batch size 20 is 4");
-        assert_eq!(largest_that_fit(20, 35, 3, 0), "the largest batch size for bptt 35 is 3");
-        assert_eq!(largest_that_fit(20, 35, 0, 0), "no smaller batch size or bptt alone is enough");
+        assert_eq!(largest_that_fit(20, 35, 0, 4), "the largest BPTT length for batch size 20 is 4");
+        assert_eq!(largest_that_fit(20, 35, 3, 0), "the largest batch size for BPTT length 35 is 3");
+        assert_eq!(
+            largest_that_fit(20, 35, 0, 0),
+            "reducing only the batch size or only the BPTT length is not enough"
+        );
     }
 }

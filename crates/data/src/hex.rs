@@ -1,6 +1,6 @@
-//! Hashes in writing.
+//! Hexadecimal formatting of hashes.
 
-/// Lower-case hexadecimal digits of `bytes`.
+/// Formats `bytes` as lowercase hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

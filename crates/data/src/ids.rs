@@ -1,16 +1,16 @@
-//! The token ids of a whole text, read by range.
+//! The token ids of a text, read by range.
 //!
 //! ```text
 //! TokenIds  [ train ............................ | valid .... | test .... ]     one text, shared
-//! slice     [ 0..80 ]                              [ 80..90 ]   [ 90..100 ]     views of it: no copy
-//! blocks    [ 64 Ki ids ][ 64 Ki ids ][ … ]                                     one pass, in bounded pieces
+//! slice     [ 0..80 ]                              [ 80..90 ]   [ 90..100 ]     views without a copy
+//! blocks    [ 64 Ki ids ][ 64 Ki ids ][ … ]                                     one pass, in pieces of bounded size
 //! ```
 //!
-//! Nothing outside this module assumes that a whole text is one slice in memory: a range is asked for and may be
-//! borrowed or read. That is why reading returns a `Result`, although ids in memory never fail.
+//! Code outside this module does not assume that a whole text is one slice in memory: it requests a range, which is
+//! borrowed or read. That is why reading returns a `Result`, although it never fails for ids in memory.
 //!
-//! Promises: cloning and slicing copy no ids; reading ids that are in memory neither copies nor allocates.
-//! Not here: what the ids mean (`vocab`), batches of them (`batches`).
+//! Promises: cloning and slicing do not copy ids; reading ids in memory neither copies nor allocates.
+//! Not here: the meaning of ids (`vocab`), batches (`batches`).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,10 +21,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{Result, hex::hex};
 
-/// How many ids [`TokenIds::blocks`] gives at a time.
+/// The number of ids per block of [`TokenIds::blocks`].
 const BLOCK_LEN: usize = 1 << 16;
 
-/// The token ids of a whole text; a handle that is cheap to clone.
+/// The token ids of a text. Cheap to clone.
 ///
 /// ```
 /// use rondo_data::TokenIds;
@@ -39,18 +39,18 @@ const BLOCK_LEN: usize = 1 << 16;
 #[derive(Clone, Default)]
 pub struct TokenIds {
     storage: Arc<Vec<u32>>,
-    /// The part of the storage that this handle shows.
+    /// The part of the storage that is visible through this handle.
     range: Range<usize>,
 }
 
 impl TokenIds {
-    /// How many ids there are.
+    /// The number of ids.
     #[must_use]
     pub fn len(&self) -> usize {
         self.range.len()
     }
 
-    /// Whether there is no id.
+    /// Whether there are no ids.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
@@ -59,18 +59,18 @@ impl TokenIds {
     /// The ids of a range; borrowed if they are in memory.
     ///
     /// # Panics
-    /// If the range does not lie within the text.
+    /// If the range is out of bounds.
     /// # Errors
-    /// [`DataError::Read`](crate::DataError::Read) if the ids cannot be read. In memory this cannot happen.
+    /// [`DataError::Read`](crate::DataError::Read) if the ids cannot be read. This cannot happen for ids in memory.
     #[inline]
     pub fn read(&self, range: Range<usize>) -> Result<Cow<'_, [u32]>> {
         Ok(Cow::Borrowed(&self.storage[self.within(range)]))
     }
 
-    /// All ids in order, in blocks of bounded size: one pass over the text.
+    /// All ids in order, in blocks of bounded size.
     ///
     /// # Errors
-    /// Each item fails as [`read`](Self::read) does.
+    /// See [`read`](Self::read), for each item.
     pub fn blocks(&self) -> impl Iterator<Item = Result<Cow<'_, [u32]>>> {
         let starts = (0..self.len()).step_by(BLOCK_LEN);
         starts.map(|start| self.read(start..self.len().min(start + BLOCK_LEN)))
@@ -79,7 +79,7 @@ impl TokenIds {
     /// A part of the text as a text of its own; it shares the ids.
     ///
     /// # Panics
-    /// If the range does not lie within the text.
+    /// If the range is out of bounds.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Self {
         Self { range: self.within(range), storage: Arc::clone(&self.storage) }
@@ -88,17 +88,17 @@ impl TokenIds {
     /// The first id, if there is one.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// See [`read`](Self::read).
     pub fn first(&self) -> Result<Option<u32>> {
         Ok(self.read(0..self.len().min(1))?.first().copied())
     }
 
-    /// Identifies the ids: equal for equal ids in equal order.
+    /// Identifies the ids: equal if the ids and their order are equal.
     ///
-    /// The SHA-256, in 64 hexadecimal digits, of the ids, each 32 bits wide, little-endian.
+    /// It is the SHA-256, as 64 hexadecimal digits, of the ids as 32-bit little-endian integers.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// See [`read`](Self::read).
     pub fn fingerprint(&self) -> Result<String> {
         let mut hasher = Sha256::new();
         let mut bytes = Vec::with_capacity(self.len().min(BLOCK_LEN) * size_of::<u32>());
@@ -110,10 +110,14 @@ impl TokenIds {
         Ok(hex(&hasher.finalize()))
     }
 
-    /// A range of this text as a range of the storage.
+    /// Converts a range of this text to a range of the storage.
     #[inline]
     fn within(&self, Range { start, end }: Range<usize>) -> Range<usize> {
-        assert!(start <= end && end <= self.len(), "ids {start}..{end} of a text of {} tokens", self.len());
+        assert!(
+            start <= end && end <= self.len(),
+            "range {start}..{end} is out of bounds for a text of {} tokens",
+            self.len()
+        );
         self.range.start + start..self.range.start + end
     }
 }
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "ids 1..4 of a text of 3 tokens")]
+    #[should_panic(expected = "range 1..4 is out of bounds for a text of 3 tokens")]
     fn a_range_past_the_end_is_a_bug() {
         let _ = ids(10).slice(0..3).read(1..4);
     }

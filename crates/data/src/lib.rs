@@ -4,25 +4,27 @@
 //! files, folder, memory        one pass, streamed            truncated BPTT
 //! ┌────────────────────┐      ┌───────────────────┐      ┌────────────────────┐
 //! │ corpus::TextSource │ ───▶ │ tokenize          │      │ batches::Batches   │
-//! │  train valid test  │      │  words chars bytes│      │  columns, batches   │
+//! │  train valid test  │      │  words chars bytes│      │  columns, batches  │
 //! └────────────────────┘      └─────────┬─────────┘      └─────────▲──────────┘
 //!                                tokens │                          │ TokenIds
 //!                             ┌─────────▼─────────┐      ┌─────────┴──────────┐
 //!                             │ counter ─▶ vocab  │ ───▶ │ corpus::Corpus     │
-//!                             │  token ◀──▶ id    │ ids  │  4 bytes a token   │
+//!                             │  token ◀──▶ id    │ ids  │ 4 bytes per token  │
 //!                             └───────────────────┘      └────────────────────┘
 //! ```
 //!
-//! Texts that come after training, and the way back to text: `codec`, a tokenizer and a vocabulary in one value.
+//! Encoding and decoding: `codec`, a tokenizer and a vocabulary in one value, encodes new texts and decodes ids
+//! to text.
 //!
-//! What running text is cut by: `sentences` (Punkt) and `moses` (words and punctuation, and the way back).
+//! Running text: `sentences` splits it into sentences (Punkt); `moses` splits sentences into words and
+//! punctuation, and joins them again.
 //!
-//! Where texts come from: `named` and `download` (published corpora), `tales` (the built-in one, whose entropy is
-//! known). What to compare a model with: `ngram`.
+//! Sources of texts: `named` and `download` (published corpora), `tales` (the built-in corpus, whose entropy is
+//! known). Baselines for a model: `ngram`.
 //!
-//! Promises: text is never held whole, a token costs four bytes, and whatever is wrong with a text is one
-//! [`DataError`] that names the file and, where there is one, the line.
-//! Not here: devices, models, and floats but for statistics of a text.
+//! Promises: a text is never in memory as a whole, a token takes four bytes, and every problem with a text is a
+//! [`DataError`] that names the file and, where possible, the line.
+//! Not here: devices and models; floating-point numbers, except for statistics of texts.
 
 pub mod batches;
 pub mod codec;

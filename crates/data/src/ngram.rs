@@ -1,13 +1,13 @@
-//! Unigram and bigram perplexities: what a model has to beat that knows no more than the word before.
+//! Unigram and bigram perplexities: baselines that know at most the previous word.
 //!
-//! Both models give every token a probability above zero, so they can be asked about any text.
-//! Not here: longer contexts, tokens (ids only), files.
+//! Both models give every token a nonzero probability, so they can score any text.
+//! Not here: longer contexts, tokens (only ids), files.
 
 use rustc_hash::FxHashMap;
 
 use crate::{Result, TokenIds};
 
-/// The perplexity of `test` under the token frequencies of `train`.
+/// The perplexity of `test` under the unigram frequencies of `train`, with add-one smoothing.
 ///
 /// ```text
 /// p(w) = (count(w) + 1) / (N + V)        N tokens in train
@@ -17,7 +17,7 @@ use crate::{Result, TokenIds};
 /// # Panics
 /// If an id is not below `vocab_size`.
 /// # Errors
-/// As [`TokenIds::read`].
+/// See [`TokenIds::read`].
 /// # Source
 /// Laplace's rule of succession.
 pub fn unigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) -> Result<f64> {
@@ -33,13 +33,13 @@ pub fn unigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) 
 /// # Panics
 /// If an id is not below `vocab_size`.
 /// # Errors
-/// As [`TokenIds::read`].
+/// See [`TokenIds::read`].
 pub fn bigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) -> Result<f64> {
     let model = Bigram::new(train, vocab_size)?;
     perplexity(test, |context, token| model.probability(context, token))
 }
 
-/// A bigram model with interpolated Kneser-Ney smoothing, the strongest of the usual ones.
+/// A bigram model with interpolated Kneser-Ney smoothing, the strongest of the common smoothing methods.
 ///
 /// ```text
 /// p(w | v) = (max(count(v w) - d, 0) + d · followers(v) · p(w)) / count(v ·)
@@ -47,7 +47,8 @@ pub fn bigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) -
 /// d        = n₁ / (n₁ + 2 n₂)            nᵢ: bigram types seen i times
 /// ```
 ///
-/// After a token that nothing followed in the training text, and for the first token of a text, `p(w)` alone.
+/// After a token that is never followed by another in the training text, and for the first token of a text, it is
+/// `p(w)`.
 /// # Source
 /// Kneser & Ney 1995; the interpolated form and `d` as in Chen & Goodman 1999.
 pub struct Bigram {
@@ -57,7 +58,7 @@ pub struct Bigram {
     discount: f64,
 }
 
-/// What was seen after a token.
+/// The counts of the tokens seen after a token.
 #[derive(Clone, Copy, Default)]
 struct Context {
     tokens: u32,
@@ -70,7 +71,7 @@ impl Bigram {
     /// # Panics
     /// If an id is not below `vocab_size`.
     /// # Errors
-    /// As [`TokenIds::read`].
+    /// See [`TokenIds::read`].
     pub fn new(train: &TokenIds, vocab_size: usize) -> Result<Self> {
         let mut counts = FxHashMap::<(u32, u32), u32>::default();
         for_each(train, |context, token| {
@@ -94,10 +95,10 @@ impl Bigram {
         Ok(Self { counts, contexts, lower, discount: discount(types_seen[1], types_seen[2]) })
     }
 
-    /// The probability of `token` after `context`, or at the start of a text if there is none.
+    /// The probability of `token` after `context`, or at the start of a text if `context` is `None`.
     ///
     /// # Panics
-    /// If an id is not below the size of the vocabulary.
+    /// If an id is not below the vocabulary size.
     #[must_use]
     pub fn probability(&self, context: Option<u32>, token: u32) -> f64 {
         let lower = self.lower[token as usize];
@@ -112,23 +113,23 @@ impl Bigram {
     }
 }
 
-/// What to take from each count: between 0 and 1, both excluded, so that the unseen get a share.
+/// The discount subtracted from each count: between 0 and 1, exclusive, so that unseen bigrams get some probability.
 fn discount(seen_once: u32, seen_twice: u32) -> f64 {
-    // A text without rare bigrams says nothing about the unseen ones; the middle is as good as any.
+    // A text without rare bigrams says nothing about unseen ones, so this is an arbitrary middle value.
     if seen_once == 0 || seen_twice == 0 {
         return 0.5;
     }
     f64::from(seen_once) / (f64::from(seen_once) + 2.0 * f64::from(seen_twice))
 }
 
-/// The perplexity of a text, given the probability of each token after the one before it.
+/// The perplexity of a text, given the probability of each token after the previous one.
 fn perplexity(text: &TokenIds, probability: impl Fn(Option<u32>, u32) -> f64) -> Result<f64> {
     let mut nll_sum = 0.0;
     for_each(text, |context, token| nll_sum -= probability(context, token).ln())?;
     Ok((nll_sum / text.len() as f64).exp())
 }
 
-/// Visits each token of a text with the one before it.
+/// Visits each token of a text with the previous one.
 fn for_each(text: &TokenIds, mut visit: impl FnMut(Option<u32>, u32)) -> Result<()> {
     let mut context = None;
     for ids in text.blocks() {
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn probabilities_after_any_context_sum_to_one() {
-        // The second text has no rare bigram, the third no bigram at all.
+        // The second text has no rare bigrams, the third has no bigrams.
         for text in [&TEXT[..], &[0, 1, 0, 1, 0, 1, 0, 1, 0], &[3]] {
             let model = model(text, 6);
             for context in [None, Some(0), Some(1), Some(2), Some(3), Some(5)] {

@@ -1,14 +1,13 @@
-//! Text that is not cut into tokens: lines of a list, or all of a file.
+//! Text that is not tokenized: the lines of a list, or a whole file.
 //!
-//! Promises: a byte-order mark at the start is no part of the text; what is no text is an error with its place, or
-//! U+FFFD where that is asked for, as for tokens.
-//! Not here: tokens (`tokenize`).
+//! Promises: a byte-order mark at the start is skipped; bytes that are not text are an error that gives their
+//! position, or are replaced by U+FFFD on request, as in tokenization. Not here: tokens (`tokenize`).
 
 use std::io::{BufRead, ErrorKind};
 
 use crate::{DataError, Result, tokenize::Decoder};
 
-/// The lines of a text, each without its line end, `\n` or `\r\n`. One is held in memory at a time.
+/// The lines of a text without their line endings (`\n` or `\r\n`). One line is in memory at a time.
 ///
 /// ```
 /// use rondo_data::TextLines;
@@ -26,7 +25,8 @@ pub struct TextLines<R> {
 }
 
 impl<R: BufRead> TextLines<R> {
-    /// The lines of `reader`, which errors call `origin`. What is no text is an error, or U+FFFD if `lossy`.
+    /// Reads the lines of `reader`; `origin` is its name in errors. Invalid UTF-8 is an error, or replaced if
+    /// `lossy`.
     pub fn new(reader: R, origin: &str, lossy: bool) -> Self {
         Self { reader, decoder: Decoder::new(origin, lossy), bytes: Vec::new(), done: false }
     }
@@ -71,10 +71,11 @@ impl<R: BufRead> Iterator for TextLines<R> {
     }
 }
 
-/// All of a text, line ends as they are; `origin` is what errors call it.
+/// Reads a whole text, line endings unchanged; `origin` is its name in errors.
 ///
 /// # Errors
-/// [`DataError::Read`]; unless `lossy`, [`DataError::InvalidUtf8`] and [`DataError::Binary`] for what is no text.
+/// [`DataError::Read`]; unless `lossy`, [`DataError::InvalidUtf8`] and [`DataError::Binary`] for bytes that are not
+/// text.
 pub fn read_text(mut reader: impl BufRead, origin: &str, lossy: bool) -> Result<String> {
     let mut decoder = Decoder::new(origin, lossy);
     let mut all = String::new();
@@ -125,12 +126,12 @@ mod tests {
     #[test]
     fn what_is_no_text_has_its_place_or_is_replaced() {
         let text = b"a\ncaf\xE9\nb\0\n";
-        let error = "`list` is not UTF-8 text: invalid byte at offset 5, in line 2";
+        let error = "`list` is not UTF-8 text: invalid byte at offset 5 (line 2)";
         assert_eq!(lines(text, false).unwrap_err(), error);
         assert_eq!(read_text(text.as_slice(), "list", false).unwrap_err().to_string(), error);
         assert_eq!(
             lines(b"a\nb\0\n", false).unwrap_err(),
-            "`list` looks like a binary file: NUL byte at offset 3, in line 2"
+            "`list` looks like a binary file: NUL byte at offset 3 (line 2)"
         );
         assert_eq!(lines(text, true).unwrap(), ["a", "caf\u{fffd}", "b\u{fffd}"]);
         assert_eq!(read_text(text.as_slice(), "list", true).unwrap(), "a\ncaf\u{fffd}\nb\u{fffd}\n");

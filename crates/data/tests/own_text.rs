@@ -1,8 +1,8 @@
-//! Agreement with NLTK (sentences) and sacremoses (tokens and the way back) on books.
+//! Agreement with NLTK (sentences) and sacremoses (tokenization and detokenization) on books.
 //!
-//! The goldens and the script that made them are described in `golden/README.md`, section *Own text*. Whole books are
-//! looked for in `../shared/data` beside the checkout; NLTK's pretrained tables, which are no part of it, where
-//! `PUNKT_TAB` says.
+//! The expected outputs and the script that made them are described in `golden/README.md`, section *Own text*.
+//! Whole books are read from `../shared/data` next to the checkout; NLTK's pretrained tables, which are not part
+//! of it, from the folder in `PUNKT_TAB`.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 #![allow(clippy::print_stderr)] // A skipped test must say so, and the rates are what one wants to know.
@@ -21,7 +21,7 @@ fn golden(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// A text of the public corpora, or `None`, said so, where there is none.
+/// A text of the public corpora, or `None` with a message if it does not exist.
 fn book(path: &str) -> Option<String> {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).join(path);
     if !path.exists() {
@@ -42,7 +42,7 @@ fn ends(punkt: &Punkt, text: &str) -> Vec<usize> {
     punkt.ranges(text).into_iter().map(|range| range.end).collect()
 }
 
-/// The harmonic mean of precision and recall of the places where sentences end.
+/// The F1 score (harmonic mean of precision and recall) of the sentence ends.
 fn agreement(what: &str, found: &[usize], expected: &[usize]) -> f64 {
     let of: HashSet<_> = expected.iter().collect();
     let common = found.iter().filter(|end| of.contains(end)).count();
@@ -93,7 +93,7 @@ fn the_built_in_english_splits_the_time_machine_as_nltk_does() {
     assert!(agreement("built-in English", &ends(Punkt::english(), &text), &expected) >= 0.98);
 }
 
-/// The procedure alone: with the same tables it decides the same.
+/// The algorithm alone: with the same tables, it makes the same decisions.
 #[test]
 fn with_nltks_tables_every_sentence_agrees() {
     let Some(text) = book(TIME_MACHINE) else { return };
@@ -104,7 +104,7 @@ fn with_nltks_tables_every_sentence_agrees() {
     let expected: Vec<_> = lines("time-machine.tsv").iter().map(|line| line.end).collect();
     let punkt = Punkt::read_tables(folder).unwrap();
     assert_eq!(agreement("NLTK's English", &ends(&punkt, &text), &expected), 1.0);
-    // These tables then stand for NLTK on a text that the built-in lists have not been looked at with.
+    // These tables represent NLTK on a text that was not used to write the built-in lists.
     let Some(text) = book(SHAKESPEARE) else { return };
     let (built_in, expected) = (ends(Punkt::english(), &text), ends(&punkt, &text));
     assert!(agreement("built-in English, Tiny Shakespeare", &built_in, &expected) >= 0.98);
@@ -141,7 +141,7 @@ fn training_learns_what_nltk_learns_and_splits_the_same() {
     }
 }
 
-/// Of the tokens of the golden, those in lines (of one sentence, or of 40) that agree altogether.
+/// The fraction of the expected tokens in lines (of one sentence, or of 40) that agree completely.
 #[test]
 fn tokens_and_joined_text_of_books_are_those_of_sacremoses() {
     for (name, path) in [("time-machine", TIME_MACHINE), ("tiny-shakespeare", SHAKESPEARE)] {

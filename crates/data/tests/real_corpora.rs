@@ -1,4 +1,4 @@
-//! The measured counts of the public corpora, which stand beside the checkout and are no part of it.
+//! The measured counts of the public corpora, which are stored next to the checkout and are not part of it.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use rondo_data::{
     VocabOptions, VocabOrder, VocabSource, VocabSplits,
 };
 
-/// The path of a corpus, or `None`, said so, where there is none.
+/// The path of a corpus, or `None` with a message if it does not exist.
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn corpus_path(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).join(name);
@@ -20,8 +20,8 @@ fn corpus_path(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// What is known of one text: bytes, the beginning of its SHA-256, characters, lines, tokens with `<eos>`,
-/// unknown tokens.
+/// The known counts of one text: bytes, the start of its SHA-256, characters, lines, tokens with `<eos>`, unknown
+/// tokens.
 type Known = (u64, &'static str, u64, u64, u64, u64);
 
 #[track_caller]
@@ -62,7 +62,7 @@ fn wikitext_2_by_frequency_has_the_published_batches() {
     let corpus = Corpus::open(path, &CorpusOptions::default()).unwrap();
     check_sources(&corpus, &WIKITEXT_2);
     assert_eq!(corpus.vocab().len(), 33_278);
-    // "the", "," and "." are the most frequent words; `<unk>` and `<eos>` stand before them in any case.
+    // "the", "," and "." are the most frequent words; `<unk>` and `<eos>` always come first.
     check_tokens(&corpus, &["<unk>", "<eos>", "the", ",", "."]);
     assert!(corpus.sources.iter().all(|source| source.text.out_of_vocab_tokens == 0));
 
@@ -72,7 +72,7 @@ fn wikitext_2_by_frequency_has_the_published_batches() {
     assert_eq!(batches(LastBatch::Keep).batch_count(), 2_984);
     assert_eq!(batches(LastBatch::Keep).target_count(), 104_430 * 20);
 
-    // Every word has its place: a token id out of order would show as a count out of order.
+    // Every word has its position: a wrong order of ids would show as a wrong order of counts.
     let mut counts = vec![0u64; corpus.vocab().len()];
     for &id in corpus.train.read(0..corpus.train.len()).unwrap().iter() {
         counts[id as usize] += 1;
@@ -105,7 +105,7 @@ fn ptb_by_first_appearance_over_all_texts() {
     check_sources(&corpus, &PTB);
     assert_eq!(corpus.vocab().len(), 10_000);
     check_tokens(&corpus, &["aer", "banknote", "berlitz", "calloway"]);
-    // The first line has 24 different words and `<eos>`; the unknown token stands where the second has it.
+    // The first line has 24 different words and `<eos>`; the unknown token first occurs in the second line.
     assert_eq!((corpus.vocab().id("<eos>"), corpus.vocab().id("<unk>")), (Some(24), Some(26)));
     let batches = Batches::new(&corpus.train, 32, 35, LastBatch::Keep).unwrap();
     assert_eq!((batches.column_len(), batches.batch_count()), (29_049, 830));

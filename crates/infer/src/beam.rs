@@ -1,17 +1,17 @@
-//! Searches for the likeliest continuations of a prefix.
+//! Beam search: finds the most likely continuations of a prefix.
 //!
 //! ```text
-//! beam of 2      the ─┬─ cat ──┬─ sat      all of them are extended by all tokens at once, in one pass of
-//!                     └─ dog ─┐└─ ran      the model with a row each; the two best extensions go on
+//! beam of 2      the ─┬─ cat ──┬─ sat      all hypotheses are extended by all tokens in one forward
+//!                     └─ dog ─┐└─ ran      pass, one row each; the two best extensions are kept
 //!                             └─ (dropped)
 //! ```
 //!
-//! A hypothesis that has ended stays in the beam as it is, and the others go on for as long as they are better than
-//! it: so no place is held by what has lost, and the search ends when all that is left has ended.
+//! A hypothesis that has ended stays in the beam unchanged, and the others continue for as long as they score
+//! better. The search stops when every hypothesis in the beam has ended.
 //!
-//! Promises: the scores are the model's own, those that [`Scorer`](crate::Scorer) gives the same tokens; a beam of
-//! one is the text that always takes the likeliest token; a beam wide enough for all texts finds the best of them.
-//! Not here: drawing by chance ([`Streams`](crate::Streams)).
+//! Promises: scores are the model's own and equal those that [`Scorer`](crate::Scorer) gives the same tokens;
+//! a beam of size 1 is greedy decoding; a beam wide enough to hold every text finds the best one.
+//! Not here: random sampling ([`Streams`](crate::Streams)).
 
 use rondo_nn::Mode;
 
@@ -19,7 +19,7 @@ use crate::distribution::{Best, Distribution};
 use crate::logit_blocks::LogitBlocks;
 use crate::{InferError, ModelHandle, Result};
 
-/// How continuations are searched for.
+/// The settings of a beam search.
 ///
 /// ```
 /// use rondo_infer::{BeamSearch, ModelHandle};
@@ -36,65 +36,65 @@ use crate::{InferError, ModelHandle, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct BeamSearch {
-    /// How many hypotheses are kept from token to token.
+    /// Beam size: how many hypotheses are kept at each step.
     pub beams: usize,
-    /// After how many tokens a hypothesis is at its end whatever it is.
+    /// The maximum number of tokens in a hypothesis; longer ones are cut off.
     pub max_tokens: usize,
-    /// `α` of the length penalty; at 0 the likeliest text is searched for, which favors short ones. Wu et al. found
-    /// 0.6 to 0.7 best for translation.
+    /// `α` of the length penalty; at 0 the search is for the most likely text, which favors short ones. Wu et
+    /// al. found 0.6 to 0.7 best for translation.
     pub length_penalty: f64,
     /// Tokens that end a hypothesis, commonly [`TextCodec::line_end`](rondo_data::TextCodec::line_end).
     pub ends: Vec<u32>,
-    /// Tokens that no hypothesis has.
+    /// Tokens that no hypothesis may contain.
     pub forbidden: Vec<u32>,
 }
 
-/// A continuation that was found.
+/// A continuation found by the search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hypothesis {
-    /// Its tokens, without the prefix, the one that ends it included.
+    /// Its tokens, without the prefix but including the token that ends it.
     pub ids: Vec<u32>,
-    /// The natural logarithm of its probability: the sum of its tokens'.
+    /// The log-probability (natural logarithm): the sum over its tokens.
     pub log_prob_sum: f64,
-    /// `log_prob_sum` after the length penalty: what hypotheses are ordered by.
+    /// `log_prob_sum` after the length penalty: hypotheses are ordered by it.
     pub score: f64,
-    /// Whether its last token ends it; otherwise it was cut off after [`BeamSearch::max_tokens`].
+    /// Whether its last token is one that ends it; otherwise it was cut off after [`BeamSearch::max_tokens`].
     pub ended: bool,
 }
 
-/// A hypothesis with one more token, or one that has ended.
+/// A hypothesis extended by one token, or one that has ended.
 #[derive(Clone, Copy)]
 struct Extension {
     score: f64,
     log_prob_sum: f64,
-    /// Its place in the beam before.
+    /// Its position in the previous beam.
     parent: usize,
     token: Option<u32>,
 }
 
 impl Default for BeamSearch {
-    /// Five hypotheses of up to 100 tokens, without penalty, end or forbidden tokens.
+    /// Five hypotheses of up to 100 tokens, with no length penalty, end tokens or forbidden tokens.
     fn default() -> Self {
         BeamSearch { beams: 5, max_tokens: 100, length_penalty: 0.0, ends: Vec::new(), forbidden: Vec::new() }
     }
 }
 
 impl BeamSearch {
-    /// Finds continuations of `prefix`, which is read from a zero state: as many as there are beams, or fewer if
-    /// there are no more texts; the best first, and of equals the one with smaller ids.
+    /// Finds continuations of `prefix`, read from a zero state. Returns as many as the beam size, or fewer if
+    /// there are no more texts; best first, ties broken by the smaller ids.
     ///
     /// ```text
     /// score = Σ log p(token | all before it) / penalty(n)      penalty(n) = (5 + n)^α / 6^α
     /// ```
     ///
     /// # Errors
-    /// [`InferError::EmptyPrefix`], [`InferError::ZeroSize`] for no beams, [`InferError::LengthPenalty`] for one that
-    /// is negative or not finite, [`InferError::IdOutOfRange`] for a token that is not the model's,
-    /// [`InferError::AllForbidden`] if no token is left, [`InferError::NonFiniteLogits`] if the model predicts no
-    /// distribution.
+    /// [`InferError::EmptyPrefix`]; [`InferError::ZeroSize`] if the beam size is 0;
+    /// [`InferError::LengthPenalty`] if the penalty is negative or not finite; [`InferError::IdOutOfRange`]
+    /// for a token outside the model's vocabulary; [`InferError::AllForbidden`] if every token is forbidden;
+    /// [`InferError::NonFiniteLogits`] if the logits are not finite.
     ///
     /// # Source
-    /// The penalty: Wu et al. 2016, equation 14, without coverage.
+    /// Length penalty: Wu et al. 2016, equation 14, without the coverage penalty.
     pub fn run(&self, handle: &ModelHandle, prefix: &[u32]) -> Result<Vec<Hypothesis>> {
         let forbidden = self.check(handle)?;
         handle.check_ids(prefix)?;
@@ -106,7 +106,7 @@ impl BeamSearch {
         handle.read_on(workspace, before, &mut state);
         let mut other_state = model.zero_state(1);
         let mut beam = vec![Hypothesis { ids: Vec::new(), log_prob_sum: 0.0, score: 0.0, ended: false }];
-        // The last token of each hypothesis that goes on, which are the rows of the state.
+        // The last token of each hypothesis that is still running: the rows of the state.
         let mut inputs = vec![last];
         let mut blocks = LogitBlocks::new(handle.device());
         for length in 1..=self.max_tokens {
@@ -122,7 +122,8 @@ impl BeamSearch {
             let extensions = self.extend(&beam, length, &mut distributions, &forbidden)?;
             let running: Vec<usize> = (0..beam.len()).filter(|&place| !beam[place].ended).collect();
             beam = extensions.iter().map(|extension| self.hypothesis(&beam, extension)).collect();
-            // A parent of a hypothesis that goes on went on itself, and its row is its place among those that did.
+            // The parent of a running hypothesis was running too; its row is its position among the running
+            // ones.
             let rows: Vec<usize> = extensions
                 .iter()
                 .zip(&beam)
@@ -145,7 +146,7 @@ impl BeamSearch {
         Ok(beam)
     }
 
-    /// For each token of the model, whether it is forbidden.
+    /// For each token of the vocabulary, whether it is forbidden.
     fn check(&self, model: &ModelHandle) -> Result<Vec<bool>> {
         if self.beams == 0 {
             return Err(InferError::ZeroSize { name: "beams" });
@@ -167,8 +168,8 @@ impl BeamSearch {
         Ok(forbidden)
     }
 
-    /// The best of all hypotheses that have ended and of all extensions, to `length` tokens, of those that have not;
-    /// there is a distribution for each of the latter, in their order.
+    /// The best among all ended hypotheses and all extensions (to `length` tokens) of the running ones;
+    /// `distributions` has one entry per running hypothesis, in order.
     fn extend<'a>(
         &self,
         beam: &[Hypothesis],
@@ -196,7 +197,7 @@ impl BeamSearch {
             });
         }
         let extensions = best.into_sorted();
-        // All that is possible can be forbidden, if the other logits are −∞.
+        // Every token with a nonzero probability may be forbidden, if the other logits are −∞.
         if extensions.is_empty() { Err(InferError::NonFiniteLogits) } else { Ok(extensions) }
     }
 

@@ -1,16 +1,18 @@
-//! Words that may come next, or that may become of the beginning of one.
+//! Word completion: the words that may come next, or that complete a partial word.
 //!
 //! ```text
 //!               "the lit"                                "the lit", partial
 //! words         after `the`, `lit`: any word             after `the`: a word that begins with `lit`
-//! characters    after `the lit `: up to a white space    after `the lit`: up to a white space
+//! characters    after `the lit `: up to whitespace       after `the lit`: up to whitespace
 //! ```
 //!
-//! A model of words has the probability of each word at hand. One of characters or bytes gives a word that of its
-//! characters and of the white space that ends it; which words to look at is found by a beam search, so that the
-//! list is as good as its beam is wide, while each probability in it is exact but for rare kinds of white space.
+//! A word-level model predicts the probability of each word directly. For a character- or byte-level model,
+//! the probability of a word is that of its characters and the whitespace that ends it. A beam search finds
+//! the candidate words, so the quality of the list depends on the beam size, while each listed probability is
+//! exact except for rare kinds of whitespace.
 //!
-//! Promises: probabilities are the model's own, of all that could come, and not only of what is listed.
+//! Promises: probabilities are the model's own, relative to all possible words and not only to the listed
+//! ones.
 //! Not here: reading texts, printing.
 
 use std::collections::HashMap;
@@ -19,52 +21,52 @@ use rondo_data::TextCodec;
 
 use crate::{BeamSearch, Hypothesis, InferError, ModelHandle, Predictor, Result};
 
-/// Characters or bytes after which a word is given up.
+/// The search gives up on a word after this many characters or bytes.
 const LONGEST_WORD: usize = 40;
 
-/// Hypotheses for each word that is wanted, and the fewest there are: a likely word may begin with unlikely
-/// characters, and must not be lost before its end.
+/// Beam size per requested word, and the minimum: a likely word may begin with unlikely characters and must
+/// not be dropped before its end.
 const BEAMS_PER_WORD: usize = 4;
 const FEWEST_BEAMS: usize = 40;
 
-/// What is asked of a [`Completer`].
+/// The options of [`Completer::complete`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completing {
-    /// How many words are wanted.
+    /// How many words to return.
     pub top: usize,
-    /// Whether the text ends within a word, which is to be completed, and not after one.
+    /// Whether the text ends in a partial word that is to be completed.
     pub partial: bool,
     /// Tokens that are never proposed.
     pub forbidden: Vec<u32>,
 }
 
-/// A word that may come.
+/// A proposed word.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
-    /// The word, with the part of it that stood in the text.
+    /// The word, including the part of it that was in the text.
     pub word: String,
-    /// The natural logarithm of its probability.
+    /// Its log-probability (natural logarithm).
     pub log_prob: f64,
 }
 
-/// Completes texts with a model of words, characters or bytes.
+/// Completes texts with a word-, character- or byte-level model.
 #[derive(Debug)]
 pub struct Completer {
     handle: ModelHandle,
     codec: TextCodec,
-    /// Tokens of white space.
+    /// The whitespace tokens.
     spaces: Vec<u32>,
 }
 
 impl Default for Completing {
-    /// The ten likeliest words to come, whatever they are.
+    /// The ten most likely next words, with no restrictions.
     fn default() -> Self {
         Completing { top: 10, partial: false, forbidden: Vec::new() }
     }
 }
 
 impl Completer {
-    /// A completer with this model of texts and its codec.
+    /// A completer for this model and codec.
     pub fn new(model: &ModelHandle, codec: &TextCodec) -> Self {
         let is_space = |token: &str| {
             let text = codec.join([token]);
@@ -74,13 +76,13 @@ impl Completer {
         Completer { handle: model.clone(), codec: codec.clone(), spaces: spaces.collect() }
     }
 
-    /// The likeliest words after `text`, the likeliest first; fewer than wanted if there or found are no more. The text
-    /// begins a line.
+    /// The most likely words after `text`, most likely first; fewer than requested if there are no more or
+    /// the search finds no more. The text is read as the beginning of a line.
     ///
     /// # Errors
-    /// [`InferError::ZeroSize`] if no word is wanted; [`InferError::EmptyPrefix`] if the text is empty and the model
-    /// knows no line end that it could follow; [`InferError::Data`] if the text is none of the model's, and as
-    /// [`BeamSearch::run`].
+    /// [`InferError::ZeroSize`] if no words are requested; [`InferError::EmptyPrefix`] if the text is empty
+    /// and the model has no line-end token to start from; [`InferError::Data`] if the text cannot be encoded;
+    /// and as [`BeamSearch::run`].
     pub fn complete(&self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
         if completing.top == 0 {
             return Err(InferError::ZeroSize { name: "top" });
@@ -123,7 +125,7 @@ impl Completer {
             forbidden: completing.forbidden.clone(),
         };
         let found = search.run(&self.handle, &prefix)?;
-        // A word is one, whether a space or a line end comes after it.
+        // The same word may end in a space or in a line end: their probabilities are added.
         let mut words: HashMap<String, f64> = HashMap::new();
         for Hypothesis { ids, log_prob_sum, ended, .. } in &found {
             let Some((_, ids)) = ids.split_last().filter(|_| *ended) else { continue };
@@ -140,7 +142,7 @@ impl Completer {
     }
 }
 
-/// A text up to its last white space, and the word that is begun after it.
+/// Splits a text after its last whitespace, into the text before and the partial word.
 fn split_last_word(text: &str) -> (&str, &str) {
     let after = |(at, space): (usize, char)| at + space.len_utf8();
     let begin = text.char_indices().rfind(|(_, char)| char.is_whitespace()).map_or(0, after);

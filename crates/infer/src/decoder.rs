@@ -1,12 +1,14 @@
-//! A model as beam decoders of speech recognizers, and keyboards, use it: many states advance in one call.
+//! Step-by-step decoding for speech recognizers' beam search and for keyboards: many states advance in one
+//! call.
 //!
 //! ```text
 //! begin() ─▶ state ─┐
-//! state, token ─────┼─ advance ─▶ a state for each, and a row of log-probabilities over the whole vocabulary:
+//! state, token ─────┼─ advance ─▶ one new state each, and a row of log-probabilities over the vocabulary:
 //! state, token ─────┘             log p(w | all that the state has read)
 //! ```
 //!
-//! Promises: a state is what it has read; advancing it leaves it as it is, so that hypotheses may share one.
+//! Promises: a state depends only on the tokens it has read; advancing does not modify it, so hypotheses can
+//! share one.
 
 use std::sync::Arc;
 
@@ -16,15 +18,15 @@ use crate::handle::PooledWorkspace;
 use crate::logit_blocks::LogitBlocks;
 use crate::{InferError, ModelHandle, Result};
 
-/// What a model remembers of one text. Cheap to clone.
+/// The state of a model after reading a text. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DecoderState {
-    /// The states of the call that has made this one.
+    /// The states produced by the call that made this one.
     batch: Arc<State>,
     row: usize,
 }
 
-/// Natural logarithms of probabilities: a row over the whole vocabulary for each state that was advanced.
+/// Log-probabilities (natural logarithm): one row over the vocabulary per advanced state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogProbs {
     values: Vec<f32>,
@@ -56,26 +58,27 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder with this model.
+    /// A decoder for this model.
     pub fn new(model: &ModelHandle) -> Decoder {
         let (workspace, blocks) = (model.workspace(), LogitBlocks::new(model.device()));
         Decoder { handle: model.clone(), workspace, blocks }
     }
 
-    /// The state that has read nothing. A sentence begins after the token that ends the line before it: advance by that
-    /// one first.
+    /// The state before any token. A sentence follows the token that ends the line before it, so advance by
+    /// that token first.
     pub fn begin(&self) -> DecoderState {
         DecoderState { batch: Arc::new(self.handle.model().zero_state(1)), row: 0 }
     }
 
-    /// Lets each state read its token: returns the states after that, and what each of them expects next.
+    /// Feeds each state its token. Returns the new states and the log-probabilities of the next token for
+    /// each.
     ///
     /// # Errors
-    /// [`InferError::Unpaired`] if there are not as many tokens as states; [`InferError::IdOutOfRange`] if a token is
-    /// not the model's; [`InferError::NonFiniteLogits`] if the model predicts no distribution.
+    /// [`InferError::Unpaired`] if the numbers of tokens and states differ; [`InferError::IdOutOfRange`] if a
+    /// token is outside the model's vocabulary; [`InferError::NonFiniteLogits`] if the logits are not finite.
     ///
     /// # Panics
-    /// If a state is that of a model of another shape.
+    /// If a state comes from a model of a different shape.
     pub fn advance(
         &mut self,
         states: &[DecoderState],
@@ -104,7 +107,7 @@ impl Decoder {
             if !blocks.largest().is_finite() {
                 return Err(InferError::NonFiniteLogits);
             }
-            // The largest is taken off first: beside a large one the logarithm of the sum would be rounded away.
+            // The largest logit is subtracted first: added to a large one, the log-sum would be rounded away.
             let largest = blocks.largest();
             let log_sum = (blocks.log_sum() - f64::from(largest)) as f32;
             values.extend(logits.iter().map(|logit| (logit - largest) - log_sum));
@@ -116,20 +119,20 @@ impl Decoder {
 }
 
 impl LogProbs {
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.values.len() / self.vocab_size
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// `[V]`: what the state of this place expects next.
+    /// `[V]`: the log-probabilities of the next token for this state.
     ///
     /// # Panics
-    /// If there is no such state.
+    /// If the index is out of range.
     pub fn row(&self, state: usize) -> &[f32] {
         &self.values[state * self.vocab_size..(state + 1) * self.vocab_size]
     }

@@ -1,4 +1,4 @@
-//! What a model expects next, from its logits.
+//! The model's distribution over the next token, computed from logits.
 
 use std::cmp::Ordering;
 
@@ -13,15 +13,15 @@ use crate::{InferError, Result};
 /// log p(id) = (logits[id] − largest) − log Σ exp(logits − largest)        in f64
 /// ```
 ///
-/// Where a model gives it, the exponentials are in `f32`, as the logits are: probabilities then add up to one within
-/// a millionth.
+/// For a model's own output, the exponentials are computed in `f32` like the logits, so probabilities sum to
+/// one within a millionth.
 ///
 /// ```
 /// use rondo_infer::Distribution;
 ///
 /// let distribution = Distribution::new(&[1.0, 3.0, 1.0])?;
-/// let two = distribution.likeliest(2, |_| true);
-/// assert_eq!([two[0].id, two[1].id], [1, 0]); // of equals the smaller id
+/// let two = distribution.most_likely(2, |_| true);
+/// assert_eq!([two[0].id, two[1].id], [1, 0]); // ties: the smaller id first
 /// let sum: f64 = (0..3).map(|id| distribution.log_prob(id).exp()).sum();
 /// assert!((sum - 1.0).abs() < 1e-12);
 /// # Ok::<(), rondo_infer::InferError>(())
@@ -29,7 +29,7 @@ use crate::{InferError, Result};
 #[derive(Clone, Copy, Debug)]
 pub struct Distribution<'a> {
     logits: &'a [f32],
-    /// The largest logit of each block; none if they are not known.
+    /// The largest logit of each block; empty if unknown.
     maxima: &'a [f32],
     largest: f64,
     /// `log Σ exp(logits − largest)`.
@@ -41,7 +41,7 @@ pub struct Distribution<'a> {
 pub struct Candidate {
     /// The token.
     pub id: u32,
-    /// The natural logarithm of its probability.
+    /// Its log-probability (natural logarithm).
     pub log_prob: f64,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Distribution<'a> {
     /// # Errors
     /// [`InferError::NonFiniteLogits`] if a logit is NaN or +∞, or all are −∞.
     pub fn new(logits: &'a [f32]) -> Result<Self> {
-        // Most comparisons with NaN are false, so that the largest logit alone would not tell.
+        // Most comparisons with NaN are false, so the largest logit alone would not reveal one.
         let damaged = logits.iter().any(|logit| logit.is_nan());
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         if damaged || !largest.is_finite() {
@@ -62,7 +62,7 @@ impl<'a> Distribution<'a> {
         Ok(Distribution { logits, maxima: &[], largest, log_sum: sum.ln() })
     }
 
-    /// The same of logits whose blocks were weighed at temperature 1, without caps.
+    /// The same for logits whose blocks were summed at temperature 1, without caps.
     ///
     /// # Errors
     /// As [`Distribution::new`].
@@ -75,19 +75,19 @@ impl<'a> Distribution<'a> {
         Ok(Distribution { logits, maxima: blocks.maxima, largest: f64::from(largest), log_sum })
     }
 
-    /// The natural logarithm of a token's probability.
+    /// The log-probability (natural logarithm) of a token.
     ///
     /// # Panics
-    /// If the vocabulary has no such token.
+    /// If the id is not below the vocabulary size.
     #[must_use]
     pub fn log_prob(&self, id: u32) -> f64 {
         self.log_prob_of(self.logits[id as usize])
     }
 
-    /// The `count` likeliest of the tokens that are allowed, the likeliest first and of equals the smaller id. Fewer
-    /// if no more have a probability above zero.
+    /// The `count` most likely allowed tokens, most likely first, ties broken by the smaller id. Fewer if no
+    /// more have a nonzero probability.
     #[must_use]
-    pub fn likeliest(&self, count: usize, allowed: impl Fn(u32) -> bool) -> Vec<Candidate> {
+    pub fn most_likely(&self, count: usize, allowed: impl Fn(u32) -> bool) -> Vec<Candidate> {
         let mut best = Best::new(count, |a: &Candidate, b: &Candidate| {
             b.log_prob.total_cmp(&a.log_prob).then(a.id.cmp(&b.id))
         });
@@ -95,9 +95,9 @@ impl<'a> Distribution<'a> {
         best.into_sorted()
     }
 
-    /// Offers to `best` what `make` makes of each allowed token that has a probability above zero, but for those that
-    /// it is known to refuse: of two tokens, the one with the larger probability must be the better one, and of equals
-    /// the smaller id.
+    /// Offers `make(candidate)` to `best` for each allowed token with a nonzero probability, skipping tokens
+    /// that are known to be refused. Requires that of two tokens the one with the larger probability is
+    /// better, and of equals the smaller id.
     pub(crate) fn offer_to<T: Copy, F: Fn(&T, &T) -> Ordering>(
         &self,
         best: &mut Best<T, F>,
@@ -107,13 +107,13 @@ impl<'a> Distribution<'a> {
         let candidate = |id, logit| Candidate { id, log_prob: self.log_prob_of(logit) };
         for (block, logits) in self.logits.chunks(BLOCK).enumerate() {
             let start = (block * BLOCK) as u32;
-            // No token of the block is better than its first one with the largest of its logits.
+            // No token of the block beats its first id with the block's largest logit.
             if self.maxima.get(block).is_some_and(|&max| best.refuses(&make(candidate(start, max)))) {
                 continue;
             }
             for (id, &logit) in (start..).zip(logits) {
                 let item = make(candidate(id, logit));
-                // What is allowed can take longer to find out than what is refused.
+                // Checking `allowed` can be slower than checking for refusal.
                 if logit > f32::NEG_INFINITY && !best.refuses(&item) && allowed(id) {
                     best.offer(item);
                 }
@@ -122,18 +122,18 @@ impl<'a> Distribution<'a> {
     }
 
     fn log_prob_of(&self, logit: f32) -> f64 {
-        // The largest is taken off first: beside a large one the logarithm of the sum would be rounded away.
+        // The largest logit is subtracted first: added to a large one, the log-sum would be rounded away.
         f64::from(logit) - self.largest - self.log_sum
     }
 }
 
-/// Keeps the first `count`, in some order, of what it is offered.
+/// Keeps the first `count`, in some order, of the items it is offered.
 pub(crate) struct Best<T, F> {
     count: usize,
     compare: F,
-    /// At least the best so far; cut back when there are twice as many.
+    /// A superset of the best so far; truncated when it has twice as many.
     items: Vec<T>,
-    /// What an item must come before to be among the best, once there are enough of them.
+    /// An item must come before this one to be among the best, once there are enough items.
     bound: Option<T>,
 }
 
@@ -154,7 +154,7 @@ impl<T: Copy, F: Fn(&T, &T) -> Ordering> Best<T, F> {
         }
     }
 
-    /// Whether it is known already that an item is none of the best.
+    /// Whether an item is already known not to be among the best.
     pub(crate) fn refuses(&self, item: &T) -> bool {
         self.count == 0 || self.bound.as_ref().is_some_and(|bound| (self.compare)(item, bound).is_ge())
     }
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_best_are_those_of_a_whole_sort() {
-        // Many equals among them, which the place must tell apart.
+        // Many ties, which the position must break.
         let items: Vec<(u64, usize)> = (0..500_u64).map(|n| n * n * 7919 % 83).zip(0..).collect();
         let mut sorted = items.clone();
         sorted.sort_unstable();
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn blocks_tell_what_the_logits_tell() {
         let device = Device::cpu(1).unwrap();
-        // Several blocks, many equals among the logits, and one block without a token.
+        // Several blocks, many ties among the logits, and one block without a token.
         let logit =
             |n: u32| if n / BLOCK as u32 == 1 { f32::NEG_INFINITY } else { (n * 7919 % 83) as f32 / 9.0 };
         let logits: Vec<f32> = (0..1_000).map(logit).collect();
@@ -204,7 +204,7 @@ mod tests {
         assert!((found.log_prob(7) - plain.log_prob(7)).abs() < 1e-6);
         for count in [0, 1, 12, 13, 300, 2_000] {
             let ids = |distribution: &Distribution<'_>| -> Vec<u32> {
-                distribution.likeliest(count, |id| id % 3 != 0).iter().map(|c| c.id).collect()
+                distribution.most_likely(count, |id| id % 3 != 0).iter().map(|c| c.id).collect()
             };
             assert_eq!(ids(&found), ids(&plain), "{count}");
         }
@@ -215,7 +215,7 @@ mod tests {
         let distribution = Distribution::new(&[3e38, f32::NEG_INFINITY, 3e38]).unwrap();
         assert!((distribution.log_prob(2) + 2.0_f64.ln()).abs() < 1e-9);
         assert_eq!(distribution.log_prob(1), f64::NEG_INFINITY);
-        let ids: Vec<u32> = distribution.likeliest(5, |_| true).iter().map(|c| c.id).collect();
+        let ids: Vec<u32> = distribution.most_likely(5, |_| true).iter().map(|c| c.id).collect();
         assert_eq!(ids, [0, 2]);
     }
 

@@ -1,4 +1,4 @@
-//! What can go wrong when a model is used.
+//! Errors of this crate.
 
 use std::path::PathBuf;
 
@@ -7,69 +7,69 @@ use rondo_nn::NnError;
 
 use crate::rescore::LineFault;
 
-/// The result of something in this crate.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, InferError>;
 
 /// Why a text could not be evaluated, scored or generated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InferError {
-    /// Something is wrong with the text.
+    /// The text could not be read or encoded.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The model or its device has failed.
+    /// The model could not be loaded, or its device failed.
     #[error(transparent)]
     Model(#[from] NnError),
-    /// A text has no token to predict: its first one is only read.
-    #[error("a text of {tokens} tokens cannot be evaluated: it takes one to read and one to predict")]
+    /// The text is too short: its first token is only read, not predicted.
+    #[error("cannot evaluate a text of {tokens} tokens: it needs at least 2, one to read and one to predict")]
     TextTooShort {
-        /// Its length.
+        /// The number of tokens.
         tokens: usize,
     },
-    /// A token is none of the model's.
-    #[error("id {id} is not in the model's vocabulary of {vocab_size} tokens")]
+    /// A token id is not in the model's vocabulary.
+    #[error("token id {id} is out of range: the model's vocabulary has {vocab_size} tokens")]
     IdOutOfRange {
-        /// The token.
+        /// The token id.
         id: u32,
-        /// How many tokens the model knows.
+        /// The vocabulary size.
         vocab_size: usize,
     },
-    /// The caller wanted no more.
+    /// The caller's progress callback stopped the evaluation.
     #[error("stopped after {done_tokens} of {total_tokens} tokens")]
     Stopped {
-        /// How many tokens were predicted by then.
+        /// The number of tokens predicted so far.
         done_tokens: u64,
-        /// How many there are.
+        /// The total number of tokens to predict.
         total_tokens: u64,
     },
-    /// A size that must be at least one is zero.
+    /// A size that must be at least 1 is zero.
     #[error("`{name}` must be at least 1")]
     ZeroSize {
-        /// The name of the size.
+        /// The name of the setting.
         name: &'static str,
     },
-    /// A temperature is negative, infinite or no number.
+    /// The sampling temperature is negative, infinite or NaN.
     #[error("`temperature` must be at least 0 and finite, but is {found}")]
     Temperature {
-        /// The temperature asked for.
+        /// The given value.
         found: f32,
     },
-    /// A share of the probability is none.
+    /// `top_p` is not a probability above 0.
     #[error("`top_p` must be above 0 and at most 1, but is {found}")]
     TopP {
-        /// The share asked for.
+        /// The given value.
         found: f32,
     },
-    /// A share of the likeliest token's probability is none.
+    /// `min_p` is not within `[0, 1]`.
     #[error("`min_p` must be at least 0 and at most 1, but is {found}")]
     MinP {
-        /// The share asked for.
+        /// The given value.
         found: f32,
     },
-    /// A repetition penalty is not above 0, infinite or NaN.
+    /// The repetition penalty is not above 0, infinite or NaN.
     #[error("`repetition_penalty` must be above 0 and finite, but is {found}")]
     RepetitionPenalty {
-        /// The penalty asked for.
+        /// The given value.
         found: f32,
     },
     /// A setting is infinite or NaN.
@@ -77,139 +77,139 @@ pub enum InferError {
     NotFinite {
         /// The name of the setting.
         name: &'static str,
-        /// Its value.
+        /// The given value.
         found: f32,
     },
-    /// A stream is asked for that is not running.
+    /// The stream is not running.
     #[error("stream {id} is not running")]
     NoStream {
-        /// The stream.
+        /// The stream's id.
         id: u64,
     },
-    /// A stop string has no character.
-    #[error("a stop string is empty: every text would stop at its beginning")]
+    /// A stop string is empty.
+    #[error("stop strings cannot be empty: every text would stop at its beginning")]
     EmptyStopString,
-    /// The folder holds no run, or one that has not come far enough.
-    #[error("`{}` holds no model: there is no `{file}` in it", folder.display())]
+    /// The folder contains no run, or the run has not saved a model yet.
+    #[error("no model in `{}`: it contains no `{file}`", folder.display())]
     NoModel {
         /// The folder.
         folder: PathBuf,
-        /// The model that was looked for.
+        /// The model file that was expected.
         file: &'static str,
     },
     /// A model could not be opened.
     #[error("could not load model `{}`", path.display())]
     Open {
-        /// Its file.
+        /// The model file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: NnError,
     },
-    /// A model file without a vocabulary of its own has none beside it.
-    #[error("the model has no vocabulary beside it")]
+    /// A model file does not contain a vocabulary, and none was found next to it.
+    #[error("the model file contains no vocabulary, and none was found next to it")]
     NoVocabulary(#[source] DataError),
-    /// A codec has another number of tokens than the model.
-    #[error("the codec has {found} tokens, the model was made for {expected}")]
+    /// The codec's vocabulary size differs from the model's.
+    #[error("the codec has {found} tokens, but the model has {expected}")]
     CodecSize {
-        /// The tokens of the codec.
+        /// The vocabulary size of the codec.
         found: usize,
-        /// The tokens of the model.
+        /// The vocabulary size of the model.
         expected: usize,
     },
-    /// A hypothesis of a list cannot be read.
-    #[error("the hypothesis in line {line} cannot be read")]
+    /// A hypothesis of a list cannot be encoded.
+    #[error("cannot encode the hypothesis in line {line}")]
     Hypothesis {
-        /// Its line, from 1.
+        /// Its line number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The cause.
         source: DataError,
     },
-    /// States and the tokens that they are to read do not pair up.
-    #[error("{states} states cannot read {tokens} tokens: each reads one")]
+    /// The number of states differs from the number of tokens.
+    #[error("{states} states and {tokens} tokens: each state reads exactly one token")]
     Unpaired {
-        /// How many states there are.
+        /// The number of states.
         states: usize,
-        /// How many tokens there are.
+        /// The number of tokens.
         tokens: usize,
     },
-    /// A vocabulary is not the one that the model was trained with.
+    /// The vocabulary is not the one the model was trained with.
     #[error(
-        "`{}` is another vocabulary than the model's: its fingerprint is {found}, the model's is {expected}",
+        "`{}` is not the model's vocabulary: its fingerprint is {found}, but the model's is {expected}",
         vocab.display()
     )]
     OtherVocabulary {
-        /// Where it comes from.
+        /// Where the vocabulary comes from.
         vocab: PathBuf,
         /// Its fingerprint.
         found: String,
-        /// The fingerprint of the model's.
+        /// The fingerprint of the model's vocabulary.
         expected: String,
     },
-    /// A vocabulary has another size than the model's.
-    #[error("`{}` has {found} tokens, the model was made for {expected}", vocab.display())]
+    /// The vocabulary size differs from the model's.
+    #[error("`{}` has {found} tokens, but the model has {expected}", vocab.display())]
     VocabularySize {
-        /// Where it comes from.
+        /// Where the vocabulary comes from.
         vocab: PathBuf,
         /// Its size.
         found: usize,
-        /// The size of the model's.
+        /// The size of the model's vocabulary.
         expected: usize,
     },
     /// A file could not be written.
     #[error(transparent)]
     Runs(#[from] rondo_runs::RunsError),
-    /// A length penalty is negative, infinite or no number.
+    /// The length penalty is negative, infinite or NaN.
     #[error("`length_penalty` must be at least 0 and finite, but is {found}")]
     LengthPenalty {
-        /// The exponent asked for.
+        /// The given exponent.
         found: f64,
     },
-    /// The sharpness of a neural cache is negative, infinite or no number.
+    /// `theta` of a neural cache is negative, infinite or NaN.
     #[error("`theta` must be at least 0 and finite, but is {found}")]
     Theta {
-        /// The sharpness asked for.
+        /// The given value.
         found: f64,
     },
-    /// The share of a neural cache leaves the model none, or is no share.
+    /// `lambda` of a neural cache is not within `[0, 1)`.
     #[error("`lambda` must be at least 0 and below 1, but is {found}")]
     Lambda {
-        /// The share asked for.
+        /// The given value.
         found: f64,
     },
-    /// A neural cache was to be tuned without anything to try.
-    #[error("there is no `{name}` to try")]
+    /// The grid for tuning a neural cache is empty.
+    #[error("no values of `{name}` to try")]
     EmptyGrid {
-        /// What there is none of.
+        /// The setting without values.
         name: &'static str,
     },
-    /// There is nothing left to draw.
+    /// Every token of the vocabulary is forbidden.
     #[error("all {vocab_size} tokens of the vocabulary are forbidden")]
     AllForbidden {
-        /// How many tokens the model knows.
+        /// The vocabulary size.
         vocab_size: usize,
     },
-    /// A line of a list cannot be read.
+    /// A line of a list cannot be parsed.
     #[error("{origin}, line {line}: {fault}")]
     ListLine {
         /// The list.
         origin: String,
-        /// The line, from 1.
+        /// The line number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The cause.
         fault: LineFault,
     },
-    /// A list has nothing in it.
-    #[error("{origin} is empty: it holds no {what}")]
+    /// A list is empty.
+    #[error("{origin} is empty: it contains no {what}")]
     EmptyList {
         /// The list.
         origin: String,
-        /// What it should hold.
+        /// What it should contain.
         what: &'static str,
     },
-    /// There is nothing to continue.
-    #[error("the prefix has no token: a model needs one to read before it can predict the next")]
+    /// The prefix is empty.
+    #[error("the prefix is empty: a model must read at least one token before it can predict the next")]
     EmptyPrefix,
-    /// A model's predictions are no probabilities.
-    #[error("the model's predictions are not finite: its parameters are damaged, or diverged in training")]
+    /// The model's logits are NaN or infinite.
+    #[error("the model's logits are NaN or infinite: its parameters are damaged, or training diverged")]
     NonFiniteLogits,
 }

@@ -1,20 +1,22 @@
-//! The one perplexity: what the trainer reports after an epoch and what `rondo eval` prints.
+//! Perplexity: computed the same way for the trainer's reports after each epoch and for `rondo eval`.
 //!
-//! The text is read in columns from top to bottom, side by side, with the state carried down:
+//! The text is split into columns, read from top to bottom side by side, with the hidden state carried:
 //!
 //! ```text
 //! ids  a b c d e f g h i   2 columns   a e     predicted: b c d and f g h
-//!                                      b f     only read: a and e, the columns' first tokens
-//!                                      c g     left out: i, the tail that fills no row
+//!                                      b f     read only: a and e, the columns' first tokens
+//!                                      c g     left out: i, the tail that does not fill a row
 //!                                      d h
 //! ```
 //!
-//! A column but the first begins in the middle of the text. From a zero state it would predict its first tokens
-//! badly, and the perplexity would rise with the number of columns; so each column first reads the 256 tokens that
-//! stand before it, predicting nothing, and a text too short for that is read in fewer columns.
+//! Every column except the first begins in the middle of the text. From a zero state it would predict its
+//! first tokens badly, and the perplexity would rise with the number of columns. So each column first reads
+//! the 256 tokens that precede it, without predicting them, and a text too short for that is read in fewer
+//! columns.
 //!
-//! Promises: the number is a mean over tokens, not over batches; it does not depend on how many steps are taken at a
-//! time, and on the number of columns only through the few tokens that the picture says are not predicted.
+//! Promises: perplexity is a mean over tokens, not over batches; it does not depend on the number of steps
+//! per batch, and depends on the number of columns only through the few tokens that the diagram shows as not
+//! predicted.
 
 use std::ops::ControlFlow;
 
@@ -24,38 +26,38 @@ use rondo_nn::{Mode, Model, State, Workspace};
 use crate::handle::check_ids;
 use crate::{InferError, Result};
 
-/// How many tokens before a column are read to find the state it begins with, and the shortest column that there may
-/// be but for a single one. What lies further back hardly moves a recurrent model's next prediction; and reading
-/// costs a tenth of predicting.
+/// The number of tokens before a column that are read to find its initial state, and the minimum column
+/// length when there are several. Tokens further back hardly affect a recurrent model's next prediction, and
+/// reading costs a tenth of predicting.
 const WARM_UP: usize = 256;
 
-/// Rows `T·B` that go through the model at a time: as many as its decoder takes in one block, so that a large one is
-/// read from memory as seldom as can be.
+/// Rows `T·B` per forward pass: as many as the decoder processes in one block, so that a large decoder matrix
+/// is read from memory as rarely as possible.
 pub(crate) const BATCH_ROWS: usize = 768;
 
 /// How well a model predicted a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// The sum of the predicted tokens' negative log-likelihoods, in nats.
+    /// The total negative log-likelihood of the predicted tokens, in nats.
     pub nll_sum: f64,
-    /// How many tokens were predicted.
+    /// The number of predicted tokens.
     pub tokens: u64,
 }
 
 impl Evaluation {
-    /// Mean negative log-likelihood of a token, in nats: the loss.
+    /// Mean negative log-likelihood per token, in nats: the loss.
     #[must_use]
     pub fn nll_mean(&self) -> f64 {
         self.nll_sum / self.tokens as f64
     }
 
-    /// `exp(nll_mean)`; infinite where that is beyond `f64`.
+    /// `exp(nll_mean)`; infinite if it exceeds `f64`.
     #[must_use]
     pub fn perplexity(&self) -> f64 {
         self.nll_mean().exp()
     }
 
-    /// Mean negative log-likelihood of a token, in bits.
+    /// Mean negative log-likelihood per token, in bits.
     #[must_use]
     pub fn bits_per_token(&self) -> f64 {
         self.nll_mean() / std::f64::consts::LN_2
@@ -68,13 +70,13 @@ impl Evaluation {
 /// nll_sum = Σ_t −log p(ids[t] | ids[0], …, ids[t−1])
 /// ```
 ///
-/// The text is read in [`column_count`] columns, side by side, `bptt` steps at a time or more where that is faster, with
-/// a short last batch; [`target_count`] tokens are predicted. Both sizes are matters of memory and speed: see the
-/// picture above.
+/// The text is read in [`column_count`] columns, `bptt` steps at a time or more where that is faster, with a
+/// shorter last batch; [`target_count`] tokens are predicted. Both sizes affect only memory and speed, apart
+/// from the tokens left out in the diagram above.
 ///
 /// # Errors
-/// [`InferError::TextTooShort`] if there are fewer than 2 tokens, [`InferError::IdOutOfRange`] if one is not the
-/// model's, [`InferError::ZeroSize`] if a size is 0.
+/// [`InferError::TextTooShort`] if there are fewer than 2 tokens; [`InferError::IdOutOfRange`] if a token is
+/// outside the model's vocabulary; [`InferError::ZeroSize`] if a size is 0.
 pub fn evaluate(
     model: &dyn Model,
     workspace: &mut Workspace,
@@ -88,8 +90,8 @@ pub fn evaluate(
 /// [`evaluate`], calling `progress` after each batch with the number of tokens predicted so far.
 ///
 /// # Errors
-/// As [`evaluate`]; [`InferError::Stopped`] when `progress` breaks before the end, for a part of a text has
-/// another perplexity than the whole.
+/// As [`evaluate`]; [`InferError::Stopped`] when `progress` breaks before the end, because the perplexity of
+/// a part would be misleading.
 pub fn evaluate_with(
     model: &dyn Model,
     workspace: &mut Workspace,
@@ -129,15 +131,15 @@ pub fn evaluate_with(
     Ok(evaluation)
 }
 
-/// In how many columns a text of `tokens` tokens is read: in `batch_size` of them, or as many as leave each 256 tokens
-/// if that is fewer, but always in one.
+/// The number of columns in which a text of `tokens` tokens is read: `batch_size`, or fewer if a column would
+/// be shorter than 256 tokens, but at least one.
 #[must_use]
 pub fn column_count(tokens: usize, batch_size: usize) -> usize {
     batch_size.min((tokens / WARM_UP).max(1))
 }
 
-/// How many tokens of a text of `tokens` tokens are predicted: all but the first of each column and the tail that
-/// fills no row.
+/// How many tokens of a text of `tokens` tokens are predicted: all except the first of each column and the
+/// tail that does not fill a row.
 #[must_use]
 pub fn target_count(tokens: usize, batch_size: usize) -> u64 {
     let columns = column_count(tokens, batch_size);
@@ -145,11 +147,12 @@ pub fn target_count(tokens: usize, batch_size: usize) -> u64 {
     (predicted * columns) as u64
 }
 
-/// Fails unless a text can be evaluated: unless there is a token to predict, and each is one of the model's.
+/// Checks that a text can be evaluated: it has a token to predict, and all tokens are in the model's
+/// vocabulary.
 ///
 /// # Errors
-/// [`InferError::TextTooShort`] if there are fewer than 2 tokens, [`InferError::IdOutOfRange`] if one is not the
-/// model's, [`InferError::Data`] if the text cannot be read.
+/// [`InferError::TextTooShort`] if there are fewer than 2 tokens; [`InferError::IdOutOfRange`] if a token is
+/// outside the model's vocabulary; [`InferError::Data`] if the text cannot be read.
 pub fn check_text(model: &dyn Model, ids: &TokenIds) -> Result<()> {
     if ids.len() < 2 {
         return Err(InferError::TextTooShort { tokens: ids.len() });
@@ -157,11 +160,11 @@ pub fn check_text(model: &dyn Model, ids: &TokenIds) -> Result<()> {
     ids.blocks().try_for_each(|block| check_ids(model, &block?))
 }
 
-/// The state that each column of a text begins with: zero for the first, that after the 256 tokens before it for the
+/// The initial state of each column: zero for the first, and the state after the 256 preceding tokens for the
 /// others.
 ///
 /// # Panics
-/// If columns are shorter than that and there are several, as [`column_count`] allows none.
+/// If there are several columns and they are shorter than that, which [`column_count`] prevents.
 /// # Errors
 /// [`InferError::Data`] if the text cannot be read.
 pub fn warm_state(
@@ -180,7 +183,8 @@ pub fn warm_state(
         let steps = batches.bptt().min(WARM_UP - start);
         let inputs = &mut inputs[..steps * columns];
         for b in 0..columns {
-            // The first column has nothing before it: it reads the start of the text, to be forgotten.
+            // The first column has nothing before it: it reads the start of the text, and its state is then
+            // reset to zero.
             let before = if b == 0 { 0 } else { b * column_len - WARM_UP } + start;
             let read = ids.read(before..before + steps)?;
             for (id, &read) in inputs[b..].iter_mut().step_by(columns).zip(&*read) {

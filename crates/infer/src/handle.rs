@@ -1,4 +1,4 @@
-//! A model that many users share, and the memory that each of them runs it in.
+//! A model shared by many users, with a pool of workspaces to run it in.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +11,10 @@ use crate::{InferError, Result};
 /// Steps of a prefix that are read at a time.
 const PREFIX_STEPS: usize = 256;
 
-/// A model, shared. Cheap to clone; any number of threads may use the clones at the same time.
+/// A shared model. Cheap to clone; any number of threads may use the clones at the same time.
 ///
-/// Each use takes a [`Workspace`] out of a common pool and gives it back, so that weights that were laid out for one
-/// use serve the next. At most as many are made as are in use at a time.
+/// Each use takes a [`Workspace`] from a common pool and returns it, so weights packed for one use serve the
+/// next. There are at most as many workspaces as concurrent uses.
 ///
 /// ```
 /// use rondo_infer::{ModelHandle, Scorer, Scoring};
@@ -32,16 +32,16 @@ pub struct ModelHandle {
     workspaces: Arc<Mutex<Vec<Workspace>>>,
 }
 
-/// A workspace of a handle's pool, which goes back there when it is dropped.
+/// A workspace from a handle's pool, returned there on drop.
 #[derive(Debug)]
 pub(crate) struct PooledWorkspace {
-    /// Missing only while it is dropped.
+    /// `None` only during drop.
     workspace: Option<Workspace>,
     pool: Arc<Mutex<Vec<Workspace>>>,
 }
 
 impl ModelHandle {
-    /// A handle of a model.
+    /// A handle to a model.
     pub fn new(model: impl Model + 'static) -> ModelHandle {
         ModelHandle::from(Arc::new(model) as Arc<dyn Model>)
     }
@@ -51,33 +51,33 @@ impl ModelHandle {
         &*self.model
     }
 
-    /// The model, to be changed; none while anyone else shares it.
+    /// The model, mutably; `None` while other handles share it.
     pub fn model_mut(&mut self) -> Option<&mut (dyn Model + 'static)> {
         Arc::get_mut(&mut self.model)
     }
 
-    /// The device that it computes on.
+    /// The device it runs on.
     pub fn device(&self) -> &Device {
         self.model.parameters().device()
     }
 
-    /// Adds a workspace of the model's device to the pool, with the weights that have been laid out in it.
+    /// Adds a workspace of the model's device to the pool, with the weights already packed in it.
     pub fn lend(&self, workspace: Workspace) {
         self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
     }
 
-    /// Takes a workspace that nobody uses out of the pool.
+    /// Takes an unused workspace out of the pool.
     pub fn reclaim(&self) -> Option<Workspace> {
         self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Memory to run the model in.
+    /// A workspace to run the model in.
     pub(crate) fn workspace(&self) -> PooledWorkspace {
         let workspace = self.reclaim().unwrap_or_else(|| Workspace::new(self.device()));
         PooledWorkspace { workspace: Some(workspace), pool: Arc::clone(&self.workspaces) }
     }
 
-    /// Moves a state of one row past `ids`, predicting nothing.
+    /// Advances a state of one row over `ids`, without predicting.
     pub(crate) fn read_on(&self, workspace: &mut Workspace, ids: &[u32], state: &mut State) {
         for ids in ids.chunks(PREFIX_STEPS) {
             let mut tape = workspace.tape(self.model.parameters(), Mode::Evaluate);
@@ -85,7 +85,7 @@ impl ModelHandle {
         }
     }
 
-    /// Fails unless each of `ids` is a token of the model.
+    /// Checks that all `ids` are in the model's vocabulary.
     pub(crate) fn check_ids(&self, ids: &[u32]) -> Result<()> {
         check_ids(self.model(), ids)
     }
@@ -103,7 +103,7 @@ impl Deref for PooledWorkspace {
     fn deref(&self) -> &Workspace {
         match &self.workspace {
             Some(workspace) => workspace,
-            None => unreachable!("a workspace is there until it is dropped"),
+            None => unreachable!("the workspace is present until drop"),
         }
     }
 }
@@ -112,7 +112,7 @@ impl DerefMut for PooledWorkspace {
     fn deref_mut(&mut self) -> &mut Workspace {
         match &mut self.workspace {
             Some(workspace) => workspace,
-            None => unreachable!("a workspace is there until it is dropped"),
+            None => unreachable!("the workspace is present until drop"),
         }
     }
 }
@@ -124,7 +124,7 @@ impl Drop for PooledWorkspace {
     }
 }
 
-/// Fails unless each of `ids` is a token of the model.
+/// Checks that all `ids` are in the model's vocabulary.
 pub(crate) fn check_ids(model: &dyn Model, ids: &[u32]) -> Result<()> {
     let vocab_size = model.vocab_size();
     match ids.iter().find(|&&id| id as usize >= vocab_size) {

@@ -1,21 +1,21 @@
-//! Whole language models: open, evaluate, score, stream, complete, rescore.
+//! Inference with language models: open, evaluate, score, generate, complete, rescore.
 //!
 //! ```text
-//!  LanguageModel ─ open, score, evaluate, complete, rescore, stream        texts in, numbers and texts out
+//!  LanguageModel ─ open, score, evaluate, complete, rescore, stream        text in, scores and text out
 //!        │
 //!        ├ TextCodec                          text to ids and back
-//!        └ ModelHandle ─┬ evaluate            ids of a text       ──► nll_sum, tokens: the one perplexity
-//!          (a shared    │  …_with_cache       and a Cache         ──► the same, helped by the words just seen
-//!           model and   ├ Scorer              ids of sentences    ──► log-probability of each, of each token
-//!           memory to   ├ Streams             prompts, Sampling   ──► tokens, one of each stream in a step
-//!           run it in)  ├ BeamSearch          prefix              ──► the likeliest continuations
-//!                       ├ Predictor           ids of a text       ──► what may come after each: Distribution
+//!        └ ModelHandle ─┬ evaluate            ids of a text       ──► nll_sum, tokens: perplexity
+//!          (a shared    │  …_with_cache       and a Cache         ──► the same, with a neural cache
+//!           model and   ├ Scorer              ids of sentences    ──► log-probabilities of sentences and tokens
+//!           memory to   ├ Streams             prompts, Sampling   ──► tokens, one per stream and step
+//!           run it in)  ├ BeamSearch          prefix              ──► the most likely continuations
+//!                       ├ Predictor           ids of a text       ──► the next token's Distribution at each position
 //!                       └ Decoder             states, tokens      ──► states, log-probabilities of all tokens
 //! ```
 //!
-//! Everything runs the model's own lines with [`Mode::Evaluate`](rondo_nn::Mode::Evaluate): no gradient, no dropout.
-//! All types own what they need and are `Send`; [`LanguageModel`] and [`ModelHandle`] are also `Sync`.
-//! What another system says is weighed with a model's scores in [`rescore`].
+//! Everything runs the model's forward pass with [`Mode::Evaluate`](rondo_nn::Mode::Evaluate): no gradients,
+//! no dropout. All types own their data and are `Send`; [`LanguageModel`] and [`ModelHandle`] are also
+//! `Sync`. [`rescore`] combines the scores of another system with those of a model.
 //! Not here: optimizers, training checkpoints, clocks, printing.
 
 mod beam;

@@ -1,4 +1,5 @@
-//! What one pass over rows of logits tells of them: the largest logit and the weight of each block of the vocabulary.
+//! Statistics of logits by block of the vocabulary, found in one pass: the maximum and the sum of
+//! exponentials.
 
 use std::borrow::Cow;
 
@@ -8,18 +9,18 @@ use rondo_nn::NnError;
 
 use crate::Result;
 
-/// The blocks of some rows, and the memory for them.
+/// The block statistics of some rows, and the memory for them.
 #[derive(Debug)]
 pub(crate) struct LogitBlocks {
     device: Device,
-    /// Those of the rows that were looked at last.
+    /// The sizes of the rows processed last.
     dims: Dims,
-    /// At least as many as there are blocks.
+    /// At least as long as the number of blocks.
     maxima: Buffer,
     sums: Buffer,
 }
 
-/// What the blocks of some rows hold, for the host.
+/// The block statistics of some rows, on the host.
 #[derive(Debug)]
 pub(crate) struct Blocks<'a> {
     dims: Dims,
@@ -27,26 +28,26 @@ pub(crate) struct Blocks<'a> {
     sums: Cow<'a, [f32]>,
 }
 
-/// The blocks of one row.
+/// The block statistics of one row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowBlocks<'a> {
     /// The largest logit of each block.
     pub(crate) maxima: &'a [f32],
-    /// What each block weighs relative to its maximum; of no meaning where that was not asked for.
+    /// The sum of exponentials of each block relative to its maximum; undefined unless it was requested.
     pub(crate) sums: &'a [f32],
 }
 
 impl LogitBlocks {
-    /// Blocks of no row yet, for logits on `device`.
+    /// No rows yet, for logits on `device`.
     pub(crate) fn new(device: &Device) -> LogitBlocks {
         let [maxima, sums] = [(); 2].map(|()| Buffer::zeros(device, 0));
         LogitBlocks { device: device.clone(), dims: Dims { rows: 0, vocab: 0 }, maxima, sums }
     }
 
-    /// Looks at `logits: [R, V]` under `caps: [V]`, and weighs blocks if there is a temperature to do so at.
+    /// Processes `logits: [R, V]` under `caps: [V]`; computes sums only if a temperature is given.
     ///
     /// # Panics
-    /// If the logits are no whole rows.
+    /// If the logits are not whole rows.
     pub(crate) fn look(
         &mut self,
         vocab: usize,
@@ -70,8 +71,8 @@ impl LogitBlocks {
         sample::forward(&self.device, self.dims, args);
     }
 
-    /// Picks a token of each row that was looked at, at the same temperature and under the same caps. What the blocks
-    /// weigh is of no meaning afterwards.
+    /// Samples a token from each row processed last, at the same temperature and under the same caps. The
+    /// sums are undefined afterwards.
     pub(crate) fn pick(
         &mut self,
         logits: Slice<'_>,
@@ -93,7 +94,7 @@ impl LogitBlocks {
         sample::pick(&self.device, self.dims, args);
     }
 
-    /// What was found in the rows that were looked at, for the host.
+    /// The statistics of the rows processed last, on the host.
     pub(crate) fn read(&self) -> Result<Blocks<'_>> {
         let len = self.dims.rows * self.dims.blocks();
         let [maxima, sums] = [&self.maxima, &self.sums].map(|buffer| buffer.range(0..len).read());
@@ -106,7 +107,7 @@ impl LogitBlocks {
 }
 
 impl Blocks<'_> {
-    /// Row by row.
+    /// The statistics, row by row.
     pub(crate) fn rows(&self) -> impl Iterator<Item = RowBlocks<'_>> {
         let blocks = self.dims.blocks();
         (0..self.dims.rows).map(move |row| {
@@ -117,17 +118,17 @@ impl Blocks<'_> {
 }
 
 impl RowBlocks<'_> {
-    /// The largest logit: not finite if the row is no distribution.
+    /// The largest logit; not finite if the row is not a valid distribution.
     pub(crate) fn largest(self) -> f32 {
         self.maxima.iter().copied().fold(f32::NEG_INFINITY, f32::max)
     }
 
-    /// `log Σ e^logit`, of blocks that were weighed at temperature 1 without caps.
+    /// `log Σ e^logit`, for blocks summed at temperature 1 without caps.
     pub(crate) fn log_sum(self) -> f64 {
         f64::from(self.largest()) + self.weight_sum(1.0).ln()
     }
 
-    /// `Σ e^((logit − largest) / temperature)`, at the temperature that the blocks were weighed at.
+    /// `Σ e^((logit − largest) / temperature)`, at the temperature the blocks were summed at.
     pub(crate) fn weight_sum(self, temperature: f64) -> f64 {
         let largest = f64::from(self.largest());
         let share = |max: f32| ((f64::from(max) - largest) / temperature).exp();

@@ -1,4 +1,4 @@
-//! What a model expects after each token of a text: probabilities of the tokens that come, and of those that might.
+//! The model's distribution over the next token at each position of a text.
 
 use rondo_nn::{Mode, State};
 
@@ -6,10 +6,10 @@ use crate::handle::PooledWorkspace;
 use crate::logit_blocks::LogitBlocks;
 use crate::{Candidate, Distribution, InferError, ModelHandle, Result};
 
-/// Tokens whose predictions are computed at a time: a row of logits each is the largest buffer there is.
+/// Tokens predicted at a time: their logits, one row each, are the largest buffer.
 const STEPS: usize = 64;
 
-/// Reads a text and tells what the model expects next.
+/// Reads a text and predicts the next token.
 ///
 /// ```
 /// use rondo_infer::{ModelHandle, Predictor};
@@ -21,7 +21,7 @@ const STEPS: usize = 64;
 /// let mut predictor = Predictor::new(&model);
 /// let next = predictor.candidates(&[3, 1], 2, |id| id != 0)?;
 /// assert_eq!([next[0].id, next[1].id], [1, 2]);
-/// assert!((next[0].log_prob.exp() - 0.25).abs() < 1e-6); // out of all four: what is not allowed has its share
+/// assert!((next[0].log_prob.exp() - 0.25).abs() < 1e-6); // of all four: tokens that are not allowed keep theirs
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -40,17 +40,17 @@ impl Predictor {
         Predictor { handle: model.clone(), workspace, state, blocks }
     }
 
-    /// Forgets what it has read.
+    /// Resets the hidden state to zero.
     pub fn restart(&mut self) {
         self.state.clear();
     }
 
-    /// Reads `ids` after what it has read before, and calls `visit` after each of them with its place in `ids` and what
-    /// comes next.
+    /// Reads `ids` after those read before, and calls `visit` after each of them with its index in `ids` and
+    /// the distribution of the next token.
     ///
     /// # Errors
-    /// [`InferError::IdOutOfRange`] if an id is no token of the model, nothing being read then;
-    /// [`InferError::NonFiniteLogits`] if the model predicts no distribution.
+    /// [`InferError::IdOutOfRange`] if an id is outside the model's vocabulary, in which case nothing is
+    /// read; [`InferError::NonFiniteLogits`] if the logits are not finite.
     pub fn read(&mut self, ids: &[u32], mut visit: impl FnMut(usize, Distribution<'_>)) -> Result<()> {
         self.handle.check_ids(ids)?;
         let model = self.handle.model();
@@ -70,11 +70,11 @@ impl Predictor {
         Ok(())
     }
 
-    /// The `count` likeliest of the allowed tokens after `prefix`, which is read from a zero state; see
-    /// [`Distribution::likeliest`].
+    /// The `count` most likely allowed tokens after `prefix`, which is read from a zero state; see
+    /// [`Distribution::most_likely`].
     ///
     /// # Errors
-    /// [`InferError::EmptyPrefix`], as there is nothing to predict from then; and as [`Predictor::read`].
+    /// [`InferError::EmptyPrefix`] if there is nothing to predict from; and as [`Predictor::read`].
     pub fn candidates(
         &mut self,
         prefix: &[u32],
@@ -89,7 +89,7 @@ impl Predictor {
         self.handle.read_on(&mut self.workspace, before, &mut self.state);
         let mut candidates = Vec::new();
         self.read(std::slice::from_ref(last), |_, distribution| {
-            candidates = distribution.likeliest(count, &allowed);
+            candidates = distribution.most_likely(count, &allowed);
         })?;
         Ok(candidates)
     }

@@ -1,15 +1,18 @@
-//! Draws tokens from a model's logits.
+//! Samples tokens from a model's logits.
 //!
 //! ```text
-//! logits ─ forbidden out ─ ÷ temperature ─ top-k ─ softmax ─ top-p ─ min-p ─ softmax again ─ draw
+//! logits ─ remove forbidden ─ ÷ temperature ─ top-k ─ softmax ─ top-p ─ min-p ─ renormalize ─ draw
 //! ```
 //!
-//! All that looks at a whole vocabulary is an operation of `kernels`, for all rows at once. Where only the likeliest
-//! tokens are drawn from, they are looked for in those blocks of the vocabulary that can have one.
+//! Every step that reads the whole vocabulary is an operation of `rondo-kernels`, run for all rows at once.
+//! When only the most likely tokens are sampled from, only those blocks of the vocabulary that can contain
+//! one are searched.
 //!
-//! Promises: a draw is a function of logits, settings, the random number and the processor's instruction set alone,
-//! not of its threads or of the rows beside it; where logits are equal, the smaller id counts as the larger logit.
-//! Not here: where logits come from, and penalties for tokens that have occurred before ([`Streams`](crate::Streams)).
+//! Promises: a sample depends only on the logits, the settings, the random number and the processor's
+//! instruction set, not on the number of threads or on other rows; among equal logits, the smaller id counts
+//! as the larger logit.
+//! Not here: computing logits, and penalties for tokens that have occurred before
+//! ([`Streams`](crate::Streams)).
 
 use std::cmp::Ordering;
 
@@ -22,40 +25,42 @@ use crate::distribution::Best;
 use crate::logit_blocks::{LogitBlocks, RowBlocks};
 use crate::{InferError, Result};
 
-/// How tokens are chosen.
+/// How tokens are sampled.
 ///
-/// The penalties and the bias change the logit of a token before anything else:
+/// The penalties and the bias change the logit of a token first:
 ///
 /// ```text
 /// logit = penalized(logit) − presence_penalty · [n > 0] − frequency_penalty · n + bias
 ///                            n: how often the stream has generated the token
 /// penalized(logit)         = logit / repetition_penalty if logit > 0, else logit · repetition_penalty,
-///                            for the tokens of prompt and stream
+///                            for tokens in the prompt or the stream
 /// ```
-///
+/// *Source*: repetition penalty, Keskar et al. 2019 (CTRL); presence and frequency penalties, OpenAI's
+/// completions API.
 /// *Source*: repetition penalty, Keskar et al. 2019 (CTRL); presence and frequency penalties, OpenAI's completions API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
-    /// Logits are divided by it: below 1 likely tokens become likelier, above 1 all become alike. At 0 the likeliest
-    /// token is taken: greedy decoding.
+    /// Divides the logits: below 1 the distribution becomes sharper, above 1 flatter. 0 is greedy decoding:
+    /// the most likely token is always taken.
     pub temperature: f32,
-    /// Only this many of the likeliest tokens are drawn from; none is off.
+    /// Top-k: sample only from this many of the most likely tokens; `None` is off.
     pub top_k: Option<usize>,
-    /// Only the smallest set of likeliest tokens that has this much probability, at temperature and after `top_k`,
-    /// is drawn from; none or 1 is off. *Source*: nucleus sampling, Holtzman et al. 2020.
+    /// Top-p: sample only from the smallest set of most likely tokens whose total probability, after
+    /// temperature and `top_k`, reaches this value; `None` or 1 is off. *Source*: nucleus sampling, Holtzman
+    /// et al. 2020.
     pub top_p: Option<f32>,
-    /// Only tokens with at least this share of the likeliest token's probability, at temperature, are drawn from; none
-    /// or 0 is off. *Source*: Nguyen et al. 2024.
+    /// Min-p: sample only from tokens whose probability, after temperature, is at least this fraction of the
+    /// most likely token's; `None` or 0 is off. *Source*: Nguyen et al. 2024.
     pub min_p: Option<f32>,
-    /// Above 1, tokens of the prompt and of the stream become less likely; 1 is off.
+    /// Above 1, tokens in the prompt or the stream become less likely; 1 is off.
     pub repetition_penalty: f32,
     /// Subtracted from the logit of each token that the stream has generated; 0 is off.
     pub presence_penalty: f32,
-    /// Subtracted from the logit of each token as often as the stream has generated it; 0 is off.
+    /// Subtracted from the logit of each token once per time the stream has generated it; 0 is off.
     pub frequency_penalty: f32,
     /// Added to the logits of these tokens.
     pub logit_bias: Vec<(u32, f32)>,
-    /// Tokens that are never drawn.
+    /// Tokens that are never sampled.
     pub forbidden: Vec<u32>,
 }
 
@@ -77,7 +82,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Whether logits are changed before tokens are drawn.
+    /// Whether logits are changed before sampling.
     pub(crate) fn adjusts_logits(&self) -> bool {
         self.repetition_penalty != 1.0
             || self.presence_penalty != 0.0
@@ -85,7 +90,7 @@ impl Sampling {
             || !self.logit_bias.is_empty()
     }
 
-    /// Fails unless every setting is within its range, for a vocabulary of `vocab_size` tokens.
+    /// Checks that every setting is in range, for a vocabulary of `vocab_size` tokens.
     fn check(&self, vocab_size: usize) -> Result<()> {
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             return Err(InferError::Temperature { found: self.temperature });
@@ -121,7 +126,7 @@ impl Sampling {
     }
 }
 
-/// Draws tokens; it keeps the memory that drawing from a whole vocabulary needs.
+/// Samples tokens; owns the memory needed to sample from a whole vocabulary.
 #[derive(Debug)]
 pub struct Sampler {
     device: Device,
@@ -130,26 +135,26 @@ pub struct Sampler {
     top_k: Option<usize>,
     top_p: Option<f32>,
     min_p: Option<f32>,
-    /// ∞ for each token that may be drawn, −∞ for the others; none if all may.
+    /// ∞ for each token that is allowed, −∞ for the others; `None` if all are allowed.
     caps: Option<Buffer>,
     blocks: LogitBlocks,
-    /// A random number and the token of each row.
+    /// The random number and the token of each row.
     points: Vec<f64>,
     ids: Buffer<u32>,
 }
 
-/// One of the likeliest tokens.
+/// One of the most likely tokens.
 #[derive(Clone, Copy)]
 struct Likely {
     id: u32,
     logit: f32,
 }
 
-/// A token that is drawn from.
+/// A token to sample from.
 #[derive(Clone, Copy)]
 struct Candidate {
     id: u32,
-    /// Its probability times some factor that is the same for all.
+    /// Its probability up to a common factor.
     weight: f64,
 }
 
@@ -157,9 +162,10 @@ impl Sampler {
     /// A sampler over a vocabulary of `vocab_size` tokens, for logits on `device`.
     ///
     /// # Errors
-    /// [`InferError::Temperature`], [`InferError::TopP`], [`InferError::MinP`], [`InferError::RepetitionPenalty`],
-    /// [`InferError::NotFinite`] or [`InferError::ZeroSize`] if a setting is out of its range,
-    /// [`InferError::IdOutOfRange`] for a token that does not exist, [`InferError::AllForbidden`] if no token is left.
+    /// [`InferError::Temperature`], [`InferError::TopP`], [`InferError::MinP`],
+    /// [`InferError::RepetitionPenalty`], [`InferError::NotFinite`] or [`InferError::ZeroSize`] if a setting
+    /// is out of range, [`InferError::IdOutOfRange`] for a token outside the vocabulary,
+    /// [`InferError::AllForbidden`] if every token is forbidden.
     pub fn new(sampling: &Sampling, vocab_size: usize, device: &Device) -> Result<Self> {
         sampling.check(vocab_size)?;
         let mut caps = vec![f32::INFINITY; vocab_size];
@@ -177,7 +183,7 @@ impl Sampler {
             device: device.clone(),
             vocab_size,
             temperature: sampling.temperature,
-            // What leaves all tokens is the same as none.
+            // A top-k that keeps all tokens is the same as none.
             top_k: sampling.top_k.filter(|&top_k| top_k < vocab_size),
             top_p: sampling.top_p.filter(|&top_p| top_p < 1.0),
             min_p: sampling.min_p.filter(|&min_p| min_p > 0.0),
@@ -188,28 +194,28 @@ impl Sampler {
         })
     }
 
-    /// Draws a token from `logits: [V]`.
+    /// Samples a token from `logits: [V]`.
     ///
     /// # Panics
-    /// If there are not as many logits as the vocabulary has tokens.
+    /// If the number of logits is not the vocabulary size.
     ///
     /// # Errors
-    /// [`InferError::NonFiniteLogits`] if the logit of a token that is not forbidden is NaN or +∞, or all of them are
-    /// −∞.
+    /// [`InferError::NonFiniteLogits`] if the logit of a token that is not forbidden is NaN or +∞, or all of
+    /// them are −∞.
     pub fn draw(&mut self, logits: Slice<'_>, rng: &mut impl Rng) -> Result<u32> {
         let mut id = [0];
         self.draw_rows(logits, &mut |_| rng.random(), &mut id)?;
         Ok(id[0])
     }
 
-    /// Draws a token from each row of `logits: [R, V]` into `ids: [R]`; `point` gives a row's random number in
-    /// `[0, 1)` and is asked at most once for each, in order.
+    /// Samples a token from each row of `logits: [R, V]` into `ids: [R]`; `point` returns a row's random
+    /// number in `[0, 1)` and is called at most once per row, in order.
     ///
     /// # Panics
-    /// If there are not as many logits as there are ids times tokens.
+    /// If the number of logits is not the number of ids times the vocabulary size.
     ///
     /// # Errors
-    /// As [`Sampler::draw`], if so for any row; the ids are of no meaning then.
+    /// As [`Sampler::draw`], for any row; the ids are undefined then.
     pub fn draw_rows(
         &mut self,
         logits: Slice<'_>,
@@ -220,17 +226,17 @@ impl Sampler {
         self.pick(logits, point, ids)
     }
 
-    /// Whether [`look`](Self::look) weighs the model's own distribution, unchanged.
+    /// Whether [`look`](Self::look) computes the sums of the model's own, unmodified distribution.
     pub(crate) fn weighs_plainly(&self) -> bool {
         self.temperature == 1.0 && self.weighed_at().is_some() && self.caps.is_none()
     }
 
-    /// What [`look`](Self::look) has found.
+    /// The result of [`look`](Self::look).
     pub(crate) fn blocks(&self) -> &LogitBlocks {
         &self.blocks
     }
 
-    /// Looks at `rows` rows of logits.
+    /// Computes the block statistics of `rows` rows of logits.
     pub(crate) fn look(&mut self, logits: Slice<'_>, rows: usize) -> Result<()> {
         assert_eq!(logits.len(), rows * self.vocab_size, "number of logits");
         self.blocks.look(self.vocab_size, logits, self.caps.as_ref(), self.weighed_at());
@@ -238,7 +244,7 @@ impl Sampler {
         if is_distribution { Ok(()) } else { Err(InferError::NonFiniteLogits) }
     }
 
-    /// Draws a token from each row that has been looked at.
+    /// Samples a token from each row that [`look`](Self::look) has processed.
     pub(crate) fn pick(
         &mut self,
         logits: Slice<'_>,
@@ -263,7 +269,7 @@ impl Sampler {
         }
     }
 
-    /// At temperature 0 nothing is weighed, and after top-k only few tokens are.
+    /// The temperature for the block sums; `None` where they are not needed: greedy decoding, or top-k.
     fn weighed_at(&self) -> Option<f32> {
         (self.temperature > 0.0 && self.top_k.is_none()).then_some(self.temperature)
     }
@@ -290,7 +296,7 @@ impl Sampler {
 
     fn pick_from_likeliest(&self, row: Row<'_>, point: &mut dyn FnMut() -> f64) -> u32 {
         if self.temperature == 0.0 {
-            return row.likeliest(1)[0].id;
+            return row.most_likely(1)[0].id;
         }
         let mut candidates = match (self.top_k, self.top_p) {
             (Some(top_k), None) => row.weighed(top_k),
@@ -304,7 +310,7 @@ impl Sampler {
             (None, None) => row.at_least(f64::from(self.min_p.unwrap_or(0.0))),
         };
         if let Some(min_p) = self.min_p {
-            // The likeliest token weighs 1.
+            // The most likely token has weight 1.
             candidates.retain(|candidate| candidate.weight >= f64::from(min_p));
         }
         let mut left = point() * weight_sum(&candidates);
@@ -314,12 +320,12 @@ impl Sampler {
             }
             left -= candidate.weight;
         }
-        // Rounding can leave a last trace of the sum to no candidate.
+        // Rounding can leave the random point just past the last candidate.
         candidates[0].id
     }
 }
 
-/// A row of logits whose blocks have been looked at, the largest of them finite.
+/// A row of logits with its block statistics; the largest logit is finite.
 #[derive(Clone, Copy)]
 struct Row<'a> {
     temperature: f64,
@@ -330,12 +336,13 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// The `count` likeliest tokens, the likeliest first: fewer if no more have a probability, but at least one.
-    fn likeliest(self, count: usize) -> Vec<Likely> {
+    /// The `count` most likely tokens, most likely first: fewer if no more have a nonzero probability, but at
+    /// least one.
+    fn most_likely(self, count: usize) -> Vec<Likely> {
         let mut best = Best::new(count, by_falling_logit);
         for ((block, logits), &max) in self.logits.chunks(BLOCK).enumerate().zip(self.blocks.maxima) {
             let start = block * BLOCK;
-            // No token of the block is better than its first one with the largest of its logits.
+            // No token of the block beats its first id with the block's largest logit.
             if best.refuses(&Likely { id: start as u32, logit: max }) {
                 continue;
             }
@@ -351,12 +358,13 @@ impl Row<'_> {
     /// The same with their weights.
     fn weighed(self, count: usize) -> Vec<Candidate> {
         let weighed = |&Likely { id, logit }: &Likely| Candidate { id, weight: self.weight(logit) };
-        self.likeliest(count).iter().map(weighed).collect()
+        self.most_likely(count).iter().map(weighed).collect()
     }
 
-    /// The smallest set of likeliest tokens that has the weight `wanted`, or all.
+    /// The smallest set of most likely tokens whose weight reaches `wanted`, or all tokens.
     fn nucleus(self, wanted: f64) -> Vec<Candidate> {
-        // The nucleus is small as a rule: sorting a few candidates at a time is far cheaper than a whole vocabulary.
+        // The nucleus is usually small: sorting a few candidates at a time is far cheaper than sorting a
+        // whole vocabulary.
         const FIRST_COUNT: usize = 64;
         let mut count = FIRST_COUNT;
         loop {
@@ -372,7 +380,7 @@ impl Row<'_> {
         }
     }
 
-    /// All tokens with at least this weight, the likeliest first.
+    /// All tokens with at least this weight, most likely first.
     fn at_least(self, weight: f64) -> Vec<Candidate> {
         let mut count = 64;
         loop {
@@ -389,7 +397,7 @@ impl Row<'_> {
     }
 }
 
-/// The likelier one first. No logit is a NaN here.
+/// Most likely first. No logit is NaN here.
 fn by_falling_logit(a: &Likely, b: &Likely) -> Ordering {
     b.logit.partial_cmp(&a.logit).unwrap_or(Ordering::Equal).then(a.id.cmp(&b.id))
 }
@@ -398,7 +406,7 @@ fn weight_sum(candidates: &[Candidate]) -> f64 {
     candidates.iter().map(|candidate| candidate.weight).sum()
 }
 
-/// How many of the candidates, from the first, have the weight `wanted` together; none if all have less.
+/// How many of the first candidates together have the weight `wanted`; `None` if all of them have less.
 fn nucleus_len(candidates: &[Candidate], wanted: f64) -> Option<usize> {
     let mut sum = 0.0;
     let reached = candidates.iter().position(|candidate| {

@@ -1,12 +1,12 @@
-//! Many texts generated side by side: streams join, leave, and have settings of their own.
+//! Batched generation of many texts: streams can be added, removed, and have their own settings.
 //!
 //! ```text
 //! admit(prompt, sampling, seed) ─▶ id      one row of the batch for each stream
 //! step()                        ─▶ [(id, token, log-probability)]      one pass of the model for all rows
-//! retire(id)                                streams with equal settings stand side by side and are drawn together
+//! retire(id)                                streams with equal settings are adjacent and sampled together
 //! ```
 //!
-//! Promises: a stream's tokens depend on its prompt, settings and seed alone, not on the streams beside it.
+//! Promises: a stream's tokens depend only on its prompt, settings and random seed, not on the other streams.
 //! Not here: text, and when a stream should end ([`TextStream`](crate::TextStream)).
 
 use std::collections::BTreeMap;
@@ -20,22 +20,22 @@ use crate::handle::PooledWorkspace;
 use crate::logit_blocks::LogitBlocks;
 use crate::{InferError, ModelHandle, Result, Sampler, Sampling};
 
-/// A stream of a [`Streams`]; no two have the same.
+/// The id of a stream in a [`Streams`]; unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(u64);
 
-/// What a stream has been given in a step.
+/// The token that a stream generated in a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StreamToken {
     /// The stream.
     pub stream: StreamId,
     /// The token.
     pub token: u32,
-    /// The natural logarithm of the probability that the model gives it, whatever it was drawn by.
+    /// The model's log-probability of the token (natural logarithm), regardless of the sampling settings.
     pub log_prob: f64,
 }
 
-/// Texts that are generated side by side, a token of each in a step.
+/// Texts generated in one batch, one token per stream and step.
 ///
 /// ```
 /// use rondo_infer::{ModelHandle, Sampling, Streams};
@@ -61,21 +61,21 @@ pub struct Streams {
     workspace: PooledWorkspace,
     /// The settings in use.
     settings: Vec<Settings>,
-    /// Those of equal settings stand side by side.
+    /// Streams with equal settings are adjacent.
     streams: Vec<Stream>,
-    /// The state before `ids`, a row for each stream.
+    /// The state before reading `ids`, one row per stream.
     state: State,
     /// The last token of each stream.
     ids: Vec<u32>,
     next_id: u64,
     tokens: Vec<StreamToken>,
-    /// The model's own distribution, where the sampler does not look at it.
+    /// The model's own distribution, where the sampler does not compute it.
     plain: LogitBlocks,
-    /// The logits of one stream, changed.
+    /// The modified logits of one stream.
     adjusted: Buffer,
 }
 
-/// Settings that some streams have in common.
+/// Settings shared by some streams.
 #[derive(Debug)]
 struct Settings {
     sampling: Sampling,
@@ -85,14 +85,14 @@ struct Settings {
 #[derive(Debug)]
 struct Stream {
     id: StreamId,
-    /// Its place in [`Streams::settings`].
+    /// The index of its settings in [`Streams::settings`].
     settings: usize,
     rng: ChaCha8Rng,
-    /// What it has read and generated, where its settings ask for that.
+    /// The tokens of its prompt and those it has generated, if its settings need them.
     history: Option<History>,
 }
 
-/// The tokens that a stream has met.
+/// The tokens that a stream has read or generated.
 #[derive(Clone, Debug, Default)]
 struct History {
     /// For each token of the prompt or the stream, how often it has been generated.
@@ -117,33 +117,34 @@ impl Streams {
         }
     }
 
-    /// How many streams are running.
+    /// The number of running streams.
     pub fn len(&self) -> usize {
         self.streams.len()
     }
 
-    /// Whether none is running.
+    /// Whether no stream is running.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
 
-    /// Admits a stream that continues `prompt`, which is read from a zero state; it takes part from the next step on.
+    /// Adds a stream that continues `prompt`, which is read from a zero state; it takes part from the next
+    /// step on.
     ///
-    /// A text that begins anew is best asked for with the token that ends lines as prompt, or at the prompt's
-    /// beginning, as [`TextCodec::prompt`](rondo_data::TextCodec::prompt) does.
+    /// To generate a text from its beginning, use the line-end token as the prompt or at the start of the
+    /// prompt, as [`TextCodec::prompt`](rondo_data::TextCodec::prompt) does.
     ///
     /// # Errors
-    /// [`InferError::EmptyPrefix`], as there is nothing to continue then; [`InferError::IdOutOfRange`] if the prompt
-    /// has a token that is not the model's; and as [`Sampler::new`].
+    /// [`InferError::EmptyPrefix`] if the prompt is empty; [`InferError::IdOutOfRange`] if the prompt has a
+    /// token outside the model's vocabulary; and as [`Sampler::new`].
     pub fn admit(&mut self, prompt: &[u32], sampling: &Sampling, seed: u64) -> Result<StreamId> {
         Ok(self.admit_many(prompt, 1, sampling, seed)?[0])
     }
 
-    /// Admits `count` streams that continue the same prompt, which is read once. The first draws as one admitted alone
-    /// would, each of the others from random numbers of its own.
+    /// Adds `count` streams that continue the same prompt, which is read once. The first samples as if it
+    /// were added alone; each of the others has its own random numbers.
     ///
     /// # Errors
-    /// As [`Streams::admit`], and [`InferError::ZeroSize`] for no streams.
+    /// As [`Streams::admit`], and [`InferError::ZeroSize`] if `count` is 0.
     pub fn admit_many(
         &mut self,
         prompt: &[u32],
@@ -162,7 +163,7 @@ impl Streams {
         };
         let adjusts = sampling.adjusts_logits();
         let history = || History { generated: prompt.iter().map(|&id| (id, 0)).collect() };
-        // Next to those of equal settings.
+        // Insert next to streams with equal settings.
         let place = self.streams.iter().rposition(|stream| stream.settings == settings);
         let place = place.map_or(self.streams.len(), |before| before + 1);
         let streams = (0..count as u64).map(|number| {
@@ -188,7 +189,7 @@ impl Streams {
         Ok(ids)
     }
 
-    /// Ends a stream.
+    /// Removes a stream.
     ///
     /// # Errors
     /// [`InferError::NoStream`] if it is not running.
@@ -203,10 +204,11 @@ impl Streams {
         Ok(())
     }
 
-    /// Draws the next token of each stream. The order is that of the batch, which changes as streams come and go.
+    /// Samples the next token of each stream. The order is that of the batch, which changes as streams are
+    /// added and removed.
     ///
     /// # Errors
-    /// [`InferError::NonFiniteLogits`] if the model predicts no distribution; the streams are of no use then.
+    /// [`InferError::NonFiniteLogits`] if the logits are not finite; the streams cannot be used afterwards.
     pub fn step(&mut self) -> Result<&[StreamToken]> {
         self.tokens.clear();
         if self.streams.is_empty() {
@@ -223,7 +225,7 @@ impl Streams {
         while first < self.streams.len() {
             let settings = self.streams[first].settings;
             let Settings { sampling, sampler } = &mut self.settings[settings];
-            // Rows whose logits are changed are drawn one by one.
+            // Rows with modified logits are sampled one by one.
             let same = self.streams[first..].iter().take_while(|stream| stream.settings == settings);
             let rows = first..first + if sampling.adjusts_logits() { 1 } else { same.count() };
             let own = logits.range(rows.start * vocab_size..rows.end * vocab_size);
@@ -239,7 +241,7 @@ impl Streams {
                 drawn_from = self.adjusted.slice();
             }
             sampler.look(drawn_from, streams.len())?;
-            // What the blocks weigh is lost in picking.
+            // Picking overwrites the block sums.
             let plain = if sampler.weighs_plainly() && streams[0].history.is_none() {
                 sampler.blocks()
             } else {
@@ -275,7 +277,7 @@ impl Streams {
         Ok((state, last))
     }
 
-    /// The place of equal settings, which are added if there are none.
+    /// The index of equal settings, which are added if there are none.
     fn settings_of(&mut self, sampling: &Sampling) -> Result<usize> {
         if let Some(place) = self.settings.iter().position(|settings| settings.sampling == *sampling) {
             return Ok(place);
@@ -297,13 +299,13 @@ impl Streams {
     }
 }
 
-/// A logit that settings have changed: monstrous ones leave it finite, so that no stream can stop those beside it.
+/// Clamps a modified logit to finite values, so that extreme settings of one stream cannot stop the others.
 fn bounded(logit: f32) -> f32 {
     logit.clamp(f32::MIN, f32::MAX)
 }
 
 impl History {
-    /// Changes logits as the settings say.
+    /// Applies the penalties and the bias to the logits.
     fn adjust(&self, sampling: &Sampling, logits: &mut [f32]) {
         for (&id, &count) in &self.generated {
             let logit = &mut logits[id as usize];

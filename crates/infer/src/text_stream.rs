@@ -1,73 +1,73 @@
-//! One text generated piece by piece, and when it ends.
+//! Generates one text piece by piece, and decides when it ends.
 //!
 //! ```text
 //! prompt ─ TextCodec::prompt ─▶ Streams ─ token ─▶ TextAssembler ─▶ Piece { text, token, log_prob, stop }
-//!                                                  └ holds back what may be half a character, or the
-//!                                                    beginning of a stop string
+//!                                                  └ holds back incomplete characters and possible
+//!                                                    beginnings of a stop string
 //! ```
 //!
-//! Promises: the pieces joined are the text up to, and without, the stop string or the text of the stop token; each
-//! token has one piece, whose text may be empty.
+//! Promises: the concatenated pieces are the text up to, and excluding, the stop string or the stop token;
+//! each token yields one piece, whose text may be empty.
 
 use rondo_data::{Spacing, TextCodec, TextDecoder};
 
 use crate::{InferError, ModelHandle, Result, Sampling, StreamToken, Streams};
 
-/// How a text is generated, and until when.
+/// How a text is generated, and when it stops.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamOptions {
-    /// How tokens are drawn.
+    /// How tokens are sampled.
     pub sampling: Sampling,
-    /// The seed of the draws: the same seed gives the same text.
+    /// The random seed: the same seed gives the same text.
     pub seed: u64,
-    /// When the text ends.
+    /// When the text stops.
     pub stop: StopRule,
     /// How tokens are joined.
     pub spacing: Spacing,
 }
 
-/// When a generated text ends: at whichever comes first.
+/// When a generated text stops: at whichever condition is met first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StopRule {
     /// Tokens that end it, such as [`line_end`](TextCodec::line_end).
     pub tokens: Vec<u32>,
     /// Strings that end it.
     pub strings: Vec<String>,
-    /// The most tokens; none is without end.
+    /// The maximum number of tokens; `None` is no limit.
     pub max_tokens: Option<usize>,
 }
 
 /// Why a generated text has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopReason {
-    /// This token was drawn.
+    /// This token was generated.
     Token(u32),
-    /// This string came up.
+    /// This string was generated.
     String(String),
-    /// It has as many tokens as were wanted.
+    /// The maximum number of tokens was reached.
     Length,
 }
 
-/// A piece of a generated text: what one token has added.
+/// A piece of a generated text: what one token adds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
     /// The text that is certain now.
     pub text: String,
     /// The token.
     pub token: u32,
-    /// The natural logarithm of the probability that the model gives the token.
+    /// The model's log-probability of the token (natural logarithm).
     pub log_prob: f64,
     /// Why the text ends here, if it does.
     pub stop: Option<StopReason>,
 }
 
-/// Turns the tokens of a stream into pieces of text, and says when it should end.
+/// Turns the tokens of a stream into pieces of text, and decides when to stop.
 #[derive(Debug)]
 pub struct TextAssembler {
     decoder: TextDecoder,
     stop: StopRule,
     tokens: usize,
-    /// Bytes that have not been handed out.
+    /// Bytes not yet returned.
     held: Vec<u8>,
 }
 
@@ -81,7 +81,7 @@ pub struct TextStream {
 }
 
 impl Default for StreamOptions {
-    /// The model's own distribution, 100 tokens, seed 1, joined as people write.
+    /// The model's own distribution, 100 tokens, random seed 1, natural spacing.
     fn default() -> Self {
         StreamOptions {
             sampling: Sampling::default(),
@@ -93,25 +93,25 @@ impl Default for StreamOptions {
 }
 
 impl TextAssembler {
-    /// An assembler of a text that continues `prompt`, which is not part of it.
+    /// An assembler for a text that continues `prompt`, which is not part of the output.
     ///
     /// # Errors
-    /// [`InferError::EmptyStopString`]; [`InferError::Data`] if the prompt has a token that the codec does not know.
+    /// [`InferError::EmptyStopString`]; [`InferError::Data`] if the prompt has an out-of-vocabulary token.
     pub fn new(codec: &TextCodec, prompt: &str, spacing: Spacing, stop: StopRule) -> Result<TextAssembler> {
         if stop.strings.iter().any(String::is_empty) {
             return Err(InferError::EmptyStopString);
         }
         let mut decoder = codec.decoder(spacing);
         let mut shown = Vec::new();
-        // The line end before a prompt is no part of what the reader sees.
+        // The line end before a prompt is not part of what the reader sees.
         codec.encode_prefix(prompt)?.into_iter().try_for_each(|id| decoder.push(id, &mut shown))?;
         Ok(TextAssembler { decoder, stop, tokens: 0, held: Vec::new() })
     }
 
-    /// Takes the next token; after a piece that says why the text has ended, there should be none.
+    /// Takes the next token. After a piece with a stop reason, do not push any more.
     ///
     /// # Errors
-    /// [`InferError::Data`] if the codec does not know the token.
+    /// [`InferError::Data`] if the token is outside the codec's vocabulary.
     pub fn push(&mut self, StreamToken { token, log_prob, .. }: StreamToken) -> Result<Piece> {
         self.tokens += 1;
         let piece = |text, stop| Piece { text, token, log_prob, stop };
@@ -132,12 +132,12 @@ impl TextAssembler {
         Ok(piece(text, None))
     }
 
-    /// All that is held back.
+    /// Takes everything that is held back.
     fn rest(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.held)).into_owned()
     }
 
-    /// The stop string that begins first in what is held back, and where.
+    /// The stop string that begins first in the held bytes, and its position.
     fn stop_string(&self) -> Option<(usize, String)> {
         let found = self.stop.strings.iter().filter_map(|string| {
             let at = self.held.windows(string.len()).position(|window| window == string.as_bytes())?;
@@ -146,7 +146,7 @@ impl TextAssembler {
         found.min_by_key(|(at, string)| (*at, std::cmp::Reverse(string.len())))
     }
 
-    /// How many of the bytes held back no later token can make part of a stop string, or of a character.
+    /// How many of the held bytes cannot become part of a stop string or a character with later tokens.
     fn certain_len(&self) -> usize {
         let begins = |string: &String| {
             let longest = self.held.len().min(string.len() - 1);
@@ -158,7 +158,7 @@ impl TextAssembler {
     }
 }
 
-/// How many bytes at the end begin a character whose rest is still to come.
+/// The number of bytes at the end that begin an incomplete character.
 fn unfinished_len(mut bytes: &[u8]) -> usize {
     while let Err(error) = std::str::from_utf8(bytes) {
         let rest = &bytes[error.valid_up_to()..];
@@ -171,7 +171,7 @@ fn unfinished_len(mut bytes: &[u8]) -> usize {
 }
 
 impl TextStream {
-    /// A text by this model that continues `prompt`.
+    /// A text generated by this model that continues `prompt`.
     pub(crate) fn new(
         model: &ModelHandle,
         codec: &TextCodec,
@@ -189,7 +189,7 @@ impl TextStream {
     fn next_piece(&mut self) -> Result<Piece> {
         match *self.streams.step()? {
             [token] => self.assembler.push(token),
-            ref tokens => unreachable!("one stream was given {} tokens", tokens.len()),
+            ref tokens => unreachable!("one stream returned {} tokens", tokens.len()),
         }
     }
 }
@@ -197,7 +197,7 @@ impl TextStream {
 impl Iterator for TextStream {
     type Item = Result<Piece>;
 
-    /// The next piece. There is none after one that says why the text has ended, nor after an error.
+    /// The next piece. Ends after a piece with a stop reason, or after an error.
     fn next(&mut self) -> Option<Result<Piece>> {
         if self.done {
             return None;

@@ -1,7 +1,7 @@
-//! Memory on a device: owned buffers, borrowed slices, and the pool that lends buffers out again.
+//! Device memory: owned buffers, borrowed slices, and a pool that reuses buffers.
 //!
-//! Promises: outside this crate, host memory is reached only by explicit reads and writes that can fail, so that a
-//! buffer may be in the memory of another processor.
+//! Promises: outside this crate, host memory is accessed only by explicit reads and writes that can fail, so
+//! a buffer can be in the memory of another processor.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::memory::{CACHE_LINE, Memory};
 use crate::{Device, DeviceError, check_len};
 
-/// What a buffer can hold.
+/// The element types of buffers.
 pub trait Element: Copy + Default + Send + Sync + 'static + private::Sealed {}
 impl Element for f32 {}
 impl Element for u32 {}
@@ -20,7 +20,7 @@ mod private {
     impl Sealed for u32 {}
 }
 
-/// `len` elements of device memory, zeroed when made and aligned to a cache line.
+/// `len` elements of device memory, initialized to zero and aligned to a cache line.
 pub struct Buffer<T: Element = f32> {
     memory: Memory,
     len: usize,
@@ -29,11 +29,11 @@ pub struct Buffer<T: Element = f32> {
 
 /// Elements of a buffer, borrowed for reading.
 ///
-/// Operations take it as it is. The host reaches the values through [`read`](Slice::read) and
+/// Operations take it directly. The host accesses the values through [`read`](Slice::read) and
 /// [`read_into`](Slice::read_into).
 pub struct Slice<'a, T: Element = f32>(Elements<'a, T>);
 
-/// Where borrowed elements are.
+/// Where borrowed elements are stored.
 #[derive(Clone, Copy)]
 enum Elements<'a, T> {
     Cpu(&'a [T]),
@@ -41,10 +41,10 @@ enum Elements<'a, T> {
 
 /// Elements of a buffer, borrowed for writing.
 ///
-/// Operations take it as it is. The host writes values through [`write_from`](SliceMut::write_from).
+/// Operations take it directly. The host writes values through [`write_from`](SliceMut::write_from).
 pub struct SliceMut<'a, T: Element = f32>(ElementsMut<'a, T>);
 
-/// Where elements that are borrowed for writing are.
+/// Where mutably borrowed elements are stored.
 enum ElementsMut<'a, T> {
     Cpu(&'a mut [T]),
 }
@@ -71,12 +71,12 @@ impl<T: Element> Buffer<T> {
         Ok(buffer)
     }
 
-    /// How many elements it holds.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it holds none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -101,7 +101,7 @@ impl<T: Element> Buffer<T> {
         SliceMut(ElementsMut::Cpu(&mut self.host_mut()[range]))
     }
 
-    /// All values, for the host: see [`Slice::read`].
+    /// All values, on the host: see [`Slice::read`].
     ///
     /// # Errors
     /// As [`Slice::read`].
@@ -109,7 +109,7 @@ impl<T: Element> Buffer<T> {
         self.slice().read()
     }
 
-    /// Overwrites all values with those of the host.
+    /// Overwrites all values with host values.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -119,10 +119,10 @@ impl<T: Element> Buffer<T> {
         self.slice_mut().write_from(values)
     }
 
-    /// Copies the elements of `from` to where those from `to` on are; the two may overlap.
+    /// Copies the elements of `from` to the positions starting at `to`; the two ranges may overlap.
     ///
     /// # Panics
-    /// If either reaches past the end.
+    /// If either range is out of bounds.
     pub fn copy_within(&mut self, from: std::ops::Range<usize>, to: usize) {
         self.host_mut().copy_within(from, to);
     }
@@ -158,10 +158,10 @@ impl<T: Element> Clone for Slice<'_, T> {
 impl<T: Element> Copy for Slice<'_, T> {}
 
 impl<'a, T: Element> Slice<'a, T> {
-    /// The values, for the host: borrowed where the device computes in host memory, copied where it does not.
+    /// The values, on the host: borrowed if the device uses host memory, otherwise copied.
     ///
     /// # Errors
-    /// [`DeviceError`] if the device has failed, now or in an operation before. A CPU does not fail.
+    /// [`DeviceError`] if the device has failed, now or in an earlier operation. A CPU does not fail.
     pub fn read(self) -> Result<Cow<'a, [T]>, DeviceError> {
         Ok(Cow::Borrowed(self.host()))
     }
@@ -178,20 +178,20 @@ impl<'a, T: Element> Slice<'a, T> {
         Ok(())
     }
 
-    /// The elements of `range` among these.
+    /// The subslice `range`.
     ///
     /// # Panics
-    /// If it reaches past the end.
+    /// If the range is out of bounds.
     pub fn range(self, range: std::ops::Range<usize>) -> Slice<'a, T> {
         Slice(Elements::Cpu(&self.host()[range]))
     }
 
-    /// How many elements it spans.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         self.host().len()
     }
 
-    /// Whether it spans none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -212,10 +212,10 @@ impl<'a, T: Element> SliceMut<'a, T> {
         }
     }
 
-    /// The elements of `range` among these.
+    /// The subslice `range`.
     ///
     /// # Panics
-    /// If it reaches past the end.
+    /// If the range is out of bounds.
     pub fn range(self, range: std::ops::Range<usize>) -> SliceMut<'a, T> {
         SliceMut(ElementsMut::Cpu(&mut self.host()[range]))
     }
@@ -229,7 +229,7 @@ impl<'a, T: Element> SliceMut<'a, T> {
         self.host().copy_from_slice(from.host());
     }
 
-    /// Overwrites the elements with values of the host.
+    /// Overwrites the elements with host values.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -246,14 +246,14 @@ impl<'a, T: Element> SliceMut<'a, T> {
         self.host().fill(value);
     }
 
-    /// How many elements it spans.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         match &self.0 {
             ElementsMut::Cpu(values) => values.len(),
         }
     }
 
-    /// Whether it spans none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -266,7 +266,7 @@ impl<'a, T: Element> SliceMut<'a, T> {
     }
 }
 
-/// Lends out buffers and takes them back, so that a repeated computation allocates only the first time.
+/// Lends buffers and takes them back, so that a repeated computation allocates only the first time.
 ///
 /// ```
 /// use rondo_kernels::{Buffer, BufferPool, Device};
@@ -289,10 +289,10 @@ impl<T: Element> BufferPool<T> {
         BufferPool { device: device.clone(), free: BTreeMap::new() }
     }
 
-    /// A buffer of `len` elements, **contents unspecified**: whoever takes it writes it before reading it.
+    /// A buffer of `len` elements, **contents unspecified**: write it before reading it.
     ///
-    /// Reuses the smallest free buffer that is large enough, however large, so that the shorter last batch of an epoch
-    /// finds the buffers of the full ones.
+    /// Reuses the smallest free buffer that is large enough, no matter how much larger, so the shorter last
+    /// batch of an epoch finds the buffers of the full ones.
     pub fn take(&mut self, len: usize) -> Buffer<T> {
         let lines = (len * size_of::<T>()).div_ceil(CACHE_LINE).max(1);
         let capacity = lines * CACHE_LINE / size_of::<T>();
@@ -307,7 +307,7 @@ impl<T: Element> BufferPool<T> {
         buffer
     }
 
-    /// Takes a buffer back, to be lent again.
+    /// Returns a buffer to the pool for reuse.
     pub fn give(&mut self, buffer: Buffer<T>) {
         self.free.entry(buffer.capacity()).or_default().push(buffer);
     }

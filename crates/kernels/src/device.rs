@@ -17,41 +17,44 @@ pub enum Device {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// The instruction set asked for is unknown.
+    /// The requested instruction set is unknown.
     #[error("unknown instruction set `{name}`, expected one of `portable`, `avx2`, `avx512`")]
     UnknownInstructionSet {
-        /// What was asked for.
+        /// The requested name.
         name: String,
     },
-    /// The instruction set asked for is known, but this processor lacks it.
-    #[error("this processor does not offer `{wanted}`; the best it has is `{best}`")]
+    /// The requested instruction set is not supported by this processor.
+    #[error("this processor does not support `{wanted}`; the fastest it supports is `{best}`")]
     MissingInstructionSet {
-        /// What was asked for.
+        /// The requested instruction set.
         wanted: InstructionSet,
-        /// The fastest this processor has.
+        /// The fastest one that is supported.
         best: InstructionSet,
     },
-    /// The precision asked for is unknown.
+    /// The requested precision is unknown.
     #[error("unknown precision `{name}`, expected one of `f32`, `bf16`")]
     UnknownPrecision {
-        /// What was asked for.
+        /// The requested name.
         name: String,
     },
-    /// The precision asked for is known, but this processor cannot multiply it.
-    #[error("this processor has no {wanted} products with `{instructions}` instructions")]
+    /// The requested precision is not supported by this processor.
+    #[error(
+        "this processor does not support {wanted} matrix multiplication with `{instructions}` instructions"
+    )]
     MissingPrecision {
-        /// What was asked for.
+        /// The requested precision.
         wanted: Precision,
-        /// The instructions in use.
+        /// The instruction set in use.
         instructions: InstructionSet,
     },
-    /// The operating system refused to start a thread.
+    /// The operating system could not start a thread.
     #[error("could not start a worker thread")]
     Thread(#[source] Arc<std::io::Error>),
 }
 
 impl Device {
-    /// The CPU with `threads` threads (at least one; the caller's own counts) and its best instruction set.
+    /// The CPU with `threads` threads (at least one; the caller's own counts) and its fastest instruction
+    /// set.
     ///
     /// # Errors
     /// [`DeviceError::Thread`] if a thread cannot be started.
@@ -59,32 +62,33 @@ impl Device {
         Cpu::new(threads, InstructionSet::detect()).map(Device::Cpu)
     }
 
-    /// The CPU with a chosen instruction set, to compare the paths or to rule one out.
+    /// The CPU with a given instruction set, for comparing code paths or avoiding one.
     ///
     /// # Errors
-    /// [`DeviceError::MissingInstructionSet`] if this processor lacks it; as [`Device::cpu`] otherwise.
+    /// [`DeviceError::MissingInstructionSet`] if this processor does not support it; otherwise as
+    /// [`Device::cpu`].
     pub fn cpu_with(threads: usize, instructions: InstructionSet) -> Result<Device, DeviceError> {
         Cpu::new(threads, instructions).map(Device::Cpu)
     }
 
-    /// The same processor with matrix products of this precision.
+    /// The same processor with matrix multiplications of this precision.
     ///
     /// # Errors
-    /// [`DeviceError::MissingPrecision`] if it cannot do them.
+    /// [`DeviceError::MissingPrecision`] if it does not support them.
     pub fn with_precision(self, precision: Precision) -> Result<Device, DeviceError> {
         match self {
             Device::Cpu(cpu) => cpu.with_precision(precision).map(Device::Cpu),
         }
     }
 
-    /// What the factors of matrix products are rounded to.
+    /// The precision to which the factors of matrix multiplications are rounded.
     pub fn precision(&self) -> Precision {
         match self {
             Device::Cpu(cpu) => cpu.precision(),
         }
     }
 
-    /// How many threads share the work of one operation.
+    /// The number of threads that share the work of one operation.
     pub fn threads(&self) -> usize {
         match self {
             Device::Cpu(cpu) => cpu.threads(),
@@ -101,7 +105,7 @@ impl std::fmt::Display for Device {
                 write!(f, "cpu ({}, {threads} thread{plural}", cpu.instructions())?;
                 match cpu.precision() {
                     Precision::F32 => write!(f, ")"),
-                    precision => write!(f, ", {precision} products)"),
+                    precision => write!(f, ", {precision} precision)"),
                 }
             }
         }

@@ -1,23 +1,23 @@
-//! Fused forward and backward operations of recurrent language models, on buffers.
+//! Fused forward and backward operations of recurrent language models, on device buffers.
 //!
 //! ```text
-//!   Device ── a value: which processor, with how many threads      Buffer ── memory on a device
+//!   Device ── a value: the processor and its threads               Buffer ── memory on a device
 //!      │                                                              │
 //!      └────────────► operation::forward / operation::backward ◄──────┘
 //!                     (one folder each: contract, reference, cpu, cases)
 //! ```
 //!
-//! Every operation is a pair of functions: `forward` computes the outputs and whatever `backward` will need,
-//! `backward` turns the gradient of the outputs into the gradient of the inputs. Operations do not allocate:
-//! outputs and scratch come from the caller, and `scratch_len` says how much of it is wanted.
-//! A wrong length is a broken promise between crates and panics with both sizes.
+//! Every operation is a pair of functions: `forward` computes the outputs and the intermediate values needed
+//! by `backward`; `backward` turns the gradient of the outputs into the gradient of the inputs. Operations do
+//! not allocate: outputs and scratch buffers come from the caller, and `scratch_len` returns the required
+//! length. A wrong length is a bug in the caller and panics with both lengths.
 //!
-//! # Letters
-//! `T` steps, `B` batch rows, `R` rows (`T·B` where time and batch are taken together), `D` input width,
-//! `H` hidden width, `G` gates of a cell, `E` embedding width, `V` vocabulary, `L` layers.
-//! Everything is row-major and time first: an activation is `[T, B, D]` and its row `t·B + b`.
+//! # Notation
+//! `T` steps (sequence length), `B` batch rows (batch size), `R` rows (`T·B` where time and batch are
+//! merged), `D` input width, `H` hidden size, `G` gates of a cell, `E` embedding size, `V` vocabulary size,
+//! `L` layers. Everything is row-major and time first: an activation is `[T, B, D]` and its row is `t·B + b`.
 
-#![allow(unsafe_code)] // The one crate that may: SIMD, and threads that write disjoint parts of a buffer.
+#![allow(unsafe_code)] // The only crate that uses unsafe code: SIMD, and threads that write disjoint parts of a buffer.
 
 pub mod activation;
 pub mod activation_penalty;
@@ -47,16 +47,16 @@ pub use buffer::{Buffer, BufferPool, Element, Slice, SliceMut};
 pub use device::{Device, DeviceError};
 pub use precision::Precision;
 
-/// What happens to the old values of a result.
+/// How a result is combined with the old values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Store {
-    /// They are overwritten.
+    /// The old values are overwritten.
     Overwrite,
-    /// The result is added to them.
+    /// The result is added to the old values.
     Add,
 }
 
-/// Holds a caller to the promised length.
+/// Checks the length of a buffer passed by the caller.
 #[track_caller]
 fn check_len(name: &str, found: usize, expected: usize) {
     assert_eq!(found, expected, "length of {name}");

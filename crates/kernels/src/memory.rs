@@ -1,12 +1,12 @@
-//! Memory of the host, for buffers.
+//! Host memory for buffers.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-/// Bytes of a cache line, which memory begins with and is made of, so that vector loads of a row's start do not
-/// straddle two.
+/// Bytes of a cache line. Memory is aligned to cache lines and consists of whole ones, so that vector loads
+/// at a row's start do not straddle two.
 pub(crate) const CACHE_LINE: usize = 64;
-/// Bytes of a huge page on most systems. Memory of at least one begins with one.
+/// Bytes of a huge page on most systems. Memory of at least this size is aligned to one.
 const HUGE_PAGE: usize = 2 << 20;
 
 /// Bytes of host memory, all of them initialized.
@@ -15,7 +15,7 @@ pub(crate) struct Memory {
     layout: Layout,
 }
 
-// SAFETY: it owns its bytes, and gives out nothing but their address.
+// SAFETY: it owns its bytes, and exposes only their address.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
@@ -24,11 +24,13 @@ impl Memory {
     /// At least `bytes` zeros.
     ///
     /// # Panics
-    /// If that is more than an address can tell apart.
+    /// If the size exceeds the address space.
     pub(crate) fn zeroed(bytes: usize) -> Memory {
         let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE };
         let bytes = bytes.max(1).next_multiple_of(CACHE_LINE);
-        let Ok(layout) = Layout::from_size_align(bytes, align) else { panic!("{bytes} bytes of memory") };
+        let Ok(layout) = Layout::from_size_align(bytes, align) else {
+            panic!("cannot allocate {bytes} bytes of memory")
+        };
         if align == CACHE_LINE {
             // SAFETY: the layout is not empty.
             return Memory { pointer: allocated(unsafe { alloc_zeroed(layout) }, layout), layout };
@@ -41,12 +43,12 @@ impl Memory {
         Memory { pointer, layout }
     }
 
-    /// Where it begins.
+    /// The address of the first byte.
     pub(crate) fn pointer(&self) -> *mut u8 {
         self.pointer.as_ptr()
     }
 
-    /// How many bytes it has: whole cache lines.
+    /// The size in bytes: whole cache lines.
     pub(crate) fn bytes(&self) -> usize {
         self.layout.size()
     }
@@ -54,7 +56,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: it was allocated with this layout, and nobody can reach it any more.
+        // SAFETY: it was allocated with this layout, and nothing can access it any more.
         unsafe { dealloc(self.pointer.as_ptr(), self.layout) };
     }
 }
@@ -63,12 +65,12 @@ fn allocated(pointer: *mut u8, layout: Layout) -> NonNull<u8> {
     NonNull::new(pointer).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
-/// Asks the system for huge pages before the memory is touched. The walks of a decoder over its vocabulary, a few
-/// numbers from each of many rows, would otherwise need more pages at a time than a processor remembers.
+/// Asks the system for huge pages before the memory is touched. Otherwise the passes of a decoder over its
+/// vocabulary, a few elements from each of many rows, would need more pages at a time than the TLB holds.
 #[cfg(target_os = "linux")]
 fn prefer_huge_pages(pointer: NonNull<u8>, bytes: usize) {
-    // SAFETY: the range has been allocated, begins with a page, and is not read differently for the advice. Where the
-    // system does not take it, nothing changes.
+    // SAFETY: the range has been allocated, begins with a page, and its contents are not affected by the
+    // advice. If the system does not take the advice, nothing changes.
     unsafe { libc::madvise(pointer.as_ptr().cast(), bytes / HUGE_PAGE * HUGE_PAGE, libc::MADV_HUGEPAGE) };
 }
 

@@ -1,22 +1,24 @@
-//! How exact matrix products are.
+//! The precision of matrix multiplications.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::DeviceError;
 
-/// What the factors of matrix products are rounded to. Everything else, sums of products included, is `f32`.
+/// The precision to which the factors of matrix multiplications are rounded. Everything else, including the
+/// accumulated sums, is `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
-    /// They are not rounded.
+    /// `f32`: no rounding.
     #[default]
     F32,
-    /// To bfloat16, 8 significant bits with the exponents of `f32`, where the processor multiplies it: twice as fast.
+    /// bfloat16, 8 significant bits with the exponent range of `f32`, if the processor supports it: twice as
+    /// fast.
     Bf16,
 }
 
 impl Precision {
-    /// All of them, the most exact first.
+    /// All precisions, most precise first.
     pub const ALL: [Precision; 2] = [Precision::F32, Precision::Bf16];
 }
 

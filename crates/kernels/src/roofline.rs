@@ -1,8 +1,9 @@
-//! What a device can do at most, measured: the yardstick that the speed of operations is held against.
+//! Measures a device's peak performance (its roofline), for comparison with the speed of operations.
 //!
-//! Each limit is the best of a few short bursts, on all threads of the device. A machine's limits change with its
-//! temperature and its other users, so they are worth most when they are measured beside what they are compared with.
-//! Not here: how fast any operation is (`rondo bench`, `benches/ops`).
+//! Each limit is the best of a few short bursts, on all threads of the device. A machine's limits change with
+//! its temperature and its other users, so they are most useful when measured together with what they are
+//! compared with.
+//! Not here: the speed of operations (`rondo bench`, `benches/ops`).
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -11,25 +12,26 @@ use crate::Device;
 use crate::cpu::elements::LINE;
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, share};
 
-/// Seconds that a burst of multiply-adds takes at least: long beside the start of a parallel region.
+/// The minimum duration of a burst of multiply-adds, in seconds: long compared with the start of a parallel
+/// region.
 const BURST_S: f64 = 0.004;
-/// Bursts of each kind, of which the best counts.
+/// The number of bursts of each kind; the best counts.
 const BURSTS: usize = 3;
-/// Numbers that are copied: 128 MiB, several times the caches of any one processor's socket.
+/// The number of elements copied: 128 MiB, several times the caches of any one processor's socket.
 const COPIED: usize = 32 << 20;
 
-/// The most `f32` multiply-adds that the device does in a second, counted as two floating-point operations each.
+/// The peak rate of `f32` multiply-adds of the device, each counted as two floating-point operations.
 ///
-/// The operands stay in registers. How many independent sums it takes to keep the units busy, and how many find room
-/// in the registers, differs between processors: several numbers are tried, and the best counts. An instruction set
-/// without a fused multiply-add is measured by its multiplications and additions.
+/// The operands stay in registers. The number of independent sums that keeps the units busy, and the number
+/// that fits in the registers, differ between processors: several numbers are tried, and the best counts. An
+/// instruction set without a fused multiply-add is measured by its multiplications and additions.
 ///
 /// # Units
 /// Floating-point operations per second.
 pub fn fma_peak(device: &Device) -> f64 {
     let Device::Cpu(cpu) = device;
     let lanes = cpu.vectorized(Lanes);
-    // As many steps of one chain as let a burst of twelve chains last long enough.
+    // As many steps of one chain as make a burst of twelve chains last long enough.
     let mut steps = 1 << 12;
     while seconds::<12>(cpu, steps) < BURST_S {
         steps *= 2;
@@ -44,9 +46,9 @@ pub fn fma_peak(device: &Device) -> f64 {
     tried.map(|(work, seconds)| flop * work as f64 / seconds).into_iter().fold(0.0, f64::max)
 }
 
-/// How fast the device copies memory that is in no cache; what is read and what is written both count.
+/// The rate at which the device copies memory that is not cached; reads and writes both count.
 ///
-/// It takes 256 MiB while it runs.
+/// Uses 256 MiB while it runs.
 ///
 /// # Units
 /// Bytes per second.
@@ -54,7 +56,7 @@ pub fn copy_bandwidth(device: &Device) -> f64 {
     let Device::Cpu(cpu) = device;
     let from = vec![1.0_f32; COPIED];
     let mut to = vec![0.0_f32; COPIED];
-    // The first copy also lets the system find the memory: it does not count.
+    // The first copy also makes the system allocate the pages: it does not count.
     copy_seconds(cpu, &from, &mut to);
     let best = (0..BURSTS).map(|_| copy_seconds(cpu, &from, &mut to)).fold(f64::INFINITY, f64::min);
     black_box(&to);
@@ -84,7 +86,7 @@ fn seconds<const CHAINS: usize>(cpu: &Cpu, steps: usize) -> f64 {
     begun.elapsed().as_secs_f64()
 }
 
-/// How many numbers a vector has.
+/// The number of elements in a vector.
 struct Lanes;
 
 impl Vectorized for Lanes {
@@ -96,7 +98,7 @@ impl Vectorized for Lanes {
     }
 }
 
-/// Chains of multiply-adds, each step of which waits for the one before of its own chain only.
+/// Chains of multiply-adds; each step depends only on the previous one of its own chain.
 struct Chains<const COUNT: usize> {
     steps: usize,
 }
@@ -106,8 +108,8 @@ impl<const COUNT: usize> Vectorized for Chains<COUNT> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
-        // Nothing that the compiler knows: it could compute the chains in advance, or find two of them equal. They
-        // tend toward 1, so that no number becomes so small that it is slow.
+        // Values unknown to the compiler: otherwise it could compute the chains in advance, or merge equal
+        // ones. The chains tend toward 1, so that no value becomes a slow subnormal.
         let (factor, term) = (s.splat(black_box(0.75)), s.splat(black_box(0.25)));
         let mut chains = [s.splat(0.0); COUNT];
         for (start, chain) in chains.iter_mut().enumerate() {
@@ -137,7 +139,7 @@ mod tests {
         for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
             for threads in [1, 2] {
                 let peak = fma_peak(&Device::cpu_with(threads, set).unwrap());
-                assert!(peak.is_finite() && peak > 1e6, "{set}: {peak} floating-point operations a second");
+                assert!(peak.is_finite() && peak > 1e6, "{set}: {peak} floating-point operations per second");
             }
         }
     }
@@ -156,6 +158,6 @@ mod tests {
     #[test]
     fn memory_is_copied_at_some_speed() {
         let speed = copy_bandwidth(&Device::cpu(2).unwrap());
-        assert!(speed.is_finite() && speed > 1e6, "{speed} bytes a second");
+        assert!(speed.is_finite() && speed > 1e6, "{speed} bytes per second");
     }
 }

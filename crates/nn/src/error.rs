@@ -1,31 +1,31 @@
-//! What can go wrong when models are made, loaded and saved.
+//! Errors from creating, loading and saving models.
 
 use std::path::PathBuf;
 
-/// The result of something in this crate.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, NnError>;
 
-/// Why a model could not be made, loaded or saved.
+/// Why a model could not be created, loaded or saved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NnError {
-    /// The sizes of a configuration do not fit together.
+    /// The configuration is invalid.
     #[error("`{field}` {reason}")]
     Config {
-        /// The field at fault.
+        /// The invalid field.
         field: &'static str,
         /// What it must be, and what it is.
         reason: String,
     },
-    /// An initializer could not be read.
+    /// An initializer could not be parsed.
     #[error(
         "unknown initializer `{text}`, expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`"
     )]
     Initializer {
-        /// What was written.
+        /// The given text.
         text: String,
     },
-    /// The device has failed.
+    /// The device failed.
     #[error(transparent)]
     Device(#[from] rondo_kernels::DeviceError),
     /// A file could not be read or written.
@@ -35,25 +35,25 @@ pub enum NnError {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A file is no safetensors file, or a damaged one.
-    #[error("`{}` is not a whole safetensors file", path.display())]
+    /// A file is incomplete, damaged or not a safetensors file.
+    #[error("`{}` is not a valid safetensors file", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: safetensors::SafeTensorError,
     },
-    /// A safetensors file does not say which model it holds.
-    #[error("`{}` has no usable `{key}` in its metadata: {reason}", path.display())]
+    /// The metadata of a safetensors file is missing or invalid.
+    #[error("`{}` has missing or invalid metadata `{key}`: {reason}", path.display())]
     Metadata {
         /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// The metadata key.
         key: &'static str,
-        /// Why it was of no use.
+        /// What is wrong with it.
         reason: String,
     },
     /// A tensor is missing.
@@ -62,50 +62,50 @@ pub enum NnError {
         /// Its name.
         name: String,
     },
-    /// There is a tensor that the model has no place for.
-    #[error("tensor `{name}` is not part of the model")]
+    /// The file contains a tensor that the model does not have.
+    #[error("unexpected tensor `{name}`: the model has no such parameter")]
     UnknownTensor {
         /// Its name.
         name: String,
     },
     /// A tensor has the wrong shape.
-    #[error("tensor `{name}` has shape {found:?}, the configuration asks for {expected:?}")]
+    #[error("tensor `{name}` has shape {found:?}, but the model's configuration requires {expected:?}")]
     Shape {
         /// Its name.
         name: String,
         /// The shape in the file.
         found: Vec<usize>,
-        /// The shape that the configuration gives it.
+        /// The shape according to the configuration.
         expected: Vec<usize>,
     },
-    /// A tensor holds numbers of another type.
-    #[error("tensor `{name}` holds {found}, expected {expected}")]
+    /// A tensor has the wrong element type.
+    #[error("tensor `{name}` has element type {found}, expected {expected}")]
     Type {
         /// Its name.
         name: String,
-        /// The type in the file.
+        /// The element type in the file.
         found: String,
-        /// The type that it should have.
+        /// The expected element type.
         expected: String,
     },
-    /// A model file describes a different model than the one that is to be read.
-    #[error("`{}` holds a different model: it is described as {found}, expected {expected}", path.display())]
+    /// A model file describes a different model than the one to be read.
+    #[error("`{}` contains a different model: {found}, expected {expected}", path.display())]
     OtherModel {
         /// The file.
         path: PathBuf,
-        /// How the file describes its model.
+        /// The file's description of its model.
         found: String,
-        /// How the model to be read describes itself.
+        /// The description of the model to be read.
         expected: String,
     },
-    /// A file is whole, but says something else than what was written.
-    #[error("`{}` is damaged: its SHA-256 is {found}, it was written with {expected}", path.display())]
+    /// The checksum of a file does not match its content.
+    #[error("`{}` is damaged: the SHA-256 of its content is {found}, but {expected} was recorded", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What its content comes to.
+        /// The checksum of the content.
         found: String,
-        /// What it says that its content comes to.
+        /// The checksum recorded in the file.
         expected: String,
     },
 }

@@ -1,16 +1,16 @@
-//! Draws the parameters' first values.
+//! Draws the initial values of the parameters.
 
 use rand::{Rng, RngExt};
 
 use crate::config::Initializer;
 
 impl Initializer {
-    /// Draws the values of a matrix `[rows, columns]`; a vector is one column.
+    /// Fills a matrix `[rows, columns]` with random values; a vector is one column.
     ///
     /// # Panics
-    /// If there are not as many values.
+    /// If `values` does not have `rows · columns` elements.
     pub fn fill(self, rows: usize, columns: usize, values: &mut [f32], rng: &mut impl Rng) {
-        assert_eq!(values.len(), rows * columns, "numbers of a matrix [{rows}, {columns}]");
+        assert_eq!(values.len(), rows * columns, "elements of a matrix [{rows}, {columns}]");
         match self {
             Initializer::Zeros => values.fill(0.0),
             Initializer::Uniform(limit) => uniform(limit, values, rng),
@@ -64,7 +64,7 @@ mod tests {
         for id in model.parameters().ids() {
             let name = model.parameters().name(id);
             let values = values(&model, name);
-            // Five standard errors: of a mean, of a deviation, of a share.
+            // Five standard errors: of a mean, of a standard deviation, of a fraction.
             let bound = 5.0 / (values.len() as f64).sqrt();
             let (mean, deviation) = moments(&values);
             assert!(mean.abs() < 0.01 * bound, "{name}: mean {mean}");
@@ -92,7 +92,7 @@ mod tests {
         model
     }
 
-    /// Fails unless the values fill the interval within ± the limit, and evenly.
+    /// Checks that the values fill the interval within ± the limit uniformly.
     #[track_caller]
     fn check_uniform(model: &RnnLm, name: &str, limit: f64) {
         let values = values(model, name);

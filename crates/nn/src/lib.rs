@@ -1,15 +1,15 @@
-//! Recurrent language models: the tape they run on, their layers, and the file they are kept in.
+//! Recurrent language models: the autograd tape they run on, their layers, and the model file.
 //!
 //! ```text
 //!   Model ── forward, loss ──► Tape ──► operations of `rondo-kernels`
-//!   (RnnLm, or one's own)        │
-//!     │                          │
+//!   (RnnLm, or a custom one)      │
+//!     │                           │
 //!   Parameters ◄── optimizer ── Gradients
 //!     │
 //!   model file (safetensors, checksummed)
 //! ```
 //!
-//! Not here: text (a token is a number), optimizers, flags, clocks.
+//! Not here: text (a token is an id), optimizers, flags, clocks.
 
 mod config;
 mod error;

@@ -5,22 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rondo_kernels::{Buffer, Device, Slice, SliceMut, Store, embedding};
 
-/// Numbers every state of every set of parameters, so that what was computed from one is not taken for
+/// Numbers the states of all sets of parameters, so that data derived from one is never confused with
 /// another's.
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
 
-/// Which parameter of a [`Parameters`].
+/// The id of a parameter of a [`Parameters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParameterId(pub(crate) usize);
 
 impl ParameterId {
-    /// Its place among all parameters, from 0.
+    /// Its index among all parameters, from 0.
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// Named tensors that training changes, in the order they were added.
+/// The named, trainable tensors of a model, in the order they were added.
 #[derive(Debug)]
 pub struct Parameters {
     device: Device,
@@ -37,7 +37,7 @@ struct Parameter {
 }
 
 impl Parameters {
-    /// No parameters, on `device`.
+    /// An empty set on `device`.
     pub fn new(device: &Device) -> Self {
         Parameters {
             device: device.clone(),
@@ -47,14 +47,14 @@ impl Parameters {
         }
     }
 
-    /// Adds a parameter of zeros.
+    /// Adds a parameter, initialized to zero.
     ///
     /// # Panics
-    /// If there is one of this name.
+    /// If there is already one with this name.
     pub fn add(&mut self, name: &str, shape: &[usize]) -> ParameterId {
         let id = ParameterId(self.entries.len());
         let previous = self.by_name.insert(name.to_owned(), id);
-        assert!(previous.is_none(), "a second parameter `{name}`");
+        assert!(previous.is_none(), "duplicate parameter `{name}`");
         let values = Buffer::zeros(&self.device, shape.iter().product());
         self.entries.push(Parameter { name: name.to_owned(), shape: shape.to_vec(), values });
         id
@@ -65,12 +65,12 @@ impl Parameters {
         &self.device
     }
 
-    /// All of them, in order.
+    /// The ids of all parameters, in order.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = ParameterId> + use<> {
         (0..self.entries.len()).map(ParameterId)
     }
 
-    /// The one of this name.
+    /// The parameter with this name.
     pub fn find(&self, name: &str) -> Option<ParameterId> {
         self.by_name.get(name).copied()
     }
@@ -90,23 +90,23 @@ impl Parameters {
         self.entries[id.0].values.slice()
     }
 
-    /// Its values, to be changed: whatever was derived from the parameters before is then out of date.
+    /// Its values, mutably: everything derived from the parameters before is then out of date.
     pub fn values_mut(&mut self, id: ParameterId) -> SliceMut<'_> {
         self.version = next_version();
         self.entries[id.0].values.slice_mut()
     }
 
-    /// How many numbers there are in all.
+    /// The total number of elements.
     pub fn count(&self) -> usize {
         self.entries.iter().map(|parameter| parameter.values.len()).sum()
     }
 
-    /// Names this state of these parameters: no other set, and no later state of this one, has the same.
+    /// The version of these parameters: unique among all sets and all their states.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Parameters of the same names and shapes, all zero.
+    /// A set with the same names and shapes, all zero.
     pub fn like(&self) -> Parameters {
         let mut like = Parameters::new(&self.device);
         for entry in &self.entries {
@@ -115,7 +115,7 @@ impl Parameters {
         like
     }
 
-    /// Takes over the values of `other`, which has the same parameters.
+    /// Copies the values of `other`, which must have the same parameters.
     ///
     /// # Panics
     /// If a shape differs.
@@ -128,8 +128,7 @@ impl Parameters {
 }
 
 impl Clone for Parameters {
-    /// The same names, shapes and values in memory of their own; the copy has a [version](Parameters::version) of its
-    /// own, too.
+    /// Copies the names, shapes and values; the copy has its own [version](Parameters::version).
     fn clone(&self) -> Parameters {
         let mut clone = self.like();
         clone.copy_from(self);
@@ -141,7 +140,7 @@ fn next_version() -> u64 {
     VERSIONS.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The gradients of a set of parameters, kept from step to step so that only the first allocates.
+/// The gradients of a set of parameters, kept from step to step so that only the first step allocates.
 #[derive(Debug, Default)]
 pub struct Gradients {
     entries: Vec<Entry>,
@@ -150,13 +149,13 @@ pub struct Gradients {
 /// The gradient of one parameter, as the optimizer sees it.
 #[derive(Clone, Copy)]
 pub enum Gradient<'a> {
-    /// Nothing contributed: it is zero.
+    /// No contributions: it is zero.
     Zero,
-    /// All its numbers, in the parameter's layout.
+    /// Dense: all elements, in the parameter's layout.
     Dense(Slice<'a>),
-    /// Those of some rows; all others are zero.
+    /// Row-sparse: the gradient of some rows; all others are zero.
     Rows {
-        /// Which rows, rising.
+        /// The indices of the rows, increasing.
         rows: Slice<'a, u32>,
         /// `[rows, width]`.
         values: Slice<'a>,
@@ -193,7 +192,7 @@ impl Gradients {
         Gradients { entries: parameters.ids().map(|_| Entry::default()).collect() }
     }
 
-    /// Sets them to zero. The memory is kept.
+    /// Resets them to zero, keeping the memory.
     pub fn clear(&mut self) {
         for entry in &mut self.entries {
             entry.kind = Kind::Zero;
@@ -213,7 +212,8 @@ impl Gradients {
         }
     }
 
-    /// The numbers of a gradient, to be changed in place: all of a dense one, the rows of a sparse one.
+    /// The stored elements of a gradient, to be changed in place: all of a dense one, the rows of a sparse
+    /// one.
     pub fn values_mut(&mut self, id: ParameterId) -> Option<SliceMut<'_>> {
         let entry = &mut self.entries[id.0];
         match (entry.kind, &mut entry.dense, &mut entry.sparse) {
@@ -226,14 +226,14 @@ impl Gradients {
         }
     }
 
-    /// Turns a gradient of some rows into one of all, for whoever has no use for the difference.
+    /// Turns a row-sparse gradient into a dense one, for code that does not handle sparse gradients.
     pub fn densify(&mut self, parameters: &Parameters, id: ParameterId) {
         if self.entries[id.0].kind == Kind::Rows {
             self.dense(parameters, id);
         }
     }
 
-    /// Where to put a dense contribution, and whether it is the first.
+    /// Where to store a dense contribution, and whether it is the first.
     pub(crate) fn dense(&mut self, parameters: &Parameters, id: ParameterId) -> (SliceMut<'_>, Store) {
         let entry = &mut self.entries[id.0];
         let kind = std::mem::replace(&mut entry.kind, Kind::Dense);
@@ -252,7 +252,7 @@ impl Gradients {
         (dense.slice_mut(), if kind == Kind::Zero { Store::Overwrite } else { Store::Add })
     }
 
-    /// Adds the gradient of a look-up: to the dense gradient if there is one, as rows if it comes first.
+    /// Adds the gradient of a look-up: to the dense gradient if there is one, otherwise as sparse rows.
     pub(crate) fn add_rows(
         &mut self,
         parameters: &Parameters,

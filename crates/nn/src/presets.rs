@@ -1,10 +1,10 @@
-//! The named models of the zoo.
+//! The named model presets.
 
 use rondo_kernels::recurrence::Cell;
 
 use crate::config::{Biases, Dropout, DropoutSite, Input, RnnLmConfig};
 
-/// The named models of the zoo: LSTM layers over a tied embedding.
+/// The named model presets: LSTM layers with a tied embedding.
 ///
 /// | preset | embedding | layers | input | between | output | words | weights |
 /// |---|---|---|---|---|---|---|---|
@@ -14,21 +14,21 @@ use crate::config::{Biases, Dropout, DropoutSite, Input, RnnLmConfig};
 /// | `awd_lstm_lm_600` | 200 | 600, 600, 200 | 0.3 locked | 0.1 locked | 0.2 locked | 0.05 | 0.2 |
 /// | `awd_lstm_lm_1150` | 400 | 1150, 1150, 400 | 0.65 locked | 0.2 locked | 0.4 locked | 0.1 | 0.5 |
 ///
-/// The last five columns are the probabilities of [`Dropout`]; what is not locked is element-wise.
-/// *Source*: GluonNLP's models of these names, after Zaremba et al. 2014 and Merity, Keskar & Socher 2017.
+/// The last five columns are the probabilities of [`Dropout`]; dropout that is not locked is element-wise.
+/// *Source*: GluonNLP's models of the same names, after Zaremba et al. 2014 and Merity, Keskar & Socher 2017.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Preset {
-    /// The name it is asked for by.
+    /// Its name.
     pub name: &'static str,
-    /// Width of the embedding.
+    /// The embedding size.
     pub embedding_size: usize,
-    /// The hidden width of each layer, the one nearest the input first.
+    /// The hidden size of each layer, starting with the one nearest the input.
     pub hidden_sizes: &'static [usize],
-    /// What is dropped in training.
+    /// The dropout applied in training.
     pub dropout: Dropout,
 }
 
-/// All presets, family by family, the smallest of each first.
+/// All presets, grouped by family, the smallest first.
 pub const PRESETS: [Preset; 5] = [
     standard("standard_lstm_lm_200", &[200; 2], 0.2),
     standard("standard_lstm_lm_650", &[650; 2], 0.5),
@@ -59,7 +59,7 @@ pub const PRESETS: [Preset; 5] = [
     },
 ];
 
-/// Layers as wide as the embedding, and one probability everywhere.
+/// Layers as wide as the embedding, and the same dropout probability everywhere.
 const fn standard(name: &'static str, hidden_sizes: &'static [usize], probability: f32) -> Preset {
     let elementwise = DropoutSite { probability, locked: false };
     let dropout = Dropout {
@@ -77,12 +77,12 @@ const fn locked(probability: f32) -> DropoutSite {
 }
 
 impl Preset {
-    /// The preset of this name.
+    /// The preset with this name.
     pub fn find(name: &str) -> Option<Preset> {
         PRESETS.into_iter().find(|preset| preset.name == name)
     }
 
-    /// Its configuration over a vocabulary of `vocab_size` tokens, tied.
+    /// Its configuration for a vocabulary of `vocab_size` tokens, tied.
     pub fn config(self, vocab_size: usize) -> RnnLmConfig {
         RnnLmConfig {
             vocab_size,
@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn each_has_as_many_parameters_as_the_formula_says() {
-        // Layers of four gates with two biases each, the embedding that is the decoder too, the decoder's bias.
+        // Layers of four gates with two biases each, the embedding shared with the decoder, the decoder's
+        // bias.
         let by_formula = |vocab: usize, embedding: usize, hidden: &[usize]| {
             let below = [&[embedding], hidden].concat();
             let layers = below.iter().zip(hidden).map(|(d, h)| 4 * h * (d + h) + 2 * 4 * h);

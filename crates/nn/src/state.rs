@@ -1,17 +1,17 @@
-//! What a model remembers from batch to batch: tensors with one row per batch row.
+//! The recurrent state carried from batch to batch: tensors with one row per batch row.
 //!
 //! ```text
 //! RnnLm, LSTM 2 × H   hidden/0 [B, H]   cell/0 [B, H]   hidden/1 [B, H]   cell/1 [B, H]
 //! ```
 //!
-//! Promises: rows are independent, so they can be cleared, copied and picked one by one.
-//! Not here: what the tensors mean (the model that made the state).
+//! Promises: rows are independent, so they can be cleared, copied and selected individually.
+//! Not here: what the tensors mean (the model that created the state).
 
 use std::ops::Range;
 
 use rondo_kernels::{Buffer, Device};
 
-/// What a model remembers, for each of `B` batch rows.
+/// The recurrent state of a model, for each of `B` batch rows.
 #[derive(Debug)]
 pub struct State {
     parts: Vec<StatePart>,
@@ -27,7 +27,7 @@ pub struct StatePart {
 }
 
 impl State {
-    /// A state of zeros for `batch` rows, made of parts with these names and widths.
+    /// A zero state for a batch size of `batch`, with parts of these names and widths.
     pub fn zeros(
         device: &Device,
         batch: usize,
@@ -40,7 +40,7 @@ impl State {
         State { parts: parts.into_iter().map(part).collect(), batch }
     }
 
-    /// `B`, the number of rows.
+    /// `B`, the batch size.
     pub fn batch(&self) -> usize {
         self.batch
     }
@@ -50,20 +50,20 @@ impl State {
         &self.parts
     }
 
-    /// Its tensors, to be changed.
+    /// Its tensors, mutably.
     pub fn parts_mut(&mut self) -> &mut [StatePart] {
         &mut self.parts
     }
 
-    /// Sets every row to zero.
+    /// Resets every row to zero.
     pub fn clear(&mut self) {
         self.clear_rows(0..self.batch);
     }
 
-    /// Sets these rows to zero.
+    /// Resets these rows to zero.
     ///
     /// # Panics
-    /// If there are not so many rows.
+    /// If a row is out of range.
     pub fn clear_rows(&mut self, rows: Range<usize>) {
         for part in &mut self.parts {
             let width = part.width;
@@ -74,7 +74,7 @@ impl State {
     /// Copies row `rows[b]` of `from` to row `b`, for every row.
     ///
     /// # Panics
-    /// If there are not as many rows as are named, one is not in `from`, or the parts differ.
+    /// If `rows` does not have one entry per row, an entry is out of range for `from`, or the parts differ.
     pub fn copy_rows(&mut self, from: &State, rows: &[usize]) {
         assert_eq!(self.batch, rows.len(), "rows to copy to");
         for (b, &row) in rows.iter().enumerate() {
@@ -85,7 +85,7 @@ impl State {
     /// Copies row `from_row` of `from` to row `row`.
     ///
     /// # Panics
-    /// If a row does not exist, or the parts differ.
+    /// If a row is out of range, or the parts differ.
     pub fn copy_row(&mut self, row: usize, from: &State, from_row: usize) {
         assert_eq!(self.parts.len(), from.parts.len(), "parts of the two states");
         for (to, from) in self.parts.iter_mut().zip(&from.parts) {
@@ -96,24 +96,24 @@ impl State {
         }
     }
 
-    /// A state of the same parts with these rows of this one, in this order.
+    /// A state made of these rows of this one, in this order.
     ///
     /// # Panics
-    /// If there is no such row.
+    /// If a row is out of range.
     pub fn select(&self, device: &Device, rows: &[usize]) -> State {
         let mut selected = self.like(device, rows.len());
         selected.copy_rows(self, rows);
         selected
     }
 
-    /// A state of zeros with the same parts for `batch` rows.
+    /// A zero state with the same parts for a batch size of `batch`.
     pub fn like(&self, device: &Device, batch: usize) -> State {
         State::zeros(device, batch, self.parts.iter().map(|part| (part.name.as_str(), part.width)))
     }
 }
 
 impl StatePart {
-    /// What it is called, such as `hidden/0`.
+    /// Its name, such as `hidden/0`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -128,7 +128,7 @@ impl StatePart {
         &self.values
     }
 
-    /// `[B, width]`, to be changed.
+    /// `[B, width]`, mutably.
     pub fn values_mut(&mut self) -> &mut Buffer {
         &mut self.values
     }

@@ -1,12 +1,13 @@
-//! Named tensors in a safetensors file, with a checksum over all that it says.
+//! Named tensors in a safetensors file, with a checksum over all its contents.
 //!
 //! | metadata | what |
 //! |---|---|
-//! | `sha256` | of all other metadata and all tensors, see [`TensorFile::verify`] |
-//! | … | what the writer wants to know again |
+//! | `sha256` | checksum of all other metadata and all tensors, see [`TensorFile::verify`] |
+//! | … | any other metadata |
 //!
-//! Promises: the same content makes the same bytes; whatever the header claims, nothing is allocated that is larger
-//! than the file. Not here: what the tensors mean (the model file, a checkpoint), replacing a file safely (the caller).
+//! Promises: the same content gives the same bytes; nothing larger than the file is allocated, even if the
+//! header is forged. Not here: what the tensors mean (the model file, a checkpoint), replacing a file
+//! atomically (the caller).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use crate::{NnError, Result};
 
 const CHECKSUM_KEY: &str = "sha256";
 
-/// How many numbers are turned into bytes, or back, at a time.
+/// How many elements are converted to or from bytes at a time.
 const NUMBERS_AT_ONCE: usize = 16_384;
 
 /// A tensor to be written.
@@ -32,11 +33,11 @@ pub struct Tensor<'a> {
     pub name: String,
     /// Its shape, row-major.
     pub shape: Vec<usize>,
-    /// What is in it.
+    /// Its elements.
     pub values: Values<'a>,
 }
 
-/// What is in a tensor.
+/// The elements of a tensor.
 #[derive(Clone, Debug)]
 pub enum Values<'a> {
     /// 32-bit floating-point numbers, `F32`.
@@ -60,7 +61,7 @@ impl Values<'_> {
         }
     }
 
-    /// Hands the bytes over in pieces, numbers little-endian.
+    /// Passes the bytes to `take` in pieces, floats in little-endian order.
     fn for_each_piece(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         match self {
             Values::Bytes(bytes) => take(bytes),
@@ -77,19 +78,19 @@ impl Values<'_> {
     }
 }
 
-/// Writes tensors and metadata: the header's length in 8 bytes, the header as JSON, the numbers.
+/// Writes tensors and metadata: the header's length in 8 bytes, the header as JSON, the data.
 ///
-/// The library has a writer of its own. It wants all numbers at once, as bytes, and leaves the metadata's order to
-/// chance, while this takes no memory to speak of and writes the same file each time.
+/// The `safetensors` crate has its own writer, but it needs all data at once as bytes and does not fix the
+/// order of the metadata. This one needs almost no memory and writes the same file each time.
 ///
 /// # Errors
-/// What the writer says.
+/// An I/O error of the writer.
 pub fn write_tensors(
     tensors: &[Tensor<'_>],
     metadata: &BTreeMap<String, String>,
     to: &mut (impl Write + ?Sized),
 ) -> io::Result<()> {
-    /// The header is filled up with blanks to a multiple of this, so that the numbers after it are aligned.
+    /// The header is padded with spaces to a multiple of this, so that the data after it is aligned.
     const ALIGNMENT: usize = 8;
 
     let mut metadata = metadata.clone();
@@ -110,7 +111,7 @@ pub fn write_tensors(
     tensors.iter().try_for_each(|tensor| tensor.values.for_each_piece(|bytes| to.write_all(bytes)))
 }
 
-/// A file of tensors, its header read and held against its length.
+/// A file of tensors whose header has been parsed and checked against the file's length.
 #[derive(Debug)]
 pub struct TensorFile<'a> {
     path: PathBuf,
@@ -120,10 +121,10 @@ pub struct TensorFile<'a> {
 }
 
 impl<'a> TensorFile<'a> {
-    /// Reads the bytes of a file; `path` is what errors call it.
+    /// Parses the bytes of a file; `path` is used in error messages.
     ///
     /// # Errors
-    /// [`NnError::Format`] if it is no whole safetensors file.
+    /// [`NnError::Format`] if it is not a valid safetensors file.
     pub fn from_bytes(bytes: &'a [u8], path: &Path) -> Result<TensorFile<'a>> {
         let format = |source| NnError::Format { path: path.to_owned(), source };
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
@@ -134,29 +135,29 @@ impl<'a> TensorFile<'a> {
         Ok(TensorFile { path: path.to_owned(), tensors, metadata, checksum })
     }
 
-    /// What the file says besides its tensors.
+    /// The metadata of the file.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
-    /// The names of all tensors, in no order.
+    /// The names of all tensors, in no particular order.
     pub fn names(&self) -> Vec<&str> {
         self.tensors.names()
     }
 
-    /// Whether the file says what its checksum is. Those of version 0.1 and earlier, and of other programs, do not.
+    /// Whether the file contains a checksum. Files of version 0.1 and earlier, and of other programs, do not.
     pub fn has_checksum(&self) -> bool {
         self.checksum.is_some()
     }
 
-    /// Holds what the file says against its checksum, if it has one.
+    /// Verifies the checksum, if the file has one.
     ///
-    /// The SHA-256, in 64 hexadecimal digits, of each piece of metadata and then each tensor, both in the order of
-    /// their names: key and value, or name, type, shape and bytes, each after its length; lengths and sizes are 64
-    /// bits wide, little-endian.
+    /// It is the SHA-256, in 64 hexadecimal digits, of each metadata entry and then each tensor, both in the
+    /// order of their names: key and value, or name, type, shape and bytes, each preceded by its length;
+    /// lengths and sizes are 64 bits wide, little-endian.
     ///
     /// # Errors
-    /// [`NnError::Damaged`] if it is another.
+    /// [`NnError::Damaged`] if it does not match.
     pub fn verify(&self) -> Result<()> {
         let Some(expected) = &self.checksum else { return Ok(()) };
         let mut checksum = Checksum::of(&self.metadata);
@@ -175,7 +176,7 @@ impl<'a> TensorFile<'a> {
         }
     }
 
-    /// The numbers of a tensor of this shape.
+    /// The elements of a tensor of this shape.
     ///
     /// # Errors
     /// [`NnError::MissingTensor`], [`NnError::Type`], [`NnError::Shape`].
@@ -194,7 +195,7 @@ impl<'a> TensorFile<'a> {
         Ok(self.tensor(name)?.data())
     }
 
-    /// Compares a tensor with what it should be.
+    /// Checks a tensor's type and shape.
     fn check(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<()> {
         let tensor = self.tensor(name)?;
         if tensor.dtype() != dtype {
@@ -213,7 +214,7 @@ impl<'a> TensorFile<'a> {
     }
 }
 
-/// The numbers of a tensor in a file.
+/// The elements of a tensor in a file.
 #[derive(Debug)]
 pub struct Numbers<'a>(TensorView<'a>);
 
@@ -221,12 +222,12 @@ impl Numbers<'_> {
     /// Copies them to a device.
     ///
     /// # Panics
-    /// If `to` has another length than the tensor.
+    /// If the lengths of `to` and the tensor differ.
     /// # Errors
     /// [`NnError::Device`] if they cannot be written there.
     pub fn copy_to(&self, mut to: SliceMut<'_>) -> Result<()> {
         let (numbers, rest) = self.0.data().as_chunks();
-        assert_eq!((numbers.len(), rest.len()), (to.len(), 0), "numbers of a tensor and room for them");
+        assert_eq!((numbers.len(), rest.len()), (to.len(), 0), "elements of a tensor and of the target");
         let mut piece = Vec::with_capacity(NUMBERS_AT_ONCE.min(numbers.len()));
         for (index, numbers) in numbers.chunks(NUMBERS_AT_ONCE).enumerate() {
             piece.clear();
@@ -238,7 +239,7 @@ impl Numbers<'_> {
     }
 }
 
-/// A checksum on its way; see [`TensorFile::verify`].
+/// A checksum in progress; see [`TensorFile::verify`].
 struct Checksum(Sha256);
 
 impl Checksum {
@@ -261,7 +262,7 @@ impl Checksum {
         self.0.update(text);
     }
 
-    /// All of a tensor but its bytes.
+    /// Everything about a tensor except its bytes.
     fn tensor(&mut self, name: &str, dtype: Dtype, shape: &[usize], bytes: usize) {
         self.text(name);
         self.text(&format!("{dtype:?}"));
@@ -339,7 +340,8 @@ mod tests {
         for bit in 0..8 * bytes.len() {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            // A file whose checksum has lost its name says that it has none, which whoever needs one refuses.
+            // If the checksum's own name is damaged, the file reads as one without a checksum, which callers
+            // that need one reject.
             match read(&damaged) {
                 Err(_) => {}
                 Ok(file) => assert!(!file.has_checksum(), "bit {bit}"),

@@ -86,7 +86,7 @@ fn check(name: &str) {
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn rounded_products(golden: &Golden) {
     let Ok(device) = Device::cpu(2).unwrap().with_precision(Precision::Bf16) else {
-        return eprintln!("skipped: bf16 products, which this processor lacks");
+        return eprintln!("skipped: this processor does not support bf16");
     };
     let losses = train(golden, &device).losses;
     assert_close("losses", &losses, &golden.doubles("losses"), tolerance::ROUNDED);

@@ -1,27 +1,27 @@
 //! A recurrent network that learns to write, from first principles.
 //!
-//! It reads a text character by character and predicts, each time, which character comes next. What it has read so far
-//! it remembers in a vector, its *hidden state* `h`. With `x` the character that has just been read:
+//! It reads a text character by character and predicts, at each step, which character comes next. It stores
+//! what it has read so far in a vector, its *hidden state* `h`. With `x` the character just read:
 //!
 //! ```text
-//! h = tanh(x·Wxh + h·Whh + bh)      what is remembered now
-//! y = h·Why + by                    how well each character would fit next: its *logit*
+//! h = tanh(x·Wxh + h·Whh + bh)      the new hidden state
+//! y = h·Why + by                    a score for each possible next character: its *logit*
 //! ```
 //!
-//! These two lines are the model, and this page is all there is to a model of your own: its parameters, and how it
-//! computes. The library does the rest. It cuts the text into batches, measures how wrong the predictions are, traces the
-//! error back through the operations, changes the five tensors a little in the direction that makes it smaller, saves
-//! what is best, and lets the network write.
+//! These two lines are the model. This file is everything a custom model needs: its parameters, and how it
+//! computes. The library does the rest: it cuts the text into batches, measures how wrong the predictions are
+//! (the loss), propagates the error back through the operations, updates the five tensors a little in the
+//! direction that reduces the loss, saves the best model, and generates text.
 //!
 //! ```console
 //! cargo run --release -p rondo-lm --example from_scratch                           # the built-in corpus, 3 epochs
 //! cargo run --release -p rondo-lm --example from_scratch -- timemachine.txt 20     # your text, 20 epochs
 //! ```
 //!
-//! The settings are those of the recipe `time-machine-char`, which trains the same network from fused operations. A test
-//! holds the losses of the two together.
+//! The settings are those of the recipe `time-machine-char`, which trains the same network with fused
+//! operations. A test compares the losses of the two.
 
-#![allow(clippy::print_stdout)] // An example talks to its reader.
+#![allow(clippy::print_stdout)] // The example reports its progress.
 
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -35,7 +35,7 @@ use rondo::nn::{Hidden, Initializer, Model, ParameterId, Parameters, Result, Sta
 use rondo::runs::RunFolder;
 use rondo::train::{Event, Plan, Settings, Trainer, recipes};
 
-/// The network: its parameters, and where among them each tensor is.
+/// The network: its parameters, and the id of each tensor.
 #[derive(Clone, Debug)]
 pub struct Network {
     parameters: Parameters,
@@ -47,8 +47,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network that knows nothing: small random numbers. (Zeros would not do: all hidden units would start alike,
-    /// receive the same gradient, and stay alike forever.)
+    /// An untrained network: small random parameters. (Zeros would not work: all hidden units would start the
+    /// same, receive the same gradient, and stay the same forever.)
     pub fn new(
         vocab_size: usize,
         hidden_size: usize,
@@ -77,18 +77,18 @@ impl Network {
 }
 
 impl Model for Network {
-    /// Reads `ids: [T, B]`, that is `T` characters of each of `B` texts side by side, from `state: [B, H]`. Leaves the
-    /// last state there and returns all hidden vectors.
+    /// Reads `ids: [T, B]`, that is `T` characters of each of `B` texts in parallel, from `state: [B, H]`.
+    /// Stores the last state there and returns all hidden vectors.
     ///
-    /// The operations compute at once. The tape remembers them, so as to run them back later.
+    /// The operations compute immediately. The tape records them for the backward pass.
     fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden {
         let [wxh, whh, bh] = [self.wxh, self.whh, self.bh].map(|id| tape.parameter(id));
-        // The state enters as plain numbers: the error is not traced back into the batch before. That is the truncation
-        // in "truncated backpropagation through time".
+        // The state enters as constants: the error is not propagated back into the previous batch. That is
+        // the truncation in "truncated backpropagation through time".
         let mut h = tape.state(&state.parts()[0]);
         let mut remembered = Vec::new();
         for ids in ids.chunks_exact(state.batch()) {
-            // A character is a row of zeros with a one at its place. The product picks the row of `Wxh` that is its own.
+            // A character is a one-hot row. The multiplication selects its row of `Wxh`.
             let x = tape.one_hot(ids, self.vocab_size());
             let from_input = tape.product(x, wxh);
             let from_memory = tape.product(h, whh);
@@ -101,14 +101,15 @@ impl Model for Network {
         Hidden::new(tape.concat_rows(&remembered))
     }
 
-    /// A row of logits for each hidden vector. Their softmax is the prediction, and its cross-entropy the loss.
+    /// A row of logits for each hidden vector. Their softmax is the prediction; its cross-entropy is the
+    /// loss.
     fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value {
         let [why, by] = [self.why, self.by].map(|id| tape.parameter(id));
         let logits = tape.product(hidden.dropped, why);
         tape.add_row(logits, by)
     }
 
-    /// At the start of a text there is nothing to remember.
+    /// At the start of a text the hidden state is zero.
     fn zero_state(&self, batch: usize) -> State {
         State::zeros(self.parameters.device(), batch, [("hidden", self.hidden_size())])
     }
@@ -125,7 +126,7 @@ impl Model for Network {
         &mut self.parameters
     }
 
-    /// What a file of the network says it is, so that no other model is read from it.
+    /// A description stored in the model file, so that no other model is read from it.
     fn description(&self) -> String {
         format!(r#"{{"from_scratch":[{},{}]}}"#, self.vocab_size(), self.hidden_size())
     }
@@ -143,13 +144,13 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     };
     let epochs = arguments.next().unwrap_or_else(|| "3".to_owned());
 
-    // The recipe's settings, but for the number of epochs and what is about its own text.
+    // The recipe's settings, except for the number of epochs and the settings specific to its text.
     let ours = format!(
         "[text]\ndrop_tail_chars = 0\n[training]\nepochs = {epochs}\n[sample]\nprefix = [\"\"]\nlength = 200\n"
     );
     let recipe = recipes::find("time-machine-char")?.settings;
     let plan = Plan::new(&recipe.overlaid_with(Settings::parse("from_scratch", &ours)?))?;
-    // A network computes with numbers: each character becomes its place in the vocabulary, its *id*.
+    // A network computes with numbers: each character becomes its index in the vocabulary, its *id*.
     let corpus = Corpus::read(&CorpusTexts::Whole(vec![text]), &plan.text.options)?;
 
     let device = Device::cpu(std::thread::available_parallelism()?.get())?;
@@ -171,15 +172,15 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         ControlFlow::Continue(())
     })?;
 
-    // The network is a language model like any other: it evaluates texts, and writes.
+    // The network is a language model like any other: it evaluates and generates texts.
     if let Some(model) = trainer.best_model()? {
         let evaluation = model.evaluate(&model.generate("", StreamOptions::default())?)?;
-        println!("\nperplexity of what it writes by itself: {:.2}", evaluation.perplexity());
+        println!("\nperplexity of its own text: {:.2}", evaluation.perplexity());
     }
     Ok(())
 }
 
-/// As many sentences of the built-in corpus as make a short novel.
+/// Enough sentences of the built-in corpus for a short novel.
 fn built_in_text() -> String {
     Tales::new().sentences(Tales::SEED, 0).take(3_000).map(|sentence| sentence + "\n").collect()
 }

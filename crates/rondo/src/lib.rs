@@ -3,15 +3,15 @@
 //! | module | for |
 //! |---|---|
 //! | [`data`] | corpora, tokenizers, vocabularies, the codec between text and ids, batches |
-//! | [`nn`] | models, and the tape that your own models run on |
-//! | [`infer`] | language models in use: evaluation, scoring, generation, search |
+//! | [`nn`] | models, and the autograd tape that custom models run on |
+//! | [`infer`] | inference with language models: evaluation, scoring, generation, beam search |
 //! | [`train`] | recipes, plans, sessions and the training loop |
-//! | [`runs`] | the folder of a run: metrics, provenance; plots with the feature `plot` |
-//! | [`kernels`] | the device and the operations on it |
+//! | [`runs`] | run folders: metrics, provenance; plots with the feature `plot` |
+//! | [`kernels`] | the device and its operations |
 //!
 //! # Train on your text
-//! A [`Session`](train::Session) finds and reads the texts, trains and evaluates, and leaves a run folder with the best
-//! model, metrics and checkpoints, as the command does:
+//! A [`Session`](train::Session) finds and reads the texts, trains and evaluates, and writes a run folder
+//! with the best model, metrics and checkpoints, as the `rondo train` command does:
 //! ```
 //! use rondo::train::{Session, SessionOptions, Settings};
 //!
@@ -29,8 +29,8 @@
 //! ```
 //!
 //! # Open a model and score sentences
-//! A [`LanguageModel`](infer::LanguageModel) is opened from a run folder or a model file. It is cheap to clone, and its
-//! clones may be used by any number of threads:
+//! A [`LanguageModel`](infer::LanguageModel) is opened from a run folder or a model file. It is cheap to
+//! clone, and its clones can be used by any number of threads:
 //! ```
 //! use rondo::infer::LanguageModel;
 //! use rondo::kernels::Device;
@@ -46,7 +46,7 @@
 //! ```
 //!
 //! # Stream a text to the terminal
-//! Each piece has its text, token and log-probability; the last one says why the text ends:
+//! Each piece has its text, token and log-probability; the last one also says why the text ends:
 //! ```
 //! use std::io::{Write, stdout};
 //!
@@ -61,9 +61,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Train a cell of your own
-//! A model of your own implements [`nn::Model`]. It is then trained, evaluated and sampled by the same code as the
-//! library's. `Network` is the one in `examples/from_scratch.rs`: a cell written from the tape's primitives, on one page.
+//! # Train a custom cell
+//! A custom model implements [`nn::Model`]. It is then trained, evaluated and sampled from by the same code
+//! as the library's models. `Network` is the one in `examples/from_scratch.rs`: a cell written from the
+//! tape's primitives, in one file.
 //! ```
 //! use rondo::data::{Corpus, CorpusTexts, TextSource};
 //! use rondo::{kernels::Device, runs::RunFolder, train::Plan, train::Settings, train::Trainer};

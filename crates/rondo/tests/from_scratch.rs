@@ -85,7 +85,7 @@ fn the_network_is_sampled_at_a_temperature_and_opened_from_its_file() {
         Network::new(codec.vocab().len(), HIDDEN, &device, rng).unwrap()
     };
     let mut network = new();
-    // The output bias alone decides: `k` is likeliest.
+    // The output bias alone decides: `k` is most likely.
     let by = network.parameters().find("by").unwrap();
     let mut values = vec![0.0; codec.vocab().len()];
     values[codec.vocab().id("k").unwrap() as usize] = 1.0;

@@ -1,4 +1,4 @@
-//! Atomic writing: a file has its old content or all of the new, never a part.
+//! Atomic writes: a file has either its old content or all of the new content, never a part.
 //!
 //! ```text
 //! write ─▶ .x1y2z3.partial in the same folder ─▶ flush, sync ─▶ rename ─▶ sync the folder
@@ -10,11 +10,11 @@ use std::path::Path;
 
 use crate::{Result, RunsError};
 
-/// Writes a whole file atomically: a reader of `path`, now or after a crash, finds the old content or all of the new.
+/// Writes a whole file atomically: a reader of `path`, even after a crash, finds the old content or all of the new.
 ///
-/// The content goes to a temporary file in the same folder, which is flushed, synced to disk and renamed; then the
-/// folder is synced. If `write` fails, the temporary file is removed. If the process is killed, it stays until a run
-/// locks the folder ([`RunFolder::lock`](crate::RunFolder::lock)).
+/// The content is written to a temporary file in the same folder, which is flushed, synced to disk and renamed;
+/// then the folder is synced. If `write` fails, the temporary file is removed. If the process is killed, the
+/// temporary file stays until the next lock of the folder ([`RunFolder::lock`](crate::RunFolder::lock)).
 ///
 /// # Errors
 /// [`RunsError::Io`] if the folder is missing or cannot be written to, or if `write` fails.
@@ -22,9 +22,9 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
     write_and_rename(path, write).map_err(RunsError::io("write", path))
 }
 
-/// Gives a complete `file` at `from` its final path `to` in the same folder: it is synced to disk and renamed, and the
-/// folder is synced. For files that cannot be temporary, such as a download that is resumed; others take
-/// [`write_atomically`].
+/// Moves a complete `file` from `from` to its final path `to` in the same folder: it is synced to disk and
+/// renamed, and the folder is synced. This is for files that cannot be temporary, such as a resumable download;
+/// for others use [`write_atomically`].
 ///
 /// # Errors
 /// [`RunsError::Io`] if the file cannot be synced or renamed.
@@ -36,7 +36,7 @@ pub fn move_into_place(file: &File, from: &Path, to: &Path) -> Result<()> {
 /// Prefix and suffix of a temporary file's name, around a random part.
 const PARTIAL: (&str, &str) = (".", ".partial");
 
-/// Removes temporary files that a killed process left behind. One that cannot be removed does no harm.
+/// Removes temporary files left behind by a killed process. One that cannot be removed is harmless.
 pub(crate) fn remove_partial(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -64,7 +64,7 @@ fn write_and_rename(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Resul
     sync_folder(folder)
 }
 
-/// The folder that a file is in.
+/// The folder that contains a file.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -72,7 +72,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// `tempfile` makes files that only their owner may read; ours get the usual permissions, less the user's umask.
+/// `tempfile` creates files that only their owner can read; this sets the usual permissions, minus the user's umask.
 #[cfg(unix)]
 fn usual_permissions() -> Option<Permissions> {
     use std::os::unix::fs::PermissionsExt;
@@ -84,7 +84,7 @@ fn usual_permissions() -> Option<Permissions> {
     None
 }
 
-/// Makes a rename durable: it is on disk once the folder is.
+/// Makes a rename durable by syncing the folder.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()

@@ -1,7 +1,7 @@
 //! The names of checkpoint files: `checkpoint-000001.safetensors`, `checkpoint-000002.safetensors`, …
 //!
-//! Each checkpoint gets the next number. Once it is safely on disk, all but the last two are removed: should the
-//! latest turn out to be damaged, there is the one before it. Not here: what is in a checkpoint.
+//! Each checkpoint gets the next number. Once it is safely on disk, all but the last two are removed; if the
+//! latest is damaged, the one before it is still available. Not here: the contents of a checkpoint.
 
 use std::fs;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Result, RunFolder, RunsError, write_atomically};
 
-/// How many checkpoints are kept.
+/// The number of checkpoints to keep.
 const KEPT: usize = 2;
 
 const PREFIX: &str = "checkpoint-";
@@ -23,7 +23,7 @@ pub struct CheckpointWriter {
 }
 
 impl CheckpointWriter {
-    /// Continues after the checkpoints in the folder, if there are any.
+    /// Continues the numbering of the checkpoints in the folder, if there are any.
     ///
     /// # Errors
     /// [`RunsError::Io`] if the folder cannot be read.
@@ -48,7 +48,7 @@ impl CheckpointWriter {
     }
 }
 
-/// Whether `name` is the name of a checkpoint file.
+/// Whether `name` is the file name of a checkpoint.
 pub(crate) fn is_checkpoint(name: &str) -> bool {
     number(name).is_some()
 }
@@ -80,7 +80,7 @@ mod tests {
         let folder = RunFolder::create(parent.path().join("run"), "").unwrap();
         assert!(folder.checkpoints().unwrap().is_empty());
         for content in ["first", "second", "third"] {
-            // A process of its own each time.
+            // As if in a new process each time.
             let mut writer = CheckpointWriter::open(&folder).unwrap();
             writer.write(|to| to.write_all(content.as_bytes())).unwrap();
         }

@@ -1,8 +1,8 @@
-//! Errors of a run's files.
+//! Errors for the files of a run.
 
 use std::path::PathBuf;
 
-/// The result of an operation in this crate.
+/// The result type of this crate's functions.
 pub type Result<T> = std::result::Result<T, RunsError>;
 
 /// Why a run's file or folder could not be created, read or written.
@@ -16,23 +16,23 @@ pub enum RunsError {
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system reported.
+        /// The underlying I/O error.
         source: std::io::Error,
     },
-    /// A new run was requested in a folder that already holds one.
-    #[error("`{}` already holds a run: there is `{file}` in it", path.display())]
+    /// A new run was requested in a folder that already contains one.
+    #[error("`{}` already contains a run: found `{file}`", path.display())]
     RunExists {
         /// The folder.
         path: PathBuf,
-        /// A file that shows that there is a run.
+        /// A file of the existing run.
         file: String,
     },
-    /// A folder that should hold a run does not.
-    #[error("`{}` holds no run: there is no `{file}` in it", path.display())]
+    /// A folder does not contain a run.
+    #[error("`{}` is not a run folder: `{file}` not found", path.display())]
     NoRun {
         /// The folder.
         path: PathBuf,
-        /// The file that every run has.
+        /// The missing file, which every run has.
         file: &'static str,
     },
     /// Another process holds the lock of the folder.
@@ -40,29 +40,29 @@ pub enum RunsError {
     Locked {
         /// The folder.
         path: PathBuf,
-        /// Its process id, if it left one.
+        /// The id of that process, if known.
         pid: Option<u32>,
     },
-    /// A line of a metrics file is not a record.
-    #[error("`{}`, line {line} is no record of metrics", path.display())]
+    /// A line of a metrics file is not a valid record.
+    #[error("line {line} of `{}` is not a valid metrics record", path.display())]
     Metrics {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1.
+        /// The line number, starting at 1.
         line: usize,
-        /// What is wrong with it.
+        /// The parse error.
         source: serde_json::Error,
     },
     /// A provenance file cannot be parsed.
-    #[error("`{}` does not say where the run's numbers come from", path.display())]
+    #[error("`{}` is not a valid provenance file", path.display())]
     Provenance {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// A corpus differs from the one that the run was trained on.
-    #[error("the {part} is another than the run's: its fingerprint is {found}, the run's is {expected}")]
+    /// A corpus differs from the one the run was trained on.
+    #[error("the {part} differs from the run's: its fingerprint is {found}, expected {expected}")]
     OtherCorpus {
         /// `vocabulary`, `training text`, …
         part: &'static str,
@@ -78,11 +78,11 @@ pub enum RunsError {
         /// The file.
         path: PathBuf,
     },
-    /// A run has no position on the axis of a plot.
+    /// A run lacks the values that the axis of a plot needs.
     #[cfg(feature = "plot")]
-    #[error("`{run}` cannot be drawn over {axis}: {reason}")]
+    #[error("`{run}` cannot be plotted over {axis}: {reason}")]
     Axis {
-        /// Its name.
+        /// The name of the run.
         run: String,
         /// The axis.
         axis: crate::plot::Axis,
@@ -91,19 +91,19 @@ pub enum RunsError {
     },
     /// A plot could not be drawn.
     #[cfg(feature = "plot")]
-    #[error("could not draw the curve: {reason}")]
+    #[error("could not draw the plot: {reason}")]
     Curve {
-        /// What the drawing library reported.
+        /// The error message of the drawing library.
         reason: String,
     },
 }
 
 fn numbered(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(", {pid}")).unwrap_or_default()
+    pid.map(|pid| format!(" (process id {pid})")).unwrap_or_default()
 }
 
 impl RunsError {
-    /// The error of an operation on a file, for `map_err`.
+    /// Makes the error of a file operation, for `map_err`.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| RunsError::Io { action, path, source }

@@ -1,21 +1,21 @@
-//! The folder of a run: the names of its files, and how a run is created and opened.
+//! The folder of a run: its file names, and how a run is created and opened.
 //!
 //! ```text
 //! runs/built-in-1/
-//!   plan.toml               all settings; written first, so a folder with a plan holds a run
+//!   plan.toml               all settings; written first, so a folder with a plan contains a run
 //!   provenance.json         versions, device, corpus, resumptions
 //!   vocab.json              the tokens, in the order of their ids
-//!   metrics.jsonl           one record per line, appended to
-//!   events.out.tfevents.*   the same for TensorBoard, appended to
+//!   metrics.jsonl           one record per line, append-only
+//!   events.out.tfevents.*   the same for TensorBoard, append-only
 //!   best.safetensors        the model with the lowest validation loss
 //!   last.safetensors        the latest model
 //!   checkpoint-*.safetensors  the last two checkpoints
 //!   curve.svg               losses and perplexities
-//!   .lock                   locked by the process that trains; holds its process id
+//!   .lock                   locked by the training process; contains its process id
 //! ```
 //!
-//! Promises: a new run never overwrites an old one; every file but the two that are appended to is complete at any time
-//! ([`write_atomically`]). Not here: the lock (`lock`), the content of the files.
+//! Promises: a new run never overwrites an old one; every file is complete at any time ([`write_atomically`]), except
+//! the two append-only files. Not here: the lock (`lock`), the contents of the files.
 
 use std::fs;
 use std::io;
@@ -46,13 +46,13 @@ impl RunFolder {
     /// File name of the plot of losses and perplexities.
     pub const CURVE: &str = "curve.svg";
 
-    /// Creates a run in the folder `path` by writing its plan, the text of a TOML file. A missing folder is created.
+    /// Creates a run in the folder `path` by writing its plan, as TOML. The folder is created if it is missing.
     ///
-    /// The folder may hold other files, but none that a run would write.
+    /// The folder can contain other files, but none that a run would write.
     ///
     /// # Errors
-    /// [`RunsError::RunExists`] if the folder holds a run; [`RunsError::Io`] if it cannot be created or written to.
-    /// Folders created until then are removed.
+    /// [`RunsError::RunExists`] if the folder already contains a run; [`RunsError::Io`] if it cannot be created
+    /// or written to. Folders created before the error are removed.
     pub fn create(path: impl Into<PathBuf>, plan: &str) -> Result<RunFolder> {
         let folder = RunFolder { path: path.into() };
         if let Some(file) = folder.traces()?.into_iter().next() {
@@ -68,10 +68,10 @@ impl RunFolder {
         }
     }
 
-    /// Creates a run in the first free folder of `parent` among `name-1`, `name-2`, …
+    /// Creates a run in the first free folder among `name-1`, `name-2`, … in `parent`.
     ///
     /// # Errors
-    /// As [`RunFolder::create`], except for existing runs.
+    /// See [`RunFolder::create`], except for existing runs.
     pub fn create_next(parent: impl AsRef<Path>, name: &str, plan: &str) -> Result<RunFolder> {
         let parent = parent.as_ref();
         let mut number = 1_u32;
@@ -88,7 +88,7 @@ impl RunFolder {
     /// Opens the folder of an existing run.
     ///
     /// # Errors
-    /// [`RunsError::NoRun`] if it holds no plan.
+    /// [`RunsError::NoRun`] if it contains no plan.
     pub fn open(path: impl Into<PathBuf>) -> Result<RunFolder> {
         let folder = RunFolder { path: path.into() };
         if folder.plan().is_file() {
@@ -113,7 +113,7 @@ impl RunFolder {
         self.path.join(Self::PROVENANCE)
     }
 
-    /// Replaces the plan, for a run that is resumed with other settings.
+    /// Replaces the plan, for a run that is resumed with different settings.
     ///
     /// # Errors
     /// [`RunsError::Io`] if the file cannot be written.
@@ -158,7 +158,7 @@ impl RunFolder {
     fn traces(&self) -> Result<Vec<String>> {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
-            // If a file is in the way, creating the folder reports it.
+            // If the path is a file, creating the folder reports it.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(vec![]);
             }
@@ -181,13 +181,14 @@ impl RunFolder {
                 traces.push(name.into_owned());
             }
         }
-        // An error names the first: the plan shows best that there is a run. Sorted, it is always the same.
+        // An error names the first file, and the plan is the clearest sign of a run. Sorted, so that it is always
+        // the same.
         traces.sort_by_key(|name| (name != Self::PLAN, name.clone()));
         Ok(traces)
     }
 }
 
-/// Creates the folder and its parents, and returns those that were missing, innermost first.
+/// Creates the folder and its parents, and returns the ones that were missing, innermost first.
 fn make_folders(path: &Path) -> io::Result<Vec<PathBuf>> {
     let missing: Vec<PathBuf> = path
         .ancestors()
@@ -203,7 +204,7 @@ fn make_folders(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// Removes folders if they are empty. This happens after another error, which is the one to report.
+/// Removes folders if they are empty. This is cleanup after another error, which is the one to report.
 fn remove_folders(folders: &[PathBuf]) {
     for folder in folders {
         let _ = fs::remove_dir(folder);
@@ -237,7 +238,7 @@ mod tests {
             fs::write(path.join("notes.txt"), "").unwrap();
             fs::write(path.join(trace), "old").unwrap();
             let error = RunFolder::create(&path, PLAN).unwrap_err().to_string();
-            assert_eq!(error, format!("`{}` already holds a run: there is `{named}` in it", path.display()));
+            assert_eq!(error, format!("`{}` already contains a run: found `{named}`", path.display()));
             assert_eq!(fs::read_to_string(path.join(trace)).unwrap(), "old");
             assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
         }
@@ -279,7 +280,7 @@ mod tests {
         let error = RunFolder::open(folder.path()).unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("`{}` holds no run: there is no `plan.toml` in it", folder.path().display())
+            format!("`{}` is not a run folder: `plan.toml` not found", folder.path().display())
         );
     }
 }

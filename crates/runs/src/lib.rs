@@ -1,14 +1,14 @@
-//! The folder of a training run: file names, metrics, provenance, and files that are written atomically.
+//! The folder of a training run: file names, metrics, provenance, and atomic writes.
 //!
-//! - [`RunFolder`]: the names of a run's files; how a run is created, opened and locked.
+//! - [`RunFolder`]: the file names of a run; creates, opens and locks runs.
 //! - [`CheckpointWriter`]: numbers checkpoint files and keeps the last two.
-//! - [`metrics`]: records of numbers, in `metrics.jsonl` and for TensorBoard.
-//! - [`Provenance`]: what produced a run's numbers.
-//! - [`Perplexity`]: the number and how it is printed.
-//! - `plot`: plots of one run or of several as SVG, behind the feature `plot`.
+//! - [`metrics`]: records of measurements, in `metrics.jsonl` and for TensorBoard.
+//! - [`Provenance`]: what produced the results of a run.
+//! - [`Perplexity`]: its value and how it is printed.
+//! - `plot`: plots of one or more runs as SVG, with the feature `plot`.
 //! - [`write_atomically`]: how Rondo writes every whole file.
 //!
-//! Not here: models, training, the content of checkpoints.
+//! Not here: models, training, the contents of checkpoints.
 
 mod atomic;
 mod checkpoints;

@@ -1,7 +1,7 @@
-//! The lock of a run's folder: one process trains in it at a time.
+//! The lock of a run's folder: only one process at a time can train in it.
 //!
-//! The file `.lock` holds the process id, but it is the operating system's lock on the file that counts: it is released
-//! when the process ends, however it ends. So a killed process blocks nobody.
+//! The file `.lock` contains the process id, but the actual lock is the operating system's lock on the file. It is
+//! released when the process ends, for any reason, so a killed process does not block others.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -11,14 +11,14 @@ use crate::{Result, RunFolder, RunsError};
 
 const LOCK: &str = ".lock";
 
-/// Locks the folder of a run for this process, until it is dropped.
+/// Holds the lock of a run's folder until it is dropped.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
 }
 
 impl RunFolder {
-    /// Locks the folder against other processes, and removes temporary files that a killed process left in it.
+    /// Locks the folder against other processes, and removes temporary files left behind by a killed process.
     ///
     /// # Errors
     /// [`RunsError::Locked`] if another process holds the lock, [`RunsError::Io`] if the folder cannot be written to.
@@ -35,14 +35,14 @@ impl RunFolder {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                // The process id helps the user, but the error is the same without it.
+                // The process id is only for the message, so it can be missing.
                 let _ = file.read_to_string(&mut text);
                 return Err(RunsError::Locked {
                     path: self.path().to_owned(),
                     pid: text.trim().parse().ok(),
                 });
             }
-            // A file system without locks cannot protect the folder, but that need not stop the run.
+            // A file system without locks cannot protect the folder, but that is no reason to fail.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(source)) => return Err(RunsError::io("lock", &path)(source)),
         }
@@ -71,7 +71,10 @@ mod tests {
         // To the operating system, opening the file again is the same as another process opening it.
         let error = folder.lock().unwrap_err().to_string();
         let pid = std::process::id();
-        assert_eq!(error, format!("`{}` is in use by another process, {pid}", folder.path().display()));
+        assert_eq!(
+            error,
+            format!("`{}` is in use by another process (process id {pid})", folder.path().display())
+        );
         drop(lock);
         folder.lock().unwrap();
     }

@@ -16,8 +16,8 @@ use std::fmt;
 pub struct Perplexity(f64);
 
 impl Perplexity {
-    /// Larger perplexities count as infinite. A uniform guess has the vocabulary's size as its perplexity, and no
-    /// vocabulary is this large, so a larger number says only that training has diverged.
+    /// Larger perplexities are treated as infinite. The perplexity of a uniform guess is the vocabulary size, and no
+    /// vocabulary is this large, so a larger value only shows that training has diverged.
     pub const BOUND: f64 = 1e8;
 
     /// The perplexity for `nll_mean` nats per token.
@@ -26,7 +26,7 @@ impl Perplexity {
         Perplexity(if perplexity > Self::BOUND { f64::INFINITY } else { perplexity })
     }
 
-    /// The number: at most [`Perplexity::BOUND`], infinite, or NaN.
+    /// The value: at most [`Perplexity::BOUND`], infinite, or NaN.
     pub fn value(self) -> f64 {
         self.0
     }

@@ -1,8 +1,8 @@
-//! What produced a run's numbers: versions, device, seed, corpus, and what was changed when the run was resumed.
+//! What produced the results of a run: versions, device, seed, corpus, and the changes made when it was resumed.
 //!
-//! A run is a function of its plan, its corpus, the seed, the kind of device and the number of threads. `plan.toml` holds
-//! the settings and `provenance.json` the rest, so that a run can be repeated and compared. Not here: how the values
-//! are found out (the trainer knows the corpus and the device).
+//! A run is determined by its plan, its corpus, the seed, the kind of device and the number of threads.
+//! `plan.toml` contains the settings and `provenance.json` the rest, so that a run can be repeated and compared.
+//! Not here: how the values are determined (the trainer knows the corpus and the device).
 
 use std::fs;
 
@@ -50,16 +50,16 @@ impl CorpusFingerprint {
     }
 }
 
-/// What produced a run's numbers.
+/// What produced the results of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The version of Rondo.
     pub rondo: String,
-    /// The system and kind of processor it was built for.
+    /// The operating system and processor architecture of the build.
     pub system: String,
     /// The device and its instruction set.
     pub device: String,
-    /// The seed of everything random.
+    /// The random seed.
     pub seed: u64,
     /// The number of threads.
     pub threads: usize,
@@ -67,7 +67,7 @@ pub struct Provenance {
     pub corpus: CorpusFingerprint,
     /// When the run began, in seconds since 1970.
     pub started_unix_s: f64,
-    /// When and how it was resumed.
+    /// The resumptions of the run.
     #[serde(default)]
     pub resumptions: Vec<Resumption>,
 }
@@ -75,15 +75,15 @@ pub struct Provenance {
 /// One resumption of a run after an interruption.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumption {
-    /// When, in seconds since 1970.
+    /// The time, in seconds since 1970.
     pub unix_s: f64,
     /// The version of Rondo.
     pub rondo: String,
     /// The device and its instruction set.
     pub device: String,
-    /// The epoch in which it resumed.
+    /// The epoch in which the run was resumed.
     pub epoch: usize,
-    /// The steps before it.
+    /// The number of steps before the resumption.
     pub step: u64,
     /// The settings that were changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,4 +1,4 @@
-//! Whatever a metrics file says, reading it gives records or an error.
+//! Reading any metrics file gives records or an error, never a panic.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 

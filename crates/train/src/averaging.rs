@@ -1,10 +1,12 @@
-//! The average of the weights over the steps, which is often a better model than the weights of any one step.
+//! Weight averaging: the average of the weights over many steps is often a better model than the weights of
+//! one step.
 //!
-//! With a constant learning rate the weights end up circling a minimum; their mean lies nearer to it. Averaging from
-//! the first step on would remember the way there, so it begins when there is no more progress.
+//! With a constant learning rate the weights end up moving around a minimum, and their mean is closer to it.
+//! Averaging from the first step would include the weights on the way to the minimum, so averaging begins
+//! later, for example when the validation loss stops improving.
 //!
-//! Promises: training goes on with the weights themselves, as if there were no average.
-//! Not here: what is evaluated and saved (the trainer swaps the average in for that).
+//! Promises: training continues with the weights themselves, as if there were no average.
+//! Not here: evaluating and saving the average (the trainer swaps it in for that).
 //!
 //! *Source*: Polyak & Juditsky 1992; the trigger is that of NT-ASGD, Merity, Keskar & Socher 2017.
 
@@ -15,28 +17,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// When the weights begin to be averaged.
+/// When averaging of the weights begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AveragingRule {
     /// Never.
     Off,
-    /// After so many epochs in a row that are no better than the best: non-monotonically triggered (NT-ASGD).
+    /// After `patience` validated epochs in a row without improvement: non-monotonically triggered ASGD
+    /// (NT-ASGD).
     Stalled {
-        /// How many epochs it takes, at least 1.
+        /// The number of epochs without improvement, at least 1.
         patience: usize,
     },
-    /// After so many epochs in all.
+    /// After a fixed number of epochs (ASGD).
     After {
-        /// How many; 0 averages from the first step on.
+        /// The number of epochs; 0 averages from the first step.
         epochs: usize,
     },
 }
 
-/// What the names of the average's tensors begin with in a checkpoint.
+/// The prefix of the names of the average's tensors in a checkpoint.
 pub(crate) const AVERAGE: &str = "average/";
 
-/// An [`AveragingRule`] and the average of the weights, once there is one. Its counts are in [`AveragingProgress`],
-/// which a run keeps with its own.
+/// An [`AveragingRule`] and the average of the weights, if averaging has begun. Its counts are in
+/// [`AveragingProgress`], which a run keeps with its own counts.
 ///
 /// ```
 /// use rondo_kernels::Device;
@@ -52,23 +55,23 @@ pub(crate) const AVERAGE: &str = "average/";
 ///     averaging.after_step(&mut progress, model.parameters());
 /// }
 /// averaging.swap(&progress, model.parameters_mut()); // evaluate the average …
-/// averaging.swap(&progress, model.parameters_mut()); // … and go on training
+/// averaging.swap(&progress, model.parameters_mut()); // … and continue training
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Averaging {
     rule: AveragingRule,
-    /// The mean of the weights after each of the counted steps.
+    /// The mean of the weights over the counted steps.
     average: Option<Parameters>,
 }
 
-/// How far an [`Averaging`] has come: all of its state but the average itself.
+/// The progress of an [`Averaging`]: its state except the average itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AveragingProgress {
     epochs: usize,
     epochs_without_best: usize,
-    /// The steps that are averaged over, if averaging has begun.
+    /// The number of steps averaged over, if averaging has begun.
     steps: Option<u64>,
 }
 
@@ -79,26 +82,26 @@ impl AveragingProgress {
         steps.max(self.epochs as u64).max(self.epochs_without_best as u64)
     }
 
-    /// Whether there is an average to be evaluated instead of the weights.
+    /// Whether there is an average to evaluate instead of the weights.
     pub fn has_average(&self) -> bool {
         self.steps.is_some_and(|steps| steps > 0)
     }
 }
 
 impl Averaging {
-    /// Before the first step, with weights like these.
+    /// The state before the first step, for weights with these shapes.
     pub fn new(rule: AveragingRule, progress: &mut AveragingProgress, parameters: &Parameters) -> Averaging {
         let mut averaging = Averaging { rule, average: None };
         averaging.begin_if_due(progress, parameters);
         averaging
     }
 
-    /// The average, if averaging has begun; it has no meaning before a step has been counted.
+    /// The average, if averaging has begun. Its values are meaningless before a step has been counted.
     pub fn average(&self) -> Option<&Parameters> {
         self.average.as_ref()
     }
 
-    /// Goes on as `progress` says, with the average of a checkpoint's tensors.
+    /// Restores the average from the tensors of a checkpoint, if `progress` says that there is one.
     pub(crate) fn restore(
         &mut self,
         progress: &AveragingProgress,
@@ -114,19 +117,19 @@ impl Averaging {
         Ok(())
     }
 
-    /// Takes note of the weights after a step.
+    /// Adds the weights after a step to the average.
     pub fn after_step(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
         let (Some(average), Some(steps)) = (&mut self.average, &mut progress.steps) else { return };
         *steps += 1;
-        let share = 1.0 / *steps as f64;
+        let fraction = 1.0 / *steps as f64;
         for id in parameters.ids() {
             let device = parameters.device();
-            optimizer::average(device, share, parameters.values(id), average.values_mut(id));
+            optimizer::average(device, fraction, parameters.values(id), average.values_mut(id));
         }
     }
 
-    /// Takes note of an epoch's end, and whether it was the best if it was judged at all; returns whether averaging
-    /// begins with the next.
+    /// Updates the counts at the end of an epoch; `is_best` says whether it was the best epoch, if it was
+    /// validated. Returns whether averaging begins with the next epoch.
     pub fn after_epoch(
         &mut self,
         progress: &mut AveragingProgress,
@@ -155,7 +158,7 @@ impl Averaging {
         due
     }
 
-    /// Exchanges the weights for their average, if there is one; called again, it puts them back.
+    /// Swaps the weights with their average, if there is one; a second call swaps them back.
     pub fn swap(&mut self, progress: &AveragingProgress, parameters: &mut Parameters) {
         if let Some(average) = self.average.as_mut().filter(|_| progress.has_average()) {
             std::mem::swap(parameters, average);

@@ -1,4 +1,4 @@
-//! What can go wrong between a user's settings and a finished run.
+//! Errors from reading settings, training, resuming and evaluating.
 
 use std::path::PathBuf;
 
@@ -7,258 +7,275 @@ use rondo_nn::NnError;
 use crate::Quantity;
 use crate::nearest::{listed, or_nearest};
 
-/// The result of something in this crate.
+/// A `Result` with [`TrainError`].
 pub type Result<T> = std::result::Result<T, TrainError>;
 
-/// Why a run could not be planned, started, recorded or gone on with.
+/// Why a run could not be planned, started, recorded or resumed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A settings file is not TOML, or says what no setting says.
+    /// A settings file is not valid TOML, or contains an unknown key or an invalid value.
     #[error("`{origin}`, line {line}: {reason}")]
     Settings {
         /// The file, or the name of the embedded recipe.
         origin: String,
-        /// The line at fault, from 1.
+        /// The line of the error, from 1.
         line: usize,
         /// What is wrong with it.
         reason: String,
     },
-    /// A recipe lacks the table that introduces it.
-    #[error("`{origin}` has no `[recipe]` table, which names and describes a recipe")]
+    /// A recipe has no `[recipe]` table.
+    #[error("`{origin}` has no `[recipe]` table with the recipe's name and description")]
     NoIntroduction {
         /// The file, or the name of the embedded recipe.
         origin: String,
     },
-    /// No recipe has this name.
+    /// There is no recipe with this name.
     #[error("unknown recipe `{name}`, expected {}{}", listed(known), or_nearest(name, known))]
     UnknownRecipe {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The recipes that there are.
+        /// The names of all recipes.
         known: Vec<&'static str>,
     },
-    /// A recipe was to be verified that states no perplexities to reach.
-    #[error("the recipe `{name}` does not say what a run must reach")]
+    /// A recipe cannot be verified because it states no expected perplexities.
+    #[error("the recipe `{name}` states no perplexities to verify")]
     NothingToVerify {
-        /// Its name.
+        /// The name of the recipe.
         name: String,
     },
-    /// A run was to be judged by a recipe, but is by other settings.
-    #[error("the run `{}` is another one than the recipe's: `{setting}` is {}, the recipe says {}", path.display(), or_nothing(found), or_nothing(expected))]
+    /// A run cannot be verified against a recipe because its settings differ from the recipe's.
+    #[error("the run `{}` does not follow the recipe: `{setting}` is {}, but {} in the recipe", path.display(), or_unset(found), or_unset(expected))]
     OtherPlan {
         /// The folder of the run.
         path: PathBuf,
         /// The path of the first setting that differs.
         setting: String,
-        /// What it is in the run.
+        /// Its value in the run; empty if unset.
         found: String,
-        /// What it is in the recipe.
+        /// Its value in the recipe; empty if unset.
         expected: String,
     },
-    /// A run was to be judged that has not come to its end.
-    #[error("the run `{}` has come to epoch {epochs} of {wanted}", path.display())]
+    /// A run cannot be compared or verified because it is not finished.
+    #[error("the run `{}` is not finished: it has completed {epochs} of {wanted} epochs", path.display())]
     Unfinished {
         /// The folder of the run.
         path: PathBuf,
-        /// The epochs there are.
+        /// The number of completed epochs.
         epochs: usize,
-        /// The epochs there should be.
+        /// The number of epochs in its plan.
         wanted: usize,
     },
-    /// A value could not be read as what its setting holds.
-    #[error("cannot use `{text}` for `{setting}`: {reason}")]
+    /// A value cannot be parsed as the type of its setting.
+    #[error("invalid value `{text}` for `{setting}`: {reason}")]
     Value {
         /// The path of the setting, such as `model.cell`.
         setting: String,
-        /// What was written.
+        /// The text that was given.
         text: String,
-        /// What was expected instead.
+        /// What was expected.
         reason: String,
     },
-    /// A setting is outside what makes sense.
-    #[error("`{setting}` is {found}, expected {expected}")]
+    /// The value of a setting is out of range.
+    #[error("`{setting}` must be {expected}, but is {found}")]
     OutOfRange {
         /// The path of the setting, such as `training.batch_size`.
         setting: &'static str,
         /// Its value.
         found: String,
-        /// What it may be.
+        /// The allowed values, to complete "must be …".
         expected: &'static str,
     },
-    /// A setting was given that the rest of the settings leaves without any effect.
+    /// A setting was given that has no effect in combination with the other settings.
     #[error("`{setting}` has no effect unless {condition}")]
     NoEffect {
         /// The path of the setting, such as `optimization.momentum`.
         setting: &'static str,
-        /// What it would need.
+        /// The condition under which it has an effect.
         condition: &'static str,
     },
-    /// The named model does not exist.
+    /// There is no model preset with this name.
     #[error("unknown preset `{name}`, expected {}{}", listed(known), or_nearest(name, known))]
     UnknownPreset {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The presets that there are.
+        /// The names of all presets.
         known: Vec<&'static str>,
     },
-    /// No workload has this name.
+    /// There is no workload with this name.
     #[error("unknown workload `{name}`, expected {}", listed(known))]
     UnknownWorkload {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The workloads that there are.
+        /// The names of all workloads.
         known: Vec<&'static str>,
     },
-    /// Settings ask for something that the model to go on from is not.
-    #[error("`{setting}` is {found}, but the model to go on from has {expected}")]
+    /// A setting contradicts the model to continue from.
+    #[error("`{setting}` is `{found}`, but the model to continue from has `{expected}`")]
     OtherModel {
         /// The path of the setting, such as `model.hidden_size`.
         setting: &'static str,
-        /// What the settings say.
+        /// Its value in the settings.
         found: String,
-        /// What the model has.
+        /// Its value in the model.
         expected: String,
     },
-    /// The model cannot read what a sample should continue.
-    #[error("no sample can continue `{prefix}`")]
+    /// The prefix of a sample cannot be encoded with the model's vocabulary.
+    #[error("cannot generate a sample from the prefix `{prefix}`")]
     SamplePrefix {
         /// The prefix in the settings.
         prefix: String,
-        /// What is wrong with it.
+        /// Why it cannot be encoded.
         source: rondo_data::DataError,
     },
-    /// There is no device as asked for.
+    /// The requested device is not available.
     #[error(transparent)]
     Device(#[from] rondo_kernels::DeviceError),
-    /// The sizes of the model do not fit together, or something else is wrong with it.
+    /// The model's configuration is invalid, or a model or tensor file cannot be used.
     #[error(transparent)]
     Model(#[from] NnError),
-    /// A text could not be read, or is too short for the plan.
+    /// A text cannot be read, or is too short for the plan.
     #[error(transparent)]
     Data(#[from] rondo_data::DataError),
-    /// A file of a run's folder could not be used.
+    /// A file in a run's folder cannot be used.
     #[error(transparent)]
     Runs(#[from] rondo_runs::RunsError),
-    /// A model could not be evaluated or sampled from.
+    /// A model cannot be evaluated or sampled from.
     #[error(transparent)]
     Infer(#[from] rondo_infer::InferError),
-    /// Training has come to an end that is none: a number is infinite or none at all.
-    #[error("the {what} is {found} at step {step} (epoch {epoch}){}{}", given_up(*tried), kept(best.as_deref()))]
+    /// Training stopped because a value became NaN or infinite.
+    #[error("the {what} became {found} at step {step} (epoch {epoch}){}{}", given_up(*tried), kept(best.as_deref()))]
     NonFinite {
-        /// Which number.
+        /// Which value.
         what: Quantity,
-        /// What it is.
+        /// Its value.
         found: f64,
         /// The epoch, from 1.
         epoch: usize,
-        /// The step, from 1, that was not taken.
+        /// The number, from 1, of the step that was not taken.
         step: u64,
-        /// What was tried before the run gave up.
+        /// What was tried before the run stopped.
         tried: Tried,
-        /// The best model until then, if there is one.
+        /// The file of the best model so far, if there is one.
         best: Option<PathBuf>,
     },
-    /// A file is no checkpoint.
-    #[error("`{}` is no checkpoint of a run: {reason}", path.display())]
+    /// A file is not a usable checkpoint, or a folder contains none.
+    #[error("no usable checkpoint in `{}`: {reason}", path.display())]
     NoCheckpoint {
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why the checkpoint cannot be used.
         reason: String,
     },
-    /// A checkpoint was written by a program of another kind.
-    #[error("`{}` is a checkpoint of version {found}, this program reads version {expected}", path.display())]
+    /// A checkpoint has a format version that this program does not read.
+    #[error("`{}` has checkpoint format version {found}, but this program reads version {expected}", path.display())]
     CheckpointVersion {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: String,
-        /// The version that is read.
+        /// The version that this program reads.
         expected: &'static str,
     },
-    /// There are checkpoints in the folder of a run, but all of them are damaged.
-    #[error("no checkpoint in `{}` can be used", path.display())]
+    /// All checkpoints in the folder of a run are damaged.
+    #[error("all checkpoints in `{}` are damaged", path.display())]
     NoGoodCheckpoint {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with the newest.
+        /// The error of the newest checkpoint.
         #[source]
         newest: Box<TrainError>,
     },
-    /// A run was to be resumed with a setting that it cannot change any more.
-    #[error(
-        "`{setting}` was {} and cannot become {} in a run under way",
-        or_nothing(before),
-        or_nothing(now)
-    )]
+    /// A setting cannot be changed when a run is resumed.
+    #[error("cannot change `{setting}` from {} to {} when resuming a run", or_unset(before), or_unset(now))]
     Fixed {
         /// The path of the setting, such as `model.hidden_size`.
         setting: String,
-        /// What it was.
+        /// Its value in the run; empty if unset.
         before: String,
-        /// What was asked for.
+        /// The requested value; empty if unset.
         now: String,
     },
-    /// Dynamic evaluation has led to numbers that are infinite or none at all.
+    /// A value became NaN or infinite during dynamic evaluation, or all gradients are zero.
     #[error("the {what} is {found} after {tokens} tokens of dynamic evaluation")]
     Diverged {
-        /// Which number.
+        /// Which value.
         what: Quantity,
-        /// What it is.
+        /// Its value.
         found: f64,
-        /// How many tokens had been predicted by then.
+        /// The number of tokens processed so far.
         tokens: u64,
     },
-    /// The plan could not be written as TOML.
+    /// The plan cannot be written as TOML.
     #[error("could not write the plan as TOML")]
     PlanText(#[from] toml::ser::Error),
-    /// A file or folder could not be made, read or written.
+    /// A file or folder could not be created, read or written.
     #[error("could not {action} `{}`", path.display())]
     Io {
         /// `read`, `create`, `replace`, …
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error from the operating system.
         source: std::io::Error,
+    },
+    /// No band of the recipe has this name.
+    #[error("the recipe `{recipe}` has no band `{name}`{}", bands(known))]
+    UnknownBand {
+        /// The name of the recipe.
+        recipe: String,
+        /// The name that was asked for.
+        name: String,
+        /// The names of its bands.
+        known: Vec<String>,
     },
 }
 
-/// What a run has tried against numbers that are not finite.
+/// Says which names of bands there are.
+fn bands(known: &[String]) -> String {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    if known.is_empty() {
+        ": its bands have no names".to_owned()
+    } else {
+        format!(", expected {}", listed(&known))
+    }
+}
+
+/// What a run tried after a value became NaN or infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tried {
-    /// Nothing: it was to stop.
+    /// Nothing: the plan says to stop.
     Nothing,
-    /// It has left out so many steps in a row.
+    /// It skipped this many steps in a row.
     Skips(u64),
-    /// It has gone back to a checkpoint so often.
+    /// It rolled back to a checkpoint this many times.
     Rollbacks(usize),
 }
 
 fn given_up(tried: Tried) -> String {
     match tried {
         Tried::Nothing => String::new(),
-        Tried::Skips(steps) => format!(", as in the {steps} steps before it"),
-        Tried::Rollbacks(1) => ", after going back to a checkpoint once".to_owned(),
-        Tried::Rollbacks(times) => format!(", after going back to a checkpoint {times} times"),
+        Tried::Skips(steps) => format!(", after {steps} skipped steps in a row"),
+        Tried::Rollbacks(1) => ", after one rollback to a checkpoint".to_owned(),
+        Tried::Rollbacks(times) => format!(", after {times} rollbacks to a checkpoint"),
     }
 }
 
-fn or_nothing(value: &str) -> &str {
-    if value.is_empty() { "nothing" } else { value }
+/// The value in backticks, or `unset` if it is empty.
+pub(crate) fn or_unset(value: &str) -> String {
+    if value.is_empty() { "unset".to_owned() } else { format!("`{value}`") }
 }
 
 /// Says where the best model is.
 fn kept(best: Option<&std::path::Path>) -> String {
     match best {
-        Some(path) => format!("; the best model until then is kept in `{}`", path.display()),
-        None => "; no epoch had ended, so there is no model to keep".to_owned(),
+        Some(path) => format!("; the best model so far is saved in `{}`", path.display()),
+        None => "; no epoch was completed, so no model was saved".to_owned(),
     }
 }
 
 impl TrainError {
-    /// The error of an operation on a file, for `map_err`.
+    /// Makes the error of a file operation, for `map_err`.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| TrainError::Io { action, path, source }

@@ -1,24 +1,24 @@
-//! The training loop of recurrent language models: plans, schedules, metrics, runs.
+//! Training of recurrent language models: settings, plans, the training loop, dynamic evaluation.
 //!
 //! ```text
 //! recipe + flags ─▶ Settings ─▶ Plan ─▶ training ─┬─▶ metrics.jsonl, event files, curve.svg
 //!                                       Schedule ─┘   best and last model: the RunFolder
 //! ```
 //!
-//! - [`settings`]: what the user wrote, each setting described once ([`FIELDS`](settings::FIELDS)).
-//! - [`Plan`]: what a run does, every default filled and checked.
-//! - [`recipes`]: the embedded settings of published results.
-//! - [`Schedule`]: the learning rate from epoch to epoch, and which epoch is the best.
+//! - [`settings`]: the user's settings, each described once ([`FIELDS`](settings::FIELDS)).
+//! - [`Plan`]: everything a run does, with all defaults filled in and all values checked.
+//! - [`recipes`]: embedded settings that reproduce published results.
+//! - [`Schedule`]: the learning rate schedule, and which epoch is the best.
 //! - [`MovingLoss`]: the smoothed training loss.
-//! - [`Checkpoint`]: a state of a run to go on from, and [`resumed_plan`] what may be another then.
-//! - [`Comparison`]: whether two runs gave the same numbers.
-//! - [`Trainer`]: the loop, watched and stopped by an [`Observer`].
-//! - [`Session`]: all of it, from settings to a trained model.
-//! - [`evaluate_dynamically`]: evaluation that goes on learning.
-//! - [`throughput`]: how fast all of this is, held against what the machine can do.
+//! - [`Checkpoint`]: the saved state of a run; [`resumed_plan`] checks which settings may change on resume.
+//! - [`Comparison`]: whether two runs gave the same results.
+//! - [`Trainer`]: the training loop; an [`Observer`] receives its events and can stop it.
+//! - [`Session`]: the whole run, from settings to a trained model.
+//! - [`evaluate_dynamically`]: dynamic evaluation, which updates the weights on the evaluated text.
+//! - [`throughput`]: benchmarks of training, evaluation and generation, compared with the limits of the machine.
 //!
-//! The feature `plot` draws `curve.svg` after each epoch. Not here: the folder of a run and the records in it
-//! ([`rondo_runs`]), flags, printing, HTTP.
+//! The feature `plot` draws `curve.svg` after each epoch. Not here: run folders and the records in them
+//! ([`rondo_runs`]), command-line flags, printing, HTTP.
 
 mod averaging;
 mod checkpoint;

@@ -1,8 +1,8 @@
-//! Sums of losses over some steps.
+//! Sums of losses over steps.
 
 use serde::{Deserialize, Serialize};
 
-/// The sum of losses over some steps, in `f64`: over millions of tokens nothing is lost in it.
+/// The sum of losses over steps, in `f64` to stay precise over millions of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LossSum {
@@ -22,7 +22,7 @@ impl LossSum {
         self.tokens
     }
 
-    /// In nats per token; NaN if there are none.
+    /// The mean loss in nats per token; NaN if there are no tokens.
     pub(crate) fn nll_mean(&self) -> f64 {
         self.nll_sum / self.tokens as f64
     }

@@ -1,11 +1,11 @@
-//! The training loss, smoothed.
+//! The smoothed training loss.
 
 use serde::{Deserialize, Serialize};
 
-/// An exponentially weighted average of losses: the first as it is, then `decay · old + (1 − decay) · new`.
+/// An exponential moving average of losses: starts with the first loss, then `decay · old + (1 − decay) · new`.
 ///
-/// The first value is not shrunk toward 0, so there is no bias to correct, but it weighs more than others at
-/// first.
+/// Because it starts with the first loss instead of 0, there is no bias to correct, but the first loss has a
+/// larger weight at the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MovingLoss {
@@ -14,19 +14,19 @@ pub struct MovingLoss {
 }
 
 impl MovingLoss {
-    /// The average of no losses yet; a `decay` of 0 follows the latest, one near 1 hardly moves.
+    /// An average without losses yet. A `decay` of 0 gives the latest loss; a `decay` near 1 changes slowly.
     pub fn new(decay: f64) -> Self {
         MovingLoss { decay, value: None }
     }
 
-    /// Takes in a loss and returns the average.
+    /// Adds a loss and returns the average.
     pub fn update(&mut self, loss: f64) -> f64 {
         let value = self.value.map_or(loss, |old| self.decay * old + (1.0 - self.decay) * loss);
         self.value = Some(value);
         value
     }
 
-    /// The average, once there is a loss.
+    /// The average; `None` before the first loss.
     pub fn value(&self) -> Option<f64> {
         self.value
     }

@@ -1,8 +1,8 @@
-//! Finds the name that someone meant.
+//! Suggests the known name that a misspelled one probably means.
 
-/// The known name that is spelt most like `name`, if one is at all like it.
+/// The known name most similar to `name`, if any is similar enough.
 ///
-/// Half of the longer name may differ: `hiden_size` finds `hidden_size`, `lr` finds nothing.
+/// Up to half of the longer name may differ: `hiden_size` finds `hidden_size`, `lr` finds nothing.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     known
@@ -13,12 +13,12 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// `; the nearest is …` for the end of a message, or nothing.
+/// `; did you mean …?` for the end of a message, or nothing.
 pub(crate) fn or_nearest(name: &str, known: &[&str]) -> String {
-    nearest(name, known.iter().copied()).map_or(String::new(), |found| format!("; the nearest is `{found}`"))
+    nearest(name, known.iter().copied()).map_or(String::new(), |found| format!("; did you mean `{found}`?"))
 }
 
-/// The names as they stand in a message: one of them alone, or `one of …`.
+/// The names as listed in a message: a single name, or `one of …`.
 pub(crate) fn listed(names: &[&str]) -> String {
     match names {
         [name] => format!("`{name}`"),
@@ -37,7 +37,7 @@ mod tests {
         assert_eq!(nearest("Hidden_Size", known), Some("hidden_size"));
         assert_eq!(nearest("celll", known), Some("cell"));
         assert_eq!(nearest("xyzzy", known), None);
-        assert_eq!(or_nearest("cel", &known), "; the nearest is `cell`");
+        assert_eq!(or_nearest("cel", &known), "; did you mean `cell`?");
         assert_eq!(or_nearest("xyzzy", &known), "");
     }
 }

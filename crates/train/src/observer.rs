@@ -1,11 +1,11 @@
-//! What a run tells whoever watches it.
+//! The events that a run reports, and the trait that receives them.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::{Note, Quantity};
 
-/// Watches a run and may stop it: draws a progress bar, prints lines, or does nothing.
+/// Receives the events of a run and can stop it. It can draw a progress bar, print lines, or do nothing.
 ///
 /// A closure is an observer:
 ///
@@ -26,8 +26,8 @@ use crate::{Note, Quantity};
 /// # let _: &mut dyn Observer = &mut observer;
 /// ```
 pub trait Observer: Send {
-    /// Takes note of something that has happened. `Break` asks the run to stop: it stops after the batch or in the
-    /// evaluation it is at, and saves all that is needed to go on.
+    /// Receives an event. Returning `Break` asks the run to stop: it stops after the current batch or during
+    /// the current evaluation, and saves everything needed to resume.
     fn observe(&mut self, event: Event<'_>) -> ControlFlow<()>;
 }
 
@@ -51,159 +51,160 @@ pub(crate) struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Tells the observer, which has not asked to stop yet unless `asked_to_stop`.
+    /// Wraps an observer; `asked_to_stop` says whether it has already asked to stop.
     pub(crate) fn new(observer: &mut dyn Observer, asked_to_stop: bool) -> Watch<'_> {
         Watch { observer, asked_to_stop }
     }
 
-    /// Tells of an event. A wish to stop is remembered.
-    pub(crate) fn tell(&mut self, event: Event<'_>) {
+    /// Passes an event to the observer, and remembers whether it asks to stop.
+    pub(crate) fn notify(&mut self, event: Event<'_>) {
         self.asked_to_stop |= self.observer.observe(event).is_break();
     }
 }
 
-/// Something that happens in a run, or before it. Epochs and batches count from 1.
+/// An event in a run, or before it. Epochs and batches count from 1.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Something that the user should know before the run begins.
+    /// A note for the user before the run begins.
     Note(Note<'a>),
     /// A file of the corpus is being downloaded.
     Downloading {
         /// The name of the file.
         file: &'a str,
-        /// The bytes so far.
+        /// The number of bytes received so far.
         received_bytes: u64,
-        /// The length of the file.
+        /// The size of the file in bytes.
         total_bytes: u64,
     },
-    /// The model to go on from has been evaluated, before the first epoch.
+    /// The model to continue from has been evaluated, before the first epoch.
     Begun {
         /// Its loss on the validation text, if there is one.
         valid_loss: Option<f64>,
         /// Its loss on the test text, if there is one.
         test_loss: Option<f64>,
     },
-    /// The run goes on from a checkpoint.
+    /// The run resumes from a checkpoint.
     Resumed {
-        /// The epoch under way.
+        /// The current epoch.
         epoch: usize,
-        /// The batches of it that have been trained on.
+        /// The number of its batches already trained on.
         batch: usize,
-        /// The steps so far.
+        /// The number of steps so far.
         step: u64,
         /// The epoch of the best model so far, if there is one.
         best_epoch: Option<usize>,
-        /// The checkpoint.
+        /// The checkpoint file.
         path: &'a Path,
     },
-    /// A step was not taken, since a number was not finite.
+    /// A step was skipped because a value was NaN or infinite.
     Skipped {
-        /// Which number.
+        /// Which quantity.
         what: Quantity,
-        /// What it is.
+        /// Its value.
         found: f64,
         /// The epoch.
         epoch: usize,
-        /// Which step it would have been.
+        /// The number of the step that was not taken.
         step: u64,
     },
-    /// Training goes back to a checkpoint, since a number was not finite.
+    /// Training rolls back to a checkpoint because a value was NaN or infinite.
     RolledBack {
-        /// Which number.
+        /// Which quantity.
         what: Quantity,
-        /// What it is.
+        /// Its value.
         found: f64,
         /// The epoch.
         epoch: usize,
-        /// Which step it would have been.
+        /// The number of the step that was not taken.
         step: u64,
-        /// The steps that the checkpoint has.
+        /// The number of steps at the checkpoint.
         to_step: u64,
-        /// The learning rate from there on.
+        /// The learning rate from there.
         learning_rate: f64,
     },
-    /// An epoch begins, or goes on.
+    /// An epoch begins or is resumed.
     EpochStarted {
-        /// Which.
+        /// The epoch.
         epoch: usize,
-        /// Of how many.
+        /// The total number of epochs.
         epochs: usize,
-        /// The batches it will have.
+        /// The number of batches in this epoch.
         batches: usize,
-        /// Its learning rate, which a batch of another length may scale.
+        /// Its learning rate. With variable BPTT, each batch scales it by its length.
         learning_rate: f64,
     },
     /// A batch has been trained on.
     Batch(&'a BatchReport),
-    /// As many batches as the plan says have been trained on since the last report: losses are means over them.
+    /// A report after every [`log_every`](crate::TrainingPlan::log_every) batches; losses are means over the
+    /// batches since the last one.
     Log(&'a BatchReport),
     /// A text is being evaluated.
     Evaluating {
         /// `valid` or `test`.
         what: &'static str,
-        /// Tokens so far.
+        /// The number of tokens predicted so far.
         done: u64,
-        /// Tokens in all.
+        /// The total number of tokens.
         total: u64,
     },
-    /// An epoch has ended and been judged.
+    /// An epoch has ended and, if due, been validated.
     EpochFinished(&'a EpochReport),
     /// A sample was generated.
     Sample {
-        /// What it was to go on from.
+        /// Its prefix.
         prefix: &'a str,
-        /// What it went on with.
+        /// The generated text, without the prefix.
         text: &'a str,
     },
-    /// The run was asked to stop, and does, after what there is has been saved.
+    /// The run was asked to stop; it saves its state and ends.
     Interrupted {
-        /// The epoch it was in.
+        /// The current epoch.
         epoch: usize,
-        /// The steps it had made.
+        /// The number of steps so far.
         step: u64,
     },
 }
 
-/// Where a run stands after a batch.
+/// The state of a run after a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchReport {
     /// The epoch.
     pub epoch: usize,
     /// The batch within the epoch.
     pub batch: usize,
-    /// The batches of the epoch.
+    /// The number of batches in the epoch.
     pub batches: usize,
-    /// The optimizer's steps since the start of the run.
+    /// The number of optimizer steps since the start of the run.
     pub step: u64,
     /// Mean negative log-likelihood, in nats per token.
     pub nll_mean: f64,
-    /// The same, smoothed.
+    /// The exponential moving average of the loss.
     pub moving_loss: f64,
-    /// Training tokens per second: since the last report, or of this batch.
+    /// Training tokens per second: since the last report, or for this batch.
     pub tokens_per_s: f64,
-    /// The gradient's global norm before clipping, at the last step.
+    /// The global gradient norm before clipping, at the last step.
     pub gradient_norm: f64,
     /// The learning rate.
     pub learning_rate: f64,
 }
 
-/// How an epoch ended.
+/// The results of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EpochReport {
     /// The epoch.
     pub epoch: usize,
-    /// The optimizer's steps since the start of the run.
+    /// The number of optimizer steps since the start of the run.
     pub step: u64,
     /// Mean negative log-likelihood over the epoch's batches, in nats per token.
     pub train_loss: f64,
-    /// The same on the validation text, if it was evaluated.
+    /// The loss on the validation text, if it was evaluated.
     pub valid_loss: Option<f64>,
-    /// The same of the latest weights themselves, where it is their average that is judged.
+    /// The validation loss of the latest weights, if `valid_loss` is that of their average.
     pub unaveraged_valid_loss: Option<f64>,
     /// Whether the model is the best so far.
     pub is_best: bool,
-    /// The loss on the test text, which is evaluated where the model is the best so far.
+    /// The loss on the test text, evaluated only if the model is the best so far.
     pub test_loss: Option<f64>,
     /// The learning rate of the next epoch.
     pub learning_rate: f64,
@@ -211,28 +212,28 @@ pub struct EpochReport {
     pub reloaded_best: bool,
     /// Whether the weights are averaged from the next epoch on.
     pub averaging_begins: bool,
-    /// Training tokens per second over the epoch, evaluation not counted.
+    /// Training tokens per second over the epoch, excluding evaluation.
     pub tokens_per_s: f64,
     /// Seconds since the start of the run.
     pub elapsed_s: f64,
 }
 
-/// What a run came to.
+/// The final results of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Outcome {
-    /// The epoch whose model is the best; 0 is the model that was gone on from.
+    /// The epoch of the best model; 0 is the model that the run continued from.
     pub best_epoch: Option<usize>,
     /// Its loss on the validation text, in nats per token.
     pub best_valid: Option<f64>,
     /// Its loss on the test text.
     pub best_test: Option<f64>,
-    /// The optimizer's steps.
+    /// The number of optimizer steps.
     pub steps: u64,
-    /// Training tokens.
+    /// The number of training tokens.
     pub tokens: u64,
-    /// Training tokens per second, evaluation not counted.
+    /// Training tokens per second, excluding evaluation.
     pub tokens_per_s: f64,
-    /// Seconds, everything counted.
+    /// Total time in seconds.
     pub elapsed_s: f64,
     /// Whether the run was asked to stop before its end.
     pub interrupted: bool,

@@ -1,4 +1,4 @@
-//! From gradients to new parameters: clipping, then the optimizer's rule, for every parameter.
+//! Optimizers: clip the gradients, then update every parameter with SGD or Adam.
 
 use rondo_kernels::optimizer::{self, Adam, Decay, GLUON_EPSILON, Sgd};
 use rondo_kernels::{Buffer, Device};
@@ -7,7 +7,7 @@ use rondo_nn::{Gradient, Gradients, NnError, ParameterId, Parameters};
 
 use crate::{OptimizationPlan, OptimizerPlan, Result};
 
-/// An optimizer and what it remembers of each parameter.
+/// An optimizer and its state for each parameter.
 ///
 /// ```
 /// use rondo_kernels::Device;
@@ -16,7 +16,7 @@ use crate::{OptimizationPlan, OptimizerPlan, Result};
 ///
 /// let mut parameters = Parameters::new(&Device::cpu(1)?);
 /// parameters.add("weight", &[2, 3]);
-/// let mut gradients = Gradients::new(&parameters); // as a backward pass leaves them
+/// let mut gradients = Gradients::new(&parameters); // filled by a backward pass
 ///
 /// let rule = OptimizerPlan::Sgd { momentum: 0.9 };
 /// let options = OptimizerOptions { clip_norm: Some(0.25), ..OptimizerOptions::new(rule) };
@@ -33,39 +33,39 @@ pub struct Optimizer {
     steps: u64,
 }
 
-/// What an optimizer does with gradients.
+/// The options of an optimizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptimizerOptions {
-    /// The rule.
+    /// The optimizer and its own options.
     pub rule: OptimizerPlan,
     /// Weight decay; 0 is off.
     pub weight_decay: f64,
-    /// The largest absolute value of an element of the gradient.
+    /// The maximum absolute value of a gradient element.
     pub clip_value: Option<f64>,
-    /// The largest norm of the gradient of all parameters together.
+    /// The maximum gradient norm over all parameters.
     pub clip_norm: Option<f64>,
-    /// What the clipped gradient is multiplied by.
+    /// The factor that multiplies the clipped gradient.
     pub step_scale: f64,
 }
 
-/// The gradient of all parameters, clipped.
+/// The result of gradient clipping.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clip {
-    /// Its global norm before it was clipped to a norm.
+    /// The global gradient norm before norm clipping (but after value clipping).
     pub norm: f64,
-    /// What the gradient has to be multiplied by so that its norm is within the limit.
+    /// The factor that scales the gradient so that its norm is within the limit.
     pub scale: f64,
 }
 
 impl OptimizerOptions {
-    /// The rule alone: no weight decay, no clipping.
+    /// Options without weight decay and without clipping.
     pub fn new(rule: OptimizerPlan) -> OptimizerOptions {
         OptimizerOptions { rule, weight_decay: 0.0, clip_value: None, clip_norm: None, step_scale: 1.0 }
     }
 }
 
 impl OptimizationPlan {
-    /// What the plan's optimizer does, for batches of `bptt` by `batch_size` tokens.
+    /// The options of the plan's optimizer, for batches of `bptt` by `batch_size` tokens.
     pub fn optimizer_options(&self, bptt: usize, batch_size: usize) -> OptimizerOptions {
         OptimizerOptions {
             rule: self.optimizer,
@@ -77,7 +77,7 @@ impl OptimizationPlan {
     }
 }
 
-/// What the rule remembers of one parameter.
+/// The optimizer's state for one parameter.
 #[derive(Debug)]
 enum Memory {
     Nothing,
@@ -86,7 +86,7 @@ enum Memory {
 }
 
 impl Optimizer {
-    /// An optimizer before its first step, for parameters like these.
+    /// An optimizer before its first step, for parameters with these shapes.
     pub fn new(options: OptimizerOptions, parameters: &Parameters) -> Self {
         let memory = |id| {
             let zeros = || Buffer::zeros(parameters.device(), parameters.values(id).len());
@@ -99,15 +99,15 @@ impl Optimizer {
         Optimizer { options, memory: parameters.ids().map(memory).collect(), steps: 0 }
     }
 
-    /// The updates it has made.
+    /// The number of updates so far.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// All that it remembers, as tensors that [`Optimizer::restore`] knows.
+    /// The state of the optimizer, as tensors that [`Optimizer::restore`] reads.
     ///
     /// # Errors
-    /// [`TrainError::Model`](crate::TrainError::Model) if the device has failed.
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
     pub fn tensors<'a>(&'a self, parameters: &'a Parameters) -> Result<Vec<Tensor<'a>>> {
         let mut tensors = vec![];
         for id in parameters.ids() {
@@ -122,10 +122,10 @@ impl Optimizer {
         Ok(tensors)
     }
 
-    /// Continues after `steps` updates with the memory in a checkpoint's tensors.
+    /// Restores the state after `steps` updates from the tensors of a checkpoint.
     ///
     /// # Errors
-    /// [`TrainError::Model`](crate::TrainError::Model) if a tensor is missing or does not fit.
+    /// [`TrainError::Model`](crate::TrainError::Model) if a tensor is missing or has the wrong shape.
     pub fn restore(&mut self, steps: u64, tensors: &TensorFile<'_>, parameters: &Parameters) -> Result<()> {
         self.steps = steps;
         for id in parameters.ids() {
@@ -137,11 +137,11 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Clips the elements of the gradients in place, takes their global norm, and says how far that is above the
-    /// limit.
+    /// Clips the elements of the gradients in place, computes their global norm, and the factor that reduces
+    /// the norm to the limit.
     ///
     /// # Errors
-    /// [`TrainError::Model`](crate::TrainError::Model) if the device has failed.
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
     pub fn clip(&self, gradients: &mut Gradients, parameters: &Parameters) -> Result<Clip> {
         let device = parameters.device();
         if let Some(limit) = self.options.clip_value {
@@ -156,7 +156,7 @@ impl Optimizer {
         Ok(Clip { norm, scale: self.options.clip_norm.map_or(1.0, limited) })
     }
 
-    /// Changes the parameters by the clipped gradients.
+    /// Updates the parameters with the clipped gradients.
     pub fn update(
         &mut self,
         learning_rate: f64,
@@ -184,7 +184,8 @@ impl Optimizer {
         let plain = matches!(self.options.rule, OptimizerPlan::Sgd { momentum: 0.0 })
             && self.options.weight_decay == 0.0;
         if !plain {
-            // Momentum, moments and decay change every row, so a gradient of some rows is no cheaper.
+            // Momentum, moments and weight decay change every row, so a gradient with only some rows is not
+            // cheaper.
             gradients.densify(parameters, id);
         }
         let width = parameters.shape(id).last().copied().unwrap_or(1);
@@ -205,7 +206,7 @@ impl Optimizer {
             }
             (Gradient::Dense(gradient), OptimizerPlan::Adam { beta1, beta2, epsilon, decoupled }) => {
                 let Memory::Moments(first, second) = memory else {
-                    unreachable!("an Adam optimizer was made with moments")
+                    unreachable!("an Adam optimizer has moments")
                 };
                 let decay = if decoupled { Decay::Weight } else { Decay::Gradient };
                 let weight_decay = self.options.weight_decay;
@@ -219,7 +220,7 @@ impl Optimizer {
 }
 
 impl Memory {
-    /// What there is, by its name.
+    /// The state tensors, with their names.
     fn named(&self) -> Vec<(&'static str, &Buffer)> {
         match self {
             Memory::Nothing => vec![],
@@ -237,12 +238,12 @@ impl Memory {
     }
 }
 
-/// What a part of the memory is called in a checkpoint.
+/// The name of a state tensor in a checkpoint.
 fn memory_tensor(kind: &str, parameter: &str) -> String {
     format!("optimizer/{kind}/{parameter}")
 }
 
-/// The norm of all gradients together. A tied matrix counts once, with the sum of its gradients.
+/// The global norm of all gradients. A tied matrix counts once, with the sum of its gradients.
 pub(crate) fn global_norm(device: &Device, gradients: &Gradients, parameters: &Parameters) -> Result<f64> {
     let mut squared = 0.0;
     for id in parameters.ids() {

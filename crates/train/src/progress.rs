@@ -1,7 +1,7 @@
-//! Where a run stands: the counts, sums and decisions that the training loop reads and writes.
+//! The progress of a run: the counts, sums and decisions that the training loop reads and writes.
 //!
-//! A checkpoint holds it as JSON, beside the tensors. So a number that the loop must remember is a field here, and
-//! nothing has to be copied for a checkpoint or out of one.
+//! A checkpoint stores it as JSON, in addition to the tensors. Every number that the loop must remember is a
+//! field here, so nothing needs to be copied when a checkpoint is written or read.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,28 +9,28 @@ use crate::averaging::AveragingProgress;
 use crate::loss_sum::LossSum;
 use crate::{MovingLoss, Plan, Schedule};
 
-/// Where a run stands: all of its state but for what is made of tensors.
+/// The progress of a run: all of its state except the tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Progress {
-    /// The epoch under way, from 1; one more than the plan's epochs if all have ended.
+    /// The current epoch, from 1; the plan's epochs plus 1 if all have ended.
     pub(crate) epoch: usize,
-    /// How many of its batches have been trained on or skipped.
-    #[serde(alias = "chunk")] // Its name until version 0.1.0.
+    /// The number of its batches that have been trained on or skipped.
+    #[serde(alias = "chunk")] // The name up to version 0.1.0.
     pub(crate) batch: usize,
-    /// The optimizer's steps since the start of the run.
+    /// The number of optimizer steps since the start of the run.
     pub(crate) steps: u64,
-    /// The training tokens of these steps.
+    /// The number of training tokens in these steps.
     pub(crate) tokens: u64,
-    /// Steps that were not taken since a number was not finite.
+    /// The number of steps skipped because a value was NaN or infinite.
     pub(crate) skipped: u64,
-    /// How many of them came last, in a row.
+    /// The number of consecutive skipped steps up to now.
     pub(crate) skipped_in_a_row: u64,
-    /// How often training has gone back to a checkpoint since a number was not finite.
+    /// The number of rollbacks to a checkpoint because a value was NaN or infinite.
     pub(crate) rollbacks: usize,
-    /// Losses of the epoch's steps so far.
+    /// The losses of the epoch's steps so far.
     pub(crate) epoch_sum: LossSum,
-    /// Losses of the steps since the last record.
+    /// The losses of the steps since the last record.
     pub(crate) log_sum: LossSum,
     pub(crate) moving_loss: MovingLoss,
     pub(crate) schedule: Schedule,
@@ -41,14 +41,14 @@ pub(crate) struct Progress {
     pub(crate) best_test: Option<f64>,
     /// Seconds spent on training steps.
     pub(crate) training_s: f64,
-    /// Seconds since the start of the run, interruptions left out.
+    /// Seconds since the start of the run, excluding interruptions.
     pub(crate) elapsed_s: f64,
-    /// When the run was started, in seconds since 1970.
+    /// The start of the run, in seconds since 1970.
     pub(crate) started_unix_s: f64,
 }
 
 impl Progress {
-    /// Before the first step of a run by this plan.
+    /// The progress before the first step of a run with this plan.
     pub(crate) fn new(plan: &Plan) -> Progress {
         let optimization = &plan.optimization;
         Progress {
@@ -74,7 +74,7 @@ impl Progress {
         }
     }
 
-    /// Goes to the beginning of the next epoch.
+    /// Moves to the beginning of the next epoch.
     pub(crate) fn next_epoch(&mut self) {
         self.epoch += 1;
         self.batch = 0;
@@ -82,9 +82,9 @@ impl Progress {
         self.log_sum = LossSum::default();
     }
 
-    /// Whether a run can come to these numbers, so that it can go on counting from them.
-    pub(crate) fn can_be(&self) -> bool {
-        /// More than a run counts in the age of the world, and far less than overflows.
+    /// Whether these values are plausible, so that counting can continue from them without overflow.
+    pub(crate) fn is_plausible(&self) -> bool {
+        /// Far more than any run can count, and far below overflow.
         const MOST: u64 = 1 << 53;
         let counts = [
             self.epoch as u64,

@@ -1,4 +1,4 @@
-//! Fills in the provenance of a run: [`rondo_runs`] keeps the record, this module knows the corpus and the device.
+//! Creates the provenance records of a run from its corpus and device; [`rondo_runs`] defines and stores them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use crate::Result;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The fingerprints of a corpus: of its vocabulary and of the token ids of each split.
+/// The fingerprints of a corpus: of its vocabulary, and of the token ids of each split.
 ///
 /// # Errors
 /// [`TrainError::Data`](crate::TrainError::Data) if its ids cannot be read.
@@ -37,13 +37,13 @@ pub(crate) fn of_new_run(device: &Device, seed: u64, corpus: CorpusFingerprint) 
     }
 }
 
-/// A resumption that happens now, in `epoch` after `step` steps.
+/// The record of a run resumed now, in `epoch` after `step` steps.
 pub(crate) fn resumption(device: &Device, (epoch, step): (usize, u64), changes: Vec<Change>) -> Resumption {
     let (rondo, device) = (VERSION.to_owned(), device.to_string());
     Resumption { unix_s: unix_seconds(), rondo, device, epoch, step, changes }
 }
 
-/// Seconds since 1970; 0 if the clock is set to an earlier time.
+/// Seconds since 1970 (Unix time); 0 if the clock is set to an earlier time.
 fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }

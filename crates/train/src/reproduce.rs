@@ -1,6 +1,6 @@
-//! Whether two runs have come to the same.
+//! Compares two runs to see whether one reproduces the other.
 //!
-//! Not here: running the second one (the command does), what makes them differ (their [`Provenance`] tells).
+//! Not here: running the second one (the command does that).
 
 use std::fs;
 
@@ -10,37 +10,38 @@ use serde_json::Value;
 
 use crate::{Plan, Result, Settings, TrainError};
 
-/// What two runs of one plan have come to.
+/// The comparison of two runs of the same plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// How many records the first run has.
+    /// The number of metrics records of the first run.
     pub records: usize,
-    /// The first record that is not the same, times aside.
+    /// The first record that differs, ignoring times.
     pub difference: Option<Difference>,
-    /// The models, by the names of their files, and whether they are the same in every bit.
+    /// The models, by the names of their files, and whether they are bitwise identical.
     pub models: Vec<(&'static str, bool)>,
-    /// What else is not the same about the runs, and may be why: what it is, of the first and of the second.
+    /// Differences in the circumstances of the runs, which may explain different results: what differs, and
+    /// its values for the first and the second run.
     pub circumstances: Vec<(&'static str, String, String)>,
 }
 
-/// Two records that are not the same.
+/// Two records that differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// Which line of the metrics files, from 1.
+    /// The line in the metrics files, from 1.
     pub line: usize,
     /// The measurement that differs.
     pub what: String,
-    /// What it is in the first run; null if there is none.
+    /// Its value in the first run; null if there is none.
     pub first: Value,
-    /// What it is in the second.
+    /// Its value in the second run; null if there is none.
     pub second: Value,
 }
 
 impl Comparison {
-    /// Compares two runs that have ended.
+    /// Compares two finished runs.
     ///
     /// # Errors
-    /// [`TrainError::Unfinished`] if the first has not; those of reading their files.
+    /// [`TrainError::Unfinished`] if the first one is not finished; those of reading their files.
     pub fn of(first: &RunFolder, second: &RunFolder) -> Result<Comparison> {
         require_finished(first)?;
         let [ours, theirs] = [first, second].map(|folder| metrics::read(&folder.metrics()));
@@ -60,22 +61,22 @@ impl Comparison {
         })
     }
 
-    /// Whether everything that counts is the same.
+    /// Whether all records (ignoring times) and models are the same.
     pub fn is_same(&self) -> bool {
         self.difference.is_none() && self.models.iter().all(|(_, same)| *same)
     }
 }
 
-/// Refuses a run that has not come to its end: there would be nothing to compare.
+/// Refuses a run that is not finished, because it cannot be compared.
 ///
 /// # Errors
-/// [`TrainError::Unfinished`].
+/// [`TrainError::Unfinished`]; those of reading its files.
 pub fn require_finished(folder: &RunFolder) -> Result<()> {
     let path = folder.plan();
     let text = fs::read_to_string(&path).map_err(TrainError::io("read", &path))?;
     let wanted = Plan::new(&Settings::parse(&path.display().to_string(), &text)?)?.training.epochs;
     let records = metrics::read(&folder.metrics())?;
-    // The record of an epoch's end is the one that does not say what the gradient was.
+    // Only the record at the end of an epoch has no gradient norm.
     let ended = records.iter().filter(|record| record.gradient_norm.is_none());
     let epochs = ended.map(|record| record.epoch).max().unwrap_or(0);
     if epochs < wanted {
@@ -105,11 +106,11 @@ fn circumstances(first: &Provenance, second: &Provenance) -> Vec<(&'static str, 
         changes.map(|change| format!("{} = {}", change.setting, change.now)).collect::<Vec<_>>().join(", ")
     };
     let all = [
-        ("version of rondo", first.rondo.clone(), second.rondo.clone()),
+        ("Rondo version", first.rondo.clone(), second.rondo.clone()),
         ("system", first.system.clone(), second.system.clone()),
         ("device", first.device.clone(), second.device.clone()),
         ("threads", first.threads.to_string(), second.threads.to_string()),
-        ("changes under way", resumed(first), resumed(second)),
+        ("settings changed on resume", resumed(first), resumed(second)),
     ];
     all.into_iter().filter(|(_, first, second)| first != second).collect()
 }

@@ -1,15 +1,16 @@
-//! What may be another when a run is resumed.
+//! Which settings may change when a run is resumed.
 //!
-//! Promises: what was trained so far stays what it is; a change that would make it something else is refused, with both
-//! values. Not here: the checkpoint (`checkpoint`), the texts (their fingerprint is compared by the trainer).
+//! Promises: a change that would contradict the training so far is refused, with both values in the error.
+//! Not here: reading the checkpoint (`checkpoint`), checking the texts (the trainer compares their
+//! fingerprints).
 
 use rondo_runs::Change;
 
 use crate::settings::{FIELDS, Field, Settings};
 use crate::{Plan, Result, TrainError};
 
-/// Settings that change nothing about what was trained so far: where the texts are (their content is compared), when to
-/// end, what to show and to save, what to compute with.
+/// Settings that may change because they do not affect the training so far: where the texts are (their
+/// content is compared), when to end, what to show and save, how to compute.
 const FREE: &[&str] = &[
     "text.corpus",
     "text.data",
@@ -28,11 +29,12 @@ const FREE: &[&str] = &[
     "sample.temperature",
 ];
 
-/// The plan of a run that goes on with `flags` laid over the settings that it had `before`, and what is another in it.
-/// `plan` makes a plan of settings: [`Plan::new`], or [`Plan::continuing`] for a run that went on from a model.
+/// The plan of a resumed run, and the settings that changed. `flags` override the settings that the run had
+/// `before`. `plan` makes a plan from settings: [`Plan::new`], or [`Plan::continuing`] for a run that
+/// continued from a model.
 ///
 /// # Errors
-/// [`TrainError::Fixed`] for a setting that cannot be changed any more; those of `plan`.
+/// [`TrainError::Fixed`] for a setting that cannot change in a resumed run; those of `plan`.
 pub fn resumed_plan(
     before: &Settings,
     flags: Settings,
@@ -41,7 +43,7 @@ pub fn resumed_plan(
     let now = before.clone().overlaid_with(flags);
     let resumed = match plan(&now) {
         Ok(resumed) => resumed,
-        // A width of layers that no longer fits the rest is refused for being another, not for that.
+        // If a changed size no longer fits the other settings, the error is about the change, not the mismatch.
         Err(error) => return Err(check(&changes(before, &now)).err().unwrap_or(error)),
     };
     let changes = changes(&plan(before)?.settings(), &resumed.settings());
@@ -62,7 +64,7 @@ pub(crate) fn changes(before: &Settings, now: &Settings) -> Vec<Change> {
     FIELDS.iter().filter_map(change).collect()
 }
 
-/// Refuses changes that a resumed run cannot have.
+/// Refuses changes that are not allowed in a resumed run.
 fn check(changes: &[Change]) -> Result<()> {
     match changes.iter().find(|change| !FREE.contains(&change.setting.as_str())) {
         None => Ok(()),
@@ -100,14 +102,17 @@ mod tests {
     #[test]
     fn another_model_or_optimizer_is_refused_with_both_values() {
         for (flags, setting, before, now) in [
-            ("[model]\nhidden_size = 64", "model.hidden_size", "200", "64"),
-            ("[model]\ndropout = 0.5", "model.dropout_input", "0.2", "0.5"),
-            ("[training]\nseed = 2", "training.seed", "1", "2"),
-            ("[training]\nfrom = '/m'", "training.from", "nothing", "/m"),
-            ("[optimization]\nlearning_rate = 1", "optimization.learning_rate", "20", "1"),
+            ("[model]\nhidden_size = 64", "model.hidden_size", "`200`", "`64`"),
+            ("[model]\ndropout = 0.5", "model.dropout_input", "`0.2`", "`0.5`"),
+            ("[training]\nseed = 2", "training.seed", "`1`", "`2`"),
+            ("[training]\nfrom = '/m'", "training.from", "unset", "`/m`"),
+            ("[optimization]\nlearning_rate = 1", "optimization.learning_rate", "`20`", "`1`"),
         ] {
             let error = resumed(flags).unwrap_err().to_string();
-            assert_eq!(error, format!("`{setting}` was {before} and cannot become {now} in a run under way"));
+            assert_eq!(
+                error,
+                format!("cannot change `{setting}` from {before} to {now} when resuming a run")
+            );
         }
     }
 }

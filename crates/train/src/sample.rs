@@ -1,14 +1,14 @@
-//! A piece of text by the model in training, to read how it is coming along.
+//! Generates samples from the model during training, to show its progress.
 
 use rondo_data::Corpus;
 use rondo_infer::{ModelHandle, Sampling, Streams};
 
 use crate::{Result, SamplePlan};
 
-/// Continues `prefix` as the plan says; the prefix is not part of the result.
+/// Generates a continuation of `prefix` as the plan says. The prefix is not part of the result.
 ///
-/// The prefix is read as every prompt is ([`TextCodec::prompt`](rondo_data::TextCodec::prompt)). Where no token ends a
-/// line, the first one of the training text stands for an empty prefix.
+/// The prefix is encoded like any prompt ([`TextCodec::prompt`](rondo_data::TextCodec::prompt)). If the
+/// tokenizer has no end-of-line token, an empty prefix is replaced by the first token of the training text.
 pub(crate) fn generate(
     model: &ModelHandle,
     corpus: &Corpus,

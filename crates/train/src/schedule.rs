@@ -1,56 +1,56 @@
-//! How the learning rate changes from epoch to epoch, and which epoch is the best.
+//! Learning rate schedules, and the choice of the best epoch.
 //!
 //! ```text
 //! end of epoch ─▶ validation loss ─▶ Schedule::after_epoch ─▶ Decision
 //!                                      │ best so far            is_best        save, evaluate on test
 //!                                      │ learning rate          learning_rate  of the next epoch
-//!                                      │ epochs without a best  reload_best    put the best weights back
+//!                                      │ epochs without a best  reload_best    restore the best weights
 //! ```
 //!
-//! Promises: a loss that is not finite is never the best; the state saved and loaded goes on as if
-//! uninterrupted. Not here: the weights (the trainer keeps, saves and reloads them).
+//! Promises: a loss that is not finite is never the best; a schedule that is saved and loaded continues as if
+//! uninterrupted. Not here: the weights (the trainer keeps, saves and restores them).
 
 use serde::{Deserialize, Serialize};
 
-/// When the learning rate is lowered, and by how much.
+/// When the learning rate is reduced, and by how much.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ScheduleRule {
     /// Never.
     Constant,
-    /// Whenever `patience` epochs in a row are not better than the best.
+    /// After `patience` validated epochs in a row without improvement.
     Plateau {
-        /// What the rate is multiplied by.
+        /// The factor by which the learning rate is multiplied.
         decay_factor: f64,
-        /// How many epochs that are not better it takes, at least 1.
+        /// The number of epochs without improvement, at least 1.
         patience: usize,
-        /// Whether training then goes on from the best weights instead of the latest.
+        /// Whether training then continues from the best weights instead of the latest.
         reload_best: bool,
     },
-    /// Every so many epochs, whatever the losses.
+    /// Every `decay_every` epochs, regardless of the losses.
     Step {
-        /// What the rate is multiplied by.
+        /// The factor by which the learning rate is multiplied.
         decay_factor: f64,
-        /// How many epochs a rate lasts, at least 1.
+        /// The number of epochs between reductions, at least 1.
         decay_every: usize,
     },
 }
 
 impl ScheduleRule {
-    /// Whether training may go back to the best weights.
+    /// Whether training may continue from the best weights.
     pub fn reloads_best(&self) -> bool {
         matches!(self, ScheduleRule::Plateau { reload_best: true, .. })
     }
 }
 
-/// What the end of an epoch showed.
+/// The result of the validation at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Validation {
     /// The loss on the validation text: the mean negative log-likelihood in nats per token.
     Loss(f64),
-    /// There is a validation text, but it was not this epoch's turn to be evaluated.
+    /// There is a validation text, but no evaluation was due after this epoch.
     NotDue,
-    /// There is no validation text. Nothing can be compared then, so the latest epoch counts as the best.
+    /// There is no validation text. Epochs cannot be compared, so the latest epoch counts as the best.
     NoText,
 }
 
@@ -61,11 +61,11 @@ pub struct Decision {
     pub is_best: bool,
     /// The learning rate of the next epoch.
     pub learning_rate: f64,
-    /// Whether to go on from the best weights instead of the latest.
+    /// Whether to continue from the best weights instead of the latest.
     pub reload_best: bool,
 }
 
-/// A [`ScheduleRule`] on its way through the epochs; all of its state is saved by serializing it.
+/// A learning rate schedule: a [`ScheduleRule`] and its state. Serialize it to save the state.
 ///
 /// ```
 /// use rondo_train::{Schedule, ScheduleRule, Validation};
@@ -93,7 +93,7 @@ impl Schedule {
         Schedule { rule, learning_rate, epochs: 0, best_loss: None, epochs_without_best: 0 }
     }
 
-    /// The learning rate of the epoch that is to be trained next.
+    /// The learning rate of the next epoch.
     pub fn learning_rate(&self) -> f64 {
         self.learning_rate
     }
@@ -103,12 +103,12 @@ impl Schedule {
         self.best_loss
     }
 
-    /// How many epochs have ended.
+    /// The number of completed epochs.
     pub fn epochs(&self) -> usize {
         self.epochs
     }
 
-    /// Takes note of what the model's loss on the validation text is before the first epoch: what must be beaten.
+    /// Sets the validation loss of the model before the first epoch, which later epochs must improve on.
     ///
     /// Without a validation text there is nothing to compare, and the latest model counts as the best.
     pub fn begin_with(&mut self, validation: Validation) {
@@ -119,12 +119,12 @@ impl Schedule {
         }
     }
 
-    /// Multiplies the learning rate, from now on, for a reason that is not the rule's.
+    /// Multiplies the learning rate, independently of the rule.
     pub(crate) fn scale_learning_rate(&mut self, factor: f64) {
         self.learning_rate *= factor;
     }
 
-    /// Takes note of an epoch's end and decides what follows from it.
+    /// Updates the schedule at the end of an epoch and decides how to continue.
     pub fn after_epoch(&mut self, validation: Validation) -> Decision {
         self.epochs += 1;
         let is_best = match validation {
@@ -144,7 +144,7 @@ impl Schedule {
         Decision { is_best, learning_rate: self.learning_rate, reload_best }
     }
 
-    /// Lowers the learning rate if it is time; returns whether to go on from the best weights.
+    /// Reduces the learning rate if it is due; returns whether to continue from the best weights.
     fn decay(&mut self) -> bool {
         match self.rule {
             ScheduleRule::Constant => false,
@@ -170,7 +170,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    /// Runs `rule` from a rate of 16 and returns what it decided: best, rate, reload.
+    /// Runs `rule` from a learning rate of 16 and returns its decisions: best, rate, reload.
     fn decisions(rule: ScheduleRule, losses: &[f64]) -> Vec<(bool, f64, bool)> {
         let mut schedule = Schedule::new(rule, 16.0);
         losses

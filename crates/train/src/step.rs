@@ -1,15 +1,16 @@
-//! One training step: backward, clip, update.
+//! A training step: backward, clip, update.
 //!
 //! ```text
-//! backward   forward, losses, and the gradients of one batch           nll_sum   reads the losses
-//!    │       (whoever shares the work with others sums the gradients here)
+//! backward   forward pass, losses, and gradients of a batch            nll_sum   reads the losses
+//!    │       (data-parallel workers sum their gradients here)
 //! clip       clips the gradients, reads their norm
 //!    │
-//! update     changes the parameters by the optimizer's rule
+//! update     updates the parameters with the optimizer
 //! ```
 //!
-//! Promises: nothing is allocated after the first step; a loss or a norm is brought to the host only by the call that
-//! returns it. Not here: which batch comes next, and what follows from a number that is not finite (the trainer).
+//! Promises: no memory is allocated after the first step; a loss or a norm is copied to the host only by the
+//! call that returns it. Not here: choosing the next batch, and handling values that are NaN or infinite (the
+//! trainer).
 
 use std::fmt;
 
@@ -20,38 +21,38 @@ use rondo_nn::{ActivationPenalty, Gradients, Mode, Model, NnError, State, Worksp
 use crate::Result;
 use crate::optimizer::{Clip, Optimizer};
 
-/// What training steps need and keep from one to the next: gradients, the optimizer, and memory to compute in.
+/// The state shared by all training steps: the gradients, the optimizer, and the workspace.
 #[derive(Debug)]
 pub struct TrainingStep {
     workspace: Workspace,
     gradients: Gradients,
     optimizer: Optimizer,
-    /// The negative log-likelihoods of the last batch, one a row, and how many there are.
+    /// The negative log-likelihoods of the last batch, one per row, and the number of rows.
     nll: Buffer,
     rows: usize,
 }
 
-/// The numbers that a step's backward pass goes by.
+/// The parameters of a step's backward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct StepTerms {
-    /// Whether to drop units, and by which masks.
+    /// Whether to apply dropout, and which seed its masks use.
     pub mode: Mode,
-    /// What the gradient of the summed losses is multiplied by: one over their number for a mean.
+    /// The factor that multiplies the gradient of the summed losses: 1 / their number for a mean.
     pub gradient_scale: f64,
-    /// What is added to the mean loss.
+    /// The regularization added to the mean loss.
     pub penalty: ActivationPenalty,
 }
 
-/// What a step has found.
+/// The results of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepOutcome {
     /// The sum of the batch's losses, in nats.
     pub nll_sum: f64,
-    /// The global norm of the gradient before it was clipped.
+    /// The global gradient norm before clipping.
     pub gradient_norm: f64,
 }
 
-/// What is checked for being finite.
+/// A quantity that must be finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// The loss of a batch.
@@ -75,17 +76,17 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// A number of a step is NaN or infinite; the step was not taken, and the parameters are as they were.
+/// A value in a step is NaN or infinite. The step was not taken, and the parameters are unchanged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NonFinite {
-    /// Which number.
+    /// Which quantity.
     pub what: Quantity,
-    /// What it is.
+    /// Its value.
     pub found: f64,
 }
 
 impl TrainingStep {
-    /// Steps of this optimizer on a model like this one.
+    /// Training steps with this optimizer on a model with these shapes.
     pub fn new(model: &dyn Model, optimizer: Optimizer) -> TrainingStep {
         let device = model.parameters().device();
         TrainingStep {
@@ -97,7 +98,7 @@ impl TrainingStep {
         }
     }
 
-    /// The memory that steps compute in, for whatever else runs the model between two of them.
+    /// The workspace of the steps, for running the model between steps.
     pub fn workspace_mut(&mut self) -> &mut Workspace {
         &mut self.workspace
     }
@@ -107,21 +108,21 @@ impl TrainingStep {
         &self.optimizer
     }
 
-    /// The optimizer, to be restored from a checkpoint.
+    /// The optimizer, for restoring it from a checkpoint.
     pub fn optimizer_mut(&mut self) -> &mut Optimizer {
         &mut self.optimizer
     }
 
-    /// The gradients that [`backward`](Self::backward) has left, for workers to sum theirs.
+    /// The gradients computed by [`backward`](Self::backward), so that data-parallel workers can sum theirs.
     pub fn gradients_mut(&mut self) -> &mut Gradients {
         &mut self.gradients
     }
 
-    /// Takes one step on a batch: backward, clip, update. The outer result is the device's, the inner one says
-    /// whether the step was taken.
+    /// Takes one step on a batch: backward, clip, update. The outer result is an error of the device; the
+    /// inner one says whether the step was taken.
     ///
     /// # Errors
-    /// [`TrainError::Model`](crate::TrainError::Model) if the device has failed.
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
     pub fn take(
         &mut self,
         model: &mut dyn Model,
@@ -143,11 +144,11 @@ impl TrainingStep {
         Ok(Ok(StepOutcome { nll_sum, gradient_norm: clip.norm }))
     }
 
-    /// Computes the gradients of a batch, which replace those of the last. The state is read, and left as the
-    /// batch's last.
+    /// Computes the gradients of a batch, which replace the previous ones. The hidden state is read, and
+    /// updated to the state at the end of the batch.
     ///
     /// # Errors
-    /// [`TrainError::Model`](crate::TrainError::Model) if the device has failed.
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
     pub fn backward(
         &mut self,
         model: &dyn Model,
@@ -172,7 +173,7 @@ impl TrainingStep {
     /// The sum of the last batch's losses, in nats, accumulated in `f64` on the host.
     ///
     /// # Errors
-    /// [`TrainError::Model`](crate::TrainError::Model) if the device has failed.
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
     pub fn nll_sum(&self) -> Result<f64> {
         let nll = self.nll.range(0..self.rows).read().map_err(NnError::from)?;
         Ok(nll.iter().map(|&nll| f64::from(nll)).sum())
@@ -181,20 +182,21 @@ impl TrainingStep {
     /// Clips the gradients and reads their norm: see [`Optimizer::clip`].
     ///
     /// # Errors
-    /// [`TrainError::Model`](crate::TrainError::Model) if the device has failed.
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
     pub fn clip(&mut self, model: &dyn Model) -> Result<Clip> {
         self.optimizer.clip(&mut self.gradients, model.parameters())
     }
 
-    /// Changes the parameters by the clipped gradients.
+    /// Updates the parameters with the clipped gradients.
     pub fn update(&mut self, model: &mut dyn Model, clip: Clip, learning_rate: f64) {
         self.optimizer.update(learning_rate, clip, &mut self.gradients, model.parameters_mut());
     }
 
-    /// Runs a batch through the model and back for nothing, in new memory, so that shorter ones fit into it.
+    /// Runs a forward and backward pass with its result ignored, to allocate new memory that also fits
+    /// shorter batches.
     ///
     /// # Errors
-    /// [`TrainError::Model`](crate::TrainError::Model) if the device has failed.
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
     pub(crate) fn make_room(
         &mut self,
         model: &dyn Model,
@@ -207,7 +209,7 @@ impl TrainingStep {
     }
 }
 
-/// The inputs and targets of a batch, in memory that serves all batches.
+/// The inputs and targets of a batch. Their memory is reused for all batches.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
     /// `[T, B]`.
@@ -217,12 +219,12 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// None yet, with memory for `capacity` of each.
+    /// Empty, with memory for `capacity` inputs and targets.
     pub fn with_capacity(capacity: usize) -> Tokens {
         Tokens { inputs: Vec::with_capacity(capacity), targets: Vec::with_capacity(capacity) }
     }
 
-    /// Takes those of another batch.
+    /// Replaces them with those of a batch.
     ///
     /// # Errors
     /// [`TrainError::Data`](crate::TrainError::Data) if they cannot be read.

@@ -1,4 +1,4 @@
-//! Dynamic evaluation, against plain loops.
+//! Dynamic evaluation, compared with simple reference loops.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
@@ -16,7 +16,7 @@ const VOCAB_SIZE: usize = 19;
 const RATE: f64 = 0.3;
 const EPSILON: f64 = 1e-3;
 
-/// A small model, tied or not, with dropout that must not act.
+/// A small model, tied or not, with dropout that must not be applied.
 fn model(tied: bool) -> (RnnLm, Workspace) {
     let site = DropoutSite { probability: 0.5, locked: false };
     let config = RnnLmConfig {
@@ -42,7 +42,7 @@ fn text(len: usize, seed: u64) -> Vec<u32> {
     (0..len).map(|_| rng.random_range(0..VOCAB_SIZE as u32)).collect()
 }
 
-/// The text as evaluation takes it.
+/// The text as an argument of evaluation.
 fn token_ids(ids: &[u32]) -> TokenIds {
     ids.to_vec().into()
 }
@@ -52,9 +52,9 @@ fn sgd(learning_rate: f64, decay: f64) -> DynamicEvaluation<'static> {
     DynamicEvaluation { batch_size: 1, bptt: 5, rule, clip_norm: None }
 }
 
-fn rms(learning_rate: f64, decay: f64, usual: &GradientRms) -> DynamicEvaluation<'_> {
+fn rms(learning_rate: f64, decay: f64, gradient_rms: &GradientRms) -> DynamicEvaluation<'_> {
     DynamicEvaluation {
-        rule: DynamicRule::Rms { learning_rate, decay, epsilon: EPSILON, usual },
+        rule: DynamicRule::Rms { learning_rate, decay, epsilon: EPSILON, gradient_rms },
         ..sgd(0.0, 0.0)
     }
 }
@@ -85,7 +85,7 @@ fn set(parameters: &mut Parameters, values: &[f32]) {
     }
 }
 
-/// Evaluates segment by segment, and lets `step` make new weights of the gradient and the old ones after each.
+/// Evaluates segment by segment; after each, `step` updates the weights from the gradient.
 fn reference(
     model: &mut RnnLm,
     ids: &[u32],
@@ -163,13 +163,14 @@ fn sgd_is_the_plain_loop() {
 fn rms_is_the_plain_loop() {
     let (ids, training) = (text(300, 1), text(4000, 2));
     let (mut model, mut workspace) = model(true);
-    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&training), 5, 7, &mut |_, _| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let gradient_rms =
+        GradientRms::gather(&model, &mut workspace, &token_ids(&training), 5, 7, &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     let trained = flat(model.parameters());
 
-    // The mean squared gradient of the first seven batches, whose columns are as many as the text has.
+    // The mean squared gradient of the first seven batches, with as many columns as the text allows.
     let columns = column_count(training.len(), GradientRms::BATCH_SIZE);
     let (mut squares, mut seen) = (vec![0.0; trained.len()], 0);
     reference(&mut model, &training, (columns, 5), |gradient, _| {
@@ -185,9 +186,9 @@ fn rms_is_the_plain_loop() {
         mean += own.iter().sum::<f64>() / own.len() as f64 / model.parameters().ids().len() as f64;
         rest = others;
     }
-    assert_close("mean", usual.mean(), mean, 1e-5);
+    assert_close("mean", gradient_rms.mean(), mean, 1e-5);
 
-    // The last decay overshoots for most weights, and is limited for them.
+    // The last decay would overshoot for most weights, so it is limited.
     for decay in [0.0, 0.02, 1.5] {
         let step = |gradient: &[f32], weights: &mut [f32]| {
             for (i, w) in weights.iter_mut().enumerate() {
@@ -197,7 +198,7 @@ fn rms_is_the_plain_loop() {
             }
         };
         let want = reference(&mut model, &ids, (1, 5), step);
-        let options = rms(0.002, decay, &usual);
+        let options = rms(0.002, decay, &gradient_rms);
         let found = evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
             ControlFlow::Continue(())
         })
@@ -211,13 +212,13 @@ fn rms_is_the_plain_loop() {
 fn without_steps_it_is_the_models_own_number() {
     let (mut model, mut workspace) = model(false);
     let ids = text(700, 4);
-    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 9, &mut |_, _| {
+    let gradient_rms = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 9, &mut |_, _| {
         ControlFlow::Continue(())
     })
     .unwrap();
     for batch_size in [1, 2] {
         let same = reference(&mut model, &ids, (batch_size, 5), |_, _| {});
-        for options in [sgd(0.0, 0.0), sgd(0.0, 0.1), rms(0.0, 0.0, &usual)] {
+        for options in [sgd(0.0, 0.0), sgd(0.0, 0.1), rms(0.0, 0.0, &gradient_rms)] {
             let options = DynamicEvaluation { batch_size, ..options };
             let found =
                 evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
@@ -233,15 +234,15 @@ fn without_steps_it_is_the_models_own_number() {
 }
 
 #[test]
-fn a_text_that_repeats_itself_is_learnt() {
+fn a_text_that_repeats_itself_is_learned() {
     let (mut model, mut workspace) = model(true);
     let ids = text(15, 5).repeat(60);
-    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 50, &mut |_, _| {
+    let gradient_rms = GradientRms::gather(&model, &mut workspace, &token_ids(&ids), 5, 50, &mut |_, _| {
         ControlFlow::Continue(())
     })
     .unwrap();
     let base = evaluate(&model, &mut workspace, &token_ids(&ids), 1, 5).unwrap();
-    for options in [sgd(RATE, 0.0), rms(0.01, 0.01, &usual)] {
+    for options in [sgd(RATE, 0.0), rms(0.01, 0.01, &gradient_rms)] {
         let found = evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &options, &mut |_| {
             ControlFlow::Continue(())
         })
@@ -251,7 +252,7 @@ fn a_text_that_repeats_itself_is_learnt() {
 }
 
 #[test]
-fn whatever_happens_the_weights_are_the_trained_ones() {
+fn the_weights_are_the_trained_ones_even_after_errors() {
     let (mut model, mut workspace) = model(true);
     let trained = flat(model.parameters());
     let ids = text(200, 6);
@@ -262,7 +263,7 @@ fn whatever_happens_the_weights_are_the_trained_ones() {
         .unwrap_err();
     assert!(matches!(error, TrainError::Diverged { what: Quantity::Loss, .. }), "{error}");
     assert_eq!(flat(model.parameters()), trained);
-    let mut stop = |tokens| go_on_while(tokens < 50);
+    let mut stop = |tokens| continue_while(tokens < 50);
     let error =
         evaluate_dynamically(&mut model, &mut workspace, &token_ids(&ids), &sgd(RATE, 0.0), &mut stop)
             .unwrap_err();
@@ -273,10 +274,11 @@ fn whatever_happens_the_weights_are_the_trained_ones() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let (mut model, mut workspace) = model(true);
-    let usual = GradientRms::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let gradient_rms =
+        GradientRms::gather(&model, &mut workspace, &token_ids(&text(50, 7)), 5, 3, &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     let mut refusal = |ids: &[u32], options: &DynamicEvaluation<'_>| {
         evaluate_dynamically(&mut model, &mut workspace, &token_ids(ids), options, &mut |_| {
             ControlFlow::Continue(())
@@ -286,12 +288,12 @@ fn what_makes_no_sense_is_refused() {
     let ids = [1, 2, 3];
     for (setting, options) in [
         ("dynamic_learning_rate", sgd(-0.1, 0.0)),
-        ("dynamic_learning_rate", rms(f64::NAN, 0.0, &usual)),
+        ("dynamic_learning_rate", rms(f64::NAN, 0.0, &gradient_rms)),
         ("dynamic_decay", sgd(0.1, f64::INFINITY)),
         ("dynamic_clip_norm", DynamicEvaluation { clip_norm: Some(0.0), ..sgd(0.1, 0.0) }),
     ] {
         let error = refusal(&ids, &options).to_string();
-        assert!(error.starts_with(&format!("`{setting}` is ")), "{error}");
+        assert!(error.starts_with(&format!("`{setting}` must be ")), "{error}");
     }
     for options in
         [DynamicEvaluation { bptt: 0, ..sgd(0.1, 0.0) }, DynamicEvaluation { batch_size: 0, ..sgd(0.1, 0.0) }]
@@ -304,6 +306,6 @@ fn what_makes_no_sense_is_refused() {
     assert!(matches!(error, TrainError::Infer(InferError::IdOutOfRange { id: 99, .. })), "{error}");
 }
 
-fn go_on_while(goes_on: bool) -> ControlFlow<()> {
-    if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+fn continue_while(condition: bool) -> ControlFlow<()> {
+    if condition { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

@@ -1,4 +1,4 @@
-//! Losses and gradients that are NaN or infinite: the run stops, skips the step, or goes back.
+//! Losses and gradients that are NaN or infinite: the run stops, skips the step, or rolls back.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
@@ -13,7 +13,7 @@ use tiny::{plan, run, run_with};
 
 mod tiny;
 
-/// A rectifier whose carried state grows until it is infinite, whatever the weights learn.
+/// A ReLU network whose carried hidden state grows until it is infinite, independent of training.
 fn growing(on_nan: &str) -> Plan {
     plan(&format!(
         "[model]\ncell = 'rnn_relu'\ndropout = 0\n[init]\nrecurrent = 'normal:1.5'\n\
@@ -22,7 +22,7 @@ fn growing(on_nan: &str) -> Plan {
     ))
 }
 
-/// A rectifier with steps that ruin the weights at once.
+/// A ReLU network with steps that ruin the weights immediately.
 fn diverging(on_nan: &str) -> Plan {
     plan(&format!(
         "[model]\ncell = 'rnn_relu'\n[training]\nepochs = 2\n{on_nan}\n\
@@ -30,7 +30,7 @@ fn diverging(on_nan: &str) -> Plan {
     ))
 }
 
-/// Counts what went wrong.
+/// Counts skipped steps and rollbacks.
 #[derive(Default)]
 struct Mishaps {
     skipped: u64,
@@ -75,7 +75,7 @@ fn weights_that_are_ruined_end_the_run_whatever_is_left_out() {
     let parent = tempfile::tempdir().unwrap();
     let error = run(&diverging("on_nan = 'skip'"), &parent.path().join("run")).unwrap_err();
     assert!(matches!(error, TrainError::NonFinite { tried: Tried::Skips(20), .. }), "{error}");
-    assert!(error.to_string().contains(", as in the 20 steps before it"), "{error}");
+    assert!(error.to_string().contains(", after 20 skipped steps in a row"), "{error}");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_run_goes_back_to_its_checkpoint_with_a_lower_learning_rate() {
     let mut mishaps = Mishaps::default();
     let outcome = run_with(&plan, &path, &mut mishaps).unwrap();
     let (first, times) = (mishaps.rolled_back[0], mishaps.rolled_back.len());
-    assert_eq!(first.0, 0, "there is nothing else to go back to");
+    assert_eq!(first.0, 0, "there is no other checkpoint");
     assert!((first.1 - 1e4).abs() < 1e-6 && times < 5, "{:?}", mishaps.rolled_back);
     assert!(outcome.best_valid.is_some_and(f64::is_finite));
     let records = metrics::read(&RunFolder::open(&path).unwrap().metrics()).unwrap();
@@ -105,7 +105,7 @@ fn going_back_is_given_up_after_as_many_times_as_the_plan_says() {
     let plan = diverging("on_nan = 'rollback'\nmax_rollbacks = 2\nrollback_factor = 1");
     let error = run(&plan, &parent.path().join("run")).unwrap_err();
     assert!(matches!(error, TrainError::NonFinite { tried: Tried::Rollbacks(2), .. }), "{error}");
-    assert!(error.to_string().contains("after going back to a checkpoint 2 times"), "{error}");
+    assert!(error.to_string().contains("after 2 rollbacks to a checkpoint"), "{error}");
 }
 
 /// Without validation text no loss shows at an epoch's end that its last step has ruined the weights.

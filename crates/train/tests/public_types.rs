@@ -12,7 +12,7 @@ use rondo_train::settings::*;
 use rondo_train::throughput::*;
 use rondo_train::*;
 
-/// Checks that the types are `Send`, and gives their names.
+/// Checks that the types are `Send`, and returns their names.
 macro_rules! names_of_send_types {
     ($($type:ty),* $(,)?) => {{
         fn is_send<T: Send>(_: PhantomData<T>) {}
@@ -21,7 +21,8 @@ macro_rules! names_of_send_types {
     }};
 }
 
-/// The public types that the source files declare by name; those of macros are numbers, texts and lists of them.
+/// The public types that the source files declare by name; those of macros are numbers, texts and lists of
+/// them.
 fn declared(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -110,6 +111,7 @@ fn every_public_type_is_send() {
         Tried,
         GradientRms,
         Validation,
+        Verification,
         Verify,
         Workload,
     ];

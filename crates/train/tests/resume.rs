@@ -1,4 +1,4 @@
-//! A run that was interrupted and resumed is the run that was not, bit for bit.
+//! A run that was interrupted and resumed is bitwise identical to one that was not.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
@@ -17,7 +17,7 @@ use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
 
 mod tiny;
 
-/// Goes on with the run in `path` by its plan and some changes.
+/// Resumes the run in `path` with its plan and some changes.
 fn resume(path: &Path, with: &str, observer: &mut dyn Observer) -> Result<Outcome> {
     let folder = RunFolder::open(path)?;
     let before = Settings::parse("plan", &fs::read_to_string(folder.plan()).unwrap())?;
@@ -43,7 +43,7 @@ fn checkpoints(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Fails unless two runs have come to the same, but for times.
+/// Fails unless the results of two runs are the same, except times.
 #[track_caller]
 fn assert_same(name: &str, (whole, expected): (&Path, &Outcome), (path, found): (&Path, &Outcome)) {
     let timeless = |outcome: &Outcome| Outcome { tokens_per_s: 0.0, elapsed_s: 0.0, ..*outcome };
@@ -59,7 +59,7 @@ fn assert_same(name: &str, (whole, expected): (&Path, &Outcome), (path, found): 
     }
 }
 
-/// Settings that have a state of their own, or walk through the text in a way of their own.
+/// Settings that have their own state, or read the text in a special order.
 const KINDS: &[(&str, &str)] = &[
     ("lstm, adam, plateau", ""),
     (
@@ -89,7 +89,7 @@ const KINDS: &[(&str, &str)] = &[
         "[optimization]\noptimizer = 'sgd'\nlearning_rate = 30\nweight_decay = 1e-6\nschedule = 'constant'\naveraging = 'nt-asgd'\naveraging_patience = 1",
     ),
     (
-        "every second epoch judged, short last batch",
+        "every second epoch validated, short last batch",
         "[evaluation]\nevery = 2\n[training]\nlast_batch = 'keep'\nmax_batches = 30",
     ),
     (
@@ -131,7 +131,8 @@ fn what_was_written_after_the_checkpoint_is_replaced() {
     for at in [8, in_epoch - 1, in_epoch, in_epoch + 2, 2 * in_epoch + 9] {
         let path = parent.path().join(format!("killed-{at}"));
         run_with(&plan, &path, &mut StopAfter(at)).unwrap();
-        // As if the process had been killed: what it saved on its way out is not there, but records and models are.
+        // As if the process had been killed: the checkpoint saved on exit is missing, but records and models
+        // are there.
         let [_, latest] = &checkpoints(&path)[..] else { panic!("two are kept") };
         fs::remove_file(latest).unwrap();
         fs::write(path.join(".abc.partial"), "half a file").unwrap();
@@ -141,7 +142,7 @@ fn what_was_written_after_the_checkpoint_is_replaced() {
     }
 }
 
-/// Asks a run to stop while it evaluates a text for the `count`-th time it is told.
+/// Asks a run to stop at the `count`-th evaluation event.
 struct StopInEvaluation {
     what: &'static str,
     count: usize,
@@ -202,7 +203,7 @@ fn a_damaged_checkpoint_is_passed_over_and_if_all_are_it_is_said() {
     let copy = fs::read(earlier).unwrap();
     fs::write(earlier, &copy[..copy.len() - 1]).unwrap();
     let error = Checkpoint::latest(&folder).unwrap_err();
-    assert_eq!(error.to_string(), format!("no checkpoint in `{}` can be used", path.display()));
+    assert_eq!(error.to_string(), format!("all checkpoints in `{}` are damaged", path.display()));
     fs::write(earlier, &copy).unwrap();
 
     let found = resume_to_the_end(&path);
@@ -216,7 +217,7 @@ fn a_run_may_go_on_for_longer_and_that_is_recorded() {
     let expected = run(&plan("[training]\nepochs = 4"), &whole).unwrap();
     let path = parent.path().join("longer");
     run(&plan("[training]\nepochs = 2"), &path).unwrap();
-    // It has come to its end: there is nothing to do.
+    // The run is finished, so there is nothing to do.
     let ended = resume_to_the_end(&path);
     assert_eq!((ended.steps, ended.interrupted), (expected.steps / 2, false));
     let found = resume(&path, "[training]\nepochs = 4", &mut ()).unwrap();
@@ -237,7 +238,7 @@ fn another_model_or_text_is_refused() {
     run(&plan, &path).unwrap();
     let before = fs::read(path.join("plan.toml")).unwrap();
     let error = resume(&path, "[model]\nhidden_size = 32", &mut ()).unwrap_err();
-    assert_eq!(error.to_string(), "`model.hidden_size` was 24 and cannot become 32 in a run under way");
+    assert_eq!(error.to_string(), "cannot change `model.hidden_size` from `24` to `32` when resuming a run");
 
     let (checkpoint, _) = Checkpoint::latest(&RunFolder::open(&path).unwrap()).unwrap().unwrap();
     let text = |name: &str, text: &str| TextSource::Memory { name: name.into(), text: text.repeat(200) };

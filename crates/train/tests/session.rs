@@ -111,7 +111,7 @@ fn a_stopped_run_goes_on_in_the_same_session_or_in_another() {
     let mut more = Settings::default();
     more.training.log_every = Some(3);
     let trained = Session::resume(&other, more, resuming).unwrap().run(&mut ()).unwrap();
-    assert_eq!(notes.told, ["`training.log_every` was 200 and is 3 from here on"]);
+    assert_eq!(notes.told, ["`training.log_every` changes from `200` to `3`"]);
     assert_eq!(trained.outcome.best_epoch, Some(2));
     for run in [&same, &other] {
         assert!(

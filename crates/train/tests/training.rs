@@ -18,7 +18,7 @@ use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
 mod tiny;
 
 #[test]
-fn a_tiny_text_is_learnt_by_heart() {
+fn a_tiny_text_is_memorized() {
     let folder = tempfile::tempdir().unwrap();
     for cell in ["lstm", "gru", "rnn_tanh", "rnn_relu"] {
         let plan = plan(&format!("[model]\ncell = '{cell}'\ndropout = 0\n[training]\nepochs = 12"));
@@ -96,7 +96,7 @@ fn the_same_plan_gives_the_same_numbers_bit_for_bit() {
 fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_best_model() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("diverges");
-    // A rectifier with a step of this size blows up within the first epoch or two.
+    // A ReLU network with a learning rate this large diverges within the first two epochs.
     let plan = plan(
         "[model]\ncell = 'rnn_relu'\n[training]\nepochs = 50\n\
          [optimization]\noptimizer = 'sgd'\nlearning_rate = 1e9\nclip_norm = 0",
@@ -173,7 +173,7 @@ fn every_recipe_runs_two_steps() {
     }
 }
 
-/// Collects how epochs ended.
+/// Collects the results of epochs.
 #[derive(Default)]
 struct Epochs(Vec<EpochReport>);
 
@@ -200,7 +200,7 @@ fn averaged_weights_are_judged_and_saved_while_training_goes_on_with_the_weights
     let begins: Vec<bool> = with.1.iter().map(|epoch| epoch.averaging_begins).collect();
     assert_eq!(begins, [true, false, false, false]);
     for (with, without) in with.1.iter().zip(&without.1) {
-        // Training takes no notice of the average.
+        // The average does not affect training.
         assert_eq!(with.train_loss, without.train_loss);
         match with.epoch {
             1 => assert_eq!((with.valid_loss, with.unaveraged_valid_loss), (without.valid_loss, None)),

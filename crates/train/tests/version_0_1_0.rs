@@ -1,6 +1,6 @@
-//! A run of version 0.1.0 opens, and resumes to the losses that version 0.1.0 itself came to.
+//! A run of version 0.1.0 can be opened, and resuming it gives the same losses as version 0.1.0.
 //!
-//! `fixtures/v0.1.0` holds the text and the run: four epochs of a small LSTM with Adam.
+//! `fixtures/v0.1.0` contains the text and the run: four epochs of a small LSTM with Adam.
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
@@ -12,13 +12,13 @@ use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
 use rondo_train::{Checkpoint, RunFolder, Session, SessionOptions, Settings};
 
-/// What `rondo train --resume --epochs 6` of version 0.1.0 made of a copy of the fixture.
+/// The result of `rondo train --resume --epochs 6` with version 0.1.0 on a copy of the fixture.
 const VALID_LOSS: f64 = 2.0095735902969656;
 const TEST_LOSS: f64 = 1.9307798215976129;
-/// What its fourth epoch had come to before.
+/// The result of its fourth epoch, before resuming.
 const VALID_LOSS_BEFORE: f64 = 2.3910663219598622;
 
-/// Other instruction sets sum in another order, which shows in the last digits.
+/// Other instruction sets sum in a different order, which changes the last digits.
 const TOLERANCE: f64 = 1e-4;
 
 fn fixture() -> PathBuf {

@@ -1,13 +1,13 @@
-//! The crates depend on each other as `ARCHITECTURE.md` draws it, and only downwards.
+//! The crates depend on each other as listed in `ARCHITECTURE.md`, and only downward.
 
 use std::collections::BTreeSet;
 
 use crate::tree::{Package, packages, quoted, read, table};
 
-/// Crates of others that only `cli` may depend on: flags, the terminal, signals, and errors without a type.
+/// External crates that only `cli` may depend on: flags, the terminal, signals, and untyped errors.
 const OF_THE_COMMAND: [&str; 5] = ["anyhow", "clap", "clap_complete", "ctrlc", "indicatif"];
 
-/// A row of the table in `ARCHITECTURE.md`: a crate's folder and the folders of those that it may use.
+/// A row of the table in `ARCHITECTURE.md`: a crate's folder and the folders of the crates that it may use.
 struct Row {
     folder: String,
     may_use: BTreeSet<String>,
@@ -21,7 +21,7 @@ fn rows() -> Vec<Row> {
     table(&read("ARCHITECTURE.md"), "crate").into_iter().map(read_row).collect()
 }
 
-/// The arrows between folders that no row allows, as `from → to`.
+/// The dependencies between folders that no row allows, as `from → to`.
 fn forbidden_arrows(rows: &[Row], packages: &[Package]) -> Vec<String> {
     let mut found = vec![];
     for package in packages {
@@ -41,13 +41,13 @@ fn forbidden_arrows(rows: &[Row], packages: &[Package]) -> Vec<String> {
 fn the_crates_are_those_of_the_picture() {
     let drawn: BTreeSet<String> = rows().into_iter().map(|row| row.folder).collect();
     let there: BTreeSet<String> = packages().iter().map(|package| package.folder().to_owned()).collect();
-    assert_eq!(there, drawn, "left: in the workspace, right: in the table of ARCHITECTURE.md");
+    assert_eq!(there, drawn, "left: the workspace, right: the table in ARCHITECTURE.md");
 }
 
 #[test]
 fn the_crates_depend_on_each_other_as_drawn() {
     let forbidden = forbidden_arrows(&rows(), &packages());
-    assert!(forbidden.is_empty(), "not in the table of ARCHITECTURE.md: {}", forbidden.join(", "));
+    assert!(forbidden.is_empty(), "not allowed by the table in ARCHITECTURE.md: {}", forbidden.join(", "));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn the_arrows_point_down() {
     let mut below = BTreeSet::new();
     for row in rows() {
         let up: Vec<_> = row.may_use.difference(&below).collect();
-        assert!(up.is_empty(), "`{}` may use {up:?}, which the table does not have above it", row.folder);
+        assert!(up.is_empty(), "`{}` may use {up:?}, which the table does not list above it", row.folder);
         below.insert(row.folder);
     }
 }
@@ -102,7 +102,7 @@ fn the_library_compiles_no_plots_unless_asked() {
         assert!(!package.features.contains_key("default"), "`{}` has default features", package.folder());
         for dependency in &package.dependencies {
             let plots = dependency.features.iter().any(|feature| feature == "plot");
-            assert!(!plots, "`{}` turns on the plots of `{}`", package.folder(), dependency.name);
+            assert!(!plots, "`{}` enables the feature `plot` of `{}`", package.folder(), dependency.name);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! What each file must have, and what only some may.
+//! What every file must have, and what only some files may do.
 
 use std::path::Path;
 
 use crate::tree::{packages, read, rust_files};
 
-/// Whether an attribute in the file permits a lint of this name, alone or with others.
+/// Whether an attribute in the file allows a lint with this name, alone or with others.
 fn permits(text: &str, lint: &str) -> bool {
     let lists = ["allow(", "expect("].into_iter().flat_map(|level| text.split(level).skip(1));
     lists.filter_map(|rest| rest.split(')').next()).any(|list| list.contains(lint))
@@ -12,7 +12,7 @@ fn permits(text: &str, lint: &str) -> bool {
 
 /// Whether `unsafe` may be used in the file.
 fn may_be_unsafe(path: &Path, text: &str) -> bool {
-    // An allocator that counts cannot be written without it, and only a test wants one.
+    // A counting allocator cannot be written without `unsafe`, and only tests need one.
     let counts_allocations = is_test(path) && text.contains("unsafe impl GlobalAlloc");
     path.starts_with("crates/kernels") || counts_allocations
 }
@@ -34,7 +34,11 @@ fn is_in(path: &Path, folder: &str) -> bool {
 #[test]
 fn every_file_says_first_what_it_is_for() {
     for path in rust_files() {
-        assert!(read(&path).starts_with("//! "), "`{}` has no module header", path.display());
+        assert!(
+            read(&path).starts_with("//! "),
+            "`{}` does not start with a module comment (`//! `)",
+            path.display()
+        );
     }
 }
 
@@ -44,7 +48,7 @@ fn unsafe_code_is_in_kernels_only() {
     for path in rust_files() {
         let text = read(&path);
         let unsafe_code = permits(&text, "unsafe_code");
-        assert!(!unsafe_code || may_be_unsafe(&path, &text), "`{}` permits unsafe code", path.display());
+        assert!(!unsafe_code || may_be_unsafe(&path, &text), "`{}` allows unsafe code", path.display());
     }
     assert!(permits(&read("crates/kernels/src/lib.rs"), "unsafe_code"));
 }
@@ -69,7 +73,7 @@ fn every_use_of_unsafe_gives_its_reason() {
 fn libraries_do_not_print() {
     for path in rust_files() {
         let printing = permits(&read(&path), "clippy::print_");
-        assert!(!printing || may_print(&path), "`{}` permits printing", path.display());
+        assert!(!printing || may_print(&path), "`{}` allows printing", path.display());
     }
 }
 
@@ -77,11 +81,15 @@ fn libraries_do_not_print() {
 fn every_package_has_the_lints_of_the_workspace() {
     for package in packages() {
         let manifest = read(&package.manifest_path);
-        assert!(manifest.contains("[lints]\nworkspace = true\n"), "{}", package.manifest_path.display());
+        let path = package.manifest_path.display();
+        assert!(
+            manifest.contains("[lints]\nworkspace = true\n"),
+            "`{path}` does not use the workspace's lints"
+        );
     }
 }
 
-/// The public functions in the text that lend memory as a slice, by name.
+/// The names of the public functions in the text that return a borrowed slice.
 fn slices_lent(text: &str) -> Vec<&str> {
     let functions = text.split("pub fn ").skip(1).filter_map(|rest| rest.split(['{', ';']).next());
     let lends = |signature: &&str| {
@@ -93,19 +101,22 @@ fn slices_lent(text: &str) -> Vec<&str> {
 
 #[test]
 fn host_memory_of_a_buffer_is_reached_in_kernels_only() {
-    // What no public function lends, nobody above can reach but by a read or write, which can fail.
+    // If no public function returns a slice, other crates can access the memory only by fallible reads and writes.
     let buffer = read("crates/kernels/src/buffer.rs");
-    assert!(buffer.contains("pub struct Slice<") && buffer.contains("pub fn read("), "the buffer has moved");
-    assert_eq!(slices_lent(&buffer), [""; 0], "of `buffer.rs`");
+    assert!(
+        buffer.contains("pub struct Slice<") && buffer.contains("pub fn read("),
+        "`Slice` or `read` is no longer in `buffer.rs`"
+    );
+    assert_eq!(slices_lent(&buffer), [""; 0], "public functions of `buffer.rs` that return a slice");
     for line in buffer.lines().filter(|line| line.starts_with("impl")) {
         let lends = ["Deref", "Index", "AsRef", "AsMut", "Borrow"].iter().any(|name| line.contains(name));
-        assert!(!lends, "`buffer.rs` lends memory: `{line}`");
+        assert!(!lends, "`buffer.rs` gives direct access to memory: `{line}`");
     }
     let accesses = |text: &str| text.matches(".host()").count() + text.matches(".host_mut()").count();
     for path in rust_files().iter().filter(|path| !path.starts_with("crates/kernels")) {
-        // This file asks for them by name.
+        // This file contains the names as strings.
         if !path.ends_with("confined.rs") {
-            assert_eq!(accesses(&read(path)), 0, "in `{}`", path.display());
+            assert_eq!(accesses(&read(path)), 0, "direct accesses to host memory in `{}`", path.display());
         }
     }
 }

@@ -1,18 +1,18 @@
-//! Documents point at files that exist.
+//! Links in the documents point to existing files.
 
 use std::path::PathBuf;
 
 use crate::tree::{entries, files, read, root};
 
-/// The documents for people: those at the root, and in the folders that hold some.
-fn documents() -> Vec<PathBuf> {
+/// The Markdown documents: those at the root and in the folders that contain some.
+pub(crate) fn documents() -> Vec<PathBuf> {
     let at_root = entries("").into_iter().filter(|path| path.extension().is_some_and(|end| end == "md"));
     at_root
         .chain(["bench", "docs", "golden", "recipes", "crates"].iter().flat_map(|folder| files(folder, "md")))
         .collect()
 }
 
-/// The targets of the links in `markdown` that name a file, each without its anchor.
+/// The files that links in `markdown` point to, without anchors.
 fn linked_files(markdown: &str) -> Vec<&str> {
     let targets = markdown.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
     let paths =
@@ -29,7 +29,11 @@ fn links_between_files_lead_somewhere() {
         for target in linked_files(&read(&document)) {
             links += 1;
             let path = document.with_file_name(target);
-            assert!(root().join(&path).exists(), "`{}` links to `{target}`", document.display());
+            assert!(
+                root().join(&path).exists(),
+                "`{}` links to `{target}`, which does not exist",
+                document.display()
+            );
         }
     }
     assert!(links > 0, "no link was found");

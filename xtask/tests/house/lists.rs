@@ -1,37 +1,50 @@
-//! Lists that are kept by hand are complete.
+//! Lists maintained by hand are complete.
 
 use std::collections::BTreeSet;
 
 use crate::tree::{entries, files, name_of, quoted, read, root, table};
 
-/// The names that stand between back-quotes in the first cell of each row.
+/// The names in backticks in the first cell of each row.
 fn first_cells(document: &str, heading: &str) -> BTreeSet<String> {
     let document = read(document);
     let rows = table(&document, heading);
     rows.iter().flat_map(|cells| quoted(cells[0])).map(str::to_owned).collect()
 }
 
-/// The folders of operations: all of `kernels` but the processors they run on.
+/// The folders of operations: all folders of `kernels` except the devices that they run on.
 fn operations() -> BTreeSet<String> {
     let folders = entries("crates/kernels/src").into_iter().filter(|path| root().join(path).is_dir());
     folders.map(|path| name_of(&path).to_owned()).filter(|name| name != "cpu").collect()
 }
 
 #[test]
-fn the_readme_has_every_recipe() {
+fn the_docs_have_every_recipe() {
     let recipes: BTreeSet<String> = files("recipes", "toml")
         .iter()
         .map(|path| path.file_stem().and_then(|stem| stem.to_str()).unwrap().to_owned())
         .collect();
-    assert_eq!(recipes, first_cells("README.md", "recipe"), "left: recipes/, right: README.md");
+    assert_eq!(recipes, first_cells("docs/recipes.md", "recipe"), "left: recipes/, right: docs/recipes.md");
+}
+
+#[test]
+fn the_summary_has_every_page() {
+    let pages: BTreeSet<String> = files("docs", "md").iter().map(|path| name_of(path).to_owned()).collect();
+    let summary = read("docs/SUMMARY.md");
+    for page in pages.iter().filter(|page| *page != "SUMMARY.md") {
+        assert!(summary.contains(&format!("]({page})")), "docs/SUMMARY.md lacks `{page}`");
+    }
 }
 
 #[test]
 fn the_architecture_has_every_operation() {
-    assert_eq!(operations(), first_cells("ARCHITECTURE.md", "operation"), "left: kernels, right: the table");
+    assert_eq!(
+        operations(),
+        first_cells("ARCHITECTURE.md", "operation"),
+        "left: kernels, right: the table in ARCHITECTURE.md"
+    );
 }
 
-/// The paragraph of the code map that is about a crate.
+/// The paragraph of the code map that describes a crate.
 fn code_map<'a>(architecture: &'a str, name: &str) -> &'a str {
     let start = architecture.find(&format!("**`crates/{name}`**")).unwrap_or(architecture.len());
     let rest = &architecture[start..];
@@ -47,7 +60,7 @@ fn the_architecture_has_every_module() {
         let described: BTreeSet<&str> = quoted(paragraph).map(|name| name.trim_end_matches(['/'])).collect();
         for path in entries(folder.join("src")) {
             let module = name_of(&path).trim_end_matches(".rs");
-            // A root, and the errors that each crate has.
+            // Except the crate root and the error type that each crate has.
             if !["lib", "main", "error"].contains(&module) {
                 assert!(described.contains(module), "the code map does not describe `{}`", path.display());
             }
@@ -60,10 +73,10 @@ fn every_operation_has_the_same_files() {
     for name in operations() {
         for file in ["mod.rs", "reference.rs", "cpu.rs", "cases.rs"] {
             let path = format!("crates/kernels/src/{name}/{file}");
-            assert!(root().join(&path).is_file(), "there is no `{path}`");
+            assert!(root().join(&path).is_file(), "`{path}` is missing");
         }
         let tests = read(format!("crates/kernels/tests/ops/{name}.rs"));
-        assert!(tests.contains("reference"), "the tests of `{name}` compare nothing with its reference");
+        assert!(tests.contains("reference"), "the tests of `{name}` do not use its reference");
     }
 }
 
@@ -73,10 +86,17 @@ fn every_fuzz_target_is_described() {
         .iter()
         .map(|path| path.file_stem().and_then(|stem| stem.to_str()).unwrap().to_owned())
         .collect();
-    assert_eq!(targets, first_cells("fuzz/README.md", "target"), "left: fuzz_targets/, right: README.md");
+    assert_eq!(
+        targets,
+        first_cells("fuzz/README.md", "target"),
+        "left: fuzz_targets/, right: fuzz/README.md"
+    );
     let manifest = read("fuzz/Cargo.toml");
     for target in targets {
-        assert!(manifest.contains(&format!("name = \"{target}\"")), "fuzz/Cargo.toml lacks `{target}`");
+        assert!(
+            manifest.contains(&format!("name = \"{target}\"")),
+            "fuzz/Cargo.toml does not list `{target}`"
+        );
     }
 }
 

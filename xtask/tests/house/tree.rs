@@ -1,4 +1,4 @@
-//! The workspace as these tests see it: its files, its packages, and the tables of its documents.
+//! Access to the workspace for these tests: its files, its packages, and the tables in its documents.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,18 +16,18 @@ pub(crate) struct Package {
     pub(crate) features: BTreeMap<String, Vec<String>>,
 }
 
-/// Something that a package depends on, be it for building, testing or running.
+/// A dependency of a package, for building, testing or running.
 #[derive(Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
-    /// Whether a feature turns it on.
+    /// Whether it is enabled by a feature.
     pub(crate) optional: bool,
-    /// The features of it that are turned on.
+    /// Its enabled features.
     pub(crate) features: Vec<String>,
 }
 
 impl Package {
-    /// The name of its folder, which is what the documents call it.
+    /// The name of its folder, which the documents use as its name.
     pub(crate) fn folder(&self) -> &str {
         self.manifest_path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap()
     }
@@ -49,18 +49,18 @@ pub(crate) fn packages() -> Vec<Package> {
     serde_json::from_slice::<Metadata>(&output.stdout).unwrap().packages
 }
 
-/// The folder of the workspace: that of the running test, since one build may serve several checkouts.
+/// The root folder of the workspace, found at run time because several checkouts may share one build.
 pub(crate) fn root() -> PathBuf {
     Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("..")
 }
 
-/// The text of a file, given by its path in the workspace.
+/// Reads a file, given by its path in the workspace.
 pub(crate) fn read(path: impl AsRef<Path>) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("could not read `{}`: {error}", path.display()))
 }
 
-/// The paths in the workspace of what is directly in `folder`, in alphabetical order, hidden things left out.
+/// The workspace paths of the entries of `folder` in alphabetical order, without hidden ones.
 pub(crate) fn entries(folder: impl AsRef<Path>) -> Vec<PathBuf> {
     let folder = folder.as_ref();
     let mut paths: Vec<PathBuf> = fs::read_dir(root().join(folder))
@@ -72,7 +72,7 @@ pub(crate) fn entries(folder: impl AsRef<Path>) -> Vec<PathBuf> {
     paths
 }
 
-/// The paths in the workspace of all files below `folder` that end in `.extension`.
+/// The workspace paths of all files below `folder` that end in `.extension`.
 pub(crate) fn files(folder: impl AsRef<Path>, extension: &str) -> Vec<PathBuf> {
     let mut found = vec![];
     for path in entries(folder) {
@@ -85,35 +85,35 @@ pub(crate) fn files(folder: impl AsRef<Path>, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The Rust files of all crates, of `xtask` and of the fuzzer.
+/// The Rust files of all crates, `xtask` and the fuzz targets.
 pub(crate) fn rust_files() -> Vec<PathBuf> {
     let found = [files("crates", "rs"), files("xtask", "rs"), files("fuzz/fuzz_targets", "rs")].concat();
     assert!(!found.is_empty());
     found
 }
 
-/// The last part of a path.
+/// The last component of a path.
 pub(crate) fn name_of(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap()
 }
 
-/// The rows below the header of the table in `markdown` whose first column is headed `heading`, split into cells.
+/// The rows of the table in `markdown` whose first column has the heading `heading`, split into cells.
 pub(crate) fn table<'a>(markdown: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
     let mut lines = markdown.lines();
     let found = lines.any(|line| cells(line).first() == Some(&heading));
-    assert!(found, "there is no table headed `{heading}`");
+    assert!(found, "there is no table whose first heading is `{heading}`");
     let rows: Vec<_> = lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect();
-    assert!(!rows.is_empty(), "the table headed `{heading}` is empty");
+    assert!(!rows.is_empty(), "the table whose first heading is `{heading}` is empty");
     rows
 }
 
-/// The cells of a line of a table; none if it is no such line.
+/// The cells of a table row; empty if the line is not a table row.
 fn cells(line: &str) -> Vec<&str> {
     let inner = line.strip_prefix('|').and_then(|line| line.strip_suffix('|'));
     inner.map(|inner| inner.split('|').map(str::trim).collect()).unwrap_or_default()
 }
 
-/// What stands between back-quotes.
+/// The texts in backticks.
 pub(crate) fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

@@ -18,11 +18,10 @@ use rondo_train::throughput::{self, Benchmark, Budget, Phase, Progress, Sizes, W
 use crate::console::Console;
 use crate::{describe, device};
 
-/// Measure how fast this machine trains, evaluates and generates, and how near its limits
+/// Benchmark training, evaluation and generation on this machine, relative to its peak
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A workload is a model of a published size, trained by plain SGD on token ids drawn by Zipf's law, in
-batches of so many columns by so many steps:
+A workload is a model of a published size, trained with SGD on token ids sampled from Zipf's law, with batch size × time steps:
 
   W1      lstm 2 × 200, embedding 200, tied, 33,278 tokens, dropout 0.2, 20 × 35
   W1u     the same, not tied
@@ -32,68 +31,67 @@ batches of so many columns by so many steps:
   W5      rnn_tanh 256, one-hot input, 77 tokens, 32 × 64
   W6      lstm 2 × 512, embedding 64, 77 tokens, 64 × 64
   W7      lstm 1150 → 1150 → 400, embedding 400, tied, 33,278 tokens, locked dropout, 80 × 70
-  W8:W1   generation alone, by the model of W1
-  W8:W6   generation alone, by the model of W6
+  W8:W1   generation only, with the model of W1
+  W8:W6   generation only, with the model of W6
 
-A training step is forward, back, clipping by the global norm, and SGD. Each round measures the limits of the machine and \
-every phase once; the figures are medians of the rounds. Floating-point operations are those of the matrix \
-products. Another program that computes at the same time spoils the figures.")]
+A training step is the forward pass, the backward pass, clipping by global norm, and SGD. Each round measures the FMA \
+peak and memory bandwidth of the machine and every phase once; results are medians over the rounds. Floating-point \
+operations count the matrix multiplications only. Do not run other programs at the same time.")]
 pub(crate) struct BenchArgs {
-    /// What to measure
+    /// Workload to run
     #[arg(long, value_name = "NAME")]
     workload: String,
-    /// Phases to measure, comma-separated or given several times [default: all that the workload has]
+    /// Phases to measure, comma-separated or repeated [default: all phases of the workload]
     #[arg(long, value_name = "PHASE", value_delimiter = ',')]
     phase: Vec<PhaseName>,
-    /// Texts to generate side by side
+    /// Number of texts to generate in parallel
     #[arg(long, value_name = "COUNT", default_value = "1")]
     streams: NonZeroUsize,
     #[command(flatten)]
     sizes: SizeArgs,
-    /// How often to measure everything
+    /// Number of rounds
     #[arg(long, value_name = "COUNT", default_value = "5", help_heading = "Measurement")]
     rounds: NonZeroUsize,
-    /// Seconds that a phase takes in each round, if that is enough for one step, batch or token
+    /// Seconds per phase in each round; at least one step, batch or token is measured
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds, help_heading = "Measurement")]
     seconds: f64,
-    /// Steps, batches or tokens of a phase in each round, instead of --seconds
+    /// Steps, batches or tokens per phase in each round, instead of --seconds
     #[arg(long, value_name = "COUNT", conflicts_with = "seconds", help_heading = "Measurement")]
     repeats: Option<NonZeroUsize>,
-    /// Threads to compute with [default: the number of processor cores]
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "COUNT", help_heading = "Measurement")]
     threads: Option<NonZeroUsize>,
-    /// What the factors of matrix products are rounded to, f32 or bf16; f32 is used where the processor does not multiply
-    /// bf16
+    /// Precision of matrix multiplications: f32, or bf16, which falls back to f32 on processors without it
     #[arg(long, value_name = "PRECISION", default_value_t, help_heading = "Measurement")]
     precision: Precision,
-    /// Find out which operations take how long, too
+    /// Also report the time of each operation
     #[arg(long, help_heading = "Output")]
     profile: bool,
     /// Print one line of JSON
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// Draw no progress
+    /// Show no progress
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
 }
 
 /// [`Sizes`], as flags.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Other sizes than the workload's")]
+#[command(next_help_heading = "Sizes (default: those of the workload)")]
 struct SizeArgs {
-    /// Columns that are read side by side
-    #[arg(long, value_name = "COUNT")]
+    /// Batch size: number of parallel sequences
+    #[arg(long, value_name = "SEQUENCES")]
     batch_size: Option<NonZeroUsize>,
     /// Time steps per batch
     #[arg(long, value_name = "STEPS")]
     bptt: Option<NonZeroUsize>,
-    /// Width of all layers, and of the embedding where it is as wide
-    #[arg(long, value_name = "WIDTH")]
+    /// Hidden size of all layers, and of the embedding if the workload's sizes are equal
+    #[arg(long, value_name = "SIZE")]
     hidden_size: Option<NonZeroUsize>,
-    /// Recurrent layers
-    #[arg(long, value_name = "COUNT")]
+    /// Number of recurrent layers
+    #[arg(long, value_name = "LAYERS")]
     layers: Option<NonZeroUsize>,
-    /// Tokens of the vocabulary
+    /// Vocabulary size
     #[arg(long, value_name = "TOKENS")]
     vocab_size: Option<NonZeroUsize>,
 }

@@ -1,4 +1,4 @@
-//! What a measurement has found, as text in columns or as one line of JSON.
+//! Benchmark results, as text in columns or as one line of JSON.
 
 use anyhow::Result;
 use rondo_kernels::Device;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{describe, output};
 
-/// What has been found, and how it was measured.
+/// The results of a benchmark and its settings.
 pub(super) struct Found<'a> {
     pub(super) benchmark: &'a Benchmark,
     pub(super) phases: &'a [Phase],
@@ -18,7 +18,7 @@ pub(super) struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// One line, so that the runs of a day are the lines of a file.
+    /// Prints one line, so that results can be collected in a file.
     pub(super) fn print_json(&self) -> Result<()> {
         let Found { benchmark, device, ref report, .. } = *self;
         let Workload { name, ref config, batch_size, bptt, clip_norm, learning_rate, .. } =
@@ -61,7 +61,7 @@ impl Found<'_> {
             "rounds": report.rounds.iter().map(round_json).collect::<Value>(),
         });
         if benchmark.profile {
-            // The step's own is what most ask for; those of the other phases stand beside it.
+            // Training is the phase most people want: its key has no prefix.
             for profile in &report.profiles {
                 let key = match profile.phase {
                     Phase::Train => "profile",
@@ -74,7 +74,7 @@ impl Found<'_> {
         output::text(&format!("{line}\n"))
     }
 
-    /// A table, and one of each profile.
+    /// Prints a table, and one for each profile.
     pub(super) fn print_text(&self) -> Result<()> {
         let Found { benchmark, report, .. } = self;
         let header = ["", "tokens/s", "ms", "GFLOP/s", "of FMA peak"];
@@ -88,7 +88,7 @@ impl Found<'_> {
             report.copy_bandwidth() / 1e9,
         ));
         text.push_str(&format!(
-            "{} rounds on {}; a step is {} × {} tokens\n",
+            "median of {} rounds on {}; a step is {} × {} tokens\n",
             report.rounds.len(),
             self.device,
             benchmark.workload.batch_size,
@@ -106,8 +106,8 @@ impl Found<'_> {
         let tokens_per_s = report.tokens_per_s(phase)?;
         let (what, unit_tokens) = match phase {
             Phase::Train => ("train, per step".to_owned(), benchmark.workload.step_tokens()),
-            Phase::Evaluate => ("evaluate, as many tokens".to_owned(), benchmark.workload.step_tokens()),
-            Phase::Generate => (format!("generate, {} at a time", benchmark.streams), benchmark.streams),
+            Phase::Evaluate => ("evaluate, same tokens".to_owned(), benchmark.workload.step_tokens()),
+            Phase::Generate => (format!("generate, {} in parallel", benchmark.streams), benchmark.streams),
         };
         Some(vec![
             what,
@@ -160,9 +160,9 @@ fn profile_json(profile: &Profile) -> Value {
 
 fn profile_text(profile: &Profile) -> String {
     let unit = match profile.phase {
-        Phase::Train => "train, a step",
-        Phase::Evaluate => "evaluate, a batch",
-        Phase::Generate => "generate, a token of each stream",
+        Phase::Train => "train, per step",
+        Phase::Evaluate => "evaluate, per batch",
+        Phase::Generate => "generate, per step",
     };
     let mut rows = vec![[unit, "ms", "share"].map(str::to_owned).to_vec()];
     rows.extend(profile.parts.iter().map(|part| {
@@ -171,7 +171,7 @@ fn profile_text(profile: &Profile) -> String {
     output::columns(&rows, &[1, 2])
 }
 
-/// A number to five significant digits: more than any clock is good for.
+/// A number rounded to five significant digits, more than any clock resolves.
 fn rounded(number: Option<f64>) -> Value {
     let Some(number) = number else { return Value::Null };
     if number == 0.0 || !number.is_finite() {

@@ -18,11 +18,11 @@ use crate::console::Console;
 use crate::model_args::Loaded;
 use crate::{describe, output};
 
-/// Whether to evaluate with a neural cache, and with which.
+/// The neural cache to evaluate with, if any.
 #[derive(Args, Debug)]
 pub(super) struct CacheArgs {
-    /// Make words that were seen in the last so many positions likelier where the model is in a like state, as with
-    /// 2000; the text is read in one column [default: no cache]
+    /// Interpolate with a neural cache over the last WINDOW positions, for example 2000. Reads the text as a single
+    /// sequence [default: no cache]
     #[arg(
         long,
         value_name = "WINDOW",
@@ -30,14 +30,14 @@ pub(super) struct CacheArgs {
         help_heading = "Neural cache"
     )]
     cache: Option<NonZeroUsize>,
-    /// How much the likeness of states counts; with 0 all positions weigh the same [default: 0.662]
+    /// Sharpness of the cache's softmax over past hidden states (theta); 0 weights all positions equally
+    /// [default: 0.662]
     #[arg(long, value_name = "THETA", requires = "cache", help_heading = "Neural cache")]
     cache_theta: Option<f64>,
-    /// The cache's share of the probability; 0 turns it off [default: 0.1279]
+    /// Interpolation weight of the cache (lambda); 0 is off [default: 0.1279]
     #[arg(long, value_name = "LAMBDA", requires = "cache", help_heading = "Neural cache")]
     cache_lambda: Option<f64>,
-    /// Take the theta and lambda, of 81 pairs tried, with the lowest loss on the validation text of the corpus that
-    /// the model was trained on
+    /// Tune theta and lambda: use the best of 81 pairs on the validation text of the corpus the model was trained on
     #[arg(
         long,
         requires = "cache",
@@ -45,29 +45,29 @@ pub(super) struct CacheArgs {
         help_heading = "Neural cache"
     )]
     tune_cache: bool,
-    /// Text to try them on instead
+    /// Text to tune on instead
     #[arg(long, value_name = "FILE", requires = "tune_cache", help_heading = "Neural cache")]
     tune_on: Option<PathBuf>,
 }
 
-/// What was tried on which text.
+/// The result of tuning on a text.
 struct Tuned {
     on: String,
     tuning: CacheTuning,
 }
 
 impl CacheArgs {
-    /// Whether there is to be a cache.
+    /// Whether a cache was requested.
     pub(super) fn is_wanted(&self) -> bool {
         self.cache.is_some()
     }
 
-    /// Fails unless the cache asked for makes sense.
+    /// Checks the requested cache.
     pub(super) fn check(&self) -> Result<()> {
         Ok(self.cache().check()?)
     }
 
-    /// Evaluates the text with the cache, which is tuned before if that is wanted.
+    /// Evaluates the text with the cache, tuning it first if requested.
     pub(super) fn evaluate(&self, text: &Text, loaded: &Loaded, console: Console) -> Result<Findings> {
         let tuned = if self.tune_cache { Some(self.tune(loaded, console)?) } else { None };
         let cache = tuned.as_ref().map_or_else(|| self.cache(), |tuned| tuned.tuning.best().cache);
@@ -91,11 +91,11 @@ impl CacheArgs {
     }
 
     fn cache(&self) -> Cache {
-        let usual = Cache::default();
+        let default = Cache::default();
         Cache {
-            window: self.cache.map_or(usual.window, NonZeroUsize::get),
-            theta: self.cache_theta.unwrap_or(usual.theta),
-            lambda: self.cache_lambda.unwrap_or(usual.lambda),
+            window: self.cache.map_or(default.window, NonZeroUsize::get),
+            theta: self.cache_theta.unwrap_or(default.theta),
+            lambda: self.cache_lambda.unwrap_or(default.lambda),
         }
     }
 
@@ -142,7 +142,7 @@ fn settings(cache: &Cache, tuned: Option<&Tuned>) -> Map<String, Value> {
     settings
 }
 
-/// The perplexities of all that was tried, a line for each theta.
+/// The perplexity of each pair, one line per theta.
 fn table(Tuned { on, tuning }: &Tuned) -> String {
     let lambdas = Cache::LAMBDAS;
     let mut rows = vec![["theta".to_owned()].into_iter().chain(lambdas.map(|l| l.to_string())).collect()];
@@ -151,5 +151,5 @@ fn table(Tuned { on, tuning }: &Tuned) -> String {
         rows.push(theta.chain(points.iter().map(|point| perplexity(point.evaluation).to_string())).collect());
     }
     let right: Vec<usize> = (1..=lambdas.len()).collect();
-    format!("perplexity of {on}, by theta and lambda\n{}", output::columns(&rows, &right))
+    format!("perplexity on {on}, by theta (rows) and lambda (columns)\n{}", output::columns(&rows, &right))
 }

@@ -1,4 +1,4 @@
-//! Dynamic evaluation: the model learns from the text as it goes.
+//! Dynamic evaluation: the model trains on the text while it is evaluated.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -19,33 +19,33 @@ use crate::console::Console;
 use crate::model_args::Loaded;
 use crate::output;
 
-/// The base model's batches, which are a matter of speed alone.
+/// Time steps per batch for the model alone; affects only speed.
 const BASE_BPTT: usize = 35;
 
-/// Whether the model learns while it is evaluated, and how.
+/// Dynamic evaluation, if requested.
 #[derive(Args, Debug)]
 pub(super) struct DynamicArgs {
-    /// Take a step after each segment of the text: plain, or scaled by how large gradients usually are on the training
-    /// text. The model's file stays as it is [default: none]
+    /// Dynamic evaluation: update the weights after each segment of the text, by SGD or scaled by the RMS of gradients
+    /// on the training text. The model file is not changed [default: off]
     #[arg(long, value_name = "RULE", conflicts_with = "bptt", help_heading = "Dynamic evaluation")]
     dynamic: Option<RuleName>,
-    /// What a step is multiplied with [default: 0.5 for sgd, 0.00005 for rms]
+    /// Learning rate of dynamic evaluation [default: 0.5 for sgd, 0.00005 for rms]
     #[arg(long, value_name = "RATE", requires = "dynamic", help_heading = "Dynamic evaluation")]
     dynamic_learning_rate: Option<f64>,
-    /// Share of the way back to the trained weights after each step, for rms scaled likewise; 0 turns it off [default: 0
-    /// for sgd, 0.002 for rms]
-    #[arg(long, value_name = "SHARE", requires = "dynamic", help_heading = "Dynamic evaluation")]
+    /// Decay toward the trained weights after each step, scaled by the RMS for rms; 0 is off [default: 0 for sgd, 0.002
+    /// for rms]
+    #[arg(long, value_name = "DECAY", requires = "dynamic", help_heading = "Dynamic evaluation")]
     dynamic_decay: Option<f64>,
-    /// Time steps of a segment [default: 5]
+    /// Time steps per segment [default: 5]
     #[arg(long, value_name = "STEPS", requires = "dynamic", help_heading = "Dynamic evaluation")]
     dynamic_bptt: Option<NonZeroUsize>,
-    /// Largest global norm of a segment's gradient [default: not clipped]
+    /// Maximum global norm of a segment's gradient [default: no clipping]
     #[arg(long, value_name = "NORM", requires = "dynamic", help_heading = "Dynamic evaluation")]
     dynamic_clip_norm: Option<f64>,
-    /// Text whose gradients scale those of rms [default: the training text of the corpus that the model was trained on]
+    /// Text to collect the RMS of gradients on, for rms [default: the training text of the model's corpus]
     #[arg(long, value_name = "FILE", requires = "dynamic", help_heading = "Dynamic evaluation")]
     dynamic_on: Option<PathBuf>,
-    /// Batches of that text to take, of 100 columns each [default: 500]
+    /// Number of batches of that text to use, 100 sequences each, for rms [default: 500]
     #[arg(long, value_name = "BATCHES", requires = "dynamic", help_heading = "Dynamic evaluation")]
     dynamic_batches: Option<NonZeroUsize>,
 }
@@ -57,7 +57,7 @@ enum RuleName {
     Rms,
 }
 
-/// The numbers of the rule, every default filled.
+/// The parameters of the rule, with all defaults filled in.
 struct Numbers {
     name: &'static str,
     learning_rate: f64,
@@ -66,16 +66,16 @@ struct Numbers {
 }
 
 impl DynamicArgs {
-    /// Added to the usual size of gradients before dividing by it; it and the defaults of rms are those of the code of
+    /// Added to the RMS of gradients before dividing by it. This and the defaults of rms are those of the code of
     /// Krause, Kahembwe, Murray & Renals.
     const EPSILON: f64 = 2e-5;
 
-    /// Whether the model is to learn.
+    /// Whether dynamic evaluation was requested.
     pub(super) fn is_wanted(&self) -> bool {
         self.dynamic.is_some()
     }
 
-    /// Evaluates the text as it is, and learning from it.
+    /// Evaluates the text with the model alone and with dynamic evaluation.
     pub(super) fn evaluate(
         &self,
         batch_size: usize,
@@ -91,18 +91,18 @@ impl DynamicArgs {
             rule: DynamicRule::Sgd { learning_rate, decay },
             clip_norm: self.dynamic_clip_norm,
         };
-        // What is wrong is said before hours are spent on the rest.
+        // Report mistakes before spending hours on the rest.
         without.check()?;
         self.check_effects()?;
-        let usual = match self.dynamic {
-            Some(RuleName::Rms) => Some(self.usual_gradients(bptt, loaded, console)?),
+        let gradient_rms = match self.dynamic {
+            Some(RuleName::Rms) => Some(self.gradient_rms(bptt, loaded, console)?),
             _ => None,
         };
         let base = evaluate(batch_size, BASE_BPTT, text, loaded, console)?;
-        let options = match &usual {
+        let options = match &gradient_rms {
             None => without,
-            Some(usual) => DynamicEvaluation {
-                rule: DynamicRule::Rms { learning_rate, decay, epsilon: Self::EPSILON, usual },
+            Some(gradient_rms) => DynamicEvaluation {
+                rule: DynamicRule::Rms { learning_rate, decay, epsilon: Self::EPSILON, gradient_rms },
                 ..without
             },
         };
@@ -124,11 +124,11 @@ impl DynamicArgs {
         );
         let settings = numbers.settings(self.dynamic_clip_norm);
         let adapted =
-            Adapted { evaluation, name: "dynamic", title: "learning on", summary, settings, table: None };
+            Adapted { evaluation, name: "dynamic", title: "dynamic", summary, settings, table: None };
         Ok(Findings { base, adapted: Some(adapted), tokens_per_s })
     }
 
-    /// Fails if there is a flag that the rule has no use for.
+    /// Refuses flags that have no effect with the chosen rule.
     fn check_effects(&self) -> Result<()> {
         let given =
             [("dynamic_on", self.dynamic_on.is_some()), ("dynamic_batches", self.dynamic_batches.is_some())];
@@ -153,7 +153,7 @@ impl DynamicArgs {
         }
     }
 
-    fn usual_gradients(&self, bptt: usize, loaded: &Loaded, console: Console) -> Result<GradientRms> {
+    fn gradient_rms(&self, bptt: usize, loaded: &Loaded, console: Console) -> Result<GradientRms> {
         let text = match &self.dynamic_on {
             Some(path) => text::given_text(std::slice::from_ref(path), loaded, console)?,
             None => text::corpus_text(&[], Split::Train, "--dynamic-on", loaded, console)?,

@@ -1,9 +1,9 @@
-//! `rondo eval`: how well a model predicts a text.
+//! `rondo eval`: the perplexity of a model on a text.
 //!
 //! ```text
-//! text ─┬─ as it is                     evaluate ─┐
+//! text ─┬─ the model alone              evaluate ─┐
 //!       ├─ cache: with a neural cache   evaluate ─┼─▶ report: text in columns, or JSON
-//!       └─ dynamic: learning on         evaluate ─┘
+//!       └─ dynamic: training as it reads evaluate ┘
 //! ```
 
 mod cache;
@@ -30,32 +30,31 @@ use crate::text_args::ReadingArgs;
 use report::Findings;
 use text::Text;
 
-/// Evaluate a model on a text: loss, perplexity, bits per token, unknown words
+/// Evaluate a model on a text: loss, perplexity, bits per token, out-of-vocabulary words
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Several files are evaluated as one text. The evaluation is the trainer's own: `rondo eval --model RUN --split valid` \
-prints the number that the run has reported. With --cache or --dynamic the model's own numbers stand beside those of \
-the model that adapts to the text.")]
+Several files are evaluated as one text. Training uses the same function: `rondo eval --model RUN --split valid` \
+prints the perplexity that the run reported. With --cache or --dynamic, the results of the model alone are printed \
+next to those of the adapted model.")]
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Text to evaluate on; - or nothing is stdin
+    /// Text files to evaluate on; - is stdin [default: stdin]
     #[arg(value_name = "FILE", conflicts_with_all = ["data", "split"])]
     texts: Vec<PathBuf>,
-    /// Corpus to evaluate on: its name, its folder, or its files [default: with --split, the one the model was trained
-    /// on]
+    /// Corpus to evaluate on: a name, a folder, or files [default with --split: the corpus the model was trained on]
     #[arg(long, value_name = "NAME|PATH", num_args = 1.., help_heading = "Text")]
     data: Vec<PathBuf>,
-    /// Which of the corpus's texts [default: test]
+    /// Split of the corpus [default: test]
     #[arg(long, help_heading = "Text")]
     split: Option<SplitName>,
     #[command(flatten)]
     reading: ReadingArgs,
-    /// Columns that the text is cut into; a short text has fewer [default: as the model's run, else 20; with --cache or
-    /// --dynamic 1]
-    #[arg(long, value_name = "ROWS", help_heading = "Evaluation")]
+    /// Batch size: number of parallel sequences that the text is split into, fewer for a short text [default: as in the
+    /// model's run, else 20; 1 with --cache or --dynamic]
+    #[arg(long, value_name = "SEQUENCES", help_heading = "Evaluation")]
     batch_size: Option<NonZeroUsize>,
-    /// Time steps per batch; changes nothing but speed and memory [default: as the model's run, else 35]
+    /// Time steps per batch; affects only speed and memory [default: as in the model's run, else 35]
     #[arg(long, value_name = "STEPS", help_heading = "Evaluation")]
     bptt: Option<NonZeroUsize>,
     #[command(flatten)]
@@ -65,7 +64,7 @@ pub(crate) struct EvalArgs {
     /// Print JSON
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// Draw no progress
+    /// Show no progress
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
 }
@@ -140,7 +139,7 @@ fn evaluate(
     Ok(loaded.model.evaluate_ids(&text.ids, batch_size, bptt, &mut progress)?)
 }
 
-/// A bar that the tokens of a text fill.
+/// A progress bar over the tokens of a text.
 fn token_bar(console: Console, text: &Text) -> ProgressBar {
     let bar = console.bar("{bar:24}  {human_pos} of {human_len} tokens  {per_sec}  {eta} left");
     bar.set_length(text.ids.len() as u64);

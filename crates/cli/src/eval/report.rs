@@ -9,32 +9,32 @@ use super::text::Text;
 use crate::model_args::Loaded;
 use crate::{describe, output};
 
-/// What an evaluation has found.
+/// The results of an evaluation.
 pub(super) struct Findings {
-    /// The model's own evaluation.
+    /// The model alone.
     pub(super) base: Evaluation,
-    /// That of the model that adapts to the text.
+    /// The model adapted to the text, if requested.
     pub(super) adapted: Option<Adapted>,
-    /// Tokens predicted in a second, while adapting if there is such.
+    /// Predicted tokens per second; with adaptation, those of the adapted model.
     pub(super) tokens_per_s: f64,
 }
 
-/// The evaluation of a model that adapts to the text.
+/// The evaluation of a model adapted to the text.
 pub(super) struct Adapted {
     pub(super) evaluation: Evaluation,
-    /// What it is called in a line and in JSON: `cache` or `dynamic`.
+    /// Its name in text and JSON: `cache` or `dynamic`.
     pub(super) name: &'static str,
-    /// What stands above its numbers.
+    /// The heading of its column.
     pub(super) title: &'static str,
-    /// How it was done, in a line.
+    /// Its settings in one line.
     pub(super) summary: String,
-    /// How it was done, for JSON.
+    /// Its settings for JSON.
     pub(super) settings: Map<String, Value>,
-    /// What was tried before, as a table.
+    /// A table of the tuning results, if any.
     pub(super) table: Option<String>,
 }
 
-/// Prints what was found.
+/// Prints the results.
 pub(super) fn print(json: bool, loaded: &Loaded, text: &Text, findings: &Findings) -> Result<()> {
     let unit = loaded.codec().unit();
     if json {
@@ -80,7 +80,7 @@ fn in_columns(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> 
     let mut rows = vec![
         ["model".to_owned(), loaded.path.display().to_string()],
         ["text".to_owned(), text.title.clone()],
-        ["tokens".to_owned(), format!("{}, {predicted} of them predicted", describe::count(text.ids.len()))],
+        ["tokens".to_owned(), format!("{}, {predicted} predicted", describe::count(text.ids.len()))],
         [
             "unknown words".to_owned(),
             match text.unknown_words {
@@ -102,7 +102,7 @@ fn in_columns(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> 
         None => rows.extend(names.into_iter().zip(measures(findings.base)).map(|(name, base)| [name, base])),
         Some(adapted) => {
             rows.push([adapted.name.to_owned(), adapted.summary.clone()]);
-            // As wide as the names above, so that the numbers stand below what is above them.
+            // As wide as the names above, so that the columns line up.
             let name = |name: &str| format!("{name:<13}");
             let mut table = vec![vec![name(""), "model alone".to_owned(), adapted.title.to_owned()]];
             let numbers = measures(findings.base).into_iter().zip(measures(adapted.evaluation));
@@ -122,7 +122,7 @@ fn in_columns(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> 
     format!("{table}{}\n{both}", in_lines(&rows))
 }
 
-/// The perplexity, in the form in which all commands print it.
+/// The perplexity in the form that all commands print.
 pub(super) fn perplexity(evaluation: Evaluation) -> Perplexity {
     Perplexity::from_nll_mean(evaluation.nll_mean())
 }

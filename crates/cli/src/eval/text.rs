@@ -1,4 +1,4 @@
-//! The texts of an evaluation, in the model's tokens.
+//! The texts of an evaluation, as token ids of the model.
 
 use std::path::PathBuf;
 
@@ -12,11 +12,11 @@ use crate::error::CliError;
 use crate::input::Input;
 use crate::model_args::Loaded;
 
-/// A text in the model's tokens.
+/// A text as token ids of the model.
 pub(super) struct Text {
     pub(super) title: String,
     pub(super) ids: TokenIds,
-    /// Tokens that are not in the vocabulary; those spelt like the unknown token are.
+    /// Number of out-of-vocabulary tokens. A token spelled like the unknown token does not count.
     pub(super) unknown_words: u64,
 }
 
@@ -33,8 +33,8 @@ pub(super) fn given_text(paths: &[PathBuf], loaded: &Loaded, console: Console) -
     Ok(Text { title, ids: ids.into(), unknown_words })
 }
 
-/// The text of a corpus, which is read as the model's run reads it if it is the run's own. `flag` is what could say
-/// which corpus, or which text, if the model's plan does not.
+/// A split of a corpus. The corpus of the model's own run is read as that run reads it. `flag` is the flag to name in
+/// the error if no corpus is known.
 pub(super) fn corpus_text(
     data: &[PathBuf],
     split: Split,
@@ -67,7 +67,7 @@ pub(super) fn corpus_text(
     };
     let corpus = Corpus::read(&texts, &options)?;
     let ids = corpus.split(split).ok_or_else(no_split)?.clone();
-    // Of a part of a text the words themselves are gone: those spelt like the unknown token count as well.
+    // For part of a text only the ids are left, so words spelled like the unknown token count too.
     let unknown = |id: &&u32| Some(**id) == loaded.codec().unknown_id();
     let mut unknown_words = 0;
     for block in ids.blocks() {
@@ -77,7 +77,7 @@ pub(super) fn corpus_text(
 }
 
 impl Text {
-    /// How many of the tokens are not in the vocabulary, as a share.
+    /// Fraction of the tokens that are out of vocabulary.
     pub(super) fn unknown_share(&self) -> f64 {
         self.unknown_words as f64 / self.ids.len() as f64
     }

@@ -1,4 +1,4 @@
-//! `rondo generate`: lets a model write.
+//! `rondo generate`: samples text from a model.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
@@ -20,7 +20,7 @@ use crate::text_args::ReadingArgs;
 
 mod search;
 
-/// What stands between the texts of several samples.
+/// The line between samples.
 const SEPARATOR: &str = "----------";
 
 /// Generate text with a model
@@ -28,10 +28,10 @@ const SEPARATOR: &str = "----------";
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Text to continue; - is stdin [default: --prefix]
+    /// File with the prompt; - is stdin [default: the text of --prefix]
     #[arg(value_name = "FILE", conflicts_with = "prefix")]
     text: Option<PathBuf>,
-    /// Text to continue; nothing begins with a new line
+    /// Prompt [default: the start of a line]
     #[arg(
         long,
         short,
@@ -43,13 +43,13 @@ pub(crate) struct GenerateArgs {
     prefix: String,
     #[command(flatten)]
     reading: ReadingArgs,
-    /// Tokens to generate, per sample
+    /// Number of tokens to generate per sample
     #[arg(long, short = 'n', value_name = "TOKENS", default_value_t = 100, help_heading = "Text")]
     tokens: usize,
-    /// Samples to generate
+    /// Number of samples to generate
     #[arg(long, value_name = "COUNT", default_value = "1", help_heading = "Text")]
     samples: NonZeroUsize,
-    /// What logits are divided by: 1 draws as the model says, lower is more cautious, 0 takes the likeliest token
+    /// Sampling temperature; 0 is greedy
     #[arg(
         long,
         short,
@@ -59,21 +59,21 @@ pub(crate) struct GenerateArgs {
         help_heading = "Sampling"
     )]
     temperature: f32,
-    /// Draw from this many of the likeliest tokens only; 0 is off
-    #[arg(long, value_name = "TOKENS", default_value_t = 0, help_heading = "Sampling")]
+    /// Top-k sampling: sample only from the K most likely tokens; 0 is off
+    #[arg(long, value_name = "K", default_value_t = 0, help_heading = "Sampling")]
     top_k: usize,
-    /// Draw from the likeliest tokens that have this much probability together only; 1 is off
+    /// Top-p (nucleus) sampling: sample only from the most likely tokens whose probabilities add up to P; 1 is off
     #[arg(long, value_name = "P", default_value_t = 1.0, help_heading = "Sampling")]
     top_p: f32,
-    /// Never draw the unknown token
+    /// Never generate the unknown token
     #[arg(long, help_heading = "Sampling")]
     forbid_unk: bool,
-    /// Seed: the same one gives the same text [default: a new one each time, printed]
+    /// Random seed [default: a new one each time, printed]
     #[arg(long, value_name = "SEED", help_heading = "Sampling")]
     seed: Option<u64>,
     #[command(flatten)]
     search: search::SearchArgs,
-    /// Print words as the model has them, with a space between each two, instead of text as people write it
+    /// Print tokens separated by spaces, without detokenizing
     #[arg(long, help_heading = "Output")]
     raw: bool,
     /// Print JSON
@@ -119,7 +119,7 @@ pub(crate) fn run(args: GenerateArgs) -> Result<ExitCode> {
         let mut shown = 0;
         for step in 0..=args.tokens {
             if !args.json {
-                // The first sample is shown as it comes; those beside it have to wait for their turn.
+                // The first sample is shown as it is generated; the others follow when it is complete.
                 out.write_all(&texts[0][shown..])?;
                 out.flush()?;
                 shown = texts[0].len();
@@ -170,14 +170,14 @@ fn prefix_ids(args: &GenerateArgs, loaded: &Loaded, console: Console) -> Result<
     let unknown = ids.iter().filter(|&&id| Some(id) == loaded.codec().unknown_id()).count();
     if unknown > 0 {
         console.say(&format!(
-            "note: {unknown} of the {} tokens to continue are unknown to the model",
+            "note: {unknown} of the {} tokens of the prompt are not in the vocabulary",
             ids.len()
         ));
     }
     Ok(ids)
 }
 
-/// A number that differs from call to call, short enough to be typed again.
+/// A random seed, short enough to type.
 fn new_seed() -> u64 {
     RandomState::new().build_hasher().finish() % 1_000_000
 }

@@ -1,4 +1,4 @@
-//! `rondo generate --beam`: the likeliest texts instead of drawn ones.
+//! `rondo generate --beam`: beam search for the most likely texts.
 
 use std::num::NonZeroUsize;
 
@@ -13,19 +13,19 @@ use crate::error::CliError;
 use crate::model_args::Loaded;
 use crate::output;
 
-/// How texts are searched for.
+/// Beam search, if requested.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Search")]
 pub(super) struct SearchArgs {
-    /// Search for the likeliest texts, up to a line end, keeping this many hypotheses, instead of drawing; --samples is
-    /// how many of them to print
+    /// Beam search with this beam width instead of sampling: finds the most likely texts up to a line end; --samples
+    /// sets how many to print
     #[arg(
         long,
-        value_name = "HYPOTHESES",
+        value_name = "WIDTH",
         conflicts_with_all = ["temperature", "top_k", "top_p", "seed"]
     )]
     pub(super) beam: Option<NonZeroUsize>,
-    /// Exponent of the length penalty: 0 is off, above 0 long texts are less at a disadvantage
+    /// Exponent of the length penalty; larger values favor longer texts; 0 is off
     #[arg(
         long,
         value_name = "ALPHA",

@@ -1,10 +1,10 @@
-//! `rondo recipes`: the embedded recipes, with what was published and what we measured.
+//! `rondo recipes`: the embedded recipes, with published and measured perplexities.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use rondo_train::recipes::{self, Measured, Published};
+use rondo_train::recipes::{self, Band, Measured, Published, Verify};
 use rondo_train::{Recipe, Settings};
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use crate::output;
 
 mod verify;
 
-/// List the recipes: the settings of published results, with perplexities published and measured
+/// List the recipes: settings of published results, with published and measured perplexities
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct RecipesArgs {
@@ -25,7 +25,7 @@ pub(crate) struct RecipesArgs {
 
 #[derive(Debug, Subcommand)]
 enum RecipesCommand {
-    /// Print a recipe's file, to read or to start one's own from
+    /// Print the file of a recipe, to read it or to write your own from it
     Show {
         /// Name of the recipe
         name: String,
@@ -49,45 +49,52 @@ pub(crate) fn run(args: RecipesArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A recipe in some lines.
+/// A recipe as text: its title, its command, and a line for each result and each band.
 fn block(Recipe { about, .. }: &Recipe) -> String {
     let time =
         about.minutes.map_or(String::new(), |minutes| format!(", about {minutes} minutes on two cores"));
-    let mut text = format!("{}\n  {}{time}\n  {}\n", about.name, about.title, about.command);
     let mut rows = vec![];
-    let mut row = |kind: &str,
-                   epoch: usize,
-                   valid: Option<String>,
-                   test: Option<String>,
-                   notes: [Option<String>; 3]| {
-        let perplexity = |split: &str, value: Option<String>| {
-            value.map_or(String::new(), |value| format!("{split} {value}"))
-        };
-        let notes =
-            notes.into_iter().flatten().filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ");
-        let columns = [
-            format!("  {kind}"),
-            format!("epoch {epoch}"),
-            perplexity("valid", valid),
-            perplexity("test", test),
-            notes,
-        ];
-        rows.push(columns.to_vec());
-    };
     for Published { with, after_epoch, valid, test, note } in &about.published {
-        let [valid, test] = [valid, test].map(|band| band.map(|band| band.to_string()));
-        row("published", *after_epoch, valid, test, [Some(flags(with)), note.clone(), None]);
+        let perplexities = [valid, test].map(|band| band.map(|band| band.to_string()));
+        let notes = [Some(flags(with)), note.clone()];
+        rows.push(row("published", Some(*after_epoch), perplexities, notes));
     }
     for Measured { with, after_epoch, valid, test, tokens_per_s, note } in &about.measured {
-        let [valid, test] = [valid, test].map(|value| value.map(|value| format!("{value:.1}")));
+        let perplexities = [valid, test].map(|value| value.map(|value| format!("{value:.1}")));
         let speed = tokens_per_s.map(|speed| format!("{speed:.0} tokens/s"));
-        row("measured", *after_epoch, valid, test, [Some(flags(with)), speed, note.clone()]);
+        let notes = [Some(flags(with)), speed, note.clone()];
+        rows.push(row("measured", Some(*after_epoch), perplexities, notes));
     }
-    text += &output::columns(&rows, &[]);
-    text
+    for Verify { name, with, after_epoch, valid, test } in &about.verify {
+        let perplexities = [valid, test].map(|band| band.map(|band| band.to_string()));
+        let name = name.as_ref().map(|name| format!("`{name}`"));
+        rows.push(row("band", *after_epoch, perplexities, [name, Some(flags(with))]));
+    }
+    let heading = format!("{}\n  {}{time}\n  {}\n", about.name, about.title, about.command);
+    heading + &output::columns(&rows, &[])
 }
 
-/// The flags that settings come to.
+/// The cells of a line about perplexities on the validation and the test text, after an epoch or at the end.
+fn row(
+    kind: &str,
+    epoch: Option<usize>,
+    perplexities: [Option<String>; 2],
+    notes: impl IntoIterator<Item = Option<String>>,
+) -> Vec<String> {
+    let [valid, test] = perplexities;
+    let perplexity =
+        |split: &str, value: Option<String>| value.map_or(String::new(), |value| format!("{split} {value}"));
+    let notes: Vec<String> = notes.into_iter().flatten().filter(|note| !note.is_empty()).collect();
+    vec![
+        format!("  {kind}"),
+        epoch.map_or("last epoch".to_owned(), |epoch| format!("epoch {epoch}")),
+        perplexity("valid", valid),
+        perplexity("test", test),
+        notes.join("; "),
+    ]
+}
+
+/// The settings, written as flags.
 fn flags(with: &Settings) -> String {
     let flag = |(field, texts): (&rondo_train::settings::Field, Vec<String>)| {
         format!("--{} {}", field.flag(), texts.join(" "))
@@ -95,15 +102,15 @@ fn flags(with: &Settings) -> String {
     with.given().map(flag).collect::<Vec<_>>().join(" ")
 }
 
+/// A recipe as JSON.
 fn described(Recipe { about, .. }: &Recipe) -> Value {
+    let ends = |band: Option<Band>| band.map(|band| [band.low, band.high]);
     let published = about.published.iter().map(|published| {
-        let [valid, test] =
-            [published.valid, published.test].map(|band| band.map(|band| [band.low, band.high]));
         json!({
             "with": given(&published.with),
             "after_epoch": published.after_epoch,
-            "valid_perplexity": valid,
-            "test_perplexity": test,
+            "valid_perplexity": ends(published.valid),
+            "test_perplexity": ends(published.test),
             "note": published.note,
         })
     });
@@ -117,6 +124,15 @@ fn described(Recipe { about, .. }: &Recipe) -> Value {
             "note": measured.note,
         })
     });
+    let verify = about.verify.iter().map(|verify| {
+        json!({
+            "name": verify.name,
+            "with": given(&verify.with),
+            "after_epoch": verify.after_epoch,
+            "valid_perplexity": ends(verify.valid),
+            "test_perplexity": ends(verify.test),
+        })
+    });
     json!({
         "name": about.name,
         "title": about.title,
@@ -126,9 +142,11 @@ fn described(Recipe { about, .. }: &Recipe) -> Value {
         "minutes": about.minutes,
         "published": published.collect::<Vec<_>>(),
         "measured": measured.collect::<Vec<_>>(),
+        "verify": verify.collect::<Vec<_>>(),
     })
 }
 
+/// The settings as a JSON object, from their paths to their texts.
 fn given(with: &Settings) -> Value {
     Value::Object(
         with.given().map(|(field, texts)| (field.path(), texts.join(" ").into())).collect::<Map<_, _>>(),

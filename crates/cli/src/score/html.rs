@@ -1,13 +1,12 @@
-//! A page that colors each token by how much it surprises a model.
+//! An HTML page that colors each token by its surprisal.
 //!
 //! ```text
 //! text ─ lines ─ tokens ─ Predictor ─▶ surprisal = −log₂ p(token | all before it), in bits
-//!                                   └▶ the likeliest tokens in its place, for the tooltip
+//!                                   └▶ the most likely tokens in its place, for the tooltip
 //! ```
 //!
-//! Promises: the page needs nothing but itself, and no script; its color is one hue that grows stronger, which any
-//! eyes can order, laid over the page's own background, light or dark; what the text says is shown as it is, and never
-//! taken for markup.
+//! Promises: the page is self-contained and has no script; colors are one hue of increasing strength, readable with any
+//! color vision and on a light or dark background; the text is escaped and never interpreted as markup.
 
 use std::path::Path;
 
@@ -21,11 +20,11 @@ use crate::describe;
 use crate::input::Input;
 use crate::model_args::Loaded;
 
-/// A step of color for so many bits, up to the last.
+/// Bits per step of color; the last step has no upper limit.
 const BITS_PER_STEP: f64 = 2.0;
 const STEPS: usize = 8;
 
-/// How many tokens that were likelier a tooltip tells of.
+/// Number of most likely tokens in a tooltip.
 const LIKELIEST: usize = 3;
 
 const STYLE: &str = "\
@@ -42,7 +41,7 @@ header b{padding:.1em .6em}\
 .n{opacity:.6}\
 ";
 
-/// What a page is made of, line by line.
+/// The content of a page, line by line.
 struct Page<'a> {
     codec: &'a TextCodec,
     lines: String,
@@ -50,13 +49,13 @@ struct Page<'a> {
     unknown_words: u64,
 }
 
-/// What the model has expected in the place of a token.
+/// The model's prediction in the place of a token.
 struct Guess {
     log_prob: f64,
-    likeliest: Vec<Candidate>,
+    most_likely: Vec<Candidate>,
 }
 
-/// Writes the page of these texts to the file `to`.
+/// Writes the page for these texts to the file `to`.
 pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &Loaded, to: &Path) -> Result<()> {
     let console = Console::new(false);
     let codec = loaded.codec();
@@ -78,7 +77,8 @@ pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &Loaded, to: &P
             if let [read @ .., _] = ids.as_slice() {
                 predictor.read(read, |place, distribution| {
                     let log_prob = distribution.log_prob(ids[place + 1]);
-                    guesses.push(Guess { log_prob, likeliest: distribution.likeliest(LIKELIEST, |_| true) });
+                    guesses
+                        .push(Guess { log_prob, most_likely: distribution.most_likely(LIKELIEST, |_| true) });
                 })?;
             }
             last = ids.last().copied();
@@ -88,7 +88,7 @@ pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &Loaded, to: &P
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
     let html = page.html(&title, &loaded.path.display().to_string(), carry_state);
     write_atomically(to, |file| file.write_all(html.as_bytes()))?;
-    console.say(&format!("written to `{}`", to.display()));
+    console.say(&format!("wrote `{}`", to.display()));
     Ok(())
 }
 
@@ -126,19 +126,19 @@ impl<'a> Page<'a> {
     fn tooltip(&self, token: &str, guess: Option<&Guess>, unknown: bool) -> String {
         let mut tip = shown(token, self.codec);
         if unknown {
-            tip += "\nunknown to the model";
+            tip += "\nnot in the vocabulary";
         }
-        let Some(Guess { log_prob, likeliest }) = guess else { return tip + "\nread, not scored" };
+        let Some(Guess { log_prob, most_likely }) = guess else { return tip + "\nread, not scored" };
         tip += &format!("\n{:.2} bits, probability {}", bits(*log_prob), probability(*log_prob));
         let candidate = |candidate: &Candidate| {
             let token = self.codec.vocab().token(candidate.id).unwrap_or_default();
             format!("{} {}", shown(token, self.codec), probability(candidate.log_prob))
         };
-        tip + "\nlikeliest: " + &likeliest.iter().map(candidate).collect::<Vec<_>>().join(", ")
+        tip + "\nmost likely: " + &most_likely.iter().map(candidate).collect::<Vec<_>>().join(", ")
     }
 
     fn html(&self, title: &str, model: &str, carry_state: bool) -> String {
-        let read = if carry_state { "all before it" } else { "the line before it" };
+        let context = if carry_state { "all preceding text" } else { "the preceding tokens of its line" };
         let (title, model) = (escaped(title), escaped(model));
         let color = |step: usize| format!(".s{step}{{background:rgb(230 97 1/{}%)}}", 10 * step);
         let colors: String = (0..STEPS).map(color).collect();
@@ -158,10 +158,10 @@ impl<'a> Page<'a> {
             <meta name=\"viewport\" content=\"width=device-width\">\n\
             <title>{title}: surprisal</title>\n<style>{STYLE}{colors}</style>\n</head>\n<body>\n<header>\n\
             <h1>{title}</h1>\n\
-            <p>Each token is colored by how much it surprises <i>{model}</i>, which has read {read}: \
-            −log₂ of its probability.</p>\n\
+            <p>Each token is colored by its surprisal (−log₂ of its probability) under <i>{model}</i>, given \
+            {context}.</p>\n\
             <p>perplexity <strong>{perplexity}</strong> · <strong>{bits:.3}</strong> bits per token · \
-            {tokens} tokens · <span class=\"u\">unknown words</span> {unknown_words}</p>\n\
+            {tokens} tokens · <span class=\"u\">out-of-vocabulary words</span> {unknown_words}</p>\n\
             <p>bits {legend}</p>\n</header>\n<ol>\n{lines}</ol>\n</body>\n</html>\n"
         )
     }
@@ -183,7 +183,7 @@ fn probability(log_prob: f64) -> String {
     if probability >= 0.001 { format!("{probability:.3}") } else { format!("{probability:.1e}") }
 }
 
-/// A token as it can be seen: a line end would leave no trace.
+/// A token in visible form: a line end would be invisible.
 fn shown(token: &str, codec: &TextCodec) -> String {
     match codec.join([token]).as_str() {
         "\n" => "⏎".to_owned(),
@@ -202,7 +202,7 @@ fn escaped(text: &str) -> String {
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
             '\n' => html.push_str("&#10;"),
-            // What no page may hold.
+            // Control characters are not allowed in HTML.
             char if char.is_control() && char != '\t' => html.push('\u{fffd}'),
             char => html.push(char),
         }
@@ -224,8 +224,10 @@ mod tests {
         let mut page = Page::new(&codec);
         let tokens = ["<script>", "a", "<eos>"].map(str::to_owned).to_vec();
         let line = EncodedLine { number: 3, tokens, ids: vec![0, 2, 1], out_of_vocab_tokens: 1 };
-        let guess =
-            |id, log_prob: f64| Guess { log_prob, likeliest: vec![Candidate { id, log_prob: 0.5_f64.ln() }] };
+        let guess = |id, log_prob: f64| Guess {
+            log_prob,
+            most_likely: vec![Candidate { id, log_prob: 0.5_f64.ln() }],
+        };
         page.add(&line, &[guess(0, 1e-9_f64.ln()), guess(2, 0.0)]);
         let html = page.html("a & b.txt", "<m>", false);
         assert!(
@@ -235,11 +237,11 @@ mod tests {
         );
         // The first was only read; the second is a great surprise, the last is none.
         assert!(html.contains(
-            "<b class=\"n u\" title=\"&lt;script&gt;&#10;unknown to the model&#10;read, not scored\">"
+            "<b class=\"n u\" title=\"&lt;script&gt;&#10;not in the vocabulary&#10;read, not scored\">"
         ));
-        assert!(html.contains("<b class=\"s7\" title=\"a&#10;29.90 bits, probability 1.0e-9&#10;likeliest: &lt;unk&gt; 0.500\">a</b>"));
+        assert!(html.contains("<b class=\"s7\" title=\"a&#10;29.90 bits, probability 1.0e-9&#10;most likely: &lt;unk&gt; 0.500\">a</b>"));
         assert!(html.contains(
-            "<b class=\"s0\" title=\"⏎&#10;0.00 bits, probability 1.000&#10;likeliest: a 0.500\">⏎</b>"
+            "<b class=\"s0\" title=\"⏎&#10;0.00 bits, probability 1.000&#10;most likely: a 0.500\">⏎</b>"
         ));
         assert!(html.contains("<strong>14.949</strong> bits per token · 2 tokens"));
     }

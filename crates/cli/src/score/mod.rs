@@ -1,4 +1,4 @@
-//! `rondo score`: how likely a model finds each sentence.
+//! `rondo score`: the log-probability of each sentence.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -18,33 +18,32 @@ use crate::text_args::ReadingArgs;
 
 mod html;
 
-/// Score sentences, one a line: log-probability, tokens, unknown words
+/// Score sentences, one per line: log-probability, number of tokens, out-of-vocabulary words
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Prints a line for each line of the text, of four columns with tabs between them: the natural logarithm of its \
-probability, how many tokens that is the probability of (the line end is one), how many of its words are not in the \
-vocabulary, and the sentence.")]
+For each line of the text, prints four tab-separated columns: the log-probability (natural logarithm), the number of \
+scored tokens (the line end counts as one), the number of out-of-vocabulary words, and the sentence.")]
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Sentences to score, one a line; - or nothing is stdin
+    /// Text files with one sentence per line; - is stdin [default: stdin]
     #[arg(value_name = "FILE")]
     texts: Vec<PathBuf>,
     #[command(flatten)]
     reading: ReadingArgs,
-    /// Take each sentence for the continuation of the one before, instead of the start of a text
+    /// Carry the hidden state from each sentence to the next, instead of scoring each from the initial state
     #[arg(long, help_heading = "Scoring")]
     carry_state: bool,
-    /// Sentences to score side by side; changes nothing but speed and memory
-    #[arg(long, value_name = "ROWS", default_value_t = 32, help_heading = "Scoring")]
+    /// Batch size: sentences to score in parallel; affects only speed and memory
+    #[arg(long, value_name = "SENTENCES", default_value_t = 32, help_heading = "Scoring")]
     batch_size: usize,
-    /// Print the log-probability of each token below its sentence
+    /// Also print the log-probability of each token
     #[arg(long, help_heading = "Output")]
     per_token: bool,
-    /// Print JSON, an object a line
+    /// Print JSON, one object per line
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// Write a page that colors each token by how much it surprises the model, instead of printing scores
+    /// Write an HTML page that colors each token by its surprisal, instead of printing scores
     #[arg(
         long,
         value_name = "FILE",
@@ -63,14 +62,14 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
         html::write(&inputs, args.carry_state, &loaded, path)?;
         return Ok(ExitCode::SUCCESS);
     }
-    // Who types sentences wants each scored before writing the next.
+    // Someone typing sentences wants each score before writing the next.
     let typed = inputs == [Input::Stdin] && std::io::stdin().is_terminal();
-    let usual = Scoring::default();
+    let default = Scoring::default();
     let scoring = Scoring {
         start: loaded.codec().line_end(),
         carry_state: args.carry_state,
         batch_size: args.batch_size,
-        lookahead_tokens: if typed { 1 } else { usual.lookahead_tokens },
+        lookahead_tokens: if typed { 1 } else { default.lookahead_tokens },
     };
     let mut scorer = loaded.model.scorer(scoring)?;
     output::write(|out| {

@@ -1,4 +1,4 @@
-//! What the perplexity on the built-in language is to be held against.
+//! Baseline perplexities on the built-in language.
 
 use anyhow::Result;
 use rondo_data::tales::TalesText;
@@ -6,19 +6,19 @@ use rondo_data::{Corpus, Tales, Tokenizer, ngram};
 
 /// Perplexities on the built-in language's test text.
 pub(super) struct Baselines {
-    /// That of the language itself: no model that has not seen the text can be expected to do better.
+    /// The perplexity of the true distribution: the best that a model can be expected to reach.
     pub(super) best_possible: f64,
-    /// That of a model which knows the word before.
+    /// That of a bigram model.
     pub(super) bigram: f64,
-    /// That of a model which knows how frequent words are.
+    /// That of a unigram model.
     pub(super) unigram: f64,
 }
 
 impl Baselines {
-    /// Measures them; none if the corpus is not made of the language's own tokens.
+    /// Computes them; `None` if the corpus has other tokens than the language's words.
     pub(super) fn new(text: &TalesText, corpus: &Corpus) -> Result<Option<Baselines>> {
         let Corpus { train, test: Some(test), codec, .. } = corpus else { return Ok(None) };
-        // The language gives probabilities to words; perplexities of other tokens are another measure.
+        // The language assigns probabilities to words; perplexities per other unit are not comparable.
         let vocab_size = codec.vocab().len();
         if *codec.tokenizer() != Tokenizer::default() || vocab_size <= Tales::new().words().len() {
             return Ok(None);

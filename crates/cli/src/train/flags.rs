@@ -144,7 +144,7 @@ mod tests {
         let part = |kind| error.get(kind).unwrap().to_string();
         assert_eq!(part(ContextKind::InvalidArg), "--layers <LAYERS>");
         assert_eq!(part(ContextKind::InvalidValue), "-1");
-        assert_eq!(part(clap_error::REASON), "expected a whole number, 0 or more");
+        assert_eq!(part(clap_error::REASON), "expected a non-negative integer");
     }
 
     #[test]

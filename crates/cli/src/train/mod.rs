@@ -1,14 +1,14 @@
-//! `rondo train`: from what the user wants to a trained model.
+//! `rondo train`: from settings to a trained model.
 //!
 //! ```text
-//! flags: one for each setting ─▶ Session ─▶ overview ─▶ run ─▶ ending
+//! flags: one for each setting ─▶ Session ─▶ overview ─▶ run ─▶ summary
 //!                                                        └─▶ progress
 //! ```
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -30,40 +30,48 @@ mod overview;
 mod progress;
 mod summary;
 
-/// Exit code of a run that was interrupted: what shells give to a program that Ctrl-C has ended.
+/// Exit code of an interrupted run: the code that shells report for a program stopped by Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Train a language model, keeping the one with the best validation perplexity
+/// Train a language model and keep the one with the best validation perplexity
 #[derive(Args, Debug)]
-#[command(after_help = "\
-Without flags, a small model learns the built-in language in about a minute. With --recipe, a published result is \
-reproduced. With --data, the text is your own. With --from, training goes on with a model that is there, by the \
-settings it was trained with and on its text, or on another one. The defaults above are those without a recipe; what a recipe says is \
-the default where it is given.
+#[command(
+    after_help = SHORT_HELP_END,
+    after_long_help = "\
+Examples:
+  rondo train                                  learn the built-in language in about a minute
+  rondo train --recipe wikitext2-standard-200  reproduce a published result
+  rondo train --data FOLDER                    train on your own text
+  rondo train --from RUN --data FOLDER         fine-tune a model on another text
+  rondo train --resume --out RUN               resume an interrupted run
 
---data also takes the name of a corpus, as --corpus does: see `rondo datasets`. A named corpus is looked for in the \
-folder that RONDO_DATA names and in the user's cache, and is downloaded into the cache if it is in neither. \
-RONDO_CPU (portable, avx2 or avx512) chooses the processor's instructions.
+Recipes: a recipe replaces the defaults shown above with its own settings. Flags override both.
 
-Ctrl-C ends a run after the batch it is at: all that is needed to go on is saved, and the model, which is evaluated if \
-there is no other. Ctrl-C again ends at once. The exit code is 130 then. Whatever ends a run, `rondo train --resume \
---out DIR` goes on with it from its last checkpoint, and comes to the same numbers, bit for bit, as if nothing had \
-happened. Flags may then change where the texts are, --epochs, and what is shown and saved.")]
+Corpora: --data also accepts the name of a corpus, like --corpus (see `rondo datasets`). Rondo looks for a named \
+corpus in the folder RONDO_DATA and in the user's cache folder, and downloads it into the cache if it is in neither.
+
+Interrupting: Ctrl-C stops a run after the current batch and saves a checkpoint and the model; a second Ctrl-C stops \
+at once. The exit code is 130. `rondo train --resume --out DIR` continues from the last checkpoint and gives bit for \
+bit the results of an uninterrupted run. With --resume, flags can change only the location of the texts, --epochs, \
+and what is reported and saved.
+
+RONDO_CPU=portable, avx2 or avx512 selects the vector instructions."
+)]
 pub(crate) struct TrainArgs {
-    /// Start from the settings of this recipe; flags win over them [default: built-in, unless there is --data, --corpus
-    /// or --plan]
+    /// Recipe to start from: a name (see `rondo recipes`) or a TOML file; flags override it [default: built-in, unless
+    /// --data, --corpus or --plan is given]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "plan")]
     recipe: Option<String>,
-    /// Repeat the run with this plan.toml, or with the one in this folder; flags win over it
-    #[arg(long, value_name = "FILE|DIR")]
+    /// Repeat the run of this plan.toml, or of the one in this run folder; flags override it
+    #[arg(long, value_name = "FILE|DIR", hide_short_help = true)]
     plan: Option<PathBuf>,
-    /// Folder for models, metrics and the plan [default: the first that is free of runs/NAME-1, runs/NAME-2, …]
+    /// Run folder for models, checkpoints, metrics and the plan [default: runs/NAME-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in --out from its last checkpoint
+    /// Resume the run in --out from its last checkpoint
     #[arg(long, requires = "out", conflicts_with_all = ["recipe", "plan"])]
     resume: bool,
-    /// Print nothing but the result
+    /// Print only the result
     #[arg(long, short)]
     quiet: bool,
     /// Print the result as JSON
@@ -72,6 +80,11 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     settings: SettingFlags,
 }
+
+/// The end of the short help.
+const SHORT_HELP_END: &str = "\
+These are the most common settings. `rondo train --help-all` lists all of them, with examples and environment \
+variables.";
 
 /// Runs the command.
 pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
@@ -83,7 +96,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
             let source = match (recipe, plan) {
                 (Some(recipe), _) => SettingsSource::Recipe(recipe),
                 (None, Some(plan)) => SettingsSource::Plan(plan),
-                (None, None) => SettingsSource::Usual,
+                (None, None) => SettingsSource::Default,
             };
             Session::start(settings, SessionOptions { source, out, ..options })
         }
@@ -91,18 +104,18 @@ pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
     Ok(if trained.outcome.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
-/// How a run's end is printed to stdout.
+/// How the result of a run is printed to stdout.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// For people.
     Text,
     /// For programs.
     Json,
-    /// Not at all: the caller has something of its own to say.
+    /// Not at all: the caller prints a result of its own.
     Nothing,
 }
 
-/// Prepares a session, says what it is about to do, trains, and says what has come of it.
+/// Prepares a session, prints an overview, trains, and prints a summary.
 pub(crate) fn train(
     console: Console,
     format: Format,
@@ -118,19 +131,19 @@ pub(crate) fn train(
     let mut progress = Progress::new(console, &session.corpus().codec, stop);
     let trained = session.run(&mut progress).map_err(|error| stopped(session.folder(), error))?;
     drop(progress);
-    let ending = Summary { session: &session, trained: &trained };
+    let summary = Summary { session: &session, trained: &trained };
     match format {
-        Format::Text => ending.print(console)?,
-        Format::Json => ending.print_json()?,
+        Format::Text => summary.print(console)?,
+        Format::Json => summary.print_json()?,
         Format::Nothing => {}
     }
     Ok(trained)
 }
 
-/// An error that has ended a run, with what can be gone on from.
+/// An error that ended a run, with the checkpoint to resume from, if any.
 fn stopped(folder: &RunFolder, error: TrainError) -> anyhow::Error {
     match error {
-        // Gone on with by the same settings, the run would come to the same end.
+        // Resumed with the same settings, the run would fail the same way.
         TrainError::NonFinite { .. } | TrainError::Runs(RunsError::Locked { .. }) => error.into(),
         error => {
             let latest = Checkpoint::latest(folder).ok().flatten();
@@ -140,8 +153,13 @@ fn stopped(folder: &RunFolder, error: TrainError) -> anyhow::Error {
     }
 }
 
-/// A flag that becomes true when the user or the system asks the process to end; asked again, it ends at once.
+/// A flag that becomes true at the first Ctrl-C or termination signal; a second one exits at once.
 fn stop_on_interruption() -> Result<Arc<AtomicBool>> {
+    // A process can set the handler only once, but `recipes verify` may train several times.
+    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(stop) = STOP.get() {
+        return Ok(Arc::clone(stop));
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     ctrlc::set_handler(move || {
@@ -149,6 +167,6 @@ fn stop_on_interruption() -> Result<Arc<AtomicBool>> {
             std::process::exit(INTERRUPTED.into());
         }
     })
-    .context("could not watch for interruptions")?;
-    Ok(stop)
+    .context("could not install the Ctrl-C handler")?;
+    Ok(Arc::clone(STOP.get_or_init(|| stop)))
 }

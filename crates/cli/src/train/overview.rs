@@ -1,4 +1,4 @@
-//! What a run is about to do, in a few lines.
+//! The overview printed before training.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, ScheduleRule, Session}
 
 use crate::describe;
 
-/// What a run is about to do.
+/// The overview of a run.
 pub(super) struct Overview<'a>(pub(super) &'a Session);
 
 impl fmt::Display for Overview<'_> {
@@ -25,7 +25,7 @@ impl fmt::Display for Overview<'_> {
         writeln!(f, "model    {}", describe::model(&config))?;
         writeln!(f, "         {parameters} parameters")?;
         if let Some(from) = &self.0.plan().training.from {
-            writeln!(f, "         goes on from {}", from.display())?;
+            writeln!(f, "         fine-tuned from {}", from.display())?;
         }
         writeln!(f, "plan     {}", self.epochs())?;
         writeln!(f, "         {}", self.steps())?;
@@ -34,7 +34,7 @@ impl fmt::Display for Overview<'_> {
 }
 
 impl Overview<'_> {
-    /// The tokens of each text and of the vocabulary.
+    /// Tokens per text, and vocabulary size.
     fn sizes(&self) -> String {
         let unit = self.0.corpus().codec.unit();
         let texts = Split::ALL.into_iter().filter_map(|split| {
@@ -45,14 +45,14 @@ impl Overview<'_> {
         format!("{texts} {unit}s; vocabulary {}", describe::count(self.0.corpus().vocab().len()))
     }
 
-    /// What one might not expect of the texts.
+    /// Notes on the texts.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![];
         if self.0.corpus().divided {
             let percent = |fraction: f64| format!("{} %", (fraction * 1000.0).round() / 10.0);
             let options = &self.0.plan().text.options;
             notes.push(format!(
-                "one text: its last {} are the validation text and the test text",
+                "single text: the last {} are split off for validation and test",
                 [options.valid_fraction, options.test_fraction].map(percent).join(" and ")
             ));
         }
@@ -60,16 +60,19 @@ impl Overview<'_> {
             let unknown = source.text.out_of_vocab_tokens;
             if unknown > 0 {
                 let origin = &source.text.origin;
-                notes.push(format!("{} unknown words in {origin}", describe::count(unknown as usize)));
+                notes.push(format!(
+                    "out-of-vocabulary words in {origin}: {}",
+                    describe::count(unknown as usize)
+                ));
             }
             let replaced = source.text.stats.replaced;
             if replaced > 0 {
                 let (count, origin) = (describe::count(replaced as usize), &source.text.origin);
-                notes.push(format!("{count} sequences that are no text taken for U+FFFD in {origin}"));
+                notes.push(format!("invalid sequences replaced by U+FFFD in {origin}: {count}"));
             }
         }
         if self.0.corpus().valid.is_none() {
-            notes.push("no validation text: the latest model counts as the best".to_owned());
+            notes.push("no validation text: the latest model is kept as the best".to_owned());
         }
         notes
     }
@@ -83,7 +86,7 @@ impl Overview<'_> {
             .min(training.max_batches.unwrap_or(usize::MAX));
         let about = if training.variable_bptt { "about " } else { "" };
         format!(
-            "{} of {about}{} batches, {} rows × {about}{} steps; seed {}",
+            "{} of {about}{} batches, {} sequences × {about}{} steps; seed {}",
             epochs(training.epochs),
             describe::count(batch_count),
             training.batch_size,
@@ -104,10 +107,10 @@ impl Overview<'_> {
         parts.push(match optimization.schedule {
             ScheduleRule::Constant => "constant".to_owned(),
             ScheduleRule::Plateau { decay_factor, patience: 1, .. } => {
-                format!("× {decay_factor} when no epoch is better")
+                format!("× {decay_factor} if an epoch does not improve")
             }
             ScheduleRule::Plateau { decay_factor, patience, .. } => {
-                format!("× {decay_factor} after {} no better", epochs(patience))
+                format!("× {decay_factor} after {} without improvement", epochs(patience))
             }
             ScheduleRule::Step { decay_factor, decay_every } => {
                 format!("× {decay_factor} every {}", epochs(decay_every))
@@ -128,15 +131,15 @@ impl Overview<'_> {
         }
         let ActivationPenalty { activation, temporal } = optimization.penalty;
         if activation > 0.0 || temporal > 0.0 {
-            parts.push(format!("activations penalized by {activation} and their changes by {temporal}"));
+            parts.push(format!("activation penalty {activation}, temporal {temporal}"));
         }
         match optimization.averaging {
             AveragingRule::Off => {}
             AveragingRule::Stalled { patience } => {
-                parts.push(format!("averaged after {} no better", epochs(patience)));
+                parts.push(format!("NT-ASGD after {} without improvement", epochs(patience)));
             }
-            AveragingRule::After { epochs: 0 } => parts.push("averaged".to_owned()),
-            AveragingRule::After { epochs: after } => parts.push(format!("averaged after {}", epochs(after))),
+            AveragingRule::After { epochs: 0 } => parts.push("ASGD".to_owned()),
+            AveragingRule::After { epochs: after } => parts.push(format!("ASGD after {}", epochs(after))),
         }
         parts.join(", ")
     }

@@ -1,4 +1,4 @@
-//! What a run tells while it goes on: a live line where there is a terminal, lines elsewhere.
+//! Progress of a run: a live line if stderr is a terminal, else lines.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use rondo_train::{BatchReport, EpochReport, Event, Observer};
 use crate::console::{self, Console};
 use crate::describe;
 
-/// How much of the speed shown stays with each new batch.
+/// Decay of the moving average of the displayed speed.
 const SPEED_DECAY: f64 = 0.95;
 
-/// Prints what happens in a run.
+/// Prints the events of a run.
 pub(super) struct Progress {
     console: Console,
-    /// What stands between a prefix and the sample that continues it.
+    /// Separator between a prompt and the sample that continues it.
     joint: &'static str,
     bar: ProgressBar,
     started: Instant,
-    /// The epochs that were done before, a part of one counted as such; unknown until the first batch.
+    /// Epochs completed before this session, with fractions; unknown until the first batch.
     done_before: Option<f64>,
     epochs: usize,
     learning_rate: f64,
     tokens_per_s: Option<f64>,
     best_epoch: Option<usize>,
-    /// Becomes true when the run is to stop.
+    /// Set to stop the run.
     stop: Arc<AtomicBool>,
 }
 
@@ -68,7 +68,7 @@ impl Progress {
     }
 
     fn log(&self, report: &BatchReport) {
-        // Where there is a live line, it says the same all the time.
+        // The live line already shows this.
         if !self.console.is_live() {
             let &BatchReport { batch, batches, nll_mean, moving_loss, .. } = report;
             let epoch = self.epoch(report.epoch);
@@ -87,7 +87,7 @@ impl Progress {
         format!("{speed} tokens/s  {left} left")
     }
 
-    /// For how long the rest of the epochs will take, evaluations included, if they go on as so far.
+    /// Estimated time for the remaining epochs, evaluations included.
     fn time_left(&self, report: &BatchReport) -> Duration {
         let epochs = |batch: usize| (report.epoch - 1) as f64 + batch as f64 / report.batches as f64;
         let (before, now) = (self.done_before.unwrap_or(0.0), epochs(report.batch));
@@ -105,7 +105,7 @@ impl Progress {
         };
         let elapsed = console::clock(Duration::from_secs_f64(report.elapsed_s));
         let speed = describe::count(report.tokens_per_s as usize);
-        line("train", report.train_loss, &format!("{speed} tokens/s, {elapsed} so far"));
+        line("train", report.train_loss, &format!("{speed} tokens/s, {elapsed} elapsed"));
         if let Some(loss) = report.valid_loss {
             line("valid", loss, &self.verdict(report));
         }
@@ -117,13 +117,13 @@ impl Progress {
         }
     }
 
-    /// What the validation has led to.
+    /// The outcome of the validation.
     fn verdict(&self, report: &EpochReport) -> String {
         let mut verdict = match self.best_epoch {
             _ if report.is_best => "best so far".to_owned(),
-            Some(0) => "no better than before".to_owned(),
+            Some(0) => "no better than before training".to_owned(),
             Some(best) => format!("no better than epoch {best}"),
-            None => "no model is the best yet".to_owned(),
+            None => "no best model yet".to_owned(),
         };
         if report.learning_rate == self.learning_rate {
             verdict += &format!(", learning rate {}", report.learning_rate);
@@ -131,13 +131,13 @@ impl Progress {
             verdict += &format!(", learning rate {} → {}", self.learning_rate, report.learning_rate);
         }
         if report.reloaded_best {
-            verdict += ", back to the best weights";
+            verdict += ", best weights reloaded";
         }
         if let Some(loss) = report.unaveraged_valid_loss {
-            verdict += &format!("; averaged, unaveraged {}", Perplexity::from_nll_mean(loss));
+            verdict += &format!("; averaged weights, current weights {}", Perplexity::from_nll_mean(loss));
         }
         if report.averaging_begins {
-            verdict += "; averaging begins";
+            verdict += "; averaging starts";
         }
         verdict
     }
@@ -154,7 +154,9 @@ impl Observer for Progress {
                 for (text, loss) in [("valid", valid_loss), ("test", test_loss)] {
                     if let Some(loss) = loss {
                         let perplexity = Perplexity::from_nll_mean(loss);
-                        self.say(&format!("before     {text:<5}  loss {loss:.4}  perplexity {perplexity:>8}"));
+                        self.say(&format!(
+                            "before     {text:<5}  loss {loss:.4}  perplexity {perplexity:>8}"
+                        ));
                     }
                 }
                 self.best_epoch = Some(0);
@@ -162,16 +164,16 @@ impl Observer for Progress {
             Event::Resumed { epoch, batch, step, best_epoch, path } => {
                 self.best_epoch = best_epoch;
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
-                self.say(&format!("resumed  in epoch {epoch} after {batch} batches, step {step}, from {file}"));
+                self.say(&format!("resumed  at epoch {epoch}, batch {batch}, step {step}, from {file}"));
             }
             Event::Skipped { what, found, epoch, step } => {
                 let epoch = self.epoch(epoch);
-                self.say(&format!("{epoch}  the {what} is {found}: step {step} is left out"));
+                self.say(&format!("{epoch}  the {what} is {found}: skipped step {step}"));
             }
             Event::RolledBack { what, found, epoch, step, to_step, learning_rate } => {
                 let epoch = self.epoch(epoch);
                 self.say(&format!(
-                    "{epoch}  the {what} is {found} at step {step}: back to step {to_step}, learning rate \
+                    "{epoch}  the {what} is {found} at step {step}: rolled back to step {to_step}, learning rate \
                      {learning_rate}"
                 ));
             }
@@ -194,7 +196,7 @@ impl Observer for Progress {
                 self.say(&format!("  sample   {}", sample.trim_end().replace('\n', "\n           ")));
             }
             Event::Interrupted { epoch, step } => self.say(&format!(
-                "interrupted in epoch {epoch}, after step {step}: saving what there is; Ctrl-C again ends at once"
+                "interrupted in epoch {epoch} after step {step}: saving; press Ctrl-C again to stop at once"
             )),
             _ => {}
         }

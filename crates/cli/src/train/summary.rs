@@ -1,4 +1,4 @@
-//! What a run has come to, and what to try next.
+//! The summary of a run, and what to try next.
 
 use std::time::Duration;
 use std::{env, path::Path};
@@ -13,23 +13,23 @@ use super::baselines::Baselines;
 use crate::console::{self, Console};
 use crate::{describe, output};
 
-/// Sentences shown of a model of the built-in language.
+/// Sample sentences shown for the built-in language.
 const SAMPLES: usize = 3;
-/// Tokens after which a sentence is cut off.
+/// Maximum length of a sentence in tokens.
 const SAMPLE_TOKENS: usize = 40;
-/// Seed of the sentences.
+/// Random seed of the sentences.
 const SAMPLE_SEED: u64 = 1;
 
-/// What a run has come to.
+/// The summary of a run.
 pub(super) struct Summary<'a> {
     pub(super) session: &'a Session,
     pub(super) trained: &'a Trained,
 }
 
-/// Which model is the best.
+/// The name of the best model.
 fn best(epoch: usize) -> String {
     match epoch {
-        0 => "the model as it was before".to_owned(),
+        0 => "the model before training".to_owned(),
         epoch => format!("epoch {epoch}"),
     }
 }
@@ -48,15 +48,15 @@ impl Summary<'_> {
         let [tokens, speed] = [outcome.tokens as usize, outcome.tokens_per_s as usize].map(describe::count);
         rows.push(row(
             "speed",
-            format!("{speed} tokens/s; {tokens} tokens in {elapsed}, evaluations included"),
+            format!("{speed} tokens/s; {tokens} tokens in {elapsed}, including evaluation"),
         ));
         rows.push(row("files", format!("{}", self.trained.folder.path().display())));
         let mut text = format!("\n{}", output::columns(&rows, &[]));
-        if let Some((yardstick, test)) = self.yardstick()? {
-            text += &comparison(&yardstick, test);
+        if let Some((baselines, test)) = self.baselines()? {
+            text += &comparison(&baselines, test);
         }
         for (index, sentence) in self.sentences()?.into_iter().enumerate() {
-            text += &format!("{}{sentence}\n", if index == 0 { "\nIt writes:\n  " } else { "  " });
+            text += &format!("{}{sentence}\n", if index == 0 { "\nSamples:\n  " } else { "  " });
         }
         output::text(&text)?;
         if outcome.best_epoch.is_some() || outcome.interrupted {
@@ -65,7 +65,7 @@ impl Summary<'_> {
         Ok(())
     }
 
-    /// Prints the result to stdout for a program.
+    /// Prints the result to stdout as JSON.
     pub(super) fn print_json(&self) -> Result<()> {
         let outcome = &self.trained.outcome;
         let loss = |loss: Option<f64>| loss.map(output::number);
@@ -84,7 +84,7 @@ impl Summary<'_> {
             "elapsed_s": output::number(outcome.elapsed_s),
             "interrupted": outcome.interrupted,
         });
-        if let Some((Baselines { best_possible, bigram, unigram }, _)) = self.yardstick()? {
+        if let Some((Baselines { best_possible, bigram, unigram }, _)) = self.baselines()? {
             object["best_possible_test_perplexity"] = output::number(best_possible);
             object["bigram_test_perplexity"] = output::number(bigram);
             object["unigram_test_perplexity"] = output::number(unigram);
@@ -92,16 +92,16 @@ impl Summary<'_> {
         output::json(&object)
     }
 
-    /// What to hold the test perplexity against, and it.
-    fn yardstick(&self) -> Result<Option<(Baselines, f64)>> {
+    /// Baselines for the test perplexity, and the perplexity.
+    fn baselines(&self) -> Result<Option<(Baselines, f64)>> {
         let (Some(test), Some(tales)) = (self.trained.outcome.best_test, self.session.tales()) else {
             return Ok(None);
         };
-        let yardstick = Baselines::new(tales, self.session.corpus())?;
-        Ok(yardstick.map(|yardstick| (yardstick, Perplexity::from_nll_mean(test).value())))
+        let baselines = Baselines::new(tales, self.session.corpus())?;
+        Ok(baselines.map(|baselines| (baselines, Perplexity::from_nll_mean(test).value())))
     }
 
-    /// A few sentences by a model of the built-in language; of other texts there is no telling where one ends.
+    /// Sample sentences from a model of the built-in language.
     fn sentences(&self) -> Result<Vec<String>> {
         let codec = &self.session.corpus().codec;
         let (Some(_), Some(eos), Some(model)) = (self.session.tales(), codec.line_end(), &self.trained.model)
@@ -141,21 +141,21 @@ impl Summary<'_> {
     }
 }
 
-fn comparison(yardstick: &Baselines, test: f64) -> String {
-    let above = |perplexity: f64| format!("{:+.1} %", 100.0 * (perplexity / yardstick.best_possible - 1.0));
+fn comparison(baselines: &Baselines, test: f64) -> String {
+    let above = |perplexity: f64| format!("{:+.1} %", 100.0 * (perplexity / baselines.best_possible - 1.0));
     let row = |name: &str, perplexity: f64, above: String| {
         vec![format!("  {name}"), format!("{perplexity:.2}"), above]
     };
     let rows = [
-        row("the best that any model can reach", yardstick.best_possible, String::new()),
+        row("best possible", baselines.best_possible, String::new()),
         row("this model", test, above(test)),
-        row("bigram", yardstick.bigram, above(yardstick.bigram)),
-        row("unigram", yardstick.unigram, above(yardstick.unigram)),
+        row("bigram", baselines.bigram, above(baselines.bigram)),
+        row("unigram", baselines.unigram, above(baselines.unigram)),
     ];
     format!("\nPerplexity on the test text:\n{}", output::columns(&rows, &[1, 2]))
 }
 
-/// How this program was called, so that what is proposed works when it is typed.
+/// How this program was called, so that the suggested commands work as printed.
 fn program() -> String {
     let called = env::args_os().next().map(|path| path.to_string_lossy().into_owned());
     in_shell(
@@ -163,7 +163,7 @@ fn program() -> String {
     )
 }
 
-/// A word as a shell reads it.
+/// A word quoted for a shell if needed.
 fn in_shell(word: &str) -> String {
     let plain = |char: char| char.is_alphanumeric() || "/._-+@:,\\".contains(char);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_perplexity_is_compared_with_the_best_possible() {
-        let yardstick = Baselines { best_possible: 10.0, bigram: 20.0, unigram: 100.0 };
-        let text = comparison(&yardstick, 10.5);
-        assert!(text.contains("  this model                          10.50    +5.0 %\n"), "{text}");
+        let baselines = Baselines { best_possible: 10.0, bigram: 20.0, unigram: 100.0 };
+        let text = comparison(&baselines, 10.5);
+        assert!(text.contains("  this model      10.50    +5.0 %\n"), "{text}");
     }
 }

@@ -137,7 +137,7 @@ fn model_files_that_are_none() {
             let said = sandbox.run(&[command, "--model", "run"]);
             assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{name}");
             let error = "error: could not load model `run/best.safetensors`\n  cause: `run/best.safetensors` is not a \
-                         whole safetensors file\n";
+                         valid safetensors file\n";
             assert!(said.stderr.starts_with(error), "{name}: {}", said.stderr);
         }
     }
@@ -155,7 +155,7 @@ fn texts_that_cannot_be_evaluated() {
     let said = sandbox.run(&["eval", "--model", "run", "missing.txt"]);
     assert_eq!(
         (said.code, said.stderr.as_str()),
-        (Some(1), "error: there is no file or folder `missing.txt`\n")
+        (Some(1), "error: no such file or folder: `missing.txt`\n")
     );
     let said = sandbox.run_with_stdin(&["eval", "--model", "run"], "");
     assert_eq!(said.code, Some(1));

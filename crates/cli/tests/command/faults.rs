@@ -147,12 +147,15 @@ fn a_second_process_is_told_who_has_the_folder() {
     }
     let said = sandbox.run(&["train", "--resume", "--out", "run"]);
     assert_eq!(said.code, Some(1));
-    assert_eq!(said.stderr, format!("error: `run` is in use by another process, {}\n", first.id()));
+    assert_eq!(
+        said.stderr,
+        format!("error: `run` is in use by another process (process id {})\n", first.id())
+    );
     first.kill().unwrap();
     first.wait().unwrap();
     // A process that was killed has nothing any more.
     let said = sandbox.run(&["train", "--resume", "--out", "run", "--epochs", "1"]);
-    assert!(said.stderr.contains("\nresumed  in epoch "), "{}", said.stderr);
+    assert!(said.stderr.contains("\nresumed  at epoch "), "{}", said.stderr);
     said.success();
 }
 

@@ -17,6 +17,14 @@ fn of_train() {
 }
 
 #[test]
+fn of_all_settings() {
+    insta::assert_snapshot!(Sandbox::new().run(&["train", "--help-all"]).success());
+    insta::assert_snapshot!(
+        Sandbox::new().run(&["help", "train"]).success().lines().take(3).collect::<String>()
+    );
+}
+
+#[test]
 fn of_eval() {
     insta::assert_snapshot!(help(&["eval"]));
 }
@@ -65,6 +73,7 @@ fn of_datasets() {
 fn of_recipes() {
     insta::assert_snapshot!(help(&["recipes"]));
     insta::assert_snapshot!(help(&["recipes", "show"]));
+    insta::assert_snapshot!(help(&["recipes", "verify"]));
 }
 
 #[test]

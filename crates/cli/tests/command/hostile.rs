@@ -148,13 +148,13 @@ fn a_model_that_claims_more_than_it_has_is_refused_before_memory_is_taken() {
 
     let sandbox = Sandbox::with_run();
     set_vocab_size(&sandbox, u64::MAX);
-    check(&sandbox, Error(1, "ask for more parameters than memory can hold"));
+    check(&sandbox, Error(1, "give more parameters than memory can hold"));
 
     let sandbox = Sandbox::with_run();
     let mut model = std::fs::read(sandbox.path("run/best.safetensors")).unwrap();
     model[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     sandbox.write("run/best.safetensors", model);
-    check(&sandbox, Error(1, "`run/best.safetensors` is not a whole safetensors file"));
+    check(&sandbox, Error(1, "`run/best.safetensors` is not a valid safetensors file"));
 }
 
 /// The fingerprint says which vocabulary a file claims, and not how many tokens its model has been made for.
@@ -166,7 +166,7 @@ fn a_vocabulary_of_another_size_than_the_models_is_refused() {
     let said = sandbox.run(&["eval", "--model", "run", "text.txt"]);
     let fingerprint = said.stderr.split("its fingerprint is ").nth(1).unwrap().split(',').next().unwrap();
     set_metadata(&sandbox, "vocab_fingerprint", fingerprint);
-    check(&sandbox, Error(1, "`run/vocab.json` has 21 tokens, the model was made for 19"));
+    check(&sandbox, Error(1, "`run/vocab.json` has 21 tokens, but the model has 19"));
 }
 
 #[test]
@@ -298,5 +298,8 @@ fn an_error_shows_control_characters_and_does_not_send_them() {
     let sandbox = Sandbox::with_run();
     sandbox.write("list.tsv", "u1\t\u{1b}[31mred\u{7}\ta\n");
     let said = sandbox.run(&["rescore", "--model", "run", "list.tsv"]);
-    assert_eq!(said.stderr, "error: list.tsv, line 1: the score `\\u{1b}[31mred\\u{7}` is no number\n");
+    assert_eq!(
+        said.stderr,
+        "error: list.tsv, line 1: the score `\\u{1b}[31mred\\u{7}` is not a finite number\n"
+    );
 }

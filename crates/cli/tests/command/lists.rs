@@ -26,11 +26,16 @@ fn recipes_are_listed_with_what_was_published() {
     let expected = "published  epoch 3  valid 158.4–160.7  test 146.9–148.3  four public runs";
     assert!(list.contains(expected), "{list}");
     assert!(list.contains("rondo train --recipe ptb-rnn"), "{list}");
+    let expected = "band       epoch 2  valid 238.7–257.7  test 228.8–248.5  `relu`; --epochs 2";
+    assert!(list.contains(expected), "{list}");
 
     let list = sandbox.run(&["recipes", "--json"]).json();
     let ptb = list.as_array().unwrap().iter().find(|recipe| recipe["name"] == "ptb-rnn").unwrap();
     assert_eq!(ptb["published"][1]["with"]["training.bptt"], "35");
-    assert_eq!(ptb["published"][1]["valid_perplexity"], serde_json::json!([172.0, 178.0]));
+    assert_eq!(ptb["published"][1]["valid_perplexity"], serde_json::json!([172.3, 178.5]));
+    assert_eq!(ptb["verify"][1]["name"], "lstm");
+    assert_eq!(ptb["verify"][1]["after_epoch"], 2);
+    assert_eq!(ptb["verify"][1]["valid_perplexity"], serde_json::json!([167.1, 183.9]));
 }
 
 #[test]
@@ -41,7 +46,7 @@ fn a_recipe_is_shown_as_its_file() {
 
     let said = Sandbox::new().run(&["recipes", "show", "ptb-rn"]);
     assert_eq!(said.code, Some(2));
-    assert!(said.stderr.ends_with("; the nearest is `ptb-rnn`\n"), "{}", said.stderr);
+    assert!(said.stderr.ends_with("; did you mean `ptb-rnn`?\n"), "{}", said.stderr);
 }
 
 #[test]

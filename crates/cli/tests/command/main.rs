@@ -5,8 +5,9 @@
 mod adaptive_eval;
 mod bad_input;
 mod bench;
+mod documentation;
 mod faults;
-mod going_on;
+mod fine_tuning;
 mod help;
 mod hostile;
 mod interruption;

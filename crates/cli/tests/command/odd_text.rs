@@ -46,7 +46,7 @@ fn check_refused(word: &[u8], expected: &str) {
         sandbox.write("odd.txt", &odd);
         let byte = odd.windows(word.len()).position(|part| part == word).unwrap() + 3;
         let said = read(&sandbox, reader, &[]);
-        let error = format!("odd.txt` {expected} at offset {byte}, in line 2");
+        let error = format!("odd.txt` {expected} at offset {byte} (line 2)");
         assert_eq!(said.code, Some(1), "{reader:?}: {}", said.stderr);
         assert!(said.stderr.contains(&error), "{reader:?}: {}", said.stderr);
         assert_eq!(said.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1);
@@ -57,7 +57,7 @@ fn check_refused(word: &[u8], expected: &str) {
             assert!(read.stdout.contains("caf\u{fffd}"), "{reader:?}: {}", read.stdout);
         }
         if reader[0] == "train" {
-            let note = "1 sequences that are no text taken for U+FFFD in ";
+            let note = "invalid sequences replaced by U+FFFD in ";
             assert!(read.stderr.contains(note), "{}", read.stderr);
         }
     }

@@ -10,7 +10,7 @@ fn runs_are_drawn_into_one_picture() {
     let metrics = fs::read_to_string(sandbox.path("run/metrics.jsonl")).unwrap();
     sandbox.write("other & run/metrics.jsonl", metrics);
     let said = sandbox.run(&["plot", "run", "other & run"]);
-    assert_eq!((said.stderr.as_str(), said.stdout.as_str()), ("drawn in `plot.svg`\n", ""));
+    assert_eq!((said.stderr.as_str(), said.stdout.as_str()), ("wrote `plot.svg`\n", ""));
     let picture = fs::read_to_string(sandbox.path("plot.svg")).unwrap();
     for text in ["loss", "perplexity", "learning rate", "gradient norm", "\nrun\n", "other &amp; run"] {
         assert!(picture.contains(text), "{text} is missing");
@@ -56,7 +56,7 @@ fn a_page_shows_what_surprises() {
     let _filters = filters(&sandbox);
     sandbox.write("a.txt", "the cat sat on the mat .\nmat <b> the\n");
     let said = sandbox.run(&["score", "-m", "run", "--html", "page.html", "a.txt"]);
-    assert_eq!((said.stderr.as_str(), said.stdout.as_str()), ("written to `page.html`\n", ""));
+    assert_eq!((said.stderr.as_str(), said.stdout.as_str()), ("wrote `page.html`\n", ""));
     let page = fs::read_to_string(sandbox.path("page.html")).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
     assert!(page.contains("&lt;b&gt;</b>") && !page.contains("<script") && !page.contains("http"));

@@ -43,7 +43,7 @@ fn an_interrupted_run_goes_on_to_the_same_end() {
             assert!(said.stderr.contains(" train --resume --out run\n"), "{}", said.stderr);
         }
         let resumed = sandbox.run(&["train", "--resume", "--out", "run"]);
-        assert!(resumed.stderr.contains("\nresumed  in epoch "), "{}", resumed.stderr);
+        assert!(resumed.stderr.contains("\nresumed  at epoch "), "{}", resumed.stderr);
         assert!(resumed.success().contains("\nbest   epoch "));
         let whole = [
             &[
@@ -76,11 +76,7 @@ fn a_run_that_has_ended_ends_again_or_goes_on_for_more_epochs() {
     assert!(again.contains("\nbest   epoch 2\n"), "{again}");
     assert!(outcome(&sandbox.path("run")) == first);
     let said = sandbox.run(&["train", "--resume", "--out", "run", "--epochs", "4"]);
-    assert!(
-        said.stderr.contains("note     `training.epochs` was 2 and is 4 from here on\n"),
-        "{}",
-        said.stderr
-    );
+    assert!(said.stderr.contains("note     `training.epochs` changes from `2` to `4`\n"), "{}", said.stderr);
     said.success();
     sandbox
         .run(
@@ -156,14 +152,17 @@ fn a_run_is_reproduced_or_it_is_said_what_differs() {
     sandbox.train(&[&flags[..], &TINY].concat()).success();
     let said = sandbox.run(&["reproduce", "run", "--out", "again"]);
     let told = said.success();
-    assert!(told.contains("records, the same\n") && told.ends_with("\nrun: reproduced by again\n"), "{told}");
+    assert!(
+        told.contains("records, identical\n") && told.ends_with("\nrun: reproduced by again\n"),
+        "{told}"
+    );
 
     let other = [&["train", "--out", "other", "--plan", "run", "--seed", "2"][..]].concat();
     sandbox.run(&other).success();
     let said = sandbox.run(&["reproduce", "run", "--against", "other"]);
     assert_eq!(said.code, Some(1));
     assert!(
-        said.stdout.contains("line 1: `") && said.stdout.contains("best model  another\n"),
+        said.stdout.contains("line 1: `") && said.stdout.contains("best model  different\n"),
         "{}",
         said.stdout
     );
@@ -174,6 +173,6 @@ fn a_run_is_reproduced_or_it_is_said_what_differs() {
     fs::write(sandbox.path("text.txt"), text(99)).unwrap();
     let said = sandbox.run(&["reproduce", "run", "--out", "third"]);
     assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains(" is another than the run's: its fingerprint is "), "{}", said.stderr);
+    assert!(said.stderr.contains(" differs from the run's: its fingerprint is "), "{}", said.stderr);
     assert!(!sandbox.path("third").exists());
 }

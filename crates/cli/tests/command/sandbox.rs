@@ -119,6 +119,11 @@ impl Sandbox {
         prepared(program, self.folder.path(), arguments)
     }
 
+    /// Another program, such as a shell, to be run in the same surroundings.
+    pub(crate) fn prepared(&self, program: Command) -> Command {
+        prepared(program, self.folder.path(), &[])
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         Said::from(self.command(arguments).output().unwrap())
     }
@@ -182,7 +187,8 @@ fn regex_of(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-fn command_in(folder: &Path, arguments: &[&str]) -> Command {
+/// The command, to be run in `folder`.
+pub(crate) fn command_in(folder: &Path, arguments: &[&str]) -> Command {
     prepared(Command::new(env!("CARGO_BIN_EXE_rondo")), folder, arguments)
 }
 

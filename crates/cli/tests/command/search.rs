@@ -10,7 +10,7 @@ const LIST: &str = "u1\t-1.0\tthe mat sat cat\nu2\t-3.5\ta dog saw\nu1\t-1.5\tth
 const REFERENCES: &str = "u1\tthe cat sat on the mat .\nu2\ta dog saw\n";
 
 #[test]
-fn the_likeliest_texts_are_searched_for() {
+fn the_most_likely_texts_are_searched_for() {
     let sandbox = Sandbox::with_run();
     let search = |flags: &[&str]| {
         sandbox
@@ -35,11 +35,11 @@ fn the_likeliest_texts_are_searched_for() {
     let sum: f64 = tokens.map(|token| token["log_prob"].as_f64().unwrap()).sum();
     assert!((sum - score(&samples[0])).abs() < 1e-4, "{sum} {}", samples[0]);
 
-    // A beam of one takes the likeliest token, as a temperature of 0 does.
+    // A beam of one takes the most likely token, as a temperature of 0 does.
     let flags = ["generate", "-m", "run", "--prefix", "a dog", "-n", "4", "--json"];
     let one = sandbox.run(&[&flags[..], &["--beam", "1"]].concat()).json();
-    let likeliest = sandbox.run(&[&flags[..], &["--temperature", "0"]].concat()).json();
-    assert_eq!(one["samples"][0]["tokens"], likeliest["samples"][0]["tokens"]);
+    let most_likely = sandbox.run(&[&flags[..], &["--temperature", "0"]].concat()).json();
+    assert_eq!(one["samples"][0]["tokens"], most_likely["samples"][0]["tokens"]);
 
     let short = search(&["--json", "--length-penalty", "0"]).json();
     let long = search(&["--json", "--length-penalty", "5"]).json();
@@ -171,21 +171,21 @@ fn lists_that_are_none_are_refused_by_line() {
         assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
         assert_eq!(said.stderr, format!("error: {expected}\n"));
     };
-    check("", None, "bad.tsv is empty: it holds no hypothesis");
-    check("\n\n", None, "bad.tsv is empty: it holds no hypothesis");
-    let tabs = "expected an id, a score and a text with tabs between them";
+    check("", None, "bad.tsv is empty: it contains no hypothesis");
+    check("\n\n", None, "bad.tsv is empty: it contains no hypothesis");
+    let tabs = "expected three tab-separated columns: id, score, text";
     check("u1\t-1\ta\n\nu1 -2 b\n", None, &format!("bad.tsv, line 3: {tabs}"));
-    check("u1\tlow\ta\n", None, "bad.tsv, line 1: the score `low` is no number");
-    check(LIST, Some(""), "reference.tsv is empty: it holds no reference");
-    check(LIST, Some("u1 a\n"), "reference.tsv, line 1: expected an id, a tab and a text");
-    let unknown = "reference.tsv, line 2: there is no hypothesis of `u7` in the list";
+    check("u1\tlow\ta\n", None, "bad.tsv, line 1: the score `low` is not a finite number");
+    check(LIST, Some(""), "reference.tsv is empty: it contains no reference");
+    check(LIST, Some("u1 a\n"), "reference.tsv, line 1: expected two tab-separated columns: id, text");
+    let unknown = "reference.tsv, line 2: the list has no hypothesis with the id `u7`";
     check(LIST, Some("u1\ta\nu7\tb\n"), unknown);
-    check(LIST, Some("u1\ta\nu1\tb\n"), "reference.tsv, line 2: `u1` has a reference already");
+    check(LIST, Some("u1\ta\nu1\tb\n"), "reference.tsv, line 2: second reference for the id `u1`");
     for flags in
         [&["rescore", "-m", "run", "nowhere.tsv"][..], &["complete", "-m", "run", "--file", "nowhere.tsv"]]
     {
         let said = sandbox.run(flags);
-        let expected = (Some(1), "error: there is no file or folder `nowhere.tsv`\n");
+        let expected = (Some(1), "error: no such file or folder: `nowhere.tsv`\n");
         assert_eq!((said.code, said.stderr.as_str()), expected);
     }
 }

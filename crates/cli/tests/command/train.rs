@@ -59,7 +59,7 @@ fn runs_are_numbered_below_their_recipes_or_corpus_name() {
 }
 
 #[test]
-fn the_built_in_language_needs_no_flags_and_is_held_against_the_truth() {
+fn the_built_in_language_needs_no_flags_and_is_compared_with_the_truth() {
     let sandbox = Sandbox::new();
     let _filters = filters(&sandbox);
     let said =
@@ -67,7 +67,7 @@ fn the_built_in_language_needs_no_flags_and_is_held_against_the_truth() {
     let result = said.success();
     let table = result.split("\n\n").nth(1).unwrap().to_owned() + "\n";
     insta::assert_snapshot!(table);
-    assert!(result.contains("\nIt writes:\n"), "{result}");
+    assert!(result.contains("\nSamples:\n"), "{result}");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_recipe_reads_the_texts_it_is_given_instead_of_its_corpus() {
     let flags =
         ["--recipe", "wikitext2-standard-200", "--data", "mine", "--epochs", "1", "--hidden-size", "8"];
     let said = sandbox.train(&[&flags[..], &["--batch-size", "2", "--bptt", "5"]].concat());
-    assert!(said.stderr.contains("reading it as a text of your own"), "{}", said.stderr);
+    assert!(said.stderr.contains("reading it as your own text"), "{}", said.stderr);
     assert!(said.stderr.contains("train 300, valid 300, test 300 tokens"), "{}", said.stderr);
     said.success();
 }

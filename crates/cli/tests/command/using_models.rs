@@ -108,10 +108,10 @@ fn generated_text_can_be_constrained() {
         sandbox.run(&flags).json()
     };
     let generate = |flags: &[&str]| generate_by("1", flags);
-    let likeliest = generate(&["--temperature", "0"]);
-    assert_eq!(generate_by("2", &["--temperature", "0"])["samples"], likeliest["samples"]);
-    assert_eq!(generate(&["--top-k", "1"])["samples"], likeliest["samples"]);
-    assert_eq!(generate(&["--top-p", "0.01"])["samples"], likeliest["samples"]);
+    let most_likely = generate(&["--temperature", "0"]);
+    assert_eq!(generate_by("2", &["--temperature", "0"])["samples"], most_likely["samples"]);
+    assert_eq!(generate(&["--top-k", "1"])["samples"], most_likely["samples"]);
+    assert_eq!(generate(&["--top-p", "0.01"])["samples"], most_likely["samples"]);
     let wild = generate(&["--temperature", "50", "--forbid-unk"]);
     let tokens = wild["samples"][0]["tokens"].as_array().unwrap();
     assert!(tokens.len() == 50 && !tokens.contains(&"<unk>".into()));
@@ -127,7 +127,11 @@ fn a_text_to_continue_may_come_from_stdin_or_a_file() {
     let from_stdin = sandbox.run_with_stdin(&[&flags[..], &["-"]].concat(), "the dog saw").success();
     assert_eq!(from_stdin, from_file);
     let said = sandbox.run(&[&flags[..], &["--prefix", "the zebra"]].concat());
-    assert!(said.stderr.contains("1 of the 2 tokens to continue are unknown"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("1 of the 2 tokens of the prompt are not in the vocabulary"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]

@@ -1,56 +1,57 @@
-//! Cuts a token stream into `[T, B]` batches for truncated back-propagation through time.
+//! Splits a token stream into `[T, B]` batches for truncated back-propagation through time (BPTT).
 //!
-//! The stream becomes `B` columns of equal length, read downwards, so that the state a model leaves
-//! column `b` with is the one it needs for column `b` of the next batch. With 9 tokens, B = 2, T = 2:
+//! The stream is laid out in `B` columns of equal length, each read from top to bottom, so that the final hidden
+//! state of column `b` in one batch is the initial state of column `b` in the next batch. With 9 tokens, B = 2, T
+//! = 2:
 //!
 //! ```text
 //! columns  a e      batch 0  input  a e   target  b f      batch 1  input  c g   target  d h
 //!          b f                      b f           c g
 //!          c g                                              (the last batch may be shorter)
-//!          d h      dropped: i, the tail that fills no row
+//!          d h      dropped: i, the remainder that fills no row
 //! ```
 //!
-//! Promises: each token of a column but its first is a target once, in order; at most `B - 1` are dropped.
-//! With [`LastBatch::Discard`] the last tokens of the columns, fewer than T each, are no targets either.
-//! Not here: tokenizing (`tokenize`), carrying the state (the caller).
+//! Promises: each token of a column except the first is a target once, in order; at most `B - 1` tokens are dropped.
+//! With [`LastBatch::Discard`], the last tokens of the columns, fewer than T each, are not targets either.
+//! Not here: tokenization (`tokenize`), carrying the hidden state (the caller).
 
 use rand::{Rng, RngExt, seq::SliceRandom};
 use rand_distr::StandardNormal;
 
 use crate::{DataError, Result, TokenIds};
 
-/// What becomes of the rows after the last batch of full length.
+/// How the rows after the last full-length batch are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LastBatch {
-    /// They are a shorter batch.
+    /// They form a shorter batch.
     #[default]
     Keep,
-    /// They are left out.
+    /// They are dropped.
     Discard,
 }
 
-/// The order in which batches are visited.
+/// The order of the batches in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BatchOrder {
-    /// As the text runs: the carried state is the one that belongs to the batch.
+    /// In the order of the text, so that the carried hidden state matches the batch.
     #[default]
     Sequential,
-    /// At random, each batch once. A carried state is then another place's.
+    /// In random order, each batch once. The carried hidden state comes from another part of the text.
     Shuffled,
 }
 
-/// Some successive rows of the columns.
+/// A range of consecutive rows of the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch {
     /// The row of the first input.
     pub start: usize,
-    /// How many rows: T.
+    /// The number of rows: T.
     pub steps: usize,
 }
 
-/// A token stream in columns, to be taken in batches; it shares the ids and copies none.
+/// A token stream in columns, to be read in batches; it shares the ids and does not copy them.
 ///
 /// ```
 /// use rondo_data::{Batches, LastBatch, TokenIds};
@@ -73,11 +74,11 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Arranges `ids` in `batch_size` columns, to be taken `bptt` steps at a time.
+    /// Arranges `ids` in `batch_size` columns, to be read `bptt` steps at a time.
     ///
     /// # Errors
-    /// [`DataError::ZeroSize`] if a size is 0. [`DataError::CorpusTooShort`] if there is no batch: if columns
-    /// have fewer than 2 tokens, or with [`LastBatch::Discard`] fewer than `bptt + 1`.
+    /// [`DataError::ZeroSize`] if a size is 0. [`DataError::CorpusTooShort`] if there are no batches: if the
+    /// columns have fewer than 2 tokens or, with [`LastBatch::Discard`], fewer than `bptt + 1`.
     pub fn new(ids: &TokenIds, batch_size: usize, bptt: usize, last_batch: LastBatch) -> Result<Self> {
         for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
             if size == 0 {
@@ -93,7 +94,7 @@ impl Batches {
         Ok(batches)
     }
 
-    /// Fails unless there is a batch of full length, as a text worth training on should have.
+    /// Checks that there is at least one full-length batch, as there should be in a training text.
     ///
     /// # Errors
     /// [`DataError::CorpusTooShort`] if columns have fewer than `bptt + 1` tokens.
@@ -110,43 +111,43 @@ impl Batches {
             batch_size: self.batch_size,
             bptt: self.bptt,
             largest_batch_size: steps.checked_add(1).map_or(0, |rows| self.ids.len() / rows),
-            // With `Keep`, a column too short for any batch is too short for every `bptt`.
+            // With `Keep`, a column that is too short for any batch is too short for every `bptt`.
             largest_bptt: self.column_len().saturating_sub(1),
         })
     }
 
-    /// How many columns there are: B.
+    /// The number of columns: B.
     #[must_use]
     pub fn batch_size(&self) -> usize {
         self.batch_size
     }
 
-    /// The steps of a full batch: T.
+    /// The number of steps in a full batch: T.
     #[must_use]
     pub fn bptt(&self) -> usize {
         self.bptt
     }
 
-    /// How many tokens each column has: one more than rows of inputs.
+    /// The number of tokens per column: one more than the number of input rows.
     #[must_use]
     pub fn column_len(&self) -> usize {
         self.ids.len() / self.batch_size
     }
 
-    /// How many tokens at the end of the stream are in no column; at most `B - 1`.
+    /// The number of tokens at the end of the stream that are in no column; at most `B - 1`.
     #[must_use]
     pub fn dropped_tokens(&self) -> usize {
         self.ids.len() % self.batch_size
     }
 
-    /// How many tokens of the columns are targets of no batch: those of the discarded last one, fewer than
-    /// `T · B`; 0 with [`LastBatch::Keep`].
+    /// The number of tokens in the columns that are not a target of any batch: those of the discarded last batch,
+    /// fewer than `T · B`; 0 with [`LastBatch::Keep`].
     #[must_use]
     pub fn discarded_targets(&self) -> usize {
         (self.column_len() - 1) * self.batch_size - self.target_count()
     }
 
-    /// How many batches there are in a pass over the columns.
+    /// The number of batches per epoch.
     #[must_use]
     pub fn batch_count(&self) -> usize {
         let rows = self.column_len() - 1;
@@ -156,7 +157,7 @@ impl Batches {
         }
     }
 
-    /// How many targets there are in a pass over the columns: what a mean loss is divided by.
+    /// The number of targets per epoch: the divisor of a mean loss.
     #[must_use]
     pub fn target_count(&self) -> usize {
         let rows = self.column_len() - 1;
@@ -167,18 +168,22 @@ impl Batches {
         rows * self.batch_size
     }
 
-    /// The batch with this index in the text's order.
+    /// The batch with this index, in the order of the text.
     ///
     /// # Panics
     /// If `index` is not below [`batch_count`](Self::batch_count).
     #[must_use]
     pub fn batch(&self, index: usize) -> Batch {
-        assert!(index < self.batch_count(), "batch {index} of {}", self.batch_count());
+        assert!(
+            index < self.batch_count(),
+            "batch index {index} is out of range for {} batches",
+            self.batch_count()
+        );
         let start = index * self.bptt;
         Batch { start, steps: self.bptt.min(self.column_len() - 1 - start) }
     }
 
-    /// The batches of a pass over the columns, in `order`: those of one epoch.
+    /// The batches of one epoch, in `order`.
     pub fn epoch(&self, order: BatchOrder, rng: &mut impl Rng) -> Vec<Batch> {
         let mut batches: Vec<_> = (0..self.batch_count()).map(|index| self.batch(index)).collect();
         match order {
@@ -188,15 +193,15 @@ impl Batches {
         batches
     }
 
-    /// Batches of random length that cover every row once, in the text's order, so that the borders fall
-    /// elsewhere in each pass.
+    /// Batches of random length that cover every row once, in the order of the text, so that the batch boundaries
+    /// differ in each epoch.
     ///
     /// ```text
     /// base  = T with probability 0.95, else T / 2
     /// steps = max(5, ⌊base + 5 · N(0, 1)⌋), but not past the end of the columns
     /// ```
     ///
-    /// The last batch takes what is left, however little, whatever was said of last batches.
+    /// The last batch takes the remaining rows, even if they are few, with either [`LastBatch`] option.
     ///
     /// # Source
     /// Merity, Keskar & Socher 2017 (AWD-LSTM), where the learning rate is scaled by `steps / T`.
@@ -217,7 +222,7 @@ impl Batches {
         batches
     }
 
-    /// Writes the inputs and the targets of `batch`; allocates nothing for ids in memory.
+    /// Writes the inputs and targets of `batch`; it does not allocate if the ids are in memory.
     ///
     /// ```text
     /// inputs[t, b] = column b at start + t        targets[t, b] = column b at start + t + 1
@@ -227,15 +232,18 @@ impl Batches {
     /// - `inputs, targets: [T, B]`, overwritten: row-major, time first, T = `batch.steps`.
     ///
     /// # Panics
-    /// If a length is not T · B, or the batch reaches past the end of the columns.
+    /// If a length is not T · B, or if the batch extends past the end of the columns.
     /// # Errors
-    /// As [`TokenIds::read`].
+    /// See [`TokenIds::read`].
     pub fn fill(&self, batch: Batch, inputs: &mut [u32], targets: &mut [u32]) -> Result<()> {
         let (batch_size, column_len) = (self.batch_size, self.column_len());
         let expected = batch.steps * batch_size;
-        assert_eq!(inputs.len(), expected, "inputs of {} steps by {batch_size} rows", batch.steps);
-        assert_eq!(targets.len(), expected, "targets of {} steps by {batch_size} rows", batch.steps);
-        assert!(batch.start + batch.steps < column_len, "{batch:?} in columns of {column_len} tokens");
+        assert_eq!(inputs.len(), expected, "inputs must be {} steps by {batch_size} columns", batch.steps);
+        assert_eq!(targets.len(), expected, "targets must be {} steps by {batch_size} columns", batch.steps);
+        assert!(
+            batch.start + batch.steps < column_len,
+            "{batch:?} extends past the end of columns of {column_len} tokens"
+        );
         for b in 0..batch_size {
             let start = b * column_len + batch.start;
             let rows = self.ids.read(start..start + batch.steps + 1)?;

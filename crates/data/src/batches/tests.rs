@@ -1,4 +1,4 @@
-//! The laws of batches.
+//! Tests of batch properties.
 
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -28,7 +28,8 @@ fn columns(batches: &Batches, epoch: &[Batch]) -> Vec<(Vec<u32>, Vec<u32>)> {
     columns
 }
 
-/// Fails unless the batches of `epoch` have the first `rows` rows of each column as inputs, and the next ones as targets.
+/// Checks that the inputs of the batches in `epoch` are the first `rows` rows of each column, and their targets
+/// the next rows.
 #[track_caller]
 fn check_covers(batches: &Batches, epoch: &[Batch], rows: usize) {
     for (b, (inputs, targets)) in columns(batches, epoch).into_iter().enumerate() {
@@ -61,16 +62,18 @@ fn a_text_too_short_says_what_would_fit() {
     };
     assert_eq!(
         error(100, 20, 35, LastBatch::Discard),
-        "a text of 100 tokens is too short for batch size 20 and bptt 35: the largest batch size for bptt 35 is 2, \
-         the largest bptt for batch size 20 is 4"
+        "a text of 100 tokens is too short for batch size 20 and BPTT length 35: \
+         the largest batch size for BPTT length 35 is 2, the largest BPTT length for batch size 20 is 4"
     );
     assert_eq!(
         error(30, 20, 35, LastBatch::Discard),
-        "a text of 30 tokens is too short for batch size 20 and bptt 35: no smaller batch size or bptt alone is enough"
+        "a text of 30 tokens is too short for batch size 20 and BPTT length 35: \
+         reducing only the batch size or only the BPTT length is not enough"
     );
     assert_eq!(
         error(30, 20, 35, LastBatch::Keep),
-        "a text of 30 tokens is too short for batch size 20 and bptt 35: the largest batch size for bptt 35 is 15"
+        "a text of 30 tokens is too short for batch size 20 and BPTT length 35: \
+         the largest batch size for BPTT length 35 is 15"
     );
     assert!(error(1, 1, 1, LastBatch::Keep).contains("too short"));
     assert!(error(0, 1, usize::MAX, LastBatch::Discard).contains("too short"));
@@ -122,7 +125,7 @@ fn variable_lengths_have_the_published_distribution() {
     let batches = Batches::new(&ids, 1, 70, LastBatch::Keep).unwrap();
     let epoch = batches.variable_epoch(&mut ChaCha8Rng::seed_from_u64(SEED));
     let steps: Vec<f64> = epoch.iter().rev().skip(1).map(|batch| batch.steps as f64).collect();
-    // Rounding down takes half a step off the mean. Bounds are six standard errors of about 28,800 draws.
+    // Rounding down reduces the mean by half a step. The bounds are six standard errors of about 28,800 draws.
     let mean = steps.iter().sum::<f64>() / steps.len() as f64;
     let expected = 0.95 * 70.0 + 0.05 * 35.0 - 0.5;
     assert!((mean - expected).abs() < 0.35, "mean {mean}, expected {expected}");
@@ -144,14 +147,14 @@ fn variable_batches_are_never_shorter_than_five_but_for_the_last() {
 }
 
 #[test]
-#[should_panic(expected = "batch 1 of 1")]
+#[should_panic(expected = "batch index 1 is out of range for 1 batches")]
 fn a_batch_past_the_end_is_a_bug() {
     let ids = stream(3);
     let _ = Batches::new(&ids, 1, 2, LastBatch::Keep).unwrap().batch(1);
 }
 
 #[test]
-#[should_panic(expected = "targets of 2 steps by 1 rows")]
+#[should_panic(expected = "targets must be 2 steps by 1 columns")]
 fn a_wrong_length_is_a_bug() {
     let ids = stream(3);
     let batches = Batches::new(&ids, 1, 2, LastBatch::Keep).unwrap();

@@ -1,23 +1,23 @@
-//! Ids to text, one at a time.
+//! Decodes ids to text, one at a time.
 
 use super::TextCodec;
 use crate::tokenize::Joiner;
 use crate::{DataError, Result, Tokenizer};
 
-/// How tokens that are words are joined to text. Characters and bytes are always joined as they were read.
+/// How word tokens are joined to text. Characters and bytes are always joined exactly as they were read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Spacing {
-    /// By the tokenizer's own way back: words that were split at white space have single spaces between them, running
-    /// text has those that people write.
+    /// As the tokenizer reads text: words that were split at whitespace are joined by single spaces, running text is
+    /// detokenized.
     #[default]
     AsRead,
     /// As people write text: no space before punctuation, `@-@` joined, and so on.
     Natural,
-    /// A single space between each two tokens.
+    /// A single space between tokens.
     Tokens,
 }
 
-/// Decodes ids to text as they come, for output that streams.
+/// Decodes ids to text one at a time, for streaming output.
 ///
 /// ```
 /// use rondo_data::{Spacing, TextCodec, Tokenizer, Vocab};
@@ -29,7 +29,7 @@ pub enum Spacing {
 ///     decoder.push(id, &mut text)?;
 /// }
 /// assert_eq!(text, b"Hello, world!\n");
-/// assert_eq!(codec.decode(&[1, 2, 3])?, "Hello , world"); // as this tokenizer reads it
+/// assert_eq!(codec.decode(&[1, 2, 3])?, "Hello , world"); // spaced as this tokenizer reads text
 /// # Ok::<(), rondo_data::DataError>(())
 /// ```
 #[derive(Debug)]
@@ -49,8 +49,8 @@ impl TextDecoder {
         Self { codec, joiner }
     }
 
-    /// Appends to `text` what the token with this id adds to it: for words that includes the space before it, for
-    /// bytes it may be a part of a character. A token that stands for no text, such as `<unk>`, is written out.
+    /// Appends the text of the token with this id to `text`. For words this includes the space before the word;
+    /// for bytes it can be part of a character. A special token such as `<unk>` is written as it is.
     ///
     /// # Errors
     /// [`DataError::IdOutOfRange`] if the id is not in the vocabulary.
@@ -61,7 +61,7 @@ impl TextDecoder {
         Ok(())
     }
 
-    /// As [`push`](Self::push), for a token, which need not be in the vocabulary.
+    /// Like [`push`](Self::push), for a token, which does not have to be in the vocabulary.
     pub fn push_token(&mut self, token: &str, text: &mut Vec<u8>) {
         self.joiner.push(token, text);
     }

@@ -1,4 +1,4 @@
-//! A codec as one JSON text, which a model file can hold: all that is needed to use the model on texts.
+//! The JSON form of a codec, which a model file can contain: everything needed to use the model on texts.
 //!
 //! ```json
 //! {
@@ -18,7 +18,7 @@ use crate::{DataError, Result, Tokenizer, hex::hex};
 
 /// The value of `format` in a codec's JSON.
 pub(crate) const FORMAT: &str = "rondo-codec";
-/// The version of the format that is written, and the only one that is read.
+/// The format version that is written, and the only version that can be read.
 pub(crate) const VERSION: u32 = 1;
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ struct CodecFile {
 }
 
 impl TextCodec {
-    /// This codec as JSON, but for whether it is [lossy](Self::lossy), which is a matter of reading.
+    /// Formats this codec as JSON. Whether it is [lossy](Self::lossy) is an option for reading and is not included.
     #[must_use]
     pub fn to_json(&self) -> String {
         let (tokenizer, vocabulary) = (self.tokenizer.to_json(), self.vocab.to_json());
@@ -44,14 +44,15 @@ impl TextCodec {
         )
     }
 
-    /// Reads a codec's JSON; `origin` names it in errors.
+    /// Parses a codec's JSON; `origin` is its name in errors.
     ///
     /// # Errors
-    /// [`DataError::CodecSyntax`] if it is not the JSON of a codec, [`DataError::CodecVersion`] if it has another
-    /// format or version, and as [`Vocab::from_json`](crate::Vocab::from_json) for what is wrong with its vocabulary.
+    /// [`DataError::CodecSyntax`] if it is not valid codec JSON, [`DataError::CodecVersion`] if its format or
+    /// version is not supported, and the errors of [`Vocab::from_json`](crate::Vocab::from_json) if its
+    /// vocabulary is invalid.
     pub fn from_json(origin: &str, json: &str) -> Result<Self> {
         let syntax = |source| DataError::CodecSyntax { origin: origin.to_owned(), source };
-        // The header is read by itself first: a later version may have fields that this one would refuse.
+        // The header is parsed separately first, since a later version may have fields that this version rejects.
         let Header { format, version } = serde_json::from_str(json).map_err(syntax)?;
         if format != FORMAT || version != VERSION {
             return Err(DataError::CodecVersion { origin: origin.to_owned(), format, version });
@@ -60,10 +61,10 @@ impl TextCodec {
         Ok(Self::new(tokenizer, vocabulary.into_vocab(origin)?))
     }
 
-    /// Identifies this codec: equal for equal tokenizers and equal vocabularies.
+    /// Identifies this codec: equal if the tokenizers and the vocabularies are equal.
     ///
-    /// The SHA-256, in 64 hexadecimal digits, of the tokenizer's [JSON](Tokenizer::to_json), a line feed, and the
-    /// vocabulary's [fingerprint](crate::Vocab::fingerprint).
+    /// It is the SHA-256, as 64 hexadecimal digits, of the tokenizer's [JSON](Tokenizer::to_json), a line feed,
+    /// and the vocabulary's [fingerprint](crate::Vocab::fingerprint).
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hasher = Sha256::new();
@@ -109,7 +110,7 @@ mod tests {
             [words.clone(), codec(Tokenizer::words().with_eos(None)), codec(Tokenizer::chars()), other];
         let prints: std::collections::HashSet<String> = prints.iter().map(TextCodec::fingerprint).collect();
         assert_eq!(prints.len(), 4);
-        // Pinned: files may hold it, so it may never change for the same codec.
+        // Pinned: files can contain it, so it must never change for the same codec.
         let pinned = "5995aa30b8641e7bae70ce29ad2fc6e25b4d41d1df9293658310a8d9283a3a31";
         assert_eq!(words.fingerprint(), pinned);
     }
@@ -135,8 +136,8 @@ mod tests {
             with(version, "  \"version\": 3"),
             "`m` has format `rondo-vocab` version 3, expected `rondo-vocab` version 1"
         );
-        assert_eq!(with("\"<eos>\",\n", "\"<unk>\",\n"), "`m` lists token `<unk>` twice, as id 0 and 1");
-        let syntax = "`m` is not a text codec";
+        assert_eq!(with("\"<eos>\",\n", "\"<unk>\",\n"), "`m` lists token `<unk>` twice, with ids 0 and 1");
+        let syntax = "`m` is not a valid text codec";
         assert_eq!(with("\"tokenizer\"", "\"x\": 1, \"tokenizer\""), syntax);
         assert_eq!(with("\"kind\":\"words\"", "\"kind\":\"word\""), syntax);
         let source = error(&good.replace("words", "word"));

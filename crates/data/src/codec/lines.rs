@@ -1,4 +1,4 @@
-//! A text encoded line by line.
+//! Encodes a text line by line.
 
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -6,24 +6,25 @@ use std::io::BufRead;
 use super::TextCodec;
 use crate::{DataError, Result, tokenize::Scanner};
 
-/// One line of a text in tokens and ids; one sentence of running text.
+/// One line of a text, or one sentence of running text, as tokens and ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EncodedLine {
-    /// The number of the line, from 1; of a sentence, that of the line it begins in.
+    /// The line number, starting at 1; for a sentence, the number of its first line.
     pub number: u64,
-    /// The tokens as they stand in the text, unknown ones too, and the end-of-line token where there is one.
+    /// The tokens as they are in the text, including out-of-vocabulary tokens, and the end-of-line token if there
+    /// is one.
     ///
-    /// For characters and bytes the line end is a token of its line. A blank line that the tokenizer skips
-    /// has no token at all.
+    /// For characters and bytes, the line ending is a token of its line. A blank line that the tokenizer skips has no
+    /// tokens.
     pub tokens: Vec<String>,
     /// The id of each token.
     pub ids: Vec<u32>,
-    /// How many of the tokens are not in the vocabulary.
+    /// The number of out-of-vocabulary tokens.
     pub out_of_vocab_tokens: u64,
 }
 
 impl EncodedLine {
-    /// Makes `next` the end of this line.
+    /// Appends the tokens of `next`.
     pub fn append(&mut self, mut next: Self) {
         self.tokens.append(&mut next.tokens);
         self.ids.append(&mut next.ids);
@@ -42,11 +43,11 @@ impl EncodedLine {
     }
 }
 
-/// The lines of a text, encoded one at a time: see [`TextCodec::lines`].
+/// An iterator over the encoded lines of a text; see [`TextCodec::lines`].
 ///
-/// Gives an item for each line, blank and skipped ones included; ends after an error. One line is held in
-/// memory at a time. Running text that is split into sentences gives an item for each of these, once its paragraph is
-/// complete (an item for the paragraph, if the tokenizer has no end-of-sentence token).
+/// It yields an item for each line, including blank and skipped lines, and ends after an error. One line is in memory
+/// at a time. If running text is split into sentences, it yields an item for each sentence, once the paragraph is
+/// complete (or an item for the paragraph, if the tokenizer has no end-of-sentence token).
 #[derive(Debug)]
 pub struct Lines<R> {
     codec: TextCodec,
@@ -54,7 +55,7 @@ pub struct Lines<R> {
     reader: R,
     scanner: Scanner,
     line: Vec<u8>,
-    /// Sentences that are ready, if the text is read by sentences.
+    /// Complete sentences to yield, if the text is split into sentences.
     sentences: VecDeque<EncodedLine>,
     /// The sentence that the next token belongs to.
     open: EncodedLine,
@@ -82,7 +83,7 @@ impl<R: BufRead> Lines<R> {
             self.done = true;
             self.scanner.finish(&mut visit)?;
         }
-        // At the end there may be nothing after the last line end, or nothing but a byte-order mark.
+        // At the end of the text, there can be nothing after the last line ending, or only a byte-order mark.
         Ok((self.scanner.lines() == number).then_some(line))
     }
 
@@ -95,7 +96,7 @@ impl<R: BufRead> Lines<R> {
         Ok(self.sentences.pop_front())
     }
 
-    /// Reads a line, which may complete a paragraph and so several sentences.
+    /// Reads a line, which can complete a paragraph and therefore several sentences.
     fn read_sentences(&mut self) -> Result<()> {
         self.line.clear();
         let read = self.reader.read_until(b'\n', &mut self.line);

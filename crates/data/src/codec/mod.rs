@@ -1,13 +1,13 @@
-//! Text to ids and back, in one value: a tokenizer, the vocabulary of its tokens, and the way back to text.
+//! Encodes text to ids and decodes ids to text: a tokenizer and a vocabulary in one value.
 //!
 //! ```text
 //! text ──▶ tokenizer (which also normalizes) ──▶ tokens ──▶ vocabulary ──▶ ids      encode, lines, prompt
 //! text ◀── joiner ◀───────────────────────────── tokens ◀── vocabulary ◀── ids      decode, decoder
 //! ```
 //!
-//! Promises: reading a text line by line, or running text sentence by sentence, gives the very ids that reading it
-//! whole gives; nothing else in the library turns tokens into text.
-//! Not here: building a vocabulary from a text (`corpus`).
+//! Promises: encoding a text line by line, or running text sentence by sentence, gives exactly the same ids as
+//! encoding it as a whole; no other code in the library turns tokens into text. Not here: building a vocabulary
+//! from a text (`corpus`).
 
 use std::io::BufRead;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub use decoder::{Spacing, TextDecoder};
 pub(crate) use json::{FORMAT, VERSION};
 pub use lines::{EncodedLine, Lines};
 
-/// A tokenizer and a vocabulary, which together turn text into a model's ids and back. Cheap to clone.
+/// A tokenizer and a vocabulary, which encode text to ids and decode ids to text. Cheap to clone.
 ///
 /// ```
 /// use rondo_data::{TextCodec, Tokenizer, Vocab};
@@ -46,80 +46,81 @@ pub struct TextCodec {
     lossy: bool,
 }
 
-/// The ids of a text and what was found while reading it.
+/// The ids of a text and statistics about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// One id per token.
     pub ids: Vec<u32>,
-    /// What was read.
+    /// Statistics about the text.
     pub report: TextReport,
 }
 
-/// What was found in one text.
+/// Statistics about one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextReport {
     /// The path of the file, or the name of the source.
     pub origin: String,
     /// Bytes, characters, lines, tokens.
     pub stats: TextStats,
-    /// Tokens that have the unknown token's id, whether the text says `<unk>` itself or another unknown word.
+    /// The number of tokens with the unknown token's id: `<unk>` in the text itself, or an out-of-vocabulary token.
     pub unknown_tokens: u64,
-    /// Those of them that are not in the vocabulary.
+    /// The number of out-of-vocabulary tokens among them.
     pub out_of_vocab_tokens: u64,
 }
 
 impl TextCodec {
-    /// A codec that refuses bytes that are not text.
+    /// Creates a codec that rejects bytes that are not text.
     #[must_use]
     pub fn new(tokenizer: Tokenizer, vocab: Vocab) -> Self {
         Self { tokenizer, vocab: Arc::new(vocab), lossy: false }
     }
 
-    /// The same vocabulary with another tokenizer, for texts that must be cut into these tokens in another way.
+    /// The same vocabulary with a different tokenizer, for texts that must be split into these tokens in a
+    /// different way.
     #[must_use]
     pub fn with_tokenizer(&self, tokenizer: Tokenizer) -> Self {
         Self { tokenizer, ..self.clone() }
     }
 
-    /// The same codec, which replaces invalid UTF-8 and NUL bytes by U+FFFD if `lossy`, instead of refusing the text.
-    /// A tokenizer of bytes takes them as they are either way.
+    /// Sets whether invalid UTF-8 and NUL bytes are replaced by U+FFFD instead of being an error. A byte
+    /// tokenizer accepts all bytes in either case.
     #[must_use]
     pub fn lossy(self, lossy: bool) -> Self {
         Self { lossy, ..self }
     }
 
-    /// Whether invalid UTF-8 and NUL bytes are replaced instead of refused.
+    /// Whether invalid UTF-8 and NUL bytes are replaced instead of being an error.
     #[must_use]
     pub fn is_lossy(&self) -> bool {
         self.lossy
     }
 
-    /// How text is cut into tokens.
+    /// The tokenizer.
     #[must_use]
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// The tokens and their ids.
+    /// The vocabulary.
     #[must_use]
     pub fn vocab(&self) -> &Vocab {
         &self.vocab
     }
 
-    /// The id of the token that ends each line of a text, if the vocabulary has it: the tokenizer's end-of-line token
-    /// for words, the line feed for characters and bytes.
+    /// The id of the token that ends each line of a text, if it is in the vocabulary: the tokenizer's end-of-line
+    /// token for words, the line feed for characters and bytes.
     #[must_use]
     pub fn line_end(&self) -> Option<u32> {
         self.vocab.id(self.tokenizer.line_end()?)
     }
 
-    /// The id that stands for all tokens not in the vocabulary.
+    /// The id of the unknown token, which replaces out-of-vocabulary tokens.
     #[must_use]
     pub fn unknown_id(&self) -> Option<u32> {
         self.vocab.unknown_id()
     }
 
-    /// What one token is called: `token`, `character` or `byte`.
+    /// The name of one token: `token`, `character` or `byte`.
     #[must_use]
     pub fn unit(&self) -> &'static str {
         self.tokenizer.unit()
@@ -134,36 +135,36 @@ impl TextCodec {
     /// Encodes a text.
     ///
     /// # Errors
-    /// As [`encode_reader`](Self::encode_reader).
+    /// See [`encode_reader`](Self::encode_reader).
     pub fn encode(&self, text: &str) -> Result<Encoded> {
         self.encode_reader(text.as_bytes(), "the text")
     }
 
-    /// Encodes all of `reader`; `origin` names it in errors and in the report.
+    /// Encodes a whole text; `origin` is its name in errors and in the report.
     ///
     /// # Errors
-    /// As [`Tokenizer::for_each_token`]; [`DataError::UnknownToken`](crate::DataError::UnknownToken) for a
-    /// token that is not in a vocabulary without unknown token.
+    /// The errors of [`Tokenizer::for_each_token`]; [`DataError::UnknownToken`](crate::DataError::UnknownToken)
+    /// for an out-of-vocabulary token if the vocabulary has no unknown token.
     pub fn encode_reader(&self, reader: impl BufRead, origin: &str) -> Result<Encoded> {
         let mut ids = Vec::new();
         let report = self.append(reader, origin, 0, &mut ids)?;
         Ok(Encoded { ids, report })
     }
 
-    /// Encodes all of a source.
+    /// Encodes a whole text from its source.
     ///
     /// # Errors
-    /// As [`encode_reader`](Self::encode_reader); [`DataError::Missing`](crate::DataError::Missing) if the
-    /// file does not exist.
+    /// The errors of [`encode_reader`](Self::encode_reader); [`DataError::Missing`](crate::DataError::Missing) if
+    /// the file does not exist.
     pub fn encode_source(&self, source: &TextSource) -> Result<Encoded> {
         self.encode_reader(source.open()?, &source.origin())
     }
 
-    /// Encodes the beginning of a text that is to be continued: its last line, or the last sentence of running text,
-    /// gets no end-of-line token unless it has a line end.
+    /// Encodes a prefix that is to be continued: its last line, or its last sentence in running text, gets no
+    /// end-of-line token unless it ends in a line ending.
     ///
     /// # Errors
-    /// As [`encode_reader`](Self::encode_reader).
+    /// See [`encode_reader`](Self::encode_reader).
     pub fn encode_prefix(&self, prefix: &str) -> Result<Vec<u32>> {
         const ORIGIN: &str = "the prefix";
         let mut ids = Vec::new();
@@ -177,22 +178,23 @@ impl TextCodec {
         Ok(ids)
     }
 
-    /// Encodes a prompt, which begins a line: the [line-end token](Self::line_end), if there is one, then the
-    /// [prefix](Self::encode_prefix). The result is empty only if the prompt is and no token ends a line.
+    /// Encodes a prompt at the start of a line: the [line-end token](Self::line_end), if there is one, followed
+    /// by the [prefix](Self::encode_prefix). The result is empty only if the prompt is empty and there is no
+    /// line-end token.
     ///
     /// # Errors
-    /// As [`encode_reader`](Self::encode_reader).
+    /// See [`encode_reader`](Self::encode_reader).
     pub fn prompt(&self, prompt: &str) -> Result<Vec<u32>> {
         Ok(self.line_end().into_iter().chain(self.encode_prefix(prompt)?).collect())
     }
 
-    /// Encodes `reader` line by line as the iterator is asked for them; `origin` names it in errors.
+    /// Encodes a text lazily, line by line; `origin` is its name in errors.
     pub fn lines<R: BufRead>(&self, reader: R, origin: &str) -> Lines<R> {
         Lines::new(self.clone(), reader, origin)
     }
 
-    /// The text of `ids`, spaced [as it was read](Spacing::AsRead). Bytes that are not UTF-8 become U+FFFD; a
-    /// [`decoder`](Self::decoder) gives them exactly.
+    /// Decodes ids to text, spaced [as it was read](Spacing::AsRead). Bytes that are not UTF-8 become U+FFFD; use a
+    /// [`decoder`](Self::decoder) to get the exact bytes.
     ///
     /// # Errors
     /// [`DataError::IdOutOfRange`](crate::DataError::IdOutOfRange) for an id that is not in the vocabulary.
@@ -202,20 +204,21 @@ impl TextCodec {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// The text of tokens, in the vocabulary or not, spaced [as it was read](Spacing::AsRead).
+    /// Joins tokens to text, spaced [as it was read](Spacing::AsRead). The tokens do not have to be in the
+    /// vocabulary.
     pub fn join<T: AsRef<str>>(&self, tokens: impl IntoIterator<Item = T>) -> String {
         let (mut decoder, mut text) = (self.decoder(Spacing::AsRead), Vec::new());
         tokens.into_iter().for_each(|token| decoder.push_token(token.as_ref(), &mut text));
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// A decoder for ids that come one after the other.
+    /// A decoder that takes ids one at a time.
     #[must_use]
     pub fn decoder(&self, spacing: Spacing) -> TextDecoder {
         TextDecoder::new(self.clone(), spacing)
     }
 
-    /// Appends the ids of `reader`, without its last `drop_tail_chars` characters, to `ids`.
+    /// Appends the ids of a text, without its last `drop_tail_chars` characters, to `ids`.
     pub(crate) fn append(
         &self,
         reader: impl BufRead,

@@ -1,4 +1,4 @@
-//! Whole texts, lines and prefixes give the same ids.
+//! Tests that encoding a whole text, its lines, and prefixes gives the same ids.
 
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ fn without_an_unknown_token_the_error_names_word_file_and_line() {
     let (vocab, tokenizer) = (vocab(&["a", "<eos>"], None), Tokenizer::default());
     let codec = TextCodec::new(tokenizer, vocab);
     let error = codec.encode_reader("a\na z\n".as_bytes(), "my.txt").unwrap_err();
-    let expected = "`z` is not in the vocabulary, which has no unknown token: line 2 of `my.txt`";
+    let expected = "out-of-vocabulary token `z` on line 2 of `my.txt`: the vocabulary has no unknown token";
     assert_eq!(error.to_string(), expected);
     let mut lines = codec.lines("a\na z\na\n".as_bytes(), "my.txt");
     assert!(lines.next().unwrap().is_ok());
@@ -125,7 +125,7 @@ fn a_prompt_begins_a_line() {
         assert_eq!(with.prompt("a").unwrap(), [line_end, 2]);
         assert_eq!(with.prompt("").unwrap(), [line_end]);
         let without = codec(&tokenizer, &["<unk>", "a"]);
-        assert_eq!(without.line_end(), None, "the unknown token is no line end");
+        assert_eq!(without.line_end(), None, "the unknown token is not a line-end token");
         assert_eq!((without.prompt("a").unwrap(), without.prompt("").unwrap()), (vec![1], vec![]));
     }
 }

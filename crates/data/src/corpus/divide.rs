@@ -1,9 +1,9 @@
-//! Divides one text into training, validation and test text.
+//! Splits one text into training, validation and test text.
 
 use crate::{DataError, Result};
 
 /// # Errors
-/// [`DataError::SplitFractions`] unless both are at least 0 and something is left for training.
+/// [`DataError::SplitFractions`] unless both are at least 0 and some text is left for training.
 pub(super) fn check_fractions(valid_fraction: f64, test_fraction: f64) -> Result<()> {
     let is_part = |fraction: f64| (0.0..1.0).contains(&fraction);
     if is_part(valid_fraction) && is_part(test_fraction) && valid_fraction + test_fraction < 1.0 {
@@ -13,13 +13,14 @@ pub(super) fn check_fractions(valid_fraction: f64, test_fraction: f64) -> Result
     }
 }
 
-/// Where the training text and where the validation text ends.
+/// The ends of the training text and of the validation text, as token positions.
 ///
-/// Validation and test text have at least the fractions asked for, rounded up to whole tokens; with an `eos`
-/// token each then begins after one, so that no line is torn, unless the lines are too few: some corpora are one line.
+/// The validation and test texts have at least the requested fractions, rounded up to whole tokens. If there is an
+/// `eos` token, each of them starts after one, so that lines stay complete. If there are too few lines for that (some
+/// corpora consist of one line), the cuts can fall within a line.
 ///
 /// # Errors
-/// [`DataError::CannotDivide`] if one of the three is left without a token.
+/// [`DataError::CannotDivide`] if one of the three texts would be empty.
 pub(super) fn cuts(
     ids: &[u32],
     eos: Option<u32>,
@@ -34,7 +35,7 @@ pub(super) fn cuts(
     })
 }
 
-/// The cuts, after `eos` tokens if there is such a one; `None` if nothing is left for training.
+/// The cuts, right after `eos` tokens if `eos` is given; `None` if nothing is left for training.
 fn cuts_at(ids: &[u32], eos: Option<u32>, valid_fraction: f64, test_fraction: f64) -> Option<[usize; 2]> {
     let line_start = |at: usize| match eos {
         Some(eos) => ids[..at].iter().rposition(|&id| id == eos).map_or(0, |before| before + 1),
@@ -77,12 +78,12 @@ mod tests {
     #[test]
     fn a_text_of_too_few_tokens_is_refused() {
         let error = cuts(&[5, 0], Some(0), 0.05, 0.05).unwrap_err().to_string();
-        let expected =
-            "a text of 2 tokens is too short to be divided with valid fraction 0.05 and test fraction 0.05";
+        let expected = "a text of 2 tokens is too short to be split with validation fraction 0.05 and \
+             test fraction 0.05";
         assert_eq!(error, expected);
     }
 
-    /// Such as text8, whose hundred million characters are one line; it was once said to be too short.
+    /// Such as text8, whose hundred million characters are one line.
     #[test]
     fn a_text_of_one_line_is_divided_within_it() {
         let ids = [5, 6, 7, 5, 6, 7, 5, 6, 7, 0];
@@ -107,7 +108,7 @@ mod tests {
                 prop_assert!(0 < train_end && train_end <= valid_end && valid_end <= ids.len());
                 prop_assert!((valid_end - train_end) as f64 >= valid * ids.len() as f64);
                 prop_assert!((ids.len() - valid_end) as f64 >= test * ids.len() as f64);
-                // A line is torn only where the text could not be divided otherwise.
+                // A cut falls within a line only if there is no other way to split the text.
                 let by_lines = by_line && cuts_at(&ids, eos, valid, test).is_some();
                 for cut in [train_end, valid_end] {
                     prop_assert!(!by_lines || cut == ids.len() || ids[cut - 1] == 0);

@@ -1,4 +1,4 @@
-//! Finds the texts of a corpus by the names of its files.
+//! Finds the texts of a corpus by their file names.
 
 use std::{
     fs, io,
@@ -8,13 +8,13 @@ use std::{
 use super::{Split, TextSource};
 use crate::{DataError, Result};
 
-/// Ends of file names that are texts; a folder may hold anything else besides.
+/// The extensions of text files; other files in a folder are ignored.
 const TEXT_EXTENSIONS: [&str; 4] = ["txt", "text", "tokens", "raw"];
 
 /// The texts of a corpus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CorpusTexts {
-    /// A text for each split.
+    /// One text per split.
     Splits {
         /// The training text.
         train: TextSource,
@@ -23,17 +23,17 @@ pub enum CorpusTexts {
         /// The test text.
         test: Option<TextSource>,
     },
-    /// One text, in one or several pieces, to be divided.
+    /// One text, in one or more pieces, to be split.
     Whole(Vec<TextSource>),
 }
 
 impl CorpusTexts {
     /// Finds the texts at `path`.
     ///
-    /// A file is a text to be divided. In a folder, a .txt, .text, .tokens or .raw file is a split's text if a
-    /// part of its name is `train`, `valid`, `validation`, `val`, `dev` or `test`, as in `ptb.train.txt` or
-    /// `wiki.valid.tokens` (the last such part counts). A folder without any of them may hold a single text, to
-    /// be divided. Subfolders and hidden files are not looked at.
+    /// A file is a text to be split. In a folder, a .txt, .text, .tokens or .raw file is the text of a split if
+    /// its name contains the word `train`, `valid`, `validation`, `val`, `dev` or `test`, as in `ptb.train.txt`
+    /// or `wiki.valid.tokens` (if there are several, the last one counts). A folder without such files can
+    /// contain a single text, to be split. Subfolders and hidden files are ignored.
     ///
     /// # Errors
     /// [`DataError::Missing`], [`DataError::Read`], [`DataError::NoTrainingText`],
@@ -50,11 +50,11 @@ impl CorpusTexts {
         }
     }
 
-    /// Finds the texts at several paths: a single path as [`find`](Self::find) does, several files as the
-    /// pieces of one text, in this order.
+    /// Finds the texts at several paths: a single path as in [`find`](Self::find), several files as the pieces of
+    /// one text, in this order.
     ///
     /// # Errors
-    /// As [`find`](Self::find); a folder among several paths cannot be read as a file.
+    /// See [`find`](Self::find). With several paths, a folder is an error when it is read as a file.
     pub fn find_all<P: AsRef<Path>>(paths: &[P]) -> Result<Self> {
         match paths {
             [path] => Self::find(path),
@@ -64,7 +64,7 @@ impl CorpusTexts {
         }
     }
 
-    /// The text of a split, if the corpus has one of its own for it.
+    /// The text of a split, if the corpus has a separate text for it.
     #[must_use]
     pub fn split(&self, split: Split) -> Option<&TextSource> {
         match (self, split) {
@@ -75,7 +75,7 @@ impl CorpusTexts {
         }
     }
 
-    /// The texts in order of reading, each with the split it is; `None` for those to be divided.
+    /// The texts in reading order, each with its split; `None` for texts to be split.
     #[must_use]
     pub fn sources(&self) -> Vec<(Option<Split>, &TextSource)> {
         match self {
@@ -114,14 +114,14 @@ impl CorpusTexts {
     }
 }
 
-/// Sorted, so that errors are the same everywhere.
+/// Sorted, so that errors are the same on every machine.
 fn file_names(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // The path's metadata, unlike the entry's, follows links; a dangling link is no file.
+        // The path's metadata, unlike the entry's, follows links; a dangling link is not a file.
         let is_file = fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_file());
-        // A name that is not Unicode cannot be one of those looked for.
+        // A name that is not Unicode cannot match.
         if let (true, Ok(name)) = (is_file, entry.file_name().into_string())
             && !name.starts_with('.')
         {
@@ -137,7 +137,7 @@ fn is_text(name: &str) -> bool {
     extension.is_some_and(|extension| TEXT_EXTENSIONS.iter().any(|text| extension == *text))
 }
 
-/// The split that a file's name says it is; its last word that names one counts.
+/// The split named by a file name; the last word that names a split counts.
 fn split_in_name(name: &str) -> Option<Split> {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_lowercase();
     stem.rsplit(|char: char| !char.is_alphanumeric()).find_map(|word| match word {
@@ -164,7 +164,7 @@ mod tests {
         folder
     }
 
-    /// What is found, as split names and file names.
+    /// The texts found, as split names and file names.
     fn found(names: &[&str]) -> Result<Vec<(String, String)>> {
         let folder = folder(names);
         let texts = CorpusTexts::find(folder.path())?;
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(found(names).unwrap(), expected);
     }
 
-    /// The message, with the folder's own name taken out.
+    /// The message, with the path of the folder replaced.
     #[track_caller]
     fn check_error(names: &[&str], expected: &str) {
         let folder = folder(names);
@@ -222,29 +222,29 @@ mod tests {
     fn ambiguity_names_the_files() {
         check_error(
             &["train.txt", "valid.txt", "dev.txt"],
-            "folder `DIR` has several valid texts: `dev.txt`, `valid.txt`",
+            "folder `DIR` has more than one file for the `valid` split: `dev.txt`, `valid.txt`",
         );
         check_error(
             &["b.txt", "a.txt"],
-            "folder `DIR` has several texts, none of them named `train`: `a.txt`, `b.txt`",
+            "folder `DIR` has several texts, but none has `train` in its name: `a.txt`, `b.txt`",
         );
     }
 
     #[test]
     fn a_folder_without_texts_says_what_was_looked_for_and_found() {
-        let looked_for = "folder `DIR` has no training text: looked for `train` in the names of its .txt, .text, \
-             .tokens and .raw files, or for a single such file, found";
-        check_error(&[], &format!("{looked_for} no file"));
-        check_error(&["b.md", "a.json"], &format!("{looked_for} `a.json`, `b.md`"));
-        check_error(&["test.txt"], &format!("{looked_for} `test.txt`"));
-        check_error(&["valid.txt", "test.txt"], &format!("{looked_for} `test.txt`, `valid.txt`"));
+        let expected = "folder `DIR` has no training text: expected a .txt, .text, .tokens or .raw file with \
+             `train` in its name, or a single such file; found";
+        check_error(&[], &format!("{expected} no files"));
+        check_error(&["b.md", "a.json"], &format!("{expected} `a.json`, `b.md`"));
+        check_error(&["test.txt"], &format!("{expected} `test.txt`"));
+        check_error(&["valid.txt", "test.txt"], &format!("{expected} `test.txt`, `valid.txt`"));
     }
 
     #[test]
     fn a_path_to_nothing_is_named() {
         let folder = folder(&[]);
         let path = folder.path().join("nothing");
-        let expected = format!("there is no file or folder `{}`", path.display());
+        let expected = format!("no such file or folder: `{}`", path.display());
         assert_eq!(CorpusTexts::find(&path).unwrap_err().to_string(), expected);
     }
 }

@@ -1,17 +1,18 @@
-//! Corpora: texts for training, validation and test as ids, with the vocabulary they share.
+//! Corpora: training, validation and test texts as ids, with a shared vocabulary.
 //!
 //! ```text
 //! folder  ptb.train.txt ptb.valid.txt ptb.test.txt      three texts
 //! folder  input.txt            ┐
-//! file    input.txt            ├ one text               train │ valid │ test, divided near its end
+//! file    input.txt            ├ one text               train │ valid │ test, split near its end
 //! files   one.txt two.txt      ┘ (files joined)
 //! ```
 //!
-//! All texts are read once. Each token first gets its index in order of first appearance; when the vocabulary
-//! stands, the indices are replaced by ids in place. So a token costs four bytes and each type one string.
+//! Each text is read once. Each token is first stored as its index in order of first appearance. When the
+//! vocabulary is complete, the indices are replaced by ids in place. So a token takes four bytes, and each
+//! distinct token one string.
 //!
-//! Promises: ids depend on the texts and the options alone; each file's report says what was found in it.
-//! Not here: batches (`batches`), where the named corpora are kept (`named`).
+//! Promises: ids depend only on the texts and the options; statistics are reported for each file.
+//! Not here: batches (`batches`), finding the named corpora (`named`).
 
 use std::{fmt, ops::Range, path::Path};
 
@@ -26,14 +27,14 @@ mod source;
 pub use find::CorpusTexts;
 pub use source::TextSource;
 
-/// A part of a corpus.
+/// A split of a corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Split {
-    /// What the model learns from.
+    /// The training set.
     Train,
-    /// What decides which model is the best.
+    /// The validation set, used to select the best model.
     Valid,
-    /// What that model is reported on.
+    /// The test set, used to report the final results.
     Test,
 }
 
@@ -52,35 +53,35 @@ impl fmt::Display for Split {
     }
 }
 
-/// How texts become a corpus.
+/// Options for reading a corpus.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CorpusOptions {
-    /// What a token is.
+    /// The tokenizer.
     pub tokenizer: Tokenizer,
     /// Where the vocabulary comes from.
     pub vocab: VocabSource,
-    /// Characters to drop from the end of every text file, such as a license; 0 is off.
+    /// The number of characters to drop from the end of every text file, such as a license; 0 drops none.
     pub drop_tail_chars: u64,
-    /// Whether invalid UTF-8 and NUL bytes are taken for U+FFFD, instead of being an error.
+    /// Whether invalid UTF-8 and NUL bytes are replaced by U+FFFD instead of being an error.
     pub lossy: bool,
-    /// The part of a text that has no splits of its own to use as validation text; 0 is none.
+    /// The fraction of a text without splits of its own to use as validation text; 0 for none.
     pub valid_fraction: f64,
-    /// The part to use as test text; 0 is none.
+    /// The fraction to use as test text; 0 for none.
     pub test_fraction: f64,
 }
 
 impl Default for CorpusOptions {
-    /// As [`for_tokenizer`](Self::for_tokenizer) for words.
+    /// [`for_tokenizer`](Self::for_tokenizer) with words.
     fn default() -> Self {
         Self::for_tokenizer(Tokenizer::default())
     }
 }
 
 impl CorpusOptions {
-    /// The usual options for a kind of token: 5 % each for validation and test, nothing dropped.
+    /// The default options for a tokenizer: 5 % each for validation and test, nothing dropped.
     ///
-    /// The vocabulary is [the usual one](VocabOptions::for_tokenizer), of the training text's words or of all
-    /// the characters: a character has no unknown token to stand for it.
+    /// The vocabulary is [the default one](VocabOptions::for_tokenizer), built from the training text for words
+    /// and from all texts for characters, since characters have no unknown token.
     #[must_use]
     pub fn for_tokenizer(tokenizer: Tokenizer) -> Self {
         let options = VocabOptions::for_tokenizer(&tokenizer);
@@ -93,24 +94,24 @@ impl CorpusOptions {
 /// Where the vocabulary of a corpus comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VocabSource {
-    /// From the texts.
+    /// Built from the texts.
     Build {
-        /// Which of their tokens, and in which order.
+        /// Which tokens to include, and in which order.
         options: VocabOptions,
-        /// Which of the texts.
+        /// The texts to build it from.
         splits: VocabSplits,
     },
-    /// It stands already: a model's, to train further or to evaluate.
+    /// An existing vocabulary: that of a model to continue training or to evaluate.
     Given(Vocab),
-    /// A model's, to which the tokens of the texts that it lacks are added; see [`Vocab::extended`].
+    /// The vocabulary of a model, extended by the new tokens of the texts; see [`Vocab::extended`].
     Extend {
-        /// The vocabulary whose ids stay.
+        /// The vocabulary to extend; its ids stay the same.
         vocab: Vocab,
-        /// Leave out tokens that occur fewer times than this.
+        /// Leave out new tokens that occur fewer times than this.
         min_freq: u64,
-        /// The most tokens in all.
+        /// The maximum size of the extended vocabulary.
         max_size: Option<usize>,
-        /// Which of the texts.
+        /// The texts to take new tokens from.
         splits: VocabSplits,
     },
 }
@@ -119,10 +120,10 @@ pub enum VocabSource {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VocabSplits {
-    /// The training text alone.
+    /// Only the training text.
     #[default]
     Train,
-    /// Train, valid and test, in this order.
+    /// The training, validation and test texts, in this order.
     All,
 }
 
@@ -151,25 +152,24 @@ pub struct Corpus {
     pub valid: Option<TokenIds>,
     /// The test text, if there is one.
     pub test: Option<TokenIds>,
-    /// How the texts were cut, and what the ids mean.
+    /// The tokenizer and the vocabulary.
     pub codec: TextCodec,
-    /// What was found in each text, in the order of reading.
+    /// The statistics of each text, in reading order.
     pub sources: Vec<SourceReport>,
-    /// Whether validation and test text were divided off the end of one text, instead of being texts of their
-    /// own.
+    /// Whether the validation and test texts were split off from the end of one text instead of being separate texts.
     pub divided: bool,
 }
 
-/// What was found in one text of a corpus.
+/// The statistics of one text of a corpus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceReport {
-    /// The split that the text is; `None` if it was divided among them.
+    /// The split that the text is used for; `None` if it was split.
     pub split: Option<Split>,
-    /// What was found in it.
+    /// The statistics.
     pub text: TextReport,
 }
 
-/// All texts in one sequence, and where each ends.
+/// All texts in one sequence, and where each text ends.
 struct Sequence {
     ids: Vec<u32>,
     sources: Vec<SourceReport>,
@@ -179,7 +179,7 @@ impl Corpus {
     /// Finds the texts at `path`, a folder or a file, and reads them.
     ///
     /// # Errors
-    /// As [`CorpusTexts::find`] and [`read`](Self::read).
+    /// The errors of [`CorpusTexts::find`] and [`read`](Self::read).
     pub fn open(path: impl AsRef<Path>, options: &CorpusOptions) -> Result<Self> {
         Self::read(&CorpusTexts::find(path)?, options)
     }
@@ -187,10 +187,10 @@ impl Corpus {
     /// Reads the texts.
     ///
     /// # Errors
-    /// [`DataError::Empty`] for a text without tokens; those of [`Tokenizer::for_each_token`] for what is no
-    /// text; [`DataError::UnknownToken`] for a token that is neither in the vocabulary nor has an unknown
-    /// token to stand for it; those of [`Vocab::from_counter`]; [`DataError::SplitFractions`] and
-    /// [`DataError::CannotDivide`] for a text that has no splits of its own.
+    /// [`DataError::Empty`] for a text without tokens; the errors of [`Tokenizer::for_each_token`] for a file
+    /// that is not a text; [`DataError::UnknownToken`] for an out-of-vocabulary token if there is no unknown
+    /// token; the errors of [`Vocab::from_counter`]; [`DataError::SplitFractions`] and
+    /// [`DataError::CannotDivide`] for a text without splits of its own.
     pub fn read(texts: &CorpusTexts, options: &CorpusOptions) -> Result<Self> {
         divide::check_fractions(options.valid_fraction, options.test_fraction)?;
         let sources = texts.sources();
@@ -212,7 +212,7 @@ impl Corpus {
                 };
                 let codec = codec(vocab);
                 if !replace_indices(&mut all, &counter, codec.vocab()) {
-                    // The word is known but not its line; reading again until it turns up tells.
+                    // The token is known but not its line, so the texts are read again to find it.
                     encode(&sources, &codec, options)?;
                 }
                 (all, cuts, codec)
@@ -232,27 +232,27 @@ impl Corpus {
         })
     }
 
-    /// What the ids mean.
+    /// The vocabulary.
     #[must_use]
     pub fn vocab(&self) -> &Vocab {
         self.codec.vocab()
     }
 
-    /// How the texts were cut.
+    /// The tokenizer.
     #[must_use]
     pub fn tokenizer(&self) -> &Tokenizer {
         self.codec.tokenizer()
     }
 
-    /// The fingerprint of a split's ids, if the corpus has it; see [`TokenIds::fingerprint`].
+    /// The fingerprint of a split's ids, if the corpus has this split; see [`TokenIds::fingerprint`].
     ///
     /// # Errors
-    /// As [`TokenIds::read`].
+    /// See [`TokenIds::read`].
     pub fn fingerprint(&self, split: Split) -> Result<Option<String>> {
         self.split(split).map(TokenIds::fingerprint).transpose()
     }
 
-    /// The ids of a split, if the corpus has it.
+    /// The ids of a split, if the corpus has this split.
     #[must_use]
     pub fn split(&self, split: Split) -> Option<&TokenIds> {
         match split {
@@ -264,7 +264,7 @@ impl Corpus {
 }
 
 impl VocabSource {
-    /// The vocabulary for what was counted.
+    /// Builds or returns the vocabulary for the counted tokens.
     fn of(&self, counter: &Counter) -> Result<Vocab> {
         match self {
             Self::Build { options, .. } => Vocab::from_counter(counter, options),
@@ -276,7 +276,7 @@ impl VocabSource {
     }
 }
 
-/// Reads all sources into ids.
+/// Reads all sources as ids.
 fn encode(
     sources: &[(Option<Split>, &TextSource)],
     codec: &TextCodec,
@@ -292,7 +292,7 @@ fn encode(
     Ok(all)
 }
 
-/// Reads all sources into indices of a counter.
+/// Reads all sources as indices of a counter.
 fn count(sources: &[(Option<Split>, &TextSource)], options: &CorpusOptions) -> Result<(Sequence, Counter)> {
     let mut counter = Counter::new();
     let reading = tokenize::Reading { drop_tail_chars: options.drop_tail_chars, lossy: options.lossy };
@@ -309,11 +309,11 @@ fn count(sources: &[(Option<Split>, &TextSource)], options: &CorpusOptions) -> R
     Ok((all, counter))
 }
 
-/// Replaces the counter's indices by the vocabulary's ids and counts the unknown ones in the reports.
+/// Replaces the counter's indices by vocabulary ids, and counts unknown tokens in the reports.
 ///
-/// Gives up and returns false if a token has no id.
+/// Stops and returns false if a token has no id.
 fn replace_indices(all: &mut Sequence, counter: &Counter, vocab: &Vocab) -> bool {
-    /// Where an index leads; a token out of the vocabulary is told from the unknown token itself.
+    /// The id for an index; an out-of-vocabulary token is distinguished from the unknown token itself.
     struct Target {
         id: u32,
         in_vocab: bool,
@@ -339,7 +339,7 @@ fn replace_indices(all: &mut Sequence, counter: &Counter, vocab: &Vocab) -> bool
     true
 }
 
-/// Where the training text and where the validation text ends; `eos` is the end-of-line token in `all`.
+/// The ends of the training text and of the validation text; `eos` is the end-of-line token in `all`.
 fn cuts(
     all: &Sequence,
     texts: &CorpusTexts,
@@ -360,7 +360,7 @@ fn cuts(
 }
 
 impl Sequence {
-    /// Ends a text.
+    /// Adds the report of a text that was read to its end.
     fn push(&mut self, split: Option<Split>, text: TextReport) -> Result<()> {
         if text.stats.tokens == 0 {
             return Err(DataError::Empty { origin: text.origin });

@@ -1,4 +1,4 @@
-//! Where a text is.
+//! The source of a text.
 
 use std::{
     fs::File,
@@ -8,14 +8,14 @@ use std::{
 
 use crate::{DataError, Result};
 
-/// A text that can be read, more than once if need be.
+/// A text that can be read, several times if necessary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextSource {
     /// A file.
     File(PathBuf),
-    /// A text in memory, such as a generated one.
+    /// A text in memory, for example a generated text.
     Memory {
-        /// What reports and errors call it.
+        /// The name in reports and errors.
         name: String,
         /// The text.
         text: String,
@@ -23,7 +23,7 @@ pub enum TextSource {
 }
 
 impl TextSource {
-    /// What reports and errors call the text: the path of a file.
+    /// The name in reports and errors; for a file, its path.
     #[must_use]
     pub fn origin(&self) -> String {
         match self {
@@ -32,10 +32,10 @@ impl TextSource {
         }
     }
 
-    /// The text from its beginning.
+    /// Opens the text at its start.
     ///
     /// # Errors
-    /// [`DataError::Missing`] if there is no such file, [`DataError::Read`] if it cannot be opened.
+    /// [`DataError::Missing`] if the file does not exist, [`DataError::Read`] if it cannot be opened.
     pub fn open(&self) -> Result<Box<dyn BufRead + '_>> {
         match self {
             Self::File(path) => match File::open(path) {

@@ -1,4 +1,4 @@
-//! Corpora from small texts.
+//! Tests with corpora from small texts.
 
 use std::fs;
 
@@ -73,11 +73,14 @@ fn the_vocabulary_can_come_from_all_texts_in_order_of_appearance() {
 fn a_word_without_id_is_named_with_its_place() {
     let options = build(VocabOptions { unknown: None, ..VocabOptions::default() }, VocabSplits::Train);
     let error = Corpus::read(&splits("a\n", "a\na z\n", "a\n"), &options).unwrap_err().to_string();
-    assert_eq!(error, "`z` is not in the vocabulary, which has no unknown token: line 2 of `valid`");
+    assert_eq!(
+        error,
+        "out-of-vocabulary token `z` on line 2 of `valid`: the vocabulary has no unknown token"
+    );
     let rare = VocabOptions { unknown: None, min_freq: 2, ..VocabOptions::default() };
     let error =
         Corpus::read(&splits("a a\nz\n", "a\n", "a\n"), &build(rare, VocabSplits::Train)).unwrap_err();
-    let expected = "`z` is not in the vocabulary, which has no unknown token: line 2 of `train`";
+    let expected = "out-of-vocabulary token `z` on line 2 of `train`: the vocabulary has no unknown token";
     assert_eq!(error.to_string(), expected);
 }
 
@@ -146,27 +149,24 @@ fn folders_and_files_are_opened() {
         error.replace(&folder.path().display().to_string(), "DIR")
     };
     write("empty.txt", "");
-    assert_eq!(error("empty.txt"), "`DIR/empty.txt` is empty: it holds no token");
+    assert_eq!(error("empty.txt"), "`DIR/empty.txt` is empty: it contains no tokens");
     fs::write(folder.path().join("image.txt"), [0x89, b'P', b'N', b'G', 0, 0]).unwrap();
-    assert_eq!(error("image.txt"), "`DIR/image.txt` is not UTF-8 text: invalid byte at offset 0, in line 1");
+    assert_eq!(error("image.txt"), "`DIR/image.txt` is not UTF-8 text: invalid byte at offset 0 (line 1)");
     fs::write(folder.path().join("image.txt"), b"P\0").unwrap();
-    assert_eq!(
-        error("image.txt"),
-        "`DIR/image.txt` looks like a binary file: NUL byte at offset 1, in line 1"
-    );
+    assert_eq!(error("image.txt"), "`DIR/image.txt` looks like a binary file: NUL byte at offset 1 (line 1)");
     write("short.txt", "short");
     assert_eq!(
         error("short.txt"),
-        "a text of 2 tokens is too short to be divided with valid fraction 0.05 and test fraction 0.05"
+        "a text of 2 tokens is too short to be split with validation fraction 0.05 and test fraction 0.05"
     );
-    assert_eq!(error("no.txt"), "there is no file or folder `DIR/no.txt`");
+    assert_eq!(error("no.txt"), "no such file or folder: `DIR/no.txt`");
 }
 
 #[test]
 fn a_dropped_tail_is_not_counted() {
     let options =
         CorpusOptions { drop_tail_chars: 8, valid_fraction: 0.0, test_fraction: 0.0, ..Default::default() };
-    let corpus = Corpus::read(&whole("a b\na\nlicence\n"), &options).unwrap();
+    let corpus = Corpus::read(&whole("a b\na\nlicense\n"), &options).unwrap();
     assert_eq!(words(&corpus, Split::Train), "a b\na\n");
     let stats = &corpus.sources[0].text.stats;
     assert_eq!((stats.bytes, stats.chars, stats.lines, stats.tokens), (14, 6, 2, 5));
@@ -179,12 +179,12 @@ fn fractions_that_leave_nothing_are_refused_for_any_texts() {
     let error = Corpus::read(&splits("a\n", "a\n", "a\n"), &options).unwrap_err().to_string();
     assert_eq!(
         error,
-        "valid fraction 0.5 and test fraction 0.5 must each be at least 0 and together below 1"
+        "validation fraction 0.5 and test fraction 0.5 must each be at least 0 and add up to less than 1"
     );
 }
 
 proptest! {
-    /// Building through indices and encoding through the finished vocabulary are two ways to the same ids.
+    /// Building through indices and encoding with the finished vocabulary give the same ids.
     #[test]
     fn built_and_given_vocabularies_agree(
         text in "[a-e \n]{1,60}", other in "[a-g \n]{1,30}", by_frequency: bool, all: bool, min_freq in 0u64..3,

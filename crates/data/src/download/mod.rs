@@ -1,16 +1,16 @@
-//! Fetches a file of known size and hash: streamed, resumed, checked, and only then given its name.
+//! Downloads a file of known size and hash: it is streamed, resumed and verified before it gets its final name.
 //!
 //! ```text
-//! address ──▶ train.txt.part ──▶ size and SHA-256 ──▶ train.txt
-//!               ▲  cut off? the next attempt, or the next run, goes on from here
+//! URL ──▶ train.txt.part ──▶ size and SHA-256 ──▶ train.txt
+//!           ▲  interrupted? the next attempt or the next run resumes here
 //! ```
 //!
-//! The part is not a temporary file of [`rondo_runs::write_atomically`], since it must outlive the process; it gets its
-//! final name in the same way ([`move_into_place`]).
+//! The `.part` file is not a temporary file of [`rondo_runs::write_atomically`], since it must outlive the
+//! process. It gets its final name in the same way ([`move_into_place`]).
 //!
-//! Promises: a file that has its name is whole; what is there already is never touched; two processes do not
-//! write one file at the same time.
-//! Not here: which files there are and where they belong (`named`).
+//! Promises: a file with its final name is complete; existing files are never changed; two processes never write to
+//! the same file at the same time.
+//! Not here: which files exist and where they belong (`named`).
 
 #[cfg(test)]
 pub(crate) mod server;
@@ -37,43 +37,43 @@ use crate::{DataError, Result, hex::hex};
 
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// A file to fetch and what it must be.
+/// A file to download, with its expected size and hash.
 #[derive(Clone, Debug)]
 pub struct RemoteFile<'a> {
-    /// The address, `http` or `https`.
+    /// The URL, `http` or `https`.
     pub url: &'a str,
-    /// The length of the file.
+    /// The size of the file in bytes.
     pub bytes: u64,
-    /// The SHA-256 of the file in lower-case hexadecimal.
+    /// The SHA-256 of the file in lowercase hexadecimal.
     pub sha256: &'a str,
 }
 
-/// How far the download of a file has come.
+/// The progress of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress<'a> {
     /// The name of the file.
     pub file: &'a str,
-    /// What is on disk, what an earlier attempt left included.
+    /// The number of bytes on disk, including those of earlier attempts.
     pub received_bytes: u64,
-    /// The length of the file.
+    /// The size of the file in bytes.
     pub total_bytes: u64,
 }
 
-/// How patiently to download.
+/// Downloads files, with retries and timeouts.
 #[derive(Clone, Debug)]
 pub struct Downloader {
-    /// How often to try in all, if the network or the server fails.
+    /// The maximum number of attempts if the network or the server fails.
     pub attempts: u32,
-    /// How long to wait before the second attempt; twice as long before each further one.
+    /// The wait before the second attempt; it doubles before each further attempt.
     pub pause: Duration,
-    /// How long a connection may take to come about.
+    /// The timeout for connecting.
     pub connect_timeout: Duration,
-    /// How long the server may be silent.
+    /// The timeout for receiving data: how long the server can be silent.
     pub silence_timeout: Duration,
 }
 
 impl Default for Downloader {
-    /// Three attempts, a second between the first two, 15 s to connect, 30 s of silence.
+    /// Three attempts, 1 s before the second, 15 s to connect, 30 s to receive data.
     fn default() -> Self {
         Self {
             attempts: 3,
@@ -85,14 +85,14 @@ impl Default for Downloader {
 }
 
 impl Downloader {
-    /// Downloads `remote` to the path `to`, whose folder is created if need be.
+    /// Downloads `remote` to the path `to`, and creates its folder if it is missing.
     ///
-    /// `progress` is called before the first byte and after each block. What an interrupted download leaves in
-    /// the file `to` + `.part` is the beginning of the next one; nothing is left if nothing came.
+    /// `progress` is called before the first byte and after each block. An interrupted download leaves the file
+    /// `to` + `.part`, which the next download resumes; if no bytes arrived, no file is left.
     ///
     /// # Errors
     /// [`DataError::Transfer`] and [`DataError::HttpStatus`] if the last attempt failed;
-    /// [`DataError::RemoteSize`] and [`DataError::WrongHash`] if the file at the address is another one, whose
+    /// [`DataError::RemoteSize`] and [`DataError::WrongHash`] if the file at the URL is a different one, whose
     /// bytes are then deleted; [`DataError::Busy`]; [`DataError::Write`] and [`DataError::Runs`].
     pub fn download(
         &self,
@@ -139,7 +139,7 @@ impl Downloader {
             .timeout_recv_response(Some(self.silence_timeout))
             .timeout_per_read(Some(self.silence_timeout))
             .http_status_as_error(false);
-        // A proxy set in the environment cannot reach this machine under this name.
+        // Bypasses a proxy from the environment, which cannot reach this machine under this name.
         if url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost") {
             config = config.proxy(None);
         }
@@ -147,7 +147,7 @@ impl Downloader {
     }
 }
 
-/// The SHA-256 of a file from its beginning, in lower-case hexadecimal.
+/// The SHA-256 of the whole file, in lowercase hexadecimal.
 pub(crate) fn sha256(file: &mut File) -> io::Result<String> {
     file.rewind()?;
     let mut hasher = Sha256::new();
@@ -160,7 +160,7 @@ pub(crate) fn sha256(file: &mut File) -> io::Result<String> {
     }
 }
 
-/// Adds to the part what it lacks.
+/// Downloads the rest of the `.part` file.
 fn fetch_rest(
     agent: &Agent,
     remote: &RemoteFile<'_>,
@@ -186,13 +186,13 @@ fn fetch_rest(
             if announced != remote.bytes {
                 return Err(remote_size(remote, announced));
             }
-            // Without a range, or from a server that takes no notice of it, the file comes from its beginning.
+            // Without a range, or from a server that ignores it, the file starts at its first byte.
             part.truncate(0)?
         }
         StatusCode::PARTIAL_CONTENT if first_byte(&response) == Some(have) => have,
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
             part.truncate(0)?;
-            let reason = "the server did not continue where it was asked to";
+            let reason = "the server did not resume the download at the requested byte";
             return Err(transfer_error(remote, io::Error::new(io::ErrorKind::InvalidData, reason)));
         }
         status => {
@@ -203,7 +203,7 @@ fn fetch_rest(
     let mut block = vec![0; BLOCK_BYTES];
     loop {
         let read = match body.read(&mut block) {
-            // All is there, and how the connection ends is of no interest any more.
+            // The file is complete, so it does not matter how the connection ends.
             Ok(0) | Err(_) if have == remote.bytes => return Ok(()),
             Ok(0) => return Err(transfer_error(remote, io::ErrorKind::UnexpectedEof.into())),
             Ok(read) => read,
@@ -219,13 +219,13 @@ fn fetch_rest(
     }
 }
 
-/// Where a partial answer says that it begins: `Content-Range: bytes FIRST-LAST/LENGTH`.
+/// The first byte of a partial response: `Content-Range: bytes FIRST-LAST/LENGTH`.
 fn first_byte(response: &Response<Body>) -> Option<u64> {
     let range = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
 }
 
-/// Whether another attempt may succeed.
+/// Whether another attempt could succeed.
 fn is_transient(error: &DataError) -> bool {
     match error {
         DataError::Transfer { .. } => true,
@@ -246,7 +246,7 @@ fn write_error(path: &Path, source: io::Error) -> DataError {
     DataError::Write { path: path.to_owned(), source }
 }
 
-/// The beginning of a file, under a name of its own and locked against other processes.
+/// The start of a file, under its `.part` name and locked against other processes.
 struct PartFile {
     path: PathBuf,
     file: File,
@@ -259,7 +259,7 @@ impl PartFile {
         let path = PathBuf::from(path);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|source| write_error(&path, source))?;
-        // A file system that cannot lock is no reason not to download to it.
+        // A file system without locks should not prevent the download.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(DataError::Busy { path });
         }
@@ -270,7 +270,7 @@ impl PartFile {
         Ok(self.file.metadata().map_err(|source| self.read_error(source))?.len())
     }
 
-    /// Cuts the file and returns its length.
+    /// Truncates the file and returns its length.
     fn truncate(&mut self, bytes: u64) -> Result<u64> {
         self.file.set_len(bytes).map_err(|source| write_error(&self.path, source))?;
         Ok(bytes)

@@ -1,4 +1,4 @@
-//! A server on this machine that answers as it is told, also badly.
+//! A test server on this machine that gives prescribed answers, including wrong ones.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-/// What the server has to say about every path: longer than a few blocks, no period a block could hide.
+/// The content of every path: longer than a few blocks, with no period that could hide a wrong block.
 pub(crate) fn body() -> Vec<u8> {
     (0..200_003_u32).map(|position| (position % 509 * (position % 241)) as u8).collect()
 }
@@ -15,19 +15,19 @@ pub(crate) fn body() -> Vec<u8> {
 /// How to answer a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
-    /// With what was asked for.
+    /// The requested bytes.
     Honest,
-    /// So, but for closing the connection after this many bytes.
+    /// The requested bytes, but the connection is closed after this many bytes.
     CutAfter(usize),
-    /// With the whole file, whatever was asked for.
+    /// The whole file, even if a range was requested.
     IgnoresRange,
-    /// With a range that was not asked for.
+    /// A range that was not requested.
     OtherRange,
-    /// With a file of five bytes.
+    /// A file of five bytes.
     OtherFile,
-    /// With more than the file, of no announced length.
+    /// More bytes than the file has, without an announced length.
     NoEnd,
-    /// With a status and nothing else.
+    /// Only a status.
     Status(u16),
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it on a free port. Its thread ends with the last answer or the process.
+    /// Starts the server on a free port. Its thread ends with the last answer or the process.
     pub(crate) fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -48,12 +48,12 @@ impl Server {
             for answer in answers {
                 let (stream, _) = listener.accept().unwrap();
                 let request = read_request(&stream);
-                // Sent before the answer, so that a client who has the answer finds the request.
+                // Sent before the answer, so that the request is available to a client that has the answer.
                 let range = request.1.clone();
                 if sender.send(request).is_err() {
                     return;
                 }
-                // A client may hang up in the middle: that is its right.
+                // A client can hang up at any time.
                 let _ = reply(stream, answer, range.as_deref());
             }
         });

@@ -1,4 +1,4 @@
-//! Downloads from a server of our own: whole, resumed, interrupted, and answers that are wrong.
+//! Downloads from a local test server: complete, resumed, interrupted, and with wrong answers.
 
 use std::{net::TcpListener, sync::mpsc};
 
@@ -7,7 +7,7 @@ use super::{
     *,
 };
 
-/// Tries twice and does not dawdle.
+/// A downloader with two attempts and no pause.
 fn downloader() -> Downloader {
     Downloader {
         attempts: 2,
@@ -17,7 +17,7 @@ fn downloader() -> Downloader {
     }
 }
 
-/// A folder with room for a file, and what becomes of a download to it.
+/// A folder for a file, and its expected hash.
 struct Case {
     folder: tempfile::TempDir,
     sha256: String,
@@ -157,10 +157,7 @@ fn a_missing_file_is_not_asked_for_twice() {
     let (case, server) = (Case::new(), Server::start([Answer::Status(404), Answer::Honest]));
     let url = server.url("text.txt");
     let error = case.download(&downloader(), &url).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("could not download `{url}`: the server answered with HTTP status 404")
-    );
+    assert_eq!(error.to_string(), format!("could not download `{url}`: the server returned HTTP status 404"));
     assert_eq!(server.requests().len(), 1);
     assert!(!case.part().exists());
 }

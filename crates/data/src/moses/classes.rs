@@ -1,16 +1,16 @@
-//! What counts as a letter, a digit or a space.
+//! Character classes: letters, digits and spaces.
 //!
-//! Moses takes letters from Unicode, but not Chinese characters and Korean syllables: each of these is a token.
-//! Not here: Indian vowel killers, which Moses takes for letters and Rust does not.
+//! Moses uses the letters of Unicode, except Chinese characters and Korean syllables: each of these is a token.
+//! Not here: the virama signs of Indic scripts, which are letters in Moses but not in Rust.
 
-/// The zeros of the decimal digits of scripts beyond ASCII in the basic plane; nine more digits follow each.
+/// The zeros of the decimal digits in the basic plane outside ASCII; the other nine digits follow each zero.
 const ZEROS: [u32; 36] = [
     0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
     0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50,
     0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
 ];
 
-/// Letters that Moses does not count as such: ideographs and Korean syllables.
+/// Letters that Moses does not treat as letters: ideographs and Korean syllables.
 const NO_LETTERS: [(u32, u32); 8] = [
     (0x3005, 0x3007),
     (0x3021, 0x3029),
@@ -22,7 +22,7 @@ const NO_LETTERS: [(u32, u32); 8] = [
     (0x20000, 0x3fffd),
 ];
 
-/// Whether `char` is white space, the four separators among the control characters included.
+/// Whether `char` is whitespace, including the four separators among the control characters.
 pub(crate) fn is_space(char: char) -> bool {
     char.is_whitespace() || matches!(char, '\u{1c}'..='\u{1f}')
 }
@@ -37,7 +37,7 @@ pub(crate) fn is_decimal(char: char) -> bool {
     after > 0 && code < ZEROS[after - 1] + 10
 }
 
-/// Whether `char` belongs to words and numbers.
+/// Whether `char` is part of words and numbers.
 pub(super) fn is_alphanumeric(char: char) -> bool {
     if char.is_ascii() {
         return char.is_ascii_alphanumeric();

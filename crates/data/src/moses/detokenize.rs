@@ -1,10 +1,11 @@
-//! Joins tokens to text as people write it.
+//! Detokenizer: joins tokens to text as people write it.
 //!
-//! What stands to the left of a token decides, never what follows, so tokens are joined as they come.
+//! Only the tokens to the left decide how a token is joined, never the following ones, so tokens can be joined as
+//! they arrive.
 //!
-//! *Source*: Koehn et al. 2007, `detokenizer.perl`, as `sacremoses` has it (`lang="en"`, without unescaping), but for
-//! two things: `@,@` and `@.@` join as `@-@` does; and the curly quotes `“`, `„`, `‘` open and `”` closes, where
-//! `sacremoses` counts `“` to tell which it is, and takes `”` and `‘` for words.
+//! *Source*: Koehn et al. 2007, `detokenizer.perl`, as in `sacremoses` (`lang="en"`, without unescaping), with two
+//! differences: `@,@` and `@.@` join like `@-@`; and the curly quotes `“`, `„`, `‘` open and `”` closes, whereas
+//! `sacremoses` counts `“` to distinguish the two, and treats `”` and `‘` as words.
 
 /// Joins tokens of one sentence.
 ///
@@ -23,33 +24,33 @@ pub fn detokenize<T: AsRef<str>>(tokens: impl IntoIterator<Item = T>) -> String 
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// What has to be known of the tokens that stand already, to join the next.
+/// The state after the previous tokens, which decides how the next token is joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Detokenized {
     any: bool,
-    /// Whether the next token follows the last without a space.
+    /// Whether the next token is joined to the last without a space.
     glue: bool,
     /// Whether the last token ends in `s`.
     after_s: bool,
     /// Whether the last character is Chinese, Japanese or Korean.
     after_cjk: bool,
-    /// Quotation marks that are open now: `'`, `"`, ` `` `, `` ` ``, `''`.
+    /// Which quotation marks are open: `'`, `"`, ` `` `, `` ` ``, `''`.
     open: [bool; 5],
 }
 
-/// Where a token stands.
+/// How a token is joined to its neighbors.
 enum Place {
     Between,
-    /// Close to what is before it.
+    /// No space before it.
     Left,
-    /// Close to what follows.
+    /// No space after it.
     Right,
-    /// Close to both.
+    /// No space on either side.
     Joint,
 }
 
 impl Detokenized {
-    /// Appends a token to `text`, with the space before it if there is one.
+    /// Appends a token to `text`, preceded by a space if needed.
     pub fn push(&mut self, token: &str, text: &mut Vec<u8>) {
         let (Some(first), Some(last)) = (token.chars().next(), token.chars().next_back()) else {
             return;
@@ -70,7 +71,7 @@ impl Detokenized {
         self.after_cjk = is_cjk(last);
     }
 
-    /// Begins a sentence, with all quotation marks closed.
+    /// Starts a sentence, with all quotation marks closed.
     pub fn restart(&mut self) {
         *self = Self::default();
     }
@@ -93,13 +94,13 @@ impl Detokenized {
     }
 
     fn quotation_mark(&mut self, token: &str) -> Place {
-        // Others, such as `"'`, are rare enough to count as one kind with the last.
+        // Other marks, such as `"'`, are rare, so they share the last kind.
         let kind = ["'", "\"", "``", "`"].iter().position(|&mark| mark == token).unwrap_or(4);
         if self.open[kind] {
             self.open[kind] = false;
             Place::Left
         } else if token == "'" && self.after_s {
-            Place::Left // The genitive: `the Jones ' house`.
+            Place::Left // A possessive: `the Jones ' house`.
         } else {
             self.open[kind] = true;
             Place::Right
@@ -115,7 +116,7 @@ fn closes(char: char) -> bool {
     matches!(char, ',' | '.' | '?' | '!' | ':' | ';' | '\\' | '%' | '}' | ']' | ')' | '”')
 }
 
-/// Whether the token is an apostrophe and letters: `'s`, `'ll`.
+/// Whether the token is a contraction: an apostrophe and letters, as in `'s` or `'ll`.
 fn is_contraction(token: &str) -> bool {
     token.strip_prefix('\'').and_then(|rest| rest.chars().next()).is_some_and(char::is_alphabetic)
 }
@@ -124,7 +125,7 @@ fn is_currency(char: char) -> bool {
     matches!(char, '$' | '¢'..='¥' | '\u{20a0}'..='\u{20c1}' | '֏' | '؋' | '฿' | '៛' | '﷼' | '﹩' | '＄' | '￠' | '￡' | '￥' | '￦')
 }
 
-/// Whether `char` is of a script that is written without spaces, as Moses has it.
+/// Whether `char` belongs to a script that is written without spaces, as defined by Moses.
 fn is_cjk(char: char) -> bool {
     const RANGES: [(u32, u32); 11] = [
         (0x1100, 0x11ff),

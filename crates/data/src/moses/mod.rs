@@ -1,22 +1,23 @@
-//! Cuts sentences of English into words and punctuation by the rules of the Moses tokenizer, and joins them again.
+//! Splits English sentences into words and punctuation by the rules of the Moses tokenizer, and joins them again.
 //!
 //! ```text
 //! He said, "It's well-known."      tokenize     He said , " It 's well-known . "
 //! He said , " It 's well @-@ known . "      detokenize      He said, "It's well-known."
 //! ```
 //!
-//! The published corpora of running text (WikiText, the One Billion Word Benchmark) were cut by these rules, so a
-//! model of their words reads other texts only if they are cut the same way.
+//! The published corpora of running text (WikiText, the One Billion Word Benchmark) were tokenized by these
+//! rules, so a model with their vocabulary reads other texts correctly only if they are tokenized in the same
+//! way.
 //!
-//! *Source*: Koehn et al. 2007, `tokenizer.perl` and `detokenizer.perl`, as `sacremoses` has them (`lang="en"`,
-//! without escaping). Agreement with sacremoses 0.2.0, measured by `tests/own_text.rs` on whole books with what
-//! `golden/make_own_text.py` wrote: see `golden/README.md`, section *Own text*.
+//! *Source*: Koehn et al. 2007, `tokenizer.perl` and `detokenizer.perl`, as in `sacremoses` (`lang="en"`, without
+//! escaping). Agreement with sacremoses 0.2.0 is measured by `tests/own_text.rs` on whole books, with the output of
+//! `golden/make_own_text.py`; see `golden/README.md`, section *Own text*.
 //!
-//! What begins a word in angle brackets, such as `<unk>`, stays one token: it is a sign for something else.
+//! A special token in angle brackets at the start of a word, such as `<unk>`, stays one token.
 //!
-//! Promises: every character of a sentence but white space and control characters is in its tokens, in order.
+//! Promises: the tokens of a sentence contain all its characters in order, except whitespace and control characters.
 //! Not here: sentences ([`sentences`](crate::sentences)), escapes such as `&apos;`, protected patterns, other
-//! languages. Curly quotes are kept as they are, so `don’t` is three tokens, as it is with `sacremoses`.
+//! languages. Curly quotes are kept as they are, so `don’t` is three tokens, as in `sacremoses`.
 
 mod classes;
 mod detokenize;
@@ -31,21 +32,21 @@ use serde::{Deserialize, Serialize};
 
 use classes::is_alphanumeric;
 
-/// What becomes of a dash, comma or point inside a word or number.
+/// How a dash, comma or period inside a word or number is handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Joints {
-    /// It stays: `well-known`, `1,000`, `2.5`.
+    /// It is kept: `well-known`, `1,000`, `2.5`.
     #[default]
     Keep,
-    /// Dashes part: `well @-@ known`, `1,000`, `2.5`; the option `aggressive_dash_splits` of Moses.
+    /// Dashes are split: `well @-@ known`, `1,000`, `2.5`; the Moses option `aggressive_dash_splits`.
     Dashes,
-    /// All part, as in WikiText: `well @-@ known`, `1 @,@ 000`, `2 @.@ 5`.
+    /// All are split, as in WikiText: `well @-@ known`, `1 @,@ 000`, `2 @.@ 5`.
     All,
 }
 
 impl Joints {
-    /// Its name in recipes, flags and model files.
+    /// The name in recipes, flags and model files.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -56,7 +57,7 @@ impl Joints {
     }
 }
 
-/// Cuts a sentence into tokens.
+/// Splits a sentence into tokens.
 ///
 /// ```
 /// use rondo_data::moses::{Joints, tokenize};
@@ -77,11 +78,11 @@ pub fn tokenize(sentence: &str, joints: Joints) -> Vec<String> {
     tokens
 }
 
-/// Where the first sign such as `<unk>` or `<eos>` is that begins a word.
+/// The position of the first special token, such as `<unk>` or `<eos>`, at the start of a word.
 fn find_sign(text: &str) -> Option<Range<usize>> {
     text.match_indices('<').find_map(|(start, _)| {
-        // Only the name is looked at: a search for the closing bracket would read the rest of the text for each
-        // opening one that has none.
+        // Only the name is searched: searching the rest of the text for a closing bracket would take quadratic
+        // time if many opening brackets have none.
         let after = &text[start + 1..];
         let name_len = after.find(|char: char| !char.is_alphanumeric()).filter(|&len| len > 0)?;
         let begins_a_word = text[..start].chars().next_back().is_none_or(char::is_whitespace);
@@ -89,7 +90,7 @@ fn find_sign(text: &str) -> Option<Range<usize>> {
     })
 }
 
-/// The tokenizer with its memory, for many sentences.
+/// The tokenizer with its buffers, which can be used for many sentences.
 #[derive(Debug, Default)]
 pub struct Moses {
     from: Vec<char>,
@@ -101,7 +102,7 @@ impl Moses {
     /// Visits the tokens of a sentence in order.
     ///
     /// # Errors
-    /// What `visit` returns, which ends the visits.
+    /// Any error returned by `visit`, which stops the visits.
     pub fn for_each_token<E>(
         &mut self,
         sentence: &str,
@@ -117,7 +118,7 @@ impl Moses {
         self.part(rest, joints, &mut visit)
     }
 
-    /// Visits the tokens of what stands between two signs.
+    /// Visits the tokens of the text between two special tokens.
     fn part<E>(
         &mut self,
         sentence: &str,
@@ -128,7 +129,7 @@ impl Moses {
         if joints != Joints::Keep {
             self.pass(part_dashes);
         }
-        // The passes see their own output, so they keep the order that Moses has them in.
+        // Each pass processes the output of the previous one, so the order is the same as in Moses.
         if self.has('.') {
             self.pass(part_multiple_dots);
         }
@@ -160,7 +161,7 @@ impl Moses {
         std::mem::swap(&mut self.from, &mut self.to);
     }
 
-    /// Reads the sentence: white space becomes single spaces, control characters go, symbols stand alone.
+    /// Reads the sentence: whitespace becomes single spaces, control characters are removed, symbols are separated.
     fn part_symbols(&mut self, sentence: &str) {
         self.from.clear();
         let mut after_space = true;
@@ -187,7 +188,7 @@ impl Moses {
         }
     }
 
-    /// Visits what stands between spaces, with the full stops parted that end a sentence and no abbreviation.
+    /// Visits the words between spaces; a period that ends a sentence and no abbreviation is a separate token.
     fn visit_tokens<E>(
         &mut self,
         joints: Joints,
@@ -201,7 +202,7 @@ impl Moses {
                     visit_joined(prefix, joints, &mut self.token, visit)?;
                     visit(".")?;
                 }
-                // At the end of the text a full stop before an apostrophe is parted, too.
+                // At the end of the text, a period before an apostrophe is split off, too.
                 [prefix @ .., '.', '\''] if next.is_none() => {
                     visit_joined(prefix, joints, &mut self.token, visit)?;
                     visit(".")?;
@@ -214,9 +215,9 @@ impl Moses {
     }
 }
 
-/// Whether the full stop after `prefix` is a token of its own, where `next` begins the next token.
+/// Whether the period after `prefix` is a separate token, if `next` is the start of the next token.
 fn ends_with_full_stop(prefix: &[char], next: Option<char>) -> bool {
-    let is_dots = prefix.iter().all(|&char| char == '.'); // The whole token is one full stop, or an ellipsis.
+    let is_dots = prefix.iter().all(|&char| char == '.'); // The whole token is a period or an ellipsis.
     let is_dotted = prefix.contains(&'.') && prefix.iter().any(|char| char.is_alphabetic());
     if is_dots || is_dotted || next.is_some_and(char::is_lowercase) {
         return false;
@@ -264,7 +265,7 @@ fn part_dashes(from: &[char], to: &mut Vec<char>) {
     }
 }
 
-/// Two full stops or more are a token.
+/// Two or more periods form one token.
 fn part_multiple_dots(from: &[char], to: &mut Vec<char>) {
     for run in from.chunk_by(|a, b| (*a == '.') == (*b == '.')) {
         let is_multiple = run.len() > 1 && run[0] == '.';
@@ -278,9 +279,9 @@ fn part_multiple_dots(from: &[char], to: &mut Vec<char>) {
     }
 }
 
-/// A comma is a token unless it stands between digits.
+/// A comma is a token unless it is between digits.
 ///
-/// A comma that follows another one and precedes a digit is parted from the first alone: Moses consumes a comma with
+/// A comma between another comma and a digit is split only from the first comma: Moses consumes a comma together with
 /// the character before it, and does not look at that character again.
 fn part_commas(from: &[char], to: &mut Vec<char>) {
     let mut consumed = false; // Whether the last character was a comma that was consumed.
@@ -306,7 +307,7 @@ fn part_commas(from: &[char], to: &mut Vec<char>) {
     }
 }
 
-/// Replaces `x'y` by x, `parted` and y wherever `left` holds of x and `right` of y; y is not looked at as an x.
+/// Replaces `x'y` by x, `parted` and y if `left` accepts x and `right` accepts y; y is not considered as an x again.
 fn part_apostrophes(
     from: &[char],
     to: &mut Vec<char>,

@@ -1,9 +1,9 @@
-//! The abbreviations of English after which a full stop is no token of its own.
+//! The English abbreviations after which a period is not a separate token.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// One a line; those marked with `#` only before a number; lines that begin with `#` are remarks.
+/// Separated by whitespace. Entries ending in `#` apply only before a number; lines starting with `#` are comments.
 const LIST: &str = include_str!("prefixes.txt");
 
 struct Prefixes {
@@ -20,10 +20,10 @@ static PREFIXES: LazyLock<Prefixes> = LazyLock::new(|| {
     }
 });
 
-/// Whether the full stop after `prefix` belongs to it; some need a number after it.
+/// Whether the period after `prefix` belongs to it; some abbreviations require a number after it.
 pub(super) fn is_non_breaking(prefix: &[char], number_follows: bool) -> bool {
     if prefix.len() > 8 {
-        return false; // Longer than all of the list, and so for most words no string is built.
+        return false; // Longer than all in the list; this avoids building a string for most words.
     }
     let prefix: String = prefix.iter().collect();
     PREFIXES.always.contains(prefix.as_str())

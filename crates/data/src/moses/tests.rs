@@ -1,4 +1,4 @@
-//! Tokens of odd sentences, the way back, and laws that hold of all.
+//! Tests of unusual sentences, of detokenization, and of properties that hold for all texts.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ fn check(sentence: &str, expected: &str) {
     assert_eq!(tokenize(sentence, Joints::Keep).join(" "), expected);
 }
 
-/// What sacremoses 0.2.0 gives; whole books are in `tests/own_text.rs`.
+/// The output of sacremoses 0.2.0; whole books are in `tests/own_text.rs`.
 #[test]
 fn punctuation_parts_as_moses_has_it() {
     check("\"Don't,\" said O'Neil's aunt.", "\" Don 't , \" said O 'Neil 's aunt .");
@@ -23,7 +23,7 @@ fn punctuation_parts_as_moses_has_it() {
     check("", "");
 }
 
-/// The search for the end of a sign once read the rest of the text for each of its beginnings: a minute for this one.
+/// Searching for the end of a special token used to take quadratic time: a minute for this text.
 #[test]
 fn brackets_that_never_close_are_read_once() {
     let brackets = "<".repeat(1 << 20);

@@ -1,12 +1,12 @@
-//! The corpora that have a name: what they consist of, where they may be, where they are published.
+//! Named corpora: their files, where to look for them, and where to download them.
 //!
 //! ```text
 //! --data DIR/name, DIR  ──▶  RONDO_DATA/name, RONDO_DATA  ──▶  cache/name  ──▶  download into cache/name
 //! ```
 //!
-//! Promises: what is found is used as it is and never changed, and has the published size (the hash on
-//! [`Located::verify`]); what is downloaded has the published hash too.
-//! Not here: the environment and the user's folders, which the caller reads ([`Places`]).
+//! Promises: existing files are used as they are and never changed, and their sizes are checked against the published
+//! ones (their hashes with [`Located::verify`]). The hashes of downloaded files are always checked.
+//! Not here: reading environment variables and user folders, which is the caller's job ([`Places`]).
 
 mod registry;
 #[cfg(test)]
@@ -29,73 +29,73 @@ pub use registry::NAMED_CORPORA;
 /// A published corpus.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NamedCorpus {
-    /// What to ask for.
+    /// The name of the corpus.
     pub name: &'static str,
-    /// The folder of its files, in a folder of corpora.
+    /// The name of its folder, inside a folder of corpora.
     pub folder: &'static str,
-    /// What it is.
+    /// A one-line description.
     pub description: &'static str,
-    /// What may be done with it.
+    /// The license terms.
     pub license: &'static str,
-    /// Its files: training, validation and test text, or a single one.
+    /// Its files: training, validation and test text, or a single text.
     pub files: &'static [NamedFile],
 }
 
 /// A file of a published corpus.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NamedFile {
-    /// Its name in the corpus's folder.
+    /// The file name, inside the corpus's folder.
     pub name: &'static str,
-    /// Which split it is; `None` for a text to be divided.
+    /// The split it contains; `None` for a text to be split.
     pub split: Option<Split>,
-    /// Its length.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Its SHA-256 in lower-case hexadecimal.
+    /// Its SHA-256 in lowercase hexadecimal.
     pub sha256: &'static str,
-    /// Where it is published.
+    /// The URL it is published at.
     pub url: &'static str,
 }
 
-/// Where corpora may be; all optional.
+/// Where to look for corpora; all fields are optional.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
-    /// What the user gave on the command line: the corpus's folder or a folder of corpora.
+    /// The folder given on the command line: the corpus's folder or a folder of corpora.
     pub data_dir: Option<PathBuf>,
-    /// What the environment names: the corpus's folder or a folder of corpora.
+    /// The folder given by the environment: the corpus's folder or a folder of corpora.
     pub environment_dir: Option<PathBuf>,
-    /// The folder of corpora that downloads go to.
+    /// The folder of corpora that downloads are saved to.
     pub cache_dir: Option<PathBuf>,
-    /// An address with a copy of the corpora, `mirror/folder/file`, to use instead of the published ones.
+    /// A URL with a copy of the corpora, `mirror/folder/file`, to use instead of the published URLs.
     pub mirror: Option<String>,
 }
 
-/// Which of the [`Places`] something was found in.
+/// Which of the [`Places`] a corpus was found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// [`Places::data_dir`].
     Data,
     /// [`Places::environment_dir`].
     Environment,
-    /// [`Places::cache_dir`], perhaps after a download.
+    /// [`Places::cache_dir`], possibly after a download.
     Cache,
 }
 
-/// A corpus on this machine.
+/// A corpus that was found on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
-    /// Which corpus.
+    /// The corpus.
     pub corpus: &'static NamedCorpus,
-    /// The folder that holds its files.
+    /// The folder that contains its files.
     pub folder: PathBuf,
     /// How the folder was found.
     pub place: Place,
 }
 
 impl NamedCorpus {
-    /// The corpus called `name`.
+    /// The corpus with this name.
     ///
     /// # Errors
-    /// [`DataError::UnknownCorpus`], which lists the names there are.
+    /// [`DataError::UnknownCorpus`], which lists the names of all corpora.
     pub fn by_name(name: &str) -> Result<&'static Self> {
         let unknown = || DataError::UnknownCorpus {
             name: name.to_owned(),
@@ -104,7 +104,7 @@ impl NamedCorpus {
         NAMED_CORPORA.iter().find(|corpus| corpus.name == name).ok_or_else(unknown)
     }
 
-    /// The length of all its files.
+    /// The total size of its files.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
@@ -113,8 +113,8 @@ impl NamedCorpus {
     /// Looks for the corpus on this machine.
     ///
     /// # Errors
-    /// [`DataError::WrongSize`] and [`DataError::IncompleteCorpus`] if what is there is not all of it: another
-    /// place is then not looked at, since the user meant this one. [`DataError::Read`].
+    /// [`DataError::WrongSize`] and [`DataError::IncompleteCorpus`] if a place contains the corpus only in part:
+    /// no other place is searched then, since the user meant this one. [`DataError::Read`].
     pub fn find(&'static self, places: &Places) -> Result<Option<Located>> {
         let chosen = [(Place::Data, &places.data_dir), (Place::Environment, &places.environment_dir)];
         for (place, root) in chosen {
@@ -132,16 +132,17 @@ impl NamedCorpus {
         }
         let Some(cache) = &places.cache_dir else { return Ok(None) };
         let folder = cache.join(self.folder);
-        // Half a corpus in the cache is an interrupted download, which `locate` completes.
+        // An incomplete corpus in the cache is an interrupted download, which `locate` resumes.
         let missing = self.missing_in(&folder)?;
         Ok(missing.is_empty().then_some(Located { corpus: self, folder, place: Place::Cache }))
     }
 
-    /// Looks for the corpus on this machine and otherwise downloads it into the cache.
+    /// Looks for the corpus on this machine, and downloads it into the cache if it is not found.
     ///
     /// # Errors
-    /// As [`NamedCorpus::find`] and [`Downloader::download`]; [`DataError::NoCacheFolder`] if there is no place
-    /// to download to. If the network fails, [`DataError::NotDownloaded`] says which files to put where.
+    /// The errors of [`NamedCorpus::find`] and [`Downloader::download`]; [`DataError::NoCacheFolder`] if there is
+    /// no folder to download to. If the network fails, [`DataError::NotDownloaded`] says which files to put
+    /// where.
     pub fn locate(
         &'static self,
         places: &Places,
@@ -173,7 +174,7 @@ impl NamedCorpus {
         Ok(Located { corpus: self, folder, place: Place::Cache })
     }
 
-    /// The files that are not in `folder`.
+    /// The files that are missing in `folder`.
     fn missing_in(&self, folder: &Path) -> Result<Vec<&'static NamedFile>> {
         let mut missing = Vec::new();
         for file in self.files {
@@ -206,7 +207,7 @@ impl NamedCorpus {
         }
     }
 
-    /// What to put into the folder by hand, for a sentence.
+    /// The files to put into the folder by hand, as part of a sentence.
     fn wanted(&self, mirror: Option<&str>) -> String {
         let mut list = String::new();
         for file in self.files {
@@ -225,7 +226,7 @@ impl Located {
         self.corpus.files.iter().map(|file| self.folder.join(file.name))
     }
 
-    /// The corpus as texts to read: a text for each split, or a whole one to be divided.
+    /// The texts of the corpus: one text per split, or a single text to be split.
     #[must_use]
     pub fn texts(&self) -> CorpusTexts {
         let text_of = |split| {
@@ -245,7 +246,7 @@ impl Located {
     /// Compares the hash of every file with the published one.
     ///
     /// # Errors
-    /// [`DataError::WrongHash`] for the first that differs; [`DataError::Read`].
+    /// [`DataError::WrongHash`] for the first file that differs; [`DataError::Read`].
     pub fn verify(&self) -> Result<()> {
         for (file, path) in self.corpus.files.iter().zip(self.paths()) {
             let origin = path.display().to_string();

@@ -1,24 +1,24 @@
-//! The corpora there are, with the sizes and hashes of their files.
+//! The list of named corpora, with the sizes and hashes of their files.
 //!
-//! Addresses on GitHub name a commit, so that a later change of a repository does not break them.
+//! GitHub URLs are pinned to a commit, so that later changes to a repository do not break them.
 
 use super::{NamedCorpus, NamedFile};
 use crate::corpus::Split;
 
-/// Completes a path in a GitHub repository, `owner/name/commit/path`, to an address.
+/// Turns a path in a GitHub repository, `owner/name/commit/path`, into a URL.
 macro_rules! github {
     ($path:literal) => {
         concat!("https://raw.githubusercontent.com/", $path)
     };
 }
 
-/// All corpora that have a name.
+/// All named corpora.
 pub static NAMED_CORPORA: [NamedCorpus; 6] = [
     NamedCorpus {
         name: "wikitext-2",
         folder: "wikitext-2",
-        description: "WikiText-2: two million words of English Wikipedia, rare words as <unk>",
-        license: "CC BY-SA 3.0: attribution and the same license for what is passed on (Merity et al. 2016)",
+        description: "WikiText-2: 2 million words of English Wikipedia, rare words replaced by <unk>",
+        license: "CC BY-SA 3.0: attribution required, redistribution under the same license (Merity et al. 2016)",
         files: &[
             NamedFile {
                 name: "train.txt",
@@ -52,8 +52,8 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
     NamedCorpus {
         name: "ptb",
         folder: "ptb",
-        description: "Penn Treebank: a million words of the Wall Street Journal as prepared by T. Mikolov",
-        license: "no open license: for research and tests, not to be passed on (Dow Jones, LDC99T42)",
+        description: "Penn Treebank: 1 million words of the Wall Street Journal, preprocessed by T. Mikolov",
+        license: "no open license: for research and testing only, no redistribution (Dow Jones, LDC99T42)",
         files: &[
             NamedFile {
                 name: "ptb.train.txt",
@@ -81,8 +81,8 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
     NamedCorpus {
         name: "time-machine",
         folder: "time-machine",
-        description: "The Time Machine by H. G. Wells, with Project Gutenberg's header and license",
-        license: "public domain; Project Gutenberg's license for copies that keep its name",
+        description: "The Time Machine by H. G. Wells, with the Project Gutenberg header and license",
+        license: "public domain; the Project Gutenberg license applies to copies that keep its name",
         files: &[NamedFile {
             name: "timemachine-gutenberg.txt",
             split: None,
@@ -96,7 +96,7 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
     NamedCorpus {
         name: "time-machine-d2l",
         folder: "time-machine",
-        description: "The Time Machine by H. G. Wells, the bare text as in Dive into Deep Learning",
+        description: "The Time Machine by H. G. Wells, plain text as used in Dive into Deep Learning",
         license: "public domain",
         files: &[NamedFile {
             name: "timemachine-d2l.txt",
@@ -109,8 +109,8 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
     NamedCorpus {
         name: "sherlock-holmes",
         folder: "sherlock-holmes",
-        description: "The Adventures of Sherlock Holmes by A. Conan Doyle, 2,000 words, rare ones as <unk>",
-        license: "public domain; holds parts of Project Gutenberg's license as text",
+        description: "The Adventures of Sherlock Holmes by A. Conan Doyle, 2,000-word vocabulary, rare words replaced by <unk>",
+        license: "public domain; the text contains parts of the Project Gutenberg license",
         files: &[
             NamedFile {
                 name: "sherlockholmes.train.txt",
@@ -144,7 +144,7 @@ pub static NAMED_CORPORA: [NamedCorpus; 6] = [
     NamedCorpus {
         name: "tiny-shakespeare",
         folder: "tiny-shakespeare",
-        description: "A million characters of Shakespeare's plays",
+        description: "Tiny Shakespeare: 1 million characters from Shakespeare's plays",
         license: "public domain",
         files: &[NamedFile {
             name: "input.txt",

@@ -1,4 +1,4 @@
-//! Named corpora: where they are looked for, and what is said of those that are incomplete.
+//! Tests of named corpora: where they are looked for, and what errors say about incomplete ones.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -42,7 +42,7 @@ fn write_corpus(folder: &Path) {
     }
 }
 
-/// Three empty folders to look in.
+/// Three empty folders to search.
 struct Folders {
     _root: tempfile::TempDir,
     data: PathBuf,
@@ -71,7 +71,7 @@ impl Folders {
 fn places_are_looked_at_in_order() {
     let folders = Folders::new();
     assert_eq!(corpus().find(&folders.places()).unwrap(), None);
-    // Each of these comes before those above it.
+    // Each of these is searched before those above it.
     for (folder, place) in [
         (folders.cache.join("tiny-folder"), Place::Cache),
         (folders.environment.clone(), Place::Environment),
@@ -110,7 +110,11 @@ fn another_size_is_an_error_wherever_it_is() {
         let error = corpus().find(&folders.places()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("`{}` has 5 bytes, the file of `tiny` has {}", path.display(), body().len())
+            format!(
+                "`{}` has 5 bytes, but the published file of `tiny` has {}",
+                path.display(),
+                body().len()
+            )
         );
         assert_eq!(fs::read(path).unwrap(), b"short");
     }
@@ -124,7 +128,7 @@ fn half_a_corpus_is_an_error_where_the_user_put_it() {
     let error = corpus().find(&folders.places()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("folder `{}` lacks files of `tiny`: `a.test.txt`", folders.data.display())
+        format!("folder `{}` is missing files of `tiny`: `a.test.txt`", folders.data.display())
     );
 }
 
@@ -144,7 +148,7 @@ fn what_is_nowhere_is_downloaded_into_the_cache() {
     assert_eq!(files.into_iter().collect::<Vec<_>>(), ["a.test.txt", "a.train.txt"]);
     let paths: Vec<String> = server.requests().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["/copies/tiny-folder/a.train.txt", "/copies/tiny-folder/a.test.txt"]);
-    // The server has no further answer.
+    // The server has no more answers.
     let again = corpus().locate(&places, &downloader(), &mut |_| panic!("downloaded again")).unwrap();
     assert_eq!(again, located);
 }
@@ -168,7 +172,8 @@ fn without_network_the_error_says_which_files_to_put_where() {
     assert_eq!(
         error.to_string(),
         format!(
-            "`tiny` was not found and could not be downloaded; it can be put into folder `{}` by hand: \
+            "corpus `tiny` was not found and could not be downloaded; \
+             to add it by hand, put its files in folder `{}`: \
              `a.train.txt` ({bytes} bytes) from http://127.0.0.1:1/tiny-folder/a.train.txt, \
              `a.test.txt` ({bytes} bytes) from http://127.0.0.1:1/tiny-folder/a.test.txt",
             folders.cache.join("tiny-folder").display()
@@ -181,7 +186,10 @@ fn without_network_the_error_says_which_files_to_put_where() {
 #[test]
 fn without_a_cache_nothing_is_downloaded() {
     let error = corpus().locate(&Places::default(), &downloader(), &mut |_| {}).unwrap_err();
-    assert_eq!(error.to_string(), "`tiny` was not found, and there is no cache folder to download it to");
+    assert_eq!(
+        error.to_string(),
+        "corpus `tiny` was not found, and there is no cache folder to download it to"
+    );
 }
 
 #[test]
@@ -228,7 +236,7 @@ fn names_are_unique_and_found() {
     }
     assert_eq!(
         NamedCorpus::by_name("wikitext").unwrap_err().to_string(),
-        "there is no corpus `wikitext`; there are `wikitext-2`, `ptb`, `time-machine`, `time-machine-d2l`, \
+        "unknown corpus `wikitext`; the named corpora are `wikitext-2`, `ptb`, `time-machine`, `time-machine-d2l`, \
          `sherlock-holmes`, `tiny-shakespeare`"
     );
 }

@@ -1,26 +1,26 @@
-//! The places of a text where a sentence may end, each with the words around it.
+//! The positions in a text where a sentence can end, each with the surrounding words.
 
 use std::ops::Range;
 
 use super::words::{is_non_word, is_sentence_end};
 use crate::moses::is_space;
 
-/// A place where a sentence may end.
+/// A position where a sentence can end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Context {
-    /// The word before, the mark, and the word or the punctuation mark after it.
+    /// The previous word, the mark, and the following word or punctuation mark.
     pub(super) words: Range<usize>,
     /// The end of the mark.
     pub(super) end: usize,
-    /// Where the next sentence would begin: at the next word, or at the punctuation after the mark.
+    /// The start of the next sentence, if there is one: the next word, or the punctuation after the mark.
     pub(super) next: usize,
 }
 
-/// Walks over the places of a text; of several in one word, the last counts.
+/// Iterates over the positions of a text; if one word has several, only the last counts.
 pub(super) struct Contexts<'t> {
     text: &'t str,
     at: usize,
-    /// The place before, and where its mark is: it counts if the next one is in another word.
+    /// The previous position and its mark; it counts if the next position is in another word.
     held: Option<(Context, usize)>,
 }
 
@@ -29,7 +29,7 @@ impl<'t> Contexts<'t> {
         Self { text, at: 0, held: None }
     }
 
-    /// The next mark that white space and a word follow, or punctuation, whatever the words are.
+    /// The next mark that is followed by punctuation, or by whitespace and a word, regardless of the words.
     fn next_mark(&mut self) -> Option<(usize, Range<usize>, usize)> {
         loop {
             let mark = self.at + self.text[self.at..].find(is_sentence_end)?;
@@ -59,8 +59,8 @@ impl Iterator for Contexts<'_> {
         while let Some((mark, after, next)) = self.next_mark() {
             let (held_start, held_mark) =
                 self.held.as_ref().map_or((0, 0), |(held, mark)| (held.words.start, *mark));
-            // The word before begins after the last ASCII white space since the mark before; white space right at
-            // that place counts as none, which is how NLTK has it.
+            // The previous word starts after the last ASCII whitespace since the previous mark; whitespace right
+            // at that position does not count, as in NLTK.
             let between = &self.text[held_mark..mark];
             let space = between.rfind([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']).filter(|&space| space > 0);
             let start = space.map_or(held_start, |space| held_mark + space + 1);

@@ -1,4 +1,4 @@
-//! Whether a sentence ends at a full stop: first by the word alone, then by the two words around it.
+//! Decides whether a sentence ends at a period: first by the word alone, then by the two words around it.
 
 use super::words::{NUMBER, Word, words};
 use super::{Orthography, Punkt};
@@ -37,7 +37,7 @@ impl Punkt {
         }
     }
 
-    /// Corrects what was marked, by the word that follows.
+    /// Corrects the marks by the next word.
     fn reconsider(&self, word: &mut Word<'_>, next: &Word<'_>) {
         if !word.ends_in_stop() {
             return;
@@ -60,7 +60,7 @@ impl Punkt {
             }
         }
         if is_initial || word.kind_without_stop() == NUMBER {
-            // A name: `J. Bach`, where the second word is never written small.
+            // A name: `J. Bach`, if the second word never occurs in lowercase.
             let is_name = starts.is_none()
                 && is_initial
                 && next.begins_upper()
@@ -72,7 +72,7 @@ impl Punkt {
         }
     }
 
-    /// What the capital of a word, or the lack of it, tells of a sentence that might begin with it.
+    /// What the case of a word says about whether a sentence starts with it.
     fn starts_sentence(&self, word: &Word<'_>) -> Option<bool> {
         if matches!(word.text, ";" | ":" | "," | "." | "!" | "?") {
             return Some(false);

@@ -1,10 +1,10 @@
-//! What is built in of English: abbreviations, and common words of which it is known that they begin sentences.
+//! Built-in English lists: abbreviations, frequent sentence starters, and common words.
 
 use std::sync::LazyLock;
 
 use super::{Orthography, Punkt};
 
-/// Abbreviations without their last full stop, words that begin sentences and common words, below headings in brackets.
+/// Abbreviations without their final period, sentence starters and common words, under headings in brackets.
 const LISTS: &str = include_str!("english.txt");
 
 static ENGLISH: LazyLock<Punkt> = LazyLock::new(|| {
@@ -21,7 +21,7 @@ static ENGLISH: LazyLock<Punkt> = LazyLock::new(|| {
             } else if heading == "[starters]" {
                 punkt.starters.insert(word);
             } else {
-                // Written small but at the beginning of a sentence.
+                // Lowercase except at the start of a sentence.
                 let seen = Orthography(Orthography::BEGIN_UPPER.0 | Orthography::INSIDE_LOWER.0);
                 punkt.orthography.insert(word, seen);
             }
@@ -31,10 +31,10 @@ static ENGLISH: LazyLock<Punkt> = LazyLock::new(|| {
 });
 
 impl Punkt {
-    /// What is built in of English.
+    /// The built-in parameters for English.
     ///
-    /// The lists were written for Rondo and are no one's training. Against NLTK's pretrained English (`punkt_tab`):
-    /// see `golden/README.md`, section *Own text*.
+    /// The lists were written for Rondo and were not trained. For a comparison with NLTK's pretrained English
+    /// parameters (`punkt_tab`), see `golden/README.md`, section *Own text*.
     #[must_use]
     pub fn english() -> &'static Self {
         &ENGLISH

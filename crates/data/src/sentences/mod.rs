@@ -1,21 +1,22 @@
-//! Splits running text into sentences, by the Punkt system.
+//! Splits running text into sentences with the Punkt algorithm.
 //!
 //! ```text
 //! "Mr. Hyde left at 5 p.m. on Monday. He was late."      text
-//!                                    ┴                   the full stops of `Mr.` and `p.m.` belong to them
+//!                                    ┴                   the periods of `Mr.` and `p.m.` belong to the words
 //! ```
 //!
-//! A full stop ends a sentence unless the word before it is an abbreviation, an initial or an ordinal number. Which
-//! words are abbreviations is learnt from text without help: an abbreviation is short, seldom without its full stop,
-//! and often followed by a small letter. [`Punkt::train`] learns from a text; [`Punkt::english`] is a list of
-//! abbreviations and of words that begin sentences, built in; [`Punkt::read_tables`] reads what others have learnt.
+//! A period ends a sentence unless the word before it is an abbreviation, an initial or an ordinal number.
+//! Abbreviations are learned from text without supervision: an abbreviation is short, rarely occurs without its
+//! period, and is often followed by a lowercase letter. [`Punkt::train`] learns from a text; [`Punkt::english`]
+//! is a built-in list of abbreviations and sentence starters; [`Punkt::read_tables`] reads parameters that were
+//! trained elsewhere.
 //!
-//! *Source*: Kiss & Strunk 2006, as NLTK has it (`nltk.tokenize.punkt`, with its realignment of quotation marks).
-//! Agreement with NLTK 3.10.4, measured by `tests/own_text.rs`: see `golden/README.md`, section *Own text*.
+//! *Source*: Kiss & Strunk 2006, as in NLTK (`nltk.tokenize.punkt`, including its realignment of quotation marks).
+//! Agreement with NLTK 3.10.4 is measured by `tests/own_text.rs`; see `golden/README.md`, section *Own text*.
 //!
-//! Promises: sentences are parts of the text, in order; between them stands white space alone, so no character of a
-//! word is lost.
-//! Not here: words ([`moses`](crate::moses)), paragraphs and what is read at a time ([`tokenize`](crate::tokenize)).
+//! Promises: sentences are parts of the text, in order, with only whitespace between them, so no character of a
+//! word is lost. Not here: words ([`moses`](crate::moses)), paragraphs and streaming
+//! ([`tokenize`](crate::tokenize)).
 
 mod context;
 mod decide;
@@ -30,7 +31,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use context::Contexts;
 
-/// What is known of a language's abbreviations and sentences.
+/// The parameters of a language: its abbreviations, collocations, sentence starters and capitalization.
 ///
 /// ```
 /// use rondo_data::sentences::Punkt;
@@ -41,39 +42,39 @@ use context::Contexts;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Punkt {
-    /// Words, in small letters and without their last full stop, that are abbreviations.
+    /// Abbreviations, in lowercase and without their final period.
     pub abbreviations: FxHashSet<String>,
-    /// Words that belong together although a full stop stands between them: `##number##` for a number before it.
+    /// Pairs of words that belong together although there is a period between them; `##number##` stands for a number.
     pub collocations: FxHashSet<(String, String)>,
-    /// Words, in small letters, that often begin sentences.
+    /// Words, in lowercase, that often start sentences.
     pub starters: FxHashSet<String>,
-    /// Where each word, in small letters, was seen with a capital and without.
+    /// Where each word, in lowercase, was seen capitalized and where in lowercase.
     pub orthography: FxHashMap<String, Orthography>,
 }
 
-/// Where a word was seen with a capital and where without: a set of the constants.
+/// Where a word was seen capitalized and where in lowercase: a set of the constants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Orthography(pub u8);
 
 impl Orthography {
-    /// With a capital at the beginning of a sentence.
+    /// Capitalized at the start of a sentence.
     pub const BEGIN_UPPER: Self = Self(1 << 1);
-    /// With a capital inside a sentence.
+    /// Capitalized inside a sentence.
     pub const INSIDE_UPPER: Self = Self(1 << 2);
-    /// With a capital where a sentence may begin.
+    /// Capitalized where a sentence may start.
     pub const UNKNOWN_UPPER: Self = Self(1 << 3);
-    /// With a small letter at the beginning of a sentence.
+    /// Lowercase at the start of a sentence.
     pub const BEGIN_LOWER: Self = Self(1 << 4);
-    /// With a small letter inside a sentence.
+    /// Lowercase inside a sentence.
     pub const INSIDE_LOWER: Self = Self(1 << 5);
-    /// With a small letter where a sentence may begin.
+    /// Lowercase where a sentence may start.
     pub const UNKNOWN_LOWER: Self = Self(1 << 6);
-    /// With a capital anywhere.
+    /// Capitalized anywhere.
     pub const UPPER: Self = Self(Self::BEGIN_UPPER.0 | Self::INSIDE_UPPER.0 | Self::UNKNOWN_UPPER.0);
-    /// With a small letter anywhere.
+    /// Lowercase anywhere.
     pub const LOWER: Self = Self(Self::BEGIN_LOWER.0 | Self::INSIDE_LOWER.0 | Self::UNKNOWN_LOWER.0);
 
-    /// Whether the two sets have a member in common.
+    /// Whether the two sets have a common element.
     #[must_use]
     pub fn any_of(self, of: Self) -> bool {
         self.0 & of.0 != 0
@@ -81,14 +82,14 @@ impl Orthography {
 }
 
 impl Punkt {
-    /// The sentences of `text`, without the white space around them.
+    /// The sentences of `text`, without the whitespace around them.
     ///
     /// A closing quotation mark or bracket belongs to the sentence that it closes.
     pub fn split<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
         self.ranges(text).into_iter().map(move |range| &text[range])
     }
 
-    /// Where the sentences of `text` begin and end, in bytes.
+    /// The byte ranges of the sentences of `text`.
     #[must_use]
     pub fn ranges(&self, text: &str) -> Vec<Range<usize>> {
         let mut pieces = Vec::new();
@@ -108,7 +109,7 @@ impl Punkt {
     }
 }
 
-/// Moves closing punctuation from the beginning of a sentence to the end of the one before.
+/// Moves closing punctuation from the start of a sentence to the end of the previous one.
 fn realign(text: &str, pieces: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut sentences = Vec::with_capacity(pieces.len());
     let mut moved = 0;
@@ -121,7 +122,7 @@ fn realign(text: &str, pieces: &[Range<usize>]) -> Vec<Range<usize>> {
             sentence.end = next.start + closing.punctuation;
             moved = closing.with_space;
         }
-        // White space that a piece begins with, after punctuation that was moved, is no part of it.
+        // Whitespace at the start of a piece, after punctuation that was moved, does not belong to it.
         if let Some(part) = text.get(sentence.clone()).map(str::trim)
             && !part.is_empty()
         {
@@ -133,13 +134,13 @@ fn realign(text: &str, pieces: &[Range<usize>]) -> Vec<Range<usize>> {
     sentences
 }
 
-/// How much of a sentence's beginning closes the one before.
+/// How much of the start of a sentence closes the previous one.
 struct Closing {
     punctuation: usize,
     with_space: usize,
 }
 
-/// The closing punctuation that `sentence` begins with, if white space, a double dash or nothing follows it.
+/// The closing punctuation at the start of `sentence`, if it is followed by whitespace, a double dash or nothing.
 fn closing_len(sentence: &str) -> Option<Closing> {
     let is_closing = |char| {
         matches!(

@@ -1,4 +1,4 @@
-//! Parameters from files: the tables that NLTK calls `punkt_tab`.
+//! Reads parameters from files: the tables that NLTK calls `punkt_tab`.
 
 use std::fs;
 use std::path::Path;
@@ -9,12 +9,12 @@ use crate::{DataError, Result};
 impl Punkt {
     /// Reads the tables of a language, such as `punkt_tab/english` of NLTK's data.
     ///
-    /// They are `abbrev_types.txt`, `sent_starters.txt`, `collocations.tab` (two words a line) and `ortho_context.tab`
-    /// (a word and the number of its [`Orthography`]).
+    /// They are `abbrev_types.txt`, `sent_starters.txt`, `collocations.tab` (two words per line) and
+    /// `ortho_context.tab` (a word and its [`Orthography`] as a number).
     ///
     /// # Errors
-    /// [`DataError::Missing`] or [`DataError::Read`] for a table that cannot be read; [`DataError::PunktTable`] for a
-    /// line that does not belong into it.
+    /// [`DataError::Missing`] or [`DataError::Read`] for a table that cannot be read; [`DataError::PunktTable`]
+    /// for an invalid line.
     pub fn read_tables(folder: impl AsRef<Path>) -> Result<Self> {
         let read = |name: &str| {
             let path = folder.as_ref().join(name);

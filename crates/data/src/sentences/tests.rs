@@ -1,4 +1,4 @@
-//! Sentences of odd texts, and laws that hold of all.
+//! Tests of unusual texts, and of properties that hold for all texts.
 
 use proptest::prelude::*;
 
@@ -54,7 +54,10 @@ fn tables_are_read_and_their_errors_have_a_place() {
     assert!(punkt.collocations.contains(&("##number##".to_owned(), "late".to_owned())));
     write("ortho_context.tab", "dog\t36\ncat\tx\n");
     let error = Punkt::read_tables(folder.path()).unwrap_err().to_string();
-    assert!(error.starts_with("line 2 of `") && error.ends_with("is no line of a Punkt table"), "{error}");
+    assert!(
+        error.starts_with("line 2 of `") && error.ends_with("is not a valid Punkt table entry"),
+        "{error}"
+    );
 }
 
 proptest! {

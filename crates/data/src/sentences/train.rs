@@ -1,6 +1,6 @@
-//! Learns abbreviations, collocations and words that begin sentences from a text, without help.
+//! Learns abbreviations, collocations and sentence starters from a text, without supervision.
 //!
-//! Each is found by a ratio of likelihoods: does the full stop follow the word more often than it would by chance?
+//! Each is found by a likelihood ratio: does the period follow the word more often than by chance?
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -9,14 +9,14 @@ use super::{Orthography, Punkt};
 
 /// A word with a higher score is an abbreviation.
 const ABBREVIATION: f64 = 0.3;
-/// A word that occurs less often may be an abbreviation by what follows it.
+/// A word that occurs fewer times can be an abbreviation because of the word that follows it.
 const RARE: u64 = 5;
-/// Two words with a higher score are a collocation.
+/// A pair of words with a higher score is a collocation.
 const COLLOCATION: f64 = 7.88;
-/// A word with a higher score begins sentences.
+/// A word with a higher score is a sentence starter.
 const STARTER: f64 = 30.0;
 
-/// How often what was seen.
+/// The counts of the training text.
 #[derive(Default)]
 struct Counts {
     kinds: FxHashMap<String, u64>,
@@ -28,11 +28,11 @@ struct Counts {
 }
 
 impl Punkt {
-    /// Learns from `text`; a text of a hundred pages is enough to know its abbreviations.
+    /// Learns from `text`; a hundred pages are enough to learn its abbreviations.
     ///
     /// # Source
     /// Kiss & Strunk 2006, sections 3 and 4, with the constants and the rare abbreviations of NLTK's `PunktTrainer`,
-    /// which gives the same: see `golden/README.md`.
+    /// which gives the same result; see `golden/README.md`.
     #[must_use]
     pub fn train(text: &str) -> Self {
         let mut punkt = Self::default();
@@ -61,7 +61,7 @@ impl Punkt {
         punkt
     }
 
-    /// Notes where each word stands, and with which first letter.
+    /// Records the position and the case of each word.
     fn see_orthography(&mut self, words: &[Word<'_>]) {
         #[derive(Clone, Copy, PartialEq)]
         enum Place {
@@ -71,7 +71,7 @@ impl Punkt {
         }
         let mut place = Place::Inside;
         for word in words {
-            // A paragraph begins with a sentence, unless an abbreviation was the last word.
+            // A paragraph starts with a sentence, unless the last word was an abbreviation.
             if word.begins_paragraph && place != Place::Unknown {
                 place = Place::Begin;
             }
@@ -100,7 +100,7 @@ impl Punkt {
         }
     }
 
-    /// Counts a word that ends in a full stop, with the one after it.
+    /// Counts a word that ends in a period, together with the next word.
     fn see_pair(&mut self, word: &Word<'_>, next: &Word<'_>, counts: &mut Counts) {
         if self.is_rare_abbreviation(word, next, counts) {
             self.abbreviations.insert(word.kind_without_stop().to_owned());
@@ -115,14 +115,15 @@ impl Punkt {
         }
     }
 
-    /// A rare word before punctuation or a small letter that has no business at the beginning of a sentence.
+    /// Whether a rare word is an abbreviation: it precedes punctuation, or a lowercase word that does not start
+    /// sentences.
     fn is_rare_abbreviation(&self, word: &Word<'_>, next: &Word<'_>, counts: &Counts) -> bool {
         if word.is_abbreviation || !word.is_break {
             return false;
         }
         let kind = word.kind_in_sentence();
         let shorter = kind.char_indices().next_back().map_or("", |(last, _)| &kind[..last]);
-        let count = counts.of(kind) + counts.of(shorter); // As NLTK counts, which takes one letter too many.
+        let count = counts.of(kind) + counts.of(shorter); // As in NLTK, which removes one letter too many.
         if count >= RARE || self.abbreviations.contains(kind) {
             return false;
         }
@@ -139,13 +140,13 @@ impl Counts {
         self.kinds.get(kind).copied().unwrap_or(0)
     }
 
-    /// With a full stop and without.
+    /// The count with and without a period.
     fn with_and_without_stop(&self, kind: &str) -> u64 {
         self.of(kind) + self.of(&format!("{kind}."))
     }
 }
 
-/// Words that occur with a full stop far more often than without, for their length.
+/// Words that occur with a period much more often than without, given their length.
 fn abbreviations(counts: &Counts) -> FxHashSet<String> {
     let mut found = FxHashSet::default();
     for (kind, &with_stop) in &counts.kinds {
@@ -156,7 +157,7 @@ fn abbreviations(counts: &Counts) -> FxHashSet<String> {
         let likelihood = stop_likelihood(with_stop + without_stop, with_stop, counts);
         let stops = stem.matches('.').count() as f64 + 1.0;
         let others = stem.chars().filter(|&char| char != '.').count() as f64;
-        // Long words are seldom abbreviations, those with inner full stops often, those seen without one seldom.
+        // Long words are rarely abbreviations, words with inner periods often, words seen without a period rarely.
         let score = likelihood * (-others).exp() * stops * others.powf(-(without_stop as f64));
         if score >= ABBREVIATION {
             found.insert(stem.to_owned());
@@ -165,7 +166,7 @@ fn abbreviations(counts: &Counts) -> FxHashSet<String> {
     found
 }
 
-/// Twice the logarithm of how much better `with_stop` of `count` fit a full stop in 99 % than one by chance.
+/// The log-likelihood ratio, times two, of a period probability of 99 % for this word over the chance probability.
 fn stop_likelihood(count: u64, with_stop: u64, counts: &Counts) -> f64 {
     let by_chance = counts.ending_in_stop as f64 / counts.words as f64;
     let (with, without) = (with_stop as f64, (count - with_stop) as f64);
@@ -199,8 +200,9 @@ fn collocations(counts: &Counts, starters: &FxHashSet<String>) -> FxHashSet<(Str
     counts.pairs.iter().filter_map(is_collocation).collect()
 }
 
-/// Dunning's ratio: twice the logarithm of how much better two events, which occur `a` and `b` and `ab` times together
-/// among `n`, fit two probabilities of the second than one. Terms without a logarithm count as 0.
+/// Dunning's log-likelihood ratio, times two, for two events that occur `a` and `b` times, and `ab` times together,
+/// among `n`: how much better two probabilities of the second event fit the counts than one. Terms with an undefined
+/// logarithm count as 0.
 fn pair_likelihood(a: u64, b: u64, ab: u64, n: u64) -> f64 {
     let [a, b, ab, n] = [a, b, ab, n].map(|count| count as f64);
     let term = |hits: f64, misses: f64, p: f64| {

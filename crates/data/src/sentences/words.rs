@@ -1,14 +1,14 @@
-//! The words of Punkt: punctuation parted, but for the full stop of the last word before it.
+//! The words of Punkt: punctuation is split off, except a period at the end of a word.
 
 use crate::moses::{is_decimal, is_space};
 
-/// A word of a text and what has been found out about it.
+/// A word of a text and its marks.
 #[derive(Debug, Clone)]
 pub(super) struct Word<'t> {
     pub(super) text: &'t str,
-    /// In small letters; `##number##` for a number.
+    /// The word in lowercase; `##number##` for a number.
     pub(super) kind: String,
-    /// The first word of a line, or of the first line after a blank one.
+    /// Whether it is the first word of a line.
     pub(super) begins_line: bool,
     pub(super) begins_paragraph: bool,
     /// Whether a sentence ends with it.
@@ -17,7 +17,7 @@ pub(super) struct Word<'t> {
     pub(super) is_ellipsis: bool,
 }
 
-/// What a number counts as.
+/// The kind of numbers.
 pub(super) const NUMBER: &str = "##number##";
 
 impl<'t> Word<'t> {
@@ -38,12 +38,12 @@ impl<'t> Word<'t> {
         self.text.ends_with('.')
     }
 
-    /// The kind without a last full stop.
+    /// The kind without a final period.
     pub(super) fn kind_without_stop(&self) -> &str {
         if self.kind.len() > 1 { self.kind.strip_suffix('.').unwrap_or(&self.kind) } else { &self.kind }
     }
 
-    /// The kind without the full stop that ends a sentence.
+    /// The kind without the period that ends a sentence.
     pub(super) fn kind_in_sentence(&self) -> &str {
         if self.is_break { self.kind_without_stop() } else { &self.kind }
     }
@@ -52,7 +52,7 @@ impl<'t> Word<'t> {
         self.kind.starts_with(NUMBER)
     }
 
-    /// A letter and a full stop.
+    /// Whether it is an initial: a letter and a period.
     pub(super) fn is_initial(&self) -> bool {
         let mut chars = self.text.chars();
         chars.next().is_some_and(is_letter) && chars.as_str() == "."
@@ -62,7 +62,7 @@ impl<'t> Word<'t> {
         self.text.chars().all(is_letter)
     }
 
-    /// Whether there is more to it than punctuation.
+    /// Whether it contains more than punctuation.
     pub(super) fn has_letters(&self) -> bool {
         self.kind.chars().any(is_letter)
     }
@@ -76,7 +76,7 @@ impl<'t> Word<'t> {
     }
 }
 
-/// The words of a text, with the beginnings of lines and paragraphs marked.
+/// The words of a text, with the starts of lines and paragraphs marked.
 pub(super) fn words(text: &str) -> Vec<Word<'_>> {
     let mut all = Vec::new();
     let mut begins_paragraph = false;
@@ -99,24 +99,24 @@ pub(super) fn words(text: &str) -> Vec<Word<'_>> {
     all
 }
 
-/// Whether a sentence may end with `char`.
+/// Whether a sentence can end with `char`.
 pub(super) fn is_sentence_end(char: char) -> bool {
     matches!(char, '.' | '?' | '!')
 }
 
-/// Whether `char` cannot stand inside a word.
+/// Whether `char` cannot be inside a word.
 pub(super) fn is_non_word(char: char) -> bool {
     const CURLY: [char; 6] = ['\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '«', '»'];
     matches!(char, ')' | '"' | ';' | '}' | ']' | '*' | ':' | '@' | '\'' | '(' | '{' | '[' | '?' | '!')
         || CURLY.contains(&char)
 }
 
-/// A letter as Punkt counts them: what words are made of but decimal digits.
+/// Whether `char` is a letter as defined by Punkt: a word character that is not a decimal digit.
 pub(super) fn is_letter(char: char) -> bool {
     (char.is_alphanumeric() || char == '_') && !is_decimal(char)
 }
 
-/// The length of the word that `text`, which does not begin with white space, begins with.
+/// The length of the word at the start of `text`, which does not start with whitespace.
 fn word_len(text: &str) -> usize {
     if let Some(len) = run_len(text) {
         return len;
@@ -142,7 +142,7 @@ fn ends_word(rest: &str) -> bool {
     ends(rest) || rest.strip_prefix(',').is_some_and(|after| after.is_empty() || ends(after))
 }
 
-/// The length of a dash, an ellipsis or an ellipsis with spaces that `text` begins with: `--`, `...`, `. . .`
+/// The length of a dash, an ellipsis or a spaced ellipsis at the start of `text`: `--`, `...`, `. . .`
 fn run_len(text: &str) -> Option<usize> {
     let run = |char: char| text.len() - text.trim_start_matches(char).len();
     match text.as_bytes().first()? {
@@ -152,7 +152,7 @@ fn run_len(text: &str) -> Option<usize> {
     }
 }
 
-/// The length of three or more full stops with one space between each two.
+/// The length of three or more periods separated by single spaces.
 fn spaced_dots_len(text: &str) -> Option<usize> {
     let (mut rest, mut dots) = (text.strip_prefix('.')?, 1);
     let mut len = 1;
@@ -169,7 +169,7 @@ fn spaced_dots_len(text: &str) -> Option<usize> {
     }
 }
 
-/// Whether `text` is a number: digits with full stops, commas and dashes, and perhaps a sign.
+/// Whether `text` is a number: digits with periods, commas and dashes, and an optional sign.
 fn is_numeral(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let unsigned = unsigned.strip_prefix(['.', ',']).unwrap_or(unsigned);

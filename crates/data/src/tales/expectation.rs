@@ -1,15 +1,15 @@
-//! What a grammar's sentences are like on average, exactly.
+//! Exact expected values for the sentences of a grammar.
 //!
 //! ```text
-//! x(N) = local(N) + Σ_M uses(N, M) · x(M)        uses(N, M): how often M stands in an expansion of N, on average
+//! x(N) = local(N) + Σ_M uses(N, M) · x(M)        uses(N, M): expected number of M in an expansion of N
 //!
 //! local(N)                            x(N)
-//! entropy of the choice at N          entropy of what becomes of N    (each sentence has one derivation)
-//! words in an expansion of N          words in what becomes of N
+//! entropy of the choice at N          entropy of the text derived from N   (each sentence has one derivation)
+//! words in an expansion of N          words in the text derived from N
 //! 1                                   expansions in a derivation of N
 //! ```
 //!
-//! One linear system with three right-hand sides, solved by elimination.
+//! This is one linear system with three right-hand sides, solved by Gaussian elimination.
 //! # Source
 //! Grenander 1976 (entropy of a stochastic grammar); Chi 1999, "Statistical properties of probabilistic
 //! context-free grammars".
@@ -20,11 +20,11 @@ const ENTROPY_NATS: usize = 0;
 const WORDS: usize = 1;
 const EXPANSIONS: usize = 2;
 
-/// The averages for each nonterminal.
+/// The expected values for each nonterminal.
 pub(super) struct Expectations(Vec<[f64; 3]>);
 
 impl Expectations {
-    /// Computes them.
+    /// Computes the expected values.
     ///
     /// # Panics
     /// If sentences have no finite expected length.
@@ -32,8 +32,8 @@ impl Expectations {
         let (system, local): (Vec<_>, Vec<_>) =
             expansions.iter().enumerate().map(|(from, all)| equation(from, all, expansions.len())).unzip();
         let solution = solve(system, local);
-        // A non-negative matrix A with x = 1 + A·x for a positive x has a spectral radius below 1, so this says
-        // that the recursion dies out.
+        // A non-negative matrix A with x = 1 + A·x for a positive x has a spectral radius below 1, so this
+        // ensures that the recursion terminates.
         assert!(
             solution.iter().all(|x| x[EXPANSIONS].is_finite() && x[EXPANSIONS] > 0.0),
             "sentences have no finite expected length"
@@ -41,18 +41,18 @@ impl Expectations {
         Self(solution)
     }
 
-    /// The entropy of what becomes of a nonterminal, in nats.
+    /// The entropy of the text derived from a nonterminal, in nats.
     pub(super) fn entropy_nats(&self, nonterminal: usize) -> f64 {
         self.0[nonterminal][ENTROPY_NATS]
     }
 
-    /// How many words become of a nonterminal.
+    /// The expected number of words derived from a nonterminal.
     pub(super) fn words(&self, nonterminal: usize) -> f64 {
         self.0[nonterminal][WORDS]
     }
 }
 
-/// The row of the identity minus `uses`, and `local`, for one nonterminal of `count`.
+/// The equation for one of `count` nonterminals: its row of the identity minus `uses`, and its `local` values.
 fn equation(from: usize, alternatives: &[Expansion], count: usize) -> (Vec<f64>, [f64; 3]) {
     let total: f64 = alternatives.iter().map(|expansion| f64::from(expansion.weight)).sum();
     let mut row = vec![0.0; count];

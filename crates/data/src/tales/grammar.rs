@@ -1,38 +1,38 @@
-//! Stochastic context-free grammars that one word of lookahead suffices to read.
+//! Stochastic context-free grammars that can be parsed with one word of lookahead.
 //!
 //! ```text
 //! rules (weights)  ──▶  choose at random          ──▶  a sentence
-//! rules + the next word  ──▶  the only one possible  ──▶  its probability
+//! rules + the next word  ──▶  the only possible expansion  ──▶  its probability
 //! ```
 //!
-//! Promises: [`Rules::build`] refuses a grammar in which the next word does not decide between the rules of a
-//! nonterminal. What it accepts is LL(1), hence unambiguous: each sentence has one derivation, so that its
-//! probability is a product and the entropy of sentences is the entropy of derivations (`expectation`).
-//! Random choices use whole numbers only, so that a seed gives the same sentences everywhere and for ever.
+//! Promises: [`Rules::build`] rejects a grammar in which the next word does not determine the expansion of a
+//! nonterminal. A grammar that it accepts is LL(1), hence unambiguous: each sentence has one derivation, so that its
+//! probability is a product and the entropy of sentences equals the entropy of derivations (`expectation`).
+//! Random choices use only integer arithmetic, so that a seed always gives the same sentences, on every machine.
 
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 use rustc_hash::FxHashMap;
 
 use super::{expectation::Expectations, lookahead};
 
-/// A place in an expansion.
+/// A symbol in an expansion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Symbol {
-    /// To be expanded further: an index of nonterminals.
+    /// A nonterminal to be expanded further, as its index.
     Nonterminal(usize),
-    /// A word of the language: an index of words.
+    /// A word of the language, as its index.
     Word(usize),
 }
 
 /// One way to expand a nonterminal.
 pub(super) struct Expansion {
-    /// How likely it is, relative to the other expansions of the same nonterminal.
+    /// Its weight, relative to the other expansions of the same nonterminal.
     pub(super) weight: u32,
-    /// What takes the nonterminal's place.
+    /// The symbols that replace the nonterminal.
     pub(super) symbols: Vec<Symbol>,
 }
 
-/// The rules of a grammar while they are written down.
+/// The rules of a grammar under construction.
 #[derive(Default)]
 pub(super) struct Rules {
     nonterminals: Names,
@@ -41,8 +41,8 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Adds one way to expand `nonterminal`: symbols separated by spaces, of which those that begin with a
-    /// capital are nonterminals and the others words. An empty `expansion` leaves the nonterminal out.
+    /// Adds an expansion of `nonterminal`: symbols separated by spaces. Symbols that start with an uppercase letter
+    /// are nonterminals, the others are words. An empty `expansion` removes the nonterminal.
     pub(super) fn add(&mut self, nonterminal: &str, weight: u32, expansion: &str) {
         let from = self.nonterminal(nonterminal);
         let symbols = expansion
@@ -64,11 +64,11 @@ impl Rules {
         id
     }
 
-    /// Makes the grammar whose sentences are the expansions of `start`.
+    /// Builds the grammar whose sentences are the expansions of `start`.
     ///
     /// # Panics
-    /// If a nonterminal has no expansion, if one word of lookahead does not suffice to choose one, or if
-    /// sentences would grow without bound. The rules are constants of this crate, not input.
+    /// If a nonterminal has no expansion, if one word of lookahead is not enough to choose one, or if sentences
+    /// have no finite expected length. The rules are constants of this crate, not user input.
     pub(super) fn build(mut self, start: &str) -> Grammar {
         let start = self.nonterminal(start);
         for (name, expansions) in self.nonterminals.list.iter().zip(&self.expansions) {
@@ -85,7 +85,7 @@ impl Rules {
     }
 }
 
-/// A grammar that can be generated from, read back and computed with.
+/// A grammar that can generate and parse sentences and compute their statistics.
 pub(super) struct Grammar {
     start: usize,
     words: Names,
@@ -96,7 +96,7 @@ pub(super) struct Grammar {
 }
 
 impl Grammar {
-    /// The words that sentences are made of, in the order of the rules.
+    /// The words of all sentences, in the order of the rules.
     pub(super) fn words(&self) -> &[String] {
         &self.words.list
     }
@@ -106,12 +106,12 @@ impl Grammar {
         self.expectations.entropy_nats(self.start)
     }
 
-    /// How many words a sentence has on average.
+    /// The expected number of words in a sentence.
     pub(super) fn expected_words(&self) -> f64 {
         self.expectations.words(self.start)
     }
 
-    /// Generates a sentence, its words separated by single spaces.
+    /// Generates a random sentence, its words separated by single spaces.
     pub(super) fn generate(&self, rng: &mut ChaCha8Rng) -> String {
         let mut sentence = String::new();
         let mut open = vec![Symbol::Nonterminal(self.start)];
@@ -137,8 +137,8 @@ impl Grammar {
         sentence
     }
 
-    /// The natural logarithm of the probability of each word of a sentence given those before it, and then that
-    /// of the end; `None` if no derivation leads to the sentence.
+    /// The natural log-probability of each word of a sentence given the previous words, followed by that of the end;
+    /// `None` if the sentence has no derivation.
     pub(super) fn log_probabilities<'a>(
         &self,
         sentence: impl IntoIterator<Item = &'a str>,
@@ -148,9 +148,10 @@ impl Grammar {
         words.chain([Some(None)]).map(|next| self.read(&mut open, next?)).collect()
     }
 
-    /// Reads the next word or, for `None`, the end.
+    /// Parses the next word or, for `None`, the end.
     ///
-    /// It decides how the nonterminals open before it are expanded, so its probability is the product of theirs.
+    /// The next word determines the expansions of the open nonterminals before it, so its probability is the
+    /// product of their probabilities.
     fn read(&self, open: &mut Vec<Symbol>, next: Option<usize>) -> Option<f64> {
         let mut log_probability = 0.0;
         loop {
@@ -167,9 +168,9 @@ impl Grammar {
     }
 }
 
-/// A number from 0 to `bound` - 1, each as likely as the others.
+/// A uniform random integer from 0 to `bound` - 1.
 ///
-/// Written out because a library may one day draw the same distribution from other bits.
+/// Implemented here because a library could change how it draws the same distribution from random bits.
 fn below(rng: &mut ChaCha8Rng, bound: u32) -> u32 {
     let fair = u32::MAX - u32::MAX % bound;
     loop {
@@ -180,7 +181,7 @@ fn below(rng: &mut ChaCha8Rng, bound: u32) -> u32 {
     }
 }
 
-/// Names and their numbers, in the order of their first mention.
+/// Names and their ids, in order of first occurrence.
 #[derive(Default)]
 struct Names {
     list: Vec<String>,

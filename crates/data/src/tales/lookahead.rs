@@ -1,8 +1,8 @@
-//! Which expansion of a nonterminal the next word calls for.
+//! The expansion of a nonterminal that the next word determines.
 //!
-//! The textbook construction of a predictive parser: the words that an expansion can begin with call for it,
-//! and, if it can vanish, so do the words that can follow the nonterminal. A grammar in which no word calls for
-//! two expansions of one nonterminal is LL(1).
+//! This is the standard construction of a predictive parser: an expansion is selected by the words it can start with
+//! and, if it can be empty, by the words that can follow the nonterminal. A grammar in which no word selects two
+//! expansions of one nonterminal is LL(1).
 //! # Source
 //! Aho, Lam, Sethi & Ullman, *Compilers*, 2nd edition, section 4.4.
 
@@ -15,24 +15,24 @@ use super::grammar::{Expansion, Symbol};
 /// The next word, or `None` for the end of the sentence.
 type Lookahead = Option<usize>;
 
-/// The expansion to take, by nonterminal and next word.
+/// The parsing table: the expansion for each nonterminal and next word.
 pub(super) struct Choices(FxHashMap<(usize, Lookahead), usize>);
 
 impl Choices {
-    /// The index of the only expansion of `nonterminal` that can come before `next`, if there is one.
+    /// The index of the only expansion of `nonterminal` that is possible before `next`, if there is one.
     pub(super) fn get(&self, nonterminal: usize, next: Lookahead) -> Option<usize> {
         self.0.get(&(nonterminal, next)).copied()
     }
 }
 
-/// A nonterminal with two expansions that the same word calls for.
+/// A nonterminal with two expansions that the same word selects.
 #[derive(Debug)]
 pub(super) struct Conflict {
     pub(super) nonterminal: usize,
     pub(super) word: Lookahead,
 }
 
-/// Builds the table for a grammar whose sentences are the expansions of `start`.
+/// Builds the parsing table for a grammar whose sentences are the expansions of `start`.
 ///
 /// # Errors
 /// The first [`Conflict`] if the grammar is not LL(1).
@@ -57,15 +57,15 @@ pub(super) fn choices(expansions: &[Vec<Expansion>], start: usize) -> Result<Cho
     Ok(Choices(table))
 }
 
-/// What can come first in an expansion.
+/// The words an expansion can start with (its FIRST set).
 #[derive(Clone, Default, PartialEq)]
 struct Beginning {
     words: BTreeSet<usize>,
-    /// Whether nothing at all can come of it.
+    /// Whether it can be empty.
     vanishes: bool,
 }
 
-/// The beginnings of all nonterminals.
+/// The FIRST sets of all nonterminals.
 struct Begins(Vec<Beginning>);
 
 impl Begins {
@@ -109,7 +109,7 @@ impl Begins {
     }
 }
 
-/// What can come right after each nonterminal.
+/// The words that can follow each nonterminal (its FOLLOW set).
 fn follows(expansions: &[Vec<Expansion>], start: usize, begins: &Begins) -> Vec<BTreeSet<Lookahead>> {
     let mut follows = vec![BTreeSet::new(); expansions.len()];
     follows[start].insert(None);
@@ -132,7 +132,7 @@ fn follows(expansions: &[Vec<Expansion>], start: usize, begins: &Begins) -> Vec<
     follows
 }
 
-/// Repeats a step that says whether it changed something. The sets only grow, so this ends.
+/// Repeats a step until it returns false (no changes). The sets only grow, so this terminates.
 fn until_nothing_changes(mut step: impl FnMut() -> bool) {
     while step() {}
 }

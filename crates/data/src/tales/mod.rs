@@ -1,4 +1,4 @@
-//! Tales, the built-in corpus: a small generated language whose true entropy is known.
+//! Tales, the built-in corpus: a small generated language with known entropy.
 //!
 //! ```text
 //! the brave captain that two divers admire steers a ship near the reef .
@@ -6,16 +6,17 @@
 //!                             └─ many ─ admire        and all of it at sea
 //! ```
 //!
-//! A sentence is about the sea or a castle and stays there; a verb fits the kind of its subject (person or
-//! thing) and agrees with its number, however many clauses stand between them. Neither can be seen in the word
-//! before, so a bigram model is far from the best a model can do, and how far is known: the sentences come from
-//! a stochastic grammar in which each has one derivation, so that the entropy is a linear system away.
+//! A sentence is about the sea or about a castle, and stays with that scene. A verb fits the kind of its subject
+//! (person or thing) and agrees with it in number, regardless of the number of clauses between them. Neither can
+//! be predicted from the previous word alone, so a bigram model is far from optimal, and the gap is known: the
+//! sentences come from a stochastic grammar in which each sentence has one derivation, so that the entropy is the
+//! solution of a linear system.
 //!
-//! 300 words, 14.2 tokens to a sentence; perplexity 10.6, and 20.4 for a bigram, 108 for a unigram.
+//! 300 words, 14.2 tokens per sentence; perplexity 10.6, compared with 20.4 for a bigram and 108 for a unigram model.
 //!
-//! Promises: a seed gives the same bytes everywhere and for ever; the training text of [`Tales::text`] holds
-//! every word. A token is a word or the `<eos>` of a sentence; sentences are independent of each other.
-//! Not here: the vocabulary and ids (`vocab`), a bigram to compare with (`ngram`).
+//! Promises: a seed always gives the same bytes, on every machine; the training text of [`Tales::text`] contains
+//! every word. A token is a word or the `<eos>` of a sentence; sentences are independent of each other. Not here:
+//! the vocabulary and ids (`vocab`), a bigram model as a baseline (`ngram`).
 
 mod expectation;
 mod grammar;
@@ -30,7 +31,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use crate::corpus::{CorpusTexts, TextSource};
 use grammar::Grammar;
 
-/// The language of the built-in corpus: generates its sentences and knows their probabilities.
+/// The language of the built-in corpus: generates sentences and computes their probabilities.
 ///
 /// # Example
 /// ```
@@ -44,19 +45,19 @@ pub struct Tales {
     grammar: Grammar,
 }
 
-/// The three splits of a text, one sentence to an element, without line ends.
+/// The three splits of a text, as one sentence per element, without line endings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TalesText {
-    /// To train on.
+    /// The training set.
     pub train: Vec<String>,
-    /// To choose the model by.
+    /// The validation set.
     pub valid: Vec<String>,
-    /// To report.
+    /// The test set.
     pub test: Vec<String>,
 }
 
 impl TalesText {
-    /// The text as a corpus in memory, a sentence to a line.
+    /// The text as a corpus in memory, with one sentence per line.
     #[must_use]
     pub fn to_texts(&self) -> CorpusTexts {
         let source = |name: &str, lines: &[String]| {
@@ -72,13 +73,13 @@ impl TalesText {
 }
 
 impl Tales {
-    /// The seed of the built-in corpus itself.
+    /// The seed of the built-in corpus.
     pub const SEED: u64 = 1;
-    /// How many tokens a training text has, but for the words that complete its last sentence.
+    /// The number of tokens in a training text, not counting the words that complete its last sentence.
     pub const TRAIN_TOKENS: usize = 300_000;
-    /// As [`Tales::TRAIN_TOKENS`], of a validation text.
+    /// The number of tokens in a validation text; see [`Tales::TRAIN_TOKENS`].
     pub const VALID_TOKENS: usize = 20_000;
-    /// As [`Tales::TRAIN_TOKENS`], of a test text.
+    /// The number of tokens in a test text; see [`Tales::TRAIN_TOKENS`].
     pub const TEST_TOKENS: usize = 20_000;
 
     /// Builds the language.
@@ -87,7 +88,7 @@ impl Tales {
         Self { grammar: rules::grammar() }
     }
 
-    /// The words of the language in alphabetical order, punctuation included and `<eos>` not.
+    /// The words of the language in alphabetical order, including punctuation but not `<eos>`.
     #[must_use]
     pub fn words(&self) -> Vec<&str> {
         let mut words: Vec<&str> = self.grammar.words().iter().map(String::as_str).collect();
@@ -95,7 +96,7 @@ impl Tales {
         words
     }
 
-    /// Training, validation and test text; the built-in corpus for [`Tales::SEED`].
+    /// Generates training, validation and test texts; [`Tales::SEED`] gives the built-in corpus.
     #[must_use]
     pub fn text(&self, seed: u64) -> TalesText {
         let split = |stream, tokens: usize| -> Vec<String> {
@@ -114,9 +115,9 @@ impl Tales {
         }
     }
 
-    /// Sentences without end; those of different streams of a seed are independent.
+    /// An infinite sequence of sentences; different streams of a seed are independent.
     pub fn sentences(&self, seed: u64, stream: u64) -> impl Iterator<Item = String> {
-        // The key is spelled out because `seed_from_u64` spreads a seed in a way that a release may change.
+        // The key is spelled out because a release of the library could change how `seed_from_u64` derives it.
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(key);
@@ -124,10 +125,10 @@ impl Tales {
         std::iter::repeat_with(move || self.grammar.generate(&mut rng))
     }
 
-    /// The entropy of the language: what the mean loss of a model tends to at best as a text grows.
+    /// The entropy of the language: the lowest mean loss that a model can reach on a long text.
     ///
     /// ```text
-    /// entropy of a sentence / expected tokens of a sentence
+    /// entropy of a sentence / expected tokens in a sentence
     /// ```
     #[must_use]
     pub fn entropy_nats_per_token(&self) -> f64 {
@@ -140,35 +141,35 @@ impl Tales {
         self.entropy_nats_per_token().exp()
     }
 
-    /// How many tokens a sentence has on average, its `<eos>` included.
+    /// The expected number of tokens in a sentence, including its `<eos>`.
     #[must_use]
     pub fn tokens_per_sentence(&self) -> f64 {
         self.grammar.expected_words() + 1.0
     }
 
-    /// The natural logarithm of a sentence's probability; `None` if it is not of the language.
+    /// The natural log-probability of a sentence; `None` if it is not in the language.
     ///
-    /// Words are separated by white space.
+    /// Words are separated by whitespace.
     #[must_use]
     pub fn log_probability(&self, sentence: &str) -> Option<f64> {
         Some(self.token_log_probabilities(sentence)?.iter().sum())
     }
 
-    /// The natural logarithm of the probability of each token given those before it in the sentence, the last
-    /// being that of `<eos>`; `None` if the sentence is not of the language.
+    /// The natural log-probability of each token given the previous tokens of the sentence, including `<eos>` as the
+    /// last token; `None` if the sentence is not in the language.
     #[must_use]
     pub fn token_log_probabilities(&self, sentence: &str) -> Option<Vec<f64>> {
         self.grammar.log_probabilities(sentence.split_whitespace())
     }
 
-    /// The perplexity of these very sentences under the language, which no model that does not know them can
-    /// be expected to beat. `None` if one is not of the language, or if there are none.
+    /// The perplexity of these sentences under the language. No model can be expected to have a lower perplexity on
+    /// sentences it was not trained on. `None` if a sentence is not in the language, or if there are no sentences.
     ///
     /// ```text
-    /// exp(-Σ log p(sentence) / Σ tokens of the sentence)
+    /// exp(-Σ log p(sentence) / Σ tokens in the sentence)
     /// ```
     ///
-    /// It differs from [`Tales::perplexity`] as a finite text does from the average.
+    /// It differs from [`Tales::perplexity`] because the text is finite.
     #[must_use]
     pub fn perplexity_of<S: AsRef<str>>(&self, sentences: impl IntoIterator<Item = S>) -> Option<f64> {
         let (mut nll_sum, mut tokens) = (0.0, 0);
@@ -186,7 +187,7 @@ impl Default for Tales {
     }
 }
 
-/// Words and `<eos>`.
+/// The number of words, plus one for `<eos>`.
 fn tokens_in(sentence: &str) -> usize {
     sentence.split_whitespace().count() + 1
 }

@@ -1,10 +1,10 @@
-//! The sentence structure of the tales, as rules of a grammar that is read from left to right.
+//! The sentence structure of the tales, as grammar rules that are read from left to right.
 //!
-//! What a later word depends on (the scene, a subject's kind and number) is carried in the names of the
-//! nonterminals, so a rule is context-free and the dependency is not. Two choices keep the grammar readable
-//! with one word of lookahead, which is what makes its entropy computable (see [`super::grammar`]):
+//! The choices that a later word depends on (the scene, a subject's kind and number) are encoded in the names of
+//! the nonterminals, so a rule is context-free although the dependency is not. Two design choices make the
+//! grammar parsable with one word of lookahead, which makes its entropy computable (see [`super::grammar`]):
 //! nothing is decided before the word that shows it (`the` leaves number, kind and scene open), and a modifier
-//! always belongs to the noun just before it, of which it is the only one.
+//! always belongs to the noun directly before it, which has at most one modifier.
 
 use super::{
     grammar::{Grammar, Rules},
@@ -34,7 +34,7 @@ impl Kind {
         }
     }
 
-    /// How often a free noun phrase is of this kind: tales are about persons.
+    /// The weight of a free noun phrase of this kind: tales are about persons.
     fn weight(self) -> u32 {
         match self {
             Kind::Person => 7,
@@ -73,7 +73,7 @@ pub(super) fn grammar() -> Grammar {
     rules.build("Sentence")
 }
 
-/// An opener now and then, and a first noun that chooses the scene for the rest.
+/// An optional opener, and a first noun that selects the scene for the rest.
 fn sentences(rules: &mut Rules) {
     rules.add("Sentence", 4, "Story");
     rules.add("Sentence", 1, "Opener , Story");
@@ -89,7 +89,7 @@ fn sentences(rules: &mut Rules) {
     }
 }
 
-/// Subject and predicate, in a scene; two of them joined, or one that is claimed by the subject of another.
+/// Subject and predicate in a scene; two of them can be joined, or one can be claimed by the subject of another.
 fn clauses(rules: &mut Rules, scene: &str) {
     rules.add(&format!("Ending.{scene}"), 4, ".");
     rules.add(&format!("Ending.{scene}"), 1, &format!("Connective Clause.{scene} ."));
@@ -105,7 +105,7 @@ fn clauses(rules: &mut Rules, scene: &str) {
     }
 }
 
-/// What may stand between a noun and its verb: nothing, a place, a thing, a relative clause.
+/// What can be between a noun and its verb: nothing, a place, a thing, or a relative clause.
 fn modifiers(rules: &mut Rules, scene: &str) {
     for kind in KINDS {
         for number in NUMBERS {
@@ -115,8 +115,8 @@ fn modifiers(rules: &mut Rules, scene: &str) {
             rules.add(&modifier, 3, &format!("Preposition the Place.{scene}"));
             rules.add(&modifier, 2, &format!("with Object.{scene}.thing"));
             rules.add(&modifier, 5, &format!("that Relative.{of}"));
-            // In "the captain that admires the divers" the verb agrees with the noun outside,
-            // in "the captain that the divers admire" with the one inside.
+            // In "the captain that admires the divers", the verb agrees with the noun outside the clause,
+            // in "the captain that the divers admire", with the noun inside.
             rules.add(&format!("Relative.{of}"), 2, &format!("Doing.{of}"));
             rules.add(&format!("Relative.{of}"), 3, &format!("Gap.{scene}.{}", kind.name()));
         }
@@ -155,7 +155,7 @@ fn predicates(rules: &mut Rules, scene: &str) {
     rules.add(&format!("Where.{scene}"), 1, &format!("Preposition the Place.{scene}"));
 }
 
-/// The verbs of a person whose object is of `kind`.
+/// The verbs of a person with an object of this `kind`.
 fn verb_upon(scene: &str, kind: Kind, number: &str) -> String {
     match kind {
         Kind::Person => format!("Regard.{number}"),
@@ -163,9 +163,9 @@ fn verb_upon(scene: &str, kind: Kind, number: &str) -> String {
     }
 }
 
-/// Determiner, perhaps an adjective, then whatever `head` names for the kind and number they lead to.
+/// A determiner, an optional adjective, and the nonterminal returned by `head` for the resulting kind and number.
 ///
-/// `the` leaves the number open until the noun, an absent adjective the kind.
+/// `the` leaves the number open until the noun; without an adjective, the kind stays open, too.
 fn noun_phrase(rules: &mut Rules, name: &str, kinds: &[Kind], head: impl Fn(Kind, Number) -> String) {
     const PLAIN: u32 = 2;
     const WITH_ADJECTIVE: u32 = 1;

@@ -1,4 +1,4 @@
-//! The built-in language: its bytes, its sentences, its probabilities, and its entropy against a long text's.
+//! Tests of the built-in language: its bytes, its sentences, their probabilities, and its entropy on a long text.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ fn sha256(lines: &[String]) -> String {
     hex(&Sha256::digest(text))
 }
 
-/// The tokens as numbers in the order of their words, `<eos>` being the first.
+/// The tokens as ids in the order of their words, with `<eos>` first.
 fn ids(tales: &Tales, lines: &[String]) -> Vec<u32> {
     let words = tales.words();
     let sentence = |line: &String| -> Vec<u32> {
@@ -74,7 +74,7 @@ fn the_exact_entropy_is_the_mean_over_many_sentences() {
         excess.push(nll[nll.len() - 1] - tales.entropy_nats_per_token() * tokens[tokens.len() - 1]);
     }
     let entropy_nats = tales.entropy_nats_per_token() * tales.tokens_per_sentence();
-    // The last line is the rate: a sentence's excess over it has mean zero.
+    // The last line is the rate: the excess of a sentence over it has mean zero.
     for (name, values, expected) in [
         ("entropy of a sentence", nll, entropy_nats),
         ("tokens per sentence", tokens, tales.tokens_per_sentence()),
@@ -108,7 +108,7 @@ fn the_word_before_is_not_enough() {
     let vocab_size = tales.words().len() + 1;
     let unigram = unigram_perplexity(&train, &test, vocab_size).unwrap();
     let bigram = bigram_perplexity(&train, &test, vocab_size).unwrap();
-    // The numbers that the header of the module gives.
+    // The values in the module header.
     for (found, expected) in [(tales.perplexity(), 10.6), (best, 10.6), (bigram, 20.4), (unigram, 108.0)] {
         assert!((found / expected - 1.0_f64).abs() < 0.01, "{found}, expected {expected}");
     }
@@ -173,7 +173,7 @@ fn token_probabilities_make_up_the_sentence() {
         assert_eq!(tokens.len(), tokens_in(&sentence));
         assert_eq!(Some(tokens.iter().sum()), tales.log_probability(&sentence));
         assert!(tokens.iter().all(|token| *token <= 0.0));
-        // After the full stop the end is certain.
+        // After the period, the end is certain.
         assert_eq!(tokens.last(), Some(&0.0));
     }
 }

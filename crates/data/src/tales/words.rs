@@ -1,18 +1,18 @@
-//! The words of the tales: which there are, in which class, and how frequent each is.
+//! The words of the tales, their classes and their frequencies.
 //!
-//! A class lists its words from the most to the least frequent. Nouns and verbs come in pairs: what goes with
-//! one, then what goes with many (`captain/captains`, `sings/sing`).
-//! Whatever may follow `a` begins with a consonant, so that the determiner need not look ahead.
+//! A class lists its words from most to least frequent. Nouns and verbs come in pairs: the singular form, then the
+//! plural form (`captain/captains`, `sings/sing`).
+//! Every word that can follow `a` starts with a consonant, so that the determiner does not depend on the next word.
 
-/// The words that belong to one scene and appear in no other.
+/// The words that belong to one scene and do not occur in another.
 pub(super) struct Scene {
-    /// What the rules call the scene.
+    /// The name of the scene in the rules.
     pub(super) name: &'static str,
-    /// Nouns for those who act.
+    /// Nouns for persons.
     pub(super) persons: &'static str,
-    /// Nouns for what they act upon.
+    /// Nouns for things.
     pub(super) things: &'static str,
-    /// Where it happens; each stands after `the`.
+    /// Places; each follows `the`.
     pub(super) places: &'static str,
     /// What a person does, without an object.
     pub(super) acts: &'static str,
@@ -22,7 +22,7 @@ pub(super) struct Scene {
     pub(super) happenings: &'static str,
 }
 
-/// The scenes; a sentence stays in the one that its first noun opens.
+/// The scenes; a sentence stays in the scene of its first noun.
 pub(super) const SCENES: [Scene; 2] = [
     Scene {
         name: "sea",
@@ -69,9 +69,9 @@ pub(super) const PERSON_ADJECTIVES: &str =
 pub(super) const THING_ADJECTIVES: &str =
     "little broken golden heavy wooden dusty painted strange hollow silver crooked precious magic long";
 
-/// Determiners of one, with their weights: only here does the head of the class stand far above the rest.
+/// Singular determiners with their weights: only in this class is the first word much more frequent than the rest.
 pub(super) const ONE: [(&str, u32); 4] = [("a", 6), ("every", 2), ("this", 2), ("each", 1)];
-/// Determiners of many.
+/// Plural determiners.
 pub(super) const MANY: [(&str, u32); 5] =
     [("two", 3), ("these", 3), ("some", 2), ("many", 2), ("several", 1)];
 /// Determiners that leave the number open.
@@ -79,17 +79,17 @@ pub(super) const EITHER: [(&str, u32); 4] = [("the", 8), ("my", 2), ("our", 1), 
 
 /// How something is done.
 pub(super) const ADVERBS: &str = "quietly slowly again happily alone loudly gracefully forever";
-/// Where a place stands to what is there.
+/// Where something is, relative to a place.
 pub(super) const PREPOSITIONS: &str = "near behind beside beyond above";
-/// What may open a sentence, before a comma.
+/// What can open a sentence, before a comma.
 pub(super) const OPENERS: &str = "today tonight sometimes meanwhile now perhaps indeed nowadays";
 /// What joins two clauses.
 pub(super) const CONNECTIVES: &str = "and but while because";
 
-/// How frequent the word of this `rank` (from 0) is, relative to the others of its class.
+/// The weight of the word with this `rank` (from 0), relative to the others in its class.
 ///
-/// Zipf's law as Mandelbrot bent it, flat at the head, in whole numbers: probabilities are then ratios that
-/// every machine computes alike.
+/// This is the Zipf-Mandelbrot law, flat for the first ranks, in integers: the probabilities are ratios of integers,
+/// which every machine computes identically.
 pub(super) fn weight(rank: usize) -> u32 {
     let rank = u32::try_from(rank).unwrap_or(u32::MAX - 3);
     (5040 / (rank + 3)).max(1)

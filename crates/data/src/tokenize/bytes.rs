@@ -1,14 +1,14 @@
-//! Bytes, of any file.
+//! Byte tokens, for any file.
 //!
-//! A printable ASCII byte is written as itself, space included, any other as `<0x0A>`: six characters, two uppercase
-//! hexadecimal digits. The two forms cannot be confused, so joining bytes again is exact.
+//! A printable ASCII byte, including the space, is written as itself; any other byte is written as `<0x0A>`: six
+//! characters with two uppercase hexadecimal digits. The two forms are distinct, so joining bytes is exact.
 
 use std::sync::{Arc, LazyLock};
 
 use super::kind::{Cutter, Entry, Joiner, Kind};
 use crate::VocabOptions;
 
-/// The kind.
+/// The entry of this kind.
 pub(super) const ENTRY: &Entry = &Entry {
     name: "bytes",
     make: |_, _| Arc::new(Bytes),
@@ -18,7 +18,7 @@ pub(super) const ENTRY: &Entry = &Entry {
 
 static TOKENS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=u8::MAX).map(form).collect());
 
-/// Bytes; there is nothing to choose.
+/// The byte tokenizer; it has no options.
 #[derive(Debug)]
 struct Bytes;
 
@@ -80,14 +80,14 @@ fn byte_token(byte: u8) -> &'static str {
     &TOKENS[usize::from(byte)]
 }
 
-/// The byte for `token`, if it is a byte's token.
+/// The byte for `token`, if it is a byte token.
 fn token_byte(token: &str) -> Option<u8> {
     if let &[byte] = token.as_bytes() {
         return is_printable(byte).then_some(byte);
     }
     let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
     let byte = u8::from_str_radix(digits, 16).ok()?;
-    (byte_token(byte) == token).then_some(byte) // Refuses `<0x+A>`, `<0x0a>` and `<0x41>`.
+    (byte_token(byte) == token).then_some(byte) // Rejects `<0x+A>`, `<0x0a>` and `<0x41>`.
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Characters: Unicode scalar values, line ends included.
+//! Character tokens: Unicode scalar values, including line endings.
 
 use std::sync::Arc;
 
 use super::kind::{Cutter, Entry, Joiner, Kind, Output, TextCutter};
 use crate::{Result, VocabOptions};
 
-/// The kind.
+/// The entry of this kind.
 pub(super) const ENTRY: &Entry = &Entry {
     name: "chars",
     make: |_, _| Arc::new(Chars),
@@ -13,7 +13,7 @@ pub(super) const ENTRY: &Entry = &Entry {
     read: |_| Ok(Arc::new(Chars)),
 };
 
-/// Characters; there is nothing to choose.
+/// The character tokenizer; it has no options.
 #[derive(Debug)]
 struct Chars;
 

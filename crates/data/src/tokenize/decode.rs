@@ -1,42 +1,42 @@
-//! Bytes become characters: what is no text is refused with its place, or replaced.
+//! Decodes bytes to characters: bytes that are not text are an error with their position, or are replaced.
 //!
 //! ```text
-//! "\xEF\xBB\xBFcaf\xE9\n"     strict   an error: invalid byte at offset 6, in line 1
-//!                          lossy    "caf\u{FFFD}\n", 1 replaced; the byte-order mark is no character
+//! "\xEF\xBB\xBFcaf\xE9\n"     strict   an error: invalid byte at offset 6 (line 1)
+//!                          lossy    "caf\u{FFFD}\n", 1 replaced; the byte-order mark is skipped
 //! ```
 //!
-//! Promises: where a text is cut into pieces makes no difference; what lossy reading gives is what
-//! [`String::from_utf8_lossy`] gives, with U+FFFD for each NUL byte too.
+//! Promises: the result does not depend on how a text is split into pieces; lossy decoding gives the same result as
+//! [`String::from_utf8_lossy`], with U+FFFD for each NUL byte as well.
 //! Not here: tokens (`scanner`).
 
 use crate::{DataError, Result};
 
-/// Turns the bytes of a text, fed in pieces that may end anywhere, into characters.
+/// Decodes the bytes of a text, which are fed in pieces that can end anywhere, to characters.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     origin: String,
     lossy: bool,
-    /// Bytes taken in, up to the first one of `partial`.
+    /// The number of bytes decoded, up to the first byte of `partial`.
     bytes: u64,
-    /// Line ends among them.
+    /// The number of line endings among them.
     line_ends: u64,
     replaced: u64,
-    /// The start of a character whose rest is in the next piece.
+    /// The start of a character that continues in the next piece.
     partial: Vec<u8>,
 }
 
 impl Decoder {
-    /// A decoder that refuses what is no text, or replaces it by U+FFFD if `lossy`.
+    /// Creates a decoder that rejects bytes that are not text, or replaces them by U+FFFD if `lossy`.
     pub(crate) fn new(origin: &str, lossy: bool) -> Self {
         Self { origin: origin.to_owned(), lossy, bytes: 0, line_ends: 0, replaced: 0, partial: Vec::new() }
     }
 
-    /// What errors call the text.
+    /// The name of the text in errors.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// Invalid sequences and NUL bytes that were replaced.
+    /// The number of invalid sequences and NUL bytes that were replaced.
     pub(crate) fn replaced(&self) -> u64 {
         self.replaced
     }
@@ -46,7 +46,7 @@ impl Decoder {
         self.partial.capacity()
     }
 
-    /// Takes the next piece and hands out the characters that are complete.
+    /// Decodes the next piece and passes on the complete characters.
     pub(crate) fn feed(&mut self, piece: &[u8], take: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
         let mut rest = piece;
         while !self.partial.is_empty()
@@ -60,13 +60,13 @@ impl Decoder {
         self.decode(rest, take)
     }
 
-    /// Ends the text: a character that has begun will get no end.
+    /// Ends the text; an incomplete character at the end is invalid.
     pub(crate) fn finish(&mut self, take: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
         let len = std::mem::take(&mut self.partial).len();
         if len > 0 { self.replace(len, take) } else { Ok(()) }
     }
 
-    /// Takes `bytes` but for an incomplete character at their end, which is kept for the next piece.
+    /// Decodes `bytes`, except an incomplete character at their end, which is kept for the next piece.
     fn decode(&mut self, bytes: &[u8], take: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
         let mut rest = bytes;
         loop {
@@ -75,7 +75,7 @@ impl Decoder {
                 Err(error) => error,
             };
             let (valid, after) = rest.split_at(error.valid_up_to());
-            // Valid by what the error says, so nothing is ever left out here.
+            // Valid according to the error, so nothing is ever lost here.
             self.hand_out(std::str::from_utf8(valid).unwrap_or_default(), take)?;
             let Some(len) = error.error_len() else {
                 self.partial.extend_from_slice(after);
@@ -86,7 +86,7 @@ impl Decoder {
         }
     }
 
-    /// Hands out characters, among which there may be NUL bytes still.
+    /// Passes on characters, after handling NUL bytes among them.
     fn hand_out(&mut self, text: &str, take: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
         let mut rest = text;
         while let Some(nul) = rest.find('\0') {
@@ -112,7 +112,7 @@ impl Decoder {
         if text.is_empty() { Ok(()) } else { take(text) }
     }
 
-    /// Takes `len` bytes that are no character.
+    /// Handles `len` bytes that are not text.
     fn replace(&mut self, len: usize, take: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
         if !self.lossy {
             let (line, byte) = (self.line_ends + 1, self.bytes);

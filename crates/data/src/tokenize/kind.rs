@@ -1,8 +1,8 @@
-//! What a kind of tokenizer provides, and the registry of the kinds.
+//! The interface of a tokenizer kind, and the registry of kinds.
 //!
-//! A new kind is a file beside this one with a type that implements [`Kind`] and an [`Entry`], and a line in
-//! [`KINDS`]. The name in recipes, flags and model files comes from there. No other code asks which kind a tokenizer
-//! is of.
+//! To add a kind, add a file next to this one with a type that implements [`Kind`] and an [`Entry`], and a line in
+//! [`KINDS`]. The entry defines the name in recipes, flags and model files. No other code depends on the kind of a
+//! tokenizer.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use serde_json::{Map, Value};
 use super::{TokenizerOptions, bytes, chars, moses, words};
 use crate::{Result, Vocab, VocabOptions};
 
-/// All kinds, in the order in which they are listed to users.
+/// All kinds, in the order in which they are listed for users.
 pub(super) const KINDS: [&Entry; 4] = [words::ENTRY, moses::ENTRY, chars::ENTRY, bytes::ENTRY];
 
-/// The end-of-line token of words, unless another one is asked for.
+/// The default end-of-line token for words.
 pub(super) const DEFAULT_EOS: &str = "<eos>";
 
-/// A tokenizer of whatever kind.
+/// A tokenizer of any kind.
 pub(super) type AnyKind = Arc<dyn Kind>;
 
-/// How tokenizers of a kind are made.
+/// How to create tokenizers of a kind.
 pub(super) struct Entry {
     /// Its name in recipes, flags and model files.
     pub(super) name: &'static str,
-    /// A tokenizer with this end-of-line token and these options. Those that are not given have their defaults, those
-    /// that the kind does not have are ignored.
+    /// Creates a tokenizer with this end-of-line token and these options. Options that are `None` get their defaults;
+    /// options that the kind does not have are ignored.
     pub(super) make: fn(Option<&str>, &TokenizerOptions) -> AnyKind,
-    /// The same, but what can be told from the words of a vocabulary is chosen to give these words.
+    /// Like `make`, but options that can be inferred from the vocabulary are chosen so that the tokens match it.
     pub(super) fit: fn(&Vocab, Option<&str>, &TokenizerOptions) -> AnyKind,
-    /// Reads a tokenizer from its JSON object, without the field `kind`.
+    /// Parses a tokenizer from its JSON object, without the field `kind`.
     pub(super) read: fn(Map<String, Value>) -> serde_json::Result<AnyKind>,
 }
 
@@ -39,7 +39,7 @@ pub(super) trait Kind: Debug + Send + Sync {
     /// The entry of its kind.
     fn entry(&self) -> &'static Entry;
 
-    /// What one token is called, in the singular.
+    /// The name of one token, in the singular.
     fn unit(&self) -> &'static str {
         "token"
     }
@@ -49,22 +49,22 @@ pub(super) trait Kind: Debug + Send + Sync {
         false
     }
 
-    /// Whether it splits text into sentences, whatever its lines.
+    /// Whether it splits text into sentences, independently of lines.
     fn is_by_sentences(&self) -> bool {
         false
     }
 
-    /// The token after each line or sentence, if it adds one.
+    /// The token added after each line or sentence, if there is one.
     fn eos(&self) -> Option<&str> {
         None
     }
 
-    /// The token that stands for a line end, if there is one.
+    /// The token for a line ending, if there is one.
     fn line_end(&self) -> Option<&str> {
         self.eos()
     }
 
-    /// The vocabulary that is usual for its tokens.
+    /// The default vocabulary options for its tokens.
     fn vocab_options(&self) -> VocabOptions {
         VocabOptions {
             reserved: self.eos().map(str::to_owned).into_iter().collect(),
@@ -82,62 +82,62 @@ pub(super) trait Kind: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Cuts a text, from its beginning.
+    /// Creates a cutter at the start of a text.
     fn cutter(&self) -> Cutter;
 
-    /// Joins tokens to a text, from its beginning.
+    /// Creates a joiner at the start of a text.
     fn joiner(&self) -> Box<dyn Joiner>;
 }
 
-/// What cuts a text into tokens.
+/// Splits a text into tokens.
 #[derive(Debug)]
 pub(super) enum Cutter {
     /// Takes characters.
     Text(Box<dyn TextCutter>),
-    /// Takes bytes, which need not be text, and remembers nothing.
+    /// Takes bytes, which do not have to be text, and keeps no state.
     Bytes(fn(&[u8], &mut Output<'_>) -> Result<()>),
 }
 
-/// Cuts characters into tokens.
+/// Splits characters into tokens.
 pub(super) trait TextCutter: Debug + Send {
-    /// Takes the next piece of the text, which may end anywhere; at least one character. Counts the lines that end.
+    /// Takes the next piece of the text, at least one character, which can end anywhere. Counts completed lines.
     fn feed(&mut self, text: &str, out: &mut Output<'_>) -> Result<()>;
 
-    /// Ends the text. `line_open` says whether its last line has no line end; unless `close`, such a line, or the
-    /// last sentence in it, is to be continued and gets no end-of-line token.
+    /// Ends the text. `line_open` says whether its last line has no line ending. With `close`, that line gets an
+    /// end-of-line token; otherwise the line, or the last sentence in it, is to be continued and gets none.
     fn finish(&mut self, line_open: bool, close: bool, out: &mut Output<'_>) -> Result<()>;
 
-    /// The bytes that are held until more of the text comes.
+    /// The number of buffered bytes.
     #[cfg(test)]
     fn held_bytes(&self) -> usize;
 }
 
-/// Joins tokens to text as they come.
+/// Joins tokens to text, one at a time.
 pub(crate) trait Joiner: Debug + Send {
-    /// Appends to `text` what `token` adds to it; for words that includes the space before it.
+    /// Appends the text of `token` to `text`; for words, this includes the space before it.
     fn push(&mut self, token: &str, text: &mut Vec<u8>);
 }
 
-/// What is called with each token and the line it is in.
+/// A callback for each token and its line.
 pub(crate) type Visit<'v> = dyn FnMut(&str, u64) -> Result<()> + 'v;
 
-/// Where a cutter's tokens go, and what is counted of the text.
+/// Where a cutter sends its tokens, and the statistics of the text.
 pub(super) struct Output<'v> {
     visit: &'v mut Visit<'v>,
     counts: &'v mut Counts,
 }
 
-/// What has been read of a text.
+/// How much of a text was read.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) chars: u64,
-    /// Lines that are complete.
+    /// The number of complete lines.
     pub(super) lines: u64,
     pub(super) tokens: u64,
 }
 
 impl Counts {
-    /// The line that comes next or is not complete, from 1.
+    /// The number of the next or incomplete line, starting at 1.
     pub(super) fn line(&self) -> u64 {
         self.lines + 1
     }
@@ -148,12 +148,12 @@ impl<'v> Output<'v> {
         Self { visit, counts }
     }
 
-    /// The current line, from 1.
+    /// The number of the current line, starting at 1.
     pub(super) fn line(&self) -> u64 {
         self.counts.line()
     }
 
-    /// How many tokens there have been.
+    /// The number of tokens so far.
     pub(super) fn tokens(&self) -> u64 {
         self.counts.tokens
     }
@@ -163,13 +163,13 @@ impl<'v> Output<'v> {
         self.counts.lines += 1;
     }
 
-    /// A token of the current line.
+    /// Adds a token of the current line.
     #[inline]
     pub(super) fn token(&mut self, token: &str) -> Result<()> {
         self.token_of_line(token, self.counts.line())
     }
 
-    /// A token of a line that may be complete.
+    /// Adds a token of a given line, which can already be complete.
     #[inline]
     pub(super) fn token_of_line(&mut self, token: &str, line: u64) -> Result<()> {
         self.counts.tokens += 1;

@@ -1,23 +1,23 @@
-//! Cuts text into tokens as it streams by, and joins tokens to text again.
+//! Tokenizes streaming text, and joins tokens to text again.
 //!
 //! ```text
-//! "a b\n\nc"   words   a b <eos> <eos> c <eos>     white space splits; each line ends in <eos>, blank ones
-//!                                                 and a last one without line end included
-//!              chars   a ␠ b ⏎ ⏎ c                Unicode scalar values, line ends included
-//!              bytes   a ␠ b <0x0A> <0x0A> c      any file at all; see [`bytes`](Tokenizer::bytes)
+//! "a b\n\nc"   words   a b <eos> <eos> c <eos>     split at whitespace; <eos> ends each line, including
+//!                                                 blank lines and a last line without line ending
+//!              chars   a ␠ b ⏎ ⏎ c                Unicode scalar values, including line endings
+//!              bytes   a ␠ b <0x0A> <0x0A> c      any file; see [`bytes`](Tokenizer::bytes)
 //!
-//! "It's a\ndog.\n\nGood."   moses  It 's a dog . <eos> Good . <eos>    sentences, whatever their lines; see [`moses`](Tokenizer::moses)
+//! "It's a\ndog.\n\nGood."   moses  It 's a dog . <eos> Good . <eos>    sentences, across lines; see [`moses`](Tokenizer::moses)
 //! ```
 //!
 //! | in the text | words | chars | bytes |
 //! |---|---|---|---|
-//! | invalid UTF-8, NUL bytes | an error with the place, or U+FFFD where that is asked for | the same | tokens |
-//! | a byte-order mark at the start | nothing | nothing | tokens |
-//! | a carriage return before a line end | white space | a token | a token |
-//! | a last line without line end | a line as all others | no line end | no line end |
+//! | invalid UTF-8, NUL bytes | an error with the position, or U+FFFD on request | the same | tokens |
+//! | a byte-order mark at the start | skipped | skipped | tokens |
+//! | a carriage return before a line ending | whitespace | a token | a token |
+//! | a last line without line ending | a line like all others | no line ending | no line ending |
 //!
-//! Promises: memory is bounded by the longest token, for running text by a megabyte, not by the text or its lines.
-//! Not here: ids (`codec`), cleaning of any kind: texts are taken as they are.
+//! Promises: memory is bounded by the longest token (for running text, by a megabyte), not by the text or its lines.
+//! Not here: ids (`codec`), cleaning of any kind: texts are used as they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,36 +38,37 @@ pub(crate) use read::{Reading, read_tokens};
 pub(crate) use scanner::Scanner;
 pub use tokenizer::{Tokenizer, TokenizerKind, TokenizerOptions};
 
-/// What becomes of lines without a word.
+/// How blank lines are handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BlankLines {
-    /// They give an end-of-line token like all others.
+    /// They give an end-of-line token like all other lines.
     #[default]
     Keep,
-    /// They give nothing.
+    /// They give no tokens.
     Skip,
 }
 
-/// What was read of a text.
+/// Statistics of a text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextStats {
-    /// Length of the source in bytes, whatever was dropped of it included.
+    /// The size of the source in bytes, including dropped characters.
     pub bytes: u64,
-    /// SHA-256 of these bytes, in 64 hexadecimal digits.
+    /// The SHA-256 of these bytes, as 64 hexadecimal digits.
     pub sha256: String,
-    /// Unicode scalar values, without byte-order mark and dropped tail.
+    /// The number of Unicode scalar values, without a byte-order mark and dropped characters.
     pub chars: u64,
-    /// Lines of the same, a last one without line end included.
+    /// The number of lines in these characters, including a last line without line ending.
     pub lines: u64,
-    /// Tokens, end-of-line tokens included.
+    /// The number of tokens, including end-of-line tokens.
     pub tokens: u64,
-    /// Invalid sequences and NUL bytes that were taken for U+FFFD, each for one; 0 unless the text was read lossily.
+    /// The number of invalid sequences and NUL bytes that were replaced by U+FFFD; 0 unless the text was read
+    /// lossily.
     pub replaced: u64,
 }
 
 impl BlankLines {
-    /// Its name in recipes, flags and model files.
+    /// The name in recipes, flags and model files.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,12 +1,12 @@
-//! Running text: words and punctuation as Moses splits them, sentence by sentence.
+//! Running text: splits it into sentences, and these into words and punctuation by the Moses rules.
 //!
 //! ```text
 //! "It's a\ndog.\n\nGood."      It 's a dog . <eos> Good . <eos>
 //! ```
 //!
-//! Sentences end where [`Punkt`](crate::sentences::Punkt) says, or at a blank line. A paragraph of more than a
-//! megabyte is read in parts.
-//! Not here: the paragraph that is being read (`running`), the rules ([`moses`](crate::moses)).
+//! Sentences end where [`Punkt`](crate::sentences::Punkt) decides, or at a blank line. A paragraph of more than a
+//! megabyte is processed in parts.
+//! Not here: the current paragraph (`running`), the rules ([`moses`](crate::moses)).
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::{Tokenizer, TokenizerKind, TokenizerOptions};
 use crate::Vocab;
 use crate::moses::{Detokenized, Joints};
 
-/// The kind.
+/// The entry of this kind.
 pub(super) const ENTRY: &Entry = &Entry {
     name: "moses",
     make,
@@ -31,13 +31,13 @@ pub(super) const ENTRY: &Entry = &Entry {
     read: |fields| Ok(Arc::new(serde_json::from_value::<RunningText>(Value::Object(fields))?)),
 };
 
-/// How running text is cut.
+/// The tokenizer for running text.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunningText {
     #[serde(default = "default_eos", deserialize_with = "read_eos")]
     pub(super) eos: Option<String>,
-    /// Whether lines are joined and split into sentences; if not, each line is a sentence, and blank ones are none.
+    /// Whether lines are joined and split into sentences; if not, each line is a sentence, except blank lines.
     #[serde(default = "yes")]
     pub(super) sentences: bool,
     #[serde(default)]
@@ -103,7 +103,7 @@ impl Kind for RunningText {
     }
 }
 
-/// Joins tokens as people write them, with a line end for each end-of-sentence token.
+/// Joins tokens as people write text, with a line ending for each end-of-sentence token.
 #[derive(Debug)]
 struct SentenceJoiner {
     eos: Option<String>,
@@ -122,11 +122,11 @@ impl Joiner for SentenceJoiner {
 }
 
 impl Tokenizer {
-    /// The tokenizer that cuts running text into words as the vocabulary has them: `@-@` for dashes if it has that,
-    /// lowercase letters if it has no others.
+    /// Creates the running-text tokenizer whose tokens match the vocabulary: dashes become `@-@` if the
+    /// vocabulary has that token, and the text is lowercased if the vocabulary has only lowercase words.
     ///
-    /// `eos` is the token that ends a sentence; `sentences` says whether the text is split into them, or each of its
-    /// lines is one.
+    /// `eos` is the token that ends a sentence. `sentences` says whether the text is split into sentences, or
+    /// each line is a sentence.
     #[must_use]
     pub fn moses_for(vocab: &Vocab, eos: Option<&str>, sentences: bool) -> Self {
         let options = TokenizerOptions { sentences: Some(sentences), ..TokenizerOptions::default() };
@@ -143,7 +143,7 @@ fn joints(vocab: &Vocab) -> Joints {
     }
 }
 
-/// Whether the words of the vocabulary are lowercase: all but a few signs, such as PTB's `N` for numbers.
+/// Whether the words of the vocabulary are lowercase, except for a few symbols, such as `N` for numbers in PTB.
 fn is_lowercase(vocab: &Vocab) -> bool {
     let with_capitals = vocab.tokens().filter(|token| token.contains(char::is_uppercase)).count();
     with_capitals * 100 < vocab.len()

@@ -1,4 +1,4 @@
-//! The walk over a text: piece by piece, hashed, without its tail if so asked.
+//! Reads a text piece by piece, hashes it, and drops its tail on request.
 
 use std::io::{BufRead, ErrorKind};
 
@@ -7,19 +7,19 @@ use sha2::{Digest, Sha256};
 use super::{Scanner, TextStats, Tokenizer, scanner::is_char_start};
 use crate::{DataError, Result, hex::hex};
 
-/// What is done to the bytes of a text before it is cut.
+/// How the bytes of a text are processed before tokenization.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Reading {
-    /// Characters to leave out at the end; 0 leaves out none.
+    /// The number of characters to drop from the end; 0 drops none.
     pub(crate) drop_tail_chars: u64,
-    /// Whether what is no text is taken for U+FFFD, instead of being an error.
+    /// Whether bytes that are not text are replaced by U+FFFD instead of being an error.
     pub(crate) lossy: bool,
 }
 
-/// As [`Tokenizer::for_each_token`], after what `reading` says.
+/// Like [`Tokenizer::for_each_token`], with the options of `reading`.
 ///
 /// # Errors
-/// As there, and [`DataError::TailTooLong`] if that leaves nothing.
+/// The errors of [`Tokenizer::for_each_token`], and [`DataError::TailTooLong`] if no text is left.
 pub(crate) fn read_tokens(
     tokenizer: &Tokenizer,
     mut reader: impl BufRead,
@@ -62,9 +62,9 @@ pub(crate) fn read_tokens(
     })
 }
 
-/// Holds back the last characters read so far, because they are to be dropped if no more follow.
+/// Holds back the last characters read so far, since they are dropped if no more follow.
 ///
-/// A byte that is not inside a UTF-8 character counts as one, so this needs no valid text.
+/// A byte that is not inside a UTF-8 character counts as one character, so the text does not have to be valid.
 struct Tail {
     len: u64,
     chars: u64,
@@ -72,7 +72,7 @@ struct Tail {
 }
 
 impl Tail {
-    /// Takes `piece` in and hands out what is no longer among the last `len` characters.
+    /// Takes `piece` and passes on the bytes that are no longer among the last `len` characters.
     fn push(&mut self, piece: &[u8], hand_out: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
         self.bytes.extend_from_slice(piece);
         self.chars += piece.iter().filter(|&&byte| is_char_start(byte)).count() as u64;

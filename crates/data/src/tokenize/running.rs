@@ -1,12 +1,12 @@
-//! Running text: lines become paragraphs, paragraphs sentences, sentences tokens.
+//! Running text: joins lines to paragraphs, and splits paragraphs into sentences and sentences into tokens.
 //!
 //! ```text
 //! "He left. It was\nlate.\n\nThen"      He left . <eos>  It was late . <eos>  Then <eos>
 //! ```
 //!
-//! Promises: where a text is cut into pieces makes no difference; at most [`PARAGRAPH_BYTES`] are held, or a word if
-//! it is longer.
-//! Not here: what sentences and tokens are ([`sentences`](crate::sentences), [`moses`](crate::moses)).
+//! Promises: the result does not depend on how a text is split into pieces; at most [`PARAGRAPH_BYTES`] are buffered,
+//! or one word if it is longer.
+//! Not here: how sentences and tokens are found ([`sentences`](crate::sentences), [`moses`](crate::moses)).
 
 use super::kind::{Output, TextCutter};
 use super::moses::RunningText;
@@ -14,17 +14,17 @@ use crate::Result;
 use crate::moses::Moses;
 use crate::sentences::Punkt;
 
-/// A longer paragraph is read in parts: up to its last sentence, or to its last word if it has but one.
+/// A longer paragraph is processed in parts: up to its last sentence, or up to its last word if it is one sentence.
 const PARAGRAPH_BYTES: usize = 1 << 20;
 
-/// Cuts running text; it holds the paragraph that is being read.
+/// Tokenizes running text; it buffers the current paragraph.
 #[derive(Debug)]
 pub(super) struct Running {
     rules: RunningText,
     paragraph: String,
-    /// The line that it begins in.
+    /// The first line of the paragraph.
     line: u64,
-    /// Whether its beginning is the rest of a sentence whose other tokens have been visited.
+    /// Whether the paragraph starts with the rest of a sentence whose other tokens were already visited.
     continues: bool,
     limit: usize,
     moses: Moses,
@@ -65,7 +65,7 @@ impl Running {
         }
     }
 
-    /// Takes a part of one line, or all of it, with the line end if it reaches that far.
+    /// Takes a part of one line or the whole line, with its line ending if the part extends that far.
     fn feed_line(&mut self, part: &str, out: &mut Output<'_>) -> Result<()> {
         if self.paragraph.is_empty() {
             self.line = out.line();
@@ -85,24 +85,24 @@ impl Running {
         Ok(())
     }
 
-    /// Ends the paragraph; its last sentence stays open, without end-of-sentence token, unless `close`.
+    /// Ends the paragraph. Its last sentence stays open, without an end-of-sentence token, unless `close` is true.
     fn end_paragraph(&mut self, close: bool, out: &mut Output<'_>) -> Result<()> {
         let paragraph = std::mem::take(&mut self.paragraph);
         let result = self.visit_sentences(&paragraph, close, out);
-        self.paragraph = paragraph; // Keeps its memory for the next one.
+        self.paragraph = paragraph; // Reuses its memory for the next paragraph.
         self.paragraph.clear();
         self.limit = PARAGRAPH_BYTES;
         self.continues = false;
         result
     }
 
-    /// Whether the last of the paragraph's lines, which are complete, has nothing but white space.
+    /// Whether the last line of the paragraph, which is complete, contains only whitespace.
     fn last_line_is_blank(&self) -> bool {
         let lines = self.paragraph.strip_suffix('\n').unwrap_or(&self.paragraph);
         lines.rsplit('\n').next().is_some_and(|line| line.trim().is_empty())
     }
 
-    /// Visits what is complete of a paragraph that is too long.
+    /// Visits the complete part of a paragraph that is too long.
     fn make_room(&mut self, out: &mut Output<'_>) -> Result<()> {
         let text = std::mem::take(&mut self.paragraph);
         let last = if self.rules.sentences { Punkt::english().ranges(&text).pop() } else { None };
@@ -110,7 +110,7 @@ impl Running {
         let word = text.trim_end_matches(|char: char| !char.is_whitespace()).len();
         let (cut, close) = if text[..sentence].trim().is_empty() { (word, false) } else { (sentence, true) };
         if text[..cut].trim().is_empty() {
-            self.limit *= 2; // One word fills it all: it is held until it ends.
+            self.limit *= 2; // One word fills the buffer, so it is buffered until it ends.
             self.paragraph = text;
             return Ok(());
         }
@@ -149,7 +149,7 @@ impl Running {
                 out.token_of_line(eos, line)?;
             }
         }
-        // The rest of a sentence, all of which has been visited, still needs its end.
+        // The rest of a sentence whose tokens were all visited still needs its end.
         if ranges.is_empty()
             && close
             && self.continues

@@ -1,28 +1,28 @@
-//! The state between two pieces of a text: an unfinished character, the line, what the cutter holds.
+//! The state between two pieces of a text: an incomplete character, the current line, the cutter's buffer.
 
 use super::Tokenizer;
 use super::decode::Decoder;
 use super::kind::{Counts, Cutter, Output, TextCutter, Visit};
 use crate::Result;
 
-/// Cuts a text into tokens, fed with pieces of it that may end anywhere.
+/// Tokenizes a text that is fed in pieces, which can end anywhere.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     decoder: Decoder,
     cutter: Cutter,
     counts: Counts,
-    /// Whether the current line has any text.
+    /// Whether the current line contains any text.
     line_open: bool,
 }
 
 impl Scanner {
-    /// A scanner that refuses what is not text, or replaces it by U+FFFD if `lossy`.
+    /// Creates a scanner that rejects bytes that are not text, or replaces them by U+FFFD if `lossy`.
     pub(crate) fn new(tokenizer: &Tokenizer, origin: &str, lossy: bool) -> Self {
         let decoder = Decoder::new(origin, lossy);
         Self { decoder, cutter: tokenizer.cutter(), counts: Counts::default(), line_open: false }
     }
 
-    /// The line that the next byte belongs to, from 1.
+    /// The line of the next byte, starting at 1.
     pub(crate) fn line(&self) -> u64 {
         self.counts.line()
     }
@@ -31,7 +31,7 @@ impl Scanner {
         self.counts.chars
     }
 
-    /// Complete lines; after [`finish`](Self::finish) all of them.
+    /// The number of complete lines; after [`finish`](Self::finish), the number of all lines.
     pub(crate) fn lines(&self) -> u64 {
         self.counts.lines
     }
@@ -40,12 +40,12 @@ impl Scanner {
         self.counts.tokens
     }
 
-    /// Invalid sequences and NUL bytes that were replaced by U+FFFD.
+    /// The number of invalid sequences and NUL bytes that were replaced by U+FFFD.
     pub(crate) fn replaced(&self) -> u64 {
         self.decoder.replaced()
     }
 
-    /// The text that is held until more of it comes.
+    /// The number of buffered bytes.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         let held = match &self.cutter {
@@ -55,7 +55,7 @@ impl Scanner {
         self.decoder.held_bytes() + held
     }
 
-    /// Takes the next piece and visits the tokens that are complete.
+    /// Takes the next piece and visits the complete tokens.
     pub(crate) fn feed(&mut self, piece: &[u8], visit: &mut Visit<'_>) -> Result<()> {
         let Self { decoder, cutter, counts, line_open } = self;
         match cutter {
@@ -70,7 +70,7 @@ impl Scanner {
         }
     }
 
-    /// Ends the text: visits a last word and, on a last line without line end, the end-of-line token.
+    /// Ends the text: visits a last word and, for a last line without line ending, the end-of-line token.
     pub(crate) fn finish(&mut self, visit: &mut Visit<'_>) -> Result<()> {
         self.end(true, visit)?;
         self.counts.lines += u64::from(self.line_open);
@@ -78,7 +78,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// Ends the text but not its last line, or the last sentence in it: visits a last word, and no end-of-line token
+    /// Ends the text, but not its last line or the last sentence in it: visits a last word, with no end-of-line token
     /// after it.
     pub(crate) fn finish_open(&mut self, visit: &mut Visit<'_>) -> Result<()> {
         self.end(false, visit)
@@ -92,7 +92,7 @@ impl Scanner {
     }
 }
 
-/// Takes characters, at least one.
+/// Takes at least one character.
 fn feed_text(
     cutter: &mut dyn TextCutter,
     text: &str,
@@ -105,7 +105,7 @@ fn feed_text(
     cutter.feed(text, &mut Output::new(visit, counts))
 }
 
-/// Whether `byte` begins a character in UTF-8 (and is not inside one).
+/// Whether `byte` is the first byte of a UTF-8 character (not inside one).
 pub(super) fn is_char_start(byte: u8) -> bool {
     byte & 0b1100_0000 != 0b1000_0000
 }

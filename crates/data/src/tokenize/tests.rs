@@ -1,4 +1,4 @@
-//! Tokens of texts cut at every place, odd texts, and the way back.
+//! Tests of tokenization and joining: texts split at every position, and unusual texts.
 
 use std::io::{BufRead, BufReader, Cursor, Read};
 
@@ -113,7 +113,7 @@ fn sentences_are_visited_with_their_line() {
     assert_eq!(lines.join(" "), "2me 2. 2<eos> 2Be 2me 2. 2<eos> 4It 4<eos> 6is 6<eos>");
 }
 
-/// A paragraph of 3 MB is read in parts, and no sentence is torn; nor is a word, if there is but one sentence.
+/// A paragraph of 3 MB is processed in parts without splitting a sentence, or a word if it is one sentence.
 #[test]
 fn an_endless_paragraph_is_read_in_bounded_memory() {
     let tokenizer = Tokenizer::moses();
@@ -138,7 +138,7 @@ fn an_endless_paragraph_is_read_in_bounded_memory() {
     }
 }
 
-/// A word of 3 MB is held until it ends.
+/// A word of 3 MB is buffered until it ends.
 #[test]
 fn a_word_longer_than_a_paragraph_stays_whole() {
     let text = format!("a {} be. C", "x".repeat(3 << 20));
@@ -164,7 +164,7 @@ fn text_that_is_not_utf8_is_refused_with_its_place() {
         for capacity in 1..=text.len() {
             for tokenizer in [words(), Tokenizer::chars()] {
                 let error = read(&tokenizer, text, capacity, 0).unwrap_err();
-                let expected = "`text` is not UTF-8 text: invalid byte at offset 4, in line 2";
+                let expected = "`text` is not UTF-8 text: invalid byte at offset 4 (line 2)";
                 assert_eq!(error.to_string(), expected);
             }
         }
@@ -175,11 +175,11 @@ fn text_that_is_not_utf8_is_refused_with_its_place() {
 fn binary_files_are_refused_with_their_place() {
     for capacity in 1..=6 {
         let error = read(&words(), b"ab\nc\0d\xFF", capacity, 0).unwrap_err();
-        assert_eq!(error.to_string(), "`text` looks like a binary file: NUL byte at offset 4, in line 2");
+        assert_eq!(error.to_string(), "`text` looks like a binary file: NUL byte at offset 4 (line 2)");
     }
 }
 
-/// What [`String::from_utf8_lossy`] makes of a text, and no NUL bytes.
+/// The result of [`String::from_utf8_lossy`], with NUL bytes replaced as well.
 fn replaced(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
 }
@@ -215,7 +215,7 @@ fn the_tail_is_dropped_by_characters() {
         }
         for drop in [5, 6] {
             let error = read(&Tokenizer::chars(), "aé\n😀z".as_bytes(), capacity, drop).unwrap_err();
-            let expected = format!("`text` has 5 characters: none is left without the last {drop}");
+            let expected = format!("`text` has 5 characters: dropping the last {drop} leaves nothing");
             assert_eq!(error.to_string(), expected);
         }
     }
@@ -248,7 +248,7 @@ fn a_failing_reader_is_reported() {
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "unplugged");
 }
 
-/// Memory must not grow with a line: 16 MB without a line end, as characters or as short words.
+/// Memory must not grow with a line: 16 MB without a line ending, as characters or as short words.
 #[test]
 fn one_endless_line_is_read_in_bounded_memory() {
     struct Endless {
@@ -315,7 +315,7 @@ fn serialized_and_read_back_it_is_the_same() {
     }
 }
 
-/// Model files have it in these very words, so they may never change.
+/// Model files contain exactly this text, so it must never change.
 #[test]
 fn its_json_is_that_of_model_files() {
     for (tokenizer, json) in [

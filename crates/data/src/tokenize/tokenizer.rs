@@ -1,4 +1,4 @@
-//! The handle to a tokenizer of any kind, its options, and its form in JSON.
+//! The handle to a tokenizer of any kind, its options, and its JSON form.
 
 use std::fmt;
 use std::io::BufRead;
@@ -14,7 +14,7 @@ use super::{BlankLines, Reading, TextStats, bytes, chars, moses, read_tokens, wo
 use crate::moses::Joints;
 use crate::{Result, Vocab, VocabOptions};
 
-/// What a token is: how text is cut into tokens and joined again. A handle that is cheap to clone.
+/// A tokenizer: splits text into tokens and joins tokens to text. Cheap to clone.
 ///
 /// ```
 /// use rondo_data::Tokenizer;
@@ -33,26 +33,26 @@ use crate::{Result, Vocab, VocabOptions};
 #[derive(Clone)]
 pub struct Tokenizer(AnyKind);
 
-/// A kind of tokenizer, such as `words`; see the table in [`tokenize`](super).
+/// The kind of a tokenizer, such as `words`; see the table in [`tokenize`](super).
 #[derive(Clone, Copy)]
 pub struct TokenizerKind(pub(super) &'static Entry);
 
 /// The options of a tokenizer. `None` means the default, or that the tokenizer does not have the option.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenizerOptions {
-    /// What a line without a word gives: for words.
+    /// For words: how blank lines are handled.
     pub blank_lines: Option<BlankLines>,
-    /// Whether lines are joined and split into sentences: for running text. If not, each line is a sentence, and
-    /// blank ones are none.
+    /// For running text: whether lines are joined and split into sentences. If not, each line is a sentence, except
+    /// blank lines.
     pub sentences: Option<bool>,
-    /// How hyphens, commas and periods inside words and numbers are split: for running text.
+    /// For running text: how hyphens, commas and periods inside words and numbers are split.
     pub joints: Option<Joints>,
-    /// Whether the text is lowercased: for running text.
+    /// For running text: whether the text is lowercased.
     pub lowercase: Option<bool>,
 }
 
 impl TokenizerOptions {
-    /// These options, and those of `others` where these are not given.
+    /// These options, with the options of `others` for those that are `None`.
     fn or(self, others: Self) -> Self {
         Self {
             blank_lines: self.blank_lines.or(others.blank_lines),
@@ -64,64 +64,64 @@ impl TokenizerOptions {
 }
 
 impl Tokenizer {
-    /// Words: what stands between white space, with `<eos>` after every line, blank ones included.
+    /// Words separated by whitespace, with `<eos>` after every line, including blank lines.
     #[must_use]
     pub fn words() -> Self {
         TokenizerKind(words::ENTRY).tokenizer(&TokenizerOptions::default())
     }
 
-    /// Words and punctuation of running text, with `<eos>` after every sentence; hyphens are kept, and so is case.
+    /// Words and punctuation of running text, with `<eos>` after every sentence. Hyphens and case are kept.
     #[must_use]
     pub fn moses() -> Self {
         TokenizerKind(moses::ENTRY).tokenizer(&TokenizerOptions::default())
     }
 
-    /// Unicode scalar values, line ends included.
+    /// Unicode scalar values, including line endings.
     #[must_use]
     pub fn chars() -> Self {
         TokenizerKind(chars::ENTRY).tokenizer(&TokenizerOptions::default())
     }
 
-    /// Bytes, of any file.
+    /// Bytes, for any file.
     ///
-    /// A printable ASCII byte is written as itself, space included, any other as `<0x0A>`: six characters, two
-    /// uppercase hexadecimal digits. The two forms cannot be confused, so joining bytes again is exact.
+    /// A printable ASCII byte, including the space, is written as itself; any other byte is written as `<0x0A>`: six
+    /// characters with two uppercase hexadecimal digits. The two forms are distinct, so joining bytes is exact.
     #[must_use]
     pub fn bytes() -> Self {
         TokenizerKind(bytes::ENTRY).tokenizer(&TokenizerOptions::default())
     }
 
-    /// The same tokenizer with another token after each line or sentence, or with none. Characters and bytes have none.
+    /// Sets the token after each line or sentence, or removes it. Has no effect for characters and bytes.
     #[must_use]
     pub fn with_eos(&self, eos: Option<&str>) -> Self {
         Self((self.0.entry().make)(eos, &self.options()))
     }
 
-    /// The same tokenizer with the options that are given; those it does not have are ignored.
+    /// Sets the options that are not `None`; options that the tokenizer does not have are ignored.
     #[must_use]
     pub fn with_options(&self, options: TokenizerOptions) -> Self {
         Self((self.0.entry().make)(self.eos(), &options.or(self.options())))
     }
 
-    /// The same tokenizer with another [`TokenizerOptions::blank_lines`].
+    /// Sets [`TokenizerOptions::blank_lines`].
     #[must_use]
     pub fn with_blank_lines(&self, blank_lines: BlankLines) -> Self {
         self.with_options(TokenizerOptions { blank_lines: Some(blank_lines), ..TokenizerOptions::default() })
     }
 
-    /// The same tokenizer with another [`TokenizerOptions::sentences`].
+    /// Sets [`TokenizerOptions::sentences`].
     #[must_use]
     pub fn with_sentences(&self, sentences: bool) -> Self {
         self.with_options(TokenizerOptions { sentences: Some(sentences), ..TokenizerOptions::default() })
     }
 
-    /// The same tokenizer with another [`TokenizerOptions::joints`].
+    /// Sets [`TokenizerOptions::joints`].
     #[must_use]
     pub fn with_joints(&self, joints: Joints) -> Self {
         self.with_options(TokenizerOptions { joints: Some(joints), ..TokenizerOptions::default() })
     }
 
-    /// The same tokenizer with another [`TokenizerOptions::lowercase`].
+    /// Sets [`TokenizerOptions::lowercase`].
     #[must_use]
     pub fn with_lowercase(&self, lowercase: bool) -> Self {
         self.with_options(TokenizerOptions { lowercase: Some(lowercase), ..TokenizerOptions::default() })
@@ -145,41 +145,42 @@ impl Tokenizer {
         self.0.options()
     }
 
-    /// Whether tokens are words, which can be cut in other ways than at the text's white space.
+    /// Whether tokens are words, which can be split in other ways than at whitespace.
     #[must_use]
     pub fn is_of_words(&self) -> bool {
         self.0.is_of_words()
     }
 
-    /// What one token is called: `token`, `character` or `byte`.
+    /// The name of one token: `token`, `character` or `byte`.
     #[must_use]
     pub fn unit(&self) -> &'static str {
         self.0.unit()
     }
 
-    /// The token that is added after each line or sentence, if there is one.
+    /// The token added after each line or sentence, if there is one.
     #[must_use]
     pub fn eos(&self) -> Option<&str> {
         self.0.eos()
     }
 
-    /// The token of a line end, if there is one: the end-of-line token of words, the line feed of characters and bytes.
+    /// The token for a line ending, if there is one: the end-of-line token for words, the line feed for
+    /// characters and bytes.
     #[must_use]
     pub fn line_end(&self) -> Option<&str> {
         self.0.line_end()
     }
 
-    /// Whether text is cut into sentences, whatever its lines.
+    /// Whether text is split into sentences, independently of lines.
     pub(crate) fn is_by_sentences(&self) -> bool {
         self.0.is_by_sentences()
     }
 
-    /// The vocabulary that is usual for its tokens.
+    /// The default vocabulary options for its tokens.
     pub(crate) fn vocab_options(&self) -> VocabOptions {
         self.0.vocab_options()
     }
 
-    /// Joins tokens to text, from its beginning.
+    /// Creates a joiner at the start of a text.
     pub(crate) fn joiner(&self) -> Box<dyn Joiner> {
         self.0.joiner()
     }
@@ -188,14 +189,14 @@ impl Tokenizer {
         self.0.cutter()
     }
 
-    /// Reads all of `reader` and calls `visit` with each token and its line (from 1), in order.
+    /// Tokenizes the whole text and calls `visit` with each token and its line number (starting at 1), in order.
     ///
-    /// `origin` names the text in errors.
+    /// `origin` is the name of the text in errors.
     ///
     /// # Errors
     /// [`DataError::Read`](crate::DataError::Read); for words and characters also
     /// [`DataError::InvalidUtf8`](crate::DataError::InvalidUtf8) and
-    /// [`DataError::Binary`](crate::DataError::Binary); and what `visit` returns, which ends the reading.
+    /// [`DataError::Binary`](crate::DataError::Binary); and any error returned by `visit`, which stops the reading.
     pub fn for_each_token(
         &self,
         reader: impl BufRead,
@@ -205,10 +206,10 @@ impl Tokenizer {
         read_tokens(self, reader, origin, Reading::default(), visit)
     }
 
-    /// The tokenizer as JSON, as model files hold it: its kind and all its options.
+    /// Formats the tokenizer as JSON, as in model files: its kind and all its options.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Not by serde, whose serializers can fail in general.
+        // Not with serde, whose serializers can fail.
         let fields = self.fields().map(|(key, value)| format!("{}:{value}", Value::from(key)));
         format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
     }
@@ -230,26 +231,26 @@ impl TokenizerKind {
         names
     };
 
-    /// The kind of this name.
+    /// The kind with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         KINDS.into_iter().find(|entry| entry.name == name).map(TokenizerKind)
     }
 
-    /// Its name in recipes, flags and model files.
+    /// The name in recipes, flags and model files.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.0.name
     }
 
-    /// A tokenizer of this kind. Options that it does not have are ignored.
+    /// Creates a tokenizer of this kind. Options that the kind does not have are ignored.
     #[must_use]
     pub fn tokenizer(self, options: &TokenizerOptions) -> Tokenizer {
         Tokenizer((self.0.make)(Some(DEFAULT_EOS), options))
     }
 
-    /// A tokenizer of this kind that gives the tokens of a vocabulary as far as that can be told from them; `eos` is
-    /// the token after each line or sentence.
+    /// Creates a tokenizer of this kind whose tokens match the vocabulary, as far as its options can be inferred
+    /// from it; `eos` is the token after each line or sentence.
     #[must_use]
     pub fn fitted(self, vocab: &Vocab, eos: Option<&str>, options: &TokenizerOptions) -> Tokenizer {
         Tokenizer((self.0.fit)(vocab, eos, options))
@@ -297,7 +298,7 @@ impl<'de> Deserialize<'de> for Tokenizer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let mut fields = Map::deserialize(deserializer)?;
         let name = fields.remove("kind").ok_or_else(|| D::Error::missing_field("kind"))?;
-        let name = name.as_str().ok_or_else(|| D::Error::custom("the field `kind` is no string"))?;
+        let name = name.as_str().ok_or_else(|| D::Error::custom("the field `kind` is not a string"))?;
         let Some(TokenizerKind(entry)) = TokenizerKind::from_name(name) else {
             return Err(D::Error::unknown_variant(name, TokenizerKind::NAMES));
         };

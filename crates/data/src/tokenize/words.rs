@@ -1,4 +1,4 @@
-//! Words: what stands between white space, line by line.
+//! Words: splits each line at whitespace.
 //!
 //! ```text
 //! "a b\n\nc"      a b <eos> <eos> c <eos>
@@ -13,7 +13,7 @@ use super::kind::{AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, Kind, Output, Tex
 use super::{BlankLines, TokenizerOptions};
 use crate::Result;
 
-/// The kind.
+/// The entry of this kind.
 pub(super) const ENTRY: &Entry = &Entry {
     name: "words",
     make,
@@ -21,7 +21,7 @@ pub(super) const ENTRY: &Entry = &Entry {
     read: |fields| Ok(Arc::new(serde_json::from_value::<Words>(Value::Object(fields))?)),
 };
 
-/// What stands between white space (as Unicode defines it).
+/// The word tokenizer: splits at Unicode whitespace.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Words {
@@ -67,13 +67,13 @@ impl Kind for Words {
     }
 }
 
-/// Cuts text at white space.
+/// Splits text at whitespace.
 #[derive(Debug)]
 struct WordCutter {
     words: Words,
-    /// The start of a word whose rest may be in the next piece.
+    /// The start of a word that can continue in the next piece.
     partial_word: String,
-    /// Whether the current line has had a word.
+    /// Whether the current line contains a word.
     line_has_word: bool,
 }
 
@@ -97,7 +97,7 @@ impl TextCutter for WordCutter {
 }
 
 impl WordCutter {
-    /// Takes a part of one line, or all of it, with the line end if it reaches that far.
+    /// Takes a part of one line or the whole line, with its line ending if the part extends that far.
     fn feed_line(&mut self, part: &str, out: &mut Output<'_>) -> Result<()> {
         let mut rest = part;
         if !self.partial_word.is_empty() {
@@ -109,7 +109,7 @@ impl WordCutter {
             }
             self.end_word(out)?;
         }
-        // Only white space ends a word: what follows the last of it may go on in the next piece.
+        // Only whitespace ends a word: the text after the last whitespace can continue in the next piece.
         let complete = rest.trim_end_matches(|char: char| !char.is_whitespace());
         for word in complete.split_whitespace() {
             self.line_has_word = true;
@@ -133,7 +133,7 @@ impl WordCutter {
         Ok(())
     }
 
-    /// Gives the current line its end-of-line token.
+    /// Ends the current line with its end-of-line token.
     fn end_line(&mut self, out: &mut Output<'_>) -> Result<()> {
         let has_end = self.line_has_word || self.words.blank_lines == BlankLines::Keep;
         self.line_has_word = false;
@@ -144,7 +144,7 @@ impl WordCutter {
     }
 }
 
-/// Joins words by single spaces, with a line end for each end-of-line token.
+/// Joins words by single spaces, with a line ending for each end-of-line token.
 #[derive(Debug)]
 struct WordJoiner {
     eos: Option<String>,
@@ -166,17 +166,17 @@ impl Joiner for WordJoiner {
     }
 }
 
-/// The end-of-line token of words whose JSON does not name one.
+/// The end-of-line token of words if the JSON does not contain one.
 pub(super) fn default_eos() -> Option<String> {
     Some(DEFAULT_EOS.to_owned())
 }
 
-/// An end-of-line token in JSON: a field that is left out means the default, so "none" is an empty string.
+/// An end-of-line token as JSON: a missing field means the default, so "none" is an empty string.
 pub(super) fn write_eos(eos: Option<&str>) -> Value {
     eos.unwrap_or_default().into()
 }
 
-/// Reads what [`write_eos`] writes.
+/// Parses the output of [`write_eos`].
 pub(super) fn read_eos<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<String>, D::Error> {

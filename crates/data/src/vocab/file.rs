@@ -1,4 +1,4 @@
-//! The vocabulary file: JSON, one token a line, so that two vocabularies can be compared line by line.
+//! The vocabulary file: JSON with one token per line, so that two vocabularies can be compared line by line.
 //!
 //! ```json
 //! {
@@ -22,17 +22,17 @@ use crate::{DataError, Result};
 
 /// The value of `format` in a vocabulary file.
 pub(crate) const FORMAT: &str = "rondo-vocab";
-/// The version of the format that is written, and the only one that is read.
+/// The format version that is written, and the only version that can be read.
 pub(crate) const VERSION: u32 = 1;
 
-/// What every version of a format in JSON begins with: of the vocabulary file, and of a codec.
+/// The first fields of every JSON format of this crate: the vocabulary file and the text codec.
 #[derive(Deserialize)]
 pub(crate) struct Header {
     pub(crate) format: String,
     pub(crate) version: u32,
 }
 
-/// What is in a vocabulary file, and in the vocabulary of a codec.
+/// The contents of a vocabulary file, and of the vocabulary in a text codec.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VocabFile {
@@ -43,7 +43,7 @@ pub(crate) struct VocabFile {
 }
 
 impl VocabFile {
-    /// The vocabulary; `origin` names the file in errors.
+    /// Converts to a vocabulary; `origin` is the name of the file in errors.
     pub(crate) fn into_vocab(self, origin: &str) -> Result<Vocab> {
         check_version(origin, self.format, self.version)?;
         Vocab::from_tokens(origin, self.tokens, self.unknown.as_deref())
@@ -58,10 +58,10 @@ fn check_version(origin: &str, format: String, version: u32) -> Result<()> {
 }
 
 impl Vocab {
-    /// This vocabulary as the text of a vocabulary file.
+    /// Formats this vocabulary as the text of a vocabulary file.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Written by hand, unlike the reading: a serializer may fail in general, this cannot.
+        // Written by hand because a serializer can fail, and this cannot.
         let unknown = serde_json::Value::from(self.unknown_token());
         let tokens: Vec<_> =
             self.tokens().map(|token| format!("    {}", serde_json::Value::from(token))).collect();
@@ -72,14 +72,14 @@ impl Vocab {
         )
     }
 
-    /// Reads the text of a vocabulary file; `origin` names it in errors.
+    /// Parses the text of a vocabulary file; `origin` is its name in errors.
     ///
     /// # Errors
-    /// If it is not JSON of this format and version, or lists a token twice, no token at all, or not its own
+    /// If it is not JSON of this format and version, lists a token twice, has no tokens, or does not list its own
     /// unknown token.
     pub fn from_json(origin: &str, json: &str) -> Result<Self> {
         let syntax = |source| DataError::VocabSyntax { origin: origin.to_owned(), source };
-        // The header is read by itself first: a later version may have fields that this one would refuse.
+        // The header is parsed separately first, since a later version may have fields that this version rejects.
         let Header { format, version } = serde_json::from_str(json).map_err(syntax)?;
         check_version(origin, format, version)?;
         let file: VocabFile = serde_json::from_str(json).map_err(syntax)?;
@@ -97,7 +97,7 @@ impl Vocab {
     /// Reads a vocabulary file.
     ///
     /// # Errors
-    /// [`DataError::Read`] if there is none, and as [`from_json`](Self::from_json).
+    /// [`DataError::Read`] if it cannot be read, and the errors of [`from_json`](Self::from_json).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let origin = path.as_ref().display().to_string();
         match fs::read_to_string(path) {
@@ -129,7 +129,7 @@ mod tests {
         }
         let names: Vec<_> =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, ["vocab.json"], "nothing else may be left behind");
+        assert_eq!(names, ["vocab.json"], "no other file may be left behind");
     }
 
     #[test]
@@ -160,10 +160,13 @@ mod tests {
             error(&file(2, "null", r#"["a"]"#)),
             "`v.json` has format `rondo-vocab` version 2, expected `rondo-vocab` version 1"
         );
-        assert_eq!(error(&file(1, "null", r#"["a","a"]"#)), "`v.json` lists token `a` twice, as id 0 and 1");
+        assert_eq!(
+            error(&file(1, "null", r#"["a","a"]"#)),
+            "`v.json` lists token `a` twice, with ids 0 and 1"
+        );
         assert_eq!(error(&file(1, r#""u""#, r#"["a"]"#)), "`v.json` does not list its unknown token `u`");
         assert_eq!(error(&file(1, "null", "[]")), "a vocabulary needs at least one token");
-        let syntax = "`v.json` is not a vocabulary file";
+        let syntax = "`v.json` is not a valid vocabulary file";
         for json in ["", "[", "[]", "{}", "\u{0}", r#"{"format":"rondo-vocab","version":-1}"#] {
             assert_eq!(error(json), syntax, "{json:?}");
         }

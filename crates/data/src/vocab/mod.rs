@@ -1,15 +1,15 @@
-//! The vocabulary: which tokens a model knows, and the id of each.
+//! The vocabulary: the tokens that a model knows, and their ids.
 //!
 //! ```text
 //! order by frequency                          order by first appearance
-//! 0            unknown token, if any          0, 1, …      each token where the text has it first,
-//! 1, 2, …      reserved tokens, as listed                  special tokens (unknown, reserved) alike
-//! then         falling count, ties            then         special tokens that the text lacks
-//!              alphabetical
+//! 0            unknown token, if any          0, 1, …      each token at its first appearance in the text,
+//! 1, 2, …      reserved tokens, as listed                  including special tokens (unknown, reserved)
+//! then         by decreasing frequency,       then         special tokens that are not in the text
+//!              ties alphabetical
 //! ```
 //!
-//! Promises: ids are `0..len` without gaps, and the same counts and options give the same ids everywhere.
-//! Not here: reading texts (`corpus`), turning whole texts into ids (`codec`).
+//! Promises: ids are `0..len` without gaps, and the same counts and options give the same ids on every machine.
+//! Not here: reading texts (`corpus`), encoding whole texts (`codec`).
 
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
@@ -23,7 +23,7 @@ mod options;
 pub(crate) use file::{FORMAT, Header, VERSION, VocabFile};
 pub use options::{VocabOptions, VocabOrder};
 
-/// A bijection between tokens and ids, and perhaps an unknown token that stands for all others.
+/// A one-to-one mapping between tokens and ids, with an optional unknown token for out-of-vocabulary tokens.
 ///
 /// ```
 /// use rondo_data::{Counter, Vocab, VocabOptions};
@@ -46,17 +46,18 @@ pub struct Vocab {
 }
 
 impl Vocab {
-    /// Chooses and orders the tokens of `counter` as `options` say.
+    /// Builds a vocabulary from token counts, selecting and ordering the tokens according to `options`.
     ///
     /// # Errors
     /// [`DataError::VocabTooSmall`] if the special tokens alone exceed `max_size`;
-    /// [`DataError::EmptyVocab`] if no token is left.
+    /// [`DataError::EmptyVocab`] if no tokens are left.
     pub fn from_counter(counter: &Counter, options: &VocabOptions) -> Result<Self> {
         let tokens = options.choose(counter)?;
         Self::from_tokens("the counted tokens", tokens, options.unknown.as_deref())
     }
 
-    /// The vocabulary with exactly `tokens` in this order, of which `unknown` is one; `origin` is for errors.
+    /// Builds the vocabulary with exactly `tokens` in this order, which must include `unknown`. `origin` is used
+    /// in errors.
     ///
     /// # Errors
     /// [`DataError::DuplicateToken`], [`DataError::UnlistedUnknown`] and [`DataError::EmptyVocab`].
@@ -87,9 +88,9 @@ impl Vocab {
         Ok(vocab)
     }
 
-    /// This vocabulary with those of `counter` added that it lacks, after its own and by falling count, ties
-    /// alphabetical: all old ids stay. Tokens that occur fewer times than `min_freq` stay out, as do those that would
-    /// make it larger than `max_size`.
+    /// Returns this vocabulary with the new tokens of `counter` appended, in order of decreasing frequency (ties
+    /// alphabetical). All existing ids stay the same. Tokens that occur fewer than `min_freq` times are left out,
+    /// and so are tokens that would make the vocabulary larger than `max_size`.
     #[must_use]
     pub fn extended(&self, counter: &Counter, min_freq: u64, max_size: Option<usize>) -> Self {
         let room = max_size.map_or(usize::MAX, |max_size| max_size.saturating_sub(self.len()));
@@ -100,7 +101,7 @@ impl Vocab {
         extended
     }
 
-    /// How many tokens there are: `V`, the model's input and output size.
+    /// The vocabulary size `V`: the number of tokens, and the model's input and output size.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a vocabulary is never empty")]
     pub fn len(&self) -> usize {
@@ -113,7 +114,8 @@ impl Vocab {
         self.tokens.get_index_of(token).map(|index| index as u32)
     }
 
-    /// The id of `token` or else of the unknown token; `None` if there is neither.
+    /// The id of `token` or, for an out-of-vocabulary token, of the unknown token; `None` if there is no unknown
+    /// token.
     #[must_use]
     pub fn id_or_unknown(&self, token: &str) -> Option<u32> {
         self.id(token).or(self.unknown)
@@ -125,13 +127,13 @@ impl Vocab {
         self.tokens.get_index(id as usize).map(|token| &**token)
     }
 
-    /// The id that stands for all tokens not in the vocabulary.
+    /// The id of the unknown token, which replaces out-of-vocabulary tokens.
     #[must_use]
     pub fn unknown_id(&self) -> Option<u32> {
         self.unknown
     }
 
-    /// The token that stands for all tokens not in the vocabulary.
+    /// The unknown token, which replaces out-of-vocabulary tokens.
     #[must_use]
     pub fn unknown_token(&self) -> Option<&str> {
         self.unknown.and_then(|id| self.token(id))
@@ -142,11 +144,12 @@ impl Vocab {
         self.tokens.iter().map(|token| &**token)
     }
 
-    /// The ids of `tokens`, with the unknown token's for those not in the vocabulary.
+    /// The ids of `tokens`; out-of-vocabulary tokens get the id of the unknown token.
     ///
     /// # Errors
-    /// [`DataError::UnknownToken`] for a token not in the vocabulary if there is no unknown token; its line
-    /// is the token's place in the sequence, from 1. Texts are better read by [`TextCodec`](crate::TextCodec).
+    /// [`DataError::UnknownToken`] for an out-of-vocabulary token if there is no unknown token; the line in the
+    /// error is the position of the token in the sequence, starting at 1. To encode texts, use
+    /// [`TextCodec`](crate::TextCodec).
     pub fn encode<'a>(&self, tokens: impl IntoIterator<Item = &'a str>) -> Result<Vec<u32>> {
         let tokens = tokens.into_iter().zip(1..);
         let id = |(token, place)| {
@@ -164,10 +167,10 @@ impl Vocab {
         ids.iter().map(token).collect()
     }
 
-    /// Names this vocabulary in model files: equal for equal tokens in equal order with equal unknown token.
+    /// Identifies this vocabulary in model files: equal if the tokens, their order and the unknown token are equal.
     ///
-    /// The SHA-256, in 64 hexadecimal digits, of `rondo-vocab 1\n`, then each token in UTF-8 after its length
-    /// in bytes, then the id of the unknown token or 2⁶⁴ − 1; numbers are 64 bits wide, little-endian.
+    /// It is the SHA-256, as 64 hexadecimal digits, of `rondo-vocab 1\n`, then for each token its length in bytes
+    /// and its UTF-8 bytes, then the id of the unknown token or 2⁶⁴ − 1. Integers are 64-bit little-endian.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hasher = Sha256::new();
@@ -181,7 +184,7 @@ impl Vocab {
     }
 }
 
-/// The error for a token that has no id.
+/// The error for an out-of-vocabulary token that has no id.
 pub(crate) fn unknown_token(token: &str, origin: &str, line: u64) -> DataError {
     DataError::UnknownToken { token: token.to_owned(), origin: origin.to_owned(), line }
 }
@@ -202,20 +205,21 @@ mod tests {
         assert_eq!((vocab.unknown_id(), vocab.unknown_token()), (Some(0), Some("<unk>")));
         assert_eq!((vocab.len(), vocab.token(3)), (3, None));
         let error = vocab.decode(&[3]).unwrap_err().to_string();
-        assert_eq!(error, "id 3 is not in the vocabulary of 3 tokens");
+        assert_eq!(error, "token id 3 is out of range for a vocabulary of 3 tokens");
     }
 
     #[test]
     fn without_an_unknown_token_an_unknown_word_is_an_error() {
         let error = vocab(&["a"], None).unwrap().encode(["a", "z"]).unwrap_err();
-        let expected = "`z` is not in the vocabulary, which has no unknown token: line 2 of `the tokens`";
+        let expected =
+            "out-of-vocabulary token `z` on line 2 of `the tokens`: the vocabulary has no unknown token";
         assert_eq!(error.to_string(), expected);
     }
 
     #[test]
     fn impossible_lists_are_refused() {
         let error = vocab(&["a", "b", "a"], None).unwrap_err().to_string();
-        assert_eq!(error, "`test` lists token `a` twice, as id 0 and 2");
+        assert_eq!(error, "`test` lists token `a` twice, with ids 0 and 2");
         let error = vocab(&["a"], Some("<unk>")).unwrap_err().to_string();
         assert_eq!(error, "`test` does not list its unknown token `<unk>`");
         assert!(matches!(vocab(&[], None), Err(DataError::EmptyVocab)));
@@ -248,7 +252,7 @@ mod tests {
         .map(|vocab| vocab.unwrap().fingerprint())
         .into();
         assert_eq!(prints.len(), 5);
-        // Pinned: model files carry it, so it may never change for the same vocabulary.
+        // Pinned: model files contain it, so it must never change for the same vocabulary.
         let pinned = vocab(&["<unk>", "a"], Some("<unk>")).unwrap().fingerprint();
         assert_eq!(pinned, "a520f2f962fca64466fb52413ddacecfe2e33614c8436603c49a62a2ef5ff919");
     }

@@ -1,4 +1,4 @@
-//! Which tokens enter a vocabulary, and in which order.
+//! Options for building a vocabulary: which tokens it contains, and in which order.
 
 use std::collections::HashSet;
 
@@ -7,39 +7,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Counter, DataError, Result, Tokenizer};
 
-/// How the ids of a vocabulary are given out; see the picture in [`vocab`](crate::vocab).
+/// The order of the ids of a vocabulary; see the diagram in [`vocab`](crate::vocab).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VocabOrder {
-    /// Special tokens first, then by falling count, ties alphabetical (by Unicode scalar values).
+    /// Special tokens first, then by decreasing frequency, ties alphabetical (by Unicode scalar values).
     #[default]
     Frequency,
-    /// As the tokens first appear in the text. Nothing is moved to the front: special tokens too stand where
-    /// the text has them first, and at the end if it lacks them.
+    /// In order of first appearance in the text. This includes special tokens, which are not moved to the front;
+    /// those that do not appear in the text come last.
     FirstAppearance,
 }
 
-/// Which tokens enter a vocabulary, and in which order.
+/// Options for building a vocabulary: which tokens it contains, and in which order.
 ///
-/// The special tokens, `unknown` and `reserved`, are always in; one that is named twice, or that also occurs
-/// in the text, is in once.
+/// The special tokens, `unknown` and `reserved`, are always included. A special token that is listed twice or that
+/// also occurs in the text is included once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VocabOptions {
-    /// How ids are given out.
+    /// The order of the ids.
     pub order: VocabOrder,
-    /// Leave out tokens that occur fewer times than this; 0 and 1 leave out none.
+    /// Leave out tokens that occur fewer times than this; 0 and 1 keep all tokens.
     pub min_freq: u64,
-    /// Keep at most this many tokens, special ones included: the most frequent, ties as in `order`.
-    /// `None` is no limit.
+    /// The maximum vocabulary size, including special tokens: the most frequent tokens are kept, with ties broken
+    /// as in `order`. `None` means no limit.
     pub max_size: Option<usize>,
-    /// The token that stands for all tokens left out; `None` makes such a token in a text an error.
+    /// The token that replaces out-of-vocabulary tokens; with `None`, an out-of-vocabulary token in a text is an
+    /// error.
     pub unknown: Option<String>,
-    /// Tokens that are in whether or not they occur.
+    /// Tokens that are included even if they do not occur in the text.
     pub reserved: Vec<String>,
 }
 
 impl Default for VocabOptions {
-    /// All tokens by falling frequency, after the unknown token `<unk>`.
+    /// All tokens in order of decreasing frequency, after the unknown token `<unk>`.
     fn default() -> Self {
         Self {
             order: VocabOrder::Frequency,
@@ -52,16 +53,16 @@ impl Default for VocabOptions {
 }
 
 impl VocabOptions {
-    /// The usual choice for a kind of token, all by falling frequency.
+    /// The default options for a tokenizer, in order of decreasing frequency.
     ///
-    /// Words: unknown token `<unk>` = 0, then the tokenizer's `<eos>`. Characters: those of the text, none
-    /// unknown. Bytes: all 256, so that every file can be encoded.
+    /// Words: the unknown token `<unk>` has id 0, followed by the tokenizer's `<eos>`. Characters: those of the
+    /// text, with no unknown token. Bytes: all 256, so that every file can be encoded.
     #[must_use]
     pub fn for_tokenizer(tokenizer: &Tokenizer) -> Self {
         tokenizer.vocab_options()
     }
 
-    /// The tokens of `counter` that are in, in order of their ids.
+    /// The tokens of `counter` to include, in order of their ids.
     pub(super) fn choose<'a>(&'a self, counter: &'a Counter) -> Result<Vec<&'a str>> {
         let special: IndexSet<&str> = self.unknown.iter().chain(&self.reserved).map(String::as_str).collect();
         let room = match self.max_size {

@@ -1,30 +1,30 @@
-//! The positions that a cache looks back at.
+//! The window of past positions that a cache looks back at.
 //!
 //! ```text
-//! hidden  [ those remembered, at most the window | those of the batch at hand ]      [positions, H]
+//! hidden  [ remembered, at most `window`         | those of the current batch  ]      [positions, H]
 //! next    [ ...............................................................  ]      [positions]
 //! ```
 //!
-//! A batch is compared in blocks of rows: the scores of a block are one matrix product, which is small enough to be
-//! read again from the processor's cache for each θ.
+//! A batch is compared in blocks of rows: the scores of a block are one matrix multiplication, small enough
+//! for the result to stay in the processor's cache while every θ reads it.
 
 use rondo_kernels::{Buffer, Device, Slice, cache_attention, linear};
 use rondo_nn::NnError;
 
 use crate::Result;
 
-/// Rows whose scores are computed at a time. With more, more products are of positions that no row looks back at;
-/// with fewer, each position is laid out more often.
+/// Rows whose scores are computed at a time. A larger block computes more scores for positions that no row
+/// looks back at; a smaller one packs each position more often.
 const BLOCK_ROWS: usize = 128;
 
-/// States that were met, each with the word that followed.
+/// Past hidden states, each with the token that followed.
 pub(super) struct Memory {
     window: usize,
-    /// `H`.
+    /// `H`, the hidden width.
     width: usize,
-    /// How many positions are remembered.
+    /// The number of remembered positions.
     len: usize,
-    /// Whether the text has begun.
+    /// Whether any text has been read yet.
     begun: bool,
     hidden: Buffer,
     next: Buffer<u32>,
@@ -34,7 +34,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// An empty memory of `window` positions, for batches of at most `longest` rows of `width` numbers.
+    /// An empty memory of `window` positions, for batches of at most `longest` rows of `width` elements.
     pub(super) fn new(device: &Device, window: usize, width: usize, longest: usize) -> Memory {
         let rows = BLOCK_ROWS.min(longest);
         Memory {
@@ -53,9 +53,9 @@ impl Memory {
         }
     }
 
-    /// Takes in a batch of `hidden: [R, H]` with the words `next: [R]`, and hands to `each`, for some rows at a time
-    /// and for each of `thetas`, its index, the first row and what the cache gives to the rows' words. There is
-    /// nothing that it could give to the text's first.
+    /// Reads a batch of `hidden: [R, H]` with the next tokens `next: [R]`. For each block of rows and each of
+    /// `thetas`, calls `each` with the index of θ, the first row, and the cache's probabilities of the rows'
+    /// next tokens; `None` for the first token of a text, for which the cache is empty.
     pub(super) fn read(
         &mut self,
         device: &Device,
@@ -91,7 +91,8 @@ impl Memory {
         Ok(())
     }
 
-    /// The likeness of `rows` rows from `row` on to all positions from where the first of them looks back to.
+    /// Computes the dot products of `rows` rows, starting at `row`, with all positions from the first one's
+    /// window on.
     fn score(&mut self, device: &Device, row: usize, rows: usize) -> cache_attention::Dims {
         let (own, end, width) = (self.len + row, self.len + row + rows, self.width);
         let start = own.saturating_sub(self.window);
@@ -116,7 +117,7 @@ impl Memory {
         cache_attention::Dims { rows, positions, window: self.window }
     }
 
-    /// Keeps the last of `len` positions.
+    /// Keeps the last `window` of `len` positions.
     fn forget(&mut self, len: usize) {
         self.len = len.min(self.window);
         let (from, width) = (len - self.len, self.width);

@@ -1,6 +1,6 @@
-//! The probability of a word that a model and a cache both have a say in.
+//! The probability of a token under a mixture of the model and a cache.
 
-/// The logarithms of the two shares.
+/// The log-weights of the two components.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mixture {
     /// `ln(1 − λ)`.
@@ -10,13 +10,13 @@ pub(super) struct Mixture {
 }
 
 impl Mixture {
-    /// The mixture with `lambda` of the cache.
+    /// The mixture that gives the cache the weight `lambda`.
     pub(super) fn new(lambda: f64) -> Mixture {
         Mixture { model: (-lambda).ln_1p(), cache: lambda.ln() }
     }
 
-    /// `−ln((1 − λ) · e^−nll + λ · e^log_share)`, in logarithms throughout: a probability of either part may be too
-    /// small for a number. With `λ = 0` it is `nll` itself.
+    /// `−ln((1 − λ) · e^−nll + λ · e^log_share)`, computed in log space because either probability may be too
+    /// small for an `f64`. With `λ = 0` it is exactly `nll`.
     fn nll(self, nll: f64, log_share: f64) -> f64 {
         let (model, cache) = (self.model - nll, self.cache + log_share);
         if cache == f64::NEG_INFINITY {
@@ -24,14 +24,14 @@ impl Mixture {
         } else if model >= cache {
             -(model + (cache - model).exp().ln_1p())
         } else {
-            // A NaN comes here, and stays one.
+            // NaN takes this branch and stays NaN.
             -(cache + (model - cache).exp().ln_1p())
         }
     }
 }
 
-/// Adds the word's negative log-likelihood under each mixture to its sum. A cache that has seen nothing has no say,
-/// and no share.
+/// Adds the token's negative log-likelihood under each mixture to its sum. `share` is the cache's
+/// probability; with `None` (an empty cache) the model's own is used.
 pub(super) fn add(mixtures: &[Mixture], nll: f32, share: Option<f32>, sums: &mut [f64]) {
     let nll = f64::from(nll);
     let log_share = share.map(|share| f64::from(share).ln());

@@ -1,17 +1,18 @@
-//! The neural cache: words that were seen a moment ago, in a context like this one, are likelier than a model thinks.
+//! The neural cache: raises the probability of tokens that occurred recently in a similar context.
 //!
 //! ```text
 //! window   h₁ → the   h₂ → cat   h₃ → sat   h₄ → the        h: the last layer's output at each position,
-//!              ╲          │          │         ╱               with the word that followed
+//!              ╲          │          │         ╱               with the token that followed
 //! now           ╲         │          │        ╱  e^(θ·h·hᵢ)
 //!          h ────┴────────┴──────────┴───────┴──► p_cache    p = (1 − λ) · p_model + λ · p_cache
 //! ```
 //!
-//! No weight changes: any trained model can be given a cache. The text is read in one column, for a word helps only
-//! those that follow it.
+//! No weights change: any trained model can use a cache. The text is read as a single column, because the
+//! cache holds the tokens that come before the current one.
 //!
-//! Promises: the first token, before which there is nothing, has the model's own probability; with `λ = 0` the number
-//! is [`evaluate`](fn@crate::evaluate)'s in one column, bit for bit; how far the text is read at a time changes nothing.
+//! Promises: the first token, which has nothing before it, gets the model's own probability; with `λ = 0` the
+//! result is that of [`evaluate`](fn@crate::evaluate) with one column, bit for bit; the result does not
+//! depend on how many tokens are read at a time.
 //! Not here: dynamic evaluation, which does change weights (`rondo-train`).
 
 mod memory;
@@ -27,41 +28,41 @@ use crate::{Evaluation, InferError, Result};
 use memory::Memory;
 use mixture::Mixture;
 
-/// What a neural cache remembers, and how much it is listened to.
+/// The settings of a neural cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cache {
-    /// How many positions are remembered, the latest.
+    /// The window: how many of the most recent positions the cache contains.
     pub window: usize,
-    /// `θ`, how much likeness counts: at 0 all positions of the window weigh the same.
+    /// `θ`, how strongly similarity counts: at 0, all positions in the window have equal weight.
     pub theta: f64,
-    /// `λ`, the cache's share of the probability; 0 is off.
+    /// `λ`, the weight of the cache in the mixture; 0 is off.
     pub lambda: f64,
 }
 
-/// A text's evaluation, without the cache and with it.
+/// The evaluation of a text without and with the cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CacheEvaluation {
-    /// The model's own.
+    /// The model alone.
     pub base: Evaluation,
-    /// The model's with the cache.
+    /// The model with the cache.
     pub cached: Evaluation,
 }
 
-/// A cache and what it makes of a text.
+/// The settings of a cache and the evaluation with them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CachePoint {
-    /// The cache.
+    /// The settings.
     pub cache: Cache,
-    /// The model's evaluation with it.
+    /// The model's evaluation with this cache.
     pub evaluation: Evaluation,
 }
 
-/// What caches of one window make of a text.
+/// The evaluations of a text with caches of the same window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CacheTuning {
-    /// The model's evaluation without a cache.
+    /// The evaluation without a cache.
     pub base: Evaluation,
-    /// One a pair of θ and λ: for each θ, in the order they were given, all λ.
+    /// One per pair of θ and λ: for each θ in the given order, all λ.
     pub points: Vec<CachePoint>,
     best: usize,
 }
@@ -75,22 +76,22 @@ impl CacheTuning {
 }
 
 impl Default for Cache {
-    /// GluonNLP's for its models of WikiText-2.
+    /// GluonNLP's settings for its WikiText-2 models.
     fn default() -> Self {
         Cache { window: 2000, theta: 0.662, lambda: 0.1279 }
     }
 }
 
 impl Cache {
-    /// The θ that are worth trying for hidden states within (−1, 1).
+    /// Values of θ worth trying for hidden states within (−1, 1).
     pub const THETAS: [f64; 9] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.662, 0.8, 1.0];
-    /// The λ that are worth trying.
+    /// Values of λ worth trying.
     pub const LAMBDAS: [f64; 9] = [0.02, 0.05, 0.08, 0.1279, 0.16, 0.2, 0.25, 0.3, 0.4];
 
-    /// Fails unless it makes sense.
+    /// Checks that the settings are in range.
     ///
     /// # Errors
-    /// [`InferError::ZeroSize`] if nothing is remembered; [`InferError::Theta`] if θ is not at least 0 and finite;
+    /// [`InferError::ZeroSize`] if the window is 0; [`InferError::Theta`] if θ is negative or not finite;
     /// [`InferError::Lambda`] if λ is not within `[0, 1)`.
     pub fn check(&self) -> Result<()> {
         if self.window == 0 {
@@ -112,7 +113,7 @@ impl Cache {
 /// p_cache(w) ∝ Σ_{i in window} 1[w = wᵢ₊₁] · e^(θ·h·hᵢ)        p = (1 − λ) · p_model + λ · p_cache
 /// ```
 ///
-/// `progress` is told how many tokens have been predicted, after each batch.
+/// `progress` is called after each batch with the number of tokens predicted so far.
 ///
 /// # Errors
 /// As [`Cache::check`] and [`check_text`]; [`InferError::Stopped`] when `progress` breaks before the end.
@@ -130,10 +131,10 @@ pub fn evaluate_with_cache(
     Ok(CacheEvaluation { base: tuning.base, cached: tuning.best().evaluation })
 }
 
-/// Evaluates a text with a cache of each of `thetas` and `lambdas`, reading it once.
+/// Evaluates a text with a cache for every pair of `thetas` and `lambdas`, reading the text once.
 ///
-/// The model runs and states are compared once for all; each θ then costs the exponentials of the windows, and each λ
-/// next to nothing. Of equal ones the first is the best.
+/// The model runs once and the states are compared once for all pairs; each θ then costs the exponentials
+/// over the windows, and each λ next to nothing. Among equals, the first is the best.
 ///
 /// # Errors
 /// As [`evaluate_with_cache`], and [`InferError::EmptyGrid`] if there is no θ or no λ.

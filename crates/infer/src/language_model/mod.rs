@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! run folder or model file ─ open ─▶ LanguageModel ─┬─ score, evaluate, rescore    lines and texts
-//!                                                    ├─ complete, stream            text that goes on
-//!                                                    ├─ scorer, predictor, streams  the same, kept open
+//!                                                    ├─ complete, stream            text continuations
+//!                                                    ├─ scorer, predictor, streams  reusable objects for the same
 //!                                                    └─ decoder                     states for beam search
 //! ```
 //!
-//! Promises: parts that do not belong together are refused; a clone is cheap and shares the weights; clones may be used
-//! by any number of threads at the same time.
+//! Promises: parts that do not belong together are rejected; a clone is cheap and shares the weights; clones
+//! can be used by any number of threads at the same time.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -32,14 +32,14 @@ mod open;
 
 pub use open::ModelParts;
 
-/// Columns that a text is evaluated in, where nobody says otherwise.
+/// The default number of columns for evaluation.
 const COLUMNS: usize = 20;
-/// Steps that a text is evaluated by, where nobody says otherwise.
+/// The default number of steps per batch for evaluation.
 const STEPS: usize = 35;
 
-/// What a model file calls the attachment that holds its codec.
+/// The name of the model file's attachment that contains the codec.
 const CODEC: &str = "codec";
-/// What a model file's metadata calls its tokenizer: version 0.1.0 had the vocabulary in a file of its own.
+/// The metadata key of the tokenizer: version 0.1.0 kept the vocabulary in a separate file.
 const TOKENIZER: &str = "tokenizer";
 
 /// A language model: weights, vocabulary, tokenizer and device together.
@@ -62,7 +62,7 @@ pub struct LanguageModel {
     origin: Option<Arc<Origin>>,
 }
 
-/// Where a model has come from.
+/// Where a model was loaded from.
 #[derive(Debug)]
 struct Origin {
     path: PathBuf,
@@ -70,10 +70,10 @@ struct Origin {
 }
 
 impl LanguageModel {
-    /// A model and the codec of its texts.
+    /// Combines a model with the codec for its texts.
     ///
     /// # Errors
-    /// [`InferError::CodecSize`] if the codec's vocabulary has another size than the model's.
+    /// [`InferError::CodecSize`] if the vocabulary sizes of the codec and the model differ.
     pub fn new(model: impl Into<ModelHandle>, codec: TextCodec) -> Result<LanguageModel> {
         let handle = model.into();
         let (found, expected) = (codec.vocab().len(), handle.model().vocab_size());
@@ -83,7 +83,7 @@ impl LanguageModel {
         Ok(LanguageModel { handle, codec, origin: None })
     }
 
-    /// The weights, shared.
+    /// The shared weights.
     pub fn handle(&self) -> &ModelHandle {
         &self.handle
     }
@@ -93,41 +93,41 @@ impl LanguageModel {
         self.handle.model()
     }
 
-    /// The weights, to be changed; none while anyone else shares them.
+    /// The weights, mutably; `None` while other handles share them.
     pub fn model_mut(&mut self) -> Option<&mut (dyn Model + 'static)> {
         self.handle.model_mut()
     }
 
-    /// Text to the model's ids and back.
+    /// Converts text to the model's ids and back.
     pub fn codec(&self) -> &TextCodec {
         &self.codec
     }
 
-    /// The device that it computes on.
+    /// The device it runs on.
     pub fn device(&self) -> &Device {
         self.handle.device()
     }
 
-    /// The file that it was opened from, if it was.
+    /// The file it was opened from, if any.
     pub fn path(&self) -> Option<&Path> {
         self.origin.as_ref().map(|origin| origin.path.as_path())
     }
 
-    /// What its file says besides, such as the epoch: short texts by name.
+    /// Other metadata of its file, such as the epoch, as short texts by name.
     pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
         let metadata = self.origin.iter().flat_map(|origin| &origin.metadata);
         metadata.map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// The same model with texts read in another way.
+    /// The same model with a different codec.
     ///
     /// # Errors
-    /// [`InferError::CodecSize`] if the codec's vocabulary has another size than the model's.
+    /// [`InferError::CodecSize`] if the vocabulary sizes of the codec and the model differ.
     pub fn with_codec(&self, codec: TextCodec) -> Result<LanguageModel> {
         Ok(LanguageModel { origin: self.origin.clone(), ..LanguageModel::new(self.handle.clone(), codec)? })
     }
 
-    /// Writes the model to a file that [`LanguageModel::open`] reads, whole or not at all.
+    /// Writes the model atomically to a file that [`LanguageModel::open`] can read.
     ///
     /// # Errors
     /// [`InferError::Runs`] if it cannot be written.
@@ -138,10 +138,10 @@ impl LanguageModel {
         Ok(write_atomically(path.as_ref(), write)?)
     }
 
-    /// Scores lines, each on its own: its log-probability as what follows a line end, its own line end included.
+    /// Scores each line independently: its log-probability after a line end, including its own line end.
     ///
     /// # Errors
-    /// [`InferError::Data`] if a line has a token that the model does not know, and the model has no unknown token.
+    /// [`InferError::Data`] if a line contains an out-of-vocabulary token and the model has no unknown token.
     pub fn score<S: AsRef<str>>(&self, lines: &[S]) -> Result<Vec<ScoredLine>> {
         let codec = self.codec_of_lines();
         let encoded = lines
@@ -155,16 +155,16 @@ impl LanguageModel {
         Ok(encoded.into_iter().zip(scores).map(|(line, score)| ScoredLine { line, score }).collect())
     }
 
-    /// How lines are read: whatever a line is, it is one, so running text is not split into sentences.
+    /// The codec for single lines: the text of a line is not split into sentences.
     fn codec_of_lines(&self) -> TextCodec {
         self.codec.with_tokenizer(self.codec.tokenizer().with_sentences(false))
     }
 
-    /// How well the model predicts a text: the number that the trainer reports.
+    /// How well the model predicts a text: the same measure that the trainer reports.
     ///
     /// # Errors
-    /// [`InferError::Data`] as for [`score`](Self::score); [`InferError::TextTooShort`] if there are fewer than 2
-    /// tokens.
+    /// [`InferError::Data`] as for [`score`](Self::score); [`InferError::TextTooShort`] if there are fewer
+    /// than 2 tokens.
     pub fn evaluate(&self, text: &str) -> Result<Evaluation> {
         let ids = TokenIds::from(self.codec.encode(text)?.ids);
         self.evaluate_ids(&ids, COLUMNS, STEPS, &mut |_| ControlFlow::Continue(()))
@@ -183,7 +183,7 @@ impl LanguageModel {
         evaluate_with_cache(self.model(), &mut self.handle.workspace(), ids, cache, progress)
     }
 
-    /// Evaluates a text with caches of all these settings: see [`tune_cache`].
+    /// Evaluates a text with a cache for every combination of settings: see [`tune_cache`].
     ///
     /// # Errors
     /// As [`tune_cache`].
@@ -199,7 +199,7 @@ impl LanguageModel {
         tune_cache(self.model(), workspace, ids, window, thetas, lambdas, progress)
     }
 
-    /// [`evaluate_with`] of a text that has been encoded.
+    /// [`evaluate_with`] for an encoded text.
     ///
     /// # Errors
     /// As [`evaluate_with`].
@@ -213,7 +213,8 @@ impl LanguageModel {
         evaluate_with(self.model(), &mut self.handle.workspace(), ids, batch_size, bptt, progress)
     }
 
-    /// The `count` likeliest words after `text`, which begins a line; the unknown token and the line end are none.
+    /// The `count` most likely words after `text`, which is read as the beginning of a line; excludes the
+    /// unknown token and the line end.
     ///
     /// # Errors
     /// As [`Completer::complete`].
@@ -222,8 +223,8 @@ impl LanguageModel {
         self.completer().complete(text, &Completing { top: count, forbidden, ..Completing::default() })
     }
 
-    /// Chooses among the hypotheses of another system: those of each id together, the best first, with the model's
-    /// log-probability of each.
+    /// Reranks the hypotheses of another system: grouped by id, best first, each with the model's
+    /// log-probability.
     ///
     /// # Errors
     /// As [`score_lists`](Self::score_lists).
@@ -233,11 +234,11 @@ impl LanguageModel {
         Ok(lists)
     }
 
-    /// Scores the hypotheses of another system and puts those of an id together, in the order of their first; `scoring`
-    /// says how many at a time.
+    /// Scores the hypotheses of another system and groups them by id, in the order of first occurrence;
+    /// `scoring` sets the batch size.
     ///
     /// # Errors
-    /// [`InferError::Hypothesis`], with its line, for a hypothesis that the model cannot read.
+    /// [`InferError::Hypothesis`], with its line number, for a hypothesis that cannot be encoded.
     pub fn score_lists(&self, entries: Vec<Entry>, scoring: &Scoring) -> Result<Vec<List>> {
         let codec = self.codec_of_lines();
         let mut ids = Vec::with_capacity(entries.len());
@@ -256,14 +257,14 @@ impl LanguageModel {
     /// Generates a text that continues `prompt`, piece by piece.
     ///
     /// # Errors
-    /// [`InferError::EmptyPrefix`] if the prompt is empty and the model knows no line end that it could follow; as
-    /// [`score`](Self::score), [`Sampler::new`](crate::Sampler::new) and
+    /// [`InferError::EmptyPrefix`] if the prompt is empty and the model has no line-end token to start from;
+    /// as [`score`](Self::score), [`Sampler::new`](crate::Sampler::new) and
     /// [`TextAssembler::new`](crate::TextAssembler::new).
     pub fn stream(&self, prompt: &str, options: StreamOptions) -> Result<TextStream> {
         TextStream::new(&self.handle, &self.codec, prompt, options)
     }
 
-    /// Generates the whole text that [`stream`](Self::stream) gives in pieces.
+    /// Generates the whole text that [`stream`](Self::stream) yields in pieces.
     ///
     /// # Errors
     /// As [`stream`](Self::stream).
@@ -271,12 +272,12 @@ impl LanguageModel {
         self.stream(prompt, options)?.map(|piece| Ok(piece?.text)).collect()
     }
 
-    /// Many texts generated side by side.
+    /// Generates many texts at once, batched.
     pub fn streams(&self) -> Streams {
         Streams::new(&self.handle)
     }
 
-    /// Searches for the likeliest texts that continue a prefix of ids.
+    /// Beam search for the most likely continuations of a prefix of ids.
     ///
     /// # Errors
     /// As [`BeamSearch::run`].
@@ -284,7 +285,7 @@ impl LanguageModel {
         search.run(&self.handle, prefix)
     }
 
-    /// Scores sentences that are given as ids.
+    /// A scorer for sentences given as ids.
     ///
     /// # Errors
     /// As [`Scorer::new`].
@@ -292,17 +293,17 @@ impl LanguageModel {
         Scorer::new(&self.handle, scoring)
     }
 
-    /// Tells what the model expects after each token.
+    /// A predictor of the next token.
     pub fn predictor(&self) -> Predictor {
         Predictor::new(&self.handle)
     }
 
-    /// Completes texts.
+    /// A completer of texts.
     pub fn completer(&self) -> Completer {
         Completer::new(&self.handle, &self.codec)
     }
 
-    /// Advances states: for beam decoders and keyboards.
+    /// A decoder that advances states, for beam search and keyboards.
     pub fn decoder(&self) -> Decoder {
         Decoder::new(&self.handle)
     }
@@ -320,7 +321,8 @@ impl From<&ModelHandle> for ModelHandle {
     }
 }
 
-/// A line with its own line end: one that holds no token is still a line. A line feed within it is a token of it.
+/// Encodes a line with its own line end: even an empty line has one. A line feed within it is part of the
+/// line.
 fn encode_line(codec: &TextCodec, origin: &str, line: &str, number: u64) -> rondo_data::Result<EncodedLine> {
     let text = format!("{line}\n");
     let mut encoded = EncodedLine { number, ..EncodedLine::default() };
@@ -334,7 +336,7 @@ fn encode_line(codec: &TextCodec, origin: &str, line: &str, number: u64) -> rond
     Ok(encoded)
 }
 
-/// What a model file holds beside the model, so that it can be opened with nothing beside it.
+/// What a model file contains in addition to the model, so that it can be opened without any other file.
 pub fn model_context(codec: &TextCodec, mut metadata: BTreeMap<String, String>) -> ModelContext {
     metadata.insert(TOKENIZER.to_owned(), codec.tokenizer().to_json());
     ModelContext {

@@ -1,4 +1,4 @@
-//! Opening a model: which file is meant, and whether its parts belong together.
+//! Opening a model: finds the file and checks that its parts belong together.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,16 @@ impl LanguageModel {
     /// Opens a model file, or the best model of the run in a folder.
     ///
     /// # Errors
-    /// [`InferError::NoModel`] for a folder without one; [`InferError::Open`] if the file is not whole, damaged or
-    /// something else; [`InferError::OtherVocabulary`] and [`InferError::VocabularySize`] if its parts do not belong
-    /// together; [`InferError::NoVocabulary`] if a file of version 0.1.0 has no `vocab.json` beside it.
+    /// [`InferError::NoModel`] for a folder without a model; [`InferError::Open`] if the file is incomplete,
+    /// damaged or not a model file; [`InferError::OtherVocabulary`] and [`InferError::VocabularySize`] if its
+    /// parts do not belong together; [`InferError::NoVocabulary`] if there is no `vocab.json` next to a file
+    /// of version 0.1.0.
     pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<LanguageModel> {
         LanguageModel::open_with(path, None, device)
     }
 
-    /// [`open`](Self::open) with the vocabulary in this file, which must be the one that the model was trained with.
+    /// [`open`](Self::open) with the vocabulary in this file, which must be the one the model was trained
+    /// with.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -32,7 +34,7 @@ impl LanguageModel {
         Ok(LanguageModel::with_origin(ModelHandle::new(model), codec, path, metadata))
     }
 
-    /// Opens a model of one's own: `model` has its shape, and is given the weights in the file.
+    /// Opens a custom model: `model` has the right shape and receives the weights from the file.
     ///
     /// # Errors
     /// As [`open`](Self::open); [`InferError::Open`] if the file describes a different model.
@@ -44,10 +46,10 @@ impl LanguageModel {
         Ok(LanguageModel::with_origin(ModelHandle::new(model), codec, path, context.metadata))
     }
 
-    /// The model file that is meant by `path`: itself, or the best model of the run in the folder.
+    /// The model file that `path` refers to: the path itself, or the best model of the run in the folder.
     ///
     /// # Errors
-    /// [`InferError::NoModel`] for a folder without one.
+    /// [`InferError::NoModel`] for a folder without a model.
     pub fn file_at(path: impl AsRef<Path>) -> Result<PathBuf> {
         let path = path.as_ref();
         if !path.is_dir() {
@@ -69,22 +71,22 @@ impl LanguageModel {
     }
 }
 
-/// The parts of a model, for whoever changes them: training goes on with them.
+/// The parts of a model, for code that changes them, such as further training.
 #[derive(Debug)]
 pub struct ModelParts {
-    /// The file that they were read from.
+    /// The file they were read from.
     pub path: PathBuf,
     /// The model.
     pub model: RnnLm,
-    /// Text to its ids and back.
+    /// Converts text to the model's ids and back.
     pub codec: TextCodec,
-    /// What the file says besides.
+    /// Other metadata of the file.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl ModelParts {
-    /// Reads a model file, or the best model of the run in a folder, with the vocabulary in the file `vocab` if that is
-    /// named.
+    /// Reads a model file, or the best model of the run in a folder, with the vocabulary in the file `vocab`
+    /// if given.
     ///
     /// # Errors
     /// As [`LanguageModel::open`].
@@ -97,8 +99,8 @@ impl ModelParts {
     }
 }
 
-/// The codec of a model file. Its vocabulary must be the very one that the model was trained with: the same words at
-/// other places would make its numbers wrong without a sign of it.
+/// The codec of a model file. Its vocabulary must be exactly the one the model was trained with: the same
+/// words with different ids would silently give wrong results.
 fn codec_of(
     context: &ModelContext,
     path: &Path,

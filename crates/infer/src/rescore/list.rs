@@ -1,4 +1,4 @@
-//! Lists of hypotheses and of references, line by line.
+//! Reads lists of hypotheses and of references, line by line.
 //!
 //! ```text
 //! u1 ⇥ -12.0 ⇥ recognize speech                          a hypothesis: id, score, text
@@ -7,8 +7,9 @@
 //! u1 ⇥ recognize speech                                  a reference: id, text
 //! ```
 //!
-//! Promises: what is no line of a list is an error with its number; an id and a text are parts of one line.
-//! Not here: what is made of the lists.
+//! Promises: a malformed line is an error with its line number; an id and a text are each part of a single
+//! line.
+//! Not here: how the lists are used.
 
 use std::collections::HashSet;
 use std::io::BufRead;
@@ -18,79 +19,80 @@ use serde_json::Value;
 
 use crate::{InferError, Result};
 
-/// A hypothesis as it stands in a list.
+/// A hypothesis from a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Its line, from 1.
+    /// Its line number, from 1.
     pub line: usize,
-    /// What it is a hypothesis of.
+    /// The id of the item it is a hypothesis for.
     pub id: String,
-    /// The other system's log-probability, a finite number.
+    /// The other system's log-probability; finite.
     pub score: f64,
-    /// What it says.
+    /// The text.
     pub text: String,
 }
 
-/// What should have been said.
+/// The correct text for an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Its line, from 1.
+    /// Its line number, from 1.
     pub line: usize,
-    /// What it is the reference of.
+    /// The id of the item it is the reference for.
     pub id: String,
     /// The text.
     pub text: String,
 }
 
-/// What is wrong with a line of a list.
+/// Why a line of a list cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineFault {
-    /// A hypothesis has three columns.
-    #[error("expected an id, a score and a text with tabs between them")]
+    /// A hypothesis must have three columns.
+    #[error("expected three tab-separated columns: id, score, text")]
     HypothesisColumns,
-    /// A reference has two columns.
-    #[error("expected an id, a tab and a text")]
+    /// A reference must have two columns.
+    #[error("expected two tab-separated columns: id, text")]
     ReferenceColumns,
-    /// A score is no number.
-    #[error("the score `{score}` is no number")]
+    /// A score is not a number.
+    #[error("the score `{score}` is not a finite number")]
     Score {
-        /// What stands in its place.
+        /// The text found in its place.
         score: String,
     },
-    /// A line begins as JSON but is none.
-    #[error("no JSON: {reason}")]
+    /// A line begins like JSON but is invalid.
+    #[error("invalid JSON: {reason}")]
     Json {
-        /// Why not.
+        /// The parser's message.
         reason: String,
     },
-    /// An object lacks a key, or has something else there.
-    #[error("the key `{key}` is missing, or no {kind}")]
+    /// A key of an object is missing or has the wrong type.
+    #[error("the key `{key}` is missing or is not {kind}")]
     Key {
         /// The key.
         key: &'static str,
-        /// What it should be.
+        /// The expected type.
         kind: &'static str,
     },
-    /// An id or a text has what parts columns or lines.
-    #[error("`{}` stands in the id or the text", char.escape_default())]
+    /// An id or a text contains a tab or a line break.
+    #[error("the id or the text contains `{}`, which separates columns or lines", char.escape_default())]
     Char {
         /// The character.
         char: char,
     },
     /// An id has two references.
-    #[error("`{id}` has a reference already")]
+    #[error("second reference for the id `{id}`")]
     SecondReference {
         /// The id.
         id: String,
     },
 }
 
-/// Reads a list of hypotheses. Blank lines are nothing; what is no text is an error, or U+FFFD if `lossy`.
+/// Reads a list of hypotheses. Blank lines are skipped; invalid UTF-8 is an error, or is replaced by U+FFFD
+/// if `lossy`.
 ///
 /// # Errors
-/// [`InferError::Data`] for what cannot be read or is no text, [`InferError::ListLine`] for what is no hypothesis,
-/// [`InferError::EmptyList`] if there is none.
+/// [`InferError::Data`] if the list cannot be read or is not UTF-8, [`InferError::ListLine`] for a malformed
+/// line, [`InferError::EmptyList`] if there are no hypotheses.
 pub fn entries(reader: impl BufRead, origin: &str, lossy: bool) -> Result<Vec<Entry>> {
     read(reader, origin, lossy, "hypothesis", |line, text| {
         let (id, score, text) = if text.starts_with('{') { json_entry(text)? } else { tab_entry(text)? };
@@ -98,7 +100,7 @@ pub fn entries(reader: impl BufRead, origin: &str, lossy: bool) -> Result<Vec<En
     })
 }
 
-/// Reads a list of references, one an id; otherwise as [`entries`].
+/// Reads a list of references, one per id; otherwise as [`entries`].
 ///
 /// # Errors
 /// As [`entries`].
@@ -113,7 +115,7 @@ pub fn references(reader: impl BufRead, origin: &str, lossy: bool) -> Result<Vec
     })
 }
 
-/// Reads what each line holds; `parse` gets its number and says what is wrong with it.
+/// Parses each line; `parse` gets its number and returns what is wrong with it.
 fn read<T>(
     reader: impl BufRead,
     origin: &str,
@@ -151,11 +153,11 @@ fn json_entry(line: &str) -> std::result::Result<Fields, LineFault> {
     let id = match &object["id"] {
         Value::String(id) => id.clone(),
         Value::Number(id) => id.to_string(),
-        _ => return Err(LineFault::Key { key: "id", kind: "text" }),
+        _ => return Err(LineFault::Key { key: "id", kind: "a string" }),
     };
-    let score = object["score"].as_f64().ok_or(LineFault::Key { key: "score", kind: "number" })?;
-    let text = object["text"].as_str().ok_or(LineFault::Key { key: "text", kind: "text" })?;
-    // What is printed has a hypothesis a line, and columns.
+    let score = object["score"].as_f64().ok_or(LineFault::Key { key: "score", kind: "a number" })?;
+    let text = object["text"].as_str().ok_or(LineFault::Key { key: "text", kind: "a string" })?;
+    // The output has one hypothesis per line, in columns.
     if let Some(char) = [&id, text].iter().find_map(|text| text.chars().find(|char| "\n\r\t".contains(*char)))
     {
         return Err(LineFault::Char { char });
@@ -181,18 +183,24 @@ mod tests {
     #[test]
     fn other_lines_say_what_is_wrong() {
         let tabs = |line| tab_entry(line).unwrap_err().to_string();
-        assert_eq!(tabs("u1 -1.5 a"), "expected an id, a score and a text with tabs between them");
-        assert_eq!(tabs("u1\tx\ta"), "the score `x` is no number");
-        assert_eq!(tabs("u1\tnan\ta"), "the score `nan` is no number");
+        assert_eq!(tabs("u1 -1.5 a"), "expected three tab-separated columns: id, score, text");
+        assert_eq!(tabs("u1\tx\ta"), "the score `x` is not a finite number");
+        assert_eq!(tabs("u1\tnan\ta"), "the score `nan` is not a finite number");
         let json = |line| json_entry(line).unwrap_err().to_string();
-        assert!(json("{").starts_with("no JSON: "));
-        assert_eq!(json(r#"{"score":1,"text":"a"}"#), "the key `id` is missing, or no text");
-        assert_eq!(json(r#"{"id":"a","score":"1","text":"a"}"#), "the key `score` is missing, or no number");
-        assert_eq!(json(r#"{"id":"a","score":1}"#), "the key `text` is missing, or no text");
-        assert_eq!(json(r#"{"id":"a","score":1,"text":"a\nb"}"#), r"`\n` stands in the id or the text");
+        assert!(json("{").starts_with("invalid JSON: "));
+        assert_eq!(json(r#"{"score":1,"text":"a"}"#), "the key `id` is missing or is not a string");
+        assert_eq!(
+            json(r#"{"id":"a","score":"1","text":"a"}"#),
+            "the key `score` is missing or is not a number"
+        );
+        assert_eq!(json(r#"{"id":"a","score":1}"#), "the key `text` is missing or is not a string");
+        assert_eq!(
+            json(r#"{"id":"a","score":1,"text":"a\nb"}"#),
+            r"the id or the text contains `\n`, which separates columns or lines"
+        );
     }
 
-    /// Editors of Windows begin a file with a byte-order mark, which was once taken for a part of the first id.
+    /// Editors on Windows start a file with a byte-order mark, which was once read as part of the first id.
     #[test]
     fn a_byte_order_mark_is_no_part_of_an_id() {
         let list = "\u{feff}u1\t-1\ta\r\n\r\nu1\t-2\tb\r\n";
@@ -205,15 +213,15 @@ mod tests {
     #[test]
     fn what_is_no_list_is_named() {
         let error = |bytes: &[u8]| entries(bytes, "list", false).unwrap_err().to_string();
-        assert_eq!(error(b"\n \n"), "list is empty: it holds no hypothesis");
+        assert_eq!(error(b"\n \n"), "list is empty: it contains no hypothesis");
         assert_eq!(
             error(b"u\t1\ta\nx"),
-            "list, line 2: expected an id, a score and a text with tabs between them"
+            "list, line 2: expected three tab-separated columns: id, score, text"
         );
-        assert_eq!(error(b"u\t1\ta\xFF"), "`list` is not UTF-8 text: invalid byte at offset 5, in line 1");
+        assert_eq!(error(b"u\t1\ta\xFF"), "`list` is not UTF-8 text: invalid byte at offset 5 (line 1)");
         assert_eq!(entries(b"u\t1\ta\xFF".as_slice(), "list", true).unwrap()[0].text, "a\u{fffd}");
         let twice = references(b"u\ta\nu\tb".as_slice(), "list", false).unwrap_err().to_string();
-        assert_eq!(twice, "list, line 2: `u` has a reference already");
+        assert_eq!(twice, "list, line 2: second reference for the id `u`");
     }
 
     proptest! {

@@ -1,14 +1,14 @@
-//! Chooses among the hypotheses of another system, such as a recognizer of speech or a translator, with the help of
-//! a language model.
+//! N-best rescoring: chooses among the hypotheses of another system, such as a speech recognizer or a
+//! translation system, with the help of a language model.
 //!
 //! ```text
 //! combined = score + lm · log p(text) + word_bonus · words(text)
 //!
 //! id u1   −12.0  recognize speech        combined   ─▶ the best of each id
-//!         −11.5  wreck a nice beach                   against its reference: word error rate
+//!         −11.5  wreck a nice beach                   compared with its reference: word error rate
 //! ```
 //!
-//! Promises: with both weights zero the order is the other system's; equals keep the order of the list.
+//! Promises: with both weights zero the order is the other system's; ties keep the order of the list.
 //! Not here: the language model's log-probabilities ([`Scorer`](crate::Scorer) gives them).
 
 use std::collections::HashMap;
@@ -18,46 +18,46 @@ mod list;
 
 pub use list::{Entry, LineFault, Reference, entries, references};
 
-/// A hypothesis of another system, and what a language model makes of it.
+/// A hypothesis of another system, with a language model's score.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
-    /// What it says.
+    /// The text.
     pub text: String,
-    /// The other system's log-probability, or whatever it orders hypotheses by.
+    /// The other system's log-probability, or any other score that it orders hypotheses by.
     pub score: f64,
-    /// The natural logarithm of the probability that the language model gives the text.
+    /// The language model's log-probability of the text (natural logarithm).
     pub lm_log_prob: f64,
 }
 
-/// How much the language model has to say.
+/// The weights of the combined score.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Weights {
-    /// What its log-probability is multiplied by.
+    /// Multiplies the language model's log-probability.
     pub lm: f64,
-    /// What each word adds: above zero it makes up for long texts being less likely.
+    /// Added for each word: above zero, it compensates for long texts being less likely.
     pub word_bonus: f64,
 }
 
-/// Words that are wrong, of how many.
+/// A count of word errors and of reference words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WordErrors {
-    /// Words substituted, left out and put in.
+    /// Substitutions, deletions and insertions.
     pub errors: u64,
-    /// Words of the references.
+    /// Words in the references.
     pub words: u64,
 }
 
-/// What [`tune`] has found.
+/// The result of [`tune`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuned {
     /// The best weights.
     pub weights: Weights,
-    /// The errors of what they choose.
+    /// The errors of the hypotheses chosen with them.
     pub after: WordErrors,
 }
 
 impl Scored {
-    /// Words between white space.
+    /// The number of words, separated by whitespace.
     #[must_use]
     pub fn words(&self) -> usize {
         self.text.split_whitespace().count()
@@ -65,7 +65,7 @@ impl Scored {
 
     /// `score + lm · lm_log_prob + word_bonus · words`.
     ///
-    /// A weight of zero leaves its part out, even where that is infinite.
+    /// A weight of zero leaves its term out, even where that is infinite.
     #[must_use]
     pub fn combined(&self, weights: Weights) -> f64 {
         combined(self.score, self.lm_log_prob, self.words(), weights)
@@ -78,7 +78,8 @@ fn combined(score: f64, lm_log_prob: f64, words: usize, weights: Weights) -> f64
 }
 
 impl WordErrors {
-    /// The errors of one text against what it should say: the fewest words to substitute, leave out and put in.
+    /// The word errors of a text compared with its reference: the fewest substitutions, deletions and
+    /// insertions.
     ///
     /// ```
     /// use rondo_infer::rescore::WordErrors;
@@ -93,8 +94,8 @@ impl WordErrors {
         WordErrors { errors, words: reference.len() as u64 }
     }
 
-    /// The word error rate: errors for each word of the references. NaN if these have no word, nor is any wrong;
-    /// infinite if all that is said is wrong.
+    /// The word error rate: errors per reference word. NaN if there are no reference words and no errors;
+    /// infinite if there are errors but no reference words.
     #[must_use]
     pub fn rate(self) -> f64 {
         self.errors as f64 / self.words as f64
@@ -104,14 +105,14 @@ impl WordErrors {
 /// The hypotheses of one id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct List {
-    /// What they are hypotheses of.
+    /// The id of the item they are hypotheses for.
     pub id: String,
     /// The hypotheses.
     pub hypotheses: Vec<Scored>,
 }
 
 impl List {
-    /// Puts the hypotheses of each id together, ids in the order of their first.
+    /// Groups the hypotheses by id, in the order in which the ids first occur.
     pub fn group(hypotheses: impl IntoIterator<Item = (String, Scored)>) -> Vec<List> {
         let mut places = HashMap::new();
         let mut lists: Vec<List> = Vec::new();
@@ -125,7 +126,7 @@ impl List {
         lists
     }
 
-    /// Sorts the hypotheses by falling combined score, as [`ranking`] does.
+    /// Sorts the hypotheses by decreasing combined score, as [`ranking`] does.
     pub fn sort(&mut self, weights: Weights) {
         let order = ranking(&self.hypotheses, weights);
         self.hypotheses = order.into_iter().map(|place| self.hypotheses[place].clone()).collect();
@@ -141,8 +142,7 @@ impl Sum for WordErrors {
     }
 }
 
-/// The places of `hypotheses` by falling combined score; equals, and those whose score is no number, last, by their
-/// place.
+/// The indices of `hypotheses` by decreasing combined score; NaN last; ties keep their order.
 #[must_use]
 pub fn ranking(hypotheses: &[Scored], weights: Weights) -> Vec<usize> {
     let combined: Vec<f64> = hypotheses.iter().map(|hypothesis| hypothesis.combined(weights)).collect();
@@ -154,7 +154,7 @@ pub fn ranking(hypotheses: &[Scored], weights: Weights) -> Vec<usize> {
     places
 }
 
-/// The errors if of each list the hypothesis with the fewest is chosen: no weights do better.
+/// The errors if the hypothesis with the fewest is chosen from each list: no weights can do better.
 #[must_use]
 pub fn oracle<L: AsRef<[Scored]>>(lists: &[(L, &str)]) -> WordErrors {
     let fewest = |(list, reference): &(L, &str)| {
@@ -164,7 +164,7 @@ pub fn oracle<L: AsRef<[Scored]>>(lists: &[(L, &str)]) -> WordErrors {
     lists.iter().filter_map(fewest).sum()
 }
 
-/// The errors of the hypotheses that `weights` choose, one of each list.
+/// The errors of the hypotheses that `weights` choose, one from each list.
 #[must_use]
 pub fn errors<L: AsRef<[Scored]>>(lists: &[(L, &str)], weights: Weights) -> WordErrors {
     let chosen = |(list, reference): &(L, &str)| {
@@ -174,17 +174,17 @@ pub fn errors<L: AsRef<[Scored]>>(lists: &[(L, &str)], weights: Weights) -> Word
     lists.iter().filter_map(chosen).sum()
 }
 
-/// Tries all pairs of the weights and finds that whose choice has the fewest errors. Of equals, it is the one with the
-/// smaller word bonus, whatever its sign, then with the smaller weight, then the earlier: what says least.
+/// Tries all pairs of weights and returns the one whose choices have the fewest errors. Ties are broken by
+/// the smaller absolute word bonus, then by the smaller absolute weight, then by the order given.
 ///
-/// Each list comes with its reference. None is found if there are no weights to try.
+/// Each list comes with its reference. Returns `None` if there are no weights to try.
 #[must_use]
 pub fn tune<L: AsRef<[Scored]>>(
     lists: &[(L, &str)],
     lm_weights: &[f64],
     word_bonuses: &[f64],
 ) -> Option<Tuned> {
-    // What does not depend on the weights is found once: errors above all.
+    // The errors do not depend on the weights, so they are computed once.
     let lists: Vec<Vec<Counted>> = lists.iter().map(|(list, text)| counted(list.as_ref(), text)).collect();
     let pairs = word_bonuses
         .iter()

@@ -1,4 +1,4 @@
-//! A text scored line by line as it is read.
+//! Scores a text line by line as it is read.
 
 use std::vec::IntoIter;
 
@@ -12,7 +12,7 @@ use crate::{InferError, Result};
 pub struct ScoredLine {
     /// The line.
     pub line: EncodedLine,
-    /// What the model makes of it; a line without tokens has probability 1.
+    /// The model's score; a line without tokens has probability 1.
     pub score: SentenceScore,
 }
 
@@ -27,9 +27,9 @@ pub struct ScoredLines<'s, I> {
 }
 
 impl Scorer {
-    /// Scores lines as the iterator is asked for them, reading [`Scoring::lookahead_tokens`](super::Scoring) ahead.
+    /// Scores lines lazily, reading [`Scoring::lookahead_tokens`](super::Scoring) ahead.
     ///
-    /// Gives an item for each line, in their order; an error comes after the lines before it and is the last item.
+    /// Yields an item for each line, in order; an error comes after the lines before it and is the last item.
     pub fn lines<I>(&mut self, lines: I) -> ScoredLines<'_, I::IntoIter>
     where
         I: IntoIterator<Item = rondo_data::Result<EncodedLine>>,
@@ -40,7 +40,7 @@ impl Scorer {
 }
 
 impl<I: Iterator<Item = rondo_data::Result<EncodedLine>>> ScoredLines<'_, I> {
-    /// Reads ahead and scores what was read.
+    /// Reads ahead and scores the lines read.
     fn refill(&mut self) -> Result<()> {
         let mut lines = Vec::new();
         let mut tokens = 0;

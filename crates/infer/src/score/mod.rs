@@ -1,20 +1,21 @@
 //! Log-probabilities of sentences, token by token.
 //!
-//! A language model of lines separated by a line end, such as `<eos>`, gives a line a probability only once it has
-//! read the line end before it. So each sentence is scored as what follows that token from a zero state, its own
-//! line end included:
+//! A language model trained on lines separated by a line end, such as `<eos>`, predicts the beginning of a
+//! line from the line end before it. So each sentence is scored after that token from a zero state, including
+//! its own line end:
 //!
 //! ```text
 //! read     <eos>  the    cat  slept
 //! scored   the    cat  slept  <eos>      log p(sentence) = Σ log p(token | the tokens read)
 //! ```
 //!
-//! Where there is no such token ([`Scoring::start`] is none), a sentence's first token is only read, not scored.
-//! With [`Scoring::carry_state`] the sentences are one text: each is scored given all before it.
+//! Without such a token ([`Scoring::start`] is `None`), the first token of a sentence is only read, not
+//! scored. With [`Scoring::carry_state`] the sentences form one text: each is scored given everything before
+//! it.
 //!
-//! Promises: sentences of like length are scored together, which changes results by no more than rounding; padding
-//! is never scored; results come in the order of the sentences; [`Scorer::lines`] holds no more of a text than it
-//! reads ahead. Not here: which words are unknown (`rondo_data::EncodedLine`).
+//! Promises: sentences of similar length are scored together, which changes results only by rounding; padding
+//! is never scored; results are in the order of the sentences; [`Scorer::lines`] holds no more of a text than
+//! it reads ahead. Not here: which words are out of vocabulary (`rondo_data::EncodedLine`).
 
 use std::cmp::Reverse;
 
@@ -31,39 +32,41 @@ pub use lines::{ScoredLine, ScoredLines};
 /// How sentences are scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scoring {
-    /// The token that each sentence follows, commonly [`line_end`](rondo_data::TextCodec::line_end). Without one a
-    /// sentence's first token is not scored.
+    /// The token before each sentence, commonly [`line_end`](rondo_data::TextCodec::line_end). If `None`, the
+    /// first token of a sentence is not scored.
     pub start: Option<u32>,
-    /// Whether each sentence continues the one before it: its first token follows the last one's last token, and
-    /// only the first sentence begins from a zero state and [`Scoring::start`]. There is then one batch row only.
+    /// Whether each sentence continues the previous one: its first token follows the previous sentence's last
+    /// token, and only the first sentence starts from a zero state and [`Scoring::start`]. The batch size is
+    /// then 1.
     pub carry_state: bool,
-    /// How many sentences are scored side by side.
+    /// How many sentences are scored in a batch.
     pub batch_size: usize,
-    /// How many tokens [`Scorer::lines`] reads ahead to find sentences of like length. With 1 each line is scored as
-    /// it comes.
+    /// How many tokens [`Scorer::lines`] reads ahead to find sentences of similar length. With 1, each line
+    /// is scored as soon as it is read.
     pub lookahead_tokens: usize,
 }
 
 impl Default for Scoring {
-    /// Sentences on their own, without a token before them.
+    /// Independent sentences, without a start token.
     fn default() -> Self {
         Scoring { start: None, carry_state: false, batch_size: 32, lookahead_tokens: 1 << 14 }
     }
 }
 
-/// What a model makes of a sentence.
+/// The score of a sentence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SentenceScore {
-    /// The natural logarithm of its probability: the sum of its tokens'.
+    /// Its log-probability (natural logarithm): the sum over its tokens.
     pub log_prob_sum: f64,
-    /// The natural logarithm of each token's probability, but for the unscored ones.
+    /// The log-probability of each scored token (natural logarithm).
     pub log_probs: Vec<f32>,
-    /// How many tokens at the beginning are not scored: one if there is nothing to predict it from, else none.
+    /// How many tokens at the beginning are not scored: 1 if there is nothing to predict the first from,
+    /// otherwise 0.
     pub unscored_tokens: usize,
 }
 
 impl SentenceScore {
-    /// `exp` of the mean negative log-likelihood of its scored tokens; NaN if there is none.
+    /// `exp` of the mean negative log-likelihood of the scored tokens; NaN if there are none.
     #[must_use]
     pub fn perplexity(&self) -> f64 {
         (-self.log_prob_sum / self.log_probs.len() as f64).exp()
@@ -91,7 +94,7 @@ pub struct Scorer {
     handle: ModelHandle,
     workspace: PooledWorkspace,
     scoring: Scoring,
-    /// With [`Scoring::carry_state`], the state after all tokens but the last, and the last.
+    /// With [`Scoring::carry_state`], the state after all tokens except the last, and the last token.
     carried: State,
     last: Option<u32>,
 }
@@ -100,7 +103,8 @@ impl Scorer {
     /// A scorer that has read nothing yet.
     ///
     /// # Errors
-    /// [`InferError::ZeroSize`] if a size is 0, [`InferError::IdOutOfRange`] if the start is no token of the model.
+    /// [`InferError::ZeroSize`] if a size is 0, [`InferError::IdOutOfRange`] if the start token is outside
+    /// the model's vocabulary.
     pub fn new(model: &ModelHandle, scoring: Scoring) -> Result<Self> {
         for (name, size) in
             [("batch_size", scoring.batch_size), ("lookahead_tokens", scoring.lookahead_tokens)]
@@ -115,10 +119,10 @@ impl Scorer {
         Ok(Scorer { handle: model.clone(), workspace, scoring, carried, last })
     }
 
-    /// Scores sentences, each given as its ids with those of its line end, if any.
+    /// Scores sentences, each given as its ids, including its line end, if any.
     ///
     /// # Errors
-    /// [`InferError::IdOutOfRange`] if an id is no token of the model; nothing is scored then.
+    /// [`InferError::IdOutOfRange`] if an id is outside the model's vocabulary; nothing is scored then.
     /// [`InferError::NonFiniteLogits`] if the model predicts no distribution.
     pub fn score<S: AsRef<[u32]>>(&mut self, sentences: &[S]) -> Result<Vec<SentenceScore>> {
         for sentence in sentences {
@@ -127,7 +131,7 @@ impl Scorer {
         if self.scoring.carry_state { self.score_text(sentences) } else { self.score_apart(sentences) }
     }
 
-    /// Scores sentences that know nothing of each other.
+    /// Scores independent sentences.
     fn score_apart<S: AsRef<[u32]>>(&mut self, sentences: &[S]) -> Result<Vec<SentenceScore>> {
         let mut order: Vec<usize> = (0..sentences.len()).collect();
         order.sort_by_key(|&index| Reverse(sentences[index].as_ref().len()));
@@ -145,7 +149,7 @@ impl Scorer {
         Ok(scores.into_iter().flatten().collect())
     }
 
-    /// Scores sentences that continue what was scored before.
+    /// Scores sentences that continue the text scored before.
     fn score_text<S: AsRef<[u32]>>(&mut self, sentences: &[S]) -> Result<Vec<SentenceScore>> {
         let mut unscored_tokens = usize::from(self.last.is_none());
         let text: Vec<u32> = self
@@ -155,7 +159,7 @@ impl Scorer {
             .copied()
             .collect();
         let state = std::mem::replace(&mut self.carried, self.handle.model().zero_state(1));
-        // After an error it begins anew.
+        // After an error, start again.
         self.last = self.scoring.start;
         let (mut log_probs, state) = self.predict(std::slice::from_ref(&text), state)?;
         self.carried = state;
@@ -170,9 +174,11 @@ impl Scorer {
         Ok(sentences.iter().map(score).collect())
     }
 
-    /// The log-probability of each token of each row but the row's first, and the state after all tokens but the last.
+    /// The log-probability of each token of each row except the row's first, and the state after all tokens
+    /// except the last.
     ///
-    /// Rows stand by falling length, so that those still running are always the first; the state shrinks to them.
+    /// Rows are sorted by decreasing length, so the rows still running always come first; the state shrinks
+    /// to them.
     fn predict(&mut self, rows: &[Vec<u32>], mut state: State) -> Result<(Vec<Vec<f32>>, State)> {
         let predicted = |row: &Vec<u32>| row.len().saturating_sub(1);
         let mut log_probs: Vec<Vec<f32>> =
@@ -191,7 +197,7 @@ impl Scorer {
             inputs.clear();
             targets.clear();
             for t in start..start + steps {
-                // Past a row's end stands some token that nobody looks at.
+                // Past the end of a row, any token will do: its prediction is not used.
                 let at = |t| rows[..running].iter().map(move |row| row.get(t).copied().unwrap_or(0));
                 inputs.extend(at(t));
                 targets.extend(at(t + 1));
@@ -207,7 +213,7 @@ impl Scorer {
                 if nll.clone().any(|nll| nll.is_nan()) {
                     return Err(InferError::NonFiniteLogits);
                 }
-                // 0 − x, for −x would make a certain token's zero a negative one.
+                // `0 − x` rather than `−x`, which would give −0 for a token of probability 1.
                 log_probs.extend(nll.map(|nll| 0.0 - nll));
             }
             start += steps;

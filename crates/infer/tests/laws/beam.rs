@@ -1,4 +1,4 @@
-//! Searching for the likeliest texts.
+//! Searching for the most likely texts.
 
 use rondo_infer::{BeamSearch, Hypothesis, InferError, ModelHandle, Sampling, Scorer, Scoring, Streams};
 use rondo_nn::{Cell, Input};
@@ -78,9 +78,9 @@ fn a_beam_of_one_takes_the_likeliest_token() {
     for (cell, input) in [(Cell::Lstm, Input::Embedding(9)), (Cell::Gru, Input::OneHot)] {
         let (model, _) = model_of(cell, input);
         let prefix = text(400, 1);
-        let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
+        let most_likely = Sampling { temperature: 0.0, ..Sampling::default() };
         let mut streams = Streams::new(&model);
-        streams.admit(&prefix, &likeliest, 0).unwrap();
+        streams.admit(&prefix, &most_likely, 0).unwrap();
         let ids: Vec<u32> = (0..30).map(|_| streams.step().unwrap()[0].token).collect();
         let found = search(1, 30).run(&model, &prefix).unwrap();
         assert_eq!((found.len(), &found[0].ids, found[0].ended), (1, &ids, false));

@@ -213,5 +213,5 @@ fn what_makes_no_sense_is_refused() {
         ControlFlow::Continue(())
     })
     .unwrap_err();
-    assert_eq!(error.to_string(), "there is no `lambda` to try");
+    assert_eq!(error.to_string(), "no values of `lambda` to try");
 }

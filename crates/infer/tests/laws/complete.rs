@@ -85,7 +85,7 @@ fn plain(text: &str, word: &str) -> f64 {
 fn characters_are_completed_to_whole_words() {
     let completing = |partial| Completing { top: 6, partial, ..Completing::default() };
     let found = |text, partial| complete(&CHARACTERS, &Tokenizer::chars(), text, completing(partial));
-    // All words of up to five characters: the likeliest ones are short.
+    // All words of up to five characters: the most likely ones are short.
     let mut all = vec![String::new()];
     for from in 0.. {
         if all[from].len() == 5 {

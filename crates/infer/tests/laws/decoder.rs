@@ -54,7 +54,7 @@ fn what_cannot_be_advanced_is_refused() {
     let mut decoder = Decoder::new(&model);
     let begin = decoder.begin();
     let error = decoder.advance(std::slice::from_ref(&begin), &[1, 2]).unwrap_err().to_string();
-    assert_eq!(error, "1 states cannot read 2 tokens: each reads one");
+    assert_eq!(error, "1 states and 2 tokens: each state reads exactly one token");
     assert!(matches!(decoder.advance(&[begin], &[99]), Err(InferError::IdOutOfRange { id: 99, .. })));
     assert!(decoder.advance(&[], &[]).unwrap().1.is_empty());
     let mut decoder = Decoder::new(&damaged_model());

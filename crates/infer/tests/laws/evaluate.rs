@@ -112,7 +112,10 @@ fn what_cannot_be_evaluated_is_refused() {
     };
     assert!(matches!(refusal(&[], 1, 1), InferError::TextTooShort { tokens: 0 }));
     assert!(matches!(refusal(&[3], 1, 1), InferError::TextTooShort { tokens: 1 }));
-    assert_eq!(refusal(&[0, 23], 1, 1).to_string(), "id 23 is not in the model's vocabulary of 23 tokens");
+    assert_eq!(
+        refusal(&[0, 23], 1, 1).to_string(),
+        "token id 23 is out of range: the model's vocabulary has 23 tokens"
+    );
     assert_eq!(refusal(&[0, 1], 0, 1).to_string(), "`batch_size` must be at least 1");
     assert_eq!(refusal(&[0, 1], 1, 0).to_string(), "`bptt` must be at least 1");
 }

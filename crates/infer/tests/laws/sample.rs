@@ -116,7 +116,7 @@ fn forbidden_tokens_are_never_drawn() {
     let [a, _, c, d, _, _] = weights(1.0);
     let sampling = Sampling { forbidden: forbidden.clone(), ..Sampling::default() };
     check_distribution(&sampling, &LOGITS, &[a, 0.0, c, d, 0.0, 0.0]);
-    // Neither do they take a place among the likeliest.
+    // Neither do they take a place among the most likely.
     let top_2 = Sampling { forbidden: forbidden.clone(), top_k: Some(2), ..Sampling::default() };
     check_distribution(&top_2, &LOGITS, &[a, 0.0, 0.0, d, 0.0, 0.0]);
     let cold = Sampling { forbidden, temperature: 0.0, ..Sampling::default() };
@@ -144,7 +144,7 @@ fn impossible_settings_are_refused() {
         assert_eq!(refusal(Sampling { top_p: Some(top_p), ..default() }), expected);
     }
     let error = refusal(Sampling { forbidden: vec![2], ..default() });
-    assert_eq!(error, "id 2 is not in the model's vocabulary of 2 tokens");
+    assert_eq!(error, "token id 2 is out of range: the model's vocabulary has 2 tokens");
     let error = refusal(Sampling { forbidden: vec![0, 1], ..default() });
     assert_eq!(error, "all 2 tokens of the vocabulary are forbidden");
 }
@@ -206,7 +206,7 @@ fn a_large_vocabulary_is_drawn_from_as_a_small_one_is() {
     let ids = (0..LARGE_VOCAB_SIZE as u32).filter(|&id| forbidden(id as usize));
     let sampling = Sampling { temperature: 0.7, forbidden: ids.collect(), ..Sampling::default() };
     check_distribution(&sampling, &logits, &weights);
-    // The likeliest by a whole sort, equals by their ids.
+    // The most_likely by a whole sort, equals by their ids.
     let mut order: Vec<usize> = (0..LARGE_VOCAB_SIZE).filter(|&id| !forbidden(id)).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     let of_first = |count: usize| -> Vec<f64> {

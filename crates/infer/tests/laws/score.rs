@@ -129,7 +129,7 @@ fn an_error_comes_after_the_lines_before_it() {
     let mut scorer = Scorer::new(&model, Scoring::default()).unwrap();
     let mut lines = scorer.lines([Ok(good.clone()), Err(bad), Ok(good)]);
     assert!(lines.next().unwrap().is_ok());
-    assert_eq!(lines.next().unwrap().unwrap_err().to_string(), "`test` is empty: it holds no token");
+    assert_eq!(lines.next().unwrap().unwrap_err().to_string(), "`test` is empty: it contains no tokens");
     assert!(lines.next().is_none());
 }
 
@@ -144,7 +144,7 @@ fn what_cannot_be_scored_is_refused() {
         "`lookahead_tokens` must be at least 1"
     );
     let error = refusal(Scoring { start: Some(23), ..default() });
-    assert_eq!(error, "id 23 is not in the model's vocabulary of 23 tokens");
+    assert_eq!(error, "token id 23 is out of range: the model's vocabulary has 23 tokens");
     let mut scorer = Scorer::new(&model, default()).unwrap();
     assert!(matches!(scorer.score(&[[1, 2], [3, 99]]), Err(InferError::IdOutOfRange { id: 99, .. })));
 }

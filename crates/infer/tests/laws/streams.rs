@@ -47,11 +47,11 @@ fn greedy_decoding_takes_the_likeliest_token() {
             let mut streams = Streams::new(&model);
             streams.admit(&ids, &Sampling { temperature: 0.0, ..Sampling::default() }, 0).unwrap();
             ids.extend((0..20).map(|_| streams.step().unwrap()[0].token));
-            let likeliest = |log_probs: &Vec<f64>| {
+            let most_likely = |log_probs: &Vec<f64>| {
                 let (id, _) = log_probs.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
                 id as u32
             };
-            let expected: Vec<u32> = log_probs_after(&model, &ids).iter().map(likeliest).collect();
+            let expected: Vec<u32> = log_probs_after(&model, &ids).iter().map(most_likely).collect();
             assert_eq!(ids[prefix_len..], expected[prefix_len - 1..expected.len() - 1], "{cell}");
         }
     }
@@ -220,8 +220,11 @@ fn what_cannot_be_continued_is_refused_and_leaves_the_others_alone() {
     let mut refusal = |prefix: &[u32], count, sampling: &Sampling| {
         streams.admit_many(prefix, count, sampling, 1).unwrap_err().to_string()
     };
-    assert!(refusal(&[], 1, &sampling).starts_with("the prefix has no token"));
-    assert_eq!(refusal(&[99], 1, &sampling), "id 99 is not in the model's vocabulary of 23 tokens");
+    assert!(refusal(&[], 1, &sampling).starts_with("the prefix is empty"));
+    assert_eq!(
+        refusal(&[99], 1, &sampling),
+        "token id 99 is out of range: the model's vocabulary has 23 tokens"
+    );
     assert_eq!(refusal(&[1], 0, &sampling), "`streams` must be at least 1");
     let with = |change: fn(&mut Sampling)| {
         let mut sampling = Sampling::default();
@@ -234,7 +237,10 @@ fn what_cannot_be_continued_is_refused_and_leaves_the_others_alone() {
         (with(|s| s.repetition_penalty = 0.0), "`repetition_penalty` must be above 0 and finite, but is 0"),
         (with(|s| s.presence_penalty = f32::INFINITY), "`presence_penalty` must be finite, but is inf"),
         (with(|s| s.logit_bias = vec![(1, f32::NAN)]), "`logit_bias` must be finite, but is NaN"),
-        (with(|s| s.logit_bias = vec![(23, 0.0)]), "id 23 is not in the model's vocabulary of 23 tokens"),
+        (
+            with(|s| s.logit_bias = vec![(23, 0.0)]),
+            "token id 23 is out of range: the model's vocabulary has 23 tokens",
+        ),
     ] {
         assert_eq!(refusal(&[1], 1, &wrong), expected);
     }

@@ -1,4 +1,4 @@
-//! On the CPU: the numbers are split between the threads.
+//! CPU implementation: the elements are split between the threads.
 
 use super::Activation;
 use crate::Store;
@@ -58,7 +58,7 @@ impl Function<1> for Sigmoid {
 impl Function<1> for Relu {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, [x]: [S::Vector; 1]) -> S::Vector {
-        s.max(s.splat(0.0), x) // In this order a NaN stays one.
+        s.max(s.splat(0.0), x) // This argument order propagates NaN.
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tanh, sigmoid and rectifier, element by element, for one's own cells.
+//! Element-wise tanh, sigmoid and ReLU, for custom cells.
 
 pub mod cases;
 mod cpu;
@@ -6,7 +6,7 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
 
-/// A function applied to each number.
+/// An activation function, applied to each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `tanh x`.
@@ -18,11 +18,11 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// All of them.
+    /// All activation functions.
     pub const ALL: [Activation; 3] = [Activation::Tanh, Activation::Sigmoid, Activation::Relu];
 }
 
-/// `y = f(x)`. A NaN stays one.
+/// `y = f(x)`. NaN is propagated.
 ///
 /// # Shapes
 /// - `x: [N]`, read.
@@ -36,7 +36,7 @@ pub fn forward(device: &Device, activation: Activation, x: Slice<'_>, y: SliceMu
     }
 }
 
-/// `dx = f′(x) ∘ dy`, computed from the output alone.
+/// `dx = f′(x) ∘ dy`, computed from the output only.
 ///
 /// ```text
 /// tanh: (1 − y²) ∘ dy      sigmoid: y ∘ (1 − y) ∘ dy      relu: dy where y > 0, else 0
@@ -45,7 +45,7 @@ pub fn forward(device: &Device, activation: Activation, x: Slice<'_>, y: SliceMu
 /// # Shapes
 /// - `y: [N]`, read: the output of [`forward`].
 /// - `d_y: [N]`, read.
-/// - `d_x: [N]`, stored as `store` says.
+/// - `d_x: [N]`, stored according to `store`.
 /// # Panics
 /// If the lengths differ.
 pub fn backward(

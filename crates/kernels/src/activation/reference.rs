@@ -1,4 +1,4 @@
-//! The definition, in plain loops.
+//! The reference implementation: plain loops.
 
 use num_traits::Float;
 
@@ -14,7 +14,7 @@ pub fn forward<F: Float>(activation: Activation, x: &[F]) -> Vec<F> {
     x.iter().map(f).collect()
 }
 
-/// The input's gradient, given the output and its gradient.
+/// The gradient of the input, given the output and its gradient.
 pub fn backward<F: Float>(activation: Activation, y: &[F], d_y: &[F]) -> Vec<F> {
     let derivative = |y: F| match activation {
         Activation::Tanh => F::one() - y * y,

@@ -1,8 +1,9 @@
-//! Sizes to try.
+//! Sizes for tests and benchmarks.
 
 use super::Dims;
 
-/// From a single number over a single step and odd sizes to the last layer of a small and of an AWD-LSTM.
+/// From a single element over a single step through odd sizes to the last layer of a small LSTM and of an
+/// AWD-LSTM.
 pub const CASES: &[Dims] = &[
     Dims { steps: 1, batch: 1, width: 1 },
     Dims { steps: 2, batch: 1, width: 1 },

@@ -1,5 +1,5 @@
-//! On the CPU: the numbers of a step lie one after the other, so neighbors in time are three slices of the same
-//! buffer, a step apart.
+//! CPU implementation: the elements of a step are contiguous, so neighbors in time are three slices of the
+//! same buffer, one step apart.
 
 use crate::Store;
 use crate::cpu::elements::{Function, map};
@@ -9,7 +9,7 @@ pub(super) fn size_backward(cpu: &Cpu, factor: f32, h: &[f32], d_h: &mut [f32], 
     map(cpu, Size(factor), [h], d_h, store);
 }
 
-/// `row` is how many numbers a step has. There are two steps at least.
+/// `row` is the number of elements per step. There must be at least two steps.
 pub(super) fn change_backward(cpu: &Cpu, row: usize, factor: f32, h: &[f32], d_h: &mut [f32], store: Store) {
     let last = h.len() - row;
     let (first_step, rest) = d_h.split_at_mut(row);
@@ -21,10 +21,10 @@ pub(super) fn change_backward(cpu: &Cpu, row: usize, factor: f32, h: &[f32], d_h
 
 #[derive(Clone, Copy)]
 struct Size(f32);
-/// A step with one neighbor.
+/// A step with one neighbor: the first or the last.
 #[derive(Clone, Copy)]
 struct End(f32);
-/// A step with a neighbor before it and one after it.
+/// A step with a neighbor before and after it.
 #[derive(Clone, Copy)]
 struct Between(f32);
 

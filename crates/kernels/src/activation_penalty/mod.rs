@@ -1,7 +1,8 @@
-//! What training can add to the loss so that activations stay small, or change slowly from step to step.
+//! Activation regularization (AR) and temporal activation regularization (TAR): penalties on the mean square
+//! of activations, or of their changes from step to step.
 //!
-//! The mean is over the numbers that are squared, so that a penalty does not depend on how long a batch is or how many
-//! batch rows there are.
+//! The mean is over the squared elements, so a penalty depends neither on the sequence length nor on the
+//! batch size.
 
 pub mod cases;
 mod cpu;
@@ -10,7 +11,7 @@ pub mod reference;
 use crate::cpu::sums;
 use crate::{Device, DeviceError, Slice, SliceMut, Store, check_len};
 
-/// The sizes of an activation.
+/// The shape of an activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
     /// `T`, the steps.
@@ -21,7 +22,7 @@ pub struct Dims {
     pub width: usize,
 }
 
-/// What is squared.
+/// Which quantity is squared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Penalty {
     /// The activations themselves (activation regularization).
@@ -36,7 +37,7 @@ impl Penalty {
 }
 
 impl Dims {
-    /// How many numbers are squared.
+    /// The number of squared elements.
     fn squares(self, penalty: Penalty) -> usize {
         let steps = match penalty {
             Penalty::Size => self.steps,
@@ -46,20 +47,21 @@ impl Dims {
     }
 }
 
-/// The mean square, accumulated in `f64`; 0 where nothing is squared, as the changes within a single step.
+/// The mean square, accumulated in `f64`; 0 if there is nothing to square, such as changes within a single
+/// step.
 ///
 /// ```text
 /// size     Σ h[t]² / T·B·H               change   Σ (h[t+1] − h[t])² / (T−1)·B·H
 /// ```
 ///
-/// It does not depend on threads or instruction set.
+/// The result does not depend on the number of threads or the instruction set.
 ///
 /// # Shapes
 /// - `h: [T, B, H]`, read.
 /// # Panics
 /// If a length does not match `dims`.
 /// # Errors
-/// As [`Slice::read`]: the mean is brought to the host.
+/// As [`Slice::read`]: the mean is read on the host.
 /// # Source
 /// Merity, McCann & Socher 2017 (Revisiting activation regularization for language RNNs).
 pub fn forward(device: &Device, dims: Dims, penalty: Penalty, h: Slice<'_>) -> Result<f64, DeviceError> {
@@ -84,12 +86,13 @@ pub fn forward(device: &Device, dims: Dims, penalty: Penalty, h: Slice<'_>) -> R
 ///
 /// ```text
 /// size     dh[t] = 2·scale / T·B·H · h[t]
-/// change   dh[t] = 2·scale / (T−1)·B·H · ((h[t] − h[t−1]) − (h[t+1] − h[t]))   without the step that is not there
+/// change   dh[t] = 2·scale / (T−1)·B·H · ((h[t] − h[t−1]) − (h[t+1] − h[t]))
+///            without the terms that reach beyond the first or last step
 /// ```
 ///
 /// # Shapes
 /// - `h: [T, B, H]`, read.
-/// - `d_h: [T, B, H]`, stored as `store` says.
+/// - `d_h: [T, B, H]`, stored according to `store`.
 /// # Panics
 /// If a length does not match `dims`.
 pub fn backward(

@@ -1,4 +1,4 @@
-//! The definition, in plain loops.
+//! The reference implementation: plain loops.
 
 use num_traits::Float;
 
@@ -26,7 +26,7 @@ pub fn backward<F: Float>(dims: Dims, penalty: Penalty, scale: F, h: &[F]) -> Ve
     d_h
 }
 
-/// Each number that is squared, and the places of what is in it: added, and taken away.
+/// Each value that is squared, with the indices of its elements: the one added, and the one subtracted.
 fn squared<F: Float>(
     dims: Dims,
     penalty: Penalty,
@@ -40,7 +40,7 @@ fn squared<F: Float>(
     })
 }
 
-/// `sum / count`, and 0 of nothing.
+/// `sum / count`; 0 if `count` is 0.
 fn divided<F: Float>(sum: F, count: usize) -> F {
     match F::from(count) {
         Some(count) if count > F::zero() => sum / count,

@@ -1,8 +1,8 @@
-//! Sizes to try.
+//! Sizes for tests and benchmarks.
 
 use super::Dims;
 
-/// From a single number over odd sizes to an LSTM's pre-activations.
+/// From a single element through odd sizes to an LSTM's pre-activations.
 pub const CASES: &[Dims] = &[
     Dims { rows: 1, columns: 1 },
     Dims { rows: 7, columns: 1 },

@@ -1,4 +1,4 @@
-//! On the CPU: forward splits the rows between the threads, backward the columns.
+//! CPU implementation: forward splits the rows between the threads, backward the columns.
 
 use super::Dims;
 use crate::Store;
@@ -40,7 +40,7 @@ impl Vectorized for AddRow<'_> {
         for (x, y) in x.chunks_exact(columns).zip(y.chunks_exact_mut(columns)) {
             let (x, bias, y) = (x.as_ptr(), bias.as_ptr(), y.as_mut_ptr());
             each_vector!(s, columns, |offset, count| {
-                // SAFETY: all three have the length that is walked.
+                // SAFETY: all three have the length that is iterated over.
                 unsafe {
                     let sum = s.add(load(s, x.add(offset), count), load(s, bias.add(offset), count));
                     store(s, y.add(offset), count, sum);

@@ -1,4 +1,4 @@
-//! A row added to every row of a matrix, for one's own cells.
+//! Adds a row to every row of a matrix, for custom cells.
 
 pub mod cases;
 mod cpu;
@@ -6,7 +6,7 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
 
-/// The sizes of the matrix.
+/// The shape of the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
     /// `R`, the rows.
@@ -15,7 +15,7 @@ pub struct Dims {
     pub columns: usize,
 }
 
-/// `y[r] = x[r] + bias`. The gradient of `x` is that of `y`.
+/// `y[r] = x[r] + bias`. The gradient of `x` equals that of `y`.
 ///
 /// # Shapes
 /// - `x: [R, N]`, read.
@@ -36,7 +36,7 @@ pub fn forward(device: &Device, dims: Dims, x: Slice<'_>, bias: Slice<'_>, y: Sl
 ///
 /// # Shapes
 /// - `d_y: [R, N]`, read.
-/// - `d_bias: [N]`, stored as `store` says.
+/// - `d_bias: [N]`, stored according to `store`.
 /// # Panics
 /// If a length does not match `dims`.
 pub fn backward(device: &Device, dims: Dims, d_y: Slice<'_>, d_bias: SliceMut<'_>, store: Store) {

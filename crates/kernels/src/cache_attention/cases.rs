@@ -1,8 +1,8 @@
-//! Sizes to try.
+//! Sizes for tests and benchmarks.
 
 use super::Dims;
 
-/// From a row with nothing before it, over windows that begin within the block, to the published window.
+/// From a row with nothing before it, through windows that begin within the block, to the published window.
 pub const CASES: &[Dims] = &[
     Dims { rows: 1, positions: 1, window: 1 },
     Dims { rows: 5, positions: 5, window: 2 },

@@ -1,10 +1,10 @@
-//! On the CPU: the rows are split between the threads.
+//! CPU implementation: the rows are split between the threads.
 
 use super::Dims;
 use crate::cpu::elements::in_parts;
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, rows};
 
-/// Words that are compared before looking whether one of them was the row's.
+/// The number of words compared before checking whether any of them matched.
 const GROUP: usize = 32;
 
 pub(super) fn forward(cpu: &Cpu, dims: Dims, theta: f32, scores: &[f32], next: &[u32], shares: &mut [f32]) {
@@ -42,14 +42,15 @@ impl Vectorized for Forward<'_> {
             let max = rows::max(s, scores);
             let all = rows::exp_sum(s, scores, max, theta, None);
             let quotient = matching(scores, &next[window], word, max, theta) / all;
-            // Where every word matches, two ways of rounding must not make it more than everything.
+            // If every word matches, rounding must not make the probability exceed 1.
             *share = if quotient > 1.0 { 1.0 } else { quotient };
         }
     }
 }
 
-/// `Σ e^((score − max) · θ)` over the positions that `word` follows. Few do, so each has an exponential of its own;
-/// finding them is what takes the time, and comparing a group without a branch leaves that to vectors.
+/// `Σ e^((score − max) · θ)` over the positions followed by `word`. Few positions match, so each gets its own
+/// scalar exponential; finding them takes the time, and a branch-free comparison of a group can be
+/// vectorized.
 #[inline(always)]
 fn matching(scores: &[f32], next: &[u32], word: u32, max: f32, theta: f32) -> f32 {
     let mut sum = 0.0;

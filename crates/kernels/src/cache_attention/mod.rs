@@ -1,4 +1,4 @@
-//! What a softmax over the positions before gives to those that the same word followed: the neural cache.
+//! The neural cache: attention over past positions, summed over those followed by the same word.
 //!
 //! ```text
 //! position      0    1    2    3    4    5         window 3: position 5 looks back at 2, 3 and 4
@@ -6,8 +6,9 @@
 //! score                 s₂   s₃   s₄               (e^s₂ + e^s₄) / (e^s₂ + e^s₃ + e^s₄)
 //! ```
 //!
-//! It is used on texts, not learnt from, so there is no `backward`.
-//! Not here: the scores, which are a product (`linear`), and which positions are remembered (`infer`).
+//! It is used for evaluation, not training, so there is no `backward`.
+//! Not here: the scores, which are a matrix multiplication (`linear`), and which positions are stored
+//! (`infer`).
 
 pub mod cases;
 mod cpu;
@@ -15,19 +16,19 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, check_len};
 
-/// The sizes of a block of rows and of what they look back at.
+/// The shape of a block of rows and of the positions they attend to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
-    /// `R`, the rows: they stand at the last positions.
+    /// `R`, the rows: the last `R` positions.
     pub rows: usize,
-    /// `P`, the positions, those of the rows included.
+    /// `P`, the positions, including those of the rows.
     pub positions: usize,
-    /// How far a row looks back.
+    /// `W`, how many positions a row looks back.
     pub window: usize,
 }
 
 impl Dims {
-    /// The positions that a row looks back at: the `window` before its own, or as many as there are.
+    /// The positions that a row attends to: the `window` before its own, or as many as there are.
     ///
     /// # Panics
     /// If there are fewer positions than rows.
@@ -37,15 +38,16 @@ impl Dims {
     }
 }
 
-/// For each row, the share of a softmax over its window that falls on positions with the row's own next word.
+/// For each row, the softmax probability over its window that falls on positions with the row's own next
+/// word.
 ///
 /// ```text
 /// own = P − R + r        window: own − W ≤ p < own, 0 ≤ p
 /// shares[r] = Σ_{p in window, next[p] = next[own]} e^(θ·scores[r, p]) / Σ_{p in window} e^(θ·scores[r, p])
 /// ```
 ///
-/// Stable: the window's largest score is subtracted first. An empty window gives 0, one with a NaN gives NaN. With
-/// `θ = 0` it is how often the word follows within the window, exactly.
+/// Numerically stable: the window's largest score is subtracted first. An empty window gives 0, one with a
+/// NaN gives NaN. With `θ = 0` it is exactly the relative frequency of the word within the window.
 ///
 /// # Shapes
 /// - `scores: [R, P]`, read within the windows.
@@ -67,7 +69,7 @@ pub fn forward(
     check_len("scores", scores.len(), dims.rows * dims.positions);
     check_len("next", next.len(), dims.positions);
     check_len("shares", shares.len(), dims.rows);
-    assert!(theta >= 0.0, "theta {theta} is not at least 0");
+    assert!(theta >= 0.0, "theta must be at least 0, but is {theta}");
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, theta, scores.host(), next.host(), shares.host()),
     }

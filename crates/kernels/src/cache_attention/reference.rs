@@ -1,10 +1,11 @@
-//! The definition, in plain loops.
+//! The reference implementation: plain loops.
 
 use num_traits::Float;
 
 use super::Dims;
 
-/// For each row, the share of its window's softmax that falls on positions with the row's own next word.
+/// For each row, the softmax probability over its window that falls on positions with the row's own next
+/// word.
 pub fn forward<F: Float>(dims: Dims, theta: F, scores: &[F], next: &[u32]) -> Vec<F> {
     let share = |row: usize| {
         let word = next[dims.positions - dims.rows + row];

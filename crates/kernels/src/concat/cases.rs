@@ -1,8 +1,9 @@
-//! Sizes to try.
+//! Sizes for tests and benchmarks.
 
 use super::{Dims, Place};
 
-/// A single number, an inner block, a gate cut out of an LSTM's pre-activations, and matrices joined by rows.
+/// A single element, an inner block, a gate sliced out of an LSTM's pre-activations, and matrices
+/// concatenated by rows.
 pub const CASES: &[Dims] = &[
     Dims {
         rows: 1,

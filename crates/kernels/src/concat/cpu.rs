@@ -1,11 +1,11 @@
-//! On the CPU: the block's rows are split between the threads.
+//! CPU implementation: the block's rows are split between the threads.
 
 use super::Place;
 use crate::Store;
 use crate::cpu::elements::{add_to, in_parts};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized};
 
-/// Stores the block `[rows, columns]` of one matrix in the other; it lies within both.
+/// Stores the block `[rows, columns]` of one matrix in the other; it must be within both.
 pub(super) fn copy(
     cpu: &Cpu,
     rows: usize,
@@ -19,7 +19,7 @@ pub(super) fn copy(
         for row in part {
             let from = &from[(source.row + row) * source.width + source.column..][..columns];
             let start = (target.row + row) * target.width + target.column;
-            // SAFETY: parts do not overlap, and a block's rows neither.
+            // SAFETY: parts do not overlap, and neither do a block's rows.
             let to = unsafe { to.range(start..start + columns) };
             match how {
                 Store::Overwrite => to.copy_from_slice(from),

@@ -1,9 +1,9 @@
-//! Blocks copied between matrices of different widths: slicing and joining, by columns and by rows.
+//! Copies blocks between matrices of different widths: slicing and concatenation, by columns and by rows.
 //!
 //! ```text
 //!   source              target           slice a matrix: the block fills the target
-//!   ┌───────────┐       ┌──────┐         join matrices: the block fills the source, and one call for each
-//!   │   ┌────┐  │       │┌────┐│         source puts it beside or below the others
+//!   ┌───────────┐       ┌──────┐         concat matrices: the block fills the source, with one call per
+//!   │   ┌────┐  │       │┌────┐│         source, placed next to or below the others
 //!   │   │    │  │  ──►  ││    ││
 //!   │   └────┘  │       │└────┘│
 //!   └───────────┘       └──────┘
@@ -15,37 +15,38 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store};
 
-/// Where a block lies in a matrix.
+/// The position of a block in a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The width of the whole matrix.
     pub width: usize,
-    /// The matrix's row that is the block's first.
+    /// The block's first row in the matrix.
     pub row: usize,
-    /// The matrix's column that is the block's first.
+    /// The block's first column in the matrix.
     pub column: usize,
 }
 
-/// The sizes of a block, and where it lies in both matrices.
+/// The shape of a block, and its position in both matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
     /// The block's rows.
     pub rows: usize,
     /// The block's columns.
     pub columns: usize,
-    /// Where it lies in the matrix it is copied from.
+    /// Its position in the matrix it is copied from.
     pub source: Place,
-    /// Where it lies in the matrix it is copied to.
+    /// Its position in the matrix it is copied to.
     pub target: Place,
 }
 
-/// Copies the block: `target[row + r, column + c] = source[row + r, column + c]`, with each matrix's own row and column.
+/// Copies the block: `target[row + r, column + c] = source[row + r, column + c]`, with each matrix's own row
+/// and column offset.
 ///
 /// # Shapes
 /// - `source`, rows of `dims.source.width`, the block read.
-/// - `target`, rows of `dims.target.width`, the block overwritten, all else left as it is.
+/// - `target`, rows of `dims.target.width`, the block overwritten, everything else unchanged.
 /// # Panics
-/// If the block does not lie within both matrices.
+/// If the block is not within both matrices.
 pub fn forward(device: &Device, dims: Dims, source: Slice<'_>, target: SliceMut<'_>) {
     copy(device, dims.rows, dims.columns, (dims.source, source), (dims.target, target), Store::Overwrite);
 }
@@ -54,9 +55,10 @@ pub fn forward(device: &Device, dims: Dims, source: Slice<'_>, target: SliceMut<
 ///
 /// # Shapes
 /// - `d_target`, rows of `dims.target.width`, the block read.
-/// - `d_source`, rows of `dims.source.width`, the block stored as `store` says, all else left as it is.
+/// - `d_source`, rows of `dims.source.width`, the block stored according to `store`, everything else
+/// unchanged.
 /// # Panics
-/// If the block does not lie within both matrices.
+/// If the block is not within both matrices.
 pub fn backward(device: &Device, dims: Dims, d_target: Slice<'_>, d_source: SliceMut<'_>, store: Store) {
     copy(device, dims.rows, dims.columns, (dims.target, d_target), (dims.source, d_source), store);
 }
@@ -69,8 +71,8 @@ fn copy(
     to: (Place, SliceMut<'_>),
     store: Store,
 ) {
-    check_place("the matrix read", rows, columns, from.0, from.1.len());
-    check_place("the matrix written", rows, columns, to.0, to.1.len());
+    check_place("the source matrix", rows, columns, from.0, from.1.len());
+    check_place("the target matrix", rows, columns, to.0, to.1.len());
     if columns == 0 {
         return;
     }
@@ -85,5 +87,8 @@ fn copy(
 fn check_place(name: &str, rows: usize, columns: usize, place: Place, len: usize) {
     let Place { width, row, column } = place;
     let fits = column + columns <= width && (row + rows) * width <= len;
-    assert!(fits, "{name} holds {len} in rows of {width}, no block [{rows}, {columns}] at ({row}, {column})");
+    assert!(
+        fits,
+        "{name}, with {len} elements in rows of {width}, has no block [{rows}, {columns}] at ({row}, {column})"
+    );
 }

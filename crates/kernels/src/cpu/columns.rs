@@ -6,13 +6,13 @@ use super::math::{each_vector, load, store};
 use super::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::Store;
 
-/// Columns that a thread takes at least: a few cache lines of each row.
+/// The minimum number of columns per thread: a few cache lines of each row.
 const GRAIN: usize = 64;
 
 /// Stores the sums of columns `columns` of `matrix`, whose rows are `width` wide, in `sums`.
 ///
 /// # Panics
-/// If `sums` is not as long as `columns`, or these do not lie within the width.
+/// If the lengths of `sums` and `columns` differ, or the columns are out of range.
 pub(crate) fn sum(
     cpu: &Cpu,
     matrix: &[f32],
@@ -30,13 +30,13 @@ pub(crate) fn sum(
     cpu.parallel(|thread| {
         let own = share(len, GRAIN, cpu.threads(), thread);
         let first = columns.start + own.start;
-        // SAFETY: each thread's share of the columns is its own.
+        // SAFETY: the threads' columns do not overlap.
         let sums = unsafe { sums.range(own) };
         cpu.vectorized(AddRows { matrix, width, first, sums });
     });
 }
 
-/// Adds each row's numbers from `first` on to `sums`.
+/// Adds each row's elements, starting at column `first`, to `sums`.
 struct AddRows<'a> {
     matrix: &'a [f32],
     width: usize,
@@ -53,7 +53,7 @@ impl Vectorized for AddRows<'_> {
             let row = &row[self.first..self.first + self.sums.len()];
             let (from, to) = (row.as_ptr(), self.sums.as_mut_ptr());
             each_vector!(s, row.len(), |offset, count| {
-                // SAFETY: both slices have the length that is walked.
+                // SAFETY: both slices have the length that is iterated over.
                 unsafe {
                     let total = s.add(load(s, to.add(offset), count), load(s, from.add(offset), count));
                     store(s, to.add(offset), count, total);

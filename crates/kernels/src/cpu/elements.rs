@@ -1,4 +1,4 @@
-//! Work on independent items, split between the threads, and functions of each number.
+//! Work on independent items, split between the threads, and element-wise functions.
 
 use std::ops::Range;
 
@@ -6,17 +6,17 @@ use super::math::{each_vector, load, store};
 use super::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::Store;
 
-/// Numbers below which the calling thread does the work alone: handing a region out costs one or two microseconds, in
-/// which a thread moves some ten thousand numbers.
+/// Below this many elements the calling thread does the work alone: starting a parallel region costs one or
+/// two microseconds, in which a thread moves some ten thousand elements.
 const SMALL: usize = 16_384;
 
-/// Numbers in a cache line; parts made of whole ones do not make threads write to the same line.
+/// Elements per cache line; parts made of whole lines avoid false sharing.
 pub(crate) const LINE: usize = 16;
 
-/// Calls `work` with parts of `0..items` that together cover it, one for each thread that gets something to do.
+/// Calls `work` with parts of `0..items` that together cover it, one for each thread that has work to do.
 ///
-/// Parts begin at multiples of `grain`. `numbers` is how many numbers are touched in all: if they are few, the calling
-/// thread takes everything.
+/// Parts begin at multiples of `grain`. `numbers` is the total number of elements touched: if it is small,
+/// the calling thread does everything.
 pub(crate) fn in_parts(
     cpu: &Cpu,
     items: usize,
@@ -38,16 +38,16 @@ pub(crate) fn in_parts(
     });
 }
 
-/// A function of `N` numbers, vector by vector. `apply` must be `#[inline(always)]`.
+/// A function of `N` inputs, vector by vector. `apply` must be `#[inline(always)]`.
 pub(crate) trait Function<const N: usize>: Copy + Sync {
-    /// Its value in each lane.
+    /// The value in each lane.
     fn apply<S: Simd>(self, s: S, inputs: [S::Vector; N]) -> S::Vector;
 }
 
-/// Stores `function` of the inputs' numbers in `out`, each at its own place.
+/// Stores `function` of the inputs' elements in `out`, element-wise.
 ///
 /// # Panics
-/// If an input is not as long as `out`.
+/// If the lengths of an input and `out` differ.
 pub(crate) fn map<const N: usize>(
     cpu: &Cpu,
     function: impl Function<N>,
@@ -80,7 +80,7 @@ impl<F: Function<N>, const N: usize> Vectorized for Map<'_, F, N> {
         let Map { function, inputs, out, how } = self;
         let to = out.as_mut_ptr();
         each_vector!(s, out.len(), |offset, count| {
-            // SAFETY: all slices are as long as `out`, which is walked.
+            // SAFETY: all slices are as long as `out`, which is iterated over.
             unsafe {
                 let mut vectors = [s.splat(0.0); N];
                 for (vector, input) in vectors.iter_mut().zip(&inputs) {
@@ -96,7 +96,7 @@ impl<F: Function<N>, const N: usize> Vectorized for Map<'_, F, N> {
     }
 }
 
-/// The number itself: stored, it copies; added, it accumulates.
+/// The identity: with overwriting it copies, with adding it accumulates.
 #[derive(Clone, Copy)]
 pub(crate) struct Identity;
 
@@ -116,7 +116,7 @@ pub(crate) fn add_to<S: Simd>(s: S, from: &[f32], to: &mut [f32]) {
     assert_eq!(from.len(), to.len(), "lengths of a sum");
     let (from, len, to) = (from.as_ptr(), to.len(), to.as_mut_ptr());
     each_vector!(s, len, |offset, count| {
-        // SAFETY: both slices have the length that is walked.
+        // SAFETY: both slices have the length that is iterated over.
         unsafe {
             let sum = s.add(load(s, to.add(offset), count), load(s, from.add(offset), count));
             store(s, to.add(offset), count, sum);

@@ -1,8 +1,8 @@
-//! Exponential, tanh and sigmoid of vectors, and element-wise walks over slices.
+//! Exponential, tanh and sigmoid of vectors, and iteration over slices by vectors.
 
 use super::Simd;
 
-/// Below this, `exp` gives 2^-126 at least, so that no subnormal number slows a kernel down.
+/// Below this, `exp` returns at least 2^-126, so that no subnormal number slows a kernel down.
 const EXP_MIN: f32 = -87.336_54;
 /// Above this, `exp` would overflow.
 const EXP_MAX: f32 = 88.376_26;
@@ -10,16 +10,17 @@ const EXP_MAX: f32 = 88.376_26;
 /// `e^x` of each lane, to about 2 units in the last place; `x` is clamped to the range of normal results.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::Vector) -> S::Vector {
-    // Adding 1.5·2²³ leaves the nearest whole number in the low bits of the mantissa.
+    // Adding 1.5·2²³ leaves the nearest integer in the low bits of the mantissa.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first exact in 10 bits, so that n·ln 2 is subtracted without error.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = s.max(s.splat(EXP_MIN), s.min(s.splat(EXP_MAX), x)); // In this order a NaN stays one.
+    let x = s.max(s.splat(EXP_MIN), s.min(s.splat(EXP_MAX), x)); // This argument order propagates NaN.
     let n = s.sub(s.mul_add(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND)), s.splat(ROUND));
     let r = s.mul_add(n, s.splat(-LN2_HIGH), x);
     let r = s.mul_add(n, s.splat(-LN2_LOW), r);
-    // Taylor's polynomial of degree 7 on |r| ≤ ln 2 / 2: its truncation is below half a unit in the last place.
+    // Taylor polynomial of degree 7 on |r| ≤ ln 2 / 2: its truncation error is below half a unit in the last
+    // place.
     let mut p = s.splat(1.0 / 5040.0);
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = s.mul_add(p, r, s.splat(coefficient));
@@ -29,7 +30,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::Vector) -> S::Vector {
 
 /// `tanh x` of each lane, to a few units in the last place: a rational approximation, odd in `x`.
 ///
-/// The coefficients are the minimax fit of degree 13 over 6 that Eigen and PyTorch use.
+/// The coefficients are the minimax fit of degree 13 over 6 used by Eigen and PyTorch.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(s: S, x: S::Vector) -> S::Vector {
     const BOUND: f32 = 7.905_311; // tanh is 1 to the last place beyond it.
@@ -43,7 +44,7 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::Vector) -> S::Vector {
         4.893_524_6e-3,
     ];
     const DENOMINATOR: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
-    let x = s.max(s.splat(-BOUND), s.min(s.splat(BOUND), x)); // In this order a NaN stays one.
+    let x = s.max(s.splat(-BOUND), s.min(s.splat(BOUND), x)); // This argument order propagates NaN.
     let x2 = s.mul(x, x);
     let mut p = s.splat(NUMERATOR[0]);
     for coefficient in &NUMERATOR[1..] {
@@ -63,17 +64,17 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::Vector) -> S::Vector {
     s.mul_add(tanh(s, s.mul(x, half)), half, half)
 }
 
-/// The gradient that reaches `x` through `y = σ(x)`, given `y`'s: `d·y·(1 − y)`.
+/// The gradient of `x` through `y = σ(x)`, given `y`'s: `d·y·(1 − y)`.
 #[inline(always)]
 pub(crate) fn sigmoid_gradient<S: Simd>(s: S, d: S::Vector, y: S::Vector) -> S::Vector {
     s.mul(d, s.mul(y, s.sub(s.splat(1.0), y)))
 }
 
-/// `each_vector!(s, len, |offset, count| { … })` runs the block for each vector of `len` numbers; `count` is
-/// `S::LANES` but for the last.
+/// `each_vector!(s, len, |offset, count| { … })` runs the block for each vector of `len` elements; `count` is
+/// `S::LANES` except for the last.
 ///
-/// A macro, since closures cannot be told to be always inlined: one that the compiler leaves out of line loses the
-/// instruction set, and each of its vector instructions becomes a call.
+/// It is a macro because closures cannot be marked `#[inline(always)]`: if the compiler does not inline one,
+/// it loses the instruction set, and each of its vector instructions becomes a call.
 macro_rules! each_vector {
     ($s:expr, $len:expr, |$offset:ident, $count:ident| $body:block) => {{
         let (lanes, len) = ($crate::cpu::math::lanes($s), $len);
@@ -91,29 +92,29 @@ macro_rules! each_vector {
 }
 pub(crate) use each_vector;
 
-/// Numbers in a vector.
+/// Elements in a vector.
 #[inline(always)]
 pub(crate) fn lanes<S: Simd>(_: S) -> usize {
     S::LANES
 }
 
-/// Loads `count` numbers, by a plain load where that is a whole vector.
+/// Loads `count` elements, using a plain load for a whole vector.
 ///
 /// # Safety
 /// As [`Simd::load_first`].
 #[inline(always)]
 pub(crate) unsafe fn load<S: Simd>(s: S, from: *const f32, count: usize) -> S::Vector {
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { if count == S::LANES { s.load(from) } else { s.load_first(from, count) } }
 }
 
-/// Stores `count` numbers, by a plain store where that is a whole vector.
+/// Stores `count` elements, using a plain store for a whole vector.
 ///
 /// # Safety
 /// As [`Simd::store_first`].
 #[inline(always)]
 pub(crate) unsafe fn store<S: Simd>(s: S, to: *mut f32, count: usize, value: S::Vector) {
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { if count == S::LANES { s.store(to, value) } else { s.store_first(to, count, value) } }
 }
 
@@ -123,7 +124,7 @@ mod tests {
     use crate::Precision;
     use crate::cpu::{InstructionSet, Vectorized};
 
-    /// Applies a function of vectors to each number of a slice.
+    /// Applies a vector function to each element of a slice.
     struct Map<'a, F>(&'a mut [f32], F);
 
     trait Function {

@@ -1,4 +1,4 @@
-//! The CPU: its threads, its vector instructions, and the building blocks that operations share.
+//! The CPU device: its threads, its vector instructions, and building blocks shared by operations.
 
 pub(crate) mod columns;
 pub(crate) mod elements;
@@ -20,7 +20,8 @@ pub(crate) use threads::{Barrier, share};
 
 use crate::{DeviceError, Precision};
 
-/// The machine's processor: a pool of threads, the instruction set that the kernels use, and how exact products are.
+/// A CPU: a thread pool, the instruction set used by the kernels, and the precision of matrix
+/// multiplications.
 #[derive(Clone, Debug)]
 pub struct Cpu {
     pool: Arc<ThreadPool>,
@@ -39,7 +40,7 @@ impl Cpu {
         Ok(Cpu { pool: Arc::new(pool), instructions, precision: Precision::F32 })
     }
 
-    /// The same threads and instructions with matrix products of this precision.
+    /// The same threads and instructions with matrix multiplications of this precision.
     pub(crate) fn with_precision(self, precision: Precision) -> Result<Cpu, DeviceError> {
         if !self.instructions.multiplies(precision) {
             return Err(DeviceError::MissingPrecision { wanted: precision, instructions: self.instructions });
@@ -47,7 +48,7 @@ impl Cpu {
         Ok(Cpu { precision, ..self })
     }
 
-    /// How many threads share the work.
+    /// The number of threads.
     pub fn threads(&self) -> usize {
         self.pool.threads()
     }
@@ -57,7 +58,7 @@ impl Cpu {
         self.instructions
     }
 
-    /// What the factors of matrix products are rounded to.
+    /// The precision to which the factors of matrix multiplications are rounded.
     pub fn precision(&self) -> Precision {
         self.precision
     }

@@ -1,17 +1,17 @@
-//! Reductions over a row of numbers, on one thread.
+//! Reductions over a row of elements, on one thread.
 
 use super::Simd;
 use super::math::{each_vector, exp, load, store};
 use super::tile::MAX_LANES;
 
-/// The largest number of a row; of a row with NaNs, the largest of some of the others.
+/// The largest element of a row; if the row contains NaNs, the largest of some of the other elements.
 #[inline(always)]
 pub(crate) fn max<S: Simd>(s: S, row: &[f32]) -> f32 {
     if row.len() < S::LANES {
         return row.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
     }
     let from = row.as_ptr();
-    // The last vector overlaps the one before it, which does a maximum no harm.
+    // The last vector overlaps the one before it, which does not affect a maximum.
     let last = row.len() - S::LANES;
     let mut lanes = [f32::NEG_INFINITY; MAX_LANES];
     // SAFETY: each vector ends at the row's end or before, and `lanes` has room for one.
@@ -30,12 +30,13 @@ pub(crate) fn max<S: Simd>(s: S, row: &[f32]) -> f32 {
     lanes[0]
 }
 
-/// `Σ e^((x − shift) · factor)` over a row; NaN if there is one in it. The terms are stored in `terms`, if given.
+/// `Σ e^((x − shift) · factor)` over a row; NaN if the row contains one. The terms are stored in `terms`, if
+/// given.
 ///
-/// Terms below the normal numbers are 0.
+/// Terms below the normal range are 0.
 ///
 /// # Panics
-/// If there are terms, but not as many as numbers.
+/// If there are terms, but their number is not the row's length.
 #[inline(always)]
 pub(crate) fn exp_sum<S: Simd>(s: S, row: &[f32], shift: f32, factor: f32, terms: Option<&mut [f32]>) -> f32 {
     let (len, from) = (row.len(), row.as_ptr());
@@ -44,14 +45,14 @@ pub(crate) fn exp_sum<S: Simd>(s: S, row: &[f32], shift: f32, factor: f32, terms
     let (shift, factor) = (s.splat(shift), s.splat(factor));
     let mut sum = s.splat(0.0);
     each_vector!(s, len, |offset, count| {
-        // SAFETY: both slices have the length that is walked, and `first` room for a vector.
+        // SAFETY: both slices have the length that is iterated over, and `first` room for a vector.
         unsafe {
             let mut term = shifted_exp(s, load(s, from.add(offset), count), shift, factor);
             if let Some(to) = to {
                 store(s, to.add(offset), count, term);
             }
             if count < S::LANES {
-                // The lanes beyond the row's end hold a number, but none of the row.
+                // The lanes beyond the row's end have values, but they do not belong to the row.
                 let mut first = [0.0; MAX_LANES];
                 s.store_first(first.as_mut_ptr(), count, term);
                 term = s.load(first.as_ptr());
@@ -62,19 +63,19 @@ pub(crate) fn exp_sum<S: Simd>(s: S, row: &[f32], shift: f32, factor: f32, terms
     s.sum(sum)
 }
 
-/// `e^((x − shift) · factor)` of each lane; 0 where that is below the normal numbers, so that what is excluded by a −∞
-/// has no weight at all.
+/// `e^((x − shift) · factor)` of each lane; 0 if the result is below the normal range, so that elements
+/// excluded by −∞ have exactly zero weight.
 #[inline(always)]
 pub(crate) fn shifted_exp<S: Simd>(s: S, x: S::Vector, shift: S::Vector, factor: S::Vector) -> S::Vector {
-    const SMALLEST: f32 = 87.0; // e^-87 is the last whole power that is a normal number.
+    const SMALLEST: f32 = 87.0; // e^-87 is the last integer power that is a normal number.
     let exponent = s.mul(s.sub(x, shift), factor);
     let value = exp(s, exponent);
-    // Written as a difference, so that a NaN stays one.
+    // Written as a difference, so that NaN is propagated.
     let below = s.where_positive(s.sub(s.splat(-SMALLEST), exponent), s.splat(1.0));
     s.sub(value, s.mul(below, value))
 }
 
-/// `Σ a · b` over two rows.
+/// `Σ a · b` over two rows: the dot product.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -84,7 +85,7 @@ pub(crate) fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
     let (len, a, b) = (a.len(), a.as_ptr(), b.as_ptr());
     let mut sum = s.splat(0.0);
     each_vector!(s, len, |offset, count| {
-        // SAFETY: both slices have the length that is walked; lanes beyond it are loaded as zeros.
+        // SAFETY: both slices have the length that is iterated over; lanes beyond it are loaded as zeros.
         unsafe { sum = s.mul_add(load(s, a.add(offset), count), load(s, b.add(offset), count), sum) };
     });
     s.sum(sum)

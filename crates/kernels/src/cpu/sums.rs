@@ -1,14 +1,16 @@
-//! Sums of squares in `f64`, over a partition that is the same on all machines: neither the number of threads nor the
-//! instruction set changes a bit of them.
+//! Sums of squares in `f64`, over a partition that is the same on all machines: the result is bitwise
+//! independent of the number of threads and the instruction set.
 
 use std::ops::Range;
 
 use super::elements::{LINE, in_parts};
 use super::{Cpu, SharedMut, Simd, Vectorized, share};
 
-/// Parts that numbers are summed in, whatever the number of threads; enough to keep that many busy.
+/// The number of parts that are summed separately, regardless of the number of threads; enough to keep many
+/// threads busy.
 const PARTS: usize = 64;
-/// Sums side by side within a part, whatever the width of vectors; enough to hide the latency of an addition.
+/// Independent partial sums within a part, regardless of the vector width; enough to hide the latency of an
+/// addition.
 const LANES: usize = 32;
 
 /// `Σ x²`.
@@ -16,7 +18,7 @@ pub(crate) fn squares(cpu: &Cpu, x: &[f32]) -> f64 {
     of_parts(cpu, x.len(), |part| cpu.vectorized(Squares(&x[part])))
 }
 
-/// `Σ (a − b)²`, the difference in `f64` too.
+/// `Σ (a − b)²`, with the difference also in `f64`.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -25,7 +27,7 @@ pub(crate) fn squared_differences(cpu: &Cpu, a: &[f32], b: &[f32]) -> f64 {
     of_parts(cpu, a.len(), |part| cpu.vectorized(SquaredDifferences(&a[part.clone()], &b[part])))
 }
 
-/// The sum of what `sum` makes of each part of `0..len`, none of them empty.
+/// The total of `sum` over the parts of `0..len`, skipping empty ones.
 fn of_parts(cpu: &Cpu, len: usize, sum: impl Fn(Range<usize>) -> f64 + Sync) -> f64 {
     let mut sums = [0.0; PARTS];
     {
@@ -47,7 +49,7 @@ struct Squares<'a>(&'a [f32]);
 impl Vectorized for Squares<'_> {
     type Output = f64;
 
-    // A plain loop, which the compiler turns into vectors of this instruction set's `f64`.
+    // A plain loop, which the compiler vectorizes for this instruction set's `f64`.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> f64 {
         let mut sums = [0.0; LANES];

@@ -1,9 +1,9 @@
-//! A pool of threads for fork-join regions of tens of microseconds and up.
+//! A thread pool for fork-join regions of tens of microseconds and up.
 //!
-//! A training step of a small model is some twenty parallel regions within a few milliseconds, so a worker first
-//! spins for its next task and goes to sleep only after a while; a region then costs about a microsecond.
-//! (A work-stealing pool was not used: the split is static, so that sums are the same in every run, and handing a
-//! region out must not allocate.)
+//! A training step of a small model consists of some twenty parallel regions within a few milliseconds, so a
+//! worker first spins for its next task and goes to sleep only after a while; a region then costs about a
+//! microsecond. (A work-stealing pool was not used: the split is static, so that sums are the same in every
+//! run, and starting a region must not allocate.)
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -13,15 +13,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// How often a waiting thread looks before it sleeps: some 50 µs, longer than the gaps within a training step.
+/// How many times a waiting thread checks before it sleeps: some 50 µs, longer than the gaps within a
+/// training step.
 const SPINS_BEFORE_SLEEP: usize = 4_000;
-/// The epoch that tells workers to end.
+/// The epoch that tells workers to exit.
 const STOP: usize = usize::MAX;
 
 type Task = *const (dyn Fn(usize) + Sync);
 
 struct Shared {
-    /// Counts the regions; a change tells workers that `task` holds a new one.
+    /// Counts the regions; a change tells workers that `task` contains a new one.
     epoch: AtomicUsize,
     /// Workers that have not finished the current region.
     unfinished: AtomicUsize,
@@ -29,7 +30,7 @@ struct Shared {
     /// Guards sleeping, so that no wake-up is missed.
     sleep: Mutex<()>,
     wake: Condvar,
-    /// Told when the last worker has finished a region.
+    /// Notified when the last worker has finished a region.
     finished: Condvar,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
@@ -37,10 +38,10 @@ struct Shared {
 // SAFETY: `task` is written by the one thread that holds `ThreadPool::region` while no worker runs (`unfinished`
 // is 0), and read by workers only after they have seen the new epoch (release / acquire).
 unsafe impl Sync for Shared {}
-// SAFETY: the raw pointer in `task` is only followed during the region in which it is valid.
+// SAFETY: the raw pointer in `task` is dereferenced only during the region in which it is valid.
 unsafe impl Send for Shared {}
 
-/// Threads that run the same function side by side.
+/// Threads that run the same function in parallel.
 pub(crate) struct ThreadPool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
@@ -49,7 +50,7 @@ pub(crate) struct ThreadPool {
 }
 
 impl ThreadPool {
-    /// A pool of `threads` threads, the caller's included.
+    /// A pool of `threads` threads, including the caller's.
     pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             epoch: AtomicUsize::new(0),
@@ -69,7 +70,7 @@ impl ThreadPool {
         Ok(pool)
     }
 
-    /// How many threads run a region, the caller's included.
+    /// The number of threads that run a region, including the caller's.
     pub(crate) fn threads(&self) -> usize {
         self.workers.len() + 1
     }
@@ -83,10 +84,10 @@ impl ThreadPool {
             return task(0);
         }
         let region = lock(&self.region);
-        // SAFETY: this only lengthens the lifetime of the pointer's type; no worker follows it after this function
-        // returns, since it returns only once `unfinished` is back at 0.
+        // SAFETY: this only extends the lifetime in the pointer's type; no worker dereferences it after this
+        // function returns, since it returns only once `unfinished` is back at 0.
         let task_pointer: Task = unsafe { std::mem::transmute(task as *const (dyn Fn(usize) + Sync)) };
-        // SAFETY: no region is under way (`region` is held), so no worker reads `task` now.
+        // SAFETY: no region is running (`region` is held), so no worker reads `task` now.
         unsafe { *self.shared.task.get() = Some(task_pointer) };
         self.shared.unfinished.store(self.workers.len(), Ordering::Relaxed);
         {
@@ -113,7 +114,7 @@ impl Drop for ThreadPool {
         }
         self.shared.wake.notify_all();
         for worker in self.workers.drain(..) {
-            // A worker catches its tasks' panics, so it has none of its own to report.
+            // A worker catches the panics of its tasks, so it has no panic of its own to report.
             let _ = worker.join();
         }
     }
@@ -145,15 +146,15 @@ fn work(shared: &Shared, index: usize) {
             lock(&shared.panic).get_or_insert(payload);
         }
         if shared.unfinished.fetch_sub(1, Ordering::Release) == 1 {
-            // Taking the lock orders this after a caller that has looked and is about to sleep.
+            // Taking the lock orders this after a caller that has checked and is about to sleep.
             drop(lock(&shared.sleep));
             shared.finished.notify_one();
         }
     }
 }
 
-/// Waits until the workers have finished the region: awake at first, then asleep, so that on a busy machine the
-/// processor goes to the worker that is waited for.
+/// Waits until the workers have finished the region: spinning at first, then asleep, so that on a busy
+/// machine the processor goes to the worker being waited for.
 fn wait_for_workers(shared: &Shared) {
     for _ in 0..SPINS_BEFORE_SLEEP {
         if shared.unfinished.load(Ordering::Acquire) == 0 {
@@ -167,7 +168,7 @@ fn wait_for_workers(shared: &Shared) {
     }
 }
 
-/// Waits until the epoch is no longer `seen`: awake at first, then asleep.
+/// Waits until the epoch is no longer `seen`: spinning at first, then asleep.
 fn next_epoch(shared: &Shared, seen: usize) -> usize {
     for _ in 0..SPINS_BEFORE_SLEEP {
         let epoch = shared.epoch.load(Ordering::Acquire);
@@ -186,21 +187,21 @@ fn next_epoch(shared: &Shared, seen: usize) -> usize {
     }
 }
 
-/// Where the threads of a region wait for each other, within the region.
+/// A barrier for the threads of a region, within the region.
 pub(crate) struct Barrier {
     threads: usize,
-    /// How many have come since the barrier was made.
+    /// The number of arrivals since the barrier was made.
     arrived: AtomicUsize,
 }
 
 impl Barrier {
-    /// One for so many threads.
+    /// A barrier for this number of threads.
     pub(crate) fn new(threads: usize) -> Barrier {
         Barrier { threads, arrived: AtomicUsize::new(0) }
     }
 
-    /// Waits until all threads are here, and shows each what the others have written before. All must come; a thread
-    /// that is late for long has no processor, and the others offer theirs.
+    /// Waits until all threads have arrived, and makes their earlier writes visible to each other. All
+    /// threads must arrive; while one is late for long because it has no processor, the others yield theirs.
     pub(crate) fn wait(&self) {
         let arrived = self.arrived.fetch_add(1, Ordering::AcqRel) + 1;
         let all = arrived.next_multiple_of(self.threads);
@@ -216,7 +217,7 @@ impl Barrier {
     }
 }
 
-/// Part `index` of `len` items split over `parts`, in multiples of `grain` but for the end.
+/// Part `index` of `len` items split into `parts`, in multiples of `grain` except at the end.
 pub(crate) fn share(len: usize, grain: usize, parts: usize, index: usize) -> Range<usize> {
     let grains = len.div_ceil(grain);
     let at = |part: usize| (grains * part / parts * grain).min(len);

@@ -1,4 +1,4 @@
-//! On the CPU: the rows are split between the threads.
+//! CPU implementation: the rows are split between the threads.
 
 use std::ops::Range;
 
@@ -45,7 +45,7 @@ pub(super) fn backward(
 
 fn check_targets(targets: &[u32], vocab: usize) {
     if let Some(row) = targets.iter().position(|&target| target as usize >= vocab) {
-        panic!("target {} of row {row}, the vocabulary has {vocab}", targets[row]);
+        panic!("target {} of row {row} is out of range for a vocabulary of {vocab}", targets[row]);
     }
 }
 
@@ -69,7 +69,7 @@ impl Vectorized for Forward<'_> {
             let max = rows::max(s, logits);
             let log = rows::exp_sum(s, logits, max, 1.0, None).ln();
             *log_sum = max + log;
-            // Not `log_sum − logit`: where the target is likely, that would lose the digits that count.
+            // Not `log_sum − logit`: for a likely target, that would lose the significant digits.
             *nll = log + (max - logits[targets[row] as usize]);
         }
     }
@@ -97,7 +97,7 @@ impl Vectorized for Backward<'_> {
             let from = logits[row * vocab..(row + 1) * vocab].as_ptr();
             let to = d_logits.as_mut_ptr();
             each_vector!(s, vocab, |offset, count| {
-                // SAFETY: both rows have the length that is walked.
+                // SAFETY: both rows have the length that is iterated over.
                 unsafe {
                     let logit = load(s, from.add(offset), count);
                     let probability = rows::shifted_exp(s, logit, log_sum, s.splat(1.0));

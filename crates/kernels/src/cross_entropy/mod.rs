@@ -1,6 +1,6 @@
-//! Softmax and cross-entropy of logits that are there, for models written from the primitives.
+//! Softmax and cross-entropy of given logits, for models written from the primitives.
 //!
-//! [`decoder`](crate::decoder) computes the logits too, and in a form that stays in cache.
+//! [`decoder`](crate::decoder) also computes the logits, in blocks that stay in cache.
 
 pub mod cases;
 mod cpu;
@@ -8,12 +8,12 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
 
-/// The sizes of the logits.
+/// The shape of the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
     /// `R`, the rows.
     pub rows: usize,
-    /// `V`, the vocabulary.
+    /// `V`, the vocabulary size.
     pub vocab: usize,
 }
 
@@ -24,13 +24,14 @@ pub struct Dims {
 /// nll[r]      = log_sums[r] − logits[r, targets[r]]
 /// ```
 ///
-/// Stable: the row's largest logit is subtracted first. A NaN or an infinite logit makes the result NaN or infinite.
+/// Numerically stable: the row's largest logit is subtracted first. A NaN or infinite logit makes the result
+/// NaN or infinite.
 ///
 /// # Shapes
 /// - `logits: [R, V]`, read.
 /// - `targets: [R]`, read.
 /// - `nll: [R]`, overwritten.
-/// - `log_sums: [R]`, overwritten: what [`backward`] needs.
+/// - `log_sums: [R]`, overwritten: needed by [`backward`].
 /// # Panics
 /// If a length does not match `dims`, or a target is not below `V`.
 pub fn forward(
@@ -57,11 +58,11 @@ pub fn forward(
 /// # Shapes
 /// - `logits: [R, V]`, read.
 /// - `targets: [R]`, read.
-/// - `log_sums: [R]`, read: what [`forward`] wrote there.
-/// - `d_logits: [R, V]`, stored as `store` says.
+/// - `log_sums: [R]`, read: as written by [`forward`].
+/// - `d_logits: [R, V]`, stored according to `store`.
 /// # Panics
 /// As [`forward`].
-#[allow(clippy::too_many_arguments)] // The gradient depends on this many things.
+#[allow(clippy::too_many_arguments)] // The gradient depends on this many values.
 pub fn backward(
     device: &Device,
     dims: Dims,

@@ -1,10 +1,10 @@
-//! The definition, in plain loops.
+//! The reference implementation: plain loops.
 
 use num_traits::Float;
 
 use super::Dims;
 
-/// The negative log-likelihood of each row's target and the logarithm of each row's sum.
+/// The negative log-likelihood of each row's target and the log-sum of each row.
 pub fn forward<F: Float>(dims: Dims, logits: &[F], targets: &[u32]) -> (Vec<F>, Vec<F>) {
     let log_sum = |row: &[F]| {
         let max = row.iter().fold(F::neg_infinity(), |max, &x| max.max(x));
@@ -17,7 +17,7 @@ pub fn forward<F: Float>(dims: Dims, logits: &[F], targets: &[u32]) -> (Vec<F>, 
     (targets.zip(&log_sums).map(|(logit, &log_sum)| log_sum - logit).collect(), log_sums)
 }
 
-/// The gradient of the logits in `scale · Σ_r nll[r]`.
+/// The gradient of `scale · Σ_r nll[r]` with respect to the logits.
 pub fn backward<F: Float>(dims: Dims, scale: F, logits: &[F], targets: &[u32], log_sums: &[F]) -> Vec<F> {
     let mut d_logits = Vec::with_capacity(logits.len());
     for (row, logits) in logits.chunks_exact(dims.vocab).enumerate() {

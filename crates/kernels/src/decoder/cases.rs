@@ -1,8 +1,8 @@
-//! Sizes to try.
+//! Sizes for tests and benchmarks.
 
 use super::Dims;
 
-/// Single numbers, odd sizes, more rows than one block takes, and a vocabulary of several chunks.
+/// Single elements, odd sizes, more rows than fit in one block, and a vocabulary of several chunks.
 pub const CASES: &[Dims] = &[
     Dims { rows: 1, width: 1, vocab: 1 },
     Dims { rows: 1, width: 5, vocab: 2 },

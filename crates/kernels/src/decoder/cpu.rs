@@ -1,9 +1,10 @@
-//! On the CPU: the vocabulary is split between the threads, and each walks its share in chunks.
+//! CPU implementation: the vocabulary is split between the threads, and each processes its part in chunks.
 //!
-//! Logits are kept transposed, `[V, R]`, so that the weight is the tiles' broadcast operand and is read where it lies,
-//! never packed for the forward product; maxima and sums run down the columns, sixteen rows at a time.
-//! Where products round their factors, what is kept is rounded too, two neighbors in a place (`rounded`).
-//! Many rows are taken in blocks, each a decoder of its own, so that a chunk of logits stays in the second-level cache.
+//! Logits are stored transposed, `[V, R]`, so that the weight is the tiles' broadcast operand and is read in
+//! place, never packed for the forward multiplication; maxima and sums run down the columns, sixteen rows at
+//! a time. If factors are rounded, the stored values are rounded too, two neighbors sharing one element
+//! (`rounded`). Many rows are processed in blocks, each an independent decoder, so that a chunk of logits
+//! stays in the second-level cache.
 
 use std::ops::Range;
 
@@ -15,19 +16,22 @@ use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::memory::CACHE_LINE;
 use crate::{Precision, Slice, SliceMut, Store};
 
-/// Rows decoded together, at most.
+/// The maximum number of rows decoded together.
 const ROW_BLOCK: usize = 768;
-/// Vocabulary entries in a chunk, at most: each brings the whole gradient of the rows through the caches once.
+/// The maximum number of vocabulary entries in a chunk: each chunk brings the whole gradient of the rows
+/// through the caches once.
 const CHUNK: usize = 192;
 
-/// How one block of rows is laid out. `kept` is `[V, R]` of exponentials relative to the maximum so far, in half the
-/// places where they are rounded, then `[chunks, R]` of these maxima, then `[R]` of the log of each row's sum.
+/// The memory layout of one block of rows. `kept` is `[V, R]` of exponentials relative to the maximum so far,
+/// in half the space if they are rounded, then `[chunks, R]` of these maxima, then `[R]` of the log of each
+/// row's sum.
 #[derive(Clone, Copy)]
 struct Layout {
     dims: Dims,
-    /// From one token's logits to the next's: `R` rounded up, so that what is kept is whole cache lines.
+    /// Stride from one token's logits to the next's: `R` rounded up, so that the stored values are whole
+    /// cache lines.
     stride: usize,
-    /// From what is kept of one token to the next's.
+    /// Stride from one token's stored values to the next's.
     kept_stride: usize,
     /// Vocabulary entries in a chunk.
     chunk: usize,
@@ -36,7 +40,7 @@ struct Layout {
 
 impl Layout {
     fn new(cpu: &Cpu, dims: Dims) -> Layout {
-        // A small vocabulary is cut finer, so that every thread has something to do.
+        // A small vocabulary is divided more finely, so that every thread has work.
         let chunk = dims.vocab.div_ceil(cpu.threads()).next_multiple_of(12).min(CHUNK);
         let numbers_in_place = if cpu.precision() == Precision::Bf16 { 2 } else { 1 };
         let stride = dims.rows.next_multiple_of(numbers_in_place * tile::MAX_LANES);
@@ -51,7 +55,7 @@ impl Layout {
         self.log_sums() + self.stride
     }
 
-    /// Whether what is kept is rounded.
+    /// Whether the stored values are rounded.
     fn rounds(self) -> bool {
         self.kept_stride < self.stride
     }
@@ -66,18 +70,18 @@ impl Layout {
         chunk * self.chunk..((chunk + 1) * self.chunk).min(self.dims.vocab)
     }
 
-    /// Where `[chunks, R]` maxima begin in `kept`.
+    /// Where the `[chunks, R]` maxima begin in `kept`.
     fn maxima(self) -> usize {
         self.dims.vocab * self.kept_stride
     }
 
-    /// Where `[R]` logs of sums begin in `kept`.
+    /// Where the `[R]` logs of sums begin in `kept`.
     fn log_sums(self) -> usize {
         self.maxima() + self.chunks() * self.stride
     }
 }
 
-/// The blocks that the rows are taken in.
+/// The blocks of rows that are processed one after the other.
 fn blocks(dims: Dims) -> impl Iterator<Item = (Range<usize>, Dims)> {
     let count = dims.rows.div_ceil(ROW_BLOCK).max(1);
     (0..count).map(move |block| {
@@ -91,7 +95,7 @@ pub(super) fn kept_len(cpu: &Cpu, dims: Dims) -> usize {
     blocks(dims).map(|(_, dims)| Layout::new(cpu, dims).kept_len()).sum()
 }
 
-/// Scratch of one thread: running maximum and sum, a chunk of logits, and its maxima where they are not kept.
+/// Scratch of one thread: running maximum and sum, a chunk of logits, and its maxima if they are not kept.
 fn forward_thread_len(layout: Layout) -> usize {
     (3 + layout.chunk) * layout.stride
 }
@@ -108,15 +112,15 @@ pub(super) fn forward_scratch_len(cpu: &Cpu, dims: Dims) -> usize {
 pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
     let targets = args.targets.host();
     if let Some(target) = targets.iter().find(|&&target| target as usize >= dims.vocab) {
-        panic!("target {target} of a vocabulary of {}", dims.vocab);
+        panic!("target {target} is out of range for a vocabulary of {}", dims.vocab);
     }
     let hidden = args.hidden.host();
     let nll = args.nll.host();
     let scratch = args.scratch.host();
     let mut kept = args.kept.map(SliceMut::host);
-    // Its rows are whole cache lines, if only the first begins with one.
+    // Its rows are whole cache lines, provided the first is aligned to one.
     let aligned = kept.as_ref().is_none_or(|kept| kept.as_ptr().addr().is_multiple_of(CACHE_LINE));
-    assert!(aligned, "kept does not begin with a buffer");
+    assert!(aligned, "kept must start at the beginning of a buffer");
     for (rows, dims) in blocks(dims) {
         let layout = Layout::new(cpu, dims);
         let own = match kept.take() {
@@ -159,13 +163,13 @@ struct ForwardPass<'a> {
     packed: &'a [f32],
     targets: &'a [u32],
     kept: Option<SharedMut<'a, f32>>,
-    /// `[R]`, each written by the thread whose share of the vocabulary has the target.
+    /// `[R]`, each written by the thread whose part of the vocabulary contains the target.
     target_logits: SharedMut<'a, f32>,
     /// For each thread: running maxima `[R]`, running sums `[R]`, a chunk's maxima `[R]`, a chunk of logits.
     scratch: SharedMut<'a, f32>,
 }
 
-/// One thread's share of the forward pass.
+/// One thread's part of the forward pass.
 struct ForwardShare<'a> {
     pass: &'a ForwardPass<'a>,
     thread: usize,
@@ -180,7 +184,7 @@ impl Vectorized for ForwardShare<'_> {
         let layout = pass.layout;
         let Dims { rows, width, .. } = layout.dims;
         let own = thread * forward_thread_len(layout);
-        // SAFETY: each thread has a part of the scratch of its own.
+        // SAFETY: each thread has its own part of the scratch.
         let scratch = unsafe { pass.scratch.range(own..own + forward_thread_len(layout)) };
         let (running, scratch) = scratch.split_at_mut(2 * layout.stride);
         let (running_max, running_sum) = running.split_at_mut(layout.stride);
@@ -222,7 +226,7 @@ impl Vectorized for ForwardShare<'_> {
             for (row, &target) in pass.targets.iter().enumerate() {
                 if tokens.contains(&(target as usize)) {
                     let logit = logits[(target as usize - tokens.start) * layout.stride + row];
-                    // SAFETY: only the thread whose share has the row's target writes it.
+                    // SAFETY: only the thread whose part contains the row's target writes it.
                     unsafe { pass.target_logits.range(row..row + 1)[0] = logit };
                 }
             }
@@ -239,11 +243,11 @@ impl Vectorized for ForwardShare<'_> {
 }
 
 impl ForwardPass<'_> {
-    /// Brings the threads' maxima and sums together.
+    /// Combines the threads' maxima and sums.
     fn finish(mut self, nll: &mut [f32]) {
         let layout = self.layout;
         let rows = layout.dims.rows;
-        // SAFETY: the threads have finished; nobody else holds a part of these.
+        // SAFETY: the threads have finished; nothing else borrows these.
         let (scratch, target_logits) =
             unsafe { (self.scratch.range(0..self.scratch.len()), self.target_logits.range(0..rows)) };
         // SAFETY: as above.
@@ -267,8 +271,8 @@ impl ForwardPass<'_> {
     }
 }
 
-/// Scratch of one thread: the chunk's factors `[R]`, its sums, its gradient where that is rounded, the chunk of the
-/// weight packed, and the thread's part of `dh`.
+/// Scratch of one thread: the chunk's factors `[R]`, its sums, its gradient if that is rounded, the packed
+/// chunk of the weight, and the thread's part of `dh`.
 fn backward_thread_len(layout: Layout) -> usize {
     let Dims { rows, width, .. } = layout.dims;
     layout.stride
@@ -278,12 +282,12 @@ fn backward_thread_len(layout: Layout) -> usize {
         + (rows * width).next_multiple_of(tile::MAX_LANES)
 }
 
-/// Room for a sum of each of a chunk's tokens.
+/// Space for one sum per token of a chunk.
 fn sums_len(layout: Layout) -> usize {
     layout.chunk.next_multiple_of(tile::MAX_LANES)
 }
 
-/// Room for the rounded gradient of a chunk.
+/// Space for the rounded gradient of a chunk.
 fn rounded_len(layout: Layout) -> usize {
     if layout.rounds() { rounded::places(layout.chunk, layout.stride) } else { 0 }
 }
@@ -347,7 +351,7 @@ struct BackwardPass<'a> {
     scratch: SharedMut<'a, f32>,
 }
 
-/// One thread's share of the backward pass.
+/// One thread's part of the backward pass.
 struct BackwardShare<'a> {
     pass: &'a BackwardPass<'a>,
     thread: usize,
@@ -362,7 +366,7 @@ impl Vectorized for BackwardShare<'_> {
         let layout = pass.layout;
         let Dims { rows, width, .. } = layout.dims;
         let own = thread * backward_thread_len(layout);
-        // SAFETY: each thread has a part of the scratch of its own.
+        // SAFETY: each thread has its own part of the scratch.
         let scratch = unsafe { pass.scratch.range(own..own + backward_thread_len(layout)) };
         let (factors, scratch) = scratch.split_at_mut(layout.stride);
         let (sums, scratch) = scratch.split_at_mut(sums_len(layout));
@@ -446,7 +450,7 @@ impl Vectorized for BackwardShare<'_> {
             store_d_hidden = Store::Add;
         }
         if store_d_hidden == Store::Overwrite {
-            d_hidden.fill(0.0); // No chunk was this thread's.
+            d_hidden.fill(0.0); // This thread had no chunk.
         }
     }
 }
@@ -461,7 +465,7 @@ impl BackwardPass<'_> {
         let d_hidden = SharedMut::new(d_hidden);
         cpu.parallel(|thread| {
             let own = share(len, tile::MAX_LANES, layout.threads, thread);
-            // SAFETY: the threads have finished the pass; each adds up a share of its own.
+            // SAFETY: the threads have finished the pass; each adds up its own part.
             let (to, scratch) = unsafe {
                 (
                     d_hidden.range(own.clone()),

@@ -1,10 +1,10 @@
-//! The definition, in plain loops.
+//! The reference implementation: plain loops.
 
 use num_traits::Float;
 
 use super::Dims;
 
-/// What the decoder reads. `bias` is empty where there is none.
+/// The inputs of the decoder. `bias` is empty if there is none.
 #[derive(Clone)]
 pub struct Inputs<F> {
     /// `[V, H]`.

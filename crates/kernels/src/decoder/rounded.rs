@@ -1,7 +1,8 @@
-//! The gradient of a chunk's logits where products are of numbers rounded to bf16.
+//! The gradient of a chunk's logits when factors are rounded to bf16.
 //!
-//! Two products want it, one summing over the rows and one over the tokens, and each wants neighbors along its sum in
-//! pairs. One walk over what was kept makes both, and the sums of the bias, without ever storing it in `f32`:
+//! Two matrix multiplications need it, one summing over the rows and one over the tokens, and each needs
+//! neighbors along its sum in pairs. One pass over the stored values computes both, and the sums for the
+//! bias, without ever storing the gradient in `f32`:
 //!
 //! ```text
 //! by token   [chunk, R/2]   (v, 2i)(v, 2i+1)      for  dW = gᵀ·h
@@ -13,7 +14,7 @@ use crate::cpu::tile::Matrix;
 
 /// The gradient of a chunk's logits, in both layouts.
 pub(super) struct RoundedGradient<'a> {
-    /// `R`, rounded up to what two vectors hold.
+    /// `R`, rounded up to a multiple of two vectors.
     stride: usize,
     /// `[chunk, R/2]` of pairs.
     by_token: &'a mut [f32],
@@ -21,21 +22,21 @@ pub(super) struct RoundedGradient<'a> {
     by_row: &'a mut [f32],
 }
 
-/// Places that a gradient of `chunk` tokens takes, an even number.
+/// The number of elements that a gradient of `chunk` tokens takes; even.
 pub(super) fn places(chunk: usize, stride: usize) -> usize {
     chunk * stride
 }
 
 impl<'a> RoundedGradient<'a> {
-    /// One for up to `chunk` tokens, in [`places`].
+    /// A gradient of up to `chunk` tokens, stored in [`places`] elements.
     pub(super) fn new(chunk: usize, stride: usize, scratch: &'a mut [f32]) -> Self {
         assert!(chunk.is_multiple_of(2) && scratch.len() == places(chunk, stride), "{chunk} × {stride}");
         let (by_token, by_row) = scratch.split_at_mut(chunk * stride / 2);
         RoundedGradient { stride, by_token, by_row }
     }
 
-    /// `kept ∘ factors` for each token of `kept: [tokens, R/2]` of pairs, and in `sums` what each token's come to.
-    /// `factors: [R]` has whole vectors of two, zeros where there are no rows.
+    /// `kept ∘ factors` for each token of `kept: [tokens, R/2]` of pairs, with each token's total in `sums`.
+    /// `factors: [R]` is padded with zeros to a multiple of two vectors.
     #[inline(always)]
     pub(super) fn fill<S: Simd>(&mut self, s: S, kept: &[f32], factors: &[f32], sums: &mut [f32]) {
         let (stride, tokens) = (self.stride, sums.len());
@@ -46,7 +47,8 @@ impl<'a> RoundedGradient<'a> {
             let both = first + 1 < tokens;
             let mut totals = [s.splat(0.0); 2];
             for at in (0..stride).step_by(2 * S::LANES) {
-                // SAFETY: rows are `stride` numbers or `places` pairs long, of which there are as many as asserted.
+                // SAFETY: rows are `stride` elements or `places` pairs long, of which there are as many as
+                // asserted.
                 unsafe {
                     let factors =
                         [s.load(factors.as_ptr().add(at)), s.load(factors.as_ptr().add(at + S::LANES))];
@@ -70,7 +72,7 @@ impl<'a> RoundedGradient<'a> {
         }
     }
 
-    /// Takes `scale` from the gradient of one logit, that of a target.
+    /// Subtracts `scale` from the gradient of one logit, that of a target.
     pub(super) fn take(&mut self, kept: &[f32], factors: &[f32], token: usize, row: usize, scale: f32) {
         let place = token * self.stride / 2 + row / 2;
         let half = 16 * (row % 2);
@@ -93,12 +95,12 @@ impl<'a> RoundedGradient<'a> {
     }
 }
 
-/// Puts a bf16 into the lower or the upper half of a pair.
+/// Writes a bf16 into the lower or the upper half of a pair.
 fn replace_half(pair: &mut f32, half: usize, rounded: u32) {
     *pair = f32::from_bits(pair.to_bits() & !(0xffff << half) | rounded << half);
 }
 
-/// The nearest bf16, of two that are as near the even one.
+/// Rounds to the nearest bf16, ties to even.
 fn round(x: f32) -> u16 {
     let bits = x.to_bits();
     if x.is_nan() { (bits >> 16) as u16 | 1 << 6 } else { ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16 }
@@ -112,7 +114,7 @@ mod tests {
     fn numbers_are_rounded_to_the_nearest_and_ties_to_even() {
         let rounded = |x: f32| f32::from_bits(u32::from(round(x)) << 16);
         assert_eq!([1.0, -0.5, 0.0, f32::INFINITY].map(rounded), [1.0, -0.5, 0.0, f32::INFINITY]);
-        // Eight significant bits: from 1 the next number is 1 + 2⁻⁷.
+        // Eight significant bits: the next value after 1 is 1 + 2⁻⁷.
         assert_eq!(rounded(1.0 + 1.0 / 256.0), 1.0);
         assert_eq!(rounded(1.0 + 3.0 / 256.0), 1.0 + 4.0 / 256.0);
         assert_eq!(rounded(1.0 + 1.1 / 256.0), 1.0 + 2.0 / 256.0);

@@ -1,9 +1,9 @@
-//! The passes over one token's logits of all rows, a vector at a time.
+//! Passes over one token's logits of all rows, one vector at a time.
 
 use crate::cpu::Simd;
 use crate::cpu::math::{each_vector, exp, load, store};
 
-/// Adds one token's bias to its logits and takes them into the maxima.
+/// Adds one token's bias to its logits and updates the maxima.
 #[inline(always)]
 pub(super) fn add_and_maximize<S: Simd>(s: S, bias: f32, logits: &mut [f32], max: &mut [f32]) {
     let (logits, max, len) = (logits.as_mut_ptr(), max.as_mut_ptr(), logits.len().min(max.len()));
@@ -18,7 +18,7 @@ pub(super) fn add_and_maximize<S: Simd>(s: S, bias: f32, logits: &mut [f32], max
     });
 }
 
-/// Raises both maxima to the larger of the two, and the running sums with them.
+/// Raises both maxima to the larger of the two, and rescales the running sums accordingly.
 #[inline(always)]
 pub(super) fn raise<S: Simd>(s: S, max: &mut [f32], running_max: &mut [f32], running_sum: &mut [f32]) {
     let len = max.len().min(running_max.len()).min(running_sum.len());
@@ -39,8 +39,8 @@ pub(super) fn raise<S: Simd>(s: S, max: &mut [f32], running_max: &mut [f32], run
 
 /// Turns one token's logits into exponentials relative to `max` and adds them to the sums.
 ///
-/// They go to `kept`, past the caches, if there is such: nobody reads them before the backward pass. Where products
-/// round, so does this, and two neighbors share a place.
+/// They are stored in `kept`, if given, with non-temporal stores: they are not read before the backward pass.
+/// If factors are rounded, so are they, and two neighbors share one element.
 #[inline(always)]
 pub(super) fn exponentiate<S: Simd>(
     s: S,
@@ -54,13 +54,13 @@ pub(super) fn exponentiate<S: Simd>(
     if let Some(kept) = &kept {
         let places =
             if S::PAIRED { len.next_multiple_of(2 * S::LANES) / 2 } else { len.next_multiple_of(S::LANES) };
-        assert!(kept.len() >= places, "{} places to keep {len}", kept.len());
+        assert!(kept.len() >= places, "kept has {} elements, too few for {len}", kept.len());
     }
     let kept = kept.map(<[f32]>::as_mut_ptr);
     if S::PAIRED {
         for at in (0..len).step_by(2 * S::LANES) {
             let left = len - at;
-            // SAFETY: the slices are at least `len` long, and what is kept is whole vectors.
+            // SAFETY: the slices are at least `len` long, and `kept` consists of whole vectors.
             unsafe {
                 let first = exponentials(s, logits, max, sums, at, left.min(S::LANES));
                 let second = if left > S::LANES {
@@ -86,10 +86,10 @@ pub(super) fn exponentiate<S: Simd>(
     }
 }
 
-/// The exponentials of a vector of logits relative to `max`, which are added to the sums.
+/// The exponentials of a vector of logits relative to `max`, added to the sums.
 ///
 /// # Safety
-/// `at + count` must lie within all three.
+/// `at + count` must be within all three.
 #[inline(always)]
 unsafe fn exponentials<S: Simd>(
     s: S,
@@ -99,7 +99,7 @@ unsafe fn exponentials<S: Simd>(
     at: usize,
     count: usize,
 ) -> S::Vector {
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let values = exp(s, s.sub(load(s, logits.add(at), count), load(s, max.add(at), count)));
         store(s, sums.add(at), count, s.add(load(s, sums.add(at), count), values));
@@ -107,7 +107,7 @@ unsafe fn exponentials<S: Simd>(
     }
 }
 
-/// `scale·exp(max − log_sum)`: what turns a chunk's exponentials into gradients.
+/// `scale·exp(max − log_sum)`: the factor that turns a chunk's exponentials into gradients.
 #[inline(always)]
 pub(super) fn factors_of<S: Simd>(s: S, max: &[f32], log_sums: &[f32], scale: f32, factors: &mut [f32]) {
     let len = max.len().min(log_sums.len()).min(factors.len());

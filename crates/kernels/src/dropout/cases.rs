@@ -1,8 +1,8 @@
-//! Sizes to try.
+//! Sizes for tests and benchmarks.
 
 use super::{Dims, RowDims};
 
-/// From a single number over odd sizes to the activations of a small and a medium model.
+/// From a single element through odd sizes to the activations of a small and a medium model.
 pub const CASES: &[Dims] = &[
     Dims { steps: 1, batch: 1, width: 1 },
     Dims { steps: 3, batch: 2, width: 5 },
@@ -12,6 +12,6 @@ pub const CASES: &[Dims] = &[
     Dims { steps: 35, batch: 32, width: 650 },
 ];
 
-/// Rows of words: from a single number over odd sizes to the embedding of a batch of WikiText-2.
+/// Rows of words: from a single element through odd sizes to the embedding of a batch of WikiText-2.
 pub const ROW_CASES: &[RowDims] =
     &[RowDims { rows: 1, width: 1 }, RowDims { rows: 13, width: 33 }, RowDims { rows: 700, width: 200 }];

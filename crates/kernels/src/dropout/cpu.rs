@@ -1,7 +1,7 @@
-//! On the CPU: the mask's elements are split between the threads, in whole groups.
+//! CPU implementation: the mask's elements are split between the threads, in whole groups.
 //!
-//! A group's factors (zero or the scale) are drawn into the first-level cache and then multiplied with every step
-//! that shares them.
+//! A group's factors (zero or the scale) are generated into the first-level cache and then multiplied with
+//! every step that shares them.
 
 use super::reference::{BLOCKS, GROUP, counter, is_kept};
 use super::{Dims, Dropout, Key, Mask, RowDims, philox, threshold};
@@ -10,7 +10,7 @@ use crate::cpu::elements::{Identity, in_parts, map};
 use crate::cpu::math::{each_vector, load, store};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized};
 
-/// Applies dropout to the numbers `from`, or where there are none to those of `to`.
+/// Applies dropout to the elements of `from`, or to those of `to` if `from` is `None`.
 pub(super) fn apply(
     cpu: &Cpu,
     dims: Dims,
@@ -55,7 +55,8 @@ pub(super) fn apply(
     });
 }
 
-/// Drops rows by their ids. A row's id is drawn where the row is: one block of the generator for a few hundred numbers.
+/// Drops rows by their ids. The mask of a row's id is generated where the row is: one generator block per few
+/// hundred elements.
 pub(super) fn rows_in_place(
     cpu: &Cpu,
     dims: RowDims,
@@ -93,7 +94,7 @@ struct Scale<'a> {
 impl Vectorized for Scale<'_> {
     type Output = ();
 
-    // A plain loop, which the compiler turns into vectors of this instruction set.
+    // A plain loop, which the compiler vectorizes for this instruction set.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         for value in self.row {
@@ -110,7 +111,7 @@ struct Draw<'a> {
     scale: f32,
 }
 
-/// Draws the factors of a group.
+/// Generates the factors of a group.
 struct Factors<'a> {
     draw: Draw<'a>,
     group: usize,
@@ -120,7 +121,7 @@ struct Factors<'a> {
 impl Vectorized for Factors<'_> {
     type Output = ();
 
-    // Plain loops, which the compiler turns into vectors of this instruction set.
+    // Plain loops, which the compiler vectorizes for this instruction set.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let Draw { keys, stream, threshold, scale } = self.draw;
@@ -142,7 +143,7 @@ impl Vectorized for Factors<'_> {
     }
 }
 
-/// Multiplies with a group's factors.
+/// Multiplies by a group's factors.
 struct Multiply<'a> {
     factors: &'a [f32; GROUP],
     from: Option<&'a [f32]>,
@@ -157,10 +158,10 @@ impl Vectorized for Multiply<'_> {
     fn run<S: Simd>(self, s: S) {
         let Multiply { factors, from, to, how } = self;
         let (len, to) = (to.len(), to.as_mut_ptr());
-        assert!(len <= GROUP && from.is_none_or(|from| from.len() == len), "{len} numbers of a group");
+        assert!(len <= GROUP && from.is_none_or(|from| from.len() == len), "{len} elements of a group");
         let from = from.map_or(to.cast_const(), <[f32]>::as_ptr);
         each_vector!(s, len, |offset, count| {
-            // SAFETY: the three have at least the length that is walked.
+            // SAFETY: the three have at least the length that is iterated over.
             unsafe {
                 let factor = load(s, factors.as_ptr().add(offset), count);
                 let mut value = s.mul(load(s, from.add(offset), count), factor);

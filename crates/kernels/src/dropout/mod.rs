@@ -1,10 +1,10 @@
-//! Dropout: numbers set to zero at random, the others scaled up so that the mean stays.
+//! Dropout: elements set to zero at random, the others scaled up so that the mean is preserved.
 //!
 //! No mask is stored. Whether an element is dropped is a pure function of the key and the element's index
-//! ([`reference::is_kept`]), computed from a counter-based generator: backward draws the same mask again, and any
-//! thread can start anywhere. All instruction sets and thread counts drop the same elements.
+//! ([`reference::is_kept`]), computed with a counter-based generator: the backward pass regenerates the same
+//! mask, and any thread can start anywhere. All instruction sets and thread counts drop the same elements.
 //!
-//! Sixteen random bits decide about an element, so the probability is rounded to the nearest multiple of 2⁻¹⁶.
+//! Sixteen random bits are used per element, so the probability is rounded to the nearest multiple of 2⁻¹⁶.
 
 pub mod cases;
 mod cpu;
@@ -13,7 +13,7 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
 
-/// The sizes of an activation.
+/// The shape of an activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
     /// `T`, the steps.
@@ -24,41 +24,41 @@ pub struct Dims {
     pub width: usize,
 }
 
-/// The sizes of rows that ids stand for.
+/// The shape of rows that are dropped by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowDims {
     /// `R`, the rows.
     pub rows: usize,
-    /// `E`, how wide a row is.
+    /// `E`, the row width.
     pub width: usize,
 }
 
 /// Which elements are dropped together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
-    /// Each on its own.
+    /// Each element independently.
     Elementwise,
-    /// One mask `[B, D]` for all steps.
+    /// Locked (variational) dropout: one mask `[B, D]` for all steps.
     Locked,
 }
 
-/// What names a mask: the same key gives the same mask, different ones independent masks.
+/// The key of a mask: the same key gives the same mask, different keys independent masks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The run's seed.
+    /// The run's random seed.
     pub seed: u64,
-    /// What the mask is for: a number that no other mask of the run has, such as step × places + place.
+    /// What the mask is for: a number unique among the masks of the run, such as step × places + place.
     pub stream: u64,
 }
 
-/// What to drop.
+/// The settings of dropout.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     /// `p`, the probability of dropping an element, at least 0 and below 1; 0 is the identity.
     pub probability: f32,
     /// Which elements are dropped together.
     pub mask: Mask,
-    /// What names the mask.
+    /// The key of the mask.
     pub key: Key,
 }
 
@@ -70,7 +70,8 @@ pub struct Dropout {
 /// # Panics
 /// If a length does not match `dims`, or the probability is not in [0, 1).
 /// # Source
-/// Srivastava et al. 2014; locked masks: Gal & Ghahramani 2016. The mask's bits: Philox4x32-10, Salmon et al. 2011.
+/// Srivastava et al. 2014; locked masks: Gal & Ghahramani 2016. Random bits: Philox4x32-10, Salmon et al.
+/// 2011.
 pub fn forward(device: &Device, dims: Dims, dropout: Dropout, x: Slice<'_>, y: SliceMut<'_>) {
     apply(device, dims, dropout, Some(x), y, Store::Overwrite);
 }
@@ -79,7 +80,7 @@ pub fn forward(device: &Device, dims: Dims, dropout: Dropout, x: Slice<'_>, y: S
 ///
 /// # Shapes
 /// - `d_y: [T, B, D]`, read.
-/// - `d_x: [T, B, D]`, stored as `store` says.
+/// - `d_x: [T, B, D]`, stored according to `store`.
 /// # Panics
 /// As [`forward`].
 pub fn backward(
@@ -93,7 +94,7 @@ pub fn backward(
     apply(device, dims, dropout, Some(d_y), d_x, store);
 }
 
-/// What [`forward`] and [`backward`] both do, where the values that go in are not needed any more.
+/// The in-place variant of [`forward`] and [`backward`], for when the input is no longer needed.
 ///
 /// # Shapes
 /// - `values: [T, B, D]`, read and overwritten.
@@ -103,8 +104,8 @@ pub fn in_place(device: &Device, dims: Dims, dropout: Dropout, values: SliceMut<
     apply(device, dims, dropout, None, values, Store::Overwrite);
 }
 
-/// Drops whole rows by what they stand for: `values[r] = m[ids[r]] · values[r] / (1 − p)`, where `m` is a mask over the
-/// ids. Rows of the same id are dropped together or not at all, wherever they are. It is its own backward.
+/// Drops whole rows by their ids: `values[r] = m[ids[r]] · values[r] / (1 − p)`, where `m` is a mask over the
+/// ids. Rows with the same id are either all dropped or all kept. It is its own backward.
 ///
 /// # Shapes
 /// - `ids: [R]`, read.
@@ -112,7 +113,7 @@ pub fn in_place(device: &Device, dims: Dims, dropout: Dropout, values: SliceMut<
 /// # Panics
 /// If a length does not match `dims`, or the probability is not in [0, 1).
 /// # Source
-/// Gal & Ghahramani 2016; as embedding dropout in Merity, Keskar & Socher 2017.
+/// Gal & Ghahramani 2016; called embedding dropout in Merity, Keskar & Socher 2017.
 pub fn rows_in_place(
     device: &Device,
     dims: RowDims,
@@ -147,10 +148,10 @@ fn apply(
 }
 
 fn check_probability(p: f32) {
-    assert!((0.0..1.0).contains(&p), "dropout probability {p} is not at least 0 and below 1");
+    assert!((0.0..1.0).contains(&p), "dropout probability must be at least 0 and below 1, but is {p}");
 }
 
-/// Of 2¹⁶ equally likely draws, how many drop an element: those below this number.
+/// Of the 2¹⁶ equally likely random values, those below this threshold drop an element.
 fn threshold(probability: f32) -> u32 {
     (f64::from(probability) * 65_536.0).round() as u32
 }

@@ -1,7 +1,7 @@
 //! Philox4x32-10: a counter-based random number generator.
 //!
-//! Ten rounds of multiplication and exclusive or turn a counter of four words into four random ones, under a key of
-//! two: there is no state, so that numbers can be drawn in any order and by any thread.
+//! Ten rounds of multiplication and exclusive or turn a counter of four words into four random ones, under a
+//! key of two words. There is no state, so random numbers can be generated in any order and by any thread.
 //!
 //! Salmon, Moraes, Dror & Shaw, Parallel random numbers: as easy as 1, 2, 3 (2011).
 
@@ -27,8 +27,8 @@ pub(super) fn round_keys(key: u64) -> RoundKeys {
 
 /// The four random words of a counter.
 ///
-/// Words are the low halves of 64-bit numbers, so that a loop over counters becomes vectors of 32 × 32 → 64-bit
-/// products; the high halves of the result mean nothing.
+/// Words are the low halves of 64-bit integers, so that a loop over counters becomes vectors of 32 × 32 →
+/// 64-bit products; the high halves of the result are undefined.
 #[inline(always)]
 pub(super) fn block(keys: &RoundKeys, counter: [u64; 4]) -> [u64; 4] {
     let [mut c0, mut c1, mut c2, mut c3] = counter;

@@ -1,20 +1,22 @@
-//! The definition, in plain loops.
+//! The reference implementation: plain loops.
 
 use num_traits::Float;
 
 use super::philox;
 use super::{Dims, Dropout, Key, Mask, RowDims, threshold};
 
-/// Elements are drawn in groups of this many; each group takes 128 blocks of the generator, a block eight draws.
+/// Masks are generated in groups of this many elements; each group takes 128 blocks of the generator, eight
+/// values per block.
 pub(super) const GROUP: usize = 1024;
-/// Blocks of a group.
+/// Generator blocks per group.
 pub(super) const BLOCKS: usize = GROUP / 8;
 
 /// Whether element `index` of a mask is kept.
 ///
-/// Element `e` of group `g` belongs to draw `e / 128` of block `128·g + e mod 128`: so a vector of neighbors takes
-/// the same sixteen bits of neighboring blocks. The block's number is the low half of the generator's counter,
-/// the stream the high half, and the seed its key; draws are the halves of the four words, low half first.
+/// Element `e` of group `g` uses value `e / 128` of block `128·g + e mod 128`: so a vector of neighbors takes
+/// the same sixteen bits of neighboring blocks. The block index is the low half of the generator's counter,
+/// the stream the high half, and the seed its key; the values are the halves of the four words, low half
+/// first.
 pub fn is_kept(key: Key, probability: f32, index: usize) -> bool {
     let (group, element) = (index / GROUP, index % GROUP);
     let number = (group * BLOCKS + element % BLOCKS) as u64;
@@ -24,7 +26,7 @@ pub fn is_kept(key: Key, probability: f32, index: usize) -> bool {
     bits >= threshold(probability)
 }
 
-/// `y = m ∘ x / (1 − p)`; backward is the same function of the gradient.
+/// `y = m ∘ x / (1 − p)`; the backward pass applies the same function to the gradient.
 pub fn forward<F: Float + From<f32>>(dims: Dims, dropout: Dropout, x: &[F]) -> Vec<F> {
     let scale = F::one() / (F::one() - dropout.probability.into());
     let mask_len = match dropout.mask {
@@ -38,7 +40,7 @@ pub fn forward<F: Float + From<f32>>(dims: Dims, dropout: Dropout, x: &[F]) -> V
     x.iter().enumerate().map(element).collect()
 }
 
-/// `m[ids[r]] · values[r] / (1 − p)` for each row; element `id` of the mask decides about the rows of that id.
+/// `m[ids[r]] · values[r] / (1 − p)` for each row; element `id` of the mask applies to all rows with that id.
 pub fn rows<F: Float + From<f32>>(
     dims: RowDims,
     probability: f32,

@@ -1,4 +1,4 @@
-//! On the CPU: the numbers are split between the threads.
+//! CPU implementation: the elements are split between the threads.
 
 use crate::Store;
 use crate::cpu::elements::{Function, map};

@@ -1,4 +1,4 @@
-//! Sums, products and multiples, element by element, for one's own cells.
+//! Element-wise sums, products and scaling, for custom cells.
 
 pub mod cases;
 mod cpu;
@@ -21,13 +21,13 @@ pub fn add(device: &Device, a: Slice<'_>, b: Slice<'_>, y: SliceMut<'_>) {
     }
 }
 
-/// `y = a ∘ b`, the product of the elements.
+/// `y = a ∘ b`, the element-wise product.
 ///
-/// It is its own backward: `da = dy ∘ b` and `db = dy ∘ a`, each stored or added by a call of its own.
+/// It is its own backward: `da = dy ∘ b` and `db = dy ∘ a`, each stored or added by a separate call.
 ///
 /// # Shapes
 /// - `a, b: [N]`, read.
-/// - `y: [N]`, stored as `store` says.
+/// - `y: [N]`, stored according to `store`.
 /// # Panics
 /// If the lengths differ.
 pub fn multiply(device: &Device, a: Slice<'_>, b: Slice<'_>, y: SliceMut<'_>, store: Store) {
@@ -44,7 +44,7 @@ pub fn multiply(device: &Device, a: Slice<'_>, b: Slice<'_>, y: SliceMut<'_>, st
 ///
 /// # Shapes
 /// - `x: [N]`, read.
-/// - `y: [N]`, stored as `store` says.
+/// - `y: [N]`, stored according to `store`.
 /// # Panics
 /// If the lengths differ.
 pub fn scale(device: &Device, factor: f32, x: Slice<'_>, y: SliceMut<'_>, store: Store) {

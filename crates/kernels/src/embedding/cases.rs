@@ -1,8 +1,8 @@
-//! Sizes to try.
+//! Sizes for tests and benchmarks.
 
 use super::Dims;
 
-/// From single numbers over odd sizes to batches of Penn Treebank and WikiText-2.
+/// From single elements through odd sizes to batches of Penn Treebank and WikiText-2.
 pub const CASES: &[Dims] = &[
     Dims { rows: 1, vocab: 1, width: 1 },
     Dims { rows: 9, vocab: 2, width: 1 },

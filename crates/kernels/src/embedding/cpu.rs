@@ -1,7 +1,8 @@
-//! On the CPU: forward splits the rows between the threads, backward the columns.
+//! CPU implementation: forward splits the rows between the threads, backward the columns.
 //!
-//! Words are far from equally frequent, so a split of the gradient's rows would leave a thread with most of the
-//! work; columns cost the same, and each is summed in the order of the tokens, however many threads there are.
+//! Word frequencies are very uneven, so splitting the gradient by rows would leave one thread with most of
+//! the work; columns cost the same, and each is summed in the order of the tokens, regardless of the number
+//! of threads.
 
 use std::ops::Range;
 
@@ -35,7 +36,7 @@ pub(super) fn backward(cpu: &Cpu, dims: Dims, ids: &[u32], d_out: &[f32], d_tabl
 }
 
 pub(super) fn plan_rows(ids: &[u32], order: &mut [u32], starts: &mut [u32], rows: &mut [u32]) -> usize {
-    assert!(u32::try_from(ids.len()).is_ok(), "{} ids, positions have 32 bits", ids.len());
+    assert!(u32::try_from(ids.len()).is_ok(), "{} ids, but positions have only 32 bits", ids.len());
     for (position, order) in order.iter_mut().enumerate() {
         *order = position as u32;
     }
@@ -70,7 +71,7 @@ pub(super) fn backward_sparse(
 
 fn check_ids(ids: &[u32], vocab: usize) {
     if let Some(row) = ids.iter().position(|&id| id as usize >= vocab) {
-        panic!("id {} at position {row}, the table has {vocab} rows", ids[row]);
+        panic!("id {} at position {row} is out of range for a table of {vocab} rows", ids[row]);
     }
 }
 

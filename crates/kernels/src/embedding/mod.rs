@@ -1,13 +1,14 @@
-//! Rows of a table, looked up by id.
+//! Embedding: looks up rows of a table by id.
 //!
-//! The gradient comes in two forms. *Dense*, it is added to a whole `[V, E]` matrix: that is wanted where the table
-//! is tied to the decoder, whose gradient fills the matrix anyway. *Row-sparse*, it holds only the rows that were
-//! looked up: of 33,278 words, a batch of 700 tokens sees some 350, and the dense gradient would be mostly zeros.
+//! The gradient comes in two forms. *Dense*: it is added to a whole `[V, E]` matrix, which is needed if the
+//! table is tied to the decoder, whose gradient fills the matrix anyway. *Row-sparse*: it contains only the
+//! rows that were looked up; of 33,278 words, a batch of 700 tokens contains some 350, and the dense gradient
+//! would be mostly zeros.
 //!
 //! ```text
 //! ids     7 2 7 9            plan_rows:  order   1 0 2 3    positions, sorted by id, then by position
 //! d_out   a b c d                        starts  0 1 3 4    where each row's positions begin, and the end
-//!                                        rows    2 7 9      the ids that occur, rising
+//!                                        rows    2 7 9      the ids that occur, increasing
 //!                     backward_sparse:   values  b a+c d
 //! ```
 
@@ -17,18 +18,18 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, check_len};
 
-/// The sizes of a look-up.
+/// The shape of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
-    /// `R`, how many ids are looked up.
+    /// `R`, the number of ids looked up.
     pub rows: usize,
-    /// `V`, how many rows the table has.
+    /// `V`, the number of rows of the table.
     pub vocab: usize,
-    /// `E`, how wide a row is.
+    /// `E`, the row width.
     pub width: usize,
 }
 
-/// Looks rows up: `out[r] = table[ids[r]]`.
+/// Looks up rows: `out[r] = table[ids[r]]`.
 ///
 /// # Shapes
 /// - `table: [V, E]`, read.
@@ -45,7 +46,7 @@ pub fn forward(device: &Device, dims: Dims, table: Slice<'_>, ids: Slice<'_, u32
     }
 }
 
-/// Adds the gradient to a dense one: `d_table[ids[r]] += d_out[r]`, for each `r` in turn.
+/// Adds the gradient to a dense one: `d_table[ids[r]] += d_out[r]`, for each `r` in order.
 ///
 /// # Shapes
 /// - `ids: [R]`, read.
@@ -62,15 +63,15 @@ pub fn backward(device: &Device, dims: Dims, ids: Slice<'_, u32>, d_out: Slice<'
     }
 }
 
-/// Finds the rows that a sparse gradient has, and returns their number `U`.
+/// Finds the rows of a sparse gradient, and returns their number `U`.
 ///
 /// # Shapes
 /// - `ids: [R]`, read.
-/// - `order: [R]`, overwritten: positions in `ids`, sorted by id and among equals by position.
+/// - `order: [R]`, overwritten: positions in `ids`, sorted by id, then by position.
 /// - `starts: [R+1]`, the first `U + 1` overwritten: where each row's positions begin in `order`, and the end.
-/// - `rows: [R]`, the first `U` overwritten: the ids that occur, rising.
+/// - `rows: [R]`, the first `U` overwritten: the ids that occur, increasing.
 /// # Panics
-/// If a length is not as given here, or `R` does not fit in 32 bits.
+/// If a length does not match, or `R` does not fit in 32 bits.
 pub fn plan_rows(
     device: &Device,
     ids: Slice<'_, u32>,
@@ -86,11 +87,11 @@ pub fn plan_rows(
     }
 }
 
-/// Computes the gradient's rows: `values[u] = Σ d_out[r]` over the positions `r` of row `u`, in turn.
+/// Computes the gradient's rows: `values[u] = Σ d_out[r]` over the positions `r` of row `u`, in order.
 ///
 /// # Shapes
 /// - `d_out: [R, E]`, read.
-/// - `order: [R]` and `starts: [U+1]`, read: what [`plan_rows`] wrote there.
+/// - `order: [R]` and `starts: [U+1]`, read: as written by [`plan_rows`].
 /// - `values: [U, E]`, overwritten.
 /// # Panics
 /// If a length does not match `dims` and `starts`, or `order` and `starts` are not a plan for `R` ids.
@@ -104,7 +105,7 @@ pub fn backward_sparse(
 ) {
     check_len("d_out", d_out.len(), dims.rows * dims.width);
     check_len("order", order.len(), dims.rows);
-    assert!(!starts.is_empty(), "`starts` is empty, it ends with the end of `order`");
+    assert!(!starts.is_empty(), "`starts` is empty, but must end with the length of `order`");
     check_len("values", values.len(), (starts.len() - 1) * dims.width);
     match device {
         Device::Cpu(cpu) => {

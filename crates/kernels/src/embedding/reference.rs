@@ -1,4 +1,4 @@
-//! The definition, in plain loops.
+//! The reference implementation: plain loops.
 
 use num_traits::Float;
 
@@ -14,7 +14,7 @@ pub fn forward<F: Float>(dims: Dims, table: &[F], ids: &[u32]) -> Vec<F> {
     out
 }
 
-/// The table's gradient, dense.
+/// The dense gradient of the table.
 pub fn backward<F: Float>(dims: Dims, ids: &[u32], d_out: &[F]) -> Vec<F> {
     let mut d_table = vec![F::zero(); dims.vocab * dims.width];
     for (row, &id) in ids.iter().enumerate() {
@@ -26,7 +26,7 @@ pub fn backward<F: Float>(dims: Dims, ids: &[u32], d_out: &[F]) -> Vec<F> {
     d_table
 }
 
-/// The ids that occur, rising, and their rows of the gradient.
+/// The ids that occur, increasing, and their rows of the gradient.
 pub fn backward_sparse<F: Float>(dims: Dims, ids: &[u32], d_out: &[F]) -> (Vec<u32>, Vec<F>) {
     let dense = backward(dims, ids, d_out);
     let mut rows = ids.to_vec();

@@ -1,4 +1,4 @@
-//! On the CPU: rows, or where they are few the output's panels, are split between the threads.
+//! CPU implementation: rows, or the output's panels if rows are few, are split between the threads.
 
 use super::{Backward, Dims, Pack};
 use crate::Store;

@@ -1,7 +1,7 @@
 //! A dense layer: `y = x·Wᵀ + b`.
 //!
-//! The weight is laid out for the product by [`pack`], once as long as it does not change: a training step packs
-//! each weight once, evaluation and generation pack it once for good.
+//! The weight is packed for the multiplication by [`pack`], once for as long as it does not change: a
+//! training step packs each weight once; evaluation and generation pack it once and for all.
 
 pub mod cases;
 mod cpu;
@@ -9,10 +9,10 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
 
-/// The sizes of a dense layer.
+/// The shape of a dense layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
-    /// `R`, how many rows the layer is applied to.
+    /// `R`, the number of rows the layer is applied to.
     pub rows: usize,
     /// `D`, the input width.
     pub inputs: usize,
@@ -20,7 +20,7 @@ pub struct Dims {
     pub outputs: usize,
 }
 
-/// The two layouts of the weight.
+/// The two packed layouts of the weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pack {
     /// `Wᵀ`, for [`forward`].
@@ -29,17 +29,17 @@ pub enum Pack {
     Backward,
 }
 
-/// Numbers that [`pack`] writes for a weight `[outputs, inputs]`.
+/// The length of the packed form of a weight `[outputs, inputs]`.
 pub fn pack_len(device: &Device, inputs: usize, outputs: usize, kind: Pack) -> usize {
     match device {
         Device::Cpu(_) => cpu::pack_len(inputs, outputs, kind),
     }
 }
 
-/// Lays the weight `w: [N, D]` out for the product.
+/// Packs the weight `w: [N, D]` for matrix multiplication.
 ///
 /// # Panics
-/// If `packed` is not [`pack_len`] long or `w` not `N·D`.
+/// If the length of `packed` is not [`pack_len`], or that of `w` is not `N·D`.
 pub fn pack(device: &Device, inputs: usize, outputs: usize, kind: Pack, w: Slice<'_>, packed: SliceMut<'_>) {
     check_len("w", w.len(), inputs * outputs);
     check_len("packed", packed.len(), pack_len(device, inputs, outputs, kind));
@@ -52,7 +52,7 @@ pub fn pack(device: &Device, inputs: usize, outputs: usize, kind: Pack, w: Slice
 ///
 /// # Shapes
 /// - `packed`, read: `W: [N, D]` packed for [`Pack::Forward`].
-/// - `bias: [N]`, read, where there is one.
+/// - `bias: [N]`, read, optional.
 /// - `x: [R, D]`, read.
 /// - `y: [R, N]`, overwritten.
 /// # Panics
@@ -76,26 +76,26 @@ pub fn forward(
     }
 }
 
-/// What [`backward`] reads and writes.
+/// The arguments of [`backward`].
 pub struct Backward<'a> {
     /// `[R, D]`, read: the input.
     pub x: Slice<'a>,
     /// `[R, N]`, read: the gradient of the output.
     pub d_y: Slice<'a>,
-    /// The weight packed for [`Pack::Backward`] and, `[R, D]`, what receives the gradient of the input, which is
-    /// stored as told; none if nobody wants it.
+    /// The weight packed for [`Pack::Backward`]; the buffer `[R, D]` for the gradient of the input; and
+    /// whether it is overwritten or added to. `None` if that gradient is not needed.
     pub d_x: Option<(Slice<'a>, SliceMut<'a>, Store)>,
     /// `[N, D]`, stored: the gradient of the weight.
     pub d_w: SliceMut<'a>,
-    /// `[N]`, stored: the gradient of the bias, where there is one.
+    /// `[N]`, stored: the gradient of the bias, optional.
     pub d_bias: Option<SliceMut<'a>>,
     /// Whether the gradients of weight and bias are overwritten or added to.
     pub store: Store,
-    /// At least [`backward_scratch_len`] numbers, of no meaning before or after.
+    /// At least [`backward_scratch_len`] elements, contents undefined before and after.
     pub scratch: SliceMut<'a>,
 }
 
-/// Scratch that [`backward`] needs.
+/// The length of the scratch buffer that [`backward`] needs.
 pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
     match device {
         Device::Cpu(_) => cpu::backward_scratch_len(dims),
@@ -116,7 +116,7 @@ pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
     check_len("d_w", args.d_w.len(), dims.outputs * dims.inputs);
     check_len("d_bias", args.d_bias.as_ref().map_or(dims.outputs, SliceMut::len), dims.outputs);
     let scratch = backward_scratch_len(device, dims);
-    assert!(args.scratch.len() >= scratch, "scratch holds {}, needs {scratch}", args.scratch.len());
+    assert!(args.scratch.len() >= scratch, "scratch has {} elements, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, args),
     }

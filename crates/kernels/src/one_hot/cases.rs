@@ -1,8 +1,8 @@
-//! Sizes to try.
+//! Sizes for tests and benchmarks.
 
 use super::Dims;
 
-/// From a single number over odd sizes to a batch of characters.
+/// From a single element through odd sizes to a batch of characters.
 pub const CASES: &[Dims] = &[
     Dims { rows: 1, vocab: 1 },
     Dims { rows: 5, vocab: 3 },

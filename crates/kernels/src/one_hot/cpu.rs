@@ -1,4 +1,4 @@
-//! On the CPU: the rows are split between the threads.
+//! CPU implementation: the rows are split between the threads.
 
 use super::Dims;
 use crate::cpu::elements::in_parts;
@@ -12,7 +12,7 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, ids: &[u32], out: &mut [f32]) {
         let out = unsafe { out.range(part.start * vocab..part.end * vocab) };
         out.fill(0.0);
         for (row, &id) in ids[part].iter().enumerate() {
-            assert!((id as usize) < vocab, "id {id}, a row has {vocab} columns");
+            assert!((id as usize) < vocab, "id {id} is out of range for {vocab} columns");
             out[row * vocab + id as usize] = 1.0;
         }
     });

@@ -1,7 +1,7 @@
-//! Ids as rows of zeros with a single one.
+//! One-hot encoding of ids.
 //!
-//! A product with such a row picks a row of the other matrix, which [`embedding`](crate::embedding) does directly; this
-//! is for a model written out from first principles.
+//! Multiplying by such a row selects a row of the other matrix, which [`embedding`](crate::embedding) does
+//! directly; this operation is for models written from first principles.
 
 pub mod cases;
 mod cpu;
@@ -9,12 +9,12 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, check_len};
 
-/// The sizes of the matrix.
+/// The shape of the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
-    /// `R`, how many ids there are.
+    /// `R`, the number of ids.
     pub rows: usize,
-    /// `V`, how wide a row is.
+    /// `V`, the row width.
     pub vocab: usize,
 }
 

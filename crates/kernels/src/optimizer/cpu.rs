@@ -1,4 +1,5 @@
-//! On the CPU: the numbers are split between the threads; each step reads and writes every number once.
+//! CPU implementation: the elements are split between the threads; each step reads and writes every element
+//! once.
 
 use std::ops::Range;
 
@@ -33,7 +34,7 @@ impl Vectorized for Clip<'_> {
             // SAFETY: offset + count stays within the slice.
             unsafe {
                 let x = load(s, pointer.add(offset), count);
-                // In this order a NaN stays one.
+                // This argument order propagates NaN.
                 store(s, pointer.add(offset), count, s.max(low, s.min(high, x)));
             }
         });
@@ -70,7 +71,7 @@ pub(super) fn sgd_rows(
     values: &[f32],
     weight: &mut [f32],
 ) {
-    assert!(rows.is_sorted_by(|a, b| a < b), "rows of a sparse gradient rise, each occurs once");
+    assert!(rows.is_sorted_by(|a, b| a < b), "rows of a sparse gradient must be strictly increasing");
     let factors = SgdFactors::new(options, scale);
     let weight = &SharedMut::new(weight);
     in_parts(cpu, rows.len(), 1, values.len(), |part| {
@@ -78,13 +79,13 @@ pub(super) fn sgd_rows(
     });
 }
 
-/// The numbers of a step, rounded to `f32`.
+/// The constants of a step, rounded to `f32`.
 #[derive(Clone, Copy)]
 struct SgdFactors {
     scale: f32,
     decay: f32,
     momentum: f32,
-    /// Minus the learning rate.
+    /// The negative learning rate.
     rate: f32,
 }
 
@@ -120,7 +121,7 @@ impl Vectorized for SgdStep<'_> {
             assert!(velocity.len() == len, "{} velocities, {len} weights", velocity.len());
             let velocity = velocity.as_mut_ptr();
             each_vector!(s, len, |offset, count| {
-                // SAFETY: all slices have the length that is walked.
+                // SAFETY: all slices have the length that is iterated over.
                 unsafe {
                     let w = load(s, weight.add(offset), count);
                     let g = s.mul_add(w, decay, s.mul(load(s, from.add(offset), count), scale));
@@ -131,7 +132,7 @@ impl Vectorized for SgdStep<'_> {
             });
         } else {
             each_vector!(s, len, |offset, count| {
-                // SAFETY: all slices have the length that is walked.
+                // SAFETY: all slices have the length that is iterated over.
                 unsafe {
                     let w = load(s, weight.add(offset), count);
                     let g = s.mul_add(w, decay, s.mul(load(s, from.add(offset), count), scale));
@@ -159,7 +160,7 @@ impl Vectorized for SgdRows<'_, '_> {
         let SgdRows { factors, width, part, rows, values, weight } = self;
         for unique in part {
             let first = rows[unique] as usize * width;
-            // SAFETY: rows rise, so each occurs once and belongs to one thread.
+            // SAFETY: rows are strictly increasing, so each occurs once and belongs to one thread.
             let weight = unsafe { weight.range(first..first + width) };
             let gradient = &values[unique * width..(unique + 1) * width];
             SgdStep { factors, gradient, weight, velocity: None }.run(s);
@@ -188,7 +189,7 @@ pub(super) fn adam(
     });
 }
 
-/// The numbers of a step, computed in `f64` and rounded to `f32`.
+/// The constants of a step, computed in `f64` and rounded to `f32`.
 #[derive(Clone, Copy)]
 struct AdamFactors {
     scale: f32,
@@ -253,7 +254,7 @@ impl Vectorized for AdamStep<'_> {
         let (from, weight) = (gradient.as_ptr(), weight.as_mut_ptr());
         let (first, second) = (first.as_mut_ptr(), second.as_mut_ptr());
         each_vector!(s, len, |offset, count| {
-            // SAFETY: all slices have the length that is walked.
+            // SAFETY: all slices have the length that is iterated over.
             unsafe {
                 let w = load(s, weight.add(offset), count);
                 let g = s.mul_add(w, decay, s.mul(load(s, from.add(offset), count), scale));
@@ -292,11 +293,11 @@ impl Vectorized for AverageStep<'_> {
     fn run<S: Simd>(self, s: S) {
         let AverageStep { share, weight, average } = self;
         assert!(weight.len() == average.len(), "{} weights, {} averages", weight.len(), average.len());
-        // Both ends are exact: a share of 1 gives the weight itself.
+        // Both ends are exact: with `share` 1 the average becomes the weight itself.
         let (share, rest) = (s.splat(share), s.splat(1.0 - share));
         let (len, weight, average) = (average.len(), weight.as_ptr(), average.as_mut_ptr());
         each_vector!(s, len, |offset, count| {
-            // SAFETY: both slices have the length that is walked.
+            // SAFETY: both slices have the length that is iterated over.
             unsafe {
                 let a = load(s, average.add(offset), count);
                 let w = load(s, weight.add(offset), count);

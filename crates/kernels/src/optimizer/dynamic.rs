@@ -1,4 +1,4 @@
-//! Steps of dynamic evaluation on the CPU: the numbers are split between the threads.
+//! CPU implementation of dynamic evaluation steps: the elements are split between the threads.
 
 use super::{Dynamic, RmsScale};
 use crate::cpu::elements::{LINE, in_parts};
@@ -8,7 +8,7 @@ use crate::cpu::{Cpu, SharedMut, Simd, Vectorized};
 pub(super) fn step(
     cpu: &Cpu,
     options: &Dynamic,
-    usual: Option<RmsScale<'_>>,
+    rms_scale: Option<RmsScale<'_>>,
     scale: f64,
     gradient: Option<&[f32]>,
     trained: &[f32],
@@ -16,10 +16,10 @@ pub(super) fn step(
 ) {
     let factors = Factors {
         rate: (-options.learning_rate * scale) as f32,
-        decay: usual.map_or(options.decay.min(1.0), |usual| options.decay / usual.mean) as f32,
-        epsilon: usual.map_or(0.0, |usual| usual.epsilon) as f32,
+        decay: rms_scale.map_or(options.decay.min(1.0), |rms_scale| options.decay / rms_scale.mean) as f32,
+        epsilon: rms_scale.map_or(0.0, |rms_scale| rms_scale.epsilon) as f32,
     };
-    let rms = usual.map(|usual| usual.rms.host());
+    let rms = rms_scale.map(|rms_scale| rms_scale.rms.host());
     let len = weight.len();
     let weight = SharedMut::new(weight);
     in_parts(cpu, len, LINE, len, |part| {
@@ -31,12 +31,12 @@ pub(super) fn step(
     });
 }
 
-/// The numbers of a step, rounded to `f32`.
+/// The constants of a step, rounded to `f32`.
 #[derive(Clone, Copy)]
 struct Factors {
-    /// Minus the learning rate, times the gradient's scale.
+    /// The negative learning rate, times the gradient's scale.
     rate: f32,
-    /// The decay, over the mean of the usual gradients where they are given.
+    /// The decay, divided by the mean RMS if RMS scaling is used.
     decay: f32,
     epsilon: f32,
 }
@@ -58,7 +58,7 @@ impl Vectorized for Step<'_> {
         let len = weight.len();
         for (name, found) in [
             ("gradients", gradient.map_or(len, <[f32]>::len)),
-            ("usual gradients", rms.map_or(len, <[f32]>::len)),
+            ("RMS gradients", rms.map_or(len, <[f32]>::len)),
             ("trained weights", trained.len()),
         ] {
             assert!(found == len, "{found} {name}, {len} weights");
@@ -68,7 +68,7 @@ impl Vectorized for Step<'_> {
         let (gradient, rms) = (gradient.map(<[f32]>::as_ptr), rms.map(<[f32]>::as_ptr));
         let (trained, weight) = (trained.as_ptr(), weight.as_mut_ptr());
         each_vector!(s, len, |offset, count| {
-            // SAFETY: all slices have the length that is walked.
+            // SAFETY: all slices have the length that is iterated over.
             unsafe {
                 let mut step = s.splat(0.0);
                 if let Some(gradient) = gradient {

@@ -1,10 +1,11 @@
-//! Optimizer steps: from a gradient to new weights, in one pass over memory.
+//! Optimizer steps: update the weights from a gradient, in one pass over memory.
 //!
-//! A step takes the gradient as it was summed and a `scale`, the product of everything that multiplies it: the clip
-//! factor ([`clip_scale`]) and one over whatever the loss is to be divided by. Hyperparameters are `f64` and rounded
-//! once, after 1 − β and the like have been computed.
+//! A step takes the gradient as it was summed and a `scale`, the product of everything that multiplies it:
+//! the gradient clipping factor ([`clip_scale`]) and, for example, one over the number of tokens that the
+//! loss is averaged over. Hyperparameters are `f64` and are rounded once, after terms such as 1 − β have been
+//! computed.
 //!
-//! Not here: which learning rate to use, and when (`train`).
+//! Not here: learning rate schedules (`train`).
 
 pub mod cases;
 mod cpu;
@@ -14,59 +15,59 @@ pub mod reference;
 use crate::cpu::sums;
 use crate::{Device, DeviceError, Slice, SliceMut, check_len};
 
-/// What Gluon adds to the norm before it divides by it; PyTorch adds 1e-6.
+/// The epsilon that Gluon adds to the norm before dividing by it; PyTorch uses 1e-6.
 pub const GLUON_EPSILON: f64 = 1e-8;
 
-/// Stochastic gradient descent, with momentum or without.
+/// Stochastic gradient descent (SGD), with or without momentum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
-    /// What the step is multiplied with.
+    /// The learning rate.
     pub learning_rate: f64,
-    /// `μ`, the share of the velocity that is kept; 0 is off.
+    /// `μ`, the momentum: the fraction of the velocity that is kept; 0 is off.
     pub momentum: f64,
-    /// `λ`, the share of the weight that is added to its gradient; 0 is off.
+    /// `λ`, the weight decay: the fraction of the weight that is added to its gradient; 0 is off.
     pub weight_decay: f64,
 }
 
 /// Adam and AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
-    /// What the step is multiplied with.
+    /// The learning rate.
     pub learning_rate: f64,
-    /// `β₁`, the share of the first moment that is kept.
+    /// `β₁`, the decay rate of the first moment.
     pub beta1: f64,
-    /// `β₂`, the share of the second moment that is kept.
+    /// `β₂`, the decay rate of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f64,
     /// `λ`, the weight decay; 0 is off.
     pub weight_decay: f64,
-    /// Where the decay acts.
+    /// How the weight decay is applied.
     pub decay: Decay,
 }
 
-/// Where Adam's weight decay acts.
+/// How Adam's weight decay is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decay {
-    /// Added to the gradient, as in Adam with an L2 penalty.
+    /// Coupled: added to the gradient, as in Adam with an L2 penalty.
     Gradient,
-    /// Taken off the weight, as in AdamW.
+    /// Decoupled: subtracted from the weight, as in AdamW.
     Weight,
 }
 
-/// Steps of dynamic evaluation: they learn the text at hand and forget it again.
+/// Dynamic evaluation: gradient steps on the text being evaluated, with decay back to the trained weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dynamic {
-    /// `η`, what the step is multiplied with.
+    /// `η`, the learning rate.
     pub learning_rate: f64,
-    /// `λ`, the share of the way back to the trained weight; 0 is off.
+    /// `λ`, the decay rate toward the trained weights; 0 is off.
     pub decay: f64,
 }
 
-/// How large the gradients of a tensor usually are, to scale its steps with.
+/// The root mean square (RMS) of past gradients, which scales the steps of a tensor as in RMSprop.
 #[derive(Clone, Copy)]
 pub struct RmsScale<'a> {
-    /// `√MS: [N]`, the root of each number's mean squared gradient.
+    /// `√MS: [N]`, the root mean square gradient of each element.
     pub rms: Slice<'a>,
     /// The mean of `√MS`, over all tensors.
     pub mean: f64,
@@ -74,27 +75,27 @@ pub struct RmsScale<'a> {
     pub epsilon: f64,
 }
 
-/// `Σ x²`, to be added to other tensors' for a global norm.
+/// `Σ x²`, a tensor's contribution to the squared global norm.
 ///
-/// The square and the sum are in `f64`, over a partition that is the same on all machines: the result does not depend
-/// on threads or instruction set.
+/// The squares and the sum are in `f64`, over a partition that is the same on all machines: the result does
+/// not depend on the number of threads or the instruction set.
 ///
 /// # Errors
-/// As [`Slice::read`]: the sum is brought to the host.
+/// As [`Slice::read`]: the sum is read on the host.
 pub fn squared_norm(device: &Device, x: Slice<'_>) -> Result<f64, DeviceError> {
     match device {
         Device::Cpu(cpu) => Ok(sums::squares(cpu, x.host())),
     }
 }
 
-/// What to multiply a gradient of this global norm with, so that its norm is at most `max_norm`.
+/// Gradient clipping: the factor that limits a gradient of this global norm to `max_norm`.
 ///
 /// ```text
 /// min(1, max_norm / (norm + epsilon))
 /// ```
 ///
 /// # Source
-/// Pascanu, Mikolov & Bengio 2013; with [`GLUON_EPSILON`] as `gluon.utils.clip_global_norm`.
+/// Pascanu, Mikolov & Bengio 2013; with [`GLUON_EPSILON`], same as `gluon.utils.clip_global_norm`.
 /// # Example
 /// ```
 /// use rondo_kernels::optimizer::{GLUON_EPSILON, clip_scale};
@@ -105,35 +106,35 @@ pub fn clip_scale(norm: f64, max_norm: f64, epsilon: f64) -> f64 {
     (max_norm / (norm + epsilon)).min(1.0)
 }
 
-/// Clips each number: `x = max(−limit, min(limit, x))`. A NaN stays one.
+/// Clips each element: `x = max(−limit, min(limit, x))`. NaN is propagated.
 ///
 /// # Shapes
 /// - `values`, of any length, overwritten.
 /// # Panics
 /// If the limit is negative or NaN.
 pub fn clip_values(device: &Device, limit: f32, values: SliceMut<'_>) {
-    assert!(limit >= 0.0, "limit {limit} is not at least 0");
+    assert!(limit >= 0.0, "limit must be at least 0, but is {limit}");
     match device {
         Device::Cpu(cpu) => cpu::clip_values(cpu, limit, values.host()),
     }
 }
 
-/// One step of stochastic gradient descent.
+/// One SGD step.
 ///
 /// ```text
 /// g = scale · gradient + λ · w
-/// v = μ · v + g           where there is a velocity; it starts at zero
+/// v = μ · v + g           if there is a velocity; it starts at zero
 /// w = w − learning_rate · (v or g)
 /// ```
 ///
 /// # Shapes
 /// - `gradient: [N]`, read.
 /// - `weight: [N]`, updated.
-/// - `velocity: [N]`, updated; may be missing where the momentum is 0.
+/// - `velocity: [N]`, updated; can be omitted if the momentum is 0.
 /// # Panics
 /// If lengths differ, or there is momentum but no velocity.
 /// # Source
-/// PyTorch's `torch.optim.SGD`, without dampening and Nesterov's variant.
+/// PyTorch's `torch.optim.SGD`, without dampening and the Nesterov variant.
 pub fn sgd(
     device: &Device,
     options: &Sgd,
@@ -144,7 +145,11 @@ pub fn sgd(
 ) {
     check_len("gradient", gradient.len(), weight.len());
     check_len("velocity", velocity.as_ref().map_or(weight.len(), SliceMut::len), weight.len());
-    assert!(velocity.is_some() || options.momentum == 0.0, "momentum {} has no velocity", options.momentum);
+    assert!(
+        velocity.is_some() || options.momentum == 0.0,
+        "momentum {} requires a velocity",
+        options.momentum
+    );
     match device {
         Device::Cpu(cpu) => {
             cpu::sgd(cpu, options, scale, gradient.host(), weight.host(), velocity.map(SliceMut::host));
@@ -152,21 +157,21 @@ pub fn sgd(
     }
 }
 
-/// One step of stochastic gradient descent on the rows that a sparse gradient has.
+/// One SGD step on the rows of a row-sparse gradient.
 ///
 /// ```text
 /// weight[rows[u]] = weight[rows[u]] − learning_rate · scale · values[u]
 /// ```
 ///
-/// The same as [`sgd`] with the dense gradient, bit for bit. There is neither momentum nor decay: both would change
-/// every row.
+/// Equals [`sgd`] with the dense gradient, bit for bit. Momentum and weight decay are not supported: both
+/// would change every row.
 ///
 /// # Shapes
-/// - `rows: [U]`, read: rising, as [`plan_rows`](crate::embedding::plan_rows) finds them.
+/// - `rows: [U]`, read: strictly increasing, as from [`plan_rows`](crate::embedding::plan_rows).
 /// - `values: [U, width]`, read: their gradients.
-/// - `weight: [V, width]`, the rows named updated.
+/// - `weight: [V, width]`, the given rows updated.
 /// # Panics
-/// If a length does not match, or the rows do not rise or lie beyond the weight.
+/// If a length does not match, or the rows are not strictly increasing or are out of range.
 pub fn sgd_rows(
     device: &Device,
     learning_rate: f64,
@@ -200,8 +205,8 @@ pub fn sgd_rows(
 /// # Panics
 /// If lengths differ, or `step` is 0.
 /// # Source
-/// Kingma & Ba 2015, Loshchilov & Hutter 2019; as PyTorch's `torch.optim.Adam` and `AdamW`.
-#[allow(clippy::too_many_arguments)] // Adam has this many.
+/// Kingma & Ba 2015, Loshchilov & Hutter 2019; same as PyTorch's `torch.optim.Adam` and `AdamW`.
+#[allow(clippy::too_many_arguments)] // Adam needs this many.
 pub fn adam(
     device: &Device,
     options: &Adam,
@@ -215,7 +220,7 @@ pub fn adam(
     check_len("gradient", gradient.len(), weight.len());
     check_len("first_moment", first_moment.len(), weight.len());
     check_len("second_moment", second_moment.len(), weight.len());
-    assert!(step > 0, "steps of Adam count from 1");
+    assert!(step > 0, "Adam's `step` counts from 1");
     match device {
         Device::Cpu(cpu) => {
             let moments = (first_moment.host(), second_moment.host());
@@ -224,13 +229,13 @@ pub fn adam(
     }
 }
 
-/// Moves a running average toward the latest weights.
+/// Updates a running average of the weights.
 ///
 /// ```text
 /// a = a + share · (w − a)
 /// ```
 ///
-/// With `share` 1/n at the n-th call, the average is the mean of the weights so far.
+/// With `share` 1/n in the n-th call, the average is the mean of the weights so far.
 ///
 /// # Shapes
 /// - `weight: [N]`, read.
@@ -250,14 +255,14 @@ pub fn average(device: &Device, share: f64, weight: Slice<'_>, average: SliceMut
 ///
 /// ```text
 /// w = w − η · scale · g             + min(1, λ) · (w₀ − w)
-/// w = w − η · scale · g / (√MS + ε) + min(1, λ · √MS / mean) · (w₀ − w)        given the usual gradient
+/// w = w − η · scale · g / (√MS + ε) + min(1, λ · √MS / mean) · (w₀ − w)        with `rms_scale`
 /// ```
 ///
-/// Where `√MS + ε` is 0 there is no step.
+/// Elements for which `√MS + ε` is 0 get no gradient step.
 ///
 /// # Shapes
-/// - `gradient: [N]`, read; none where it is zero.
-/// - `trained: [N]`, read: `w₀`.
+/// - `gradient: [N]`, read; `None` if it is zero.
+/// - `trained: [N]`, read: the trained weights `w₀`.
 /// - `weight: [N]`, updated.
 /// # Panics
 /// If lengths differ.
@@ -266,7 +271,7 @@ pub fn average(device: &Device, share: f64, weight: Slice<'_>, average: SliceMut
 pub fn dynamic(
     device: &Device,
     options: &Dynamic,
-    usual: Option<RmsScale<'_>>,
+    rms_scale: Option<RmsScale<'_>>,
     scale: f64,
     gradient: Option<Slice<'_>>,
     trained: Slice<'_>,
@@ -274,23 +279,24 @@ pub fn dynamic(
 ) {
     check_len("gradient", gradient.as_ref().map_or(weight.len(), Slice::len), weight.len());
     check_len("trained", trained.len(), weight.len());
-    check_len("rms", usual.as_ref().map_or(weight.len(), |usual| usual.rms.len()), weight.len());
+    check_len("rms", rms_scale.as_ref().map_or(weight.len(), |scale| scale.rms.len()), weight.len());
     match device {
         Device::Cpu(cpu) => {
             let gradient = gradient.map(Slice::host);
-            dynamic::step(cpu, options, usual, scale, gradient, trained.host(), weight.host());
+            dynamic::step(cpu, options, rms_scale, scale, gradient, trained.host(), weight.host());
         }
     }
 }
 
 impl Adam {
-    /// `1 − β₁ᵗ` and `1 − β₂ᵗ`: what the moments, which start at zero, are short of after `step` steps.
+    /// `1 − β₁ᵗ` and `1 − β₂ᵗ`: the bias corrections of the moments, which start at zero, after `step` steps.
     fn corrections(&self, step: u64) -> (f64, f64) {
         let step = step as f64;
         (1.0 - self.beta1.powf(step), 1.0 - self.beta2.powf(step))
     }
 
-    /// `λ` where the decay is added to the gradient, and `1 − learning_rate · λ` where it is taken off the weight.
+    /// `λ` if the decay is added to the gradient, and `1 − learning_rate · λ` if it is subtracted from the
+    /// weight.
     fn decays(&self) -> (f64, f64) {
         match self.decay {
             Decay::Gradient => (self.weight_decay, 1.0),

@@ -1,4 +1,4 @@
-//! The definition, in plain loops.
+//! The reference implementation: plain loops.
 
 use num_traits::{AsPrimitive, Float};
 
@@ -9,14 +9,14 @@ pub fn squared_norm<F: Float>(x: &[F]) -> F {
     x.iter().fold(F::zero(), |sum, &x| sum + x * x)
 }
 
-/// Limits each number to `[−limit, limit]`.
+/// Clips each element to `[−limit, limit]`.
 pub fn clip_values<F: Float>(limit: F, values: &mut [F]) {
     for value in values {
         *value = value.min(limit).max(-limit);
     }
 }
 
-/// One step of stochastic gradient descent; the velocity is kept in any case.
+/// One SGD step; the velocity is always kept.
 pub fn sgd<F: Float + 'static>(
     options: &Sgd,
     scale: f64,
@@ -33,7 +33,7 @@ pub fn sgd<F: Float + 'static>(
     }
 }
 
-/// One step of stochastic gradient descent on the rows that a sparse gradient has.
+/// One SGD step on the rows of a row-sparse gradient.
 pub fn sgd_rows<F: Float + 'static>(
     learning_rate: f64,
     scale: f64,
@@ -75,7 +75,7 @@ pub fn adam<F: Float + 'static>(
     }
 }
 
-/// Moves a running average toward the latest weights.
+/// Updates a running average of the weights.
 pub fn average<F: Float + 'static>(share: f64, weight: &[F], average: &mut [F])
 where
     f64: AsPrimitive<F>,
@@ -85,10 +85,10 @@ where
     }
 }
 
-/// One step of dynamic evaluation; `usual` are `√MS`, their mean and `ε`.
+/// One step of dynamic evaluation; `rms_scale` is `√MS`, its mean and `ε`.
 pub fn dynamic<F: Float + 'static>(
     options: &Dynamic,
-    usual: Option<(&[F], f64, f64)>,
+    rms_scale: Option<(&[F], f64, f64)>,
     scale: f64,
     gradient: &[F],
     trained: &[F],
@@ -97,7 +97,7 @@ pub fn dynamic<F: Float + 'static>(
     f64: AsPrimitive<F>,
 {
     for i in 0..weight.len() {
-        let (divisor, share) = match usual {
+        let (divisor, share) = match rms_scale {
             None => (F::one(), options.decay.as_()),
             Some((rms, mean, epsilon)) => (rms[i] + epsilon.as_(), rms[i] * (options.decay / mean).as_()),
         };

@@ -1,8 +1,8 @@
-//! Sizes to try.
+//! Sizes for tests and benchmarks.
 
 use super::Dims;
 
-/// From single numbers over odd sizes to the recurrence of a first recurrent network.
+/// From single elements through odd sizes to the recurrent multiplication of a small RNN.
 pub const CASES: &[Dims] = &[
     Dims { m: 1, k: 1, n: 1 },
     Dims { m: 3, k: 5, n: 2 },

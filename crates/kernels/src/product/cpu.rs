@@ -1,4 +1,4 @@
-//! On the CPU: the right factor is packed, then rows or panels are split between the threads.
+//! CPU implementation: the right factor is packed, then rows or panels are split between the threads.
 
 use super::Dims;
 use crate::Store;

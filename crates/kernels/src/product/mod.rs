@@ -1,7 +1,7 @@
-//! The matrix product `c = a·b`, for one's own cells.
+//! Matrix multiplication `c = a·b`, for custom cells.
 //!
-//! The dense layer ([`crate::linear`]) is the product with a weight that is laid out once; here both factors are new
-//! each time, so the right one is laid out in scratch.
+//! The dense layer ([`crate::linear`]) multiplies by a weight that is packed once; here both factors are new
+//! each time, so the right one is packed in the scratch buffer.
 
 pub mod cases;
 mod cpu;
@@ -9,7 +9,7 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
 
-/// The sizes of a product.
+/// The shape of a matrix multiplication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
     /// Rows of `a` and `c`.
@@ -20,7 +20,7 @@ pub struct Dims {
     pub n: usize,
 }
 
-/// Scratch that [`forward`] needs.
+/// The length of the scratch buffer that [`forward`] needs.
 pub fn forward_scratch_len(device: &Device, dims: Dims) -> usize {
     match device {
         Device::Cpu(_) => cpu::forward_scratch_len(dims),
@@ -33,7 +33,7 @@ pub fn forward_scratch_len(device: &Device, dims: Dims) -> usize {
 /// - `a: [M, K]`, read.
 /// - `b: [K, N]`, read.
 /// - `c: [M, N]`, overwritten.
-/// - `scratch`: at least [`forward_scratch_len`] numbers, of no meaning before or after.
+/// - `scratch`: at least [`forward_scratch_len`] elements, contents undefined before and after.
 /// # Panics
 /// If a length does not match `dims`.
 pub fn forward(
@@ -53,7 +53,7 @@ pub fn forward(
     }
 }
 
-/// Scratch that [`backward_a`] and [`backward_b`] need.
+/// The length of the scratch buffer that [`backward_a`] and [`backward_b`] need.
 pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
     match device {
         Device::Cpu(_) => cpu::backward_scratch_len(dims),
@@ -66,7 +66,7 @@ pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
 /// - `d_c: [M, N]`, read.
 /// - `b: [K, N]`, read.
 /// - `d_a: [M, K]`, stored.
-/// - `scratch`: at least [`backward_scratch_len`] numbers, of no meaning before or after.
+/// - `scratch`: at least [`backward_scratch_len`] elements, contents undefined before and after.
 /// # Panics
 /// If a length does not match `dims`.
 pub fn backward_a(
@@ -95,7 +95,7 @@ pub fn backward_a(
 /// - `a: [M, K]`, read.
 /// - `d_c: [M, N]`, read.
 /// - `d_b: [K, N]`, stored.
-/// - `scratch`: at least [`backward_scratch_len`] numbers, of no meaning before or after.
+/// - `scratch`: at least [`backward_scratch_len`] elements, contents undefined before and after.
 /// # Panics
 /// If a length does not match `dims`.
 pub fn backward_b(
@@ -120,5 +120,5 @@ pub fn backward_b(
 
 #[track_caller]
 fn check_scratch(found: usize, needed: usize) {
-    assert!(found >= needed, "scratch holds {found}, needs {needed}");
+    assert!(found >= needed, "scratch has {found} elements, needs {needed}");
 }

@@ -1,4 +1,4 @@
-//! The registry of recurrent cells.
+//! The recurrent cells and their names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,21 +6,22 @@ use std::str::FromStr;
 /// A recurrent cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cell {
-    /// The simple recurrent network with tanh (Elman 1990).
+    /// The simple (Elman) RNN with tanh (Elman 1990).
     RnnTanh,
-    /// The simple recurrent network with a rectifier.
+    /// The simple RNN with ReLU.
     RnnRelu,
-    /// Long short-term memory with forget gates; gates in the order i, f, g, o.
+    /// Long short-term memory (LSTM) with forget gates; gates in the order i, f, g, o.
     Lstm,
-    /// The gated recurrent unit, its reset gate after the product as in cuDNN; gates in the order r, z, n.
+    /// The gated recurrent unit (GRU), with the reset gate after the multiplication as in cuDNN; gates in the
+    /// order r, z, n.
     Gru,
 }
 
-/// A name that no cell has.
+/// A cell name is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown cell `{name}`, expected one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`")]
 pub struct UnknownCell {
-    /// What was asked for.
+    /// The given name.
     pub name: String,
 }
 
@@ -38,7 +39,7 @@ impl Cell {
         }
     }
 
-    /// `G`, the number of gates: how many times `H` wide the pre-activations are.
+    /// `G`, the number of gates: the pre-activations are `G·H` wide.
     pub fn gates(self) -> usize {
         match self {
             Cell::RnnTanh | Cell::RnnRelu => 1,
@@ -47,13 +48,13 @@ impl Cell {
         }
     }
 
-    /// Whether there is a second state beside the output.
+    /// Whether there is a cell state in addition to the hidden state.
     pub fn has_cell_state(self) -> bool {
         self == Cell::Lstm
     }
 
-    /// How many gates, from the first, simply add the recurrent product to the input's. A GRU's candidate does not:
-    /// its recurrent product goes through the reset gate first.
+    /// The number of gates, from the first, that simply add the recurrent projection to the input projection.
+    /// A GRU's candidate does not: its recurrent projection goes through the reset gate first.
     pub(crate) fn gates_before_reset(self) -> usize {
         if self == Cell::Gru { 2 } else { self.gates() }
     }

@@ -1,8 +1,10 @@
-//! On the CPU: each thread walks all steps for its own batch rows or, where these are few, for its own hidden units.
-//! This is one file since the walk is one thing; the cells' arithmetic is elsewhere.
+//! CPU implementation: each thread runs all steps for its own batch rows or, if these are few, for its own
+//! hidden units. This is a single file because the loop over time is one algorithm; the arithmetic of the
+//! cells is elsewhere.
 //!
-//! The recurrent product is added in place to the input projection in `gates`, and the cell turns the sums into
-//! activated gates there; `backward` turns those into the gradient of the input projection, in place again.
+//! The recurrent projection is added in place to the input projection in `gates`, and the cell turns the sums
+//! into activated gates there; `backward` turns those into the gradient of the input projection, again in
+//! place.
 
 use super::gru::Gru;
 use super::lstm::Lstm;
@@ -14,22 +16,22 @@ use crate::cpu::tile::{self, Matrix, Product};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, columns};
 use crate::{Slice, SliceMut, Store};
 
-/// A cell's own arithmetic, on `count` neighboring hidden units from `j` on of one batch row.
+/// A cell's own arithmetic, for `count` neighboring hidden units, from `j`, of one batch row.
 pub(super) trait Pointwise {
-    /// Pre-activations to activated gates and the next states.
+    /// Turns pre-activations into activated gates and the next states.
     ///
     /// # Safety
-    /// The row must be valid for its step, and `j + count` within the hidden width.
+    /// The row must be valid for its step, and `j + count` within the hidden size.
     unsafe fn forward<S: Simd>(s: S, row: &ForwardRow<S>, j: usize, count: usize);
-    /// Gradients of the next states to gradients of the pre-activations and of what the states before contribute
-    /// other than through the recurrent product.
+    /// Turns gradients of the next states into gradients of the pre-activations and the contributions to the
+    /// previous states that do not go through the recurrent projection.
     ///
     /// # Safety
     /// As for `forward`.
     unsafe fn backward<S: Simd>(s: S, row: &BackwardRow<S>, j: usize, count: usize);
 }
 
-/// One batch row at one step of the forward walk.
+/// One batch row at one step of the forward pass.
 pub(super) struct ForwardRow<S> {
     width: usize,
     bias_ih: *const f32,
@@ -38,12 +40,12 @@ pub(super) struct ForwardRow<S> {
     extra: *mut f32,
     hidden: *mut f32,
     cell_state: *mut f32,
-    /// From a state to the same row's next one.
+    /// The stride from a state to the same row's next state.
     step: usize,
     simd: std::marker::PhantomData<S>,
 }
 
-/// One batch row at one step of the backward walk.
+/// One batch row at one step of the backward pass.
 pub(super) struct BackwardRow<S> {
     width: usize,
     gates: *mut f32,
@@ -57,8 +59,8 @@ pub(super) struct BackwardRow<S> {
     simd: std::marker::PhantomData<S>,
 }
 
-/// The walk makes rows from slices of checked length; every method wants `gate < G` and `j + count ≤ width`, so that all
-/// offsets stay within the row.
+/// The rows are made from slices of checked length; every method requires `gate < G` and `j + count ≤ width`, so that
+/// all offsets stay within the row.
 impl<S: Simd> ForwardRow<S> {
     /// `xw + b_ih` of a gate.
     ///
@@ -71,7 +73,7 @@ impl<S: Simd> ForwardRow<S> {
         unsafe { s.add(load(s, self.gates.add(at), count), load(s, self.bias_ih.add(at), count)) }
     }
 
-    /// `xw + h·Rᵀ + b_ih + b_hh` of a gate whose product has been added to the projection.
+    /// `xw + h·Rᵀ + b_ih + b_hh` of a gate whose recurrent projection has been added in place.
     ///
     /// # Safety
     /// `gate` and `j + count` must be within the row.
@@ -86,7 +88,7 @@ impl<S: Simd> ForwardRow<S> {
         }
     }
 
-    /// `h·Rᵀ + b_hh` of the gate that the reset gate acts on.
+    /// `h·Rᵀ + b_hh` of the gate that the reset gate multiplies.
     ///
     /// # Safety
     /// `gate` and `j + count` must be within the row.
@@ -226,7 +228,7 @@ impl<S: Simd> BackwardRow<S> {
         unsafe { store(s, self.extra.add(j), count, value) }
     }
 
-    /// What the state before the step contributes past the recurrent product.
+    /// The contribution to the previous state that does not go through the recurrent projection.
     ///
     /// # Safety
     /// `j + count` must be within the row.
@@ -245,8 +247,8 @@ impl<S: Simd> BackwardRow<S> {
     }
 }
 
-/// Widths of the two parts of the pre-activations: those that add the recurrent product in place, and the one that
-/// the reset gate acts on.
+/// The widths of the two parts of the pre-activations: those that add the recurrent projection in place, and
+/// the one that the reset gate multiplies.
 fn parts(cell: Cell, hidden: usize) -> (usize, usize) {
     let in_place = cell.gates_before_reset();
     (in_place * hidden, (cell.gates() - in_place) * hidden)
@@ -296,7 +298,7 @@ pub(super) fn backward(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
     }
 }
 
-/// The buffers of a forward walk, shared by the threads, each of which writes its own part.
+/// The buffers of a forward pass, shared by the threads, each of which writes its own part.
 struct ForwardWalk<'a> {
     dims: Dims,
     packed: &'a [f32],
@@ -333,10 +335,10 @@ fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
 }
 
 impl ForwardWalk<'_> {
-    /// Walks all steps for one thread's part.
+    /// Runs all steps for one thread's part.
     ///
     /// # Safety
-    /// All parts of a split must be walked at the same time, and nobody else may touch gates and states.
+    /// All parts of a split must run at the same time, and no other code may access gates and states.
     #[inline(always)]
     unsafe fn part<S: Simd, P: Pointwise>(&self, s: S, part: Part<'_>) {
         let Dims { cell, steps, batch, hidden: width } = self.dims;
@@ -352,8 +354,8 @@ impl ForwardWalk<'_> {
             let gates = self.gates.at(row * gates_width);
             let hidden = self.hidden.at(row * width);
             let h = Matrix { pointer: hidden, row_stride: width, column_stride: 1, paired: false };
-            // SAFETY: the rows, and of these the panels and units, are the caller's; whatever another thread has to
-            // write before is waited for. The lengths have been checked at the boundary.
+            // SAFETY: the rows, and of these the panels and units, are the caller's; writes by other threads
+            // that are needed here are waited for. The lengths have been checked by the public functions.
             unsafe {
                 s.product(Product {
                     shape: (rows.len(), width, in_place),
@@ -405,7 +407,7 @@ pub(super) fn backward_scratch_len(dims: Dims) -> usize {
     states + tile::packed_len(dims.steps * dims.batch, dims.hidden)
 }
 
-/// The buffers of a backward walk, shared by the threads, each of which writes its own part.
+/// The buffers of a backward pass, shared by the threads, each of which writes its own part.
 struct BackwardWalk<'a> {
     dims: Dims,
     packed: &'a [f32],
@@ -451,7 +453,7 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
     let split = Split::new(dims, cpu.threads());
     cpu.parallel(|thread| cpu.vectorized(Share::<P>(&walk, split.part(thread), std::marker::PhantomData)));
 
-    // What remains is over all steps and rows at once.
+    // The rest is computed over all steps and rows at once.
     let rows = steps * batch;
     let gates_width = dims.gates_width();
     let (in_place, extra_width) = parts(cell, width);
@@ -474,7 +476,7 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
     if let Some(d_bias_hh) = args.d_bias_hh.map(SliceMut::host) {
         let (first, second) = d_bias_hh.split_at_mut(in_place);
         match args.store {
-            // The same sums; the gates would come from memory once more.
+            // The sums are the same; computing them again would read the gates from memory once more.
             Store::Overwrite => first.copy_from_slice(&d_bias_ih[..in_place]),
             Store::Add => columns::sum(cpu, gates, gates_width, 0..in_place, first, args.store),
         }
@@ -485,10 +487,10 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
 }
 
 impl BackwardWalk<'_> {
-    /// Walks all steps back for one thread's part.
+    /// Runs all steps backward for one thread's part.
     ///
     /// # Safety
-    /// All parts of a split must be walked at the same time, and nobody else may touch gates and gradients.
+    /// All parts of a split must run at the same time, and no other code may access gates and gradients.
     #[inline(always)]
     unsafe fn part<S: Simd, P: Pointwise>(&self, s: S, part: Part<'_>) {
         let Dims { cell, steps, batch, hidden: width } = self.dims;
@@ -504,8 +506,8 @@ impl BackwardWalk<'_> {
         for t in (0..steps).rev() {
             let row = t * batch + rows.start;
             let gates = self.gates.at(row * gates_width);
-            // SAFETY: the rows, and of these the panels and units, are the caller's; whatever another thread has to
-            // write before is waited for. The lengths have been checked at the boundary.
+            // SAFETY: the rows, and of these the panels and units, are the caller's; writes by other threads
+            // that are needed here are waited for. The lengths have been checked by the public functions.
             unsafe {
                 for r in 0..rows.len() {
                     let row = BackwardRow {
@@ -527,7 +529,7 @@ impl BackwardWalk<'_> {
                     each_vector!(s, units.len(), |j, count| { P::backward(s, &row, units.start + j, count) });
                 }
                 if t == 0 {
-                    break; // Nobody asks for the gradient of the initial state: here it is cut.
+                    break; // The gradient is truncated here: that of the initial state is not computed.
                 }
                 part.wait();
                 let panels = part.of(tile::panel_count(s, width), 1);
@@ -538,7 +540,7 @@ impl BackwardWalk<'_> {
                     panels: panels.clone(),
                     c: d_hidden,
                     c_stride: width,
-                    // A GRU's state has contributed past the product already.
+                    // A GRU's state has already contributed outside the recurrent projection.
                     store: if extra > 0 { Store::Add } else { Store::Overwrite },
                 });
                 if extra > 0 {

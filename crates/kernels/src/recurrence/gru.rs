@@ -1,4 +1,5 @@
-//! The gated recurrent unit, reset after the product: `n = tanh(a_n + r∘q)`, `h' = n + z∘(h − n)`; gates r, z, n.
+//! The gated recurrent unit, with the reset gate after the multiplication: `n = tanh(a_n + r∘q)`, `h' = n +
+//! z∘(h − n)`; gates r, z, n.
 
 use super::cpu::{BackwardRow, ForwardRow, Pointwise};
 use crate::cpu::{Simd, math};
@@ -8,7 +9,7 @@ pub(super) struct Gru;
 impl Pointwise for Gru {
     #[inline(always)]
     unsafe fn forward<S: Simd>(s: S, row: &ForwardRow<S>, j: usize, count: usize) {
-        // SAFETY: the walk vouches for the row.
+        // SAFETY: the row is valid, as the caller guarantees.
         unsafe {
             let r = math::sigmoid(s, row.pre_activation(s, 0, j, count));
             let z = math::sigmoid(s, row.pre_activation(s, 1, j, count));
@@ -25,7 +26,7 @@ impl Pointwise for Gru {
 
     #[inline(always)]
     unsafe fn backward<S: Simd>(s: S, row: &BackwardRow<S>, j: usize, count: usize) {
-        // SAFETY: the walk vouches for the row.
+        // SAFETY: the row is valid, as the caller guarantees.
         unsafe {
             let one = s.splat(1.0);
             let (r, z) = (row.gate(s, 0, j, count), row.gate(s, 1, j, count));

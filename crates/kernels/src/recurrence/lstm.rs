@@ -8,7 +8,7 @@ pub(super) struct Lstm;
 impl Pointwise for Lstm {
     #[inline(always)]
     unsafe fn forward<S: Simd>(s: S, row: &ForwardRow<S>, j: usize, count: usize) {
-        // SAFETY: the walk vouches for the row.
+        // SAFETY: the row is valid, as the caller guarantees.
         unsafe {
             let i = math::sigmoid(s, row.pre_activation(s, 0, j, count));
             let f = math::sigmoid(s, row.pre_activation(s, 1, j, count));
@@ -26,12 +26,12 @@ impl Pointwise for Lstm {
 
     #[inline(always)]
     unsafe fn backward<S: Simd>(s: S, row: &BackwardRow<S>, j: usize, count: usize) {
-        // SAFETY: the walk vouches for the row.
+        // SAFETY: the row is valid, as the caller guarantees.
         unsafe {
             let one = s.splat(1.0);
             let (i, f) = (row.gate(s, 0, j, count), row.gate(s, 1, j, count));
             let (g, o) = (row.gate(s, 2, j, count), row.gate(s, 3, j, count));
-            // tanh(c') is computed again: cheaper than another [T, B, H] to write and read.
+            // tanh(c') is recomputed: cheaper than writing and reading another [T, B, H].
             let tanh_c = math::tanh(s, row.cell_state_after(s, j, count));
             let dh = row.d_hidden(s, j, count);
             let slope = s.sub(one, s.mul(tanh_c, tanh_c));

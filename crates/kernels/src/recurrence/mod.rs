@@ -1,11 +1,12 @@
-//! A recurrent layer's walk over time, for every cell.
+//! A recurrent layer over time, for every cell.
 //!
-//! The input's projection is computed beforehand for all steps at once ([`crate::linear`]); what remains for each step
-//! is the product with the recurrent weight and the cell's own arithmetic. The walk, its products and its
-//! buffers are written once; a cell is its gate count and two pointwise functions ([`Cell`]).
+//! The input projection is computed in advance for all steps at once ([`crate::linear`]); what remains for
+//! each step is the recurrent projection and the cell's own arithmetic. The loop over time, its
+//! multiplications and its buffers are implemented once; a cell is defined by its number of gates and two
+//! pointwise functions ([`Cell`]).
 //!
-//! Each thread walks all steps for its share of the batch rows, so that there is no synchronization inside
-//! the recurrence. The weight is packed once ([`pack`]) for all steps and as long as it does not change.
+//! With enough batch rows, each thread runs all steps for its own rows, without synchronization inside the
+//! recurrence; otherwise the hidden units are split between the threads. The weight is packed once ([`pack`]) for all steps, for as long as it does not change.
 
 pub mod cases;
 mod cell;
@@ -20,7 +21,7 @@ pub use cell::Cell;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
 
-/// The sizes of one layer's walk.
+/// The shape of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
     /// The cell.
@@ -29,7 +30,7 @@ pub struct Dims {
     pub steps: usize,
     /// `B`, the batch rows.
     pub batch: usize,
-    /// `H`, the hidden width.
+    /// `H`, the hidden size.
     pub hidden: usize,
 }
 
@@ -54,7 +55,7 @@ impl Dims {
         (self.steps + 1) * self.batch * self.hidden
     }
 
-    /// Length of `extra`, what a GRU keeps besides the gates: `T·B·H`; 0 for the other cells.
+    /// Length of `extra`, which a GRU stores in addition to the gates: `T·B·H`; 0 for the other cells.
     pub fn extra_len(&self) -> usize {
         if self.cell.gates_before_reset() < self.cell.gates() {
             self.steps * self.batch * self.hidden
@@ -64,7 +65,7 @@ impl Dims {
     }
 }
 
-/// The two layouts of the recurrent weight that the walk needs.
+/// The two packed layouts of the recurrent weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pack {
     /// `Rᵀ`, for [`forward`].
@@ -73,17 +74,17 @@ pub enum Pack {
     Backward,
 }
 
-/// Numbers that [`pack`] writes.
+/// The length of the packed weight.
 pub fn pack_len(device: &Device, cell: Cell, hidden: usize, kind: Pack) -> usize {
     match device {
         Device::Cpu(_) => cpu::pack_len(cell, hidden, kind),
     }
 }
 
-/// Lays the recurrent weight `r: [G·H, H]` out for the walk.
+/// Packs the recurrent weight `r: [G·H, H]`.
 ///
 /// # Panics
-/// If `packed` is not [`pack_len`] long or `r` not `G·H·H`.
+/// If the length of `packed` is not [`pack_len`], or that of `r` is not `G·H·H`.
 pub fn pack(device: &Device, cell: Cell, hidden: usize, kind: Pack, r: Slice<'_>, packed: SliceMut<'_>) {
     assert_eq!(r.len(), cell.gates() * hidden * hidden, "length of r");
     assert_eq!(packed.len(), pack_len(device, cell, hidden, kind), "length of packed");
@@ -92,25 +93,25 @@ pub fn pack(device: &Device, cell: Cell, hidden: usize, kind: Pack, r: Slice<'_>
     }
 }
 
-/// What [`forward`] reads and writes.
+/// The arguments of [`forward`].
 pub struct Forward<'a> {
     /// The recurrent weight, packed for [`Pack::Forward`]. Read.
     pub packed: Slice<'a>,
     /// `[G·H]`, read: the bias of the input projection.
     pub bias_ih: Slice<'a>,
-    /// `[G·H]`, read: the bias of the recurrent projection, where the layer has one.
+    /// `[G·H]`, read: the bias of the recurrent projection, optional.
     pub bias_hh: Option<Slice<'a>>,
     /// `[T, B, G·H]`: the input projection without bias on entry, the activated gates on return.
     pub gates: SliceMut<'a>,
-    /// `[T, B, H]`, overwritten; empty unless [`Dims::extra_len`] says otherwise.
+    /// `[T, B, H]`, overwritten; empty unless [`Dims::extra_len`] is nonzero.
     pub extra: SliceMut<'a>,
     /// `[T+1, B, H]`: row 0 is the initial state, read; rows 1 to T are overwritten with the outputs.
     pub hidden: SliceMut<'a>,
-    /// `[T+1, B, H]`: as `hidden`, for a cell that has a second state; empty for the others.
+    /// `[T+1, B, H]`: like `hidden`, for a cell with a cell state; empty for the others.
     pub cell_state: SliceMut<'a>,
 }
 
-/// Runs one layer over a batch and keeps what [`backward`] needs.
+/// Runs one layer over a batch and stores what [`backward`] needs.
 ///
 /// ```text
 /// LSTM   i, f, g, o = split(xw[t] + b + h[t]·Rᵀ)        c[t+1] = σ(f)∘c[t] + σ(i)∘tanh(g)
@@ -120,8 +121,8 @@ pub struct Forward<'a> {
 /// RNN    h[t+1] = tanh or relu (xw[t] + b + h[t]·Rᵀ)
 /// ```
 ///
-/// The GRU's reset gate acts *after* the recurrent product, as in cuDNN, PyTorch and Gluon; Cho et al. 2014 let it
-/// act before.
+/// The GRU's reset gate acts *after* the recurrent multiplication, as in cuDNN, PyTorch and Gluon; in Cho et
+/// al. 2014 it acts before.
 ///
 /// # Panics
 /// If a length does not match `dims`.
@@ -140,17 +141,17 @@ pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     }
 }
 
-/// What [`backward`] reads and writes.
+/// The arguments of [`backward`].
 pub struct Backward<'a> {
     /// The recurrent weight, packed for [`Pack::Backward`]. Read.
     pub packed: Slice<'a>,
     /// `[T, B, G·H]`: the activated gates on entry, the gradient of the input projection on return.
     pub gates: SliceMut<'a>,
-    /// `[T, B, H]`: what `forward` kept there on entry, of no meaning on return.
+    /// `[T, B, H]`: as stored by `forward` on entry, contents undefined on return.
     pub extra: SliceMut<'a>,
     /// `[T+1, B, H]`, read.
     pub hidden: Slice<'a>,
-    /// `[T+1, B, H]`, read; empty for a cell without a second state.
+    /// `[T+1, B, H]`, read; empty for a cell without a cell state.
     pub cell_state: Slice<'a>,
     /// `[T, B, H]`, read: the gradient of the outputs.
     pub d_hidden: Slice<'a>,
@@ -158,23 +159,23 @@ pub struct Backward<'a> {
     pub d_r: SliceMut<'a>,
     /// `[G·H]`, stored: the gradient of the input projection's bias.
     pub d_bias_ih: SliceMut<'a>,
-    /// `[G·H]`, stored: the gradient of the recurrent projection's bias, where the layer has one.
+    /// `[G·H]`, stored: the gradient of the recurrent projection's bias, optional.
     pub d_bias_hh: Option<SliceMut<'a>>,
     /// Whether the three gradients above are overwritten or added to.
     pub store: Store,
-    /// At least [`backward_scratch_len`] numbers, of no meaning before or after.
+    /// At least [`backward_scratch_len`] elements, contents undefined before and after.
     pub scratch: SliceMut<'a>,
 }
 
-/// Scratch that [`backward`] needs.
+/// The length of the scratch buffer that [`backward`] needs.
 pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
     match device {
         Device::Cpu(_) => cpu::backward_scratch_len(dims),
     }
 }
 
-/// Runs one layer back over a batch. No gradient enters at the last state and none leaves at the first: that is where
-/// back-propagation through time is truncated.
+/// Runs one layer backward over a batch. No gradient enters at the last state and none leaves at the first:
+/// that is where backpropagation through time is truncated.
 ///
 /// # Panics
 /// If a length does not match `dims`.
@@ -190,7 +191,7 @@ pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
     let d_bias_hh = args.d_bias_hh.as_ref().map_or(dims.gates_width(), SliceMut::len);
     check_len("d_bias_hh", d_bias_hh, dims.gates_width());
     let scratch = backward_scratch_len(device, dims);
-    assert!(args.scratch.len() >= scratch, "scratch holds {}, needs {scratch}", args.scratch.len());
+    assert!(args.scratch.len() >= scratch, "scratch has {} elements, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, args),
     }

@@ -1,10 +1,10 @@
-//! The definition, in plain loops.
+//! The reference implementation: plain loops.
 
 use num_traits::Float;
 
 use super::{Cell, Dims};
 
-/// What the walk reads. Shapes as in [`super::Forward`]; `bias_hh` is empty where the layer has none.
+/// The inputs of the layer. Shapes as in [`super::Forward`]; `bias_hh` is empty if the layer has none.
 #[derive(Clone)]
 pub struct Inputs<F> {
     /// `[G·H, H]`.
@@ -17,11 +17,11 @@ pub struct Inputs<F> {
     pub xw: Vec<F>,
     /// `[B, H]`, the initial state.
     pub h0: Vec<F>,
-    /// `[B, H]`, the initial second state; empty for a cell without one.
+    /// `[B, H]`, the initial cell state; empty for a cell without one.
     pub c0: Vec<F>,
 }
 
-/// What the walk leaves behind.
+/// The outputs of the forward pass.
 pub struct Outputs<F> {
     /// `[T, B, G·H]`, activated.
     pub gates: Vec<F>,
@@ -29,11 +29,11 @@ pub struct Outputs<F> {
     pub extra: Vec<F>,
     /// `[T+1, B, H]`.
     pub hidden: Vec<F>,
-    /// `[T+1, B, H]`; empty for a cell without a second state.
+    /// `[T+1, B, H]`; empty for a cell without a cell state.
     pub cell_state: Vec<F>,
 }
 
-/// The gradients of everything in [`Inputs`], where the batch's initial states count as constants.
+/// The gradients of everything in [`Inputs`], with the batch's initial states as constants.
 pub struct Gradients<F> {
     /// `[G·H, H]`.
     pub r: Vec<F>,
@@ -49,7 +49,7 @@ fn sigmoid<F: Float>(x: F) -> F {
     F::one() / (F::one() + (-x).exp())
 }
 
-/// Walks the steps forward.
+/// Runs the steps forward.
 pub fn forward<F: Float>(dims: Dims, inputs: &Inputs<F>) -> Outputs<F> {
     let Dims { cell, steps, batch, hidden: width } = dims;
     let gates_width = dims.gates_width();
@@ -108,7 +108,7 @@ pub fn forward<F: Float>(dims: Dims, inputs: &Inputs<F>) -> Outputs<F> {
     Outputs { gates, extra, hidden, cell_state }
 }
 
-/// Walks the steps back, given the gradient of the outputs, `d_hidden: [T, B, H]`.
+/// Runs the steps backward, given the gradient of the outputs, `d_hidden: [T, B, H]`.
 pub fn backward<F: Float>(
     dims: Dims,
     inputs: &Inputs<F>,
@@ -131,7 +131,8 @@ pub fn backward<F: Float>(
     for row in (0..steps * batch).rev() {
         let (before, after) = (row * width, (row + batch) * width);
         let gates = &outputs.gates[row * gates_width..][..gates_width];
-        // The gradient of the recurrent product, bias included: the pre-activations', but for a GRU's candidate.
+        // The gradient of the recurrent projection, bias included: equal to that of the pre-activations,
+        // except for a GRU's candidate.
         let mut d_q = zeros(gates_width);
         for j in 0..width {
             let gate = |index: usize| gates[index * width + j];

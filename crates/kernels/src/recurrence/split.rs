@@ -1,10 +1,10 @@
-//! How the threads share a walk.
+//! How a recurrent layer is split between threads.
 //!
 //! ```text
 //! rows    thread 0  rows 0…9  ── all steps ──▶        no thread waits for another
 //!         thread 1  rows 10…19 ── all steps ──▶
 //!
-//! units   thread 0  product │ units 0…255   │ product │ …    at each line all wait for all
+//! units   thread 0  product │ units 0…255   │ product │ …    at each line all threads wait for each other
 //!         thread 1  product │ units 256…511 │ product │ …
 //! ```
 
@@ -13,25 +13,25 @@ use std::ops::Range;
 use super::Dims;
 use crate::cpu::{Barrier, share};
 
-/// Batch rows for each thread from which on rows are split. With fewer, some threads would have twice as much to do as
-/// others, or nothing; with more, what the threads share of a weight does not make up for the waiting.
+/// Minimum batch rows per thread for splitting by rows. With fewer, some threads would have twice as much
+/// work as others, or none; with more, sharing a weight between the threads does not make up for the waiting.
 const MIN_ROWS: usize = 2;
-/// Recurrent weights, in numbers, that are worth waiting for each other.
+/// The minimum size of the recurrent weights, in elements, for which splitting by units is worth the waiting.
 const MIN_WEIGHTS: usize = 16_384;
 
-/// A walk shared by some threads.
+/// A recurrent layer split between some threads.
 pub(super) struct Split {
     batch: usize,
     threads: usize,
-    /// Where it is the units that are split.
+    /// Present if the split is by units.
     barrier: Option<Barrier>,
 }
 
-/// What is one thread's.
+/// One thread's part.
 pub(super) struct Part<'a> {
-    /// The batch rows it walks.
+    /// The batch rows it runs.
     pub(super) rows: Range<usize>,
-    /// Which of how many parts of each of these rows is its own.
+    /// The index of its part of each of these rows, and below the number of parts.
     index: usize,
     parts: usize,
     barrier: Option<&'a Barrier>,
@@ -58,13 +58,13 @@ impl Split {
 }
 
 impl Part<'_> {
-    /// Its share of `len` things that each of its rows has, in multiples of `grain` but for the end.
+    /// Its part of `len` items of each of its rows, in multiples of `grain` except at the end.
     #[inline(always)]
     pub(super) fn of(&self, len: usize, grain: usize) -> Range<usize> {
         share(len, grain, self.parts, self.index)
     }
 
-    /// Waits until the others that have a part in its rows are here, too.
+    /// Waits until the other threads that share its rows have arrived, too.
     #[inline(always)]
     pub(super) fn wait(&self) {
         if let Some(barrier) = self.barrier {

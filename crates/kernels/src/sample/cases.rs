@@ -1,8 +1,9 @@
-//! Sizes to try.
+//! Sizes for tests and benchmarks.
 
 use super::Dims;
 
-/// From a single token over one block, whole or not, to several rows of Penn Treebank's words and one of WikiText-2's.
+/// From a single token through one block, full or not, to several rows of Penn Treebank's vocabulary and one
+/// of WikiText-2's.
 pub const CASES: &[Dims] = &[
     Dims { rows: 1, vocab: 1 },
     Dims { rows: 3, vocab: 5 },

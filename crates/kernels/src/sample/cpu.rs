@@ -1,4 +1,4 @@
-//! On the CPU: the blocks of all rows are split between the threads, then the rows.
+//! CPU implementation: the blocks of all rows are split between the threads, then the rows.
 
 use std::ops::Range;
 
@@ -7,7 +7,8 @@ use crate::cpu::elements::{LINE, in_parts};
 use crate::cpu::math::{each_vector, load, store};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, rows};
 
-/// Numbers that could be moved in the time of a number here, which has an exponential and is walked over one by one.
+/// The cost of an element here, which needs an exponential, in elements that could be copied in the same
+/// time.
 const COST: usize = 8;
 
 pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
@@ -39,12 +40,12 @@ pub(super) fn pick(cpu: &Cpu, dims: Dims, args: Pick<'_>) {
     });
 }
 
-/// One over the temperature, but a number even for the smallest: an infinite one times no difference would be NaN.
+/// One over the temperature, but finite even for the smallest temperature: infinity times zero would be NaN.
 fn factor(temperature: f32) -> f32 {
     (1.0 / temperature).min(f32::MAX)
 }
 
-/// Some blocks of a matrix, counted through its rows.
+/// Some blocks of a matrix, numbered across its rows.
 struct Blocks<'a> {
     dims: Dims,
     part: Range<usize>,
@@ -74,7 +75,7 @@ impl Vectorized for Blocks<'_> {
     }
 }
 
-/// A row to pick a token of.
+/// A row to pick a token from.
 struct Row<'a> {
     logits: &'a [f32],
     caps: Option<&'a [f32]>,
@@ -98,7 +99,7 @@ impl Vectorized for Row<'_> {
         let (shift, factor_of_all) = (s.splat(max), s.splat(factor));
         let (from, to, len) = (maxima.as_ptr(), sums.as_mut_ptr(), maxima.len().min(sums.len()));
         each_vector!(s, len, |at, count| {
-            // SAFETY: both slices have the length that is walked.
+            // SAFETY: both slices have the length that is iterated over.
             unsafe {
                 let share = rows::shifted_exp(s, load(s, from.add(at), count), shift, factor_of_all);
                 store(s, to.add(at), count, s.mul(load(s, to.add(at), count), share));
@@ -113,7 +114,8 @@ impl Vectorized for Row<'_> {
     }
 }
 
-/// The numbers of a row's block under their caps; beyond the row's end −∞, so that all blocks are whole vectors.
+/// The elements of a row's block under their caps; −∞ beyond the row's end, so that all blocks are whole
+/// vectors.
 #[inline(always)]
 fn capped<S: Simd>(s: S, row: &[f32], caps: Option<&[f32]>, block: usize, numbers: &mut [f32; BLOCK]) {
     let here = block * BLOCK..row.len().min((block + 1) * BLOCK);
@@ -122,20 +124,20 @@ fn capped<S: Simd>(s: S, row: &[f32], caps: Option<&[f32]>, block: usize, number
     numbers[row.len()..].fill(f32::NEG_INFINITY);
     let (from, to) = (row.as_ptr(), numbers.as_mut_ptr());
     each_vector!(s, row.len(), |at, count| {
-        // SAFETY: the row, its caps and `numbers` are at least as long as the row, which is walked.
+        // SAFETY: the row, its caps and `numbers` are at least as long as the row, which is iterated over.
         unsafe {
             let cap = match caps {
                 Some(caps) => load(s, caps.as_ptr().add(at), count),
                 None => s.splat(f32::INFINITY),
             };
-            // In this order a NaN becomes the cap.
+            // This argument order turns NaN into the cap.
             store(s, to.add(at), count, s.min(load(s, from.add(at), count), cap));
         }
     });
 }
 
-/// The place among `weights` on which `point` of `[0, 1)` falls, and where between that place's two ends: again a point
-/// of `[0, 1)`, or 1 where rounding has left a last trace of the sum to no place.
+/// The index among `weights` at which `point` in `[0, 1)` falls, and the position within it: again in `[0,
+/// 1)`, or 1 if rounding has left the point just past the last weight.
 #[inline(always)]
 fn fall(weights: &[f32], point: f64) -> (usize, f64) {
     let mut left = point * weights.iter().map(|&weight| f64::from(weight)).sum::<f64>();

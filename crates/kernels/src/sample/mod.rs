@@ -1,19 +1,19 @@
-//! Drawing a token of each row of logits: the part of it that looks at all of a vocabulary.
+//! Sampling a token from each row of logits: the part that reads the whole vocabulary.
 //!
 //! ```text
-//! logits   [  block 0  |  block 1  | … ]     256 tokens each, however many threads there are
-//! maxima       m₀          m₁                the largest logit of each
-//! sums         s₀          s₁                Σ e^((logit − m) / temperature) over each
+//! logits   [  block 0  |  block 1  | … ]     256 tokens each, for any number of threads
+//! maxima       m₀          m₁                the largest logit of each block
+//! sums         s₀          s₁                Σ e^((logit − m) / temperature) over each block
 //! ```
 //!
-//! [`forward`] goes through the logits once: as a block's exponentials are relative to its own maximum, it needs nothing
-//! of the others. [`pick`] then finds the block in which a random point falls, and looks at the tokens of that one alone.
-//! Blocks do not depend on the number of threads, so neither does what is drawn; the blocks of a single row are enough
-//! for several threads. What is drawn from only the likeliest tokens needs the maxima too: a block whose
-//! maximum is below what was found has none of them.
+//! [`forward`] reads the logits once: a block's exponentials are relative to its own maximum, so it needs
+//! nothing from the other blocks. [`pick`] then finds the block in which a random point falls, and reads only
+//! the tokens of that block. Blocks do not depend on the number of threads, so neither does the sample; the
+//! blocks of a single row are enough for several threads. Sampling from only the most likely tokens uses the
+//! maxima too: a block whose maximum is below those already found contains none of them.
 //!
-//! Nothing is learnt from a draw, so there is no `backward`.
-//! Not here: random numbers, and which tokens are drawn from (`infer`).
+//! Sampling is not differentiated, so there is no `backward`.
+//! Not here: random numbers, and which tokens are sampled from (`infer`).
 
 pub mod cases;
 mod cpu;
@@ -21,46 +21,48 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, check_len};
 
-/// Tokens in a block; the last one of a row may have fewer.
+/// Tokens per block; the last block of a row may have fewer.
 pub const BLOCK: usize = 256;
 
-/// The sizes of the logits.
+/// The shape of the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
     /// `R`, the rows.
     pub rows: usize,
-    /// `V`, the vocabulary.
+    /// `V`, the vocabulary size.
     pub vocab: usize,
 }
 
 impl Dims {
-    /// Blocks of a row.
+    /// The number of blocks per row.
     pub fn blocks(self) -> usize {
         self.vocab.div_ceil(BLOCK)
     }
 }
 
-/// What [`forward`] reads and writes.
+/// The arguments of [`forward`].
 pub struct Forward<'a> {
     /// `[R, V]`, read.
     pub logits: Slice<'a>,
-    /// `[V]`, read, where there are some: ∞ for a token that may be drawn, −∞ for one that may not.
+    /// `[V]`, read, optional: ∞ for an allowed token, −∞ for a forbidden one.
     pub caps: Option<Slice<'a>>,
     /// `[R, blocks]`, overwritten: the largest logit of each block.
     pub maxima: SliceMut<'a>,
-    /// A temperature and, `[R, blocks]`, overwritten, the sums of each block; none if only the maxima are wanted.
+    /// A temperature and `[R, blocks]`, overwritten: the sums of each block; `None` if only the maxima are
+    /// needed.
     pub sums: Option<(f32, SliceMut<'a>)>,
 }
 
-/// The largest number of each block, and what it weighs.
+/// Computes the maximum of each block, and its sum of exponentials.
 ///
 /// ```text
-/// x[r, v] = min(logits[r, v], caps[v])        the cap where the logit is NaN
+/// x[r, v] = min(logits[r, v], caps[v])        the cap if the logit is NaN
 /// maxima[r, k] = max_v x[r, v]                sums[r, k] = Σ_v e^((x[r, v] − maxima[r, k]) / temperature)
 /// ```
 ///
-/// A maximum of ∞ thus tells of a logit that is NaN or ∞ where it counts, and maxima that are all −∞ that no token is
-/// left; the sum of a block whose maximum is not finite is 0. Exponentials below the normal numbers are 0, too.
+/// A maximum of ∞ thus indicates an allowed logit that is NaN or ∞, and maxima that are all −∞ indicate that
+/// no token is left. The sum of a block whose maximum is not finite is 0. Exponentials below the normal range
+/// are also 0.
 ///
 /// # Panics
 /// If a length does not match `dims`, or the temperature is not above 0.
@@ -78,33 +80,34 @@ pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     }
 }
 
-/// What [`pick`] reads and writes.
+/// The arguments of [`pick`].
 pub struct Pick<'a> {
-    /// That of [`forward`].
+    /// As in [`forward`].
     pub temperature: f32,
-    /// `[R, V]`, read: those of [`forward`].
+    /// `[R, V]`, read: as in [`forward`].
     pub logits: Slice<'a>,
-    /// `[V]`, read: those of [`forward`].
+    /// `[V]`, read: as in [`forward`].
     pub caps: Option<Slice<'a>>,
-    /// `[R, blocks]`, read: what [`forward`] has found.
+    /// `[R, blocks]`, read: as computed by [`forward`].
     pub maxima: Slice<'a>,
-    /// `[R, blocks]`: what [`forward`] has found on entry; on return relative to the largest logit of the row, not of
-    /// the block.
+    /// `[R, blocks]`: as computed by [`forward`] on entry; on return relative to the largest logit of the row
+    /// instead of the block.
     pub sums: SliceMut<'a>,
-    /// `[R]`, read, within `[0, 1)`: a random number for each row. They are in `f64`, and in host memory, where they
-    /// are made: those of `f32` are too far apart for the rare tokens of a large vocabulary.
+    /// `[R]`, read, in `[0, 1)`: a random number for each row. They are in `f64`, and in host memory, where
+    /// they are generated: `f32` is too coarse for the rare tokens of a large vocabulary.
     pub points: &'a [f64],
     /// `[R]`, overwritten: the token of each row.
     pub ids: SliceMut<'a, u32>,
 }
 
-/// Finds the token on which each row's point falls, if tokens share `[0, 1)` in their order by their probabilities.
+/// Finds the token at which each row's point falls: the tokens divide `[0, 1)`, in order, in proportion to
+/// their probabilities.
 ///
 /// ```text
 /// w[v] = e^(x[r, v] / temperature)        ids[r] = the first v with Σ_{u ≤ v} w[u] > points[r] · Σ_u w[u]
 /// ```
 ///
-/// A token without weight is never drawn. If the largest of a row's maxima is not finite, its token is 0.
+/// A token with zero weight is never sampled. If the largest of a row's maxima is not finite, its token is 0.
 ///
 /// # Panics
 /// If a length does not match `dims`, or the temperature is not above 0.
@@ -124,5 +127,5 @@ pub fn pick(device: &Device, dims: Dims, args: Pick<'_>) {
 
 #[track_caller]
 fn check_temperature(temperature: f32) {
-    assert!(temperature > 0.0, "temperature {temperature} is not above 0");
+    assert!(temperature > 0.0, "temperature must be above 0, but is {temperature}");
 }

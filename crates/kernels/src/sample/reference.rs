@@ -1,4 +1,4 @@
-//! The definition, in plain loops.
+//! The reference implementation: plain loops.
 
 use num_traits::Float;
 
@@ -18,7 +18,7 @@ pub fn forward<F: Float>(dims: Dims, temperature: F, logits: &[F], caps: Option<
     (maxima, sums)
 }
 
-/// The token on which each row's point falls.
+/// The token at which each row's point falls.
 pub fn pick<F: Float>(
     dims: Dims,
     temperature: F,

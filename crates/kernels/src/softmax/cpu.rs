@@ -1,4 +1,4 @@
-//! On the CPU: the rows are split between the threads.
+//! CPU implementation: the rows are split between the threads.
 
 use super::Dims;
 use crate::Store;
@@ -91,7 +91,7 @@ impl Vectorized for Backward<'_> {
             let dot = s.splat(rows::dot(s, y, d_y));
             let (y, d_y, d_x) = (y.as_ptr(), d_y.as_ptr(), d_x.as_mut_ptr());
             each_vector!(s, columns, |offset, count| {
-                // SAFETY: all three have the length that is walked.
+                // SAFETY: all three have the length that is iterated over.
                 unsafe {
                     let difference = s.sub(load(s, d_y.add(offset), count), dot);
                     let mut value = s.mul(s.mul(load(s, y.add(offset), count), difference), factor);

@@ -1,4 +1,4 @@
-//! Softmax of each row of a matrix, with a temperature.
+//! Softmax over each row of a matrix, with a temperature.
 
 pub mod cases;
 mod cpu;
@@ -6,12 +6,12 @@ pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
 
-/// The sizes of the matrix.
+/// The shape of the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dims {
     /// `R`, the rows.
     pub rows: usize,
-    /// `N`, the columns: what each row is a distribution over.
+    /// `N`, the columns: each row is a distribution over them.
     pub columns: usize,
 }
 
@@ -21,8 +21,9 @@ pub struct Dims {
 /// y[r, n] = e^(x[r, n] / temperature) / Σ_m e^(x[r, m] / temperature)
 /// ```
 ///
-/// Stable: the row's largest number is subtracted first. A −∞ gets probability 0; a row with a NaN becomes NaN.
-/// Toward temperature 0 the largest number takes all, toward ∞ all become equal.
+/// Numerically stable: the row's largest element is subtracted first. −∞ gets probability 0; a row with a NaN
+/// becomes NaN. As the temperature approaches 0, the largest element gets all the probability; as it grows to
+/// ∞, all become equal.
 ///
 /// # Shapes
 /// - `x: [R, N]`, read.
@@ -32,7 +33,7 @@ pub struct Dims {
 pub fn forward(device: &Device, dims: Dims, temperature: f32, x: Slice<'_>, y: SliceMut<'_>) {
     check_len("x", x.len(), dims.rows * dims.columns);
     check_len("y", y.len(), dims.rows * dims.columns);
-    assert!(temperature > 0.0, "temperature {temperature} is not above 0");
+    assert!(temperature > 0.0, "temperature must be above 0, but is {temperature}");
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, temperature, x.host(), y.host()),
     }
@@ -43,7 +44,7 @@ pub fn forward(device: &Device, dims: Dims, temperature: f32, x: Slice<'_>, y: S
 /// # Shapes
 /// - `y: [R, N]`, read: the output of [`forward`].
 /// - `d_y: [R, N]`, read.
-/// - `d_x: [R, N]`, stored as `store` says.
+/// - `d_x: [R, N]`, stored according to `store`.
 /// # Panics
 /// As [`forward`].
 pub fn backward(
@@ -58,7 +59,7 @@ pub fn backward(
     check_len("y", y.len(), dims.rows * dims.columns);
     check_len("d_y", d_y.len(), dims.rows * dims.columns);
     check_len("d_x", d_x.len(), dims.rows * dims.columns);
-    assert!(temperature > 0.0, "temperature {temperature} is not above 0");
+    assert!(temperature > 0.0, "temperature must be above 0, but is {temperature}");
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, temperature, y.host(), d_y.host(), d_x.host(), store),
     }

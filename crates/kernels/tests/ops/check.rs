@@ -129,7 +129,7 @@ pub(crate) fn product_devices() -> Vec<Device> {
     let in_all = |device: Device| Precision::ALL.map(|precision| device.clone().with_precision(precision));
     let devices: Vec<Device> = devices().into_iter().flat_map(in_all).flatten().collect();
     if devices.iter().all(|device| device.precision() == Precision::F32) {
-        eprintln!("skipped: bf16 products, which this processor lacks");
+        eprintln!("skipped: this processor does not support bf16");
     }
     devices
 }

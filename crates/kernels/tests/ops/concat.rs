@@ -47,7 +47,7 @@ fn cpu_agrees_with_the_reference() {
 }
 
 #[test]
-#[should_panic(expected = "the matrix written holds 6 in rows of 3, no block [2, 2] at (0, 2)")]
+#[should_panic(expected = "the target matrix, with 6 elements in rows of 3, has no block [2, 2] at (0, 2)")]
 fn a_block_beyond_the_edge_is_refused() {
     let device = &devices()[0];
     let (source, mut target) = (buffer(device, &random(4, 1)), buffer(device, &random(6, 2)));

@@ -139,7 +139,7 @@ fn extreme_logits_neither_overflow_nor_hide_a_nan() {
 }
 
 #[test]
-#[should_panic(expected = "target 6 of a vocabulary of 6")]
+#[should_panic(expected = "target 6 is out of range for a vocabulary of 6")]
 fn a_target_outside_the_vocabulary_panics() {
     let dims = Dims { rows: 1, width: 1, vocab: 6 };
     let device = Device::cpu(1).unwrap();

@@ -127,7 +127,7 @@ fn elements_are_dropped_as_often_as_told_and_independently() {
 }
 
 #[test]
-#[should_panic(expected = "dropout probability 1 is not at least 0 and below 1")]
+#[should_panic(expected = "dropout probability must be at least 0 and below 1, but is 1")]
 fn dropping_everything_is_refused() {
     let device = Device::cpu(1).unwrap();
     let dropout = Dropout { probability: 1.0, mask: Mask::Locked, key: KEY };

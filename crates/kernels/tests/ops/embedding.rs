@@ -68,7 +68,7 @@ fn the_dense_gradient_is_added() {
 }
 
 #[test]
-#[should_panic(expected = "id 3 at position 1, the table has 3 rows")]
+#[should_panic(expected = "id 3 at position 1 is out of range for a table of 3 rows")]
 fn an_id_beyond_the_table_is_refused() {
     let device = Device::cpu(1).unwrap();
     let dims = Dims { rows: 2, vocab: 3, width: 1 };

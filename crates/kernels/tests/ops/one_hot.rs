@@ -20,7 +20,7 @@ fn cpu_agrees_with_the_reference() {
 }
 
 #[test]
-#[should_panic(expected = "id 2, a row has 2 columns")]
+#[should_panic(expected = "id 2 is out of range for 2 columns")]
 fn an_id_beyond_the_columns_is_refused() {
     let device = Device::cpu(1).unwrap();
     let ids = filled(&device, &[2]);

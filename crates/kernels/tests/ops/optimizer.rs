@@ -97,7 +97,7 @@ fn sgd_agrees_with_the_reference() {
 }
 
 #[test]
-#[should_panic(expected = "momentum 0.9 has no velocity")]
+#[should_panic(expected = "momentum 0.9 requires a velocity")]
 fn momentum_needs_a_velocity() {
     let device = Device::cpu(1).unwrap();
     let (gradient, mut weight) = (Buffer::zeros(&device, 1), Buffer::zeros(&device, 1));
@@ -129,7 +129,7 @@ fn sgd_on_rows_is_sgd_on_the_dense_gradient() {
 }
 
 #[test]
-#[should_panic(expected = "rows of a sparse gradient rise")]
+#[should_panic(expected = "rows of a sparse gradient must be strictly increasing")]
 fn rows_that_repeat_are_refused() {
     let device = Device::cpu(1).unwrap();
     let rows = filled(&device, &[1, 1]);
@@ -170,22 +170,22 @@ fn adapting_agrees_with_the_reference() {
         for &len in CASES {
             let (gradient, trained) = (random(len, 1), random(len, 2));
             let rms: Vec<f64> = random(len, 3).into_iter().map(f64::abs).collect();
-            for with_usual in [false, true] {
+            for with_rms in [false, true] {
                 let epsilon = 0.125;
-                let usual = with_usual.then_some((rms.as_slice(), mean, epsilon));
+                let rms_scale = with_rms.then_some((rms.as_slice(), mean, epsilon));
                 let mut want = random(len, 4);
-                reference::dynamic(&options, usual, SCALE, &gradient, &trained, &mut want);
+                reference::dynamic(&options, rms_scale, SCALE, &gradient, &trained, &mut want);
                 let mut resting = random(len, 4);
-                reference::dynamic(&options, usual, SCALE, &vec![0.0; len], &trained, &mut resting);
+                reference::dynamic(&options, rms_scale, SCALE, &vec![0.0; len], &trained, &mut resting);
                 for device in devices() {
                     let rms = buffer(&device, &rms);
-                    let usual = with_usual.then(|| RmsScale { rms: rms.slice(), mean, epsilon });
+                    let rms_scale = with_rms.then(|| RmsScale { rms: rms.slice(), mean, epsilon });
                     let (gradient, trained) = (buffer(&device, &gradient), buffer(&device, &trained));
                     for (gradient, want) in [(Some(gradient.slice()), &want), (None, &resting)] {
                         let mut got = buffer(&device, &random(len, 4));
                         let (from, to) = (trained.slice(), got.slice_mut());
-                        optimizer::dynamic(&device, &options, usual, SCALE, gradient, from, to);
-                        let name = format!("{len} numbers, {options:?}, {with_usual}, {device}");
+                        optimizer::dynamic(&device, &options, rms_scale, SCALE, gradient, from, to);
+                        let name = format!("{len} numbers, {options:?}, {with_rms}, {device}");
                         assert_close(&name, &read(&got), want, Tolerance::Function);
                     }
                 }
@@ -199,11 +199,11 @@ fn adapting_by_nothing_changes_nothing() {
     let options = Dynamic { learning_rate: 0.0, decay: 0.0 };
     for device in devices() {
         let [gradient, trained, rms] = [1, 2, 3].map(|seed| buffer(&device, &random(100, seed)));
-        let usual = RmsScale { rms: rms.slice(), mean: 0.5, epsilon: 0.0 };
-        for usual in [None, Some(usual)] {
+        let rms_scale = RmsScale { rms: rms.slice(), mean: 0.5, epsilon: 0.0 };
+        for rms_scale in [None, Some(rms_scale)] {
             let mut got = buffer(&device, &random(100, 4));
             let (gradient, to) = (Some(gradient.slice()), got.slice_mut());
-            optimizer::dynamic(&device, &options, usual, SCALE, gradient, trained.slice(), to);
+            optimizer::dynamic(&device, &options, rms_scale, SCALE, gradient, trained.slice(), to);
             assert_close("unchanged", &read(&got), &random(100, 4), Tolerance::Exact);
         }
     }

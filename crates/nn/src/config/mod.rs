@@ -1,4 +1,4 @@
-//! What a model is made of: its configuration, as kept in the model file, and how its parameters begin.
+//! The configuration of a model, as stored in the model file, and the initialization of its parameters.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,24 +8,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{NnError, Result};
 
-/// The shape of a recurrent language model.
+/// The architecture of a recurrent language model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RnnLmConfig {
-    /// `V`, the number of tokens the model knows.
+    /// `V`, the vocabulary size.
     pub vocab_size: usize,
     /// How a token enters the network.
     pub input: Input,
     /// The recurrent cell of every layer.
     #[serde(with = "as_text")]
     pub cell: Cell,
-    /// The hidden width of each layer, the one nearest the input first.
+    /// The hidden size of each layer, starting with the one nearest the input.
     pub hidden_sizes: Vec<usize>,
-    /// How many bias vectors a layer has.
+    /// The number of bias vectors per layer.
     pub biases: Biases,
-    /// Whether the decoder's weight is the embedding's; the last hidden width is then the embedding's.
+    /// Weight tying: whether the decoder shares the embedding's weight; the last hidden size must then equal
+    /// the embedding size.
     pub tied: bool,
-    /// What is dropped in training, and where.
+    /// The dropout applied in training.
     pub dropout: Dropout,
 }
 
@@ -33,57 +34,60 @@ pub struct RnnLmConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Input {
-    /// As a learnt vector of this width.
+    /// As a learned embedding of this width.
     Embedding(usize),
-    /// As a vector of zeros with a single one. Multiplying it by the first layer's input weight picks a row
-    /// of the weight's transpose, so that is what is kept: `input.weight: [V, G·H]`.
+    /// As a one-hot vector. Multiplying it by the first layer's input weight selects a row of the weight's
+    /// transpose, so the transpose is stored: `input.weight: [V, G·H]`.
     OneHot,
 }
 
-/// How many bias vectors a recurrent layer has.
+/// The number of bias vectors per recurrent layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Biases {
-    /// One on the input projection: the textbook's layer.
+    /// One bias, on the input projection: the textbook layer.
     One,
-    /// One on the input and one on the recurrent projection, as in cuDNN, PyTorch and Gluon. Both receive the
-    /// same gradient (but for a GRU's candidate), so that their sum learns twice as fast as a single bias.
+    /// One bias on the input projection and one on the recurrent projection, as in cuDNN, PyTorch and Gluon.
+    /// Both receive the same gradient (except for a GRU's candidate), so their sum learns twice as fast as a
+    /// single bias.
     Two,
 }
 
-/// What is dropped in training, and where. A dropped number is 0; the others are divided by the share kept.
+/// The dropout probabilities. A dropped element is 0; the others are divided by the probability of keeping
+/// one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {
     /// On the embedding.
     pub input: DropoutSite,
-    /// On each layer's output but the last's.
+    /// On the output of every layer except the last.
     pub between: DropoutSite,
-    /// On the last layer's output.
+    /// On the output of the last layer.
     pub output: DropoutSite,
-    /// Probability of dropping a word where it is looked up: its row of the embedding is 0 wherever it occurs in
-    /// a batch. A tied decoder keeps all of its rows. At least 0 and below 1; 0 is off.
+    /// Embedding dropout: the probability of dropping a word. Its embedding is 0 for all its occurrences in a
+    /// batch. A tied decoder keeps all rows. At least 0 and below 1; 0 is off.
     /// *Source*: Gal & Ghahramani 2016.
     #[serde(default, skip_serializing_if = "is_off")]
     pub words: f32,
-    /// Probability of dropping a number of a recurrent matrix `weight_hh`, for all steps of a batch (DropConnect,
-    /// or weight-drop). At least 0 and below 1; 0 is off.
+    /// Weight dropout (DropConnect): the probability of dropping an element of a recurrent matrix
+    /// `weight_hh`, with one mask for all steps of a batch. At least 0 and below 1; 0 is off.
     /// *Source*: Wan et al. 2013; Merity, Keskar & Socher 2017.
     #[serde(default, skip_serializing_if = "is_off")]
     pub weights: f32,
 }
 
-/// The dropout at one place.
+/// The dropout at one place in the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropoutSite {
-    /// Probability of dropping a unit, at least 0 and below 1; 0 is off.
+    /// The probability of dropping a unit, at least 0 and below 1; 0 is off.
     pub probability: f32,
-    /// Whether one mask serves all steps of a batch (locked, or variational) instead of one for each.
+    /// Whether one mask is used for all steps of a batch (locked, or variational, dropout) instead of one per
+    /// step.
     pub locked: bool,
 }
 
-/// A distribution that parameters are drawn from at the start.
+/// The distribution that initial parameters are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Initializer {
@@ -91,29 +95,29 @@ pub enum Initializer {
     Zeros,
     /// Uniform within ± the limit.
     Uniform(f32),
-    /// Uniform within ± √(6 / (rows + columns)) of the (gate-stacked) matrix.
+    /// Xavier (Glorot): uniform within ± √(6 / (rows + columns)) of the (gate-stacked) matrix.
     /// *Source*: Glorot & Bengio 2010.
     Xavier,
     /// Normal with mean 0 and this standard deviation.
     Normal(f32),
 }
 
-/// Which parameters begin how.
+/// The initializers of the parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Initialization {
-    /// The embedding, and with it a tied decoder; or the one-hot input's weight.
+    /// The embedding, and a decoder tied to it; or the weight of a one-hot input.
     pub embedding: Initializer,
-    /// The recurrent layers' matrices.
+    /// The matrices of the recurrent layers.
     pub recurrent: Initializer,
-    /// The decoder's matrix, where it has its own.
+    /// The decoder's matrix, if it is not tied.
     pub decoder: Initializer,
     /// All biases.
     pub bias: Initializer,
 }
 
 impl Default for Initialization {
-    /// Embedding uniform within ±0.1, Xavier matrices, no bias: the WikiText-2 recipes.
+    /// Embedding uniform within ±0.1, Xavier matrices, zero biases: as in the WikiText-2 recipes.
     fn default() -> Self {
         Initialization {
             embedding: Initializer::Uniform(0.1),
@@ -128,14 +132,14 @@ impl RnnLmConfig {
     /// Checks that the sizes fit together.
     ///
     /// # Errors
-    /// [`NnError::Config`] names the first field that does not, and why.
+    /// [`NnError::Config`] with the first invalid field and the reason.
     pub fn check(&self) -> Result<()> {
         let refuse = |field: &'static str, reason: String| Err(NnError::Config { field, reason });
         if self.vocab_size == 0 {
             return refuse("vocab_size", "must be at least 1".to_owned());
         }
         let Some(&last) = self.hidden_sizes.last() else {
-            return refuse("hidden_sizes", "must name at least one layer".to_owned());
+            return refuse("hidden_sizes", "must have at least one layer".to_owned());
         };
         if self.hidden_sizes.contains(&0) {
             return refuse("hidden_sizes", "must all be at least 1".to_owned());
@@ -143,24 +147,25 @@ impl RnnLmConfig {
         match self.input {
             Input::Embedding(0) => return refuse("embedding_size", "must be at least 1".to_owned()),
             Input::Embedding(width) if self.tied && width != last => {
-                let reason = format!("must equal the last hidden size, {last}, when tied, but is {width}");
+                let reason =
+                    format!("must equal the last hidden size ({last}) when `tied` is on, but is {width}");
                 return refuse("embedding_size", reason);
             }
             Input::OneHot if self.tied => {
-                return refuse("tied", "needs an embedding, but the input is one-hot".to_owned());
+                return refuse("tied", "requires an embedding, but the input is one-hot".to_owned());
             }
             Input::OneHot if self.dropout.input.probability != 0.0 => {
-                return refuse("dropout.input", "needs an embedding, but the input is one-hot".to_owned());
+                return refuse("dropout.input", "requires an embedding, but the input is one-hot".to_owned());
             }
             Input::OneHot if self.dropout.words != 0.0 => {
-                return refuse("dropout.words", "needs an embedding, but the input is one-hot".to_owned());
+                return refuse("dropout.words", "requires an embedding, but the input is one-hot".to_owned());
             }
             _ => {}
         }
         if self.checked_parameter_count().is_none() {
             return refuse(
                 "hidden_sizes",
-                "and the other sizes ask for more parameters than memory can hold".to_owned(),
+                "and the other sizes give more parameters than memory can hold".to_owned(),
             );
         }
         let Dropout { input, between, output, words, weights } = self.dropout;
@@ -193,7 +198,7 @@ impl fmt::Display for Initializer {
 impl FromStr for Initializer {
     type Err = NnError;
 
-    /// Reads `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`.
+    /// Parses `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`.
     fn from_str(text: &str) -> Result<Self> {
         let unknown = || NnError::Initializer { text: text.to_owned() };
         match text.split_once(':') {
@@ -212,12 +217,13 @@ impl FromStr for Initializer {
     }
 }
 
-/// Whether a probability need not be written: files from before there was such a one do not have it either.
+/// Whether a probability can be left out of the JSON; files written before it was introduced do not have it
+/// either.
 fn is_off(probability: &f32) -> bool {
     *probability == 0.0
 }
 
-/// Values that are written as their `Display` and read by their `FromStr`.
+/// Serializes values through their `Display` and `FromStr`.
 mod as_text {
     use std::fmt::Display;
     use std::str::FromStr;

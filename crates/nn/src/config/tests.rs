@@ -1,4 +1,4 @@
-//! Tests of configurations: what is refused, what is counted, how it is written.
+//! Tests of configurations: which are rejected, parameter counts, and the JSON format.
 
 use super::*;
 
@@ -48,24 +48,24 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
     type Change = fn(&mut RnnLmConfig);
     let cases: [(Change, &str); 14] = [
         (|c| c.vocab_size = 0, "`vocab_size` must be at least 1"),
-        (|c| c.hidden_sizes.clear(), "`hidden_sizes` must name at least one layer"),
+        (|c| c.hidden_sizes.clear(), "`hidden_sizes` must have at least one layer"),
         (|c| c.hidden_sizes = vec![0, 4], "`hidden_sizes` must all be at least 1"),
         (|c| c.input = Input::Embedding(0), "`embedding_size` must be at least 1"),
         (
             |c| c.input = Input::Embedding(3),
-            "`embedding_size` must equal the last hidden size, 4, when tied, but is 3",
+            "`embedding_size` must equal the last hidden size (4) when `tied` is on, but is 3",
         ),
-        (|c| c.input = Input::OneHot, "`tied` needs an embedding, but the input is one-hot"),
+        (|c| c.input = Input::OneHot, "`tied` requires an embedding, but the input is one-hot"),
         (
             |c| (c.input, c.tied) = (Input::OneHot, false),
-            "`dropout.input` needs an embedding, but the input is one-hot",
+            "`dropout.input` requires an embedding, but the input is one-hot",
         ),
         (
             |c| {
                 (c.input, c.tied) = (Input::OneHot, false);
                 c.dropout = Dropout { words: 0.1, ..Dropout::default() };
             },
-            "`dropout.words` needs an embedding, but the input is one-hot",
+            "`dropout.words` requires an embedding, but the input is one-hot",
         ),
         (|c| c.dropout.words = 1.5, "`dropout.words` must be at least 0 and below 1, but is 1.5"),
         (|c| c.dropout.weights = 1.0, "`dropout.weights` must be at least 0 and below 1, but is 1"),
@@ -83,7 +83,7 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
         ),
         (
             |c| c.hidden_sizes = vec![1 << 40, 4],
-            "`hidden_sizes` and the other sizes ask for more parameters than memory can hold",
+            "`hidden_sizes` and the other sizes give more parameters than memory can hold",
         ),
     ];
     small().check().unwrap();
@@ -94,13 +94,13 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
     }
 }
 
-/// Model files hold it: what is written today must be read for ever.
+/// Model files contain it: what is written today must stay readable forever.
 #[test]
 fn its_json_stays_what_it_is() {
     let json = r#"{"vocab_size":9,"input":{"embedding":4},"cell":"lstm","hidden_sizes":[4,4],"biases":"two","tied":true,"dropout":{"input":{"probability":0.2,"locked":false},"between":{"probability":0.0,"locked":false},"output":{"probability":0.5,"locked":true}}}"#;
     assert_eq!(serde_json::to_string(&small()).unwrap(), json);
     assert_eq!(serde_json::from_str::<RnnLmConfig>(json).unwrap(), small());
-    // Files from before words and weights could be dropped do not name them; nor do those where none are.
+    // Files from before word and weight dropout do not have these keys, nor do files where both are off.
     let mut dropping = small();
     (dropping.dropout.words, dropping.dropout.weights) = (0.25, 0.5);
     let named = json.replace("\"locked\":true}}", "\"locked\":true},\"words\":0.25,\"weights\":0.5}");

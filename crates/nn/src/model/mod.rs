@@ -1,14 +1,14 @@
-//! What a language model has to offer so that the toolkit can train, evaluate and sample it.
+//! The trait a language model implements so that the toolkit can train, evaluate and sample from it.
 
 use std::fmt;
 
 use crate::tape::{Loss, Tape, Value};
 use crate::{Parameters, State};
 
-/// A recurrent language model: the part that training, evaluation, scoring and generation build on.
+/// A recurrent language model: the interface that training, evaluation, scoring and generation use.
 ///
-/// [`RnnLm`](crate::RnnLm) implements it with fused operations. A model of one's own implements it with the primitives
-/// of [`Tape`], and is then trained, evaluated and sampled by the same code.
+/// [`RnnLm`](crate::RnnLm) implements it with fused operations. A custom model implements it with the
+/// primitives of [`Tape`], and is then trained, evaluated and sampled from by the same code.
 ///
 /// ```
 /// use rondo_kernels::Device;
@@ -49,40 +49,44 @@ use crate::{Parameters, State};
 /// # let _ = |model: Elman| model.boxed_clone();
 /// ```
 pub trait Model: fmt::Debug + Send + Sync {
-    /// A copy of the model with parameters of its own: `Box::new(self.clone())` for a type that derives `Clone`.
+    /// A copy of the model with its own parameters: `Box::new(self.clone())` for a type that derives `Clone`.
     fn boxed_clone(&self) -> Box<dyn Model>;
 
-    /// `V`, the number of tokens it knows.
+    /// `V`, the vocabulary size.
     fn vocab_size(&self) -> usize;
 
     /// Its parameters.
     fn parameters(&self) -> &Parameters;
 
-    /// Its parameters, to be changed.
+    /// Its parameters, mutably.
     fn parameters_mut(&mut self) -> &mut Parameters;
 
-    /// What it is made of, as JSON: kept in model files and checkpoints, and compared when they are read.
+    /// A description of the architecture as JSON: stored in model files and checkpoints, and compared when
+    /// they are read.
     fn description(&self) -> String;
 
-    /// A state of zeros for `batch` rows.
+    /// A zero state for a batch size of `batch`.
     fn zero_state(&self, batch: usize) -> State;
 
-    /// Reads `ids: [T, B]` from `state`, leaves the last state there, and returns the last layer's output.
+    /// Runs the network over `ids: [T, B]` from `state`, updates `state`, and returns the last layer's
+    /// output.
     ///
     /// # Panics
-    /// If there are not `T·B` ids for the state's `B`, or one is not below [`vocab_size`](Model::vocab_size).
+    /// If there are not `T·B` ids for the state's `B`, or an id is not below
+    /// [`vocab_size`](Model::vocab_size).
     fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden;
 
-    /// The logits `[T, B, V]`, given what [`forward`](Model::forward) returned.
+    /// The logits `[T, B, V]`, given the output of [`forward`](Model::forward).
     fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value;
 
-    /// The negative log-likelihood of each of `targets: [T, B]`, given what [`forward`](Model::forward) returned.
+    /// The negative log-likelihood of each of `targets: [T, B]`, given the output of
+    /// [`forward`](Model::forward).
     ///
-    /// The default takes the cross-entropy of all logits. A model with a large vocabulary does better not to hold
-    /// them.
+    /// The default computes the cross-entropy of all logits. A model with a large vocabulary should avoid
+    /// storing all logits.
     ///
     /// # Panics
-    /// If there are not `T·B` targets, or one is not below [`vocab_size`](Model::vocab_size).
+    /// If there are not `T·B` targets, or a target is not below [`vocab_size`](Model::vocab_size).
     fn loss(&self, tape: &mut Tape<'_>, hidden: Hidden, targets: &[u32]) -> Loss {
         let logits = self.logits(tape, hidden);
         tape.cross_entropy(logits, targets)
@@ -92,9 +96,9 @@ pub trait Model: fmt::Debug + Send + Sync {
 /// The last layer's output for a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hidden {
-    /// `[T, B, H]`, as the layer left it.
+    /// `[T, B, H]`, before dropout.
     pub raw: Value,
-    /// `[T, B, H]`, dropout applied: what the decoder reads.
+    /// `[T, B, H]`, after dropout: the input of the decoder.
     pub dropped: Value,
 }
 

@@ -2,19 +2,19 @@
 //!
 //! | metadata | what |
 //! |---|---|
-//! | `rondo_model` | version of this layout, `2`; version 1 had no attachments |
-//! | `config` | [`RnnLmConfig`] as JSON, or what another [`Model`] says of itself |
-//! | `vocab_fingerprint` | the vocabulary that the token ids belong to |
-//! | `sha256` | checksum of everything else ([`tensor_file`](crate::tensor_file)); files of earlier versions have none |
-//! | `epoch`, … | whatever else the writer wants to read again |
+//! | `rondo_model` | format version, `2`; version 1 had no attachments |
+//! | `config` | [`RnnLmConfig`] as JSON, or the description of another [`Model`] |
+//! | `vocab_fingerprint` | fingerprint of the vocabulary that the token ids refer to |
+//! | `sha256` | checksum of everything else ([`tensor_file`](crate::tensor_file)); absent in files of earlier versions |
+//! | `epoch`, … | any other metadata |
 //!
 //! | tensors | what |
 //! |---|---|
 //! | the parameters' names | their values, 32-bit little-endian |
-//! | `rondo.NAME` | the bytes of an attachment: whatever else belongs to the model, such as its vocabulary |
+//! | `rondo.NAME` | the bytes of an attachment: other data that belongs to the model, such as its vocabulary |
 //!
-//! Promises: the same model, metadata and attachments make the same bytes; a file is checked against its own
-//! configuration before anything of the size that it claims is allocated. Not here: replacing a file safely (the
+//! Promises: the same model, metadata and attachments give the same bytes; a file is checked against its own
+//! configuration before anything of its claimed size is allocated. Not here: replacing a file atomically (the
 //! caller), what attachments mean.
 
 use std::collections::{BTreeMap, HashSet};
@@ -28,14 +28,14 @@ use crate::{Model, NnError, Parameters, Result, RnnLm, RnnLmConfig};
 
 const VERSION_KEY: &str = "rondo_model";
 const VERSION: &str = "2";
-/// The versions that are read.
+/// The versions that can be read.
 const READABLE: [&str; 2] = ["1", VERSION];
 const CONFIG_KEY: &str = "config";
 const FINGERPRINT_KEY: &str = "vocab_fingerprint";
-/// What the names of attachments begin with. A reader skips those that it does not know.
+/// The prefix of the names of attachments. Unknown attachments are ignored.
 const ATTACHMENT_PREFIX: &str = "rondo.";
 
-/// A model, and what a model file says besides.
+/// A model and the other contents of its file.
 #[derive(Debug)]
 pub struct ModelFile {
     /// The model.
@@ -44,14 +44,14 @@ pub struct ModelFile {
     pub context: ModelContext,
 }
 
-/// What stands in a model file beside the model.
+/// The contents of a model file other than the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelContext {
-    /// Names the vocabulary that the model's token ids belong to.
+    /// The fingerprint of the vocabulary that the model's token ids refer to.
     pub vocab_fingerprint: String,
-    /// Short texts for the file's header. The keys of this module win over them.
+    /// Short texts for the file's header. The keys of this module take precedence.
     pub metadata: BTreeMap<String, String>,
-    /// What else belongs to the model, by name.
+    /// Other data that belongs to the model, by name.
     pub attachments: BTreeMap<String, Vec<u8>>,
 }
 
@@ -59,7 +59,7 @@ impl ModelFile {
     /// Writes a model file.
     ///
     /// # Errors
-    /// What the writer says, or that the parameters could not be read from their device.
+    /// An I/O error if the writer fails or the parameters cannot be read from their device.
     pub fn write(
         model: &dyn Model,
         context: &ModelContext,
@@ -81,16 +81,17 @@ impl ModelFile {
     /// Reads a model file.
     ///
     /// # Errors
-    /// [`NnError::Io`] if it cannot be read, [`NnError::Format`] if it is no whole safetensors file,
-    /// [`NnError::Metadata`] if it does not say which model it holds, an error that names the tensor if one is
-    /// missing, superfluous, or of the wrong shape or type, and [`NnError::Damaged`] if it is not what was written.
+    /// [`NnError::Io`] if it cannot be read, [`NnError::Format`] if it is not a valid safetensors file,
+    /// [`NnError::Metadata`] if its metadata is missing or invalid, an error that names the tensor if one is
+    /// missing, unexpected, or of the wrong shape or type, and [`NnError::Damaged`] if its checksum does not
+    /// match.
     pub fn read(path: &Path, device: &Device) -> Result<ModelFile> {
         let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
         let bytes = std::fs::read(path).map_err(io_error)?;
         ModelFile::from_bytes(&bytes, path, device)
     }
 
-    /// Reads the bytes of a model file; `path` is what errors call it.
+    /// Reads the bytes of a model file; `path` is used in error messages.
     ///
     /// # Errors
     /// As [`ModelFile::read`].
@@ -108,8 +109,8 @@ impl ModelFile {
         Ok(ModelFile { model, context })
     }
 
-    /// Reads the parameters of a model of any kind from the file that it was written to, and returns what the file
-    /// says besides.
+    /// Reads the parameters of any kind of model from the file it was written to, and returns the other
+    /// contents.
     ///
     /// # Errors
     /// As [`ModelFile::read`]; [`NnError::OtherModel`] if the file describes a different model.
@@ -130,25 +131,25 @@ impl ModelFile {
     }
 }
 
-/// The tensors of a model file, what its model says of itself, and the rest.
+/// The tensors of a model file, the description of its model, and the other contents.
 fn parts<'a>(bytes: &'a [u8], path: &Path) -> Result<(TensorFile<'a>, String, ModelContext)> {
     let refuse = |key, reason| NnError::Metadata { path: path.to_owned(), key, reason };
     let file = TensorFile::from_bytes(bytes, path)?;
     let mut metadata = file.metadata().clone();
     let mut take = |key: &'static str| {
-        let missing = || refuse(key, "it is missing, so this is no model written by Rondo".to_owned());
+        let missing = || refuse(key, "it is missing, so this file was not written by Rondo".to_owned());
         metadata.remove(key).ok_or_else(missing)
     };
     let version = take(VERSION_KEY)?;
     if !READABLE.contains(&version.as_str()) {
-        let reason = format!("it is version `{version}`, this program reads `{}`", READABLE.join("` and `"));
+        let reason = format!("version `{version}` is not supported, only `{}`", READABLE.join("` and `"));
         return Err(refuse(VERSION_KEY, reason));
     }
     let description = take(CONFIG_KEY)?;
     let vocab_fingerprint = take(FINGERPRINT_KEY)?;
     let mut attachments = BTreeMap::new();
     for name in file.names() {
-        // One that holds something else than bytes belongs to a later version.
+        // An attachment of another type belongs to a later version.
         if let (Some(short), Ok(bytes)) = (name.strip_prefix(ATTACHMENT_PREFIX), file.bytes(name)) {
             attachments.insert(short.to_owned(), bytes.to_vec());
         }
@@ -156,7 +157,7 @@ fn parts<'a>(bytes: &'a [u8], path: &Path) -> Result<(TensorFile<'a>, String, Mo
     Ok((file, description, ModelContext { vocab_fingerprint, metadata, attachments }))
 }
 
-/// Parameters as tensors to be written, each called `PREFIX` and its own name.
+/// The parameters as tensors to be written, named `PREFIX` followed by their own name.
 ///
 /// # Errors
 /// [`NnError::Device`] if they cannot be read from their device.
@@ -171,7 +172,7 @@ pub fn parameter_tensors<'a>(prefix: &str, parameters: &'a Parameters) -> Result
     parameters.ids().map(tensor).collect()
 }
 
-/// Takes over the parameters that [`parameter_tensors`] has written under this prefix.
+/// Reads the parameters that [`parameter_tensors`] has written under this prefix.
 ///
 /// # Errors
 /// [`NnError::MissingTensor`], [`NnError::Shape`], [`NnError::Type`]; [`NnError::Device`] if they cannot be written
@@ -185,14 +186,14 @@ pub fn read_parameters(prefix: &str, file: &TensorFile<'_>, parameters: &mut Par
     Ok(())
 }
 
-/// Compares the tensors with what the model asks for, before anything of its size is allocated.
+/// Checks the tensors against the model's, before anything of the model's size is allocated.
 fn check_tensors(expected: &[(String, Vec<usize>)], file: &TensorFile<'_>) -> Result<()> {
     for (name, shape) in expected {
         file.numbers(name, shape)?;
     }
     let expected: HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
     let unknown = |name: &&str| !expected.contains(name) && !name.starts_with(ATTACHMENT_PREFIX);
-    // The least of them, so that the same file gives the same error.
+    // The smallest name, so that the same file gives the same error.
     match file.names().into_iter().filter(unknown).min() {
         Some(name) => Err(NnError::UnknownTensor { name: name.to_owned() }),
         None => Ok(()),

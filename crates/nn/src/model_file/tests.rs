@@ -1,4 +1,4 @@
-//! Tests of the model file: round trips, and what damaged and lying files are told.
+//! Tests of the model file: round trips, and errors for damaged and forged files.
 
 use std::path::Path;
 
@@ -59,7 +59,7 @@ fn a_model_of_any_kind_is_read_from_its_file_and_no_other() {
 
     let mut other = RnnLm::new(config(false), &device()).unwrap();
     let error = ModelFile::read_into(&mut other, &path).unwrap_err().to_string();
-    assert!(error.contains("holds a different model: it is described as {"), "{error}");
+    assert!(error.contains("contains a different model: {"), "{error}");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_file_of_any_other_length_is_refused() {
         let error = read(part).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`m.safetensors` is not a whole safetensors file",
+            "`m.safetensors` is not a valid safetensors file",
             "{} bytes",
             part.len()
         );
@@ -113,7 +113,7 @@ fn a_header_with_one_wrong_bit_is_refused() {
     for bit in 0..(8 + header_len) * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        // Only if it is the checksum's own name that is wrong, nothing is left to tell by.
+        // If only the checksum's own name is damaged, the damage cannot be detected.
         if let Ok(file) = read(&flipped) {
             let extra: Vec<_> =
                 file.context.metadata.keys().filter(|&key| !metadata().contains_key(key)).collect();
@@ -130,7 +130,10 @@ fn a_number_with_one_wrong_bit_is_refused() {
         let mut flipped = bytes.clone();
         flipped[place] ^= 1;
         let error = read(&flipped).unwrap_err();
-        assert!(error.to_string().starts_with("`m.safetensors` is damaged: its SHA-256 is "), "{error}");
+        assert!(
+            error.to_string().starts_with("`m.safetensors` is damaged: the SHA-256 of its content is "),
+            "{error}"
+        );
     }
 }
 
@@ -148,25 +151,25 @@ fn a_file_of_an_earlier_version_has_no_checksum_and_is_read() {
 #[test]
 fn a_lying_file_is_refused_by_name() {
     type Change = fn(&mut Value);
-    let damaged = "`m.safetensors` is not a whole safetensors file";
+    let damaged = "`m.safetensors` is not a valid safetensors file";
     let foreign =
-        "no usable `rondo_model` in its metadata: it is missing, so this is no model written by Rondo";
-    let no_config = "`m.safetensors` has no usable `config` in its metadata: ";
+        "missing or invalid metadata `rondo_model`: it is missing, so this file was not written by Rondo";
+    let no_config = "`m.safetensors` has missing or invalid metadata `config`: ";
     let cases: &[(&str, Change, &str)] = &[
         (
             "a transposed tensor",
             |header| header["embedding.weight"]["shape"] = json!([3, 5]),
-            "tensor `embedding.weight` has shape [3, 5], the configuration asks for [5, 3]",
+            "tensor `embedding.weight` has shape [3, 5], but the model's configuration requires [5, 3]",
         ),
         (
             "another number of dimensions",
             |header| header["rnn.0.bias_ih"]["shape"] = json!([4, 3]),
-            "tensor `rnn.0.bias_ih` has shape [4, 3], the configuration asks for [12]",
+            "tensor `rnn.0.bias_ih` has shape [4, 3], but the model's configuration requires [12]",
         ),
         (
             "another type of the same size",
             |header| header["decoder.bias"]["dtype"] = json!("I32"),
-            "tensor `decoder.bias` holds I32, expected F32",
+            "tensor `decoder.bias` has element type I32, expected F32",
         ),
         (
             "a tensor missing and another too many",
@@ -179,7 +182,7 @@ fn a_lying_file_is_refused_by_name() {
                 header["z"] = json!({ "dtype": "F32", "shape": [0], "data_offsets": [0, 0] });
                 header["decoder.weight"] = header["z"].clone();
             },
-            "tensor `decoder.weight` is not part of the model",
+            "unexpected tensor `decoder.weight`: the model has no such parameter",
         ),
         (
             "overlapping tensors",
@@ -204,14 +207,14 @@ fn a_lying_file_is_refused_by_name() {
         (
             "a later version",
             |header| header["__metadata__"]["rondo_model"] = json!("3"),
-            "no usable `rondo_model` in its metadata: it is version `3`, this program reads `1` and `2`",
+            "missing or invalid metadata `rondo_model`: version `3` is not supported, only `1` and `2`",
         ),
         (
             "no fingerprint",
             |header| {
                 header["__metadata__"].as_object_mut().unwrap().remove("vocab_fingerprint");
             },
-            "no usable `vocab_fingerprint` in its metadata: it is missing",
+            "missing or invalid metadata `vocab_fingerprint`: it is missing",
         ),
         ("no JSON", |header| header["__metadata__"]["config"] = json!("{"), no_config),
         ("an unknown field", |header| edit_config(header, |config| config["layers"] = json!(2)), no_config),
@@ -229,17 +232,17 @@ fn a_lying_file_is_refused_by_name() {
         (
             "sizes that do not fit together",
             |header| edit_config(header, |config| config["input"]["embedding"] = json!(4)),
-            "no usable `config` in its metadata: `embedding_size` must equal the last hidden size, 3, when tied, but is 4",
+            "missing or invalid metadata `config`: `embedding_size` must equal the last hidden size (3) when `tied` is on, but is 4",
         ),
         (
             "a model of terabytes",
             |header| edit_config(header, |config| config["vocab_size"] = json!(1_000_000_000_000u64)),
-            "tensor `embedding.weight` has shape [5, 3], the configuration asks for [1000000000000, 3]",
+            "tensor `embedding.weight` has shape [5, 3], but the model's configuration requires [1000000000000, 3]",
         ),
         (
             "a model beyond all memory",
             |header| edit_config(header, |config| config["hidden_sizes"] = json!([u64::MAX, 3])),
-            "no usable `config` in its metadata: `hidden_sizes` and the other sizes ask for more parameters than memory can hold",
+            "missing or invalid metadata `config`: `hidden_sizes` and the other sizes give more parameters than memory can hold",
         ),
         (
             "more layers than there are tensors",
@@ -341,7 +344,7 @@ fn read(bytes: &[u8]) -> Result<ModelFile> {
     ModelFile::from_bytes(bytes, Path::new("m.safetensors"), &device())
 }
 
-/// The file with its header changed and its numbers as they were.
+/// The file with its header changed and its data unchanged.
 fn forge(bytes: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
     let (header_len, _) = SafeTensors::read_metadata(bytes).unwrap();
     let (header, numbers) = bytes[8..].split_at(header_len);

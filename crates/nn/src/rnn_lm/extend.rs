@@ -1,6 +1,7 @@
-//! A model made ready for other text: different dropout, a larger vocabulary.
+//! Adapts a trained model to other text: different dropout, a larger vocabulary.
 //!
-//! Promises: what the model knew it still knows; the ratios between the probabilities of old tokens stay as they were.
+//! Promises: the learned parameters are kept; the ratios between the probabilities of old tokens do not
+//! change.
 //! Not here: the vocabulary itself, which only has to keep its old ids.
 
 use rand::Rng;
@@ -9,7 +10,7 @@ use crate::config::{Dropout, Initialization};
 use crate::{Model, NnError, Result, RnnLm, RnnLmConfig};
 
 impl RnnLm {
-    /// The model with other dropout.
+    /// The model with different dropout.
     ///
     /// # Errors
     /// As [`RnnLmConfig::check`].
@@ -20,9 +21,9 @@ impl RnnLm {
         Ok(self)
     }
 
-    /// The model over a vocabulary that has grown to `vocab_size` tokens: the old tokens' rows stay as they are, the
-    /// new ones' are drawn as at the start of a training. In the decoder's bias the new ones have the old ones' mean,
-    /// and so begin as words of middling frequency.
+    /// The model with its vocabulary extended to `vocab_size` tokens. The rows of the old tokens are
+    /// unchanged; those of the new tokens are initialized randomly. In the decoder's bias the new tokens get
+    /// the mean of the old ones, so they start as words of average frequency.
     ///
     /// # Errors
     /// [`NnError::Config`] if the vocabulary would shrink, or as [`RnnLmConfig::check`].
@@ -34,7 +35,8 @@ impl RnnLm {
     ) -> Result<RnnLm> {
         let old_size = self.config().vocab_size;
         if vocab_size < old_size {
-            let reason = format!("must be at least the model's, {old_size}, but is {vocab_size}");
+            let reason =
+                format!("must be at least the model's vocabulary size ({old_size}), but is {vocab_size}");
             return Err(NnError::Config { field: "vocab_size", reason });
         }
         let config = RnnLmConfig { vocab_size, ..self.config().clone() };
@@ -119,6 +121,9 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let error =
             model(Input::OneHot, false).extended(4, &Initialization::default(), &mut rng).unwrap_err();
-        assert_eq!(error.to_string(), "`vocab_size` must be at least the model's, 5, but is 4");
+        assert_eq!(
+            error.to_string(),
+            "`vocab_size` must be at least the model's vocabulary size (5), but is 4"
+        );
     }
 }

@@ -9,7 +9,7 @@ use crate::{Hidden, Model, ParameterId, Parameters, Result, State};
 
 mod extend;
 
-/// A recurrent language model: what is read so far gives the probabilities of what follows.
+/// A recurrent language model: predicts the probabilities of the next token from the tokens read so far.
 ///
 /// ```text
 /// token ─ embedding ─ dropout ─ layer 0 ─ dropout ─ … ─ layer L−1 ─ dropout ─ decoder ─ next token
@@ -18,11 +18,11 @@ mod extend;
 ///
 /// | parameter | shape | |
 /// |---|---|---|
-/// | `embedding.weight` | `[V, E]` | or, for a one-hot input, `input.weight: [V, G·H]` instead of this and layer 0's `weight_ih` |
+/// | `embedding.weight` | `[V, E]` | for a one-hot input, `input.weight: [V, G·H]` replaces this and layer 0's `weight_ih` |
 /// | `rnn.{l}.weight_ih` | `[G·H, D]` | |
 /// | `rnn.{l}.weight_hh` | `[G·H, H]` | |
 /// | `rnn.{l}.bias_ih`, `rnn.{l}.bias_hh` | `[G·H]` | the second only with [`Biases::Two`] |
-/// | `decoder.weight` | `[V, H]` | absent when tied: then it is the embedding's |
+/// | `decoder.weight` | `[V, H]` | absent when tied to the embedding |
 /// | `decoder.bias` | `[V]` | |
 #[derive(Clone, Debug)]
 pub struct RnnLm {
@@ -43,7 +43,7 @@ enum InputLayer {
 #[derive(Clone, Copy, Debug)]
 struct LayerParameters {
     layer: Layer,
-    /// Absent for layer 0 of a one-hot input.
+    /// `None` for layer 0 of a one-hot input.
     weight_ih: Option<ParameterId>,
 }
 
@@ -83,7 +83,7 @@ impl RnnLm {
         Ok(RnnLm { config, parameters, input, layers, decoder_weight, decoder_bias })
     }
 
-    /// Draws all parameters anew, in their order.
+    /// Initializes all parameters randomly, in order.
     ///
     /// # Errors
     /// [`NnError::Device`](crate::NnError::Device) if they cannot be written to the device.
@@ -105,7 +105,7 @@ impl RnnLm {
         Ok(())
     }
 
-    /// What it is made of.
+    /// Its configuration.
     pub fn config(&self) -> &RnnLmConfig {
         &self.config
     }
@@ -170,7 +170,7 @@ impl Model for RnnLm {
         }
         match (raw, x) {
             (Some(raw), Some(dropped)) => Hidden { raw, dropped },
-            _ => unreachable!("a model has at least one layer, as its configuration was checked for"),
+            _ => unreachable!("the configuration has been checked to have at least one layer"),
         }
     }
 
@@ -184,15 +184,15 @@ impl Model for RnnLm {
 }
 
 impl RnnLmConfig {
-    /// The configuration as JSON, as model files hold it.
+    /// The configuration as JSON, as stored in model files.
     pub fn to_json(&self) -> String {
-        // A configuration is numbers, words and lists of them, which JSON can always hold.
+        // A configuration consists of numbers, strings and lists of them, which always serialize.
         serde_json::to_string(self).unwrap_or_else(|error| unreachable!("a configuration as JSON: {error}"))
     }
 
-    /// Names and shapes of the parameters, in order. A tied matrix stands once.
+    /// Names and shapes of the parameters, in order. A tied matrix is listed once.
     pub fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
-        // Nothing that memory can hold is so wide that this saturates.
+        // Nothing that fits in memory is wide enough for this to saturate.
         let gates_width = |hidden: usize| self.cell.gates().saturating_mul(hidden);
         let mut shapes = Vec::new();
         let mut add = |name: String, shape: &[usize]| shapes.push((name, shape.to_vec()));
@@ -225,10 +225,10 @@ impl RnnLmConfig {
         shapes
     }
 
-    /// How many parameters such a model has; a tied matrix counts once.
+    /// The number of parameters of such a model; a tied matrix counts once.
     ///
     /// # Panics
-    /// If there are more than memory can hold, which [`RnnLmConfig::check`] refuses.
+    /// If there are more than memory can hold, which [`RnnLmConfig::check`] rejects.
     pub fn parameter_count(&self) -> usize {
         match self.checked_parameter_count() {
             Some(count) => count,
@@ -236,7 +236,7 @@ impl RnnLmConfig {
         }
     }
 
-    /// How many parameters there are, unless their bytes are too many to count.
+    /// The number of parameters; `None` if their size in bytes overflows.
     pub(crate) fn checked_parameter_count(&self) -> Option<usize> {
         let mut count = 0usize;
         for (_, shape) in self.parameter_shapes() {

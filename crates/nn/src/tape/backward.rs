@@ -1,4 +1,4 @@
-//! Runs a recording back.
+//! The backward pass over a recording.
 
 use rondo_kernels::{
     Buffer, Slice, SliceMut, Store, activation, activation_penalty, bias, cross_entropy, decoder, dropout,
@@ -14,16 +14,20 @@ use super::{Loss, Node, Pass, Storage, Tape, Value};
 use crate::{Gradients, ParameterId, Result};
 
 impl Tape<'_> {
-    /// Adds the gradient of `scale · (Σ nll + R·penalties)` to `gradients`, where `R` is the rows' number: with
-    /// `scale` 1/R that of the rows' mean and the penalties, with 1 that of their sum. This uses the recording up.
+    /// Adds the gradient of `scale · (Σ nll + R·penalties)` to `gradients`, where `R` is the number of rows:
+    /// with `scale` 1/R, the gradient of the mean over rows plus the penalties; with 1, that of the sum. The
+    /// recording can be run backward only once.
     ///
     /// # Panics
-    /// If the tape does not record, or has been run back before.
+    /// If the tape does not record, or its backward pass has already been run.
     /// # Errors
     /// [`NnError::Device`](crate::NnError::Device) if the device has failed, now or since the tape began.
     pub fn backward(&mut self, loss: Loss, scale: f32, gradients: &mut Gradients) -> Result<()> {
         assert!(self.is_training(), "backward on a tape that does not record");
-        assert!(!self.workspace.nodes.is_empty(), "backward on a tape that has been run back");
+        assert!(
+            !self.workspace.nodes.is_empty(),
+            "backward on a tape whose backward pass has already been run"
+        );
         let mut nodes = std::mem::take(&mut self.workspace.nodes);
         while let Some(mut node) = nodes.pop() {
             self.run_back(&mut node, loss, scale, gradients);
@@ -143,7 +147,7 @@ impl Tape<'_> {
                 let Some(d_out) = self.take_gradient(*out) else { return };
                 self.with_target(*x, gradients, |tape, mut d_x, store| {
                     if store == Store::Overwrite {
-                        // The rest of the input has no part in this output.
+                        // The rest of the input does not contribute to this output.
                         d_x.reborrow().fill(0.0);
                     }
                     concat::backward(&tape.workspace.device, *dims, d_out.slice(), d_x, Store::Add);
@@ -168,7 +172,7 @@ impl Tape<'_> {
         let dims = node.dims;
         let scratch_len = decoder::backward_scratch_len(&self.workspace.device, dims);
         let mut scratch = self.workspace.pool.take(scratch_len);
-        // Of what was recorded after the decoder only penalties count, so there is seldom a gradient here yet.
+        // Only penalties are recorded after the decoder, so there is rarely a gradient here yet.
         let earlier = self.take_gradient(node.hidden);
         let mut d_hidden = self.workspace.pool.take(dims.rows * dims.width);
         let mut d_bias = node.bias.map(|_| self.zeros(dims.vocab));
@@ -239,7 +243,7 @@ impl Tape<'_> {
             workspace.pool.give(packed);
         }
         if let Some(dropped) = &node.dropped {
-            // So far it is the dropped weight's; what was dropped has no part in the loss.
+            // This is the gradient of the dropped-out weight; dropped elements do not contribute to the loss.
             dropout::in_place(&workspace.device, dropped.dims, dropped.dropout, d_r.slice_mut());
         }
         self.add_dense(layer.weight_hh, d_r, gradients);
@@ -326,7 +330,7 @@ impl Tape<'_> {
         self.workspace.pool.give(d_out);
     }
 
-    /// The backward of an operation with one input.
+    /// The backward pass of an operation with one input.
     fn unary_back(
         &mut self,
         x: Value,
@@ -339,7 +343,7 @@ impl Tape<'_> {
         self.workspace.pool.give(d_out);
     }
 
-    /// The backward of an operation with two inputs, run once for each that wants a gradient.
+    /// The backward pass of an operation with two inputs, run once for each that needs a gradient.
     fn binary_back(
         &mut self,
         inputs: [Value; 2],
@@ -354,7 +358,7 @@ impl Tape<'_> {
         self.workspace.pool.give(d_out);
     }
 
-    /// Lets `run` store or add the gradient of `x`, if it wants one.
+    /// Lets `run` store or add the gradient of `x`, if it needs one.
     fn with_target(
         &mut self,
         x: Value,
@@ -368,12 +372,12 @@ impl Tape<'_> {
         }
     }
 
-    /// The gradient that has come together for a value; none if nothing depends on it.
+    /// The gradient accumulated for a value; `None` if nothing depends on it.
     fn take_gradient(&mut self, value: Value) -> Option<Buffer> {
         self.workspace.slots[value.0].gradient.take()
     }
 
-    /// A buffer for a value's gradient, and whether it already holds a part of it.
+    /// A buffer for a value's gradient, and whether it already contains a contribution.
     fn gradient_buffer(&mut self, value: Value) -> (Buffer, Store) {
         match self.take_gradient(value) {
             Some(gradient) => (gradient, Store::Add),
@@ -384,15 +388,15 @@ impl Tape<'_> {
         }
     }
 
-    /// Where a bias's gradient is stored before it is added to the others: the weight's may be the first
-    /// contribution while the bias's is not, and the kernels store both alike.
+    /// A buffer for a bias's gradient before it is added to the others: the weight's may be the first
+    /// contribution while the bias's is not, and the kernels treat both alike.
     fn zeros(&mut self, len: usize) -> Buffer {
         let mut buffer = self.workspace.pool.take(len);
         buffer.slice_mut().fill(0.0);
         buffer
     }
 
-    /// Puts a value's gradient where it will be looked for: with the value, or with the parameter that it is.
+    /// Stores a value's gradient where it will be looked up: with the value, or with its parameter.
     fn keep_gradient(&mut self, value: Value, gradient: Buffer, gradients: &mut Gradients) {
         match self.workspace.slots[value.0].storage {
             Storage::Parameter(id) => self.add_dense(id, gradient, gradients),

@@ -1,4 +1,4 @@
-//! The fused operations that models are made of.
+//! The fused operations that models are built from.
 
 use rondo_kernels::recurrence::{self, Cell};
 use rondo_kernels::{Buffer, Slice, decoder, embedding, linear};
@@ -13,29 +13,30 @@ use crate::{ParameterId, StatePart};
 pub struct Layer {
     /// The cell.
     pub cell: Cell,
-    /// `H`, the hidden width.
+    /// `H`, the hidden size.
     pub hidden_size: usize,
     /// `[G·H, H]`.
     pub weight_hh: ParameterId,
     /// `[G·H]`.
     pub bias_ih: ParameterId,
-    /// `[G·H]`, where the layer has a second bias.
+    /// `[G·H]`, if the layer has a second bias.
     pub bias_hh: Option<ParameterId>,
-    /// Probability of dropping a number of `weight_hh` in training, for all steps of a batch; 0 is off.
+    /// The probability of dropping an element of `weight_hh` in training, with one mask for all steps of a
+    /// batch; 0 is off.
     pub weight_dropout: f32,
 }
 
-/// How the input reaches a recurrent layer's gates.
+/// The input projection of a recurrent layer.
 #[derive(Clone, Copy, Debug)]
 pub enum Projection<'a> {
-    /// By the product with a weight.
+    /// Matrix multiplication by a weight.
     Dense {
         /// `[T, B, D]`.
         x: Value,
         /// `[G·H, D]`.
         weight_ih: ParameterId,
     },
-    /// By looking a row up: the product with a one-hot input.
+    /// A row look-up: the product with a one-hot input.
     LookUp {
         /// `[T, B]`.
         ids: &'a [u32],
@@ -44,7 +45,7 @@ pub enum Projection<'a> {
     },
 }
 
-/// What the backward of a recurrent layer needs.
+/// What the backward pass of a recurrent layer needs.
 #[derive(Debug)]
 pub(super) struct RecurrenceNode {
     pub(super) dims: recurrence::Dims,
@@ -57,14 +58,14 @@ pub(super) struct RecurrenceNode {
     pub(super) out: Value,
 }
 
-/// [`Projection`], with ids of its own.
+/// [`Projection`] with owned ids.
 #[derive(Debug)]
 pub(super) enum KeptProjection {
     Dense { x: Value, weight_ih: ParameterId },
     LookUp { ids: Buffer<u32>, table: ParameterId },
 }
 
-/// What the backward of a decoder needs.
+/// What the backward pass of a decoder needs.
 #[derive(Debug)]
 pub(super) struct DecoderNode {
     pub(super) dims: decoder::Dims,
@@ -77,10 +78,10 @@ pub(super) struct DecoderNode {
 }
 
 impl Tape<'_> {
-    /// Looks `ids: [T, B]` up in the table `[V, E]`.
+    /// Looks up `ids: [T, B]` in the table `[V, E]`.
     ///
     /// # Panics
-    /// If an id is no row of the table, or there are not `T·B`.
+    /// If an id is out of range, or there are not `T·B`.
     pub fn embedding(&mut self, table: ParameterId, ids: &[u32], steps: usize, batch: usize) -> Value {
         self.look_up(table, ids, steps, batch, None)
     }
@@ -88,7 +89,7 @@ impl Tape<'_> {
     /// `x·Wᵀ + b` for each row; `W: [N, D]`, `b: [N]`.
     ///
     /// # Panics
-    /// If `x` is not as wide as `W`.
+    /// If the widths of `x` and `W` differ.
     pub fn linear(&mut self, x: Value, weight: ParameterId, bias: Option<ParameterId>) -> Value {
         let shape = self.shape(x);
         let (outputs, _) = self.matrix(weight);
@@ -99,12 +100,12 @@ impl Tape<'_> {
         out
     }
 
-    /// Runs a recurrent layer over a batch of `[T, B]` steps, from `state` and leaving the last state there: the
-    /// next batch continues from it, while the gradient stops at the edge. The state is the hidden state and, for
-    /// a cell that has one, the cell state.
+    /// Runs a recurrent layer over a batch of `[T, B]` steps from `state`, and updates `state`: the next
+    /// batch continues from it, while the gradient is truncated between batches. The state is the hidden
+    /// state and, for a cell that has one, the cell state.
     ///
     /// # Panics
-    /// If the sizes do not fit, or the weight's dropout is not at least 0 and below 1.
+    /// If the sizes do not match, or the weight dropout is not at least 0 and below 1.
     pub fn recurrent_layer(
         &mut self,
         layer: Layer,
@@ -182,11 +183,11 @@ impl Tape<'_> {
         out
     }
 
-    /// Decodes each row and takes the negative log-likelihood of its target: dense layer, softmax and
-    /// cross-entropy in one. `weight: [V, H]`, `bias: [V]`, `targets: [T, B]`.
+    /// Computes the negative log-likelihood of each row's target: dense layer, softmax and cross-entropy in
+    /// one. `weight: [V, H]`, `bias: [V]`, `targets: [T, B]`.
     ///
     /// # Panics
-    /// If there are not `T·B` targets, or one is no token of the vocabulary.
+    /// If there are not `T·B` targets, or a target is out of range.
     pub fn decoder(
         &mut self,
         hidden: Value,
@@ -243,7 +244,7 @@ impl Tape<'_> {
         match *self.parameters.shape(id) {
             [rows, columns] => (rows, columns),
             ref shape => {
-                panic!("parameter `{}` has shape {shape:?}, not a matrix's", self.parameters.name(id))
+                panic!("parameter `{}` has shape {shape:?}, expected a matrix", self.parameters.name(id))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Records operations as they run, and runs them back.
+//! The autograd tape: records operations as they run, and computes gradients in reverse.
 //!
 //! ```text
 //!   workspace ── buffers, packed weights, kept from step to step
@@ -10,11 +10,11 @@
 //!   gradients of the parameters
 //! ```
 //!
-//! A model is a few lines that put operations on a tape. Training, scoring and serving run the same lines;
-//! where [`Mode::Evaluate`] says that no gradient is wanted, nothing is recorded and dropout is the identity.
-//! A device that fails does not stop the recording: the failure is reported by the next call that reads a number, or by
-//! `backward`. All memory comes from the workspace and goes back to it when the tape ends, so a training step allocates
-//! nothing after its first.
+//! A model is a short function that puts operations on a tape. Training, scoring and generation run the same
+//! function; with [`Mode::Evaluate`], nothing is recorded and dropout is the identity. A device failure does
+//! not stop the recording: it is reported by the next call that reads values, or by `backward`. All memory
+//! comes from the workspace and returns to it when the tape ends, so a training step allocates nothing after
+//! the first.
 
 mod backward;
 mod fused;
@@ -35,7 +35,7 @@ use observer::Observer;
 pub use observer::{OperationObserver, Pass};
 use packs::Packs;
 
-/// What tapes need and leave behind for the next one: buffers, and weights laid out for their products.
+/// Reusable memory for tapes: buffers, and packed weights.
 #[derive(Debug)]
 pub struct Workspace {
     device: Device,
@@ -46,35 +46,35 @@ pub struct Workspace {
     nodes: Vec<Node>,
     losses: Vec<Buffer>,
     observer: Observer,
-    /// How the device has failed since the tape began. Operations go on, and whoever reads a number is told.
+    /// The device failure since the tape began, if any. Operations continue, and the next read reports it.
     failure: Option<DeviceError>,
 }
 
-/// Whether a tape is for training, for evaluation or for both.
+/// Whether operations are recorded and whether dropout is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Operations are recorded, and dropout drops.
+    /// Training: operations are recorded, and dropout is applied.
     Train {
-        /// The run's seed, from which dropout draws.
+        /// The run's random seed, used for dropout masks.
         seed: u64,
-        /// The training step: each has masks of its own.
+        /// The training step: each step has its own masks.
         step: u64,
     },
-    /// Operations are recorded, and dropout is the identity: for whoever learns from a text while evaluating it.
+    /// Dynamic evaluation: operations are recorded, and dropout is the identity.
     Dynamic,
-    /// Nothing is recorded, and dropout is the identity.
+    /// Evaluation: nothing is recorded, and dropout is the identity.
     Evaluate,
 }
 
-/// Something computed on a tape: a tensor of up to three dimensions.
+/// A tensor of up to three dimensions computed on a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value(usize);
 
-/// Negative log-likelihoods computed on a tape, one a row: what [`Tape::backward`] starts from.
+/// Negative log-likelihoods computed on a tape, one per row: the starting point of [`Tape::backward`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss(usize);
 
-/// The sizes of a tensor: `[T, B, D]`, or `[R, D]` with one step of `R` rows.
+/// The shape of a tensor: `[T, B, D]`, or `[R, D]` with one step of `R` rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// `T`.
@@ -96,7 +96,7 @@ impl Shape {
         self.steps * self.batch
     }
 
-    /// How many numbers.
+    /// The number of elements.
     pub fn count(self) -> usize {
         self.rows() * self.width
     }
@@ -111,12 +111,12 @@ pub struct Tape<'a> {
     parameter_masks: u64,
 }
 
-/// Where a value's numbers are.
+/// Where a value's elements are stored.
 #[derive(Debug)]
 enum Storage {
-    /// In `buffer`, from `offset` on.
+    /// In `buffer`, starting at `offset`.
     Own { buffer: Buffer, offset: usize },
-    /// They are a parameter's.
+    /// In a parameter.
     Parameter(ParameterId),
 }
 
@@ -124,12 +124,12 @@ enum Storage {
 struct Slot {
     storage: Storage,
     shape: Shape,
-    /// Whether anything that a gradient is wanted of has a part in it.
+    /// Whether it depends on anything that needs a gradient.
     needs_gradient: bool,
     gradient: Option<Buffer>,
 }
 
-/// A recorded operation: its inputs, its output and what its backward needs.
+/// A recorded operation: its inputs, its output and what its backward pass needs.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // Boxes would allocate in every step; a tape has a dozen nodes.
 enum Node {
@@ -198,13 +198,13 @@ enum Node {
         log_sums: Buffer,
         loss: Loss,
     },
-    /// A block of `x` alone.
+    /// A block of `x` only.
     Slice {
         x: Value,
         dims: concat::Dims,
         out: Value,
     },
-    /// `x` as a block of `out`; `last` where no other part will need the gradient of `out`.
+    /// `x` as a block of `out`; `last` if no other part will need the gradient of `out` afterwards.
     Concat {
         x: Value,
         dims: concat::Dims,
@@ -229,19 +229,19 @@ impl Workspace {
         }
     }
 
-    /// The device it computes on.
+    /// The device it runs on.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Begins a recording over `parameters`.
+    /// Starts a tape over `parameters`.
     pub fn tape<'a>(&'a mut self, parameters: &'a Parameters, mode: Mode) -> Tape<'a> {
         self.recycle();
         self.failure = None;
         Tape { workspace: self, parameters, mode, dropout_sites: 0, parameter_masks: 0 }
     }
 
-    /// Gives the memory of the recordings so far back to the system, for those to come are of other sizes.
+    /// Frees the memory of earlier recordings, for when later ones have other sizes.
     pub fn release(&mut self) {
         self.pool = BufferPool::new(&self.device);
         self.id_pool = BufferPool::new(&self.device);
@@ -282,22 +282,22 @@ impl Tape<'_> {
         self.parameters
     }
 
-    /// Whether it records.
+    /// Whether it records operations.
     pub fn is_training(&self) -> bool {
         self.mode != Mode::Evaluate
     }
 
-    /// The sizes of a value.
+    /// The shape of a value.
     pub fn shape(&self, value: Value) -> Shape {
         self.workspace.slots[value.0].shape
     }
 
-    /// The numbers of a value, on the device.
+    /// The elements of a value, on the device.
     pub fn values(&self, value: Value) -> Slice<'_> {
         self.workspace.values(self.parameters, value)
     }
 
-    /// The numbers of a value, for the host.
+    /// The elements of a value, on the host.
     ///
     /// # Errors
     /// [`NnError::Device`](crate::NnError::Device) if the device has failed, now or since the tape began.
@@ -311,7 +311,7 @@ impl Tape<'_> {
         self.workspace.losses[loss.0].slice()
     }
 
-    /// Each row's negative log-likelihood, in nats, for the host.
+    /// Each row's negative log-likelihood, in nats, on the host.
     ///
     /// # Errors
     /// As [`Tape::read`].
@@ -328,10 +328,10 @@ impl Tape<'_> {
         Ok(self.read_nll(loss)?.iter().map(|&nll| f64::from(nll)).sum())
     }
 
-    /// Numbers of the host, of which no gradient is wanted.
+    /// A constant from host values; it needs no gradient.
     ///
     /// # Panics
-    /// If there are not as many as the shape says.
+    /// If the number of values does not match the shape.
     pub fn constant(&mut self, shape: Shape, values: &[f32]) -> Value {
         let mut buffer = self.workspace.pool.take(shape.count());
         let written = buffer.write_from(values);
@@ -339,8 +339,8 @@ impl Tape<'_> {
         self.push(shape, buffer, false)
     }
 
-    /// What a model remembers, as a value `[B, width]`. The gradient stops here: that is the truncation in truncated
-    /// back-propagation through time.
+    /// A part of the recurrent state as a value `[B, width]`. The gradient stops here: this is the truncation
+    /// in truncated backpropagation through time.
     pub fn state(&mut self, part: &StatePart) -> Value {
         let values = part.values();
         let shape = Shape::matrix(values.len() / part.width().max(1), part.width());
@@ -349,7 +349,7 @@ impl Tape<'_> {
         self.push(shape, buffer, false)
     }
 
-    /// Leaves `value: [B, width]` as what the model remembers.
+    /// Stores `value: [B, width]` in the recurrent state.
     ///
     /// # Panics
     /// If the sizes differ.
@@ -357,7 +357,7 @@ impl Tape<'_> {
         part.values_mut().slice_mut().copy_from(self.values(value));
     }
 
-    /// A parameter as a value; a vector is one row.
+    /// A parameter as a value; a vector becomes one row.
     pub fn parameter(&mut self, id: ParameterId) -> Value {
         let (rows, width) = match *self.parameters.shape(id) {
             [width] => (1, width),
@@ -374,7 +374,7 @@ impl Tape<'_> {
         self.push_part(shape, buffer, 0, needs_gradient)
     }
 
-    /// A value whose numbers begin somewhere within a buffer.
+    /// A value whose elements begin at an offset within a buffer.
     fn push_part(&mut self, shape: Shape, buffer: Buffer, offset: usize, needs_gradient: bool) -> Value {
         let storage = Storage::Own { buffer, offset };
         self.workspace.slots.push(Slot { storage, shape, needs_gradient, gradient: None });
@@ -385,7 +385,7 @@ impl Tape<'_> {
         self.workspace.slots[value.0].needs_gradient
     }
 
-    /// Keeps an operation for [`Tape::backward`], if anyone will want it.
+    /// Keeps an operation for [`Tape::backward`], if a gradient is needed.
     fn record(&mut self, node: Node) {
         self.workspace.tell(node.operation(), Pass::Forward);
         if self.is_training() {
@@ -404,14 +404,14 @@ impl Tape<'_> {
 }
 
 impl Workspace {
-    /// Remembers the first failure of the device since the tape began.
+    /// Remembers the first device failure since the tape began.
     fn note(&mut self, result: std::result::Result<(), DeviceError>) {
         if let (Err(error), None) = (result, &self.failure) {
             self.failure = Some(error);
         }
     }
 
-    /// Fails if the device has failed since the tape began.
+    /// Returns an error if the device has failed since the tape began.
     fn check(&self) -> Result<()> {
         self.failure.clone().map_or(Ok(()), |error| Err(error.into()))
     }

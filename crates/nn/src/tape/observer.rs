@@ -1,14 +1,15 @@
-//! Tells someone of each operation that tapes have run, as soon as it has.
+//! Notifies an observer of each operation that tapes run.
 //!
-//! A tape knows no clock. Whoever wants to know what takes how long reads one between two tellings: what has passed
-//! since the last belongs to the operation that is told of. Without an observer a telling is one comparison.
+//! A tape does not measure time. To profile operations, read a clock at each notification: the time since the
+//! previous one belongs to the operation being reported. Without an observer, the cost is one comparison per
+//! operation.
 
 use std::fmt;
 
 use super::fused::KeptProjection;
 use super::{Node, Workspace};
 
-/// In which direction an operation has been run.
+/// The direction in which an operation was run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
     /// From inputs to outputs.
@@ -17,16 +18,16 @@ pub enum Pass {
     Backward,
 }
 
-/// What is told of operations: the name of the one that has just run, which is that of its module in `rondo-kernels`,
-/// and its direction.
+/// A callback for operations: receives the name of the one that has just run, which is that of its module in
+/// `rondo-kernels`, and its direction.
 pub type OperationObserver = Box<dyn FnMut(&'static str, Pass) + Send + Sync>;
 
-/// The walk over time, which is told of apart from the input projection.
+/// The loop over time steps, reported separately from the input projection.
 pub(super) const RECURRENCE: &str = "recurrence";
 const LINEAR: &str = "linear";
 const EMBEDDING: &str = "embedding";
 
-/// Whom a workspace tells, if anyone.
+/// The observer of a workspace, if any.
 #[derive(Default)]
 pub(super) struct Observer(Option<OperationObserver>);
 
@@ -37,10 +38,11 @@ impl fmt::Debug for Observer {
 }
 
 impl Workspace {
-    /// Has `observer` told of every operation of the tapes to come, right after it has run; none ends that.
+    /// Notifies `observer` of every operation of later tapes, right after it has run; `None` removes the
+    /// observer.
     ///
-    /// A recurrent layer is two operations: its input projection, by `linear` or by `embedding`, and `recurrence`, the
-    /// walk over time.
+    /// A recurrent layer is two operations: its input projection, `linear` or `embedding`, and `recurrence`,
+    /// the loop over time steps.
     pub fn observe(&mut self, observer: Option<OperationObserver>) {
         self.observer = Observer(observer);
     }
@@ -72,7 +74,7 @@ impl Node {
         }
     }
 
-    /// The operation that the node's way back ends with: a recurrent layer's projection comes last.
+    /// The last operation of the node's backward pass: a recurrent layer's projection comes last.
     pub(super) fn last_operation_back(&self) -> &'static str {
         match self {
             Node::Recurrence(node) => node.projection.operation(),

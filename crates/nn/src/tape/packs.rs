@@ -1,4 +1,4 @@
-//! Weights laid out for their products, made anew only when the parameters have changed.
+//! Weights packed for their matrix multiplications, repacked only when the parameters have changed.
 
 use std::collections::HashMap;
 
@@ -7,23 +7,23 @@ use rondo_kernels::{Buffer, Device, linear, recurrence};
 
 use crate::{ParameterId, Parameters};
 
-/// What a weight is laid out for.
+/// What a weight is packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Layout {
-    /// A dense layer's product.
+    /// The matrix multiplication of a dense layer.
     Linear(linear::Pack),
-    /// A recurrent layer's walk.
+    /// The loop over time steps of a recurrent layer.
     Recurrence(Cell, recurrence::Pack),
 }
 
-/// The weights laid out so far, each with the version of the parameters it was made from.
+/// The packed weights, each with the version of the parameters it was made from.
 #[derive(Debug, Default)]
 pub(super) struct Packs {
     packed: HashMap<(ParameterId, Layout), (u64, Buffer)>,
 }
 
 impl Packs {
-    /// Lays the weight `id` out, unless the last layout still holds.
+    /// Packs the weight `id`, unless the existing pack is up to date.
     pub(super) fn prepare(
         &mut self,
         device: &Device,
@@ -32,7 +32,7 @@ impl Packs {
         layout: Layout,
     ) {
         let [rows, columns] = *parameters.shape(id) else {
-            panic!("`{}` is no matrix", parameters.name(id));
+            panic!("`{}` is not a matrix", parameters.name(id));
         };
         let len = match layout {
             Layout::Linear(kind) => linear::pack_len(device, columns, rows, kind),
@@ -56,10 +56,10 @@ impl Packs {
         }
     }
 
-    /// A weight that has been prepared.
+    /// A packed weight.
     ///
     /// # Panics
-    /// If it has not.
+    /// If it has not been prepared.
     pub(super) fn get(&self, id: ParameterId, layout: Layout) -> &Buffer {
         &self.packed[&(id, layout)].1
     }

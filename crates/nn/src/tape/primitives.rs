@@ -1,6 +1,6 @@
-//! The primitives that one's own cells are written from.
+//! The primitives for building custom cells.
 //!
-//! Values are matrices `[R, D]` here; where a value has time steps too, its rows are all of them.
+//! Values are matrices `[R, D]` here; if a value has time steps as well, `R` counts the rows of all steps.
 
 use rondo_kernels::activation::{self, Activation};
 use rondo_kernels::{Slice, SliceMut, bias, concat, cross_entropy, elementwise, one_hot, product, softmax};
@@ -8,10 +8,10 @@ use rondo_kernels::{Slice, SliceMut, bias, concat, cross_entropy, elementwise, o
 use super::{Loss, Node, Shape, Tape, Value};
 
 impl Tape<'_> {
-    /// The matrix product `a · b`: `[M, K] · [K, N] → [M, N]`.
+    /// Matrix multiplication `a · b`: `[M, K] · [K, N] → [M, N]`.
     ///
     /// # Panics
-    /// If `a` is not as wide as `b` has rows.
+    /// If the width of `a` differs from the number of rows of `b`.
     pub fn product(&mut self, a: Value, b: Value) -> Value {
         let (a_shape, b_shape) = (self.shape(a), self.shape(b));
         assert_eq!(a_shape.width, b_shape.rows(), "width of a and rows of b");
@@ -28,7 +28,7 @@ impl Tape<'_> {
         out
     }
 
-    /// `a + b`, element by element.
+    /// `a + b`, element-wise.
     ///
     /// # Panics
     /// If the sizes differ.
@@ -38,7 +38,7 @@ impl Tape<'_> {
         out
     }
 
-    /// `a ∘ b`, element by element.
+    /// `a ∘ b`, element-wise.
     ///
     /// # Panics
     /// If the sizes differ.
@@ -91,7 +91,7 @@ impl Tape<'_> {
         self.activation(x, Activation::Relu)
     }
 
-    /// Turns each row into probabilities: `e^(x/temperature)`, divided by the row's sum.
+    /// Softmax with temperature over each row: `e^(x/temperature)`, divided by the row's sum.
     ///
     /// # Panics
     /// If the temperature is not above 0.
@@ -107,7 +107,7 @@ impl Tape<'_> {
     /// The negative log-likelihood of each row's target, from its logits.
     ///
     /// # Panics
-    /// If there is not one target a row, or one is not below the logits' width.
+    /// If there is not one target per row, or a target is not below the logits' width.
     pub fn cross_entropy(&mut self, logits: Value, targets: &[u32]) -> Loss {
         let shape = self.shape(logits);
         let dims = cross_entropy::Dims { rows: shape.rows(), vocab: shape.width };
@@ -123,7 +123,7 @@ impl Tape<'_> {
         loss
     }
 
-    /// Each id as a row of zeros with a single one: `[R, V]`.
+    /// The one-hot vectors of the ids: `[R, V]`.
     ///
     /// # Panics
     /// If an id is not below `vocab`.
@@ -139,7 +139,7 @@ impl Tape<'_> {
     /// Rows `rows` of `x`.
     ///
     /// # Panics
-    /// If they do not lie within it.
+    /// If they are out of range.
     pub fn slice_rows(&mut self, x: Value, rows: std::ops::Range<usize>) -> Value {
         let width = self.shape(x).width;
         self.block(x, rows, 0..width)
@@ -148,13 +148,13 @@ impl Tape<'_> {
     /// Columns `columns` of `x`.
     ///
     /// # Panics
-    /// If they do not lie within it.
+    /// If they are out of range.
     pub fn slice_columns(&mut self, x: Value, columns: std::ops::Range<usize>) -> Value {
         let rows = self.shape(x).rows();
         self.block(x, 0..rows, columns)
     }
 
-    /// The matrices one below the other.
+    /// Concatenates matrices vertically (along rows).
     ///
     /// # Panics
     /// If there are none, or their widths differ.
@@ -163,14 +163,14 @@ impl Tape<'_> {
         let rows = parts.iter().map(|&part| self.shape(part).rows()).sum();
         let mut row = 0;
         self.concat(parts, Shape::matrix(rows, width), |shape| {
-            assert_eq!(shape.width, width, "width of the matrices joined");
+            assert_eq!(shape.width, width, "width of the concatenated matrices");
             let place = concat::Place { width, row, column: 0 };
             row += shape.rows();
             place
         })
     }
 
-    /// The matrices side by side.
+    /// Concatenates matrices horizontally (along columns).
     ///
     /// # Panics
     /// If there are none, or their numbers of rows differ.
@@ -179,7 +179,7 @@ impl Tape<'_> {
         let width = parts.iter().map(|&part| self.shape(part).width).sum();
         let mut column = 0;
         self.concat(parts, Shape::matrix(rows, width), |shape| {
-            assert_eq!(shape.rows(), rows, "rows of the matrices joined");
+            assert_eq!(shape.rows(), rows, "rows of the concatenated matrices");
             let place = concat::Place { width, row: 0, column };
             column += shape.width;
             place
@@ -215,7 +215,7 @@ impl Tape<'_> {
         self.push(shape, y, needs_gradient)
     }
 
-    /// The block of `x` in these rows and columns.
+    /// The block of `x` with these rows and columns.
     fn block(&mut self, x: Value, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) -> Value {
         let shape = self.shape(x);
         assert!(
@@ -233,7 +233,7 @@ impl Tape<'_> {
         out
     }
 
-    /// Copies each part to the place that `place` gives it in a matrix of `shape`.
+    /// Copies each part to its `place` in a matrix of `shape`.
     fn concat(
         &mut self,
         parts: &[Value],
@@ -243,7 +243,7 @@ impl Tape<'_> {
         let mut y = self.workspace.pool.take(shape.count());
         let needs_gradient = parts.iter().any(|&part| self.needs_gradient(part));
         let first_node = self.workspace.nodes.len();
-        // The output's number is known beforehand: nothing else is pushed in between.
+        // The output's index is known in advance: nothing else is pushed in between.
         let out = Value(self.workspace.slots.len());
         for &part in parts {
             let own = self.shape(part);
@@ -252,7 +252,7 @@ impl Tape<'_> {
             concat::forward(&self.workspace.device, dims, self.values(part), y.slice_mut());
             self.record(Node::Concat { x: part, dims, out, last: false });
         }
-        // Backward meets the parts in reverse: the first is the last to need the output's gradient.
+        // The backward pass visits the parts in reverse: the first is the last to need the output's gradient.
         if let Some(Node::Concat { last, .. }) = self.workspace.nodes.get_mut(first_node) {
             *last = true;
         }

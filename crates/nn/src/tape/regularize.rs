@@ -1,9 +1,9 @@
-//! What keeps a model from learning its text by heart: dropout of units, words and weights, and penalties on
-//! activations. None of it acts in evaluation.
+//! Regularization: dropout of units, words and weights, and penalties on activations. None of it is active in
+//! evaluation.
 //!
-//! A mask is named by the run's seed, the training step and the place that it is for. Places are counted as they
-//! come up, those of activations (units) and those of parameters (words, weights) apart: a place is counted
-//! even where nothing is dropped, so that no mask depends on which others are on.
+//! A dropout mask is identified by the run's random seed, the training step and its place in the network.
+//! Places are numbered in order of use, separately for activations (units) and parameters (words, weights). A
+//! place is counted even if nothing is dropped there, so masks do not depend on which others are on.
 
 use rondo_kernels::activation_penalty::{self, Penalty};
 use rondo_kernels::dropout::{self, Dropout, Key, Mask};
@@ -14,19 +14,19 @@ use super::{Layer, Mode, Node, Shape, Tape, Value};
 use crate::config::DropoutSite;
 use crate::{ParameterId, Result};
 
-/// Places of each kind that one step may have: each has masks of its own.
+/// The maximum number of places of each kind per step: each has its own masks.
 const PLACES_PER_STEP: u64 = 64;
 
-/// What is added to the numbers of parameters' masks. No run has so many steps that it reaches them with those of
-/// activations.
+/// Offset of the mask numbers of parameters. No run has enough steps for the mask numbers of activations to
+/// reach it.
 const PARAMETER_MASKS: u64 = 1 << 63;
 
-/// A recurrent weight with numbers dropped.
+/// A recurrent weight with elements dropped.
 #[derive(Debug)]
 pub(super) struct DroppedWeight {
-    /// What was dropped; its backward is the gradient's.
+    /// The dropout that was applied; the backward pass applies it to the gradient.
     pub(super) dropout: Dropout,
-    /// The sizes that it was dropped with.
+    /// The sizes for the dropout.
     pub(super) dims: dropout::Dims,
     /// `[G·H, H]`.
     pub(super) values: Buffer,
@@ -40,7 +40,7 @@ pub(super) struct DroppedWords {
 }
 
 impl Tape<'_> {
-    /// Drops units in training; the identity in evaluation or with probability 0.
+    /// Applies dropout in training; the identity in evaluation or with probability 0.
     ///
     /// # Panics
     /// If the probability is not at least 0 and below 1, or there are more than 64 places on the tape.
@@ -68,8 +68,8 @@ impl Tape<'_> {
         out
     }
 
-    /// As [`Tape::embedding`], and drops words in training: all occurrences of one in the batch, or none. The
-    /// table itself stays whole, for whoever else uses it.
+    /// Like [`Tape::embedding`], and drops words in training: either all occurrences of a word in the batch,
+    /// or none. The table itself is unchanged for its other uses.
     ///
     /// # Panics
     /// As [`Tape::embedding`], and if the probability is not at least 0 and below 1.
@@ -85,16 +85,16 @@ impl Tape<'_> {
         self.look_up(table, ids, steps, batch, dropped)
     }
 
-    /// Adds `weight` times the mean square of `x`, or of its changes from step to step, to what the next
-    /// [`Tape::backward`] differentiates. The value itself is not computed: [`Tape::penalty`] does that. A weight of
-    /// zero costs nothing.
+    /// Adds `weight` times the mean square of `x`, or of its changes from step to step, to the function that
+    /// the next [`Tape::backward`] differentiates. The value itself is not computed: [`Tape::penalty`] does
+    /// that. A weight of zero costs nothing.
     pub fn penalize(&mut self, x: Value, penalty: Penalty, weight: f32) {
         if weight != 0.0 {
             self.record(Node::Penalty { x, penalty, weight });
         }
     }
 
-    /// The mean square of `x`, or of its changes from step to step, brought to the host.
+    /// The mean square of `x`, or of its changes from step to step, read on the host.
     ///
     /// # Errors
     /// As [`Tape::read`].
@@ -103,7 +103,7 @@ impl Tape<'_> {
         Ok(activation_penalty::forward(&self.workspace.device, dims, penalty, self.values(x))?)
     }
 
-    /// A recurrent weight with numbers dropped, or none where the weight itself is to be used.
+    /// A recurrent weight with elements dropped, or `None` where the weight itself is used.
     pub(super) fn drop_weight(&mut self, layer: &Layer) -> Option<DroppedWeight> {
         let probability = layer.weight_dropout;
         let key = self.parameter_mask(probability)?;
@@ -116,8 +116,8 @@ impl Tape<'_> {
         Some(DroppedWeight { dropout, dims, values })
     }
 
-    /// Lays a layer's recurrent weight out for the walk: the weight itself among the packs, which keep it until it
-    /// changes; a dropped one, which is another in each step, in a buffer that is returned.
+    /// Packs a layer's recurrent weight for the loop over time steps: the weight itself in the packs, which
+    /// keep it until it changes; a dropped one, which differs in each step, in a buffer that is returned.
     pub(super) fn lay_out(
         &mut self,
         layer: &Layer,
@@ -137,14 +137,14 @@ impl Tape<'_> {
         Some(packed)
     }
 
-    /// Drops the words' rows, of the look-up or of its gradient.
+    /// Applies word dropout to the rows of a look-up or of its gradient.
     pub(super) fn drop_words(&self, words: DroppedWords, ids: &Buffer<u32>, width: usize, rows: &mut Buffer) {
         let dims = dropout::RowDims { rows: ids.len(), width };
         let (device, DroppedWords { probability, key }) = (&self.workspace.device, words);
         dropout::rows_in_place(device, dims, probability, key, ids.slice(), rows.slice_mut());
     }
 
-    /// Looks ids up, and drops words of what was found.
+    /// Looks up ids and applies word dropout.
     pub(super) fn look_up(
         &mut self,
         table: ParameterId,
@@ -169,7 +169,7 @@ impl Tape<'_> {
         out
     }
 
-    /// Names the mask of the next place among the parameters; none where nothing is dropped.
+    /// The key of the next parameter mask; `None` if nothing is dropped.
     fn parameter_mask(&mut self, probability: f32) -> Option<Key> {
         let Mode::Train { seed, step } = self.mode else { return None };
         let place = self.parameter_masks;
@@ -185,12 +185,12 @@ impl Tape<'_> {
     }
 }
 
-/// The sizes of an activation as dropout sees them.
+/// The sizes of an activation for dropout.
 pub(super) fn dropout_dims(shape: Shape) -> dropout::Dims {
     dropout::Dims { steps: shape.steps, batch: shape.batch, width: shape.width }
 }
 
-/// The sizes of an activation as penalties see them.
+/// The sizes of an activation for penalties.
 pub(super) fn penalty_dims(shape: Shape) -> activation_penalty::Dims {
     activation_penalty::Dims { steps: shape.steps, batch: shape.batch, width: shape.width }
 }

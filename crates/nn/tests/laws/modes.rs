@@ -69,7 +69,7 @@ fn evaluation_records_nothing() {
 }
 
 #[test]
-#[should_panic(expected = "backward on a tape that has been run back")]
+#[should_panic(expected = "backward on a tape whose backward pass has already been run")]
 fn a_tape_runs_back_once() {
     let model = model(config(Cell::Lstm));
     let mut workspace = Workspace::new(&device());

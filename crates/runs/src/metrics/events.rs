@@ -1,12 +1,12 @@
-//! Event files, as TensorBoard reads them.
+//! TensorBoard event files.
 //!
 //! ```text
 //! file    record, record, …
-//! record  u64 length · u32 masked CRC-32C of it · the bytes of an Event · u32 masked CRC-32C of these
-//! Event   protocol buffer: wall time, step, and one of: file version, numbers by name, mark of the session
+//! record  u64 length · u32 masked CRC-32C of the length · the bytes of an Event · u32 masked CRC-32C of the bytes
+//! Event   protocol buffer: wall time, step, and one of: file version, values by name, session start
 //! ```
 //!
-//! The three messages are parts of TensorFlow's: fields that are not written here are left out.
+//! The three messages are parts of TensorFlow's messages: fields that are not used here are left out.
 //! *Source*: TensorFlow's `event.proto`, `summary.proto` and `record_writer.cc`.
 
 use std::fs::{self, File, OpenOptions};
@@ -19,7 +19,7 @@ use prost::Message;
 use super::Record;
 use crate::{Result, RunsError};
 
-/// Writes records into an event file, each as soon as it comes.
+/// Writes records to an event file, immediately and one at a time.
 #[derive(Debug)]
 pub struct EventWriter {
     file: File,
@@ -28,21 +28,21 @@ pub struct EventWriter {
 
 const PREFIX: &str = "events.out.tfevents.";
 
-/// Whether a file is called as event files are.
+/// Whether a file has the name of an event file.
 pub(crate) fn is_event_file(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
 impl EventWriter {
-    /// Makes a new event file in `folder` for a run that began at `started_unix_s`, in seconds since 1970.
+    /// Creates a new event file in `folder` for a run that started at `started_unix_s`, in seconds since 1970.
     ///
-    /// It begins with a mark by which TensorBoard forgets what it has read from earlier files of the folder.
+    /// It starts with a session mark, which makes TensorBoard discard what it read from earlier files in the folder.
     ///
     /// # Errors
-    /// [`RunsError::Io`] if it cannot be made.
+    /// [`RunsError::Io`] if it cannot be created.
     pub fn create(folder: &Path, started_unix_s: f64) -> Result<Self> {
-        // TensorBoard asks for `tfevents` in the name and reads the files of a folder by their names' order: later
-        // ones, of a run that was resumed, must come later.
+        // TensorBoard requires `tfevents` in the name and reads the files of a folder in the order of their
+        // names, so the file of a resumed run must come later.
         let name =
             |number| format!("{PREFIX}{:010}.{number:03}.rondo.{}", started_unix_s as u64, process::id());
         let mut number = others(folder, None)?.len();
@@ -62,7 +62,7 @@ impl EventWriter {
         Ok(writer)
     }
 
-    /// Appends the measurements of a record that was made at `unix_s`, in seconds since 1970.
+    /// Appends the measurements of a record made at `unix_s`, in seconds since 1970.
     ///
     /// # Errors
     /// [`RunsError::Io`] if they cannot be written.
@@ -74,10 +74,10 @@ impl EventWriter {
         self.append(&Event { wall_time: unix_s, step: step(record.step), summary, ..Event::default() })
     }
 
-    /// Removes the other event files of the folder, now that this one says all that they said.
+    /// Removes the other event files in the folder, whose contents this one now includes.
     ///
     /// # Errors
-    /// [`RunsError::Io`] if that cannot be done.
+    /// [`RunsError::Io`] if a file cannot be removed.
     pub fn replace_others(&self) -> Result<()> {
         self.file.sync_all().map_err(RunsError::io("write", &self.path))?;
         let Some(folder) = self.path.parent() else { return Ok(()) };
@@ -92,7 +92,7 @@ impl EventWriter {
     }
 }
 
-/// The event files of the folder but `this` one.
+/// The event files in the folder except `this` one.
 fn others(folder: &Path, this: Option<&Path>) -> Result<Vec<PathBuf>> {
     let mut others = vec![];
     for entry in fs::read_dir(folder).map_err(RunsError::io("read", folder))? {
@@ -105,12 +105,12 @@ fn others(folder: &Path, this: Option<&Path>) -> Result<Vec<PathBuf>> {
     Ok(others)
 }
 
-/// A step as event files hold it; it takes longer than anyone trains to exceed it.
+/// A step in the type of event files; no run is long enough to exceed it.
 fn step(step: u64) -> i64 {
     i64::try_from(step).unwrap_or(i64::MAX)
 }
 
-/// The bytes with their length and checksums around them.
+/// The bytes framed by their length and checksums.
 fn framed(bytes: &[u8]) -> Vec<u8> {
     let length = (bytes.len() as u64).to_le_bytes();
     let mut record = Vec::with_capacity(bytes.len() + 16);
@@ -121,7 +121,7 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
     record
 }
 
-/// The checksum, masked: that of bytes which contain their own checksum would be of little use.
+/// The masked checksum: a checksum of data that contains its own checksum would be of little use.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -161,7 +161,7 @@ struct SessionLog {
 }
 
 impl SessionLog {
-    /// The session begins: what is known about this step and later ones is out of date.
+    /// Start of a session: earlier data about this step and later steps is invalid.
     const START: i32 = 1;
 }
 
@@ -171,7 +171,7 @@ mod tests {
 
     const NOW: f64 = 1_700_000_000.0;
 
-    /// CRC-32C bit by bit (Castagnoli's polynomial, reversed), to hold the library's against.
+    /// CRC-32C computed bit by bit (Castagnoli's polynomial, reversed), to test the library against.
     fn crc(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0_u32, |mut crc, &byte| {
             crc ^= u32::from(byte);
@@ -182,7 +182,7 @@ mod tests {
         })
     }
 
-    /// A field of a protocol buffer, read without knowing the message.
+    /// A field of a protocol buffer, parsed without knowing the message.
     #[derive(Debug, PartialEq)]
     enum Wire<'a> {
         Varint(u64),

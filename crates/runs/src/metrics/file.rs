@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one JSON object a line, appended to.
+//! `metrics.jsonl`: one JSON object per line, append-only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -15,10 +15,10 @@ pub struct MetricsWriter {
 }
 
 impl MetricsWriter {
-    /// Makes a new file.
+    /// Creates a new file.
     ///
     /// # Errors
-    /// [`RunsError::Io`] if there is one already, or it cannot be made.
+    /// [`RunsError::Io`] if it already exists or cannot be created.
     pub fn create(path: &Path) -> Result<Self> {
         let file = OpenOptions::new()
             .append(true)
@@ -28,16 +28,16 @@ impl MetricsWriter {
         Ok(MetricsWriter { file, path: path.to_owned() })
     }
 
-    /// Goes on with a file that is there.
+    /// Opens an existing file to append to it.
     ///
     /// # Errors
-    /// [`RunsError::Io`] if there is none, or it cannot be written to.
+    /// [`RunsError::Io`] if it does not exist or cannot be written to.
     pub fn append(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().append(true).open(path).map_err(RunsError::io("open", path))?;
         Ok(MetricsWriter { file, path: path.to_owned() })
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -47,7 +47,7 @@ impl MetricsWriter {
     /// # Errors
     /// [`RunsError::Io`] if it cannot be written.
     pub fn write(&mut self, record: &Record) -> Result<()> {
-        // One write of the whole line: a reader at the same time sees all of it or nothing.
+        // One write for the whole line: a concurrent reader sees either all of it or nothing.
         let written = line(record).and_then(|line| self.file.write_all(&line));
         written.map_err(RunsError::io("write", &self.path))
     }
@@ -59,19 +59,19 @@ fn line(record: &Record) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Reads the records of a metrics file, but for a last line without line end, which an interruption has cut
-/// short.
+/// Reads the records of a metrics file. A last line without a line ending, which was cut off by an interruption, is
+/// ignored.
 ///
 /// # Errors
-/// [`RunsError::Io`] if it cannot be read, [`RunsError::Metrics`] for a line that is no record.
+/// [`RunsError::Io`] if it cannot be read, [`RunsError::Metrics`] for a line that is not a valid record.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
     parse(path, &fs::read(path).map_err(RunsError::io("read", path))?)
 }
 
-/// The records in the bytes of a metrics file; `path` is what errors call it.
+/// Parses the contents of a metrics file; `path` is its name in errors.
 ///
 /// # Errors
-/// [`RunsError::Metrics`] for a line that is no record.
+/// [`RunsError::Metrics`] for a line that is not a valid record.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>> {
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let lines = bytes[..whole].split_inclusive(|&byte| byte == b'\n').zip(1..);
@@ -132,6 +132,6 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         fs::write(&path, "{\"epoch\":1,\"step\":1}\nnonsense\n").unwrap();
         let error = read(&path).unwrap_err().to_string();
-        assert_eq!(error, format!("`{}`, line 2 is no record of metrics", path.display()));
+        assert_eq!(error, format!("line 2 of `{}` is not a valid metrics record", path.display()));
     }
 }

@@ -1,13 +1,12 @@
-//! Numbers about a run as it goes on: `metrics.jsonl` for programs, event files for TensorBoard.
+//! Measurements made during a run: `metrics.jsonl` for programs, event files for TensorBoard.
 //!
 //! ```text
-//! Record ─▶ MetricsLog ─┬─▶ metrics.jsonl             one JSON object a line
-//!                       └─▶ events.out.tfevents.*     one event a number
+//! Record ─▶ MetricsLog ─┬─▶ metrics.jsonl             one JSON object per line
+//!                       └─▶ events.out.tfevents.*     one event per measurement
 //! ```
 //!
-//! Promises: what is recorded is on its way to the disk when [`MetricsLog::write`] returns, so a run that is
-//! killed loses no record; a resumed run has each record once.
-//! Not here: what is measured, and when.
+//! Promises: a record has been passed to the operating system when [`MetricsLog::write`] returns, so a killed run
+//! loses no records; a resumed run contains each record once. Not here: what is measured, and when.
 
 use std::fs;
 
@@ -27,16 +26,16 @@ pub use record::Record;
 pub struct MetricsLog {
     metrics: MetricsWriter,
     events: EventWriter,
-    /// When the run began, in seconds since 1970: with the time since then, which no clock that is set changes, it says
-    /// when a record was made.
+    /// When the run started, in seconds since 1970. The time of a record is this plus the elapsed time, so that
+    /// changes of the system clock do not affect it.
     started_unix_s: f64,
 }
 
 impl MetricsLog {
-    /// Begins the records of a run that was started at `started_unix_s`, in seconds since 1970.
+    /// Creates the record files of a run that started at `started_unix_s`, in seconds since 1970.
     ///
     /// # Errors
-    /// [`RunsError::Io`] if a file cannot be made.
+    /// [`RunsError::Io`] if a file cannot be created.
     pub fn create(folder: &RunFolder, started_unix_s: f64) -> Result<Self> {
         Ok(MetricsLog {
             metrics: MetricsWriter::create(&folder.metrics())?,
@@ -45,11 +44,11 @@ impl MetricsLog {
         })
     }
 
-    /// Goes on with the records of a run from what `metrics` holds, the content of its metrics file at that time. What
-    /// has been written since is dropped, since the resumed run writes it again; what has been lost is back.
+    /// Continues the records of a resumed run from `metrics`, the contents of its metrics file at the checkpoint.
+    /// Later records are dropped, since the resumed run writes them again; lost records are restored.
     ///
     /// # Errors
-    /// [`RunsError::Metrics`] if that is no metrics file, [`RunsError::Io`] if a file cannot be written.
+    /// [`RunsError::Metrics`] if `metrics` is not valid, [`RunsError::Io`] if a file cannot be written.
     pub fn resume(folder: &RunFolder, metrics: &[u8], started_unix_s: f64) -> Result<Self> {
         let path = folder.metrics();
         write_atomically(&path, |to| to.write_all(metrics))?;
@@ -64,7 +63,7 @@ impl MetricsLog {
         Ok(log)
     }
 
-    /// Writes a record to both.
+    /// Writes a record to both files.
     ///
     /// # Errors
     /// [`RunsError::Io`] if a file cannot be written.
@@ -77,7 +76,7 @@ impl MetricsLog {
         self.events.write(record, self.started_unix_s + record.elapsed_s.unwrap_or(0.0))
     }
 
-    /// The content of the metrics file, as [`MetricsLog::resume`] takes it.
+    /// The contents of the metrics file, for [`MetricsLog::resume`].
     ///
     /// # Errors
     /// [`RunsError::Io`] if it cannot be read.
@@ -106,7 +105,7 @@ mod tests {
             }
         }
         drop(log);
-        // What is damaged is mended, too.
+        // Damaged files are repaired, too.
         fs::write(folder.metrics(), "nonsense").unwrap();
         let mut log = MetricsLog::resume(&folder, &after_two, 1e9).unwrap();
         log.write(&record(3, 4.0)).unwrap();

@@ -1,19 +1,19 @@
-//! What is recorded about a run at one point.
+//! The measurements recorded at one point of a run.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Makes the record from the list of its measurements, so that files and event files have the same ones.
+/// Defines the record from the list of its measurements, so that metrics files and event files have the same ones.
 macro_rules! record {
     ($( $(#[$doc:meta])+ $key:ident: $tag:literal, )+) => {
-        /// What is recorded about a run at one point: after some batches, or at the end of an epoch.
+        /// The measurements at one point of a run: after some batches, or at the end of an epoch.
         ///
-        /// In JSON, a measurement that was not made is left out; one that is not a finite number, for which
-        /// JSON has no word, is `null` and is read as NaN. Other keys are ignored in reading.
+        /// In JSON, a measurement that was not made is left out. A value that is not finite, which JSON cannot
+        /// represent, is written as `null` and read as NaN. Other keys are ignored when reading.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         pub struct Record {
             /// The epoch, counted from 1.
             pub epoch: usize,
-            /// How many steps the optimizer has made since the start of the run.
+            /// The number of optimizer steps since the start of the run.
             pub step: u64,
             $(
                 $(#[$doc])+
@@ -23,7 +23,7 @@ macro_rules! record {
         }
 
         impl Record {
-            /// The measurements that were made, each with its name in TensorBoard.
+            /// The measurements that were made, with their TensorBoard names.
             pub fn measurements(&self) -> impl Iterator<Item = (&'static str, f64)> {
                 [$( ($tag, self.$key), )+].into_iter().filter_map(|(tag, value)| Some((tag, value?)))
             }
@@ -38,7 +38,7 @@ record! {
     moving_loss: "loss/moving",
     /// Mean loss on the validation text, in nats per token.
     valid_loss: "loss/valid",
-    /// The same of the latest weights themselves, where it is their average that is judged.
+    /// Mean loss on the validation text with the latest weights, if the averaged weights are the ones evaluated.
     unaveraged_valid_loss: "loss/valid_unaveraged",
     /// Mean loss on the test text, in nats per token.
     test_loss: "loss/test",
@@ -50,19 +50,20 @@ record! {
     test_perplexity: "perplexity/test",
     /// The learning rate of the last step.
     learning_rate: "training/learning_rate",
-    /// The norm of the gradient of all parameters before clipping, at the last step.
+    /// The gradient norm over all parameters before clipping, at the last step.
     gradient_norm: "training/gradient_norm",
-    /// Steps that were not taken since a number was not finite, since the start of the run; left out if there are none.
+    /// Steps skipped because a value was not finite, since the start of the run; left out if there are none.
     skipped_steps: "training/skipped_steps",
-    /// How often training has gone back to a checkpoint for that reason; left out if it never has.
+    /// Rollbacks to a checkpoint because a value was not finite, since the start of the run; left out if there
+    /// are none.
     rollbacks: "training/rollbacks",
     /// Training tokens per second since the last record of this kind.
     tokens_per_s: "training/tokens_per_s",
-    /// Seconds since the start of the run, interruptions left out.
+    /// Seconds since the start of the run, excluding interruptions.
     elapsed_s: "training/elapsed_s",
 }
 
-/// Reads a number; `null` stands for one that JSON cannot hold.
+/// Parses a number; `null` stands for a value that JSON cannot represent.
 fn null_as_nan<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
     Ok(Some(Option::deserialize(from)?.unwrap_or(f64::NAN)))
 }

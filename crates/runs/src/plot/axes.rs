@@ -52,16 +52,16 @@ pub(super) fn draw_no_values(area: &Canvas<'_>, what: &str) -> Result<()> {
     area.draw(&Text::new(format!("no {what} recorded"), place, style)).map_err(failed)
 }
 
-/// Whether a value fits on an axis. The span between two of the largest numbers would be infinite, and the ticks of an
-/// infinite axis would never end.
+/// Whether a value can be drawn. The span between two of the largest floating-point numbers would be infinite,
+/// and the ticks of an infinite axis would never end.
 pub(super) fn can_be_drawn(value: f64) -> bool {
     value.abs() <= 1e100
 }
 
-/// More points than this cannot be distinguished in a plot and only make its file large.
+/// More points than this are indistinguishable in a plot and only make the file larger.
 const MOST_POINTS: usize = 1000;
 
-/// At most [`MOST_POINTS`] of the points, the last among them.
+/// At most [`MOST_POINTS`] of the points, including the last.
 pub(super) fn thinned(points: Vec<Point>) -> Vec<Point> {
     let stride = points.len().div_ceil(MOST_POINTS).max(1);
     let last = points.len().saturating_sub(1);
@@ -122,7 +122,7 @@ pub(super) fn visible(points: &[Point], top: f64) -> Vec<Vec<Point>> {
     lines
 }
 
-/// A whole number with its thousands separated: `12 000`.
+/// An integer with thousands separators: `12 000`.
 pub(super) fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
@@ -141,7 +141,7 @@ pub(super) fn tick(value: f64, span: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A label of a logarithmic axis with two digits; in scientific notation where it would be long.
+/// A label of a logarithmic axis with two digits; in scientific notation if it would be long.
 pub(super) fn log_tick(value: f64) -> String {
     let short = format!("{value:.1e}").parse().unwrap_or(value);
     if (1e-4..1e5).contains(&short) { format!("{short}") } else { format!("{short:e}") }

@@ -5,8 +5,8 @@
 //! records of several runs  ─▶ compare   loss, perplexity, learning rate, gradient norm; one color per run
 //! ```
 //!
-//! Promises: a plot needs no font but the viewer's; values that are not finite are left out and do not affect any axis.
-//! Not here: reading records (`metrics`).
+//! Promises: a plot only needs the viewer's fonts; values that are not finite are left out and do not affect the
+//! axes. Not here: reading records (`metrics`).
 
 use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, IntoFont, RGBColor, SVGBackend, TextStyle};

@@ -23,7 +23,7 @@ pub(super) struct Look {
 pub(super) enum Kind {
     /// Many points: a thin line.
     Training,
-    /// Few points, marked.
+    /// Few points, with markers.
     Validation,
 }
 

@@ -1,8 +1,8 @@
-//! A plot of one run: its losses, and the same as perplexities.
+//! A plot of one run: its losses and perplexities.
 //!
-//! Two charts side by side over the steps. The left one shows the training loss, smoothed if the run recorded that, and
-//! the validation and test losses as points. The right one shows their perplexities on a linear scale that ends at a
-//! few times the lowest, since the first perplexities of a run are many times the last.
+//! Two charts side by side over the steps. The left one shows the training loss, smoothed if the run recorded
+//! that, and the validation and test losses as points. The right one shows their perplexities on a linear scale
+//! that ends at a small multiple of the lowest, since the first perplexities of a run are many times the last.
 
 use std::ops::Range;
 
@@ -24,14 +24,14 @@ const SIZE: (u32, u32) = (1080, 440);
 /// The perplexity axis ends at this multiple of the lowest.
 const PERPLEXITY_SPAN: f64 = 5.0;
 
-/// Width of the charts relative to the run, for the labels at its end.
+/// The width of the charts relative to the run, with room for the labels at its end.
 const ROOM_FOR_LABELS: f64 = 1.12;
 
 /// One line of a chart.
 struct Curve {
     label: &'static str,
     color: RGBColor,
-    /// For a line of few points: they are marked, and the lowest is labeled on this side.
+    /// For a line with few points: they get markers, and the lowest is labeled on this side.
     labeled: Option<VPos>,
     points: Vec<(f64, f64)>,
 }
@@ -204,7 +204,7 @@ mod tests {
         assert!(draw("one", &[one]).unwrap().contains("no perplexity recorded"));
     }
 
-    /// The span of such numbers is infinite, and the drawing of its axis once did not end.
+    /// The span of such values is infinite, which used to make drawing the axis loop forever.
     #[test]
     fn numbers_too_large_for_an_axis_are_left_out() {
         let record =

@@ -1,29 +1,29 @@
-//! Checkpoints: all that is needed to go on with a run as if it had not been interrupted.
+//! Checkpoints: everything needed to resume a run as if it had not been interrupted.
 //!
 //! A checkpoint is a safetensors file with a checksum ([`rondo_nn::tensor_file`]):
 //!
-//! | metadata | what |
+//! | metadata | content |
 //! |---|---|
-//! | `rondo_checkpoint` | version of this layout, `1` |
-//! | `progress` | epoch, batch, steps, schedule, sums of losses, times, as JSON |
-//! | `config`, `tokenizer` | the model's description, and how texts are cut into its tokens, as JSON |
+//! | `rondo_checkpoint` | version of this format, `1` |
+//! | `progress` | epoch, batch, steps, schedule, loss sums, times, as JSON |
+//! | `config`, `tokenizer` | the model's description and its tokenizer, as JSON |
 //! | `corpus` | fingerprints of the vocabulary and of each split's ids, as JSON |
 //! | `plan` | the settings of the run, as TOML |
 //!
-//! | tensors | what |
+//! | tensors | content |
 //! |---|---|
 //! | `model/NAME` | the weights |
-//! | `average/NAME`, `best/NAME` | their average and the best so far, where the run needs them |
-//! | `optimizer/velocity/NAME`, `optimizer/first/NAME`, `optimizer/second/NAME` | what the optimizer remembers |
-//! | `state/hidden/L`, `state/cell/L` | what each layer remembers of the text |
+//! | `average/NAME`, `best/NAME` | the averaged weights and the best weights so far, if the run needs them |
+//! | `optimizer/velocity/NAME`, `optimizer/first/NAME`, `optimizer/second/NAME` | the state of the optimizer |
+//! | `state/hidden/L`, `state/cell/L` | the hidden state and cell state of each layer |
 //! | `metrics` | the bytes of `metrics.jsonl` up to here |
-//! | `codec` | tokenizer and vocabulary as JSON ([`TextCodec::to_json`]); version 0.1.0 left it out |
+//! | `codec` | tokenizer and vocabulary as JSON ([`TextCodec::to_json`]); missing in version 0.1.0 |
 //!
-//! Everything random is drawn from the seed and from the numbers of epoch and step, so that these are the state of all
-//! generators.
+//! All random numbers are derived from the seed and the numbers of the epoch and step, so no generator state
+//! is saved.
 //!
-//! Promises: what is read is what was written, or refused. Not here: which file is where and how many are kept
-//! (`rondo_runs`), when one is written (the trainer).
+//! Promises: a checkpoint that differs from what was written is refused. Not here: the files and how many are
+//! kept (`rondo_runs`), when one is written (the trainer).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,18 +46,18 @@ pub(crate) const CORPUS_KEY: &str = "corpus";
 pub(crate) const PLAN_KEY: &str = "plan";
 pub(crate) const METRICS: &str = "metrics";
 pub(crate) const CODEC: &str = "codec";
-/// What the names of the weights and of the best weights begin with.
+/// The prefixes of the names of the weights and of the best weights.
 pub(crate) const MODEL: &str = "model/";
 pub(crate) const BEST: &str = "best/";
 
-/// A checkpoint that has been read and found to be whole.
+/// A checkpoint that has been read and verified.
 pub struct Checkpoint {
     path: PathBuf,
     bytes: Vec<u8>,
     metadata: BTreeMap<String, String>,
     pub(crate) progress: Progress,
     pub(crate) corpus: CorpusFingerprint,
-    /// The model's shape; none for a model that is no [`RnnLm`](rondo_nn::RnnLm).
+    /// The model's configuration; `None` for a model that is not an [`RnnLm`](rondo_nn::RnnLm).
     config: Option<RnnLmConfig>,
 }
 
@@ -69,29 +69,30 @@ impl std::fmt::Debug for Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a checkpoint and holds it against its checksum.
+    /// Reads a checkpoint and verifies its checksum.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if it cannot be read, [`TrainError::Model`] if it is not whole or damaged,
-    /// [`TrainError::CheckpointVersion`] if it is of a version that this program does not read, and
+    /// [`TrainError::Io`] if it cannot be read, [`TrainError::Model`] if it is truncated or damaged,
+    /// [`TrainError::CheckpointVersion`] if its format version is not the one that this program reads, and
     /// [`TrainError::NoCheckpoint`] if it is something else.
     pub fn read(path: &Path) -> Result<Checkpoint> {
         let bytes = fs::read(path).map_err(TrainError::io("read", path))?;
         Checkpoint::from_bytes(bytes, path)
     }
 
-    /// The latest undamaged checkpoint of a run, and the errors of later, damaged ones; `None` if the run has no
-    /// checkpoint.
+    /// The latest undamaged checkpoint of a run, and the errors of later, damaged ones; `None` if the run has
+    /// no checkpoint.
     ///
     /// # Errors
     /// [`TrainError::NoGoodCheckpoint`] if all are damaged; [`TrainError::Io`] if one cannot be read, and
-    /// [`TrainError::CheckpointVersion`] if one has another version.
+    /// [`TrainError::CheckpointVersion`] if one has a different version.
     pub fn latest(folder: &RunFolder) -> Result<Option<(Checkpoint, Vec<TrainError>)>> {
         let mut damaged = vec![];
         for path in folder.checkpoints()?.into_iter().rev() {
             match Checkpoint::read(&path) {
                 Ok(checkpoint) => return Ok(Some((checkpoint, damaged))),
-                // Not damage: to go back to an older checkpoint would lose one that others can read.
+                // Not damage: using an older checkpoint would discard one that another version of the program
+                // can read.
                 Err(error @ (TrainError::Io { .. } | TrainError::CheckpointVersion { .. })) => {
                     return Err(error);
                 }
@@ -106,16 +107,16 @@ impl Checkpoint {
         }
     }
 
-    /// Reads the bytes of a checkpoint; `path` is what errors call it.
+    /// Reads a checkpoint from bytes; `path` is its name in errors.
     ///
     /// # Errors
-    /// As [`Checkpoint::read`].
+    /// Those of [`Checkpoint::read`], except for reading the file.
     pub fn from_bytes(bytes: Vec<u8>, path: &Path) -> Result<Checkpoint> {
         let file = TensorFile::from_bytes(&bytes, path)?;
         let refuse = |reason: String| TrainError::NoCheckpoint { path: path.to_owned(), reason };
         let metadata = file.metadata().clone();
-        let say = |key: &str| metadata.get(key).ok_or_else(|| refuse(format!("it says nothing of `{key}`")));
-        let version = say(VERSION_KEY)?;
+        let entry = |key: &str| metadata.get(key).ok_or_else(|| refuse(format!("it has no `{key}` entry")));
+        let version = entry(VERSION_KEY)?;
         if version != VERSION {
             let (found, expected) = (version.clone(), VERSION);
             return Err(TrainError::CheckpointVersion { path: path.to_owned(), found, expected });
@@ -127,20 +128,21 @@ impl Checkpoint {
         let unusable = |key: &'static str| {
             move |error: serde_json::Error| refuse(format!("its `{key}` cannot be read: {error}"))
         };
-        let progress: Progress = serde_json::from_str(say(PROGRESS_KEY)?).map_err(unusable(PROGRESS_KEY))?;
-        if !progress.can_be() {
-            return Err(refuse(format!("its `{PROGRESS_KEY}` has numbers that no run comes to")));
+        let progress: Progress =
+            serde_json::from_str(entry(PROGRESS_KEY)?).map_err(unusable(PROGRESS_KEY))?;
+        if !progress.is_plausible() {
+            return Err(refuse(format!("its `{PROGRESS_KEY}` has impossible values")));
         }
-        let corpus = serde_json::from_str(say(CORPUS_KEY)?).map_err(unusable(CORPUS_KEY))?;
-        // A model of another kind describes itself by some other object.
-        let description = say(CONFIG_KEY)?;
+        let corpus = serde_json::from_str(entry(CORPUS_KEY)?).map_err(unusable(CORPUS_KEY))?;
+        // The description of a model of another kind is some other JSON object.
+        let description = entry(CONFIG_KEY)?;
         serde_json::from_str::<serde_json::Map<_, _>>(description).map_err(unusable(CONFIG_KEY))?;
         let config: Option<RnnLmConfig> = serde_json::from_str(description).ok();
-        say(TOKENIZER_KEY)?;
-        say(PLAN_KEY)?;
+        entry(TOKENIZER_KEY)?;
+        entry(PLAN_KEY)?;
         if let Some(config) = &config {
             config.check()?;
-            // What it claims to be the shape of is there, before anything of that size is allocated.
+            // Check that tensors of the claimed shapes exist before anything of that size is allocated.
             for (name, shape) in config.parameter_shapes() {
                 file.numbers(&format!("{MODEL}{name}"), &shape)?;
             }
@@ -148,36 +150,36 @@ impl Checkpoint {
         Ok(Checkpoint { path: path.to_owned(), metadata, progress, corpus, config, bytes })
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The epoch under way, from 1; one more than the run's epochs if all have ended.
+    /// The current epoch, from 1; the run's epochs plus 1 if all have ended.
     pub fn epoch(&self) -> usize {
         self.progress.epoch
     }
 
-    /// The optimizer's steps since the start of the run.
+    /// The number of optimizer steps since the start of the run.
     pub fn steps(&self) -> u64 {
         self.progress.steps
     }
 
-    /// The shape of the model; none for a model that is no [`RnnLm`](rondo_nn::RnnLm).
+    /// The configuration of the model; `None` for a model that is not an [`RnnLm`](rondo_nn::RnnLm).
     pub fn config(&self) -> Option<&RnnLmConfig> {
         self.config.as_ref()
     }
 
-    /// What the model says of itself ([`Model::description`](rondo_nn::Model::description)).
+    /// The model's description ([`Model::description`](rondo_nn::Model::description)).
     pub fn description(&self) -> &str {
         &self.metadata[CONFIG_KEY]
     }
 
-    /// The tokenizer and the vocabulary of the run. Checkpoints of version 0.1.0 have none: there, the vocabulary is in
-    /// the run's `vocab.json` alone.
+    /// The tokenizer and the vocabulary of the run. `None` for checkpoints of version 0.1.0: there, the
+    /// vocabulary is only in the run's `vocab.json`.
     ///
     /// # Errors
-    /// [`TrainError::Data`] if it is no codec.
+    /// [`TrainError::Data`] if it is not a valid codec.
     pub fn codec(&self) -> Result<Option<TextCodec>> {
         let tensors = self.tensors()?;
         if !tensors.names().contains(&CODEC) {
@@ -187,7 +189,7 @@ impl Checkpoint {
         Ok(Some(TextCodec::from_json(&self.path.display().to_string(), &json)?))
     }
 
-    /// How texts are cut into the model's tokens.
+    /// The tokenizer of the run.
     ///
     /// # Errors
     /// [`TrainError::NoCheckpoint`] if it cannot be read.
@@ -198,23 +200,23 @@ impl Checkpoint {
         })
     }
 
-    /// The settings of the run when it was written, as TOML.
+    /// The settings of the run when the checkpoint was written, as TOML.
     pub fn plan(&self) -> &str {
         &self.metadata[PLAN_KEY]
     }
 
-    /// The tensors, which have been verified.
+    /// The tensors, which are already verified.
     pub(crate) fn tensors(&self) -> Result<TensorFile<'_>> {
         Ok(TensorFile::from_bytes(&self.bytes, &self.path)?)
     }
 
-    /// The bytes of `metrics.jsonl` when it was written.
+    /// The bytes of `metrics.jsonl` when the checkpoint was written.
     pub(crate) fn metrics(&self) -> Result<Vec<u8>> {
         Ok(self.tensors()?.bytes(METRICS)?.to_vec())
     }
 }
 
-/// What the model remembers, as tensors to be written.
+/// The hidden state, as tensors to write.
 pub(crate) fn state_tensors(state: &State) -> Result<Vec<Tensor<'_>>> {
     let mut tensors = vec![];
     for part in state.parts() {
@@ -224,7 +226,7 @@ pub(crate) fn state_tensors(state: &State) -> Result<Vec<Tensor<'_>>> {
     Ok(tensors)
 }
 
-/// Takes over what [`state_tensors`] has written.
+/// Reads the hidden state that [`state_tensors`] wrote.
 pub(crate) fn read_state(tensors: &TensorFile<'_>, state: &mut State) -> Result<()> {
     let batch = state.batch();
     for part in state.parts_mut() {

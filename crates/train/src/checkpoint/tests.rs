@@ -1,4 +1,4 @@
-//! What checkpoints that are damaged, of another version or no checkpoints at all are told.
+//! Tests of reading checkpoints, including damaged ones, other versions and other files.
 
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
@@ -7,7 +7,7 @@ use rondo_nn::tensor_file::write_tensors;
 use super::*;
 use crate::{Plan, Settings, Trainer};
 
-/// The bytes of a real one.
+/// The bytes of a real checkpoint.
 fn written() -> Vec<u8> {
     let settings = "
         [model]
@@ -34,7 +34,7 @@ fn read(bytes: &[u8]) -> Result<Checkpoint> {
     Checkpoint::from_bytes(bytes.to_vec(), Path::new("c"))
 }
 
-/// A file without tensors that says what the checkpoint says, but for a change.
+/// A file without tensors that has the checkpoint's metadata, changed by `change`.
 fn forged(bytes: &[u8], change: impl FnOnce(&mut BTreeMap<String, String>)) -> Vec<u8> {
     let mut metadata = TensorFile::from_bytes(bytes, Path::new("c")).unwrap().metadata().clone();
     change(&mut metadata);
@@ -71,19 +71,19 @@ fn another_version_is_refused_by_name() {
         metadata.insert(VERSION_KEY.to_owned(), "2".to_owned());
     });
     let error = read(&later).unwrap_err().to_string();
-    assert_eq!(error, "`c` is a checkpoint of version 2, this program reads version 1");
+    assert_eq!(error, "`c` has checkpoint format version 2, but this program reads version 1");
 }
 
 #[test]
 fn what_lies_is_refused() {
     let bytes = written();
     for (key, value, expected) in [
-        (VERSION_KEY, None, "`c` is no checkpoint of a run: it says nothing of `rondo_checkpoint`"),
-        (PROGRESS_KEY, None, "`c` is no checkpoint of a run: it says nothing of `progress`"),
-        (PROGRESS_KEY, Some("{}"), "`c` is no checkpoint of a run: its `progress` cannot be read"),
-        (CORPUS_KEY, Some("[]"), "`c` is no checkpoint of a run: its `corpus` cannot be read"),
-        (CONFIG_KEY, Some("7"), "`c` is no checkpoint of a run: its `config` cannot be read"),
-        // All else is right, but there are no tensors.
+        (VERSION_KEY, None, "no usable checkpoint in `c`: it has no `rondo_checkpoint` entry"),
+        (PROGRESS_KEY, None, "no usable checkpoint in `c`: it has no `progress` entry"),
+        (PROGRESS_KEY, Some("{}"), "no usable checkpoint in `c`: its `progress` cannot be read"),
+        (CORPUS_KEY, Some("[]"), "no usable checkpoint in `c`: its `corpus` cannot be read"),
+        (CONFIG_KEY, Some("7"), "no usable checkpoint in `c`: its `config` cannot be read"),
+        // Everything else is valid, but there are no tensors.
         ("unknown", Some(""), "tensor `model/embedding.weight` is missing"),
     ] {
         let forged = forged(&bytes, |metadata| match value {
@@ -93,7 +93,7 @@ fn what_lies_is_refused() {
         let error = read(&forged).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{key}: {error}");
     }
-    // A model file is no checkpoint.
+    // A model file is not a checkpoint.
     let model = forged(&[&2_u64.to_le_bytes()[..], b"{}"].concat(), |_| {});
     assert!(matches!(read(&model), Err(TrainError::NoCheckpoint { .. })));
 }
@@ -114,7 +114,7 @@ fn numbers_that_no_run_comes_to_are_refused() {
             metadata.insert(PROGRESS_KEY.to_owned(), progress);
         });
         let error = read(&forged).unwrap_err().to_string();
-        assert!(error.starts_with("`c` is no checkpoint of a run: its `progress` "), "{to}: {error}");
+        assert!(error.starts_with("no usable checkpoint in `c`: its `progress` "), "{to}: {error}");
     }
 }
 

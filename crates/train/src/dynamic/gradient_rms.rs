@@ -1,4 +1,4 @@
-//! How large a model's gradients usually are, number by number: gathered from the text that it was trained on.
+//! The root mean square of each weight's gradient, computed on the training text, for dynamic evaluation.
 
 use std::ops::ControlFlow;
 
@@ -9,14 +9,14 @@ use rondo_nn::{Gradient, Gradients, Mode, Model, NnError, ParameterId, Parameter
 
 use crate::{Quantity, Result, TrainError};
 
-/// The root of each weight's mean squared gradient.
+/// The root mean square (RMS) of each weight's gradient.
 ///
 /// ```text
 /// √MS = √(mean over batches of g²)        g: the gradient of a batch's mean loss, at the trained weights
 /// ```
 ///
 /// # Source
-/// Krause, Kahembwe, Murray & Renals 2018, whose batches are of 100 columns by 5 steps.
+/// Krause, Kahembwe, Murray & Renals 2018, who use batches of 100 columns by 5 steps.
 #[derive(Debug)]
 pub struct GradientRms {
     rms: Parameters,
@@ -24,18 +24,19 @@ pub struct GradientRms {
 }
 
 impl GradientRms {
-    /// The columns of a batch that the source takes. How much the gradients of a batch differ, and with it their
-    /// size, depends on how many there are, and so do the learning rate and `ε` that suit it.
+    /// The batch size used in the source. The variance of the gradients, and thus their size, depends on the
+    /// batch size, and so do suitable values of the learning rate and `ε`.
     pub const BATCH_SIZE: usize = 100;
 
-    /// Gathers them from the batches of `ids`, or from the first `max_batches` of them: of every column its beginning,
-    /// so that a part of the batches is still of all parts of the text. Nothing is dropped, and no weight changed.
+    /// Computes them from the batches of `ids`, or from the first `max_batches` of them. These contain the
+    /// beginning of each column, so that they cover all parts of the text. No dropout is applied, and no
+    /// weight is changed.
     ///
-    /// `progress` is told how many batches have been read and how many there are.
+    /// `progress` is called with the number of batches done and their total number.
     ///
     /// # Errors
-    /// [`InferError::ZeroSize`] if a size is 0, as [`check_text`], [`TrainError::Diverged`] if the gradients are not
-    /// finite or all zero, and [`InferError::Stopped`] when `progress` breaks before the end.
+    /// [`InferError::ZeroSize`] if a size is 0, those of [`check_text`], [`TrainError::Diverged`] if the
+    /// gradients are not finite or all zero, and [`InferError::Stopped`] if `progress` breaks before the end.
     pub fn gather(
         model: &dyn Model,
         workspace: &mut Workspace,
@@ -109,8 +110,9 @@ impl GradientRms {
         self.rms.values(id)
     }
 
-    /// The mean over all parameters of the mean of their `√MS`: each counts the same, as in the source, or there would
-    /// be little but the embedding of a large vocabulary, most of which never has a gradient.
+    /// The mean over all parameters of the mean of their `√MS`. Each parameter has the same weight, as in the
+    /// source; otherwise the embedding of a large vocabulary would dominate, most of which never has a
+    /// gradient.
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.mean

@@ -1,15 +1,15 @@
-//! Dynamic evaluation: the model goes on learning from the text that it is evaluated on.
+//! Dynamic evaluation: the model continues to learn from the text that it is evaluated on.
 //!
 //! ```text
 //! text      segment 0        segment 1        segment 2
-//!           evaluate ─ step  evaluate ─ step  evaluate …        state: carried on
+//!           evaluate ─ step  evaluate ─ step  evaluate …        hidden state: carried
 //! weights   w₀ ───────────▶ w₁ ────────────▶ w₂                 each step decays toward w₀, the trained weights
 //! ```
 //!
-//! Promises: each segment is predicted before anything is learnt from it; the caller's model has its trained weights
-//! again afterwards, whatever happens; with learning rate and decay 0 the number is that of the same segments without
-//! a step.
-//! Not here: the neural cache, which changes no weights (`rondo-infer`).
+//! Promises: each segment is predicted before the model learns from it; the caller's model has its trained
+//! weights again afterwards, even after an error; with learning rate and decay 0, the result equals that of
+//! the same segments without steps. Not here: the neural cache, which does not change weights
+//! (`rondo-infer`).
 
 mod gradient_rms;
 
@@ -24,20 +24,20 @@ use crate::optimizer::global_norm;
 use crate::{Quantity, Result, TrainError};
 pub use gradient_rms::GradientRms;
 
-/// How a model learns while it is evaluated.
+/// The options of dynamic evaluation.
 #[derive(Clone, Copy, Debug)]
 pub struct DynamicEvaluation<'a> {
-    /// Columns that the text is cut into, as in any evaluation.
+    /// The batch size: the number of columns that the text is divided into, as in any evaluation.
     pub batch_size: usize,
-    /// Time steps of a segment: after each there is a step.
+    /// The time steps of a segment. The weights are updated after each segment.
     pub bptt: usize,
-    /// The rule of the steps.
+    /// The update rule.
     pub rule: DynamicRule<'a>,
-    /// The largest global norm of a segment's gradient, if it is clipped.
+    /// The maximum gradient norm of a segment, if gradients are clipped.
     pub clip_norm: Option<f64>,
 }
 
-/// What a step does with the gradient `g` of a segment's mean loss.
+/// The update rule, for the gradient `g` of a segment's mean loss.
 #[derive(Clone, Copy, Debug)]
 pub enum DynamicRule<'a> {
     /// `w = w − η · g + λ · (w₀ − w)`.
@@ -47,8 +47,8 @@ pub enum DynamicRule<'a> {
         /// `λ`; 0 is off.
         decay: f64,
     },
-    /// `w = w − η · g / (√MS + ε) + min(1, λ · √MS / mean √MS) · (w₀ − w)`: what usually has large gradients is moved
-    /// less by one, and drawn back more.
+    /// `w = w − η · g / (√MS + ε) + min(1, λ · √MS / mean √MS) · (w₀ − w)`: weights whose gradients are
+    /// usually large take smaller steps and decay more strongly toward the trained weights.
     Rms {
         /// `η`.
         learning_rate: f64,
@@ -56,8 +56,8 @@ pub enum DynamicRule<'a> {
         decay: f64,
         /// `ε`.
         epsilon: f64,
-        /// `√MS`, from the training text.
-        usual: &'a GradientRms,
+        /// `√MS`, computed on the training text.
+        gradient_rms: &'a GradientRms,
     },
 }
 
@@ -70,18 +70,18 @@ impl DynamicRule<'_> {
         }
     }
 
-    fn usual(&self, id: ParameterId) -> Option<RmsScale<'_>> {
+    fn rms_scale(&self, id: ParameterId) -> Option<RmsScale<'_>> {
         match *self {
             DynamicRule::Sgd { .. } => None,
-            DynamicRule::Rms { epsilon, usual, .. } => {
-                Some(RmsScale { rms: usual.rms(id), mean: usual.mean(), epsilon })
+            DynamicRule::Rms { epsilon, gradient_rms, .. } => {
+                Some(RmsScale { rms: gradient_rms.rms(id), mean: gradient_rms.mean(), epsilon })
             }
         }
     }
 }
 
 impl DynamicEvaluation<'_> {
-    /// Fails unless its numbers make sense.
+    /// Checks that all options are in range.
     ///
     /// # Errors
     /// [`InferError::ZeroSize`] and [`TrainError::OutOfRange`].
@@ -108,23 +108,23 @@ impl DynamicEvaluation<'_> {
             Some(limit) if limit.is_nan() || limit <= 0.0 => Err(TrainError::OutOfRange {
                 setting: "dynamic_clip_norm",
                 found: limit.to_string(),
-                expected: "a number above 0",
+                expected: "greater than 0",
             }),
             _ => Ok(()),
         }
     }
 }
 
-/// Predicts each token of a text from those before it, taking a step after each segment.
+/// Predicts each token of a text from the previous ones, and updates the weights after each segment.
 ///
-/// `progress` is told how many tokens have been predicted, after each segment. The model has its trained weights again
-/// when this returns.
+/// `progress` is called after each segment with the number of tokens predicted so far. The model has its
+/// trained weights again when this function returns.
 ///
 /// # Errors
-/// As [`DynamicEvaluation::check`] and [`check_text`]; [`TrainError::Diverged`] if a loss or a norm is not finite;
-/// [`InferError::Stopped`] when `progress` breaks before the end.
+/// Those of [`DynamicEvaluation::check`] and [`check_text`]; [`TrainError::Diverged`] if a loss or a gradient
+/// norm is not finite; [`InferError::Stopped`] if `progress` breaks before the end.
 /// # Source
-/// Krause, Kahembwe, Murray & Renals 2018, and the code beside it.
+/// Krause, Kahembwe, Murray & Renals 2018, and its published code.
 pub fn evaluate_dynamically(
     model: &mut dyn Model,
     workspace: &mut Workspace,
@@ -191,7 +191,7 @@ fn segments(
     Ok(evaluation)
 }
 
-/// Changes the weights after `tokens` tokens; fails if the gradient's norm is wanted and not finite.
+/// Updates the weights after `tokens` tokens; fails if gradients are clipped and their norm is not finite.
 fn step(
     model: &mut dyn Model,
     gradients: &mut Gradients,
@@ -210,9 +210,9 @@ fn step(
     }
     let adapt = options.rule.adapt();
     for id in trained.ids() {
-        let usual = options.rule.usual(id);
-        if usual.is_some() || adapt.decay != 0.0 {
-            // The decay changes every row, so a gradient of some rows is no cheaper.
+        let rms = options.rule.rms_scale(id);
+        if rms.is_some() || adapt.decay != 0.0 {
+            // The update changes every row, so a gradient with only some rows is not cheaper.
             gradients.densify(trained, id);
         }
         let (from, weight) = (trained.values(id), model.parameters_mut().values_mut(id));
@@ -222,9 +222,9 @@ fn step(
                 optimizer::sgd_rows(device, adapt.learning_rate, scale, width, rows, values, weight);
             }
             Gradient::Dense(gradient) => {
-                optimizer::dynamic(device, &adapt, usual, scale, Some(gradient), from, weight);
+                optimizer::dynamic(device, &adapt, rms, scale, Some(gradient), from, weight);
             }
-            Gradient::Zero => optimizer::dynamic(device, &adapt, usual, scale, None, from, weight),
+            Gradient::Zero => optimizer::dynamic(device, &adapt, rms, scale, None, from, weight),
         }
     }
     Ok(())

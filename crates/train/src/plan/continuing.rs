@@ -1,7 +1,7 @@
-//! The plan that goes on training a model that is there.
+//! The plan of a run that continues training an existing model.
 
 use rondo_data::{Tokenizer, Vocab, VocabSource};
-use rondo_nn::RnnLmConfig;
+use rondo_nn::{Biases, Input, RnnLmConfig};
 
 use super::{ModelPlan, Plan, resolve, to_settings};
 use crate::settings::{ModelSettings, Settings};
@@ -22,8 +22,8 @@ pub(super) fn plan(
     let options = &mut plan.text.options;
     options.tokenizer = match settings.text.tokenizer.filter(|&kind| kind != tokenizer.kind()) {
         None => tokenizer.clone(),
-        // A text may be cut into the words that the model knows in another way: running text by its rules, and one that
-        // is tokenized already at white space.
+        // A text for a model of words may use the other word tokenizer: one for running text, one for text
+        // that is already tokenized and only split at whitespace.
         Some(kind) if tokenizer.is_of_words() && options.tokenizer.is_of_words() => {
             kind.fitted(&vocab, tokenizer.eos(), &resolve::tokenizer_options(&settings.text))
         }
@@ -44,7 +44,8 @@ fn model_settings(config: &RnnLmConfig) -> ModelSettings {
     let RnnLmConfig { vocab_size: _, input, cell, ref hidden_sizes, biases, tied, dropout } = *config;
     let plan = ModelPlan { input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout };
     let mut settings = to_settings::model(&plan);
-    // A width that follows from another does so too where that one is asked to change, and then that one is at fault.
+    // An embedding size that follows the hidden size must also follow a changed hidden size, so that the
+    // error names the hidden size.
     if settings.embedding_size == hidden_sizes.last().copied() {
         settings.embedding_size = None;
     }
@@ -61,14 +62,20 @@ fn check_shape(plan: &ModelPlan, config: &RnnLmConfig) -> Result<()> {
         return Err(other("model.hidden_sizes", found, expected));
     }
     if plan.input != config.input {
-        let [found, expected] = [plan.input, config.input].map(|input| format!("{input:?}"));
+        let [found, expected] = [plan.input, config.input].map(|input| match input {
+            Input::Embedding(size) => format!("embedding of size {size}"),
+            Input::OneHot => "one-hot".to_owned(),
+        });
         return Err(other("model.input", found, expected));
     }
     if plan.tied != config.tied {
         return Err(other("model.tied", plan.tied, config.tied));
     }
     if plan.biases != config.biases {
-        let [found, expected] = [plan.biases, config.biases].map(|biases| format!("{biases:?}"));
+        let [found, expected] = [plan.biases, config.biases].map(|biases| match biases {
+            Biases::One => 1,
+            Biases::Two => 2,
+        });
         return Err(other("model.biases", found, expected));
     }
     Ok(())

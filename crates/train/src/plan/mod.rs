@@ -1,14 +1,15 @@
-//! What a run does: every setting filled in and checked.
+//! The plan of a run: all settings, with defaults filled in and values checked.
 //!
 //! ```text
 //! Settings ─▶ Plan::new ─▶ Plan ─▶ trainer
 //!                           └─▶ Plan::settings ─▶ plan.toml ─▶ Settings ─▶ the same Plan
 //! ```
 //!
-//! A run that continues a model has `Plan::continuing` in place of `Plan::new`, both times.
+//! A run that continues a model uses `Plan::continuing` instead of `Plan::new`, both times.
 //!
-//! Promises: a plan says all that a run depends on, except the texts and the model that it continues; made from its own
-//! settings again, and for the same model, it is the same. Not here: reading texts, and with them the vocabulary's size ([`ModelPlan::config`] is given it).
+//! Promises: a plan contains everything that a run depends on except the texts and the model that it continues; a plan
+//! made from its own settings, for the same model, is the same plan. Not here: reading texts, and thus the vocabulary
+//! size (an argument of [`ModelPlan::config`]).
 
 use std::path::PathBuf;
 
@@ -23,170 +24,172 @@ mod continuing;
 mod resolve;
 mod to_settings;
 
-/// All that a run depends on, but for the texts themselves.
+/// Everything that a run depends on, except the texts themselves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// What is read, and how it becomes tokens.
+    /// The corpus and how it is tokenized.
     pub text: TextPlan,
-    /// The model but for the size of its vocabulary.
+    /// The model, except the size of its vocabulary.
     pub model: ModelPlan,
-    /// How the parameters begin.
+    /// How the parameters are initialized.
     pub init: Initialization,
-    /// How the text is walked through, and how often.
+    /// The batches, the number of epochs and other options of the training loop.
     pub training: TrainingPlan,
-    /// How losses become gradients and gradients become steps.
+    /// The optimizer, gradient clipping, regularization and the learning rate schedule.
     pub optimization: OptimizationPlan,
-    /// How validation and test text are evaluated.
+    /// How the validation and test texts are evaluated.
     pub evaluation: EvaluationPlan,
     /// What is generated after each epoch.
     pub sample: SamplePlan,
 }
 
-/// What is read, and how it becomes tokens.
+/// The corpus and how it is tokenized.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextPlan {
     /// Where the texts come from.
     pub corpus: CorpusChoice,
-    /// How they become tokens and ids.
+    /// The tokenizer, the vocabulary and how the texts are split.
     pub options: CorpusOptions,
 }
 
 /// Where texts come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorpusChoice {
-    /// The generated language that comes with the program.
+    /// The built-in corpus, which is generated.
     BuiltIn,
-    /// A corpus known by its name.
+    /// A published corpus.
     Named {
         /// Its name.
         name: String,
-        /// The folder it is said to be in; otherwise it is looked for. If its files are not there, what is
-        /// there is read instead, and the plan of the run says [`Own`](CorpusChoice::Own).
+        /// The folder to find it in; if `None`, the usual places are searched. If the folder does not contain
+        /// its files, the texts there are read instead, and the plan of the run says [`Own`](CorpusChoice::Own).
         data: Option<PathBuf>,
     },
     /// The user's own texts: a folder or a file, or several files. The paths are absolute.
     Own(Vec<PathBuf>),
 }
 
-/// The model but for the size of its vocabulary.
+/// The model, except the size of its vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelPlan {
-    /// How a token enters the network.
+    /// The input representation of a token.
     pub input: Input,
     /// The recurrent cell of every layer.
     pub cell: Cell,
-    /// The width of each layer, the one nearest the input first.
+    /// The hidden size of each layer, starting at the input.
     pub hidden_sizes: Vec<usize>,
-    /// How many bias vectors a layer has.
+    /// The number of bias vectors of each layer.
     pub biases: Biases,
-    /// Whether the decoder's weight is the embedding's.
+    /// Whether the decoder shares its weight with the embedding (weight tying).
     pub tied: bool,
-    /// What is dropped in training, and where.
+    /// The dropout probabilities, and where dropout is locked.
     pub dropout: Dropout,
 }
 
-/// How the text is walked through, and how often.
+/// The batches, the number of epochs and other options of the training loop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingPlan {
-    /// The model to go on from, if it is not a new one: a model file or the folder of a run, as an absolute path.
+    /// The model to continue from, if it is not a new one: a model file or the folder of a run, as an
+    /// absolute path.
     pub from: Option<PathBuf>,
     /// Whether the words of the training text are added to that model's vocabulary.
     pub extend_vocab: bool,
-    /// How often to go through the training text.
+    /// The number of passes over the training text.
     pub epochs: usize,
-    /// `B`, the columns that are read side by side.
+    /// The batch size `B`: the number of columns that the text is divided into.
     pub batch_size: usize,
-    /// `T`, the steps of a batch.
+    /// The sequence length `T`: the time steps of a batch, for truncated BPTT.
     pub bptt: usize,
-    /// What becomes of a last batch that is not full.
+    /// How a last batch that is not full is handled.
     pub last_batch: LastBatch,
-    /// Whether batches are of random length around `bptt`, and the learning rate scaled with it.
+    /// Whether batches have random lengths around `bptt`, with the learning rate scaled by the length.
     pub variable_bptt: bool,
-    /// In which order the batches come.
+    /// The order of the batches in an epoch.
     pub batch_order: BatchOrder,
-    /// The most batches of an epoch.
+    /// The maximum number of batches per epoch.
     pub max_batches: Option<usize>,
-    /// Whether a batch begins with the state that the one before ended with, instead of zeros.
+    /// Whether the hidden state is carried from one batch to the next, instead of reset to zero.
     pub carry_state: bool,
-    /// How often a checkpoint is written within epochs.
+    /// How often a checkpoint is written during an epoch.
     pub checkpoint_every: CheckpointEvery,
-    /// What becomes of a loss or gradient that is not a finite number.
+    /// What to do when a loss or gradient is NaN or infinite.
     pub non_finite: NonFiniteRule,
-    /// Batches from one report to the next; none within an epoch if `None`.
+    /// The number of batches between reports; `None` reports only at the end of epochs.
     pub log_every: Option<usize>,
-    /// What [`MovingLoss`](crate::MovingLoss) is made with.
+    /// The decay of the [`MovingLoss`](crate::MovingLoss).
     pub moving_loss_decay: f64,
-    /// The seed of everything random.
+    /// The random seed.
     pub seed: u64,
-    /// The threads to compute with.
+    /// The number of threads.
     pub threads: usize,
-    /// What the factors of matrix products are rounded to, where the device can.
+    /// The precision of the inputs of matrix multiplications, if the device supports it.
     pub precision: Precision,
 }
 
-/// What becomes of a loss or gradient that is not a finite number.
+/// What to do when a loss or gradient is NaN or infinite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NonFiniteRule {
-    /// The run ends with an error.
+    /// Stop the run with an error.
     Stop,
-    /// The step is not taken, and the carried state is forgotten.
+    /// Skip the step and reset the hidden state to zero.
     Skip,
-    /// Training goes on from the last checkpoint with a lower learning rate.
+    /// Go back to the last checkpoint and continue with a lower learning rate.
     Rollback {
-        /// How often, before the run ends with an error after all.
+        /// The maximum number of rollbacks before the run stops with an error.
         times: usize,
-        /// What the learning rate is multiplied by.
+        /// The factor by which the learning rate is multiplied.
         factor: f64,
     },
 }
 
-/// How losses become gradients and gradients become steps.
+/// The optimizer, gradient clipping, regularization and the learning rate schedule.
 ///
-/// In the published scripts these differ in ways that the learning rate and the clip are made for, so each of
-/// them is a choice: the loss is reduced ([`gradient_scale`](OptimizationPlan::gradient_scale)), its gradient
-/// clipped (`clip_value`, then [`clip_norm_limit`](OptimizationPlan::clip_norm_limit)), and the step divided
-/// ([`step_scale`](OptimizationPlan::step_scale)).
+/// Published training scripts differ in how they reduce the loss, clip the gradient and scale the step, and
+/// their learning rates and clipping limits depend on these choices. So each of them is configurable: the
+/// reduction of the loss ([`gradient_scale`](OptimizationPlan::gradient_scale)), gradient clipping
+/// (`clip_value`, then [`clip_norm_limit`](OptimizationPlan::clip_norm_limit)), and the division of the
+/// clipped gradient ([`step_scale`](OptimizationPlan::step_scale)).
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptimizationPlan {
-    /// The rule that turns gradients into steps.
+    /// The optimizer and its options.
     pub optimizer: OptimizerPlan,
     /// The learning rate of the first epoch.
     pub learning_rate: f64,
     /// Weight decay; 0 is off.
     pub weight_decay: f64,
-    /// Whether the sum or the mean of a batch's losses is differentiated.
+    /// Whether the mean or the sum of a batch's losses is differentiated.
     pub loss_reduction: LossReduction,
     /// What the clipped gradient is divided by.
     pub step_divisor: StepDivisor,
-    /// The largest norm of the gradient of all parameters together.
+    /// The maximum gradient norm over all parameters.
     pub clip_norm: Option<ClipNorm>,
-    /// The largest absolute value of an element of the gradient.
+    /// The maximum absolute value of a gradient element.
     pub clip_value: Option<f64>,
-    /// What the activations of the last layer are penalized by.
+    /// The activation regularization (AR) and temporal activation regularization (TAR) of the last layer.
     pub penalty: ActivationPenalty,
     /// How the learning rate changes from epoch to epoch.
     pub schedule: ScheduleRule,
-    /// When the weights begin to be averaged.
+    /// When averaging of the weights begins.
     pub averaging: AveragingRule,
 }
 
-/// A rule that turns gradients into steps.
+/// An optimizer and its options.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OptimizerPlan {
     /// Stochastic gradient descent.
     Sgd {
-        /// The share of the last step that is added to the next; 0 is off.
+        /// The momentum; 0 is off.
         momentum: f64,
     },
     /// Adam.
     Adam {
-        /// The decay of the average of gradients.
+        /// The decay rate of the average of gradients.
         beta1: f64,
-        /// The decay of the average of squared gradients.
+        /// The decay rate of the average of squared gradients.
         beta2: f64,
-        /// What keeps it from dividing by 0.
+        /// The term added to the denominator to avoid division by zero.
         epsilon: f64,
-        /// Whether weight decay stands apart from the gradient (AdamW) instead of being added to it.
+        /// Whether weight decay is decoupled from the gradient (AdamW) instead of added to it.
         decoupled: bool,
     },
 }
@@ -194,53 +197,54 @@ pub enum OptimizerPlan {
 /// A limit on the norm of the gradient.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClipNorm {
-    /// The limit in its unit.
+    /// The limit, in its unit.
     pub limit: f64,
-    /// What the limit is counted in.
+    /// The unit of the limit.
     pub unit: ClipUnit,
 }
 
-/// How validation and test text are evaluated.
+/// How the validation and test texts are evaluated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvaluationPlan {
-    /// Epochs from one evaluation on validation text to the next.
+    /// The number of epochs between evaluations on the validation text.
     pub every: usize,
-    /// The columns that a text is cut into.
+    /// The batch size: the number of columns that a text is divided into.
     pub batch_size: usize,
-    /// The steps of a batch.
+    /// The sequence length: the time steps of a batch.
     pub bptt: usize,
 }
 
 /// What is generated after each epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SamplePlan {
-    /// What each sample begins with; no prefixes, no samples.
+    /// The prefix of each sample; no samples are generated if this is empty.
     pub prefixes: Vec<String>,
-    /// The tokens of a sample after its prefix.
+    /// The number of tokens to generate after the prefix.
     pub length: usize,
-    /// The temperature of the draws.
+    /// The sampling temperature.
     pub temperature: f64,
 }
 
 impl Plan {
-    /// Fills in every setting that is missing, and checks all of them.
+    /// Makes a plan from settings: fills in the defaults and checks all values.
     ///
     /// # Errors
-    /// [`TrainError::OutOfRange`](crate::TrainError::OutOfRange) for a value that makes no sense,
-    /// [`TrainError::NoEffect`](crate::TrainError::NoEffect) for one that another rules out,
-    /// [`TrainError::UnknownPreset`](crate::TrainError::UnknownPreset), and
-    /// [`TrainError::Model`](crate::TrainError::Model) if the sizes of the model do not fit together.
+    /// [`TrainError::OutOfRange`](crate::TrainError::OutOfRange) for a value out of range,
+    /// [`TrainError::NoEffect`](crate::TrainError::NoEffect) for a setting that has no effect because of
+    /// another one, [`TrainError::UnknownPreset`](crate::TrainError::UnknownPreset), and
+    /// [`TrainError::Model`](crate::TrainError::Model) if the configuration of the model is invalid.
     pub fn new(settings: &Settings) -> Result<Plan> {
         resolve::plan(settings)
     }
 
-    /// The plan that goes on training a model: as [`Plan::new`], but that the model's shape is kept (its dropout may
-    /// be changed), with its tokenizer (a text for a model of words may also be running text) and vocabulary, to which the training text's words are added if the settings
-    /// say so.
+    /// Makes the plan of a run that continues training a model. Same as [`Plan::new`], except that the shape
+    /// of the model is kept (its dropout may change), as are its tokenizer (a model of words may switch to
+    /// the other word tokenizer) and its vocabulary, to which the words of the training text are added if the
+    /// settings say so.
     ///
     /// # Errors
-    /// As [`Plan::new`], and [`TrainError::OtherModel`](crate::TrainError::OtherModel) if the settings ask for another
-    /// shape or tokenizer.
+    /// Those of [`Plan::new`], and [`TrainError::OtherModel`](crate::TrainError::OtherModel) if the settings
+    /// require a different shape or tokenizer.
     pub fn continuing(
         settings: &Settings,
         config: &RnnLmConfig,
@@ -250,8 +254,8 @@ impl Plan {
         continuing::plan(settings, config, tokenizer, vocab)
     }
 
-    /// All settings that the plan depends on. [`Plan::new`] makes the same plan from them, and for a plan made by
-    /// [`Plan::continuing`] that function does, given the same model.
+    /// The settings of the plan, with all values given. [`Plan::new`] makes the same plan from them; for a plan made by
+    /// [`Plan::continuing`], that function does, given the same model.
     pub fn settings(&self) -> Settings {
         to_settings::settings(self)
     }
@@ -259,21 +263,21 @@ impl Plan {
     /// The plan as a settings file that repeats the run.
     ///
     /// # Errors
-    /// [`TrainError::PlanText`](crate::TrainError::PlanText) if TOML cannot hold it, such as a path that is
-    /// not UTF-8.
+    /// [`TrainError::PlanText`](crate::TrainError::PlanText) if a value cannot be written as TOML, such as a
+    /// path that is not UTF-8.
     pub fn to_toml(&self) -> Result<String> {
         let settings = self.settings().to_toml()?;
-        Ok(format!("# All settings of a run; given as a recipe, this file repeats it.\n\n{settings}"))
+        Ok(format!("# All settings of this run. Use this file as a recipe to repeat the run.\n\n{settings}"))
     }
 
-    /// Whether the epoch, counted from 1, ends with an evaluation on validation text.
+    /// Whether the epoch, counted from 1, ends with an evaluation on the validation text.
     pub fn evaluates_after(&self, epoch: usize) -> bool {
         epoch.is_multiple_of(self.evaluation.every) || epoch == self.training.epochs
     }
 }
 
 impl ModelPlan {
-    /// The configuration over a vocabulary of `vocab_size` tokens.
+    /// The model configuration for a vocabulary of `vocab_size` tokens.
     pub fn config(&self, vocab_size: usize) -> RnnLmConfig {
         let ModelPlan { input, cell, ref hidden_sizes, biases, tied, dropout } = *self;
         RnnLmConfig { vocab_size, input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout }
@@ -281,8 +285,8 @@ impl ModelPlan {
 }
 
 impl OptimizationPlan {
-    /// What the gradient of a batch's summed losses is multiplied by, for a batch of `steps` by `batch_size`
-    /// tokens.
+    /// The factor that multiplies the gradient of a batch's summed losses, for a batch of `steps` by
+    /// `batch_size` tokens.
     pub fn gradient_scale(&self, steps: usize, batch_size: usize) -> f64 {
         match self.loss_reduction {
             LossReduction::Mean => 1.0 / (steps * batch_size) as f64,
@@ -290,8 +294,8 @@ impl OptimizationPlan {
         }
     }
 
-    /// The largest norm that the gradient may have, for batches of `bptt` by `batch_size` tokens. A batch that
-    /// is shorter than `bptt` has the limit of a full one, as in the published scripts.
+    /// The maximum gradient norm for batches of `bptt` by `batch_size` tokens. A batch shorter than `bptt`
+    /// has the limit of a full one, as in the published scripts.
     pub fn clip_norm_limit(&self, bptt: usize, batch_size: usize) -> Option<f64> {
         self.clip_norm.map(|ClipNorm { limit, unit }| match unit {
             ClipUnit::One => limit,
@@ -300,7 +304,7 @@ impl OptimizationPlan {
         })
     }
 
-    /// What the clipped gradient is multiplied by.
+    /// The factor that multiplies the clipped gradient.
     pub fn step_scale(&self, batch_size: usize) -> f64 {
         match self.step_divisor {
             StepDivisor::One => 1.0,

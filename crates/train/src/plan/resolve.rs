@@ -1,4 +1,4 @@
-//! Makes a plan of settings: fills in what is missing, refuses what makes no sense.
+//! Makes a plan from settings: fills in defaults and refuses invalid values.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -38,14 +38,14 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
 
 pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
     let tokenizer = settings.tokenizer.unwrap_or_default().tokenizer(&tokenizer_options(settings));
-    let usual = VocabOptions::for_tokenizer(&tokenizer);
+    let default = VocabOptions::for_tokenizer(&tokenizer);
     let unknown = match &settings.unknown_token {
-        None => usual.unknown,
+        None => default.unknown,
         Some(token) if token.is_empty() => None,
         Some(token) => Some(token.clone()),
     };
-    // A token that is neither in the vocabulary nor stands for others would make every other text an error,
-    // so the usual vocabulary of characters and bytes is that of all texts.
+    // Without an unknown token, a token that is not in the vocabulary is an error. So the default vocabulary
+    // is then built from all texts, as for characters and bytes.
     let splits = if unknown.is_some() { VocabSplits::Train } else { VocabSplits::All };
     let extra = settings.reserved_tokens.iter().flatten().cloned();
     let options = VocabOptions {
@@ -53,12 +53,12 @@ pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
         min_freq: settings.min_frequency.unwrap_or(1),
         max_size: settings.max_vocab_size.filter(|&size| size != 0),
         unknown,
-        reserved: usual.reserved.into_iter().chain(extra).collect(),
+        reserved: default.reserved.into_iter().chain(extra).collect(),
     };
     let valid_fraction = fraction("text.valid_fraction", settings.valid_fraction.unwrap_or(0.05))?;
     let test_fraction = fraction("text.test_fraction", settings.test_fraction.unwrap_or(0.05))?;
     if valid_fraction + test_fraction >= 1.0 {
-        let expected = "to leave something to train on beside `text.valid_fraction`";
+        let expected = "less than 1 - `text.valid_fraction`, to leave text for training";
         return Err(out_of_range("text.test_fraction", test_fraction, expected));
     }
     Ok(TextPlan {
@@ -74,14 +74,14 @@ pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
     })
 }
 
-/// The options of the tokenizer that are given.
+/// The tokenizer options in the settings.
 pub(super) fn tokenizer_options(settings: &TextSettings) -> TokenizerOptions {
     let TextSettings { blank_lines, sentences, joints, lowercase, .. } = *settings;
     TokenizerOptions { blank_lines, sentences, joints, lowercase }
 }
 
-/// The user's texts if there are any, and the named corpus if not; a single path may be where the named one
-/// is.
+/// The user's texts if there are any, otherwise the named corpus. With a name, a single path is where to look
+/// for the named corpus.
 fn corpus(settings: &TextSettings) -> Result<CorpusChoice> {
     let data: Vec<PathBuf> =
         settings.data.iter().flatten().map(|path| absolute(path)).collect::<Result<_>>()?;
@@ -94,7 +94,7 @@ fn corpus(settings: &TextSettings) -> Result<CorpusChoice> {
     })
 }
 
-/// The path as it is from everywhere: a run may be repeated from another folder.
+/// The absolute path, because a run may be repeated from another folder.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(TrainError::io("find", path))
 }
@@ -136,12 +136,12 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
     Ok(plan)
 }
 
-/// The width of each layer: named one by one, or one width for all, or the preset's.
+/// The hidden size of each layer: given one by one, one size for all, or those of the preset.
 fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Result<Vec<usize>> {
     let ModelSettings { hidden_size, layers, .. } = *settings;
     if let Some(sizes) = settings.hidden_sizes.as_ref().filter(|sizes| !sizes.is_empty()) {
         let given = [("model.hidden_size", hidden_size.is_some()), ("model.layers", layers.is_some())];
-        refuse_given(given, "`model.hidden_sizes` is not given")?;
+        refuse_given(given, "`model.hidden_sizes` is empty")?;
         return Ok(sizes.clone());
     }
     let of_preset = preset.map(|config| config.hidden_sizes.as_slice()).filter(|sizes| !sizes.is_empty());
@@ -155,8 +155,8 @@ fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Resul
 }
 
 fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> Dropout {
-    let site = |site, own: Option<f32>, of_preset: Option<DropoutSite>, usual| DropoutSite {
-        probability: own.or(settings.dropout).or(of_preset.map(|site| site.probability)).unwrap_or(usual),
+    let site = |site, own: Option<f32>, of_preset: Option<DropoutSite>, default| DropoutSite {
+        probability: own.or(settings.dropout).or(of_preset.map(|site| site.probability)).unwrap_or(default),
         locked: match &settings.locked_dropout {
             Some(sites) => sites.contains(&site),
             None => of_preset.is_some_and(|site| site.locked),
@@ -169,7 +169,7 @@ fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> D
         words: settings.dropout_words.or(preset.map(|preset| preset.words)).unwrap_or(0.0),
         weights: settings.dropout_weights.or(preset.map(|preset| preset.weights)).unwrap_or(0.0),
     };
-    // Without an embedding there is nothing to drop of it; only who asks for it by name is told so.
+    // Without an embedding there is no input dropout; it is an error only if given explicitly.
     if input == Input::OneHot && settings.dropout_input.is_none() {
         dropout.input.probability = 0.0;
     }
@@ -177,19 +177,19 @@ fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> D
 }
 
 fn init(settings: &InitSettings) -> Initialization {
-    let usual = Initialization::default();
+    let default = Initialization::default();
     Initialization {
-        embedding: settings.embedding.unwrap_or(usual.embedding),
-        recurrent: settings.recurrent.unwrap_or(usual.recurrent),
-        decoder: settings.decoder.unwrap_or(usual.decoder),
-        bias: settings.bias.unwrap_or(usual.bias),
+        embedding: settings.embedding.unwrap_or(default.embedding),
+        recurrent: settings.recurrent.unwrap_or(default.recurrent),
+        decoder: settings.decoder.unwrap_or(default.decoder),
+        bias: settings.bias.unwrap_or(default.bias),
     }
 }
 
 fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
     let seed = settings.seed.unwrap_or(1);
     if i64::try_from(seed).is_err() {
-        // TOML's numbers end there, and a plan must be written.
+        // The plan is written as TOML, whose integers have this maximum.
         return Err(out_of_range("training.seed", seed, "at most 9223372036854775807"));
     }
     let cores = || thread::available_parallelism().map_or(1, usize::from);
@@ -243,7 +243,7 @@ fn non_finite(settings: &TrainingSettings) -> Result<NonFiniteRule> {
     })
 }
 
-/// Whether batches have random lengths; they then cover the text from top to bottom, whatever was said of the last.
+/// Whether batches have random lengths. They then cover the whole text in order, so other options are refused.
 fn variable_bptt(settings: &TrainingSettings) -> Result<bool> {
     let variable = settings.variable_bptt.unwrap_or(false);
     if variable {
@@ -251,7 +251,7 @@ fn variable_bptt(settings: &TrainingSettings) -> Result<bool> {
             ("training.last_batch", settings.last_batch == Some(LastBatch::Discard)),
             ("training.batch_order", settings.batch_order == Some(BatchOrder::Shuffled)),
         ];
-        refuse_given(given, "`training.variable_bptt` is off")?;
+        refuse_given(given, "`training.variable_bptt` is `false`")?;
     }
     Ok(variable)
 }
@@ -283,7 +283,7 @@ fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
 fn penalty(setting: &'static str, found: Option<f32>) -> Result<f32> {
     let found = found.unwrap_or(0.0);
     let fits = found.is_finite() && found >= 0.0;
-    if fits { Ok(found) } else { Err(out_of_range(setting, found, "a number of at least 0")) }
+    if fits { Ok(found) } else { Err(out_of_range(setting, found, "a finite number of at least 0")) }
 }
 
 fn averaging(settings: &OptimizationSettings) -> Result<AveragingRule> {
@@ -329,7 +329,7 @@ fn optimizer(settings: &OptimizationSettings, kind: OptimizerKind) -> Result<Opt
 
 fn schedule(settings: &OptimizationSettings) -> Result<ScheduleRule> {
     let OptimizationSettings { decay_factor, decay_every, patience, reload_best, .. } = *settings;
-    let decay_factor_or = |usual| above_0("optimization.decay_factor", decay_factor.unwrap_or(usual));
+    let decay_factor_or = |default| above_0("optimization.decay_factor", decay_factor.unwrap_or(default));
     let kind = settings.schedule.unwrap_or(ScheduleKind::Plateau);
     if kind != ScheduleKind::Plateau {
         let given = [
@@ -384,7 +384,7 @@ fn no_effect(setting: &'static str, condition: &'static str) -> TrainError {
     TrainError::NoEffect { setting, condition }
 }
 
-/// Refuses the first setting that is given, since it would have no effect.
+/// Returns an error for the first setting that is given, because it would have no effect.
 fn refuse_given<const N: usize>(given: [(&'static str, bool); N], condition: &'static str) -> Result<()> {
     match given.into_iter().find(|&(_, given)| given) {
         Some((setting, _)) => Err(no_effect(setting, condition)),
@@ -398,15 +398,15 @@ fn positive(setting: &'static str, found: usize) -> Result<usize> {
 
 fn above_0(setting: &'static str, found: f64) -> Result<f64> {
     let fits = found.is_finite() && found > 0.0;
-    if fits { Ok(found) } else { Err(out_of_range(setting, found, "a number above 0")) }
+    if fits { Ok(found) } else { Err(out_of_range(setting, found, "a finite number greater than 0")) }
 }
 
 fn at_least_0(setting: &'static str, found: f64) -> Result<f64> {
     let fits = found.is_finite() && found >= 0.0;
-    if fits { Ok(found) } else { Err(out_of_range(setting, found, "a number of at least 0")) }
+    if fits { Ok(found) } else { Err(out_of_range(setting, found, "a finite number of at least 0")) }
 }
 
 fn fraction(setting: &'static str, found: f64) -> Result<f64> {
     let fits = (0.0..1.0).contains(&found);
-    if fits { Ok(found) } else { Err(out_of_range(setting, found, "at least 0 and below 1")) }
+    if fits { Ok(found) } else { Err(out_of_range(setting, found, "at least 0 and less than 1")) }
 }

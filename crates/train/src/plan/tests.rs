@@ -21,7 +21,7 @@ fn check_refused(text: &str, expected: &str) {
     assert_eq!(Plan::new(&settings(text)).unwrap_err().to_string(), expected);
 }
 
-/// The defaults that the descriptions of the fields state are those of a plan.
+/// The defaults stated in the descriptions of the fields are those of a plan.
 #[test]
 fn the_stated_defaults_hold() {
     let all = plan("").settings();
@@ -37,8 +37,8 @@ fn the_stated_defaults_hold() {
         };
         let found = [&all, &adam, &step, &stalled, &averaged, &moses, &rollback].into_iter().find_map(texts);
         match (field.path().as_str(), found) {
-            ("model.preset" | "model.dropout", None) => {} // A plan says what they stand for.
-            ("training.from", None) => {}                  // A new model comes from nowhere.
+            ("model.preset" | "model.dropout", None) => {} // A plan has the values they stand for.
+            ("training.from", None) => {}                  // A new model has no base model.
             ("text.vocab_from", Some(found)) => assert_eq!(found, "train"),
             ("text.unknown_token", Some(found)) => assert_eq!(found, "<unk>"),
             ("model.embedding_size", Some(found)) => assert_eq!(found, "200"),
@@ -63,7 +63,7 @@ fn texts_of(settings: &Settings, path: &str) -> String {
     settings.given().find(|(field, _)| field.path() == path).unwrap().1.join(" ")
 }
 
-/// Plans that differ from the default wherever they can.
+/// Plans that differ from the default in many settings.
 const PLANS: &[&str] = &[
     "",
     r#"
@@ -200,7 +200,7 @@ fn a_preset_fills_in_what_is_not_given() {
     check_refused(
         "[model]\npreset = \"standard_lstm_lm_20\"",
         "unknown preset `standard_lstm_lm_20`, expected one of `standard_lstm_lm_200`, `standard_lstm_lm_650`, \
-         `standard_lstm_lm_1500`, `awd_lstm_lm_600`, `awd_lstm_lm_1150`; the nearest is `standard_lstm_lm_200`",
+         `standard_lstm_lm_1500`, `awd_lstm_lm_600`, `awd_lstm_lm_1150`; did you mean `standard_lstm_lm_200`?",
     );
 }
 
@@ -211,7 +211,7 @@ fn layers_may_have_widths_of_their_own() {
     assert_eq!(plan("[model]\nhidden_sizes = []\nlayers = 3").model.hidden_sizes, [200; 3]);
     check_refused(
         "[model]\nhidden_sizes = [6, 5]\nlayers = 2",
-        "`model.layers` has no effect unless `model.hidden_sizes` is not given",
+        "`model.layers` has no effect unless `model.hidden_sizes` is empty",
     );
 }
 
@@ -222,7 +222,7 @@ fn a_model_without_embedding_has_nothing_tied_or_dropped_of_it() {
     assert_eq!((model.dropout.input.probability, model.dropout.output.probability), (0.0, 0.5));
     check_refused(
         "[model]\ninput = \"one-hot\"\ndropout_input = 0.5",
-        "`dropout.input` needs an embedding, but the input is one-hot",
+        "`dropout.input` requires an embedding, but the input is one-hot",
     );
     check_refused(
         "[model]\ninput = \"one-hot\"\nembedding_size = 5",
@@ -235,7 +235,7 @@ fn widths_that_differ_are_not_tied_unless_asked_for() {
     assert!(!plan("[model]\nembedding_size = 5\nhidden_size = 6").model.tied);
     check_refused(
         "[model]\nembedding_size = 5\nhidden_size = 6\ntied = true",
-        "`embedding_size` must equal the last hidden size, 6, when tied, but is 5",
+        "`embedding_size` must equal the last hidden size (6) when `tied` is on, but is 5",
     );
 }
 
@@ -287,34 +287,35 @@ fn the_vocabulary_follows_the_tokens() {
 
 #[test]
 fn what_makes_no_sense_is_refused() {
-    check_refused("[training]\nbatch_size = 0", "`training.batch_size` is 0, expected at least 1");
-    check_refused("[training]\nbptt = 0", "`training.bptt` is 0, expected at least 1");
-    check_refused("[evaluation]\nbatch_size = 0", "`evaluation.batch_size` is 0, expected at least 1");
-    check_refused("[model]\nlayers = 0", "`hidden_sizes` must name at least one layer");
-    check_refused("[model]\nbiases = 3", "`model.biases` is 3, expected 1 or 2");
+    check_refused("[training]\nbatch_size = 0", "`training.batch_size` must be at least 1, but is 0");
+    check_refused("[training]\nbptt = 0", "`training.bptt` must be at least 1, but is 0");
+    check_refused("[evaluation]\nbatch_size = 0", "`evaluation.batch_size` must be at least 1, but is 0");
+    check_refused("[model]\nlayers = 0", "`hidden_sizes` must have at least one layer");
+    check_refused("[model]\nbiases = 3", "`model.biases` must be 1 or 2, but is 3");
     check_refused("[model]\ndropout = 1", "`dropout.input` must be at least 0 and below 1, but is 1");
     check_refused(
         "[text]\nvalid_fraction = 1",
-        "`text.valid_fraction` is 1, expected at least 0 and below 1",
+        "`text.valid_fraction` must be at least 0 and less than 1, but is 1",
     );
     check_refused(
         "[text]\nvalid_fraction = 0.5\ntest_fraction = 0.5",
-        "`text.test_fraction` is 0.5, expected to leave something to train on beside `text.valid_fraction`",
+        "`text.test_fraction` must be less than 1 - `text.valid_fraction`, to leave text for training, but is 0.5",
     );
     check_refused(
         "[optimization]\nlearning_rate = 0",
-        "`optimization.learning_rate` is 0, expected a number above 0",
+        "`optimization.learning_rate` must be a finite number greater than 0, but is 0",
     );
     check_refused(
         "[optimization]\nclip_norm = nan",
-        "`optimization.clip_norm` is NaN, expected a number of at least 0",
+        "`optimization.clip_norm` must be a finite number of at least 0, but is NaN",
     );
-    check_refused("[sample]\ntemperature = 0", "`sample.temperature` is 0, expected a number above 0");
+    check_refused(
+        "[sample]\ntemperature = 0",
+        "`sample.temperature` must be a finite number greater than 0, but is 0",
+    );
     let mut seed = Settings::default();
     seed.training.seed = Some(u64::MAX);
-    assert!(
-        Plan::new(&seed).unwrap_err().to_string().starts_with("`training.seed` is 18446744073709551615, ")
-    );
+    assert!(Plan::new(&seed).unwrap_err().to_string().ends_with(", but is 18446744073709551615"));
 }
 
 #[test]
@@ -341,7 +342,7 @@ fn what_would_have_no_effect_is_refused() {
     }
     check_refused(
         "[training]\nvariable_bptt = true\nbatch_order = \"shuffled\"",
-        "`training.batch_order` has no effect unless `training.variable_bptt` is off",
+        "`training.batch_order` has no effect unless `training.variable_bptt` is `false`",
     );
 }
 
@@ -367,7 +368,7 @@ fn evaluations_are_due_every_so_often_and_at_the_end() {
 }
 
 #[test]
-fn the_usual_model_is_the_smallest_of_the_zoo_but_for_its_locked_dropout() {
+fn the_default_model_is_the_smallest_preset_except_for_locked_dropout() {
     let model = plan("").model;
     assert_eq!((model.cell, model.input, model.tied), (Cell::Lstm, Input::Embedding(200), true));
     assert_eq!((model.hidden_sizes, model.biases), (vec![200, 200], Biases::Two));
@@ -399,9 +400,9 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
     let model = continuing("[model]\ndropout = 0.1").unwrap().model;
     assert_eq!((model.dropout.input.probability, model.dropout.output.probability), (0.1, 0.1));
     for (text, expected) in [
-        ("cell = 'lstm'", "`model.cell` is lstm, but the model to go on from has gru"),
-        ("hidden_size = 9", "`model.hidden_sizes` is 9 9, but the model to go on from has 8 8"),
-        ("tied = false", "`model.tied` is false, but the model to go on from has true"),
+        ("cell = 'lstm'", "`model.cell` is `lstm`, but the model to continue from has `gru`"),
+        ("hidden_size = 9", "`model.hidden_sizes` is `9 9`, but the model to continue from has `8 8`"),
+        ("tied = false", "`model.tied` is `false`, but the model to continue from has `true`"),
     ] {
         assert_eq!(continuing(&format!("[model]\n{text}")).unwrap_err().to_string(), expected);
     }
@@ -409,7 +410,7 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
     let small = Tokenizer::moses().with_eos(None).with_lowercase(true);
     assert_eq!(moses.text.options.tokenizer, small);
     let error = continuing("[text]\ntokenizer = 'chars'").unwrap_err().to_string();
-    assert_eq!(error, "`text.tokenizer` is chars, but the model to go on from has words");
+    assert_eq!(error, "`text.tokenizer` is `chars`, but the model to continue from has `words`");
     check_refused(
         "[training]\nextend_vocab = true",
         "`training.extend_vocab` has no effect unless `training.from` names a model",

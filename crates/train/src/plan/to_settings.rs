@@ -1,4 +1,4 @@
-//! Writes a plan as the settings that make it.
+//! Converts a plan back to settings.
 
 use rondo_data::{TokenizerOptions, VocabOptions, VocabSource};
 use rondo_nn::{Biases, Input};
@@ -94,7 +94,7 @@ fn text(plan: &TextPlan) -> TextSettings {
         lowercase,
         ..TextSettings::default()
     };
-    // A vocabulary that stands already is a model's, and comes with the model.
+    // A given vocabulary comes with the model to continue from, so no settings describe it.
     if let VocabSource::Extend { min_freq, max_size, splits, .. } = &options.vocab {
         settings.vocab_from = Some(*splits);
         settings.min_frequency = Some(*min_freq);
@@ -120,7 +120,7 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
     let dropout = plan.dropout;
     let sites =
         [(Site::Input, dropout.input), (Site::Between, dropout.between), (Site::Output, dropout.output)];
-    // One width for all is the setting that one would change.
+    // If all layers have the same size, use the settings that a user would change.
     let width = plan.hidden_sizes.last().copied();
     let width = width.filter(|width| plan.hidden_sizes.iter().all(|size| size == width));
     let locked = sites.into_iter().filter(|(_, site)| site.locked).map(|(site, _)| site);

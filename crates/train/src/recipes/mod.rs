@@ -1,10 +1,12 @@
-//! Settings of published results, with what was published and what we measured.
+//! Recipes: the settings of published results, with the published and the measured perplexities.
 //!
-//! A recipe is a settings file with one more table, `[recipe]`, which introduces it. Those of the
-//! repository's folder `recipes/` are part of the program.
+//! A recipe is a settings file with an additional table, `[recipe]`, that describes it. The recipes in the
+//! repository's folder `recipes/` are embedded in the program.
 
 use std::fmt;
 
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::settings::parse_toml;
@@ -12,7 +14,7 @@ use crate::{Result, Settings, TrainError};
 
 mod verify;
 
-pub use verify::Finding;
+pub use verify::{Finding, Verification};
 
 /// Embeds recipes by their names.
 macro_rules! embedded {
@@ -21,12 +23,13 @@ macro_rules! embedded {
     };
 }
 
-/// Name and text of each embedded recipe, the smallest first.
+/// The name and text of each embedded recipe, smallest first.
 const EMBEDDED: &[(&str, &str)] = embedded![
     "built-in",
     "time-machine-char",
     "ptb-lstm-small",
     "ptb-rnn",
+    "ptb-rnn-lstm",
     "wikitext2-standard-200",
     "own-text",
     "wikitext2-standard-650",
@@ -36,55 +39,56 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "awd-lstm-1150",
 ];
 
-/// Settings with an introduction.
+/// Settings and their description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
-    /// What it is, and what came of it.
+    /// The description and the results.
     pub about: About,
     /// The settings.
     pub settings: Settings,
 }
 
-/// What a recipe is, and what came of it.
+/// The description of a recipe, with published and measured results.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
-    /// What it is asked for by: the name of its file.
+    /// The recipe's name, which is also the name of its file.
     pub name: String,
     /// The model and the corpus, in a few words.
     pub title: String,
-    /// What is particular about it, in a few sentences.
+    /// What characterizes it, in a few sentences.
     pub summary: String,
     /// Where it comes from.
     pub source: String,
     /// The command that runs it.
     pub command: String,
-    /// How long that takes on two cores.
+    /// How many minutes that takes on two cores.
     pub minutes: Option<f64>,
-    /// What others have published.
+    /// Results that others have published.
     #[serde(default)]
     pub published: Vec<Published>,
-    /// What we have measured.
+    /// Results that we have measured.
     #[serde(default)]
     pub measured: Vec<Measured>,
-    /// What a run must reach to count as a reproduction.
-    pub verify: Option<Verify>,
+    /// What a run must reach to count as a reproduction: a table, or a list of tables.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub verify: Vec<Verify>,
 }
 
 /// A published result.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
-    /// What the recipe was changed by.
+    /// Settings that differ from the recipe's.
     #[serde(default)]
     pub with: Settings,
-    /// How many epochs had been trained.
+    /// The number of epochs trained.
     pub after_epoch: usize,
     /// The perplexity on the validation text.
     pub valid: Option<Band>,
     /// The perplexity on the test text.
     pub test: Option<Band>,
-    /// What else there is to say.
+    /// Remarks.
     pub note: Option<String>,
 }
 
@@ -92,10 +96,10 @@ pub struct Published {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measured {
-    /// What the recipe was changed by.
+    /// Settings that differ from the recipe's.
     #[serde(default)]
     pub with: Settings,
-    /// How many epochs had been trained.
+    /// The number of epochs trained.
     pub after_epoch: usize,
     /// The perplexity on the validation text.
     pub valid: Option<f64>,
@@ -103,17 +107,23 @@ pub struct Measured {
     pub test: Option<f64>,
     /// Training tokens per second.
     pub tokens_per_s: Option<f64>,
-    /// Machine, date, and what else there is to say.
+    /// Machine, date, and remarks.
     pub note: Option<String>,
 }
 
-/// What the best model of a run must reach to count as a reproduction.
+/// What a run must reach to count as a reproduction.
+///
+/// A recipe may have several. Those with the same settings are judged by the same run.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verify {
-    /// What the recipe is changed by.
+    /// A name to select it by. Several may share a name.
+    pub name: Option<String>,
+    /// Settings that differ from the recipe's.
     #[serde(default)]
     pub with: Settings,
+    /// The number of epochs of which the best model counts; by default, all epochs of the run.
+    pub after_epoch: Option<usize>,
     /// The perplexity on the validation text.
     pub valid: Option<Band>,
     /// The perplexity on the test text.
@@ -123,14 +133,14 @@ pub struct Verify {
 /// A range of perplexities, both ends included; in TOML, `[low, high]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Band {
-    /// The lowest.
+    /// The lower end.
     pub low: f64,
-    /// The highest.
+    /// The upper end.
     pub high: f64,
 }
 
 impl Band {
-    /// Whether the perplexity is in it; NaN never is.
+    /// Whether the perplexity is within the band. NaN never is.
     pub fn contains(self, perplexity: f64) -> bool {
         (self.low..=self.high).contains(&perplexity)
     }
@@ -157,27 +167,50 @@ impl<'de> Deserialize<'de> for Band {
     }
 }
 
+/// Reads a table, or a list of tables.
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<Verify>, D::Error> {
+    struct OneOrMany;
+
+    impl<'de> Visitor<'de> for OneOrMany {
+        type Value = Vec<Verify>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table or a list of tables")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Self::Value, A::Error> {
+            Ok(vec![Verify::deserialize(MapAccessDeserializer::new(map))?])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> std::result::Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(seq))
+        }
+    }
+
+    from.deserialize_any(OneOrMany)
+}
+
 impl Recipe {
-    /// Reads a recipe from TOML; `origin` is the file's name, for errors.
+    /// Reads a recipe from TOML. `origin` is the name of the file, for errors.
     ///
     /// # Errors
-    /// [`TrainError::Settings`] for what [`Settings::parse`] refuses and for a mistake in the introduction,
-    /// [`TrainError::NoIntroduction`] if there is none.
+    /// [`TrainError::Settings`] as in [`Settings::parse`], and for a mistake in the description;
+    /// [`TrainError::NoIntroduction`] if there is no table `[recipe]`.
     pub fn parse(origin: &str, text: &str) -> Result<Recipe> {
         let settings = Settings::parse(origin, text)?;
-        let Introduced { recipe } = parse_toml(origin, text)?;
+        let Described { recipe } = parse_toml(origin, text)?;
         let about = recipe.ok_or_else(|| TrainError::NoIntroduction { origin: origin.to_owned() })?;
         Ok(Recipe { about, settings })
     }
 }
 
-/// A settings file as far as it is a recipe.
+/// The table `[recipe]` of a settings file; the other tables are ignored.
 #[derive(Deserialize)]
-struct Introduced {
+struct Described {
     recipe: Option<About>,
 }
 
-/// The names of the embedded recipes, the smallest first.
+/// The names of the embedded recipes, smallest recipe first.
 pub fn names() -> impl Iterator<Item = &'static str> {
     EMBEDDED.iter().map(|(name, _)| *name)
 }
@@ -185,7 +218,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The text of an embedded recipe.
 ///
 /// # Errors
-/// [`TrainError::UnknownRecipe`], which names the nearest.
+/// [`TrainError::UnknownRecipe`], which suggests the nearest name.
 pub fn text(name: &str) -> Result<&'static str> {
     let found = EMBEDDED.iter().find(|(known, _)| *known == name);
     found
@@ -196,15 +229,15 @@ pub fn text(name: &str) -> Result<&'static str> {
 /// An embedded recipe.
 ///
 /// # Errors
-/// [`TrainError::UnknownRecipe`], which names the nearest.
+/// [`TrainError::UnknownRecipe`], which suggests the nearest name.
 pub fn find(name: &str) -> Result<Recipe> {
     Recipe::parse(name, text(name)?)
 }
 
-/// All embedded recipes, the smallest first.
+/// All embedded recipes, smallest first.
 ///
 /// # Errors
-/// As [`Recipe::parse`]; a test sees to it that there are none.
+/// As [`Recipe::parse`]. A test ensures that every embedded recipe can be read.
 pub fn all() -> Result<Vec<Recipe>> {
     names().map(find).collect()
 }
@@ -235,6 +268,12 @@ mod tests {
             for with in published.chain(measured).chain(verify) {
                 Plan::new(&settings.clone().overlaid_with(with.clone())).unwrap();
             }
+            for Verify { with, after_epoch, valid, test, .. } in &about.verify {
+                let epochs =
+                    Plan::new(&settings.clone().overlaid_with(with.clone())).unwrap().training.epochs;
+                assert!(after_epoch.is_none_or(|after_epoch| (1..=epochs).contains(&after_epoch)));
+                assert!(valid.is_some() || test.is_some());
+            }
             assert!(EMBEDDED.iter().any(|(name, _)| *name == about.name), "{}", about.name);
             assert!(about.command.starts_with("rondo train"), "{}", about.command);
             assert!(!about.summary.is_empty() && !about.title.is_empty() && !about.source.is_empty());
@@ -258,20 +297,38 @@ mod tests {
     fn an_unknown_name_is_refused_and_the_nearest_named() {
         let error = find("ptb-rn").unwrap_err().to_string();
         assert!(error.starts_with("unknown recipe `ptb-rn`, expected one of `built-in`, "), "{error}");
-        assert!(error.ends_with("; the nearest is `ptb-rnn`"), "{error}");
+        assert!(error.ends_with("; did you mean `ptb-rnn`?"), "{error}");
     }
 
     #[test]
     fn a_file_without_introduction_or_with_a_mistake_in_it_is_no_recipe() {
         let error = Recipe::parse("my.toml", "[model]\nlayers = 1").unwrap_err().to_string();
-        assert_eq!(error, "`my.toml` has no `[recipe]` table, which names and describes a recipe");
+        assert_eq!(error, "`my.toml` has no `[recipe]` table with the recipe's name and description");
         let about = "[recipe]\nname = \"x\"\ntitle = \"\"\nsummary = \"\"\nsource = \"\"\ncommand = \"\"\n";
         let error = Recipe::parse("my.toml", &format!("{about}verify = {{ valid = [3, 2] }}\n")).unwrap_err();
         assert_eq!(error.to_string(), "`my.toml`, line 7: expected [low, high], found [3, 2]");
+        let list = "[[recipe.verify]]\nvalid = [2, 3]\n[[recipe.verify]]\nvalid = [2, 3]\nafter = 2\n";
+        let error = Recipe::parse("my.toml", &format!("{about}{list}")).unwrap_err().to_string();
+        assert!(error.starts_with("`my.toml`, line 11: unknown field `after`"), "{error}");
+        let error = Recipe::parse("my.toml", &format!("{about}verify = 3\n")).unwrap_err().to_string();
+        assert!(error.contains("expected a table or a list of tables"), "{error}");
         let error =
             Recipe::parse("my.toml", &format!("{about}verify = {{ with = {{ model = {{ sell = 1 }} }} }}\n"));
-        let expected = "`my.toml`, line 7: unknown key `sell` in `[model]`; the nearest is `cell`";
+        let expected = "`my.toml`, line 7: unknown key `sell` in `[model]`; did you mean `cell`?";
         assert_eq!(error.unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn bands_are_a_table_or_a_list_of_tables() {
+        let about = "[recipe]\nname = \"x\"\ntitle = \"\"\nsummary = \"\"\nsource = \"\"\ncommand = \"\"\n";
+        let verify = |bands: &str| Recipe::parse("my.toml", &format!("{about}{bands}")).unwrap().about.verify;
+        let band = "valid = [2, 3]\nwith = { model = { cell = \"gru\" } }\n";
+        let one = verify(&format!("[recipe.verify]\n{band}"));
+        assert_eq!(one.len(), 1);
+        assert_eq!(verify(&format!("[[recipe.verify]]\n{band}")), one);
+        let list = verify(&format!("[[recipe.verify]]\n{band}[[recipe.verify]]\nafter_epoch = 1\n{band}"));
+        assert_eq!((list[0].clone(), list[1].after_epoch, list.len()), (one[0].clone(), Some(1), 2));
+        assert!(verify("").is_empty());
     }
 
     #[test]
@@ -315,17 +372,24 @@ mod tests {
     }
 
     #[test]
-    fn ptb_lstm_shuffles_batches_and_clips_by_rows() {
+    fn ptb_lstm_shuffles_batches_clips_by_rows_and_keeps_its_learning_rate() {
         let small = plan("ptb-lstm-small");
         assert_eq!(
             (small.training.max_batches, small.training.batch_order),
             (Some(20), BatchOrder::Shuffled)
         );
         assert!(small.training.carry_state && !small.model.tied);
-        assert_eq!((small.model.hidden_sizes, small.model.input), (vec![32], Input::Embedding(32)));
+        assert_eq!(
+            (small.model.hidden_sizes.as_slice(), small.model.input),
+            (&[32][..], Input::Embedding(32))
+        );
         assert_eq!(small.optimization.clip_norm_limit(10, 16), Some(4.0));
         let full = plan("ptb-lstm-full");
         assert_eq!((full.training.max_batches, full.training.epochs), (None, 40));
+        for plan in [&small, &full] {
+            assert_eq!(plan.optimization.schedule, ScheduleRule::Constant);
+            assert_eq!(plan.optimization.learning_rate, 20.0);
+        }
         assert_eq!(full.model.hidden_sizes, [650, 650]);
     }
 
@@ -337,6 +401,14 @@ mod tests {
         assert_eq!(plan.optimization.step_scale(32), 1.0 / 32.0);
         let schedule = ScheduleRule::Plateau { decay_factor: 0.25, patience: 1, reload_best: true };
         assert_eq!(plan.optimization.schedule, schedule);
+    }
+
+    #[test]
+    fn the_lstm_of_ptb_rnn_differs_from_it_in_cell_and_epochs_only() {
+        let with = "[model]\ncell = 'lstm'\n[training]\nepochs = 2";
+        let expected =
+            find("ptb-rnn").unwrap().settings.overlaid_with(Settings::parse("test", with).unwrap());
+        assert_eq!(find("ptb-rnn-lstm").unwrap().settings, expected);
     }
 
     #[test]

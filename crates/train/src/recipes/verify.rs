@@ -1,6 +1,6 @@
-//! Whether a run of a recipe has come to what it must reach to count as a reproduction.
+//! Judges whether a run reproduces a recipe: whether its perplexities are within the recipe's bands.
 //!
-//! Not here: training (a run is judged by what its folder says).
+//! Not here: training. A run is judged by the files in its folder.
 
 use rondo_runs::metrics::{self, Record};
 use rondo_runs::{Change, Perplexity, RunFolder};
@@ -9,7 +9,7 @@ use super::{Band, Recipe, Verify};
 use crate::resume::changes;
 use crate::{Plan, Result, Settings, TrainError};
 
-/// Settings that change nothing of what a run comes to but digits that do not matter, or what it shows meanwhile.
+/// Settings that may differ from the recipe's: they do not affect the result, or no more than another seed does.
 const FREE: &[&str] = &[
     "text.data",
     "training.threads",
@@ -28,69 +28,150 @@ const FREE: &[&str] = &[
     "sample.temperature",
 ];
 
-/// A perplexity that a run came to, and where it should be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// One run that verifies a recipe: its settings, and the bands that its perplexities must be in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verification {
+    /// The settings that differ from the recipe's.
+    pub with: Settings,
+    /// All settings of the run.
+    pub settings: Settings,
+    /// What the run must reach.
+    pub bands: Vec<Verify>,
+}
+
+/// A perplexity of a run, and the band it must be in.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
+    /// The name of the band, if it has one.
+    pub name: Option<String>,
+    /// The number of epochs of which the best model counts.
+    pub after_epoch: usize,
     /// `valid` or `test`.
     pub text: &'static str,
-    /// What the best model of the run has.
+    /// The perplexity of that model.
     pub perplexity: Perplexity,
-    /// What it should have.
+    /// The band it must be in.
     pub band: Band,
 }
 
 impl Finding {
-    /// Whether it is where it should be.
+    /// Whether the perplexity is within its band.
     pub fn holds(&self) -> bool {
         self.band.contains(self.perplexity.value())
     }
 }
 
 impl Recipe {
-    /// What a run must reach, and the settings to reach it with.
+    /// The runs that verify the recipe, in the order of the file. Bands with the same settings share a run.
+    ///
+    /// `names` selects the bands with these names; if it is empty, all bands are selected.
     ///
     /// # Errors
-    /// [`TrainError::NothingToVerify`] if the recipe does not say.
-    pub fn verification(&self) -> Result<(&Verify, Settings)> {
-        let verify = self
-            .about
-            .verify
-            .as_ref()
-            .ok_or_else(|| TrainError::NothingToVerify { name: self.about.name.clone() })?;
-        Ok((verify, self.settings.clone().overlaid_with(verify.with.clone())))
+    /// [`TrainError::NothingToVerify`] if the recipe has no bands, [`TrainError::UnknownBand`] if none has one of
+    /// the names.
+    pub fn verifications(&self, names: &[String]) -> Result<Vec<Verification>> {
+        let bands = &self.about.verify;
+        if bands.is_empty() {
+            return Err(TrainError::NothingToVerify { name: self.about.name.clone() });
+        }
+        let known = || bands.iter().filter_map(|band| band.name.as_ref());
+        if let Some(name) = names.iter().find(|name| known().all(|known| known != *name)) {
+            let mut distinct: Vec<String> = vec![];
+            for known in known() {
+                if !distinct.contains(known) {
+                    distinct.push(known.clone());
+                }
+            }
+            let recipe = self.about.name.clone();
+            return Err(TrainError::UnknownBand { recipe, name: name.clone(), known: distinct });
+        }
+        let mut verifications: Vec<Verification> = vec![];
+        for band in bands {
+            if !names.is_empty() && band.name.as_ref().is_none_or(|name| !names.contains(name)) {
+                continue;
+            }
+            let settings = self.settings.clone().overlaid_with(band.with.clone());
+            match verifications.iter_mut().find(|verification| verification.settings == settings) {
+                Some(verification) => verification.bands.push(band.clone()),
+                None => verifications.push(Verification {
+                    with: band.with.clone(),
+                    settings,
+                    bands: vec![band.clone()],
+                }),
+            }
+        }
+        Ok(verifications)
     }
 
-    /// Judges a run that has ended: its best model against what the recipe asks for.
+    /// The verification that has the settings of this run; `names` selects bands as in [`Recipe::verifications`].
     ///
     /// # Errors
-    /// [`TrainError::NothingToVerify`]; [`TrainError::OtherPlan`] if the run was by other settings, and
-    /// [`TrainError::Unfinished`] if it has not come to its end; those of reading its files.
+    /// [`TrainError::OtherPlan`] if there is none: it names the first setting that differs from those of the most
+    /// similar verification. Errors of [`Recipe::verifications`] and of reading the run's plan.
+    pub fn verification_of(&self, folder: &RunFolder, names: &[String]) -> Result<Verification> {
+        let found = plan_of(folder)?.settings();
+        let mut nearest: Option<(Vec<Change>, Verification)> = None;
+        for verification in self.verifications(names)? {
+            let differing = differing(&Plan::new(&verification.settings)?, &found);
+            if nearest.as_ref().is_none_or(|(fewest, _)| differing.len() < fewest.len()) {
+                nearest = Some((differing, verification));
+            }
+        }
+        let (differing, verification) =
+            nearest.ok_or_else(|| TrainError::NothingToVerify { name: self.about.name.clone() })?;
+        refuse(folder, differing)?;
+        Ok(verification)
+    }
+}
+
+impl Verification {
+    /// Checks that a run has these settings. Seed, threads, and what is only shown or saved may differ.
+    ///
+    /// # Errors
+    /// [`TrainError::OtherPlan`] if another setting differs; errors of reading the run's plan.
+    pub fn check(&self, folder: &RunFolder) -> Result<()> {
+        refuse(folder, differing(&Plan::new(&self.settings)?, &plan_of(folder)?.settings()))
+    }
+
+    /// Judges a finished run: the perplexities of its best model, or of the best until some epoch, against the bands.
+    ///
+    /// # Errors
+    /// [`TrainError::OtherPlan`] if the run has other settings, [`TrainError::Unfinished`] if it has not reached its
+    /// last epoch; errors of reading its files.
     pub fn judge(&self, folder: &RunFolder) -> Result<Vec<Finding>> {
-        let (verify, settings) = self.verification()?;
-        let expected = Plan::new(&settings)?;
-        check_plan(&expected, folder)?;
+        self.check(folder)?;
         let records = metrics::read(&folder.metrics())?;
         let epochs = records.iter().map(|record| record.epoch).max().unwrap_or(0);
-        let wanted = expected.training.epochs;
+        let wanted = Plan::new(&self.settings)?.training.epochs;
         let ended = records.iter().any(|record| record.epoch == wanted && record.valid_loss.is_some());
         if !ended {
             return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
         }
-        Ok(findings(verify, &records))
+        Ok(self.bands.iter().flat_map(|band| findings(band, &records, wanted)).collect())
     }
 }
 
-/// The best epoch's perplexities beside their bands.
-fn findings(verify: &Verify, records: &[Record]) -> Vec<Finding> {
-    let evaluated = records.iter().filter(|record| record.valid_loss.is_some_and(f64::is_finite));
+/// The perplexities of the best epoch, with their bands.
+fn findings(verify: &Verify, records: &[Record], epochs: usize) -> Vec<Finding> {
+    let after_epoch = verify.after_epoch.unwrap_or(epochs);
+    let evaluated = records
+        .iter()
+        .filter(|record| record.epoch <= after_epoch && record.valid_loss.is_some_and(f64::is_finite));
     let loss = |record: &Record| record.valid_loss.unwrap_or(f64::INFINITY);
     let best = evaluated.min_by(|a, b| loss(a).total_cmp(&loss(b)));
-    // A run without any finite loss has failed in every text that was asked for.
+    // A run without any finite loss fails on every text that has a band.
     let perplexity = |of: fn(&Record) -> Option<f64>| {
         Perplexity::from_nll_mean(best.and_then(of).unwrap_or(f64::INFINITY))
     };
-    let finding =
-        |text, band: Option<Band>, of| band.map(|band| Finding { text, perplexity: perplexity(of), band });
+    let finding = |text, band: Option<Band>, of| {
+        band.map(|band| Finding {
+            name: verify.name.clone(),
+            after_epoch,
+            text,
+            perplexity: perplexity(of),
+            band,
+        })
+    };
     [
         finding("valid", verify.valid, |record| record.valid_loss),
         finding("test", verify.test, |record| record.test_loss),
@@ -100,13 +181,23 @@ fn findings(verify: &Verify, records: &[Record]) -> Vec<Finding> {
     .collect()
 }
 
-/// Refuses a run by other settings than the recipe's.
-fn check_plan(expected: &Plan, folder: &RunFolder) -> Result<()> {
+/// The plan of a run.
+fn plan_of(folder: &RunFolder) -> Result<Plan> {
     let origin = folder.plan().display().to_string();
     let text = std::fs::read_to_string(folder.plan()).map_err(TrainError::io("read", folder.plan()))?;
-    let found = Plan::new(&Settings::parse(&origin, &text)?)?.settings();
-    let mut changes = changes(&expected.settings(), &found).into_iter();
-    match changes.find(|change| !FREE.contains(&change.setting.as_str())) {
+    Plan::new(&Settings::parse(&origin, &text)?)
+}
+
+/// The settings of a run that differ from the expected ones and must not.
+fn differing(expected: &Plan, found: &Settings) -> Vec<Change> {
+    let mut changes = changes(&expected.settings(), found);
+    changes.retain(|change| !FREE.contains(&change.setting.as_str()));
+    changes
+}
+
+/// Refuses a run whose settings differ.
+fn refuse(folder: &RunFolder, differing: Vec<Change>) -> Result<()> {
+    match differing.into_iter().next() {
         None => Ok(()),
         Some(Change { setting, before: expected, now: found }) => {
             Err(TrainError::OtherPlan { path: folder.path().to_owned(), setting, found, expected })
@@ -121,10 +212,9 @@ mod tests {
     use super::*;
     use crate::recipes;
 
-    /// A folder of a run by the recipe's settings, changed by `with`, that came to these perplexities.
-    fn run(with: &str, perplexities: &[(f64, f64)]) -> (tempfile::TempDir, RunFolder) {
-        let recipe = recipes::find("wikitext2-standard-200").unwrap();
-        let settings = recipe.settings.overlaid_with(Settings::parse("test", with).unwrap());
+    /// A folder of a run by the recipe's settings, changed by `with`, that reached these perplexities.
+    fn run(recipe: &Recipe, with: &str, perplexities: &[(f64, f64)]) -> (tempfile::TempDir, RunFolder) {
+        let settings = recipe.settings.clone().overlaid_with(Settings::parse("test", with).unwrap());
         let parent = tempfile::tempdir().unwrap();
         let plan = Plan::new(&settings).unwrap().to_toml().unwrap();
         let folder = RunFolder::create(parent.path().join("run"), &plan).unwrap();
@@ -138,15 +228,47 @@ mod tests {
     }
 
     fn judge(with: &str, perplexities: &[(f64, f64)]) -> Result<Vec<bool>> {
-        let (_parent, folder) = run(with, perplexities);
-        let findings = recipes::find("wikitext2-standard-200").unwrap().judge(&folder)?;
+        let recipe = recipes::find("wikitext2-standard-200").unwrap();
+        let (_parent, folder) = run(&recipe, with, perplexities);
+        let findings = recipe.verification_of(&folder, &[])?.judge(&folder)?;
         Ok(findings.iter().map(Finding::holds).collect())
+    }
+
+    /// A recipe with bands of two runs, one of them after each of its two epochs.
+    fn with_bands() -> Recipe {
+        let bands = r#"
+            [recipe]
+            name = "three"
+            title = ""
+            summary = ""
+            source = ""
+            command = ""
+            [[recipe.verify]]
+            name = "lstm"
+            with = { model = { cell = "lstm" }, training = { epochs = 2 } }
+            after_epoch = 1
+            valid = [230, 240]
+            [[recipe.verify]]
+            name = "gru"
+            with = { model = { cell = "gru" } }
+            test = [220, 230]
+            [[recipe.verify]]
+            name = "lstm"
+            with = { training = { epochs = 2 }, model = { cell = "lstm" } }
+            valid = [180, 190]
+            test = [170, 180]
+            [model]
+            hidden_size = 8
+            [training]
+            epochs = 1
+        "#;
+        Recipe::parse("three.toml", bands).unwrap()
     }
 
     #[test]
     fn the_best_epoch_counts() {
         let epochs = [(230.0, 210.0), (159.0, 147.0), (170.0, 160.0)];
-        assert_eq!(judge("[training]\nthreads = 7\nlog_every = 3", &epochs).unwrap(), [true, true]);
+        assert_eq!(judge("[training]\nthreads = 7\nseed = 2\nlog_every = 3", &epochs).unwrap(), [true, true]);
         assert_eq!(judge("", &[(230.0, 210.0), (159.0, 170.0), (180.0, 147.0)]).unwrap(), [true, false]);
         let nan = [(f64::NAN, f64::NAN); 3];
         assert_eq!(judge("", &nan).unwrap(), [false, false]);
@@ -155,11 +277,65 @@ mod tests {
     #[test]
     fn another_plan_and_an_unfinished_run_are_refused() {
         let epochs = [(159.0, 147.0); 3];
-        let error = judge("[model]\ndropout = 0.1", &epochs).unwrap_err().to_string();
-        assert!(error.ends_with("`model.dropout_input` is 0.1, the recipe says 0.2"), "{error}");
-        let error = judge("", &epochs[..2]).unwrap_err().to_string();
-        assert!(error.ends_with("has come to epoch 2 of 3"), "{error}");
-        let error = recipes::find("built-in").unwrap().verification().unwrap_err().to_string();
-        assert_eq!(error, "the recipe `built-in` does not say what a run must reach");
+        let error = judge("[model]\ndropout = 0.1", &epochs).unwrap_err();
+        let TrainError::OtherPlan { setting, found, expected, .. } = error else { panic!("{error}") };
+        assert_eq!((&*setting, &*found, &*expected), ("model.dropout_input", "0.1", "0.2"));
+        let error = judge("", &epochs[..2]).unwrap_err();
+        assert!(matches!(error, TrainError::Unfinished { epochs: 2, wanted: 3, .. }), "{error}");
+        let error = recipes::find("built-in").unwrap().verifications(&[]).unwrap_err();
+        assert!(matches!(&error, TrainError::NothingToVerify { name } if name == "built-in"), "{error}");
+    }
+
+    #[test]
+    fn bands_with_the_same_settings_share_a_run_and_are_selected_by_name() {
+        let bands = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let verifications = with_bands().verifications(&names)?;
+            Ok::<_, TrainError>(verifications.iter().map(|one| one.bands.len()).collect::<Vec<_>>())
+        };
+        assert_eq!(bands(&[]).unwrap(), [2, 1]);
+        assert_eq!(bands(&["gru"]).unwrap(), [1]);
+        assert_eq!(bands(&["gru", "lstm"]).unwrap(), [2, 1]);
+        let error = bands(&["gru", "rnn"]).unwrap_err().to_string();
+        assert_eq!(error, "the recipe `three` has no band `rnn`, expected one of `lstm`, `gru`");
+        let unnamed = recipes::find("wikitext2-standard-200").unwrap();
+        let error = unnamed.verifications(&["best".to_owned()]).unwrap_err().to_string();
+        assert_eq!(error, "the recipe `wikitext2-standard-200` has no band `best`: its bands have no names");
+    }
+
+    #[test]
+    fn a_run_is_judged_by_the_bands_of_its_own_settings() {
+        let recipe = with_bands();
+        let judge = |with: &str, perplexities: &[(f64, f64)], names: &[String]| {
+            let (_parent, folder) = run(&recipe, with, perplexities);
+            recipe.verification_of(&folder, names)?.judge(&folder)
+        };
+        let lstm = "[model]\ncell = 'lstm'\n[training]\nepochs = 2";
+        let findings = judge(lstm, &[(235.0, 228.0), (191.0, 179.0)], &[]).unwrap();
+        let found: Vec<_> = findings.iter().map(|f| (f.after_epoch, f.text, f.holds())).collect();
+        assert_eq!(found, [(1, "valid", true), (2, "valid", false), (2, "test", true)]);
+        assert!(findings.iter().all(|finding| finding.name.as_deref() == Some("lstm")));
+
+        // A later, better epoch does not count for an earlier band, an earlier one does for a later band.
+        let findings = judge(lstm, &[(185.0, 175.0), (300.0, 300.0)], &[]).unwrap();
+        let holds: Vec<_> = findings.iter().map(Finding::holds).collect();
+        assert_eq!(holds, [false, true, true]);
+
+        // The nearest of the settings are those of the GRU, which is trained for one epoch.
+        let error = judge("[model]\ncell = 'rnn_tanh'", &[(235.0, 228.0)], &[]).unwrap_err();
+        let TrainError::OtherPlan { setting, found, expected, .. } = error else { panic!("{error}") };
+        assert_eq!((&*setting, &*found, &*expected), ("model.cell", "rnn_tanh", "gru"));
+        let error = judge(lstm, &[(235.0, 228.0), (191.0, 179.0)], &["gru".to_owned()]).unwrap_err();
+        assert!(
+            matches!(&error, TrainError::OtherPlan { setting, .. } if setting == "model.cell"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_free_setting_is_a_setting() {
+        for path in FREE {
+            assert!(crate::settings::Field::find(path).is_some(), "{path}");
+        }
     }
 }

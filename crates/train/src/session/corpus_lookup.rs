@@ -1,4 +1,5 @@
-//! Finds the texts of a run: the built-in language, a published corpus on this machine or downloaded, one's own files.
+//! Finds the texts of a run: the built-in corpus, a published corpus (local or downloaded), or the user's own
+//! files.
 //!
 //! Not here: reading them ([`Corpus::read`](rondo_data::Corpus::read)).
 
@@ -15,14 +16,14 @@ use crate::observer::{Event, Observer, Watch};
 use crate::settings::Settings;
 use crate::{CorpusChoice, Result};
 
-/// The name of the generated corpus.
+/// The name of the built-in corpus, which is generated.
 pub const BUILT_IN: &str = "built-in";
-/// The environment variable that names the folder of the published corpora, or of the one that is asked for.
+/// The environment variable for the folder of the published corpora, or of the requested one.
 pub const DATA_VARIABLE: &str = "RONDO_DATA";
-/// The environment variable that names an address with copies of the corpora, in a folder each.
+/// The environment variable for the URL of a mirror of the published corpora, with one folder for each.
 pub const MIRROR_VARIABLE: &str = "RONDO_MIRROR";
 
-/// Where published corpora may be, by the environment and the user's cache folder.
+/// Where to look for published corpora: the folders given by the environment, and the user's cache folder.
 pub fn default_places() -> Places {
     Places {
         data_dir: None,
@@ -35,22 +36,23 @@ pub fn default_places() -> Places {
 /// A corpus that has been found.
 #[derive(Clone, Debug)]
 pub struct FoundCorpus {
-    /// What it is called in messages.
+    /// Its name in messages.
     pub title: String,
     /// What was found: the corpus that was asked for, or the user's own texts if these are in its place.
     pub choice: CorpusChoice,
     /// Its texts.
     pub texts: CorpusTexts,
-    /// The sentences of the built-in corpus, if that is what it is.
+    /// The sentences of the built-in corpus, if it is the built-in corpus.
     pub tales: Option<TalesText>,
 }
 
 impl FoundCorpus {
-    /// Finds the texts, downloading them if need be. The observer sees the progress, and a note if files
-    /// are not what their names say.
+    /// Finds the texts, downloading them if necessary. The observer receives the download progress, and a
+    /// note if files with the names of a published corpus have different content.
     ///
     /// # Errors
-    /// [`TrainError::Data`](crate::TrainError::Data) if there is no such corpus or text, or it cannot be downloaded.
+    /// [`TrainError::Data`](crate::TrainError::Data) if the corpus or text does not exist, or cannot be
+    /// downloaded.
     pub fn find(choice: &CorpusChoice, places: &Places, observer: &mut dyn Observer) -> Result<FoundCorpus> {
         find(choice, places, &mut Watch::new(observer, false))
     }
@@ -71,7 +73,8 @@ impl FoundCorpus {
 }
 
 impl CorpusChoice {
-    /// The corpus that is given by a name or by paths. What exists is a path, whatever it is called.
+    /// The corpus given by a name or by paths. An existing path takes precedence over a corpus of the same
+    /// name.
     pub fn given(data: &[PathBuf]) -> CorpusChoice {
         match name_for(data) {
             Some(BUILT_IN) => CorpusChoice::BuiltIn,
@@ -81,7 +84,7 @@ impl CorpusChoice {
     }
 }
 
-/// The settings with the name of a corpus as such, where it stands for the path of a text.
+/// The settings with `data` moved to `corpus` if it is the name of a corpus instead of a path.
 pub(super) fn with_named_corpus(mut settings: Settings) -> Settings {
     if let Some(name) = name_for(settings.text.data.as_deref().unwrap_or_default()) {
         settings.text.corpus = Some(name.to_owned());
@@ -107,7 +110,7 @@ pub(super) fn find(choice: &CorpusChoice, places: &Places, watch: &mut Watch<'_>
         }
         CorpusChoice::Named { name, data: None } => {
             let mut progress = |Progress { file, received_bytes, total_bytes }: Progress<'_>| {
-                watch.tell(Event::Downloading { file, received_bytes, total_bytes });
+                watch.notify(Event::Downloading { file, received_bytes, total_bytes });
             };
             let corpus = NamedCorpus::by_name(name)?;
             Ok(FoundCorpus::named(choice, &corpus.locate(places, &Downloader::default(), &mut progress)?))
@@ -119,7 +122,7 @@ pub(super) fn find(choice: &CorpusChoice, places: &Places, watch: &mut Watch<'_>
     }
 }
 
-/// Finds a published corpus where the user says that it is; texts of the user's own may be there instead.
+/// Finds a published corpus in the given place, or the user's own texts if they are there instead.
 fn find_at(
     choice: &CorpusChoice,
     corpus: &'static NamedCorpus,
@@ -130,9 +133,9 @@ fn find_at(
     match (corpus.find(&there), CorpusTexts::find(data)) {
         (Ok(Some(located)), _) => Ok(FoundCorpus::named(choice, &located)),
         (Ok(None), texts) => Ok(FoundCorpus::own(&[data.to_owned()], texts?)),
-        // Files with the corpus's names that are not its files are the user's own, if there is a text among them.
+        // Files with the corpus's names but other content are the user's own, if there is a text among them.
         (Err(error @ (DataError::WrongSize { .. } | DataError::IncompleteCorpus { .. })), Ok(texts)) => {
-            watch.tell(Event::Note(Note::OwnText(&error)));
+            watch.notify(Event::Note(Note::OwnText(&error)));
             Ok(FoundCorpus::own(&[data.to_owned()], texts))
         }
         (Err(error), _) => Err(error.into()),

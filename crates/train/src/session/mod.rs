@@ -1,13 +1,14 @@
-//! A run from settings to a trained model: what is found, read and checked before the first step, then the training.
+//! A run from settings to a trained model: finds, reads and checks everything before the first step, then
+//! trains.
 //!
 //! ```text
-//! settings over a recipe, plan or model ─▶ Plan ─┐
-//! corpus: built in, published, one's own ────────┼─▶ Trainer ─▶ run ─▶ Trained: outcome, model, codec
-//! folder: new or a run's, locked; checkpoint ────┘
+//! settings over a recipe, plan or model ──▶ Plan ─┐
+//! corpus: built-in, published, your own files ────┼─▶ Trainer ─▶ run ─▶ Trained: outcome, folder, model
+//! folder: new or existing, locked; checkpoint ────┘
 //! ```
 //!
-//! Promises: wrong settings and texts are refused before a folder is created; an [`Observer`] gets a [`Note`] of whatever
-//! the user should know. Not here: flags, printing, signals.
+//! Promises: invalid settings and texts are refused before a folder is created; an [`Observer`] receives a
+//! [`Note`] about anything the user should know. Not here: command-line flags, printing, signals.
 
 use std::path::PathBuf;
 
@@ -38,10 +39,10 @@ pub use note::Note;
 pub use settings_source::SettingsSource;
 use settings_source::{Wanted, of_plan};
 
-/// The folder that holds the runs no folder is named for.
+/// The parent folder of runs that are not given a folder.
 const RUNS: &str = "runs";
 
-/// A run that is ready to begin or to go on.
+/// A run that is ready to start or to resume.
 ///
 /// ```no_run
 /// use rondo_train::{Session, SessionOptions, Settings};
@@ -67,22 +68,22 @@ pub struct Session {
 
 /// How to set up a session. Every field has a default.
 pub struct SessionOptions<'a> {
-    /// What the settings of a new run are laid over.
+    /// The base settings of a new run, which the given settings override.
     pub source: SettingsSource,
-    /// The folder of a new run [default: the first that is free of `runs/NAME-1`, `runs/NAME-2`, …].
+    /// The folder of a new run [default: the first unused one of `runs/NAME-1`, `runs/NAME-2`, …].
     pub out: Option<PathBuf>,
-    /// The NAME of a new run [default: that of its recipe or corpus].
+    /// The name of a new run [default: the name of its recipe or corpus].
     pub name: Option<String>,
-    /// The texts that a new run must be of [default: any].
+    /// The fingerprint that the corpus of a new run must have [default: any].
     pub corpus: Option<CorpusFingerprint>,
-    /// What to compute with [default: the CPU with the plan's threads and precision, or `f32` where it has no products
-    /// of that precision].
+    /// The device to compute on [default: the CPU with the plan's threads and precision, or `f32` if it does
+    /// not support that precision].
     pub device: Option<Device>,
-    /// The instructions of the default device [default: the best that the processor has].
+    /// The instruction set of the default device [default: the best that the processor supports].
     pub instructions: Option<InstructionSet>,
-    /// Where published corpora may be [default: [`default_places`]].
+    /// Where to look for published corpora [default: [`default_places`]].
     pub places: Places,
-    /// Receives notes and the progress of downloads while the session is set up [default: nobody].
+    /// Receives notes and download progress while the session is set up [default: none].
     pub observer: Option<&'a mut dyn Observer>,
 }
 
@@ -108,16 +109,17 @@ pub struct Trained {
     pub outcome: Outcome,
     /// The folder of the run.
     pub folder: RunFolder,
-    /// The model with the best parameters; none if the run was stopped before there were any.
+    /// The model with the best parameters; `None` if the run was stopped before there were any.
     pub model: Option<LanguageModel>,
 }
 
 impl Session {
-    /// Prepares a new run by these settings, laid over the [source](SessionOptions::source), in a new folder.
+    /// Prepares a new run in a new folder; the settings override those of the [source](SessionOptions::source).
     ///
     /// # Errors
-    /// Those of [`Plan::new`] and [`Plan::continuing`], of finding and reading the texts, of [`Trainer::new`], and
-    /// [`RunsError::RunExists`](crate::RunsError::RunExists) if the folder holds a run.
+    /// Those of [`Plan::new`] and [`Plan::continuing`], of finding and reading the texts, of
+    /// [`Trainer::new`], and [`RunsError::RunExists`](crate::RunsError::RunExists) if the folder already
+    /// contains a run.
     pub fn start(settings: Settings, options: SessionOptions<'_>) -> Result<Session> {
         let Wanted { name, settings } = options.source.resolve(settings)?;
         let name = options.name.unwrap_or(name);
@@ -137,7 +139,7 @@ impl Session {
             Some(model) => Trainer::continuing(plan, corpus, model)?,
             None => Trainer::new(plan, corpus, &device)?,
         };
-        // The folder comes last: nothing is left behind if the plan or a text is wrong.
+        // The folder is created last, so that nothing is left behind if the plan or a text is invalid.
         let plan = trainer.plan().to_toml()?;
         let folder = match options.out {
             Some(path) => RunFolder::create(path, &plan)?,
@@ -147,11 +149,13 @@ impl Session {
         Ok(Session { trainer, folder, lock, device, title, tales, changes: vec![], asked_to_stop })
     }
 
-    /// Prepares a new run that goes on training the model at `model`, a model file or the folder of a run: by the
-    /// settings that it was trained by and on its text, unless the given settings say otherwise.
+    /// Prepares a new run that continues training the model at `model`, a model file or the folder of a run.
+    /// It uses the settings and the text that the model was trained with, unless the given settings override
+    /// them.
     ///
     /// # Errors
-    /// As [`Session::start`]; those of [`LanguageModel::open`], in [`TrainError::Infer`](crate::TrainError::Infer).
+    /// As [`Session::start`]; those of [`LanguageModel::open`], in
+    /// [`TrainError::Infer`](crate::TrainError::Infer).
     pub fn continue_from(
         model: impl Into<PathBuf>,
         mut settings: Settings,
@@ -161,12 +165,13 @@ impl Session {
         Session::start(settings, options)
     }
 
-    /// Prepares the run in a folder to go on from its last checkpoint, or from its beginning if it has none, with
-    /// `settings` laid over its own. The options for new runs have no effect.
+    /// Prepares to resume the run in a folder from its last checkpoint, or from the beginning if it has none;
+    /// `settings` override its own. The options for new runs have no effect.
     ///
     /// # Errors
-    /// [`RunsError::NoRun`](crate::RunsError::NoRun) and [`RunsError::Locked`](crate::RunsError::Locked); those of
-    /// [`Checkpoint::latest`], [`resumed_plan`], of finding and reading the texts, and of [`Trainer::resuming`].
+    /// [`RunsError::NoRun`](crate::RunsError::NoRun) and [`RunsError::Locked`](crate::RunsError::Locked);
+    /// those of [`Checkpoint::latest`], [`resumed_plan`], of finding and reading the texts, and of
+    /// [`Trainer::resuming`].
     pub fn resume(
         folder: impl Into<PathBuf>,
         settings: Settings,
@@ -187,7 +192,7 @@ impl Session {
             None => Plan::new(settings),
         };
         let (plan, changes) = resumed_plan(&before, with_named_corpus(settings), planned)?;
-        changes.iter().for_each(|change| watch.tell(Event::Note(Note::Changed(change))));
+        changes.iter().for_each(|change| watch.notify(Event::Note(Note::Changed(change))));
         let device = device(options.device, options.instructions, &plan, &mut watch)?;
         let (mut plan, model) = match checkpoint {
             Some(_) => (plan, None),
@@ -200,21 +205,21 @@ impl Session {
             find(&plan.text.corpus, &options.places, &mut watch)?;
         plan.text.corpus = choice;
         let corpus = Corpus::read(&texts, &plan.text.options)?;
-        let goes_on = checkpoint.is_some();
+        let from_checkpoint = checkpoint.is_some();
         let trainer = match (checkpoint, model) {
             (Some(checkpoint), _) => Trainer::resuming(plan, corpus, &device, checkpoint, changes.clone())?,
             (None, Some(model)) => Trainer::continuing(plan, corpus, model)?,
             (None, None) => Trainer::new(plan, corpus, &device)?,
         };
-        if !goes_on && !changes.is_empty() {
-            // A run that goes on from a checkpoint records this itself, when it does.
+        if !from_checkpoint && !changes.is_empty() {
+            // A run that resumes from a checkpoint writes its changed plan when it starts.
             folder.replace_plan(&trainer.plan().to_toml()?)?;
         }
         let asked_to_stop = watch.asked_to_stop;
         Ok(Session { trainer, folder, lock, device, title, tales, changes, asked_to_stop })
     }
 
-    /// What the run does.
+    /// The plan of the run.
     pub fn plan(&self) -> &Plan {
         self.trainer.plan()
     }
@@ -229,27 +234,28 @@ impl Session {
         &self.folder
     }
 
-    /// What the run computes with.
+    /// The device that the run computes on.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// What the corpus is called in messages.
+    /// The name of the corpus in messages.
     pub fn title(&self) -> &str {
         &self.title
     }
 
-    /// The sentences of the built-in corpus, if that is the run's.
+    /// The sentences of the built-in corpus, if the run uses it.
     pub fn tales(&self) -> Option<&TalesText> {
         self.tales.as_ref()
     }
 
-    /// The settings of a resumed run that have changed.
+    /// The settings that were changed on resume.
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 
-    /// Trains to the plan's end, or until the observer asks to stop. Called again, it goes on from there.
+    /// Trains to the end of the plan, or until the observer asks to stop. When called again, it resumes from
+    /// there.
     ///
     /// # Errors
     /// As [`Trainer::run`] and [`Trainer::best_model`].
@@ -264,7 +270,7 @@ impl Session {
     }
 }
 
-/// The device that is given, or the CPU as the plan says.
+/// The given device, or the CPU as configured by the plan.
 fn device(
     given: Option<Device>,
     instructions: Option<InstructionSet>,
@@ -279,13 +285,13 @@ fn device(
     match device.clone().with_precision(plan.training.precision) {
         Ok(device) => Ok(device),
         Err(error) => {
-            watch.tell(Event::Note(Note::Precision { error: &error, used: device.precision() }));
+            watch.notify(Event::Note(Note::Precision { error: &error, used: device.precision() }));
             Ok(device)
         }
     }
 }
 
-/// The plan and the model of a run that goes on from one; the plan as it is otherwise.
+/// The plan and the model of a run that continues from a model; otherwise the unchanged plan and no model.
 fn with_base_model(plan: Plan, settings: &Settings, device: &Device) -> Result<(Plan, Option<RnnLm>)> {
     let Some(from) = &plan.training.from else { return Ok((plan, None)) };
     let ModelParts { model, codec, .. } = ModelParts::open(from, None, device)?;
@@ -293,12 +299,12 @@ fn with_base_model(plan: Plan, settings: &Settings, device: &Device) -> Result<(
     Ok((basis.plan(settings)?, Some(model)))
 }
 
-/// The last checkpoint that can be used.
+/// The latest undamaged checkpoint.
 fn latest_checkpoint(folder: &RunFolder, watch: &mut Watch<'_>) -> Result<Option<Checkpoint>> {
     let Some((checkpoint, damaged)) = Checkpoint::latest(folder)? else {
-        watch.tell(Event::Note(Note::NoCheckpoint));
+        watch.notify(Event::Note(Note::NoCheckpoint));
         return Ok(None);
     };
-    damaged.iter().for_each(|error| watch.tell(Event::Note(Note::DamagedCheckpoint(error))));
+    damaged.iter().for_each(|error| watch.notify(Event::Note(Note::DamagedCheckpoint(error))));
     Ok(Some(checkpoint))
 }

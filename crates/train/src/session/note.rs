@@ -1,4 +1,4 @@
-//! What a user should know before a run begins.
+//! Notes for the user before a run begins.
 
 use std::fmt;
 
@@ -7,22 +7,23 @@ use rondo_kernels::{DeviceError, Precision};
 use rondo_runs::Change;
 
 use crate::TrainError;
+use crate::error::or_unset;
 
-/// Something that the user should know before a run begins. It is displayed as a sentence without full stop.
+/// Something the user should know before a run begins. It is displayed as one line without a final period.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Note<'a> {
-    /// The run to be resumed has no checkpoint and starts from the beginning.
+    /// The resumed run has no checkpoint and starts from the beginning.
     NoCheckpoint,
-    /// A checkpoint is damaged, and the one before it is used.
+    /// A checkpoint is damaged, and the previous one is used.
     DamagedCheckpoint(&'a TrainError),
-    /// A setting of the run to be resumed has another value than before.
+    /// A setting of the resumed run has changed.
     Changed(&'a Change),
-    /// Files with the names of a published corpus are not its files, and are read as a text of one's own.
+    /// Files have the names of a published corpus but other content, and are read as the user's own text.
     OwnText(&'a DataError),
-    /// The device has no matrix products of the precision asked for.
+    /// The device does not support matrix multiplication in the requested precision.
     Precision {
-        /// What it lacks.
+        /// What the device does not support.
         error: &'a DeviceError,
         /// The precision that is used.
         used: Precision,
@@ -32,13 +33,12 @@ pub enum Note<'a> {
 impl fmt::Display for Note<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Note::NoCheckpoint => write!(f, "the run has no checkpoint yet: it begins anew"),
-            Note::DamagedCheckpoint(error) => write!(f, "{error}: the one before it is used"),
+            Note::NoCheckpoint => write!(f, "the run has no checkpoint yet; starting from the beginning"),
+            Note::DamagedCheckpoint(error) => write!(f, "{error}; using the previous checkpoint"),
             Note::Changed(Change { setting, before, now }) => {
-                let or_nothing = |value| if str::is_empty(value) { "nothing" } else { value };
-                write!(f, "`{setting}` was {} and is {} from here on", or_nothing(before), or_nothing(now))
+                write!(f, "`{setting}` changes from {} to {}", or_unset(before), or_unset(now))
             }
-            Note::OwnText(error) => write!(f, "{error}: reading it as a text of your own"),
+            Note::OwnText(error) => write!(f, "{error}; reading it as your own text"),
             Note::Precision { error, used } => write!(f, "{error}; computing with {used}"),
         }
     }

@@ -1,4 +1,4 @@
-//! The settings that a new run starts from, below those that the user gives.
+//! The base settings of a new run, which the user's settings override.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,21 @@ use super::corpus_lookup::{BUILT_IN, with_named_corpus};
 use crate::settings::{ModelSettings, Settings, TextSettings};
 use crate::{Result, TrainError, recipes};
 
-/// The settings of a new run before those that are given: the given ones win.
+/// Where the base settings of a new run come from. The given settings override them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SettingsSource {
-    /// Those of the model to go on from, if the given settings name one ([`training.from`](crate::settings)); those of
-    /// the recipe `built-in`, if they name no other text; none otherwise.
+    /// The settings of the model to continue from, if the given settings name one
+    /// ([`training.from`](crate::settings)); otherwise those of the recipe `built-in`, unless the given
+    /// settings name another text; otherwise none.
     #[default]
-    Usual,
-    /// A recipe, by its name or by its file.
+    Default,
+    /// A recipe, given by its name or its file.
     Recipe(String),
-    /// A plan, by its file or by the folder of its run.
+    /// A plan, given by its file or the folder of its run.
     Plan(PathBuf),
 }
 
-/// All settings of a new run, and what it is called.
+/// All settings of a new run, and its name.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) name: String,
@@ -31,15 +32,15 @@ pub(super) struct Wanted {
 }
 
 impl SettingsSource {
-    /// Lays the given settings over these.
+    /// Combines these settings with the given ones, which override them.
     pub(super) fn resolve(&self, given: Settings) -> Result<Wanted> {
         let given = with_named_corpus(given);
         let (name, below) = match self {
             SettingsSource::Recipe(recipe) => of_recipe(recipe)?,
             SettingsSource::Plan(plan) => (None, of_plan(plan)?),
-            SettingsSource::Usual if given.training.from.is_some() => (None, of_model(&given)?),
-            SettingsSource::Usual if is_built_in(&given) => of_recipe(BUILT_IN)?,
-            SettingsSource::Usual => (None, Settings::default()),
+            SettingsSource::Default if given.training.from.is_some() => (None, of_model(&given)?),
+            SettingsSource::Default if is_built_in(&given) => of_recipe(BUILT_IN)?,
+            SettingsSource::Default => (None, Settings::default()),
         };
         let settings = below.overlaid_with(given);
         let name = name.unwrap_or_else(|| corpus_name(&settings));
@@ -51,7 +52,8 @@ fn is_built_in(given: &Settings) -> bool {
     given.text.data.is_none() && given.text.corpus.as_deref().is_none_or(|name| name == BUILT_IN)
 }
 
-/// The settings that the model to go on from was trained by: its text too, unless another one is given.
+/// The settings that the model to continue from was trained with, including its text unless another one is
+/// given.
 fn of_model(given: &Settings) -> Result<Settings> {
     let Some(path) = &given.training.from else { return Ok(Settings::default()) };
     let plan = LanguageModel::file_at(path)?.with_file_name(RunFolder::PLAN);
@@ -62,7 +64,7 @@ fn of_model(given: &Settings) -> Result<Settings> {
     if !is_built_in(given) {
         settings.text = TextSettings::default();
     }
-    // The model says these itself, and what the earlier run went on from is in it.
+    // The model file defines its own shape, and already includes what the earlier run continued from.
     settings.model = ModelSettings::default();
     settings.training.from = None;
     settings.training.extend_vocab = None;
@@ -71,7 +73,7 @@ fn of_model(given: &Settings) -> Result<Settings> {
     Ok(settings)
 }
 
-/// A recipe by its name or, if it looks like a path, from its file.
+/// Loads a recipe by its name or, if that looks like a path, from its file.
 fn of_recipe(recipe: &str) -> Result<(Option<String>, Settings)> {
     let path = Path::new(recipe);
     if path.is_file() || path.extension().is_some() || path.components().count() > 1 {
@@ -81,7 +83,7 @@ fn of_recipe(recipe: &str) -> Result<(Option<String>, Settings)> {
     Ok((Some(recipe.to_owned()), recipes::find(recipe)?.settings))
 }
 
-/// The settings of a plan, or of the run in a folder.
+/// The settings of a plan file, or of the run in a folder.
 pub(super) fn of_plan(path: &Path) -> Result<Settings> {
     if path.is_dir() { of_file(&RunFolder::open(path)?.plan()) } else { of_file(path) }
 }
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn nothing_and_small_changes_are_the_built_in_recipe() {
-        let Wanted { name, settings } = wanted(&SettingsSource::Usual, "[training]\nepochs = 2\n");
+        let Wanted { name, settings } = wanted(&SettingsSource::Default, "[training]\nepochs = 2\n");
         assert_eq!((name.as_str(), settings.training.epochs), ("built-in", Some(2)));
         assert!(settings.optimization.learning_rate.is_some());
     }
@@ -116,19 +118,19 @@ mod tests {
     #[test]
     fn a_text_of_ones_own_has_the_usual_settings_and_names_the_run() {
         let Wanted { name, settings } =
-            wanted(&SettingsSource::Usual, "[text]\ndata = [\"texts/my poems.txt\"]\n");
+            wanted(&SettingsSource::Default, "[text]\ndata = [\"texts/my poems.txt\"]\n");
         assert_eq!((name.as_str(), settings.optimization.learning_rate), ("my poems", None));
     }
 
     #[test]
     fn data_may_be_the_name_of_a_corpus() {
-        let Wanted { name, settings } = wanted(&SettingsSource::Usual, "[text]\ndata = [\"ptb\"]\n");
+        let Wanted { name, settings } = wanted(&SettingsSource::Default, "[text]\ndata = [\"ptb\"]\n");
         assert_eq!(
             (name.as_str(), settings.text.corpus.as_deref(), settings.text.data),
             ("ptb", Some("ptb"), None)
         );
-        // The built-in language has a recipe of its own, which says more than the defaults.
-        let built_in = wanted(&SettingsSource::Usual, "[text]\ndata = [\"built-in\"]\n");
+        // The built-in corpus has its own recipe, which sets more than the defaults.
+        let built_in = wanted(&SettingsSource::Default, "[text]\ndata = [\"built-in\"]\n");
         assert!(built_in.settings.training.epochs.is_some());
     }
 
@@ -137,7 +139,7 @@ mod tests {
         let recipe = |name: &str| SettingsSource::Recipe(name.to_owned());
         assert_eq!(wanted(&recipe("ptb-rnn"), "").name, "ptb-rnn");
         let error = |name: &str| recipe(name).resolve(Settings::default()).unwrap_err().to_string();
-        assert!(error("ptb-rn").ends_with("the nearest is `ptb-rnn`"), "{}", error("ptb-rn"));
+        assert!(error("ptb-rn").ends_with("did you mean `ptb-rnn`?"), "{}", error("ptb-rn"));
         assert_eq!(error("mine.toml"), "could not read `mine.toml`");
     }
 }

@@ -1,6 +1,6 @@
-//! The settings that are one of a few words, but for those that other crates have a type for.
+//! Enums for settings that take one of a few words, except those whose type is defined in another crate.
 
-/// Makes an enum whose variants are written as the words beside them.
+/// Defines an enum whose variants are written as the given words.
 macro_rules! choice {
     ($(#[$meta:meta])+ $name:ident { $( $(#[$variant_meta:meta])+ $variant:ident = $word:literal, )+ }) => {
         $(#[$meta])+
@@ -8,15 +8,15 @@ macro_rules! choice {
         pub enum $name { $( $(#[$variant_meta])+ $variant, )+ }
 
         impl $name {
-            /// The words, in flags, recipes and plans, in the order of the variants.
+            /// The words used in flags, recipes and plans, in the order of the variants.
             pub const NAMES: &[&str] = &[$($word),+];
 
-            /// The variant written as `name`.
+            /// The variant with this word, if there is one.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $( $word => Some($name::$variant), )+ _ => None }
             }
 
-            /// Its word in flags, recipes and plans.
+            /// Its word, as used in flags, recipes and plans.
             pub fn name(self) -> &'static str {
                 match self { $( $name::$variant => $word, )+ }
             }
@@ -31,41 +31,41 @@ macro_rules! choice {
 }
 
 choice! {
-    /// How a token enters the network.
+    /// The input representation of a token.
     ModelInput {
-        /// As a learnt vector.
+        /// A learned embedding vector.
         Embedding = "embedding",
-        /// As a vector of zeros with a single one.
+        /// A one-hot vector.
         OneHot = "one-hot",
     }
 }
 
 choice! {
-    /// A place where units are dropped.
+    /// A place where dropout is applied.
     Site {
-        /// On the embedding.
+        /// On the output of the embedding.
         Input = "input",
-        /// On each layer's output but the last's.
+        /// On the output of each recurrent layer except the last.
         Between = "between",
-        /// On the last layer's output.
+        /// On the output of the last recurrent layer.
         Output = "output",
     }
 }
 
 choice! {
-    /// The rule that turns gradients into steps.
+    /// The optimizer.
     OptimizerKind {
-        /// Stochastic gradient descent, with momentum if asked for.
+        /// Stochastic gradient descent, with optional momentum.
         Sgd = "sgd",
-        /// Adam; weight decay is added to the gradient.
+        /// Adam, with weight decay added to the gradient (L2 penalty).
         Adam = "adam",
-        /// Adam with weight decay apart from the gradient.
+        /// AdamW: Adam with decoupled weight decay.
         AdamW = "adamw",
     }
 }
 
 choice! {
-    /// How the losses of a batch's tokens become the loss that is differentiated.
+    /// How the losses of a batch's tokens are reduced to the loss that is differentiated.
     LossReduction {
         /// Their mean.
         Mean = "mean",
@@ -75,35 +75,35 @@ choice! {
 }
 
 choice! {
-    /// What a (clipped) gradient is divided by before the step.
+    /// What the gradient is divided by after clipping.
     StepDivisor {
-        /// Nothing.
+        /// Not divided.
         One = "one",
-        /// The batch rows, `B`.
+        /// By the batch size, `B`.
         Batch = "batch",
     }
 }
 
 choice! {
-    /// What the largest gradient norm is counted in.
+    /// The unit of the gradient norm limit.
     ClipUnit {
-        /// As it is.
+        /// The limit itself.
         One = "one",
-        /// Times the batch rows, `B`.
+        /// The limit times the batch size, `B`.
         Batch = "batch",
-        /// Times the tokens of a whole batch, `T·B`.
+        /// The limit times the number of tokens in a full batch, `T·B`.
         Tokens = "tokens",
     }
 }
 
 choice! {
-    /// Whether the average of the weights is what is evaluated and saved.
+    /// Which weights are evaluated and saved: the latest ones or an average.
     AveragingKind {
-        /// The weights themselves are.
+        /// The latest weights.
         Off = "off",
-        /// The average since the validation loss stopped getting better (NT-ASGD).
+        /// The average since the validation loss stopped improving (NT-ASGD).
         NtAsgd = "nt-asgd",
-        /// The average since a given epoch.
+        /// The average since a given epoch (ASGD).
         Asgd = "asgd",
     }
 }
@@ -111,23 +111,23 @@ choice! {
 choice! {
     /// How the learning rate changes from epoch to epoch.
     ScheduleKind {
-        /// It is lowered when the validation loss gets no better.
+        /// It is reduced when the validation loss stops improving.
         Plateau = "plateau",
-        /// It is lowered every so many epochs.
+        /// It is reduced at a fixed interval of epochs.
         Step = "step",
-        /// It stays.
+        /// It does not change.
         Constant = "constant",
     }
 }
 
 choice! {
-    /// What to do when a loss or gradient is not a finite number.
+    /// What to do when a loss or gradient is NaN or infinite.
     OnNan {
-        /// The run ends with an error.
+        /// Stop the run with an error.
         Stop = "stop",
-        /// The step is not taken, the carried state is forgotten, and training goes on with the next batch.
+        /// Skip the step, reset the hidden state to zero, and continue with the next batch.
         Skip = "skip",
-        /// Training goes on from the last checkpoint with a lower learning rate.
+        /// Go back to the last checkpoint and continue with a lower learning rate.
         Rollback = "rollback",
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How often a checkpoint is written, beside the ends of epochs.
+/// How often a checkpoint is written, in addition to the end of each epoch.
 ///
 /// ```
 /// use std::time::Duration;
@@ -16,11 +16,11 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckpointEvery {
-    /// At the end of epochs only.
+    /// Only at the end of each epoch.
     Epoch,
-    /// Whenever so much time has passed.
+    /// Each time this duration has passed.
     Time(Duration),
-    /// Whenever the optimizer has made so many steps.
+    /// Each time the optimizer has taken this many steps.
     Steps(u64),
 }
 
@@ -30,7 +30,7 @@ impl Default for CheckpointEvery {
     }
 }
 
-/// Units of time with their seconds, the largest first.
+/// Time units with their length in seconds, largest first.
 const UNITS: [(&str, u64); 3] = [("h", 3600), ("m", 60), ("s", 1)];
 
 impl FromStr for CheckpointEvery {

@@ -1,9 +1,9 @@
-//! The macro that makes types, tables and descriptions of settings from their list.
+//! Macros that generate the types, tables and descriptions of the settings from a single list.
 //!
-//! One list gives all of them, so that what a field's documentation says is what its flag says, and a setting
-//! that is added to the list is at once read, written, merged and offered as a flag.
+//! Because there is only one list, the documentation of a field is also the help text of its flag, and a
+//! setting added to the list can immediately be read, written, merged and given as a flag.
 
-/// Makes the sections, [`Settings`](super::Settings) and [`FIELDS`](super::FIELDS).
+/// Generates the section types, [`Settings`](super::Settings) and [`FIELDS`](super::FIELDS).
 macro_rules! sections {
     ($(
         $(#[doc = $about:literal])+
@@ -15,11 +15,12 @@ macro_rules! sections {
             )+
         }
     )+) => {
-        /// What the user wrote, in flags and in a settings file: every field may be missing.
+        /// The user's settings, from flags and a settings file. Every field is optional.
         ///
-        /// It is read from TOML with a table for each section ([`parse`](Settings::parse)) or from flags
-        /// ([`set`](Settings::set)), laid over other settings ([`overlaid_with`](Settings::overlaid_with)),
-        /// and made into a [`Plan`](crate::Plan), which fills in what is missing.
+        /// Settings are read from TOML with a table for each section ([`parse`](Settings::parse)) or from
+        /// flags ([`set`](Settings::set)), can override other settings
+        /// ([`overlaid_with`](Settings::overlaid_with)), and are turned into a [`Plan`](crate::Plan), which
+        /// fills in the defaults.
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct Settings {
             $( $(#[doc = $about])+ pub $section: $type, )+
@@ -40,12 +41,12 @@ macro_rules! sections {
         }, )+ )+ ];
 
         impl Settings {
-            /// Lays each section of `over` over its own.
+            /// Overrides each section with that of `over`.
             pub(super) fn overlaid_by_section(self, over: Self) -> Self {
                 Settings { $( $section: self.$section.overlaid_with(over.$section), )+ }
             }
 
-            /// Reads the setting from texts; the error says what was expected.
+            /// Parses the setting from texts; the error says what was expected.
             pub(super) fn set_texts(&mut self, field: &Field, texts: &[&str]) -> Result<(), String> {
                 match (field.section, field.key) {
                     $( $( (stringify!($section), stringify!($key)) => {
@@ -56,7 +57,7 @@ macro_rules! sections {
                 Ok(())
             }
 
-            /// The texts of the setting, if it is given.
+            /// The setting as texts, if it is given.
             pub(super) fn texts(&self, field: &Field) -> Option<Vec<String>> {
                 match (field.section, field.key) {
                     $( $( (stringify!($section), stringify!($key)) => {
@@ -77,7 +78,7 @@ macro_rules! sections {
             {
                 match key {
                     $( stringify!($section) => self.$section = from.next_value()?, )+
-                    // What introduces a recipe is no setting; `Recipe` reads it.
+                    // The table `[recipe]` contains no settings; `Recipe` reads it.
                     _ => { from.next_value::<IgnoredAny>()?; }
                 }
                 Ok(())
@@ -101,7 +102,7 @@ macro_rules! sections {
             }
 
             impl $type {
-                /// These settings with `over` laid on top: what it gives wins.
+                /// These settings overridden by those given in `over`.
                 fn overlaid_with(self, over: Self) -> Self {
                     $type { $( $key: over.$key.or(self.$key), )+ }
                 }
@@ -158,7 +159,7 @@ macro_rules! is_common {
     };
 }
 
-/// Makes a [`Table`](super::table::Table) readable and writable by serde.
+/// Implements serde's traits for a [`Table`](super::table::Table).
 macro_rules! impl_serde {
     ($table:ty) => {
         impl<'de> Deserialize<'de> for $table {

@@ -1,4 +1,4 @@
-//! What the user wrote: settings that may be missing, from flags, recipes and files.
+//! The user's settings, all optional, from flags, recipes and files.
 //!
 //! ```text
 //! recipe.toml ──▶ Settings ─┐
@@ -6,9 +6,9 @@
 //! flags ─▶ FIELDS ─▶ set ───┘                                 └───▶ plan.toml, itself a settings file
 //! ```
 //!
-//! Promises: each setting is named, described and typed once, in `fields`; an unknown key is refused, the
-//! nearest known one named; what is written is read back the same.
-//! Not here: defaults and checks ([`Plan`](crate::Plan)).
+//! Promises: each setting is named, described and typed once, in `fields`; an unknown key is an error that
+//! suggests the most similar known key; settings that are written and read again are the same. Not here:
+//! defaults and checks of values ([`Plan`](crate::Plan)).
 
 use crate::{Result, TrainError};
 
@@ -25,32 +25,32 @@ pub use interval::CheckpointEvery;
 pub use rondo_data::TokenizerKind;
 pub use value::Kind;
 
-/// The description of a setting: enough to make a flag of it.
+/// The description of a setting, from which a command-line flag can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The table it stands in, such as `model`.
+    /// Its table, such as `model`.
     pub section: &'static str,
     /// Its key in the table, such as `hidden_size`.
     pub key: &'static str,
-    /// The heading of its section in a help text, such as `Model`.
+    /// The heading of its section in help texts, such as `Model`.
     pub heading: &'static str,
-    /// What stands for its value in a help text, such as `WIDTH`.
+    /// The placeholder for its value in help texts, such as `WIDTH`.
     pub value_name: &'static str,
-    /// What it means, in a sentence without full stop.
+    /// Its help text, without a final period.
     pub help: &'static str,
-    /// What holds when it is not given, in words; empty when that is nothing.
+    /// Its default, as shown to users; empty if there is none.
     pub default: &'static str,
-    /// What may be written for it.
+    /// The kind of values it takes.
     pub kind: Kind,
-    /// Another name for its key, from an earlier version.
+    /// An alias for its key, from an earlier version.
     pub alias: Option<&'static str>,
-    /// Whether it is one of the settings that people change most, which a short help text shows.
+    /// Whether it is a commonly used setting, shown in the short help text.
     pub is_common: bool,
     flag_prefix: &'static str,
 }
 
 impl Field {
-    /// The field of this path, such as `model.hidden_size`.
+    /// Finds the field with this path, such as `model.hidden_size`.
     pub fn find(path: &str) -> Option<&'static Field> {
         FIELDS.iter().find(|field| field.path() == path)
     }
@@ -79,22 +79,22 @@ impl Settings {
     /// Reads settings from TOML; `origin` is the file's name, for errors.
     ///
     /// # Errors
-    /// [`TrainError::Settings`] for what is not TOML, an unknown key, and a value of the wrong type.
+    /// [`TrainError::Settings`] for invalid TOML, an unknown key, or a value of the wrong type.
     pub fn parse(origin: &str, text: &str) -> Result<Settings> {
         parse_toml(origin, text)
     }
 
-    /// These settings with `over` laid on top: what it gives wins.
+    /// These settings overridden by those given in `over`.
     ///
-    /// What is given on top also rules out what lies below but was meant for something else:
-    /// - a corpus drops the data below it;
-    /// - a preset drops the whole model below it;
-    /// - a width for all layers drops the widths one by one, and these drop the width and number of all;
-    /// - `dropout` drops the probabilities of single places;
-    /// - another optimizer drops the learning rate and all that only the old one knows;
-    /// - another schedule drops the old one's factor and all that only the old one knows;
-    /// - another way of averaging drops when the old one was to begin;
-    /// - another way with numbers that are not finite drops how often and how far to go back.
+    /// Settings given in `over` also remove settings below that no longer apply:
+    /// - `corpus` removes `data`;
+    /// - `preset` removes all other model settings;
+    /// - `hidden_size` and `layers` remove `hidden_sizes`, and `hidden_sizes` removes these two;
+    /// - `dropout` removes the probabilities of the individual places;
+    /// - a different `optimizer` removes the learning rate and the options of the old optimizer;
+    /// - a different `schedule` removes the options of the old schedule;
+    /// - a different `averaging` removes the options of the old one;
+    /// - a different `on_nan` removes `max_rollbacks` and `rollback_factor`.
     #[must_use]
     pub fn overlaid_with(mut self, over: Settings) -> Settings {
         if over.text.corpus.is_some() {
@@ -144,10 +144,10 @@ impl Settings {
         self.overlaid_by_section(over)
     }
 
-    /// Gives a setting from the texts of its flag: one, or any number for a list.
+    /// Sets a field from the texts given to its flag: one text, or any number for a list.
     ///
     /// # Errors
-    /// [`TrainError::Value`] for a text that the setting cannot hold.
+    /// [`TrainError::Value`] for a text that is not a valid value.
     pub fn set(&mut self, field: &Field, texts: &[&str]) -> Result<()> {
         self.set_texts(field, texts).map_err(|reason| TrainError::Value {
             setting: field.path(),
@@ -156,22 +156,22 @@ impl Settings {
         })
     }
 
-    /// The settings that are given, in the order of [`FIELDS`], each with its texts as [`Settings::set`]
-    /// takes them.
+    /// The settings that are given, in the order of [`FIELDS`], each with its texts in the form that
+    /// [`Settings::set`] takes.
     pub fn given(&self) -> impl Iterator<Item = (&'static Field, Vec<String>)> + '_ {
         FIELDS.iter().filter_map(|field| Some((field, self.texts(field)?)))
     }
 
-    /// The settings as a TOML document that [`Settings::parse`] reads back.
+    /// The settings as a TOML document, which [`Settings::parse`] can read.
     ///
     /// # Errors
-    /// [`TrainError::PlanText`] if TOML cannot hold them, such as a path that is not UTF-8.
+    /// [`TrainError::PlanText`] if a value cannot be written as TOML, such as a path that is not UTF-8.
     pub fn to_toml(&self) -> Result<String> {
         Ok(toml::to_string(self)?)
     }
 }
 
-/// Reads a TOML document; an error is reduced to its line and its reason.
+/// Reads a TOML document; errors keep only the line and the reason.
 pub(crate) fn parse_toml<T: serde::de::DeserializeOwned>(origin: &str, text: &str) -> Result<T> {
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the tables of a settings file have in common: how they are read, and what is said about unknown keys.
+//! Reading and writing the tables of a settings file, including the errors for unknown keys.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,21 +12,21 @@ use crate::nearest::{nearest, or_nearest};
 
 /// A table of the settings file: a section, or the file as a whole.
 pub(super) trait Table: Default {
-    /// Its name in brackets; empty for the file.
+    /// Its name in brackets; empty for the whole file.
     const NAME: &'static str;
-    /// The keys that it knows.
+    /// Its known keys.
     const KEYS: &'static [&'static str];
-    /// Other names of keys, each with the key that it stands for.
+    /// Aliases, each with the key that it stands for.
     const ALIASES: &'static [(&'static str, &'static str)] = &[];
 
     /// Reads the value of `key`, one of [`Table::KEYS`].
     fn read_entry<'de, A: MapAccess<'de>>(&mut self, key: &str, from: &mut A) -> Result<(), A::Error>;
 
-    /// Writes what is given.
+    /// Writes the entries that are given.
     fn write_entries<M: SerializeMap>(&self, to: &mut M) -> Result<(), M::Error>;
 }
 
-/// Reads a table and refuses keys that it does not know.
+/// Reads a table and refuses unknown keys.
 pub(super) fn read_table<'de, T: Table, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     from.deserialize_map(TableVisitor(PhantomData))
 }
@@ -56,7 +56,7 @@ impl<'de, T: Table> Visitor<'de> for TableVisitor<T> {
     }
 }
 
-/// Reads a key of a table. Refusing it here and not in the table gives the error the place of the key.
+/// Reads a key of a table. Unknown keys are refused here, so that the error has the line of the key.
 struct KnownKey<T>(PhantomData<T>);
 
 impl<'de, T: Table> DeserializeSeed<'de> for KnownKey<T> {
@@ -81,7 +81,7 @@ impl<T: Table> Visitor<'_> for KnownKey<T> {
     }
 }
 
-/// Says that a table has no such key, and where it may belong or what may be meant.
+/// The error for an unknown key: says which table the key belongs in, or suggests a similar key.
 fn unknown_key(table: &str, key: &str, known: &[&'static str]) -> String {
     let what = match table {
         "" => format!("unknown table or key `{key}`"),
@@ -90,13 +90,13 @@ fn unknown_key(table: &str, key: &str, known: &[&'static str]) -> String {
     if let Some(field) = FIELDS.iter().find(|field| field.key == key && field.section != table) {
         return format!("{what}; `{key}` belongs in `[{}]`", field.section);
     }
-    // The likeliest slip is a misspelt key of this table; after that, one that belongs in another table.
+    // Most likely it is a misspelled key of this table; otherwise it may be a key of another table.
     if nearest(key, known.iter().copied()).is_some() {
         return format!("{what}{}", or_nearest(key, known));
     }
     let elsewhere = nearest(key, FIELDS.iter().map(|field| field.key));
     match elsewhere.and_then(|found| FIELDS.iter().find(|field| field.key == found)) {
-        Some(field) => format!("{what}; the nearest is `{}` in `[{}]`", field.key, field.section),
+        Some(field) => format!("{what}; did you mean `{}` in `[{}]`?", field.key, field.section),
         None => what,
     }
 }

@@ -35,7 +35,7 @@ fn settings_are_read_from_toml() {
 fn an_unknown_key_is_refused_and_the_nearest_named() {
     assert_eq!(
         error("[model]\ncell = \"gru\"\nhiden_size = 3\n"),
-        "`my.toml`, line 3: unknown key `hiden_size` in `[model]`; the nearest is `hidden_size`"
+        "`my.toml`, line 3: unknown key `hiden_size` in `[model]`; did you mean `hidden_size`?"
     );
     assert_eq!(
         error("[training]\nhidden_size = 3\n"),
@@ -43,12 +43,12 @@ fn an_unknown_key_is_refused_and_the_nearest_named() {
     );
     assert_eq!(
         error("[training]\nhiden_siz = 3\n"),
-        "`my.toml`, line 2: unknown key `hiden_siz` in `[training]`; the nearest is `hidden_size` in `[model]`"
+        "`my.toml`, line 2: unknown key `hiden_siz` in `[training]`; did you mean `hidden_size` in `[model]`?"
     );
     assert_eq!(error("[training]\nxyzzy = 3\n"), "`my.toml`, line 2: unknown key `xyzzy` in `[training]`");
     assert_eq!(
         error("\n[modle]\n"),
-        "`my.toml`, line 2: unknown table or key `modle`; the nearest is `model`"
+        "`my.toml`, line 2: unknown table or key `modle`; did you mean `model`?"
     );
     assert_eq!(
         error("hidden_size = 3"),
@@ -60,11 +60,11 @@ fn an_unknown_key_is_refused_and_the_nearest_named() {
 fn an_impossible_value_is_refused_and_the_possible_ones_named() {
     assert_eq!(
         error("[optimization]\noptimizer = \"adm\"\n"),
-        "`my.toml`, line 2: cannot use `adm`: expected one of `sgd`, `adam`, `adamw`; the nearest is `adam`"
+        "`my.toml`, line 2: invalid value `adm`: expected one of `sgd`, `adam`, `adamw`; did you mean `adam`?"
     );
     assert_eq!(
         error("[init]\nbias = \"zero\"\n"),
-        "`my.toml`, line 2: cannot use `zero`: expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`"
+        "`my.toml`, line 2: invalid value `zero`: expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`"
     );
     assert_eq!(
         error("[model]\nlayers = \"two\"\n"),
@@ -92,7 +92,7 @@ fn a_flag_sets_its_field_or_says_what_it_expected() {
     assert_eq!(settings.text.data, Some(vec![]));
 
     let error = settings.set(Field::find("model.layers").unwrap(), &["two"]).unwrap_err().to_string();
-    assert_eq!(error, "cannot use `two` for `model.layers`: expected a whole number, 0 or more");
+    assert_eq!(error, "invalid value `two` for `model.layers`: expected a non-negative integer");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a setting can hold: how it is read from flags and TOML, and written.
+//! The types of settings: how their values are read from flags and TOML, and written.
 
 use std::path::PathBuf;
 
@@ -12,23 +12,23 @@ use super::choices::*;
 use super::interval::CheckpointEvery;
 use crate::nearest::{listed, or_nearest};
 
-/// What may be written for a setting, as far as a flag of the command must know.
+/// The kind of values that a setting takes, as needed to define its command-line flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// `true` or `false`; a flag alone means `true`.
+    /// `true` or `false`; a flag without a value means `true`.
     Switch,
     /// One value of any other kind.
     One,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// Any number of values; a single empty one is none.
+    /// Any number of values; a single empty value is an empty list.
     Many,
-    /// Any number of these words; a single empty one is none.
+    /// Any number of these words; a single empty value is an empty list.
     ManyOf(&'static [&'static str]),
 }
 
-/// A type of setting. The errors of reading say what was expected.
+/// The type of a setting. The errors of reading it say what was expected.
 pub(super) trait Value: Sized {
     const KIND: Kind;
 
@@ -38,7 +38,7 @@ pub(super) trait Value: Sized {
     fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error>;
 }
 
-/// The only text of a setting that holds one value.
+/// The text of a setting that takes a single value.
 fn only<'a>(texts: &[&'a str]) -> Result<&'a str, String> {
     match texts {
         [text] => Ok(text),
@@ -46,12 +46,12 @@ fn only<'a>(texts: &[&'a str]) -> Result<&'a str, String> {
     }
 }
 
-/// The texts of a setting that holds any number of values.
+/// The texts of a setting that takes any number of values.
 fn many<'a>(texts: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     texts.iter().copied().filter(move |_| texts != [""])
 }
 
-/// Settings that TOML has a type of its own for, and that are written in flags as Rust does.
+/// Implements settings that have their own TOML type and are written in flags as in Rust.
 macro_rules! native {
     ($($value:ty: $kind:expr, $expected:literal;)+) => { $(
         impl Value for $value {
@@ -78,14 +78,14 @@ macro_rules! native {
 
 native! {
     bool: Kind::Switch, "expected `true` or `false`";
-    u64: Kind::One, "expected a whole number, 0 or more";
-    usize: Kind::One, "expected a whole number, 0 or more";
+    u64: Kind::One, "expected a non-negative integer";
+    usize: Kind::One, "expected a non-negative integer";
     f32: Kind::One, "expected a number";
     f64: Kind::One, "expected a number";
-    String: Kind::One, "expected a text";
+    String: Kind::One, "expected text";
 }
 
-/// A type of setting that is written as text in flags and TOML alike.
+/// The type of a setting that is written as a string both in flags and in TOML.
 trait Word: Sized {
     const WORDS: Option<&'static [&'static str]>;
 
@@ -93,7 +93,7 @@ trait Word: Sized {
     fn word(&self) -> String;
 }
 
-/// The value that `find` gives for `word`, or what was expected.
+/// The value that `find` returns for `word`, or an error that lists the expected words.
 fn chosen<T>(word: &str, words: &[&str], find: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
     find(word).ok_or_else(|| format!("expected {}{}", listed(words), or_nearest(word, words)))
 }
@@ -127,7 +127,8 @@ words!(
     OnNan
 );
 
-/// Choices that other crates have a type for. The match in `word` sees to it that none of their variants is missing.
+/// Implements choices whose type is defined in another crate. The match in `word` ensures that no variant is
+/// missing.
 macro_rules! words_of {
     ($($choice:ty { $($variant:ident = $word:literal),+ })+) => { $(
         impl Word for $choice {
@@ -157,7 +158,7 @@ words_of! {
     BatchOrder { Sequential = "sequential", Shuffled = "shuffled" }
 }
 
-/// The names of [`Cell::ALL`], which is not known at compile time.
+/// The names of [`Cell::ALL`], which cannot be computed at compile time.
 const CELLS: &[&str] = &["rnn_tanh", "rnn_relu", "lstm", "gru"];
 
 impl Word for Cell {
@@ -199,7 +200,7 @@ impl Word for CheckpointEvery {
 
 fn word_from_toml<'de, W: Word, D: Deserializer<'de>>(from: D) -> Result<W, D::Error> {
     let word = String::deserialize(from)?;
-    W::from_word(&word).map_err(|reason| D::Error::custom(format!("cannot use `{word}`: {reason}")))
+    W::from_word(&word).map_err(|reason| D::Error::custom(format!("invalid value `{word}`: {reason}")))
 }
 
 /// A [`Word`] read through serde.
@@ -298,7 +299,7 @@ impl Value for PathBuf {
     }
 }
 
-/// Lists of what TOML has a type of its own for, and no flag can get wrong.
+/// Implements lists whose items have their own TOML type and for which any text is valid.
 macro_rules! lists {
     ($($item:ty, $text:expr;)+) => { $(
         impl Value for Vec<$item> {
@@ -340,12 +341,12 @@ mod tests {
     #[test]
     fn texts_are_read_or_it_is_said_what_was_expected() {
         assert_eq!(f64::from_texts(&["0.25"]), Ok(0.25));
-        assert_eq!(usize::from_texts(&["-1"]).unwrap_err(), "expected a whole number, 0 or more");
+        assert_eq!(usize::from_texts(&["-1"]).unwrap_err(), "expected a non-negative integer");
         assert_eq!(usize::from_texts(&["1", "2"]).unwrap_err(), "expected one value, found 2");
         assert_eq!(bool::from_texts(&["yes"]).unwrap_err(), "expected `true` or `false`");
         assert_eq!(Cell::from_texts(&["gru"]), Ok(Cell::Gru));
         let error = Cell::from_texts(&["ltsm"]).unwrap_err();
-        assert_eq!(error, "expected one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`; the nearest is `lstm`");
+        assert_eq!(error, "expected one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`; did you mean `lstm`?");
         assert_eq!(Initializer::from_texts(&["uniform:0.1"]), Ok(Initializer::Uniform(0.1)));
     }
 

@@ -1,4 +1,4 @@
-//! Runs the phases of a workload, and looks at the clock.
+//! Runs the phases of a workload and measures their time.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::optimizer::Optimizer;
 use crate::step::{NonFinite, StepTerms, Tokens, TrainingStep};
 use crate::{OptimizationPlan, Result, TrainError, Tried};
 
-/// Batches of the text that is trained on, over and over, the state carried along.
+/// The number of batches in the training text, which is repeated with the hidden state carried.
 const TRAINING_BATCHES: usize = 8;
-/// Rows of each column of the text that is evaluated: several of the batches that `infer` makes of it, and more than a
-/// column reads before it begins to predict.
+/// The number of rows in each column of the evaluation text: enough for several batches of `infer`, and more
+/// than the warm-up rows that a column reads before it begins to predict.
 const EVALUATION_ROWS: usize = 3072;
-/// Tokens that are generated before the clock is looked at: the first lays weights out.
+/// Tokens generated before timing starts, because the first one includes the layout of the weights.
 const UNTIMED_TOKENS: usize = 2;
-/// The seed of everything random.
+/// The random seed.
 const SEED: u64 = 1;
 
-/// A workload's model and all that its phases need.
+/// A workload's model and everything its phases need.
 pub(super) struct Subject<'a> {
     workload: &'a Workload,
     budget: Budget,
@@ -71,7 +71,7 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// Runs a phase for a moment, so that its memory is there and its weights are laid out.
+    /// Runs a phase briefly, so that its memory is allocated and its weights are laid out.
     pub(super) fn warm_up(&mut self, phase: Phase) -> Result<()> {
         self.run(phase, Budget::Repeats(1))?;
         if let Some(stopwatch) = &self.stopwatch {
@@ -80,7 +80,7 @@ impl<'a> Subject<'a> {
         Ok(())
     }
 
-    /// Measures the limits and each of the phases once.
+    /// Measures the machine's limits and each phase once.
     pub(super) fn round(&mut self, phases: &[Phase]) -> Result<Round> {
         let device = self.model.parameters().device();
         let mut round = Round {
@@ -100,7 +100,7 @@ impl<'a> Subject<'a> {
         self.stopwatch.as_ref().map(Stopwatch::profiles).unwrap_or_default()
     }
 
-    /// Runs a phase as long as the budget says; returns the tokens a second of its middle unit.
+    /// Runs a phase for its budget; returns the median tokens per second of its units.
     fn run(&mut self, phase: Phase, budget: Budget) -> Result<Option<f64>> {
         let mut clock = Clock::new(phase, budget, self.stopwatch.clone());
         match phase {
@@ -114,7 +114,7 @@ impl<'a> Subject<'a> {
     fn train(&mut self, clock: &mut Clock) -> Result<()> {
         let Workload { batch_size, bptt, .. } = *self.workload;
         let batches = Batches::new(&self.training_text, batch_size, bptt, LastBatch::Keep)?;
-        while clock.goes_on() {
+        while clock.has_time() {
             clock.begin();
             let batch = batches.batch(self.steps as usize % batches.batch_count());
             self.tokens.fill(&batches, batch)?;
@@ -142,11 +142,11 @@ impl<'a> Subject<'a> {
         Ok(())
     }
 
-    /// Evaluates the text, over and over. What counts is the time from one batch's end to the next's: before the first
-    /// the columns only read to find the state that they begin with, as they do once a text.
+    /// Evaluates the text repeatedly. The time from the end of one batch to the end of the next is measured:
+    /// before the first batch, the columns only read tokens to find their initial state, once per text.
     fn evaluate(&mut self, clock: &mut Clock) -> Result<()> {
         let Workload { batch_size, bptt, .. } = *self.workload;
-        while clock.goes_on() {
+        while clock.has_time() {
             let mut predicted = None;
             let mut progress = |done: u64| {
                 if let Some(before) = predicted {
@@ -154,21 +154,21 @@ impl<'a> Subject<'a> {
                 }
                 predicted = Some(done);
                 clock.begin();
-                if clock.goes_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                if clock.has_time() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             };
             let (model, workspace) = (&*self.model, self.step.workspace_mut());
             match evaluate_with(model, workspace, &self.evaluation_text, batch_size, bptt, &mut progress) {
                 Ok(_) | Err(InferError::Stopped { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            // Time can be up before the second batch of a text, but for that of the first time.
-            assert!(!clock.tokens_per_s.is_empty(), "a text of a single batch has nothing to be timed");
+            // The budget can end before the second batch of a text, except for the first text.
+            assert!(!clock.tokens_per_s.is_empty(), "a text with a single batch cannot be timed");
         }
         Ok(())
     }
 
     fn generate(&mut self, clock: &mut Clock) -> Result<()> {
-        // The workspace has the weights laid out, and whoever watches its operations.
+        // Use the same workspace, which has the weights laid out and the observer of its operations.
         let handle = ModelHandle::from(Arc::clone(&self.model));
         let fresh = Workspace::new(handle.device());
         handle.lend(std::mem::replace(self.step.workspace_mut(), fresh));
@@ -185,7 +185,7 @@ impl<'a> Subject<'a> {
         for _ in 0..UNTIMED_TOKENS {
             streams.step()?;
         }
-        while clock.goes_on() {
+        while clock.has_time() {
             clock.begin();
             streams.step()?;
             clock.end(self.streams, "sample");
@@ -194,16 +194,16 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What times the units of a phase: its steps, batches or tokens.
+/// Times the units of a phase: its steps, batches or tokens.
 struct Clock {
     phase: Phase,
     budget: Budget,
     stopwatch: Option<Stopwatch>,
-    /// When the phase began.
+    /// When the phase started.
     started: Instant,
-    /// When the unit under way began.
+    /// When the current unit started.
     begun: Instant,
-    /// Of each unit.
+    /// Tokens per second of each unit.
     tokens_per_s: Vec<f64>,
 }
 
@@ -213,8 +213,8 @@ impl Clock {
         Clock { phase, budget, stopwatch, started: now, begun: now, tokens_per_s: Vec::new() }
     }
 
-    /// Whether there is to be another unit; there is always a first.
-    fn goes_on(&self) -> bool {
+    /// Whether to run another unit; there is always at least one.
+    fn has_time(&self) -> bool {
         let units = self.tokens_per_s.len();
         let spent = match self.budget {
             Budget::Seconds(seconds) => self.started.elapsed().as_secs_f64() >= seconds,
@@ -230,7 +230,7 @@ impl Clock {
         self.begun = Instant::now();
     }
 
-    /// Ends a unit of so many tokens; what of its time has no name is `name`.
+    /// Ends a unit of this many tokens; its remaining unnamed time is recorded as `name`.
     fn end(&mut self, tokens: usize, name: &'static str) {
         self.tokens_per_s.push(tokens as f64 / self.begun.elapsed().as_secs_f64());
         if let Some(stopwatch) = &self.stopwatch {

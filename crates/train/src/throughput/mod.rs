@@ -1,13 +1,13 @@
-//! How fast training, evaluation and generation are, held against what the machine can do at that time.
+//! Benchmarks of training, evaluation and generation, compared with the limits of the machine at that time.
 //!
 //! ```text
 //! warm-up ─▶ round: FMA peak, copy, train, evaluate, generate ─▶ round ─▶ … ─▶ Report: medians of the rounds
 //! ```
 //!
-//! The speed of a machine drifts, so each round measures everything once, limits included, and what is compared with
-//! each other was measured side by side. Each phase is the very code of its command: the trainer's step
-//! (forward, back, clip, SGD), `infer`'s evaluation, `infer`'s generator.
-//! Not here: what a report looks like.
+//! The speed of a machine changes over time, so each round measures everything once, including the limits,
+//! and values that are compared were measured at about the same time. Each phase runs the same code as its
+//! command: the trainer's step (forward, backward, clip, SGD), `infer`'s evaluation, `infer`'s generator. Not
+//! here: how a report is printed.
 
 mod measure;
 mod profile;
@@ -23,63 +23,64 @@ pub use workloads::{Sizes, WORKLOADS, Workload};
 use crate::{Result, TrainError};
 use measure::Subject;
 
-/// What is measured of a workload.
+/// A phase of a workload to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Training steps.
     Train,
-    /// Evaluation: the forward pass with its losses, batch by batch.
+    /// Evaluation: the forward pass and the losses, batch by batch.
     Evaluate,
     /// Generation, token by token.
     Generate,
 }
 
-/// How long a phase takes in each round.
+/// How long each phase runs in each round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
-    /// Until so many seconds have passed.
+    /// This many seconds.
     Seconds(f64),
-    /// So many steps, batches or tokens.
+    /// This many steps, batches or tokens.
     Repeats(usize),
 }
 
 /// What to measure, and how often.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Benchmark {
-    /// The model, and what it is trained with.
+    /// The model and its training options.
     pub workload: Workload,
-    /// The phases; none means all that the workload has.
+    /// The phases; empty means all phases of the workload.
     pub phases: Vec<Phase>,
-    /// How often everything is measured, at least once.
+    /// The number of rounds, at least 1.
     pub rounds: usize,
-    /// How long a phase takes in a round. Each takes one step, batch or token at least.
+    /// How long each phase runs in a round. It runs at least one step, batch or token.
     pub budget: Budget,
-    /// How many texts are generated side by side, at least one.
+    /// The number of texts generated in parallel, at least 1.
     pub streams: usize,
-    /// Whether to find out where the time goes, too.
+    /// Whether to profile the operations, too.
     pub profile: bool,
 }
 
-/// How far a measurement has come.
+/// The progress of a benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Every phase has run: from here on the model needs no more memory. What the limits need, which are measured next,
-    /// is not the model's.
+    /// Every phase has run once, so the model needs no more memory. The limits, which are measured next, need
+    /// their own memory.
     WarmedUp,
-    /// So many rounds are over.
+    /// This many rounds are complete.
     Rounds(usize),
 }
 
 impl Benchmark {
-    /// The phases that are measured, in their order.
+    /// The phases that are measured, in order.
     ///
     /// # Errors
-    /// [`TrainError::OutOfRange`] if one is asked for that the workload does not have.
+    /// [`TrainError::OutOfRange`] if a requested phase is not part of the workload.
     pub fn resolved_phases(&self) -> Result<Vec<Phase>> {
         let has = |phase: &Phase| *phase == Phase::Generate || !self.workload.generates_only;
-        if !self.phases.iter().all(has) {
-            let found = "none of this workload's".to_owned();
-            return Err(TrainError::OutOfRange { setting: "phase", found, expected: "`generate`" });
+        if let Some(other) = self.phases.iter().find(|phase| !has(phase)) {
+            let found = if *other == Phase::Train { "`train`" } else { "`eval`" }.to_owned();
+            let expected = "`generate` for this workload";
+            return Err(TrainError::OutOfRange { setting: "phase", found, expected });
         }
         let wanted = |phase: &Phase| self.phases.is_empty() || self.phases.contains(phase);
         let all = [Phase::Train, Phase::Evaluate, Phase::Generate];
@@ -87,12 +88,12 @@ impl Benchmark {
     }
 }
 
-/// Measures a workload on a device, telling `progress` how far it has come.
+/// Measures a workload on a device, and reports to `progress`.
 ///
 /// # Errors
-/// [`TrainError::OutOfRange`] if there are no rounds, no streams, or a phase is asked for that the workload does not
-/// have; [`TrainError::Data`] if the sizes do not fit together; [`TrainError::NonFinite`] and
-/// [`TrainError::Infer`] if training leads to numbers that are infinite or none at all.
+/// [`TrainError::OutOfRange`] if there are no rounds or no streams, or a requested phase is not part of the
+/// workload; [`TrainError::Data`] if the sizes do not fit together; [`TrainError::NonFinite`] and
+/// [`TrainError::Infer`] if training leads to values that are NaN or infinite.
 pub fn measure(benchmark: &Benchmark, device: &Device, progress: &mut dyn FnMut(Progress)) -> Result<Report> {
     for (setting, count) in [("rounds", benchmark.rounds), ("streams", benchmark.streams)] {
         if count == 0 {

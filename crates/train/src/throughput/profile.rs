@@ -1,8 +1,8 @@
-//! Where the time of a phase goes, operation by operation.
+//! Profiles the time of a phase by operation.
 //!
 //! ```text
 //! begin ─ operation ─ operation ─ … ─ rest ─ keep       one unit of work: a step, a batch, a token
-//!       lap         lap           lap      lap          what has passed since the last lap has a name
+//!       lap         lap           lap      lap          each lap names the time since the previous lap
 //! ```
 
 use std::collections::BTreeMap;
@@ -13,38 +13,39 @@ use rondo_nn::{OperationObserver, Pass};
 
 use super::Phase;
 
-/// Where the time of a phase went.
+/// The profile of a phase.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// What was measured.
+    /// The measured phase.
     pub phase: Phase,
-    /// The parts, the longest first.
+    /// The parts, longest first.
     pub parts: Vec<ProfilePart>,
 }
 
 /// A part of a phase's time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProfilePart {
-    /// An operation and its direction, such as `decoder backward`; or what else was done: `optimizer` (norm, clip and
+    /// An operation and its direction, such as `decoder backward`; or other work: `optimizer` (norm, clip and
     /// update), `sample` (drawing a token), `rest`.
     pub name: String,
-    /// Mean milliseconds of a training step, a batch of the evaluation, or a generated token of each stream.
+    /// Mean milliseconds per training step, per evaluation batch, or per generation step (one token for
+    /// each stream).
     pub unit_ms: f64,
-    /// Its share of the phase's time.
+    /// Its fraction of the phase's time.
     pub share: f64,
 }
 
-/// An operation and its direction, or something that has none.
+/// An operation and its direction, or other work without a direction.
 type Name = (&'static str, Option<Pass>);
 
-/// A watch that is told what each stretch of time was spent on. Clones are the same watch.
+/// Records what each interval of time was spent on. Clones share the same stopwatch.
 #[derive(Clone, Debug)]
 pub(super) struct Stopwatch(Arc<Mutex<Laps>>);
 
 #[derive(Debug)]
 struct Laps {
     last: Instant,
-    /// Those of the unit of work under way.
+    /// The laps of the current unit of work.
     current: Vec<(Name, Duration)>,
     kept: BTreeMap<Phase, Kept>,
 }
@@ -61,20 +62,20 @@ impl Stopwatch {
         Stopwatch(Arc::new(Mutex::new(laps)))
     }
 
-    /// What tells the watch of a workspace's operations.
+    /// An observer that records a workspace's operations.
     pub(super) fn observer(&self) -> OperationObserver {
         let watch = self.clone();
         Box::new(move |operation, pass| watch.laps().lap((operation, Some(pass))))
     }
 
-    /// Begins a unit of work, forgetting what was not kept.
+    /// Begins a unit of work, and discards laps that were not kept.
     pub(super) fn begin(&self) {
         let mut laps = self.laps();
         laps.current.clear();
         laps.last = Instant::now();
     }
 
-    /// Ends a unit of work; what has not been named is `name`.
+    /// Ends a unit of work and keeps its laps; the time since the last lap is recorded as `name`.
     pub(super) fn keep(&self, phase: Phase, name: &'static str) {
         let mut laps = self.laps();
         laps.lap((name, None));
@@ -86,12 +87,12 @@ impl Stopwatch {
         }
     }
 
-    /// Forgets everything.
+    /// Discards everything.
     pub(super) fn clear(&self) {
         self.laps().kept.clear();
     }
 
-    /// What has been kept.
+    /// The profiles of all units that were kept.
     pub(super) fn profiles(&self) -> Vec<Profile> {
         self.laps().kept.iter().map(|(&phase, kept)| kept.profile(phase)).collect()
     }
@@ -127,7 +128,7 @@ impl Kept {
     }
 }
 
-/// Adds a time to its name's; there are a dozen names at most.
+/// Adds a time to that of its name; there are at most a dozen names.
 fn add(parts: &mut Vec<(Name, Duration)>, name: Name, time: Duration) {
     match parts.iter_mut().find(|(other, _)| *other == name) {
         Some((_, sum)) => *sum += time,
@@ -144,7 +145,7 @@ mod tests {
         let watch = Stopwatch::new();
         let mut observe = watch.observer();
         for unit in 0..3 {
-            // What is not kept is forgotten.
+            // Laps that are not kept are discarded.
             observe("product", Pass::Forward);
             watch.begin();
             observe("linear", Pass::Forward);

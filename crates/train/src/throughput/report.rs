@@ -1,35 +1,35 @@
-//! What a measurement has found.
+//! The results of a benchmark.
 
 use super::{Phase, Profile, Workload};
 
-/// What a measurement has found, round by round.
+/// The results of a benchmark, for each round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// What was measured.
+    /// The measured workload.
     pub workload: Workload,
-    /// One of each round.
+    /// The results of each round.
     pub rounds: Vec<Round>,
-    /// Where the time went, for each phase; empty where nobody asked.
+    /// The profile of each phase; empty unless requested.
     pub profiles: Vec<Profile>,
 }
 
-/// What was measured in a round. A phase that was not measured has no number.
+/// The results of a round. A phase that was not measured is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Round {
-    /// [`fma_peak`](rondo_kernels::roofline::fma_peak), in floating-point operations a second.
+    /// [`fma_peak`](rondo_kernels::roofline::fma_peak), in floating-point operations per second.
     pub fma_peak: f64,
-    /// [`copy_bandwidth`](rondo_kernels::roofline::copy_bandwidth), in bytes a second.
+    /// [`copy_bandwidth`](rondo_kernels::roofline::copy_bandwidth), in bytes per second.
     pub copy_bandwidth: f64,
-    /// Tokens a second of the middle training step.
+    /// Median tokens per second over the training steps.
     pub train_tokens_per_s: Option<f64>,
-    /// Tokens a second of the middle batch of the evaluation.
+    /// Median tokens per second over the evaluation batches.
     pub eval_tokens_per_s: Option<f64>,
-    /// Tokens a second, of all streams together, of the middle token generated.
+    /// Median tokens per second over the generated tokens, all streams together.
     pub gen_tokens_per_s: Option<f64>,
 }
 
 impl Round {
-    /// Tokens a second of a phase.
+    /// Tokens per second of a phase.
     pub fn tokens_per_s(&self, phase: Phase) -> Option<f64> {
         match phase {
             Phase::Train => self.train_tokens_per_s,
@@ -58,30 +58,31 @@ impl Report {
         median(self.rounds.iter().map(|round| round.copy_bandwidth)).unwrap_or(f64::NAN)
     }
 
-    /// The median over the rounds of a phase's tokens a second; none if it was not measured.
+    /// The median over the rounds of a phase's tokens per second; `None` if it was not measured.
     pub fn tokens_per_s(&self, phase: Phase) -> Option<f64> {
         median(self.rounds.iter().filter_map(|round| round.tokens_per_s(phase)))
     }
 
-    /// Useful floating-point operations a second of a phase, by
+    /// Useful floating-point operations per second of a phase, based on
     /// [`forward_flop_per_token`](Workload::forward_flop_per_token).
     pub fn flop_per_s(&self, phase: Phase) -> Option<f64> {
         let passes = if phase == Phase::Train { 3.0 } else { 1.0 };
         Some(self.tokens_per_s(phase)? * passes * self.workload.forward_flop_per_token())
     }
 
-    /// The share of the machine's own limit that a phase reaches: [`Report::flop_per_s`] by [`Report::fma_peak`].
+    /// The fraction of the machine's peak that a phase reaches: [`Report::flop_per_s`] divided by
+    /// [`Report::fma_peak`].
     pub fn share_of_fma_peak(&self, phase: Phase) -> Option<f64> {
         Some(self.flop_per_s(phase)? / self.fma_peak())
     }
 
-    /// Milliseconds of a training step.
+    /// Milliseconds per training step.
     pub fn step_ms(&self) -> Option<f64> {
         Some(1e3 * self.workload.step_tokens() as f64 / self.tokens_per_s(Phase::Train)?)
     }
 }
 
-/// The middle of some numbers, or the mean of the two middle ones; none of none.
+/// The median of numbers: the middle one, or the mean of the two middle ones; `None` if there are none.
 pub(super) fn median(numbers: impl Iterator<Item = f64>) -> Option<f64> {
     let mut numbers: Vec<f64> = numbers.collect();
     numbers.sort_by(f64::total_cmp);
@@ -112,7 +113,7 @@ mod tests {
         let step_flop = workload.step_flop();
         let round =
             |train| Round { fma_peak: 2.0 * step_flop, train_tokens_per_s: train, ..Round::default() };
-        // A step a second in the middle round; one round has not measured training.
+        // One step per second in the median round; one round did not measure training.
         let rounds = vec![round(Some(100.0)), round(None), round(Some(9_000.0)), round(Some(700.0))];
         let report = Report { workload, rounds, profiles: Vec::new() };
         assert_eq!(report.step_ms(), Some(1_000.0));

@@ -1,4 +1,4 @@
-//! Small measurements: what is there and what is not, never how much.
+//! Small benchmarks: which results there are, not their values.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn run(benchmark: &Benchmark) -> Report {
     report
 }
 
-/// The phases that a report has numbers of.
+/// The phases that a report has results of.
 fn measured(report: &Report) -> Vec<Phase> {
     let all = [Phase::Train, Phase::Evaluate, Phase::Generate];
     let has =
@@ -62,7 +62,7 @@ fn only_the_phases_that_were_asked_for_are_measured() {
     assert_eq!(measured(&run(&benchmark)), [Phase::Train, Phase::Generate]);
     benchmark.workload = Workload::find("W8:W1").unwrap();
     let error = benchmark.resolved_phases().unwrap_err().to_string();
-    assert_eq!(error, "`phase` is none of this workload's, expected `generate`");
+    assert_eq!(error, "`phase` must be `generate` for this workload, but is `train`");
 }
 
 #[test]
@@ -98,6 +98,6 @@ fn without_rounds_or_streams_there_is_nothing_to_measure() {
     ] {
         let device = Device::cpu(1).unwrap();
         let error = measure(&nothing, &device, &mut |_| {}).unwrap_err().to_string();
-        assert_eq!(error, format!("`{setting}` is 0, expected at least 1"));
+        assert_eq!(error, format!("`{setting}` must be at least 1, but is 0"));
     }
 }

@@ -1,36 +1,36 @@
-//! When the next checkpoint is.
+//! Decides when to write the next checkpoint.
 
 use std::time::Instant;
 
 use crate::settings::CheckpointEvery;
 
-/// Knows when the next checkpoint is. Time is counted by a clock that cannot be set.
+/// Decides when the next checkpoint is due. Time is measured by a monotonic clock.
 #[derive(Debug)]
 pub(super) struct CheckpointTimer {
     every: CheckpointEvery,
-    written: Instant,
-    written_at_step: u64,
+    last_time: Instant,
+    last_step: u64,
 }
 
 impl CheckpointTimer {
-    /// Before the first step.
+    /// A timer that starts now, before the first step.
     pub(super) fn new(every: CheckpointEvery) -> CheckpointTimer {
-        CheckpointTimer { every, written: Instant::now(), written_at_step: 0 }
+        CheckpointTimer { every, last_time: Instant::now(), last_step: 0 }
     }
 
-    /// Whether it is now, after so many steps.
-    pub(super) fn is_now(&self, steps: u64) -> bool {
+    /// Whether a checkpoint is due after this many steps.
+    pub(super) fn is_due(&self, steps: u64) -> bool {
         match self.every {
             CheckpointEvery::Epoch => false,
-            CheckpointEvery::Time(time) => self.written.elapsed() >= time,
-            CheckpointEvery::Steps(count) => steps >= self.written_at_step + count,
+            CheckpointEvery::Time(time) => self.last_time.elapsed() >= time,
+            CheckpointEvery::Steps(count) => steps >= self.last_step + count,
         }
     }
 
-    /// One has been written, or gone on from, after so many steps.
-    pub(super) fn written(&mut self, steps: u64) {
-        self.written = Instant::now();
-        self.written_at_step = steps;
+    /// Restarts the timer, after a checkpoint at this many steps was written or restored.
+    pub(super) fn restart(&mut self, steps: u64) {
+        self.last_time = Instant::now();
+        self.last_step = steps;
     }
 }
 
@@ -42,12 +42,12 @@ mod tests {
 
     #[test]
     fn steps_and_time_are_counted_from_the_last() {
-        let mut due = CheckpointTimer::new(CheckpointEvery::Steps(5));
-        assert!(!due.is_now(4) && due.is_now(5));
-        due.written(7);
-        assert!(!due.is_now(11) && due.is_now(12));
-        assert!(!CheckpointTimer::new(CheckpointEvery::Time(Duration::from_secs(1000))).is_now(9999));
-        assert!(CheckpointTimer::new(CheckpointEvery::Time(Duration::ZERO)).is_now(0));
-        assert!(!CheckpointTimer::new(CheckpointEvery::Epoch).is_now(u64::MAX));
+        let mut timer = CheckpointTimer::new(CheckpointEvery::Steps(5));
+        assert!(!timer.is_due(4) && timer.is_due(5));
+        timer.restart(7);
+        assert!(!timer.is_due(11) && timer.is_due(12));
+        assert!(!CheckpointTimer::new(CheckpointEvery::Time(Duration::from_secs(1000))).is_due(9999));
+        assert!(CheckpointTimer::new(CheckpointEvery::Time(Duration::ZERO)).is_due(0));
+        assert!(!CheckpointTimer::new(CheckpointEvery::Epoch).is_due(u64::MAX));
     }
 }

@@ -1,4 +1,4 @@
-//! An epoch's training: each batch once, forward, back, and a step.
+//! The training of an epoch: for each batch a forward pass, a backward pass and an optimizer step.
 
 use std::time::{Duration, Instant};
 
@@ -15,30 +15,30 @@ use crate::observer::{BatchReport, Event};
 use crate::step::{StepOutcome, StepTerms, Tokens};
 use crate::{NonFiniteRule, Plan, Result};
 
-/// How a part of a run has ended.
+/// How an epoch, or its end, has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// By coming to its end.
-    Whole,
-    /// Before it, since the run was asked to stop.
+    /// Completed.
+    Completed,
+    /// Stopped early because the run was asked to stop.
     Stopped,
-    /// Before it, to go on from an earlier place.
+    /// Rolled back to an earlier checkpoint.
     RolledBack,
 }
 
 impl Run<'_> {
     pub(super) fn epochs(&mut self) -> Result<()> {
         let rolls_back = matches!(self.plan.training.non_finite, NonFiniteRule::Rollback { .. });
-        // There must be something to go back to. A run that stops at once begins again instead.
+        // There must be a checkpoint to roll back to, unless the run is about to stop before its first step.
         if rolls_back && self.progress.steps == 0 && !self.watch.asked_to_stop {
             self.save_checkpoint()?;
         }
         while self.progress.epoch <= self.plan.training.epochs {
             let learning_rate = self.progress.schedule.learning_rate();
             let ended = match self.train_epoch(learning_rate)? {
-                // The step that ruins the weights may be the last of the epoch, with no loss after it to tell.
-                Ended::Whole if rolls_back && self.roll_back_ruined_weights()? => Ended::RolledBack,
-                Ended::Whole => self.end_epoch(learning_rate)?,
+                // The step that makes weights non-finite may be the last of the epoch, with no loss after it.
+                Ended::Completed if rolls_back && self.roll_back_non_finite_weights()? => Ended::RolledBack,
+                Ended::Completed => self.end_epoch(learning_rate)?,
                 ended => ended,
             };
             if ended == Ended::Stopped {
@@ -48,14 +48,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Goes back if the weights are not finite, and says whether it has.
-    fn roll_back_ruined_weights(&mut self) -> Result<bool> {
+    /// Rolls back if the weights are not finite, and returns whether it did.
+    fn roll_back_non_finite_weights(&mut self) -> Result<bool> {
         let Some(found) = self.non_finite_weights()? else { return Ok(false) };
         self.remedy(found)?;
         Ok(true)
     }
 
-    /// Trains on each batch that is left of the epoch.
+    /// Trains on the remaining batches of the epoch.
     fn train_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
         let (training, epoch) = (&self.plan.training, self.progress.epoch);
         let order = &mut rng(training.seed, Stream::BatchOrder { epoch });
@@ -65,7 +65,7 @@ impl Run<'_> {
         };
         batches.truncate(training.max_batches.unwrap_or(usize::MAX));
         let (epochs, batch_count) = (training.epochs, batches.len());
-        self.watch.tell(Event::EpochStarted { epoch, epochs, batches: batch_count, learning_rate });
+        self.watch.notify(Event::EpochStarted { epoch, epochs, batches: batch_count, learning_rate });
         let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
         if let Some(&longest) = batches.iter().max_by_key(|batch| batch.steps) {
             self.learner.make_room(longest, self.texts.batches, &mut tokens, self.terms(longest))?;
@@ -80,7 +80,7 @@ impl Run<'_> {
             let begun = Instant::now();
             tokens.fill(self.texts.batches, batch)?;
             let learning_rate = match training.variable_bptt {
-                // A longer batch's mean loss stands for more tokens.
+                // The mean loss of a longer batch represents more tokens.
                 true => learning_rate * batch.steps as f64 / training.bptt as f64,
                 false => learning_rate,
             };
@@ -95,15 +95,15 @@ impl Run<'_> {
                     Remedy::RolledBack => return Ok(Ended::RolledBack),
                 },
             }
-            if self.output.due.is_now(self.progress.steps) {
+            if self.output.checkpoint_timer.is_due(self.progress.steps) {
                 self.save_checkpoint()?;
             }
         }
-        // The evaluation of what would be a new best must not begin if it is to be broken off at once.
-        Ok(if self.watch.asked_to_stop { Ended::Stopped } else { Ended::Whole })
+        // Do not start the evaluation if the run is about to stop.
+        Ok(if self.watch.asked_to_stop { Ended::Stopped } else { Ended::Completed })
     }
 
-    /// Takes note of a step, and reports it.
+    /// Updates the progress after a step, and reports it.
     fn after_step(
         &mut self,
         StepOutcome { nll_sum, gradient_norm }: StepOutcome,
@@ -130,7 +130,7 @@ impl Run<'_> {
             gradient_norm,
             learning_rate,
         };
-        self.watch.tell(Event::Batch(&report));
+        self.watch.notify(Event::Batch(&report));
         if training.log_every.is_some_and(|every| report.batch.is_multiple_of(every)) {
             report.nll_mean = self.progress.log_sum.nll_mean();
             report.tokens_per_s = self.progress.log_sum.tokens_per_s();
@@ -150,7 +150,7 @@ impl Run<'_> {
     }
 
     fn log(&mut self, report: &BatchReport) -> Result<()> {
-        self.watch.tell(Event::Log(report));
+        self.watch.notify(Event::Log(report));
         let record = Record {
             epoch: report.epoch,
             step: report.step,
@@ -161,13 +161,13 @@ impl Run<'_> {
             gradient_norm: Some(report.gradient_norm),
             tokens_per_s: Some(report.tokens_per_s),
             elapsed_s: Some(self.elapsed_s()),
-            ..self.mishaps()
+            ..self.skips_and_rollbacks()
         };
         self.record(&record)
     }
 
-    /// A record of the steps that could not be taken so far, if there are any.
-    pub(super) fn mishaps(&self) -> Record {
+    /// A record of the number of skipped steps and rollbacks so far, if there are any.
+    pub(super) fn skips_and_rollbacks(&self) -> Record {
         let count = |count: f64| Some(count).filter(|&count| count > 0.0);
         Record {
             skipped_steps: count(self.progress.skipped as f64),

@@ -1,4 +1,4 @@
-//! What a run computes with: the model, the optimizer, and all other tensors that training changes.
+//! The learner: the model, the optimizer, and all other tensors that training changes.
 
 use std::mem;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use crate::progress::Progress;
 use crate::step::{NonFinite, StepOutcome, StepTerms, Tokens, TrainingStep};
 use crate::{Plan, Result};
 
-/// The tensors of a run. Their counts are in its [`Progress`].
+/// The tensors of a run. The counts that belong to them are in its [`Progress`].
 #[derive(Debug)]
 pub(super) struct Learner {
-    /// Shared only while something samples from it or evaluates it.
+    /// Shared only while it is sampled from or evaluated.
     model: Arc<dyn Model>,
     step: TrainingStep,
     averaging: Averaging,
-    /// What the last batch left.
+    /// The hidden state after the last batch.
     pub(super) state: State,
     best: Option<Best>,
-    /// The most steps of a batch so far.
+    /// The length of the longest batch so far.
     longest_steps: usize,
 }
 
@@ -38,7 +38,7 @@ struct Best {
 }
 
 impl Learner {
-    /// Before the first step.
+    /// A learner before the first step.
     pub(super) fn new(plan: &Plan, model: Arc<dyn Model>, progress: &mut Progress) -> Learner {
         let (training, optimization) = (&plan.training, &plan.optimization);
         let options = optimization.optimizer_options(training.bptt, training.batch_size);
@@ -53,17 +53,17 @@ impl Learner {
         }
     }
 
-    /// The model, as it is now.
+    /// The model in its current state.
     pub(super) fn model(&self) -> &dyn Model {
         &*self.model
     }
 
-    /// The model, and the memory to run it in.
+    /// The model, and the workspace to run it in.
     pub(super) fn model_and_workspace(&mut self) -> (&dyn Model, &mut Workspace) {
         (&*self.model, self.step.workspace_mut())
     }
 
-    /// Runs something that shares the model, in the memory of the steps.
+    /// Runs a function that shares the model and uses the workspace of the training steps.
     pub(super) fn shared<T>(&mut self, run: impl FnOnce(&ModelHandle) -> T) -> T {
         let handle = ModelHandle::from(Arc::clone(&self.model));
         let workspace = self.step.workspace_mut();
@@ -75,12 +75,12 @@ impl Learner {
         result
     }
 
-    /// The parameters that are kept of this epoch, if it is the best.
+    /// The saved parameters of this epoch, if it is the best.
     pub(super) fn best(&self, epoch: usize) -> Option<&Parameters> {
         self.best.as_ref().filter(|best| best.epoch == epoch).map(|best| &best.parameters)
     }
 
-    /// One step.
+    /// Takes one training step.
     pub(super) fn take_step(
         &mut self,
         progress: &mut Progress,
@@ -99,10 +99,11 @@ impl Learner {
         Ok(outcome)
     }
 
-    /// Allocates memory for a batch that is longer than all before.
+    /// Allocates memory for a batch that is longer than all previous ones.
     ///
-    /// If batches of growing length allocated one after the other, the buffers of the shorter ones would stay unused and
-    /// add up to several times what is needed. So the longest batch runs once, with its result ignored, in new memory.
+    /// If batches of increasing length allocated memory one after the other, the buffers of the shorter ones
+    /// would stay unused and add up to several times the necessary memory. So the longest batch runs once
+    /// first, with its result ignored, in newly allocated memory.
     pub(super) fn make_room(
         &mut self,
         longest: Batch,
@@ -118,17 +119,17 @@ impl Learner {
         self.step.make_room(&*self.model, batches.batch_size(), tokens, terms)
     }
 
-    /// Exchanges the weights for their average, if there is one; called again, it puts them back.
+    /// Swaps the weights with their average, if there is one; a second call swaps them back.
     pub(super) fn swap_average(&mut self, progress: &Progress) {
         self.averaging.swap(&progress.averaging, exclusive(&mut self.model).parameters_mut());
     }
 
-    /// Takes note of an epoch's end; see [`Averaging::after_epoch`].
+    /// Updates the averaging at the end of an epoch; see [`Averaging::after_epoch`].
     pub(super) fn after_epoch(&mut self, progress: &mut Progress, is_best: Option<bool>) -> bool {
         self.averaging.after_epoch(&mut progress.averaging, is_best, self.model.parameters())
     }
 
-    /// Keeps the weights as those of the best epoch.
+    /// Saves a copy of the weights as those of the best epoch.
     pub(super) fn keep_best(&mut self, epoch: usize) {
         let parameters = self.model.parameters();
         let like = || Best { epoch, parameters: parameters.like() };
@@ -137,7 +138,7 @@ impl Learner {
         best.parameters.copy_from(parameters);
     }
 
-    /// Goes back to the best weights, if there are any.
+    /// Restores the best weights, if there are any.
     pub(super) fn reload_best(&mut self) {
         if let Some(best) = &self.best {
             exclusive(&mut self.model).parameters_mut().copy_from(&best.parameters);
@@ -155,7 +156,8 @@ impl Learner {
         Ok(squares.sqrt())
     }
 
-    /// All of it for a checkpoint; the best weights only if the schedule may go back to them.
+    /// All tensors for a checkpoint; `with_best` includes the best weights, needed only if the schedule may
+    /// restore them.
     pub(super) fn tensors(&self, with_best: bool) -> Result<Vec<Tensor<'_>>> {
         let parameters = self.model.parameters();
         let mut tensors = parameter_tensors(MODEL, parameters)?;
@@ -170,7 +172,7 @@ impl Learner {
         Ok(tensors)
     }
 
-    /// Takes over what [`Learner::tensors`] has written, of a run that stood at `progress`.
+    /// Restores the tensors that [`Learner::tensors`] wrote when the run was at `progress`.
     pub(super) fn restore(
         &mut self,
         progress: &Progress,
@@ -183,7 +185,7 @@ impl Learner {
         self.averaging.restore(&progress.averaging, tensors, parameters)?;
         self.step.optimizer_mut().restore(progress.optimizer_steps, tensors, parameters)?;
         checkpoint::read_state(tensors, &mut self.state)?;
-        // The best weights of this process may still be those of the checkpoint.
+        // Keep the best weights in memory if they are also those of the checkpoint.
         self.best = self.best.take().filter(|best| Some(best.epoch) == progress.best_epoch);
         if let Some(epoch) = progress.best_epoch.filter(|_| with_best) {
             let mut best = Best { epoch, parameters: parameters.like() };
@@ -194,7 +196,7 @@ impl Learner {
     }
 }
 
-/// The model, to be changed.
+/// The model, for changing it.
 fn exclusive(model: &mut Arc<dyn Model>) -> &mut dyn Model {
     match Arc::get_mut(model) {
         Some(model) => model,

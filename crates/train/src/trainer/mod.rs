@@ -1,19 +1,19 @@
 //! The training loop.
 //!
 //! ```text
-//! a model to go on from is judged first: it is the best until an epoch is better
+//! evaluate the model to continue from, if any: it is the best until an epoch improves on it
 //! for each epoch
-//!   for each batch      forward → loss → backward → clip → step → average; the state is carried, the gradient cut
-//!                       (a checkpoint, if it is time)
-//!   valid               better: evaluate test, save the best model; else: the schedule has its say
-//!                       (of the average where there is one: it is swapped in to be judged, and out again)
-//!   samples, metrics, curve, last model, checkpoint
+//!   for each batch      forward → loss → backward → clip → step → average; carry the hidden state, detach gradients
+//!                       (write a checkpoint if one is due)
+//!   validate            if better: evaluate on test, save the best model; update the learning rate
+//!                       (uses the averaged weights if there are any: swapped in before, and out again after)
+//!   write metrics, last model, curve, samples, checkpoint
 //! ```
 //!
-//! A run is a function of plan, corpus, seed, device kind and threads: everything random comes from streams of the
-//! seed, named by what they are for. So a run that goes on from a checkpoint comes to the same numbers, bit for bit, as
-//! one that was not interrupted. The state of a run is its [`Progress`] and the tensors of its [`Learner`]; a checkpoint
-//! holds both. Not here: what anything looks like on a terminal ([`Observer`]).
+//! The results of a run depend only on the plan, corpus, seed, kind of device and number of threads: all
+//! random numbers come from streams of the seed, one for each purpose. So a run resumed from a checkpoint
+//! gives bitwise the same results as one that was not interrupted. The state of a run is its [`Progress`] and
+//! the tensors of its [`Learner`]; a checkpoint contains both. Not here: terminal output ([`Observer`]).
 
 use std::sync::Arc;
 
@@ -42,17 +42,17 @@ mod validation;
 use learner::Learner;
 use run::Run;
 
-/// What a model file's metadata calls the epoch it is from.
+/// The key of the epoch in the metadata of a model file.
 const EPOCH_KEY: &str = "epoch";
 
-/// What draws from the seed; each has a stream of its own.
+/// The uses of random numbers; each has its own stream.
 #[derive(Clone, Copy)]
 enum Stream {
     Initialization,
     BatchOrder { epoch: usize },
 }
 
-/// A model and all that is needed to train it.
+/// A model and everything needed to train it.
 #[derive(Debug)]
 pub struct Trainer {
     plan: Plan,
@@ -63,15 +63,15 @@ pub struct Trainer {
     codec: String,
     learner: Learner,
     progress: Progress,
-    /// Whether the model has been trained before, and is evaluated before the first epoch.
+    /// Whether the model was trained before and is evaluated before the first epoch.
     continues: bool,
-    /// Where the next run starts, unless at the beginning.
+    /// Where the next call of `run` resumes, if not from the beginning.
     resumption: Option<Resumption>,
     /// The folder of the last run.
     folder: Option<RunFolder>,
 }
 
-/// A checkpoint to go on from, and the settings that have changed since.
+/// A checkpoint to resume from, and the settings that have changed since.
 #[derive(Debug)]
 struct Resumption {
     checkpoint: Checkpoint,
@@ -79,30 +79,36 @@ struct Resumption {
 }
 
 impl Trainer {
-    /// Makes the plan's model for the corpus and draws its first parameters.
+    /// Creates the plan's model for the corpus and initializes its parameters.
     ///
     /// # Errors
-    /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one batch, or a text to
-    /// evaluate than its columns; [`TrainError::Model`](crate::TrainError::Model) if the sizes of the model do not fit together.
+    /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one batch, or a
+    /// text to evaluate is shorter than its columns; [`TrainError::SamplePrefix`] if the prefix of a sample
+    /// cannot be encoded; [`TrainError::Model`](crate::TrainError::Model) if the configuration of the model
+    /// is invalid.
     pub fn new(plan: Plan, corpus: Corpus, device: &Device) -> Result<Trainer> {
         let mut model = RnnLm::new(plan.model.config(corpus.vocab().len()), device)?;
         model.initialize(&plan.init, &mut rng(plan.training.seed, Stream::Initialization))?;
         Trainer::with_model(plan, corpus, model)
     }
 
-    /// Trains a model of any kind from the parameters that it has; what the plan says of the model and of its
-    /// initialization is ignored.
+    /// Trains a model of any kind, starting from its current parameters. The plan's settings of the model and
+    /// of its initialization are ignored.
     ///
     /// # Errors
     /// As [`Trainer::new`].
     ///
     /// # Panics
-    /// If the model knows another number of tokens than the corpus.
+    /// If the vocabulary sizes of the model and the corpus differ.
     pub fn with_model(plan: Plan, corpus: Corpus, model: impl Model + 'static) -> Result<Trainer> {
-        assert_eq!(model.vocab_size(), corpus.vocab().len(), "tokens of the model and of the corpus");
+        assert_eq!(
+            model.vocab_size(),
+            corpus.vocab().len(),
+            "the vocabulary sizes of the model and the corpus must be equal"
+        );
         let batches = batches(&plan, &corpus)?;
         for prefix in &plan.sample.prefixes {
-            // A sample that cannot be begun should not end the run after an epoch.
+            // Check prefixes now, so that an invalid one does not end the run after an epoch.
             let unreadable = |source| TrainError::SamplePrefix { prefix: prefix.clone(), source };
             corpus.codec.prompt(prefix).map_err(unreadable)?;
         }
@@ -121,15 +127,15 @@ impl Trainer {
         })
     }
 
-    /// Goes on with a model that has been trained before, on its device. Tokens that the corpus's vocabulary has and
-    /// the model does not get rows of their own ([`RnnLm::extended`]).
+    /// Continues training a model, on its device. The model is extended with rows for tokens that are in the
+    /// corpus's vocabulary but not in the model's ([`RnnLm::extended`]).
     ///
     /// # Errors
     /// As [`Trainer::new`].
     ///
     /// # Panics
-    /// If the model has not the plan's shape ([`Plan::continuing`] sees to that), or knows more tokens than the
-    /// corpus.
+    /// If the model does not have the plan's shape ([`Plan::continuing`] ensures that it does), or has a
+    /// larger vocabulary than the corpus.
     pub fn continuing(plan: Plan, corpus: Corpus, model: RnnLm) -> Result<Trainer> {
         let mut model = model.with_dropout(plan.model.dropout)?;
         if model.config().vocab_size != corpus.vocab().len() {
@@ -139,17 +145,17 @@ impl Trainer {
         assert_eq!(
             *model.config(),
             plan.model.config(corpus.vocab().len()),
-            "the model's shape and the plan's"
+            "the shapes of the model and the plan must be equal"
         );
         Ok(Trainer { continues: true, ..Trainer::with_model(plan, corpus, model)? })
     }
 
-    /// Goes on with a run from a checkpoint, by its plan and with its texts; `changes` are the settings that have
+    /// Resumes a run from a checkpoint, with its plan and its texts; `changes` are the settings that have
     /// changed ([`resumed_plan`](crate::resumed_plan)).
     ///
     /// # Errors
-    /// As [`Trainer::new`]; [`RunsError::OtherCorpus`](crate::RunsError::OtherCorpus) if the texts are not the run's, and
-    /// [`TrainError::NoCheckpoint`] if the checkpoint's model is not the plan's.
+    /// As [`Trainer::new`]; [`RunsError::OtherCorpus`](crate::RunsError::OtherCorpus) if the texts differ
+    /// from the run's, and [`TrainError::NoCheckpoint`] if the checkpoint's model differs from the plan's.
     pub fn resuming(
         plan: Plan,
         corpus: Corpus,
@@ -163,8 +169,8 @@ impl Trainer {
         trainer.resumed(checkpoint, changes, is_the_same)
     }
 
-    /// As [`Trainer::resuming`], for a run of a model of any kind: `model` has the shape of the one that was trained, and
-    /// gets its parameters.
+    /// Same as [`Trainer::resuming`], for a model of any kind: `model` must have the shape of the one that
+    /// was trained, and gets its parameters.
     ///
     /// # Errors
     /// As [`Trainer::resuming`].
@@ -187,17 +193,17 @@ impl Trainer {
         Ok(Trainer { resumption: Some(Resumption { checkpoint, changes }), ..self })
     }
 
-    /// Fails unless the checkpoint is one of this corpus, and of the same model.
+    /// Fails unless the checkpoint belongs to this corpus and to the same model.
     fn check(&self, checkpoint: &Checkpoint, is_the_same: bool) -> Result<()> {
         checkpoint.corpus.check(&self.fingerprint)?;
         if !is_the_same {
-            let reason = "its model has another shape than the plan's".to_owned();
+            let reason = "its model has a different shape than the plan's".to_owned();
             return Err(TrainError::NoCheckpoint { path: checkpoint.path().to_owned(), reason });
         }
         Ok(())
     }
 
-    /// What the runs do.
+    /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -207,19 +213,20 @@ impl Trainer {
         &self.corpus
     }
 
-    /// The model, as it is now.
+    /// The model in its current state.
     pub fn model(&self) -> &dyn Model {
         self.learner.model()
     }
 
-    /// A copy of the model with the parameters of the best epoch so far, and the codec of its texts; none before the
-    /// first epoch has been evaluated, nor before a resumed run has begun.
+    /// A copy of the model with the parameters of the best epoch so far, and the codec of its texts; `None`
+    /// before the first epoch has been evaluated, and before a resumed run has started.
     ///
-    /// In a resumed run these may be from before the checkpoint: then they are read from the run's folder, and there are
-    /// none if its best model has been removed or is another epoch's.
+    /// In a resumed run, the best epoch may be from before the checkpoint. Then its parameters are read from
+    /// the run's folder; the result is `None` if the best model there has been removed or is from a different
+    /// epoch.
     ///
     /// # Errors
-    /// [`TrainError::Model`] if they cannot be read.
+    /// [`TrainError::Model`] if the parameters cannot be read.
     pub fn best_model(&self) -> Result<Option<LanguageModel>> {
         let Some(epoch) = self.progress.best_epoch else { return Ok(None) };
         let mut model = self.learner.model().boxed_clone();
@@ -236,20 +243,22 @@ impl Trainer {
         Ok(Some(LanguageModel::new(Arc::from(model), self.corpus.codec.clone())?))
     }
 
-    /// Trains to the plan's end, or until the observer asks to stop: then what there is is saved and, if there is no
-    /// best model yet, evaluated as such. Another run in the same folder goes on from there.
+    /// Trains to the end of the plan, or until the observer asks to stop. When it stops, it saves a
+    /// checkpoint and the model, which is evaluated and becomes the best model if there is none yet. Calling
+    /// `run` again with the same folder resumes from there.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] if a loss or gradient is not finite and the plan does not say how to go on: the best
-    /// model so far and the last checkpoint stay in the folder.
+    /// [`TrainError::NonFinite`] if a loss or gradient is NaN or infinite and the plan says to stop or its
+    /// retries are used up; the best model so far and the last checkpoint stay in the folder.
     /// [`RunsError::Locked`](crate::RunsError::Locked) if another process trains in the folder.
-    /// [`RunsError::Io`](crate::RunsError::Io) and its like if a file cannot be written.
+    /// [`RunsError::Io`](crate::RunsError::Io) and similar errors if a file cannot be written.
     pub fn run(&mut self, folder: &RunFolder, observer: &mut dyn Observer) -> Result<Outcome> {
         let _lock = folder.lock()?;
         self.run_locked(folder, observer, false)
     }
 
-    /// As [`Trainer::run`], in a folder that is locked for this process; the observer may have asked to stop already.
+    /// Same as [`Trainer::run`], in a folder already locked by this process; `asked_to_stop` says whether the
+    /// observer has already asked to stop.
     pub(crate) fn run_locked(
         &mut self,
         folder: &RunFolder,
@@ -263,7 +272,7 @@ impl Trainer {
             }
             self.resumption = latest.map(|checkpoint| Resumption { checkpoint, changes: vec![] });
             if self.resumption.is_none() && self.progress.steps > 0 {
-                let reason = "there is none, and the model has been trained already".to_owned();
+                let reason = "the folder contains none, but the model has already been trained".to_owned();
                 return Err(TrainError::NoCheckpoint { path: folder.path().to_owned(), reason });
             }
         }
@@ -280,7 +289,7 @@ impl Trainer {
         };
         match resumption {
             Some(Resumption { checkpoint, .. }) => run.resume(&checkpoint)?,
-            None if continues => run.judge_before()?,
+            None if continues => run.validate_base_model()?,
             None => {}
         }
         run.epochs()?;
@@ -288,7 +297,7 @@ impl Trainer {
     }
 }
 
-/// The batches of the corpus's training text, of which there must be a full one.
+/// The batches of the training text; at least one must be full.
 fn batches(plan: &Plan, corpus: &Corpus) -> Result<Batches> {
     let training = &plan.training;
     let batches = Batches::new(&corpus.train, training.batch_size, training.bptt, training.last_batch)?;
@@ -296,7 +305,7 @@ fn batches(plan: &Plan, corpus: &Corpus) -> Result<Batches> {
     Ok(batches)
 }
 
-/// The random numbers of one purpose.
+/// The random number generator for one purpose.
 fn rng(seed: u64, stream: Stream) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(match stream {

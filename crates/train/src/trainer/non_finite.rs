@@ -1,4 +1,4 @@
-//! What follows from a loss or gradient that is NaN or infinite.
+//! Handles a loss or gradient that is NaN or infinite.
 
 use super::run::Run;
 use crate::checkpoint::Checkpoint;
@@ -7,21 +7,21 @@ use crate::observer::Event;
 use crate::step::{NonFinite, Quantity};
 use crate::{NonFiniteRule, Result, TrainError};
 
-/// So many steps in a row that cannot be taken show that it is not the text that is at fault.
+/// The maximum number of consecutive skipped steps. After that, the cause is the weights and not the text.
 const MOST_SKIPS_IN_A_ROW: u64 = 20;
 
-/// How training goes on after a step that could not be taken.
+/// How training continues after a step that could not be taken.
 pub(super) enum Remedy {
-    /// With the next batch.
+    /// Continue with the next batch.
     NextBatch,
-    /// From an earlier place.
+    /// Continue from an earlier checkpoint.
     RolledBack,
 }
 
 impl Run<'_> {
-    /// Does what the plan says about a step that could not be taken; the weights are as they were before it.
+    /// Handles a step that could not be taken as the plan says. The weights are unchanged by that step.
     pub(super) fn remedy(&mut self, NonFinite { what, found }: NonFinite) -> Result<Remedy> {
-        // The step that would have been the next.
+        // The number of the step that was not taken.
         let (epoch, step) = (self.progress.epoch, self.progress.steps + 1);
         match self.plan.training.non_finite {
             NonFiniteRule::Stop => Err(self.non_finite(what, found, Tried::Nothing)),
@@ -31,9 +31,9 @@ impl Run<'_> {
                 }
                 self.progress.skipped += 1;
                 self.progress.skipped_in_a_row += 1;
-                // It may be what the layers remember that is at fault.
+                // The cause may be the hidden state.
                 self.learner.state.clear();
-                self.watch.tell(Event::Skipped { what, found, epoch, step });
+                self.watch.notify(Event::Skipped { what, found, epoch, step });
                 Ok(Remedy::NextBatch)
             }
             NonFiniteRule::Rollback { times, factor } => {
@@ -48,15 +48,15 @@ impl Run<'_> {
                 self.progress.rollbacks = rollbacks;
                 self.progress.schedule.scale_learning_rate(factor);
                 let (to_step, learning_rate) = (self.progress.steps, self.progress.schedule.learning_rate());
-                self.watch.tell(Event::RolledBack { what, found, epoch, step, to_step, learning_rate });
-                // Whoever goes on from here must do so with the lower rate, and not count anew.
+                self.watch.notify(Event::RolledBack { what, found, epoch, step, to_step, learning_rate });
+                // A run resumed from here must use the lower rate and keep the count of rollbacks.
                 self.save_checkpoint()?;
                 Ok(Remedy::RolledBack)
             }
         }
     }
 
-    /// Fails unless every weight is finite, so that it can be kept as the best.
+    /// Fails unless all weights are finite, which is required of the best model.
     pub(super) fn require_finite_weights(&self) -> Result<()> {
         match self.non_finite_weights()? {
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! A run under way: what it goes by, what it computes with, what it writes to and whom it tells.
+//! A run in progress: its plan and texts, its learner, its output files and its observer.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::provenance::{of_new_run, resumption as resumption_now};
 use crate::{Plan, Result};
 
-/// A run under way.
+/// A run in progress.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
     pub(super) texts: Texts<'a>,
@@ -22,12 +22,12 @@ pub(super) struct Run<'a> {
     pub(super) progress: &'a mut Progress,
     pub(super) output: Output<'a>,
     pub(super) watch: Watch<'a>,
-    /// Whether the run is ending since it was asked to stop.
+    /// Whether the run is ending because it was asked to stop.
     pub(super) interrupted: bool,
     pub(super) clock: Clock,
 }
 
-/// What a run reads.
+/// The inputs of a run.
 #[derive(Clone, Copy)]
 pub(super) struct Texts<'a> {
     pub(super) corpus: &'a Corpus,
@@ -36,26 +36,25 @@ pub(super) struct Texts<'a> {
     pub(super) codec: &'a str,
 }
 
-/// What a run writes to.
+/// The outputs of a run.
 pub(super) struct Output<'a> {
     pub(super) folder: &'a RunFolder,
-    /// Missing only until a checkpoint has said what has been recorded.
+    /// `None` only until a checkpoint with the recorded metrics has been restored.
     pub(super) metrics: Option<MetricsLog>,
     pub(super) checkpoints: CheckpointWriter,
-    /// When the next of them is.
-    pub(super) due: CheckpointTimer,
+    pub(super) checkpoint_timer: CheckpointTimer,
 }
 
-/// How long a run has taken.
+/// Measures the total time of a run.
 pub(super) struct Clock {
-    /// When this process began with the run.
+    /// When the run was started or resumed in this process.
     pub(super) resumed: Instant,
-    /// Seconds that processes before it have spent on it.
+    /// Seconds spent in previous processes.
     pub(super) before_s: f64,
 }
 
 impl<'a> Run<'a> {
-    /// Opens what the run writes to, and says where its numbers come from before there are any.
+    /// Opens the output files of the run, and writes its provenance before there are any results.
     pub(super) fn begin(
         trainer: &'a mut Trainer,
         folder: &'a RunFolder,
@@ -67,7 +66,8 @@ impl<'a> Run<'a> {
         corpus.vocab().save(folder.vocab())?;
         let metrics = match resumption {
             Some(_) => None,
-            // A run that was killed before its first checkpoint begins anew, and so do its records.
+            // A run that was killed before its first checkpoint starts from the beginning, and so do its
+            // records.
             None if folder.metrics().exists() => {
                 Some(MetricsLog::resume(folder, &[], provenance.started_unix_s)?)
             }
@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
                 folder,
                 metrics,
                 checkpoints: CheckpointWriter::open(folder)?,
-                due: CheckpointTimer::new(plan.training.checkpoint_every),
+                checkpoint_timer: CheckpointTimer::new(plan.training.checkpoint_every),
             },
             plan,
             texts: Texts { corpus, batches, fingerprint, codec },
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Seconds since the start of the run, interruptions left out.
+    /// Seconds since the start of the run, excluding interruptions.
     pub(super) fn elapsed_s(&self) -> f64 {
         self.clock.before_s + self.clock.resumed.elapsed().as_secs_f64()
     }
@@ -100,7 +100,7 @@ impl<'a> Run<'a> {
         Ok(self.output.metrics.as_mut().map_or(Ok(()), |metrics| metrics.write(record))?)
     }
 
-    /// What the run has come to.
+    /// The results of the run.
     pub(super) fn outcome(&self) -> Outcome {
         let progress = &self.progress;
         Outcome {
@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Writes the provenance of a new run, or of one that goes on.
+/// Writes the provenance of a new or resumed run.
 fn begin_provenance(
     trainer: &Trainer,
     folder: &RunFolder,
@@ -128,7 +128,7 @@ fn begin_provenance(
     let provenance = match resumption {
         None => new(),
         Some(Resumption { checkpoint, changes }) => {
-            // A record that somebody has removed need not keep the run from going on.
+            // A missing provenance file does not prevent resuming.
             let mut provenance = if folder.provenance().exists() { Provenance::read(folder)? } else { new() };
             let place = (checkpoint.epoch(), checkpoint.steps());
             provenance.resumptions.push(resumption_now(device, place, changes.clone()));

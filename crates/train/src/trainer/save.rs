@@ -1,4 +1,4 @@
-//! What a run leaves on the disk while it goes on, and how it is taken up from there.
+//! Saves models and checkpoints during a run, and restores the run from a checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::{Result, TrainError};
 
 impl Run<'_> {
-    /// Saves the model as it is, with what is needed to use it on texts.
+    /// Saves the current model, with the tokenizer and vocabulary needed to use it on texts.
     pub(super) fn save_model(&self, path: &Path, epoch: usize) -> Result<()> {
         let metadata = BTreeMap::from([
             (EPOCH_KEY.to_owned(), epoch.to_string()),
@@ -36,16 +36,16 @@ impl Run<'_> {
         Ok(write_atomically(&self.output.folder.curve(), |to| to.write_all(picture.as_bytes()))?)
     }
 
-    /// Draws nothing: that takes the feature `plot`.
+    /// Does nothing without the feature `plot`.
     #[cfg(not(feature = "plot"))]
     pub(super) fn draw_curve(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Saves all that is needed to go on from here.
+    /// Saves everything needed to resume from here.
     ///
-    /// Weights that are not finite are no place to go on from: the checkpoints there are stay, and the next step will
-    /// tell.
+    /// If the weights are not finite, no checkpoint is written and the existing ones are kept; the next step
+    /// will fail.
     pub(super) fn save_checkpoint(&mut self) -> Result<()> {
         if self.non_finite_weights()?.is_some() {
             return Ok(());
@@ -61,14 +61,14 @@ impl Run<'_> {
         tensors.push(bytes(METRICS, &metrics));
         tensors.push(bytes(CODEC, self.texts.codec.as_bytes()));
         self.output.checkpoints.write(|to| write_tensors(&tensors, &metadata, to))?;
-        self.output.due.written(self.progress.steps);
+        self.output.checkpoint_timer.restart(self.progress.steps);
         Ok(())
     }
 
     fn checkpoint_metadata(&self) -> Result<BTreeMap<String, String>> {
         let path = self.output.folder.path();
         let json = |value: serde_json::Result<String>| {
-            value.map_err(|source| TrainError::io("describe a checkpoint for", path)(source.into()))
+            value.map_err(|source| TrainError::io("encode a checkpoint for", path)(source.into()))
         };
         Ok(BTreeMap::from(
             [
@@ -83,17 +83,17 @@ impl Run<'_> {
         ))
     }
 
-    /// Goes on from a checkpoint in a new process.
+    /// Resumes from a checkpoint, usually in a new process.
     pub(super) fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.restore(checkpoint)?;
         self.clock.before_s = checkpoint.progress.elapsed_s;
         self.progress.training_s = checkpoint.progress.training_s;
         let Progress { epoch, batch, steps, best_epoch, .. } = checkpoint.progress;
-        self.watch.tell(Event::Resumed { epoch, batch, step: steps, best_epoch, path: checkpoint.path() });
+        self.watch.notify(Event::Resumed { epoch, batch, step: steps, best_epoch, path: checkpoint.path() });
         Ok(())
     }
 
-    /// Puts everything back to what it was when the checkpoint was written, but for the times.
+    /// Restores everything except the times to the state when the checkpoint was written.
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let with_best = self.plan.optimization.schedule.reloads_best();
         self.learner.restore(&checkpoint.progress, &checkpoint.tensors()?, with_best)?;
@@ -102,7 +102,7 @@ impl Run<'_> {
         let metrics =
             MetricsLog::resume(self.output.folder, &checkpoint.metrics()?, self.progress.started_unix_s)?;
         self.output.metrics = Some(metrics);
-        self.output.due.written(self.progress.steps);
+        self.output.checkpoint_timer.restart(self.progress.steps);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What comes of an epoch's training: the model is judged, and what is worth keeping is kept.
+//! The end of an epoch: evaluates the model, updates the schedule, and saves the models, metrics and samples.
 
 use std::ops::ControlFlow;
 
@@ -13,16 +13,17 @@ use crate::observer::{EpochReport, Event};
 use crate::sample;
 use crate::{Decision, EvaluationPlan, Result, TrainError, Validation};
 
-/// What the end of an epoch showed, and what follows from it.
-struct Judgment {
+/// The losses at the end of an epoch, and the decision of the schedule.
+struct EpochValidation {
     valid_loss: Option<f64>,
     test_loss: Option<f64>,
     decision: Decision,
 }
 
 impl Run<'_> {
-    /// Judges the model before the first epoch, and keeps it as the best until an epoch is better.
-    pub(super) fn judge_before(&mut self) -> Result<()> {
+    /// Evaluates the model to continue from before the first epoch. It is the best until an epoch improves on
+    /// it.
+    pub(super) fn validate_base_model(&mut self) -> Result<()> {
         let corpus = self.texts.corpus;
         let mut losses = [None; 2];
         for (loss, (what, ids)) in losses.iter_mut().zip([("valid", &corpus.valid), ("test", &corpus.test)]) {
@@ -36,7 +37,7 @@ impl Run<'_> {
         let [valid_loss, test_loss] = losses;
         self.progress.schedule.begin_with(valid_loss.map_or(Validation::NoText, Validation::Loss));
         self.keep_best(0, valid_loss, test_loss)?;
-        self.watch.tell(Event::Begun { valid_loss, test_loss });
+        self.watch.notify(Event::Begun { valid_loss, test_loss });
         let record = Record {
             valid_loss,
             valid_perplexity: perplexity(valid_loss),
@@ -49,8 +50,8 @@ impl Run<'_> {
         self.save_checkpoint()
     }
 
-    /// Judges the model, saves what is worth saving, lets the schedule decide how to go on, and goes to the beginning of
-    /// the next epoch. If the run is stopped meanwhile, everything is as it was before.
+    /// Evaluates and saves the model, updates the schedule, and moves to the beginning of the next epoch. If
+    /// the run is stopped during the evaluation, nothing is changed.
     pub(super) fn end_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
         let (corpus, epoch, sum) = (self.texts.corpus, self.progress.epoch, self.progress.epoch_sum);
         let unaveraged_valid_loss = match &corpus.valid {
@@ -62,13 +63,13 @@ impl Run<'_> {
             }
             _ => None,
         };
-        let Some(Judgment { valid_loss, test_loss, decision }) =
-            self.with_judged_weights(|run| run.judge(epoch))?
+        let Some(EpochValidation { valid_loss, test_loss, decision }) =
+            self.with_evaluated_weights(|run| run.validate(epoch))?
         else {
             return Ok(Ended::Stopped);
         };
-        let judged = valid_loss.map(|_| decision.is_best);
-        let averaging_begins = self.learner.after_epoch(self.progress, judged);
+        let is_best = valid_loss.map(|_| decision.is_best);
+        let averaging_begins = self.learner.after_epoch(self.progress, is_best);
         if decision.reload_best {
             self.learner.reload_best();
         }
@@ -86,7 +87,7 @@ impl Run<'_> {
             tokens_per_s: sum.tokens_per_s(),
             elapsed_s: self.elapsed_s(),
         };
-        self.watch.tell(Event::EpochFinished(&report));
+        self.watch.notify(Event::EpochFinished(&report));
         let record = Record {
             epoch,
             step: report.step,
@@ -100,28 +101,29 @@ impl Run<'_> {
             learning_rate: Some(learning_rate),
             tokens_per_s: Some(report.tokens_per_s),
             elapsed_s: Some(report.elapsed_s),
-            ..self.mishaps()
+            ..self.skips_and_rollbacks()
         };
         self.record(&record)?;
         self.save_model(&self.output.folder.last_model(), epoch)?;
         self.draw_curve()?;
-        self.with_judged_weights(|run| run.samples(epoch))?;
+        self.with_evaluated_weights(|run| run.samples(epoch))?;
         self.learner.state.clear();
         self.progress.next_epoch();
         self.save_checkpoint()?;
-        Ok(Ended::Whole)
+        Ok(Ended::Completed)
     }
 
-    /// Runs something on the weights that count: their average where there is one, else the latest.
-    fn with_judged_weights<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
+    /// Runs a function with the weights that are evaluated: their average if there is one, otherwise the
+    /// latest.
+    fn with_evaluated_weights<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
         self.learner.swap_average(self.progress);
         let result = run(self);
         self.learner.swap_average(self.progress);
         result
     }
 
-    /// Evaluates the model and keeps it if it is the best; none if the run is stopped meanwhile.
-    fn judge(&mut self, epoch: usize) -> Result<Option<Judgment>> {
+    /// Evaluates the model and saves it if it is the best; `None` if the run is stopped during the evaluation.
+    fn validate(&mut self, epoch: usize) -> Result<Option<EpochValidation>> {
         let corpus = self.texts.corpus;
         let validation = match &corpus.valid {
             None => Validation::NoText,
@@ -148,10 +150,10 @@ impl Run<'_> {
             self.keep_best(epoch, valid_loss, test_loss)?;
         }
         self.progress.schedule = schedule;
-        Ok(Some(Judgment { valid_loss, test_loss, decision }))
+        Ok(Some(EpochValidation { valid_loss, test_loss, decision }))
     }
 
-    /// Keeps the model as the best.
+    /// Saves the model as the best.
     fn keep_best(&mut self, epoch: usize, valid_loss: Option<f64>, test_loss: Option<f64>) -> Result<()> {
         self.require_finite_weights()?;
         self.save_model(&self.output.folder.best_model(), epoch)?;
@@ -162,18 +164,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The mean negative log-likelihood of a text; none if the run is stopped meanwhile.
+    /// The mean negative log-likelihood of a text; `None` if the run is stopped during the evaluation.
     fn evaluate(&mut self, what: &'static str, ids: &TokenIds) -> Result<Option<f64>> {
         let EvaluationPlan { batch_size, bptt, .. } = self.plan.evaluation;
         let total = target_count(ids.len(), batch_size);
-        // A run that has been asked to stop still evaluates the only model that it has.
+        // A run that is stopping still evaluates its model if it has no best model yet.
         let stoppable = !self.interrupted;
         let watch = &mut self.watch;
         if stoppable && watch.asked_to_stop {
             return Ok(None);
         }
         let mut progress = |done| {
-            watch.tell(Event::Evaluating { what, done, total });
+            watch.notify(Event::Evaluating { what, done, total });
             match stoppable && watch.asked_to_stop {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
@@ -187,20 +189,20 @@ impl Run<'_> {
         }
     }
 
-    /// Saves what there is, since the run was asked to stop.
+    /// Saves the state of a run that was asked to stop.
     pub(super) fn interrupted(&mut self) -> Result<()> {
         let epoch = self.progress.epoch;
         self.interrupted = true;
-        self.watch.tell(Event::Interrupted { epoch, step: self.progress.steps });
+        self.watch.notify(Event::Interrupted { epoch, step: self.progress.steps });
         if self.progress.steps == 0 {
             return Ok(());
         }
-        // First what the run goes on from: the rest is for whoever wants a model now, and is no part of the run.
+        // Save the checkpoint first: it is needed to resume. The models are only for immediate use.
         self.save_checkpoint()?;
         self.save_model(&self.output.folder.last_model(), epoch)?;
         if self.progress.best_epoch.is_none() {
             let corpus = self.texts.corpus;
-            self.with_judged_weights(|run| {
+            self.with_evaluated_weights(|run| {
                 let mut evaluate = |what, ids: &Option<TokenIds>| match ids {
                     Some(ids) => run.evaluate(what, ids),
                     None => Ok(None),
@@ -208,7 +210,7 @@ impl Run<'_> {
                 let (valid_loss, test_loss) =
                     (evaluate("valid", &corpus.valid)?, evaluate("test", &corpus.test)?);
                 if valid_loss.is_some_and(|loss| !loss.is_finite()) {
-                    return Ok(()); // A model that predicts nothing is the best of none.
+                    return Ok(()); // A model with a loss that is not finite is never the best.
                 }
                 run.keep_best(epoch, valid_loss, test_loss)
             })?;
@@ -216,7 +218,7 @@ impl Run<'_> {
         self.draw_curve()
     }
 
-    /// Generates the plan's samples, each epoch with other random numbers.
+    /// Generates the plan's samples, with different random numbers in each epoch.
     fn samples(&mut self, epoch: usize) -> Result<()> {
         let (plan, corpus) = (self.plan, self.texts.corpus);
         let seed = plan.training.seed.wrapping_add(epoch as u64);
@@ -224,11 +226,11 @@ impl Run<'_> {
             let sample = |model: &ModelHandle| sample::generate(model, corpus, &plan.sample, prefix, seed);
             let text = match self.learner.shared(sample) {
                 Ok(text) => text,
-                // The next step will tell, and the plan says what becomes of it.
+                // The next training step fails in the same way and is handled as the plan says.
                 Err(TrainError::Infer(InferError::NonFiniteLogits)) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            self.watch.tell(Event::Sample { prefix, text: &text });
+            self.watch.notify(Event::Sample { prefix, text: &text });
         }
         Ok(())
     }

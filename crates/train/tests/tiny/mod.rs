@@ -1,4 +1,4 @@
-//! Runs on a tiny text, for whoever tests whole runs.
+//! Runs on a tiny text, for tests of whole runs.
 
 #![allow(dead_code)] // Each test takes what it needs.
 
@@ -11,7 +11,7 @@ use rondo_runs::RunFolder;
 use rondo_runs::metrics::{self, Record};
 use rondo_train::{Event, Observer, Outcome, Plan, Result, Settings, Trainer};
 
-/// A text that can be learnt by heart: each line tells what the next is.
+/// A text that can be memorized: each line determines the next one.
 pub(crate) fn corpus(plan: &Plan, lines: usize) -> Corpus {
     let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
     let line = |i: usize| format!("after {} comes {}\n", days[i % 7], days[(i + 1) % 7]);
@@ -57,7 +57,7 @@ pub(crate) fn run(plan: &Plan, path: &Path) -> Result<Outcome> {
     run_with(plan, path, &mut ())
 }
 
-/// The records as JSON, without what a clock said.
+/// The records as JSON, without times.
 pub(crate) fn without_times(path: &Path) -> Vec<String> {
     let records = metrics::read(path).unwrap().into_iter();
     let timeless = |record| Record { tokens_per_s: None, elapsed_s: None, ..record };

@@ -1,4 +1,4 @@
-//! Vectors of eight with AVX2 and FMA.
+//! Vectors of eight elements with AVX2 and FMA.
 
 use std::arch::x86_64::*;
 
@@ -22,13 +22,13 @@ pub(super) unsafe fn run<W: Vectorized>(work: W) -> W::Output {
 /// As [`Product::compute`].
 #[target_feature(enable = "avx2,fma")]
 unsafe fn product(s: Avx2, product: Product) {
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { product.compute(s) }
 }
 
 #[inline(always)]
 fn first_lanes(count: usize) -> __m256i {
-    // SAFETY: whoever holds an Avx2 has the instructions.
+    // SAFETY: an `Avx2` value proves that the instructions are available.
     unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
 }
 

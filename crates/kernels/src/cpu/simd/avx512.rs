@@ -1,4 +1,5 @@
-//! Vectors of sixteen with AVX-512 F, and products of numbers rounded to bf16 where the processor has BF16 too.
+//! Vectors of sixteen elements with AVX-512 F, and bf16 matrix multiplications if the processor also has
+//! BF16.
 
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -6,7 +7,7 @@ use std::mem::transmute;
 use super::{Simd, Vectorized};
 use crate::cpu::tile::Product;
 
-/// Proof that the processor has AVX-512 F; with `PAIRED`, BF16 and BW too.
+/// Proof that the processor has AVX-512 F; with `PAIRED`, also BF16 and BW.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<const PAIRED: bool>(());
 
@@ -32,7 +33,7 @@ pub(super) unsafe fn run_paired<W: Vectorized>(work: W) -> W::Output {
 /// As [`Product::compute`].
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn product(product: Product) {
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { product.compute(Avx512::<false>(())) }
 }
 
@@ -40,7 +41,7 @@ unsafe fn product(product: Product) {
 /// As [`Product::compute`].
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
 unsafe fn paired_product(product: Product) {
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe { product.compute(Avx512::<true>(())) }
 }
 
@@ -163,7 +164,7 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
         unsafe { _mm512_mask_storeu_ps(to, first_lanes(count), value) }
     }
 
-    // Four numbers of four columns meet in each quarter of a vector, and change places there.
+    // Four elements of each of four columns are in each quarter of a vector, and are transposed there.
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: the instructions are there, and the caller keeps the promises of the trait.

@@ -1,6 +1,6 @@
-//! Vectors of `f32` in three widths, one of which is chosen at run time.
+//! Vectors of `f32` in three widths, selected at run time.
 //!
-//! Kernels are written once, generic over [`Simd`], and are compiled for each instruction set:
+//! Kernels are written once, generic over [`Simd`], and compiled for each instruction set:
 //! [`InstructionSet::run`] enters a function that has the instructions enabled, into which everything
 //! `#[inline(always)]` below it is compiled.
 
@@ -17,23 +17,23 @@ use super::tile::Product;
 use crate::{DeviceError, Precision};
 use portable::Portable;
 
-/// The vector instructions that the CPU kernels use.
+/// The vector instructions used by the CPU kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstructionSet {
-    /// Whatever the compiler's baseline for the target has.
+    /// The compiler's baseline for the target.
     Portable,
-    /// AVX2 and FMA: 8 numbers at a time.
+    /// AVX2 and FMA: 8 elements at a time.
     Avx2,
-    /// AVX-512 F: 16 numbers at a time.
+    /// AVX-512 F: 16 elements at a time.
     Avx512,
 }
 
 impl InstructionSet {
-    /// All of them, slowest first.
+    /// All instruction sets, slowest first.
     pub const ALL: [InstructionSet; 3] =
         [InstructionSet::Portable, InstructionSet::Avx2, InstructionSet::Avx512];
 
-    /// The fastest that this processor has.
+    /// The fastest instruction set available on this processor.
     pub fn detect() -> InstructionSet {
         InstructionSet::ALL
             .into_iter()
@@ -42,7 +42,7 @@ impl InstructionSet {
             .unwrap_or(InstructionSet::Portable)
     }
 
-    /// Whether this processor (and its operating system) has it.
+    /// Whether this processor (and its operating system) supports it.
     pub fn is_available(self) -> bool {
         match self {
             InstructionSet::Portable => true,
@@ -55,7 +55,7 @@ impl InstructionSet {
         }
     }
 
-    /// Whether matrix products of this precision can be computed with it on this processor.
+    /// Whether it supports matrix multiplications of this precision on this processor.
     pub fn multiplies(self, precision: Precision) -> bool {
         match precision {
             Precision::F32 => true,
@@ -70,13 +70,16 @@ impl InstructionSet {
         }
     }
 
-    /// Runs `work` compiled for this instruction set, matrix products being of this precision.
+    /// Runs `work` compiled for this instruction set, with matrix multiplications of this precision.
     ///
     /// # Panics
-    /// If the processor lacks either; [`crate::Device`] never holds such a one.
+    /// If the processor does not support either; [`crate::Device`] never contains such a combination.
     pub(crate) fn run<W: Vectorized>(self, precision: Precision, work: W) -> W::Output {
-        assert!(self.is_available(), "this processor lacks {self}");
-        assert!(self.multiplies(precision), "{self} has no {precision} products here");
+        assert!(self.is_available(), "this processor does not support {self}");
+        assert!(
+            self.multiplies(precision),
+            "this processor does not support {precision} matrix multiplication with {self}"
+        );
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has the instructions, as checked above.
@@ -115,22 +118,23 @@ impl FromStr for InstructionSet {
     }
 }
 
-/// Something to compute with vector instructions. `run` must be `#[inline(always)]`, and so must what it calls.
+/// A computation with vector instructions. `run` must be `#[inline(always)]`, and so must everything it
+/// calls.
 pub(crate) trait Vectorized {
-    /// What it computes.
+    /// The result.
     type Output;
-    /// Computes it.
+    /// Runs the computation.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// An instruction set's vectors of `f32`. A value of the type is proof that the processor has the instructions.
+/// An instruction set's vectors of `f32`. A value of the type proves that the processor has the instructions.
 ///
-/// The memory functions take raw pointers: tiles walk several rows of several matrices at once, and a bounds
-/// check for each load would cost more than the load.
+/// The memory functions take raw pointers: tiles iterate over several rows of several matrices at once, and a
+/// bounds check for each load would cost more than the load.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
-    /// A vector of `LANES` numbers.
+    /// A vector of `LANES` elements.
     type Vector: Copy;
-    /// How many numbers a vector has.
+    /// The number of elements in a vector.
     const LANES: usize;
 
     fn splat(self, value: f32) -> Self::Vector;
@@ -141,13 +145,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn sqrt(self, a: Self::Vector) -> Self::Vector;
     /// `a·b + c`, rounded once where the processor can.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// The larger of each pair; `b` if either is a NaN.
+    /// The larger of each pair; `b` if either is NaN.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The smaller of each pair; `b` if either is a NaN.
+    /// The smaller of each pair; `b` if either is NaN.
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a` where `mask > 0`, else 0.
     fn where_positive(self, mask: Self::Vector, a: Self::Vector) -> Self::Vector;
-    /// `2^n` for whole `n` within the range of normal exponents.
+    /// `2^n` for integer `n` within the range of normal exponents.
     fn power_of_two(self, n: Self::Vector) -> Self::Vector;
     /// The sum of the lanes.
     fn sum(self, a: Self::Vector) -> f32;
@@ -155,35 +159,36 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Loads a vector.
     ///
     /// # Safety
-    /// `from` must be readable for `LANES` numbers; no alignment is asked for.
+    /// `from` must be readable for `LANES` elements; no alignment is required.
     unsafe fn load(self, from: *const f32) -> Self::Vector;
     /// Stores a vector.
     ///
     /// # Safety
-    /// `to` must be writable for `LANES` numbers; no alignment is asked for.
+    /// `to` must be writable for `LANES` elements; no alignment is required.
     unsafe fn store(self, to: *mut f32, value: Self::Vector);
-    /// Stores a vector past the caches, where the processor can; [`Simd::fence`] must follow before another thread reads
-    /// it.
+    /// Stores a vector bypassing the caches (non-temporal), if the processor can; [`Simd::fence`] must follow
+    /// before another thread reads it.
     ///
     /// # Safety
-    /// `to` must be writable for `LANES` numbers and aligned to the vector.
+    /// `to` must be writable for `LANES` elements and aligned to the vector.
     unsafe fn stream(self, to: *mut f32, value: Self::Vector);
-    /// Asks for the cache line at `at`, so that it is in the second-level cache soon. Nothing is read: any address will do.
+    /// Prefetches the cache line at `at` into the second-level cache. Nothing is read: any address is
+    /// allowed.
     fn prefetch(self, at: *const f32);
-    /// Makes what has been streamed visible to other threads.
+    /// Makes non-temporal stores visible to other threads.
     fn fence(self);
     /// Loads the first `count` lanes and zeros the others.
     ///
     /// # Safety
-    /// `from` must be readable for `count` ≤ `LANES` numbers.
+    /// `from` must be readable for `count` ≤ `LANES` elements.
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector;
     /// Stores the first `count` lanes.
     ///
     /// # Safety
-    /// `to` must be writable for `count` ≤ `LANES` numbers.
+    /// `to` must be writable for `count` ≤ `LANES` elements.
     unsafe fn store_first(self, to: *mut f32, count: usize, value: Self::Vector);
 
-    /// Copies a square of `LANES` columns, `from_stride` apart, as rows, `to_stride` apart.
+    /// Transposes a square: `LANES` columns, `from_stride` apart, become rows, `to_stride` apart.
     ///
     /// # Safety
     /// The columns must be readable, and the rows writable.
@@ -191,45 +196,45 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         for row in 0..Self::LANES {
             for column in 0..Self::LANES {
-                // SAFETY: within the square, as the caller promises.
+                // SAFETY: within the square, as the caller guarantees.
                 unsafe { *to.add(row * to_stride + column) = *from.add(column * from_stride + row) };
             }
         }
     }
 
-    /// Computes a matrix product, in a function of its own.
+    /// Computes a matrix multiplication, in a separate function.
     ///
     /// # Safety
     /// As [`Product::compute`].
     unsafe fn product(self, product: Product);
 
-    /// Whether the factors of products are rounded to bf16 and taken in pairs: two neighbors along the sum share the
-    /// place of one `f32`.
+    /// Whether the factors of matrix multiplications are rounded to bf16 and taken in pairs: two neighbors
+    /// along the sum share the space of one `f32`.
     const PAIRED: bool = false;
-    /// What a tile adds to its sums: `a·b + c`, or with pairs `a₀·b₀ + a₁·b₁ + c`.
+    /// The multiply-accumulate of a tile: `a·b + c`, or with pairs `a₀·b₀ + a₁·b₁ + c`.
     #[inline(always)]
     fn multiply_accumulate(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
         self.mul_add(a, b, c)
     }
-    /// Pairs of bf16: lane `i` of the result is made of lanes `i` of `low` and `high`.
+    /// Pairs of bf16: lane `i` of the result consists of lanes `i` of `low` and `high`.
     ///
     /// # Panics
-    /// If products are not paired.
+    /// If factors are not paired.
     fn pair(self, _low: Self::Vector, _high: Self::Vector) -> Self::Vector {
-        unreachable!("these products are not paired")
+        unreachable!("factors are not paired")
     }
     /// Pairs of bf16: lanes 2i and 2i + 1 of `first` followed by `second` become lane `i`.
     ///
     /// # Panics
-    /// If products are not paired.
+    /// If factors are not paired.
     fn pair_neighbors(self, _first: Self::Vector, _second: Self::Vector) -> Self::Vector {
-        unreachable!("these products are not paired")
+        unreachable!("factors are not paired")
     }
-    /// The numbers that [`Simd::pair_neighbors`] has rounded, in their order.
+    /// Undoes [`Simd::pair_neighbors`]: the rounded elements, in order.
     ///
     /// # Panics
-    /// If products are not paired.
+    /// If factors are not paired.
     fn part_neighbors(self, _pairs: Self::Vector) -> (Self::Vector, Self::Vector) {
-        unreachable!("these products are not paired")
+        unreachable!("factors are not paired")
     }
 }

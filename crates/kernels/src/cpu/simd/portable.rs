@@ -1,9 +1,9 @@
-//! Vectors as arrays, for the compiler to map to whatever the target has.
+//! Vectors as arrays, which the compiler maps to the target's instructions.
 
 use super::Simd;
 use crate::cpu::tile::Product;
 
-/// Arrays of eight; no instructions beyond the target's baseline.
+/// Arrays of eight elements; no instructions beyond the target's baseline.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -82,19 +82,20 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Vector {
-        // SAFETY: readable for LANES numbers, as the caller promises; arrays of f32 need no more alignment.
+        // SAFETY: readable for LANES elements, as the caller guarantees; arrays of f32 need no more
+        // alignment.
         unsafe { from.cast::<Vector>().read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: Vector) {
-        // SAFETY: writable for LANES numbers, as the caller promises.
+        // SAFETY: writable for LANES elements, as the caller guarantees.
         unsafe { to.cast::<Vector>().write_unaligned(value) }
     }
 
     #[inline(always)]
     unsafe fn stream(self, to: *mut f32, value: Vector) {
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.store(to, value) }
     }
 
@@ -106,20 +107,21 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> Vector {
-        // SAFETY: only the first `count` numbers are read, which the caller promises to be readable.
+        // SAFETY: only the first `count` elements are read, which the caller guarantees to be readable.
         std::array::from_fn(|lane| if lane < count { unsafe { *from.add(lane) } } else { 0.0 })
     }
 
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, count: usize, value: Vector) {
         for (lane, value) in value.into_iter().enumerate().take(count) {
-            // SAFETY: only the first `count` numbers are written, which the caller promises to be writable.
+            // SAFETY: only the first `count` elements are written, which the caller guarantees to be
+            // writable.
             unsafe { *to.add(lane) = value }
         }
     }
 
     unsafe fn product(self, product: Product) {
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: guaranteed by the caller.
         unsafe { product.compute(self) }
     }
 }

@@ -1,12 +1,13 @@
-//! A block of the factor that tiles broadcast, in an order that the caches like.
+//! A block of the factor that tiles broadcast, in a cache-friendly order.
 //!
-//! A tile reads a column of its rows for each step. Where rows, or the columns of a matrix that is read transposed, are
-//! a multiple of 2 KiB apart, as with 512 hidden units, they compete for the same few places of the first-level cache.
-//! Such a block is copied before its panels are walked, and so is one that has to be rounded:
+//! A tile reads one column of its rows per step. If the rows, or the columns of a matrix that is read
+//! transposed, are a multiple of 2 KiB apart, as with 512 hidden units, they compete for the same few sets of
+//! the first-level cache. Such a block is copied before its panels are processed, and so is one that has to
+//! be rounded:
 //!
 //! ```text
-//! rows     as it lies, or each row after the other
-//! tiles    for each tile, step after step, the numbers of its rows side by side
+//! rows     in place, or copied row by row
+//! tiles    for each tile, step by step, the elements of its rows side by side
 //! ```
 
 use std::mem::MaybeUninit;
@@ -16,20 +17,20 @@ use super::pack::neighbors;
 use super::{K_BLOCK, M_BLOCK, MAX_LANES, Matrix, steps, tile_height};
 use crate::cpu::{Simd, math};
 
-/// Panels that must be walked for a copy to pay.
+/// The minimum number of panels for which a copy pays off.
 const MIN_PANELS: usize = 2;
-/// Numbers from one row or column to the next, of which no multiple is read in place: 2 KiB.
+/// Strides, in elements, of which no multiple is read in place: 2 KiB.
 const AWKWARD_STRIDE: usize = 512;
-/// How many rows or columns ahead are asked for while a block is copied: these lie too far apart for the processor to find
-/// the next by itself.
+/// How many rows or columns ahead are prefetched while a block is copied: they are too far apart for the
+/// processor's own prefetcher.
 const AHEAD: usize = 4;
-/// Columns of a transposed block that are copied for all tiles before the next: as many as the awkward ones that a
-/// first-level cache of eight ways can hold.
+/// Columns of a transposed block that are copied for all tiles before the next: as many with an awkward
+/// stride as an eight-way first-level cache can hold.
 const STRIP: usize = 8;
-/// A block of A with its rows of whole vectors, and a vector more for the last step of the last tile.
+/// A block of A with its rows padded to whole vectors, plus one vector for the last step of the last tile.
 const LEN: usize = M_BLOCK * K_BLOCK.next_multiple_of(MAX_LANES) + MAX_LANES;
 
-/// Room for a block of A.
+/// Space for a block of A.
 pub(super) struct Room([MaybeUninit<f32>; LEN]);
 
 /// A block of A.
@@ -37,7 +38,7 @@ pub(super) struct Room([MaybeUninit<f32>; LEN]);
 pub(super) enum Block {
     /// In rows.
     Rows(Matrix),
-    /// In tiles, of so many steps.
+    /// In tiles, with this number of steps.
     Tiles(*const f32, usize),
 }
 
@@ -45,14 +46,14 @@ impl Block {
     /// The rows of one tile.
     ///
     /// # Safety
-    /// They must be those of a tile of the block.
+    /// They must be the rows of a tile of the block.
     #[inline(always)]
     pub(super) unsafe fn rows(self, rows: Range<usize>) -> Matrix {
         match self {
             // SAFETY: the rows are within the block.
             Block::Rows(matrix) => unsafe { matrix.offset(rows.start, 0) },
             Block::Tiles(pointer, steps) => Matrix {
-                // SAFETY: as above; each row before takes a number a step.
+                // SAFETY: as above; each row before takes one element per step.
                 pointer: unsafe { pointer.add(rows.start * steps) },
                 row_stride: 1,
                 column_stride: rows.len(),
@@ -62,8 +63,8 @@ impl Block {
     }
 }
 
-/// The rows of the tiles that a block of `m` is cut into, of nearly equal height: a tile of one or two rows would starve
-/// the multipliers.
+/// The rows of the tiles that a block of `m` is divided into, of nearly equal height: a tile of one or two
+/// rows would leave the multipliers underused.
 #[inline(always)]
 pub(super) fn tiles<S: Simd>(s: S, m: usize) -> impl Iterator<Item = Range<usize>> {
     let count = m.div_ceil(tile_height(s));
@@ -76,11 +77,11 @@ impl Room {
         Room([const { MaybeUninit::uninit() }; LEN])
     }
 
-    /// The `[m, k]` matrix `a` for so many panels: where it lies, or copied here. Of numbers in pairs `k` counts the
-    /// pairs; where products take pairs and these are numbers, they are rounded.
+    /// The `[m, k]` matrix `a` for this number of panels: in place, or copied here. For paired elements `k`
+    /// counts the pairs; if the multiplication takes pairs and these are single elements, they are rounded.
     ///
     /// # Safety
-    /// `a` must be readable, and no block that was made before may be used any more.
+    /// `a` must be readable, and no block that was made before may still be in use.
     #[inline(always)]
     pub(super) unsafe fn block<S: Simd>(
         &mut self,
@@ -93,7 +94,8 @@ impl Room {
         let steps = if rounds { steps(s, k) } else { k };
         debug_assert!(m <= M_BLOCK && steps <= K_BLOCK);
         let to = self.0.as_mut_ptr().cast::<f32>();
-        // SAFETY: reads stay within [m, k]; there is room for a block whose rows are whole vectors, and for one in tiles.
+        // SAFETY: reads stay within [m, k]; there is room for a block whose rows are whole vectors, and for
+        // one in tiles.
         unsafe {
             if a.column_stride == 1 {
                 if !rounds && (panels < MIN_PANELS || !a.row_stride.is_multiple_of(AWKWARD_STRIDE)) {
@@ -132,7 +134,7 @@ impl Room {
                                 s.load_first(a.offset(rows.start, step).pointer, rows.len())
                             };
                             let at = rows.start * steps + step * rows.len();
-                            // What is too much is overwritten by the steps after, unless it is the next tile's.
+                            // The excess is overwritten by later steps, unless it belongs to the next tile.
                             if at + S::LANES <= rows.end * steps {
                                 s.store(to.add(at), values);
                             } else {

@@ -1,4 +1,4 @@
-//! Matrix products in tiles: `C (+)= A · B` with B packed into panels and A read where it lies.
+//! Tiled matrix multiplication: `C (+)= A · B` with B packed into panels and A read in place.
 //!
 //! ```text
 //!            panel of B: [K, width], k after k in memory, width = 2 vectors
@@ -6,15 +6,17 @@
 //!          K │  │  │  │
 //!            └──┴──┴──┘
 //!   ┌────┐   ┌──┬──┬──┐   A tile is up to ROWS × width of C, held in registers while k runs:
-//! M │ A  │   │C │  │  │   for each k, two vectors of B and one broadcast number of A per row.
+//! M │ A  │   │C │  │  │   for each k, two vectors of B and one broadcast element of A per row.
 //!   └────┘   └──┴──┴──┘
 //! ```
 //!
-//! Since A is only ever broadcast, it needs no packing and may be read by any strides, transposed too; the cost of
-//! packing B (`K·N` copies) is repaid by `M` uses, and a weight is packed once for all time steps of a batch.
+//! Since A is only ever broadcast, it needs no packing and can be read with any strides, transposed too; the
+//! cost of packing B (`K·N` copies) is amortized over `M` uses, and a weight is packed once for all time
+//! steps of a batch.
 //!
-//! Where factors are rounded to bf16 ([`Simd::PAIRED`]), two neighbors along `K` share the place of one number, in
-//! the panels and in a block of A that is rounded just before it is used; from there on the tiles are the same.
+//! If factors are rounded to bf16 ([`Simd::PAIRED`]), two neighbors along `K` share the space of one element,
+//! in the panels and in a block of A that is rounded just before it is used; from there on the tiles are the
+//! same.
 
 mod block;
 mod pack;
@@ -24,28 +26,29 @@ use crate::Store;
 use block::{Block, Room, tiles};
 pub(crate) use pack::pack;
 
-/// A matrix to be read: element `(i, j)` lies at `pointer + i·row_stride + j·column_stride`.
+/// A matrix to be read: element `(i, j)` is at `pointer + i·row_stride + j·column_stride`.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix {
     pub(crate) pointer: *const f32,
     pub(crate) row_stride: usize,
     pub(crate) column_stride: usize,
-    /// Whether each element is a pair of two neighbors in a row, rounded, as [`Simd::PAIRED`] products take them.
+    /// Whether each element is a pair of two rounded neighbors in a row, as [`Simd::PAIRED`] multiplications
+    /// take them.
     pub(crate) paired: bool,
 }
 
-// SAFETY: a Matrix is only followed inside kernels, while the slice it was made from is borrowed.
+// SAFETY: a Matrix is only dereferenced inside kernels, while the slice it was made from is borrowed.
 unsafe impl Send for Matrix {}
 // SAFETY: as above; it only reads.
 unsafe impl Sync for Matrix {}
 
 impl Matrix {
-    /// A row-major matrix with rows of `columns` numbers, one after the other.
+    /// A row-major matrix with contiguous rows of `columns` elements.
     pub(crate) fn rows(values: &[f32], columns: usize) -> Matrix {
         Matrix { pointer: values.as_ptr(), row_stride: columns, column_stride: 1, paired: false }
     }
 
-    /// The same numbers, rows and columns exchanged.
+    /// The transposed view of the same elements.
     pub(crate) fn transposed(self) -> Matrix {
         Matrix { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
     }
@@ -53,28 +56,30 @@ impl Matrix {
     /// The matrix that starts at element `(row, column)` of this one.
     ///
     /// # Safety
-    /// The element must lie within the same allocation.
+    /// The element must be within the same allocation.
     #[inline(always)]
     pub(crate) unsafe fn offset(self, row: usize, column: usize) -> Matrix {
-        // SAFETY: within the allocation, as the caller promises.
+        // SAFETY: within the allocation, as the caller guarantees.
         let pointer = unsafe { self.pointer.add(row * self.row_stride + column * self.column_stride) };
         Matrix { pointer, ..self }
     }
 }
 
-/// Vectors side by side in a panel.
+/// Vectors per panel row.
 pub(crate) const PANEL_VECTORS: usize = 2;
-/// The widest vector of any instruction set: packed matrices have room for it, whichever is used.
+/// The widest vector of any instruction set: packed matrices have room for it, whichever instruction set is
+/// used.
 pub(crate) const MAX_LANES: usize = 16;
-/// Steps that a tile runs at most before it stores its sums: the block of A then stays in the second-level cache.
+/// The maximum number of steps of a tile before it stores its sums: the block of A then stays in the
+/// second-level cache.
 const K_BLOCK: usize = 704;
-/// Rows of A that are walked for all panels before the next rows.
+/// Rows of A that are processed for all panels before the next rows.
 const M_BLOCK: usize = 120;
 
-/// Below this many numbers to pack, or multiplications, the calling thread does the work alone.
+/// Below this many elements to pack, or multiplications, the calling thread does the work alone.
 const SMALL: usize = 16_384;
 
-/// Numbers that a packed `[k, n]` matrix takes.
+/// The length of a packed `[k, n]` matrix.
 pub(crate) const fn packed_len(k: usize, n: usize) -> usize {
     k * n.next_multiple_of(MAX_LANES)
 }
@@ -85,35 +90,36 @@ pub(crate) fn panel_count<S: Simd>(_: S, n: usize) -> usize {
     n.div_ceil(PANEL_VECTORS * S::LANES)
 }
 
-/// Steps that a tile takes along `k`: one for each number, or for each pair.
+/// Steps of a tile along `k`: one per element, or per pair.
 #[inline(always)]
 fn steps<S: Simd>(_: S, k: usize) -> usize {
     if S::PAIRED { k.div_ceil(2) } else { k }
 }
 
-/// A product to compute: `C (+)= A · B` for `m` rows of A and the columns of the given panels of B.
+/// A matrix multiplication to compute: `C (+)= A · B` for `m` rows of A and the columns of the given panels
+/// of B.
 pub(crate) struct Product {
     /// `m`, `k`, `n`.
     pub(crate) shape: (usize, usize, usize),
-    /// `[m, k]`, or of as many pairs as that makes.
+    /// `[m, k]`, or the corresponding number of pairs.
     pub(crate) a: Matrix,
     /// A packed `[k, n]` matrix.
     pub(crate) packed: *const f32,
-    /// The panels whose columns are wanted.
+    /// The panels whose columns are computed.
     pub(crate) panels: std::ops::Range<usize>,
-    /// `m` rows, `c_stride` apart; column 0 is the matrix's first, whatever the panels.
+    /// `m` rows, `c_stride` apart; column 0 is the matrix's first, regardless of the panels.
     pub(crate) c: *mut f32,
     pub(crate) c_stride: usize,
     pub(crate) store: Store,
 }
 
 impl Product {
-    /// Computes it. Called by each instruction set's [`Simd::product`] alone, so that the many tiles are compiled once
-    /// for each and not wherever a product is wanted.
+    /// Computes it. Called only by each instruction set's [`Simd::product`], so that the many tiles are
+    /// compiled once per instruction set and not at every use.
     ///
     /// # Safety
-    /// `a` must be readable as `[m, k]`, `packed` must hold a `[k, n]` matrix packed for the same instruction set, and
-    /// nobody else may touch the panels' columns of C.
+    /// `a` must be readable as `[m, k]`, `packed` must contain a `[k, n]` matrix packed for the same
+    /// instruction set, and no other code may access the panels' columns of C.
     #[inline(always)]
     pub(super) unsafe fn compute<S: Simd>(self, s: S) {
         let Product { shape: (m, k, n), a, packed, panels, c, c_stride, store } = self;
@@ -138,7 +144,7 @@ impl Product {
             let mut m_start = 0;
             while m_start < m {
                 let m_len = (m - m_start).min(M_BLOCK);
-                // SAFETY: the block lies within A; the one before has been used up.
+                // SAFETY: the block is within A; the one before is no longer in use.
                 let a = unsafe {
                     let rounds = S::PAIRED && !a.paired;
                     let (first, k) =
@@ -148,13 +154,13 @@ impl Product {
                 for panel in panels.clone() {
                     let first = panel * width;
                     let columns = (n - first).min(width);
-                    // Where the part of a panel that these steps take lies.
+                    // Where the part of a panel for these steps starts.
                     let part = |panel: usize| {
                         let stored = (n - panel * width).min(width).next_multiple_of(S::LANES);
                         steps * panel * width + start * stored
                     };
                     let next = if panel + 1 < panels.end { panel + 1 } else { panels.start };
-                    // SAFETY: offsets stay within the matrices that the caller vouches for.
+                    // SAFETY: offsets stay within the matrices, as the caller guarantees.
                     unsafe {
                         let b = Panel { pointer: packed.add(part(panel)), next: packed.add(part(next)) };
                         let c = c.add(m_start * c_stride + first);
@@ -190,7 +196,12 @@ pub(crate) unsafe fn pack_all(cpu: &Cpu, k: usize, n: usize, b: Matrix, packed: 
         }
     }
     let packed = SharedMut::new(packed);
-    assert!(packed.len() >= packed_len(k, n), "packed holds {}, needs {}", packed.len(), packed_len(k, n));
+    assert!(
+        packed.len() >= packed_len(k, n),
+        "packed has {} elements, needs {}",
+        packed.len(),
+        packed_len(k, n)
+    );
     let shape = (k, n);
     if k * n < SMALL {
         return cpu.vectorized(Panels { shape, b, packed: &packed, thread: 0, threads: 1 });
@@ -199,10 +210,10 @@ pub(crate) unsafe fn pack_all(cpu: &Cpu, k: usize, n: usize, b: Matrix, packed: 
     cpu.parallel(|thread| cpu.vectorized(Panels { shape, b, packed: &packed, thread, threads }));
 }
 
-/// `C (+)= A · B` on all threads, C row-major with rows `c_stride` apart: the longer of C's sides is split.
+/// `C (+)= A · B` on all threads, C row-major with rows `c_stride` apart: the longer dimension of C is split.
 ///
 /// # Safety
-/// `a` must be readable as `[m, k]` and `packed` must hold a packed `[k, n]` matrix.
+/// `a` must be readable as `[m, k]` and `packed` must contain a packed `[k, n]` matrix.
 /// # Panics
 /// If C does not fit.
 pub(crate) unsafe fn product_all(
@@ -230,7 +241,7 @@ pub(crate) unsafe fn product_all(
         fn run<S: Simd>(self, s: S) {
             let Part { shape: (m, k, n), a, packed, c, c_stride, store, thread, threads } = self;
             let panels = panel_count(s, n);
-            // SAFETY: the outer caller vouches for the matrices; each thread has rows or panels of its own.
+            // SAFETY: the outer caller guarantees the matrices; each thread has its own rows or panels.
             unsafe {
                 if m >= panels {
                     let rows = share(m, 1, threads, thread);
@@ -249,8 +260,13 @@ pub(crate) unsafe fn product_all(
         return;
     }
     let needed = (m - 1) * c_stride + n;
-    assert!(n <= c_stride && c.len() >= needed, "C holds {}, needs {needed}", c.len());
-    assert!(packed.len() >= packed_len(k, n), "packed holds {}, needs {}", packed.len(), packed_len(k, n));
+    assert!(n <= c_stride && c.len() >= needed, "C has {} elements, needs {needed}", c.len());
+    assert!(
+        packed.len() >= packed_len(k, n),
+        "packed has {} elements, needs {}",
+        packed.len(),
+        packed_len(k, n)
+    );
     let shape = (m, k, n);
     let c = SharedMut::new(c);
     let part = |thread, threads| Part { shape, a, packed, c: c.at(0), c_stride, store, thread, threads };
@@ -261,8 +277,8 @@ pub(crate) unsafe fn product_all(
     cpu.parallel(|thread| cpu.vectorized(part(thread, threads)));
 }
 
-/// Rows of a tile, at most: with two vectors a row, sums and operands fill the 32 registers of AVX-512, or the 16 of
-/// AVX2.
+/// Maximum number of rows of a tile: with two vectors per row, sums and operands fill the 32 registers of
+/// AVX-512, or the 16 of AVX2.
 #[inline(always)]
 fn tile_height<S: Simd>(_: S) -> usize {
     if S::LANES == 16 { 12 } else { 6 }
@@ -272,8 +288,8 @@ fn tile_height<S: Simd>(_: S) -> usize {
 #[derive(Clone, Copy)]
 struct Panel {
     pointer: *const f32,
-    /// Never read, but brought near while this one is used: a weight that is larger than the second-level cache would
-    /// keep each panel's first tile waiting.
+    /// Never read, only prefetched while this one is used: otherwise, with a weight larger than the
+    /// second-level cache, the first tile of each panel would wait.
     next: *const f32,
 }
 
@@ -296,8 +312,8 @@ unsafe fn row_blocks<S: Simd>(
         // SAFETY: these rows are the caller's.
         unsafe {
             let c = c.add(rows.start * c_stride);
-            // What is known of its strides is hidden from the compiler, which would make code of its own of each case,
-            // and that of the highest tile would not find room in the registers.
+            // The strides are hidden from the compiler. Otherwise it would generate separate code for each
+            // case, and the tallest tile would not fit in the registers.
             let a = std::hint::black_box(a.rows(rows));
             macro_rules! tile_of {
                 ($($height:literal)*) => {
@@ -317,10 +333,10 @@ unsafe fn row_blocks<S: Simd>(
     }
 }
 
-/// One tile of C: `ROWS` rows of `VECTORS` vectors, of which `columns` numbers exist.
+/// One tile of C: `ROWS` rows of `VECTORS` vectors, of which `columns` elements exist.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-#[allow(clippy::needless_range_loop)] // Iterator adaptors would stand between the compiler and the registers.
+#[allow(clippy::needless_range_loop)] // With iterator adaptors, the compiler would not keep the sums in registers.
 unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     s: S,
     k: usize,
@@ -332,16 +348,17 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     store: Store,
 ) {
     let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
-    // SAFETY: the caller vouches for ROWS × k of A, k × VECTORS vectors of B and ROWS × columns of C.
+    // SAFETY: the caller guarantees ROWS × k of A, k × VECTORS vectors of B and ROWS × columns of C.
     unsafe {
-        // C may lie in memory, and while the tile is computed there is time to bring it near.
+        // C may not be cached; while the tile is computed there is time to prefetch it.
         for row in 0..ROWS {
             for v in 0..VECTORS {
                 s.prefetch(c.wrapping_add(row * c_stride + v * S::LANES));
             }
         }
         let mut a_column = a.pointer;
-        // A low tile does so little with a panel that the processor streams it from memory, and had better be left alone.
+        // A short tile does so little with a panel that the processor streams it from memory, which works
+        // best without prefetching.
         let asks_ahead = 2 * ROWS > tile_height(s);
         let mut b_row = b.pointer;
         let mut next_row = b.next;
@@ -363,7 +380,8 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             b_row = b_row.add(VECTORS * S::LANES);
             next_row = next_row.wrapping_add(VECTORS * S::LANES);
         }
-        // Each case has loops of its own, without a branch inside: otherwise the sums would go through memory.
+        // Each case has its own loops, without a branch inside: otherwise the sums would be spilled to
+        // memory.
         let last = columns - (VECTORS - 1) * S::LANES;
         macro_rules! each_sum {
             (|$to:ident, $sum:ident| $whole:expr, $first:expr) => {

@@ -1,4 +1,4 @@
-//! Packing: a matrix becomes panels, each with the numbers that a tile wants next to each other.
+//! Packing: rearranges a matrix into panels, in which the elements that a tile needs are contiguous.
 //!
 //! Not here: which thread packs what (`tile`).
 
@@ -8,8 +8,8 @@ use crate::cpu::{SharedMut, Simd, math};
 /// Packs panels `panels` of the `[k, n]` matrix `b`; columns beyond `n` become zeros.
 ///
 /// # Safety
-/// `b` must be readable as `[k, n]`; `packed` must have [`packed_len`] numbers, and nobody else may touch those of
-/// the panels given.
+/// `b` must be readable as `[k, n]`; `packed` must have [`packed_len`] elements, and no other code may access
+/// those of the given panels.
 #[inline(always)]
 pub(crate) unsafe fn pack<S: Simd>(
     s: S,
@@ -47,8 +47,8 @@ pub(crate) unsafe fn pack<S: Simd>(
     }
 }
 
-/// Packs a `[k, columns]` matrix of contiguous columns as rows of `stored` numbers; what is beyond the matrix becomes
-/// zeros.
+/// Packs a `[k, columns]` matrix of contiguous columns as rows of `stored` elements; elements beyond the
+/// matrix become zeros.
 ///
 /// # Safety
 /// `b` must be readable as `[k, columns]`, and `to` writable for the rows.
@@ -62,9 +62,10 @@ unsafe fn pack_transposed<S: Simd>(
 ) {
     for row in (0..k).step_by(S::LANES) {
         for column in (0..stored).step_by(S::LANES) {
-            // SAFETY: reads stay within [k, columns], as the caller vouches, and writes within the panel's rows.
+            // SAFETY: reads stay within [k, columns], as the caller guarantees, and writes within the panel's
+            // rows.
             unsafe {
-                // From one cache line of a column to its next is too far for the processor to find by itself.
+                // The next cache line of a column is too far away for the processor's own prefetcher.
                 for ahead in column..(column + S::LANES).min(columns) {
                     s.prefetch(b.pointer.wrapping_add(ahead * b.column_stride + row + 4 * S::LANES));
                 }
@@ -85,15 +86,15 @@ unsafe fn pack_transposed<S: Simd>(
     }
 }
 
-/// Packs a `[k, columns]` matrix as rows of `stored` pairs, neighbors along `k` in a pair; what is beyond the matrix
-/// becomes zeros.
+/// Packs a `[k, columns]` matrix as rows of `stored` pairs, pairing neighbors along `k`; elements beyond the
+/// matrix become zeros.
 ///
 /// # Safety
 /// `b` must be readable as `[k, columns]`, and `to` writable for the rows.
 #[inline(always)]
 unsafe fn pack_pairs<S: Simd>(s: S, (k, columns): (usize, usize), b: Matrix, stored: usize, to: *mut f32) {
     let rows = steps(s, k);
-    // SAFETY: reads stay within [k, columns], as the caller vouches, and writes within the panel's rows.
+    // SAFETY: reads stay within [k, columns], as the caller guarantees, and writes within the panel's rows.
     unsafe {
         if b.column_stride == 1 {
             for row in 0..rows {
@@ -127,14 +128,14 @@ unsafe fn pack_pairs<S: Simd>(s: S, (k, columns): (usize, usize), b: Matrix, sto
     }
 }
 
-/// Pairs of the numbers from `from` on, of which `count` or enough for a vector of pairs are read; others are zero.
-///
+/// Pairs of the elements starting at `from`, of which `count` or enough for a vector of pairs are read; the
+/// others are zero.
 /// # Safety
-/// `count` numbers must be readable.
+/// `count` elements must be readable.
 #[inline(always)]
 pub(super) unsafe fn neighbors<S: Simd>(s: S, from: *const f32, count: usize) -> S::Vector {
     let (first, second) = (count.min(S::LANES), count.saturating_sub(S::LANES).min(S::LANES));
-    // SAFETY: as the caller vouches; the second vector is looked for only where there is one.
+    // SAFETY: guaranteed by the caller; the second vector is loaded only if it exists.
     unsafe {
         let low = math::load(s, from, first);
         let high = if second > 0 { math::load(s, from.add(S::LANES), second) } else { s.splat(0.0) };

@@ -1,7 +1,7 @@
 //! A plot of several runs.
 //!
 //! ```text
-//! ── run-1  ── run-2                   a color per run; after seven, lines are dashed
+//! ── run-1  ── run-2                   one color per run; after seven runs, lines are dashed
 //!  loss            perplexity          thin lines: training; points: validation
 //!  learning rate   gradient norm
 //! ```
@@ -36,9 +36,10 @@ const MARGIN: u32 = 14;
 const LEGEND_ROW: u32 = 22;
 const LONGEST_NAME: usize = 60;
 
-/// The perplexity axis ends at this multiple of the lowest, or just above the lowest of the worst run if that is higher.
+/// The perplexity axis ends at this multiple of the lowest, or just above the lowest of the worst run if that is
+/// higher.
 const PERPLEXITY_SPAN: f64 = 5.0;
-/// A run whose lowest perplexity is more than this multiple of the lowest of all does not count as the worst.
+/// A run whose lowest perplexity is more than this multiple of the overall lowest does not count as the worst.
 const LOST: f64 = 20.0;
 
 /// A run to plot.
@@ -63,12 +64,12 @@ pub enum Axis {
 }
 
 impl Run {
-    /// Reads runs from their folders or from their metrics files. A run has the name of its folder, or its path if
-    /// several folders have the same name.
+    /// Reads runs from their folders or from their metrics files. The name of a run is that of its folder, or its
+    /// path if several folders have the same name.
     ///
     /// # Errors
-    /// [`RunsError::Io`] if a file cannot be read, [`RunsError::Metrics`] for a line that is not a record,
-    /// [`RunsError::NoRecords`] for a file without any.
+    /// [`RunsError::Io`] if a file cannot be read, [`RunsError::Metrics`] for a line that is not a valid record,
+    /// [`RunsError::NoRecords`] for a file without records.
     pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Run>> {
         let mut runs = paths.iter().map(|path| Run::read(path)).collect::<Result<Vec<Run>>>()?;
         let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
@@ -86,7 +87,7 @@ impl Run {
         if records.is_empty() {
             return Err(RunsError::NoRecords { path: file });
         }
-        // `.` and `..` are no names; the folder that they refer to has one.
+        // `.` and `..` are not names, but the folders that they refer to have names.
         let whole = file.canonicalize().unwrap_or_else(|_| file.clone());
         let name = whole.parent().and_then(Path::file_name).unwrap_or(path.as_os_str());
         Ok(Run { name: name.to_string_lossy().into_owned(), records })
@@ -136,18 +137,18 @@ fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
     match axis {
         Axis::Steps => Ok(records.map(|record| (record.step as f64, record)).collect()),
         Axis::Epochs => {
-            let steps = steps_per_epoch(&run.records).ok_or_else(|| missing("no epoch of it has ended"))?;
+            let steps = steps_per_epoch(&run.records).ok_or_else(|| missing("no epoch has finished yet"))?;
             Ok(records.map(|record| (record.step as f64 / steps, record)).collect())
         }
         Axis::Seconds => {
             let elapsed = |record: &Record| record.elapsed_s.filter(|&time| can_be_drawn(time));
             let placed: Vec<_> = records.filter_map(|record| Some((elapsed(record)?, record))).collect();
-            if placed.is_empty() { Err(missing("its records have no time")) } else { Ok(placed) }
+            if placed.is_empty() { Err(missing("its records have no elapsed time")) } else { Ok(placed) }
         }
     }
 }
 
-/// Steps per epoch, from the last epoch that has ended: the one with a validation loss or with a successor.
+/// Steps per epoch, from the last finished epoch: one with a validation loss or followed by another epoch.
 fn steps_per_epoch(records: &[Record]) -> Option<f64> {
     let validated = records.iter().rfind(|record| record.valid_loss.is_some());
     let followed = || records.windows(2).rfind(|pair| pair[0].epoch < pair[1].epoch).map(|pair| &pair[0]);
@@ -170,7 +171,7 @@ fn lines(runs: &[Vec<Placed<'_>>], kind: Kind, value: impl Fn(&Record) -> Option
     runs.iter().enumerate().map(line).filter(|line| !line.points.is_empty()).collect()
 }
 
-/// Training losses, smoothed where the run recorded that, and validation losses.
+/// Training losses, smoothed if the run recorded that, and validation losses.
 fn losses(runs: &[Vec<Placed<'_>>]) -> Vec<Line> {
     let smooth = lines(runs, Kind::Training, |record| record.moving_loss);
     let rough = lines(runs, Kind::Training, |record| record.train_loss);
@@ -218,7 +219,7 @@ fn perplexity(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result
     panel("perplexity", axis, &lines, perplexity_span(&lines), false).draw(area)
 }
 
-/// The range of the perplexity axis. It is linear, since the loss is the logarithm already.
+/// The range of the perplexity axis. It is linear, since the loss is already its logarithm.
 fn perplexity_span(lines: &[Line]) -> Option<Range<f64>> {
     let lowest_of = |line: &Line| line.points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
     let lowest = lines.iter().map(lowest_of).fold(f64::INFINITY, f64::min);

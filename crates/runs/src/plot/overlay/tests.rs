@@ -1,4 +1,4 @@
-//! Pictures of several runs.
+//! Tests of plots of several runs.
 
 use super::*;
 
@@ -97,10 +97,10 @@ fn runs_are_placed_by_steps_epochs_or_seconds() {
     assert_eq!(steps_per_epoch(&without_validation.records), Some(500.0));
     let first = Run { records: run.records[..2].to_vec(), ..run.clone() };
     let error = compare(&[first], Axis::Epochs).unwrap_err().to_string();
-    assert_eq!(error, "`a` cannot be drawn over epochs: no epoch of it has ended");
+    assert_eq!(error, "`a` cannot be plotted over epochs: no epoch has finished yet");
     let untimed = Record { epoch: 1, step: 3, ..Record::default() };
     let error = compare(&[Run { records: vec![untimed], ..run }], Axis::Seconds).unwrap_err().to_string();
-    assert_eq!(error, "`a` cannot be drawn over seconds: its records have no time");
+    assert_eq!(error, "`a` cannot be plotted over seconds: its records have no elapsed time");
 }
 
 #[test]
@@ -149,6 +149,6 @@ fn runs_are_read_and_named() {
     let refusal = |name: &str| Run::read_all(&[path(name)]).unwrap_err().to_string();
     let file = |name: &str| path(name).join("metrics.jsonl").display().to_string();
     assert_eq!(refusal("empty"), format!("`{}` has no records yet", file("empty")));
-    assert_eq!(refusal("bad"), format!("`{}`, line 1 is no record of metrics", file("bad")));
+    assert_eq!(refusal("bad"), format!("line 1 of `{}` is not a valid metrics record", file("bad")));
     assert_eq!(refusal("none"), format!("could not read `{}`", path("none").display()));
 }

@@ -1,6 +1,6 @@
-//! The workloads that are measured: models of published sizes, and how they are trained.
+//! The benchmark workloads: models of published sizes, and their training options.
 //!
-//! The token ids are synthetic: Zipf's law over the vocabulary, always the same.
+//! The token ids are synthetic and always the same: they follow Zipf's law over the vocabulary.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -9,52 +9,52 @@ use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Input, Rnn
 use crate::settings::{ClipUnit, LossReduction, StepDivisor};
 use crate::{AveragingRule, ClipNorm, OptimizationPlan, OptimizerPlan, Result, ScheduleRule, TrainError};
 
-/// A model, and what it is trained with: plain SGD on batches of `T` steps by `B` columns.
+/// A model and its training options: plain SGD on batches of `T` steps by `B` columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
-    /// What it is asked for by, such as `W1`, or `W8:W1` where the model of `W1` only generates.
+    /// Its name, such as `W1`, or `W8:W1` for generation only with the model of `W1`.
     pub name: &'static str,
     /// The model.
     pub config: RnnLmConfig,
-    /// `B`, the columns that are read side by side.
+    /// The batch size, `B`.
     pub batch_size: usize,
-    /// `T`, the steps of a batch.
+    /// The time steps of a batch, `T`.
     pub bptt: usize,
-    /// The largest global norm of the gradient of the mean loss; none is off.
+    /// The maximum gradient norm of the mean loss; `None` is off.
     pub clip_norm: Option<f64>,
     /// The learning rate.
     pub learning_rate: f64,
-    /// Whether generation is all that it measures.
+    /// Whether it measures only generation.
     pub generates_only: bool,
 }
 
-/// Sizes to put in the place of a workload's own, to see how its cost grows.
+/// Sizes that replace a workload's own, to see how its cost changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// `B`.
+    /// The batch size, `B`.
     pub batch_size: Option<usize>,
-    /// `T`.
+    /// The time steps of a batch, `T`.
     pub bptt: Option<usize>,
-    /// `V`.
+    /// The vocabulary size, `V`.
     pub vocab_size: Option<usize>,
-    /// `H` of all layers, and the embedding's width where the workload's is the same. Where it is another
-    /// and tied to the decoder, the last layer keeps it.
+    /// The hidden size `H` of all layers, and the embedding size if it equals the hidden size in the
+    /// workload. If it differs and is tied to the decoder, the last layer keeps its size.
     pub hidden_size: Option<usize>,
-    /// `L`. Layers that are added are as wide as the first; the last stays as it is.
+    /// The number of layers, `L`. Added layers have the size of the first one; the last layer keeps its size.
     pub layers: Option<usize>,
 }
 
 /// The names of all workloads.
 pub const WORKLOADS: [&str; 10] = ["W1", "W1u", "W2", "W3", "W4", "W5", "W6", "W7", "W8:W1", "W8:W6"];
 
-/// The most columns, steps or layers: beyond it a product of sizes might not be countable.
+/// The maximum number of columns, steps or layers, so that products of sizes do not overflow.
 const LARGEST: usize = 1 << 20;
 
 impl Workload {
-    /// The workload of this name, in capitals or not.
+    /// Finds the workload with this name, ignoring case.
     ///
     /// # Errors
-    /// [`TrainError::UnknownWorkload`] lists those that there are.
+    /// [`TrainError::UnknownWorkload`], which lists all names.
     pub fn find(name: &str) -> Result<Workload> {
         let Some(name) = WORKLOADS.into_iter().find(|known| known.eq_ignore_ascii_case(name)) else {
             return Err(TrainError::UnknownWorkload { name: name.to_owned(), known: WORKLOADS.to_vec() });
@@ -66,11 +66,11 @@ impl Workload {
         Ok(workload)
     }
 
-    /// The workload with other sizes.
+    /// The workload with different sizes.
     ///
     /// # Errors
-    /// [`TrainError::OutOfRange`] for a size of 0, or one beyond all that is of use; [`TrainError::Model`] if the sizes
-    /// do not fit together.
+    /// [`TrainError::OutOfRange`] for a size that is 0 or too large; [`TrainError::Model`] if the sizes do
+    /// not fit together.
     pub fn resized(mut self, sizes: Sizes) -> Result<Workload> {
         let Sizes { batch_size, bptt, vocab_size, hidden_size, layers } = sizes;
         for (setting, size) in [("batch_size", batch_size), ("bptt", bptt), ("layers", layers)] {
@@ -102,9 +102,9 @@ impl Workload {
         Ok(self)
     }
 
-    /// The floating-point operations of a token's forward pass that cannot be done without: the multiplications and
-    /// additions of its matrix products. A one-hot input is looked up and costs none. Training takes three times as
-    /// many: back, each product becomes two.
+    /// The necessary floating-point operations of a token's forward pass: the multiplications and additions
+    /// of its matrix multiplications. A one-hot input is a lookup and needs none. Training needs three times
+    /// as many, because each matrix multiplication becomes two in the backward pass.
     ///
     /// ```text
     /// 2 · (Σ_layers G·H·(D + H) + H_last·V)
@@ -128,12 +128,12 @@ impl Workload {
         3.0 * self.forward_flop_per_token() * self.step_tokens() as f64
     }
 
-    /// `T·B`.
+    /// The number of tokens in a batch, `T·B`.
     pub fn step_tokens(&self) -> usize {
         self.batch_size * self.bptt
     }
 
-    /// How it is trained.
+    /// Its training options.
     pub(super) fn optimization(&self) -> OptimizationPlan {
         OptimizationPlan {
             optimizer: OptimizerPlan::Sgd { momentum: 0.0 },
@@ -149,13 +149,13 @@ impl Workload {
         }
     }
 
-    /// `columns` columns of synthetic ids, each with `rows` rows to be predicted.
+    /// `columns` columns of synthetic ids, each with `rows` rows to predict.
     pub(super) fn text(&self, columns: usize, rows: usize) -> Vec<u32> {
         zipf(self.config.vocab_size, columns * (rows + 1))
     }
 }
 
-/// `count` draws from Zipf's law: id `i` is as likely as `1 / (i + 1)` says.
+/// `count` samples from Zipf's law: the probability of id `i` is proportional to `1 / (i + 1)`.
 fn zipf(vocab_size: usize, count: usize) -> Vec<u32> {
     let mut sum = 0.0;
     let sums: Vec<f64> = (1..=vocab_size)
@@ -172,7 +172,7 @@ fn zipf(vocab_size: usize, count: usize) -> Vec<u32> {
     (0..count).map(|_| draw()).collect()
 }
 
-/// The table of the models: sizes, batches, clip and rate.
+/// The table of models: sizes, batches, clipping and learning rate.
 fn of_model(name: &str) -> Workload {
     let base = |input, cell, hidden_sizes: &[usize], vocab_size| Workload {
         name: "",
@@ -211,7 +211,7 @@ fn of_model(name: &str) -> Workload {
         }
         "W5" => {
             let rnn = base(Input::OneHot, Cell::RnnTanh, &[256], CHARACTERS);
-            // Nothing is clipped, so the rate must be one that needs no clip.
+            // There is no clipping, so the learning rate must not need it.
             Workload { batch_size: 32, bptt: 64, clip_norm: None, learning_rate: 0.1, ..rnn }
         }
         "W6" => {
@@ -229,11 +229,11 @@ fn of_model(name: &str) -> Workload {
             };
             Workload { batch_size: 80, bptt: 70, learning_rate: 30.0, ..with(lstm, true, dropout) }
         }
-        name => unreachable!("`{name}` is among the names but not in the table"),
+        name => unreachable!("`{name}` is in `WORKLOADS` but not in the table"),
     }
 }
 
-/// Element-wise dropout of one probability at every site.
+/// Element-wise dropout with the same probability at every site.
 fn everywhere(probability: f32) -> Dropout {
     let site = DropoutSite { probability, locked: false };
     Dropout { input: site, between: site, output: site, ..Dropout::default() }

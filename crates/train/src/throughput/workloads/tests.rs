@@ -1,4 +1,4 @@
-//! The table, against numbers computed by hand, and what other sizes make of it.
+//! Tests of the table against values computed by hand, and of changed sizes.
 
 use super::*;
 
@@ -8,7 +8,8 @@ fn found(name: &str) -> Workload {
 
 #[test]
 fn a_step_costs_what_was_computed_by_hand() {
-    // Multiply-adds of a token forward, layer by layer and then the decoder; 6 operations each; tokens of a step.
+    // Multiply-adds of a token's forward pass, layer by layer and then the decoder; tokens per step; GFLOP of
+    // a step, with 6 operations for each multiply-add.
     let by_hand = [
         ("W1", 2 * 4 * 200 * 400 + 200 * 33_278, 20 * 35, 30.6),
         ("W1u", 2 * 4 * 200 * 400 + 200 * 33_278, 20 * 35, 30.6),
@@ -49,7 +50,7 @@ fn other_sizes_keep_the_shape() {
         ("W1", Input::Embedding(64), [64, 64, 64]),
         ("W3", Input::Embedding(64), [64, 64, 64]),
         ("W5", Input::OneHot, [64, 64, 64]),
-        // The embedding has a width of its own; a tied decoder keeps the last layer as wide.
+        // The embedding has a different size; a tied decoder keeps the size of the last layer.
         ("W6", Input::Embedding(64), [64, 64, 64]),
         ("W7", Input::Embedding(400), [64, 64, 400]),
     ] {
@@ -64,7 +65,7 @@ fn other_sizes_keep_the_shape() {
     for layers in [0, usize::MAX] {
         let error =
             resized("W1", Sizes { layers: Some(layers), ..Sizes::default() }).unwrap_err().to_string();
-        assert_eq!(error, format!("`layers` is {layers}, expected between 1 and 1,048,576"));
+        assert_eq!(error, format!("`layers` must be between 1 and 1,048,576, but is {layers}"));
     }
     assert!(resized("W1", Sizes { hidden_size: Some(0), ..Sizes::default() }).is_err());
 }

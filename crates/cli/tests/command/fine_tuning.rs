@@ -21,7 +21,7 @@ fn training_goes_on_with_another_text_by_the_models_own_settings() {
     sandbox.write("other.txt", other_text());
     let flags = ["train", "--from", "run", "--data", "other.txt", "--epochs", "3", "--out", "on"];
     let said = sandbox.run(&flags);
-    for line in ["goes on from ", "unknown words in ", "before     valid", "epoch 3/3  valid"] {
+    for line in ["fine-tuned from ", "out-of-vocabulary words in ", "before     valid", "epoch 3/3  valid"] {
         assert!(said.stderr.contains(line), "{line:?} in {}", said.stderr);
     }
     said.success();
@@ -64,7 +64,7 @@ fn without_a_text_training_goes_on_with_the_models_own() {
     let said =
         sandbox.run(&["train", "--from", "run/best.safetensors", "--epochs", "1", "--averaging", "asgd"]);
     assert!(
-        said.stderr.contains("text.txt") && said.stderr.contains("; averaged, unaveraged "),
+        said.stderr.contains("text.txt") && said.stderr.contains("; averaged weights, current weights "),
         "{}",
         said.stderr
     );
@@ -83,7 +83,7 @@ fn what_a_model_is_not_cannot_be_asked_of_it() {
     refused(
         &["--from", "run", "--hidden-size", "17"],
         2,
-        "error: `model.hidden_sizes` is 17, but the model to go on from has 16",
+        "error: `model.hidden_sizes` is `17`, but the model to continue from has `16`",
     );
     refused(
         &["--extend-vocab"],
@@ -101,9 +101,34 @@ fn a_run_is_verified_against_its_own_recipe_only() {
         assert_eq!(said.code, Some(1));
         assert!(said.stderr.contains(expected), "{}", said.stderr);
     };
-    refused("built-in", "the recipe `built-in` does not say what a run must reach");
+    refused("built-in", "the recipe `built-in` states no perplexities to verify");
     refused(
         "ptb-rnn",
-        "the run `run` is another one than the recipe's: `text.corpus` is nothing, the recipe says ptb",
+        "the run `run` does not follow the recipe: `text.corpus` is unset, but `ptb` in the recipe",
     );
+}
+
+#[test]
+fn a_recipe_is_run_with_the_seed_and_bands_that_are_asked_for() {
+    let sandbox = Sandbox::new();
+    for split in ["train", "valid", "test"] {
+        sandbox.write(&format!("mine/{split}.txt"), text(40));
+    }
+    let verify = |flags: &[&str]| sandbox.run(&[&["recipes", "verify", "ptb-rnn", "-q"], flags].concat());
+    // The run is prepared, and refused before it trains, since it is not on the recipe's corpus.
+    for (band, cell) in [("lstm", "lstm"), ("relu", "rnn_relu")] {
+        let said = verify(&["--data", "mine", "--seed", "7", "--band", band, "--out", band]);
+        assert_eq!(said.code, Some(1));
+        assert!(said.stderr.contains("`text.corpus` is unset"), "{}", said.stderr);
+        let plan = fs::read_to_string(sandbox.path(band).join("plan.toml")).unwrap();
+        assert!(plan.contains("seed = 7\n") && plan.contains(&format!("cell = \"{cell}\"\n")), "{plan}");
+        assert!(!sandbox.path(band).join("best.safetensors").exists());
+    }
+
+    let said = verify(&["--data", "mine", "--band", "gru"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("no band `gru`, expected one of `lstm`, `relu`"), "{}", said.stderr);
+    let said = verify(&["--run", "lstm", "--seed", "1"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("cannot be used with"), "{}", said.stderr);
 }
