@@ -203,6 +203,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         from: settings.from.as_deref().map(absolute).transpose()?,
         extend_vocab: settings.extend_vocab.unwrap_or(false),
         epochs: positive("training.epochs", settings.epochs.unwrap_or(10))?,
+        early_stopping: settings.early_stopping.filter(|&evaluations| evaluations != 0),
         batch_size: positive("training.batch_size", settings.batch_size.unwrap_or(20))?,
         bptt: positive("training.bptt", settings.bptt.unwrap_or(35))?,
         last_batch: settings.last_batch.unwrap_or_default(),
@@ -275,6 +276,7 @@ fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
             activation: penalty("optimization.activation_penalty", settings.activation_penalty)?,
             temporal: penalty("optimization.temporal_penalty", settings.temporal_penalty)?,
         },
+        min_learning_rate: min_learning_rate(settings, learning_rate)?,
         schedule: schedule(settings)?,
         averaging: averaging(settings)?,
     })
@@ -358,6 +360,18 @@ fn schedule(settings: &OptimizationSettings) -> Result<ScheduleRule> {
             ScheduleRule::Constant
         }
     })
+}
+
+fn min_learning_rate(settings: &OptimizationSettings, learning_rate: f64) -> Result<Option<f64>> {
+    const SETTING: &str = "optimization.min_learning_rate";
+    let found = at_least_0(SETTING, settings.min_learning_rate.unwrap_or(0.0))?;
+    if found > 0.0 && settings.schedule == Some(ScheduleKind::Constant) {
+        return Err(no_effect(SETTING, "`optimization.schedule` is `plateau` or `step`"));
+    }
+    if found > learning_rate {
+        return Err(out_of_range(SETTING, found, "at most `optimization.learning_rate`"));
+    }
+    Ok(Some(found).filter(|&rate| rate > 0.0))
 }
 
 fn evaluation(settings: &EvaluationSettings, training: &TrainingPlan) -> Result<EvaluationPlan> {

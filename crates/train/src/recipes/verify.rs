@@ -6,6 +6,7 @@ use rondo_runs::metrics::{self, Record};
 use rondo_runs::{Change, Perplexity, RunFolder};
 
 use super::{Band, Recipe, Verify};
+use crate::reproduce::has_ended_early;
 use crate::resume::changes;
 use crate::{Plan, Result, Settings, TrainError};
 
@@ -142,9 +143,10 @@ impl Verification {
         self.check(folder)?;
         let records = metrics::read(&folder.metrics())?;
         let epochs = records.iter().map(|record| record.epoch).max().unwrap_or(0);
-        let wanted = Plan::new(&self.settings)?.training.epochs;
+        let plan = Plan::new(&self.settings)?;
+        let wanted = plan.training.epochs;
         let ended = records.iter().any(|record| record.epoch == wanted && record.valid_loss.is_some());
-        if !ended {
+        if !ended && !has_ended_early(folder, &plan)? {
             return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
         }
         Ok(self.bands.iter().flat_map(|band| findings(band, &records, wanted)).collect())
