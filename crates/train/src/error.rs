@@ -160,7 +160,9 @@ pub enum TrainError {
         best: Option<PathBuf>,
     },
     /// The run has ended, and no evaluation gave a finite loss.
-    #[error("none of the {epochs} epochs had a finite loss on the {text} text, so no model was saved as the best")]
+    #[error(
+        "none of the {epochs} epochs had a finite loss on the {text} text, so no model was saved as the best"
+    )]
     NoUsableModel {
         /// The number of epochs.
         epochs: usize,

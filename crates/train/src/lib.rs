@@ -59,8 +59,8 @@ pub use provenance::fingerprint;
 pub use recipes::Recipe;
 pub use reproduce::{Comparison, Difference, require_finished};
 pub use resume::resumed_plan;
-pub use run_end::RunEnd;
 pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError};
+pub use run_end::RunEnd;
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
 pub use session::{
     BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, Note, Session, SessionOptions, SettingsSource,

@@ -35,7 +35,7 @@ use rondo_nn::{NnError, RnnLmConfig, State, StatePart};
 use rondo_runs::{CorpusFingerprint, RunFolder};
 
 use crate::progress::Progress;
-use crate::{Result, TrainError};
+use crate::{Result, RunEnd, TrainError};
 
 pub(crate) const VERSION_KEY: &str = "rondo_checkpoint";
 pub(crate) const VERSION: &str = "1";
@@ -181,6 +181,11 @@ impl Checkpoint {
     /// The number of optimizer steps since the start of the run.
     pub fn steps(&self) -> u64 {
         self.progress.steps
+    }
+
+    /// Why the run has ended; `None` if it has not, and for checkpoints of version 0.1.0.
+    pub fn end(&self) -> Option<RunEnd> {
+        self.progress.end
     }
 
     /// The configuration of the model; `None` for a model that is not an [`RnnLm`](rondo_nn::RnnLm).

@@ -17,7 +17,7 @@ use rondo_data::{BatchOrder, CorpusOptions, LastBatch, Tokenizer, Vocab};
 use rondo_kernels::Precision;
 use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig};
 
-use crate::settings::{CheckpointEvery, ClipUnit, LossReduction, Settings, StepDivisor};
+use crate::settings::{CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, Settings, StepDivisor};
 use crate::{AveragingRule, Result, ScheduleRule};
 
 mod continuing;
@@ -272,6 +272,16 @@ impl Plan {
     pub fn to_toml(&self) -> Result<String> {
         let settings = self.settings().to_toml()?;
         Ok(format!("# All settings of this run. Use this file as a recipe to repeat the run.\n\n{settings}"))
+    }
+
+    /// The learning rate that is the default for the plan's cell and optimizer.
+    pub fn default_learning_rate(&self) -> f64 {
+        let optimizer = match self.optimization.optimizer {
+            OptimizerPlan::Sgd { .. } => OptimizerKind::Sgd,
+            OptimizerPlan::Adam { decoupled: false, .. } => OptimizerKind::Adam,
+            OptimizerPlan::Adam { decoupled: true, .. } => OptimizerKind::AdamW,
+        };
+        resolve::default_learning_rate(self.model.cell, optimizer)
     }
 
     /// Whether the epoch, counted from 1, ends with an evaluation on the validation text.

@@ -25,13 +25,14 @@ use crate::{AveragingRule, Result, ScheduleRule, TrainError};
 /// See [`Plan::new`].
 pub(super) fn plan(settings: &Settings) -> Result<Plan> {
     let training = training(&settings.training)?;
+    let model = model(&settings.model)?;
     Ok(Plan {
         text: text(&settings.text)?,
-        model: model(&settings.model)?,
         init: init(&settings.init),
-        optimization: optimization(&settings.optimization)?,
+        optimization: optimization(&settings.optimization, model.cell)?,
         evaluation: evaluation(&settings.evaluation, &training)?,
         sample: sample(&settings.sample)?,
+        model,
         training,
     })
 }
@@ -257,10 +258,18 @@ fn variable_bptt(settings: &TrainingSettings) -> Result<bool> {
     Ok(variable)
 }
 
-fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
+/// The default learning rate, which suits the other defaults: clipping at norm 0.25, and the initialization.
+pub(super) fn default_learning_rate(cell: Cell, optimizer: OptimizerKind) -> f64 {
+    match (optimizer, cell) {
+        (OptimizerKind::Adam | OptimizerKind::AdamW, _) => 0.001,
+        (OptimizerKind::Sgd, Cell::Lstm | Cell::Gru) => 20.0,
+        (OptimizerKind::Sgd, Cell::RnnTanh | Cell::RnnRelu) => 2.0,
+    }
+}
+
+fn optimization(settings: &OptimizationSettings, cell: Cell) -> Result<OptimizationPlan> {
     let kind = settings.optimizer.unwrap_or(OptimizerKind::Sgd);
-    let learning_rate =
-        settings.learning_rate.unwrap_or(if kind == OptimizerKind::Sgd { 20.0 } else { 0.001 });
+    let learning_rate = settings.learning_rate.unwrap_or(default_learning_rate(cell, kind));
     let clip_norm = at_least_0("optimization.clip_norm", settings.clip_norm.unwrap_or(0.25))?;
     let clip_value = at_least_0("optimization.clip_value", settings.clip_value.unwrap_or(0.0))?;
     let unit = settings.clip_norm_unit.unwrap_or(ClipUnit::One);

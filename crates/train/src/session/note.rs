@@ -64,7 +64,10 @@ impl fmt::Display for Note<'_> {
                     Loss(uniform)
                 )?;
                 if loss < uniform + LEARNED_NOTHING {
-                    return write!(f, "nothing is learned, the learning rate of {learning_rate} is too low or too high");
+                    return write!(
+                        f,
+                        "nothing is learned, the learning rate of {learning_rate} is too low or too high"
+                    );
                 }
                 let clip = match clip_norm {
                     Some(norm) => format!("the gradient clipping at norm {norm} too weak"),
