@@ -18,6 +18,7 @@ use rondo_runs::RunsError;
 use rondo_train::{Quantity, TrainError};
 
 use crate::console;
+use crate::describe::in_shell;
 
 /// What the command itself refuses.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +44,30 @@ pub(crate) enum CliError {
     /// Something has ended a run before its time.
     #[error("the run in `{}` has stopped", folder.display())]
     Stopped { folder: PathBuf, step: Option<u64>, source: TrainError },
+    /// The loss or the gradient of a run is not finite.
+    #[error("the run in `{}` has diverged{}", folder.display(), at_checkpoint(checkpoint.as_ref()))]
+    Diverged {
+        folder: PathBuf,
+        /// Its last checkpoint, and the number of steps there.
+        checkpoint: Option<(PathBuf, u64)>,
+        /// The learning rate to try next, and its present value.
+        learning_rate: f64,
+        present: f64,
+        /// The present maximum of the gradient norm.
+        clip_norm: Option<f64>,
+        source: TrainError,
+    },
     /// A picture is wanted in a format that there is none of.
     #[error("cannot draw `{}`: plots are written as SVG, to a file that ends in `.svg`", path.display())]
     PictureFormat { path: PathBuf },
+}
+
+/// Says which checkpoint there is.
+fn at_checkpoint(checkpoint: Option<&(PathBuf, u64)>) -> String {
+    match checkpoint {
+        Some((path, step)) => format!("; its last checkpoint is `{}`, step {step}", path.display()),
+        None => "; it has no checkpoint".to_owned(),
+    }
 }
 
 /// Prints an error and says what to exit with.
@@ -154,6 +176,17 @@ fn hint(cause: &Cause) -> Option<String> {
                     None => format!("after fixing this, {command} starts from the beginning"),
                 })
             }
+            CliError::Diverged { folder, learning_rate, present, clip_norm, .. } => {
+                let folder = in_shell(&folder.display().to_string());
+                let clip = match clip_norm {
+                    Some(norm) => format!("a `--clip-norm` below {norm}"),
+                    None => "gradient clipping (`--clip-norm`)".to_owned(),
+                };
+                Some(format!(
+                    "`rondo train --plan {folder} --learning-rate {learning_rate}` starts again with a lower learning \
+                     rate than {present}; {clip} or smaller initial weights (`--init-recurrent`) can also help"
+                ))
+            }
             CliError::NotOfWords { .. } => {
                 Some("without `--tokenizer`, the text is read with the model's own tokenizer".to_owned())
             }
@@ -208,6 +241,9 @@ fn hint_on_inference(error: &InferError) -> Option<String> {
         InferError::OtherVocabulary { .. }
         | InferError::VocabularySize { .. }
         | InferError::NoVocabulary(_) => "`--vocab` names the vocabulary that the model was trained with",
+        InferError::NonFiniteLogits => {
+            "train it again with a lower `--learning-rate`, stronger clipping (`--clip-norm`) or smaller initial weights"
+        }
         InferError::Data(error) => return hint_on_data(error),
         _ => return None,
     };

@@ -26,5 +26,5 @@ pub use checkpoints::CheckpointWriter;
 pub use error::{Result, RunsError};
 pub use folder::RunFolder;
 pub use lock::RunLock;
-pub use perplexity::Perplexity;
+pub use perplexity::{Loss, Perplexity};
 pub use provenance::{Change, CorpusFingerprint, Provenance, Resumption};

@@ -152,12 +152,22 @@ pub enum TrainError {
         found: f64,
         /// The epoch, from 1.
         epoch: usize,
-        /// The number, from 1, of the step that was not taken.
+        /// The number, from 1, of the step that was not taken; for the loss on a text, the number of steps before.
         step: u64,
         /// What was tried before the run stopped.
         tried: Tried,
         /// The file of the best model so far, if there is one.
         best: Option<PathBuf>,
+    },
+    /// The run has ended, and no evaluation gave a finite loss.
+    #[error(
+        "none of the {epochs} epochs had a finite loss on the {text} text, so no model was saved as the best"
+    )]
+    NoUsableModel {
+        /// The number of epochs.
+        epochs: usize,
+        /// `validation` or `test`: the text that was evaluated.
+        text: &'static str,
     },
     /// A file is not a usable checkpoint, or a folder contains none.
     #[error("no usable checkpoint in `{}`: {reason}", path.display())]
@@ -270,7 +280,7 @@ pub(crate) fn or_unset(value: &str) -> String {
 fn kept(best: Option<&std::path::Path>) -> String {
     match best {
         Some(path) => format!("; the best model so far is saved in `{}`", path.display()),
-        None => "; no epoch was completed, so no model was saved".to_owned(),
+        None => "; no usable model was saved".to_owned(),
     }
 }
 

@@ -35,6 +35,7 @@ mod provenance;
 pub mod recipes;
 mod reproduce;
 mod resume;
+mod run_end;
 mod sample;
 mod schedule;
 mod session;
@@ -59,6 +60,7 @@ pub use recipes::Recipe;
 pub use reproduce::{Comparison, Difference, require_finished};
 pub use resume::resumed_plan;
 pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError};
+pub use run_end::RunEnd;
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
 pub use session::{
     BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, Note, Session, SessionOptions, SettingsSource,

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::{Note, Quantity};
+use crate::{Note, Quantity, RunEnd};
 
 /// Receives the events of a run and can stop it. It can draw a progress bar, print lines, or do nothing.
 ///
@@ -66,7 +66,7 @@ impl Watch<'_> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A note for the user before the run begins.
+    /// A note for the user, before the run begins or during it.
     Note(Note<'a>),
     /// A file of the corpus is being downloaded.
     Downloading {
@@ -157,6 +157,13 @@ pub enum Event<'a> {
         /// The generated text, without the prefix.
         text: &'a str,
     },
+    /// The run ends before the last epoch of its plan, as its settings say.
+    EndsEarly {
+        /// The last epoch.
+        epoch: usize,
+        /// The reason.
+        end: RunEnd,
+    },
     /// The run was asked to stop; it saves its state and ends.
     Interrupted {
         /// The current epoch.
@@ -237,4 +244,6 @@ pub struct Outcome {
     pub elapsed_s: f64,
     /// Whether the run was asked to stop before its end.
     pub interrupted: bool,
+    /// Why the run ended; `None` if it was interrupted.
+    pub end: Option<RunEnd>,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::averaging::AveragingProgress;
 use crate::loss_sum::LossSum;
-use crate::{MovingLoss, Plan, Schedule};
+use crate::{MovingLoss, Plan, RunEnd, Schedule};
 
 /// The progress of a run: all of its state except the tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,12 @@ pub(crate) struct Progress {
     pub(crate) epoch_sum: LossSum,
     /// The losses of the steps since the last record.
     pub(crate) log_sum: LossSum,
+    /// The losses since the last comparison with a uniform guess.
+    #[serde(default)] // Missing up to version 0.1.0, as are all fields with this attribute.
+    pub(crate) quarter_sum: LossSum,
+    /// Whether the run has warned that its training loss is worse than that of a uniform guess.
+    #[serde(default)]
+    pub(crate) warned_of_loss: bool,
     pub(crate) moving_loss: MovingLoss,
     pub(crate) schedule: Schedule,
     pub(crate) averaging: AveragingProgress,
@@ -39,6 +45,12 @@ pub(crate) struct Progress {
     pub(crate) best_epoch: Option<usize>,
     pub(crate) best_valid: Option<f64>,
     pub(crate) best_test: Option<f64>,
+    /// The number of evaluations on the validation text since the best one.
+    #[serde(default)]
+    pub(crate) evaluations_without_best: usize,
+    /// Why the run ended, if it has.
+    #[serde(default)]
+    pub(crate) end: Option<RunEnd>,
     /// Seconds spent on training steps.
     pub(crate) training_s: f64,
     /// Seconds since the start of the run, excluding interruptions.
@@ -61,6 +73,8 @@ impl Progress {
             rollbacks: 0,
             epoch_sum: LossSum::default(),
             log_sum: LossSum::default(),
+            quarter_sum: LossSum::default(),
+            warned_of_loss: false,
             moving_loss: MovingLoss::new(plan.training.moving_loss_decay),
             schedule: Schedule::new(optimization.schedule, optimization.learning_rate),
             averaging: AveragingProgress::default(),
@@ -68,6 +82,8 @@ impl Progress {
             best_epoch: None,
             best_valid: None,
             best_test: None,
+            evaluations_without_best: 0,
+            end: None,
             training_s: 0.0,
             elapsed_s: 0.0,
             started_unix_s: 0.0,
@@ -99,6 +115,8 @@ impl Progress {
             self.averaging.most(),
             self.epoch_sum.tokens(),
             self.log_sum.tokens(),
+            self.quarter_sum.tokens(),
+            self.evaluations_without_best as u64,
         ];
         let times = [self.training_s, self.elapsed_s, self.started_unix_s];
         self.epoch > 0

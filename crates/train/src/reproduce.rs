@@ -8,7 +8,7 @@ use rondo_runs::metrics::{self, Record};
 use rondo_runs::{Provenance, RunFolder};
 use serde_json::Value;
 
-use crate::{Plan, Result, Settings, TrainError};
+use crate::{Checkpoint, Plan, Result, RunEnd, Settings, TrainError};
 
 /// The comparison of two runs of the same plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,15 +74,23 @@ impl Comparison {
 pub fn require_finished(folder: &RunFolder) -> Result<()> {
     let path = folder.plan();
     let text = fs::read_to_string(&path).map_err(TrainError::io("read", &path))?;
-    let wanted = Plan::new(&Settings::parse(&path.display().to_string(), &text)?)?.training.epochs;
+    let plan = Plan::new(&Settings::parse(&path.display().to_string(), &text)?)?;
+    let wanted = plan.training.epochs;
     let records = metrics::read(&folder.metrics())?;
     // Only the record at the end of an epoch has no gradient norm.
     let ended = records.iter().filter(|record| record.gradient_norm.is_none());
     let epochs = ended.map(|record| record.epoch).max().unwrap_or(0);
-    if epochs < wanted {
+    if epochs < wanted && !has_ended_early(folder, &plan)? {
         return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
     }
     Ok(())
+}
+
+/// Whether the run has ended before its last epoch, as its plan says.
+pub(crate) fn has_ended_early(folder: &RunFolder, plan: &Plan) -> Result<bool> {
+    let latest = Checkpoint::latest(folder)?;
+    let end = latest.and_then(|(checkpoint, _)| RunEnd::of(plan, &checkpoint.progress));
+    Ok(end.is_some_and(|end| end.is_early()))
 }
 
 fn difference(ours: &[Record], theirs: &[Record]) -> Option<Difference> {

@@ -119,9 +119,9 @@ impl Schedule {
         }
     }
 
-    /// Multiplies the learning rate, independently of the rule.
-    pub(crate) fn scale_learning_rate(&mut self, factor: f64) {
-        self.learning_rate *= factor;
+    /// Multiplies the learning rate, or `highest` if that is lower, independently of the rule.
+    pub(crate) fn lower_learning_rate(&mut self, highest: f64, factor: f64) {
+        self.learning_rate = self.learning_rate.min(highest) * factor;
     }
 
     /// Updates the schedule at the end of an epoch and decides how to continue.

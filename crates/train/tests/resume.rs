@@ -10,7 +10,7 @@ use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
 use rondo_runs::{Provenance, RunFolder, RunsError};
 use rondo_train::{
-    Checkpoint, Event, Observer, Outcome, Plan, Result, Settings, TrainError, Trainer, resumed_plan,
+    Checkpoint, Event, Observer, Outcome, Plan, Result, RunEnd, Settings, TrainError, Trainer, resumed_plan,
 };
 
 use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
@@ -94,7 +94,7 @@ const KINDS: &[(&str, &str)] = &[
     ),
     (
         "steps left out",
-        "[model]\ncell = 'rnn_relu'\ndropout = 0\n[init]\nrecurrent = 'normal:1.5'\n[training]\non_nan = 'skip'\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1e-6\nclip_norm = 1",
+        "[model]\ncell = 'rnn_relu'\ndropout = 0\n[init]\nrecurrent = 'normal:0.3'\n[training]\nbatch_size = 1\non_nan = 'skip'\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1e-6\nclip_norm = 1",
     ),
     ("one thread", "[training]\nthreads = 1"),
 ];
@@ -272,4 +272,86 @@ fn two_processes_do_not_train_in_one_folder() {
     let _lock = folder.lock().unwrap();
     let error = resume(&path, "", &mut ()).unwrap_err();
     assert!(matches!(error, TrainError::Runs(RunsError::Locked { pid: Some(_), .. })), "{error}");
+}
+
+/// Steps this small change nothing, so no epoch after the first improves.
+const NO_PROGRESS: &str = "[training]\nepochs = 9\n{training}\n[optimization]\nlearning_rate = 1e-30\n";
+
+fn no_progress(training: &str, optimization: &str) -> Plan {
+    plan(&(NO_PROGRESS.replace("{training}", training) + optimization))
+}
+
+#[test]
+fn a_run_that_ends_early_is_the_same_if_it_is_interrupted() {
+    let evaluations = RunEnd::EarlyStopping { evaluations: 2 };
+    let rate = RunEnd::MinLearningRate { learning_rate: 1e-30 * 0.25 * 0.25, minimum: 1e-31 };
+    let parent = tempfile::tempdir().unwrap();
+    for (name, plan, end) in [
+        ("evaluations", no_progress("early_stopping = 2", ""), evaluations),
+        ("rate", no_progress("", "min_learning_rate = 1e-31"), rate),
+    ] {
+        let whole = parent.path().join(name);
+        let mut told = vec![];
+        let mut observer = |event: Event<'_>| {
+            if let Event::EndsEarly { epoch, end } = event {
+                told.push((epoch, end));
+            }
+            ControlFlow::Continue(())
+        };
+        let expected = run_with(&plan, &whole, &mut observer).unwrap();
+        assert_eq!((told, expected.end, expected.best_epoch), (vec![(3, end)], Some(end), Some(1)), "{name}");
+        let (checkpoint, _) = Checkpoint::latest(&RunFolder::open(&whole).unwrap()).unwrap().unwrap();
+        assert_eq!((checkpoint.end(), checkpoint.epoch()), (Some(end), 4), "{name}");
+
+        let in_epoch = expected.steps / 3;
+        for stops in [[1, in_epoch], [in_epoch + 3, 2 * in_epoch + 1], [2 * in_epoch, 3 * in_epoch]] {
+            let path = parent.path().join(format!("{name}-{stops:?}"));
+            run_with(&plan, &path, &mut StopAfter(stops[0])).unwrap();
+            let outcome = resume(&path, "", &mut StopAfter(stops[1])).unwrap();
+            assert!(outcome.interrupted && outcome.end.is_none(), "{name} {stops:?}: {outcome:?}");
+            assert_same(name, (&whole, &expected), (&path, &resume_to_the_end(&path)));
+            // The run has ended, so there is nothing to do.
+            assert_same(name, (&whole, &expected), (&path, &resume_to_the_end(&path)));
+        }
+    }
+}
+
+#[test]
+fn a_run_that_has_ended_early_continues_if_it_is_told_to() {
+    let parent = tempfile::tempdir().unwrap();
+    let whole = parent.path().join("whole");
+    let expected = run(&no_progress("", ""), &whole).unwrap();
+    assert_eq!(expected.end, Some(RunEnd::Epochs));
+    for (name, plan, with) in [
+        ("evaluations", no_progress("early_stopping = 3", ""), "[training]\nearly_stopping = 0"),
+        ("rate", no_progress("", "min_learning_rate = 1e-30"), "[optimization]\nmin_learning_rate = 0"),
+    ] {
+        let path = parent.path().join(name);
+        assert!(run(&plan, &path).unwrap().steps < expected.steps, "{name}");
+        let found = resume(&path, with, &mut ()).unwrap();
+        assert_same(name, (&whole, &expected), (&path, &found));
+    }
+}
+
+#[test]
+fn the_epoch_after_which_a_run_ends_early_is_evaluated() {
+    let parent = tempfile::tempdir().unwrap();
+    let plan = plan(
+        "[training]\nepochs = 6\n[evaluation]\nevery = 5\n\
+         [optimization]\nschedule = 'step'\ndecay_every = 2\nmin_learning_rate = 0.015",
+    );
+    let outcome = run(&plan, &parent.path().join("run")).unwrap();
+    let end = RunEnd::MinLearningRate { learning_rate: 0.01, minimum: 0.015 };
+    assert_eq!((outcome.end, outcome.best_epoch), (Some(end), Some(2)));
+}
+
+#[test]
+fn early_stopping_needs_a_validation_text() {
+    let plan = plan("[training]\nearly_stopping = 1");
+    let text = TextSource::Memory { name: "train".to_owned(), text: "one two three four\n".repeat(200) };
+    let texts = CorpusTexts::Splits { train: text, valid: None, test: None };
+    let corpus = Corpus::read(&texts, &plan.text.options).unwrap();
+    let error = Trainer::new(plan, corpus, &Device::cpu(1).unwrap()).unwrap_err();
+    let expected = "`training.early_stopping` has no effect unless there is a validation text";
+    assert_eq!(error.to_string(), expected);
 }

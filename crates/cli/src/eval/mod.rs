@@ -116,7 +116,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
         let base = evaluate(batch_size, bptt, &text, &loaded, console)?;
         Findings { base, adapted: None, tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64() }
     };
-    if findings.base.nll_sum.is_nan() {
+    if !findings.base.nll_sum.is_finite() {
         return Err(InferError::NonFiniteLogits.into());
     }
     report::print(args.json, &loaded, &text, &findings)?;

@@ -85,8 +85,13 @@ impl Overview<'_> {
             .map_or(0, |batches| batches.batch_count())
             .min(training.max_batches.unwrap_or(usize::MAX));
         let about = if training.variable_bptt { "about " } else { "" };
+        let early = match training.early_stopping {
+            None => String::new(),
+            Some(1) => ", early stopping after an evaluation without improvement".to_owned(),
+            Some(most) => format!(", early stopping after {most} evaluations without improvement"),
+        };
         format!(
-            "{} of {about}{} batches, {} sequences × {about}{} steps; seed {}",
+            "{} of {about}{} batches, {} sequences × {about}{} steps; seed {}{early}",
             epochs(training.epochs),
             describe::count(batch_count),
             training.batch_size,
@@ -116,6 +121,9 @@ impl Overview<'_> {
                 format!("× {decay_factor} every {}", epochs(decay_every))
             }
         });
+        if let Some(minimum) = optimization.min_learning_rate {
+            parts.push(format!("down to {minimum}"));
+        }
         if let Some(ClipNorm { limit, unit }) = optimization.clip_norm {
             let unit = match unit.name() {
                 "one" => String::new(),

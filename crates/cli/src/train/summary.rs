@@ -5,12 +5,14 @@ use std::{env, path::Path};
 
 use anyhow::Result;
 use rondo_infer::Sampling;
-use rondo_runs::Perplexity;
-use rondo_train::{Session, Trained};
+use rondo_runs::{Loss, Perplexity};
+use rondo_train::{RunEnd, Session, Trained};
 use serde_json::json;
 
 use super::baselines::Baselines;
+use super::progress::uniform_loss;
 use crate::console::{self, Console};
+use crate::describe::in_shell;
 use crate::{describe, output};
 
 /// Sample sentences shown for the built-in language.
@@ -39,9 +41,14 @@ impl Summary<'_> {
     pub(super) fn print(&self, console: Console) -> Result<()> {
         let outcome = &self.trained.outcome;
         let row = |name: &str, value: String| vec![name.to_owned(), value];
-        let loss = |loss: f64| format!("loss {loss:.4}, perplexity {}", Perplexity::from_nll_mean(loss));
+        let loss = |nll: f64| format!("loss {}, perplexity {}", Loss(nll), Perplexity::from_nll_mean(nll));
         let mut rows = vec![];
-        rows.extend(outcome.best_epoch.map(|epoch| row("best", best(epoch))));
+        if let Some(end) = outcome.end.filter(RunEnd::is_early) {
+            rows.push(row("ended", format!("early: {end}")));
+        }
+        let uniform_loss = uniform_loss(&self.session.corpus().codec);
+        let note = if outcome.best_valid > Some(uniform_loss) { ", worse than a uniform guess" } else { "" };
+        rows.extend(outcome.best_epoch.map(|epoch| row("best", best(epoch) + note)));
         rows.extend(outcome.best_valid.map(|valid| row("valid", loss(valid))));
         rows.extend(outcome.best_test.map(|test| row("test", loss(test))));
         let elapsed = console::clock(Duration::from_secs_f64(outcome.elapsed_s));
@@ -83,6 +90,7 @@ impl Summary<'_> {
             "tokens_per_s": output::number(outcome.tokens_per_s),
             "elapsed_s": output::number(outcome.elapsed_s),
             "interrupted": outcome.interrupted,
+            "end": outcome.end.as_ref().map(RunEnd::name),
         });
         if let Some((Baselines { best_possible, bigram, unigram }, _)) = self.baselines()? {
             object["best_possible_test_perplexity"] = output::number(best_possible);
@@ -92,13 +100,13 @@ impl Summary<'_> {
         output::json(&object)
     }
 
-    /// Baselines for the test perplexity, and the perplexity.
+    /// Baselines for the test perplexity, and the test loss.
     fn baselines(&self) -> Result<Option<(Baselines, f64)>> {
         let (Some(test), Some(tales)) = (self.trained.outcome.best_test, self.session.tales()) else {
             return Ok(None);
         };
         let baselines = Baselines::new(tales, self.session.corpus())?;
-        Ok(baselines.map(|baselines| (baselines, Perplexity::from_nll_mean(test).value())))
+        Ok(baselines.map(|baselines| (baselines, test)))
     }
 
     /// Sample sentences from a model of the built-in language.
@@ -141,17 +149,20 @@ impl Summary<'_> {
     }
 }
 
-fn comparison(baselines: &Baselines, test: f64) -> String {
-    let above = |perplexity: f64| format!("{:+.1} %", 100.0 * (perplexity / baselines.best_possible - 1.0));
-    let row = |name: &str, perplexity: f64, above: String| {
-        vec![format!("  {name}"), format!("{perplexity:.2}"), above]
+/// The perplexity of a model with this test loss, compared with the baselines.
+fn comparison(baselines: &Baselines, test_loss: f64) -> String {
+    let row = |name: &str, loss: f64| {
+        let percent = 100.0 * ((loss - baselines.best_possible.ln()).exp() - 1.0);
+        let above = if percent < 1e5 { format!("{percent:+.1} %") } else { format!("{percent:+.1e} %") };
+        vec![format!("  {name}"), Perplexity::from_nll_mean(loss).to_string(), above]
     };
-    let rows = [
-        row("best possible", baselines.best_possible, String::new()),
-        row("this model", test, above(test)),
-        row("bigram", baselines.bigram, above(baselines.bigram)),
-        row("unigram", baselines.unigram, above(baselines.unigram)),
+    let mut rows = [
+        row("best possible", baselines.best_possible.ln()),
+        row("this model", test_loss),
+        row("bigram", baselines.bigram.ln()),
+        row("unigram", baselines.unigram.ln()),
     ];
+    rows[0][2].clear();
     format!("\nPerplexity on the test text:\n{}", output::columns(&rows, &[1, 2]))
 }
 
@@ -163,26 +174,15 @@ fn program() -> String {
     )
 }
 
-/// A word quoted for a shell if needed.
-fn in_shell(word: &str) -> String {
-    let plain = |char: char| char.is_alphanumeric() || "/._-+@:,\\".contains(char);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_where_a_shell_would_split_them() {
-        assert_eq!(in_shell("runs/ptb-1"), "runs/ptb-1");
-        assert_eq!(in_shell("my runs/don't"), "'my runs/don'\\''t'");
-    }
-
-    #[test]
     fn a_perplexity_is_compared_with_the_best_possible() {
         let baselines = Baselines { best_possible: 10.0, bigram: 20.0, unigram: 100.0 };
-        let text = comparison(&baselines, 10.5);
+        let text = comparison(&baselines, 10.5_f64.ln());
         assert!(text.contains("  this model      10.50    +5.0 %\n"), "{text}");
+        assert!(comparison(&baselines, 40.0).contains("  this model     2.35e17  +2.4e18 %\n"), "{text}");
     }
 }

@@ -35,7 +35,7 @@ use rondo_nn::{NnError, RnnLmConfig, State, StatePart};
 use rondo_runs::{CorpusFingerprint, RunFolder};
 
 use crate::progress::Progress;
-use crate::{Result, TrainError};
+use crate::{Result, RunEnd, TrainError};
 
 pub(crate) const VERSION_KEY: &str = "rondo_checkpoint";
 pub(crate) const VERSION: &str = "1";
@@ -87,10 +87,27 @@ impl Checkpoint {
     /// [`TrainError::NoGoodCheckpoint`] if all are damaged; [`TrainError::Io`] if one cannot be read, and
     /// [`TrainError::CheckpointVersion`] if one has a different version.
     pub fn latest(folder: &RunFolder) -> Result<Option<(Checkpoint, Vec<TrainError>)>> {
-        let mut damaged = vec![];
+        Checkpoint::latest_that(folder, |_| true)
+    }
+
+    /// The latest undamaged checkpoint from before this number of steps; if there is none, the latest one.
+    pub(crate) fn latest_before(folder: &RunFolder, steps: u64) -> Result<Option<Checkpoint>> {
+        let found = match Checkpoint::latest_that(folder, |checkpoint| checkpoint.steps() < steps)? {
+            None => Checkpoint::latest(folder)?,
+            found => found,
+        };
+        Ok(found.map(|(checkpoint, _)| checkpoint))
+    }
+
+    fn latest_that(
+        folder: &RunFolder,
+        fits: impl Fn(&Checkpoint) -> bool,
+    ) -> Result<Option<(Checkpoint, Vec<TrainError>)>> {
+        let (mut damaged, mut others) = (vec![], 0);
         for path in folder.checkpoints()?.into_iter().rev() {
             match Checkpoint::read(&path) {
-                Ok(checkpoint) => return Ok(Some((checkpoint, damaged))),
+                Ok(checkpoint) if fits(&checkpoint) => return Ok(Some((checkpoint, damaged))),
+                Ok(_) => others += 1,
                 // Not damage: using an older checkpoint would discard one that another version of the program
                 // can read.
                 Err(error @ (TrainError::Io { .. } | TrainError::CheckpointVersion { .. })) => {
@@ -101,6 +118,7 @@ impl Checkpoint {
         }
         match damaged.into_iter().next() {
             None => Ok(None),
+            Some(_) if others > 0 => Ok(None),
             Some(newest) => {
                 Err(TrainError::NoGoodCheckpoint { path: folder.path().to_owned(), newest: Box::new(newest) })
             }
@@ -163,6 +181,11 @@ impl Checkpoint {
     /// The number of optimizer steps since the start of the run.
     pub fn steps(&self) -> u64 {
         self.progress.steps
+    }
+
+    /// Why the run has ended; `None` if it has not, and for checkpoints of version 0.1.0.
+    pub fn end(&self) -> Option<RunEnd> {
+        self.progress.end
     }
 
     /// The configuration of the model; `None` for a model that is not an [`RnnLm`](rondo_nn::RnnLm).

@@ -17,7 +17,7 @@ use rondo_data::{BatchOrder, CorpusOptions, LastBatch, Tokenizer, Vocab};
 use rondo_kernels::Precision;
 use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig};
 
-use crate::settings::{CheckpointEvery, ClipUnit, LossReduction, Settings, StepDivisor};
+use crate::settings::{CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, Settings, StepDivisor};
 use crate::{AveragingRule, Result, ScheduleRule};
 
 mod continuing;
@@ -96,6 +96,8 @@ pub struct TrainingPlan {
     pub extend_vocab: bool,
     /// The number of passes over the training text.
     pub epochs: usize,
+    /// The number of evaluations in a row without improvement after which the run ends.
+    pub early_stopping: Option<usize>,
     /// The batch size `B`: the number of columns that the text is divided into.
     pub batch_size: usize,
     /// The sequence length `T`: the time steps of a batch, for truncated BPTT.
@@ -112,7 +114,7 @@ pub struct TrainingPlan {
     pub carry_state: bool,
     /// How often a checkpoint is written during an epoch.
     pub checkpoint_every: CheckpointEvery,
-    /// What to do when a loss or gradient is NaN or infinite.
+    /// What to do when a loss or a gradient is NaN or infinite.
     pub non_finite: NonFiniteRule,
     /// The number of batches between reports; `None` reports only at the end of epochs.
     pub log_every: Option<usize>,
@@ -126,12 +128,12 @@ pub struct TrainingPlan {
     pub precision: Precision,
 }
 
-/// What to do when a loss or gradient is NaN or infinite.
+/// What to do when a loss or gradient is NaN or infinite: a batch's, or the loss on a text at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NonFiniteRule {
     /// Stop the run with an error.
     Stop,
-    /// Skip the step and reset the hidden state to zero.
+    /// Skip the step and reset the hidden state to zero. At the end of an epoch: the model is not the best.
     Skip,
     /// Go back to the last checkpoint and continue with a lower learning rate.
     Rollback {
@@ -169,6 +171,8 @@ pub struct OptimizationPlan {
     pub penalty: ActivationPenalty,
     /// How the learning rate changes from epoch to epoch.
     pub schedule: ScheduleRule,
+    /// The run ends instead of training an epoch with a lower learning rate.
+    pub min_learning_rate: Option<f64>,
     /// When averaging of the weights begins.
     pub averaging: AveragingRule,
 }
@@ -268,6 +272,16 @@ impl Plan {
     pub fn to_toml(&self) -> Result<String> {
         let settings = self.settings().to_toml()?;
         Ok(format!("# All settings of this run. Use this file as a recipe to repeat the run.\n\n{settings}"))
+    }
+
+    /// The learning rate that is the default for the plan's cell and optimizer.
+    pub fn default_learning_rate(&self) -> f64 {
+        let optimizer = match self.optimization.optimizer {
+            OptimizerPlan::Sgd { .. } => OptimizerKind::Sgd,
+            OptimizerPlan::Adam { decoupled: false, .. } => OptimizerKind::Adam,
+            OptimizerPlan::Adam { decoupled: true, .. } => OptimizerKind::AdamW,
+        };
+        resolve::default_learning_rate(self.model.cell, optimizer)
     }
 
     /// Whether the epoch, counted from 1, ends with an evaluation on the validation text.

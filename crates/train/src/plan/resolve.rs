@@ -25,13 +25,14 @@ use crate::{AveragingRule, Result, ScheduleRule, TrainError};
 /// See [`Plan::new`].
 pub(super) fn plan(settings: &Settings) -> Result<Plan> {
     let training = training(&settings.training)?;
+    let model = model(&settings.model)?;
     Ok(Plan {
         text: text(&settings.text)?,
-        model: model(&settings.model)?,
         init: init(&settings.init),
-        optimization: optimization(&settings.optimization)?,
+        optimization: optimization(&settings.optimization, model.cell)?,
         evaluation: evaluation(&settings.evaluation, &training)?,
         sample: sample(&settings.sample)?,
+        model,
         training,
     })
 }
@@ -203,6 +204,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         from: settings.from.as_deref().map(absolute).transpose()?,
         extend_vocab: settings.extend_vocab.unwrap_or(false),
         epochs: positive("training.epochs", settings.epochs.unwrap_or(10))?,
+        early_stopping: settings.early_stopping.filter(|&evaluations| evaluations != 0),
         batch_size: positive("training.batch_size", settings.batch_size.unwrap_or(20))?,
         bptt: positive("training.bptt", settings.bptt.unwrap_or(35))?,
         last_batch: settings.last_batch.unwrap_or_default(),
@@ -256,10 +258,18 @@ fn variable_bptt(settings: &TrainingSettings) -> Result<bool> {
     Ok(variable)
 }
 
-fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
+/// The default learning rate, which suits the other defaults: clipping at norm 0.25, and the initialization.
+pub(super) fn default_learning_rate(cell: Cell, optimizer: OptimizerKind) -> f64 {
+    match (optimizer, cell) {
+        (OptimizerKind::Adam | OptimizerKind::AdamW, _) => 0.001,
+        (OptimizerKind::Sgd, Cell::Lstm | Cell::Gru) => 20.0,
+        (OptimizerKind::Sgd, Cell::RnnTanh | Cell::RnnRelu) => 2.0,
+    }
+}
+
+fn optimization(settings: &OptimizationSettings, cell: Cell) -> Result<OptimizationPlan> {
     let kind = settings.optimizer.unwrap_or(OptimizerKind::Sgd);
-    let learning_rate =
-        settings.learning_rate.unwrap_or(if kind == OptimizerKind::Sgd { 20.0 } else { 0.001 });
+    let learning_rate = settings.learning_rate.unwrap_or(default_learning_rate(cell, kind));
     let clip_norm = at_least_0("optimization.clip_norm", settings.clip_norm.unwrap_or(0.25))?;
     let clip_value = at_least_0("optimization.clip_value", settings.clip_value.unwrap_or(0.0))?;
     let unit = settings.clip_norm_unit.unwrap_or(ClipUnit::One);
@@ -275,6 +285,7 @@ fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
             activation: penalty("optimization.activation_penalty", settings.activation_penalty)?,
             temporal: penalty("optimization.temporal_penalty", settings.temporal_penalty)?,
         },
+        min_learning_rate: min_learning_rate(settings, learning_rate)?,
         schedule: schedule(settings)?,
         averaging: averaging(settings)?,
     })
@@ -358,6 +369,18 @@ fn schedule(settings: &OptimizationSettings) -> Result<ScheduleRule> {
             ScheduleRule::Constant
         }
     })
+}
+
+fn min_learning_rate(settings: &OptimizationSettings, learning_rate: f64) -> Result<Option<f64>> {
+    const SETTING: &str = "optimization.min_learning_rate";
+    let found = at_least_0(SETTING, settings.min_learning_rate.unwrap_or(0.0))?;
+    if found > 0.0 && settings.schedule == Some(ScheduleKind::Constant) {
+        return Err(no_effect(SETTING, "`optimization.schedule` is `plateau` or `step`"));
+    }
+    if found > learning_rate {
+        return Err(out_of_range(SETTING, found, "at most `optimization.learning_rate`"));
+    }
+    Ok(Some(found).filter(|&rate| rate > 0.0))
 }
 
 fn evaluation(settings: &EvaluationSettings, training: &TrainingPlan) -> Result<EvaluationPlan> {

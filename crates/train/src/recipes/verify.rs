@@ -6,6 +6,7 @@ use rondo_runs::metrics::{self, Record};
 use rondo_runs::{Change, Perplexity, RunFolder};
 
 use super::{Band, Recipe, Verify};
+use crate::reproduce::has_ended_early;
 use crate::resume::changes;
 use crate::{Plan, Result, Settings, TrainError};
 
@@ -143,8 +144,9 @@ impl Verification {
         let records = metrics::read(&folder.metrics())?;
         let evaluated = records.iter().filter(|record| record.valid_loss.is_some());
         let epochs = evaluated.map(|record| record.epoch).max().unwrap_or(0);
-        let wanted = Plan::new(&self.settings)?.training.epochs;
-        if epochs < wanted {
+        let plan = Plan::new(&self.settings)?;
+        let wanted = plan.training.epochs;
+        if epochs < wanted && !has_ended_early(folder, &plan)? {
             return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
         }
         Ok(self.bands.iter().flat_map(|band| findings(band, &records, wanted)).collect())

@@ -1,15 +1,19 @@
-//! Notes for the user before a run begins.
+//! Notes for the user, before a run begins or during it.
 
 use std::fmt;
 
 use rondo_data::DataError;
 use rondo_kernels::{DeviceError, Precision};
-use rondo_runs::Change;
+use rondo_runs::{Change, Loss};
 
 use crate::TrainError;
 use crate::error::or_unset;
 
-/// Something the user should know before a run begins. It is displayed as one line without a final period.
+/// A loss so close to that of a uniform guess, in nats per token, is that of a model without training.
+const LEARNED_NOTHING: f64 = 0.1;
+
+/// Something the user should know, before a run begins or during it. It is displayed as one line without a final
+/// period.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Note<'a> {
@@ -28,6 +32,17 @@ pub enum Note<'a> {
         /// The precision that is used.
         used: Precision,
     },
+    /// The training loss stays above that of a uniform guess over the vocabulary.
+    WorseThanUniform {
+        /// The mean training loss over at least a quarter of an epoch, in nats per token.
+        loss: f64,
+        /// The size of the vocabulary.
+        vocab_size: usize,
+        /// The learning rate.
+        learning_rate: f64,
+        /// The maximum gradient norm, if there is one.
+        clip_norm: Option<f64>,
+    },
 }
 
 impl fmt::Display for Note<'_> {
@@ -40,6 +55,29 @@ impl fmt::Display for Note<'_> {
             }
             Note::OwnText(error) => write!(f, "{error}; reading it as your own text"),
             Note::Precision { error, used } => write!(f, "{error}; computing with {used}"),
+            &Note::WorseThanUniform { loss, vocab_size, learning_rate, clip_norm } => {
+                let uniform = (vocab_size as f64).ln();
+                write!(
+                    f,
+                    "the training loss of {} stays above {}, the loss of a uniform guess among {vocab_size} tokens: ",
+                    Loss(loss),
+                    Loss(uniform)
+                )?;
+                if loss < uniform + LEARNED_NOTHING {
+                    return write!(
+                        f,
+                        "nothing is learned, the learning rate of {learning_rate} is too low or too high"
+                    );
+                }
+                let clip = match clip_norm {
+                    Some(norm) => format!("the gradient clipping at norm {norm} too weak"),
+                    None => "the gradient not clipped".to_owned(),
+                };
+                write!(
+                    f,
+                    "probably the learning rate of {learning_rate} is too high, {clip}, or the initialization too large"
+                )
+            }
         }
     }
 }

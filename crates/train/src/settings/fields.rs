@@ -123,6 +123,9 @@ sections! {
         extend_vocab: bool, "BOOL", "false";
         /// Number of passes over the training text
         epochs: usize, "EPOCHS", "10", common;
+        /// Early stopping: end the run after this many evaluations in a row without improvement of the validation
+        /// loss; 0 is off
+        early_stopping: usize, "EVALUATIONS", "0";
         /// Batch size: number of parallel sequences that the text is split into
         batch_size: usize, "SEQUENCES", "20", common;
         /// Truncated BPTT length: time steps per batch
@@ -141,8 +144,8 @@ sections! {
         /// Time or steps between checkpoints within an epoch: 30s, 10m, 2h or 500steps; 0 saves at the end of
         /// epochs only
         checkpoint_every: CheckpointEvery, "INTERVAL", "10m";
-        /// What to do when a loss or gradient is NaN or infinite: stop the run, skip the step, or roll back to
-        /// the last checkpoint and lower the learning rate
+        /// What to do when a loss (training, validation or test) or a gradient is NaN or infinite: stop the run, skip
+        /// the step or evaluation, or roll back to the last checkpoint and lower the learning rate
         on_nan: OnNan, "ACTION", "stop";
         /// Maximum number of rollbacks before the run stops, for rollback
         max_rollbacks: usize, "COUNT", "3";
@@ -210,6 +213,8 @@ sections! {
         patience: usize, "EPOCHS", "1";
         /// Reload the best weights when the learning rate is reduced, for plateau
         reload_best: bool, "BOOL", "false";
+        /// End the run instead of training with a learning rate below this; 0 is off
+        min_learning_rate: f64, "RATE", "0";
     }
 
     /// How validation and test texts are evaluated.

@@ -13,7 +13,7 @@ use super::{Stream, rng};
 use crate::loss_sum::LossSum;
 use crate::observer::{BatchReport, Event};
 use crate::step::{StepOutcome, StepTerms, Tokens};
-use crate::{NonFiniteRule, Plan, Result};
+use crate::{NonFiniteRule, Plan, Result, RunEnd, TrainError};
 
 /// How an epoch, or its end, has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,11 @@ impl Run<'_> {
         if rolls_back && self.progress.steps == 0 && !self.watch.asked_to_stop {
             self.save_checkpoint()?;
         }
-        while self.progress.epoch <= self.plan.training.epochs {
+        loop {
+            self.progress.end = RunEnd::of(self.plan, self.progress);
+            if let Some(end) = self.progress.end {
+                return self.ended(end);
+            }
             let learning_rate = self.progress.schedule.learning_rate();
             let ended = match self.train_epoch(learning_rate)? {
                 // The step that makes weights non-finite may be the last of the epoch, with no loss after it.
@@ -44,6 +48,18 @@ impl Run<'_> {
             if ended == Ended::Stopped {
                 return self.interrupted();
             }
+        }
+    }
+
+    /// Reports an early end. Fails if the run has no usable model.
+    fn ended(&mut self, end: RunEnd) -> Result<()> {
+        let epochs = self.progress.epoch - 1;
+        if self.progress.best_epoch.is_none() {
+            let text = if self.texts.corpus.valid.is_some() { "validation" } else { "test" };
+            return Err(TrainError::NoUsableModel { epochs, text });
+        }
+        if end.is_early() {
+            self.watch.notify(Event::EndsEarly { epoch: epochs, end });
         }
         Ok(())
     }
@@ -95,6 +111,7 @@ impl Run<'_> {
                     Remedy::RolledBack => return Ok(Ended::RolledBack),
                 },
             }
+            self.compare_with_uniform_guess(index + 1, batch_count);
             if self.output.checkpoint_timer.is_due(self.progress.steps) {
                 self.save_checkpoint()?;
             }
@@ -118,6 +135,7 @@ impl Run<'_> {
         self.progress.tokens += count;
         self.progress.epoch_sum.add(nll_sum, count, seconds);
         self.progress.log_sum.add(nll_sum, count, seconds);
+        self.progress.quarter_sum.add(nll_sum, count, seconds);
         let nll_mean = nll_sum / count as f64;
         let mut report = BatchReport {
             epoch: self.progress.epoch,

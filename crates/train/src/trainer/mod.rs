@@ -37,6 +37,7 @@ mod learner;
 mod non_finite;
 mod run;
 mod save;
+mod uniform_guess;
 mod validation;
 
 use learner::Learner;
@@ -83,7 +84,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one batch, or a
-    /// text to evaluate is shorter than its columns; [`TrainError::SamplePrefix`] if the prefix of a sample
+    /// text to evaluate is shorter than its columns; [`TrainError::NoEffect`] for early stopping without a
+    /// validation text; [`TrainError::SamplePrefix`] if the prefix of a sample
     /// cannot be encoded; [`TrainError::Model`](crate::TrainError::Model) if the configuration of the model
     /// is invalid.
     pub fn new(plan: Plan, corpus: Corpus, device: &Device) -> Result<Trainer> {
@@ -106,6 +108,10 @@ impl Trainer {
             corpus.vocab().len(),
             "the vocabulary sizes of the model and the corpus must be equal"
         );
+        if plan.training.early_stopping.is_some() && corpus.valid.is_none() {
+            let condition = "there is a validation text";
+            return Err(TrainError::NoEffect { setting: "training.early_stopping", condition });
+        }
         let batches = batches(&plan, &corpus)?;
         for prefix in &plan.sample.prefixes {
             // Check prefixes now, so that an invalid one does not end the run after an epoch.
@@ -250,6 +256,7 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::NonFinite`] if a loss or gradient is NaN or infinite and the plan says to stop or its
     /// retries are used up; the best model so far and the last checkpoint stay in the folder.
+    /// [`TrainError::NoUsableModel`] if the run has ended and no evaluation gave a finite loss.
     /// [`RunsError::Locked`](crate::RunsError::Locked) if another process trains in the folder.
     /// [`RunsError::Io`](crate::RunsError::Io) and similar errors if a file cannot be written.
     pub fn run(&mut self, folder: &RunFolder, observer: &mut dyn Observer) -> Result<Outcome> {

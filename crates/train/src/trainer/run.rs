@@ -112,6 +112,7 @@ impl<'a> Run<'a> {
             tokens_per_s: progress.tokens as f64 / progress.training_s,
             elapsed_s: self.elapsed_s(),
             interrupted: self.interrupted,
+            end: progress.end,
         }
     }
 }

@@ -97,8 +97,10 @@ impl Run<'_> {
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let with_best = self.plan.optimization.schedule.reloads_best();
         self.learner.restore(&checkpoint.progress, &checkpoint.tensors()?, with_best)?;
-        let Progress { training_s, elapsed_s, .. } = *self.progress;
-        *self.progress = Progress { training_s, elapsed_s, ..checkpoint.progress.clone() };
+        let Progress { training_s, elapsed_s, warned_of_loss, .. } = *self.progress;
+        let restored = checkpoint.progress.clone();
+        let warned_of_loss = warned_of_loss || restored.warned_of_loss;
+        *self.progress = Progress { training_s, elapsed_s, warned_of_loss, ..restored };
         let metrics =
             MetricsLog::resume(self.output.folder, &checkpoint.metrics()?, self.progress.started_unix_s)?;
         self.output.metrics = Some(metrics);

@@ -9,15 +9,19 @@ use rondo_runs::metrics::Record;
 
 use super::epoch::Ended;
 use super::run::Run;
+use crate::error::Tried;
 use crate::observer::{EpochReport, Event};
 use crate::sample;
-use crate::{Decision, EvaluationPlan, Result, TrainError, Validation};
+use crate::step::{NonFinite, Quantity};
+use crate::{Decision, EvaluationPlan, NonFiniteRule, Result, RunEnd, TrainError, Validation};
 
 /// The losses at the end of an epoch, and the decision of the schedule.
 struct EpochValidation {
     valid_loss: Option<f64>,
     test_loss: Option<f64>,
     decision: Decision,
+    /// The first loss that is not finite; the model is then not the best.
+    non_finite: Option<NonFinite>,
 }
 
 impl Run<'_> {
@@ -35,8 +39,17 @@ impl Run<'_> {
             return Ok(());
         }
         let [valid_loss, test_loss] = losses;
-        self.progress.schedule.begin_with(valid_loss.map_or(Validation::NoText, Validation::Loss));
-        self.keep_best(0, valid_loss, test_loss)?;
+        match not_finite(valid_loss, test_loss) {
+            None => {
+                let validation = valid_loss.map_or(Validation::NoText, Validation::Loss);
+                self.progress.schedule.begin_with(validation);
+                self.keep_best(0, valid_loss, test_loss)?;
+            }
+            // A model whose loss is not finite is never the best.
+            Some(_) if self.plan.training.non_finite == NonFiniteRule::Skip => {}
+            // There is no checkpoint to roll back to.
+            Some(NonFinite { what, found }) => return Err(self.non_finite(what, found, Tried::Nothing)),
+        }
         self.watch.notify(Event::Begun { valid_loss, test_loss });
         let record = Record {
             valid_loss,
@@ -51,11 +64,12 @@ impl Run<'_> {
     }
 
     /// Evaluates and saves the model, updates the schedule, and moves to the beginning of the next epoch. If
-    /// the run is stopped during the evaluation, nothing is changed.
+    /// the run is stopped during the evaluation, nothing is changed. A loss that is not finite is handled as the plan
+    /// says: the run stops with an error, or rolls back, or the model is not the best.
     pub(super) fn end_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
         let (corpus, epoch, sum) = (self.texts.corpus, self.progress.epoch, self.progress.epoch_sum);
         let unaveraged_valid_loss = match &corpus.valid {
-            Some(ids) if self.progress.averaging.has_average() && self.plan.evaluates_after(epoch) => {
+            Some(ids) if self.progress.averaging.has_average() && self.evaluates_after(epoch) => {
                 match self.evaluate("valid", ids)? {
                     None => return Ok(Ended::Stopped),
                     loss => loss,
@@ -63,11 +77,22 @@ impl Run<'_> {
             }
             _ => None,
         };
-        let Some(EpochValidation { valid_loss, test_loss, decision }) =
+        let Some(EpochValidation { valid_loss, test_loss, decision, non_finite }) =
             self.with_evaluated_weights(|run| run.validate(epoch))?
         else {
             return Ok(Ended::Stopped);
         };
+        if let Some(found) = non_finite
+            && matches!(self.plan.training.non_finite, NonFiniteRule::Rollback { .. })
+        {
+            self.remedy(found)?;
+            return Ok(Ended::RolledBack);
+        }
+        match valid_loss {
+            Some(_) if decision.is_best => self.progress.evaluations_without_best = 0,
+            Some(_) => self.progress.evaluations_without_best += 1,
+            None => {}
+        }
         let is_best = valid_loss.map(|_| decision.is_best);
         let averaging_begins = self.learner.after_epoch(self.progress, is_best);
         if decision.reload_best {
@@ -104,11 +129,18 @@ impl Run<'_> {
             ..self.skips_and_rollbacks()
         };
         self.record(&record)?;
+        if let Some(NonFinite { what, found }) = non_finite
+            && self.plan.training.non_finite == NonFiniteRule::Stop
+        {
+            self.draw_curve()?;
+            return Err(self.non_finite(what, found, Tried::Nothing));
+        }
         self.save_model(&self.output.folder.last_model(), epoch)?;
         self.draw_curve()?;
         self.with_evaluated_weights(|run| run.samples(epoch))?;
         self.learner.state.clear();
         self.progress.next_epoch();
+        self.progress.end = RunEnd::of(self.plan, self.progress);
         self.save_checkpoint()?;
         Ok(Ended::Completed)
     }
@@ -127,7 +159,7 @@ impl Run<'_> {
         let corpus = self.texts.corpus;
         let validation = match &corpus.valid {
             None => Validation::NoText,
-            Some(_) if !self.plan.evaluates_after(epoch) => Validation::NotDue,
+            Some(_) if !self.evaluates_after(epoch) => Validation::NotDue,
             Some(ids) => match self.evaluate("valid", ids)? {
                 Some(loss) => Validation::Loss(loss),
                 None => return Ok(None),
@@ -138,7 +170,7 @@ impl Run<'_> {
             _ => None,
         };
         let mut schedule = self.progress.schedule.clone();
-        let decision = schedule.after_epoch(validation);
+        let mut decision = schedule.after_epoch(validation);
         let mut test_loss = None;
         if let Some(ids) = corpus.test.as_ref().filter(|_| decision.is_best) {
             test_loss = self.evaluate("test", ids)?;
@@ -146,11 +178,25 @@ impl Run<'_> {
                 return Ok(None);
             }
         }
+        let non_finite = not_finite(valid_loss, test_loss);
+        if non_finite.is_some() {
+            // The test loss may be the only one that is not finite.
+            schedule = self.progress.schedule.clone();
+            decision = schedule.after_epoch(Validation::Loss(f64::NAN));
+        }
         if decision.is_best {
             self.keep_best(epoch, valid_loss, test_loss)?;
         }
         self.progress.schedule = schedule;
-        Ok(Some(EpochValidation { valid_loss, test_loss, decision }))
+        Ok(Some(EpochValidation { valid_loss, test_loss, decision, non_finite }))
+    }
+
+    /// Whether the epoch ends with an evaluation: if the plan says so, or the run ends because the schedule lowers the
+    /// learning rate below the minimum whether or not the epoch is evaluated.
+    fn evaluates_after(&self, epoch: usize) -> bool {
+        let minimum = self.plan.optimization.min_learning_rate.unwrap_or(0.0);
+        let unevaluated = self.progress.schedule.clone().after_epoch(Validation::NotDue);
+        self.plan.evaluates_after(epoch) || unevaluated.learning_rate < minimum
     }
 
     /// Saves the model as the best.
@@ -209,7 +255,7 @@ impl Run<'_> {
                 };
                 let (valid_loss, test_loss) =
                     (evaluate("valid", &corpus.valid)?, evaluate("test", &corpus.test)?);
-                if valid_loss.is_some_and(|loss| !loss.is_finite()) {
+                if not_finite(valid_loss, test_loss).is_some() {
                     return Ok(()); // A model with a loss that is not finite is never the best.
                 }
                 run.keep_best(epoch, valid_loss, test_loss)
@@ -234,6 +280,15 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// The first of the losses on the validation and test texts that is not finite.
+fn not_finite(valid_loss: Option<f64>, test_loss: Option<f64>) -> Option<NonFinite> {
+    let losses = [(Quantity::ValidationLoss, valid_loss), (Quantity::TestLoss, test_loss)];
+    losses.into_iter().find_map(|(what, loss)| {
+        let found = loss.filter(|loss| !loss.is_finite())?;
+        Some(NonFinite { what, found })
+    })
 }
 
 fn perplexity(loss: Option<f64>) -> Option<f64> {
