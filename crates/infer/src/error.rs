@@ -209,7 +209,33 @@ pub enum InferError {
     /// The prefix is empty.
     #[error("the prefix is empty: a model must read at least one token before it can predict the next")]
     EmptyPrefix,
+    /// The model has no embedding to compare words by.
+    #[error("the model has no embedding: its input is one-hot, so it has no vectors to compare words by")]
+    NoEmbedding,
+    /// The embedding of a token contains NaN or infinity.
+    #[error("the embedding of `{token}` is NaN or infinite: the model is damaged, or training diverged")]
+    NonFiniteEmbedding {
+        /// The token.
+        token: String,
+    },
+    /// A word is not in the vocabulary.
+    #[error("`{word}` is not in the model's vocabulary{}", most_similar(nearest))]
+    UnknownWord {
+        /// The word.
+        word: String,
+        /// Known words that are spelled similarly, the most similar first.
+        nearest: Vec<String>,
+    },
     /// The model's logits are NaN or infinite.
     #[error("the model's logits are NaN or infinite: its parameters are damaged, or training diverged")]
     NonFiniteLogits,
+}
+
+/// Names the known words for the end of a message.
+fn most_similar(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        [one] => format!("; the most similar word is `{one}`"),
+        words => format!("; the most similar words are `{}`", words.join("`, `")),
+    }
 }
