@@ -123,6 +123,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::AllForbidden { .. }
                 | InferError::EmptyPrefix
                 | InferError::UnknownWord { .. }
+                | InferError::NotEnoughMemory { .. }
                 | InferError::NoEmbedding
         )
     };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rondo_data::DataError;
+use rondo_kernels::{AvailableMemory, Bytes};
 use rondo_nn::NnError;
 
 use crate::rescore::LineFault;
@@ -209,6 +210,18 @@ pub enum InferError {
     /// The prefix is empty.
     #[error("the prefix is empty: a model must read at least one token before it can predict the next")]
     EmptyPrefix,
+    /// The work does not fit in memory.
+    #[error("{what} needs about {} of memory, but only {} can be used ({}): reduce {reduce}", Bytes(*needed), Bytes(available.bytes), available.limit)]
+    NotEnoughMemory {
+        /// The work.
+        what: &'static str,
+        /// The bytes that it needs.
+        needed: u64,
+        /// The bytes that can be allocated.
+        available: AvailableMemory,
+        /// What to reduce.
+        reduce: &'static str,
+    },
     /// The model has no embedding to compare words by.
     #[error("the model has no embedding: its input is one-hot, so it has no vectors to compare words by")]
     NoEmbedding,

@@ -28,6 +28,7 @@ mod evaluate;
 mod handle;
 mod language_model;
 mod logit_blocks;
+mod memory;
 mod neighbors;
 mod predictor;
 pub mod rescore;

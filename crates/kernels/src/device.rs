@@ -113,6 +113,17 @@ impl Device {
             Device::Cpu(_) => available(),
         }
     }
+
+    /// Checks that this many bytes can be allocated, as far as [`Device::available_memory`] knows.
+    ///
+    /// # Errors
+    /// The available memory, if it is less.
+    pub fn check_memory(&self, bytes: u64) -> Result<(), AvailableMemory> {
+        match self.available_memory() {
+            Some(available) if bytes > available.bytes => Err(available),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl std::fmt::Display for Device {

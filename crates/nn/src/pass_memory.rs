@@ -155,6 +155,7 @@ impl<'a> PassMemory<'a> {
     pub fn logits(&mut self, rows: usize) {
         let size = BatchSize { steps: 1, columns: rows };
         let Some(rows) = self.rows(size) else { return };
+        self.state_and_ids(size, rows);
         let (values, _) = self.forward(size, rows, false);
         let dims = self.decoder_dims(rows);
         let len = linear::pack_len(self.device, dims.width, dims.vocab, linear::Pack::Forward);

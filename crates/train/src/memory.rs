@@ -10,7 +10,7 @@
 
 use rondo_data::{Corpus, Split};
 use rondo_infer::{column_count, evaluation_batch};
-use rondo_kernels::{AvailableMemory, Device};
+use rondo_kernels::Device;
 use rondo_nn::{BatchSize, PassMemory, RnnLmConfig};
 
 use crate::{AveragingRule, OptimizerPlan, Plan, Result, TrainError};
@@ -131,23 +131,10 @@ pub(crate) fn check(plan: &Plan, corpus: &Corpus, device: &Device, held: u64) ->
     let size = CorpusSize::from(corpus);
     let estimate = MemoryEstimate::of(plan, &size, device)?;
     let needed = estimate.total().saturating_sub(held);
-    match device.available_memory() {
-        Some(available) => check_fits(&estimate, plan, size.vocab_size, needed, available),
-        None => Ok(()),
-    }
-}
-
-fn check_fits(
-    estimate: &MemoryEstimate,
-    plan: &Plan,
-    vocab_size: usize,
-    needed: u64,
-    available: AvailableMemory,
-) -> Result<()> {
-    if needed <= available.bytes {
-        return Ok(());
-    }
-    Err(TrainError::NotEnoughMemory { needed, available, reduce: estimate.to_reduce(plan, vocab_size) })
+    device.check_memory(needed).map_err(|available| {
+        let reduce = estimate.to_reduce(plan, size.vocab_size);
+        TrainError::NotEnoughMemory { needed, available, reduce }
+    })
 }
 
 /// The bytes of a model's parameters.
@@ -189,8 +176,6 @@ fn evaluation_sizes(plan: &Plan, tokens: usize) -> EvaluationSizes {
 
 #[cfg(test)]
 mod tests {
-    use rondo_kernels::MemoryLimit;
-
     use super::*;
     use crate::Settings;
 
@@ -205,40 +190,22 @@ mod tests {
         MemoryEstimate::of(&plan(settings), &WIKITEXT_2(), &Device::cpu(1).unwrap()).unwrap()
     }
 
-    #[track_caller]
-    fn check_refused(settings: &str, available: AvailableMemory, expected: &str) {
-        let (plan, estimate) = (plan(settings), estimate(settings));
-        let error = check_fits(&estimate, &plan, 33_278, estimate.total(), available).unwrap_err();
-        assert!(error.to_string().ends_with(expected), "{error}, expected {expected}");
-    }
-
     #[test]
-    fn what_does_not_fit_is_refused_with_both_numbers_and_what_to_reduce() {
-        let available = AvailableMemory { bytes: 10_000_000, limit: MemoryLimit::AddressSpace };
-        check_refused(
-            "",
-            available,
-            " MB of memory, but only 10.0 MB can be used (`ulimit -v`): reduce \
-             `training.batch_size`, `training.bptt` or `text.max_vocab_size`",
-        );
-        check_refused(
-            "[model]\nhidden_size = 1000000",
-            available,
-            "reduce `model.hidden_size` or `model.layers`",
-        );
-        check_refused(
-            "[training]\nbptt = 1\nbatch_size = 1\n[evaluation]\nbatch_size = 1000\nbptt = 200",
-            available,
-            "reduce `evaluation.batch_size` or `evaluation.bptt`",
-        );
-        check_refused(
-            "[training]\nbptt = 1\n[model]\nembedding_size = 1000",
-            available,
-            "reduce `text.max_vocab_size`, `model.embedding_size` or `model.hidden_size`",
-        );
-        let needed = estimate("").total();
-        let exact = AvailableMemory { bytes: needed, limit: MemoryLimit::Machine };
-        check_fits(&estimate(""), &plan(""), 33_278, needed, exact).unwrap();
+    fn the_largest_part_is_to_be_reduced() {
+        for (settings, expected) in [
+            ("", "`training.batch_size`, `training.bptt` or `text.max_vocab_size`"),
+            ("[model]\nhidden_size = 1000000", "`model.hidden_size` or `model.layers`"),
+            (
+                "[training]\nbptt = 1\nbatch_size = 1\n[evaluation]\nbatch_size = 1000\nbptt = 200",
+                "`evaluation.batch_size` or `evaluation.bptt`",
+            ),
+            (
+                "[training]\nbptt = 1\n[model]\nembedding_size = 1000",
+                "`text.max_vocab_size`, `model.embedding_size` or `model.hidden_size`",
+            ),
+        ] {
+            assert_eq!(estimate(settings).to_reduce(&plan(settings), 33_278), expected, "{settings}");
+        }
     }
 
     #[test]

@@ -134,12 +134,9 @@ fn bytes_of(path: &Path, device: &Device) -> Result<Vec<u8>> {
     let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
     // The model has about as many bytes as its file.
     let needed = std::fs::metadata(path).map_err(io_error)?.len().saturating_mul(2);
-    match device.available_memory() {
-        Some(available) if needed > available.bytes => {
-            Err(NnError::TooLarge { path: path.to_owned(), needed, available })
-        }
-        _ => std::fs::read(path).map_err(io_error),
-    }
+    let too_large = |available| NnError::TooLarge { path: path.to_owned(), needed, available };
+    device.check_memory(needed).map_err(too_large)?;
+    std::fs::read(path).map_err(io_error)
 }
 
 /// The tensors of a model file, the description of its model, and the other contents.
