@@ -48,6 +48,7 @@ pub use evaluate::{
 };
 pub use handle::ModelHandle;
 pub use language_model::{LanguageModel, ModelParts, model_context};
+pub use memory::check_memory;
 pub use neighbors::Neighbor;
 pub use predictor::Predictor;
 pub use sample::{Sampler, Sampling};

@@ -15,19 +15,23 @@ pub(crate) fn check_evaluation(
     batch_size: usize,
     bptt: usize,
 ) -> Result<()> {
-    check(model, "the evaluation", "`batch_size` or `bptt`", |memory| {
+    check_memory(model, "the evaluation", "`batch_size` or `bptt`", |memory| {
         memory.evaluate(evaluation_batch(tokens, batch_size, bptt));
     })
 }
 
 /// Checks that `rows` sequences can be generated in parallel; `reduce` says what their number depends on.
 pub(crate) fn check_generation(model: &dyn Model, rows: usize, reduce: &'static str) -> Result<()> {
-    check(model, "generating in parallel", reduce, |memory| memory.logits(rows))
+    check_memory(model, "generating in parallel", reduce, |memory| memory.logits(rows))
 }
 
-/// Returns an error if what `add` adds to an estimate does not fit in memory. Models of other kinds than
-/// [`RnnLm`](rondo_nn::RnnLm) are not checked.
-fn check(
+/// Checks that passes of a model fit in memory: `add` adds them to an estimate, `what` and `reduce` name them
+/// and the settings they depend on in the error. Models of other kinds than [`RnnLm`](rondo_nn::RnnLm) are not
+/// checked.
+///
+/// # Errors
+/// [`InferError::NotEnoughMemory`] if they do not fit.
+pub fn check_memory(
     model: &dyn Model,
     what: &'static str,
     reduce: &'static str,
