@@ -179,7 +179,8 @@ impl<'a> PassMemory<'a> {
         };
         // The gradients of rows come with three lists of their ids.
         let sparse_len = if has_rows { rows * (width + 3) } else { 0 };
-        self.other_bytes += (dense_len + sparse_len) as u64 * ELEMENT;
+        let bytes = (dense_len as u64).saturating_add(sparse_len as u64).saturating_mul(ELEMENT);
+        self.add_other(bytes);
     }
 
     /// The number of rows of a batch. `None` if the sizes are enormous: then a lower bound of everything is
@@ -201,8 +202,7 @@ impl<'a> PassMemory<'a> {
         let elements = rows.saturating_mul(width).saturating_add(parameters);
         let bytes = elements.saturating_mul(u128::from(ELEMENT));
         if bytes > ROUGH {
-            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-            self.other_bytes = self.other_bytes.saturating_add(bytes);
+            self.add_other(u64::try_from(bytes).unwrap_or(u64::MAX));
             return None;
         }
         Some(rows as usize)
@@ -213,7 +213,7 @@ impl<'a> PassMemory<'a> {
     fn state_and_ids(&mut self, size: BatchSize, rows: usize) {
         let parts = if self.config.cell.has_cell_state() { 2 } else { 1 };
         let state = size.columns * parts * self.config.hidden_sizes.iter().sum::<usize>();
-        self.other_bytes += (state + 5 * rows) as u64 * ELEMENT;
+        self.add_other((state + 5 * rows) as u64 * ELEMENT);
     }
 
     /// The forward pass up to the decoder's input. Returns the buffers that stay in use until the tape ends,
@@ -333,6 +333,10 @@ impl<'a> PassMemory<'a> {
     fn give_kept(&mut self, kept: Kept) {
         self.pool.give_all([kept.gates, kept.extra, kept.cell_state]);
         self.pool.give_all(kept.dropped_weight);
+    }
+
+    fn add_other(&mut self, bytes: u64) {
+        self.other_bytes = self.other_bytes.saturating_add(bytes);
     }
 
     /// A buffer that is used and returned at once.

@@ -142,7 +142,8 @@ proptest! {
         let Ok(estimate) = MemoryEstimate::of(&plan, &size, &device) else { return Ok(()) };
         let config = plan.model.config(size.vocab_size);
         let parameters = 4 * config.parameter_count() as u64;
-        prop_assert!(estimate.total() >= 3 * parameters.min(u64::MAX / 4), "{estimate:?}");
+        // The weights and the best of them, at least.
+        prop_assert!(estimate.total() >= parameters.saturating_mul(2), "{estimate:?}");
         if parameters < SMALL {
             let model = RnnLm::new(config, &device).unwrap();
             prop_assert!(4 * rondo_nn::Model::parameters(&model).count() as u64 == parameters);
