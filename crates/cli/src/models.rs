@@ -106,6 +106,7 @@ fn describe_preset(preset: Preset, vocab_size: usize, json: bool) -> Result<()> 
     let rows = [
         ("preset", preset.name.to_owned()),
         ("cell", config.cell.to_string()),
+        ("gates", gate_order(config.cell).unwrap_or_default()),
         ("embedding size", format!("{}, tied to the decoder", preset.embedding_size)),
         ("hidden sizes", sizes),
         ("input dropout", probability(input)),
@@ -143,6 +144,7 @@ fn describe_file(path: &Path, json: bool) -> Result<()> {
         vec!["vocabulary".to_owned(), format!("{} tokens", describe::count(config.vocab_size))],
         vec!["fingerprint".to_owned(), file.context.vocab_fingerprint],
     ];
+    rows.extend(gate_order(config.cell).map(|gates| vec!["gates".to_owned(), gates]));
     rows.extend(file.context.metadata.into_iter().map(|(key, value)| vec![key, value]));
     output::text(&format!("{}\n{}", output::columns(&rows, &[]), tensor_table(config)))
 }
@@ -151,7 +153,9 @@ fn describe_file(path: &Path, json: bool) -> Result<()> {
 fn tensor_table(config: &RnnLmConfig) -> String {
     let parameters = config.parameter_shapes().into_iter();
     let rows: Vec<_> = parameters
-        .map(|(name, shape)| vec![format!("  {name}"), format!("{shape:?}"), contents(config, &name)])
+        .map(|(name, shape)| {
+            vec![format!("  {name}"), format!("{shape:?}"), contents(config, &name).to_owned()]
+        })
         .collect();
     output::columns(&rows, &[])
 }
@@ -161,32 +165,33 @@ fn tensors(config: &RnnLmConfig) -> Value {
     let parameters = config.parameter_shapes().into_iter();
     parameters
         .map(|(name, shape)| {
-            let gates = is_stacked(&name).then(|| gate_order(config.cell)).filter(|gates| !gates.is_empty());
+            let gates: Vec<&str> = match is_stacked(&name) {
+                true => gates(config.cell).iter().map(|(letter, _)| *letter).collect(),
+                false => vec![],
+            };
             json!({ "name": name, "shape": shape, "gates": gates })
         })
         .collect()
 }
 
 /// What a parameter contains.
-fn contents(config: &RnnLmConfig, name: &str) -> String {
-    let what = match name {
-        "embedding.weight" if config.tied => "a row for each token, of the embedding and the decoder",
-        "embedding.weight" => "a row for each token",
-        "input.weight" => "a row for each token",
-        "decoder.weight" => "a row for each token",
+fn contents(config: &RnnLmConfig, name: &str) -> &'static str {
+    let has_gates = !gates(config.cell).is_empty();
+    match name {
+        "embedding.weight" if config.tied => "a row for each token; also the decoder's weight",
+        "input.weight" if has_gates => "a row for each token, gates side by side",
+        "embedding.weight" | "input.weight" | "decoder.weight" => "a row for each token",
         "decoder.bias" => "an element for each token",
-        name if name.ends_with("weight_ih") => "input to hidden",
-        name if name.ends_with("weight_hh") => "hidden to hidden",
-        name if name.ends_with("bias_ih") => "bias of the input projection",
-        _ => "bias of the recurrent projection",
-    };
-    let gates = gate_order(config.cell);
-    match (is_stacked(name), gates) {
-        (true, [_, ..]) => {
-            let side = if name == "input.weight" { "columns" } else { "rows" };
-            format!("{what}; {side} by gate: {}", gates.join(", "))
-        }
-        _ => what.to_owned(),
+        name => match (name.rsplit_once('.').map(|(_, kind)| kind), has_gates) {
+            (Some("weight_ih"), true) => "input to hidden, gates stacked",
+            (Some("weight_ih"), false) => "input to hidden",
+            (Some("weight_hh"), true) => "hidden to hidden, gates stacked",
+            (Some("weight_hh"), false) => "hidden to hidden",
+            (Some("bias_ih"), true) => "bias of input to hidden, gates stacked",
+            (Some("bias_ih"), false) => "bias of input to hidden",
+            (_, true) => "bias of hidden to hidden, gates stacked",
+            (_, false) => "bias of hidden to hidden",
+        },
     }
 }
 
@@ -195,13 +200,20 @@ fn is_stacked(name: &str) -> bool {
     name.starts_with("rnn.") || name == "input.weight"
 }
 
-/// The gates of a cell in the order in which its parameters contain them; none for a cell without gates.
-fn gate_order(cell: Cell) -> &'static [&'static str] {
+/// The gates of a cell, with their names, in the order in which its parameters contain them; none for a cell without
+/// gates.
+fn gates(cell: Cell) -> &'static [(&'static str, &'static str)] {
     match cell {
-        Cell::Lstm => &["i (input)", "f (forget)", "g (cell)", "o (output)"],
-        Cell::Gru => &["r (reset)", "z (update)", "n (new)"],
+        Cell::Lstm => &[("i", "input"), ("f", "forget"), ("g", "cell"), ("o", "output")],
+        Cell::Gru => &[("r", "reset"), ("z", "update"), ("n", "new")],
         Cell::RnnTanh | Cell::RnnRelu => &[],
     }
+}
+
+/// The gates of a cell in words, if it has any.
+fn gate_order(cell: Cell) -> Option<String> {
+    let gates: Vec<_> = gates(cell).iter().map(|(letter, name)| format!("{letter} ({name})")).collect();
+    (!gates.is_empty()).then(|| format!("{}, in this order", gates.join(", ")))
 }
 
 #[cfg(test)]
@@ -211,7 +223,7 @@ mod tests {
     #[test]
     fn every_gate_is_named() {
         for cell in Cell::ALL {
-            let gates = gate_order(cell).len();
+            let gates = gates(cell).len();
             assert_eq!(if gates == 0 { 1 } else { gates }, cell.gates(), "{cell}");
         }
     }

@@ -120,7 +120,7 @@ impl<'a> PassMemory<'a> {
 
     /// Adds a training step without the gradients of the parameters: a forward and a backward pass.
     pub fn train(&mut self, size: BatchSize, penalty: ActivationPenalty) {
-        let Some(rows) = self.rows(size) else { return };
+        let Some(rows) = self.rows(size) else { return self.add_least(size) };
         self.state_and_ids(size, rows);
         let (values, kept) = self.forward(size, rows, true);
         let dims = self.decoder_dims(rows);
@@ -134,7 +134,7 @@ impl<'a> PassMemory<'a> {
 
     /// Adds an evaluation in batches of this size.
     pub fn evaluate(&mut self, size: BatchSize) {
-        let Some(rows) = self.rows(size) else { return };
+        let Some(rows) = self.rows(size) else { return self.add_least(size) };
         self.state_and_ids(size, rows);
         let (values, _) = self.forward(size, rows, false);
         let nll = self.pool.take(rows);
@@ -146,7 +146,7 @@ impl<'a> PassMemory<'a> {
 
     /// Adds forward passes of this size that read tokens without predicting any.
     pub fn read(&mut self, size: BatchSize) {
-        let Some(rows) = self.rows(size) else { return };
+        let Some(rows) = self.rows(size) else { return self.add_least(size) };
         let (values, _) = self.forward(size, rows, false);
         self.pool.give_all(values);
     }
@@ -154,7 +154,7 @@ impl<'a> PassMemory<'a> {
     /// Adds passes that compute logits: one step of this many rows.
     pub fn logits(&mut self, rows: usize) {
         let size = BatchSize { steps: 1, columns: rows };
-        let Some(rows) = self.rows(size) else { return };
+        let Some(rows) = self.rows(size) else { return self.add_least(size) };
         self.state_and_ids(size, rows);
         let (values, _) = self.forward(size, rows, false);
         let dims = self.decoder_dims(rows);
@@ -167,7 +167,7 @@ impl<'a> PassMemory<'a> {
     /// Adds the gradients of the parameters for batches of this size. `dense` says whether the optimizer
     /// changes all rows of an embedding in each step, rather than those of the batch's tokens.
     pub fn gradients(&mut self, size: BatchSize, dense: bool) {
-        let Some(rows) = self.rows(size) else { return };
+        let Some(rows) = self.rows(size) else { return self.add_other(clamped(self.parameter_bytes())) };
         let config = self.config;
         let looked_up = config.parameter_shapes().into_iter().next();
         let (vocab, width) = looked_up.map_or((0, 0), |(_, shape)| (shape[0], shape[1]));
@@ -183,14 +183,23 @@ impl<'a> PassMemory<'a> {
         self.add_other(bytes);
     }
 
-    /// The number of rows of a batch. `None` if the sizes are enormous: then a lower bound of everything is
-    /// added.
-    fn rows(&mut self, BatchSize { steps, columns }: BatchSize) -> Option<usize> {
-        let (config, wide) = (self.config, |size: usize| size as u128);
-        let parameters = config.parameter_shapes().into_iter();
-        let parameters =
-            parameters.map(|(_, shape)| shape.into_iter().map(wide).fold(1, u128::saturating_mul));
-        let parameters = parameters.fold(0, u128::saturating_add);
+    /// The number of rows of a batch. `None` if the sizes are enormous.
+    fn rows(&self, size: BatchSize) -> Option<usize> {
+        let bytes = self.parameter_bytes().saturating_add(self.least_bytes(size));
+        (bytes <= ROUGH).then(|| size.steps * size.columns)
+    }
+
+    /// The bytes of all parameters.
+    fn parameter_bytes(&self) -> u128 {
+        let shapes = self.config.parameter_shapes().into_iter();
+        let count = |shape: Vec<usize>| shape.into_iter().map(wide).fold(1, u128::saturating_mul);
+        let count = shapes.map(|(_, shape)| count(shape)).fold(0, u128::saturating_add);
+        count.saturating_mul(u128::from(ELEMENT))
+    }
+
+    /// A lower bound of the bytes that a pass over a batch of this size needs.
+    fn least_bytes(&self, BatchSize { steps, columns }: BatchSize) -> u128 {
+        let config = self.config;
         let hidden: u128 = config.hidden_sizes.iter().map(|&size| wide(size)).sum();
         let embedding = match config.input {
             Input::Embedding(width) => wide(width),
@@ -198,14 +207,14 @@ impl<'a> PassMemory<'a> {
         };
         // The logits, the embedding, and the gates, outputs and states of the layers.
         let width = wide(config.vocab_size) + embedding + (wide(config.cell.gates()) + 2) * hidden;
-        let rows = wide(steps).saturating_mul(wide(columns));
-        let elements = rows.saturating_mul(width).saturating_add(parameters);
-        let bytes = elements.saturating_mul(u128::from(ELEMENT));
-        if bytes > ROUGH {
-            self.add_other(u64::try_from(bytes).unwrap_or(u64::MAX));
-            return None;
-        }
-        Some(rows as usize)
+        let elements = wide(steps).saturating_mul(wide(columns)).saturating_mul(width);
+        elements.saturating_mul(u128::from(ELEMENT))
+    }
+
+    /// Adds a lower bound of a pass over a batch of enormous size: the batch, and each weight packed.
+    fn add_least(&mut self, size: BatchSize) {
+        self.add_other(clamped(self.least_bytes(size)));
+        self.packed_bytes = self.packed_bytes.max(clamped(self.parameter_bytes()));
     }
 
     /// Adds the hidden state, and for an LSTM the cell state; the inputs and targets, in host memory and in
@@ -375,6 +384,14 @@ impl<'a> PassMemory<'a> {
             vocab: config.vocab_size,
         }
     }
+}
+
+fn wide(size: usize) -> u128 {
+    size as u128
+}
+
+fn clamped(bytes: u128) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 fn recurrence_dims(config: &RnnLmConfig, size: BatchSize, hidden: usize) -> recurrence::Dims {

@@ -79,13 +79,15 @@ fn a_model_file_names_the_order_of_its_gates() {
         let out = format!("{cell}-run");
         sandbox.run(&[&["train", "--out", &out], &flags[..], &more].concat()).success();
         let described = sandbox.run(&["models", &out]).success();
+        assert!(described.contains(&format!("\ngates        {gates}, in this order\n")), "{described}");
         for name in ["rnn.0.weight_ih", "rnn.0.weight_hh", "rnn.0.bias_ih", "rnn.0.bias_hh"] {
             let line = described.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
-            assert!(line.ends_with(&format!("; rows by gate: {gates}")), "{line}");
+            assert!(line.ends_with(", gates stacked"), "{line}");
         }
         let json = sandbox.run(&["models", &out, "--json"]).json();
-        assert_eq!(json["tensors"][1]["gates"].as_array().unwrap().len(), if cell == "gru" { 3 } else { 4 });
-        assert!(json["tensors"][0]["gates"].is_null());
+        let letters: Vec<_> = gates.split(", ").map(|gate| &gate[..1]).collect();
+        assert_eq!(json["tensors"][1]["gates"], serde_json::json!(letters));
+        assert_eq!(json["tensors"][0]["gates"], serde_json::json!([]));
     }
 }
 
@@ -149,7 +151,7 @@ fn neighbors_of_unknown_words_and_of_one_hot_models_are_refused() {
     assert_eq!(said.code, Some(2));
     assert!(said.stderr.contains("the model has no embedding: its input is one-hot"), "{}", said.stderr);
     let described = sandbox.run(&["models", "one-hot"]).success();
-    assert!(described.contains("a row for each token; columns by gate: i (input), "), "{described}");
+    assert!(described.contains("a row for each token, gates side by side"), "{described}");
 
     let flags = ["train", "--out", "untied", "--data", "text.txt", "--tied", "false", "--hidden-size", "6"];
     sandbox.run(&[&flags[..], &more].concat()).success();
