@@ -38,6 +38,9 @@ pub(crate) enum CliError {
     /// More texts were asked for than a beam search finds.
     #[error("`--samples` is {samples}, but `--beam` finds at most {beams}")]
     MoreThanBeams { samples: usize, beams: usize },
+    /// A model has its own vocabulary.
+    #[error("`--vocab-size` is for presets only: the model in `{}` has its own vocabulary", model.display())]
+    VocabSizeOfModel { model: PathBuf },
     /// A line of a list cannot be read.
     #[error("{origin}, line {line}: {reason}")]
     Line { origin: String, line: usize, reason: String },
@@ -115,6 +118,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             | TrainError::UnknownWorkload { .. }
             | TrainError::Value { .. }
             | TrainError::OutOfRange { .. }
+            | TrainError::NotEnoughMemory { .. }
             | TrainError::NoEffect { .. }
             | TrainError::Fixed { .. }
             | TrainError::UnknownPreset { .. }
@@ -140,9 +144,13 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::ZeroSize { .. }
                 | InferError::AllForbidden { .. }
                 | InferError::EmptyPrefix
+                | InferError::UnknownWord { .. }
+                | InferError::NotEnoughMemory { .. }
+                | InferError::NoEmbedding
         )
     };
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
+        || matches!(cause.downcast_ref(), Some(NnError::TooLarge { .. }))
         || cause.downcast_ref().is_some_and(is_unknown_device)
         || cause.downcast_ref().is_some_and(unusable_number)
         || matches!(
@@ -150,6 +158,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             Some(
                 CliError::NoPlan { .. }
                     | CliError::MoreThanBeams { .. }
+                    | CliError::VocabSizeOfModel { .. }
                     | CliError::PictureFormat { .. }
                     | CliError::NotOfWords { .. }
             )
@@ -157,7 +166,12 @@ fn is_wrong_usage(cause: &Cause) -> bool {
 }
 
 fn is_unknown_device(error: &DeviceError) -> bool {
-    matches!(error, DeviceError::UnknownInstructionSet { .. } | DeviceError::MissingInstructionSet { .. })
+    matches!(
+        error,
+        DeviceError::UnknownInstructionSet { .. }
+            | DeviceError::MissingInstructionSet { .. }
+            | DeviceError::TooManyThreads { .. }
+    )
 }
 
 /// What the user can do, where that is sure.
@@ -193,6 +207,7 @@ fn hint(cause: &Cause) -> Option<String> {
             CliError::NoSplit { .. }
             | CliError::TooShort { .. }
             | CliError::MoreThanBeams { .. }
+            | CliError::VocabSizeOfModel { .. }
             | CliError::Line { .. } => None,
         };
     }

@@ -28,6 +28,7 @@ mod generate;
 mod input;
 mod model_args;
 mod models;
+mod neighbors;
 mod output;
 mod plot;
 mod recipes;
@@ -71,6 +72,7 @@ enum Command {
     Datasets(datasets::DatasetsArgs),
     Recipes(recipes::RecipesArgs),
     Models(models::ModelsArgs),
+    Neighbors(neighbors::NeighborsArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
         Command::Datasets(args) => datasets::run(args),
         Command::Recipes(args) => recipes::run(args),
         Command::Models(args) => models::run(args),
+        Command::Neighbors(args) => neighbors::run(args),
         Command::Completions(args) => completions::run(args),
     };
     result.unwrap_or_else(|error| error::report(&error))

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rondo_kernels::{AvailableMemory, Bytes};
 use rondo_nn::NnError;
 
 use crate::Quantity;
@@ -85,6 +86,16 @@ pub enum TrainError {
         found: String,
         /// The allowed values, to complete "must be …".
         expected: &'static str,
+    },
+    /// A run does not fit in memory.
+    #[error("the run needs about {} of memory, but only {} can be used ({}): reduce {reduce}", Bytes(*needed), Bytes(available.bytes), available.limit)]
+    NotEnoughMemory {
+        /// The bytes that the run needs.
+        needed: u64,
+        /// The bytes that can be allocated.
+        available: AvailableMemory,
+        /// The settings to reduce.
+        reduce: &'static str,
     },
     /// A setting was given that has no effect in combination with the other settings.
     #[error("`{setting}` has no effect unless {condition}")]

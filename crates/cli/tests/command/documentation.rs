@@ -188,6 +188,7 @@ pages! {
     evaluation: "docs/evaluation.md",
     scoring: "docs/scoring.md",
     generation: "docs/generation.md",
+    models: "docs/models.md",
     recipes: "docs/recipes.md",
     library: "docs/library.md",
     performance: "docs/performance.md",

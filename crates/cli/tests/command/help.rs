@@ -40,6 +40,11 @@ fn of_generate() {
 }
 
 #[test]
+fn of_neighbors() {
+    insta::assert_snapshot!(help(&["neighbors"]));
+}
+
+#[test]
 fn of_complete() {
     insta::assert_snapshot!(help(&["complete"]));
 }

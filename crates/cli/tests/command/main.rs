@@ -11,6 +11,7 @@ mod fine_tuning;
 mod help;
 mod hostile;
 mod interruption;
+mod limits;
 mod lists;
 mod odd_text;
 mod pictures;

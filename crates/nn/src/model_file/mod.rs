@@ -83,11 +83,10 @@ impl ModelFile {
     /// # Errors
     /// [`NnError::Io`] if it cannot be read, [`NnError::Format`] if it is not a valid safetensors file,
     /// [`NnError::Metadata`] if its metadata is missing or invalid, an error that names the tensor if one is
-    /// missing, unexpected, or of the wrong shape or type, and [`NnError::Damaged`] if its checksum does not
-    /// match.
+    /// missing, unexpected, or of the wrong shape or type, [`NnError::Damaged`] if its checksum does not match,
+    /// and [`NnError::TooLarge`] if it does not fit in memory.
     pub fn read(path: &Path, device: &Device) -> Result<ModelFile> {
-        let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(io_error)?;
+        let bytes = bytes_of(path, device)?;
         ModelFile::from_bytes(&bytes, path, device)
     }
 
@@ -115,8 +114,7 @@ impl ModelFile {
     /// # Errors
     /// As [`ModelFile::read`]; [`NnError::OtherModel`] if the file describes a different model.
     pub fn read_into(model: &mut dyn Model, path: &Path) -> Result<ModelContext> {
-        let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(io_error)?;
+        let bytes = bytes_of(path, model.parameters().device())?;
         let (file, found, context) = parts(&bytes, path)?;
         let expected = model.description();
         if found != expected {
@@ -129,6 +127,16 @@ impl ModelFile {
         read_parameters("", &file, parameters)?;
         Ok(context)
     }
+}
+
+/// The bytes of a model file, if both they and the model fit in memory.
+fn bytes_of(path: &Path, device: &Device) -> Result<Vec<u8>> {
+    let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
+    // The model has about as many bytes as its file.
+    let needed = std::fs::metadata(path).map_err(io_error)?.len().saturating_mul(2);
+    let too_large = |available| NnError::TooLarge { path: path.to_owned(), needed, available };
+    device.check_memory(needed).map_err(too_large)?;
+    std::fs::read(path).map_err(io_error)
 }
 
 /// The tensors of a model file, the description of its model, and the other contents.

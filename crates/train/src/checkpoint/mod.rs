@@ -173,6 +173,11 @@ impl Checkpoint {
         &self.path
     }
 
+    /// The size of the file in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// The current epoch, from 1; the run's epochs plus 1 if all have ended.
     pub fn epoch(&self) -> usize {
         self.progress.epoch

@@ -303,7 +303,7 @@ impl OptimizationPlan {
     /// `batch_size` tokens.
     pub fn gradient_scale(&self, steps: usize, batch_size: usize) -> f64 {
         match self.loss_reduction {
-            LossReduction::Mean => 1.0 / (steps * batch_size) as f64,
+            LossReduction::Mean => 1.0 / (steps as f64 * batch_size as f64),
             LossReduction::Sum => 1.0,
         }
     }
@@ -314,7 +314,7 @@ impl OptimizationPlan {
         self.clip_norm.map(|ClipNorm { limit, unit }| match unit {
             ClipUnit::One => limit,
             ClipUnit::Batch => limit * batch_size as f64,
-            ClipUnit::Tokens => limit * (bptt * batch_size) as f64,
+            ClipUnit::Tokens => limit * (bptt as f64 * batch_size as f64),
         })
     }
 

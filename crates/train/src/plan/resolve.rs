@@ -6,6 +6,7 @@ use std::thread;
 use rondo_data::{
     BatchOrder, CorpusOptions, LastBatch, TokenizerOptions, VocabOptions, VocabSource, VocabSplits,
 };
+use rondo_kernels::Device;
 use rondo_nn::{
     ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Initialization, Input, PRESETS, Preset,
     RnnLmConfig,
@@ -145,6 +146,9 @@ fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Resul
         refuse_given(given, "`model.hidden_sizes` is empty")?;
         return Ok(sizes.clone());
     }
+    if let Some(layers) = layers.filter(|&layers| layers > RnnLmConfig::MAX_LAYERS) {
+        return Err(out_of_range("model.layers", layers, "at most 1024"));
+    }
     let of_preset = preset.map(|config| config.hidden_sizes.as_slice()).filter(|sizes| !sizes.is_empty());
     Ok(match (of_preset, hidden_size, layers) {
         (Some(sizes), None, None) => sizes.to_vec(),
@@ -193,7 +197,11 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         // The plan is written as TOML, whose integers have this maximum.
         return Err(out_of_range("training.seed", seed, "at most 9223372036854775807"));
     }
-    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    let cores = || thread::available_parallelism().map_or(1, usize::from).min(Device::MAX_THREADS);
+    let threads = positive("training.threads", settings.threads.unwrap_or_else(cores))?;
+    if threads > Device::MAX_THREADS {
+        return Err(out_of_range("training.threads", threads, "at most 1024"));
+    }
     if settings.from.is_none() {
         refuse_given(
             [("training.extend_vocab", settings.extend_vocab == Some(true))],
@@ -220,7 +228,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
             settings.moving_loss_decay.unwrap_or(0.99),
         )?,
         seed,
-        threads: positive("training.threads", settings.threads.unwrap_or_else(cores))?,
+        threads,
         precision: settings.precision.unwrap_or_default(),
     })
 }
@@ -395,8 +403,15 @@ fn sample(settings: &SampleSettings) -> Result<SamplePlan> {
     Ok(SamplePlan {
         prefixes: settings.prefix.clone().unwrap_or_default(),
         length: positive("sample.length", settings.length.unwrap_or(50))?,
-        temperature: above_0("sample.temperature", settings.temperature.unwrap_or(1.0))?,
+        temperature: temperature(settings.temperature.unwrap_or(1.0))?,
     })
+}
+
+/// A sampling temperature, which is used as an `f32`.
+fn temperature(found: f64) -> Result<f64> {
+    let found = above_0("sample.temperature", found)?;
+    let fits = (found as f32).is_finite();
+    if fits { Ok(found) } else { Err(out_of_range("sample.temperature", found, "at most 3.4e38")) }
 }
 
 fn out_of_range(setting: &'static str, found: impl ToString, expected: &'static str) -> TrainError {

@@ -74,7 +74,7 @@ sections! {
         embedding_size: usize, "SIZE", "the hidden size", common;
         /// Hidden size of each recurrent layer
         hidden_size: usize, "SIZE", "200", common;
-        /// Number of recurrent layers
+        /// Number of recurrent layers, at most 1024
         layers: usize, "LAYERS", "2", common;
         /// Hidden size of each layer, first layer first, where the sizes differ; replaces --hidden-size and
         /// --layers
@@ -157,7 +157,7 @@ sections! {
         moving_loss_decay: f64, "DECAY", "0.99";
         /// Random seed
         seed: u64, "SEED", "1", common;
-        /// Number of threads. The last digits of results depend on it
+        /// Number of threads, at most 1024. The last digits of results depend on it
         threads: usize, "THREADS", "one per core", common;
         /// Precision of matrix multiplications; bf16 falls back to f32 on processors without it
         precision: Precision, "PRECISION", "f32";

@@ -51,14 +51,17 @@ fn many<'a>(texts: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     texts.iter().copied().filter(move |_| texts != [""])
 }
 
-/// Implements settings that have their own TOML type and are written in flags as in Rust.
+/// Implements settings that have their own TOML type and are written in flags as in Rust. The integers of TOML
+/// are below 2⁶³.
 macro_rules! native {
-    ($($value:ty: $kind:expr, $expected:literal;)+) => { $(
+    ($($value:ty: $kind:expr, $fits:expr, $expected:literal;)+) => { $(
         impl Value for $value {
             const KIND: Kind = $kind;
 
             fn from_texts(texts: &[&str]) -> Result<Self, String> {
-                only(texts)?.parse().map_err(|_| $expected.to_owned())
+                let (value, fits): ($value, fn(&$value) -> bool) =
+                    (only(texts)?.parse().map_err(|_| $expected.to_owned())?, $fits);
+                if fits(&value) { Ok(value) } else { Err(format!("expected at most {}", i64::MAX)) }
             }
 
             fn texts(&self) -> Vec<String> {
@@ -77,12 +80,12 @@ macro_rules! native {
 }
 
 native! {
-    bool: Kind::Switch, "expected `true` or `false`";
-    u64: Kind::One, "expected a non-negative integer";
-    usize: Kind::One, "expected a non-negative integer";
-    f32: Kind::One, "expected a number";
-    f64: Kind::One, "expected a number";
-    String: Kind::One, "expected text";
+    bool: Kind::Switch, |_| true, "expected `true` or `false`";
+    u64: Kind::One, |&number| i64::try_from(number).is_ok(), "expected a non-negative integer";
+    usize: Kind::One, |&number| i64::try_from(number).is_ok(), "expected a non-negative integer";
+    f32: Kind::One, |_| true, "expected a number";
+    f64: Kind::One, |_| true, "expected a number";
+    String: Kind::One, |_| true, "expected text";
 }
 
 /// The type of a setting that is written as a string both in flags and in TOML.

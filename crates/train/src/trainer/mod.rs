@@ -26,6 +26,7 @@ use rondo_nn::{Model, ModelFile, RnnLm};
 use rondo_runs::{Change, CorpusFingerprint, RunFolder};
 
 use crate::checkpoint::Checkpoint;
+use crate::memory::{self, parameter_bytes};
 use crate::observer::{Observer, Outcome, Watch};
 use crate::progress::Progress;
 use crate::provenance::fingerprint;
@@ -87,8 +88,9 @@ impl Trainer {
     /// text to evaluate is shorter than its columns; [`TrainError::NoEffect`] for early stopping without a
     /// validation text; [`TrainError::SamplePrefix`] if the prefix of a sample
     /// cannot be encoded; [`TrainError::Model`](crate::TrainError::Model) if the configuration of the model
-    /// is invalid.
+    /// is invalid; [`TrainError::NotEnoughMemory`] if the run does not fit in memory.
     pub fn new(plan: Plan, corpus: Corpus, device: &Device) -> Result<Trainer> {
+        check_memory(&plan, &corpus, device, 0)?;
         let mut model = RnnLm::new(plan.model.config(corpus.vocab().len()), device)?;
         model.initialize(&plan.init, &mut rng(plan.training.seed, Stream::Initialization))?;
         Trainer::with_model(plan, corpus, model)
@@ -143,6 +145,7 @@ impl Trainer {
     /// If the model does not have the plan's shape ([`Plan::continuing`] ensures that it does), or has a
     /// larger vocabulary than the corpus.
     pub fn continuing(plan: Plan, corpus: Corpus, model: RnnLm) -> Result<Trainer> {
+        check_memory(&plan, &corpus, model.parameters().device(), parameter_bytes(model.config()))?;
         let mut model = model.with_dropout(plan.model.dropout)?;
         if model.config().vocab_size != corpus.vocab().len() {
             let rng = &mut rng(plan.training.seed, Stream::Initialization);
@@ -171,6 +174,8 @@ impl Trainer {
     ) -> Result<Trainer> {
         let config = plan.model.config(corpus.vocab().len());
         let is_the_same = checkpoint.config() == Some(&config);
+        // The checkpoint is freed before the first step.
+        check_memory(&plan, &corpus, device, checkpoint.len())?;
         let trainer = Trainer::with_model(plan, corpus, RnnLm::new(config, device)?)?;
         trainer.resumed(checkpoint, changes, is_the_same)
     }
@@ -302,6 +307,13 @@ impl Trainer {
         run.epochs()?;
         Ok(run.outcome())
     }
+}
+
+/// Checks that there are batches, whose size decides what memory is needed, and that the run fits in memory.
+/// `held` are the bytes of the run that are already allocated, or that will be freed.
+fn check_memory(plan: &Plan, corpus: &Corpus, device: &Device, held: u64) -> Result<()> {
+    batches(plan, corpus)?;
+    memory::check(plan, corpus, device, held)
 }
 
 /// The batches of the training text; at least one must be full.

@@ -1,0 +1,172 @@
+//! No setting causes a panic or an abort: settings from wide ranges are refused with an error, or planned and
+//! estimated; small models among them are created and trained.
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+use proptest::prelude::*;
+use rondo_kernels::Device;
+use rondo_nn::{Cell, Initializer, RnnLm};
+use rondo_train::settings::{AveragingKind, LossReduction, OptimizerKind, Settings};
+use rondo_train::{CorpusSize, MemoryEstimate, Plan, Trainer};
+
+mod tiny;
+
+/// The largest model that is created here, and the largest run that is trained, in bytes.
+const SMALL: u64 = 50_000_000;
+
+/// Sizes of all magnitudes, and those at which arithmetic breaks.
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        4 => 0usize..100,
+        2 => (0u32..63, any::<u64>()).prop_map(|(bits, number)| (number >> (63 - bits)) as usize),
+        1 => prop::sample::select(vec![0, 1, 64, 65, 1024, 1025, 1 << 31, 1 << 32, i64::MAX as usize, usize::MAX]),
+    ]
+}
+
+/// Numbers of all magnitudes, and those that are none.
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![4 => 0.0..1.0, 2 => any::<f64>(), 1 => prop::sample::select(vec![0.0, -1.0, 1e300, f64::NAN])]
+}
+
+fn initializer() -> impl Strategy<Value = Initializer> {
+    prop_oneof![
+        Just(Initializer::Zeros),
+        Just(Initializer::Xavier),
+        (0.0..f32::MAX).prop_map(Initializer::Uniform),
+        (0.0..f32::MAX).prop_map(Initializer::Normal),
+    ]
+}
+
+prop_compose! {
+    fn model()(
+        cell in prop::option::of(prop::sample::select(Cell::ALL.to_vec())),
+        hidden_size in prop::option::of(size()),
+        layers in prop::option::of(size()),
+        hidden_sizes in prop::option::weighted(0.2, prop::collection::vec(size(), 0..5)),
+        embedding_size in prop::option::weighted(0.3, size()),
+        tied in prop::option::of(any::<bool>()),
+        dropout in prop::option::of(number()),
+        dropout_weights in prop::option::weighted(0.3, number()),
+    ) -> Settings {
+        let mut settings = Settings::default();
+        let model = &mut settings.model;
+        (model.cell, model.hidden_size, model.layers) = (cell, hidden_size, layers);
+        (model.hidden_sizes, model.embedding_size, model.tied) = (hidden_sizes, embedding_size, tied);
+        model.dropout = dropout.map(|dropout| dropout as f32);
+        model.dropout_weights = dropout_weights.map(|dropout| dropout as f32);
+        settings
+    }
+}
+
+prop_compose! {
+    fn training()(
+        epochs in prop::option::of(size()),
+        batch_size in prop::option::of(size()),
+        bptt in prop::option::of(size()),
+        variable_bptt in prop::option::of(any::<bool>()),
+        log_every in prop::option::of(size()),
+        max_batches in prop::option::of(size()),
+        threads in prop::option::weighted(0.2, size()),
+        evaluation in prop::option::of((size(), size(), size())),
+        sample_length in prop::option::weighted(0.2, size()),
+        temperature in prop::option::weighted(0.2, number()),
+    ) -> Settings {
+        let mut settings = Settings::default();
+        let training = &mut settings.training;
+        (training.epochs, training.batch_size, training.bptt) = (epochs, batch_size, bptt);
+        (training.variable_bptt, training.log_every) = (variable_bptt, log_every);
+        (training.max_batches, training.threads) = (max_batches, threads);
+        if let Some((every, batch_size, bptt)) = evaluation {
+            let evaluation = &mut settings.evaluation;
+            (evaluation.every, evaluation.batch_size, evaluation.bptt) = (Some(every), Some(batch_size), Some(bptt));
+        }
+        settings.sample.length = sample_length;
+        settings.sample.temperature = temperature;
+        settings
+    }
+}
+
+prop_compose! {
+    fn optimization()(
+        optimizer in prop::option::of(prop::sample::select(vec![
+            OptimizerKind::Sgd, OptimizerKind::Adam, OptimizerKind::AdamW,
+        ])),
+        learning_rate in prop::option::of(number()),
+        weight_decay in prop::option::of(number()),
+        clip_norm in prop::option::of(number()),
+        reduction in prop::option::of(prop::sample::select(vec![LossReduction::Mean, LossReduction::Sum])),
+        averaging_after in prop::option::of(size()),
+        penalty in prop::option::of(number()),
+        init in prop::option::of((initializer(), initializer())),
+    ) -> Settings {
+        let mut settings = Settings::default();
+        let optimization = &mut settings.optimization;
+        (optimization.optimizer, optimization.learning_rate) = (optimizer, learning_rate);
+        (optimization.weight_decay, optimization.clip_norm) = (weight_decay, clip_norm);
+        optimization.loss_reduction = reduction;
+        optimization.activation_penalty = penalty.map(|penalty| penalty as f32);
+        if averaging_after.is_some() {
+            optimization.averaging = Some(AveragingKind::Asgd);
+            optimization.averaging_after = averaging_after;
+        }
+        if let Some((embedding, recurrent)) = init {
+            (settings.init.embedding, settings.init.recurrent) = (Some(embedding), Some(recurrent));
+        }
+        settings
+    }
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    (model(), training(), optimization())
+        .prop_map(|(model, training, optimization)| model.overlaid_with(training).overlaid_with(optimization))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn settings_are_planned_and_estimated_or_refused(
+        settings in settings(),
+        vocab_size in size(),
+        train in size(),
+        valid in size(),
+    ) {
+        let Ok(plan) = Plan::new(&settings) else { return Ok(()) };
+        let _ = plan.to_toml();
+        for length in [plan.training.bptt, 1] {
+            let _ = plan.optimization.gradient_scale(length, plan.training.batch_size);
+            let _ = plan.optimization.optimizer_options(length, plan.training.batch_size);
+        }
+        let device = Device::cpu(1).unwrap();
+        let size = CorpusSize { vocab_size: vocab_size.max(1), train, evaluated: vec![valid] };
+        let Ok(estimate) = MemoryEstimate::of(&plan, &size, &device) else { return Ok(()) };
+        let config = plan.model.config(size.vocab_size);
+        let parameters = 4 * config.parameter_count() as u64;
+        // The weights and the best of them, at least.
+        prop_assert!(estimate.total() >= parameters.saturating_mul(2), "{estimate:?}");
+        if parameters < SMALL {
+            let model = RnnLm::new(config, &device).unwrap();
+            prop_assert!(4 * rondo_nn::Model::parameters(&model).count() as u64 == parameters);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn small_runs_are_trained_or_end_in_an_error(settings in settings()) {
+        let Ok(plan) = Plan::new(&settings) else { return Ok(()) };
+        let corpus = tiny::corpus(&plan, 40);
+        let device = Device::cpu(1).unwrap();
+        let Ok(estimate) = MemoryEstimate::of(&plan, &CorpusSize::from(&corpus), &device) else { return Ok(()) };
+        if estimate.total() > SMALL {
+            return Ok(());
+        }
+        let Ok(plan_text) = plan.to_toml() else { return Ok(()) };
+        let Ok(mut trainer) = Trainer::new(plan, corpus, &device) else { return Ok(()) };
+        let folder = tempfile::tempdir().unwrap();
+        let run = rondo_train::RunFolder::create(folder.path().join("run"), &plan_text).unwrap();
+        let _ = trainer.run(&run, &mut tiny::StopAfter(3));
+    }
+}
