@@ -4,6 +4,7 @@
 
 use std::ops::ControlFlow;
 
+use rondo_runs::metrics::RecordKind;
 use rondo_runs::{RunFolder, metrics};
 use rondo_train::{Event, Observer, Plan, TrainError, Tried};
 
@@ -65,7 +66,7 @@ fn a_step_that_cannot_be_taken_is_left_out_and_counted() {
     let records = metrics::read(&RunFolder::open(&path).unwrap().metrics()).unwrap();
     let last = records.last().unwrap();
     assert_eq!(last.skipped_steps, Some(mishaps.skipped as f64));
-    assert!(records.iter().filter_map(|record| record.train_loss).all(f64::is_finite));
+    assert!(records.iter().filter_map(|record| record.interval_loss).all(f64::is_finite));
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn a_run_goes_back_to_its_checkpoint_with_a_lower_learning_rate() {
     let records = metrics::read(&RunFolder::open(&path).unwrap().metrics()).unwrap();
     assert_eq!(records.last().unwrap().rollbacks, Some(times as f64));
     // Each step is recorded once.
-    let logs = records.iter().filter(|record| record.gradient_norm.is_some());
+    let logs = records.iter().filter(|record| record.kind == RecordKind::Batch);
     let mut steps: Vec<u64> = logs.map(|record| record.step).collect();
     let all = steps.len();
     steps.dedup();

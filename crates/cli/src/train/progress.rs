@@ -61,9 +61,8 @@ impl Progress {
         self.tokens_per_s = Some(SPEED_DECAY * old + (1.0 - SPEED_DECAY) * report.tokens_per_s);
         if self.console.is_live() {
             let pace = self.pace(report, self.tokens_per_s.unwrap_or(old));
-            let perplexity = Perplexity::from_nll_mean(report.moving_loss);
             self.bar.set_position(report.batch as u64);
-            self.bar.set_message(format!("loss {:.4}  perplexity {perplexity}  {pace}", report.moving_loss));
+            self.bar.set_message(format!("moving average of the loss {:.4}  {pace}", report.moving_loss));
         }
     }
 
@@ -75,7 +74,7 @@ impl Progress {
             let perplexity = Perplexity::from_nll_mean(nll_mean);
             let pace = self.pace(report, report.tokens_per_s);
             self.say(&format!(
-                "{epoch}  batch {batch}/{batches}  loss {nll_mean:.4}, moving {moving_loss:.4}  \
+                "{epoch}  batch {batch}/{batches}  loss {nll_mean:.4}, moving average {moving_loss:.4}  \
                  perplexity {perplexity}  {pace}"
             ));
         }

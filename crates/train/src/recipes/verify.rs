@@ -2,7 +2,7 @@
 //!
 //! Not here: training. A run is judged by the files in its folder.
 
-use rondo_runs::metrics::{self, Record};
+use rondo_runs::metrics::{self, Record, RecordKind};
 use rondo_runs::{Change, Perplexity, RunFolder};
 
 use super::{Band, Recipe, Verify};
@@ -19,6 +19,7 @@ const FREE: &[&str] = &[
     "training.rollback_factor",
     "training.log_every",
     "training.moving_loss_decay",
+    "training.moving_loss_correction",
     "training.seed",
     "evaluation.batch_size",
     "evaluation.bptt",
@@ -143,7 +144,9 @@ impl Verification {
         let records = metrics::read(&folder.metrics())?;
         let epochs = records.iter().map(|record| record.epoch).max().unwrap_or(0);
         let wanted = Plan::new(&self.settings)?.training.epochs;
-        let ended = records.iter().any(|record| record.epoch == wanted && record.valid_loss.is_some());
+        let ended = records.iter().any(|record| {
+            record.kind == RecordKind::Epoch && record.epoch == wanted && record.valid_loss.is_some()
+        });
         if !ended {
             return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
         }
@@ -221,8 +224,8 @@ mod tests {
         let mut log = MetricsLog::create(&folder, 0.0).unwrap();
         for (epoch, (valid, test)) in (1..).zip(perplexities) {
             let (valid_loss, test_loss) = (Some(valid.ln()), Some(test.ln()));
-            log.write(&Record { epoch, step: epoch as u64, valid_loss, test_loss, ..Record::default() })
-                .unwrap();
+            let (kind, step) = (RecordKind::Epoch, epoch as u64);
+            log.write(&Record { kind, epoch, step, valid_loss, test_loss, ..Record::default() }).unwrap();
         }
         (parent, folder)
     }
