@@ -238,12 +238,24 @@ pub struct Outcome {
     pub steps: u64,
     /// The number of training tokens.
     pub tokens: u64,
-    /// Training tokens per second, excluding evaluation.
-    pub tokens_per_s: f64,
-    /// Total time in seconds.
+    /// Seconds spent on training steps.
+    pub training_s: f64,
+    /// Total time in seconds: training steps, evaluation, and everything else.
     pub elapsed_s: f64,
     /// Whether the run was asked to stop before its end.
     pub interrupted: bool,
     /// Why the run ended; `None` if it was interrupted.
     pub end: Option<RunEnd>,
+}
+
+impl Outcome {
+    /// Training tokens per second of training steps; `None` if there were none.
+    pub fn training_tokens_per_s(&self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.tokens as f64 / self.training_s)
+    }
+
+    /// Training tokens per second of the total time; `None` if there were none.
+    pub fn tokens_per_s(&self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.tokens as f64 / self.elapsed_s)
+    }
 }

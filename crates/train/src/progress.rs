@@ -28,9 +28,9 @@ pub(crate) struct Progress {
     pub(crate) skipped_in_a_row: u64,
     /// The number of rollbacks to a checkpoint because a value was NaN or infinite.
     pub(crate) rollbacks: usize,
-    /// The losses of the epoch's steps so far.
+    /// The sums over the epoch's steps so far.
     pub(crate) epoch_sum: LossSum,
-    /// The losses of the steps since the last record.
+    /// The sums over the steps since the last record.
     pub(crate) log_sum: LossSum,
     /// The losses since the last comparison with a uniform guess.
     #[serde(default)] // Missing up to version 0.1.0, as are all fields with this attribute.
@@ -55,6 +55,9 @@ pub(crate) struct Progress {
     pub(crate) training_s: f64,
     /// Seconds since the start of the run, excluding interruptions.
     pub(crate) elapsed_s: f64,
+    /// `elapsed_s` at the start of the epoch; unknown in the epoch that a checkpoint of version 0.1.0 is in.
+    #[serde(default)]
+    pub(crate) epoch_began_s: Option<f64>,
     /// The start of the run, in seconds since 1970.
     pub(crate) started_unix_s: f64,
 }
@@ -75,7 +78,10 @@ impl Progress {
             log_sum: LossSum::default(),
             quarter_sum: LossSum::default(),
             warned_of_loss: false,
-            moving_loss: MovingLoss::new(plan.training.moving_loss_decay),
+            moving_loss: MovingLoss::new(
+                plan.training.moving_loss_decay,
+                plan.training.moving_loss_correction,
+            ),
             schedule: Schedule::new(optimization.schedule, optimization.learning_rate),
             averaging: AveragingProgress::default(),
             optimizer_steps: 0,
@@ -86,6 +92,7 @@ impl Progress {
             end: None,
             training_s: 0.0,
             elapsed_s: 0.0,
+            epoch_began_s: None,
             started_unix_s: 0.0,
         }
     }
@@ -96,6 +103,7 @@ impl Progress {
         self.batch = 0;
         self.epoch_sum = LossSum::default();
         self.log_sum = LossSum::default();
+        self.epoch_began_s = None;
     }
 
     /// Whether these values are plausible, so that counting can continue from them without overflow.
@@ -118,7 +126,7 @@ impl Progress {
             self.quarter_sum.tokens(),
             self.evaluations_without_best as u64,
         ];
-        let times = [self.training_s, self.elapsed_s, self.started_unix_s];
+        let times = [self.training_s, self.elapsed_s, self.epoch_began_s.unwrap_or(0.0), self.started_unix_s];
         self.epoch > 0
             && counts.into_iter().all(|count| count <= MOST)
             && times.into_iter().all(|time| (0.0..=MOST as f64).contains(&time))

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use rondo_runs::metrics::{self, Record};
+use rondo_runs::metrics::{self, Record, RecordKind};
 use rondo_runs::{Provenance, RunFolder};
 use serde_json::Value;
 
@@ -77,8 +77,7 @@ pub fn require_finished(folder: &RunFolder) -> Result<()> {
     let plan = Plan::new(&Settings::parse(&path.display().to_string(), &text)?)?;
     let wanted = plan.training.epochs;
     let records = metrics::read(&folder.metrics())?;
-    // Only the record at the end of an epoch has no gradient norm.
-    let ended = records.iter().filter(|record| record.gradient_norm.is_none());
+    let ended = records.iter().filter(|record| record.kind == RecordKind::Epoch);
     let epochs = ended.map(|record| record.epoch).max().unwrap_or(0);
     if epochs < wanted && !has_ended_early(folder, &plan)? {
         return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
@@ -94,15 +93,25 @@ pub(crate) fn has_ended_early(folder: &RunFolder, plan: &Plan) -> Result<bool> {
 }
 
 fn difference(ours: &[Record], theirs: &[Record]) -> Option<Difference> {
+    let old = ours.iter().chain(theirs).any(Record::is_of_0_1_0);
     let measurements = |record: Option<&Record>| {
-        let timeless = record.map(|record| Record { tokens_per_s: None, elapsed_s: None, ..record.clone() });
+        let timeless = record.map(|record| match old {
+            // Version 0.1.0 did not correct the bias of the moving average, also after its run was resumed.
+            true => Record { moving_loss: None, ..record.without_times() },
+            false => record.without_times(),
+        });
         timeless.map_or(Value::Null, |record| serde_json::to_value(record).unwrap_or(Value::Null))
     };
     (0..ours.len().max(theirs.len())).find_map(|index| {
-        let (first, second) = (measurements(ours.get(index)), measurements(theirs.get(index)));
+        let both = [ours.get(index), theirs.get(index)];
+        let (first, second) = (measurements(both[0]), measurements(both[1]));
+        // A record of version 0.1.0 has fewer measurements: only those of both can differ.
+        let shared_only =
+            both.iter().all(Option::is_some) && both.into_iter().flatten().any(Record::is_of_0_1_0);
+        let is_shared = |key: &str| !shared_only || first.get(key).is_some() && second.get(key).is_some();
         let keys =
             [&first, &second].into_iter().filter_map(Value::as_object).flat_map(|object| object.keys());
-        let what = keys.into_iter().find(|&key| first.get(key) != second.get(key))?.clone();
+        let what = keys.into_iter().find(|&key| is_shared(key) && first.get(key) != second.get(key))?.clone();
         let value = |of: &Value| of.get(&what).cloned().unwrap_or(Value::Null);
         Some(Difference { line: index + 1, first: value(&first), second: value(&second), what })
     })
@@ -128,7 +137,14 @@ mod tests {
     use super::*;
 
     fn record(step: u64, loss: f64) -> Record {
-        Record { epoch: 1, step, train_loss: Some(loss), elapsed_s: Some(loss), ..Record::default() }
+        Record {
+            epoch: 1,
+            step,
+            tokens: Some(35 * step),
+            interval_loss: Some(loss),
+            elapsed_s: Some(loss),
+            ..Record::default()
+        }
     }
 
     #[test]
@@ -137,11 +153,25 @@ mod tests {
         let mut theirs = ours.clone();
         theirs[1].elapsed_s = Some(99.0);
         assert_eq!(difference(&ours, &theirs), None);
-        theirs[1].train_loss = Some(4.5);
+        theirs[1].interval_loss = Some(4.5);
         let expected =
-            Difference { line: 2, what: "train_loss".to_owned(), first: 4.0.into(), second: 4.5.into() };
+            Difference { line: 2, what: "interval_loss".to_owned(), first: 4.0.into(), second: 4.5.into() };
         assert_eq!(difference(&ours, &theirs), Some(expected));
         let missing = difference(&ours, &ours[..1]).unwrap();
         assert_eq!((missing.line, missing.what.as_str(), missing.second), (2, "epoch", Value::Null));
+    }
+
+    #[test]
+    fn a_record_of_0_1_0_is_compared_by_what_it_has() {
+        let now = Record { moving_loss: Some(4.5), epoch_loss_so_far: Some(5.0), ..record(2, 4.0) };
+        let old = Record { tokens: None, moving_loss: Some(4.75), ..record(2, 4.0) };
+        assert_eq!(difference(&[old.clone()], &[now.clone()]), None);
+        // A run that was resumed by this version continues with the average of 0.1.0.
+        let resumed = Record { moving_loss: Some(4.75), ..now.clone() };
+        assert_eq!(difference(&[old.clone(), resumed], &[now.clone(), now.clone()]), None);
+        let other = Record { interval_loss: Some(3.0), ..now.clone() };
+        let found = difference(&[old.clone()], &[other]).unwrap();
+        assert_eq!((found.line, found.what.as_str()), (1, "interval_loss"));
+        assert_eq!(difference(&[old], &[now.clone(), now]).unwrap().line, 2);
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
+use rondo_runs::metrics::RecordKind;
 use rondo_runs::{RunFolder, metrics};
 use rondo_train::{Event, Note, Observer, Plan, Quantity, TrainError, Trainer, Tried};
 
@@ -70,7 +71,7 @@ fn a_step_that_cannot_be_taken_is_left_out_and_counted() {
     let records = metrics::read(&RunFolder::open(&path).unwrap().metrics()).unwrap();
     let last = records.last().unwrap();
     assert_eq!(last.skipped_steps, Some(mishaps.skipped as f64));
-    assert!(records.iter().filter_map(|record| record.train_loss).all(f64::is_finite));
+    assert!(records.iter().filter_map(|record| record.interval_loss).all(f64::is_finite));
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn a_run_goes_back_to_its_checkpoint_with_a_lower_learning_rate() {
     let records = metrics::read(&RunFolder::open(&path).unwrap().metrics()).unwrap();
     assert_eq!(records.last().unwrap().rollbacks, Some(times as f64));
     // Each step is recorded once.
-    let logs = records.iter().filter(|record| record.gradient_norm.is_some());
+    let logs = records.iter().filter(|record| record.kind == RecordKind::Batch);
     let mut steps: Vec<u64> = logs.map(|record| record.step).collect();
     let all = steps.len();
     steps.dedup();
@@ -158,7 +159,7 @@ fn a_validation_loss_that_is_not_finite_ends_the_run_and_is_recorded() {
     let records = metrics::read(&folder.metrics()).unwrap();
     let last = records.last().unwrap();
     assert!(last.valid_loss.is_some_and(|loss| !loss.is_finite()), "{last:?}");
-    assert!(last.train_loss.is_some_and(f64::is_finite), "{last:?}");
+    assert!(last.epoch_loss.is_some_and(f64::is_finite), "{last:?}");
     assert!(!folder.best_model().exists() && !folder.last_model().exists());
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rondo_infer::evaluate;
 use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
+use rondo_runs::metrics::{self, Record, RecordKind};
 use rondo_train::{Checkpoint, RunFolder, Session, SessionOptions, Settings};
 
 /// The result of `rondo train --resume --epochs 6` with version 0.1.0 on a copy of the fixture.
@@ -79,6 +80,32 @@ fn it_resumes_to_the_losses_of_version_0_1_0() {
     assert_close(trained.outcome.best_test, TEST_LOSS);
     let (checkpoint, _) = Checkpoint::latest(&folder).unwrap().unwrap();
     assert_eq!(checkpoint.codec().unwrap().as_ref(), Some(trained.model.unwrap().codec()));
+}
+
+#[test]
+fn its_records_are_read_and_a_resumed_run_has_those_of_both_versions() {
+    let parent = tempfile::tempdir().unwrap();
+    let run = copied(parent.path());
+    let records = || metrics::read(&run.join("metrics.jsonl")).unwrap();
+    let old = records();
+    let kinds: Vec<RecordKind> = old.iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, [RecordKind::Batch, RecordKind::Batch, RecordKind::Epoch].repeat(4));
+    assert_eq!(old[1].interval_loss, Some(2.782440905570984));
+    assert_eq!(old[2].epoch_loss, Some(2.8085157925287882));
+    assert!(old.iter().all(|record| record.is_of_0_1_0() && record.elapsed_s.is_some()));
+
+    Session::resume(&run, settings(5), SessionOptions::default()).unwrap().run(&mut ()).unwrap();
+    let both = records();
+    assert_eq!(both[..old.len()], old);
+    let new = &both[old.len()..];
+    assert_eq!(new.iter().map(|record| record.kind).collect::<Vec<_>>(), kinds[..3]);
+    assert!(!new.iter().any(Record::is_of_0_1_0));
+    // Tokens are counted from the start of the run: 25 batches of 5 epochs.
+    let tokens_of_a_step = new[2].tokens.unwrap() / new[2].step;
+    assert_eq!((new[2].step, new[0].tokens), (125, Some(110 * tokens_of_a_step)));
+    // The moving average continues as it began.
+    let before = old[old.len() - 2].moving_loss.unwrap();
+    assert!((new[0].moving_loss.unwrap() - before).abs() < 0.05, "{before}, then {:?}", new[0].moving_loss);
 }
 
 #[test]

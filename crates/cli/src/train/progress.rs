@@ -64,10 +64,8 @@ impl Progress {
         self.tokens_per_s = Some(SPEED_DECAY * old + (1.0 - SPEED_DECAY) * report.tokens_per_s);
         if self.console.is_live() {
             let pace = self.pace(report, self.tokens_per_s.unwrap_or(old));
-            let perplexity = Perplexity::from_nll_mean(report.moving_loss);
             self.bar.set_position(report.batch as u64);
-            let loss = Loss(report.moving_loss);
-            self.bar.set_message(format!("loss {loss:>6}  perplexity {perplexity:>8}  {pace}"));
+            self.bar.set_message(format!("moving average of the loss {:>6}  {pace}", Loss(report.moving_loss)));
         }
     }
 
@@ -80,7 +78,7 @@ impl Progress {
             let (loss, moving) = (Loss(nll_mean), Loss(moving_loss));
             let pace = self.pace(report, report.tokens_per_s);
             self.say(&format!(
-                "{epoch}  batch {batch}/{batches}  loss {loss:>6}, moving {moving:>6}  \
+                "{epoch}  batch {batch}/{batches}  loss {loss:>6}, moving average {moving:>6}  \
                  perplexity {perplexity:>8}  {pace}"
             ));
         }

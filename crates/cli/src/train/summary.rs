@@ -6,7 +6,7 @@ use std::{env, path::Path};
 use anyhow::Result;
 use rondo_infer::Sampling;
 use rondo_runs::{Loss, Perplexity};
-use rondo_train::{RunEnd, Session, Trained};
+use rondo_train::{Outcome, RunEnd, Session, Trained};
 use serde_json::json;
 
 use super::baselines::Baselines;
@@ -26,6 +26,29 @@ const SAMPLE_SEED: u64 = 1;
 pub(super) struct Summary<'a> {
     pub(super) session: &'a Session,
     pub(super) trained: &'a Trained,
+}
+
+/// Tokens, seconds and tokens per second: of training alone, and in total. The speeds are those of the printed times.
+fn speed(outcome: &Outcome) -> Option<[String; 2]> {
+    let (training, total) = (outcome.training_tokens_per_s()?, outcome.tokens_per_s()?);
+    let [training, total] = [training, total].map(|speed| describe::count(speed.round() as usize));
+    let tokens = describe::count(outcome.tokens as usize);
+    let [training_time, total_time] = [outcome.training_s, outcome.elapsed_s].map(seconds);
+    Some([
+        format!("{training} tokens/s in training: {tokens} tokens in {training_time}"),
+        format!("{total} tokens/s in total, with evaluation: {total_time}"),
+    ])
+}
+
+/// A time with three significant digits, or to the second.
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        ..0.1 => format!("{seconds:.4} s"),
+        ..1.0 => format!("{seconds:.3} s"),
+        ..10.0 => format!("{seconds:.2} s"),
+        ..100.0 => format!("{seconds:.1} s"),
+        _ => console::clock(Duration::from_secs_f64(seconds.round())),
+    }
 }
 
 /// The name of the best model.
@@ -51,12 +74,12 @@ impl Summary<'_> {
         rows.extend(outcome.best_epoch.map(|epoch| row("best", best(epoch) + note)));
         rows.extend(outcome.best_valid.map(|valid| row("valid", loss(valid))));
         rows.extend(outcome.best_test.map(|test| row("test", loss(test))));
-        let elapsed = console::clock(Duration::from_secs_f64(outcome.elapsed_s));
-        let [tokens, speed] = [outcome.tokens as usize, outcome.tokens_per_s as usize].map(describe::count);
-        rows.push(row(
-            "speed",
-            format!("{speed} tokens/s; {tokens} tokens in {elapsed}, including evaluation"),
-        ));
+        rows.extend(
+            speed(outcome)
+                .map(|[training, total]| vec![row("speed", training), row("", total)])
+                .into_iter()
+                .flatten(),
+        );
         rows.push(row("files", format!("{}", self.trained.folder.path().display())));
         let mut text = format!("\n{}", output::columns(&rows, &[]));
         if let Some((baselines, test)) = self.baselines()? {
@@ -87,8 +110,10 @@ impl Summary<'_> {
             "test_perplexity": perplexity(outcome.best_test),
             "steps": outcome.steps,
             "tokens": outcome.tokens,
-            "tokens_per_s": output::number(outcome.tokens_per_s),
+            "training_s": output::number(outcome.training_s),
+            "training_tokens_per_s": outcome.training_tokens_per_s().map(output::number),
             "elapsed_s": output::number(outcome.elapsed_s),
+            "tokens_per_s": outcome.tokens_per_s().map(output::number),
             "interrupted": outcome.interrupted,
             "end": outcome.end.as_ref().map(RunEnd::name),
         });
@@ -177,6 +202,18 @@ fn program() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_times_and_speeds_agree() {
+        let outcome =
+            Outcome { tokens: 1_499_950, training_s: 43.04, elapsed_s: 3723.4, ..Outcome::default() };
+        let [training, total] = speed(&outcome).unwrap();
+        assert_eq!(training, "34,850 tokens/s in training: 1,499,950 tokens in 43.0 s");
+        assert_eq!(total, "403 tokens/s in total, with evaluation: 1:02:03");
+        assert_eq!(speed(&Outcome::default()), None);
+        let told = [0.01234, 0.5, 9.876, 99.94, 100.4].map(seconds);
+        assert_eq!(told, ["0.0123 s", "0.500 s", "9.88 s", "99.9 s", "1:40"]);
+    }
 
     #[test]
     fn a_perplexity_is_compared_with_the_best_possible() {

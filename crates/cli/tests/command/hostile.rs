@@ -275,7 +275,8 @@ fn metrics_of_any_numbers_are_drawn() {
     let record = |(index, number): (usize, &&str)| {
         let step = if index % 2 == 0 { 0 } else { u64::MAX };
         format!(
-            "{{\"epoch\":{index},\"step\":{step},\"train_loss\":{number},\"valid_loss\":{number},\
+            "{{\"epoch\":{index},\"step\":{step},\"interval_loss\":{number},\"moving_loss\":{number},\
+             \"epoch_loss\":{number},\"unclipped_gradient_norm_mean\":{number},\"valid_loss\":{number},\
              \"valid_perplexity\":{number},\"elapsed_s\":{number}}}\n"
         )
     };

@@ -120,6 +120,8 @@ pub struct TrainingPlan {
     pub log_every: Option<usize>,
     /// The decay of the [`MovingLoss`](crate::MovingLoss).
     pub moving_loss_decay: f64,
+    /// Whether its bias is corrected.
+    pub moving_loss_correction: bool,
     /// The random seed.
     pub seed: u64,
     /// The number of threads.

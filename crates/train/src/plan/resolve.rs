@@ -227,6 +227,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
             "training.moving_loss_decay",
             settings.moving_loss_decay.unwrap_or(0.99),
         )?,
+        moving_loss_correction: settings.moving_loss_correction.unwrap_or(true),
         seed,
         threads,
         precision: settings.precision.unwrap_or_default(),

@@ -39,6 +39,7 @@ pub(super) fn settings(plan: &Plan) -> Settings {
                 checkpoint_every: Some(training.checkpoint_every),
                 log_every: Some(training.log_every.unwrap_or(0)),
                 moving_loss_decay: Some(training.moving_loss_decay),
+                moving_loss_correction: Some(training.moving_loss_correction),
                 seed: Some(training.seed),
                 threads: Some(training.threads),
                 precision: Some(training.precision),

@@ -2,7 +2,7 @@
 //!
 //! Not here: training. A run is judged by the files in its folder.
 
-use rondo_runs::metrics::{self, Record};
+use rondo_runs::metrics::{self, Record, RecordKind};
 use rondo_runs::{Change, Perplexity, RunFolder};
 
 use super::{Band, Recipe, Verify};
@@ -20,6 +20,7 @@ const FREE: &[&str] = &[
     "training.rollback_factor",
     "training.log_every",
     "training.moving_loss_decay",
+    "training.moving_loss_correction",
     "training.seed",
     "evaluation.batch_size",
     "evaluation.bptt",
@@ -142,7 +143,9 @@ impl Verification {
     pub fn judge(&self, folder: &RunFolder) -> Result<Vec<Finding>> {
         self.check(folder)?;
         let records = metrics::read(&folder.metrics())?;
-        let evaluated = records.iter().filter(|record| record.valid_loss.is_some());
+        let evaluated = records.iter().filter(|record| {
+            record.kind == RecordKind::Epoch && record.valid_loss.is_some()
+        });
         let epochs = evaluated.map(|record| record.epoch).max().unwrap_or(0);
         let plan = Plan::new(&self.settings)?;
         let wanted = plan.training.epochs;
@@ -224,8 +227,8 @@ mod tests {
         let mut log = MetricsLog::create(&folder, 0.0).unwrap();
         for (epoch, (valid, test)) in (1..).zip(perplexities) {
             let (valid_loss, test_loss) = (Some(valid.ln()), Some(test.ln()));
-            log.write(&Record { epoch, step: epoch as u64, valid_loss, test_loss, ..Record::default() })
-                .unwrap();
+            let (kind, step) = (RecordKind::Epoch, epoch as u64);
+            log.write(&Record { kind, epoch, step, valid_loss, test_loss, ..Record::default() }).unwrap();
         }
         let epoch = perplexities.len() + 1;
         log.write(&Record { epoch, step: epoch as u64, ..Record::default() }).unwrap();

@@ -155,6 +155,9 @@ sections! {
         log_every: usize, "BATCHES", "200";
         /// Decay of the moving-average loss; 0 shows the loss of the latest batch
         moving_loss_decay: f64, "DECAY", "0.99";
+        /// Correct the bias of the moving-average loss, as Adam does; if off, it starts from the first loss, which
+        /// keeps a large weight for 1 / (1 - decay) batches
+        moving_loss_correction: bool, "BOOL", "true";
         /// Random seed
         seed: u64, "SEED", "1", common;
         /// Number of threads, at most 1024. The last digits of results depend on it

@@ -1,11 +1,12 @@
 //! The training of an epoch: for each batch a forward pass, a backward pass and an optimizer step.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use rondo_data::Batch;
 use rondo_nn::Mode;
 use rondo_runs::Perplexity;
-use rondo_runs::metrics::Record;
+use rondo_runs::metrics::{Record, RecordKind};
 
 use super::non_finite::Remedy;
 use super::run::Run;
@@ -81,6 +82,9 @@ impl Run<'_> {
         };
         batches.truncate(training.max_batches.unwrap_or(usize::MAX));
         let (epochs, batch_count) = (training.epochs, batches.len());
+        if self.progress.batch == 0 {
+            self.progress.epoch_began_s = Some(self.elapsed_s());
+        }
         self.watch.notify(Event::EpochStarted { epoch, epochs, batches: batch_count, learning_rate });
         let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
         if let Some(&longest) = batches.iter().max_by_key(|batch| batch.steps) {
@@ -133,9 +137,9 @@ impl Run<'_> {
         let seconds = time.as_secs_f64();
         self.progress.training_s += seconds;
         self.progress.tokens += count;
-        self.progress.epoch_sum.add(nll_sum, count, seconds);
-        self.progress.log_sum.add(nll_sum, count, seconds);
-        self.progress.quarter_sum.add(nll_sum, count, seconds);
+        self.progress.epoch_sum.add(nll_sum, count, seconds, gradient_norm);
+        self.progress.log_sum.add(nll_sum, count, seconds, gradient_norm);
+        self.progress.quarter_sum.add(nll_sum, count, seconds, gradient_norm);
         let nll_mean = nll_sum / count as f64;
         let mut report = BatchReport {
             epoch: self.progress.epoch,
@@ -150,10 +154,10 @@ impl Run<'_> {
         };
         self.watch.notify(Event::Batch(&report));
         if training.log_every.is_some_and(|every| report.batch.is_multiple_of(every)) {
-            report.nll_mean = self.progress.log_sum.nll_mean();
-            report.tokens_per_s = self.progress.log_sum.tokens_per_s();
-            self.progress.log_sum = LossSum::default();
-            self.log(&report)?;
+            let interval = mem::take(&mut self.progress.log_sum);
+            report.nll_mean = interval.nll_mean();
+            report.tokens_per_s = interval.tokens_per_s();
+            self.log(&report, interval)?;
         }
         Ok(())
     }
@@ -167,27 +171,35 @@ impl Run<'_> {
         }
     }
 
-    fn log(&mut self, report: &BatchReport) -> Result<()> {
+    /// Reports and records the interval that ends with this batch.
+    fn log(&mut self, report: &BatchReport, interval: LossSum) -> Result<()> {
         self.watch.notify(Event::Log(report));
         let record = Record {
-            epoch: report.epoch,
-            step: report.step,
-            train_loss: Some(report.nll_mean),
-            train_perplexity: Some(Perplexity::from_nll_mean(report.nll_mean).value()),
+            interval_loss: Some(report.nll_mean),
+            interval_perplexity: Some(Perplexity::from_nll_mean(report.nll_mean).value()),
+            epoch_loss_so_far: Some(self.progress.epoch_sum.nll_mean()),
             moving_loss: Some(report.moving_loss),
-            learning_rate: Some(report.learning_rate),
-            gradient_norm: Some(report.gradient_norm),
-            tokens_per_s: Some(report.tokens_per_s),
-            elapsed_s: Some(self.elapsed_s()),
-            ..self.skips_and_rollbacks()
+            learning_rate: Some(self.progress.schedule.learning_rate()),
+            step_learning_rate: self.plan.training.variable_bptt.then_some(report.learning_rate),
+            unclipped_gradient_norm_last: Some(report.gradient_norm),
+            unclipped_gradient_norm_mean: Some(interval.gradient_norm_mean()),
+            interval_training_tokens_per_s: Some(report.tokens_per_s),
+            ..self.record_of(RecordKind::Batch)
         };
         self.record(&record)
     }
 
-    /// A record of the number of skipped steps and rollbacks so far, if there are any.
-    pub(super) fn skips_and_rollbacks(&self) -> Record {
+    /// A record of this moment: how far the run is, how long it took, and the number of skipped steps and rollbacks,
+    /// if there are any.
+    pub(super) fn record_of(&self, kind: RecordKind) -> Record {
         let count = |count: f64| Some(count).filter(|&count| count > 0.0);
         Record {
+            kind,
+            epoch: if kind == RecordKind::Start { 0 } else { self.progress.epoch },
+            step: self.progress.steps,
+            tokens: Some(self.progress.tokens),
+            training_s: Some(self.progress.training_s),
+            elapsed_s: Some(self.elapsed_s()),
             skipped_steps: count(self.progress.skipped as f64),
             rollbacks: count(self.progress.rollbacks as f64),
             ..Record::default()

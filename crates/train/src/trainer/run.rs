@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
             best_test: progress.best_test,
             steps: progress.steps,
             tokens: progress.tokens,
-            tokens_per_s: progress.tokens as f64 / progress.training_s,
+            training_s: progress.training_s,
             elapsed_s: self.elapsed_s(),
             interrupted: self.interrupted,
             end: progress.end,

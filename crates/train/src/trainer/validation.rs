@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use rondo_data::TokenIds;
 use rondo_infer::{InferError, ModelHandle, evaluate_with, target_count};
 use rondo_runs::Perplexity;
-use rondo_runs::metrics::Record;
+use rondo_runs::metrics::{Record, RecordKind};
 
 use super::epoch::Ended;
 use super::run::Run;
@@ -56,8 +56,7 @@ impl Run<'_> {
             valid_perplexity: perplexity(valid_loss),
             test_loss,
             test_perplexity: perplexity(test_loss),
-            elapsed_s: Some(self.elapsed_s()),
-            ..Record::default()
+            ..self.record_of(RecordKind::Start)
         };
         self.record(&record)?;
         self.save_checkpoint()
@@ -98,6 +97,8 @@ impl Run<'_> {
         if decision.reload_best {
             self.learner.reload_best();
         }
+        let elapsed_s = self.elapsed_s();
+        let epoch_s = self.progress.epoch_began_s.map(|began| elapsed_s - began);
         let report = EpochReport {
             epoch,
             step: self.progress.steps,
@@ -110,23 +111,22 @@ impl Run<'_> {
             reloaded_best: decision.reload_best,
             averaging_begins,
             tokens_per_s: sum.tokens_per_s(),
-            elapsed_s: self.elapsed_s(),
+            elapsed_s,
         };
         self.watch.notify(Event::EpochFinished(&report));
         let record = Record {
-            epoch,
-            step: report.step,
-            train_loss: Some(report.train_loss),
-            train_perplexity: perplexity(Some(report.train_loss)),
+            epoch_loss: Some(report.train_loss),
+            epoch_perplexity: perplexity(Some(report.train_loss)),
             valid_loss,
             valid_perplexity: perplexity(valid_loss),
             unaveraged_valid_loss,
             test_loss,
             test_perplexity: perplexity(test_loss),
             learning_rate: Some(learning_rate),
-            tokens_per_s: Some(report.tokens_per_s),
-            elapsed_s: Some(report.elapsed_s),
-            ..self.skips_and_rollbacks()
+            epoch_training_tokens_per_s: Some(report.tokens_per_s),
+            epoch_tokens_per_s: epoch_s.map(|seconds| sum.tokens() as f64 / seconds),
+            elapsed_s: Some(elapsed_s),
+            ..self.record_of(RecordKind::Epoch)
         };
         self.record(&record)?;
         if let Some(NonFinite { what, found }) = non_finite

@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 use plotters::prelude::{IntoDrawingArea, PathElement, RGBColor, SVGBackend, ShapeStyle, Text, WHITE};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axes::{Point, can_be_drawn, log_range, range, range_of_most, thinned};
+use super::axes::{
+    Point, averaged, can_be_drawn, log_range, loss_range, norm_range, perplexities, perplexity_range, thinned,
+};
+use super::marks::Marks;
 use super::panel::{Kind, Line, Look, Panel};
 use super::{Canvas, failed, label_style};
-use crate::metrics::{self, Record};
-use crate::{Perplexity, Result, RunFolder, RunsError};
+use crate::metrics::{self, Record, RecordKind};
+use crate::{Result, RunFolder, RunsError};
 
 /// Okabe and Ito's palette, which is safe for color-blind readers, without its yellow, which is faint on white.
 const COLORS: [RGBColor; 7] = [
@@ -35,12 +38,6 @@ const PANEL_HEIGHT: u32 = 310;
 const MARGIN: u32 = 14;
 const LEGEND_ROW: u32 = 22;
 const LONGEST_NAME: usize = 60;
-
-/// The perplexity axis ends at this multiple of the lowest, or just above the lowest of the worst run if that is
-/// higher.
-const PERPLEXITY_SPAN: f64 = 5.0;
-/// A run whose lowest perplexity is more than this multiple of the overall lowest does not count as the worst.
-const LOST: f64 = 20.0;
 
 /// A run to plot.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,11 +113,12 @@ pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
     let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     canvas.fill(&WHITE).map_err(failed)?;
     let (top, below) = canvas.split_vertically(legend.height());
-    legend.draw(&top)?;
     let areas = below.margin(0, MARGIN, MARGIN, MARGIN).split_evenly((2, 2));
+    let mut marks = Marks::default();
     for (area, draw) in areas.iter().zip([loss, perplexity, learning_rate, gradient_norm]) {
-        draw(area, &placed, axis)?;
+        marks = marks.and(draw(area, &placed, axis)?);
     }
+    legend.draw(&top, marks)?;
     canvas.present().map_err(failed)?;
     drop((areas, below, top));
     // Dropping the canvas completes the SVG.
@@ -148,11 +146,11 @@ fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
     }
 }
 
-/// Steps per epoch, from the last finished epoch: one with a validation loss or followed by another epoch.
+/// Steps per epoch, from the last finished epoch: one with a record of its own or followed by another epoch.
 fn steps_per_epoch(records: &[Record]) -> Option<f64> {
-    let validated = records.iter().rfind(|record| record.valid_loss.is_some());
+    let finished = records.iter().rfind(|record| record.kind == RecordKind::Epoch);
     let followed = || records.windows(2).rfind(|pair| pair[0].epoch < pair[1].epoch).map(|pair| &pair[0]);
-    let last = validated.or_else(followed).filter(|record| record.epoch > 0 && record.step > 0)?;
+    let last = finished.or_else(followed).filter(|record| record.epoch > 0 && record.step > 0)?;
     Some(last.step as f64 / last.epoch as f64)
 }
 
@@ -163,24 +161,43 @@ fn look(run: usize) -> Look {
 /// The finite values of one measurement of each run.
 fn lines(runs: &[Vec<Placed<'_>>], kind: Kind, value: impl Fn(&Record) -> Option<f64>) -> Vec<Line> {
     let line = |(run, records): (usize, &Vec<Placed<'_>>)| {
-        let points = records.iter().filter_map(|&(x, record)| Some((x, value(record)?)));
-        let points: Vec<Point> = points.filter(|point| can_be_drawn(point.1)).collect();
-        let points = if kind == Kind::Training { thinned(points) } else { points };
-        Line { look: look(run), kind, points }
+        let all: Vec<Point> = records.iter().filter_map(|&(x, record)| Some((x, value(record)?))).collect();
+        let is_lost = all.last().is_some_and(|last| !can_be_drawn(last.1));
+        let points = all.into_iter().filter(|point| can_be_drawn(point.1)).collect();
+        Line { look: look(run), kind, points, is_lost }
     };
     runs.iter().enumerate().map(line).filter(|line| !line.points.is_empty()).collect()
 }
 
-/// Training losses, smoothed if the run recorded that, and validation losses.
+/// Training losses, as means over intervals or, of a run that recorded less than two, over epochs; and validation
+/// losses.
 fn losses(runs: &[Vec<Placed<'_>>]) -> Vec<Line> {
-    let smooth = lines(runs, Kind::Training, |record| record.moving_loss);
-    let rough = lines(runs, Kind::Training, |record| record.train_loss);
-    let without_smooth =
-        |line: &Line| !smooth.iter().any(|smooth| smooth.look == line.look && smooth.points.len() > 1);
-    let rough: Vec<Line> = rough.into_iter().filter(without_smooth).collect();
-    let smooth = smooth.into_iter().filter(|line| line.points.len() > 1);
+    let mut intervals = lines(runs, Kind::Training, |record| record.interval_loss);
+    let mut epochs = lines(runs, Kind::Training, |record| record.epoch_loss);
+    let has = |lines: &[Line], look: Look, least: usize| {
+        lines.iter().any(|line| line.look == look && line.points.len() >= least)
+    };
+    epochs.retain(|line| !has(&intervals, line.look, 2));
+    intervals.retain(|line| !has(&epochs, line.look, 1));
+    for line in &mut intervals {
+        line.points = averaged(std::mem::take(&mut line.points));
+    }
     let validation = lines(runs, Kind::Validation, |record| record.valid_loss);
-    smooth.chain(rough).chain(validation).collect()
+    intervals.into_iter().chain(epochs).chain(validation).collect()
+}
+
+/// The lines of one measurement that is drawn at single points, not averaged.
+fn thin_lines(runs: &[Vec<Placed<'_>>], value: impl Fn(&Record) -> Option<f64>) -> Vec<Line> {
+    let mut lines = lines(runs, Kind::Training, value);
+    for line in &mut lines {
+        line.points = thinned(std::mem::take(&mut line.points));
+    }
+    lines
+}
+
+/// The points of each line.
+fn points(lines: &[Line]) -> Vec<&[Point]> {
+    lines.iter().map(|line| line.points.as_slice()).collect()
 }
 
 fn values(lines: &[Line]) -> impl Iterator<Item = f64> {
@@ -202,41 +219,33 @@ fn panel<'a>(
     Panel { what, x_label, lines, span, logarithmic }
 }
 
-fn loss(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
+fn loss(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<Marks> {
     let lines = losses(runs);
-    panel("loss (nats per token)", axis, &lines, range_of_most(values(&lines)), false).draw(area)
+    panel("loss (nats per token)", axis, &lines, loss_range(&points(&lines)), false).draw(area)
 }
 
-fn perplexity(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
+fn perplexity(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<Marks> {
     let mut lines = losses(runs);
     for line in &mut lines {
-        for point in &mut line.points {
-            point.1 = Perplexity::from_nll_mean(point.1).value();
-        }
-        line.points.retain(|point| can_be_drawn(point.1));
+        line.points = perplexities(&line.points);
     }
     lines.retain(|line| !line.points.is_empty());
-    panel("perplexity", axis, &lines, perplexity_span(&lines), false).draw(area)
+    panel("perplexity", axis, &lines, perplexity_range(&points(&lines)), true).draw(area)
 }
 
-/// The range of the perplexity axis. It is linear, since the loss is already its logarithm.
-fn perplexity_span(lines: &[Line]) -> Option<Range<f64>> {
-    let lowest_of = |line: &Line| line.points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
-    let lowest = lines.iter().map(lowest_of).fold(f64::INFINITY, f64::min);
-    let worst = lines.iter().map(lowest_of).filter(|&low| low <= LOST * lowest).fold(0.0, f64::max);
-    let top = (PERPLEXITY_SPAN * lowest).max(1.1 * worst);
-    range(values(lines).filter(|&value| value <= top))
-}
-
-fn learning_rate(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
+fn learning_rate(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<Marks> {
     let rate = |record: &Record| record.learning_rate.filter(|&rate| rate > 0.0);
-    let lines = lines(runs, Kind::Training, rate);
+    let lines = thin_lines(runs, rate);
     panel("learning rate", axis, &lines, log_range(values(&lines)), true).draw(area)
 }
 
-fn gradient_norm(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
-    let lines = lines(runs, Kind::Training, |record| record.gradient_norm);
-    panel("gradient norm", axis, &lines, range_of_most(values(&lines)), false).draw(area)
+fn gradient_norm(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<Marks> {
+    let norm = |record: &Record| {
+        let norm = record.unclipped_gradient_norm_mean.or(record.unclipped_gradient_norm_last);
+        norm.filter(|&norm| norm > 0.0 || norm.is_nan())
+    };
+    let lines = thin_lines(runs, norm);
+    panel("gradient norm before clipping", axis, &lines, norm_range(&points(&lines)), true).draw(area)
 }
 
 /// The legend, in as many columns as fit.
@@ -262,7 +271,7 @@ impl Legend {
         MARGIN + LEGEND_ROW * (self.names.len().div_ceil(self.columns) as u32 + 1)
     }
 
-    fn draw(&self, area: &Canvas<'_>) -> Result<()> {
+    fn draw(&self, area: &Canvas<'_>, marks: Marks) -> Result<()> {
         let width = (WIDTH - 2 * MARGIN) as usize / self.columns;
         let middle = Pos::new(HPos::Left, VPos::Center);
         for (run, name) in self.names.iter().enumerate() {
@@ -280,7 +289,11 @@ impl Legend {
             area.draw(&text).map_err(failed)?;
         }
         let y = self.height() as i32 - LEGEND_ROW as i32 / 2;
-        let note = "thin lines: training; lines with points: validation";
+        let mut note =
+            "thin lines: training, mean of each interval; lines with points: validation".to_owned();
+        if let Some(marks) = marks.note() {
+            note += &format!("; {marks}");
+        }
         area.draw(&Text::new(note, (MARGIN as i32, y), label_style(14).pos(middle))).map_err(failed)
     }
 }
