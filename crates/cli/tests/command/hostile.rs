@@ -243,7 +243,10 @@ fn a_plan_of_monstrous_sizes_costs_no_memory() {
         ("\u{feff}[model]\n", Answer),
         ("\0", Error(2, "`run/plan.toml`, line 1: ")),
         ("[training]\nthreads = 0", Error(2, "`training.threads` must be at least 1")),
-        ("[text]\nvalid_fraction = 2\n", Error(2, "`text.valid_fraction` is 2")),
+        (
+            "[text]\nvalid_fraction = 2\n",
+            Error(2, "`text.valid_fraction` must be at least 0 and less than 1"),
+        ),
     ] {
         sandbox.write("run/plan.toml", plan);
         check(&sandbox, expected);

@@ -56,7 +56,8 @@ pub fn forward(device: &Device, dims: Dims, source: Slice<'_>, target: SliceMut<
 /// # Shapes
 /// - `d_target`, rows of `dims.target.width`, the block read.
 /// - `d_source`, rows of `dims.source.width`, the block stored according to `store`, everything else
-/// unchanged.
+///   unchanged.
+///
 /// # Panics
 /// If the block is not within both matrices.
 pub fn backward(device: &Device, dims: Dims, d_target: Slice<'_>, d_source: SliceMut<'_>, store: Store) {

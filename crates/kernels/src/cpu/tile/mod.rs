@@ -294,6 +294,10 @@ struct Panel {
 }
 
 /// The tiles of `m` rows and one panel.
+///
+/// # Safety
+/// `a` must be readable as `[m, k]`, `b` must be a packed panel of `k` steps with at least `columns` columns, and
+/// `columns` elements of each of the `m` rows of C must be writable, with no other code accessing them.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 unsafe fn row_blocks<S: Simd>(
@@ -334,6 +338,10 @@ unsafe fn row_blocks<S: Simd>(
 }
 
 /// One tile of C: `ROWS` rows of `VECTORS` vectors, of which `columns` elements exist.
+///
+/// # Safety
+/// `a` must be readable as `[ROWS, k]`, `b` must be readable as `k` times `VECTORS` vectors, and `columns` elements of
+/// each of the `ROWS` rows of C must be writable, with no other code accessing them.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 #[allow(clippy::needless_range_loop)] // With iterator adaptors, the compiler would not keep the sums in registers.
