@@ -33,6 +33,7 @@ mod plan;
 mod progress;
 mod provenance;
 pub mod recipes;
+mod repetition;
 mod reproduce;
 mod resume;
 mod sample;
@@ -48,7 +49,7 @@ pub use checkpoint::Checkpoint;
 pub use dynamic::{DynamicEvaluation, DynamicRule, GradientRms, evaluate_dynamically};
 pub use error::{Result, TrainError, Tried};
 pub use moving_loss::MovingLoss;
-pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome};
+pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome, PartialEpoch};
 pub use optimizer::{Clip, Optimizer, OptimizerOptions};
 pub use plan::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
@@ -58,7 +59,7 @@ pub use provenance::fingerprint;
 pub use recipes::Recipe;
 pub use reproduce::{Comparison, Difference, require_finished};
 pub use resume::resumed_plan;
-pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError};
+pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError, SettingsChange};
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
 pub use session::{
     BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, Note, Session, SessionOptions, SettingsSource,

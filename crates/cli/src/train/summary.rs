@@ -6,11 +6,11 @@ use std::{env, path::Path};
 use anyhow::Result;
 use rondo_infer::Sampling;
 use rondo_runs::Perplexity;
-use rondo_train::{Session, Trained};
+use rondo_train::{PartialEpoch, Session, Trained};
 use serde_json::json;
 
 use super::baselines::Baselines;
-use crate::console::{self, Console};
+use crate::console::{self, Console, in_shell};
 use crate::{describe, output};
 
 /// Sample sentences shown for the built-in language.
@@ -42,6 +42,12 @@ impl Summary<'_> {
         let loss = |loss: f64| format!("loss {loss:.4}, perplexity {}", Perplexity::from_nll_mean(loss));
         let mut rows = vec![];
         rows.extend(outcome.best_epoch.map(|epoch| row("best", best(epoch))));
+        rows.extend(outcome.partial_epoch.map(|PartialEpoch { epoch, batch, batches }| {
+            row(
+                "saved",
+                format!("after {batch} of {batches} batches of epoch {epoch}, which is not complete"),
+            )
+        }));
         rows.extend(outcome.best_valid.map(|valid| row("valid", loss(valid))));
         rows.extend(outcome.best_test.map(|test| row("test", loss(test))));
         let elapsed = console::clock(Duration::from_secs_f64(outcome.elapsed_s));
@@ -59,7 +65,7 @@ impl Summary<'_> {
             text += &format!("{}{sentence}\n", if index == 0 { "\nSamples:\n  " } else { "  " });
         }
         output::text(&text)?;
-        if outcome.best_epoch.is_some() || outcome.interrupted {
+        if self.has_model() || outcome.interrupted {
             console.say(&self.next_commands());
         }
         Ok(())
@@ -74,6 +80,9 @@ impl Summary<'_> {
         let mut object = json!({
             "run": self.trained.folder.path().display().to_string(),
             "best_epoch": outcome.best_epoch,
+            "partial_epoch": outcome.partial_epoch.map(|PartialEpoch { epoch, batch, batches }| {
+                json!({ "epoch": epoch, "batch": batch, "batches": batches })
+            }),
             "valid_loss": loss(outcome.best_valid),
             "valid_perplexity": perplexity(outcome.best_valid),
             "test_loss": loss(outcome.best_test),
@@ -123,6 +132,11 @@ impl Summary<'_> {
         samples.iter().map(sentence).collect()
     }
 
+    /// Whether the run has saved a model to use.
+    fn has_model(&self) -> bool {
+        self.trained.outcome.best_epoch.is_some() || self.trained.outcome.partial_epoch.is_some()
+    }
+
     fn next_commands(&self) -> String {
         let program = program();
         let run = in_shell(&self.trained.folder.path().display().to_string());
@@ -130,7 +144,7 @@ impl Summary<'_> {
         if self.trained.outcome.interrupted {
             commands.push(format!("{program} train --resume --out {run}"));
         }
-        if self.trained.outcome.best_epoch.is_some() {
+        if self.has_model() {
             commands.push(format!("{program} generate --model {run} --samples 3"));
             if self.session.corpus().test.is_some() {
                 commands.push(format!("{program} eval --model {run} --split test"));
@@ -156,28 +170,16 @@ fn comparison(baselines: &Baselines, test: f64) -> String {
 }
 
 /// How this program was called, so that the suggested commands work as printed.
-fn program() -> String {
+pub(super) fn program() -> String {
     let called = env::args_os().next().map(|path| path.to_string_lossy().into_owned());
     in_shell(
         &called.filter(|path| Path::new(path).components().count() > 1).unwrap_or_else(|| "rondo".to_owned()),
     )
 }
 
-/// A word quoted for a shell if needed.
-fn in_shell(word: &str) -> String {
-    let plain = |char: char| char.is_alphanumeric() || "/._-+@:,\\".contains(char);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_where_a_shell_would_split_them() {
-        assert_eq!(in_shell("runs/ptb-1"), "runs/ptb-1");
-        assert_eq!(in_shell("my runs/don't"), "'my runs/don'\\''t'");
-    }
 
     #[test]
     fn a_perplexity_is_compared_with_the_best_possible() {

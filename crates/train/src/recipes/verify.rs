@@ -3,7 +3,7 @@
 //! Not here: training. A run is judged by the files in its folder.
 
 use rondo_runs::metrics::{self, Record};
-use rondo_runs::{Change, Perplexity, RunFolder};
+use rondo_runs::{Change, Perplexity, Provenance, RunFolder, SettingsChange};
 
 use super::{Band, Recipe, Verify};
 use crate::resume::changes;
@@ -107,8 +107,10 @@ impl Recipe {
     ///
     /// # Errors
     /// [`TrainError::OtherPlan`] if there is none: it names the first setting that differs from those of the most
-    /// similar verification. Errors of [`Recipe::verifications`] and of reading the run's plan.
+    /// similar verification. [`TrainError::ChangedPlan`] as [`Verification::check`]. Errors of
+    /// [`Recipe::verifications`] and of reading the run's plan.
     pub fn verification_of(&self, folder: &RunFolder, names: &[String]) -> Result<Verification> {
+        refuse_changed(folder)?;
         let found = plan_of(folder)?.settings();
         let mut nearest: Option<(Vec<Change>, Verification)> = None;
         for verification in self.verifications(names)? {
@@ -128,8 +130,10 @@ impl Verification {
     /// Checks that a run has these settings. Seed, threads, and what is only shown or saved may differ.
     ///
     /// # Errors
-    /// [`TrainError::OtherPlan`] if another setting differs; errors of reading the run's plan.
+    /// [`TrainError::OtherPlan`] if another setting differs, [`TrainError::ChangedPlan`] if one was changed while the
+    /// run was trained; errors of reading the run's plan.
     pub fn check(&self, folder: &RunFolder) -> Result<()> {
+        refuse_changed(folder)?;
         refuse(folder, differing(&Plan::new(&self.settings)?, &plan_of(folder)?.settings()))
     }
 
@@ -143,7 +147,10 @@ impl Verification {
         let records = metrics::read(&folder.metrics())?;
         let epochs = records.iter().map(|record| record.epoch).max().unwrap_or(0);
         let wanted = Plan::new(&self.settings)?.training.epochs;
-        let ended = records.iter().any(|record| record.epoch == wanted && record.valid_loss.is_some());
+        // A record with a gradient norm is not one of a complete epoch.
+        let ended = records.iter().any(|record| {
+            record.epoch == wanted && record.valid_loss.is_some() && record.gradient_norm.is_none()
+        });
         if !ended {
             return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
         }
@@ -193,6 +200,22 @@ fn differing(expected: &Plan, found: &Settings) -> Vec<Change> {
     let mut changes = changes(&expected.settings(), found);
     changes.retain(|change| !FREE.contains(&change.setting.as_str()));
     changes
+}
+
+/// Refuses a run that had other settings for some of its steps. More epochs than it was first given do not count: the
+/// last number is compared.
+fn refuse_changed(folder: &RunFolder) -> Result<()> {
+    if !folder.provenance().is_file() {
+        return Ok(());
+    }
+    for SettingsChange { step, settings, .. } in Provenance::read(folder)?.changes {
+        let counts = |setting: &str| setting != "training.epochs" && !FREE.contains(&setting);
+        if let Some(change) = settings.into_iter().find(|change| counts(&change.setting)) {
+            let (path, setting) = (folder.path().to_owned(), change.setting);
+            return Err(TrainError::ChangedPlan { path, setting, step });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a run whose settings differ.

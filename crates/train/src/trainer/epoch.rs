@@ -24,6 +24,8 @@ pub(super) enum Ended {
     Stopped,
     /// Rolled back to an earlier checkpoint.
     RolledBack,
+    /// Reached the place to pause at.
+    Paused,
 }
 
 impl Run<'_> {
@@ -34,16 +36,27 @@ impl Run<'_> {
             self.save_checkpoint()?;
         }
         while self.progress.epoch <= self.plan.training.epochs {
+            if self.is_due_to_pause() {
+                return self.save_checkpoint();
+            }
             let learning_rate = self.progress.schedule.learning_rate();
             let ended = match self.train_epoch(learning_rate)? {
                 Ended::Completed => self.end_epoch(learning_rate)?,
                 ended => ended,
             };
-            if ended == Ended::Stopped {
-                return self.interrupted();
+            match ended {
+                Ended::Stopped => return self.interrupted(),
+                Ended::Paused => return self.save_checkpoint(),
+                Ended::Completed | Ended::RolledBack => {}
             }
         }
         Ok(())
+    }
+
+    /// Whether the run has reached the place to pause at. If it is asked to stop there, it stops instead.
+    fn is_due_to_pause(&self) -> bool {
+        let is_reached = self.until.is_some_and(|until| self.progress.position() >= until);
+        is_reached && !self.watch.asked_to_stop
     }
 
     /// Trains on the remaining batches of the epoch.
@@ -56,6 +69,7 @@ impl Run<'_> {
         };
         batches.truncate(training.max_batches.unwrap_or(usize::MAX));
         let (epochs, batch_count) = (training.epochs, batches.len());
+        self.batches = batch_count;
         self.watch.notify(Event::EpochStarted { epoch, epochs, batches: batch_count, learning_rate });
         let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
         if let Some(&longest) = batches.iter().max_by_key(|batch| batch.steps) {
@@ -64,6 +78,9 @@ impl Run<'_> {
         for (index, &batch) in batches.iter().enumerate().skip(self.progress.batch) {
             if self.watch.asked_to_stop {
                 return Ok(Ended::Stopped);
+            }
+            if self.is_due_to_pause() {
+                return Ok(Ended::Paused);
             }
             if !training.carry_state {
                 self.learner.state.clear();
@@ -90,8 +107,12 @@ impl Run<'_> {
                 self.save_checkpoint()?;
             }
         }
-        // Do not start the evaluation if the run is about to stop.
-        Ok(if self.watch.asked_to_stop { Ended::Stopped } else { Ended::Completed })
+        // Do not start the evaluation if the run is about to stop or to pause.
+        Ok(match self.watch.asked_to_stop {
+            true => Ended::Stopped,
+            false if self.is_due_to_pause() => Ended::Paused,
+            false => Ended::Completed,
+        })
     }
 
     /// Updates the progress after a step, and reports it.
@@ -109,6 +130,7 @@ impl Run<'_> {
         self.progress.tokens += count;
         self.progress.epoch_sum.add(nll_sum, count, seconds);
         self.progress.log_sum.add(nll_sum, count, seconds);
+        self.progress.gradient_norm = Some(gradient_norm);
         let nll_mean = nll_sum / count as f64;
         let mut report = BatchReport {
             epoch: self.progress.epoch,

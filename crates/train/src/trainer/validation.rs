@@ -9,7 +9,7 @@ use rondo_runs::metrics::Record;
 
 use super::epoch::Ended;
 use super::run::Run;
-use crate::observer::{EpochReport, Event};
+use crate::observer::{EpochReport, Event, PartialEpoch};
 use crate::sample;
 use crate::{Decision, EvaluationPlan, Result, TrainError, Validation};
 
@@ -199,23 +199,57 @@ impl Run<'_> {
         }
         // Save the checkpoint first: it is needed to resume. The models are only for immediate use.
         self.save_checkpoint()?;
-        self.save_model(&self.output.folder.last_model(), epoch)?;
+        // Between two epochs, the model of the previous one is already saved.
+        if self.progress.batch > 0 {
+            self.save_model(&self.output.folder.last_model(), epoch)?;
+        }
+        let mut losses = (None, None);
         if self.progress.best_epoch.is_none() {
             let corpus = self.texts.corpus;
-            self.with_evaluated_weights(|run| {
+            losses = self.with_evaluated_weights(|run| {
                 let mut evaluate = |what, ids: &Option<TokenIds>| match ids {
                     Some(ids) => run.evaluate(what, ids),
                     None => Ok(None),
                 };
-                let (valid_loss, test_loss) =
-                    (evaluate("valid", &corpus.valid)?, evaluate("test", &corpus.test)?);
-                if valid_loss.is_some_and(|loss| !loss.is_finite()) {
-                    return Ok(()); // A model with a loss that is not finite is never the best.
+                let losses = (evaluate("valid", &corpus.valid)?, evaluate("test", &corpus.test)?);
+                // A model with a loss that is not finite is never the best.
+                if losses.0.is_none_or(f64::is_finite) {
+                    run.keep_best(epoch, losses.0, losses.1)?;
+                    let (batch, batches) = (run.progress.batch, run.batches);
+                    run.partial_epoch = Some(PartialEpoch { epoch, batch, batches });
                 }
-                run.keep_best(epoch, valid_loss, test_loss)
+                Ok::<_, TrainError>(losses)
             })?;
         }
+        self.record_interruption(losses)?;
         self.draw_curve()
+    }
+
+    /// Records the batches since the last record, and the losses of the evaluation if there was one. The checkpoint
+    /// does not contain this record, so a resumed run drops it and has the records of an uninterrupted one.
+    fn record_interruption(&mut self, (valid_loss, test_loss): (Option<f64>, Option<f64>)) -> Result<()> {
+        let progress = &*self.progress;
+        let train_loss = Some(progress.log_sum).filter(|sum| sum.tokens() > 0).map(|sum| sum.nll_mean());
+        if train_loss.or(valid_loss).or(test_loss).is_none() {
+            return Ok(());
+        }
+        let record = Record {
+            epoch: progress.epoch,
+            step: progress.steps,
+            train_loss,
+            train_perplexity: perplexity(train_loss),
+            moving_loss: progress.moving_loss.value(),
+            valid_loss,
+            valid_perplexity: perplexity(valid_loss),
+            test_loss,
+            test_perplexity: perplexity(test_loss),
+            learning_rate: Some(progress.schedule.learning_rate()),
+            gradient_norm: progress.gradient_norm,
+            tokens_per_s: train_loss.map(|_| progress.log_sum.tokens_per_s()),
+            elapsed_s: Some(self.elapsed_s()),
+            ..self.skips_and_rollbacks()
+        };
+        self.record(&record)
     }
 
     /// Generates the plan's samples, with different random numbers in each epoch.
