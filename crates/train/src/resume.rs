@@ -20,15 +20,9 @@ use crate::settings::{FIELDS, Field, Settings};
 use crate::{Plan, Result, TrainError};
 
 /// Settings that may change and do not affect the results: where the texts are (their content is compared), and
-/// what is saved and shown.
-const WITHOUT_EFFECT: &[&str] = &[
-    "text.corpus",
-    "text.data",
-    "training.checkpoint_every",
-    "sample.prefix",
-    "sample.length",
-    "sample.temperature",
-];
+/// what is generated after an epoch.
+const WITHOUT_EFFECT: &[&str] =
+    &["text.corpus", "text.data", "sample.prefix", "sample.length", "sample.temperature"];
 
 pub(crate) const LEARNING_RATE: &str = "optimization.learning_rate";
 
@@ -57,6 +51,7 @@ const WITH_EFFECT: &[&str] = &[
     "training.epochs",
     "training.threads",
     "training.precision",
+    "training.checkpoint_every", // a rollback returns to the last checkpoint
     "training.on_nan",
     "training.max_rollbacks",
     "training.rollback_factor",

@@ -118,7 +118,8 @@ fn assert_repeats(name: &str, run: &Path) {
     assert!(comparison.is_same(), "{name}: {comparison:?}");
     assert_eq!(comparison.circumstances, [], "{name}");
     for file in ["plan.toml", "vocab.json"] {
-        assert_eq!(fs::read(run.join(file)).unwrap(), fs::read(out.join(file)).unwrap(), "{name}: {file}");
+        let [first, second] = [run, &out].map(|run| fs::read_to_string(run.join(file)).unwrap());
+        assert_eq!(first, second, "{name}: {file}");
     }
     assert_eq!(provenance(&out).changes, provenance(run).changes, "{name}");
     assert!(provenance(&out).resumptions.is_empty(), "{name}");

@@ -250,6 +250,31 @@ mod tests {
         (parent, folder)
     }
 
+    #[test]
+    fn a_run_whose_settings_changed_while_it_was_trained_does_not_count() {
+        let recipe = recipes::find("ptb-rnn").unwrap();
+        let (_parent, folder) = run(&recipe, "", &[]);
+        let provenance = |setting: &str| {
+            let change = serde_json::json!({ "setting": setting, "before": "1", "now": "2" });
+            serde_json::json!({
+                "rondo": "", "system": "", "device": "", "seed": 1, "threads": 1, "started_unix_s": 0.0,
+                "corpus": { "vocabulary": "", "train": "" },
+                "changes": [{ "epoch": 2, "batch": 3, "step": 9, "settings": [change] }],
+            })
+        };
+        for (setting, counts) in
+            [("training.epochs", false), ("training.log_every", false), ("optimization.learning_rate", true)]
+        {
+            std::fs::write(folder.provenance(), provenance(setting).to_string()).unwrap();
+            let error = recipe.verification_of(&folder, &[]).err().map(|error| error.to_string());
+            let expected = format!(
+                "the run `{}` does not follow the recipe: `{setting}` was changed at step 9",
+                folder.path().display()
+            );
+            assert_eq!(error, counts.then_some(expected), "{setting}");
+        }
+    }
+
     fn judge(with: &str, perplexities: &[(f64, f64)]) -> Result<Vec<bool>> {
         let recipe = recipes::find("wikitext2-standard-200").unwrap();
         let (_parent, folder) = run(&recipe, with, perplexities);
