@@ -48,7 +48,11 @@ pub(crate) fn count(number: usize) -> String {
 /// A word quoted for a shell if needed.
 pub(crate) fn in_shell(word: &str) -> String {
     let plain = |char: char| char.is_alphanumeric() || "/._-+@:,\\".contains(char);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +64,7 @@ mod tests {
     #[test]
     fn words_are_quoted_where_a_shell_would_split_them() {
         assert_eq!(in_shell("runs/ptb-1"), "runs/ptb-1");
+        assert_eq!(in_shell(""), "''");
         assert_eq!(in_shell("my runs/don't"), "'my runs/don'\\''t'");
     }
 

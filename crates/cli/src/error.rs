@@ -7,7 +7,7 @@
 //! ```
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rondo_data::{DataError, NAMED_CORPORA, Split};
@@ -15,6 +15,7 @@ use rondo_infer::InferError;
 use rondo_kernels::DeviceError;
 use rondo_nn::NnError;
 use rondo_runs::RunsError;
+use rondo_train::settings::Field;
 use rondo_train::{Quantity, TrainError};
 
 use crate::console;
@@ -121,6 +122,8 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             | TrainError::NotEnoughMemory { .. }
             | TrainError::NoEffect { .. }
             | TrainError::Fixed { .. }
+            | TrainError::FewerEpochs { .. }
+            | TrainError::NoBestWeights { .. }
             | TrainError::UnknownPreset { .. }
             | TrainError::OtherModel { .. }
             | TrainError::Model(NnError::Config { .. }),
@@ -217,8 +220,16 @@ fn hint(cause: &Cause) -> Option<String> {
                 "a lower `--learning-rate` or `--clip-norm` can keep values finite; `--on-nan` sets how to continue"
                     .to_owned(),
             ),
-            TrainError::Fixed { .. } => {
-                Some("`--plan` starts another run with this run's settings, and flags override them".to_owned())
+            TrainError::Fixed { run, setting, now, .. } => Some(instead_of_changing(run, setting, now)),
+            TrainError::FewerEpochs { run, wanted, fewest, .. } => {
+                let run = in_shell(&run.display().to_string());
+                Some(format!(
+                    "`--epochs {fewest}` ends the run there; `rondo train --plan {run} --epochs {wanted}` starts a new \
+                     run with fewer epochs"
+                ))
+            }
+            TrainError::NoBestWeights { .. } => {
+                Some("resume the run without `--reload-best` until an epoch is the best so far".to_owned())
             }
             TrainError::NoGoodCheckpoint { .. } => Some(
                 "if they are removed, the run starts from the beginning; `--from` continues training its best model in \
@@ -250,6 +261,30 @@ fn hint(cause: &Cause) -> Option<String> {
     hint_on_data(cause.downcast_ref()?)
 }
 
+/// How to get what a changed setting of a resumed run would give.
+fn instead_of_changing(run: &Path, setting: &str, now: &str) -> String {
+    let run = in_shell(&run.display().to_string());
+    let flag = Field::find(setting).map_or_else(|| setting.to_owned(), Field::flag);
+    let value = now.split(' ').map(in_shell).collect::<Vec<_>>().join(" ");
+    let section = setting.split('.').next().unwrap_or_default();
+    match (setting, section) {
+        ("training.from", _) => {
+            format!(
+                "without `--resume`, `rondo train --from {value}` starts a new run with the weights of that model"
+            )
+        }
+        // The weights have the shape of the model, belong to the entries of the vocabulary, and are initialized already.
+        (_, "model" | "text" | "init") => format!(
+            "the trained weights do not fit; `rondo train --plan {run} --{flag} {value}` starts a new run with the \
+             other settings of this one, from random weights"
+        ),
+        _ => format!(
+            "`rondo train --from {run} --{flag} {value}` starts a new run with the best weights of this one and its \
+             other settings"
+        ),
+    }
+}
+
 fn hint_on_inference(error: &InferError) -> Option<String> {
     let hint = match error {
         InferError::NoModel { .. } => "a run saves its first model at the end of its first epoch",
@@ -271,7 +306,10 @@ fn hint_on_runs(error: &RunsError) -> Option<String> {
             "`--resume` continues it; for another run, `--out` names another folder"
         }
         RunsError::NoRun { .. } => "a new run is started without `--resume`, which continues a run",
-        RunsError::OtherCorpus { .. } => "`--data` sets where the run's texts are",
+        RunsError::OtherCorpus { .. } => {
+            "`--data` sets where the run's texts are; to train its model on another text, `rondo train --from RUN \
+             --data TEXT` starts a new run"
+        }
         _ => return None,
     };
     Some(hint.to_owned())

@@ -3,6 +3,7 @@
 //! ```text
 //! runs/built-in-1/
 //!   plan.toml               all settings; written first, so a folder with a plan contains a run
+//!   plan-original.toml      the settings before the first change, if settings were changed during the run
 //!   provenance.json         versions, device, corpus, resumptions
 //!   vocab.json              the tokens, in the order of their ids
 //!   metrics.jsonl           one record per line, append-only
@@ -33,6 +34,8 @@ pub struct RunFolder {
 impl RunFolder {
     /// File name of the plan: the settings of the run, as TOML.
     pub const PLAN: &str = "plan.toml";
+    /// File name of the plan before the first change of settings during the run.
+    pub const ORIGINAL_PLAN: &str = "plan-original.toml";
     /// File name of the [`Provenance`](crate::Provenance).
     pub const PROVENANCE: &str = "provenance.json";
     /// File name of the vocabulary.
@@ -108,6 +111,11 @@ impl RunFolder {
         self.path.join(Self::PLAN)
     }
 
+    /// The path of the plan before the first change of settings; the file exists only if there was a change.
+    pub fn original_plan(&self) -> PathBuf {
+        self.path.join(Self::ORIGINAL_PLAN)
+    }
+
     /// The path of the provenance.
     pub fn provenance(&self) -> PathBuf {
         self.path.join(Self::PROVENANCE)
@@ -119,6 +127,14 @@ impl RunFolder {
     /// [`RunsError::Io`] if the file cannot be written.
     pub fn replace_plan(&self, plan: &str) -> Result<()> {
         write_atomically(&self.plan(), |to| to.write_all(plan.as_bytes()))
+    }
+
+    /// Writes the plan before the first change of settings.
+    ///
+    /// # Errors
+    /// [`RunsError::Io`] if the file cannot be written.
+    pub fn write_original_plan(&self, plan: &str) -> Result<()> {
+        write_atomically(&self.original_plan(), |to| to.write_all(plan.as_bytes()))
     }
 
     /// The paths of the checkpoints, the latest last.
@@ -170,6 +186,7 @@ impl RunFolder {
             let name = name.to_string_lossy();
             let files = [
                 Self::PLAN,
+                Self::ORIGINAL_PLAN,
                 Self::PROVENANCE,
                 Self::VOCAB,
                 Self::METRICS,

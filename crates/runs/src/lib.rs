@@ -27,4 +27,4 @@ pub use error::{Result, RunsError};
 pub use folder::RunFolder;
 pub use lock::RunLock;
 pub use perplexity::{Loss, Perplexity};
-pub use provenance::{Change, CorpusFingerprint, Provenance, Resumption};
+pub use provenance::{Change, CorpusFingerprint, Provenance, Resumption, SettingsChange};

@@ -210,12 +210,44 @@ pub enum TrainError {
     /// A setting cannot be changed when a run is resumed.
     #[error("cannot change `{setting}` from {} to {} when resuming a run", or_unset(before), or_unset(now))]
     Fixed {
+        /// The folder of the run.
+        run: PathBuf,
         /// The path of the setting, such as `model.hidden_size`.
         setting: String,
         /// Its value in the run; empty if unset.
         before: String,
         /// The requested value; empty if unset.
         now: String,
+    },
+    /// A run cannot be resumed with fewer epochs than it already has.
+    #[error("cannot reduce `training.epochs` to {wanted}: the run has already {}", progress_of(*fewest, *has_begun))]
+    FewerEpochs {
+        /// The folder of the run.
+        run: PathBuf,
+        /// The requested number of epochs.
+        wanted: usize,
+        /// The number of epochs that the run already has, including one that has begun.
+        fewest: usize,
+        /// Whether the last of them has begun but is not completed.
+        has_begun: bool,
+    },
+    /// A run cannot be resumed with `reload_best`, because its best weights are not available.
+    #[error("cannot turn on `optimization.reload_best`: the weights of the best epoch, {epoch}, are not in `{}`", path.display())]
+    NoBestWeights {
+        /// The file of the best model.
+        path: PathBuf,
+        /// The best epoch so far.
+        epoch: usize,
+    },
+    /// A run cannot be verified against a recipe because a setting was changed while it was trained.
+    #[error("the run `{}` does not follow the recipe: `{setting}` was changed at step {step}", path.display())]
+    ChangedPlan {
+        /// The folder of the run.
+        path: PathBuf,
+        /// The path of the setting.
+        setting: String,
+        /// The number of steps before the change.
+        step: u64,
     },
     /// A value became NaN or infinite during dynamic evaluation, or all gradients are zero.
     #[error("the {what} is {found} after {tokens} tokens of dynamic evaluation")]
@@ -279,6 +311,15 @@ fn given_up(tried: Tried) -> String {
         Tried::Skips(steps) => format!(", after {steps} skipped steps in a row"),
         Tried::Rollbacks(1) => ", after one rollback to a checkpoint".to_owned(),
         Tried::Rollbacks(times) => format!(", after {times} rollbacks to a checkpoint"),
+    }
+}
+
+/// Says how far a run is.
+fn progress_of(epochs: usize, has_begun: bool) -> String {
+    match (epochs, has_begun) {
+        (epoch, true) => format!("begun epoch {epoch}"),
+        (1, false) => "completed one epoch".to_owned(),
+        (epochs, false) => format!("completed {epochs} epochs"),
     }
 }
 

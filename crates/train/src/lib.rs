@@ -34,6 +34,7 @@ mod plan;
 mod progress;
 mod provenance;
 pub mod recipes;
+mod repetition;
 mod reproduce;
 mod resume;
 mod run_end;
@@ -51,7 +52,7 @@ pub use dynamic::{DynamicEvaluation, DynamicRule, GradientRms, evaluate_dynamica
 pub use error::{Result, TrainError, Tried};
 pub use memory::{CorpusSize, MemoryEstimate};
 pub use moving_loss::MovingLoss;
-pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome};
+pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome, PartialEpoch};
 pub use optimizer::{Clip, Optimizer, OptimizerOptions};
 pub use plan::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
@@ -61,7 +62,7 @@ pub use provenance::fingerprint;
 pub use recipes::Recipe;
 pub use reproduce::{Comparison, Difference, require_finished};
 pub use resume::resumed_plan;
-pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError};
+pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError, SettingsChange};
 pub use run_end::RunEnd;
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
 pub use session::{

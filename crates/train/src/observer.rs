@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use rondo_runs::Change;
+
 use crate::{Note, Quantity, RunEnd};
 
 /// Receives the events of a run and can stop it. It can draw a progress bar, print lines, or do nothing.
@@ -96,6 +98,15 @@ pub enum Event<'a> {
         best_epoch: Option<usize>,
         /// The checkpoint file.
         path: &'a Path,
+    },
+    /// A setting changes, because the repeated run changed it here.
+    Changed {
+        /// The current epoch.
+        epoch: usize,
+        /// The number of steps so far.
+        step: u64,
+        /// The change.
+        change: &'a Change,
     },
     /// A step was skipped because a value was NaN or infinite.
     Skipped {
@@ -225,12 +236,26 @@ pub struct EpochReport {
     pub elapsed_s: f64,
 }
 
+/// An epoch that was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartialEpoch {
+    /// The epoch.
+    pub epoch: usize,
+    /// The number of its batches that were trained on or skipped.
+    pub batch: usize,
+    /// The number of all its batches.
+    pub batches: usize,
+}
+
 /// The final results of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Outcome {
-    /// The epoch of the best model; 0 is the model that the run continued from.
+    /// The epoch of the best model; 0 is the model that the run continued from. `None` if no epoch was completed.
     pub best_epoch: Option<usize>,
-    /// Its loss on the validation text, in nats per token.
+    /// If no epoch was completed, the place at which the run was interrupted: the best model is the one of that
+    /// moment.
+    pub partial_epoch: Option<PartialEpoch>,
+    /// The best model's loss on the validation text, in nats per token.
     pub best_valid: Option<f64>,
     /// Its loss on the test text.
     pub best_test: Option<f64>,

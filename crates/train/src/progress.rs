@@ -3,6 +3,7 @@
 //! A checkpoint stores it as JSON, in addition to the tensors. Every number that the loop must remember is a
 //! field here, so nothing needs to be copied when a checkpoint is written or read.
 
+use rondo_runs::{Change, SettingsChange};
 use serde::{Deserialize, Serialize};
 
 use crate::averaging::AveragingProgress;
@@ -39,6 +40,9 @@ pub(crate) struct Progress {
     #[serde(default)]
     pub(crate) warned_of_loss: bool,
     pub(crate) moving_loss: MovingLoss,
+    /// The gradient norm before clipping of the last step.
+    #[serde(default)]
+    pub(crate) gradient_norm: Option<f64>,
     pub(crate) schedule: Schedule,
     pub(crate) averaging: AveragingProgress,
     pub(crate) optimizer_steps: u64,
@@ -60,6 +64,23 @@ pub(crate) struct Progress {
     pub(crate) epoch_began_s: Option<f64>,
     /// The start of the run, in seconds since 1970.
     pub(crate) started_unix_s: f64,
+    /// The changes of settings so far.
+    #[serde(default)]
+    pub(crate) changes: Vec<SettingsChange>,
+}
+
+/// A place in a run. A rollback returns to an earlier batch, but counts as later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    rollbacks: usize,
+    epoch: usize,
+    batch: usize,
+}
+
+impl From<&SettingsChange> for Position {
+    fn from(change: &SettingsChange) -> Position {
+        Position { rollbacks: change.rollbacks, epoch: change.epoch, batch: change.batch }
+    }
 }
 
 impl Progress {
@@ -82,6 +103,7 @@ impl Progress {
                 plan.training.moving_loss_decay,
                 plan.training.moving_loss_correction,
             ),
+            gradient_norm: None,
             schedule: Schedule::new(optimization.schedule, optimization.learning_rate),
             averaging: AveragingProgress::default(),
             optimizer_steps: 0,
@@ -94,7 +116,19 @@ impl Progress {
             elapsed_s: 0.0,
             epoch_began_s: None,
             started_unix_s: 0.0,
+            changes: vec![],
         }
+    }
+
+    /// The place that the run has reached.
+    pub(crate) fn position(&self) -> Position {
+        Position { rollbacks: self.rollbacks, epoch: self.epoch, batch: self.batch }
+    }
+
+    /// A change of settings at this place.
+    pub(crate) fn change(&self, settings: Vec<Change>) -> SettingsChange {
+        let Progress { epoch, batch, steps: step, rollbacks, .. } = *self;
+        SettingsChange { epoch, batch, step, rollbacks, settings }
     }
 
     /// Moves to the beginning of the next epoch.

@@ -34,6 +34,7 @@ pub(crate) fn of_new_run(device: &Device, seed: u64, corpus: CorpusFingerprint) 
         corpus,
         started_unix_s: unix_seconds(),
         resumptions: vec![],
+        changes: vec![],
     }
 }
 

@@ -5,9 +5,10 @@
 use std::fs;
 
 use rondo_runs::metrics::{self, Record, RecordKind};
-use rondo_runs::{Provenance, RunFolder};
+use rondo_runs::{Change, Provenance, RunFolder};
 use serde_json::Value;
 
+use crate::resume::has_effect;
 use crate::{Checkpoint, Plan, Result, RunEnd, Settings, TrainError};
 
 /// The comparison of two runs of the same plan.
@@ -118,16 +119,25 @@ fn difference(ours: &[Record], theirs: &[Record]) -> Option<Difference> {
 }
 
 fn circumstances(first: &Provenance, second: &Provenance) -> Vec<(&'static str, String, String)> {
-    let resumed = |provenance: &Provenance| {
-        let changes = provenance.resumptions.iter().flat_map(|resumption| &resumption.changes);
-        changes.map(|change| format!("{} = {}", change.setting, change.now)).collect::<Vec<_>>().join(", ")
+    let changed = |provenance: &Provenance| {
+        let of = |step: u64, changes: &[Change]| -> Vec<String> {
+            let with_effect = changes.iter().filter(|change| has_effect(&change.setting));
+            with_effect.map(|change| format!("{} = {} at step {step}", change.setting, change.now)).collect()
+        };
+        // Version 0.1.0 recorded changes only with the resumptions.
+        let changes: Vec<String> = if provenance.changes.is_empty() {
+            provenance.resumptions.iter().flat_map(|resumed| of(resumed.step, &resumed.changes)).collect()
+        } else {
+            provenance.changes.iter().flat_map(|change| of(change.step, &change.settings)).collect()
+        };
+        changes.join(", ")
     };
     let all = [
         ("Rondo version", first.rondo.clone(), second.rondo.clone()),
         ("system", first.system.clone(), second.system.clone()),
         ("device", first.device.clone(), second.device.clone()),
         ("threads", first.threads.to_string(), second.threads.to_string()),
-        ("settings changed on resume", resumed(first), resumed(second)),
+        ("changed settings", changed(first), changed(second)),
     ];
     all.into_iter().filter(|(_, first, second)| first != second).collect()
 }

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
+use rondo_runs::metrics;
 use rondo_runs::{Provenance, RunFolder, RunsError};
 use rondo_train::{
-    Checkpoint, Event, Observer, Outcome, Plan, Result, RunEnd, Settings, TrainError, Trainer, resumed_plan,
+    Checkpoint, Event, Observer, Outcome, PartialEpoch, Plan, Result, RunEnd, Settings, TrainError, Trainer,
+    resumed_plan,
 };
 
 use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
@@ -20,12 +22,13 @@ mod tiny;
 /// Resumes the run in `path` with its plan and some changes.
 fn resume(path: &Path, with: &str, observer: &mut dyn Observer) -> Result<Outcome> {
     let folder = RunFolder::open(path)?;
-    let before = Settings::parse("plan", &fs::read_to_string(folder.plan()).unwrap())?;
-    let (plan, changes) = resumed_plan(&before, Settings::parse("test", with)?, Plan::new)?;
+    let checkpoint = Checkpoint::latest(&folder)?.map(|(checkpoint, _)| checkpoint);
+    let flags = Settings::parse("test", with)?;
+    let (plan, changes) = resumed_plan(&folder, checkpoint.as_ref(), flags, Plan::new)?;
     let corpus = corpus(&plan, 200);
     let device = Device::cpu(plan.training.threads).unwrap();
-    let mut trainer = match Checkpoint::latest(&folder)? {
-        Some((checkpoint, _)) => Trainer::resuming(plan, corpus, &device, checkpoint, changes)?,
+    let mut trainer = match checkpoint {
+        Some(checkpoint) => Trainer::resuming(plan, corpus, &device, checkpoint, changes)?,
         None => Trainer::new(plan, corpus, &device)?,
     };
     trainer.run(&folder, observer)
@@ -56,6 +59,45 @@ fn assert_same(name: &str, (whole, expected): (&Path, &Outcome), (path, found): 
     for file in ["best.safetensors", "last.safetensors", "vocab.json"] {
         let [found, expected] = [path, whole].map(|path| fs::read(path.join(file)).ok());
         assert!(found == expected, "{name}: {file}");
+    }
+}
+
+#[test]
+fn an_interruption_in_the_first_epoch_leaves_its_metrics_and_says_where_it_was() {
+    let parent = tempfile::tempdir().unwrap();
+    let plan = plan("[training]\nlog_every = 4");
+    let whole = parent.path().join("whole");
+    let expected = run(&plan, &whole).unwrap();
+    let path = parent.path().join("interrupted");
+    let outcome = run_with(&plan, &path, &mut StopAfter(6)).unwrap();
+    let batches = (expected.steps / 3) as usize;
+    assert_eq!(outcome.partial_epoch, Some(PartialEpoch { epoch: 1, batch: 6, batches }));
+    assert_eq!((outcome.best_epoch, outcome.interrupted), (None, true));
+    let [first, last] = &metrics::read(&path.join("metrics.jsonl")).unwrap()[..] else {
+        panic!("two records")
+    };
+    assert_eq!((first.step, first.valid_loss), (4, None));
+    assert_eq!((last.epoch, last.step), (1, 6));
+    assert!(last.interval_loss.is_some() && last.unclipped_gradient_norm_last.is_some());
+    assert_eq!((last.valid_loss, last.test_loss), (outcome.best_valid, outcome.best_test));
+    assert!(outcome.best_valid.is_some());
+
+    // Interrupted again at once, with nothing new to measure.
+    let outcome = resume(&path, "", &mut StopAtOnce).unwrap();
+    assert_eq!(outcome.partial_epoch, Some(PartialEpoch { epoch: 1, batch: 6, batches }));
+    assert_eq!(metrics::read(&path.join("metrics.jsonl")).unwrap().len(), 2);
+
+    let found = resume_to_the_end(&path);
+    assert_same("interrupted", (&whole, &expected), (&path, &found));
+    assert_eq!(found.partial_epoch, None);
+}
+
+/// Asks a run to stop at the first event.
+struct StopAtOnce;
+
+impl Observer for StopAtOnce {
+    fn observe(&mut self, _: Event<'_>) -> ControlFlow<()> {
+        ControlFlow::Break(())
     }
 }
 

@@ -187,11 +187,12 @@ fn a_run_that_is_asked_to_stop_saves_and_evaluates_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let plan = plan("");
     // In the first epoch there is no best model yet, in the second there is.
-    for (name, steps, best_epoch) in [("first", 9, 1), ("second", 45, 1)] {
+    for (name, steps, best_epoch) in [("first", 9, None), ("second", 45, Some(1))] {
         let path = folder.path().join(name);
         let outcome = run_with(&plan, &path, &mut StopAfter(steps)).unwrap();
         assert!(outcome.interrupted);
-        assert_eq!((outcome.steps, outcome.best_epoch), (steps, Some(best_epoch)), "{name}");
+        assert_eq!((outcome.steps, outcome.best_epoch), (steps, best_epoch), "{name}");
+        assert_eq!(outcome.partial_epoch.is_some(), best_epoch.is_none(), "{name}");
         assert!(outcome.best_valid.is_some() && outcome.best_test.is_some());
         let run = RunFolder::open(&path).unwrap();
         assert!(run.best_model().is_file() && run.last_model().is_file());

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rondo_infer::evaluate;
 use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
+use rondo_runs::Provenance;
 use rondo_runs::metrics::{self, Record, RecordKind};
 use rondo_train::{Checkpoint, RunFolder, Session, SessionOptions, Settings};
 
@@ -140,4 +141,18 @@ fn training_goes_on_from_its_model() {
     let trained = session.run(&mut ()).unwrap();
     assert!(trained.outcome.best_valid.unwrap() <= VALID_LOSS_BEFORE * (1.0 + TOLERANCE));
     assert!(trained.model.is_some());
+}
+
+#[test]
+fn its_settings_change_when_it_is_resumed() {
+    let parent = tempfile::tempdir().unwrap();
+    let run = copied(parent.path());
+    let mut changed = settings(6);
+    changed.optimization.learning_rate = Some(0.001);
+    changed.model.dropout = Some(0.1);
+    Session::resume(&run, changed, SessionOptions::default()).unwrap().run(&mut ()).unwrap();
+    let changes = Provenance::read(&RunFolder::open(&run).unwrap()).unwrap().changes;
+    assert_eq!((changes.len(), changes[0].epoch, changes[0].step), (1, 5, 100));
+    let session = Session::resume(&run, Settings::default(), SessionOptions::default()).unwrap();
+    assert!(session.is_complete() && session.changes().is_empty());
 }

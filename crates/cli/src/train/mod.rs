@@ -17,6 +17,7 @@ use rondo_train::{Checkpoint, Plan, Session, SessionOptions, SettingsSource, Tra
 
 use crate::console::Console;
 use crate::corpus_lookup::Notes;
+use crate::describe::in_shell;
 use crate::device;
 use crate::error::CliError;
 use flags::SettingFlags;
@@ -52,8 +53,13 @@ corpus in the folder RONDO_DATA and in the user's cache folder, and downloads it
 
 Interrupting: Ctrl-C stops a run after the current batch and saves a checkpoint and the model; a second Ctrl-C stops \
 at once. The exit code is 130. `rondo train --resume --out DIR` continues from the last checkpoint and gives bit for \
-bit the results of an uninterrupted run. With --resume, flags can change only the location of the texts, --epochs, \
-early stopping, and what is reported and saved.
+bit the results of an uninterrupted run.
+
+Changing a run: with --resume, flags can change the learning rate, its schedule and minimum, momentum, betas, epsilon, \
+weight decay, clipping, dropout, penalties, averaging, the number of epochs, early stopping, and what is evaluated, \
+reported and saved. A given learning rate becomes the current one. The changes and their steps are recorded; \
+`rondo reproduce` repeats them. For other settings, start a new run: --from RUN keeps the weights, --plan RUN only the \
+settings.
 
 RONDO_CPU=portable, avx2 or avx512 selects the vector instructions."
 )]
@@ -62,7 +68,7 @@ pub(crate) struct TrainArgs {
     /// --data, --corpus or --plan is given]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "plan")]
     recipe: Option<String>,
-    /// Repeat the run of this plan.toml, or of the one in this run folder; flags override it
+    /// Start a run with the settings of this plan.toml, or of the one in this run folder; flags override them
     #[arg(long, value_name = "FILE|DIR", hide_short_help = true)]
     plan: Option<PathBuf>,
     /// Run folder for models, checkpoints, metrics and the plan [default: runs/NAME-1, or the next free number]
@@ -127,6 +133,14 @@ pub(crate) fn train(
     let mut session = prepare(SessionOptions { instructions, observer, ..SessionOptions::default() })?;
     drop(notes);
     console.say(&Overview(&session).to_string());
+    if session.is_complete() {
+        let (run, epochs) = (session.folder().path().display().to_string(), session.plan().training.epochs);
+        let (program, run) = (summary::program(), in_shell(&run));
+        console.say(&format!(
+            "\ncomplete: all {epochs} epochs are trained; for more, `{program} train --resume --out {run} --epochs {}`",
+            2 * epochs
+        ));
+    }
     let stop = stop_on_interruption()?;
     let mut progress = Progress::new(console, &session.corpus().codec, stop);
     let trained = session.run(&mut progress).map_err(|error| stopped(&session, error))?;

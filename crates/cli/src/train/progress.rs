@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use rondo_data::TextCodec;
 use rondo_runs::{Loss, Perplexity};
-use rondo_train::{BatchReport, EpochReport, Event, Observer};
+use rondo_train::{BatchReport, EpochReport, Event, Note, Observer};
 
 use crate::console::{self, Console};
 use crate::describe;
@@ -65,7 +65,8 @@ impl Progress {
         if self.console.is_live() {
             let pace = self.pace(report, self.tokens_per_s.unwrap_or(old));
             self.bar.set_position(report.batch as u64);
-            self.bar.set_message(format!("moving average of the loss {:>6}  {pace}", Loss(report.moving_loss)));
+            self.bar
+                .set_message(format!("moving average of the loss {:>6}  {pace}", Loss(report.moving_loss)));
         }
     }
 
@@ -183,6 +184,9 @@ impl Observer for Progress {
                 self.best_epoch = best_epoch;
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
                 self.say(&format!("resumed  at epoch {epoch}, batch {batch}, step {step}, from {file}"));
+            }
+            Event::Changed { step, change, .. } => {
+                self.say(&format!("changed  after step {step}: {}", Note::Changed(change)));
             }
             Event::Skipped { what, found, epoch, step } => {
                 let epoch = self.epoch(epoch);

@@ -6,7 +6,7 @@ use std::{env, path::Path};
 use anyhow::Result;
 use rondo_infer::Sampling;
 use rondo_runs::{Loss, Perplexity};
-use rondo_train::{Outcome, RunEnd, Session, Trained};
+use rondo_train::{Outcome, PartialEpoch, RunEnd, Session, Trained};
 use serde_json::json;
 
 use super::baselines::Baselines;
@@ -72,6 +72,12 @@ impl Summary<'_> {
         let uniform_loss = uniform_loss(&self.session.corpus().codec);
         let note = if outcome.best_valid > Some(uniform_loss) { ", worse than a uniform guess" } else { "" };
         rows.extend(outcome.best_epoch.map(|epoch| row("best", best(epoch) + note)));
+        rows.extend(outcome.partial_epoch.map(|PartialEpoch { epoch, batch, batches }| {
+            row(
+                "saved",
+                format!("after {batch} of {batches} batches of epoch {epoch}, which is not complete"),
+            )
+        }));
         rows.extend(outcome.best_valid.map(|valid| row("valid", loss(valid))));
         rows.extend(outcome.best_test.map(|test| row("test", loss(test))));
         rows.extend(
@@ -89,7 +95,7 @@ impl Summary<'_> {
             text += &format!("{}{sentence}\n", if index == 0 { "\nSamples:\n  " } else { "  " });
         }
         output::text(&text)?;
-        if outcome.best_epoch.is_some() || outcome.interrupted {
+        if self.has_model() || outcome.interrupted {
             console.say(&self.next_commands());
         }
         Ok(())
@@ -104,6 +110,9 @@ impl Summary<'_> {
         let mut object = json!({
             "run": self.trained.folder.path().display().to_string(),
             "best_epoch": outcome.best_epoch,
+            "partial_epoch": outcome.partial_epoch.map(|PartialEpoch { epoch, batch, batches }| {
+                json!({ "epoch": epoch, "batch": batch, "batches": batches })
+            }),
             "valid_loss": loss(outcome.best_valid),
             "valid_perplexity": perplexity(outcome.best_valid),
             "test_loss": loss(outcome.best_test),
@@ -156,6 +165,11 @@ impl Summary<'_> {
         samples.iter().map(sentence).collect()
     }
 
+    /// Whether the run has saved a model to use.
+    fn has_model(&self) -> bool {
+        self.trained.outcome.best_epoch.is_some() || self.trained.outcome.partial_epoch.is_some()
+    }
+
     fn next_commands(&self) -> String {
         let program = program();
         let run = in_shell(&self.trained.folder.path().display().to_string());
@@ -163,7 +177,7 @@ impl Summary<'_> {
         if self.trained.outcome.interrupted {
             commands.push(format!("{program} train --resume --out {run}"));
         }
-        if self.trained.outcome.best_epoch.is_some() {
+        if self.has_model() {
             commands.push(format!("{program} generate --model {run} --samples 3"));
             if self.session.corpus().test.is_some() {
                 commands.push(format!("{program} eval --model {run} --split test"));
@@ -192,7 +206,7 @@ fn comparison(baselines: &Baselines, test_loss: f64) -> String {
 }
 
 /// How this program was called, so that the suggested commands work as printed.
-fn program() -> String {
+pub(super) fn program() -> String {
     let called = env::args_os().next().map(|path| path.to_string_lossy().into_owned());
     in_shell(
         &called.filter(|path| Path::new(path).components().count() > 1).unwrap_or_else(|| "rondo".to_owned()),

@@ -5,6 +5,7 @@
 mod adaptive_eval;
 mod bad_input;
 mod bench;
+mod changing;
 mod documentation;
 mod faults;
 mod fine_tuning;

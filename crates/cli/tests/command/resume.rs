@@ -108,7 +108,9 @@ fn what_cannot_be_resumed_is_refused_in_a_few_lines() {
     };
     refused(&["none"]);
     refused(&["run", "--hidden-size", "32"]);
-    refused(&["run", "--learning-rate", "3"]);
+    refused(&["run", "--batch-size", "3"]);
+    refused(&["run", "--epochs", "3"]);
+    refused(&["run", "--learning-rate", "0"]);
     refused(&["run", "--plan", "run"]);
     fs::write(sandbox.path("text.txt"), text(80).replace("cat", "cow")).unwrap();
     refused(&["run", "--epochs", "9"]);

@@ -144,15 +144,15 @@ record! {
     /// exp(`epoch_loss`)
     epoch_perplexity: "", [Epoch], "perplexity/train_epoch";
     /// Mean loss on the validation text, of the averaged weights if there are any
-    valid_loss: "nats per token", [Start, Epoch], "loss/valid";
+    valid_loss: "nats per token", [Start, Batch, Epoch], "loss/valid";
     /// Mean loss on the validation text with the latest weights, if `valid_loss` is that of averaged ones
     unaveraged_valid_loss: "nats per token", [Epoch], "loss/valid_unaveraged";
     /// Mean loss on the test text, evaluated only if the model is the best so far
-    test_loss: "nats per token", [Start, Epoch], "loss/test";
+    test_loss: "nats per token", [Start, Batch, Epoch], "loss/test";
     /// exp(`valid_loss`)
-    valid_perplexity: "", [Start, Epoch], "perplexity/valid";
+    valid_perplexity: "", [Start, Batch, Epoch], "perplexity/valid";
     /// exp(`test_loss`)
-    test_perplexity: "", [Start, Epoch], "perplexity/test";
+    test_perplexity: "", [Start, Batch, Epoch], "perplexity/test";
     /// Learning rate that the schedule gives
     learning_rate: "", [Batch, Epoch], "training/learning_rate";
     /// Learning rate of the last step, which `variable_bptt` scales by the length of the batch; left out without it

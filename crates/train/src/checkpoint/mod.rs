@@ -35,7 +35,7 @@ use rondo_nn::{NnError, RnnLmConfig, State, StatePart};
 use rondo_runs::{CorpusFingerprint, RunFolder};
 
 use crate::progress::Progress;
-use crate::{Result, RunEnd, TrainError};
+use crate::{Result, RunEnd, Settings, TrainError};
 
 pub(crate) const VERSION_KEY: &str = "rondo_checkpoint";
 pub(crate) const VERSION: &str = "1";
@@ -231,6 +231,11 @@ impl Checkpoint {
     /// The settings of the run when the checkpoint was written, as TOML.
     pub fn plan(&self) -> &str {
         &self.metadata[PLAN_KEY]
+    }
+
+    /// The settings of the run when the checkpoint was written.
+    pub(crate) fn settings(&self) -> Result<Settings> {
+        Settings::parse(&format!("{PLAN_KEY} of {}", self.path.display()), self.plan())
     }
 
     /// The tensors, which are already verified.

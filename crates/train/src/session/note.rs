@@ -1,6 +1,7 @@
 //! Notes for the user, before a run begins or during it.
 
 use std::fmt;
+use std::path::Path;
 
 use rondo_data::DataError;
 use rondo_kernels::{DeviceError, Precision};
@@ -23,6 +24,13 @@ pub enum Note<'a> {
     DamagedCheckpoint(&'a TrainError),
     /// A setting of the resumed run has changed.
     Changed(&'a Change),
+    /// The plan is that of a run whose settings changed while it was trained.
+    FinalPlan {
+        /// The folder of that run.
+        run: &'a Path,
+        /// The number of steps before the first change.
+        step: u64,
+    },
     /// Files have the names of a published corpus but other content, and are read as the user's own text.
     OwnText(&'a DataError),
     /// The device does not support matrix multiplication in the requested precision.
@@ -52,6 +60,11 @@ impl fmt::Display for Note<'_> {
             Note::DamagedCheckpoint(error) => write!(f, "{error}; using the previous checkpoint"),
             Note::Changed(Change { setting, before, now }) => {
                 write!(f, "`{setting}` changes from {} to {}", or_unset(before), or_unset(now))
+            }
+            Note::FinalPlan { run, step } => {
+                let run = run.display();
+                write!(f, "the settings of `{run}` changed at step {step}; ")?;
+                write!(f, "the new run has its final settings from the start")
             }
             Note::OwnText(error) => write!(f, "{error}; reading it as your own text"),
             Note::Precision { error, used } => write!(f, "{error}; computing with {used}"),

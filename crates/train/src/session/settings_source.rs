@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rondo_infer::LanguageModel;
-use rondo_runs::RunFolder;
+use rondo_runs::{Provenance, RunFolder};
 
 use super::corpus_lookup::{BUILT_IN, with_named_corpus};
 use crate::settings::{ModelSettings, Settings, TextSettings};
@@ -45,6 +45,20 @@ impl SettingsSource {
         let settings = below.overlaid_with(given);
         let name = name.unwrap_or_else(|| corpus_name(&settings));
         Ok(Wanted { name, settings })
+    }
+}
+
+impl SettingsSource {
+    /// The run whose plan this is, and the step of its first change of settings, if its settings changed.
+    pub(super) fn changed_run(&self) -> Option<(&Path, u64)> {
+        let SettingsSource::Plan(path) = self else { return None };
+        let run = if path.is_dir() { path } else { path.parent()? };
+        if !path.is_dir() && path.file_name()? != RunFolder::PLAN {
+            return None;
+        }
+        // A plan that is not in the folder of a run has no provenance, which is no error.
+        let provenance = Provenance::read(&RunFolder::open(run).ok()?).ok()?;
+        Some((run, provenance.changes.first()?.step))
     }
 }
 
@@ -94,7 +108,7 @@ fn of_file(path: &Path) -> Result<Settings> {
 }
 
 /// The name of the corpus, or of the user's first text.
-fn corpus_name(settings: &Settings) -> String {
+pub(super) fn corpus_name(settings: &Settings) -> String {
     let named = settings.text.corpus.as_deref().filter(|&name| name != BUILT_IN);
     let own = || settings.text.data.as_ref()?.first()?.file_stem()?.to_str();
     named.or_else(own).unwrap_or(BUILT_IN).to_owned()

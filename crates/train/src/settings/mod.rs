@@ -89,6 +89,7 @@ impl Settings {
     /// Settings given in `over` also remove settings below that no longer apply:
     /// - `corpus` removes `data`;
     /// - `preset` removes all other model settings;
+    /// - `hidden_size` removes an `embedding_size` that is the same as the hidden size below;
     /// - `hidden_size` and `layers` remove `hidden_sizes`, and `hidden_sizes` removes these two;
     /// - `dropout` removes the probabilities of the individual places;
     /// - a different `optimizer` removes the learning rate and the options of the old optimizer;
@@ -102,6 +103,9 @@ impl Settings {
         }
         if over.model.preset.is_some() {
             self.model = ModelSettings::default();
+        }
+        if over.model.hidden_size.is_some() && self.model.embedding_size == self.model.hidden_size {
+            self.model.embedding_size = None;
         }
         if over.model.hidden_size.is_some() || over.model.layers.is_some() {
             self.model.hidden_sizes = None;

@@ -25,6 +25,8 @@ pub(super) enum Ended {
     Stopped,
     /// Rolled back to an earlier checkpoint.
     RolledBack,
+    /// Reached the place to pause at.
+    Paused,
 }
 
 impl Run<'_> {
@@ -35,6 +37,9 @@ impl Run<'_> {
             self.save_checkpoint()?;
         }
         loop {
+            if self.is_due_to_pause() {
+                return self.save_checkpoint();
+            }
             self.progress.end = RunEnd::of(self.plan, self.progress);
             if let Some(end) = self.progress.end {
                 return self.ended(end);
@@ -46,8 +51,10 @@ impl Run<'_> {
                 Ended::Completed => self.end_epoch(learning_rate)?,
                 ended => ended,
             };
-            if ended == Ended::Stopped {
-                return self.interrupted();
+            match ended {
+                Ended::Stopped => return self.interrupted(),
+                Ended::Paused => return self.save_checkpoint(),
+                Ended::Completed | Ended::RolledBack => {}
             }
         }
     }
@@ -72,6 +79,12 @@ impl Run<'_> {
         Ok(true)
     }
 
+    /// Whether the run has reached the place to pause at. If it is asked to stop there, it stops instead.
+    fn is_due_to_pause(&self) -> bool {
+        let is_reached = self.until.is_some_and(|until| self.progress.position() >= until);
+        is_reached && !self.watch.asked_to_stop
+    }
+
     /// Trains on the remaining batches of the epoch.
     fn train_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
         let (training, epoch) = (&self.plan.training, self.progress.epoch);
@@ -85,6 +98,7 @@ impl Run<'_> {
         if self.progress.batch == 0 {
             self.progress.epoch_began_s = Some(self.elapsed_s());
         }
+        self.batches = batch_count;
         self.watch.notify(Event::EpochStarted { epoch, epochs, batches: batch_count, learning_rate });
         let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
         if let Some(&longest) = batches.iter().max_by_key(|batch| batch.steps) {
@@ -93,6 +107,9 @@ impl Run<'_> {
         for (index, &batch) in batches.iter().enumerate().skip(self.progress.batch) {
             if self.watch.asked_to_stop {
                 return Ok(Ended::Stopped);
+            }
+            if self.is_due_to_pause() {
+                return Ok(Ended::Paused);
             }
             if !training.carry_state {
                 self.learner.state.clear();
@@ -120,8 +137,12 @@ impl Run<'_> {
                 self.save_checkpoint()?;
             }
         }
-        // Do not start the evaluation if the run is about to stop.
-        Ok(if self.watch.asked_to_stop { Ended::Stopped } else { Ended::Completed })
+        // Do not start the evaluation if the run is about to stop or to pause.
+        Ok(match self.watch.asked_to_stop {
+            true => Ended::Stopped,
+            false if self.is_due_to_pause() => Ended::Paused,
+            false => Ended::Completed,
+        })
     }
 
     /// Updates the progress after a step, and reports it.
@@ -140,6 +161,7 @@ impl Run<'_> {
         self.progress.epoch_sum.add(nll_sum, count, seconds, gradient_norm);
         self.progress.log_sum.add(nll_sum, count, seconds, gradient_norm);
         self.progress.quarter_sum.add(nll_sum, count, seconds, gradient_norm);
+        self.progress.gradient_norm = Some(gradient_norm);
         let nll_mean = nll_sum / count as f64;
         let mut report = BatchReport {
             epoch: self.progress.epoch,

@@ -22,16 +22,17 @@ use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, Corpus};
 use rondo_infer::LanguageModel;
 use rondo_kernels::Device;
-use rondo_nn::{Model, ModelFile, RnnLm};
+use rondo_nn::{Model, RnnLm, RnnLmConfig};
 use rondo_runs::{Change, CorpusFingerprint, RunFolder};
 
 use crate::checkpoint::Checkpoint;
 use crate::memory::{self, parameter_bytes};
 use crate::observer::{Observer, Outcome, Watch};
-use crate::progress::Progress;
+use crate::progress::{Position, Progress};
 use crate::provenance::fingerprint;
 use crate::{Plan, Result, TrainError};
 
+mod change;
 mod checkpoint_timer;
 mod epoch;
 mod learner;
@@ -73,11 +74,13 @@ pub struct Trainer {
     folder: Option<RunFolder>,
 }
 
-/// A checkpoint to resume from, and the settings that have changed since.
+/// A checkpoint to resume from, and the settings that change there.
 #[derive(Debug)]
 struct Resumption {
     checkpoint: Checkpoint,
     changes: Vec<Change>,
+    /// Whether the run was not interrupted, but repeats changes that another run made here.
+    is_repetition: bool,
 }
 
 impl Trainer {
@@ -173,11 +176,35 @@ impl Trainer {
         changes: Vec<Change>,
     ) -> Result<Trainer> {
         let config = plan.model.config(corpus.vocab().len());
-        let is_the_same = checkpoint.config() == Some(&config);
+        let is_the_same = has_shape(&checkpoint, &config);
         // The checkpoint is freed before the first step.
         check_memory(&plan, &corpus, device, checkpoint.len())?;
-        let trainer = Trainer::with_model(plan, corpus, RnnLm::new(config, device)?)?;
-        trainer.resumed(checkpoint, changes, is_the_same)
+        let mut trainer = Trainer::with_model(plan, corpus, RnnLm::new(config, device)?)?;
+        trainer.resume_from(checkpoint, changes, is_the_same)?;
+        Ok(trainer)
+    }
+
+    /// Continues from a checkpoint of this run with another plan, as the run that is repeated did. The texts and the
+    /// batches stay.
+    pub(crate) fn change_plan(
+        &mut self,
+        plan: Plan,
+        device: &Device,
+        checkpoint: Checkpoint,
+        changes: Vec<Change>,
+    ) -> Result<()> {
+        let config = plan.model.config(self.corpus.vocab().len());
+        let is_the_same = has_shape(&checkpoint, &config);
+        let model = RnnLm::new(config, device)?;
+        self.resume_from(checkpoint, changes, is_the_same)?;
+        if let Some(resumption) = &mut self.resumption {
+            resumption.is_repetition = true;
+        }
+        self.progress = Progress::new(&plan);
+        self.learner = Learner::new(&plan, Arc::new(model), &mut self.progress);
+        self.plan = plan;
+        self.folder = None;
+        Ok(())
     }
 
     /// Same as [`Trainer::resuming`], for a model of any kind: `model` must have the shape of the one that
@@ -196,12 +223,16 @@ impl Trainer {
         changes: Vec<Change>,
     ) -> Result<Trainer> {
         let is_the_same = checkpoint.description() == model.description();
-        Trainer::with_model(plan, corpus, model)?.resumed(checkpoint, changes, is_the_same)
+        let mut trainer = Trainer::with_model(plan, corpus, model)?;
+        trainer.resume_from(checkpoint, changes, is_the_same)?;
+        Ok(trainer)
     }
 
-    fn resumed(self, checkpoint: Checkpoint, changes: Vec<Change>, is_the_same: bool) -> Result<Trainer> {
+    /// Makes the next call of `run` resume from a checkpoint.
+    fn resume_from(&mut self, checkpoint: Checkpoint, changes: Vec<Change>, is_the_same: bool) -> Result<()> {
         self.check(&checkpoint, is_the_same)?;
-        Ok(Trainer { resumption: Some(Resumption { checkpoint, changes }), ..self })
+        self.resumption = Some(Resumption { checkpoint, changes, is_repetition: false });
+        Ok(())
     }
 
     /// Fails unless the checkpoint belongs to this corpus and to the same model.
@@ -244,10 +275,8 @@ impl Trainer {
         if let Some(best) = self.learner.best(epoch) {
             model.parameters_mut().copy_from(best);
         } else {
-            let file = self.folder.as_ref().map(RunFolder::best_model).filter(|file| file.is_file());
-            let Some(file) = file else { return Ok(None) };
-            let context = ModelFile::read_into(&mut *model, &file)?;
-            if context.metadata.get(EPOCH_KEY) != Some(&epoch.to_string()) {
+            let Some(folder) = &self.folder else { return Ok(None) };
+            if !save::read_best(folder, epoch, model.parameters_mut())? {
                 return Ok(None);
             }
         }
@@ -266,23 +295,25 @@ impl Trainer {
     /// [`RunsError::Io`](crate::RunsError::Io) and similar errors if a file cannot be written.
     pub fn run(&mut self, folder: &RunFolder, observer: &mut dyn Observer) -> Result<Outcome> {
         let _lock = folder.lock()?;
-        self.run_locked(folder, observer, false)
+        self.run_locked(folder, observer, false, None)
     }
 
     /// Same as [`Trainer::run`], in a folder already locked by this process; `asked_to_stop` says whether the
-    /// observer has already asked to stop.
+    /// observer has already asked to stop. The run pauses with a checkpoint when it reaches the place `until`.
     pub(crate) fn run_locked(
         &mut self,
         folder: &RunFolder,
         observer: &mut dyn Observer,
         asked_to_stop: bool,
+        until: Option<Position>,
     ) -> Result<Outcome> {
         if self.folder.is_some() {
             let latest = Checkpoint::latest(folder)?.map(|(checkpoint, _)| checkpoint);
             if let Some(checkpoint) = &latest {
                 self.check(checkpoint, checkpoint.description() == self.model().description())?;
             }
-            self.resumption = latest.map(|checkpoint| Resumption { checkpoint, changes: vec![] });
+            self.resumption =
+                latest.map(|checkpoint| Resumption { checkpoint, changes: vec![], is_repetition: false });
             if self.resumption.is_none() && self.progress.steps > 0 {
                 let reason = "the folder contains none, but the model has already been trained".to_owned();
                 return Err(TrainError::NoCheckpoint { path: folder.path().to_owned(), reason });
@@ -299,8 +330,9 @@ impl Trainer {
                 return Err(error);
             }
         };
+        run.until = until;
         match resumption {
-            Some(Resumption { checkpoint, .. }) => run.resume(&checkpoint)?,
+            Some(resumption) => run.resume(resumption)?,
             None if continues => run.validate_base_model()?,
             None => {}
         }
@@ -314,6 +346,13 @@ impl Trainer {
 fn check_memory(plan: &Plan, corpus: &Corpus, device: &Device, held: u64) -> Result<()> {
     batches(plan, corpus)?;
     memory::check(plan, corpus, device, held)
+}
+
+/// Whether the checkpoint is one of a model with this configuration, except for dropout.
+fn has_shape(checkpoint: &Checkpoint, config: &RnnLmConfig) -> bool {
+    checkpoint
+        .config()
+        .is_some_and(|found| RnnLmConfig { dropout: config.dropout, ..found.clone() } == *config)
 }
 
 /// The batches of the training text; at least one must be full.

@@ -4,14 +4,16 @@ use std::time::Instant;
 
 use rondo_data::{Batches, Corpus};
 use rondo_runs::metrics::{MetricsLog, Record};
-use rondo_runs::{CheckpointWriter, CorpusFingerprint, Provenance, RunFolder};
+use rondo_runs::{Change, CheckpointWriter, CorpusFingerprint, Provenance, RunFolder};
 
 use super::checkpoint_timer::CheckpointTimer;
 use super::learner::Learner;
+use super::save::require_best;
 use super::{Resumption, Trainer};
-use crate::observer::{Outcome, Watch};
-use crate::progress::Progress;
+use crate::observer::{Outcome, PartialEpoch, Watch};
+use crate::progress::{Position, Progress};
 use crate::provenance::{of_new_run, resumption as resumption_now};
+use crate::resume::has_effect;
 use crate::{Plan, Result};
 
 /// A run in progress.
@@ -24,6 +26,12 @@ pub(super) struct Run<'a> {
     pub(super) watch: Watch<'a>,
     /// Whether the run is ending because it was asked to stop.
     pub(super) interrupted: bool,
+    /// Where to pause.
+    pub(super) until: Option<Position>,
+    /// The number of batches in the current epoch.
+    pub(super) batches: usize,
+    /// Set if the best model is the one of an interruption before the end of the first epoch.
+    pub(super) partial_epoch: Option<PartialEpoch>,
     pub(super) clock: Clock,
 }
 
@@ -61,6 +69,9 @@ impl<'a> Run<'a> {
         watch: Watch<'a>,
         resumption: Option<&Resumption>,
     ) -> Result<Run<'a>> {
+        if let Some(Resumption { checkpoint, .. }) = resumption {
+            require_best(&trainer.plan, checkpoint, folder)?;
+        }
         let provenance = begin_provenance(trainer, folder, resumption)?;
         let Trainer { plan, corpus, fingerprint, batches, codec, learner, progress, .. } = trainer;
         corpus.vocab().save(folder.vocab())?;
@@ -87,6 +98,9 @@ impl<'a> Run<'a> {
             progress,
             watch,
             interrupted: false,
+            until: None,
+            batches: 0,
+            partial_epoch: None,
             clock: Clock { resumed: Instant::now(), before_s: 0.0 },
         })
     }
@@ -104,7 +118,8 @@ impl<'a> Run<'a> {
     pub(super) fn outcome(&self) -> Outcome {
         let progress = &self.progress;
         Outcome {
-            best_epoch: progress.best_epoch,
+            best_epoch: progress.best_epoch.filter(|_| self.partial_epoch.is_none()),
+            partial_epoch: self.partial_epoch,
             best_valid: progress.best_valid,
             best_test: progress.best_test,
             steps: progress.steps,
@@ -128,11 +143,22 @@ fn begin_provenance(
     let new = || of_new_run(device, plan.training.seed, fingerprint.clone());
     let provenance = match resumption {
         None => new(),
-        Some(Resumption { checkpoint, changes }) => {
+        Some(Resumption { checkpoint, changes, is_repetition }) => {
             // A missing provenance file does not prevent resuming.
             let mut provenance = if folder.provenance().exists() { Provenance::read(folder)? } else { new() };
-            let place = (checkpoint.epoch(), checkpoint.steps());
-            provenance.resumptions.push(resumption_now(device, place, changes.clone()));
+            if !is_repetition {
+                let place = (checkpoint.epoch(), checkpoint.steps());
+                provenance.resumptions.push(resumption_now(device, place, changes.clone()));
+            }
+            // A change that was made after the checkpoint has no effect on the run from here.
+            provenance.changes.clone_from(&checkpoint.progress.changes);
+            let with_effect = with_effect(changes);
+            if !with_effect.is_empty() {
+                if provenance.changes.is_empty() {
+                    folder.write_original_plan(checkpoint.plan())?;
+                }
+                provenance.changes.push(checkpoint.progress.change(with_effect));
+            }
             if !changes.is_empty() {
                 folder.replace_plan(&plan.to_toml()?)?;
             }
@@ -141,4 +167,9 @@ fn begin_provenance(
     };
     provenance.write(folder)?;
     Ok(provenance)
+}
+
+/// The changes that affect the results.
+pub(super) fn with_effect(changes: &[Change]) -> Vec<Change> {
+    changes.iter().filter(|change| has_effect(&change.setting)).cloned().collect()
 }

@@ -10,7 +10,7 @@ use rondo_runs::metrics::{Record, RecordKind};
 use super::epoch::Ended;
 use super::run::Run;
 use crate::error::Tried;
-use crate::observer::{EpochReport, Event};
+use crate::observer::{EpochReport, Event, PartialEpoch};
 use crate::sample;
 use crate::step::{NonFinite, Quantity};
 use crate::{Decision, EvaluationPlan, NonFiniteRule, Result, RunEnd, TrainError, Validation};
@@ -245,23 +245,60 @@ impl Run<'_> {
         }
         // Save the checkpoint first: it is needed to resume. The models are only for immediate use.
         self.save_checkpoint()?;
-        self.save_model(&self.output.folder.last_model(), epoch)?;
+        // Between two epochs, the model of the previous one is already saved.
+        if self.progress.batch > 0 {
+            self.save_model(&self.output.folder.last_model(), epoch)?;
+        }
+        let mut losses = (None, None);
         if self.progress.best_epoch.is_none() {
             let corpus = self.texts.corpus;
-            self.with_evaluated_weights(|run| {
+            losses = self.with_evaluated_weights(|run| {
                 let mut evaluate = |what, ids: &Option<TokenIds>| match ids {
                     Some(ids) => run.evaluate(what, ids),
                     None => Ok(None),
                 };
-                let (valid_loss, test_loss) =
-                    (evaluate("valid", &corpus.valid)?, evaluate("test", &corpus.test)?);
-                if not_finite(valid_loss, test_loss).is_some() {
-                    return Ok(()); // A model with a loss that is not finite is never the best.
+                let losses = (evaluate("valid", &corpus.valid)?, evaluate("test", &corpus.test)?);
+                // A model with a loss that is not finite is never the best.
+                if not_finite(losses.0, losses.1).is_none() {
+                    run.keep_best(epoch, losses.0, losses.1)?;
+                    let (batch, batches) = (run.progress.batch, run.batches);
+                    run.partial_epoch = Some(PartialEpoch { epoch, batch, batches });
                 }
-                run.keep_best(epoch, valid_loss, test_loss)
+                Ok::<_, TrainError>(losses)
             })?;
         }
+        self.record_interruption(losses)?;
         self.draw_curve()
+    }
+
+    /// Records the batches since the last record, and the losses of the evaluation if there was one. The checkpoint
+    /// does not contain this record, so a resumed run drops it and has the records of an uninterrupted one.
+    fn record_interruption(&mut self, (valid_loss, test_loss): (Option<f64>, Option<f64>)) -> Result<()> {
+        let progress = &*self.progress;
+        let interval = Some(progress.log_sum).filter(|sum| sum.tokens() > 0);
+        let interval_loss = interval.map(|sum| sum.nll_mean());
+        if interval_loss.or(valid_loss).or(test_loss).is_none() {
+            return Ok(());
+        }
+        let epoch_sum = Some(progress.epoch_sum).filter(|sum| sum.tokens() > 0);
+        let record = Record {
+            interval_loss,
+            interval_perplexity: perplexity(interval_loss),
+            epoch_loss_so_far: epoch_sum.map(|sum| sum.nll_mean()),
+            moving_loss: progress.moving_loss.value(),
+            valid_loss,
+            valid_perplexity: perplexity(valid_loss),
+            test_loss,
+            test_perplexity: perplexity(test_loss),
+            learning_rate: Some(progress.schedule.learning_rate()),
+            unclipped_gradient_norm_last: progress.gradient_norm.filter(|_| interval.is_some()),
+            unclipped_gradient_norm_mean: interval
+                .map(|sum| sum.gradient_norm_mean())
+                .filter(|norm| !norm.is_nan()),
+            interval_training_tokens_per_s: interval.map(|sum| sum.tokens_per_s()),
+            ..self.record_of(RecordKind::Batch)
+        };
+        self.record(&record)
     }
 
     /// Generates the plan's samples, with different random numbers in each epoch.
