@@ -403,7 +403,8 @@ mod tests {
         check("a lower `--dynamic-learning-rate`", diverged(Quantity::GradientNorm));
         check("", diverged(Quantity::MeanGradient));
         let (setting, before, now) = ("training.seed".to_owned(), "1".to_owned(), "2".to_owned());
-        check("`--plan` starts another run", || TrainError::Fixed {
+        check("`rondo train --from run --seed 2` starts a new run", || TrainError::Fixed {
+            run: "run".into(),
             setting: setting.clone(),
             before: before.clone(),
             now: now.clone(),
