@@ -33,7 +33,7 @@ fn folder(plan: &Plan, path: &Path) -> RunFolder {
 #[test]
 fn it_learns_and_its_best_model_is_the_one_in_the_file() {
     let parent = tempfile::tempdir().unwrap();
-    let plan = plan("[training]\nepochs = 8\n[optimization]\nlearning_rate = 0.03");
+    let plan = plan("[training]\nepochs = 14\n[optimization]\nlearning_rate = 0.03");
     let texts = corpus(&plan, 200);
     let mut trainer = Trainer::with_model(plan.clone(), texts.clone(), network(&plan, 12)).unwrap();
     assert!(trainer.best_model().unwrap().is_none());

@@ -132,6 +132,6 @@ fn what_cannot_be_completed_is_refused() {
         completer.complete(text, &Completing { top, ..Completing::default() }).unwrap_err().to_string()
     };
     assert_eq!(refusal("a", 0), "`top` must be at least 1");
-    assert!(refusal("z", 1).starts_with("`z` is not in the vocabulary"));
+    assert!(refusal("z", 1).starts_with("out-of-vocabulary token `z`"));
     assert!(matches!(completer.complete("", &Completing::default()), Err(InferError::EmptyPrefix)));
 }
