@@ -224,7 +224,7 @@ fn hint(cause: &Cause) -> Option<String> {
             TrainError::FewerEpochs { run, wanted, fewest, .. } => {
                 let run = in_shell(&run.display().to_string());
                 Some(format!(
-                    "`--epochs {fewest}` ends the run there; `rondo train --plan {run} --epochs {wanted}` starts a new \
+                    "the fewest is `--epochs {fewest}`; `rondo train --plan {run} --epochs {wanted}` starts a new \
                      run with fewer epochs"
                 ))
             }

@@ -13,7 +13,7 @@ use crate::console::Console;
 use crate::output;
 use crate::train::{Format, INTERRUPTED, train};
 
-/// Repeat a run, with the changes made to its settings, and check that the results are identical
+/// Repeat a run and check that the results are identical
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Compares each record of metrics.jsonl except times, and the best and the last model bit for bit. Results are identical \

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::interruption::signaled_at;
 use crate::resume::outcome;
-use crate::sandbox::{Said, Sandbox, TINY};
+use crate::sandbox::{Said, Sandbox, TINY, text};
 
 /// Runs the command in backticks of an error's hint that contains `part`, with more flags.
 fn follow(sandbox: &Sandbox, said: &Said, part: &str, more: &[&str]) -> Said {
@@ -160,7 +160,9 @@ fn another_text_is_refused_with_a_way_that_works() {
 
 #[test]
 fn an_interruption_in_the_first_epoch_leaves_its_metrics_and_an_honest_result() {
-    let sandbox = Sandbox::with_text();
+    let sandbox = Sandbox::new();
+    // An epoch that is longer than the way of a signal.
+    sandbox.write("text.txt", text(40_000));
     let flags = ["train", "--data", "text.txt", "--out", "run", "--log-every", "2", "--epochs", "1000"];
     let said = signaled_at(&sandbox, &[&flags[..], &TINY].concat(), "batch 2/", &["-INT"]);
     assert_eq!(said.code, Some(130), "{}", said.stderr);
