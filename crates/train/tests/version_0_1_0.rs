@@ -106,7 +106,7 @@ fn its_records_are_read_and_a_resumed_run_has_those_of_both_versions() {
     assert_eq!((new[2].step, new[0].tokens), (125, Some(110 * tokens_of_a_step)));
     // The moving average continues as it began.
     let before = old[old.len() - 2].moving_loss.unwrap();
-    assert!((new[0].moving_loss.unwrap() - before).abs() < 0.05, "{before}, then {:?}", new[0].moving_loss);
+    assert!((new[0].moving_loss.unwrap() - before).abs() < 0.1, "{before}, then {:?}", new[0].moving_loss);
 }
 
 #[test]
