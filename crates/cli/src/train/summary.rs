@@ -80,12 +80,10 @@ impl Summary<'_> {
         }));
         rows.extend(outcome.best_valid.map(|valid| row("valid", loss(valid))));
         rows.extend(outcome.best_test.map(|test| row("test", loss(test))));
-        rows.extend(
-            speed(outcome)
-                .map(|[training, total]| vec![row("speed", training), row("", total)])
-                .into_iter()
-                .flatten(),
-        );
+        if let Some([training, total]) = speed(outcome) {
+            rows.push(row("speed", training));
+            rows.push(row("", total));
+        }
         rows.push(row("files", format!("{}", self.trained.folder.path().display())));
         let mut text = format!("\n{}", output::columns(&rows, &[]));
         if let Some((baselines, test)) = self.baselines()? {
