@@ -9,7 +9,8 @@ use crate::sandbox::{Said, Sandbox};
 #[track_caller]
 fn check_refused(flags: &[&str], expected: &[&str]) {
     let sandbox = Sandbox::with_text();
-    check_said(&sandbox, &sandbox.train(&[flags, &["--data", "text.txt"]].concat()), expected);
+    let base = ["train", "--out", "run", "--data", "text.txt", "--batch-size", "4", "--bptt", "8"];
+    check_said(&sandbox, &sandbox.run(&[&base, flags].concat()), expected);
 }
 
 #[track_caller]
