@@ -11,7 +11,7 @@
 use rondo_data::{Corpus, Split};
 use rondo_infer::{column_count, evaluation_batch};
 use rondo_kernels::Device;
-use rondo_nn::{BatchSize, PassMemory, RnnLmConfig};
+use rondo_nn::{BatchSize, Input, PassMemory, RnnLmConfig};
 
 use crate::{AveragingRule, OptimizerPlan, Plan, Result, TrainError};
 
@@ -105,19 +105,20 @@ impl MemoryEstimate {
             return "`evaluation.batch_size` or `evaluation.bptt`";
         }
         let config = plan.model.config(vocab_size);
-        let of_vocabulary = |shape: &[usize]| shape.first() == Some(&vocab_size);
-        let count =
-            |shape: &[usize]| shape.iter().fold(1u64, |count, &size| count.saturating_mul(size as u64));
-        let [mut vocabulary, mut layers] = [0u64; 2];
+        let wide_input = matches!(config.input, Input::Embedding(width) if width > config.hidden_sizes[0]);
+        let [mut vocabulary, mut input, mut layers] = [0u64; 3];
         for (name, shape) in config.parameter_shapes() {
-            let part = if name.starts_with("rnn.") || !of_vocabulary(&shape) {
-                &mut layers
-            } else {
-                &mut vocabulary
+            let part = match name.as_str() {
+                "rnn.0.weight_ih" if wide_input => &mut input,
+                name if name.starts_with("rnn.") => &mut layers,
+                _ => &mut vocabulary,
             };
-            *part = part.saturating_add(count(&shape));
+            let count = shape.iter().fold(1u64, |count, &size| count.saturating_mul(size as u64));
+            *part = part.saturating_add(count);
         }
-        if vocabulary > layers {
+        if input > layers.max(vocabulary) {
+            "`model.embedding_size`"
+        } else if vocabulary > layers {
             "`text.max_vocab_size`, `model.embedding_size` or `model.hidden_size`"
         } else {
             "`model.hidden_size` or `model.layers`"
@@ -195,6 +196,7 @@ mod tests {
         for (settings, expected) in [
             ("", "`training.batch_size`, `training.bptt` or `text.max_vocab_size`"),
             ("[model]\nhidden_size = 1000000", "`model.hidden_size` or `model.layers`"),
+            ("[model]\nembedding_size = 10000000\nhidden_size = 20000", "`model.embedding_size`"),
             (
                 "[training]\nbptt = 1\nbatch_size = 1\n[evaluation]\nbatch_size = 1000\nbptt = 200",
                 "`evaluation.batch_size` or `evaluation.bptt`",

@@ -412,7 +412,11 @@ fn sample(settings: &SampleSettings) -> Result<SamplePlan> {
 fn temperature(found: f64) -> Result<f64> {
     let found = above_0("sample.temperature", found)?;
     let fits = (found as f32).is_finite();
-    if fits { Ok(found) } else { Err(out_of_range("sample.temperature", found, "at most 3.4e38")) }
+    if fits {
+        Ok(found)
+    } else {
+        Err(out_of_range("sample.temperature", format!("{found:e}"), "at most 3.4e38"))
+    }
 }
 
 fn out_of_range(setting: &'static str, found: impl ToString, expected: &'static str) -> TrainError {
