@@ -153,7 +153,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
         )
     };
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
-        || matches!(cause.downcast_ref(), Some(NnError::TooLarge { .. }))
+        || matches!(cause.downcast_ref(), Some(NnError::TooLarge { .. } | NnError::Config { .. }))
         || cause.downcast_ref().is_some_and(is_unknown_device)
         || cause.downcast_ref().is_some_and(unusable_number)
         || matches!(

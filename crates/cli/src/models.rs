@@ -62,6 +62,9 @@ fn unknown_preset(name: &Path) -> anyhow::Error {
 }
 
 fn list(vocab_size: usize, json: bool) -> Result<()> {
+    for preset in PRESETS {
+        preset.config(vocab_size).check()?;
+    }
     if json {
         let presets = PRESETS.iter().map(|preset| {
             let config = preset.config(vocab_size);

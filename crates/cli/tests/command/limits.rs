@@ -46,6 +46,43 @@ fn numbers_beyond_the_limits_are_refused_by_name() {
 }
 
 #[test]
+fn sizes_of_other_commands_are_refused_too() {
+    let sandbox = Sandbox::with_run();
+    let largest = i64::MAX.to_string();
+    for (command, expected) in [
+        (&["generate", "--model", "run", "--samples", &largest][..], "reduce the number of samples"),
+        (&["generate", "--model", "run", "--beam", &largest, "--tokens", "30"], "reduce the beam size"),
+        (
+            &["generate", "--model", "run", "--threads", "1025"],
+            "1025 threads are more than the maximum of 1024",
+        ),
+        (&["models", "--vocab-size", &largest], "`vocab_size` and the other sizes give more parameters"),
+        (&["models", "awd_lstm_lm_600", "--vocab-size", &largest], "`vocab_size` and the other sizes"),
+        (
+            &["bench", "--workload", "W1", "--hidden-size", "1000000"],
+            "reduce the sizes or the number of streams",
+        ),
+        (&["bench", "--workload", "W1", "--batch-size", "1048576", "--bptt", "1048576"], "reduce the sizes"),
+        (&["bench", "--workload", "W1", "--layers", "1025"], "must have at most 1024 layers"),
+        (&["bench", "--workload", "W1", "--streams", &largest], "or the number of streams"),
+    ] {
+        let said = sandbox.run(command);
+        assert_eq!(said.code, Some(2), "{command:?}: {said:?}");
+        assert!(said.stderr.contains(expected), "{command:?}: {}", said.stderr);
+    }
+    for command in [
+        &["eval", "--model", "run", "--batch-size", &largest, "--bptt", &largest, "text.txt"][..],
+        &["eval", "--model", "run", "--dynamic", "sgd", "--dynamic-bptt", &largest, "text.txt"],
+        &["eval", "--model", "run", "--cache", &largest, "text.txt"],
+        &["score", "--model", "run", "--batch-size", &largest, "text.txt"],
+        &["complete", "--model", "run", "--top", &largest, "the"],
+        &["neighbors", "run", "cat", "--top", &largest],
+    ] {
+        sandbox.run(command).success();
+    }
+}
+
+#[test]
 fn more_than_64_layers_are_trained() {
     let sandbox = Sandbox::with_text();
     let flags = ["--layers", "70", "--hidden-size", "4", "--batch-size", "2", "--bptt", "4", "--epochs", "1"];

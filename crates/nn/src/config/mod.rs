@@ -170,8 +170,10 @@ impl RnnLmConfig {
             _ => {}
         }
         if self.checked_parameter_count().is_none() {
+            let without_vocabulary = RnnLmConfig { vocab_size: 1, ..self.clone() };
+            let fits = without_vocabulary.checked_parameter_count().is_some();
             return refuse(
-                "hidden_sizes",
+                if fits { "vocab_size" } else { "hidden_sizes" },
                 "and the other sizes give more parameters than memory can hold".to_owned(),
             );
         }
