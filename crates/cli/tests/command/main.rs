@@ -6,6 +6,7 @@ mod adaptive_eval;
 mod bad_input;
 mod bench;
 mod changing;
+mod diverging;
 mod documentation;
 mod faults;
 mod fine_tuning;

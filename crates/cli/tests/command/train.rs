@@ -116,7 +116,12 @@ fn a_loss_that_is_not_finite_ends_the_run_and_names_the_step() {
         .concat();
     let said = sandbox.train(&flags);
     assert_eq!(said.code, Some(1));
-    let error = said.stderr.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert!(
+        said.stderr.contains("\nerror: the run in `run` has diverged; it has no checkpoint\n"),
+        "{}",
+        said.stderr
+    );
+    let error = said.stderr.lines().find(|line| line.starts_with("  cause: ")).unwrap();
     assert!(error.contains(" at step ") && error.contains("(epoch 1)"), "{error}");
     assert!(!sandbox.path("run/best.safetensors").exists());
 }
