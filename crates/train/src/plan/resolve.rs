@@ -271,8 +271,10 @@ fn variable_bptt(settings: &TrainingSettings) -> Result<bool> {
 pub(super) fn default_learning_rate(cell: Cell, optimizer: OptimizerKind) -> f64 {
     match (optimizer, cell) {
         (OptimizerKind::Adam | OptimizerKind::AdamW, _) => 0.001,
-        (OptimizerKind::Sgd, Cell::Lstm | Cell::Gru) => 20.0,
-        (OptimizerKind::Sgd, Cell::RnnTanh | Cell::RnnRelu) => 2.0,
+        (OptimizerKind::Sgd, Cell::Lstm) => 20.0,
+        (OptimizerKind::Sgd, Cell::Gru) => 10.0,
+        (OptimizerKind::Sgd, Cell::RnnTanh) => 2.0,
+        (OptimizerKind::Sgd, Cell::RnnRelu) => 1.0,
     }
 }
 

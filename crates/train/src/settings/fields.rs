@@ -172,7 +172,7 @@ sections! {
         /// Optimizer
         optimizer: OptimizerKind, "OPTIMIZER", "sgd", common;
         /// Initial learning rate
-        learning_rate: f64, "RATE", "20 for sgd, else 0.001", common;
+        learning_rate: f64, "RATE", "0.001; for sgd 20 (lstm), 10 (gru), 2 (rnn_tanh) or 1 (rnn_relu)", common;
         /// Momentum, for sgd; 0 is off
         momentum: f64, "MOMENTUM", "0";
         /// Weight decay (L2 penalty; decoupled for adamw); 0 is off
