@@ -389,6 +389,29 @@ mod tests {
     }
 
     #[test]
+    fn a_diverged_run_names_its_checkpoint_and_what_to_change() {
+        let diverged = |checkpoint, clip_norm| CliError::Diverged {
+            folder: "my run".into(),
+            checkpoint,
+            learning_rate: 2.0,
+            present: 20.0,
+            clip_norm,
+            source: TrainError::NoUsableModel { epochs: 1, text: "validation" },
+        };
+        let checkpoint = || Some((PathBuf::from("my run/c"), 40));
+        let message = diverged(checkpoint(), None).to_string();
+        assert_eq!(message, "the run in `my run` has diverged; its last checkpoint is `my run/c`, step 40");
+        assert_eq!(
+            diverged(None, None).to_string(),
+            "the run in `my run` has diverged; it has no checkpoint"
+        );
+        let start = "`rondo train --plan 'my run' --learning-rate 2` starts again with a lower learning rate than 20; ";
+        check(&format!("{start}a `--clip-norm` below 0.25 or"), || diverged(None, Some(0.25)));
+        check(&format!("{start}gradient clipping (`--clip-norm`) or"), || diverged(None, None));
+        check("train it again with a lower `--learning-rate`", || InferError::NonFiniteLogits);
+    }
+
+    #[test]
     fn errors_of_training_have_their_hints() {
         check("a lower `--learning-rate`", || TrainError::NonFinite {
             what: Quantity::Loss,

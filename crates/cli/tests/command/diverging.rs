@@ -133,7 +133,7 @@ fn lines_of_a_diverged_run_stay_in_their_columns() {
         assert!(of_kind.len() >= 2, "{}", said.stderr);
         assert!(of_kind.iter().all(|line| end(line) == end(of_kind[0])), "{}", said.stderr);
     }
-    assert!(perplexities.iter().any(|line| line.contains('e') && line.contains("e1")), "{}", said.stderr);
+    assert!(perplexities.iter().any(|line| line.contains("e6")), "{}", said.stderr);
     said.success();
 }
 
