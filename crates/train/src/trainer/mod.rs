@@ -23,7 +23,7 @@ use rondo_data::{Batches, Corpus};
 use rondo_infer::LanguageModel;
 use rondo_kernels::Device;
 use rondo_nn::{Model, ModelFile, RnnLm};
-use rondo_runs::{Change, CorpusFingerprint, RunFolder};
+use rondo_runs::{Change, CorpusFingerprint, RunFolder, Status};
 
 use crate::checkpoint::Checkpoint;
 use crate::observer::{Observer, Outcome, Watch};
@@ -37,10 +37,12 @@ mod learner;
 mod non_finite;
 mod run;
 mod save;
+mod summary;
 mod validation;
 
 use learner::Learner;
 use run::Run;
+pub(crate) use summary::Origin;
 
 /// The key of the epoch in the metadata of a model file.
 const EPOCH_KEY: &str = "epoch";
@@ -69,6 +71,8 @@ pub struct Trainer {
     resumption: Option<Resumption>,
     /// The folder of the last run.
     folder: Option<RunFolder>,
+    /// What the settings are compared with in the summary.
+    origin: Origin,
 }
 
 /// A checkpoint to resume from, and the settings that have changed since.
@@ -122,6 +126,7 @@ impl Trainer {
             continues: false,
             resumption: None,
             folder: None,
+            origin: Origin::new(&plan.settings(), None)?,
             plan,
             corpus,
         })
@@ -186,6 +191,11 @@ impl Trainer {
     ) -> Result<Trainer> {
         let is_the_same = checkpoint.description() == model.description();
         Trainer::with_model(plan, corpus, model)?.resumed(checkpoint, changes, is_the_same)
+    }
+
+    /// Records what the settings are compared with in the summary [default: the defaults].
+    pub(crate) fn with_origin(self, origin: Origin) -> Trainer {
+        Trainer { origin, ..self }
     }
 
     fn resumed(self, checkpoint: Checkpoint, changes: Vec<Change>, is_the_same: bool) -> Result<Trainer> {
@@ -287,13 +297,18 @@ impl Trainer {
                 return Err(error);
             }
         };
-        match resumption {
-            Some(Resumption { checkpoint, .. }) => run.resume(&checkpoint)?,
-            None if continues => run.validate_base_model()?,
-            None => {}
+        match run.complete(resumption.as_ref(), continues) {
+            Ok(()) => {
+                let status = if run.interrupted { Status::Interrupted } else { Status::Finished };
+                run.summarize(status, None)?;
+                Ok(run.outcome())
+            }
+            Err(error) => {
+                // The error that stopped the run is reported, not one of writing that down.
+                let _ = run.summarize(Status::Failed, Some(&error));
+                Err(error)
+            }
         }
-        run.epochs()?;
-        Ok(run.outcome())
     }
 }
 

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use rondo_data::TokenIds;
 use rondo_infer::{InferError, ModelHandle, evaluate_with, target_count};
-use rondo_runs::Perplexity;
 use rondo_runs::metrics::Record;
+use rondo_runs::{Perplexity, Status};
 
 use super::epoch::Ended;
 use super::run::Run;
@@ -110,6 +110,7 @@ impl Run<'_> {
         self.learner.state.clear();
         self.progress.next_epoch();
         self.save_checkpoint()?;
+        self.summarize(Status::Running, None)?;
         Ok(Ended::Completed)
     }
 
