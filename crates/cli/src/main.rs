@@ -33,6 +33,7 @@ mod plot;
 mod recipes;
 mod reproduce;
 mod rescore;
+mod runs;
 mod score;
 mod text_args;
 mod train;
@@ -66,6 +67,7 @@ enum Command {
     Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
     Reproduce(reproduce::ReproduceArgs),
+    Runs(runs::RunsArgs),
     Plot(plot::PlotArgs),
     Bench(bench::BenchArgs),
     Datasets(datasets::DatasetsArgs),
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Reproduce(args) => reproduce::run(args),
+        Command::Runs(args) => runs::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Datasets(args) => datasets::run(args),

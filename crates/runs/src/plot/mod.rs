@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! records of one run       ─▶ draw      losses and perplexities of training, validation, test
+//! records of groups of runs ─▶ compare_groups: means, with bands of confidence intervals
 //! records of several runs  ─▶ compare   loss, perplexity, learning rate, gradient norm; one color per run
 //! ```
 //!
@@ -14,10 +15,12 @@ use plotters::prelude::{DrawingArea, IntoFont, RGBColor, SVGBackend, TextStyle};
 use crate::RunsError;
 
 mod axes;
+mod group;
 mod overlay;
 mod panel;
 mod run;
 
+pub use group::{Group, compare_groups};
 pub use overlay::{Axis, Run, compare};
 pub use run::draw;
 

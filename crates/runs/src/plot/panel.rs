@@ -6,8 +6,8 @@ use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::{
-    Cartesian2d, Circle, Color, DashedLineSeries, IntoLogRange, LineSeries, RGBColor, SVGBackend, ShapeStyle,
-    Text,
+    Cartesian2d, Circle, Color, DashedLineSeries, IntoLogRange, LineSeries, Polygon, RGBColor, SVGBackend,
+    ShapeStyle, Text,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -39,12 +39,21 @@ pub(super) struct Line {
     pub(super) points: Vec<Point>,
 }
 
+/// The area of a confidence interval around a line.
+pub(super) struct Band {
+    pub(super) look: Look,
+    pub(super) kind: Kind,
+    /// Positions, each with the lower and the upper end.
+    pub(super) points: Vec<(f64, f64, f64)>,
+}
+
 /// A chart to draw.
 pub(super) struct Panel<'a> {
     /// The measurement, with its unit.
     pub(super) what: &'static str,
     pub(super) x_label: &'static str,
     pub(super) lines: &'a [Line],
+    pub(super) bands: &'a [Band],
     /// The range of the vertical axis; `None` if there are no values.
     pub(super) span: Option<Range<f64>>,
     pub(super) logarithmic: bool,
@@ -105,8 +114,33 @@ impl Panel<'_> {
             .max_light_lines(0)
             .draw()
             .map_err(failed)?;
+        self.bands.iter().try_for_each(|band| draw_band(&mut chart, band, span))?;
         self.lines.iter().try_for_each(|line| draw_line(&mut chart, line, span))
     }
+}
+
+/// Draws a band within the range of the axis; a single position as a bar.
+fn draw_band<Y: Ranged<ValueType = f64>>(
+    chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<RangedCoordf64, Y>>,
+    Band { look, kind, points }: &Band,
+    span: &Range<f64>,
+) -> Result<()> {
+    let within = |y: f64| y.clamp(span.start, span.end);
+    let lower = points.iter().map(|&(x, low, _)| (x, within(low)));
+    let upper = points.iter().rev().map(|&(x, _, high)| (x, within(high)));
+    let outline: Vec<Point> = lower.chain(upper).collect();
+    if let [low, high] = outline[..] {
+        let style = ShapeStyle { color: look.color.mix(0.6), filled: false, stroke_width: 2 };
+        chart.draw_series(LineSeries::new([low, high], style)).map_err(failed)?;
+    } else {
+        let opacity = match kind {
+            Kind::Training => 0.12,
+            Kind::Validation => 0.2,
+        };
+        let area = Polygon::new(outline, look.color.mix(opacity));
+        chart.draw_series(std::iter::once(area)).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn draw_line<Y: Ranged<ValueType = f64>>(

@@ -14,7 +14,8 @@ use plotters::prelude::{IntoDrawingArea, PathElement, RGBColor, SVGBackend, Shap
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axes::{Point, can_be_drawn, log_range, range, range_of_most, thinned};
-use super::panel::{Kind, Line, Look, Panel};
+use super::group::bands;
+use super::panel::{Band, Kind, Line, Look, Panel};
 use super::{Canvas, failed, label_style};
 use crate::metrics::{self, Record};
 use crate::{Perplexity, Result, RunFolder, RunsError};
@@ -109,17 +110,30 @@ impl fmt::Display for Axis {
 /// # Errors
 /// [`RunsError::Axis`] if a run cannot be placed on the axis, [`RunsError::Curve`] if the drawing library fails.
 pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
-    let placed = runs.iter().map(|run| placed(run, axis)).collect::<Result<Vec<_>>>()?;
+    draw(runs, None, axis, "thin lines: training; lines with points: validation")
+}
+
+/// Draws runs, and bands between the runs of lower and of upper ends. The note is below the legend.
+pub(super) fn draw(runs: &[Run], ends: Option<[&[Run]; 2]>, axis: Axis, note: &str) -> Result<String> {
+    let runs_placed = all_placed(runs, runs, axis)?;
+    let [lows, highs] = ends.unwrap_or_default();
+    let (lows, highs) = (all_placed(lows, runs, axis)?, all_placed(highs, runs, axis)?);
     let legend = Legend::of(runs);
     let mut svg = String::new();
     let size = (WIDTH, legend.height() + 2 * PANEL_HEIGHT + MARGIN);
     let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     canvas.fill(&WHITE).map_err(failed)?;
     let (top, below) = canvas.split_vertically(legend.height());
-    legend.draw(&top)?;
+    legend.draw(&top, note)?;
     let areas = below.margin(0, MARGIN, MARGIN, MARGIN).split_evenly((2, 2));
-    for (area, draw) in areas.iter().zip([loss, perplexity, learning_rate, gradient_norm]) {
-        draw(area, &placed, axis)?;
+    let panels: [(LinesOf, DrawPanel); 4] = [
+        (losses, loss),
+        (perplexities, perplexity),
+        (learning_rates, learning_rate),
+        (gradient_norms, gradient_norm),
+    ];
+    for (area, (lines, draw)) in areas.iter().zip(panels) {
+        draw(area, &lines(&runs_placed), &bands(&lines(&lows), &lines(&highs)), axis)?;
     }
     canvas.present().map_err(failed)?;
     drop((areas, below, top));
@@ -131,13 +145,25 @@ pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
 /// A record and its position on the axis.
 type Placed<'a> = (f64, &'a Record);
 
-fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
+/// The lines of a panel.
+type LinesOf = fn(&[Vec<Placed<'_>>]) -> Vec<Line>;
+
+/// Draws a panel with its lines and bands.
+type DrawPanel = fn(&Canvas<'_>, &[Line], &[Band], Axis) -> Result<()>;
+
+/// The records of runs on the axis, each with as many steps per epoch as its counterpart in `alike`.
+fn all_placed<'a>(runs: &'a [Run], alike: &[Run], axis: Axis) -> Result<Vec<Vec<Placed<'a>>>> {
+    runs.iter().zip(alike).map(|(run, alike)| placed(run, alike, axis)).collect()
+}
+
+fn placed<'a>(run: &'a Run, alike: &Run, axis: Axis) -> Result<Vec<Placed<'a>>> {
     let missing = |reason| RunsError::Axis { run: run.name.clone(), axis, reason };
     let records = run.records.iter();
     match axis {
         Axis::Steps => Ok(records.map(|record| (record.step as f64, record)).collect()),
         Axis::Epochs => {
-            let steps = steps_per_epoch(&run.records).ok_or_else(|| missing("no epoch has finished yet"))?;
+            let steps =
+                steps_per_epoch(&alike.records).ok_or_else(|| missing("no epoch has finished yet"))?;
             Ok(records.map(|record| (record.step as f64 / steps, record)).collect())
         }
         Axis::Seconds => {
@@ -190,7 +216,7 @@ fn values(lines: &[Line]) -> impl Iterator<Item = f64> {
 fn panel<'a>(
     what: &'static str,
     axis: Axis,
-    lines: &'a [Line],
+    (lines, bands): (&'a [Line], &'a [Band]),
     span: Option<Range<f64>>,
     logarithmic: bool,
 ) -> Panel<'a> {
@@ -199,15 +225,16 @@ fn panel<'a>(
         Axis::Epochs => "epoch",
         Axis::Seconds => "seconds",
     };
-    Panel { what, x_label, lines, span, logarithmic }
+    Panel { what, x_label, lines, bands, span, logarithmic }
 }
 
-fn loss(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
-    let lines = losses(runs);
-    panel("loss (nats per token)", axis, &lines, range_of_most(values(&lines)), false).draw(area)
+fn loss(area: &Canvas<'_>, lines: &[Line], bands: &[Band], axis: Axis) -> Result<()> {
+    let span = range_of_most(values(lines));
+    panel("loss (nats per token)", axis, (lines, bands), span, false).draw(area)
 }
 
-fn perplexity(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
+/// The perplexities of the losses.
+fn perplexities(runs: &[Vec<Placed<'_>>]) -> Vec<Line> {
     let mut lines = losses(runs);
     for line in &mut lines {
         for point in &mut line.points {
@@ -216,7 +243,11 @@ fn perplexity(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result
         line.points.retain(|point| can_be_drawn(point.1));
     }
     lines.retain(|line| !line.points.is_empty());
-    panel("perplexity", axis, &lines, perplexity_span(&lines), false).draw(area)
+    lines
+}
+
+fn perplexity(area: &Canvas<'_>, lines: &[Line], bands: &[Band], axis: Axis) -> Result<()> {
+    panel("perplexity", axis, (lines, bands), perplexity_span(lines), false).draw(area)
 }
 
 /// The range of the perplexity axis. It is linear, since the loss is already its logarithm.
@@ -228,15 +259,20 @@ fn perplexity_span(lines: &[Line]) -> Option<Range<f64>> {
     range(values(lines).filter(|&value| value <= top))
 }
 
-fn learning_rate(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
-    let rate = |record: &Record| record.learning_rate.filter(|&rate| rate > 0.0);
-    let lines = lines(runs, Kind::Training, rate);
-    panel("learning rate", axis, &lines, log_range(values(&lines)), true).draw(area)
+fn learning_rates(runs: &[Vec<Placed<'_>>]) -> Vec<Line> {
+    lines(runs, Kind::Training, |record| record.learning_rate.filter(|&rate| rate > 0.0))
 }
 
-fn gradient_norm(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
-    let lines = lines(runs, Kind::Training, |record| record.gradient_norm);
-    panel("gradient norm", axis, &lines, range_of_most(values(&lines)), false).draw(area)
+fn learning_rate(area: &Canvas<'_>, lines: &[Line], bands: &[Band], axis: Axis) -> Result<()> {
+    panel("learning rate", axis, (lines, bands), log_range(values(lines)), true).draw(area)
+}
+
+fn gradient_norms(runs: &[Vec<Placed<'_>>]) -> Vec<Line> {
+    lines(runs, Kind::Training, |record| record.gradient_norm)
+}
+
+fn gradient_norm(area: &Canvas<'_>, lines: &[Line], bands: &[Band], axis: Axis) -> Result<()> {
+    panel("gradient norm", axis, (lines, bands), range_of_most(values(lines)), false).draw(area)
 }
 
 /// The legend, in as many columns as fit.
@@ -262,7 +298,7 @@ impl Legend {
         MARGIN + LEGEND_ROW * (self.names.len().div_ceil(self.columns) as u32 + 1)
     }
 
-    fn draw(&self, area: &Canvas<'_>) -> Result<()> {
+    fn draw(&self, area: &Canvas<'_>, note: &str) -> Result<()> {
         let width = (WIDTH - 2 * MARGIN) as usize / self.columns;
         let middle = Pos::new(HPos::Left, VPos::Center);
         for (run, name) in self.names.iter().enumerate() {
@@ -280,7 +316,6 @@ impl Legend {
             area.draw(&text).map_err(failed)?;
         }
         let y = self.height() as i32 - LEGEND_ROW as i32 / 2;
-        let note = "thin lines: training; lines with points: validation";
         area.draw(&Text::new(note, (MARGIN as i32, y), label_style(14).pos(middle))).map_err(failed)
     }
 }

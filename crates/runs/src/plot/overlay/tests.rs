@@ -86,7 +86,7 @@ fn a_run_without_numbers_says_so() {
 #[test]
 fn runs_are_placed_by_steps_epochs_or_seconds() {
     let run = run("a", 4.0);
-    let last = |axis| placed(&run, axis).unwrap().last().unwrap().0;
+    let last = |axis| placed(&run, &run, axis).unwrap().last().unwrap().0;
     assert_eq!([last(Axis::Steps), last(Axis::Epochs)], [1000.0, 2.0]);
     assert!((last(Axis::Seconds) - 1000.0 / 6.0).abs() < 1e-9);
 
