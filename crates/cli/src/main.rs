@@ -44,6 +44,7 @@ mod train;
     name = "rondo",
     version,
     max_term_width = 110,
+    args_override_self = true,
     disable_help_flag = true,
     after_help = "To start: `rondo train` trains a small model in about a minute and suggests what to try next."
 )]

@@ -95,7 +95,7 @@ fn cell(value: Value, form: Form) -> Cell {
 }
 
 /// The columns of settings, for rows that have an entry each.
-pub(super) fn settings<'a, R>(
+pub(super) fn settings<'a, R: 'a>(
     entries: impl Iterator<Item = &'a Entry>,
     of: fn(&R) -> &Entry,
 ) -> impl Iterator<Item = Column<'a, R>> {

@@ -81,7 +81,8 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Settings, String> {
-        let command = SettingFlags::augment_args(Command::new("test").no_binary_name(true));
+        let command =
+            SettingFlags::augment_args(Command::new("test").no_binary_name(true).args_override_self(true));
         let matches = command.try_get_matches_from(arguments).map_err(|error| error.to_string())?;
         let flags = SettingFlags::from_arg_matches(&matches).map_err(|error| error.to_string())?;
         Ok(flags.0)
@@ -122,6 +123,38 @@ mod tests {
             ("sample.prefix", "The "),
         ];
         assert_eq!(given, expected.map(|(path, text)| (path.to_owned(), text.to_owned())));
+    }
+
+    #[test]
+    fn the_last_of_repeated_flags_counts_and_lists_grow() {
+        let settings = parse(&[
+            "--cell",
+            "gru",
+            "--cell=lstm",
+            "--seed",
+            "1",
+            "--seed",
+            "2",
+            "--tied",
+            "--tied",
+            "false",
+            "--data",
+            "a.txt",
+            "--data",
+            "b.txt",
+            "c.txt",
+            "--locked-dropout",
+            "input",
+            "--locked-dropout",
+            "output",
+        ])
+        .unwrap();
+        let given: Vec<_> =
+            settings.given().map(|(field, texts)| format!("{} {}", field.key, texts.join("|"))).collect();
+        assert_eq!(
+            given,
+            ["data a.txt|b.txt|c.txt", "cell lstm", "tied false", "locked_dropout input|output", "seed 2"]
+        );
     }
 
     #[test]

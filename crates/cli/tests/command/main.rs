@@ -17,5 +17,6 @@ mod pictures;
 mod resume;
 mod sandbox;
 mod search;
+mod sweeps;
 mod train;
 mod using_models;
