@@ -31,21 +31,25 @@ const RUNS: &str = "runs";
 
 /// List runs in a table: settings that differ, results, times
 #[derive(Args, Debug)]
-#[command(
-    after_help = "\
-Columns:
-  run       name, folder, status, recipe, epochs, planned_epochs, best_epoch, parameters, vocab_size, steps, tokens,
-            tokens_per_s, elapsed_s, training_s, started_unix_s, error
-  best      train_loss, train_perplexity, valid_loss, valid_perplexity, test_loss, test_perplexity: of the epoch with
-            the best validation loss; with last_ in front of the name, of the last epoch
-  settings  as in plan.toml, such as learning_rate or training.epochs
-  groups    with --group-by: settings, runs, names, valid_perplexity, valid_ci95, test_perplexity, test_ci95, where
-            ci95 is half the width of the 95 % confidence interval (Student's t) of the mean
+#[command(after_help = "\
+Columns of runs:
+  name, folder, status, recipe, error
+  epochs, planned_epochs, best_epoch, steps, tokens
+  train_loss, train_perplexity, valid_loss, valid_perplexity,
+  test_loss, test_perplexity: of the epoch with the best validation loss
+  last_train_loss, last_valid_loss, …: the same of the last epoch
+  parameters, vocab_size
+  elapsed_s, training_s, tokens_per_s, started_unix_s
+  all settings, such as cell, learning_rate or training.epochs
 
-A run is `running` while a process trains in its folder, `interrupted` if it was stopped or killed before its end, \
-`failed` if an error stopped it. Damaged runs are reported on stderr and skipped.",
-    after_long_help = None
-)]
+Columns of groups:
+  runs, names, all settings
+  valid_perplexity, test_perplexity: means
+  valid_ci95, test_ci95: half the width of the 95 % confidence interval
+  (Student's t)
+
+A run is `running` while a process trains in its folder, `interrupted` if it was stopped or killed before its end, and \
+`failed` if an error stopped it. Damaged runs are reported on stderr and skipped.")]
 pub(crate) struct RunsArgs {
     /// Run folders, or folders that contain runs at any depth [default: runs]
     #[arg(value_name = "FOLDER", hide_default_value = true, default_value = RUNS)]
