@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -158,13 +159,18 @@ impl RunSummary {
     pub fn read(folder: &RunFolder) -> Result<Option<RunSummary>> {
         let path = folder.summary();
         match fs::read(&path) {
-            Ok(text) => match serde_json::from_slice(&text) {
-                Ok(summary) => Ok(Some(summary)),
-                Err(source) => Err(RunsError::Summary { path, source }),
-            },
+            Ok(text) => RunSummary::parse(&path, &text).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(RunsError::io("read", path)(source)),
         }
+    }
+
+    /// Reads a summary from the content of its file. `path` is the file to name in errors.
+    ///
+    /// # Errors
+    /// [`RunsError::Summary`] if it cannot be parsed.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<RunSummary> {
+        serde_json::from_slice(bytes).map_err(|source| RunsError::Summary { path: path.to_owned(), source })
     }
 
     /// Writes the summary into the folder of the run.
