@@ -65,7 +65,8 @@ impl Progress {
         if self.console.is_live() {
             let pace = self.pace(report, self.tokens_per_s.unwrap_or(old));
             self.bar.set_position(report.batch as u64);
-            self.bar.set_message(format!("moving average of the loss {:>6}  {pace}", Loss(report.moving_loss)));
+            self.bar
+                .set_message(format!("moving average of the loss {:>6}  {pace}", Loss(report.moving_loss)));
         }
     }
 

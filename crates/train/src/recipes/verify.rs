@@ -143,9 +143,8 @@ impl Verification {
     pub fn judge(&self, folder: &RunFolder) -> Result<Vec<Finding>> {
         self.check(folder)?;
         let records = metrics::read(&folder.metrics())?;
-        let evaluated = records.iter().filter(|record| {
-            record.kind == RecordKind::Epoch && record.valid_loss.is_some()
-        });
+        let evaluated =
+            records.iter().filter(|record| record.kind == RecordKind::Epoch && record.valid_loss.is_some());
         let epochs = evaluated.map(|record| record.epoch).max().unwrap_or(0);
         let plan = Plan::new(&self.settings)?;
         let wanted = plan.training.epochs;

@@ -25,6 +25,7 @@ use crate::observer::{Event, Observer, Outcome, Watch};
 use crate::provenance::fingerprint;
 use crate::resume::resumed_plan;
 use crate::settings::Settings;
+use crate::trainer::Origin;
 use crate::{Plan, Result, Trainer};
 
 mod base_model;
@@ -121,7 +122,7 @@ impl Session {
     /// [`Trainer::new`], and [`RunsError::RunExists`](crate::RunsError::RunExists) if the folder already
     /// contains a run.
     pub fn start(settings: Settings, options: SessionOptions<'_>) -> Result<Session> {
-        let Wanted { name, settings } = options.source.resolve(settings)?;
+        let Wanted { name, settings, recipe } = options.source.resolve(settings)?;
         let name = options.name.unwrap_or(name);
         let mut silent = ();
         let mut watch = Watch::new(options.observer.unwrap_or(&mut silent), false);
@@ -139,6 +140,7 @@ impl Session {
             Some(model) => Trainer::continuing(plan, corpus, model)?,
             None => Trainer::new(plan, corpus, &device)?,
         };
+        let trainer = trainer.with_origin(Origin::new(&settings, recipe)?);
         // The folder is created last, so that nothing is left behind if the plan or a text is invalid.
         let plan = trainer.plan().to_toml()?;
         let folder = match options.out {

@@ -23,7 +23,7 @@ use rondo_data::{Batches, Corpus};
 use rondo_infer::LanguageModel;
 use rondo_kernels::Device;
 use rondo_nn::{Model, ModelFile, RnnLm};
-use rondo_runs::{Change, CorpusFingerprint, RunFolder};
+use rondo_runs::{Change, CorpusFingerprint, RunFolder, Status};
 
 use crate::checkpoint::Checkpoint;
 use crate::memory::{self, parameter_bytes};
@@ -38,11 +38,13 @@ mod learner;
 mod non_finite;
 mod run;
 mod save;
+mod summary;
 mod uniform_guess;
 mod validation;
 
 use learner::Learner;
 use run::Run;
+pub(crate) use summary::Origin;
 
 /// The key of the epoch in the metadata of a model file.
 const EPOCH_KEY: &str = "epoch";
@@ -71,6 +73,8 @@ pub struct Trainer {
     resumption: Option<Resumption>,
     /// The folder of the last run.
     folder: Option<RunFolder>,
+    /// What the settings are compared with in the summary.
+    origin: Origin,
 }
 
 /// A checkpoint to resume from, and the settings that have changed since.
@@ -130,6 +134,7 @@ impl Trainer {
             continues: false,
             resumption: None,
             folder: None,
+            origin: Origin::new(&plan.settings(), None)?,
             plan,
             corpus,
         })
@@ -197,6 +202,11 @@ impl Trainer {
     ) -> Result<Trainer> {
         let is_the_same = checkpoint.description() == model.description();
         Trainer::with_model(plan, corpus, model)?.resumed(checkpoint, changes, is_the_same)
+    }
+
+    /// Records what the settings are compared with in the summary [default: the defaults].
+    pub(crate) fn with_origin(self, origin: Origin) -> Trainer {
+        Trainer { origin, ..self }
     }
 
     fn resumed(self, checkpoint: Checkpoint, changes: Vec<Change>, is_the_same: bool) -> Result<Trainer> {
@@ -299,13 +309,18 @@ impl Trainer {
                 return Err(error);
             }
         };
-        match resumption {
-            Some(Resumption { checkpoint, .. }) => run.resume(&checkpoint)?,
-            None if continues => run.validate_base_model()?,
-            None => {}
+        match run.complete(resumption.as_ref(), continues) {
+            Ok(()) => {
+                let status = if run.interrupted { Status::Interrupted } else { Status::Finished };
+                run.summarize(status, None)?;
+                Ok(run.outcome())
+            }
+            Err(error) => {
+                // The error that stopped the run is reported, not one of writing that down.
+                let _ = run.summarize(Status::Failed, Some(&error));
+                Err(error)
+            }
         }
-        run.epochs()?;
-        Ok(run.outcome())
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use rondo_data::{Batches, Corpus};
 use rondo_runs::metrics::{MetricsLog, Record};
-use rondo_runs::{CheckpointWriter, CorpusFingerprint, Provenance, RunFolder};
+use rondo_runs::{CheckpointWriter, CorpusFingerprint, Provenance, RunFolder, Status};
 
 use super::checkpoint_timer::CheckpointTimer;
 use super::learner::Learner;
-use super::{Resumption, Trainer};
+use super::{Origin, Resumption, Trainer};
 use crate::observer::{Outcome, Watch};
 use crate::progress::Progress;
 use crate::provenance::{of_new_run, resumption as resumption_now};
@@ -25,6 +25,7 @@ pub(super) struct Run<'a> {
     /// Whether the run is ending because it was asked to stop.
     pub(super) interrupted: bool,
     pub(super) clock: Clock,
+    pub(super) origin: Origin,
 }
 
 /// The inputs of a run.
@@ -62,6 +63,7 @@ impl<'a> Run<'a> {
         resumption: Option<&Resumption>,
     ) -> Result<Run<'a>> {
         let provenance = begin_provenance(trainer, folder, resumption)?;
+        let origin = trainer.origin(folder, resumption)?;
         let Trainer { plan, corpus, fingerprint, batches, codec, learner, progress, .. } = trainer;
         corpus.vocab().save(folder.vocab())?;
         let metrics = match resumption {
@@ -88,7 +90,20 @@ impl<'a> Run<'a> {
             watch,
             interrupted: false,
             clock: Clock { resumed: Instant::now(), before_s: 0.0 },
+            origin,
         })
+    }
+
+    /// Trains from the beginning or from a checkpoint to the end of the plan, or until the run is asked to stop.
+    pub(super) fn complete(&mut self, resumption: Option<&Resumption>, continues: bool) -> Result<()> {
+        if let Some(Resumption { checkpoint, .. }) = resumption {
+            self.resume(checkpoint)?;
+        }
+        self.summarize(Status::Running, None)?;
+        if resumption.is_none() && continues {
+            self.validate_base_model()?;
+        }
+        self.epochs()
     }
 
     /// Seconds since the start of the run, excluding interruptions.
