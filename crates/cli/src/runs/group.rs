@@ -6,7 +6,7 @@ use rondo_runs::{Interval, Status};
 use rondo_train::settings::FIELDS;
 use serde_json::Value;
 
-use super::entry::{self, Entry, setting_name};
+use super::entry::{Entry, setting_name};
 use crate::error::CliError;
 
 /// The setting that differs within a group.

@@ -1,4 +1,4 @@
-//! `rondo runs`, groups of runs in `rondo plot`, `rondo train --json`, `summary.json`.
+//! `rondo runs`, `rondo train --json`, `summary.json`.
 
 use std::fs;
 
@@ -171,14 +171,6 @@ fn groups_have_means_and_intervals_over_seeds() {
         sandbox.run(&csv).success(),
         "hidden_size,cell,names\n16,gru,gru-1 gru-2\n16,lstm,lstm-1 lstm-2\n24,lstm,wide\n"
     );
-
-    let said = sandbox.run(&["plot", "runs", "--group-by", "cell", "--out", "groups.svg"]);
-    assert!(said.stderr.ends_with("\nwrote `groups.svg`\n"), "{}", said.stderr);
-    let picture = fs::read_to_string(sandbox.path("groups.svg")).unwrap();
-    for text in ["cell gru, hidden_size 16: 2 runs", "cell lstm, hidden_size 24: 1 run", "95 % confidence"] {
-        assert!(picture.contains(text), "{text} is missing");
-    }
-    assert!(picture.contains("<polygon"));
 }
 
 #[test]
