@@ -64,6 +64,18 @@ pub(crate) enum CliError {
     /// A picture is wanted in a format that there is none of.
     #[error("cannot draw `{}`: plots are written as SVG, to a file that ends in `.svg`", path.display())]
     PictureFormat { path: PathBuf },
+    /// A table has no such column.
+    #[error("no column is named `{name}`")]
+    UnknownColumn { name: String, nearest: Option<String> },
+    /// No setting has this name.
+    #[error("`--group-by` needs the name of a setting, but is `{name}`")]
+    UnknownKey { name: String, nearest: Option<String> },
+    /// The runs of a group differ in the seed, so it cannot name groups.
+    #[error("`--group-by` cannot be `seed`: a group consists of runs that differ only in their seeds")]
+    GroupBySeed,
+    /// There is nothing to take means of.
+    #[error("none of {runs} runs is finished and has a perplexity, so there is nothing to group")]
+    NoGroups { runs: usize },
 }
 
 /// Says which checkpoint there is.
@@ -91,7 +103,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// A message fit for a terminal: what it quotes from a file might move the cursor, or worse.
-fn shown(message: &str) -> String {
+pub(crate) fn shown(message: &str) -> String {
     let mut shown = String::with_capacity(message.len());
     for char in message.chars() {
         if char.is_control() && char != '\n' {
@@ -164,6 +176,9 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::VocabSizeOfModel { .. }
                     | CliError::PictureFormat { .. }
                     | CliError::NotOfWords { .. }
+                    | CliError::UnknownColumn { .. }
+                    | CliError::UnknownKey { .. }
+                    | CliError::GroupBySeed
             )
         )
 }
@@ -206,6 +221,20 @@ fn hint(cause: &Cause) -> Option<String> {
             }
             CliError::NotOfWords { .. } => {
                 Some("without `--tokenizer`, the text is read with the model's own tokenizer".to_owned())
+            }
+            CliError::UnknownColumn { nearest: Some(nearest), .. }
+            | CliError::UnknownKey { nearest: Some(nearest), .. } => {
+                Some(format!("did you mean `{nearest}`?"))
+            }
+            CliError::UnknownColumn { nearest: None, .. } => {
+                Some("`rondo runs --help` lists the columns".to_owned())
+            }
+            CliError::UnknownKey { nearest: None, .. } => {
+                Some("`rondo train --help-all` lists the settings".to_owned())
+            }
+            CliError::GroupBySeed => Some("name the setting to compare, such as `cell`".to_owned()),
+            CliError::NoGroups { .. } => {
+                Some("`rondo runs` without `--group-by` shows their status".to_owned())
             }
             CliError::NoSplit { .. }
             | CliError::TooShort { .. }
@@ -306,6 +335,9 @@ fn hint_on_runs(error: &RunsError) -> Option<String> {
             "`--resume` continues it; for another run, `--out` names another folder"
         }
         RunsError::NoRun { .. } => "a new run is started without `--resume`, which continues a run",
+        RunsError::NoRuns { .. } => {
+            "`rondo train` creates runs in the folder `runs`; the arguments name other folders"
+        }
         RunsError::OtherCorpus { .. } => {
             "`--data` sets where the run's texts are; to train its model on another text, `rondo train --from RUN \
              --data TEXT` starts a new run"

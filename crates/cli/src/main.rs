@@ -34,6 +34,7 @@ mod plot;
 mod recipes;
 mod reproduce;
 mod rescore;
+mod runs;
 mod score;
 mod text_args;
 mod train;
@@ -44,6 +45,7 @@ mod train;
     name = "rondo",
     version,
     max_term_width = 110,
+    args_override_self = true,
     disable_help_flag = true,
     after_help = "To start: `rondo train` trains a small model in about a minute and suggests what to try next."
 )]
@@ -67,6 +69,7 @@ enum Command {
     Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
     Reproduce(reproduce::ReproduceArgs),
+    Runs(runs::RunsArgs),
     Plot(plot::PlotArgs),
     Bench(bench::BenchArgs),
     Datasets(datasets::DatasetsArgs),
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Reproduce(args) => reproduce::run(args),
+        Command::Runs(args) => runs::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Datasets(args) => datasets::run(args),

@@ -5,6 +5,7 @@
 //!   plan.toml               all settings; written first, so a folder with a plan contains a run
 //!   plan-original.toml      the settings before the first change, if settings were changed during the run
 //!   provenance.json         versions, device, corpus, resumptions
+//!   summary.json            changed settings, sizes, results, times; replaced after each epoch
 //!   vocab.json              the tokens, in the order of their ids
 //!   metrics.jsonl           one record per line, append-only
 //!   events.out.tfevents.*   the same for TensorBoard, append-only
@@ -38,6 +39,8 @@ impl RunFolder {
     pub const ORIGINAL_PLAN: &str = "plan-original.toml";
     /// File name of the [`Provenance`](crate::Provenance).
     pub const PROVENANCE: &str = "provenance.json";
+    /// File name of the [`RunSummary`](crate::RunSummary).
+    pub const SUMMARY: &str = "summary.json";
     /// File name of the vocabulary.
     pub const VOCAB: &str = "vocab.json";
     /// File name of the metrics, one record per line.
@@ -101,6 +104,11 @@ impl RunFolder {
         }
     }
 
+    /// Whether the folder holds a run, or what is left of one.
+    pub(crate) fn is_run(path: &Path) -> bool {
+        path.join(Self::PLAN).is_file() || path.join(Self::METRICS).is_file()
+    }
+
     /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -119,6 +127,11 @@ impl RunFolder {
     /// The path of the provenance.
     pub fn provenance(&self) -> PathBuf {
         self.path.join(Self::PROVENANCE)
+    }
+
+    /// The path of the summary.
+    pub fn summary(&self) -> PathBuf {
+        self.path.join(Self::SUMMARY)
     }
 
     /// Replaces the plan, for a run that is resumed with different settings.
@@ -188,6 +201,7 @@ impl RunFolder {
                 Self::PLAN,
                 Self::ORIGINAL_PLAN,
                 Self::PROVENANCE,
+                Self::SUMMARY,
                 Self::VOCAB,
                 Self::METRICS,
                 Self::BEST_MODEL,

@@ -8,7 +8,7 @@ use rondo_runs::{Change, CorpusFingerprint, Provenance, Resumption};
 
 use crate::Result;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The fingerprints of a corpus: of its vocabulary, and of the token ids of each split.
 ///

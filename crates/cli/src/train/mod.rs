@@ -48,6 +48,9 @@ Examples:
 
 Recipes: a recipe replaces the defaults shown above with its own settings. Flags override both.
 
+Repeated flags: of a flag with one value, the last one counts. A flag that takes any number of values, such as --data or \
+--sample-prefix, adds to those before.
+
 Corpora: --data also accepts the name of a corpus, like --corpus (see `rondo datasets`). Rondo looks for a named \
 corpus in the folder RONDO_DATA and in the user's cache folder, and downloads it into the cache if it is in neither.
 

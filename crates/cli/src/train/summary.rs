@@ -5,9 +5,9 @@ use std::{env, path::Path};
 
 use anyhow::Result;
 use rondo_infer::Sampling;
-use rondo_runs::{Loss, Perplexity};
+use rondo_runs::{Loss, Perplexity, RunSummary};
 use rondo_train::{Outcome, PartialEpoch, RunEnd, Session, Trained};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::baselines::Baselines;
 use super::progress::uniform_loss;
@@ -102,10 +102,13 @@ impl Summary<'_> {
     /// Prints the result to stdout as JSON.
     pub(super) fn print_json(&self) -> Result<()> {
         let outcome = &self.trained.outcome;
+        // The file has the settings that were changed, the model and its size, the epochs and more times.
+        let summary = RunSummary::read(&self.trained.folder)?.unwrap_or_default();
+        let mut object = serde_json::to_value(summary)?;
         let loss = |loss: Option<f64>| loss.map(output::number);
         let perplexity =
             |loss: Option<f64>| loss.map(|loss| output::number(Perplexity::from_nll_mean(loss).value()));
-        let mut object = json!({
+        let outcome = json!({
             "run": self.trained.folder.path().display().to_string(),
             "best_epoch": outcome.best_epoch,
             "partial_epoch": outcome.partial_epoch.map(|PartialEpoch { epoch, batch, batches }| {
@@ -124,6 +127,9 @@ impl Summary<'_> {
             "interrupted": outcome.interrupted,
             "end": outcome.end.as_ref().map(RunEnd::name),
         });
+        if let (Value::Object(object), Value::Object(outcome)) = (&mut object, outcome) {
+            object.extend(outcome);
+        }
         if let Some((Baselines { best_possible, bigram, unigram }, _)) = self.baselines()? {
             object["best_possible_test_perplexity"] = output::number(best_possible);
             object["bigram_test_perplexity"] = output::number(bigram);

@@ -65,6 +65,11 @@ fn of_plot() {
 }
 
 #[test]
+fn of_runs() {
+    insta::assert_snapshot!(help(&["runs"]));
+}
+
+#[test]
 fn of_bench() {
     insta::assert_snapshot!(help(&["bench"]));
 }

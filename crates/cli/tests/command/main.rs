@@ -20,5 +20,6 @@ mod pictures;
 mod resume;
 mod sandbox;
 mod search;
+mod sweeps;
 mod train;
 mod using_models;

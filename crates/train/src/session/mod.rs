@@ -26,6 +26,7 @@ use crate::provenance::fingerprint;
 use crate::repetition::Repetition;
 use crate::resume::resumed_plan;
 use crate::settings::Settings;
+use crate::trainer::Origin;
 use crate::{Plan, Result, TrainError, Trainer};
 
 mod base_model;
@@ -145,13 +146,13 @@ impl Session {
         let provenance = Provenance::read(&run)?;
         let repetition = Repetition::of(&run, &provenance)?;
         let settings = repetition.settings.clone();
-        let wanted = Wanted { name: corpus_name(&settings), settings };
+        let wanted = Wanted { name: corpus_name(&settings), settings, recipe: None };
         let corpus = options.corpus.clone().or(Some(provenance.corpus));
         Session::begin(wanted, repetition, SessionOptions { corpus, ..options })
     }
 
     fn begin(wanted: Wanted, repetition: Repetition, options: SessionOptions<'_>) -> Result<Session> {
-        let Wanted { name, settings } = wanted;
+        let Wanted { name, settings, recipe } = wanted;
         let name = options.name.unwrap_or(name);
         let mut silent = ();
         let mut watch = Watch::new(options.observer.unwrap_or(&mut silent), false);
@@ -173,6 +174,7 @@ impl Session {
             Some(model) => Trainer::continuing(plan, corpus, model)?,
             None => Trainer::new(plan, corpus, &device)?,
         };
+        let trainer = trainer.with_origin(Origin::new(&settings, recipe)?);
         // The folder is created last, so that nothing is left behind if the plan or a text is invalid.
         let plan = trainer.plan().to_toml()?;
         let folder = match options.out {

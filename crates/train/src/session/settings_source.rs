@@ -29,22 +29,32 @@ pub enum SettingsSource {
 pub(super) struct Wanted {
     pub(super) name: String,
     pub(super) settings: Settings,
+    /// The built-in recipe among them, if any.
+    pub(super) recipe: Option<String>,
 }
 
 impl SettingsSource {
     /// Combines these settings with the given ones, which override them.
     pub(super) fn resolve(&self, given: Settings) -> Result<Wanted> {
         let given = with_named_corpus(given);
+        let mut known = None;
+        let mut of_known = |name: &str| {
+            known = Some(name.to_owned());
+            recipes::find(name).map(|recipe| (Some(name.to_owned()), recipe.settings))
+        };
         let (name, below) = match self {
-            SettingsSource::Recipe(recipe) => of_recipe(recipe)?,
+            SettingsSource::Recipe(recipe) => match recipe_file(recipe) {
+                Some(path) => (stem(path), of_file(path)?),
+                None => of_known(recipe)?,
+            },
             SettingsSource::Plan(plan) => (None, of_plan(plan)?),
             SettingsSource::Default if given.training.from.is_some() => (None, of_model(&given)?),
-            SettingsSource::Default if is_built_in(&given) => of_recipe(BUILT_IN)?,
+            SettingsSource::Default if is_built_in(&given) => of_known(BUILT_IN)?,
             SettingsSource::Default => (None, Settings::default()),
         };
         let settings = below.overlaid_with(given);
         let name = name.unwrap_or_else(|| corpus_name(&settings));
-        Ok(Wanted { name, settings })
+        Ok(Wanted { name, settings, recipe: known })
     }
 }
 
@@ -87,14 +97,14 @@ fn of_model(given: &Settings) -> Result<Settings> {
     Ok(settings)
 }
 
-/// Loads a recipe by its name or, if that looks like a path, from its file.
-fn of_recipe(recipe: &str) -> Result<(Option<String>, Settings)> {
+/// The file of a recipe, if it looks like a path and not like the name of a built-in recipe.
+fn recipe_file(recipe: &str) -> Option<&Path> {
     let path = Path::new(recipe);
-    if path.is_file() || path.extension().is_some() || path.components().count() > 1 {
-        let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
-        return Ok((name, of_file(path)?));
-    }
-    Ok((Some(recipe.to_owned()), recipes::find(recipe)?.settings))
+    (path.is_file() || path.extension().is_some() || path.components().count() > 1).then_some(path)
+}
+
+fn stem(path: &Path) -> Option<String> {
+    path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned)
 }
 
 /// The settings of a plan file, or of the run in a folder.
@@ -124,21 +134,22 @@ mod tests {
 
     #[test]
     fn nothing_and_small_changes_are_the_built_in_recipe() {
-        let Wanted { name, settings } = wanted(&SettingsSource::Default, "[training]\nepochs = 2\n");
+        let Wanted { name, settings, recipe } = wanted(&SettingsSource::Default, "[training]\nepochs = 2\n");
         assert_eq!((name.as_str(), settings.training.epochs), ("built-in", Some(2)));
         assert!(settings.optimization.learning_rate.is_some());
+        assert_eq!(recipe.as_deref(), Some(BUILT_IN));
     }
 
     #[test]
     fn a_text_of_ones_own_has_the_usual_settings_and_names_the_run() {
-        let Wanted { name, settings } =
+        let Wanted { name, settings, .. } =
             wanted(&SettingsSource::Default, "[text]\ndata = [\"texts/my poems.txt\"]\n");
         assert_eq!((name.as_str(), settings.optimization.learning_rate), ("my poems", None));
     }
 
     #[test]
     fn data_may_be_the_name_of_a_corpus() {
-        let Wanted { name, settings } = wanted(&SettingsSource::Default, "[text]\ndata = [\"ptb\"]\n");
+        let Wanted { name, settings, .. } = wanted(&SettingsSource::Default, "[text]\ndata = [\"ptb\"]\n");
         assert_eq!(
             (name.as_str(), settings.text.corpus.as_deref(), settings.text.data),
             ("ptb", Some("ptb"), None)

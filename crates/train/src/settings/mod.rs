@@ -16,6 +16,7 @@ mod choices;
 mod fields;
 mod interval;
 mod macros;
+mod minimal;
 mod table;
 mod value;
 

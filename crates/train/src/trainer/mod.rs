@@ -23,7 +23,7 @@ use rondo_data::{Batches, Corpus};
 use rondo_infer::LanguageModel;
 use rondo_kernels::Device;
 use rondo_nn::{Model, RnnLm, RnnLmConfig};
-use rondo_runs::{Change, CorpusFingerprint, RunFolder};
+use rondo_runs::{Change, CorpusFingerprint, RunFolder, Status};
 
 use crate::checkpoint::Checkpoint;
 use crate::memory::{self, parameter_bytes};
@@ -39,11 +39,13 @@ mod learner;
 mod non_finite;
 mod run;
 mod save;
+mod summary;
 mod uniform_guess;
 mod validation;
 
 use learner::Learner;
 use run::Run;
+pub(crate) use summary::Origin;
 
 /// The key of the epoch in the metadata of a model file.
 const EPOCH_KEY: &str = "epoch";
@@ -72,6 +74,8 @@ pub struct Trainer {
     resumption: Option<Resumption>,
     /// The folder of the last run.
     folder: Option<RunFolder>,
+    /// What the settings are compared with in the summary.
+    origin: Origin,
 }
 
 /// A checkpoint to resume from, and the settings that change there.
@@ -133,6 +137,7 @@ impl Trainer {
             continues: false,
             resumption: None,
             folder: None,
+            origin: Origin::new(&plan.settings(), None)?,
             plan,
             corpus,
         })
@@ -226,6 +231,11 @@ impl Trainer {
         let mut trainer = Trainer::with_model(plan, corpus, model)?;
         trainer.resume_from(checkpoint, changes, is_the_same)?;
         Ok(trainer)
+    }
+
+    /// Records what the settings are compared with in the summary [default: the defaults].
+    pub(crate) fn with_origin(self, origin: Origin) -> Trainer {
+        Trainer { origin, ..self }
     }
 
     /// Makes the next call of `run` resume from a checkpoint.
@@ -331,13 +341,18 @@ impl Trainer {
             }
         };
         run.until = until;
-        match resumption {
-            Some(resumption) => run.resume(resumption)?,
-            None if continues => run.validate_base_model()?,
-            None => {}
+        match run.complete(resumption, continues) {
+            Ok(()) => {
+                let status = if run.interrupted { Status::Interrupted } else { Status::Finished };
+                run.summarize(status, None)?;
+                Ok(run.outcome())
+            }
+            Err(error) => {
+                // The error that stopped the run is reported, not one of writing that down.
+                let _ = run.summarize(Status::Failed, Some(&error));
+                Err(error)
+            }
         }
-        run.epochs()?;
-        Ok(run.outcome())
     }
 }
 

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use rondo_data::{Batches, Corpus};
 use rondo_runs::metrics::{MetricsLog, Record};
-use rondo_runs::{Change, CheckpointWriter, CorpusFingerprint, Provenance, RunFolder};
+use rondo_runs::{Change, CheckpointWriter, CorpusFingerprint, Provenance, RunFolder, Status};
 
 use super::checkpoint_timer::CheckpointTimer;
 use super::learner::Learner;
 use super::save::require_best;
-use super::{Resumption, Trainer};
+use super::{Origin, Resumption, Trainer};
 use crate::observer::{Outcome, PartialEpoch, Watch};
 use crate::progress::{Position, Progress};
 use crate::provenance::{of_new_run, resumption as resumption_now};
@@ -33,6 +33,7 @@ pub(super) struct Run<'a> {
     /// Set if the best model is the one of an interruption before the end of the first epoch.
     pub(super) partial_epoch: Option<PartialEpoch>,
     pub(super) clock: Clock,
+    pub(super) origin: Origin,
 }
 
 /// The inputs of a run.
@@ -73,6 +74,7 @@ impl<'a> Run<'a> {
             require_best(&trainer.plan, checkpoint, folder)?;
         }
         let provenance = begin_provenance(trainer, folder, resumption)?;
+        let origin = trainer.origin(folder, resumption)?;
         let Trainer { plan, corpus, fingerprint, batches, codec, learner, progress, .. } = trainer;
         corpus.vocab().save(folder.vocab())?;
         let metrics = match resumption {
@@ -102,7 +104,21 @@ impl<'a> Run<'a> {
             batches: 0,
             partial_epoch: None,
             clock: Clock { resumed: Instant::now(), before_s: 0.0 },
+            origin,
         })
+    }
+
+    /// Trains from the beginning or from a checkpoint to the end of the plan, or until the run is asked to stop.
+    pub(super) fn complete(&mut self, resumption: Option<Resumption>, continues: bool) -> Result<()> {
+        let is_new = resumption.is_none();
+        if let Some(resumption) = resumption {
+            self.resume(resumption)?;
+        }
+        self.summarize(Status::Running, None)?;
+        if is_new && continues {
+            self.validate_base_model()?;
+        }
+        self.epochs()
     }
 
     /// Seconds since the start of the run, excluding interruptions.

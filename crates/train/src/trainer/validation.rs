@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use rondo_data::TokenIds;
 use rondo_infer::{InferError, ModelHandle, evaluate_with, target_count};
-use rondo_runs::Perplexity;
 use rondo_runs::metrics::{Record, RecordKind};
+use rondo_runs::{Perplexity, Status};
 
 use super::epoch::Ended;
 use super::run::Run;
@@ -142,6 +142,7 @@ impl Run<'_> {
         self.progress.next_epoch();
         self.progress.end = RunEnd::of(self.plan, self.progress);
         self.save_checkpoint()?;
+        self.summarize(Status::Running, None)?;
         Ok(Ended::Completed)
     }
 
