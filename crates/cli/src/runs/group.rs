@@ -122,7 +122,8 @@ fn path_of(entries: &[Entry], name: &str) -> Result<String, CliError> {
         Some(path) => Ok(path.clone()),
         None => {
             let likeness = |known: &String| strsim::normalized_damerau_levenshtein(&wanted, known);
-            let names = paths.iter().map(|path| setting_name(path)).filter(|known| likeness(known) >= 0.5);
+            let names = paths.iter().filter(|path| *path != SEED).map(|path| setting_name(path));
+            let names = names.filter(|known| likeness(known) >= 0.5);
             let nearest = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
             Err(CliError::UnknownKey { name: name.to_owned(), nearest })
         }

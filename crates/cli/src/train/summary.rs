@@ -102,13 +102,10 @@ impl Summary<'_> {
     /// Prints the result to stdout as JSON.
     pub(super) fn print_json(&self) -> Result<()> {
         let outcome = &self.trained.outcome;
-        // The file has the settings that were changed, the model and its size, the epochs and more times.
-        let summary = RunSummary::read(&self.trained.folder)?.unwrap_or_default();
-        let mut object = serde_json::to_value(summary)?;
         let loss = |loss: Option<f64>| loss.map(output::number);
         let perplexity =
             |loss: Option<f64>| loss.map(|loss| output::number(Perplexity::from_nll_mean(loss).value()));
-        let outcome = json!({
+        let mut object = json!({
             "run": self.trained.folder.path().display().to_string(),
             "best_epoch": outcome.best_epoch,
             "partial_epoch": outcome.partial_epoch.map(|PartialEpoch { epoch, batch, batches }| {
@@ -127,8 +124,10 @@ impl Summary<'_> {
             "interrupted": outcome.interrupted,
             "end": outcome.end.as_ref().map(RunEnd::name),
         });
-        if let (Value::Object(object), Value::Object(outcome)) = (&mut object, outcome) {
-            object.extend(outcome);
+        // The file has the settings that were changed, the model and its size, the epochs and more times.
+        let summary = RunSummary::read(&self.trained.folder)?.map(serde_json::to_value).transpose()?;
+        if let (Value::Object(object), Some(Value::Object(summary))) = (&mut object, summary) {
+            object.extend(summary);
         }
         if let Some((Baselines { best_possible, bigram, unigram }, _)) = self.baselines()? {
             object["best_possible_test_perplexity"] = output::number(best_possible);

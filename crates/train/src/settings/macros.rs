@@ -57,6 +57,16 @@ macro_rules! sections {
                 Ok(())
             }
 
+            /// Removes the setting; returns whether it was given.
+            pub(super) fn unset(&mut self, field: &Field) -> bool {
+                match (field.section, field.key) {
+                    $( $( (stringify!($section), stringify!($key)) => {
+                        self.$section.$key.take().is_some()
+                    } )+ )+
+                    _ => unreachable!("`{}` is not in FIELDS", field.path()),
+                }
+            }
+
             /// The setting as texts, if it is given.
             pub(super) fn texts(&self, field: &Field) -> Option<Vec<String>> {
                 match (field.section, field.key) {

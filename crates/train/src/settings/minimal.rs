@@ -24,7 +24,8 @@ impl Settings {
             minimal = merged;
         }
         for field in FIELDS {
-            if let Some(fewer) = minimal.without(&field.path()).filter(is_same) {
+            let mut fewer = minimal.clone();
+            if fewer.unset(field) && is_same(&fewer) {
                 minimal = fewer;
             }
         }
@@ -37,20 +38,6 @@ impl Settings {
     /// As [`Settings::to_toml`].
     pub fn values(&self) -> Result<BTreeMap<String, Value>> {
         Ok(rondo_runs::parse_settings(Path::new("settings"), &self.to_toml()?)?)
-    }
-
-    /// All settings except this one; `None` if it is not given.
-    fn without(&self, path: &str) -> Option<Settings> {
-        let mut rest = Settings::default();
-        let mut is_given = false;
-        for (field, texts) in self.given() {
-            if field.path() == path {
-                is_given = true;
-            } else {
-                rest.set(field, &texts.iter().map(String::as_str).collect::<Vec<_>>()).ok()?;
-            }
-        }
-        is_given.then_some(rest)
     }
 
     /// The settings with `dropout` instead of the three places, if these have the same probability.
@@ -101,6 +88,16 @@ mod tests {
         let base = "[model]\ncell = 'gru'\nhidden_size = 64\n[training]\nseed = 5";
         assert_eq!(minimal("[model]\nhidden_size = 64\n[training]\nseed = 6", base), ["seed = 6"]);
         assert_eq!(minimal("[model]\ncell = 'lstm'", base), ["cell = lstm"]);
+    }
+
+    #[test]
+    fn the_settings_of_a_recipe_differ_in_nothing_from_it() {
+        for recipe in crate::recipes::all().unwrap() {
+            let all = Plan::new(&recipe.settings).unwrap().settings();
+            for settings in [&all, &recipe.settings] {
+                assert_eq!(settings.minimal(&recipe.settings), Settings::default(), "{}", recipe.name);
+            }
+        }
     }
 
     #[test]
