@@ -4,7 +4,7 @@ use rondo_runs::Interval;
 use serde_json::{Value, json};
 
 use super::group::{Group, naming};
-use super::run_columns::{heading, settings};
+use super::run_columns::{heading, perplexity, settings};
 use super::table::{Cell, Column, Columns};
 use crate::output;
 
@@ -20,13 +20,15 @@ fn interval<'a>(what: &str, of: fn(&Group) -> Option<Interval>) -> [Column<'a, G
     [
         Column {
             name: format!("{what}_perplexity"),
+            heading: None,
             alias: None,
-            cell: Box::new(move |group| cell(mean(group), |mean| format!("{mean:.2}"))),
+            cell: Box::new(move |group| cell(mean(group), perplexity)),
         },
         Column {
             name: format!("{what}_ci95"),
+            heading: None,
             alias: None,
-            cell: Box::new(move |group| cell(half_width(group), |half| format!("± {half:.2}"))),
+            cell: Box::new(move |group| cell(half_width(group), |half| format!("± {}", perplexity(half)))),
         },
     ]
 }
@@ -36,6 +38,7 @@ pub(super) fn columns(groups: &[Group]) -> Columns<'_, Group> {
     let names = |group: &Group| group.runs.iter().map(|entry| entry.run.name.clone()).collect::<Vec<_>>();
     let count = Column {
         name: "runs".to_owned(),
+        heading: None,
         alias: None,
         cell: Box::new(|group: &Group| Cell {
             value: group.runs.len().into(),
@@ -44,6 +47,7 @@ pub(super) fn columns(groups: &[Group]) -> Columns<'_, Group> {
     };
     let names = Column {
         name: "names".to_owned(),
+        heading: None,
         alias: None,
         cell: Box::new(move |group: &Group| Cell {
             value: names(group).into(),

@@ -39,7 +39,7 @@ Columns of runs:
   test_loss, test_perplexity: of the epoch with the best validation loss
   last_train_loss, last_valid_loss, …: the same of the last epoch
   parameters, vocab_size
-  elapsed_s, training_s, tokens_per_s, started_unix_s
+  elapsed_s (shown as time), training_s, tokens_per_s, started_unix_s
   all settings, such as cell, learning_rate or training.epochs
 
 Columns of groups:

@@ -19,8 +19,10 @@ enum Form {
     Count,
     /// With this number of decimals.
     Decimals(usize),
-    /// A time in seconds, as on a clock.
-    Clock,
+    /// With two decimals, or in exponent notation.
+    Perplexity,
+    /// A time in seconds, as on a clock, under this heading.
+    Clock(&'static str),
 }
 
 /// A result: its name, its form and its value.
@@ -55,24 +57,24 @@ const RESULTS: &[ResultColumn] = &[
     ("planned_epochs", Form::Count, |entry| entry.run.summary.planned_epochs.into()),
     ("best_epoch", Form::Count, |entry| entry.run.summary.best.map(|best| best.epoch).into()),
     ("train_loss", Form::Decimals(4), |entry| best(entry, |epoch| epoch.train_loss)),
-    ("train_perplexity", Form::Decimals(2), |entry| best(entry, |epoch| epoch.train_perplexity)),
+    ("train_perplexity", Form::Perplexity, |entry| best(entry, |epoch| epoch.train_perplexity)),
     ("valid_loss", Form::Decimals(4), |entry| best(entry, |epoch| epoch.valid_loss)),
-    ("valid_perplexity", Form::Decimals(2), |entry| best(entry, |epoch| epoch.valid_perplexity)),
+    ("valid_perplexity", Form::Perplexity, |entry| best(entry, |epoch| epoch.valid_perplexity)),
     ("test_loss", Form::Decimals(4), |entry| best(entry, |epoch| epoch.test_loss)),
-    ("test_perplexity", Form::Decimals(2), |entry| best(entry, |epoch| epoch.test_perplexity)),
+    ("test_perplexity", Form::Perplexity, |entry| best(entry, |epoch| epoch.test_perplexity)),
     ("last_train_loss", Form::Decimals(4), |entry| last(entry, |epoch| epoch.train_loss)),
-    ("last_train_perplexity", Form::Decimals(2), |entry| last(entry, |epoch| epoch.train_perplexity)),
+    ("last_train_perplexity", Form::Perplexity, |entry| last(entry, |epoch| epoch.train_perplexity)),
     ("last_valid_loss", Form::Decimals(4), |entry| last(entry, |epoch| epoch.valid_loss)),
-    ("last_valid_perplexity", Form::Decimals(2), |entry| last(entry, |epoch| epoch.valid_perplexity)),
+    ("last_valid_perplexity", Form::Perplexity, |entry| last(entry, |epoch| epoch.valid_perplexity)),
     ("last_test_loss", Form::Decimals(4), |entry| last(entry, |epoch| epoch.test_loss)),
-    ("last_test_perplexity", Form::Decimals(2), |entry| last(entry, |epoch| epoch.test_perplexity)),
+    ("last_test_perplexity", Form::Perplexity, |entry| last(entry, |epoch| epoch.test_perplexity)),
     ("parameters", Form::Count, |entry| entry.run.summary.parameters.into()),
     ("vocab_size", Form::Count, |entry| entry.run.summary.model.get("vocab_size").cloned().into()),
     ("steps", Form::Count, |entry| entry.run.summary.steps.into()),
-    ("tokens", Form::Count, |entry| known(entry.run.summary.tokens as f64)),
-    ("tokens_per_s", Form::Decimals(0), |entry| number(entry.run.summary.tokens_per_s)),
-    ("elapsed_s", Form::Clock, |entry| known(entry.run.summary.elapsed_s)),
-    ("training_s", Form::Clock, |entry| known(entry.run.summary.training_s)),
+    ("tokens", Form::Count, |entry| Some(entry.run.summary.tokens).filter(|&tokens| tokens > 0).into()),
+    ("tokens_per_s", Form::Count, |entry| number(entry.run.summary.tokens_per_s)),
+    ("elapsed_s", Form::Clock("time"), |entry| known(entry.run.summary.elapsed_s)),
+    ("training_s", Form::Clock("training_time"), |entry| known(entry.run.summary.training_s)),
     ("started_unix_s", Form::Decimals(0), |entry| known(entry.run.summary.started_unix_s)),
     ("error", Form::Text, |entry| entry.run.summary.error.clone().into()),
 ];
@@ -81,12 +83,18 @@ const RESULTS: &[ResultColumn] = &[
 const FIRST: [&str; 3] = ["name", "status", "epochs"];
 const LAST: [&str; 4] = ["valid_perplexity", "test_perplexity", "parameters", "elapsed_s"];
 
+/// A perplexity with two decimals. Only a model that has diverged has one that needs exponent notation.
+pub(super) fn perplexity(value: f64) -> String {
+    if value.abs() < 1e5 { format!("{value:.2}") } else { format!("{value:.2e}") }
+}
+
 /// A cell with the text of its value in this form.
 fn cell(value: Value, form: Form) -> Cell {
     let text = match (form, value.as_f64()) {
         (Form::Count, Some(count)) => describe::count(count as usize),
         (Form::Decimals(decimals), Some(number)) => format!("{number:.decimals$}"),
-        (Form::Clock, Some(seconds)) => {
+        (Form::Perplexity, Some(number)) => perplexity(number),
+        (Form::Clock(_), Some(seconds)) => {
             console::clock(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
         }
         _ => entry::text(&value),
@@ -106,7 +114,7 @@ pub(super) fn settings<'a, R: 'a>(
         let name = heading(&path);
         let alias = Some(path.clone());
         let value = move |row: &R| of(row).settings.get(&path).cloned().unwrap_or(Value::Null);
-        Column { name, alias, cell: Box::new(move |row| cell(value(row), Form::Text)) }
+        Column { name, heading: None, alias, cell: Box::new(move |row| cell(value(row), Form::Text)) }
     })
 }
 
@@ -120,6 +128,10 @@ pub(super) fn heading(path: &str) -> String {
 pub(super) fn columns(entries: &[Entry]) -> Columns<'_, Entry> {
     let result = |&(name, form, value): &ResultColumn| Column {
         name: name.to_owned(),
+        heading: match form {
+            Form::Clock(heading) => Some(heading),
+            _ => None,
+        },
         alias: None,
         cell: Box::new(move |entry: &Entry| match (name, entry.run.summary.planned_epochs) {
             ("epochs", Some(planned)) => {

@@ -17,6 +17,8 @@ pub(super) struct Cell {
 /// A column of rows `R`.
 pub(super) struct Column<'a, R> {
     pub(super) name: String,
+    /// Its heading in a text, where a value has another unit there; finds it, too [default: the name].
+    pub(super) heading: Option<&'static str>,
     /// Another name that finds it.
     pub(super) alias: Option<String>,
     pub(super) cell: Box<dyn Fn(&R) -> Cell + 'a>,
@@ -32,7 +34,11 @@ impl<R> Columns<'_, R> {
         let wanted = name.replace('-', "_");
         let is_it = |known: &str| known == name || known.replace('-', "_") == wanted;
         let by_name = self.0.iter().find(|column| is_it(&column.name));
-        let by_alias = || self.0.iter().find(|column| column.alias.as_deref().is_some_and(is_it));
+        let by_alias = || {
+            self.0.iter().find(|column| {
+                column.alias.as_deref().is_some_and(is_it) || column.heading.is_some_and(is_it)
+            })
+        };
         by_name.or_else(by_alias).ok_or_else(|| {
             let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(&wanted, known);
             let names = self.0.iter().map(|column| column.name.as_str());
@@ -95,6 +101,7 @@ const MISSING: &str = "-";
 /// Chosen columns of rows.
 pub(super) struct Table {
     names: Vec<String>,
+    headings: Vec<String>,
     rows: Vec<Vec<Cell>>,
 }
 
@@ -102,6 +109,10 @@ impl Table {
     pub(super) fn new<R>(columns: &[&Column<'_, R>], rows: &[&R]) -> Table {
         Table {
             names: columns.iter().map(|column| column.name.clone()).collect(),
+            headings: columns
+                .iter()
+                .map(|column| column.heading.map_or_else(|| column.name.clone(), str::to_owned))
+                .collect(),
             rows: rows.iter().map(|row| columns.iter().map(|column| (column.cell)(row)).collect()).collect(),
         }
     }
@@ -117,7 +128,7 @@ impl Table {
             _ => shown(&cell.text).replace('\n', " "),
         };
         let body = self.rows.iter().map(|row| row.iter().map(text).collect());
-        let rows: Vec<Vec<String>> = std::iter::once(self.names.clone()).chain(body).collect();
+        let rows: Vec<Vec<String>> = std::iter::once(self.headings.clone()).chain(body).collect();
         output::columns(&rows, &right)
     }
 
@@ -164,7 +175,12 @@ mod tests {
                 value: row[&key].clone(),
                 text: super::super::entry::text(&row[&key]),
             };
-            Column { name: name.to_owned(), alias: Some(format!("model.{name}")), cell: Box::new(cell) }
+            Column {
+                name: name.to_owned(),
+                heading: None,
+                alias: Some(format!("model.{name}")),
+                cell: Box::new(cell),
+            }
         };
         Columns(vec![column("name"), column("hidden_size")])
     }
