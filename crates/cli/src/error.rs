@@ -10,11 +10,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use rondo_data::{DataError, NAMED_CORPORA, Split};
+use rondo_data::{DataError, NAMED_CORPORA, Split, nearest};
 use rondo_infer::InferError;
 use rondo_kernels::DeviceError;
 use rondo_nn::NnError;
-use rondo_runs::RunsError;
+use rondo_runs::{Compact, RunsError};
 use rondo_train::settings::Field;
 use rondo_train::{Quantity, TrainError};
 
@@ -47,7 +47,7 @@ pub(crate) enum CliError {
     Line { origin: String, line: usize, reason: String },
     /// Something has ended a run before its time.
     #[error("the run in `{}` has stopped", folder.display())]
-    Stopped { folder: PathBuf, step: Option<u64>, source: TrainError },
+    Stopped { folder: PathBuf, step: Option<u64>, source: Box<TrainError> },
     /// The loss or the gradient of a run is not finite.
     #[error("the run in `{}` has diverged{}", folder.display(), at_checkpoint(checkpoint.as_ref()))]
     Diverged {
@@ -59,7 +59,7 @@ pub(crate) enum CliError {
         present: f64,
         /// The present maximum of the gradient norm.
         clip_norm: Option<f64>,
-        source: TrainError,
+        source: Box<TrainError>,
     },
     /// A picture is wanted in a format that there is none of.
     #[error("cannot draw `{}`: plots are written as SVG, to a file that ends in `.svg`", path.display())]
@@ -140,6 +140,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             | TrainError::OtherModel { .. }
             | TrainError::Model(NnError::Config { .. }),
         ) => return true,
+        Some(TrainError::InFile { error, .. }) => return is_wrong_usage(error.as_ref()),
         Some(TrainError::Data(error)) => return matches!(error, DataError::UnknownCorpus { .. }),
         Some(TrainError::Device(error)) => return is_unknown_device(error),
         _ => {}
@@ -214,6 +215,7 @@ fn hint(cause: &Cause) -> Option<String> {
                     Some(norm) => format!("a `--clip-norm` below {norm}"),
                     None => "gradient clipping (`--clip-norm`)".to_owned(),
                 };
+                let [learning_rate, present] = [*learning_rate, *present].map(Compact);
                 Some(format!(
                     "`rondo train --plan {folder} --learning-rate {learning_rate}` starts again with a lower learning \
                      rate than {present}; {clip} or smaller initial weights (`--init-recurrent`) can also help"
@@ -275,6 +277,7 @@ fn hint(cause: &Cause) -> Option<String> {
             TrainError::SamplePrefix { .. } => {
                 Some("`--sample-prefix` sets the text that samples start with".to_owned())
             }
+            TrainError::InFile { error, .. } => hint(error.as_ref()),
             TrainError::Runs(error) => hint_on_runs(error),
             TrainError::Data(error) => hint_on_data(error),
             TrainError::Infer(error) => hint_on_inference(error),
@@ -361,13 +364,10 @@ fn hint_on_data(error: &DataError) -> Option<String> {
                     .to_owned(),
             );
         }
-        DataError::UnknownCorpus { name, .. } => name.clone(),
-        DataError::Missing { path } => path.file_name()?.to_str()?.to_owned(),
+        DataError::Missing { path } => path.file_name()?.to_str()?,
         _ => return None,
     };
-    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&name, known);
-    let known = NAMED_CORPORA.iter().map(|corpus| corpus.name).filter(|known| likeness(known) >= 0.5);
-    let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    let nearest = nearest(name, NAMED_CORPORA.iter().map(|corpus| corpus.name))?;
     Some(format!("the nearest corpus name is `{nearest}`"))
 }
 
@@ -414,7 +414,7 @@ mod tests {
         let stopped = |step| {
             let source =
                 TrainError::Io { action: "write", path: "f".into(), source: io::Error::other("full") };
-            CliError::Stopped { folder: "run".into(), step, source }
+            CliError::Stopped { folder: "run".into(), step, source: Box::new(source) }
         };
         check("after fixing this, `rondo train --resume --out run` resumes from step 3", || stopped(Some(3)));
         check("after fixing this, `rondo train --resume --out run` starts from", || stopped(None));
@@ -428,7 +428,7 @@ mod tests {
             learning_rate: 2.0,
             present: 20.0,
             clip_norm,
-            source: TrainError::NoUsableModel { epochs: 1, text: "validation" },
+            source: Box::new(TrainError::NoUsableModel { epochs: 1, text: "validation" }),
         };
         let checkpoint = || Some((PathBuf::from("my run/c"), 40));
         let message = diverged(checkpoint(), None).to_string();
@@ -511,7 +511,5 @@ mod tests {
         let missing = |path: &str| DataError::Missing { path: path.into() };
         check("the nearest corpus name is `wikitext-2`", || missing("data/wikitext2"));
         check("", || missing("poems"));
-        let unknown = || DataError::UnknownCorpus { name: "pbt".to_owned(), known: vec![] };
-        check("the nearest corpus name is `ptb`", unknown);
     }
 }

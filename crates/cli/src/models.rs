@@ -127,8 +127,7 @@ fn describe_preset(preset: Preset, vocab_size: usize, json: bool) -> Result<()> 
 
 fn describe_file(path: &Path, json: bool) -> Result<()> {
     let device = device::cpu(None, Precision::F32, Console::new(false))?;
-    let open = |source| InferError::Open { path: path.to_owned(), source };
-    let file = ModelFile::read(path, &device).map_err(open)?;
+    let file = ModelFile::read(path, &device).map_err(|source| InferError::of_file(source, path))?;
     let config = file.model.config();
     if json {
         return output::json(&json!({

@@ -35,6 +35,14 @@ pub enum InferError {
         /// The vocabulary size.
         vocab_size: usize,
     },
+    /// A checkpoint was given instead of a model.
+    #[error("`{}` is a checkpoint, from which a run resumes, and not a model{}", path.display(), beside(models))]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// The models next to it: of the best epoch, and the latest.
+        models: Vec<PathBuf>,
+    },
     /// The caller's progress callback stopped the evaluation.
     #[error("stopped after {done_tokens} of {total_tokens} tokens")]
     Stopped {
@@ -250,5 +258,15 @@ fn most_similar(nearest: &[String]) -> String {
         [] => String::new(),
         [one] => format!("; the most similar word is `{one}`"),
         words => format!("; the most similar words are `{}`", words.join("`, `")),
+    }
+}
+
+/// Names the models next to a checkpoint.
+fn beside(models: &[PathBuf]) -> String {
+    let names: Vec<String> = models.iter().map(|model| format!("`{}`", model.display())).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [model] => format!("; its run has saved the model {model}"),
+        models => format!("; its run has saved the models {}", models.join(" and ")),
     }
 }

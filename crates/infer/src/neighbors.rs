@@ -4,6 +4,7 @@
 //! similarity(a, b) = e_a·e_b / (|e_a|·|e_b|)        e: a row of the embedding, [V, E]
 //! ```
 
+use rondo_data::nearest_names;
 use rondo_nn::{NnError, Parameters};
 
 use crate::{InferError, LanguageModel, Result};
@@ -73,11 +74,8 @@ impl LanguageModel {
         {
             return Ok(id);
         }
-        let likeness = |token: &str| strsim::normalized_damerau_levenshtein(&lowercase, token);
-        let mut nearest: Vec<(f64, &str)> = vocab.tokens().map(|token| (likeness(token), token)).collect();
-        nearest.retain(|&(likeness, _)| likeness >= 0.5);
-        nearest.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let nearest = nearest.into_iter().take(SUGGESTIONS).map(|(_, token)| token.to_owned()).collect();
+        let nearest = nearest_names(word, vocab.tokens(), SUGGESTIONS);
+        let nearest = nearest.into_iter().map(str::to_owned).collect();
         Err(InferError::UnknownWord { word: word.to_owned(), nearest })
     }
 }

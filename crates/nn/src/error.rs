@@ -68,6 +68,12 @@ pub enum NnError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A checkpoint was given instead of a model.
+    #[error("`{}` is a checkpoint, from which a run resumes, and not a model", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+    },
     /// A tensor is missing.
     #[error("tensor `{name}` is missing")]
     MissingTensor {

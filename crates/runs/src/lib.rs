@@ -33,6 +33,6 @@ pub use folder::RunFolder;
 pub use interval::Interval;
 pub use listing::{ListedRun, natural_order, parse_settings};
 pub use lock::RunLock;
-pub use perplexity::{Loss, Perplexity};
+pub use perplexity::{Compact, Loss, Perplexity};
 pub use provenance::{Change, CorpusFingerprint, Provenance, Resumption, SettingsChange};
 pub use summary::{EpochResult, RunSummary, Status};

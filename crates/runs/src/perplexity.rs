@@ -92,9 +92,28 @@ impl fmt::Display for Loss {
     }
 }
 
+/// A number of any size that is printed with all its digits and no more: `20`, `0.001`, `1e30`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Compact(pub f64);
+
+impl fmt::Display for Compact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Compact(number) = *self;
+        let is_plain = number == 0.0 || (1e-6..1e9).contains(&number.abs()) || !number.is_finite();
+        f.pad(&if is_plain { format!("{number}") } else { format!("{number:e}") })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compact_number_has_an_exponent_if_it_would_be_long() {
+        let numbers = [20.0, 0.001, 0.0, 1e30, -2.5e-9, f64::INFINITY, 123_456_789.5];
+        let texts = numbers.map(|number| Compact(number).to_string());
+        assert_eq!(texts, ["20", "0.001", "0", "1e30", "-2.5e-9", "inf", "123456789.5"]);
+    }
 
     fn printed(nll_mean: f64) -> String {
         Perplexity::from_nll_mean(nll_mean).to_string()

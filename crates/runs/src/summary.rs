@@ -147,6 +147,8 @@ pub struct RunSummary {
     /// Seconds spent on training steps, which excludes evaluation and saving.
     pub training_s: f64,
     /// Training tokens per second of `training_s`.
+    pub training_tokens_per_s: Option<f64>,
+    /// Training tokens per second of `elapsed_s`, which includes evaluation and saving.
     pub tokens_per_s: Option<f64>,
 }
 

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use rondo_data::{DataError, or_nearest};
 use rondo_kernels::{AvailableMemory, Bytes};
 use rondo_nn::NnError;
 
 use crate::Quantity;
-use crate::nearest::{listed, or_nearest};
 
 /// A `Result` with [`TrainError`].
 pub type Result<T> = std::result::Result<T, TrainError>;
@@ -25,6 +25,16 @@ pub enum TrainError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A value in a settings file is invalid, or does not go together with others.
+    #[error("`{origin}`, line {line}: {error}")]
+    InFile {
+        /// The file, or the name of the embedded recipe.
+        origin: String,
+        /// The line of the setting, from 1.
+        line: usize,
+        /// What is wrong with it.
+        error: Box<TrainError>,
+    },
     /// A recipe has no `[recipe]` table.
     #[error("`{origin}` has no `[recipe]` table with the recipe's name and description")]
     NoIntroduction {
@@ -32,7 +42,7 @@ pub enum TrainError {
         origin: String,
     },
     /// There is no recipe with this name.
-    #[error("unknown recipe `{name}`, expected {}{}", listed(known), or_nearest(name, known))]
+    #[error("unknown recipe `{name}`, expected {}{}", listed(known), or_nearest(name, known.iter().copied()))]
     UnknownRecipe {
         /// The requested name.
         name: String,
@@ -106,7 +116,7 @@ pub enum TrainError {
         condition: &'static str,
     },
     /// There is no model preset with this name.
-    #[error("unknown preset `{name}`, expected {}{}", listed(known), or_nearest(name, known))]
+    #[error("unknown preset `{name}`, expected {}{}", listed(known), or_nearest(name, known.iter().copied()))]
     UnknownPreset {
         /// The requested name.
         name: String,
@@ -137,7 +147,7 @@ pub enum TrainError {
         /// The prefix in the settings.
         prefix: String,
         /// Why it cannot be encoded.
-        source: rondo_data::DataError,
+        source: DataError,
     },
     /// The requested device is not available.
     #[error(transparent)]
@@ -147,7 +157,7 @@ pub enum TrainError {
     Model(#[from] NnError),
     /// A text cannot be read, or is too short for the plan.
     #[error(transparent)]
-    Data(#[from] rondo_data::DataError),
+    Data(#[from] DataError),
     /// A file in a run's folder cannot be used.
     #[error(transparent)]
     Runs(#[from] rondo_runs::RunsError),
@@ -284,6 +294,14 @@ pub enum TrainError {
     },
 }
 
+/// The names as listed in a message: a single name, or `one of …`.
+pub(crate) fn listed(names: &[&str]) -> String {
+    match names {
+        [name] => format!("`{name}`"),
+        names => format!("one of `{}`", names.join("`, `")),
+    }
+}
+
 /// Says which names of bands there are.
 fn bands(known: &[String]) -> String {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -337,6 +355,19 @@ fn kept(best: Option<&std::path::Path>) -> String {
 }
 
 impl TrainError {
+    /// The path of the setting that is at fault, such as `model.hidden_size`, if it is a single one.
+    pub(crate) fn setting(&self) -> Option<String> {
+        match self {
+            TrainError::OutOfRange { setting, .. }
+            | TrainError::NoEffect { setting, .. }
+            | TrainError::OtherModel { setting, .. } => Some((*setting).to_owned()),
+            TrainError::UnknownPreset { .. } => Some("model.preset".to_owned()),
+            TrainError::Data(DataError::UnknownCorpus { .. }) => Some("text.corpus".to_owned()),
+            TrainError::Model(NnError::Config { field, .. }) => Some(format!("model.{field}")),
+            _ => None,
+        }
+    }
+
     /// Makes the error of a file operation, for `map_err`.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

@@ -27,7 +27,6 @@ mod error;
 mod loss_sum;
 mod memory;
 mod moving_loss;
-mod nearest;
 mod observer;
 mod optimizer;
 mod plan;

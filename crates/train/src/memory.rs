@@ -97,7 +97,7 @@ impl MemoryEstimate {
     }
 
     /// The settings to reduce in order to reduce the largest part.
-    fn to_reduce(&self, plan: &Plan, vocab_size: usize) -> &'static str {
+    fn to_reduce(self, plan: &Plan, vocab_size: usize) -> &'static str {
         if self.training >= self.parameters && self.training >= self.evaluation {
             return "`training.batch_size`, `training.bptt` or `text.max_vocab_size`";
         }

@@ -144,6 +144,8 @@ fn circumstances(first: &Provenance, second: &Provenance) -> Vec<(&'static str, 
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn record(step: u64, loss: f64) -> Record {
@@ -175,12 +177,12 @@ mod tests {
     fn a_record_of_0_1_0_is_compared_by_what_it_has() {
         let now = Record { moving_loss: Some(4.5), epoch_loss_so_far: Some(5.0), ..record(2, 4.0) };
         let old = Record { tokens: None, moving_loss: Some(4.75), ..record(2, 4.0) };
-        assert_eq!(difference(&[old.clone()], &[now.clone()]), None);
+        assert_eq!(difference(from_ref(&old), from_ref(&now)), None);
         // A run that was resumed by this version continues with the average of 0.1.0.
         let resumed = Record { moving_loss: Some(4.75), ..now.clone() };
         assert_eq!(difference(&[old.clone(), resumed], &[now.clone(), now.clone()]), None);
         let other = Record { interval_loss: Some(3.0), ..now.clone() };
-        let found = difference(&[old.clone()], &[other]).unwrap();
+        let found = difference(from_ref(&old), &[other]).unwrap();
         assert_eq!((found.line, found.what.as_str()), (1, "interval_loss"));
         assert_eq!(difference(&[old], &[now.clone(), now]).unwrap().line, 2);
     }

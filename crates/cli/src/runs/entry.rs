@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rondo_runs::ListedRun;
+use rondo_runs::{Compact, ListedRun};
 use rondo_train::Settings;
 use rondo_train::settings::{FIELDS, Field};
 use serde_json::Value;
@@ -85,7 +85,7 @@ pub(crate) fn text(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Number(number) => match (number.is_f64(), number.as_f64()) {
-            (true, Some(number)) => number.to_string(),
+            (true, Some(number)) => Compact(number).to_string(),
             _ => number.to_string(),
         },
         Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(" "),
@@ -146,7 +146,7 @@ mod tests {
     fn values_are_texts() {
         let all = serde_json::json!([20.0, 1e-8, 3, "a", true, [1, 2]]);
         let texts: Vec<String> = all.as_array().unwrap().iter().map(text).collect();
-        assert_eq!(texts, ["20", "0.00000001", "3", "a", "true", "1 2"]);
+        assert_eq!(texts, ["20", "1e-8", "3", "a", "true", "1 2"]);
         assert_eq!(setting_name("optimization.learning_rate"), "learning_rate");
         assert_eq!(setting_name("evaluation.batch_size"), "evaluation_batch_size");
         assert_eq!(setting_name("model.flavor"), "model.flavor");

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use rondo_data::nearest;
 use rondo_runs::{Interval, Status};
 use rondo_train::settings::FIELDS;
 use serde_json::Value;
 
-use super::entry::{Entry, setting_name};
+use super::entry::{self, Entry, setting_name};
 use crate::error::CliError;
 
 /// The setting that differs within a group.
@@ -96,6 +97,15 @@ impl Group {
     pub(crate) fn setting(&self, path: &str) -> Value {
         self.first().settings.get(path).cloned().unwrap_or(Value::Null)
     }
+
+    /// Its name in the legend of a plot, such as `cell gru, learning_rate 10: 3 runs`.
+    pub(crate) fn name(&self, paths: &[String]) -> String {
+        let settings =
+            paths.iter().map(|path| format!("{} {}", setting_name(path), entry::text(&self.setting(path))));
+        let count = self.runs.len();
+        let runs = if count == 1 { "run" } else { "runs" };
+        format!("{}: {count} {runs}", settings.collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// The settings that differ between groups.
@@ -121,10 +131,9 @@ fn path_of(entries: &[Entry], name: &str) -> Result<String, CliError> {
         Some(path) if path == SEED => Err(CliError::GroupBySeed),
         Some(path) => Ok(path.clone()),
         None => {
-            let likeness = |known: &String| strsim::normalized_damerau_levenshtein(&wanted, known);
-            let names = paths.iter().filter(|path| *path != SEED).map(|path| setting_name(path));
-            let names = names.filter(|known| likeness(known) >= 0.5);
-            let nearest = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            let names: Vec<String> =
+                paths.iter().filter(|path| *path != SEED).map(|path| setting_name(path)).collect();
+            let nearest = nearest(&wanted, names.iter().map(String::as_str)).map(str::to_owned);
             Err(CliError::UnknownKey { name: name.to_owned(), nearest })
         }
     }

@@ -17,7 +17,7 @@ use crate::console;
 use crate::error::shown;
 use crate::output;
 pub(crate) use entry::Entry;
-pub(crate) use group::{Groups, ungrouped_note};
+pub(crate) use group::{Group, Groups, naming, ungrouped_note};
 use table::{Columns, Table};
 
 mod entry;
@@ -39,7 +39,7 @@ Columns of runs:
   test_loss, test_perplexity: of the epoch with the best validation loss
   last_train_loss, last_valid_loss, …: the same of the last epoch
   parameters, vocab_size
-  elapsed_s (shown as time), training_s, tokens_per_s, started_unix_s
+  elapsed_s (shown as time), training_s, tokens_per_s, training_tokens_per_s, started_unix_s
   all settings, such as cell, learning_rate or training.epochs
 
 Columns of groups:

@@ -72,6 +72,7 @@ const RESULTS: &[ResultColumn] = &[
     ("vocab_size", Form::Count, |entry| entry.run.summary.model.get("vocab_size").cloned().into()),
     ("steps", Form::Count, |entry| entry.run.summary.steps.into()),
     ("tokens", Form::Count, |entry| Some(entry.run.summary.tokens).filter(|&tokens| tokens > 0).into()),
+    ("training_tokens_per_s", Form::Count, |entry| number(entry.run.summary.training_tokens_per_s)),
     ("tokens_per_s", Form::Count, |entry| number(entry.run.summary.tokens_per_s)),
     ("elapsed_s", Form::Clock("time"), |entry| known(entry.run.summary.elapsed_s)),
     ("training_s", Form::Clock("training_time"), |entry| known(entry.run.summary.training_s)),

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use rondo_data::nearest;
 use rondo_runs::natural_order;
 use serde_json::{Map, Value};
 
@@ -40,10 +41,7 @@ impl<R> Columns<'_, R> {
             })
         };
         by_name.or_else(by_alias).ok_or_else(|| {
-            let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(&wanted, known);
-            let names = self.0.iter().map(|column| column.name.as_str());
-            let nearest = names.filter(|known| likeness(known) >= 0.5);
-            let nearest = nearest.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            let nearest = nearest(&wanted, self.0.iter().map(|column| column.name.as_str()));
             CliError::UnknownColumn { name: name.to_owned(), nearest: nearest.map(str::to_owned) }
         })
     }

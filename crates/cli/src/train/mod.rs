@@ -172,13 +172,13 @@ fn stopped(session: &Session, source: TrainError) -> anyhow::Error {
                 learning_rate: lower_learning_rate(session.plan()),
                 present: optimization.learning_rate,
                 clip_norm: optimization.clip_norm_limit(training.bptt, training.batch_size),
-                source,
+                source: Box::new(source),
             }
             .into()
         }
         source => {
             let step = latest().map(|checkpoint| checkpoint.steps());
-            CliError::Stopped { folder, step, source }.into()
+            CliError::Stopped { folder, step, source: Box::new(source) }.into()
         }
     }
 }

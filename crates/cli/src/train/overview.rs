@@ -4,6 +4,7 @@ use std::fmt;
 
 use rondo_data::{Batches, Split};
 use rondo_nn::ActivationPenalty;
+use rondo_runs::Compact;
 use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, ScheduleRule, Session};
 
 use crate::describe;
@@ -108,7 +109,7 @@ impl Overview<'_> {
             OptimizerPlan::Adam { decoupled: false, .. } => "adam".to_owned(),
             OptimizerPlan::Adam { decoupled: true, .. } => "adamw".to_owned(),
         };
-        let mut parts = vec![format!("{optimizer}, learning rate {}", optimization.learning_rate)];
+        let mut parts = vec![format!("{optimizer}, learning rate {}", Compact(optimization.learning_rate))];
         parts.push(match optimization.schedule {
             ScheduleRule::Constant => "constant".to_owned(),
             ScheduleRule::Plateau { decay_factor, patience: 1, .. } => {
@@ -122,20 +123,20 @@ impl Overview<'_> {
             }
         });
         if let Some(minimum) = optimization.min_learning_rate {
-            parts.push(format!("down to {minimum}"));
+            parts.push(format!("down to {}", Compact(minimum)));
         }
         if let Some(ClipNorm { limit, unit }) = optimization.clip_norm {
             let unit = match unit.name() {
                 "one" => String::new(),
                 unit => format!(" × {unit}"),
             };
-            parts.push(format!("clip norm {limit}{unit}"));
+            parts.push(format!("clip norm {}{unit}", Compact(limit)));
         }
         if let Some(limit) = optimization.clip_value {
-            parts.push(format!("clip value {limit}"));
+            parts.push(format!("clip value {}", Compact(limit)));
         }
         if optimization.weight_decay > 0.0 {
-            parts.push(format!("weight decay {}", optimization.weight_decay));
+            parts.push(format!("weight decay {}", Compact(optimization.weight_decay)));
         }
         let ActivationPenalty { activation, temporal } = optimization.penalty;
         if activation > 0.0 || temporal > 0.0 {

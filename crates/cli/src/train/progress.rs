@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use rondo_data::TextCodec;
-use rondo_runs::{Loss, Perplexity};
+use rondo_runs::{Compact, Loss, Perplexity};
 use rondo_train::{BatchReport, EpochReport, Event, Note, Observer};
 
 use crate::console::{self, Console};
@@ -131,10 +131,11 @@ impl Progress {
             Some(best) => format!("no better than epoch {best}"),
             None => "no best model yet".to_owned(),
         };
-        if report.learning_rate == self.learning_rate {
-            verdict += &format!(", learning rate {}", report.learning_rate);
+        let (before, rate) = (Compact(self.learning_rate), Compact(report.learning_rate));
+        if rate == before {
+            verdict += &format!(", learning rate {rate}");
         } else {
-            verdict += &format!(", learning rate {} → {}", self.learning_rate, report.learning_rate);
+            verdict += &format!(", learning rate {before} → {rate}");
         }
         if report.reloaded_best {
             verdict += ", best weights reloaded";
@@ -194,9 +195,9 @@ impl Observer for Progress {
             }
             Event::RolledBack { what, found, epoch, step, to_step, learning_rate } => {
                 let epoch = self.epoch(epoch);
+                let rate = Compact(learning_rate);
                 self.say(&format!(
-                    "{epoch}  the {what} is {found} at step {step}: rolled back to step {to_step}, learning rate \
-                     {learning_rate}"
+                    "{epoch}  the {what} is {found} at step {step}: rolled back to step {to_step}, learning rate {rate}"
                 ));
             }
             Event::EpochStarted { epoch, epochs, batches, learning_rate } => {

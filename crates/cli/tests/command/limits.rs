@@ -36,10 +36,10 @@ fn a_model_larger_than_memory_is_refused_with_both_numbers() {
 
 #[test]
 fn numbers_beyond_the_limits_are_refused_by_name() {
-    check_refused(&["--layers", "1025"], &["`model.layers` must be at most 1024, but is 1025"]);
-    check_refused(&["--layers", "9223372036854775807"], &["`model.layers` must be at most 1024"]);
+    check_refused(&["--layers", "1025"], &["`model.layers` must be from 1 to 1024, but is 1025"]);
+    check_refused(&["--layers", "9223372036854775807"], &["`model.layers` must be from 1 to 1024"]);
     check_refused(&["--threads", "1025"], &["1024"]);
-    check_refused(&["--epochs", "18446744073709551615"], &["`--epochs`", "at most 9223372036854775807"]);
+    check_refused(&["--epochs", "18446744073709551615"], &["`--epochs ", "at most 9223372036854775807"]);
     let sizes = vec!["1"; 1025];
     let flags = [&["--hidden-sizes"], sizes.as_slice()].concat();
     check_refused(&flags, &["`hidden_sizes` must have at most 1024 layers, but has 1025"]);

@@ -15,6 +15,7 @@ mod hostile;
 mod interruption;
 mod limits;
 mod lists;
+mod messages;
 mod odd_text;
 mod pictures;
 mod resume;

@@ -1,4 +1,4 @@
-//! `rondo runs`, `rondo train --json`, `summary.json`.
+//! `rondo runs`, groups of runs in `rondo plot`, `rondo train --json`, `summary.json`.
 
 use std::fs;
 
@@ -69,9 +69,10 @@ fn a_run_tells_what_was_changed_and_what_came_out() {
             .iter()
             .find(|other| other["epoch"] == *record && other["valid_loss"].is_number())
             .unwrap();
-        for key in ["epoch", "step", "train_loss", "valid_loss", "valid_perplexity"] {
+        for key in ["epoch", "step", "valid_loss", "valid_perplexity"] {
             assert_eq!(summary[epoch][key], record[key], "{epoch} {key}");
         }
+        assert_eq!(summary[epoch]["train_loss"], record["epoch_loss"], "{epoch}");
     }
     assert_eq!(summary["best"]["test_loss"], told["test_loss"]);
     for key in ["started_unix_s", "elapsed_s", "training_s", "tokens_per_s"] {
@@ -171,6 +172,14 @@ fn groups_have_means_and_intervals_over_seeds() {
         sandbox.run(&csv).success(),
         "hidden_size,cell,names\n16,gru,gru-1 gru-2\n16,lstm,lstm-1 lstm-2\n24,lstm,wide\n"
     );
+
+    let said = sandbox.run(&["plot", "runs", "--group-by", "cell", "--out", "groups.svg"]);
+    assert!(said.stderr.ends_with("\nwrote `groups.svg`\n"), "{}", said.stderr);
+    let picture = fs::read_to_string(sandbox.path("groups.svg")).unwrap();
+    for text in ["cell gru, hidden_size 16: 2 runs", "cell lstm, hidden_size 24: 1 run", "95 % confidence"] {
+        assert!(picture.contains(text), "{text} is missing");
+    }
+    assert!(picture.contains("<polygon"));
 }
 
 #[test]

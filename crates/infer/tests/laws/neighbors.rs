@@ -42,10 +42,10 @@ fn neighbors_are_ordered_by_cosine_similarity() {
 
 #[test]
 fn an_unknown_word_names_those_that_are_known() {
-    let error = model_of_words().neighbors("dgos", 3).unwrap_err();
+    let error = model_of_words().neighbors("doggs", 3).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`dgos` is not in the model's vocabulary; the most similar words are `dogs`, `dog`"
+        "`doggs` is not in the model's vocabulary; the most similar words are `dogs`, `dog`"
     );
     assert!(matches!(error, InferError::UnknownWord { .. }));
     let error = model_of_words().neighbors("xyzzyx", 3).unwrap_err();

@@ -32,6 +32,8 @@ const VERSION: &str = "2";
 const READABLE: [&str; 2] = ["1", VERSION];
 const CONFIG_KEY: &str = "config";
 const FINGERPRINT_KEY: &str = "vocab_fingerprint";
+/// The metadata key of checkpoints, which are tensor files, too, but no model files.
+pub const CHECKPOINT_KEY: &str = "rondo_checkpoint";
 /// The prefix of the names of attachments. Unknown attachments are ignored.
 const ATTACHMENT_PREFIX: &str = "rondo.";
 
@@ -82,7 +84,7 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`NnError::Io`] if it cannot be read, [`NnError::Format`] if it is not a valid safetensors file,
-    /// [`NnError::Metadata`] if its metadata is missing or invalid, an error that names the tensor if one is
+    /// [`NnError::Checkpoint`] if it is a checkpoint, [`NnError::Metadata`] if its metadata is missing or invalid, an error that names the tensor if one is
     /// missing, unexpected, or of the wrong shape or type, [`NnError::Damaged`] if its checksum does not match,
     /// and [`NnError::TooLarge`] if it does not fit in memory.
     pub fn read(path: &Path, device: &Device) -> Result<ModelFile> {
@@ -144,6 +146,9 @@ fn parts<'a>(bytes: &'a [u8], path: &Path) -> Result<(TensorFile<'a>, String, Mo
     let refuse = |key, reason| NnError::Metadata { path: path.to_owned(), key, reason };
     let file = TensorFile::from_bytes(bytes, path)?;
     let mut metadata = file.metadata().clone();
+    if metadata.contains_key(CHECKPOINT_KEY) {
+        return Err(NnError::Checkpoint { path: path.to_owned() });
+    }
     let mut take = |key: &'static str| {
         let missing = || refuse(key, "it is missing, so this file was not written by Rondo".to_owned());
         metadata.remove(key).ok_or_else(missing)

@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_run_that_diverges_does_not_set_the_range() {
         let good = learning(9.2, 4.8);
-        let alone = top(loss_range, &[good.clone()]);
+        let alone = top(loss_range, std::slice::from_ref(&good));
         assert!((9.2..9.6).contains(&alone), "{alone}");
         let diverged =
             |at: usize| line(good.iter().enumerate().map(|(n, p)| if n < at { p.1 } else { 1e5 + n as f64 }));

@@ -3,6 +3,7 @@
 //! ```text
 //! records of one run       ─▶ draw      losses and perplexities of training, validation, test
 //! records of several runs  ─▶ compare   loss, perplexity, learning rate, gradient norm; one color per run
+//! groups of runs           ─▶ compare_groups   the same for their means, with confidence intervals as bands
 //! ```
 //!
 //! Training losses are means over the intervals between records, not moving averages.
@@ -18,12 +19,14 @@ use plotters::prelude::{Cartesian2d, DrawingArea, IntoFont, RGBColor, SVGBackend
 use crate::RunsError;
 
 mod axes;
+mod group;
 mod marks;
 mod overlay;
 mod panel;
 mod run;
 mod scale;
 
+pub use group::{Group, compare_groups};
 pub use overlay::{Axis, Run, compare};
 pub use run::draw;
 

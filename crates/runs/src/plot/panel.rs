@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use plotters::chart::ChartBuilder;
-use plotters::prelude::{Circle, Color, DashedLineSeries, LineSeries, RGBColor, ShapeStyle, Text};
+use plotters::prelude::{Circle, Color, DashedLineSeries, LineSeries, Polygon, RGBColor, ShapeStyle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axes::{Point, Visible, grouped};
@@ -38,12 +38,21 @@ pub(super) struct Line {
     pub(super) is_lost: bool,
 }
 
+/// The area of a confidence interval around a line.
+pub(super) struct Band {
+    pub(super) look: Look,
+    pub(super) kind: Kind,
+    /// Positions, each with the lower and the upper end.
+    pub(super) points: Vec<(f64, f64, f64)>,
+}
+
 /// A chart to draw.
 pub(super) struct Panel<'a> {
     /// The measurement, with its unit.
     pub(super) what: &'static str,
     pub(super) x_label: &'static str,
     pub(super) lines: &'a [Line],
+    pub(super) bands: &'a [Band],
     /// The range of the vertical axis; `None` if there are no values.
     pub(super) span: Option<Range<f64>>,
     pub(super) logarithmic: bool,
@@ -90,6 +99,7 @@ impl Panel<'_> {
             .max_light_lines(0)
             .draw()
             .map_err(failed)?;
+        self.bands.iter().try_for_each(|band| draw_band(&mut chart, band, scale))?;
         let mut marks = Marks::default();
         for line in self.lines {
             let exits = draw_line(&mut chart, line, scale)?;
@@ -98,6 +108,26 @@ impl Panel<'_> {
         }
         Ok(marks)
     }
+}
+
+/// Draws a band within the range of the axis; a single position as a bar.
+fn draw_band(chart: &mut Chart<'_, '_>, Band { look, kind, points }: &Band, scale: &Scale) -> Result<()> {
+    let within = |y: f64| y.clamp(scale.range.start, scale.range.end);
+    let lower = points.iter().map(|&(x, low, _)| (x, within(low)));
+    let upper = points.iter().rev().map(|&(x, _, high)| (x, within(high)));
+    let outline: Vec<Point> = lower.chain(upper).collect();
+    if let [low, high] = outline[..] {
+        let style = ShapeStyle { color: look.color.mix(0.6), filled: false, stroke_width: 2 };
+        chart.draw_series(LineSeries::new([low, high], style)).map_err(failed)?;
+    } else {
+        let opacity = match kind {
+            Kind::Training => 0.12,
+            Kind::Validation => 0.2,
+        };
+        let area = Polygon::new(outline, look.color.mix(opacity));
+        chart.draw_series(std::iter::once(area)).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Draws a line and returns where it leaves the chart.

@@ -31,13 +31,13 @@ use std::path::{Path, PathBuf};
 
 use rondo_data::{TextCodec, Tokenizer};
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
-use rondo_nn::{NnError, RnnLmConfig, State, StatePart};
+use rondo_nn::{CHECKPOINT_KEY, NnError, RnnLmConfig, State, StatePart};
 use rondo_runs::{CorpusFingerprint, RunFolder};
 
 use crate::progress::Progress;
 use crate::{Result, RunEnd, Settings, TrainError};
 
-pub(crate) const VERSION_KEY: &str = "rondo_checkpoint";
+pub(crate) const VERSION_KEY: &str = CHECKPOINT_KEY;
 pub(crate) const VERSION: &str = "1";
 pub(crate) const PROGRESS_KEY: &str = "progress";
 pub(crate) const CONFIG_KEY: &str = "config";

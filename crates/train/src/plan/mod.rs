@@ -17,12 +17,16 @@ use rondo_data::{BatchOrder, CorpusOptions, LastBatch, Tokenizer, Vocab};
 use rondo_kernels::Precision;
 use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig};
 
-use crate::settings::{CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, Settings, StepDivisor};
+use crate::settings::{
+    CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, Settings, StepDivisor, TextSettings,
+};
 use crate::{AveragingRule, Result, ScheduleRule};
 
 mod continuing;
 mod resolve;
 mod to_settings;
+
+pub(crate) use resolve::absolute;
 
 /// Everything that a run depends on, except the texts themselves.
 #[derive(Clone, Debug, PartialEq)]
@@ -289,6 +293,26 @@ impl Plan {
     /// Whether the epoch, counted from 1, ends with an evaluation on the validation text.
     pub fn evaluates_after(&self, epoch: usize) -> bool {
         epoch.is_multiple_of(self.evaluation.every) || epoch == self.training.epochs
+    }
+}
+
+impl TextPlan {
+    /// The part of a plan that these settings decide.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn new(settings: &TextSettings) -> Result<TextPlan> {
+        resolve::text(settings)
+    }
+}
+
+impl EvaluationPlan {
+    /// The part of a plan that the settings of evaluation decide; its defaults are those of training.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn new(settings: &Settings) -> Result<EvaluationPlan> {
+        resolve::evaluation(settings)
     }
 }
 

@@ -17,11 +17,13 @@ use super::{
     SamplePlan, TextPlan, TrainingPlan,
 };
 use crate::settings::{
-    AveragingKind, ClipUnit, EvaluationSettings, InitSettings, LossReduction, ModelInput, ModelSettings,
-    OnNan, OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, StepDivisor,
+    AveragingKind, ClipUnit, InitSettings, LossReduction, ModelInput, ModelSettings, OnNan,
+    OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, StepDivisor,
     TextSettings, TrainingSettings,
 };
 use crate::{AveragingRule, Result, ScheduleRule, TrainError};
+
+const AT_LEAST_0_AND_LESS_THAN_1: &str = "at least 0 and less than 1";
 
 /// See [`Plan::new`].
 pub(super) fn plan(settings: &Settings) -> Result<Plan> {
@@ -31,13 +33,14 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
         text: text(&settings.text)?,
         init: init(&settings.init),
         optimization: optimization(&settings.optimization, model.cell)?,
-        evaluation: evaluation(&settings.evaluation, &training)?,
+        evaluation: evaluation(settings)?,
         sample: sample(&settings.sample)?,
         model,
         training,
     })
 }
 
+/// See [`TextPlan::new`].
 pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
     let tokenizer = settings.tokenizer.unwrap_or_default().tokenizer(&tokenizer_options(settings));
     let default = VocabOptions::for_tokenizer(&tokenizer);
@@ -97,7 +100,7 @@ fn corpus(settings: &TextSettings) -> Result<CorpusChoice> {
 }
 
 /// The absolute path, because a run may be repeated from another folder.
-pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(TrainError::io("find", path))
 }
 
@@ -132,7 +135,7 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
             Some(other) => return Err(out_of_range("model.biases", other, "1 or 2")),
         },
         tied: settings.tied.unwrap_or(input == Input::Embedding(hidden_size)),
-        dropout: dropout(settings, of_preset.map(|config| config.dropout), input),
+        dropout: dropout(settings, of_preset.map(|config| config.dropout), input)?,
     };
     plan.config(1).check()?;
     Ok(plan)
@@ -146,8 +149,11 @@ fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Resul
         refuse_given(given, "`model.hidden_sizes` is empty")?;
         return Ok(sizes.clone());
     }
-    if let Some(layers) = layers.filter(|&layers| layers > RnnLmConfig::MAX_LAYERS) {
-        return Err(out_of_range("model.layers", layers, "at most 1024"));
+    if let Some(layers) = layers.filter(|layers| !(1..=RnnLmConfig::MAX_LAYERS).contains(layers)) {
+        return Err(out_of_range("model.layers", layers, "from 1 to 1024"));
+    }
+    if let Some(size) = hidden_size {
+        positive("model.hidden_size", size)?;
     }
     let of_preset = preset.map(|config| config.hidden_sizes.as_slice()).filter(|sizes| !sizes.is_empty());
     Ok(match (of_preset, hidden_size, layers) {
@@ -159,7 +165,26 @@ fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Resul
     })
 }
 
-fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> Dropout {
+fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> Result<Dropout> {
+    for (setting, given) in [
+        ("model.dropout", settings.dropout),
+        ("model.dropout_input", settings.dropout_input),
+        ("model.dropout_between", settings.dropout_between),
+        ("model.dropout_output", settings.dropout_output),
+        ("model.dropout_words", settings.dropout_words),
+        ("model.dropout_weights", settings.dropout_weights),
+    ] {
+        if let Some(found) = given.filter(|found| !(0.0..1.0).contains(found)) {
+            return Err(out_of_range(setting, found, AT_LEAST_0_AND_LESS_THAN_1));
+        }
+    }
+    if input == Input::OneHot {
+        let given = [
+            ("model.dropout_input", settings.dropout_input.is_some_and(|probability| probability > 0.0)),
+            ("model.dropout_words", settings.dropout_words.is_some_and(|probability| probability > 0.0)),
+        ];
+        refuse_given(given, "`model.input` is `embedding`")?;
+    }
     let site = |site, own: Option<f32>, of_preset: Option<DropoutSite>, default| DropoutSite {
         probability: own.or(settings.dropout).or(of_preset.map(|site| site.probability)).unwrap_or(default),
         locked: match &settings.locked_dropout {
@@ -174,11 +199,11 @@ fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> D
         words: settings.dropout_words.or(preset.map(|preset| preset.words)).unwrap_or(0.0),
         weights: settings.dropout_weights.or(preset.map(|preset| preset.weights)).unwrap_or(0.0),
     };
-    // Without an embedding there is no input dropout; it is an error only if given explicitly.
+    // Without an embedding there is no input dropout.
     if input == Input::OneHot && settings.dropout_input.is_none() {
         dropout.input.probability = 0.0;
     }
-    dropout
+    Ok(dropout)
 }
 
 fn init(settings: &InitSettings) -> Initialization {
@@ -213,8 +238,8 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         extend_vocab: settings.extend_vocab.unwrap_or(false),
         epochs: positive("training.epochs", settings.epochs.unwrap_or(10))?,
         early_stopping: settings.early_stopping.filter(|&evaluations| evaluations != 0),
-        batch_size: positive("training.batch_size", settings.batch_size.unwrap_or(20))?,
-        bptt: positive("training.bptt", settings.bptt.unwrap_or(35))?,
+        batch_size: batch_size(settings)?,
+        bptt: bptt(settings)?,
         last_batch: settings.last_batch.unwrap_or_default(),
         variable_bptt: variable_bptt(settings)?,
         batch_order: settings.batch_order.unwrap_or_default(),
@@ -394,12 +419,24 @@ fn min_learning_rate(settings: &OptimizationSettings, learning_rate: f64) -> Res
     Ok(Some(found).filter(|&rate| rate > 0.0))
 }
 
-fn evaluation(settings: &EvaluationSettings, training: &TrainingPlan) -> Result<EvaluationPlan> {
+/// See [`EvaluationPlan::new`].
+pub(super) fn evaluation(settings: &Settings) -> Result<EvaluationPlan> {
+    let Settings { evaluation, training, .. } = settings;
+    let batch_size = batch_size(training)?;
+    let bptt = bptt(training)?;
     Ok(EvaluationPlan {
-        every: positive("evaluation.every", settings.every.unwrap_or(1))?,
-        batch_size: positive("evaluation.batch_size", settings.batch_size.unwrap_or(training.batch_size))?,
-        bptt: positive("evaluation.bptt", settings.bptt.unwrap_or(training.bptt))?,
+        every: positive("evaluation.every", evaluation.every.unwrap_or(1))?,
+        batch_size: positive("evaluation.batch_size", evaluation.batch_size.unwrap_or(batch_size))?,
+        bptt: positive("evaluation.bptt", evaluation.bptt.unwrap_or(bptt))?,
     })
+}
+
+fn batch_size(settings: &TrainingSettings) -> Result<usize> {
+    positive("training.batch_size", settings.batch_size.unwrap_or(20))
+}
+
+fn bptt(settings: &TrainingSettings) -> Result<usize> {
+    positive("training.bptt", settings.bptt.unwrap_or(35))
 }
 
 fn sample(settings: &SampleSettings) -> Result<SamplePlan> {
@@ -453,5 +490,5 @@ fn at_least_0(setting: &'static str, found: f64) -> Result<f64> {
 
 fn fraction(setting: &'static str, found: f64) -> Result<f64> {
     let fits = (0.0..1.0).contains(&found);
-    if fits { Ok(found) } else { Err(out_of_range(setting, found, "at least 0 and less than 1")) }
+    if fits { Ok(found) } else { Err(out_of_range(setting, found, AT_LEAST_0_AND_LESS_THAN_1)) }
 }

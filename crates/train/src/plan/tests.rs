@@ -224,7 +224,7 @@ fn a_model_without_embedding_has_nothing_tied_or_dropped_of_it() {
     assert_eq!((model.dropout.input.probability, model.dropout.output.probability), (0.0, 0.5));
     check_refused(
         "[model]\ninput = \"one-hot\"\ndropout_input = 0.5",
-        "`dropout.input` requires an embedding, but the input is one-hot",
+        "`model.dropout_input` has no effect unless `model.input` is `embedding`",
     );
     check_refused(
         "[model]\ninput = \"one-hot\"\nembedding_size = 5",
@@ -292,9 +292,9 @@ fn what_makes_no_sense_is_refused() {
     check_refused("[training]\nbatch_size = 0", "`training.batch_size` must be at least 1, but is 0");
     check_refused("[training]\nbptt = 0", "`training.bptt` must be at least 1, but is 0");
     check_refused("[evaluation]\nbatch_size = 0", "`evaluation.batch_size` must be at least 1, but is 0");
-    check_refused("[model]\nlayers = 0", "`hidden_sizes` must have at least one layer");
+    check_refused("[model]\nlayers = 0", "`model.layers` must be from 1 to 1024, but is 0");
     check_refused("[model]\nbiases = 3", "`model.biases` must be 1 or 2, but is 3");
-    check_refused("[model]\ndropout = 1", "`dropout.input` must be at least 0 and below 1, but is 1");
+    check_refused("[model]\ndropout = 1", "`model.dropout` must be at least 0 and less than 1, but is 1");
     check_refused(
         "[text]\nvalid_fraction = 1",
         "`text.valid_fraction` must be at least 0 and less than 1, but is 1",

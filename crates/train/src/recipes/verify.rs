@@ -260,7 +260,8 @@ mod tests {
     #[test]
     fn a_run_whose_settings_changed_while_it_was_trained_does_not_count() {
         let recipe = recipes::find("ptb-rnn").unwrap();
-        let (_parent, folder) = run(&recipe, "", &[]);
+        let with = recipe.verifications(&[]).unwrap()[0].with.to_toml().unwrap();
+        let (_parent, folder) = run(&recipe, &with, &[]);
         let provenance = |setting: &str| {
             let change = serde_json::json!({ "setting": setting, "before": "1", "now": "2" });
             serde_json::json!({

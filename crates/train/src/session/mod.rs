@@ -25,7 +25,7 @@ use crate::observer::{Event, Observer, Outcome, Watch};
 use crate::provenance::fingerprint;
 use crate::repetition::Repetition;
 use crate::resume::resumed_plan;
-use crate::settings::Settings;
+use crate::settings::{Settings, SettingsFile};
 use crate::trainer::Origin;
 use crate::{Plan, Result, TrainError, Trainer};
 
@@ -39,7 +39,7 @@ pub use corpus_lookup::{BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, d
 use corpus_lookup::{find, with_named_corpus};
 pub use note::Note;
 pub use settings_source::SettingsSource;
-use settings_source::{Wanted, corpus_name, of_plan};
+use settings_source::{Wanted, corpus_name};
 
 /// The parent folder of runs that are not given a folder.
 const RUNS: &str = "runs";
@@ -146,25 +146,26 @@ impl Session {
         let provenance = Provenance::read(&run)?;
         let repetition = Repetition::of(&run, &provenance)?;
         let settings = repetition.settings.clone();
-        let wanted = Wanted { name: corpus_name(&settings), settings, recipe: None };
+        let wanted = Wanted { name: corpus_name(&settings), settings, recipe: None, file: None };
         let corpus = options.corpus.clone().or(Some(provenance.corpus));
         Session::begin(wanted, repetition, SessionOptions { corpus, ..options })
     }
 
     fn begin(wanted: Wanted, repetition: Repetition, options: SessionOptions<'_>) -> Result<Session> {
-        let Wanted { name, settings, recipe } = wanted;
-        let name = options.name.unwrap_or(name);
+        let settings = &wanted.settings;
+        let name = options.name.unwrap_or_else(|| wanted.name.clone());
         let mut silent = ();
         let mut watch = Watch::new(options.observer.unwrap_or(&mut silent), false);
         if let Some((run, step)) = options.source.changed_run() {
             watch.notify(Event::Note(Note::FinalPlan { run, step }));
         }
-        let plan = Plan::new(&settings)?;
+        let plan = Plan::new(settings).map_err(|error| wanted.locate(error))?;
         let (device_is_given, instructions) = (options.device.is_some(), options.instructions);
         let device = device(options.device, instructions, &plan, &mut watch)?;
-        let (mut plan, model) = with_base_model(plan, &settings, &device)?;
-        let FoundCorpus { title, choice, texts, tales } =
-            find(&plan.text.corpus, &options.places, &mut watch)?;
+        let (mut plan, model) =
+            with_base_model(plan, settings, &device).map_err(|error| wanted.locate(error))?;
+        let found = find(&plan.text.corpus, &options.places, &mut watch);
+        let FoundCorpus { title, choice, texts, tales } = found.map_err(|error| wanted.locate(error))?;
         plan.text.corpus = choice;
         let corpus = Corpus::read(&texts, &plan.text.options)?;
         if let Some(expected) = options.corpus {
@@ -174,7 +175,7 @@ impl Session {
             Some(model) => Trainer::continuing(plan, corpus, model)?,
             None => Trainer::new(plan, corpus, &device)?,
         };
-        let trainer = trainer.with_origin(Origin::new(&settings, recipe)?);
+        let trainer = trainer.with_origin(Origin::new(settings, wanted.recipe)?);
         // The folder is created last, so that nothing is left behind if the plan or a text is invalid.
         let plan = trainer.plan().to_toml()?;
         let folder = match options.out {
@@ -230,7 +231,7 @@ impl Session {
         let lock = Some(folder.lock()?);
         let mut silent = ();
         let mut watch = Watch::new(options.observer.unwrap_or(&mut silent), false);
-        let before = of_plan(folder.path())?;
+        let (file, before) = SettingsFile::read(&folder.plan())?;
         let checkpoint = latest_checkpoint(&folder, &mut watch)?;
         let basis = match &checkpoint {
             Some(checkpoint) if before.training.from.is_some() => Some(Basis::of_run(&folder, checkpoint)?),
@@ -241,7 +242,9 @@ impl Session {
             None => Plan::new(settings),
         };
         let flags = with_named_corpus(settings);
-        let (plan, changes) = resumed_plan(&folder, checkpoint.as_ref(), flags, planned)?;
+        let file = file.overridden_by(&flags);
+        let resumed = resumed_plan(&folder, checkpoint.as_ref(), flags, planned);
+        let (plan, changes) = resumed.map_err(|error| file.locate(error))?;
         changes.iter().for_each(|change| watch.notify(Event::Note(Note::Changed(change))));
         let is_complete =
             checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.epoch() > plan.training.epochs);

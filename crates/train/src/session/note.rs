@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rondo_data::DataError;
 use rondo_kernels::{DeviceError, Precision};
-use rondo_runs::{Change, Loss};
+use rondo_runs::{Change, Compact, Loss};
 
 use crate::TrainError;
 use crate::error::or_unset;
@@ -69,6 +69,7 @@ impl fmt::Display for Note<'_> {
             Note::OwnText(error) => write!(f, "{error}; reading it as your own text"),
             Note::Precision { error, used } => write!(f, "{error}; computing with {used}"),
             &Note::WorseThanUniform { loss, vocab_size, learning_rate, clip_norm } => {
+                let learning_rate = Compact(learning_rate);
                 let uniform = (vocab_size as f64).ln();
                 write!(
                     f,

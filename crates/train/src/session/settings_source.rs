@@ -1,13 +1,12 @@
 //! The base settings of a new run, which the user's settings override.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rondo_infer::LanguageModel;
 use rondo_runs::{Provenance, RunFolder};
 
 use super::corpus_lookup::{BUILT_IN, with_named_corpus};
-use crate::settings::{ModelSettings, Settings, TextSettings};
+use crate::settings::{ModelSettings, Settings, SettingsFile, TextSettings};
 use crate::{Result, TrainError, recipes};
 
 /// Where the base settings of a new run come from. The given settings override them.
@@ -31,30 +30,51 @@ pub(super) struct Wanted {
     pub(super) settings: Settings,
     /// The built-in recipe among them, if any.
     pub(super) recipe: Option<String>,
+    /// The file that they are from, if any.
+    pub(super) file: Option<SettingsFile>,
+}
+
+impl Wanted {
+    /// The error with its place in the file, if it is about a setting from there.
+    pub(super) fn locate(&self, error: TrainError) -> TrainError {
+        match &self.file {
+            Some(file) => file.locate(error),
+            None => error,
+        }
+    }
 }
 
 impl SettingsSource {
     /// Combines these settings with the given ones, which override them.
     pub(super) fn resolve(&self, given: Settings) -> Result<Wanted> {
         let given = with_named_corpus(given);
-        let mut known = None;
-        let mut of_known = |name: &str| {
-            known = Some(name.to_owned());
-            recipes::find(name).map(|recipe| (Some(name.to_owned()), recipe.settings))
+        let (mut name, mut recipe, mut file) = (None, None, None);
+        let mut of_known = |known: &str| {
+            (name, recipe) = (Some(known.to_owned()), Some(known.to_owned()));
+            recipes::find(known).map(|recipe| recipe.settings)
         };
-        let (name, below) = match self {
+        let mut of_file = |path: &Path| {
+            let (read, settings) = SettingsFile::read(path)?;
+            file = Some(read.overridden_by(&given));
+            Ok::<_, TrainError>(settings)
+        };
+        let below = match self {
             SettingsSource::Recipe(recipe) => match recipe_file(recipe) {
-                Some(path) => (stem(path), of_file(path)?),
+                Some(path) => {
+                    let settings = of_file(path)?;
+                    name = stem(path);
+                    settings
+                }
                 None => of_known(recipe)?,
             },
-            SettingsSource::Plan(plan) => (None, of_plan(plan)?),
-            SettingsSource::Default if given.training.from.is_some() => (None, of_model(&given)?),
+            SettingsSource::Plan(plan) => of_file(&plan_file(plan)?)?,
+            SettingsSource::Default if given.training.from.is_some() => of_model(&given)?,
             SettingsSource::Default if is_built_in(&given) => of_known(BUILT_IN)?,
-            SettingsSource::Default => (None, Settings::default()),
+            SettingsSource::Default => Settings::default(),
         };
         let settings = below.overlaid_with(given);
         let name = name.unwrap_or_else(|| corpus_name(&settings));
-        Ok(Wanted { name, settings, recipe: known })
+        Ok(Wanted { name, settings, recipe, file })
     }
 }
 
@@ -84,7 +104,7 @@ fn of_model(given: &Settings) -> Result<Settings> {
     if !plan.is_file() {
         return Ok(Settings::default());
     }
-    let mut settings = of_file(&plan)?;
+    let (_, mut settings) = SettingsFile::read(&plan)?;
     if !is_built_in(given) {
         settings.text = TextSettings::default();
     }
@@ -107,14 +127,9 @@ fn stem(path: &Path) -> Option<String> {
     path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned)
 }
 
-/// The settings of a plan file, or of the run in a folder.
-pub(super) fn of_plan(path: &Path) -> Result<Settings> {
-    if path.is_dir() { of_file(&RunFolder::open(path)?.plan()) } else { of_file(path) }
-}
-
-fn of_file(path: &Path) -> Result<Settings> {
-    let text = fs::read_to_string(path).map_err(TrainError::io("read", path))?;
-    Settings::parse(&path.display().to_string(), &text)
+/// The plan file itself, or the one of the run in a folder.
+fn plan_file(path: &Path) -> Result<PathBuf> {
+    if path.is_dir() { Ok(RunFolder::open(path)?.plan()) } else { Ok(path.to_owned()) }
 }
 
 /// The name of the corpus, or of the user's first text.
@@ -134,7 +149,8 @@ mod tests {
 
     #[test]
     fn nothing_and_small_changes_are_the_built_in_recipe() {
-        let Wanted { name, settings, recipe } = wanted(&SettingsSource::Default, "[training]\nepochs = 2\n");
+        let Wanted { name, settings, recipe, .. } =
+            wanted(&SettingsSource::Default, "[training]\nepochs = 2\n");
         assert_eq!((name.as_str(), settings.training.epochs), ("built-in", Some(2)));
         assert!(settings.optimization.learning_rate.is_some());
         assert_eq!(recipe.as_deref(), Some(BUILT_IN));

@@ -1,6 +1,5 @@
 //! The list of all settings: the one place where a setting is named, described and given a type.
 
-use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use rondo_data::{BatchOrder, BlankLines, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits};

@@ -95,7 +95,7 @@ mod tests {
         for recipe in crate::recipes::all().unwrap() {
             let all = Plan::new(&recipe.settings).unwrap().settings();
             for settings in [&all, &recipe.settings] {
-                assert_eq!(settings.minimal(&recipe.settings), Settings::default(), "{}", recipe.name);
+                assert_eq!(settings.minimal(&recipe.settings), Settings::default(), "{}", recipe.about.name);
             }
         }
     }

@@ -373,9 +373,8 @@ fn has_shape(checkpoint: &Checkpoint, config: &RnnLmConfig) -> bool {
 /// The batches of the training text; at least one must be full.
 fn batches(plan: &Plan, corpus: &Corpus) -> Result<Batches> {
     let training = &plan.training;
-    let batches = Batches::new(&corpus.train, training.batch_size, training.bptt, training.last_batch)?;
-    batches.require_full_batch()?;
-    Ok(batches)
+    let (batch_size, bptt, last_batch) = (training.batch_size, training.bptt, training.last_batch);
+    Ok(Batches::with_full_batch(&corpus.train, batch_size, bptt, last_batch)?)
 }
 
 /// The random number generator for one purpose.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::run::Run;
 use super::{Resumption, Trainer};
+use crate::plan::absolute;
 use crate::settings::Settings;
 use crate::{Result, TrainError, recipes};
 
@@ -25,7 +26,11 @@ impl Origin {
             Some(recipe) => recipes::find(recipe)?.settings,
             None => Settings::default(),
         };
-        Ok(Origin { changed: settings.minimal(&base).values()?, recipe })
+        let mut changed = settings.minimal(&base);
+        for path in changed.text.data.iter_mut().flatten().chain(&mut changed.training.from) {
+            *path = absolute(path)?;
+        }
+        Ok(Origin { changed: changed.values()?, recipe })
     }
 }
 
@@ -60,6 +65,8 @@ impl Run<'_> {
                 EpochResult::new(epoch, progress.steps, [train_loss, progress.best_valid, progress.best_test])
             })
         });
+        let elapsed_s = self.elapsed_s();
+        let speed = |seconds: f64| Some(progress.tokens as f64 / seconds).filter(|speed| speed.is_finite());
         let model = self.learner.model();
         let description = model.description();
         let summary = RunSummary {
@@ -79,10 +86,10 @@ impl Run<'_> {
             best,
             last: results.last().copied(),
             started_unix_s: progress.started_unix_s,
-            elapsed_s: self.elapsed_s(),
+            elapsed_s,
             training_s: progress.training_s,
-            tokens_per_s: Some(progress.tokens as f64 / progress.training_s)
-                .filter(|speed| speed.is_finite()),
+            training_tokens_per_s: speed(progress.training_s),
+            tokens_per_s: speed(elapsed_s),
         };
         Ok(summary.write(folder)?)
     }

@@ -17,8 +17,8 @@ use super::axes::{
     Point, averaged, can_be_drawn, log_range, loss_range, norm_range, perplexities, perplexity_range, thinned,
 };
 use super::marks::Marks;
-use super::panel::{Kind, Line, Look, Panel};
-use super::{Canvas, failed, label_style};
+use super::panel::{Band, Kind, Line, Look, Panel};
+use super::{Canvas, failed, group, label_style};
 use crate::metrics::{self, Record, RecordKind};
 use crate::{Result, RunFolder, RunsError};
 
@@ -106,7 +106,17 @@ impl fmt::Display for Axis {
 /// # Errors
 /// [`RunsError::Axis`] if a run cannot be placed on the axis, [`RunsError::Curve`] if the drawing library fails.
 pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
-    let placed = runs.iter().map(|run| placed(run, axis)).collect::<Result<Vec<_>>>()?;
+    draw(runs, None, axis, "thin lines: training, mean of each interval; lines with points: validation")
+}
+
+/// Draws runs as lines and, if there are any, the areas between other runs as bands: those of the lower and of the upper
+/// ends of intervals around each of the runs. `note` explains them.
+pub(super) fn draw(runs: &[Run], ends: Option<[&[Run]; 2]>, axis: Axis, note: &str) -> Result<String> {
+    let ends = match ends {
+        Some([lower, upper]) => Some([all_placed(lower, axis)?, all_placed(upper, axis)?]),
+        None => None,
+    };
+    let drawn = Drawn { runs: all_placed(runs, axis)?, ends, axis };
     let legend = Legend::of(runs);
     let mut svg = String::new();
     let size = (WIDTH, legend.height() + 2 * PANEL_HEIGHT + MARGIN);
@@ -116,9 +126,9 @@ pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
     let areas = below.margin(0, MARGIN, MARGIN, MARGIN).split_evenly((2, 2));
     let mut marks = Marks::default();
     for (area, draw) in areas.iter().zip([loss, perplexity, learning_rate, gradient_norm]) {
-        marks = marks.and(draw(area, &placed, axis)?);
+        marks = marks.and(draw(area, &drawn)?);
     }
-    legend.draw(&top, marks)?;
+    legend.draw(&top, note, marks)?;
     canvas.present().map_err(failed)?;
     drop((areas, below, top));
     // Dropping the canvas completes the SVG.
@@ -128,6 +138,29 @@ pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
 
 /// A record and its position on the axis.
 type Placed<'a> = (f64, &'a Record);
+
+/// What is drawn.
+struct Drawn<'a> {
+    runs: Vec<Vec<Placed<'a>>>,
+    /// The lower and the upper ends of intervals around the runs.
+    ends: Option<[Vec<Vec<Placed<'a>>>; 2]>,
+    axis: Axis,
+}
+
+impl Drawn<'_> {
+    /// The lines that `of` makes of the runs, and the bands around them.
+    fn lines(&self, of: impl Fn(&[Vec<Placed<'_>>]) -> Vec<Line>) -> (Vec<Line>, Vec<Band>) {
+        let bands = match &self.ends {
+            Some([lower, upper]) => group::bands(&of(lower), &of(upper)),
+            None => vec![],
+        };
+        (of(&self.runs), bands)
+    }
+}
+
+fn all_placed(runs: &[Run], axis: Axis) -> Result<Vec<Vec<Placed<'_>>>> {
+    runs.iter().map(|run| placed(run, axis)).collect()
+}
 
 fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
     let missing = |reason| RunsError::Axis { run: run.name.clone(), axis, reason };
@@ -207,7 +240,7 @@ fn values(lines: &[Line]) -> impl Iterator<Item = f64> {
 fn panel<'a>(
     what: &'static str,
     axis: Axis,
-    lines: &'a [Line],
+    (lines, bands): (&'a [Line], &'a [Band]),
     span: Option<Range<f64>>,
     logarithmic: bool,
 ) -> Panel<'a> {
@@ -216,36 +249,44 @@ fn panel<'a>(
         Axis::Epochs => "epoch",
         Axis::Seconds => "seconds",
     };
-    Panel { what, x_label, lines, span, logarithmic }
+    Panel { what, x_label, lines, bands, span, logarithmic }
 }
 
-fn loss(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<Marks> {
-    let lines = losses(runs);
-    panel("loss (nats per token)", axis, &lines, loss_range(&points(&lines)), false).draw(area)
+fn loss(area: &Canvas<'_>, drawn: &Drawn<'_>) -> Result<Marks> {
+    let (lines, bands) = drawn.lines(losses);
+    let range = loss_range(&points(&lines));
+    panel("loss (nats per token)", drawn.axis, (&lines, &bands), range, false).draw(area)
 }
 
-fn perplexity(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<Marks> {
-    let mut lines = losses(runs);
-    for line in &mut lines {
-        line.points = perplexities(&line.points);
-    }
-    lines.retain(|line| !line.points.is_empty());
-    panel("perplexity", axis, &lines, perplexity_range(&points(&lines)), true).draw(area)
+/// The perplexity is the exponential of the loss, also of its mean over runs and of the ends of its interval.
+fn perplexity(area: &Canvas<'_>, drawn: &Drawn<'_>) -> Result<Marks> {
+    let of_losses = |runs: &[Vec<Placed<'_>>]| {
+        let mut lines = losses(runs);
+        for line in &mut lines {
+            line.points = perplexities(&line.points);
+        }
+        lines.retain(|line| !line.points.is_empty());
+        lines
+    };
+    let (lines, bands) = drawn.lines(of_losses);
+    let range = perplexity_range(&points(&lines));
+    panel("perplexity", drawn.axis, (&lines, &bands), range, true).draw(area)
 }
 
-fn learning_rate(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<Marks> {
+fn learning_rate(area: &Canvas<'_>, drawn: &Drawn<'_>) -> Result<Marks> {
     let rate = |record: &Record| record.learning_rate.filter(|&rate| rate > 0.0);
-    let lines = thin_lines(runs, rate);
-    panel("learning rate", axis, &lines, log_range(values(&lines)), true).draw(area)
+    let lines = thin_lines(&drawn.runs, rate);
+    panel("learning rate", drawn.axis, (&lines, &[]), log_range(values(&lines)), true).draw(area)
 }
 
-fn gradient_norm(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<Marks> {
+fn gradient_norm(area: &Canvas<'_>, drawn: &Drawn<'_>) -> Result<Marks> {
     let norm = |record: &Record| {
         let norm = record.unclipped_gradient_norm_mean.or(record.unclipped_gradient_norm_last);
         norm.filter(|&norm| norm > 0.0 || norm.is_nan())
     };
-    let lines = thin_lines(runs, norm);
-    panel("gradient norm before clipping", axis, &lines, norm_range(&points(&lines)), true).draw(area)
+    let lines = thin_lines(&drawn.runs, norm);
+    let range = norm_range(&points(&lines));
+    panel("gradient norm before clipping", drawn.axis, (&lines, &[]), range, true).draw(area)
 }
 
 /// The legend, in as many columns as fit.
@@ -271,7 +312,7 @@ impl Legend {
         MARGIN + LEGEND_ROW * (self.names.len().div_ceil(self.columns) as u32 + 1)
     }
 
-    fn draw(&self, area: &Canvas<'_>, marks: Marks) -> Result<()> {
+    fn draw(&self, area: &Canvas<'_>, note: &str, marks: Marks) -> Result<()> {
         let width = (WIDTH - 2 * MARGIN) as usize / self.columns;
         let middle = Pos::new(HPos::Left, VPos::Center);
         for (run, name) in self.names.iter().enumerate() {
@@ -289,8 +330,7 @@ impl Legend {
             area.draw(&text).map_err(failed)?;
         }
         let y = self.height() as i32 - LEGEND_ROW as i32 / 2;
-        let mut note =
-            "thin lines: training, mean of each interval; lines with points: validation".to_owned();
+        let mut note = note.to_owned();
         if let Some(marks) = marks.note() {
             note += &format!("; {marks}");
         }

@@ -107,7 +107,7 @@ fn a_run_that_diverges_does_not_hide_the_other_and_is_marked() {
         losses(&placed)
     };
     let range = |runs: &[Run]| loss_range(&super::points(&points(runs))).unwrap();
-    let (alone, both) = (range(&[good.clone()]), range(&[good.clone(), bad.clone()]));
+    let (alone, both) = (range(std::slice::from_ref(&good)), range(&[good.clone(), bad.clone()]));
     assert!((both.end / alone.end - 1.0).abs() < 0.1, "{alone:?} {both:?}");
 
     let svg = compare(&[good.clone(), bad], Axis::Steps).unwrap();
