@@ -19,9 +19,10 @@ use crate::text_args::LossyArgs;
 /// List the most likely next words with their probabilities
 #[derive(Args, Debug)]
 #[command(after_help = "\
-By default the text ends with a complete word, with or without a space after it. With --partial, the last word is \
-incomplete unless a space follows it. Probabilities are relative to all possible words, not only those listed. A \
-character or byte model spells out words up to the next whitespace; a beam search finds the most likely ones.")]
+With a word model, the text ends with a complete word, with or without a space after it; with --partial, the last word \
+is incomplete unless a space follows it. A character or byte model continues the text as it is: it completes the last \
+word, or spells out a new one if the text ends with a space; a beam search finds the most likely words. Probabilities \
+are relative to all possible words, not only those listed.")]
 pub(crate) struct CompleteArgs {
     #[command(flatten)]
     model: ModelArgs,
@@ -36,7 +37,7 @@ pub(crate) struct CompleteArgs {
     /// Number of words to list, the most likely first
     #[arg(long, short = 'k', value_name = "WORDS", default_value_t = 10, help_heading = "Completion")]
     top: usize,
-    /// Complete the last word of the text instead of predicting the next one
+    /// Complete the last word of the text instead of predicting the next one; a character or byte model always does
     #[arg(long, help_heading = "Completion")]
     partial: bool,
     /// Do not list the unknown token

@@ -45,11 +45,28 @@ pub(crate) fn count(number: usize) -> String {
     HumanCount(number as u64).to_string()
 }
 
+/// A word quoted for a shell if needed.
+pub(crate) fn in_shell(word: &str) -> String {
+    let plain = |char: char| char.is_alphanumeric() || "/._-+@:,\\".contains(char);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rondo_nn::{Dropout, Preset};
 
     use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_split_them() {
+        assert_eq!(in_shell("runs/ptb-1"), "runs/ptb-1");
+        assert_eq!(in_shell(""), "''");
+        assert_eq!(in_shell("my runs/don't"), "'my runs/don'\\''t'");
+    }
 
     #[test]
     fn a_model_is_described_in_a_line() {

@@ -7,17 +7,19 @@
 //! ```
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use rondo_data::{DataError, NAMED_CORPORA, Split};
+use rondo_data::{DataError, NAMED_CORPORA, Split, nearest};
 use rondo_infer::InferError;
 use rondo_kernels::DeviceError;
 use rondo_nn::NnError;
-use rondo_runs::RunsError;
+use rondo_runs::{Compact, RunsError};
+use rondo_train::settings::Field;
 use rondo_train::{Quantity, TrainError};
 
 use crate::console;
+use crate::describe::in_shell;
 
 /// What the command itself refuses.
 #[derive(Debug, thiserror::Error)]
@@ -37,15 +39,51 @@ pub(crate) enum CliError {
     /// More texts were asked for than a beam search finds.
     #[error("`--samples` is {samples}, but `--beam` finds at most {beams}")]
     MoreThanBeams { samples: usize, beams: usize },
+    /// A model has its own vocabulary.
+    #[error("`--vocab-size` is for presets only: the model in `{}` has its own vocabulary", model.display())]
+    VocabSizeOfModel { model: PathBuf },
     /// A line of a list cannot be read.
     #[error("{origin}, line {line}: {reason}")]
     Line { origin: String, line: usize, reason: String },
     /// Something has ended a run before its time.
     #[error("the run in `{}` has stopped", folder.display())]
-    Stopped { folder: PathBuf, step: Option<u64>, source: TrainError },
+    Stopped { folder: PathBuf, step: Option<u64>, source: Box<TrainError> },
+    /// The loss or the gradient of a run is not finite.
+    #[error("the run in `{}` has diverged{}", folder.display(), at_checkpoint(checkpoint.as_ref()))]
+    Diverged {
+        folder: PathBuf,
+        /// Its last checkpoint, and the number of steps there.
+        checkpoint: Option<(PathBuf, u64)>,
+        /// The learning rate to try next, and its present value.
+        learning_rate: f64,
+        present: f64,
+        /// The present maximum of the gradient norm.
+        clip_norm: Option<f64>,
+        source: Box<TrainError>,
+    },
     /// A picture is wanted in a format that there is none of.
     #[error("cannot draw `{}`: plots are written as SVG, to a file that ends in `.svg`", path.display())]
     PictureFormat { path: PathBuf },
+    /// A table has no such column.
+    #[error("no column is named `{name}`")]
+    UnknownColumn { name: String, nearest: Option<String> },
+    /// No setting has this name.
+    #[error("`--group-by` needs the name of a setting, but is `{name}`")]
+    UnknownKey { name: String, nearest: Option<String> },
+    /// The runs of a group differ in the seed, so it cannot name groups.
+    #[error("`--group-by` cannot be `seed`: a group consists of runs that differ only in their seeds")]
+    GroupBySeed,
+    /// There is nothing to take means of.
+    #[error("none of {runs} runs is finished and has a perplexity, so there is nothing to group")]
+    NoGroups { runs: usize },
+}
+
+/// Says which checkpoint there is.
+fn at_checkpoint(checkpoint: Option<&(PathBuf, u64)>) -> String {
+    match checkpoint {
+        Some((path, step)) => format!("; its last checkpoint is `{}`, step {step}", path.display()),
+        None => "; it has no checkpoint".to_owned(),
+    }
 }
 
 /// Prints an error and says what to exit with.
@@ -65,7 +103,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// A message fit for a terminal: what it quotes from a file might move the cursor, or worse.
-fn shown(message: &str) -> String {
+pub(crate) fn shown(message: &str) -> String {
     let mut shown = String::with_capacity(message.len());
     for char in message.chars() {
         if char.is_control() && char != '\n' {
@@ -93,12 +131,16 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             | TrainError::UnknownWorkload { .. }
             | TrainError::Value { .. }
             | TrainError::OutOfRange { .. }
+            | TrainError::NotEnoughMemory { .. }
             | TrainError::NoEffect { .. }
             | TrainError::Fixed { .. }
+            | TrainError::FewerEpochs { .. }
+            | TrainError::NoBestWeights { .. }
             | TrainError::UnknownPreset { .. }
             | TrainError::OtherModel { .. }
             | TrainError::Model(NnError::Config { .. }),
         ) => return true,
+        Some(TrainError::InFile { error, .. }) => return is_wrong_usage(error.as_ref()),
         Some(TrainError::Data(error)) => return matches!(error, DataError::UnknownCorpus { .. }),
         Some(TrainError::Device(error)) => return is_unknown_device(error),
         _ => {}
@@ -118,9 +160,13 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::ZeroSize { .. }
                 | InferError::AllForbidden { .. }
                 | InferError::EmptyPrefix
+                | InferError::UnknownWord { .. }
+                | InferError::NotEnoughMemory { .. }
+                | InferError::NoEmbedding
         )
     };
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
+        || matches!(cause.downcast_ref(), Some(NnError::TooLarge { .. } | NnError::Config { .. }))
         || cause.downcast_ref().is_some_and(is_unknown_device)
         || cause.downcast_ref().is_some_and(unusable_number)
         || matches!(
@@ -128,14 +174,23 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             Some(
                 CliError::NoPlan { .. }
                     | CliError::MoreThanBeams { .. }
+                    | CliError::VocabSizeOfModel { .. }
                     | CliError::PictureFormat { .. }
                     | CliError::NotOfWords { .. }
+                    | CliError::UnknownColumn { .. }
+                    | CliError::UnknownKey { .. }
+                    | CliError::GroupBySeed
             )
         )
 }
 
 fn is_unknown_device(error: &DeviceError) -> bool {
-    matches!(error, DeviceError::UnknownInstructionSet { .. } | DeviceError::MissingInstructionSet { .. })
+    matches!(
+        error,
+        DeviceError::UnknownInstructionSet { .. }
+            | DeviceError::MissingInstructionSet { .. }
+            | DeviceError::TooManyThreads { .. }
+    )
 }
 
 /// What the user can do, where that is sure.
@@ -154,12 +209,39 @@ fn hint(cause: &Cause) -> Option<String> {
                     None => format!("after fixing this, {command} starts from the beginning"),
                 })
             }
+            CliError::Diverged { folder, learning_rate, present, clip_norm, .. } => {
+                let folder = in_shell(&folder.display().to_string());
+                let clip = match clip_norm {
+                    Some(norm) => format!("a `--clip-norm` below {norm}"),
+                    None => "gradient clipping (`--clip-norm`)".to_owned(),
+                };
+                let [learning_rate, present] = [*learning_rate, *present].map(Compact);
+                Some(format!(
+                    "`rondo train --plan {folder} --learning-rate {learning_rate}` starts again with a lower learning \
+                     rate than {present}; {clip} or smaller initial weights (`--init-recurrent`) can also help"
+                ))
+            }
             CliError::NotOfWords { .. } => {
                 Some("without `--tokenizer`, the text is read with the model's own tokenizer".to_owned())
+            }
+            CliError::UnknownColumn { nearest: Some(nearest), .. }
+            | CliError::UnknownKey { nearest: Some(nearest), .. } => {
+                Some(format!("did you mean `{nearest}`?"))
+            }
+            CliError::UnknownColumn { nearest: None, .. } => {
+                Some("`rondo runs --help` lists the columns".to_owned())
+            }
+            CliError::UnknownKey { nearest: None, .. } => {
+                Some("`rondo train --help-all` lists the settings".to_owned())
+            }
+            CliError::GroupBySeed => Some("name the setting to compare, such as `cell`".to_owned()),
+            CliError::NoGroups { .. } => {
+                Some("`rondo runs` without `--group-by` shows their status".to_owned())
             }
             CliError::NoSplit { .. }
             | CliError::TooShort { .. }
             | CliError::MoreThanBeams { .. }
+            | CliError::VocabSizeOfModel { .. }
             | CliError::Line { .. } => None,
         };
     }
@@ -169,8 +251,16 @@ fn hint(cause: &Cause) -> Option<String> {
                 "a lower `--learning-rate` or `--clip-norm` can keep values finite; `--on-nan` sets how to continue"
                     .to_owned(),
             ),
-            TrainError::Fixed { .. } => {
-                Some("`--plan` starts another run with this run's settings, and flags override them".to_owned())
+            TrainError::Fixed { run, setting, now, .. } => Some(instead_of_changing(run, setting, now)),
+            TrainError::FewerEpochs { run, wanted, fewest, .. } => {
+                let run = in_shell(&run.display().to_string());
+                Some(format!(
+                    "the fewest is `--epochs {fewest}`; `rondo train --plan {run} --epochs {wanted}` starts a new \
+                     run with fewer epochs"
+                ))
+            }
+            TrainError::NoBestWeights { .. } => {
+                Some("resume the run without `--reload-best` until an epoch is the best so far".to_owned())
             }
             TrainError::NoGoodCheckpoint { .. } => Some(
                 "if they are removed, the run starts from the beginning; `--from` continues training its best model in \
@@ -187,6 +277,7 @@ fn hint(cause: &Cause) -> Option<String> {
             TrainError::SamplePrefix { .. } => {
                 Some("`--sample-prefix` sets the text that samples start with".to_owned())
             }
+            TrainError::InFile { error, .. } => hint(error.as_ref()),
             TrainError::Runs(error) => hint_on_runs(error),
             TrainError::Data(error) => hint_on_data(error),
             TrainError::Infer(error) => hint_on_inference(error),
@@ -202,12 +293,39 @@ fn hint(cause: &Cause) -> Option<String> {
     hint_on_data(cause.downcast_ref()?)
 }
 
+/// How to get what a changed setting of a resumed run would give.
+fn instead_of_changing(run: &Path, setting: &str, now: &str) -> String {
+    let run = in_shell(&run.display().to_string());
+    let flag = Field::find(setting).map_or_else(|| setting.to_owned(), Field::flag);
+    let value = now.split(' ').map(in_shell).collect::<Vec<_>>().join(" ");
+    let section = setting.split('.').next().unwrap_or_default();
+    match (setting, section) {
+        ("training.from", _) => {
+            format!(
+                "without `--resume`, `rondo train --from {value}` starts a new run with the weights of that model"
+            )
+        }
+        // The weights have the shape of the model, belong to the entries of the vocabulary, and are initialized already.
+        (_, "model" | "text" | "init") => format!(
+            "the trained weights do not fit; `rondo train --plan {run} --{flag} {value}` starts a new run with the \
+             other settings of this one, from random weights"
+        ),
+        _ => format!(
+            "`rondo train --from {run} --{flag} {value}` starts a new run with the best weights of this one and its \
+             other settings"
+        ),
+    }
+}
+
 fn hint_on_inference(error: &InferError) -> Option<String> {
     let hint = match error {
         InferError::NoModel { .. } => "a run saves its first model at the end of its first epoch",
         InferError::OtherVocabulary { .. }
         | InferError::VocabularySize { .. }
         | InferError::NoVocabulary(_) => "`--vocab` names the vocabulary that the model was trained with",
+        InferError::NonFiniteLogits => {
+            "train it again with a lower `--learning-rate`, stronger clipping (`--clip-norm`) or smaller initial weights"
+        }
         InferError::Data(error) => return hint_on_data(error),
         _ => return None,
     };
@@ -220,7 +338,13 @@ fn hint_on_runs(error: &RunsError) -> Option<String> {
             "`--resume` continues it; for another run, `--out` names another folder"
         }
         RunsError::NoRun { .. } => "a new run is started without `--resume`, which continues a run",
-        RunsError::OtherCorpus { .. } => "`--data` sets where the run's texts are",
+        RunsError::NoRuns { .. } => {
+            "`rondo train` creates runs in the folder `runs`; the arguments name other folders"
+        }
+        RunsError::OtherCorpus { .. } => {
+            "`--data` sets where the run's texts are; to train its model on another text, `rondo train --from RUN \
+             --data TEXT` starts a new run"
+        }
         _ => return None,
     };
     Some(hint.to_owned())
@@ -240,13 +364,10 @@ fn hint_on_data(error: &DataError) -> Option<String> {
                     .to_owned(),
             );
         }
-        DataError::UnknownCorpus { name, .. } => name.clone(),
-        DataError::Missing { path } => path.file_name()?.to_str()?.to_owned(),
+        DataError::Missing { path } => path.file_name()?.to_str()?,
         _ => return None,
     };
-    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&name, known);
-    let known = NAMED_CORPORA.iter().map(|corpus| corpus.name).filter(|known| likeness(known) >= 0.5);
-    let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    let nearest = nearest(name, NAMED_CORPORA.iter().map(|corpus| corpus.name))?;
     Some(format!("the nearest corpus name is `{nearest}`"))
 }
 
@@ -293,10 +414,33 @@ mod tests {
         let stopped = |step| {
             let source =
                 TrainError::Io { action: "write", path: "f".into(), source: io::Error::other("full") };
-            CliError::Stopped { folder: "run".into(), step, source }
+            CliError::Stopped { folder: "run".into(), step, source: Box::new(source) }
         };
         check("after fixing this, `rondo train --resume --out run` resumes from step 3", || stopped(Some(3)));
         check("after fixing this, `rondo train --resume --out run` starts from", || stopped(None));
+    }
+
+    #[test]
+    fn a_diverged_run_names_its_checkpoint_and_what_to_change() {
+        let diverged = |checkpoint, clip_norm| CliError::Diverged {
+            folder: "my run".into(),
+            checkpoint,
+            learning_rate: 2.0,
+            present: 20.0,
+            clip_norm,
+            source: Box::new(TrainError::NoUsableModel { epochs: 1, text: "validation" }),
+        };
+        let checkpoint = || Some((PathBuf::from("my run/c"), 40));
+        let message = diverged(checkpoint(), None).to_string();
+        assert_eq!(message, "the run in `my run` has diverged; its last checkpoint is `my run/c`, step 40");
+        assert_eq!(
+            diverged(None, None).to_string(),
+            "the run in `my run` has diverged; it has no checkpoint"
+        );
+        let start = "`rondo train --plan 'my run' --learning-rate 2` starts again with a lower learning rate than 20; ";
+        check(&format!("{start}a `--clip-norm` below 0.25 or"), || diverged(None, Some(0.25)));
+        check(&format!("{start}gradient clipping (`--clip-norm`) or"), || diverged(None, None));
+        check("train it again with a lower `--learning-rate`", || InferError::NonFiniteLogits);
     }
 
     #[test]
@@ -314,7 +458,8 @@ mod tests {
         check("a lower `--dynamic-learning-rate`", diverged(Quantity::GradientNorm));
         check("", diverged(Quantity::MeanGradient));
         let (setting, before, now) = ("training.seed".to_owned(), "1".to_owned(), "2".to_owned());
-        check("`--plan` starts another run", || TrainError::Fixed {
+        check("`rondo train --from run --seed 2` starts a new run", || TrainError::Fixed {
+            run: "run".into(),
             setting: setting.clone(),
             before: before.clone(),
             now: now.clone(),
@@ -366,7 +511,5 @@ mod tests {
         let missing = |path: &str| DataError::Missing { path: path.into() };
         check("the nearest corpus name is `wikitext-2`", || missing("data/wikitext2"));
         check("", || missing("poems"));
-        let unknown = || DataError::UnknownCorpus { name: "pbt".to_owned(), known: vec![] };
-        check("the nearest corpus name is `ptb`", unknown);
     }
 }

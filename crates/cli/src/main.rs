@@ -28,11 +28,13 @@ mod generate;
 mod input;
 mod model_args;
 mod models;
+mod neighbors;
 mod output;
 mod plot;
 mod recipes;
 mod reproduce;
 mod rescore;
+mod runs;
 mod score;
 mod text_args;
 mod train;
@@ -43,6 +45,7 @@ mod train;
     name = "rondo",
     version,
     max_term_width = 110,
+    args_override_self = true,
     disable_help_flag = true,
     after_help = "To start: `rondo train` trains a small model in about a minute and suggests what to try next."
 )]
@@ -66,11 +69,13 @@ enum Command {
     Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
     Reproduce(reproduce::ReproduceArgs),
+    Runs(runs::RunsArgs),
     Plot(plot::PlotArgs),
     Bench(bench::BenchArgs),
     Datasets(datasets::DatasetsArgs),
     Recipes(recipes::RecipesArgs),
     Models(models::ModelsArgs),
+    Neighbors(neighbors::NeighborsArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -87,11 +92,13 @@ fn main() -> ExitCode {
         Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Reproduce(args) => reproduce::run(args),
+        Command::Runs(args) => runs::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Datasets(args) => datasets::run(args),
         Command::Recipes(args) => recipes::run(args),
         Command::Models(args) => models::run(args),
+        Command::Neighbors(args) => neighbors::run(args),
         Command::Completions(args) => completions::run(args),
     };
     result.unwrap_or_else(|error| error::report(&error))

@@ -1,16 +1,13 @@
-//! The flags that select a model, and opening it with the plan of its run.
+//! The flags that select a model, and opening it.
 
-use std::fs;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use rondo_data::TextCodec;
 use rondo_infer::LanguageModel;
 use rondo_kernels::Precision;
-use rondo_runs::RunFolder;
-use rondo_train::{Plan, Settings};
 
 use crate::console::Console;
 use crate::device;
@@ -38,18 +35,15 @@ pub(crate) struct Loaded {
     pub(crate) path: PathBuf,
     /// The model.
     pub(crate) model: LanguageModel,
-    /// The plan of its run, if it is next to the model.
-    pub(crate) plan: Option<Plan>,
 }
 
 impl ModelArgs {
-    /// Loads the model, its vocabulary and its plan.
+    /// Loads the model and its vocabulary.
     pub(crate) fn load(&self, console: Console) -> Result<Loaded> {
         let device = device::cpu(self.threads, self.precision, console)?;
         let model = LanguageModel::open_with(&self.model, self.vocab.as_deref(), &device)?;
         let path = LanguageModel::file_at(&self.model)?;
-        let plan = plan_beside(&path)?;
-        Ok(Loaded { path, model, plan })
+        Ok(Loaded { path, model })
     }
 }
 
@@ -63,19 +57,4 @@ impl Loaded {
     pub(crate) fn forbidden(&self, forbid_unk: bool) -> Vec<u32> {
         self.codec().unknown_id().filter(|_| forbid_unk).into_iter().collect()
     }
-}
-
-fn plan_beside(model: &Path) -> Result<Option<Plan>> {
-    settings_beside(model)?.map(|settings| Ok(Plan::new(&settings)?)).transpose()
-}
-
-/// The settings of the run that wrote the model file, if its plan is next to it.
-pub(crate) fn settings_beside(model: &Path) -> Result<Option<Settings>> {
-    let path = model.with_file_name(RunFolder::PLAN);
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let origin = path.display().to_string();
-    let text = fs::read_to_string(&path).with_context(|| format!("could not read `{origin}`"))?;
-    Ok(Some(Settings::parse(&origin, &text)?))
 }

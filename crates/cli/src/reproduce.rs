@@ -5,20 +5,20 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use rondo_runs::{Provenance, RunFolder};
-use rondo_train::{Comparison, Session, SessionOptions, Settings, SettingsSource, require_finished};
+use rondo_runs::RunFolder;
+use rondo_train::{Comparison, Session, SessionOptions, require_finished};
 use serde_json::json;
 
 use crate::console::Console;
 use crate::output;
 use crate::train::{Format, INTERRUPTED, train};
 
-/// Repeat a run from its plan and check that the results are identical
+/// Repeat a run and check that the results are identical
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Compares each record of metrics.jsonl except times, and the best and the last model bit for bit. Results are identical \
 with the same version, processor type and number of threads; otherwise the output lists what differs between the two \
-runs. The texts must have the fingerprints recorded in the run. The exit code is 0 if the results are identical, else 1.")]
+runs. Settings that were changed with `rondo train --resume` are changed at the same steps. The texts must have the fingerprints recorded in the run. The exit code is 0 if the results are identical, else 1.")]
 pub(crate) struct ReproduceArgs {
     /// Folder of a finished run
     run: PathBuf,
@@ -45,11 +45,8 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<ExitCode> {
         None => {
             let name = first.path().file_name().unwrap_or_default().to_string_lossy();
             let name = Some(format!("{name}-again"));
-            let (source, corpus) =
-                (SettingsSource::Plan(first.path().to_owned()), Some(Provenance::read(&first)?.corpus));
             let trained = train(Console::new(args.quiet), Format::Nothing, |options| {
-                let options = SessionOptions { source, out: args.out, name, corpus, ..options };
-                Session::start(Settings::default(), options)
+                Session::repeat(first.path(), SessionOptions { out: args.out, name, ..options })
             })?;
             if trained.outcome.interrupted {
                 return Ok(ExitCode::from(INTERRUPTED));

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use crate::corpus::Split;
+use crate::nearest::or_nearest;
 
 /// The result type of this crate's functions.
 pub type Result<T> = std::result::Result<T, DataError>;
@@ -257,7 +258,7 @@ pub enum DataError {
         largest_bptt: usize,
     },
     /// There is no corpus with this name.
-    #[error("unknown corpus `{}`; the named corpora are {}", shown(name), listed(known))]
+    #[error("unknown corpus `{}`, expected one of {}{}", shown(name), listed(known), or_nearest(name, known.iter().map(String::as_str)))]
     UnknownCorpus {
         /// The name.
         name: String,

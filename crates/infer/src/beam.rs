@@ -17,6 +17,7 @@ use rondo_nn::Mode;
 
 use crate::distribution::{Best, Distribution};
 use crate::logit_blocks::LogitBlocks;
+use crate::memory::{check_generation, search_rows};
 use crate::{InferError, ModelHandle, Result};
 
 /// The settings of a beam search.
@@ -91,7 +92,8 @@ impl BeamSearch {
     /// [`InferError::EmptyPrefix`]; [`InferError::ZeroSize`] if the beam size is 0;
     /// [`InferError::LengthPenalty`] if the penalty is negative or not finite; [`InferError::IdOutOfRange`]
     /// for a token outside the model's vocabulary; [`InferError::AllForbidden`] if every token is forbidden;
-    /// [`InferError::NonFiniteLogits`] if the logits are not finite.
+    /// [`InferError::NonFiniteLogits`] if the logits are not finite; [`InferError::NotEnoughMemory`] if the
+    /// beam does not fit in memory.
     ///
     /// # Source
     /// Length penalty: Wu et al. 2016, equation 14, without the coverage penalty.
@@ -101,6 +103,8 @@ impl BeamSearch {
         let Some((&last, before)) = prefix.split_last() else {
             return Err(InferError::EmptyPrefix);
         };
+        let rows = search_rows(self.beams, forbidden.len(), self.max_tokens);
+        check_generation(handle.model(), rows, "the beam size")?;
         let (model, workspace) = (handle.model(), &mut *handle.workspace());
         let mut state = model.zero_state(1);
         handle.read_on(workspace, before, &mut state);

@@ -1,10 +1,12 @@
 //! Word completion: the words that may come next, or that complete a partial word.
 //!
 //! ```text
-//!               "the lit"                                "the lit", partial
-//! words         after `the`, `lit`: any word             after `the`: a word that begins with `lit`
-//! characters    after `the lit `: up to whitespace       after `the lit`: up to whitespace
+//!               "the lit"                            "the lit", partial
+//! words         after `the`, `lit`: any word         after `the`: a word that begins with `lit`
+//! characters    after `the lit`: up to whitespace    the same
 //! ```
+//!
+//! Characters continue the text where it ends: `the lit` with `tle`, `the lit ` with a new word.
 //!
 //! A word-level model predicts the probability of each word directly. For a character- or byte-level model,
 //! the probability of a word is that of its characters and the whitespace that ends it. A beam search finds
@@ -34,7 +36,8 @@ const FEWEST_BEAMS: usize = 40;
 pub struct Completing {
     /// How many words to return.
     pub top: usize,
-    /// Whether the text ends in a partial word that is to be completed.
+    /// Whether the text ends in a partial word that is to be completed. With a model of characters or bytes, it does
+    /// unless whitespace follows.
     pub partial: bool,
     /// Tokens that are never proposed.
     pub forbidden: Vec<u32>,
@@ -112,11 +115,8 @@ impl Completer {
     }
 
     fn complete_by_characters(&self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
-        let begun = if completing.partial { split_last_word(text).1 } else { "" };
-        let mut prefix = self.codec.prompt(text)?;
-        if !completing.partial && text.chars().last().is_some_and(|last| !last.is_whitespace()) {
-            prefix.extend(self.codec.encode_prefix(" ")?);
-        }
+        let (_, begun) = split_last_word(text);
+        let prefix = self.codec.prompt(text)?;
         let search = BeamSearch {
             beams: completing.top.saturating_mul(BEAMS_PER_WORD).max(FEWEST_BEAMS),
             max_tokens: LONGEST_WORD,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rondo_data::DataError;
+use rondo_kernels::{AvailableMemory, Bytes};
 use rondo_nn::NnError;
 
 use crate::rescore::LineFault;
@@ -33,6 +34,14 @@ pub enum InferError {
         id: u32,
         /// The vocabulary size.
         vocab_size: usize,
+    },
+    /// A checkpoint was given instead of a model.
+    #[error("`{}` is a checkpoint, from which a run resumes, and not a model{}", path.display(), beside(models))]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// The models next to it: of the best epoch, and the latest.
+        models: Vec<PathBuf>,
     },
     /// The caller's progress callback stopped the evaluation.
     #[error("stopped after {done_tokens} of {total_tokens} tokens")]
@@ -209,7 +218,55 @@ pub enum InferError {
     /// The prefix is empty.
     #[error("the prefix is empty: a model must read at least one token before it can predict the next")]
     EmptyPrefix,
+    /// The work does not fit in memory.
+    #[error("{what} needs about {} of memory, but only {} can be used ({}): reduce {reduce}", Bytes(*needed), Bytes(available.bytes), available.limit)]
+    NotEnoughMemory {
+        /// The work.
+        what: &'static str,
+        /// The bytes that it needs.
+        needed: u64,
+        /// The bytes that can be allocated.
+        available: AvailableMemory,
+        /// What to reduce.
+        reduce: &'static str,
+    },
+    /// The model has no embedding to compare words by.
+    #[error("the model has no embedding: its input is one-hot, so it has no vectors to compare words by")]
+    NoEmbedding,
+    /// The embedding of a token contains NaN or infinity.
+    #[error("the embedding of `{token}` is NaN or infinite: the model is damaged, or training diverged")]
+    NonFiniteEmbedding {
+        /// The token.
+        token: String,
+    },
+    /// A word is not in the vocabulary.
+    #[error("`{word}` is not in the model's vocabulary{}", most_similar(nearest))]
+    UnknownWord {
+        /// The word.
+        word: String,
+        /// Known words that are spelled similarly, the most similar first.
+        nearest: Vec<String>,
+    },
     /// The model's logits are NaN or infinite.
     #[error("the model's logits are NaN or infinite: its parameters are damaged, or training diverged")]
     NonFiniteLogits,
+}
+
+/// Names the known words for the end of a message.
+fn most_similar(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        [one] => format!("; the most similar word is `{one}`"),
+        words => format!("; the most similar words are `{}`", words.join("`, `")),
+    }
+}
+
+/// Names the models next to a checkpoint.
+fn beside(models: &[PathBuf]) -> String {
+    let names: Vec<String> = models.iter().map(|model| format!("`{}`", model.display())).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [model] => format!("; its run has saved the model {model}"),
+        models => format!("; its run has saved the models {}", models.join(" and ")),
+    }
 }

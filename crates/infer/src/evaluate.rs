@@ -21,7 +21,7 @@
 use std::ops::ControlFlow;
 
 use rondo_data::{Batches, LastBatch, TokenIds};
-use rondo_nn::{Mode, Model, State, Workspace};
+use rondo_nn::{BatchSize, Mode, Model, State, Workspace};
 
 use crate::handle::check_ids;
 use crate::{InferError, Result};
@@ -106,12 +106,11 @@ pub fn evaluate_with(
         }
     }
     check_text(model, ids)?;
-    let columns = column_count(ids.len(), batch_size);
-    let steps = bptt.max(BATCH_ROWS / columns);
+    let BatchSize { steps, columns } = evaluation_batch(ids.len(), batch_size, bptt);
     let batches = Batches::new(ids, columns, steps, LastBatch::Keep)?;
     let total_tokens = batches.target_count() as u64;
     let mut state = warm_state(model, workspace, ids, &batches)?;
-    let longest = steps.min(batches.column_len() - 1) * columns;
+    let longest = steps * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
     for index in 0..batches.batch_count() {
@@ -136,6 +135,15 @@ pub fn evaluate_with(
 #[must_use]
 pub fn column_count(tokens: usize, batch_size: usize) -> usize {
     batch_size.min((tokens / WARM_UP).max(1))
+}
+
+/// The size of the batches in which a text of `tokens` tokens is read: in [`column_count`] columns, `bptt` steps
+/// at a time or more where that is faster, but no more than there are.
+#[must_use]
+pub fn evaluation_batch(tokens: usize, batch_size: usize, bptt: usize) -> BatchSize {
+    let columns = column_count(tokens, batch_size).max(1);
+    let longest = (tokens / columns).saturating_sub(1).max(1);
+    BatchSize { steps: bptt.max(BATCH_ROWS / columns).min(longest), columns }
 }
 
 /// How many tokens of a text of `tokens` tokens are predicted: all except the first of each column and the

@@ -28,6 +28,8 @@ mod evaluate;
 mod handle;
 mod language_model;
 mod logit_blocks;
+mod memory;
+mod neighbors;
 mod predictor;
 pub mod rescore;
 mod sample;
@@ -41,9 +43,13 @@ pub use complete::{Completer, Completing, Completion};
 pub use decoder::{Decoder, DecoderState, LogProbs};
 pub use distribution::{Candidate, Distribution};
 pub use error::{InferError, Result};
-pub use evaluate::{Evaluation, check_text, column_count, evaluate, evaluate_with, target_count, warm_state};
+pub use evaluate::{
+    Evaluation, check_text, column_count, evaluate, evaluate_with, evaluation_batch, target_count, warm_state,
+};
 pub use handle::ModelHandle;
 pub use language_model::{LanguageModel, ModelParts, model_context};
+pub use memory::check_memory;
+pub use neighbors::Neighbor;
 pub use predictor::Predictor;
 pub use sample::{Sampler, Sampling};
 pub use score::{ScoredLine, ScoredLines, Scorer, Scoring, SentenceScore};

@@ -18,6 +18,7 @@ use rondo_nn::{Mode, NnError, State};
 
 use crate::handle::PooledWorkspace;
 use crate::logit_blocks::LogitBlocks;
+use crate::memory::check_generation;
 use crate::{InferError, ModelHandle, Result, Sampler, Sampling};
 
 /// The id of a stream in a [`Streams`]; unique.
@@ -144,7 +145,8 @@ impl Streams {
     /// were added alone; each of the others has its own random numbers.
     ///
     /// # Errors
-    /// As [`Streams::admit`], and [`InferError::ZeroSize`] if `count` is 0.
+    /// As [`Streams::admit`]; [`InferError::ZeroSize`] if `count` is 0; [`InferError::NotEnoughMemory`] if the
+    /// streams do not fit in memory.
     pub fn admit_many(
         &mut self,
         prompt: &[u32],
@@ -152,6 +154,8 @@ impl Streams {
         sampling: &Sampling,
         seed: u64,
     ) -> Result<Vec<StreamId>> {
+        let rows = self.streams.len().saturating_add(count);
+        check_generation(self.handle.model(), rows, "the number of samples")?;
         let settings = self.settings_of(sampling)?;
         let admitted = self.read_prompt(prompt, count);
         let (state, last) = match admitted {

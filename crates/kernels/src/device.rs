@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::Precision;
+use crate::available::available;
 use crate::cpu::{Cpu, InstructionSet};
+use crate::{AvailableMemory, Precision};
 
 /// A processor to run operations on. Cheap to clone: clones share the same threads.
 #[derive(Clone, Debug)]
@@ -47,17 +48,27 @@ pub enum DeviceError {
         /// The instruction set in use.
         instructions: InstructionSet,
     },
+    /// More threads were requested than a device may have.
+    #[error("{threads} threads are more than the maximum of {}", Device::MAX_THREADS)]
+    TooManyThreads {
+        /// The requested number.
+        threads: usize,
+    },
     /// The operating system could not start a thread.
     #[error("could not start a worker thread")]
     Thread(#[source] Arc<std::io::Error>),
 }
 
 impl Device {
+    /// The maximum number of threads. Every thread needs memory mappings of its own, of which a process can
+    /// have only some tens of thousands.
+    pub const MAX_THREADS: usize = 1024;
+
     /// The CPU with `threads` threads (at least one; the caller's own counts) and its fastest instruction
     /// set.
     ///
     /// # Errors
-    /// [`DeviceError::Thread`] if a thread cannot be started.
+    /// [`DeviceError::TooManyThreads`]; [`DeviceError::Thread`] if a thread cannot be started.
     pub fn cpu(threads: usize) -> Result<Device, DeviceError> {
         Cpu::new(threads, InstructionSet::detect()).map(Device::Cpu)
     }
@@ -92,6 +103,25 @@ impl Device {
     pub fn threads(&self) -> usize {
         match self {
             Device::Cpu(cpu) => cpu.threads(),
+        }
+    }
+
+    /// The memory of the device that this process can still allocate; `None` if that is unknown. A CPU knows
+    /// on Linux.
+    pub fn available_memory(&self) -> Option<AvailableMemory> {
+        match self {
+            Device::Cpu(_) => available(),
+        }
+    }
+
+    /// Checks that this many bytes can be allocated, as far as [`Device::available_memory`] knows.
+    ///
+    /// # Errors
+    /// The available memory, if it is less.
+    pub fn check_memory(&self, bytes: u64) -> Result<(), AvailableMemory> {
+        match self.available_memory() {
+            Some(available) if bytes > available.bytes => Err(available),
+            _ => Ok(()),
         }
     }
 }

@@ -21,6 +21,7 @@
 
 pub mod activation;
 pub mod activation_penalty;
+mod available;
 pub mod bias;
 mod buffer;
 pub mod cache_attention;
@@ -43,6 +44,7 @@ pub mod roofline;
 pub mod sample;
 pub mod softmax;
 
+pub use available::{AvailableMemory, Bytes, MemoryLimit};
 pub use buffer::{Buffer, BufferPool, Element, Slice, SliceMut};
 pub use device::{Device, DeviceError};
 pub use precision::Precision;

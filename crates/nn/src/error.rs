@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rondo_kernels::{AvailableMemory, Bytes};
+
 /// The result type of this crate.
 pub type Result<T> = std::result::Result<T, NnError>;
 
@@ -38,6 +40,16 @@ pub enum NnError {
         /// The operating system's error.
         source: std::io::Error,
     },
+    /// A file does not fit in memory.
+    #[error("`{}` needs about {} of memory, but only {} can be used ({})", path.display(), Bytes(*needed), Bytes(available.bytes), available.limit)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The bytes that reading it needs.
+        needed: u64,
+        /// The bytes that can be allocated.
+        available: AvailableMemory,
+    },
     /// A file is incomplete, damaged or not a safetensors file.
     #[error("`{}` is not a valid safetensors file", path.display())]
     Format {
@@ -55,6 +67,12 @@ pub enum NnError {
         key: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A checkpoint was given instead of a model.
+    #[error("`{}` is a checkpoint, from which a run resumes, and not a model", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
     },
     /// A tensor is missing.
     #[error("tensor `{name}` is missing")]

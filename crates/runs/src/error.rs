@@ -61,6 +61,30 @@ pub enum RunsError {
         /// The parse error.
         source: serde_json::Error,
     },
+    /// A plan is not valid TOML.
+    #[error("line {line} of `{}` is not valid TOML: {reason}", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// The line number, starting at 1.
+        line: usize,
+        /// The message of the parser.
+        reason: String,
+    },
+    /// A summary file cannot be parsed.
+    #[error("`{}` is not a valid summary file", path.display())]
+    Summary {
+        /// The file.
+        path: PathBuf,
+        /// The parse error.
+        source: serde_json::Error,
+    },
+    /// A folder and the folders in it contain no runs.
+    #[error("`{}` contains no runs", path.display())]
+    NoRuns {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A corpus differs from the one the run was trained on.
     #[error("the {part} differs from the run's: its fingerprint is {found}, expected {expected}")]
     OtherCorpus {

@@ -3,7 +3,9 @@
 //! ```text
 //! runs/built-in-1/
 //!   plan.toml               all settings; written first, so a folder with a plan contains a run
+//!   plan-original.toml      the settings before the first change, if settings were changed during the run
 //!   provenance.json         versions, device, corpus, resumptions
+//!   summary.json            changed settings, sizes, results, times; replaced after each epoch
 //!   vocab.json              the tokens, in the order of their ids
 //!   metrics.jsonl           one record per line, append-only
 //!   events.out.tfevents.*   the same for TensorBoard, append-only
@@ -33,8 +35,12 @@ pub struct RunFolder {
 impl RunFolder {
     /// File name of the plan: the settings of the run, as TOML.
     pub const PLAN: &str = "plan.toml";
+    /// File name of the plan before the first change of settings during the run.
+    pub const ORIGINAL_PLAN: &str = "plan-original.toml";
     /// File name of the [`Provenance`](crate::Provenance).
     pub const PROVENANCE: &str = "provenance.json";
+    /// File name of the [`RunSummary`](crate::RunSummary).
+    pub const SUMMARY: &str = "summary.json";
     /// File name of the vocabulary.
     pub const VOCAB: &str = "vocab.json";
     /// File name of the metrics, one record per line.
@@ -98,6 +104,11 @@ impl RunFolder {
         }
     }
 
+    /// Whether the folder holds a run, or what is left of one.
+    pub(crate) fn is_run(path: &Path) -> bool {
+        path.join(Self::PLAN).is_file() || path.join(Self::METRICS).is_file()
+    }
+
     /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -108,9 +119,19 @@ impl RunFolder {
         self.path.join(Self::PLAN)
     }
 
+    /// The path of the plan before the first change of settings; the file exists only if there was a change.
+    pub fn original_plan(&self) -> PathBuf {
+        self.path.join(Self::ORIGINAL_PLAN)
+    }
+
     /// The path of the provenance.
     pub fn provenance(&self) -> PathBuf {
         self.path.join(Self::PROVENANCE)
+    }
+
+    /// The path of the summary.
+    pub fn summary(&self) -> PathBuf {
+        self.path.join(Self::SUMMARY)
     }
 
     /// Replaces the plan, for a run that is resumed with different settings.
@@ -119,6 +140,14 @@ impl RunFolder {
     /// [`RunsError::Io`] if the file cannot be written.
     pub fn replace_plan(&self, plan: &str) -> Result<()> {
         write_atomically(&self.plan(), |to| to.write_all(plan.as_bytes()))
+    }
+
+    /// Writes the plan before the first change of settings.
+    ///
+    /// # Errors
+    /// [`RunsError::Io`] if the file cannot be written.
+    pub fn write_original_plan(&self, plan: &str) -> Result<()> {
+        write_atomically(&self.original_plan(), |to| to.write_all(plan.as_bytes()))
     }
 
     /// The paths of the checkpoints, the latest last.
@@ -170,7 +199,9 @@ impl RunFolder {
             let name = name.to_string_lossy();
             let files = [
                 Self::PLAN,
+                Self::ORIGINAL_PLAN,
                 Self::PROVENANCE,
+                Self::SUMMARY,
                 Self::VOCAB,
                 Self::METRICS,
                 Self::BEST_MODEL,

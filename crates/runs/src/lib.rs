@@ -4,6 +4,8 @@
 //! - [`CheckpointWriter`]: numbers checkpoint files and keeps the last two.
 //! - [`metrics`]: records of measurements, in `metrics.jsonl` and for TensorBoard.
 //! - [`Provenance`]: what produced the results of a run.
+//! - [`RunSummary`]: the results of a run and what they belong to; [`ListedRun`] finds and reads runs for a table.
+//! - [`Interval`]: means over several runs, with confidence intervals.
 //! - [`Perplexity`]: its value and how it is printed.
 //! - `plot`: plots of one or more runs as SVG, with the feature `plot`.
 //! - [`write_atomically`]: how Rondo writes every whole file.
@@ -14,17 +16,23 @@ mod atomic;
 mod checkpoints;
 mod error;
 mod folder;
+mod interval;
+mod listing;
 mod lock;
 pub mod metrics;
 mod perplexity;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod provenance;
+mod summary;
 
 pub use atomic::{move_into_place, write_atomically};
 pub use checkpoints::CheckpointWriter;
 pub use error::{Result, RunsError};
 pub use folder::RunFolder;
+pub use interval::Interval;
+pub use listing::{ListedRun, natural_order, parse_settings};
 pub use lock::RunLock;
-pub use perplexity::Perplexity;
-pub use provenance::{Change, CorpusFingerprint, Provenance, Resumption};
+pub use perplexity::{Compact, Loss, Perplexity};
+pub use provenance::{Change, CorpusFingerprint, Provenance, Resumption, SettingsChange};
+pub use summary::{EpochResult, RunSummary, Status};

@@ -5,6 +5,8 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::thread;
+use std::time::Duration;
 
 use crate::atomic::remove_partial;
 use crate::{Result, RunFolder, RunsError};
@@ -31,7 +33,7 @@ impl RunFolder {
             .truncate(false)
             .open(&path)
             .map_err(RunsError::io("open", &path))?;
-        match file.try_lock() {
+        match lock_patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -52,6 +54,28 @@ impl RunFolder {
         remove_partial(self.path());
         Ok(RunLock { _file: file })
     }
+
+    /// Whether a process holds the lock. Without a lock file, or on a file system without locks, none does.
+    pub(crate) fn is_locked(&self) -> bool {
+        let file = File::open(self.path().join(LOCK));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}
+
+/// How often, and how long apart, a lock is tried.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Locks the file. A process that only asks whether it is locked holds it for a moment, so the first failure is not the
+/// last word.
+fn lock_patiently(file: &File) -> std::result::Result<(), TryLockError> {
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+            result => return result,
+        }
+    }
+    file.try_lock()
 }
 
 #[cfg(test)]

@@ -67,9 +67,36 @@ pub struct Provenance {
     pub corpus: CorpusFingerprint,
     /// When the run began, in seconds since 1970.
     pub started_unix_s: f64,
-    /// The resumptions of the run.
+    /// The resumptions of the run, in the order of time.
     #[serde(default)]
     pub resumptions: Vec<Resumption>,
+    /// The changes of settings that led to the present state of the run, in the order of its steps. A change that
+    /// was made after the checkpoint that the run was resumed from is not among them.
+    ///
+    /// The settings before the first change are in [`RunFolder::original_plan`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<SettingsChange>,
+}
+
+/// A change of settings that affects the results of a run, and the place in the run where it took effect: after
+/// `batch` batches of `epoch`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsChange {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// The number of batches of the epoch before the change.
+    pub batch: usize,
+    /// The number of optimizer steps before the change.
+    pub step: u64,
+    /// The number of rollbacks to a checkpoint before the change.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rollbacks: usize,
+    /// The settings that changed.
+    pub settings: Vec<Change>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// One resumption of a run after an interruption.

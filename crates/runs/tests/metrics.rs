@@ -19,7 +19,7 @@ proptest! {
         loss in any::<f64>(),
         damage in proptest::collection::vec(any::<(prop::sample::Index, u8)>(), 1..8),
     ) {
-        let record = Record { epoch: 1, step, train_loss: Some(loss), ..Record::default() };
+        let record = Record { epoch: 1, step, interval_loss: Some(loss), ..Record::default() };
         let mut line = serde_json::to_vec(&record).unwrap();
         line.push(b'\n');
         prop_assert_eq!(parse(Path::new("m"), &line).unwrap().len(), 1);

@@ -145,6 +145,17 @@ impl Averaging {
         self.average.is_none() && self.begin_if_due(progress, parameters)
     }
 
+    /// Continues after the rule has changed to that of this value: `Off` discards the average; any other rule keeps
+    /// it, or begins one if its condition is already met.
+    pub(crate) fn rule_changed(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
+        if self.rule == AveragingRule::Off {
+            self.average = None;
+            progress.steps = None;
+        } else if self.average.is_none() {
+            self.begin_if_due(progress, parameters);
+        }
+    }
+
     fn begin_if_due(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) -> bool {
         let due = match self.rule {
             AveragingRule::Off => false,
@@ -209,6 +220,26 @@ mod tests {
         assert_eq!(values(&weights), [5.0, 9.0]);
         assert!(!averaging.after_epoch(&mut progress, Some(true), &weights), "it begins once");
         assert!(progress.has_average());
+    }
+
+    #[test]
+    fn a_changed_rule_begins_keeps_or_discards_the_average() {
+        let (weights, mut progress) = (parameters(), AveragingProgress::default());
+        let mut averaging = Averaging::new(AveragingRule::Off, &mut progress, &weights);
+        averaging.after_epoch(&mut progress, Some(true), &weights);
+        averaging.rule = AveragingRule::After { epochs: 2 };
+        averaging.rule_changed(&mut progress, &weights);
+        assert!(averaging.average().is_none(), "one epoch of two");
+        averaging.rule = AveragingRule::After { epochs: 1 };
+        averaging.rule_changed(&mut progress, &weights);
+        averaging.after_step(&mut progress, &weights);
+        assert!(progress.has_average());
+        averaging.rule = AveragingRule::Stalled { patience: 9 };
+        averaging.rule_changed(&mut progress, &weights);
+        assert!(progress.has_average(), "an average is kept");
+        averaging.rule = AveragingRule::Off;
+        averaging.rule_changed(&mut progress, &weights);
+        assert!(!progress.has_average() && averaging.average().is_none());
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use rondo_data::{DataError, or_nearest};
+use rondo_kernels::{AvailableMemory, Bytes};
 use rondo_nn::NnError;
 
 use crate::Quantity;
-use crate::nearest::{listed, or_nearest};
 
 /// A `Result` with [`TrainError`].
 pub type Result<T> = std::result::Result<T, TrainError>;
@@ -24,6 +25,16 @@ pub enum TrainError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A value in a settings file is invalid, or does not go together with others.
+    #[error("`{origin}`, line {line}: {error}")]
+    InFile {
+        /// The file, or the name of the embedded recipe.
+        origin: String,
+        /// The line of the setting, from 1.
+        line: usize,
+        /// What is wrong with it.
+        error: Box<TrainError>,
+    },
     /// A recipe has no `[recipe]` table.
     #[error("`{origin}` has no `[recipe]` table with the recipe's name and description")]
     NoIntroduction {
@@ -31,7 +42,7 @@ pub enum TrainError {
         origin: String,
     },
     /// There is no recipe with this name.
-    #[error("unknown recipe `{name}`, expected {}{}", listed(known), or_nearest(name, known))]
+    #[error("unknown recipe `{name}`, expected {}{}", listed(known), or_nearest(name, known.iter().copied()))]
     UnknownRecipe {
         /// The requested name.
         name: String,
@@ -86,6 +97,16 @@ pub enum TrainError {
         /// The allowed values, to complete "must be …".
         expected: &'static str,
     },
+    /// A run does not fit in memory.
+    #[error("the run needs about {} of memory, but only {} can be used ({}): reduce {reduce}", Bytes(*needed), Bytes(available.bytes), available.limit)]
+    NotEnoughMemory {
+        /// The bytes that the run needs.
+        needed: u64,
+        /// The bytes that can be allocated.
+        available: AvailableMemory,
+        /// The settings to reduce.
+        reduce: &'static str,
+    },
     /// A setting was given that has no effect in combination with the other settings.
     #[error("`{setting}` has no effect unless {condition}")]
     NoEffect {
@@ -95,7 +116,7 @@ pub enum TrainError {
         condition: &'static str,
     },
     /// There is no model preset with this name.
-    #[error("unknown preset `{name}`, expected {}{}", listed(known), or_nearest(name, known))]
+    #[error("unknown preset `{name}`, expected {}{}", listed(known), or_nearest(name, known.iter().copied()))]
     UnknownPreset {
         /// The requested name.
         name: String,
@@ -126,7 +147,7 @@ pub enum TrainError {
         /// The prefix in the settings.
         prefix: String,
         /// Why it cannot be encoded.
-        source: rondo_data::DataError,
+        source: DataError,
     },
     /// The requested device is not available.
     #[error(transparent)]
@@ -136,7 +157,7 @@ pub enum TrainError {
     Model(#[from] NnError),
     /// A text cannot be read, or is too short for the plan.
     #[error(transparent)]
-    Data(#[from] rondo_data::DataError),
+    Data(#[from] DataError),
     /// A file in a run's folder cannot be used.
     #[error(transparent)]
     Runs(#[from] rondo_runs::RunsError),
@@ -152,12 +173,22 @@ pub enum TrainError {
         found: f64,
         /// The epoch, from 1.
         epoch: usize,
-        /// The number, from 1, of the step that was not taken.
+        /// The number, from 1, of the step that was not taken; for the loss on a text, the number of steps before.
         step: u64,
         /// What was tried before the run stopped.
         tried: Tried,
         /// The file of the best model so far, if there is one.
         best: Option<PathBuf>,
+    },
+    /// The run has ended, and no evaluation gave a finite loss.
+    #[error(
+        "none of the {epochs} epochs had a finite loss on the {text} text, so no model was saved as the best"
+    )]
+    NoUsableModel {
+        /// The number of epochs.
+        epochs: usize,
+        /// `validation` or `test`: the text that was evaluated.
+        text: &'static str,
     },
     /// A file is not a usable checkpoint, or a folder contains none.
     #[error("no usable checkpoint in `{}`: {reason}", path.display())]
@@ -189,12 +220,44 @@ pub enum TrainError {
     /// A setting cannot be changed when a run is resumed.
     #[error("cannot change `{setting}` from {} to {} when resuming a run", or_unset(before), or_unset(now))]
     Fixed {
+        /// The folder of the run.
+        run: PathBuf,
         /// The path of the setting, such as `model.hidden_size`.
         setting: String,
         /// Its value in the run; empty if unset.
         before: String,
         /// The requested value; empty if unset.
         now: String,
+    },
+    /// A run cannot be resumed with fewer epochs than it already has.
+    #[error("cannot reduce `training.epochs` to {wanted}: the run has already {}", progress_of(*fewest, *has_begun))]
+    FewerEpochs {
+        /// The folder of the run.
+        run: PathBuf,
+        /// The requested number of epochs.
+        wanted: usize,
+        /// The number of epochs that the run already has, including one that has begun.
+        fewest: usize,
+        /// Whether the last of them has begun but is not completed.
+        has_begun: bool,
+    },
+    /// A run cannot be resumed with `reload_best`, because its best weights are not available.
+    #[error("cannot turn on `optimization.reload_best`: the weights of the best epoch, {epoch}, are not in `{}`", path.display())]
+    NoBestWeights {
+        /// The file of the best model.
+        path: PathBuf,
+        /// The best epoch so far.
+        epoch: usize,
+    },
+    /// A run cannot be verified against a recipe because a setting was changed while it was trained.
+    #[error("the run `{}` does not follow the recipe: `{setting}` was changed at step {step}", path.display())]
+    ChangedPlan {
+        /// The folder of the run.
+        path: PathBuf,
+        /// The path of the setting.
+        setting: String,
+        /// The number of steps before the change.
+        step: u64,
     },
     /// A value became NaN or infinite during dynamic evaluation, or all gradients are zero.
     #[error("the {what} is {found} after {tokens} tokens of dynamic evaluation")]
@@ -231,6 +294,14 @@ pub enum TrainError {
     },
 }
 
+/// The names as listed in a message: a single name, or `one of …`.
+pub(crate) fn listed(names: &[&str]) -> String {
+    match names {
+        [name] => format!("`{name}`"),
+        names => format!("one of `{}`", names.join("`, `")),
+    }
+}
+
 /// Says which names of bands there are.
 fn bands(known: &[String]) -> String {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -261,6 +332,15 @@ fn given_up(tried: Tried) -> String {
     }
 }
 
+/// Says how far a run is.
+fn progress_of(epochs: usize, has_begun: bool) -> String {
+    match (epochs, has_begun) {
+        (epoch, true) => format!("begun epoch {epoch}"),
+        (1, false) => "completed one epoch".to_owned(),
+        (epochs, false) => format!("completed {epochs} epochs"),
+    }
+}
+
 /// The value in backticks, or `unset` if it is empty.
 pub(crate) fn or_unset(value: &str) -> String {
     if value.is_empty() { "unset".to_owned() } else { format!("`{value}`") }
@@ -270,11 +350,24 @@ pub(crate) fn or_unset(value: &str) -> String {
 fn kept(best: Option<&std::path::Path>) -> String {
     match best {
         Some(path) => format!("; the best model so far is saved in `{}`", path.display()),
-        None => "; no epoch was completed, so no model was saved".to_owned(),
+        None => "; no usable model was saved".to_owned(),
     }
 }
 
 impl TrainError {
+    /// The path of the setting that is at fault, such as `model.hidden_size`, if it is a single one.
+    pub(crate) fn setting(&self) -> Option<String> {
+        match self {
+            TrainError::OutOfRange { setting, .. }
+            | TrainError::NoEffect { setting, .. }
+            | TrainError::OtherModel { setting, .. } => Some((*setting).to_owned()),
+            TrainError::UnknownPreset { .. } => Some("model.preset".to_owned()),
+            TrainError::Data(DataError::UnknownCorpus { .. }) => Some("text.corpus".to_owned()),
+            TrainError::Model(NnError::Config { field, .. }) => Some(format!("model.{field}")),
+            _ => None,
+        }
+    }
+
     /// Makes the error of a file operation, for `map_err`.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

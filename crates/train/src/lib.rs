@@ -25,16 +25,18 @@ mod checkpoint;
 mod dynamic;
 mod error;
 mod loss_sum;
+mod memory;
 mod moving_loss;
-mod nearest;
 mod observer;
 mod optimizer;
 mod plan;
 mod progress;
 mod provenance;
 pub mod recipes;
+mod repetition;
 mod reproduce;
 mod resume;
+mod run_end;
 mod sample;
 mod schedule;
 mod session;
@@ -47,8 +49,9 @@ pub use averaging::{Averaging, AveragingProgress, AveragingRule};
 pub use checkpoint::Checkpoint;
 pub use dynamic::{DynamicEvaluation, DynamicRule, GradientRms, evaluate_dynamically};
 pub use error::{Result, TrainError, Tried};
+pub use memory::{CorpusSize, MemoryEstimate};
 pub use moving_loss::MovingLoss;
-pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome};
+pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome, PartialEpoch};
 pub use optimizer::{Clip, Optimizer, OptimizerOptions};
 pub use plan::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
@@ -58,7 +61,8 @@ pub use provenance::fingerprint;
 pub use recipes::Recipe;
 pub use reproduce::{Comparison, Difference, require_finished};
 pub use resume::resumed_plan;
-pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError};
+pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError, SettingsChange};
+pub use run_end::RunEnd;
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
 pub use session::{
     BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, Note, Session, SessionOptions, SettingsSource,

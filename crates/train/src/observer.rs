@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::{Note, Quantity};
+use rondo_runs::Change;
+
+use crate::{Note, Quantity, RunEnd};
 
 /// Receives the events of a run and can stop it. It can draw a progress bar, print lines, or do nothing.
 ///
@@ -66,7 +68,7 @@ impl Watch<'_> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A note for the user before the run begins.
+    /// A note for the user, before the run begins or during it.
     Note(Note<'a>),
     /// A file of the corpus is being downloaded.
     Downloading {
@@ -96,6 +98,15 @@ pub enum Event<'a> {
         best_epoch: Option<usize>,
         /// The checkpoint file.
         path: &'a Path,
+    },
+    /// A setting changes, because the repeated run changed it here.
+    Changed {
+        /// The current epoch.
+        epoch: usize,
+        /// The number of steps so far.
+        step: u64,
+        /// The change.
+        change: &'a Change,
     },
     /// A step was skipped because a value was NaN or infinite.
     Skipped {
@@ -156,6 +167,13 @@ pub enum Event<'a> {
         prefix: &'a str,
         /// The generated text, without the prefix.
         text: &'a str,
+    },
+    /// The run ends before the last epoch of its plan, as its settings say.
+    EndsEarly {
+        /// The last epoch.
+        epoch: usize,
+        /// The reason.
+        end: RunEnd,
     },
     /// The run was asked to stop; it saves its state and ends.
     Interrupted {
@@ -218,12 +236,26 @@ pub struct EpochReport {
     pub elapsed_s: f64,
 }
 
+/// An epoch that was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartialEpoch {
+    /// The epoch.
+    pub epoch: usize,
+    /// The number of its batches that were trained on or skipped.
+    pub batch: usize,
+    /// The number of all its batches.
+    pub batches: usize,
+}
+
 /// The final results of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Outcome {
-    /// The epoch of the best model; 0 is the model that the run continued from.
+    /// The epoch of the best model; 0 is the model that the run continued from. `None` if no epoch was completed.
     pub best_epoch: Option<usize>,
-    /// Its loss on the validation text, in nats per token.
+    /// If no epoch was completed, the place at which the run was interrupted: the best model is the one of that
+    /// moment.
+    pub partial_epoch: Option<PartialEpoch>,
+    /// The best model's loss on the validation text, in nats per token.
     pub best_valid: Option<f64>,
     /// Its loss on the test text.
     pub best_test: Option<f64>,
@@ -231,10 +263,24 @@ pub struct Outcome {
     pub steps: u64,
     /// The number of training tokens.
     pub tokens: u64,
-    /// Training tokens per second, excluding evaluation.
-    pub tokens_per_s: f64,
-    /// Total time in seconds.
+    /// Seconds spent on training steps.
+    pub training_s: f64,
+    /// Total time in seconds: training steps, evaluation, and everything else.
     pub elapsed_s: f64,
     /// Whether the run was asked to stop before its end.
     pub interrupted: bool,
+    /// Why the run ended; `None` if it was interrupted.
+    pub end: Option<RunEnd>,
+}
+
+impl Outcome {
+    /// Training tokens per second of training steps; `None` if there were none.
+    pub fn training_tokens_per_s(&self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.tokens as f64 / self.training_s)
+    }
+
+    /// Training tokens per second of the total time; `None` if there were none.
+    pub fn tokens_per_s(&self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.tokens as f64 / self.elapsed_s)
+    }
 }

@@ -77,6 +77,9 @@ impl OptimizationPlan {
     }
 }
 
+/// The name of the state of momentum.
+const VELOCITY: &str = "velocity";
+
 /// The optimizer's state for one parameter.
 #[derive(Debug)]
 enum Memory {
@@ -122,7 +125,8 @@ impl Optimizer {
         Ok(tensors)
     }
 
-    /// Restores the state after `steps` updates from the tensors of a checkpoint.
+    /// Restores the state after `steps` updates from the tensors of a checkpoint. A checkpoint of a run without
+    /// momentum has no velocity, which then starts at zero.
     ///
     /// # Errors
     /// [`TrainError::Model`](crate::TrainError::Model) if a tensor is missing or has the wrong shape.
@@ -131,6 +135,10 @@ impl Optimizer {
         for id in parameters.ids() {
             for (kind, buffer) in self.memory[id.index()].named_mut() {
                 let name = memory_tensor(kind, parameters.name(id));
+                if kind == VELOCITY && !tensors.names().contains(&name.as_str()) {
+                    *buffer = Buffer::zeros(parameters.device(), buffer.len());
+                    continue;
+                }
                 tensors.numbers(&name, parameters.shape(id))?.copy_to(buffer.slice_mut())?;
             }
         }
@@ -224,7 +232,7 @@ impl Memory {
     fn named(&self) -> Vec<(&'static str, &Buffer)> {
         match self {
             Memory::Nothing => vec![],
-            Memory::Velocity(velocity) => vec![("velocity", velocity)],
+            Memory::Velocity(velocity) => vec![(VELOCITY, velocity)],
             Memory::Moments(first, second) => vec![("first", first), ("second", second)],
         }
     }
@@ -232,7 +240,7 @@ impl Memory {
     fn named_mut(&mut self) -> Vec<(&'static str, &mut Buffer)> {
         match self {
             Memory::Nothing => vec![],
-            Memory::Velocity(velocity) => vec![("velocity", velocity)],
+            Memory::Velocity(velocity) => vec![(VELOCITY, velocity)],
             Memory::Moments(first, second) => vec![("first", first), ("second", second)],
         }
     }

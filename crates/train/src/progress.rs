@@ -3,11 +3,12 @@
 //! A checkpoint stores it as JSON, in addition to the tensors. Every number that the loop must remember is a
 //! field here, so nothing needs to be copied when a checkpoint is written or read.
 
+use rondo_runs::{Change, SettingsChange};
 use serde::{Deserialize, Serialize};
 
 use crate::averaging::AveragingProgress;
 use crate::loss_sum::LossSum;
-use crate::{MovingLoss, Plan, Schedule};
+use crate::{MovingLoss, Plan, RunEnd, Schedule};
 
 /// The progress of a run: all of its state except the tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,23 +29,58 @@ pub(crate) struct Progress {
     pub(crate) skipped_in_a_row: u64,
     /// The number of rollbacks to a checkpoint because a value was NaN or infinite.
     pub(crate) rollbacks: usize,
-    /// The losses of the epoch's steps so far.
+    /// The sums over the epoch's steps so far.
     pub(crate) epoch_sum: LossSum,
-    /// The losses of the steps since the last record.
+    /// The sums over the steps since the last record.
     pub(crate) log_sum: LossSum,
+    /// The losses since the last comparison with a uniform guess.
+    #[serde(default)] // Missing up to version 0.1.0, as are all fields with this attribute.
+    pub(crate) quarter_sum: LossSum,
+    /// Whether the run has warned that its training loss is worse than that of a uniform guess.
+    #[serde(default)]
+    pub(crate) warned_of_loss: bool,
     pub(crate) moving_loss: MovingLoss,
+    /// The gradient norm before clipping of the last step.
+    #[serde(default)]
+    pub(crate) gradient_norm: Option<f64>,
     pub(crate) schedule: Schedule,
     pub(crate) averaging: AveragingProgress,
     pub(crate) optimizer_steps: u64,
     pub(crate) best_epoch: Option<usize>,
     pub(crate) best_valid: Option<f64>,
     pub(crate) best_test: Option<f64>,
+    /// The number of evaluations on the validation text since the best one.
+    #[serde(default)]
+    pub(crate) evaluations_without_best: usize,
+    /// Why the run ended, if it has.
+    #[serde(default)]
+    pub(crate) end: Option<RunEnd>,
     /// Seconds spent on training steps.
     pub(crate) training_s: f64,
     /// Seconds since the start of the run, excluding interruptions.
     pub(crate) elapsed_s: f64,
+    /// `elapsed_s` at the start of the epoch; unknown in the epoch that a checkpoint of version 0.1.0 is in.
+    #[serde(default)]
+    pub(crate) epoch_began_s: Option<f64>,
     /// The start of the run, in seconds since 1970.
     pub(crate) started_unix_s: f64,
+    /// The changes of settings so far.
+    #[serde(default)]
+    pub(crate) changes: Vec<SettingsChange>,
+}
+
+/// A place in a run. A rollback returns to an earlier batch, but counts as later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    rollbacks: usize,
+    epoch: usize,
+    batch: usize,
+}
+
+impl From<&SettingsChange> for Position {
+    fn from(change: &SettingsChange) -> Position {
+        Position { rollbacks: change.rollbacks, epoch: change.epoch, batch: change.batch }
+    }
 }
 
 impl Progress {
@@ -61,17 +97,38 @@ impl Progress {
             rollbacks: 0,
             epoch_sum: LossSum::default(),
             log_sum: LossSum::default(),
-            moving_loss: MovingLoss::new(plan.training.moving_loss_decay),
+            quarter_sum: LossSum::default(),
+            warned_of_loss: false,
+            moving_loss: MovingLoss::new(
+                plan.training.moving_loss_decay,
+                plan.training.moving_loss_correction,
+            ),
+            gradient_norm: None,
             schedule: Schedule::new(optimization.schedule, optimization.learning_rate),
             averaging: AveragingProgress::default(),
             optimizer_steps: 0,
             best_epoch: None,
             best_valid: None,
             best_test: None,
+            evaluations_without_best: 0,
+            end: None,
             training_s: 0.0,
             elapsed_s: 0.0,
+            epoch_began_s: None,
             started_unix_s: 0.0,
+            changes: vec![],
         }
+    }
+
+    /// The place that the run has reached.
+    pub(crate) fn position(&self) -> Position {
+        Position { rollbacks: self.rollbacks, epoch: self.epoch, batch: self.batch }
+    }
+
+    /// A change of settings at this place.
+    pub(crate) fn change(&self, settings: Vec<Change>) -> SettingsChange {
+        let Progress { epoch, batch, steps: step, rollbacks, .. } = *self;
+        SettingsChange { epoch, batch, step, rollbacks, settings }
     }
 
     /// Moves to the beginning of the next epoch.
@@ -80,6 +137,7 @@ impl Progress {
         self.batch = 0;
         self.epoch_sum = LossSum::default();
         self.log_sum = LossSum::default();
+        self.epoch_began_s = None;
     }
 
     /// Whether these values are plausible, so that counting can continue from them without overflow.
@@ -99,8 +157,10 @@ impl Progress {
             self.averaging.most(),
             self.epoch_sum.tokens(),
             self.log_sum.tokens(),
+            self.quarter_sum.tokens(),
+            self.evaluations_without_best as u64,
         ];
-        let times = [self.training_s, self.elapsed_s, self.started_unix_s];
+        let times = [self.training_s, self.elapsed_s, self.epoch_began_s.unwrap_or(0.0), self.started_unix_s];
         self.epoch > 0
             && counts.into_iter().all(|count| count <= MOST)
             && times.into_iter().all(|time| (0.0..=MOST as f64).contains(&time))

@@ -8,7 +8,7 @@ use rondo_runs::{Change, CorpusFingerprint, Provenance, Resumption};
 
 use crate::Result;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The fingerprints of a corpus: of its vocabulary, and of the token ids of each split.
 ///
@@ -34,6 +34,7 @@ pub(crate) fn of_new_run(device: &Device, seed: u64, corpus: CorpusFingerprint) 
         corpus,
         started_unix_s: unix_seconds(),
         resumptions: vec![],
+        changes: vec![],
     }
 }
 

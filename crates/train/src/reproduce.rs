@@ -4,11 +4,12 @@
 
 use std::fs;
 
-use rondo_runs::metrics::{self, Record};
-use rondo_runs::{Provenance, RunFolder};
+use rondo_runs::metrics::{self, Record, RecordKind};
+use rondo_runs::{Change, Provenance, RunFolder};
 use serde_json::Value;
 
-use crate::{Plan, Result, Settings, TrainError};
+use crate::resume::has_effect;
+use crate::{Checkpoint, Plan, Result, RunEnd, Settings, TrainError};
 
 /// The comparison of two runs of the same plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,53 +75,88 @@ impl Comparison {
 pub fn require_finished(folder: &RunFolder) -> Result<()> {
     let path = folder.plan();
     let text = fs::read_to_string(&path).map_err(TrainError::io("read", &path))?;
-    let wanted = Plan::new(&Settings::parse(&path.display().to_string(), &text)?)?.training.epochs;
+    let plan = Plan::new(&Settings::parse(&path.display().to_string(), &text)?)?;
+    let wanted = plan.training.epochs;
     let records = metrics::read(&folder.metrics())?;
-    // Only the record at the end of an epoch has no gradient norm.
-    let ended = records.iter().filter(|record| record.gradient_norm.is_none());
+    let ended = records.iter().filter(|record| record.kind == RecordKind::Epoch);
     let epochs = ended.map(|record| record.epoch).max().unwrap_or(0);
-    if epochs < wanted {
+    if epochs < wanted && !has_ended_early(folder, &plan)? {
         return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
     }
     Ok(())
 }
 
+/// Whether the run has ended before its last epoch, as its plan says.
+pub(crate) fn has_ended_early(folder: &RunFolder, plan: &Plan) -> Result<bool> {
+    let latest = Checkpoint::latest(folder)?;
+    let end = latest.and_then(|(checkpoint, _)| RunEnd::of(plan, &checkpoint.progress));
+    Ok(end.is_some_and(|end| end.is_early()))
+}
+
 fn difference(ours: &[Record], theirs: &[Record]) -> Option<Difference> {
+    let old = ours.iter().chain(theirs).any(Record::is_of_0_1_0);
     let measurements = |record: Option<&Record>| {
-        let timeless = record.map(|record| Record { tokens_per_s: None, elapsed_s: None, ..record.clone() });
+        let timeless = record.map(|record| match old {
+            // Version 0.1.0 did not correct the bias of the moving average, also after its run was resumed.
+            true => Record { moving_loss: None, ..record.without_times() },
+            false => record.without_times(),
+        });
         timeless.map_or(Value::Null, |record| serde_json::to_value(record).unwrap_or(Value::Null))
     };
     (0..ours.len().max(theirs.len())).find_map(|index| {
-        let (first, second) = (measurements(ours.get(index)), measurements(theirs.get(index)));
+        let both = [ours.get(index), theirs.get(index)];
+        let (first, second) = (measurements(both[0]), measurements(both[1]));
+        // A record of version 0.1.0 has fewer measurements: only those of both can differ.
+        let shared_only =
+            both.iter().all(Option::is_some) && both.into_iter().flatten().any(Record::is_of_0_1_0);
+        let is_shared = |key: &str| !shared_only || first.get(key).is_some() && second.get(key).is_some();
         let keys =
             [&first, &second].into_iter().filter_map(Value::as_object).flat_map(|object| object.keys());
-        let what = keys.into_iter().find(|&key| first.get(key) != second.get(key))?.clone();
+        let what = keys.into_iter().find(|&key| is_shared(key) && first.get(key) != second.get(key))?.clone();
         let value = |of: &Value| of.get(&what).cloned().unwrap_or(Value::Null);
         Some(Difference { line: index + 1, first: value(&first), second: value(&second), what })
     })
 }
 
 fn circumstances(first: &Provenance, second: &Provenance) -> Vec<(&'static str, String, String)> {
-    let resumed = |provenance: &Provenance| {
-        let changes = provenance.resumptions.iter().flat_map(|resumption| &resumption.changes);
-        changes.map(|change| format!("{} = {}", change.setting, change.now)).collect::<Vec<_>>().join(", ")
+    let changed = |provenance: &Provenance| {
+        let of = |step: u64, changes: &[Change]| -> Vec<String> {
+            let with_effect = changes.iter().filter(|change| has_effect(&change.setting));
+            with_effect.map(|change| format!("{} = {} at step {step}", change.setting, change.now)).collect()
+        };
+        // Version 0.1.0 recorded changes only with the resumptions.
+        let changes: Vec<String> = if provenance.changes.is_empty() {
+            provenance.resumptions.iter().flat_map(|resumed| of(resumed.step, &resumed.changes)).collect()
+        } else {
+            provenance.changes.iter().flat_map(|change| of(change.step, &change.settings)).collect()
+        };
+        changes.join(", ")
     };
     let all = [
         ("Rondo version", first.rondo.clone(), second.rondo.clone()),
         ("system", first.system.clone(), second.system.clone()),
         ("device", first.device.clone(), second.device.clone()),
         ("threads", first.threads.to_string(), second.threads.to_string()),
-        ("settings changed on resume", resumed(first), resumed(second)),
+        ("changed settings", changed(first), changed(second)),
     ];
     all.into_iter().filter(|(_, first, second)| first != second).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn record(step: u64, loss: f64) -> Record {
-        Record { epoch: 1, step, train_loss: Some(loss), elapsed_s: Some(loss), ..Record::default() }
+        Record {
+            epoch: 1,
+            step,
+            tokens: Some(35 * step),
+            interval_loss: Some(loss),
+            elapsed_s: Some(loss),
+            ..Record::default()
+        }
     }
 
     #[test]
@@ -129,11 +165,25 @@ mod tests {
         let mut theirs = ours.clone();
         theirs[1].elapsed_s = Some(99.0);
         assert_eq!(difference(&ours, &theirs), None);
-        theirs[1].train_loss = Some(4.5);
+        theirs[1].interval_loss = Some(4.5);
         let expected =
-            Difference { line: 2, what: "train_loss".to_owned(), first: 4.0.into(), second: 4.5.into() };
+            Difference { line: 2, what: "interval_loss".to_owned(), first: 4.0.into(), second: 4.5.into() };
         assert_eq!(difference(&ours, &theirs), Some(expected));
         let missing = difference(&ours, &ours[..1]).unwrap();
         assert_eq!((missing.line, missing.what.as_str(), missing.second), (2, "epoch", Value::Null));
+    }
+
+    #[test]
+    fn a_record_of_0_1_0_is_compared_by_what_it_has() {
+        let now = Record { moving_loss: Some(4.5), epoch_loss_so_far: Some(5.0), ..record(2, 4.0) };
+        let old = Record { tokens: None, moving_loss: Some(4.75), ..record(2, 4.0) };
+        assert_eq!(difference(from_ref(&old), from_ref(&now)), None);
+        // A run that was resumed by this version continues with the average of 0.1.0.
+        let resumed = Record { moving_loss: Some(4.75), ..now.clone() };
+        assert_eq!(difference(&[old.clone(), resumed], &[now.clone(), now.clone()]), None);
+        let other = Record { interval_loss: Some(3.0), ..now.clone() };
+        let found = difference(from_ref(&old), &[other]).unwrap();
+        assert_eq!((found.line, found.what.as_str()), (1, "interval_loss"));
+        assert_eq!(difference(&[old], &[now.clone(), now]).unwrap().line, 2);
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn generate(
     let sampling = Sampling { temperature: plan.temperature as f32, ..Sampling::default() };
     let mut streams = Streams::new(model);
     streams.admit(&prompt, &sampling, seed)?;
-    let mut drawn = Vec::with_capacity(plan.length);
+    let mut drawn = vec![];
     for _ in 0..plan.length {
         drawn.extend(streams.step()?.iter().map(|token| token.token));
     }

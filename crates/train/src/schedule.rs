@@ -82,6 +82,7 @@ pub struct Decision {
 pub struct Schedule {
     rule: ScheduleRule,
     learning_rate: f64,
+    /// Since the start or the last change.
     epochs: usize,
     best_loss: Option<f64>,
     epochs_without_best: usize,
@@ -103,7 +104,7 @@ impl Schedule {
         self.best_loss
     }
 
-    /// The number of completed epochs.
+    /// The number of completed epochs since the start, or since the last [`change`](Self::change).
     pub fn epochs(&self) -> usize {
         self.epochs
     }
@@ -119,9 +120,18 @@ impl Schedule {
         }
     }
 
-    /// Multiplies the learning rate, independently of the rule.
-    pub(crate) fn scale_learning_rate(&mut self, factor: f64) {
-        self.learning_rate *= factor;
+    /// Continues with another rule, and with another learning rate if one is given. The counts of epochs and of
+    /// epochs without improvement restart at 0; the lowest loss so far is kept.
+    pub fn change(&mut self, rule: ScheduleRule, learning_rate: Option<f64>) {
+        self.rule = rule;
+        self.learning_rate = learning_rate.unwrap_or(self.learning_rate);
+        self.epochs = 0;
+        self.epochs_without_best = 0;
+    }
+
+    /// Multiplies the learning rate, or `highest` if that is lower, independently of the rule.
+    pub(crate) fn lower_learning_rate(&mut self, highest: f64, factor: f64) {
+        self.learning_rate = self.learning_rate.min(highest) * factor;
     }
 
     /// Updates the schedule at the end of an epoch and decides how to continue.
@@ -242,6 +252,22 @@ mod tests {
         let expected = Decision { is_best: false, learning_rate: 4.0, reload_best: true };
         assert_eq!(schedule.after_epoch(Validation::Loss(5.5)), expected);
         assert!(schedule.after_epoch(Validation::Loss(4.5)).is_best);
+    }
+
+    #[test]
+    fn a_change_sets_the_rate_and_restarts_the_counts_but_not_the_best() {
+        let mut schedule = Schedule::new(plateau(2, false), 16.0);
+        for loss in [5.0, 6.0] {
+            schedule.after_epoch(Validation::Loss(loss));
+        }
+        schedule.change(plateau(2, false), Some(3.0));
+        assert_eq!((schedule.learning_rate(), schedule.best_loss()), (3.0, Some(5.0)));
+        let rates = [6.0, 6.0].map(|loss| schedule.after_epoch(Validation::Loss(loss)).learning_rate);
+        assert_eq!(rates, [3.0, 0.75]);
+
+        schedule.change(ScheduleRule::Step { decay_factor: 0.5, decay_every: 2 }, None);
+        let rates = [6.0, 6.0].map(|loss| schedule.after_epoch(Validation::Loss(loss)).learning_rate);
+        assert_eq!(rates, [0.75, 0.375]);
     }
 
     #[test]

@@ -61,6 +61,10 @@ pub enum Quantity {
     GradientNorm,
     /// The norm of all parameters together.
     WeightNorm,
+    /// The loss on the validation text.
+    ValidationLoss,
+    /// The loss on the test text.
+    TestLoss,
     /// The mean of the gradients' root mean squares over a text.
     MeanGradient,
 }
@@ -71,6 +75,8 @@ impl fmt::Display for Quantity {
             Quantity::Loss => "loss",
             Quantity::GradientNorm => "gradient norm",
             Quantity::WeightNorm => "norm of the weights",
+            Quantity::ValidationLoss => "validation loss",
+            Quantity::TestLoss => "test loss",
             Quantity::MeanGradient => "mean gradient",
         })
     }

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
+use rondo_runs::metrics;
 use rondo_runs::{Provenance, RunFolder, RunsError};
 use rondo_train::{
-    Checkpoint, Event, Observer, Outcome, Plan, Result, Settings, TrainError, Trainer, resumed_plan,
+    Checkpoint, Event, Observer, Outcome, PartialEpoch, Plan, Result, RunEnd, Settings, TrainError, Trainer,
+    resumed_plan,
 };
 
 use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
@@ -20,12 +22,13 @@ mod tiny;
 /// Resumes the run in `path` with its plan and some changes.
 fn resume(path: &Path, with: &str, observer: &mut dyn Observer) -> Result<Outcome> {
     let folder = RunFolder::open(path)?;
-    let before = Settings::parse("plan", &fs::read_to_string(folder.plan()).unwrap())?;
-    let (plan, changes) = resumed_plan(&before, Settings::parse("test", with)?, Plan::new)?;
+    let checkpoint = Checkpoint::latest(&folder)?.map(|(checkpoint, _)| checkpoint);
+    let flags = Settings::parse("test", with)?;
+    let (plan, changes) = resumed_plan(&folder, checkpoint.as_ref(), flags, Plan::new)?;
     let corpus = corpus(&plan, 200);
     let device = Device::cpu(plan.training.threads).unwrap();
-    let mut trainer = match Checkpoint::latest(&folder)? {
-        Some((checkpoint, _)) => Trainer::resuming(plan, corpus, &device, checkpoint, changes)?,
+    let mut trainer = match checkpoint {
+        Some(checkpoint) => Trainer::resuming(plan, corpus, &device, checkpoint, changes)?,
         None => Trainer::new(plan, corpus, &device)?,
     };
     trainer.run(&folder, observer)
@@ -46,7 +49,7 @@ fn checkpoints(path: &Path) -> Vec<PathBuf> {
 /// Fails unless the results of two runs are the same, except times.
 #[track_caller]
 fn assert_same(name: &str, (whole, expected): (&Path, &Outcome), (path, found): (&Path, &Outcome)) {
-    let timeless = |outcome: &Outcome| Outcome { tokens_per_s: 0.0, elapsed_s: 0.0, ..*outcome };
+    let timeless = |outcome: &Outcome| Outcome { training_s: 0.0, elapsed_s: 0.0, ..*outcome };
     assert_eq!(timeless(found), timeless(expected), "{name}");
     assert_eq!(
         without_times(&path.join("metrics.jsonl")),
@@ -56,6 +59,45 @@ fn assert_same(name: &str, (whole, expected): (&Path, &Outcome), (path, found): 
     for file in ["best.safetensors", "last.safetensors", "vocab.json"] {
         let [found, expected] = [path, whole].map(|path| fs::read(path.join(file)).ok());
         assert!(found == expected, "{name}: {file}");
+    }
+}
+
+#[test]
+fn an_interruption_in_the_first_epoch_leaves_its_metrics_and_says_where_it_was() {
+    let parent = tempfile::tempdir().unwrap();
+    let plan = plan("[training]\nlog_every = 4");
+    let whole = parent.path().join("whole");
+    let expected = run(&plan, &whole).unwrap();
+    let path = parent.path().join("interrupted");
+    let outcome = run_with(&plan, &path, &mut StopAfter(6)).unwrap();
+    let batches = (expected.steps / 3) as usize;
+    assert_eq!(outcome.partial_epoch, Some(PartialEpoch { epoch: 1, batch: 6, batches }));
+    assert_eq!((outcome.best_epoch, outcome.interrupted), (None, true));
+    let [first, last] = &metrics::read(&path.join("metrics.jsonl")).unwrap()[..] else {
+        panic!("two records")
+    };
+    assert_eq!((first.step, first.valid_loss), (4, None));
+    assert_eq!((last.epoch, last.step), (1, 6));
+    assert!(last.interval_loss.is_some() && last.unclipped_gradient_norm_last.is_some());
+    assert_eq!((last.valid_loss, last.test_loss), (outcome.best_valid, outcome.best_test));
+    assert!(outcome.best_valid.is_some());
+
+    // Interrupted again at once, with nothing new to measure.
+    let outcome = resume(&path, "", &mut StopAtOnce).unwrap();
+    assert_eq!(outcome.partial_epoch, Some(PartialEpoch { epoch: 1, batch: 6, batches }));
+    assert_eq!(metrics::read(&path.join("metrics.jsonl")).unwrap().len(), 2);
+
+    let found = resume_to_the_end(&path);
+    assert_same("interrupted", (&whole, &expected), (&path, &found));
+    assert_eq!(found.partial_epoch, None);
+}
+
+/// Asks a run to stop at the first event.
+struct StopAtOnce;
+
+impl Observer for StopAtOnce {
+    fn observe(&mut self, _: Event<'_>) -> ControlFlow<()> {
+        ControlFlow::Break(())
     }
 }
 
@@ -94,7 +136,7 @@ const KINDS: &[(&str, &str)] = &[
     ),
     (
         "steps left out",
-        "[model]\ncell = 'rnn_relu'\ndropout = 0\n[init]\nrecurrent = 'normal:1.5'\n[training]\non_nan = 'skip'\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1e-6\nclip_norm = 1",
+        "[model]\ncell = 'rnn_relu'\ndropout = 0\n[init]\nrecurrent = 'normal:0.3'\n[training]\nbatch_size = 1\non_nan = 'skip'\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1e-6\nclip_norm = 1",
     ),
     ("one thread", "[training]\nthreads = 1"),
 ];
@@ -272,4 +314,86 @@ fn two_processes_do_not_train_in_one_folder() {
     let _lock = folder.lock().unwrap();
     let error = resume(&path, "", &mut ()).unwrap_err();
     assert!(matches!(error, TrainError::Runs(RunsError::Locked { pid: Some(_), .. })), "{error}");
+}
+
+/// Steps this small change nothing, so no epoch after the first improves.
+const NO_PROGRESS: &str = "[training]\nepochs = 9\n{training}\n[optimization]\nlearning_rate = 1e-30\n";
+
+fn no_progress(training: &str, optimization: &str) -> Plan {
+    plan(&(NO_PROGRESS.replace("{training}", training) + optimization))
+}
+
+#[test]
+fn a_run_that_ends_early_is_the_same_if_it_is_interrupted() {
+    let evaluations = RunEnd::EarlyStopping { evaluations: 2 };
+    let rate = RunEnd::MinLearningRate { learning_rate: 1e-30 * 0.25 * 0.25, minimum: 1e-31 };
+    let parent = tempfile::tempdir().unwrap();
+    for (name, plan, end) in [
+        ("evaluations", no_progress("early_stopping = 2", ""), evaluations),
+        ("rate", no_progress("", "min_learning_rate = 1e-31"), rate),
+    ] {
+        let whole = parent.path().join(name);
+        let mut told = vec![];
+        let mut observer = |event: Event<'_>| {
+            if let Event::EndsEarly { epoch, end } = event {
+                told.push((epoch, end));
+            }
+            ControlFlow::Continue(())
+        };
+        let expected = run_with(&plan, &whole, &mut observer).unwrap();
+        assert_eq!((told, expected.end, expected.best_epoch), (vec![(3, end)], Some(end), Some(1)), "{name}");
+        let (checkpoint, _) = Checkpoint::latest(&RunFolder::open(&whole).unwrap()).unwrap().unwrap();
+        assert_eq!((checkpoint.end(), checkpoint.epoch()), (Some(end), 4), "{name}");
+
+        let in_epoch = expected.steps / 3;
+        for stops in [[1, in_epoch], [in_epoch + 3, 2 * in_epoch + 1], [2 * in_epoch, 3 * in_epoch]] {
+            let path = parent.path().join(format!("{name}-{stops:?}"));
+            run_with(&plan, &path, &mut StopAfter(stops[0])).unwrap();
+            let outcome = resume(&path, "", &mut StopAfter(stops[1])).unwrap();
+            assert!(outcome.interrupted && outcome.end.is_none(), "{name} {stops:?}: {outcome:?}");
+            assert_same(name, (&whole, &expected), (&path, &resume_to_the_end(&path)));
+            // The run has ended, so there is nothing to do.
+            assert_same(name, (&whole, &expected), (&path, &resume_to_the_end(&path)));
+        }
+    }
+}
+
+#[test]
+fn a_run_that_has_ended_early_continues_if_it_is_told_to() {
+    let parent = tempfile::tempdir().unwrap();
+    let whole = parent.path().join("whole");
+    let expected = run(&no_progress("", ""), &whole).unwrap();
+    assert_eq!(expected.end, Some(RunEnd::Epochs));
+    for (name, plan, with) in [
+        ("evaluations", no_progress("early_stopping = 3", ""), "[training]\nearly_stopping = 0"),
+        ("rate", no_progress("", "min_learning_rate = 1e-30"), "[optimization]\nmin_learning_rate = 0"),
+    ] {
+        let path = parent.path().join(name);
+        assert!(run(&plan, &path).unwrap().steps < expected.steps, "{name}");
+        let found = resume(&path, with, &mut ()).unwrap();
+        assert_same(name, (&whole, &expected), (&path, &found));
+    }
+}
+
+#[test]
+fn the_epoch_after_which_a_run_ends_early_is_evaluated() {
+    let parent = tempfile::tempdir().unwrap();
+    let plan = plan(
+        "[training]\nepochs = 6\n[evaluation]\nevery = 5\n\
+         [optimization]\nschedule = 'step'\ndecay_every = 2\nmin_learning_rate = 0.015",
+    );
+    let outcome = run(&plan, &parent.path().join("run")).unwrap();
+    let end = RunEnd::MinLearningRate { learning_rate: 0.01, minimum: 0.015 };
+    assert_eq!((outcome.end, outcome.best_epoch), (Some(end), Some(2)));
+}
+
+#[test]
+fn early_stopping_needs_a_validation_text() {
+    let plan = plan("[training]\nearly_stopping = 1");
+    let text = TextSource::Memory { name: "train".to_owned(), text: "one two three four\n".repeat(200) };
+    let texts = CorpusTexts::Splits { train: text, valid: None, test: None };
+    let corpus = Corpus::read(&texts, &plan.text.options).unwrap();
+    let error = Trainer::new(plan, corpus, &Device::cpu(1).unwrap()).unwrap_err();
+    let expected = "`training.early_stopping` has no effect unless there is a validation text";
+    assert_eq!(error.to_string(), expected);
 }

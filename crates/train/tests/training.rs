@@ -9,9 +9,9 @@ use rondo_data::{Corpus, CorpusTexts, TextSource, Vocab};
 use rondo_infer::evaluate;
 use rondo_kernels::Device;
 use rondo_nn::{Model, ModelFile, Workspace};
-use rondo_runs::metrics::{self, Record};
+use rondo_runs::metrics::{self, Record, RecordKind};
 use rondo_runs::{RunFolder, RunsError};
-use rondo_train::{EpochReport, Event, Observer, Plan, Settings, TrainError, Trainer, recipes};
+use rondo_train::{EpochReport, Event, Observer, Outcome, Plan, Settings, TrainError, Trainer, recipes};
 
 use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
 
@@ -58,6 +58,79 @@ fn a_run_leaves_what_it_promises_and_the_best_model_evaluates_to_what_was_said()
     assert_eq!(epochs.len(), plan.training.epochs);
     let best = epochs.iter().filter_map(|record| record.valid_loss).fold(f64::INFINITY, f64::min);
     assert_eq!(Some(best), outcome.best_valid);
+}
+
+#[test]
+fn a_record_says_what_it_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan("[training]\nepochs = 2\nlog_every = 1");
+    let (path, mut batches) = (folder.path().join("run"), Vec::new());
+    let mut observer = |event: Event<'_>| {
+        if let Event::Batch(report) = event {
+            batches.push(*report);
+        }
+        ControlFlow::Continue(())
+    };
+    let outcome = run_with(&plan, &path, &mut observer).unwrap();
+    let all = metrics::read(&path.join("metrics.jsonl")).unwrap();
+
+    // The same run with longer intervals, which do not divide the epoch.
+    let plan = self::plan("[training]\nepochs = 2\nlog_every = 7");
+    let path = folder.path().join("sevens");
+    run(&plan, &path).unwrap();
+    let sevens = metrics::read(&path.join("metrics.jsonl")).unwrap();
+
+    let of = |records: &[Record], kind| -> Vec<Record> {
+        records.iter().filter(|record| record.kind == kind).cloned().collect()
+    };
+    let (single, epochs) = (of(&all, RecordKind::Batch), of(&all, RecordKind::Epoch));
+    let (seven, same) = (of(&sevens, RecordKind::Batch), of(&sevens, RecordKind::Epoch));
+    assert_eq!((single.len(), epochs.len()), (batches.len(), 2));
+    let close = |found: Option<f64>, expected: f64| (found.unwrap() / expected - 1.0).abs() < 1e-9;
+    let tokens = plan.training.batch_size * plan.training.bptt;
+    for (record, batch) in single.iter().zip(&batches) {
+        assert!(close(record.interval_loss, batch.nll_mean));
+        assert!(close(record.unclipped_gradient_norm_mean, batch.gradient_norm));
+        assert_eq!(record.unclipped_gradient_norm_last, Some(batch.gradient_norm));
+        assert_eq!((record.step_learning_rate, record.epoch_loss), (None, None));
+    }
+    let mean = |records: &[Record], value: fn(&Record) -> Option<f64>| {
+        records.iter().map(|record| value(record).unwrap()).sum::<f64>() / records.len() as f64
+    };
+    let in_epoch = batches.iter().filter(|batch| batch.epoch == 1).count();
+    for record in seven.iter().filter(|record| record.epoch == 1) {
+        let (step, interval) =
+            (record.step as usize, &single[record.step as usize - 7..record.step as usize]);
+        assert!(close(record.interval_loss, mean(interval, |record| record.interval_loss)));
+        let norm = mean(interval, |record| record.unclipped_gradient_norm_last);
+        assert!(close(record.unclipped_gradient_norm_mean, norm));
+        assert_eq!(record.unclipped_gradient_norm_last, interval[6].unclipped_gradient_norm_last);
+        assert!(close(record.epoch_loss_so_far, mean(&single[..step], |record| record.interval_loss)));
+        assert_eq!(record.moving_loss, interval[6].moving_loss);
+        assert_eq!(record.tokens, Some((step * tokens) as u64));
+    }
+    for (epoch, same) in epochs.iter().zip(&same) {
+        assert_eq!((epoch.epoch_loss, epoch.interval_loss), (same.epoch_loss, None));
+        let [with, without] = [epoch.epoch_tokens_per_s, epoch.epoch_training_tokens_per_s];
+        assert!(with.unwrap() < without.unwrap(), "{epoch:?}");
+        assert!(epoch.training_s.unwrap() < epoch.elapsed_s.unwrap());
+    }
+    // The second epoch starts a new interval and a new mean.
+    let second = seven.iter().find(|record| record.epoch == 2).unwrap();
+    assert!(close(
+        second.interval_loss,
+        mean(&single[in_epoch..in_epoch + 7], |record| record.interval_loss)
+    ));
+    assert!(close(second.epoch_loss_so_far, second.interval_loss.unwrap()));
+
+    let last = epochs.last().unwrap();
+    assert_eq!(
+        (last.tokens, last.step, last.training_s),
+        (Some(outcome.tokens), outcome.steps, Some(outcome.training_s))
+    );
+    assert_eq!(outcome.training_tokens_per_s(), Some(outcome.tokens as f64 / outcome.training_s));
+    assert_eq!(outcome.tokens_per_s(), Some(outcome.tokens as f64 / outcome.elapsed_s));
+    assert_eq!((Outcome::default().tokens_per_s(), Outcome::default().training_tokens_per_s()), (None, None));
 }
 
 /// Collects samples.
@@ -114,11 +187,12 @@ fn a_run_that_is_asked_to_stop_saves_and_evaluates_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let plan = plan("");
     // In the first epoch there is no best model yet, in the second there is.
-    for (name, steps, best_epoch) in [("first", 9, 1), ("second", 45, 1)] {
+    for (name, steps, best_epoch) in [("first", 9, None), ("second", 45, Some(1))] {
         let path = folder.path().join(name);
         let outcome = run_with(&plan, &path, &mut StopAfter(steps)).unwrap();
         assert!(outcome.interrupted);
-        assert_eq!((outcome.steps, outcome.best_epoch), (steps, Some(best_epoch)), "{name}");
+        assert_eq!((outcome.steps, outcome.best_epoch), (steps, best_epoch), "{name}");
+        assert_eq!(outcome.partial_epoch.is_some(), best_epoch.is_none(), "{name}");
         assert!(outcome.best_valid.is_some() && outcome.best_test.is_some());
         let run = RunFolder::open(&path).unwrap();
         assert!(run.best_model().is_file() && run.last_model().is_file());
@@ -232,8 +306,7 @@ fn batches_of_random_length_cover_the_text_and_scale_the_learning_rate() {
     let column = corpus.train.len() / plan.training.batch_size;
     assert_eq!(outcome.tokens as usize, 2 * (column - 1) * plan.training.batch_size);
     let records = metrics::read(&RunFolder::open(&path).unwrap().metrics()).unwrap();
-    let rates: Vec<f64> =
-        records.iter().filter(|r| r.gradient_norm.is_some()).filter_map(|r| r.learning_rate).collect();
+    let rates: Vec<f64> = records.iter().filter_map(|r| r.step_learning_rate).collect();
     let steps = rates.iter().map(|rate| rate / plan.optimization.learning_rate * 20.0);
     let total: f64 = steps.clone().sum();
     assert!((total - 2.0 * (column - 1) as f64).abs() < 1e-6, "{total} steps");

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rondo_infer::evaluate;
 use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
+use rondo_runs::Provenance;
+use rondo_runs::metrics::{self, Record, RecordKind};
 use rondo_train::{Checkpoint, RunFolder, Session, SessionOptions, Settings};
 
 /// The result of `rondo train --resume --epochs 6` with version 0.1.0 on a copy of the fixture.
@@ -82,6 +84,32 @@ fn it_resumes_to_the_losses_of_version_0_1_0() {
 }
 
 #[test]
+fn its_records_are_read_and_a_resumed_run_has_those_of_both_versions() {
+    let parent = tempfile::tempdir().unwrap();
+    let run = copied(parent.path());
+    let records = || metrics::read(&run.join("metrics.jsonl")).unwrap();
+    let old = records();
+    let kinds: Vec<RecordKind> = old.iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, [RecordKind::Batch, RecordKind::Batch, RecordKind::Epoch].repeat(4));
+    assert_eq!(old[1].interval_loss, Some(2.782440905570984));
+    assert_eq!(old[2].epoch_loss, Some(2.8085157925287882));
+    assert!(old.iter().all(|record| record.is_of_0_1_0() && record.elapsed_s.is_some()));
+
+    Session::resume(&run, settings(5), SessionOptions::default()).unwrap().run(&mut ()).unwrap();
+    let both = records();
+    assert_eq!(both[..old.len()], old);
+    let new = &both[old.len()..];
+    assert_eq!(new.iter().map(|record| record.kind).collect::<Vec<_>>(), kinds[..3]);
+    assert!(!new.iter().any(Record::is_of_0_1_0));
+    // Tokens are counted from the start of the run: 25 batches of 5 epochs.
+    let tokens_of_a_step = new[2].tokens.unwrap() / new[2].step;
+    assert_eq!((new[2].step, new[0].tokens), (125, Some(110 * tokens_of_a_step)));
+    // The moving average continues as it began.
+    let before = old[old.len() - 2].moving_loss.unwrap();
+    assert!((new[0].moving_loss.unwrap() - before).abs() < 0.1, "{before}, then {:?}", new[0].moving_loss);
+}
+
+#[test]
 fn its_best_model_is_read_from_its_file_after_a_resumption() {
     let parent = tempfile::tempdir().unwrap();
     let run = copied(parent.path());
@@ -113,4 +141,18 @@ fn training_goes_on_from_its_model() {
     let trained = session.run(&mut ()).unwrap();
     assert!(trained.outcome.best_valid.unwrap() <= VALID_LOSS_BEFORE * (1.0 + TOLERANCE));
     assert!(trained.model.is_some());
+}
+
+#[test]
+fn its_settings_change_when_it_is_resumed() {
+    let parent = tempfile::tempdir().unwrap();
+    let run = copied(parent.path());
+    let mut changed = settings(6);
+    changed.optimization.learning_rate = Some(0.001);
+    changed.model.dropout = Some(0.1);
+    Session::resume(&run, changed, SessionOptions::default()).unwrap().run(&mut ()).unwrap();
+    let changes = Provenance::read(&RunFolder::open(&run).unwrap()).unwrap().changes;
+    assert_eq!((changes.len(), changes[0].epoch, changes[0].step), (1, 5, 100));
+    let session = Session::resume(&run, Settings::default(), SessionOptions::default()).unwrap();
+    assert!(session.is_complete() && session.changes().is_empty());
 }

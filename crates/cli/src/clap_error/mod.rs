@@ -216,11 +216,6 @@ mod tests {
             None,
         );
         check(
-            &["train", "--out", "a", "--out", "b"],
-            "the argument `--out <DIR>` cannot be used multiple times",
-            None,
-        );
-        check(
             &["train", "--resume"],
             "the following required arguments were not provided: `--out <DIR>`",
             None,

@@ -11,17 +11,20 @@ mod dynamic;
 mod report;
 mod text;
 
+use std::fs;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use rondo_data::Split;
 use rondo_infer::{Evaluation, InferError};
+use rondo_runs::RunFolder;
+use rondo_train::{EvaluationPlan, Settings};
 
 use crate::console::Console;
 use crate::error::CliError;
@@ -93,6 +96,16 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     args.cache.check()?;
     let mut loaded = args.model.load(console)?;
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, true)?)?;
+    let settings = match run_settings(&loaded)? {
+        Some((settings, unknown)) => {
+            if !unknown.is_empty() {
+                let (plan, names) = (RunFolder::PLAN, unknown.join("`, `"));
+                console.say(&format!("note: unknown settings in `{plan}` are ignored: `{names}`"));
+            }
+            settings
+        }
+        None => Settings::default(),
+    };
     let text = if args.data.is_empty() && args.split.is_none() {
         text::given_text(&args.texts, &loaded, console)?
     } else {
@@ -108,19 +121,30 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
         let batch_size = args.batch_size.map_or(1, NonZeroUsize::get);
         args.dynamic.evaluate(batch_size, &text, &mut loaded, console)?
     } else {
-        let of_run = loaded.plan.as_ref().map(|plan| &plan.evaluation);
-        let batch_size =
-            args.batch_size.map(NonZeroUsize::get).or(of_run.map(|plan| plan.batch_size)).unwrap_or(20);
-        let bptt = args.bptt.map(NonZeroUsize::get).or(of_run.map(|plan| plan.bptt)).unwrap_or(35);
+        let of_run = EvaluationPlan::new(&settings)?;
+        let batch_size = args.batch_size.map_or(of_run.batch_size, NonZeroUsize::get);
+        let bptt = args.bptt.map_or(of_run.bptt, NonZeroUsize::get);
         let begun = Instant::now();
         let base = evaluate(batch_size, bptt, &text, &loaded, console)?;
         Findings { base, adapted: None, tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64() }
     };
-    if findings.base.nll_sum.is_nan() {
+    if !findings.base.nll_sum.is_finite() {
         return Err(InferError::NonFiniteLogits.into());
     }
     report::print(args.json, &loaded, &text, &findings)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The settings of the run that wrote the model, if its plan is next to it, and the paths of those that this version does
+/// not know: the plan may be from another one.
+fn run_settings(loaded: &Loaded) -> Result<Option<(Settings, Vec<String>)>> {
+    let path = loaded.path.with_file_name(RunFolder::PLAN);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let origin = path.display().to_string();
+    let text = fs::read_to_string(&path).with_context(|| format!("could not read `{origin}`"))?;
+    Ok(Some(Settings::parse_known(&origin, &text)?))
 }
 
 /// The model's own evaluation.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use rondo_infer::Evaluation;
-use rondo_runs::Perplexity;
+use rondo_runs::{Loss, Perplexity};
 use serde_json::{Map, Value, json};
 
 use super::text::Text;
@@ -91,8 +91,8 @@ fn in_columns(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> 
     ];
     let measures = |evaluation: Evaluation| {
         [
-            format!("{:.4} nats per {unit}", evaluation.nll_mean()),
-            format!("{:.4} per {unit}", evaluation.bits_per_token()),
+            format!("{} nats per {unit}", Loss(evaluation.nll_mean())),
+            format!("{} per {unit}", Loss(evaluation.bits_per_token())),
             perplexity(evaluation).to_string(),
         ]
     };

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use rondo_data::{Corpus, CorpusOptions, Split, TokenIds, VocabSource};
-use rondo_train::{CorpusChoice, FoundCorpus};
+use rondo_train::{CorpusChoice, FoundCorpus, TextPlan};
 
+use super::run_settings;
 use crate::console::Console;
 use crate::corpus_lookup;
 use crate::error::CliError;
@@ -42,12 +43,13 @@ pub(super) fn corpus_text(
     loaded: &Loaded,
     console: Console,
 ) -> Result<Text> {
-    let (choice, options) = match (&loaded.plan, data) {
-        (Some(plan), []) => (plan.text.corpus.clone(), plan.text.options.clone()),
-        (None, []) => return Err(CliError::NoPlan { model: loaded.path.clone(), split, flag }.into()),
-        (_, data) => {
-            (CorpusChoice::given(data), CorpusOptions::for_tokenizer(loaded.codec().tokenizer().clone()))
-        }
+    let (choice, options) = if data.is_empty() {
+        let no_plan = || CliError::NoPlan { model: loaded.path.clone(), split, flag };
+        let (settings, _) = run_settings(loaded)?.ok_or_else(no_plan)?;
+        let TextPlan { corpus, options } = TextPlan::new(&settings.text)?;
+        (corpus, options)
+    } else {
+        (CorpusChoice::given(data), CorpusOptions::for_tokenizer(loaded.codec().tokenizer().clone()))
     };
     // Lossy if the flags or the run's plan say so.
     let lossy = loaded.codec().is_lossy() || options.lossy;

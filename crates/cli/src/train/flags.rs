@@ -89,7 +89,8 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Settings, clap::Error> {
-        let command = SettingFlags::augment_args(Command::new("test").no_binary_name(true));
+        let command =
+            SettingFlags::augment_args(Command::new("test").no_binary_name(true).args_override_self(true));
         let matches = command.try_get_matches_from(arguments)?;
         Ok(SettingFlags::from_arg_matches(&matches)?.0)
     }
@@ -129,6 +130,38 @@ mod tests {
             ("sample.prefix", "The "),
         ];
         assert_eq!(given, expected.map(|(path, text)| (path.to_owned(), text.to_owned())));
+    }
+
+    #[test]
+    fn the_last_of_repeated_flags_counts_and_lists_grow() {
+        let settings = parse(&[
+            "--cell",
+            "gru",
+            "--cell=lstm",
+            "--seed",
+            "1",
+            "--seed",
+            "2",
+            "--tied",
+            "--tied",
+            "false",
+            "--data",
+            "a.txt",
+            "--data",
+            "b.txt",
+            "c.txt",
+            "--locked-dropout",
+            "input",
+            "--locked-dropout",
+            "output",
+        ])
+        .unwrap();
+        let given: Vec<_> =
+            settings.given().map(|(field, texts)| format!("{} {}", field.key, texts.join("|"))).collect();
+        assert_eq!(
+            given,
+            ["data a.txt|b.txt|c.txt", "cell lstm", "tied false", "locked_dropout input|output", "seed 2"]
+        );
     }
 
     #[test]

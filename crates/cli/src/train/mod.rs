@@ -12,11 +12,12 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rondo_runs::{RunFolder, RunsError};
-use rondo_train::{Checkpoint, Session, SessionOptions, SettingsSource, TrainError, Trained};
+use rondo_runs::RunsError;
+use rondo_train::{Checkpoint, Plan, Session, SessionOptions, SettingsSource, TrainError, Trained};
 
 use crate::console::Console;
 use crate::corpus_lookup::Notes;
+use crate::describe::in_shell;
 use crate::device;
 use crate::error::CliError;
 use flags::SettingFlags;
@@ -47,13 +48,21 @@ Examples:
 
 Recipes: a recipe replaces the defaults shown above with its own settings. Flags override both.
 
+Repeated flags: of a flag with one value, the last one counts. A flag that takes any number of values, such as --data or \
+--sample-prefix, adds to those before.
+
 Corpora: --data also accepts the name of a corpus, like --corpus (see `rondo datasets`). Rondo looks for a named \
 corpus in the folder RONDO_DATA and in the user's cache folder, and downloads it into the cache if it is in neither.
 
 Interrupting: Ctrl-C stops a run after the current batch and saves a checkpoint and the model; a second Ctrl-C stops \
 at once. The exit code is 130. `rondo train --resume --out DIR` continues from the last checkpoint and gives bit for \
-bit the results of an uninterrupted run. With --resume, flags can change only the location of the texts, --epochs, \
-and what is reported and saved.
+bit the results of an uninterrupted run.
+
+Changing a run: with --resume, flags can change the learning rate, its schedule and minimum, momentum, betas, epsilon, \
+weight decay, clipping, dropout, penalties, averaging, the number of epochs, early stopping, and what is evaluated, \
+reported and saved. A given learning rate becomes the current one. The changes and their steps are recorded; \
+`rondo reproduce` repeats them. For other settings, start a new run: --from RUN keeps the weights, --plan RUN only the \
+settings.
 
 RONDO_CPU=portable, avx2 or avx512 selects the vector instructions."
 )]
@@ -62,7 +71,7 @@ pub(crate) struct TrainArgs {
     /// --data, --corpus or --plan is given]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "plan")]
     recipe: Option<String>,
-    /// Repeat the run of this plan.toml, or of the one in this run folder; flags override it
+    /// Start a run with the settings of this plan.toml, or of the one in this run folder; flags override them
     #[arg(long, value_name = "FILE|DIR", hide_short_help = true)]
     plan: Option<PathBuf>,
     /// Run folder for models, checkpoints, metrics and the plan [default: runs/NAME-1, or the next free number]
@@ -127,9 +136,17 @@ pub(crate) fn train(
     let mut session = prepare(SessionOptions { instructions, observer, ..SessionOptions::default() })?;
     drop(notes);
     console.say(&Overview(&session).to_string());
+    if session.is_complete() {
+        let (run, epochs) = (session.folder().path().display().to_string(), session.plan().training.epochs);
+        let (program, run) = (summary::program(), in_shell(&run));
+        console.say(&format!(
+            "\ncomplete: all {epochs} epochs are trained; for more, `{program} train --resume --out {run} --epochs {}`",
+            2 * epochs
+        ));
+    }
     let stop = stop_on_interruption()?;
     let mut progress = Progress::new(console, &session.corpus().codec, stop);
-    let trained = session.run(&mut progress).map_err(|error| stopped(session.folder(), error))?;
+    let trained = session.run(&mut progress).map_err(|error| stopped(&session, error))?;
     drop(progress);
     let summary = Summary { session: &session, trained: &trained };
     match format {
@@ -140,17 +157,41 @@ pub(crate) fn train(
     Ok(trained)
 }
 
-/// An error that ended a run, with the checkpoint to resume from, if any.
-fn stopped(folder: &RunFolder, error: TrainError) -> anyhow::Error {
-    match error {
+/// An error that ended a run, with its last checkpoint, if any, and what to do.
+fn stopped(session: &Session, source: TrainError) -> anyhow::Error {
+    let folder = session.folder().path().to_owned();
+    let latest = || Checkpoint::latest(session.folder()).ok().flatten().map(|(checkpoint, _)| checkpoint);
+    match source {
+        TrainError::Runs(RunsError::Locked { .. }) => source.into(),
         // Resumed with the same settings, the run would fail the same way.
-        TrainError::NonFinite { .. } | TrainError::Runs(RunsError::Locked { .. }) => error.into(),
-        error => {
-            let latest = Checkpoint::latest(folder).ok().flatten();
-            let step = latest.map(|(checkpoint, _)| checkpoint.steps());
-            CliError::Stopped { folder: folder.path().to_owned(), step, source: error }.into()
+        TrainError::NonFinite { .. } | TrainError::NoUsableModel { .. } => {
+            let Plan { optimization, training, .. } = session.plan();
+            CliError::Diverged {
+                folder,
+                checkpoint: latest().map(|checkpoint| (checkpoint.path().to_owned(), checkpoint.steps())),
+                learning_rate: lower_learning_rate(session.plan()),
+                present: optimization.learning_rate,
+                clip_norm: optimization.clip_norm_limit(training.bptt, training.batch_size),
+                source: Box::new(source),
+            }
+            .into()
+        }
+        source => {
+            let step = latest().map(|checkpoint| checkpoint.steps());
+            CliError::Stopped { folder, step, source: Box::new(source) }.into()
         }
     }
+}
+
+/// The learning rate to try after this one: the default if that is lower, otherwise a tenth.
+fn lower_learning_rate(plan: &Plan) -> f64 {
+    let rate = plan.optimization.learning_rate;
+    let default = plan.default_learning_rate();
+    if default < rate {
+        return default;
+    }
+    // Two digits, so that 0.7 / 10 is not 0.06999….
+    format!("{:.1e}", rate / 10.0).parse().unwrap_or(rate / 10.0)
 }
 
 /// A flag that becomes true at the first Ctrl-C or termination signal; a second one exits at once.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rondo_data::{Batches, Split};
 use rondo_nn::ActivationPenalty;
+use rondo_runs::Compact;
 use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, ScheduleRule, Session};
 
 use crate::describe;
@@ -85,8 +86,13 @@ impl Overview<'_> {
             .map_or(0, |batches| batches.batch_count())
             .min(training.max_batches.unwrap_or(usize::MAX));
         let about = if training.variable_bptt { "about " } else { "" };
+        let early = match training.early_stopping {
+            None => String::new(),
+            Some(1) => ", early stopping after an evaluation without improvement".to_owned(),
+            Some(most) => format!(", early stopping after {most} evaluations without improvement"),
+        };
         format!(
-            "{} of {about}{} batches, {} sequences × {about}{} steps; seed {}",
+            "{} of {about}{} batches, {} sequences × {about}{} steps; seed {}{early}",
             epochs(training.epochs),
             describe::count(batch_count),
             training.batch_size,
@@ -103,7 +109,7 @@ impl Overview<'_> {
             OptimizerPlan::Adam { decoupled: false, .. } => "adam".to_owned(),
             OptimizerPlan::Adam { decoupled: true, .. } => "adamw".to_owned(),
         };
-        let mut parts = vec![format!("{optimizer}, learning rate {}", optimization.learning_rate)];
+        let mut parts = vec![format!("{optimizer}, learning rate {}", Compact(optimization.learning_rate))];
         parts.push(match optimization.schedule {
             ScheduleRule::Constant => "constant".to_owned(),
             ScheduleRule::Plateau { decay_factor, patience: 1, .. } => {
@@ -116,18 +122,21 @@ impl Overview<'_> {
                 format!("× {decay_factor} every {}", epochs(decay_every))
             }
         });
+        if let Some(minimum) = optimization.min_learning_rate {
+            parts.push(format!("down to {}", Compact(minimum)));
+        }
         if let Some(ClipNorm { limit, unit }) = optimization.clip_norm {
             let unit = match unit.name() {
                 "one" => String::new(),
                 unit => format!(" × {unit}"),
             };
-            parts.push(format!("clip norm {limit}{unit}"));
+            parts.push(format!("clip norm {}{unit}", Compact(limit)));
         }
         if let Some(limit) = optimization.clip_value {
-            parts.push(format!("clip value {limit}"));
+            parts.push(format!("clip value {}", Compact(limit)));
         }
         if optimization.weight_decay > 0.0 {
-            parts.push(format!("weight decay {}", optimization.weight_decay));
+            parts.push(format!("weight decay {}", Compact(optimization.weight_decay)));
         }
         let ActivationPenalty { activation, temporal } = optimization.penalty;
         if activation > 0.0 || temporal > 0.0 {

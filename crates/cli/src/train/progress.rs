@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use rondo_data::TextCodec;
-use rondo_runs::Perplexity;
-use rondo_train::{BatchReport, EpochReport, Event, Observer};
+use rondo_runs::{Compact, Loss, Perplexity};
+use rondo_train::{BatchReport, EpochReport, Event, Note, Observer};
 
 use crate::console::{self, Console};
 use crate::describe;
@@ -29,6 +29,8 @@ pub(super) struct Progress {
     learning_rate: f64,
     tokens_per_s: Option<f64>,
     best_epoch: Option<usize>,
+    /// The loss of a uniform guess over the vocabulary.
+    uniform_loss: f64,
     /// Set to stop the run.
     stop: Arc<AtomicBool>,
 }
@@ -45,6 +47,7 @@ impl Progress {
             learning_rate: 0.0,
             tokens_per_s: None,
             best_epoch: None,
+            uniform_loss: uniform_loss(codec),
             stop,
         }
     }
@@ -61,9 +64,9 @@ impl Progress {
         self.tokens_per_s = Some(SPEED_DECAY * old + (1.0 - SPEED_DECAY) * report.tokens_per_s);
         if self.console.is_live() {
             let pace = self.pace(report, self.tokens_per_s.unwrap_or(old));
-            let perplexity = Perplexity::from_nll_mean(report.moving_loss);
             self.bar.set_position(report.batch as u64);
-            self.bar.set_message(format!("loss {:.4}  perplexity {perplexity}  {pace}", report.moving_loss));
+            self.bar
+                .set_message(format!("moving average of the loss {:>6}  {pace}", Loss(report.moving_loss)));
         }
     }
 
@@ -73,10 +76,11 @@ impl Progress {
             let &BatchReport { batch, batches, nll_mean, moving_loss, .. } = report;
             let epoch = self.epoch(report.epoch);
             let perplexity = Perplexity::from_nll_mean(nll_mean);
+            let (loss, moving) = (Loss(nll_mean), Loss(moving_loss));
             let pace = self.pace(report, report.tokens_per_s);
             self.say(&format!(
-                "{epoch}  batch {batch}/{batches}  loss {nll_mean:.4}, moving {moving_loss:.4}  \
-                 perplexity {perplexity}  {pace}"
+                "{epoch}  batch {batch}/{batches}  loss {loss:>6}, moving average {moving:>6}  \
+                 perplexity {perplexity:>8}  {pace}"
             ));
         }
     }
@@ -98,10 +102,7 @@ impl Progress {
     fn end_epoch(&mut self, report: &EpochReport) {
         let epoch = self.epoch(report.epoch);
         let line = |text: &str, loss: f64, note: &str| {
-            let perplexity = Perplexity::from_nll_mean(loss);
-            self.say(
-                format!("{epoch}  {text:<5}  loss {loss:.4}  perplexity {perplexity:>8}  {note}").trim_end(),
-            );
+            self.say(format!("{epoch}  {text:<5}  {}  {note}", in_columns(loss)).trim_end());
         };
         let elapsed = console::clock(Duration::from_secs_f64(report.elapsed_s));
         let speed = describe::count(report.tokens_per_s as usize);
@@ -119,16 +120,22 @@ impl Progress {
 
     /// The outcome of the validation.
     fn verdict(&self, report: &EpochReport) -> String {
+        let is_finite = |loss: Option<f64>| loss.is_none_or(f64::is_finite);
         let mut verdict = match self.best_epoch {
+            _ if !is_finite(report.valid_loss) || !is_finite(report.test_loss) => "not usable".to_owned(),
+            _ if report.is_best && report.valid_loss > Some(self.uniform_loss) => {
+                "saved, but worse than a uniform guess".to_owned()
+            }
             _ if report.is_best => "best so far".to_owned(),
             Some(0) => "no better than before training".to_owned(),
             Some(best) => format!("no better than epoch {best}"),
             None => "no best model yet".to_owned(),
         };
-        if report.learning_rate == self.learning_rate {
-            verdict += &format!(", learning rate {}", report.learning_rate);
+        let (before, rate) = (Compact(self.learning_rate), Compact(report.learning_rate));
+        if rate == before {
+            verdict += &format!(", learning rate {rate}");
         } else {
-            verdict += &format!(", learning rate {} → {}", self.learning_rate, report.learning_rate);
+            verdict += &format!(", learning rate {before} → {rate}");
         }
         if report.reloaded_best {
             verdict += ", best weights reloaded";
@@ -147,24 +154,40 @@ impl Progress {
     }
 }
 
+/// A loss and its perplexity, as wide for every value.
+fn in_columns(loss: f64) -> String {
+    format!("loss {:>6}  perplexity {:>8}", Loss(loss), Perplexity::from_nll_mean(loss))
+}
+
+/// The loss of a uniform guess over the vocabulary, in nats per token.
+pub(super) fn uniform_loss(codec: &TextCodec) -> f64 {
+    (codec.vocab().len() as f64).ln()
+}
+
 impl Observer for Progress {
     fn observe(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
             Event::Begun { valid_loss, test_loss } => {
+                let mut usable = true;
                 for (text, loss) in [("valid", valid_loss), ("test", test_loss)] {
                     if let Some(loss) = loss {
-                        let perplexity = Perplexity::from_nll_mean(loss);
-                        self.say(&format!(
-                            "before     {text:<5}  loss {loss:.4}  perplexity {perplexity:>8}"
-                        ));
+                        self.say(&format!("before     {text:<5}  {}", in_columns(loss)));
+                        usable &= loss.is_finite();
                     }
                 }
-                self.best_epoch = Some(0);
+                self.best_epoch = usable.then_some(0);
+            }
+            Event::Note(note) => self.say(&format!("warning  {note}")),
+            Event::EndsEarly { epoch, end } => {
+                self.say(&format!("ended after {}: {end}", self.epoch(epoch)));
             }
             Event::Resumed { epoch, batch, step, best_epoch, path } => {
                 self.best_epoch = best_epoch;
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
                 self.say(&format!("resumed  at epoch {epoch}, batch {batch}, step {step}, from {file}"));
+            }
+            Event::Changed { step, change, .. } => {
+                self.say(&format!("changed  after step {step}: {}", Note::Changed(change)));
             }
             Event::Skipped { what, found, epoch, step } => {
                 let epoch = self.epoch(epoch);
@@ -172,9 +195,9 @@ impl Observer for Progress {
             }
             Event::RolledBack { what, found, epoch, step, to_step, learning_rate } => {
                 let epoch = self.epoch(epoch);
+                let rate = Compact(learning_rate);
                 self.say(&format!(
-                    "{epoch}  the {what} is {found} at step {step}: rolled back to step {to_step}, learning rate \
-                     {learning_rate}"
+                    "{epoch}  the {what} is {found} at step {step}: rolled back to step {to_step}, learning rate {rate}"
                 ));
             }
             Event::EpochStarted { epoch, epochs, batches, learning_rate } => {

@@ -5,12 +5,14 @@ use std::{env, path::Path};
 
 use anyhow::Result;
 use rondo_infer::Sampling;
-use rondo_runs::Perplexity;
-use rondo_train::{Session, Trained};
-use serde_json::json;
+use rondo_runs::{Loss, Perplexity, RunSummary};
+use rondo_train::{Outcome, PartialEpoch, RunEnd, Session, Trained};
+use serde_json::{Value, json};
 
 use super::baselines::Baselines;
+use super::progress::uniform_loss;
 use crate::console::{self, Console};
+use crate::describe::in_shell;
 use crate::{describe, output};
 
 /// Sample sentences shown for the built-in language.
@@ -26,6 +28,29 @@ pub(super) struct Summary<'a> {
     pub(super) trained: &'a Trained,
 }
 
+/// Tokens, seconds and tokens per second: of training alone, and in total. The speeds are those of the printed times.
+fn speed(outcome: &Outcome) -> Option<[String; 2]> {
+    let (training, total) = (outcome.training_tokens_per_s()?, outcome.tokens_per_s()?);
+    let [training, total] = [training, total].map(|speed| describe::count(speed.round() as usize));
+    let tokens = describe::count(outcome.tokens as usize);
+    let [training_time, total_time] = [outcome.training_s, outcome.elapsed_s].map(seconds);
+    Some([
+        format!("{training} tokens/s in training: {tokens} tokens in {training_time}"),
+        format!("{total} tokens/s in total, with evaluation: {total_time}"),
+    ])
+}
+
+/// A time with three significant digits, or to the second.
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        ..0.1 => format!("{seconds:.4} s"),
+        ..1.0 => format!("{seconds:.3} s"),
+        ..10.0 => format!("{seconds:.2} s"),
+        ..100.0 => format!("{seconds:.1} s"),
+        _ => console::clock(Duration::from_secs_f64(seconds.round())),
+    }
+}
+
 /// The name of the best model.
 fn best(epoch: usize) -> String {
     match epoch {
@@ -39,17 +64,26 @@ impl Summary<'_> {
     pub(super) fn print(&self, console: Console) -> Result<()> {
         let outcome = &self.trained.outcome;
         let row = |name: &str, value: String| vec![name.to_owned(), value];
-        let loss = |loss: f64| format!("loss {loss:.4}, perplexity {}", Perplexity::from_nll_mean(loss));
+        let loss = |nll: f64| format!("loss {}, perplexity {}", Loss(nll), Perplexity::from_nll_mean(nll));
         let mut rows = vec![];
-        rows.extend(outcome.best_epoch.map(|epoch| row("best", best(epoch))));
+        if let Some(end) = outcome.end.filter(RunEnd::is_early) {
+            rows.push(row("ended", format!("early: {end}")));
+        }
+        let uniform_loss = uniform_loss(&self.session.corpus().codec);
+        let note = if outcome.best_valid > Some(uniform_loss) { ", worse than a uniform guess" } else { "" };
+        rows.extend(outcome.best_epoch.map(|epoch| row("best", best(epoch) + note)));
+        rows.extend(outcome.partial_epoch.map(|PartialEpoch { epoch, batch, batches }| {
+            row(
+                "saved",
+                format!("after {batch} of {batches} batches of epoch {epoch}, which is not complete"),
+            )
+        }));
         rows.extend(outcome.best_valid.map(|valid| row("valid", loss(valid))));
         rows.extend(outcome.best_test.map(|test| row("test", loss(test))));
-        let elapsed = console::clock(Duration::from_secs_f64(outcome.elapsed_s));
-        let [tokens, speed] = [outcome.tokens as usize, outcome.tokens_per_s as usize].map(describe::count);
-        rows.push(row(
-            "speed",
-            format!("{speed} tokens/s; {tokens} tokens in {elapsed}, including evaluation"),
-        ));
+        if let Some([training, total]) = speed(outcome) {
+            rows.push(row("speed", training));
+            rows.push(row("", total));
+        }
         rows.push(row("files", format!("{}", self.trained.folder.path().display())));
         let mut text = format!("\n{}", output::columns(&rows, &[]));
         if let Some((baselines, test)) = self.baselines()? {
@@ -59,7 +93,7 @@ impl Summary<'_> {
             text += &format!("{}{sentence}\n", if index == 0 { "\nSamples:\n  " } else { "  " });
         }
         output::text(&text)?;
-        if outcome.best_epoch.is_some() || outcome.interrupted {
+        if self.has_model() || outcome.interrupted {
             console.say(&self.next_commands());
         }
         Ok(())
@@ -74,16 +108,27 @@ impl Summary<'_> {
         let mut object = json!({
             "run": self.trained.folder.path().display().to_string(),
             "best_epoch": outcome.best_epoch,
+            "partial_epoch": outcome.partial_epoch.map(|PartialEpoch { epoch, batch, batches }| {
+                json!({ "epoch": epoch, "batch": batch, "batches": batches })
+            }),
             "valid_loss": loss(outcome.best_valid),
             "valid_perplexity": perplexity(outcome.best_valid),
             "test_loss": loss(outcome.best_test),
             "test_perplexity": perplexity(outcome.best_test),
             "steps": outcome.steps,
             "tokens": outcome.tokens,
-            "tokens_per_s": output::number(outcome.tokens_per_s),
+            "training_s": output::number(outcome.training_s),
+            "training_tokens_per_s": outcome.training_tokens_per_s().map(output::number),
             "elapsed_s": output::number(outcome.elapsed_s),
+            "tokens_per_s": outcome.tokens_per_s().map(output::number),
             "interrupted": outcome.interrupted,
+            "end": outcome.end.as_ref().map(RunEnd::name),
         });
+        // The file has the settings that were changed, the model and its size, the epochs and more times.
+        let summary = RunSummary::read(&self.trained.folder)?.map(serde_json::to_value).transpose()?;
+        if let (Value::Object(object), Some(Value::Object(summary))) = (&mut object, summary) {
+            object.extend(summary);
+        }
         if let Some((Baselines { best_possible, bigram, unigram }, _)) = self.baselines()? {
             object["best_possible_test_perplexity"] = output::number(best_possible);
             object["bigram_test_perplexity"] = output::number(bigram);
@@ -92,13 +137,13 @@ impl Summary<'_> {
         output::json(&object)
     }
 
-    /// Baselines for the test perplexity, and the perplexity.
+    /// Baselines for the test perplexity, and the test loss.
     fn baselines(&self) -> Result<Option<(Baselines, f64)>> {
         let (Some(test), Some(tales)) = (self.trained.outcome.best_test, self.session.tales()) else {
             return Ok(None);
         };
         let baselines = Baselines::new(tales, self.session.corpus())?;
-        Ok(baselines.map(|baselines| (baselines, Perplexity::from_nll_mean(test).value())))
+        Ok(baselines.map(|baselines| (baselines, test)))
     }
 
     /// Sample sentences from a model of the built-in language.
@@ -123,6 +168,11 @@ impl Summary<'_> {
         samples.iter().map(sentence).collect()
     }
 
+    /// Whether the run has saved a model to use.
+    fn has_model(&self) -> bool {
+        self.trained.outcome.best_epoch.is_some() || self.trained.outcome.partial_epoch.is_some()
+    }
+
     fn next_commands(&self) -> String {
         let program = program();
         let run = in_shell(&self.trained.folder.path().display().to_string());
@@ -130,7 +180,7 @@ impl Summary<'_> {
         if self.trained.outcome.interrupted {
             commands.push(format!("{program} train --resume --out {run}"));
         }
-        if self.trained.outcome.best_epoch.is_some() {
+        if self.has_model() {
             commands.push(format!("{program} generate --model {run} --samples 3"));
             if self.session.corpus().test.is_some() {
                 commands.push(format!("{program} eval --model {run} --split test"));
@@ -141,32 +191,29 @@ impl Summary<'_> {
     }
 }
 
-fn comparison(baselines: &Baselines, test: f64) -> String {
-    let above = |perplexity: f64| format!("{:+.1} %", 100.0 * (perplexity / baselines.best_possible - 1.0));
-    let row = |name: &str, perplexity: f64, above: String| {
-        vec![format!("  {name}"), format!("{perplexity:.2}"), above]
+/// The perplexity of a model with this test loss, compared with the baselines.
+fn comparison(baselines: &Baselines, test_loss: f64) -> String {
+    let row = |name: &str, loss: f64| {
+        let percent = 100.0 * ((loss - baselines.best_possible.ln()).exp() - 1.0);
+        let above = if percent < 1e5 { format!("{percent:+.1} %") } else { format!("{percent:+.1e} %") };
+        vec![format!("  {name}"), Perplexity::from_nll_mean(loss).to_string(), above]
     };
-    let rows = [
-        row("best possible", baselines.best_possible, String::new()),
-        row("this model", test, above(test)),
-        row("bigram", baselines.bigram, above(baselines.bigram)),
-        row("unigram", baselines.unigram, above(baselines.unigram)),
+    let mut rows = [
+        row("best possible", baselines.best_possible.ln()),
+        row("this model", test_loss),
+        row("bigram", baselines.bigram.ln()),
+        row("unigram", baselines.unigram.ln()),
     ];
+    rows[0][2].clear();
     format!("\nPerplexity on the test text:\n{}", output::columns(&rows, &[1, 2]))
 }
 
 /// How this program was called, so that the suggested commands work as printed.
-fn program() -> String {
+pub(super) fn program() -> String {
     let called = env::args_os().next().map(|path| path.to_string_lossy().into_owned());
     in_shell(
         &called.filter(|path| Path::new(path).components().count() > 1).unwrap_or_else(|| "rondo".to_owned()),
     )
-}
-
-/// A word quoted for a shell if needed.
-fn in_shell(word: &str) -> String {
-    let plain = |char: char| char.is_alphanumeric() || "/._-+@:,\\".contains(char);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]
@@ -174,15 +221,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_where_a_shell_would_split_them() {
-        assert_eq!(in_shell("runs/ptb-1"), "runs/ptb-1");
-        assert_eq!(in_shell("my runs/don't"), "'my runs/don'\\''t'");
+    fn tokens_times_and_speeds_agree() {
+        let outcome =
+            Outcome { tokens: 1_499_950, training_s: 43.04, elapsed_s: 3723.4, ..Outcome::default() };
+        let [training, total] = speed(&outcome).unwrap();
+        assert_eq!(training, "34,850 tokens/s in training: 1,499,950 tokens in 43.0 s");
+        assert_eq!(total, "403 tokens/s in total, with evaluation: 1:02:03");
+        assert_eq!(speed(&Outcome::default()), None);
+        let told = [0.01234, 0.5, 9.876, 99.94, 100.4].map(seconds);
+        assert_eq!(told, ["0.0123 s", "0.500 s", "9.88 s", "99.9 s", "1:40"]);
     }
 
     #[test]
     fn a_perplexity_is_compared_with_the_best_possible() {
         let baselines = Baselines { best_possible: 10.0, bigram: 20.0, unigram: 100.0 };
-        let text = comparison(&baselines, 10.5);
+        let text = comparison(&baselines, 10.5_f64.ln());
         assert!(text.contains("  this model      10.50    +5.0 %\n"), "{text}");
+        assert!(comparison(&baselines, 40.0).contains("  this model     2.35e17  +2.4e18 %\n"), "{text}");
     }
 }

@@ -4,6 +4,8 @@
 //! few texts. What a page shows is real output of a model trained in full, so numbers are compared by form only: `10.93`
 //! matches `11.20`. A line `...` stands for any lines; a command without output below it only has to succeed.
 //!
+//! A block marked `sh` whose first line is a comment with a name, such as `# sweep.sh`, is a file with this name.
+//!
 //! A comment in the line above a block changes how it is run:
 //!
 //! | comment | effect |
@@ -116,6 +118,11 @@ fn sandbox(markdown: &str) -> Sandbox {
     sandbox.write("nbest.tsv", "1\t-2.0\tthe king hide the crown .\n1\t-2.1\tthe king hides the crown .\n");
     sandbox.write("ref.tsv", "1\tthe king hides the crown .\n");
     sandbox.write("my-settings.toml", "[text]\ndata = ['book.txt']\n[model]\nhidden_size = 16\n");
+    // A script that a page shows is a file that its commands can run.
+    for script in markdown.split("```sh\n# ").skip(1) {
+        let (name, rest) = script.split_once('\n').unwrap();
+        sandbox.write(name, rest.split("```").next().unwrap());
+    }
     // A page that trains the model itself finds it where its own run has put it.
     if !markdown.contains("\n$ rondo train\n") {
         for file in fs::read_dir(built_in_run()).unwrap() {
@@ -185,9 +192,11 @@ pages! {
     training: "docs/training.md",
     averaging: "docs/averaging.md",
     runs: "docs/runs.md",
+    sweeps: "docs/sweeps.md",
     evaluation: "docs/evaluation.md",
     scoring: "docs/scoring.md",
     generation: "docs/generation.md",
+    models: "docs/models.md",
     recipes: "docs/recipes.md",
     library: "docs/library.md",
     performance: "docs/performance.md",

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::interruption::signaled_at;
 use crate::resume::outcome;
 use crate::sandbox::{Said, Sandbox, TINY};
 
 const LOGGED: [&str; 8] =
     ["--data", "text.txt", "--epochs", "12", "--log-every", "1", "--checkpoint-every", "20steps"];
 
-fn checkpoints(run: &Path) -> Vec<PathBuf> {
+pub(crate) fn checkpoints(run: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(run).unwrap().map(|file| file.unwrap().path());
     let is = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("checkpoint-");
     let mut found: Vec<_> = files.filter(is).collect();
@@ -154,9 +155,8 @@ fn a_second_process_is_told_who_has_the_folder() {
     first.kill().unwrap();
     first.wait().unwrap();
     // A process that was killed has nothing any more.
-    let said = sandbox.run(&["train", "--resume", "--out", "run", "--epochs", "1"]);
-    assert!(said.stderr.contains("\nresumed  at epoch "), "{}", said.stderr);
-    said.success();
+    let said = signaled_at(&sandbox, &["train", "--resume", "--out", "run"], "resumed  at epoch ", &["-INT"]);
+    assert_eq!(said.code, Some(130), "{}", said.stderr);
 }
 
 /// A clock that is an hour earlier each time it is asked for the time of day.

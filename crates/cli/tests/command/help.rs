@@ -40,6 +40,11 @@ fn of_generate() {
 }
 
 #[test]
+fn of_neighbors() {
+    insta::assert_snapshot!(help(&["neighbors"]));
+}
+
+#[test]
 fn of_complete() {
     insta::assert_snapshot!(help(&["complete"]));
 }
@@ -57,6 +62,11 @@ fn of_rescore() {
 #[test]
 fn of_plot() {
     insta::assert_snapshot!(help(&["plot"]));
+}
+
+#[test]
+fn of_runs() {
+    insta::assert_snapshot!(help(&["runs"]));
 }
 
 #[test]

@@ -68,6 +68,97 @@ fn a_model_file_is_described() {
 }
 
 #[test]
+fn a_model_file_names_the_order_of_its_gates() {
+    let sandbox = Sandbox::with_text();
+    for (cell, gates) in
+        [("gru", "r (reset), z (update), n (new)"), ("lstm", "i (input), f (forget), g (cell), o (output)")]
+    {
+        let flags = ["--data", "text.txt", "--cell", cell, "--hidden-size", "6", "--embedding-size", "5"];
+        let more =
+            ["--batch-size", "4", "--bptt", "8", "--max-batches", "1", "--epochs", "1", "--layers", "1"];
+        let out = format!("{cell}-run");
+        sandbox.run(&[&["train", "--out", &out], &flags[..], &more].concat()).success();
+        let described = sandbox.run(&["models", &out]).success();
+        assert!(described.contains(&format!("\ngates        {gates}, in this order\n")), "{described}");
+        for name in ["rnn.0.weight_ih", "rnn.0.weight_hh", "rnn.0.bias_ih", "rnn.0.bias_hh"] {
+            let line = described.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+            assert!(line.ends_with(", gates stacked"), "{line}");
+        }
+        let json = sandbox.run(&["models", &out, "--json"]).json();
+        let letters: Vec<_> = gates.split(", ").map(|gate| &gate[..1]).collect();
+        assert_eq!(json["tensors"][1]["gates"], serde_json::json!(letters));
+        assert_eq!(json["tensors"][0]["gates"], serde_json::json!([]));
+    }
+}
+
+#[test]
+fn a_preset_is_described() {
+    let sandbox = Sandbox::new();
+    insta::assert_snapshot!(sandbox.run(&["models", "awd_lstm_lm_1150"]).success());
+    let described =
+        sandbox.run(&["models", "standard_lstm_lm_200", "--vocab-size", "10000", "--json"]).json();
+    assert_eq!(
+        (&described["config"]["vocab_size"], &described["parameters"]),
+        (&10_000.into(), &2_653_200.into())
+    );
+
+    let said = sandbox.run(&["models", "standard_lstm_lm_20"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("did you mean `standard_lstm_lm_200`?"), "{}", said.stderr);
+    let said = Sandbox::with_run().run(&["models", "run", "--vocab-size", "10"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("the model in `run` has its own vocabulary"), "{}", said.stderr);
+}
+
+#[test]
+fn words_with_similar_embeddings_are_listed() {
+    let sandbox = Sandbox::with_run();
+    let one = sandbox.run(&["neighbors", "run", "cat", "--top", "3"]).success();
+    let lines: Vec<_> = one.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (4, "similarity  word"));
+    assert!(!one.contains("cat"), "{one}");
+
+    let two = sandbox.run(&["neighbors", "run", "cat", "dog", "--top", "3"]).success();
+    assert!(two.starts_with(&format!("cat\n{one}\ndog\nsimilarity  word\n")), "{two}");
+
+    let json = sandbox.run(&["neighbors", "run", "cat", "--top", "3", "--json"]).json();
+    let neighbors = json["neighbors"].as_array().unwrap();
+    assert_eq!((json["word"].as_str(), neighbors.len()), (Some("cat"), 3));
+    assert!(lines[1].ends_with(neighbors[0]["word"].as_str().unwrap()), "{json}");
+    let similarities: Vec<f64> = neighbors.iter().map(|one| one["similarity"].as_f64().unwrap()).collect();
+    assert!(
+        similarities.is_sorted_by(|a, b| a >= b) && similarities.iter().all(|one| one.abs() <= 1.0 + 1e-9)
+    );
+}
+
+#[test]
+fn neighbors_of_unknown_words_and_of_one_hot_models_are_refused() {
+    let sandbox = Sandbox::with_run();
+    let said = sandbox.run(&["neighbors", "run", "cat", "dgo"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    assert!(
+        said.stderr.contains("`dgo` is not in the model's vocabulary; the most similar"),
+        "{}",
+        said.stderr
+    );
+    assert!(said.stderr.contains("`dog`"), "{}", said.stderr);
+
+    let flags =
+        ["train", "--out", "one-hot", "--data", "text.txt", "--input", "one-hot", "--hidden-size", "6"];
+    let more = ["--batch-size", "4", "--bptt", "8", "--max-batches", "1", "--epochs", "1", "--layers", "1"];
+    sandbox.run(&[&flags[..], &more].concat()).success();
+    let said = sandbox.run(&["neighbors", "one-hot", "cat"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("the model has no embedding: its input is one-hot"), "{}", said.stderr);
+    let described = sandbox.run(&["models", "one-hot"]).success();
+    assert!(described.contains("a row for each token, gates side by side"), "{described}");
+
+    let flags = ["train", "--out", "untied", "--data", "text.txt", "--tied", "false", "--hidden-size", "6"];
+    sandbox.run(&[&flags[..], &more].concat()).success();
+    assert_eq!(sandbox.run(&["neighbors", "untied", "cat", "-k", "2"]).success().lines().count(), 3);
+}
+
+#[test]
 fn shells_get_their_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let script = Sandbox::new().run(&["completions", shell]).success();

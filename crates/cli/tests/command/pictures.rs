@@ -25,12 +25,36 @@ fn runs_are_drawn_into_one_picture() {
     assert!(sandbox.names().contains(&"folder.SVG".to_owned()));
 }
 
+/// The run of version 0.1.0, as it is and resumed by this version, whose records are of both.
+#[test]
+fn runs_of_0_1_0_are_drawn() {
+    let sandbox = Sandbox::with_run_of_0_1_0();
+    let drawn = || {
+        let said = sandbox.run(&["plot", "run", "--x", "epochs"]);
+        assert_eq!((said.stderr.as_str(), said.code), ("wrote `plot.svg`\n", Some(0)));
+        let picture = fs::read_to_string(sandbox.path("plot.svg")).unwrap();
+        // A line of the training loss, perplexity, learning rate and norm each, and in the legend.
+        let lines = picture.matches("<polyline fill=\"none\" opacity=\"0.6\" stroke=\"#0072B2\"").count();
+        assert!(lines == 4 && !picture.contains("recorded"), "{lines} lines");
+        picture.matches("<circle").count()
+    };
+    // The losses and perplexities of four epochs, then of five.
+    assert_eq!(drawn(), 2 * 4);
+    sandbox.run(&["train", "--resume", "--out", "run", "--data", "text.txt", "--epochs", "5"]).success();
+    assert_eq!(drawn(), 2 * 5);
+    let metrics = fs::read_to_string(sandbox.path("run/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().filter(|line| line.contains("\"kind\"")).count(), 3);
+    let curve = fs::read_to_string(sandbox.path("run/curve.svg")).unwrap();
+    assert!(curve.contains("train, interval means") && curve.contains("train, moving average"));
+}
+
 #[test]
 fn what_cannot_be_drawn_is_refused() {
     let sandbox = Sandbox::with_run();
     sandbox.write("empty/metrics.jsonl", "");
     sandbox.write("damaged/metrics.jsonl", "{\"epoch\":1,\"step\":1}\nnonsense\n");
-    sandbox.write("early/metrics.jsonl", "{\"epoch\":1,\"step\":1,\"train_loss\":5.0}\n");
+    sandbox
+        .write("early/metrics.jsonl", "{\"kind\":\"batch\",\"epoch\":1,\"step\":1,\"interval_loss\":5.0}\n");
     fs::create_dir(sandbox.path("nothing")).unwrap();
     for (name, flags, code) in [
         ("missing", &["nowhere"][..], 1),

@@ -175,7 +175,7 @@ pub(crate) fn filters(sandbox: &Sandbox) -> SettingsBindDropGuard {
     settings.add_filter(&regex_of(&folder), "[FOLDER]");
     settings.add_filter(&regex_of(env!("CARGO_BIN_EXE_rondo")), "rondo");
     settings.add_filter(r"[\d,]+ tokens/s", "[SPEED] tokens/s");
-    settings.add_filter(r"\d+:\d\d", "[TIME]");
+    settings.add_filter(r"\d+:\d\d|\d+\.\d+ s\b", "[TIME]");
     settings.add_filter(r"rondo    \d+\.\d+\.\d+", "rondo    [VERSION]");
     settings.bind_to_scope()
 }

@@ -96,9 +96,12 @@ fn characters_are_completed_to_words() {
     let sandbox = Sandbox::with_text();
     let flags = ["--data", "text.txt", "--tokenizer", "chars", "--epochs", "12"];
     sandbox.train(&[&flags[..], &TINY].concat()).success();
-    let said = sandbox.run(&["complete", "-m", "run", "--json", "-k", "3", "--partial", "the c"]).json();
-    assert_eq!(said["completions"][0]["word"], "cat", "{said}");
-    let said = sandbox.run(&["complete", "-m", "run", "--json", "-k", "3", "the cat"]).json();
+    // A text goes on where it ends: no space is added.
+    for text in [&["the c"][..], &["the c", "--partial"], &["the cat"]] {
+        let said = sandbox.run(&[&["complete", "-m", "run", "--json", "-k", "3"], text].concat()).json();
+        assert_eq!(said["completions"][0]["word"], "cat", "{said}");
+    }
+    let said = sandbox.run(&["complete", "-m", "run", "--json", "-k", "3", "the cat "]).json();
     let words: Vec<_> =
         said["completions"].as_array().unwrap().iter().map(|word| word["word"].as_str().unwrap()).collect();
     assert!(words.contains(&"sat") || words.contains(&"saw"), "{said}");

@@ -34,6 +34,30 @@ fn the_result_is_a_json_object_if_asked_for() {
     assert!(perplexity < 8.0, "{perplexity}");
 }
 
+/// Version 0.1.0 printed the speed of training next to a time that included evaluation.
+#[test]
+fn tokens_seconds_and_tokens_per_second_agree() {
+    let sandbox = Sandbox::with_text();
+    let flags = [&["--data", "text.txt", "--epochs", "3", "--quiet"][..], &TINY].concat();
+    let text = sandbox.train(&flags).success();
+    let lines: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("speed")).take(2).collect();
+    let numbers = |line: &str| -> Vec<f64> {
+        line.split_whitespace().filter_map(|word| word.replace([',', ':'], "").parse().ok()).collect()
+    };
+    let [speed, tokens, seconds] = numbers(lines[0])[..] else { panic!("{text}") };
+    let [total_speed, total_seconds] = numbers(lines[1])[..] else { panic!("{text}") };
+    let agree = |speed: f64, seconds: f64| (speed * seconds / tokens - 1.0).abs() < 0.01;
+    assert!(agree(speed, seconds) && agree(total_speed, total_seconds), "{text}");
+    assert!(total_seconds > seconds, "{text}");
+
+    let json =
+        sandbox.run(&[&["train", "--json", "--threads", "1", "--out", "json"], &flags[..]].concat()).json();
+    let number = |key: &str| json[key].as_f64().unwrap();
+    for (speed, seconds) in [("training_tokens_per_s", "training_s"), ("tokens_per_s", "elapsed_s")] {
+        assert!((number(speed) * number(seconds) / number("tokens") - 1.0).abs() < 1e-9, "{json}");
+    }
+}
+
 #[test]
 fn a_run_is_repeated_from_its_folder() {
     let sandbox = Sandbox::with_text();
@@ -92,7 +116,12 @@ fn a_loss_that_is_not_finite_ends_the_run_and_names_the_step() {
         .concat();
     let said = sandbox.train(&flags);
     assert_eq!(said.code, Some(1));
-    let error = said.stderr.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert!(
+        said.stderr.contains("\nerror: the run in `run` has diverged; it has no checkpoint\n"),
+        "{}",
+        said.stderr
+    );
+    let error = said.stderr.lines().find(|line| line.starts_with("  cause: ")).unwrap();
     assert!(error.contains(" at step ") && error.contains("(epoch 1)"), "{error}");
     assert!(!sandbox.path("run/best.safetensors").exists());
 }

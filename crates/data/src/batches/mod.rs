@@ -80,39 +80,51 @@ impl Batches {
     /// [`DataError::ZeroSize`] if a size is 0. [`DataError::CorpusTooShort`] if there are no batches: if the
     /// columns have fewer than 2 tokens or, with [`LastBatch::Discard`], fewer than `bptt + 1`.
     pub fn new(ids: &TokenIds, batch_size: usize, bptt: usize, last_batch: LastBatch) -> Result<Self> {
+        let smallest_batch = match last_batch {
+            LastBatch::Keep => 1,
+            LastBatch::Discard => bptt,
+        };
+        Self::with_steps(smallest_batch, ids, batch_size, bptt, last_batch)
+    }
+
+    /// Same as [`Batches::new`], but at least one batch must be full, as it should be in a training text.
+    ///
+    /// # Errors
+    /// [`DataError::ZeroSize`] if a size is 0. [`DataError::CorpusTooShort`] if columns have fewer than `bptt + 1`
+    /// tokens.
+    pub fn with_full_batch(
+        ids: &TokenIds,
+        batch_size: usize,
+        bptt: usize,
+        last_batch: LastBatch,
+    ) -> Result<Self> {
+        Self::with_steps(bptt, ids, batch_size, bptt, last_batch)
+    }
+
+    /// The batches, if the columns are long enough for one of `steps` steps.
+    fn with_steps(
+        steps: usize,
+        ids: &TokenIds,
+        batch_size: usize,
+        bptt: usize,
+        last_batch: LastBatch,
+    ) -> Result<Self> {
         for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
             if size == 0 {
                 return Err(DataError::ZeroSize { name });
             }
         }
         let batches = Self { ids: ids.clone(), batch_size, bptt, last_batch };
-        let smallest_batch = match last_batch {
-            LastBatch::Keep => 1,
-            LastBatch::Discard => bptt,
-        };
-        batches.require_steps(smallest_batch)?;
-        Ok(batches)
-    }
-
-    /// Checks that there is at least one full-length batch, as there should be in a training text.
-    ///
-    /// # Errors
-    /// [`DataError::CorpusTooShort`] if columns have fewer than `bptt + 1` tokens.
-    pub fn require_full_batch(&self) -> Result<()> {
-        self.require_steps(self.bptt)
-    }
-
-    fn require_steps(&self, steps: usize) -> Result<()> {
-        if self.column_len() > steps {
-            return Ok(());
+        if batches.column_len() > steps {
+            return Ok(batches);
         }
         Err(DataError::CorpusTooShort {
-            tokens: self.ids.len(),
-            batch_size: self.batch_size,
-            bptt: self.bptt,
-            largest_batch_size: steps.checked_add(1).map_or(0, |rows| self.ids.len() / rows),
+            tokens: ids.len(),
+            batch_size,
+            bptt,
+            largest_batch_size: steps.checked_add(1).map_or(0, |rows| ids.len() / rows),
             // With `Keep`, a column that is too short for any batch is too short for every `bptt`.
-            largest_bptt: self.column_len().saturating_sub(1),
+            largest_bptt: batches.column_len().saturating_sub(1),
         })
     }
 

@@ -83,15 +83,20 @@ fn a_text_too_short_says_what_would_fit() {
 
 #[test]
 fn what_the_error_proposes_fits_and_no_more() {
-    for (len, batch_size, bptt) in [(100, 20, 35), (720, 21, 35), (71, 2, 35)] {
+    // With 91 and 90 columns of 180 tokens, the same batch size is proposed.
+    for (len, batch_size, bptt) in [(100, 20, 35), (720, 21, 35), (71, 2, 35), (180, 91, 35), (180, 90, 35)] {
         let ids = stream(len);
-        let new = |batch_size, bptt| Batches::new(&ids, batch_size, bptt, LastBatch::Discard);
-        match new(batch_size, bptt) {
-            Err(DataError::CorpusTooShort { largest_batch_size, largest_bptt, .. }) => {
-                assert!(new(largest_batch_size, bptt).is_ok() && new(largest_batch_size + 1, bptt).is_err());
-                assert!(new(batch_size, largest_bptt).is_ok() && new(batch_size, largest_bptt + 1).is_err());
+        for last_batch in [LastBatch::Keep, LastBatch::Discard] {
+            let full = |batch_size, bptt| Batches::with_full_batch(&ids, batch_size, bptt, last_batch);
+            match full(batch_size, bptt) {
+                Err(DataError::CorpusTooShort { largest_batch_size, largest_bptt, .. }) => {
+                    assert!(full(largest_batch_size, bptt).is_ok());
+                    assert!(full(largest_batch_size + 1, bptt).is_err());
+                    assert!(largest_bptt == 0 || full(batch_size, largest_bptt).is_ok());
+                    assert!(full(batch_size, largest_bptt + 1).is_err());
+                }
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
         }
     }
 }
@@ -101,8 +106,9 @@ fn a_short_text_can_be_evaluated_but_has_no_full_batch() {
     let ids = stream(20);
     let batches = Batches::new(&ids, 1, 35, LastBatch::Keep).unwrap();
     assert_eq!((batches.batch_count(), batches.target_count()), (1, 19));
-    assert!(matches!(batches.require_full_batch(), Err(DataError::CorpusTooShort { largest_bptt: 19, .. })));
-    assert!(Batches::new(&ids, 1, 19, LastBatch::Keep).unwrap().require_full_batch().is_ok());
+    let full = |bptt| Batches::with_full_batch(&ids, 1, bptt, LastBatch::Keep);
+    assert!(matches!(full(35), Err(DataError::CorpusTooShort { largest_bptt: 19, .. })));
+    assert!(full(19).is_ok());
 }
 
 #[test]

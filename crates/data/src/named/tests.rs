@@ -236,8 +236,8 @@ fn names_are_unique_and_found() {
     }
     assert_eq!(
         NamedCorpus::by_name("wikitext").unwrap_err().to_string(),
-        "unknown corpus `wikitext`; the named corpora are `wikitext-2`, `ptb`, `time-machine`, `time-machine-d2l`, \
-         `sherlock-holmes`, `tiny-shakespeare`"
+        "unknown corpus `wikitext`, expected one of `wikitext-2`, `ptb`, `time-machine`, `time-machine-d2l`, \
+         `sherlock-holmes`, `tiny-shakespeare`; did you mean `wikitext-2`?"
     );
 }
 

@@ -21,6 +21,7 @@ use rondo_kernels::Device;
 use rondo_nn::{Model, ModelContext, ModelFile, RnnLm};
 use rondo_runs::write_atomically;
 
+use crate::memory::check_evaluation;
 use crate::rescore::{Entry, List, Scored, Weights};
 use crate::{
     BeamSearch, Cache, CacheEvaluation, CacheTuning, Completer, Completing, Completion, Decoder, Evaluation,
@@ -202,7 +203,7 @@ impl LanguageModel {
     /// [`evaluate_with`] for an encoded text.
     ///
     /// # Errors
-    /// As [`evaluate_with`].
+    /// As [`evaluate_with`]; [`InferError::NotEnoughMemory`] if the batches do not fit in memory.
     pub fn evaluate_ids(
         &self,
         ids: &TokenIds,
@@ -210,6 +211,7 @@ impl LanguageModel {
         bptt: usize,
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Evaluation> {
+        check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
         evaluate_with(self.model(), &mut self.handle.workspace(), ids, batch_size, bptt, progress)
     }
 

@@ -40,7 +40,7 @@ impl LanguageModel {
     /// As [`open`](Self::open); [`InferError::Open`] if the file describes a different model.
     pub fn open_into(mut model: impl Model + 'static, path: impl AsRef<Path>) -> Result<LanguageModel> {
         let path = LanguageModel::file_at(path)?;
-        let open = |source| InferError::Open { path: path.clone(), source };
+        let open = |source| InferError::of_file(source, &path);
         let context = ModelFile::read_into(&mut model, &path).map_err(open)?;
         let codec = codec_of(&context, &path, None, model.vocab_size())?;
         Ok(LanguageModel::with_origin(ModelHandle::new(model), codec, path, context.metadata))
@@ -71,6 +71,20 @@ impl LanguageModel {
     }
 }
 
+impl InferError {
+    /// The error of a model file that cannot be opened.
+    pub fn of_file(source: NnError, path: &Path) -> InferError {
+        match source {
+            NnError::Checkpoint { path } => {
+                let names = [RunFolder::BEST_MODEL, RunFolder::LAST_MODEL];
+                let models = names.map(|name| path.with_file_name(name)).into_iter();
+                InferError::Checkpoint { models: models.filter(|model| model.is_file()).collect(), path }
+            }
+            source => InferError::Open { path: path.to_owned(), source },
+        }
+    }
+}
+
 /// The parts of a model, for code that changes them, such as further training.
 #[derive(Debug)]
 pub struct ModelParts {
@@ -92,7 +106,7 @@ impl ModelParts {
     /// As [`LanguageModel::open`].
     pub fn open(path: impl AsRef<Path>, vocab: Option<&Path>, device: &Device) -> Result<ModelParts> {
         let path = LanguageModel::file_at(path)?;
-        let open = |source| InferError::Open { path: path.clone(), source };
+        let open = |source| InferError::of_file(source, &path);
         let ModelFile { model, context } = ModelFile::read(&path, device).map_err(open)?;
         let codec = codec_of(&context, &path, vocab, model.vocab_size())?;
         Ok(ModelParts { path, model, codec, metadata: context.metadata })

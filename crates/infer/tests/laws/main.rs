@@ -8,6 +8,7 @@ mod complete;
 mod decoder;
 mod evaluate;
 mod language_model;
+mod neighbors;
 mod predict;
 mod rescore;
 mod sample;

@@ -18,7 +18,7 @@ pub(crate) use simd::{Simd, Vectorized};
 use threads::ThreadPool;
 pub(crate) use threads::{Barrier, share};
 
-use crate::{DeviceError, Precision};
+use crate::{Device, DeviceError, Precision};
 
 /// A CPU: a thread pool, the instruction set used by the kernels, and the precision of matrix
 /// multiplications.
@@ -35,6 +35,9 @@ impl Cpu {
         let best = InstructionSet::detect();
         if !instructions.is_available() {
             return Err(DeviceError::MissingInstructionSet { wanted: instructions, best });
+        }
+        if threads > Device::MAX_THREADS {
+            return Err(DeviceError::TooManyThreads { threads });
         }
         let pool = ThreadPool::new(threads.max(1)).map_err(|error| DeviceError::Thread(Arc::new(error)))?;
         Ok(Cpu { pool: Arc::new(pool), instructions, precision: Precision::F32 })

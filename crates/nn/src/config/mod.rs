@@ -129,6 +129,9 @@ impl Default for Initialization {
 }
 
 impl RnnLmConfig {
+    /// The maximum number of layers.
+    pub const MAX_LAYERS: usize = 1024;
+
     /// Checks that the sizes fit together.
     ///
     /// # Errors
@@ -141,6 +144,10 @@ impl RnnLmConfig {
         let Some(&last) = self.hidden_sizes.last() else {
             return refuse("hidden_sizes", "must have at least one layer".to_owned());
         };
+        if self.hidden_sizes.len() > Self::MAX_LAYERS {
+            let (layers, most) = (self.hidden_sizes.len(), Self::MAX_LAYERS);
+            return refuse("hidden_sizes", format!("must have at most {most} layers, but has {layers}"));
+        }
         if self.hidden_sizes.contains(&0) {
             return refuse("hidden_sizes", "must all be at least 1".to_owned());
         }
@@ -163,8 +170,10 @@ impl RnnLmConfig {
             _ => {}
         }
         if self.checked_parameter_count().is_none() {
+            let without_vocabulary = RnnLmConfig { vocab_size: 1, ..self.clone() };
+            let fits = without_vocabulary.checked_parameter_count().is_some();
             return refuse(
-                "hidden_sizes",
+                if fits { "vocab_size" } else { "hidden_sizes" },
                 "and the other sizes give more parameters than memory can hold".to_owned(),
             );
         }

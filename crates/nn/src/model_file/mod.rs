@@ -32,6 +32,8 @@ const VERSION: &str = "2";
 const READABLE: [&str; 2] = ["1", VERSION];
 const CONFIG_KEY: &str = "config";
 const FINGERPRINT_KEY: &str = "vocab_fingerprint";
+/// The metadata key of checkpoints, which are tensor files, too, but no model files.
+pub const CHECKPOINT_KEY: &str = "rondo_checkpoint";
 /// The prefix of the names of attachments. Unknown attachments are ignored.
 const ATTACHMENT_PREFIX: &str = "rondo.";
 
@@ -82,12 +84,11 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`NnError::Io`] if it cannot be read, [`NnError::Format`] if it is not a valid safetensors file,
-    /// [`NnError::Metadata`] if its metadata is missing or invalid, an error that names the tensor if one is
-    /// missing, unexpected, or of the wrong shape or type, and [`NnError::Damaged`] if its checksum does not
-    /// match.
+    /// [`NnError::Checkpoint`] if it is a checkpoint, [`NnError::Metadata`] if its metadata is missing or invalid, an error that names the tensor if one is
+    /// missing, unexpected, or of the wrong shape or type, [`NnError::Damaged`] if its checksum does not match,
+    /// and [`NnError::TooLarge`] if it does not fit in memory.
     pub fn read(path: &Path, device: &Device) -> Result<ModelFile> {
-        let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(io_error)?;
+        let bytes = bytes_of(path, device)?;
         ModelFile::from_bytes(&bytes, path, device)
     }
 
@@ -115,8 +116,7 @@ impl ModelFile {
     /// # Errors
     /// As [`ModelFile::read`]; [`NnError::OtherModel`] if the file describes a different model.
     pub fn read_into(model: &mut dyn Model, path: &Path) -> Result<ModelContext> {
-        let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(io_error)?;
+        let bytes = bytes_of(path, model.parameters().device())?;
         let (file, found, context) = parts(&bytes, path)?;
         let expected = model.description();
         if found != expected {
@@ -131,11 +131,24 @@ impl ModelFile {
     }
 }
 
+/// The bytes of a model file, if both they and the model fit in memory.
+fn bytes_of(path: &Path, device: &Device) -> Result<Vec<u8>> {
+    let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
+    // The model has about as many bytes as its file.
+    let needed = std::fs::metadata(path).map_err(io_error)?.len().saturating_mul(2);
+    let too_large = |available| NnError::TooLarge { path: path.to_owned(), needed, available };
+    device.check_memory(needed).map_err(too_large)?;
+    std::fs::read(path).map_err(io_error)
+}
+
 /// The tensors of a model file, the description of its model, and the other contents.
 fn parts<'a>(bytes: &'a [u8], path: &Path) -> Result<(TensorFile<'a>, String, ModelContext)> {
     let refuse = |key, reason| NnError::Metadata { path: path.to_owned(), key, reason };
     let file = TensorFile::from_bytes(bytes, path)?;
     let mut metadata = file.metadata().clone();
+    if metadata.contains_key(CHECKPOINT_KEY) {
+        return Err(NnError::Checkpoint { path: path.to_owned() });
+    }
     let mut take = |key: &'static str| {
         let missing = || refuse(key, "it is missing, so this file was not written by Rondo".to_owned());
         metadata.remove(key).ok_or_else(missing)

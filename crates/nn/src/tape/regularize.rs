@@ -14,12 +14,29 @@ use super::{Layer, Mode, Node, Shape, Tape, Value};
 use crate::config::DropoutSite;
 use crate::{ParameterId, Result};
 
-/// The maximum number of places of each kind per step: each has its own masks.
-const PLACES_PER_STEP: u64 = 64;
+/// Mask numbers that a step has in a row. The first 64 places of step `s` have the numbers `64·s` and up.
+const PLACES_IN_A_ROW: u64 = 64;
 
-/// Offset of the mask numbers of parameters. No run has enough steps for the mask numbers of activations to
-/// reach it.
+/// The distance between the rows of mask numbers of a step that has more places. No run has enough steps,
+/// 2⁴², to reach from one row to the next.
+const NEXT_ROW: u64 = 1 << 48;
+
+/// The maximum number of places of each kind per step.
+const PLACES_PER_STEP: u64 = PARAMETER_MASKS / NEXT_ROW * PLACES_IN_A_ROW;
+
+/// Offset of the mask numbers of parameters.
 const PARAMETER_MASKS: u64 = 1 << 63;
+
+/// The number of the masks of a place in a step.
+///
+/// # Panics
+/// If there are too many places on the tape: over two million.
+fn mask_number(step: u64, place: u64) -> u64 {
+    assert!(place < PLACES_PER_STEP, "more than {PLACES_PER_STEP} places of dropout on one tape");
+    // A step of more than 2⁴² would only reuse the masks of an earlier one.
+    let in_row = (step % (NEXT_ROW / PLACES_IN_A_ROW)) * PLACES_IN_A_ROW + place % PLACES_IN_A_ROW;
+    place / PLACES_IN_A_ROW * NEXT_ROW + in_row
+}
 
 /// A recurrent weight with elements dropped.
 #[derive(Debug)]
@@ -43,19 +60,18 @@ impl Tape<'_> {
     /// Applies dropout in training; the identity in evaluation or with probability 0.
     ///
     /// # Panics
-    /// If the probability is not at least 0 and below 1, or there are more than 64 places on the tape.
+    /// If the probability is not at least 0 and below 1, or there are millions of places on the tape.
     pub fn dropout(&mut self, x: Value, site: DropoutSite) -> Value {
         let Mode::Train { seed, step } = self.mode else { return x };
         let place = self.dropout_sites;
         self.dropout_sites += 1;
-        assert!(place < PLACES_PER_STEP, "more than {PLACES_PER_STEP} dropouts on one tape");
         if site.probability == 0.0 {
             return x;
         }
         let dropout = Dropout {
             probability: site.probability,
             mask: if site.locked { Mask::Locked } else { Mask::Elementwise },
-            key: Key { seed, stream: step * PLACES_PER_STEP + place },
+            key: Key { seed, stream: mask_number(step, place) },
         };
         let shape = self.shape(x);
         let mut y = self.workspace.pool.take(shape.count());
@@ -177,11 +193,7 @@ impl Tape<'_> {
         if probability == 0.0 {
             return None;
         }
-        assert!(
-            place < PLACES_PER_STEP,
-            "more than {PLACES_PER_STEP} places among the parameters on one tape"
-        );
-        Some(Key { seed, stream: PARAMETER_MASKS + step * PLACES_PER_STEP + place })
+        Some(Key { seed, stream: PARAMETER_MASKS + mask_number(step, place) })
     }
 }
 
@@ -193,4 +205,22 @@ pub(super) fn dropout_dims(shape: Shape) -> dropout::Dims {
 /// The sizes of an activation for penalties.
 pub(super) fn penalty_dims(shape: Shape) -> activation_penalty::Dims {
     activation_penalty::Dims { steps: shape.steps, batch: shape.batch, width: shape.width }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_place_of_every_step_has_masks_of_its_own() {
+        // The numbers of version 0.1.0, which had 64 places.
+        assert_eq!((mask_number(0, 63), mask_number(1, 0), mask_number(7, 5)), (63, 64, 7 * 64 + 5));
+        let steps = [0, 1, 2, 1000, (1 << 42) - 1];
+        let numbers: HashSet<u64> =
+            steps.iter().flat_map(|&step| (0..1000).map(move |place| mask_number(step, place))).collect();
+        assert_eq!(numbers.len(), 5 * 1000);
+        assert!(mask_number((1 << 42) - 1, PLACES_PER_STEP - 1) < PARAMETER_MASKS);
+    }
 }

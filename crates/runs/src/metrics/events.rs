@@ -260,7 +260,7 @@ mod tests {
         let record = Record {
             epoch: 1,
             step: 300,
-            train_loss: Some(5.5),
+            interval_loss: Some(5.5),
             learning_rate: Some(20.0),
             ..Record::default()
         };
@@ -288,7 +288,7 @@ mod tests {
             })
             .collect();
         let number = |tag, value: f32| vec![(1, Wire::Bytes(tag)), (2, Wire::Fixed32(value.to_le_bytes()))];
-        assert_eq!(values, [number(b"loss/train", 5.5), number(b"training/learning_rate", 20.0)]);
+        assert_eq!(values, [number(b"loss/train_interval", 5.5), number(b"training/learning_rate", 20.0)]);
     }
 
     #[test]

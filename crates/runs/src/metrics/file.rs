@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn record(step: u64) -> Record {
-        Record { epoch: 1, step, train_loss: Some(1.0 / step as f64), ..Record::default() }
+        Record { epoch: 1, step, interval_loss: Some(1.0 / step as f64), ..Record::default() }
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
             assert_eq!(read(&path).unwrap(), expected);
         }
         let text = fs::read_to_string(&path).unwrap();
-        assert_eq!(text.lines().next(), Some(r#"{"epoch":1,"step":1,"train_loss":1.0}"#));
+        assert_eq!(text.lines().next(), Some(r#"{"kind":"batch","epoch":1,"step":1,"interval_loss":1.0}"#));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //!                       └─▶ events.out.tfevents.*     one event per measurement
 //! ```
 //!
+//! The format of the records is documented in `docs/runs.md`, section "Metrics", and in [`Record::MEASUREMENTS`].
+//!
 //! Promises: a record has been passed to the operating system when [`MetricsLog::write`] returns, so a killed run
 //! loses no records; a resumed run contains each record once. Not here: what is measured, and when.
 
@@ -19,7 +21,7 @@ mod record;
 pub use events::EventWriter;
 pub(crate) use events::is_event_file;
 pub use file::{MetricsWriter, parse, read};
-pub use record::Record;
+pub use record::{Measurement, Record, RecordKind};
 
 /// Writes the records of a run, for programs and for TensorBoard.
 #[derive(Debug)]
@@ -94,7 +96,7 @@ mod tests {
     fn a_resumed_run_has_each_record_once() {
         let parent = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(parent.path().join("run"), "").unwrap();
-        let record = |step, loss| Record { epoch: 1, step, train_loss: Some(loss), ..Record::default() };
+        let record = |step, loss| Record { epoch: 1, step, interval_loss: Some(loss), ..Record::default() };
 
         let mut log = MetricsLog::create(&folder, 1e9).unwrap();
         let mut after_two = vec![];

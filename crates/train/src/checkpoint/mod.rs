@@ -31,13 +31,13 @@ use std::path::{Path, PathBuf};
 
 use rondo_data::{TextCodec, Tokenizer};
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
-use rondo_nn::{NnError, RnnLmConfig, State, StatePart};
+use rondo_nn::{CHECKPOINT_KEY, NnError, RnnLmConfig, State, StatePart};
 use rondo_runs::{CorpusFingerprint, RunFolder};
 
 use crate::progress::Progress;
-use crate::{Result, TrainError};
+use crate::{Result, RunEnd, Settings, TrainError};
 
-pub(crate) const VERSION_KEY: &str = "rondo_checkpoint";
+pub(crate) const VERSION_KEY: &str = CHECKPOINT_KEY;
 pub(crate) const VERSION: &str = "1";
 pub(crate) const PROGRESS_KEY: &str = "progress";
 pub(crate) const CONFIG_KEY: &str = "config";
@@ -87,10 +87,27 @@ impl Checkpoint {
     /// [`TrainError::NoGoodCheckpoint`] if all are damaged; [`TrainError::Io`] if one cannot be read, and
     /// [`TrainError::CheckpointVersion`] if one has a different version.
     pub fn latest(folder: &RunFolder) -> Result<Option<(Checkpoint, Vec<TrainError>)>> {
-        let mut damaged = vec![];
+        Checkpoint::latest_that(folder, |_| true)
+    }
+
+    /// The latest undamaged checkpoint from before this number of steps; if there is none, the latest one.
+    pub(crate) fn latest_before(folder: &RunFolder, steps: u64) -> Result<Option<Checkpoint>> {
+        let found = match Checkpoint::latest_that(folder, |checkpoint| checkpoint.steps() < steps)? {
+            None => Checkpoint::latest(folder)?,
+            found => found,
+        };
+        Ok(found.map(|(checkpoint, _)| checkpoint))
+    }
+
+    fn latest_that(
+        folder: &RunFolder,
+        fits: impl Fn(&Checkpoint) -> bool,
+    ) -> Result<Option<(Checkpoint, Vec<TrainError>)>> {
+        let (mut damaged, mut others) = (vec![], 0);
         for path in folder.checkpoints()?.into_iter().rev() {
             match Checkpoint::read(&path) {
-                Ok(checkpoint) => return Ok(Some((checkpoint, damaged))),
+                Ok(checkpoint) if fits(&checkpoint) => return Ok(Some((checkpoint, damaged))),
+                Ok(_) => others += 1,
                 // Not damage: using an older checkpoint would discard one that another version of the program
                 // can read.
                 Err(error @ (TrainError::Io { .. } | TrainError::CheckpointVersion { .. })) => {
@@ -101,6 +118,7 @@ impl Checkpoint {
         }
         match damaged.into_iter().next() {
             None => Ok(None),
+            Some(_) if others > 0 => Ok(None),
             Some(newest) => {
                 Err(TrainError::NoGoodCheckpoint { path: folder.path().to_owned(), newest: Box::new(newest) })
             }
@@ -155,6 +173,11 @@ impl Checkpoint {
         &self.path
     }
 
+    /// The size of the file in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// The current epoch, from 1; the run's epochs plus 1 if all have ended.
     pub fn epoch(&self) -> usize {
         self.progress.epoch
@@ -163,6 +186,11 @@ impl Checkpoint {
     /// The number of optimizer steps since the start of the run.
     pub fn steps(&self) -> u64 {
         self.progress.steps
+    }
+
+    /// Why the run has ended; `None` if it has not, and for checkpoints of version 0.1.0.
+    pub fn end(&self) -> Option<RunEnd> {
+        self.progress.end
     }
 
     /// The configuration of the model; `None` for a model that is not an [`RnnLm`](rondo_nn::RnnLm).
@@ -203,6 +231,11 @@ impl Checkpoint {
     /// The settings of the run when the checkpoint was written, as TOML.
     pub fn plan(&self) -> &str {
         &self.metadata[PLAN_KEY]
+    }
+
+    /// The settings of the run when the checkpoint was written.
+    pub(crate) fn settings(&self) -> Result<Settings> {
+        Settings::parse(&format!("{PLAN_KEY} of {}", self.path.display()), self.plan())
     }
 
     /// The tensors, which are already verified.

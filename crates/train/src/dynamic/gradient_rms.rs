@@ -36,7 +36,8 @@ impl GradientRms {
     ///
     /// # Errors
     /// [`InferError::ZeroSize`] if a size is 0, those of [`check_text`], [`TrainError::Diverged`] if the
-    /// gradients are not finite or all zero, and [`InferError::Stopped`] if `progress` breaks before the end.
+    /// gradients are not finite or all zero, [`InferError::Stopped`] if `progress` breaks before the end, and
+    /// [`InferError::NotEnoughMemory`] if the batches do not fit in memory.
     pub fn gather(
         model: &dyn Model,
         workspace: &mut Workspace,
@@ -53,6 +54,7 @@ impl GradientRms {
         check_text(model, ids)?;
         let columns = column_count(ids.len(), Self::BATCH_SIZE);
         let batches = Batches::new(ids, columns, bptt, LastBatch::Keep)?;
+        super::check_segments(model, &batches)?;
         let count = batches.batch_count().min(max_batches);
         let parameters = model.parameters();
         let device = parameters.device();

@@ -16,9 +16,11 @@ mod gradient_rms;
 use std::ops::ControlFlow;
 
 use rondo_data::{Batches, LastBatch, TokenIds};
-use rondo_infer::{Evaluation, InferError, check_text, column_count, warm_state};
+use rondo_infer::{Evaluation, InferError, check_memory, check_text, column_count, warm_state};
 use rondo_kernels::optimizer::{self, Dynamic, GLUON_EPSILON, RmsScale};
-use rondo_nn::{Gradient, Gradients, Mode, Model, ParameterId, Parameters, Workspace};
+use rondo_nn::{
+    ActivationPenalty, BatchSize, Gradient, Gradients, Mode, Model, ParameterId, Parameters, Workspace,
+};
 
 use crate::optimizer::global_norm;
 use crate::{Quantity, Result, TrainError};
@@ -122,7 +124,8 @@ impl DynamicEvaluation<'_> {
 ///
 /// # Errors
 /// Those of [`DynamicEvaluation::check`] and [`check_text`]; [`TrainError::Diverged`] if a loss or a gradient
-/// norm is not finite; [`InferError::Stopped`] if `progress` breaks before the end.
+/// norm is not finite; [`InferError::Stopped`] if `progress` breaks before the end;
+/// [`InferError::NotEnoughMemory`] if the segments do not fit in memory.
 /// # Source
 /// Krause, Kahembwe, Murray & Renals 2018, and its published code.
 pub fn evaluate_dynamically(
@@ -151,6 +154,7 @@ fn segments(
 ) -> Result<Evaluation> {
     let columns = column_count(ids.len(), options.batch_size);
     let batches = Batches::new(ids, columns, options.bptt, LastBatch::Keep)?;
+    check_segments(model, &batches)?;
     let total_tokens = batches.target_count() as u64;
     let mut state = warm_state(model, workspace, ids, &batches)?;
     let mut gradients = Gradients::new(model.parameters());
@@ -189,6 +193,16 @@ fn segments(
         }
     }
     Ok(evaluation)
+}
+
+/// Checks that forward and backward passes over the segments fit in memory.
+fn check_segments(model: &dyn Model, batches: &Batches) -> Result<()> {
+    let steps = batches.bptt().min(batches.column_len() - 1);
+    let batch = BatchSize { steps, columns: batches.batch_size() };
+    Ok(check_memory(model, "dynamic evaluation", "`bptt`", |memory| {
+        memory.train(batch, ActivationPenalty::default());
+        memory.gradients(batch, true);
+    })?)
 }
 
 /// Updates the weights after `tokens` tokens; fails if gradients are clipped and their norm is not finite.

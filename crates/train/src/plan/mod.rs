@@ -17,12 +17,16 @@ use rondo_data::{BatchOrder, CorpusOptions, LastBatch, Tokenizer, Vocab};
 use rondo_kernels::Precision;
 use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig};
 
-use crate::settings::{CheckpointEvery, ClipUnit, LossReduction, Settings, StepDivisor};
+use crate::settings::{
+    CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, Settings, StepDivisor, TextSettings,
+};
 use crate::{AveragingRule, Result, ScheduleRule};
 
 mod continuing;
 mod resolve;
 mod to_settings;
+
+pub(crate) use resolve::absolute;
 
 /// Everything that a run depends on, except the texts themselves.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +100,8 @@ pub struct TrainingPlan {
     pub extend_vocab: bool,
     /// The number of passes over the training text.
     pub epochs: usize,
+    /// The number of evaluations in a row without improvement after which the run ends.
+    pub early_stopping: Option<usize>,
     /// The batch size `B`: the number of columns that the text is divided into.
     pub batch_size: usize,
     /// The sequence length `T`: the time steps of a batch, for truncated BPTT.
@@ -112,12 +118,14 @@ pub struct TrainingPlan {
     pub carry_state: bool,
     /// How often a checkpoint is written during an epoch.
     pub checkpoint_every: CheckpointEvery,
-    /// What to do when a loss or gradient is NaN or infinite.
+    /// What to do when a loss or a gradient is NaN or infinite.
     pub non_finite: NonFiniteRule,
     /// The number of batches between reports; `None` reports only at the end of epochs.
     pub log_every: Option<usize>,
     /// The decay of the [`MovingLoss`](crate::MovingLoss).
     pub moving_loss_decay: f64,
+    /// Whether its bias is corrected.
+    pub moving_loss_correction: bool,
     /// The random seed.
     pub seed: u64,
     /// The number of threads.
@@ -126,12 +134,12 @@ pub struct TrainingPlan {
     pub precision: Precision,
 }
 
-/// What to do when a loss or gradient is NaN or infinite.
+/// What to do when a loss or gradient is NaN or infinite: a batch's, or the loss on a text at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NonFiniteRule {
     /// Stop the run with an error.
     Stop,
-    /// Skip the step and reset the hidden state to zero.
+    /// Skip the step and reset the hidden state to zero. At the end of an epoch: the model is not the best.
     Skip,
     /// Go back to the last checkpoint and continue with a lower learning rate.
     Rollback {
@@ -169,6 +177,8 @@ pub struct OptimizationPlan {
     pub penalty: ActivationPenalty,
     /// How the learning rate changes from epoch to epoch.
     pub schedule: ScheduleRule,
+    /// The run ends instead of training an epoch with a lower learning rate.
+    pub min_learning_rate: Option<f64>,
     /// When averaging of the weights begins.
     pub averaging: AveragingRule,
 }
@@ -270,9 +280,39 @@ impl Plan {
         Ok(format!("# All settings of this run. Use this file as a recipe to repeat the run.\n\n{settings}"))
     }
 
+    /// The learning rate that is the default for the plan's cell and optimizer.
+    pub fn default_learning_rate(&self) -> f64 {
+        let optimizer = match self.optimization.optimizer {
+            OptimizerPlan::Sgd { .. } => OptimizerKind::Sgd,
+            OptimizerPlan::Adam { decoupled: false, .. } => OptimizerKind::Adam,
+            OptimizerPlan::Adam { decoupled: true, .. } => OptimizerKind::AdamW,
+        };
+        resolve::default_learning_rate(self.model.cell, optimizer)
+    }
+
     /// Whether the epoch, counted from 1, ends with an evaluation on the validation text.
     pub fn evaluates_after(&self, epoch: usize) -> bool {
         epoch.is_multiple_of(self.evaluation.every) || epoch == self.training.epochs
+    }
+}
+
+impl TextPlan {
+    /// The part of a plan that these settings decide.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn new(settings: &TextSettings) -> Result<TextPlan> {
+        resolve::text(settings)
+    }
+}
+
+impl EvaluationPlan {
+    /// The part of a plan that the settings of evaluation decide; its defaults are those of training.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn new(settings: &Settings) -> Result<EvaluationPlan> {
+        resolve::evaluation(settings)
     }
 }
 
@@ -289,7 +329,7 @@ impl OptimizationPlan {
     /// `batch_size` tokens.
     pub fn gradient_scale(&self, steps: usize, batch_size: usize) -> f64 {
         match self.loss_reduction {
-            LossReduction::Mean => 1.0 / (steps * batch_size) as f64,
+            LossReduction::Mean => 1.0 / (steps as f64 * batch_size as f64),
             LossReduction::Sum => 1.0,
         }
     }
@@ -300,7 +340,7 @@ impl OptimizationPlan {
         self.clip_norm.map(|ClipNorm { limit, unit }| match unit {
             ClipUnit::One => limit,
             ClipUnit::Batch => limit * batch_size as f64,
-            ClipUnit::Tokens => limit * (bptt * batch_size) as f64,
+            ClipUnit::Tokens => limit * (bptt as f64 * batch_size as f64),
         })
     }
 

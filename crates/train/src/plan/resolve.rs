@@ -6,6 +6,7 @@ use std::thread;
 use rondo_data::{
     BatchOrder, CorpusOptions, LastBatch, TokenizerOptions, VocabOptions, VocabSource, VocabSplits,
 };
+use rondo_kernels::Device;
 use rondo_nn::{
     ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Initialization, Input, PRESETS, Preset,
     RnnLmConfig,
@@ -16,26 +17,30 @@ use super::{
     SamplePlan, TextPlan, TrainingPlan,
 };
 use crate::settings::{
-    AveragingKind, ClipUnit, EvaluationSettings, InitSettings, LossReduction, ModelInput, ModelSettings,
-    OnNan, OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, StepDivisor,
+    AveragingKind, ClipUnit, InitSettings, LossReduction, ModelInput, ModelSettings, OnNan,
+    OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, StepDivisor,
     TextSettings, TrainingSettings,
 };
 use crate::{AveragingRule, Result, ScheduleRule, TrainError};
 
+const AT_LEAST_0_AND_LESS_THAN_1: &str = "at least 0 and less than 1";
+
 /// See [`Plan::new`].
 pub(super) fn plan(settings: &Settings) -> Result<Plan> {
     let training = training(&settings.training)?;
+    let model = model(&settings.model)?;
     Ok(Plan {
         text: text(&settings.text)?,
-        model: model(&settings.model)?,
         init: init(&settings.init),
-        optimization: optimization(&settings.optimization)?,
-        evaluation: evaluation(&settings.evaluation, &training)?,
+        optimization: optimization(&settings.optimization, model.cell)?,
+        evaluation: evaluation(settings)?,
         sample: sample(&settings.sample)?,
+        model,
         training,
     })
 }
 
+/// See [`TextPlan::new`].
 pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
     let tokenizer = settings.tokenizer.unwrap_or_default().tokenizer(&tokenizer_options(settings));
     let default = VocabOptions::for_tokenizer(&tokenizer);
@@ -95,7 +100,7 @@ fn corpus(settings: &TextSettings) -> Result<CorpusChoice> {
 }
 
 /// The absolute path, because a run may be repeated from another folder.
-pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(TrainError::io("find", path))
 }
 
@@ -130,7 +135,7 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
             Some(other) => return Err(out_of_range("model.biases", other, "1 or 2")),
         },
         tied: settings.tied.unwrap_or(input == Input::Embedding(hidden_size)),
-        dropout: dropout(settings, of_preset.map(|config| config.dropout), input),
+        dropout: dropout(settings, of_preset.map(|config| config.dropout), input)?,
     };
     plan.config(1).check()?;
     Ok(plan)
@@ -144,6 +149,12 @@ fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Resul
         refuse_given(given, "`model.hidden_sizes` is empty")?;
         return Ok(sizes.clone());
     }
+    if let Some(layers) = layers.filter(|layers| !(1..=RnnLmConfig::MAX_LAYERS).contains(layers)) {
+        return Err(out_of_range("model.layers", layers, "from 1 to 1024"));
+    }
+    if let Some(size) = hidden_size {
+        positive("model.hidden_size", size)?;
+    }
     let of_preset = preset.map(|config| config.hidden_sizes.as_slice()).filter(|sizes| !sizes.is_empty());
     Ok(match (of_preset, hidden_size, layers) {
         (Some(sizes), None, None) => sizes.to_vec(),
@@ -154,7 +165,26 @@ fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Resul
     })
 }
 
-fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> Dropout {
+fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> Result<Dropout> {
+    for (setting, given) in [
+        ("model.dropout", settings.dropout),
+        ("model.dropout_input", settings.dropout_input),
+        ("model.dropout_between", settings.dropout_between),
+        ("model.dropout_output", settings.dropout_output),
+        ("model.dropout_words", settings.dropout_words),
+        ("model.dropout_weights", settings.dropout_weights),
+    ] {
+        if let Some(found) = given.filter(|found| !(0.0..1.0).contains(found)) {
+            return Err(out_of_range(setting, found, AT_LEAST_0_AND_LESS_THAN_1));
+        }
+    }
+    if input == Input::OneHot {
+        let given = [
+            ("model.dropout_input", settings.dropout_input.is_some_and(|probability| probability > 0.0)),
+            ("model.dropout_words", settings.dropout_words.is_some_and(|probability| probability > 0.0)),
+        ];
+        refuse_given(given, "`model.input` is `embedding`")?;
+    }
     let site = |site, own: Option<f32>, of_preset: Option<DropoutSite>, default| DropoutSite {
         probability: own.or(settings.dropout).or(of_preset.map(|site| site.probability)).unwrap_or(default),
         locked: match &settings.locked_dropout {
@@ -169,11 +199,11 @@ fn dropout(settings: &ModelSettings, preset: Option<Dropout>, input: Input) -> D
         words: settings.dropout_words.or(preset.map(|preset| preset.words)).unwrap_or(0.0),
         weights: settings.dropout_weights.or(preset.map(|preset| preset.weights)).unwrap_or(0.0),
     };
-    // Without an embedding there is no input dropout; it is an error only if given explicitly.
+    // Without an embedding there is no input dropout.
     if input == Input::OneHot && settings.dropout_input.is_none() {
         dropout.input.probability = 0.0;
     }
-    dropout
+    Ok(dropout)
 }
 
 fn init(settings: &InitSettings) -> Initialization {
@@ -192,7 +222,11 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         // The plan is written as TOML, whose integers have this maximum.
         return Err(out_of_range("training.seed", seed, "at most 9223372036854775807"));
     }
-    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    let cores = || thread::available_parallelism().map_or(1, usize::from).min(Device::MAX_THREADS);
+    let threads = positive("training.threads", settings.threads.unwrap_or_else(cores))?;
+    if threads > Device::MAX_THREADS {
+        return Err(out_of_range("training.threads", threads, "at most 1024"));
+    }
     if settings.from.is_none() {
         refuse_given(
             [("training.extend_vocab", settings.extend_vocab == Some(true))],
@@ -203,8 +237,9 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         from: settings.from.as_deref().map(absolute).transpose()?,
         extend_vocab: settings.extend_vocab.unwrap_or(false),
         epochs: positive("training.epochs", settings.epochs.unwrap_or(10))?,
-        batch_size: positive("training.batch_size", settings.batch_size.unwrap_or(20))?,
-        bptt: positive("training.bptt", settings.bptt.unwrap_or(35))?,
+        early_stopping: settings.early_stopping.filter(|&evaluations| evaluations != 0),
+        batch_size: batch_size(settings)?,
+        bptt: bptt(settings)?,
         last_batch: settings.last_batch.unwrap_or_default(),
         variable_bptt: variable_bptt(settings)?,
         batch_order: settings.batch_order.unwrap_or_default(),
@@ -217,8 +252,9 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
             "training.moving_loss_decay",
             settings.moving_loss_decay.unwrap_or(0.99),
         )?,
+        moving_loss_correction: settings.moving_loss_correction.unwrap_or(true),
         seed,
-        threads: positive("training.threads", settings.threads.unwrap_or_else(cores))?,
+        threads,
         precision: settings.precision.unwrap_or_default(),
     })
 }
@@ -256,10 +292,20 @@ fn variable_bptt(settings: &TrainingSettings) -> Result<bool> {
     Ok(variable)
 }
 
-fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
+/// The default learning rate, which suits the other defaults: clipping at norm 0.25, and the initialization.
+pub(super) fn default_learning_rate(cell: Cell, optimizer: OptimizerKind) -> f64 {
+    match (optimizer, cell) {
+        (OptimizerKind::Adam | OptimizerKind::AdamW, _) => 0.001,
+        (OptimizerKind::Sgd, Cell::Lstm) => 20.0,
+        (OptimizerKind::Sgd, Cell::Gru) => 10.0,
+        (OptimizerKind::Sgd, Cell::RnnTanh) => 2.0,
+        (OptimizerKind::Sgd, Cell::RnnRelu) => 1.0,
+    }
+}
+
+fn optimization(settings: &OptimizationSettings, cell: Cell) -> Result<OptimizationPlan> {
     let kind = settings.optimizer.unwrap_or(OptimizerKind::Sgd);
-    let learning_rate =
-        settings.learning_rate.unwrap_or(if kind == OptimizerKind::Sgd { 20.0 } else { 0.001 });
+    let learning_rate = settings.learning_rate.unwrap_or(default_learning_rate(cell, kind));
     let clip_norm = at_least_0("optimization.clip_norm", settings.clip_norm.unwrap_or(0.25))?;
     let clip_value = at_least_0("optimization.clip_value", settings.clip_value.unwrap_or(0.0))?;
     let unit = settings.clip_norm_unit.unwrap_or(ClipUnit::One);
@@ -275,6 +321,7 @@ fn optimization(settings: &OptimizationSettings) -> Result<OptimizationPlan> {
             activation: penalty("optimization.activation_penalty", settings.activation_penalty)?,
             temporal: penalty("optimization.temporal_penalty", settings.temporal_penalty)?,
         },
+        min_learning_rate: min_learning_rate(settings, learning_rate)?,
         schedule: schedule(settings)?,
         averaging: averaging(settings)?,
     })
@@ -360,20 +407,55 @@ fn schedule(settings: &OptimizationSettings) -> Result<ScheduleRule> {
     })
 }
 
-fn evaluation(settings: &EvaluationSettings, training: &TrainingPlan) -> Result<EvaluationPlan> {
+fn min_learning_rate(settings: &OptimizationSettings, learning_rate: f64) -> Result<Option<f64>> {
+    const SETTING: &str = "optimization.min_learning_rate";
+    let found = at_least_0(SETTING, settings.min_learning_rate.unwrap_or(0.0))?;
+    if found > 0.0 && settings.schedule == Some(ScheduleKind::Constant) {
+        return Err(no_effect(SETTING, "`optimization.schedule` is `plateau` or `step`"));
+    }
+    if found > learning_rate {
+        return Err(out_of_range(SETTING, found, "at most `optimization.learning_rate`"));
+    }
+    Ok(Some(found).filter(|&rate| rate > 0.0))
+}
+
+/// See [`EvaluationPlan::new`].
+pub(super) fn evaluation(settings: &Settings) -> Result<EvaluationPlan> {
+    let Settings { evaluation, training, .. } = settings;
+    let batch_size = batch_size(training)?;
+    let bptt = bptt(training)?;
     Ok(EvaluationPlan {
-        every: positive("evaluation.every", settings.every.unwrap_or(1))?,
-        batch_size: positive("evaluation.batch_size", settings.batch_size.unwrap_or(training.batch_size))?,
-        bptt: positive("evaluation.bptt", settings.bptt.unwrap_or(training.bptt))?,
+        every: positive("evaluation.every", evaluation.every.unwrap_or(1))?,
+        batch_size: positive("evaluation.batch_size", evaluation.batch_size.unwrap_or(batch_size))?,
+        bptt: positive("evaluation.bptt", evaluation.bptt.unwrap_or(bptt))?,
     })
+}
+
+fn batch_size(settings: &TrainingSettings) -> Result<usize> {
+    positive("training.batch_size", settings.batch_size.unwrap_or(20))
+}
+
+fn bptt(settings: &TrainingSettings) -> Result<usize> {
+    positive("training.bptt", settings.bptt.unwrap_or(35))
 }
 
 fn sample(settings: &SampleSettings) -> Result<SamplePlan> {
     Ok(SamplePlan {
         prefixes: settings.prefix.clone().unwrap_or_default(),
         length: positive("sample.length", settings.length.unwrap_or(50))?,
-        temperature: above_0("sample.temperature", settings.temperature.unwrap_or(1.0))?,
+        temperature: temperature(settings.temperature.unwrap_or(1.0))?,
     })
+}
+
+/// A sampling temperature, which is used as an `f32`.
+fn temperature(found: f64) -> Result<f64> {
+    let found = above_0("sample.temperature", found)?;
+    let fits = (found as f32).is_finite();
+    if fits {
+        Ok(found)
+    } else {
+        Err(out_of_range("sample.temperature", format!("{found:e}"), "at most 3.4e38"))
+    }
 }
 
 fn out_of_range(setting: &'static str, found: impl ToString, expected: &'static str) -> TrainError {
@@ -408,5 +490,5 @@ fn at_least_0(setting: &'static str, found: f64) -> Result<f64> {
 
 fn fraction(setting: &'static str, found: f64) -> Result<f64> {
     let fits = (0.0..1.0).contains(&found);
-    if fits { Ok(found) } else { Err(out_of_range(setting, found, "at least 0 and less than 1")) }
+    if fits { Ok(found) } else { Err(out_of_range(setting, found, AT_LEAST_0_AND_LESS_THAN_1)) }
 }

@@ -148,10 +148,12 @@ const PLANS: &[&str] = &[
         [training]
         on_nan = "rollback"
         max_rollbacks = 2
+        early_stopping = 4
         checkpoint_every = "500steps"
         [optimization]
         averaging = "asgd"
         averaging_after = 2
+        min_learning_rate = 0.5
     "#,
     "[training]\nfrom = '/model'",
     "[training]\nfrom = '/model'\nextend_vocab = true",
@@ -222,7 +224,7 @@ fn a_model_without_embedding_has_nothing_tied_or_dropped_of_it() {
     assert_eq!((model.dropout.input.probability, model.dropout.output.probability), (0.0, 0.5));
     check_refused(
         "[model]\ninput = \"one-hot\"\ndropout_input = 0.5",
-        "`dropout.input` requires an embedding, but the input is one-hot",
+        "`model.dropout_input` has no effect unless `model.input` is `embedding`",
     );
     check_refused(
         "[model]\ninput = \"one-hot\"\nembedding_size = 5",
@@ -290,9 +292,9 @@ fn what_makes_no_sense_is_refused() {
     check_refused("[training]\nbatch_size = 0", "`training.batch_size` must be at least 1, but is 0");
     check_refused("[training]\nbptt = 0", "`training.bptt` must be at least 1, but is 0");
     check_refused("[evaluation]\nbatch_size = 0", "`evaluation.batch_size` must be at least 1, but is 0");
-    check_refused("[model]\nlayers = 0", "`hidden_sizes` must have at least one layer");
+    check_refused("[model]\nlayers = 0", "`model.layers` must be from 1 to 1024, but is 0");
     check_refused("[model]\nbiases = 3", "`model.biases` must be 1 or 2, but is 3");
-    check_refused("[model]\ndropout = 1", "`dropout.input` must be at least 0 and below 1, but is 1");
+    check_refused("[model]\ndropout = 1", "`model.dropout` must be at least 0 and less than 1, but is 1");
     check_refused(
         "[text]\nvalid_fraction = 1",
         "`text.valid_fraction` must be at least 0 and less than 1, but is 1",
@@ -446,4 +448,45 @@ fn a_plan_that_continues_a_model_is_the_same_if_made_again_for_it() {
             }
         }
     }
+}
+
+#[test]
+fn the_default_learning_rate_is_that_of_cell_and_optimizer() {
+    for (cell, sgd) in [("lstm", 20.0), ("gru", 10.0), ("rnn_tanh", 2.0), ("rnn_relu", 1.0)] {
+        for (optimizer, expected) in [("sgd", sgd), ("adam", 0.001), ("adamw", 0.001)] {
+            let text = format!("[model]\ncell = '{cell}'\n[optimization]\noptimizer = '{optimizer}'\n");
+            let plan = plan(&text);
+            let rates = (plan.optimization.learning_rate, plan.default_learning_rate());
+            assert_eq!(rates, (expected, expected), "{cell} {optimizer}");
+            let given = super::Plan::new(&settings(&(text + "learning_rate = 3"))).unwrap();
+            assert_eq!(given.optimization.learning_rate, 3.0);
+        }
+    }
+}
+
+/// A default that changes must not change a published result.
+#[test]
+fn recipes_state_how_their_learning_rate_and_clipping_are_set() {
+    for name in crate::recipes::names() {
+        let given = crate::recipes::find(name).unwrap().settings.optimization;
+        assert!(given.optimizer.is_some() && given.learning_rate.is_some(), "{name}");
+        assert!(given.clip_norm.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn a_minimum_learning_rate_needs_a_schedule_and_is_no_higher_than_the_first() {
+    let refused =
+        |text: &str| Plan::new(&settings(&format!("[optimization]\n{text}"))).unwrap_err().to_string();
+    assert_eq!(
+        refused("schedule = 'constant'\nmin_learning_rate = 1"),
+        "`optimization.min_learning_rate` has no effect unless `optimization.schedule` is `plateau` or `step`"
+    );
+    assert_eq!(
+        refused("learning_rate = 1\nmin_learning_rate = 2"),
+        "`optimization.min_learning_rate` must be at most `optimization.learning_rate`, but is 2"
+    );
+    let off =
+        plan("[optimization]\nschedule = 'constant'\nmin_learning_rate = 0\n[training]\nearly_stopping = 0");
+    assert_eq!((off.optimization.min_learning_rate, off.training.early_stopping), (None, None));
 }

@@ -28,6 +28,7 @@ pub(super) fn settings(plan: &Plan) -> Settings {
                 from: training.from.clone(),
                 extend_vocab: Some(training.extend_vocab),
                 epochs: Some(training.epochs),
+                early_stopping: Some(training.early_stopping.unwrap_or(0)),
                 batch_size: Some(training.batch_size),
                 bptt: Some(training.bptt),
                 last_batch: Some(training.last_batch),
@@ -38,6 +39,7 @@ pub(super) fn settings(plan: &Plan) -> Settings {
                 checkpoint_every: Some(training.checkpoint_every),
                 log_every: Some(training.log_every.unwrap_or(0)),
                 moving_loss_decay: Some(training.moving_loss_decay),
+                moving_loss_correction: Some(training.moving_loss_correction),
                 seed: Some(training.seed),
                 threads: Some(training.threads),
                 precision: Some(training.precision),
@@ -156,6 +158,7 @@ fn optimization(plan: &OptimizationPlan) -> OptimizationSettings {
         clip_norm: Some(plan.clip_norm.map_or(0.0, |clip| clip.limit)),
         clip_norm_unit: Some(plan.clip_norm.map_or(ClipUnit::One, |clip| clip.unit)),
         clip_value: Some(plan.clip_value.unwrap_or(0.0)),
+        min_learning_rate: Some(plan.min_learning_rate.unwrap_or(0.0)),
         activation_penalty: Some(plan.penalty.activation),
         temporal_penalty: Some(plan.penalty.temporal),
         ..OptimizationSettings::default()

@@ -365,6 +365,7 @@ mod tests {
             clip_norm: Some(ClipNorm { limit: 0.25, unit: ClipUnit::One }),
             clip_value: None,
             penalty: ActivationPenalty::default(),
+            min_learning_rate: None,
             schedule: ScheduleRule::Plateau { decay_factor: 0.25, patience: 1, reload_best: false },
             averaging: AveragingRule::Off,
         };

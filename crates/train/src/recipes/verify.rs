@@ -2,10 +2,11 @@
 //!
 //! Not here: training. A run is judged by the files in its folder.
 
-use rondo_runs::metrics::{self, Record};
-use rondo_runs::{Change, Perplexity, RunFolder};
+use rondo_runs::metrics::{self, Record, RecordKind};
+use rondo_runs::{Change, Perplexity, Provenance, RunFolder, SettingsChange};
 
 use super::{Band, Recipe, Verify};
+use crate::reproduce::has_ended_early;
 use crate::resume::changes;
 use crate::{Plan, Result, Settings, TrainError};
 
@@ -19,6 +20,7 @@ const FREE: &[&str] = &[
     "training.rollback_factor",
     "training.log_every",
     "training.moving_loss_decay",
+    "training.moving_loss_correction",
     "training.seed",
     "evaluation.batch_size",
     "evaluation.bptt",
@@ -107,8 +109,10 @@ impl Recipe {
     ///
     /// # Errors
     /// [`TrainError::OtherPlan`] if there is none: it names the first setting that differs from those of the most
-    /// similar verification. Errors of [`Recipe::verifications`] and of reading the run's plan.
+    /// similar verification. [`TrainError::ChangedPlan`] as [`Verification::check`]. Errors of
+    /// [`Recipe::verifications`] and of reading the run's plan.
     pub fn verification_of(&self, folder: &RunFolder, names: &[String]) -> Result<Verification> {
+        refuse_changed(folder)?;
         let found = plan_of(folder)?.settings();
         let mut nearest: Option<(Vec<Change>, Verification)> = None;
         for verification in self.verifications(names)? {
@@ -128,8 +132,10 @@ impl Verification {
     /// Checks that a run has these settings. Seed, threads, and what is only shown or saved may differ.
     ///
     /// # Errors
-    /// [`TrainError::OtherPlan`] if another setting differs; errors of reading the run's plan.
+    /// [`TrainError::OtherPlan`] if another setting differs, [`TrainError::ChangedPlan`] if one was changed while the
+    /// run was trained; errors of reading the run's plan.
     pub fn check(&self, folder: &RunFolder) -> Result<()> {
+        refuse_changed(folder)?;
         refuse(folder, differing(&Plan::new(&self.settings)?, &plan_of(folder)?.settings()))
     }
 
@@ -141,10 +147,12 @@ impl Verification {
     pub fn judge(&self, folder: &RunFolder) -> Result<Vec<Finding>> {
         self.check(folder)?;
         let records = metrics::read(&folder.metrics())?;
-        let evaluated = records.iter().filter(|record| record.valid_loss.is_some());
+        let evaluated =
+            records.iter().filter(|record| record.kind == RecordKind::Epoch && record.valid_loss.is_some());
         let epochs = evaluated.map(|record| record.epoch).max().unwrap_or(0);
-        let wanted = Plan::new(&self.settings)?.training.epochs;
-        if epochs < wanted {
+        let plan = Plan::new(&self.settings)?;
+        let wanted = plan.training.epochs;
+        if epochs < wanted && !has_ended_early(folder, &plan)? {
             return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
         }
         Ok(self.bands.iter().flat_map(|band| findings(band, &records, wanted)).collect())
@@ -154,9 +162,12 @@ impl Verification {
 /// The perplexities of the best epoch, with their bands.
 fn findings(verify: &Verify, records: &[Record], epochs: usize) -> Vec<Finding> {
     let after_epoch = verify.after_epoch.unwrap_or(epochs);
-    let evaluated = records
-        .iter()
-        .filter(|record| record.epoch <= after_epoch && record.valid_loss.is_some_and(f64::is_finite));
+    // The model of an interruption does not count.
+    let evaluated = records.iter().filter(|record| {
+        record.kind != RecordKind::Batch
+            && record.epoch <= after_epoch
+            && record.valid_loss.is_some_and(f64::is_finite)
+    });
     let loss = |record: &Record| record.valid_loss.unwrap_or(f64::INFINITY);
     let best = evaluated.min_by(|a, b| loss(a).total_cmp(&loss(b)));
     // A run without any finite loss fails on every text that has a band.
@@ -195,6 +206,22 @@ fn differing(expected: &Plan, found: &Settings) -> Vec<Change> {
     changes
 }
 
+/// Refuses a run that had other settings for some of its steps. More epochs than it was first given do not count: the
+/// last number is compared.
+fn refuse_changed(folder: &RunFolder) -> Result<()> {
+    if !folder.provenance().is_file() {
+        return Ok(());
+    }
+    for SettingsChange { step, settings, .. } in Provenance::read(folder)?.changes {
+        let counts = |setting: &str| setting != "training.epochs" && !FREE.contains(&setting);
+        if let Some(change) = settings.into_iter().find(|change| counts(&change.setting)) {
+            let (path, setting) = (folder.path().to_owned(), change.setting);
+            return Err(TrainError::ChangedPlan { path, setting, step });
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a run whose settings differ.
 fn refuse(folder: &RunFolder, differing: Vec<Change>) -> Result<()> {
     match differing.into_iter().next() {
@@ -222,12 +249,38 @@ mod tests {
         let mut log = MetricsLog::create(&folder, 0.0).unwrap();
         for (epoch, (valid, test)) in (1..).zip(perplexities) {
             let (valid_loss, test_loss) = (Some(valid.ln()), Some(test.ln()));
-            log.write(&Record { epoch, step: epoch as u64, valid_loss, test_loss, ..Record::default() })
-                .unwrap();
+            let (kind, step) = (RecordKind::Epoch, epoch as u64);
+            log.write(&Record { kind, epoch, step, valid_loss, test_loss, ..Record::default() }).unwrap();
         }
         let epoch = perplexities.len() + 1;
         log.write(&Record { epoch, step: epoch as u64, ..Record::default() }).unwrap();
         (parent, folder)
+    }
+
+    #[test]
+    fn a_run_whose_settings_changed_while_it_was_trained_does_not_count() {
+        let recipe = recipes::find("ptb-rnn").unwrap();
+        let with = recipe.verifications(&[]).unwrap()[0].with.to_toml().unwrap();
+        let (_parent, folder) = run(&recipe, &with, &[]);
+        let provenance = |setting: &str| {
+            let change = serde_json::json!({ "setting": setting, "before": "1", "now": "2" });
+            serde_json::json!({
+                "rondo": "", "system": "", "device": "", "seed": 1, "threads": 1, "started_unix_s": 0.0,
+                "corpus": { "vocabulary": "", "train": "" },
+                "changes": [{ "epoch": 2, "batch": 3, "step": 9, "settings": [change] }],
+            })
+        };
+        for (setting, counts) in
+            [("training.epochs", false), ("training.log_every", false), ("optimization.learning_rate", true)]
+        {
+            std::fs::write(folder.provenance(), provenance(setting).to_string()).unwrap();
+            let error = recipe.verification_of(&folder, &[]).err().map(|error| error.to_string());
+            let expected = format!(
+                "the run `{}` does not follow the recipe: `{setting}` was changed at step 9",
+                folder.path().display()
+            );
+            assert_eq!(error, counts.then_some(expected), "{setting}");
+        }
     }
 
     fn judge(with: &str, perplexities: &[(f64, f64)]) -> Result<Vec<bool>> {

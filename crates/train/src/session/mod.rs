@@ -18,14 +18,16 @@ use rondo_infer::{LanguageModel, ModelParts};
 use rondo_kernels::Device;
 use rondo_kernels::cpu::InstructionSet;
 use rondo_nn::RnnLm;
-use rondo_runs::{Change, CorpusFingerprint, RunFolder, RunLock};
+use rondo_runs::{Change, CorpusFingerprint, Provenance, RunFolder, RunLock};
 
 use crate::checkpoint::Checkpoint;
 use crate::observer::{Event, Observer, Outcome, Watch};
 use crate::provenance::fingerprint;
+use crate::repetition::Repetition;
 use crate::resume::resumed_plan;
-use crate::settings::Settings;
-use crate::{Plan, Result, Trainer};
+use crate::settings::{Settings, SettingsFile};
+use crate::trainer::Origin;
+use crate::{Plan, Result, TrainError, Trainer};
 
 mod base_model;
 mod corpus_lookup;
@@ -37,7 +39,7 @@ pub use corpus_lookup::{BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, d
 use corpus_lookup::{find, with_named_corpus};
 pub use note::Note;
 pub use settings_source::SettingsSource;
-use settings_source::{Wanted, of_plan};
+use settings_source::{Wanted, corpus_name};
 
 /// The parent folder of runs that are not given a folder.
 const RUNS: &str = "runs";
@@ -59,9 +61,15 @@ pub struct Session {
     /// Held until the run ends.
     lock: Option<RunLock>,
     device: Device,
+    /// Whether the device was given and does not follow from the plan, and the instruction set otherwise.
+    device_is_given: bool,
+    instructions: Option<InstructionSet>,
     title: String,
     tales: Option<TalesText>,
     changes: Vec<Change>,
+    /// The changes that are still to be made to repeat another run.
+    repetition: Repetition,
+    is_complete: bool,
     /// Whether the observer asked to stop before the run began.
     asked_to_stop: bool,
 }
@@ -121,15 +129,43 @@ impl Session {
     /// [`Trainer::new`], and [`RunsError::RunExists`](crate::RunsError::RunExists) if the folder already
     /// contains a run.
     pub fn start(settings: Settings, options: SessionOptions<'_>) -> Result<Session> {
-        let Wanted { name, settings } = options.source.resolve(settings)?;
-        let name = options.name.unwrap_or(name);
+        let wanted = options.source.resolve(settings)?;
+        Session::begin(wanted, Repetition::default(), options)
+    }
+
+    /// Prepares a new run that repeats the run in a folder: with the settings that it began with, and with the
+    /// changes that were made to them when it was resumed, each at the same place. It is not interrupted there.
+    ///
+    /// The corpus must have the fingerprint of that run's, unless the options say otherwise; the other options are
+    /// those for new runs, except that the source has no effect.
+    ///
+    /// # Errors
+    /// As [`Session::start`]; those of reading the files of the run.
+    pub fn repeat(run: impl Into<PathBuf>, options: SessionOptions<'_>) -> Result<Session> {
+        let run = RunFolder::open(run)?;
+        let provenance = Provenance::read(&run)?;
+        let repetition = Repetition::of(&run, &provenance)?;
+        let settings = repetition.settings.clone();
+        let wanted = Wanted { name: corpus_name(&settings), settings, recipe: None, file: None };
+        let corpus = options.corpus.clone().or(Some(provenance.corpus));
+        Session::begin(wanted, repetition, SessionOptions { corpus, ..options })
+    }
+
+    fn begin(wanted: Wanted, repetition: Repetition, options: SessionOptions<'_>) -> Result<Session> {
+        let settings = &wanted.settings;
+        let name = options.name.unwrap_or_else(|| wanted.name.clone());
         let mut silent = ();
         let mut watch = Watch::new(options.observer.unwrap_or(&mut silent), false);
-        let plan = Plan::new(&settings)?;
-        let device = device(options.device, options.instructions, &plan, &mut watch)?;
-        let (mut plan, model) = with_base_model(plan, &settings, &device)?;
-        let FoundCorpus { title, choice, texts, tales } =
-            find(&plan.text.corpus, &options.places, &mut watch)?;
+        if let Some((run, step)) = options.source.changed_run() {
+            watch.notify(Event::Note(Note::FinalPlan { run, step }));
+        }
+        let plan = Plan::new(settings).map_err(|error| wanted.locate(error))?;
+        let (device_is_given, instructions) = (options.device.is_some(), options.instructions);
+        let device = device(options.device, instructions, &plan, &mut watch)?;
+        let (mut plan, model) =
+            with_base_model(plan, settings, &device).map_err(|error| wanted.locate(error))?;
+        let found = find(&plan.text.corpus, &options.places, &mut watch);
+        let FoundCorpus { title, choice, texts, tales } = found.map_err(|error| wanted.locate(error))?;
         plan.text.corpus = choice;
         let corpus = Corpus::read(&texts, &plan.text.options)?;
         if let Some(expected) = options.corpus {
@@ -139,6 +175,7 @@ impl Session {
             Some(model) => Trainer::continuing(plan, corpus, model)?,
             None => Trainer::new(plan, corpus, &device)?,
         };
+        let trainer = trainer.with_origin(Origin::new(settings, wanted.recipe)?);
         // The folder is created last, so that nothing is left behind if the plan or a text is invalid.
         let plan = trainer.plan().to_toml()?;
         let folder = match options.out {
@@ -146,7 +183,20 @@ impl Session {
             None => RunFolder::create_next(RUNS, &name, &plan)?,
         };
         let (lock, asked_to_stop) = (Some(folder.lock()?), watch.asked_to_stop);
-        Ok(Session { trainer, folder, lock, device, title, tales, changes: vec![], asked_to_stop })
+        Ok(Session {
+            trainer,
+            folder,
+            lock,
+            device,
+            device_is_given,
+            instructions,
+            title,
+            tales,
+            changes: vec![],
+            repetition,
+            is_complete: false,
+            asked_to_stop,
+        })
     }
 
     /// Prepares a new run that continues training the model at `model`, a model file or the folder of a run.
@@ -181,7 +231,7 @@ impl Session {
         let lock = Some(folder.lock()?);
         let mut silent = ();
         let mut watch = Watch::new(options.observer.unwrap_or(&mut silent), false);
-        let before = of_plan(folder.path())?;
+        let (file, before) = SettingsFile::read(&folder.plan())?;
         let checkpoint = latest_checkpoint(&folder, &mut watch)?;
         let basis = match &checkpoint {
             Some(checkpoint) if before.training.from.is_some() => Some(Basis::of_run(&folder, checkpoint)?),
@@ -191,9 +241,15 @@ impl Session {
             Some(basis) => basis.plan(settings),
             None => Plan::new(settings),
         };
-        let (plan, changes) = resumed_plan(&before, with_named_corpus(settings), planned)?;
+        let flags = with_named_corpus(settings);
+        let file = file.overridden_by(&flags);
+        let resumed = resumed_plan(&folder, checkpoint.as_ref(), flags, planned);
+        let (plan, changes) = resumed.map_err(|error| file.locate(error))?;
         changes.iter().for_each(|change| watch.notify(Event::Note(Note::Changed(change))));
-        let device = device(options.device, options.instructions, &plan, &mut watch)?;
+        let is_complete =
+            checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.epoch() > plan.training.epochs);
+        let (device_is_given, instructions) = (options.device.is_some(), options.instructions);
+        let device = device(options.device, instructions, &plan, &mut watch)?;
         let (mut plan, model) = match checkpoint {
             Some(_) => (plan, None),
             None => {
@@ -215,8 +271,20 @@ impl Session {
             // A run that resumes from a checkpoint writes its changed plan when it starts.
             folder.replace_plan(&trainer.plan().to_toml()?)?;
         }
-        let asked_to_stop = watch.asked_to_stop;
-        Ok(Session { trainer, folder, lock, device, title, tales, changes, asked_to_stop })
+        Ok(Session {
+            trainer,
+            folder,
+            lock,
+            device,
+            device_is_given,
+            instructions,
+            title,
+            tales,
+            changes,
+            repetition: Repetition::default(),
+            is_complete,
+            asked_to_stop: watch.asked_to_stop,
+        })
     }
 
     /// The plan of the run.
@@ -254,6 +322,11 @@ impl Session {
         &self.changes
     }
 
+    /// Whether a resumed run had already trained all its epochs, so that there is nothing to do.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
     /// Trains to the end of the plan, or until the observer asks to stop. When called again, it resumes from
     /// there.
     ///
@@ -264,9 +337,36 @@ impl Session {
             Some(lock) => lock,
             None => self.folder.lock()?,
         };
-        let asked_to_stop = std::mem::take(&mut self.asked_to_stop);
-        let outcome = self.trainer.run_locked(&self.folder, observer, asked_to_stop)?;
+        let outcome = loop {
+            let asked_to_stop = std::mem::take(&mut self.asked_to_stop);
+            let until = self.repetition.next_place();
+            let outcome = self.trainer.run_locked(&self.folder, observer, asked_to_stop, until)?;
+            if outcome.interrupted || !self.change_settings(observer)? {
+                break outcome;
+            }
+        };
         Ok(Trained { outcome, folder: self.folder.clone(), model: self.trainer.best_model()? })
+    }
+
+    /// Makes the next change of the run that is repeated, at the latest checkpoint; false if there is none.
+    fn change_settings(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        let Some(change) = self.repetition.advance()? else { return Ok(false) };
+        let mut watch = Watch::new(observer, false);
+        let Some(checkpoint) = latest_checkpoint(&self.folder, &mut watch)? else {
+            let (path, reason) = (self.folder.path().to_owned(), "the folder contains none".to_owned());
+            return Err(TrainError::NoCheckpoint { path, reason });
+        };
+        let settings = &self.repetition.settings;
+        let mut plan = match settings.training.from {
+            Some(_) => Basis::of_run(&self.folder, &checkpoint)?.plan(settings)?,
+            None => Plan::new(settings)?,
+        };
+        plan.text.corpus.clone_from(&self.trainer.plan().text.corpus);
+        let given = self.device_is_given.then(|| self.device.clone());
+        self.device = device(given, self.instructions, &plan, &mut watch)?;
+        self.asked_to_stop = watch.asked_to_stop;
+        self.trainer.change_plan(plan, &self.device, checkpoint, change.settings)?;
+        Ok(true)
     }
 }
 

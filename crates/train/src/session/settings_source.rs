@@ -1,13 +1,12 @@
 //! The base settings of a new run, which the user's settings override.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rondo_infer::LanguageModel;
-use rondo_runs::RunFolder;
+use rondo_runs::{Provenance, RunFolder};
 
 use super::corpus_lookup::{BUILT_IN, with_named_corpus};
-use crate::settings::{ModelSettings, Settings, TextSettings};
+use crate::settings::{ModelSettings, Settings, SettingsFile, TextSettings};
 use crate::{Result, TrainError, recipes};
 
 /// Where the base settings of a new run come from. The given settings override them.
@@ -29,22 +28,67 @@ pub enum SettingsSource {
 pub(super) struct Wanted {
     pub(super) name: String,
     pub(super) settings: Settings,
+    /// The built-in recipe among them, if any.
+    pub(super) recipe: Option<String>,
+    /// The file that they are from, if any.
+    pub(super) file: Option<SettingsFile>,
+}
+
+impl Wanted {
+    /// The error with its place in the file, if it is about a setting from there.
+    pub(super) fn locate(&self, error: TrainError) -> TrainError {
+        match &self.file {
+            Some(file) => file.locate(error),
+            None => error,
+        }
+    }
 }
 
 impl SettingsSource {
     /// Combines these settings with the given ones, which override them.
     pub(super) fn resolve(&self, given: Settings) -> Result<Wanted> {
         let given = with_named_corpus(given);
-        let (name, below) = match self {
-            SettingsSource::Recipe(recipe) => of_recipe(recipe)?,
-            SettingsSource::Plan(plan) => (None, of_plan(plan)?),
-            SettingsSource::Default if given.training.from.is_some() => (None, of_model(&given)?),
-            SettingsSource::Default if is_built_in(&given) => of_recipe(BUILT_IN)?,
-            SettingsSource::Default => (None, Settings::default()),
+        let (mut name, mut recipe, mut file) = (None, None, None);
+        let mut of_known = |known: &str| {
+            (name, recipe) = (Some(known.to_owned()), Some(known.to_owned()));
+            recipes::find(known).map(|recipe| recipe.settings)
+        };
+        let mut of_file = |path: &Path| {
+            let (read, settings) = SettingsFile::read(path)?;
+            file = Some(read.overridden_by(&given));
+            Ok::<_, TrainError>(settings)
+        };
+        let below = match self {
+            SettingsSource::Recipe(recipe) => match recipe_file(recipe) {
+                Some(path) => {
+                    let settings = of_file(path)?;
+                    name = stem(path);
+                    settings
+                }
+                None => of_known(recipe)?,
+            },
+            SettingsSource::Plan(plan) => of_file(&plan_file(plan)?)?,
+            SettingsSource::Default if given.training.from.is_some() => of_model(&given)?,
+            SettingsSource::Default if is_built_in(&given) => of_known(BUILT_IN)?,
+            SettingsSource::Default => Settings::default(),
         };
         let settings = below.overlaid_with(given);
         let name = name.unwrap_or_else(|| corpus_name(&settings));
-        Ok(Wanted { name, settings })
+        Ok(Wanted { name, settings, recipe, file })
+    }
+}
+
+impl SettingsSource {
+    /// The run whose plan this is, and the step of its first change of settings, if its settings changed.
+    pub(super) fn changed_run(&self) -> Option<(&Path, u64)> {
+        let SettingsSource::Plan(path) = self else { return None };
+        let run = if path.is_dir() { path } else { path.parent()? };
+        if !path.is_dir() && path.file_name()? != RunFolder::PLAN {
+            return None;
+        }
+        // A plan that is not in the folder of a run has no provenance, which is no error.
+        let provenance = Provenance::read(&RunFolder::open(run).ok()?).ok()?;
+        Some((run, provenance.changes.first()?.step))
     }
 }
 
@@ -60,7 +104,7 @@ fn of_model(given: &Settings) -> Result<Settings> {
     if !plan.is_file() {
         return Ok(Settings::default());
     }
-    let mut settings = of_file(&plan)?;
+    let (_, mut settings) = SettingsFile::read(&plan)?;
     if !is_built_in(given) {
         settings.text = TextSettings::default();
     }
@@ -73,28 +117,23 @@ fn of_model(given: &Settings) -> Result<Settings> {
     Ok(settings)
 }
 
-/// Loads a recipe by its name or, if that looks like a path, from its file.
-fn of_recipe(recipe: &str) -> Result<(Option<String>, Settings)> {
+/// The file of a recipe, if it looks like a path and not like the name of a built-in recipe.
+fn recipe_file(recipe: &str) -> Option<&Path> {
     let path = Path::new(recipe);
-    if path.is_file() || path.extension().is_some() || path.components().count() > 1 {
-        let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
-        return Ok((name, of_file(path)?));
-    }
-    Ok((Some(recipe.to_owned()), recipes::find(recipe)?.settings))
+    (path.is_file() || path.extension().is_some() || path.components().count() > 1).then_some(path)
 }
 
-/// The settings of a plan file, or of the run in a folder.
-pub(super) fn of_plan(path: &Path) -> Result<Settings> {
-    if path.is_dir() { of_file(&RunFolder::open(path)?.plan()) } else { of_file(path) }
+fn stem(path: &Path) -> Option<String> {
+    path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned)
 }
 
-fn of_file(path: &Path) -> Result<Settings> {
-    let text = fs::read_to_string(path).map_err(TrainError::io("read", path))?;
-    Settings::parse(&path.display().to_string(), &text)
+/// The plan file itself, or the one of the run in a folder.
+fn plan_file(path: &Path) -> Result<PathBuf> {
+    if path.is_dir() { Ok(RunFolder::open(path)?.plan()) } else { Ok(path.to_owned()) }
 }
 
 /// The name of the corpus, or of the user's first text.
-fn corpus_name(settings: &Settings) -> String {
+pub(super) fn corpus_name(settings: &Settings) -> String {
     let named = settings.text.corpus.as_deref().filter(|&name| name != BUILT_IN);
     let own = || settings.text.data.as_ref()?.first()?.file_stem()?.to_str();
     named.or_else(own).unwrap_or(BUILT_IN).to_owned()
@@ -110,21 +149,23 @@ mod tests {
 
     #[test]
     fn nothing_and_small_changes_are_the_built_in_recipe() {
-        let Wanted { name, settings } = wanted(&SettingsSource::Default, "[training]\nepochs = 2\n");
+        let Wanted { name, settings, recipe, .. } =
+            wanted(&SettingsSource::Default, "[training]\nepochs = 2\n");
         assert_eq!((name.as_str(), settings.training.epochs), ("built-in", Some(2)));
         assert!(settings.optimization.learning_rate.is_some());
+        assert_eq!(recipe.as_deref(), Some(BUILT_IN));
     }
 
     #[test]
     fn a_text_of_ones_own_has_the_usual_settings_and_names_the_run() {
-        let Wanted { name, settings } =
+        let Wanted { name, settings, .. } =
             wanted(&SettingsSource::Default, "[text]\ndata = [\"texts/my poems.txt\"]\n");
         assert_eq!((name.as_str(), settings.optimization.learning_rate), ("my poems", None));
     }
 
     #[test]
     fn data_may_be_the_name_of_a_corpus() {
-        let Wanted { name, settings } = wanted(&SettingsSource::Default, "[text]\ndata = [\"ptb\"]\n");
+        let Wanted { name, settings, .. } = wanted(&SettingsSource::Default, "[text]\ndata = [\"ptb\"]\n");
         assert_eq!(
             (name.as_str(), settings.text.corpus.as_deref(), settings.text.data),
             ("ptb", Some("ptb"), None)

@@ -1,6 +1,5 @@
 //! The list of all settings: the one place where a setting is named, described and given a type.
 
-use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use rondo_data::{BatchOrder, BlankLines, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits};
@@ -74,7 +73,7 @@ sections! {
         embedding_size: usize, "SIZE", "the hidden size", common;
         /// Hidden size of each recurrent layer
         hidden_size: usize, "SIZE", "200", common;
-        /// Number of recurrent layers
+        /// Number of recurrent layers, at most 1024
         layers: usize, "LAYERS", "2", common;
         /// Hidden size of each layer, first layer first, where the sizes differ; replaces --hidden-size and
         /// --layers
@@ -123,6 +122,9 @@ sections! {
         extend_vocab: bool, "BOOL", "false";
         /// Number of passes over the training text
         epochs: usize, "EPOCHS", "10", common;
+        /// Early stopping: end the run after this many evaluations in a row without improvement of the validation
+        /// loss; 0 is off
+        early_stopping: usize, "EVALUATIONS", "0";
         /// Batch size: number of parallel sequences that the text is split into
         batch_size: usize, "SEQUENCES", "20", common;
         /// Truncated BPTT length: time steps per batch
@@ -141,8 +143,8 @@ sections! {
         /// Time or steps between checkpoints within an epoch: 30s, 10m, 2h or 500steps; 0 saves at the end of
         /// epochs only
         checkpoint_every: CheckpointEvery, "INTERVAL", "10m";
-        /// What to do when a loss or gradient is NaN or infinite: stop the run, skip the step, or roll back to
-        /// the last checkpoint and lower the learning rate
+        /// What to do when a loss (training, validation or test) or a gradient is NaN or infinite: stop the run, skip
+        /// the step or evaluation, or roll back to the last checkpoint and lower the learning rate
         on_nan: OnNan, "ACTION", "stop";
         /// Maximum number of rollbacks before the run stops, for rollback
         max_rollbacks: usize, "COUNT", "3";
@@ -152,9 +154,12 @@ sections! {
         log_every: usize, "BATCHES", "200";
         /// Decay of the moving-average loss; 0 shows the loss of the latest batch
         moving_loss_decay: f64, "DECAY", "0.99";
+        /// Correct the bias of the moving-average loss, as Adam does; if off, it starts from the first loss, which
+        /// keeps a large weight for 1 / (1 - decay) batches
+        moving_loss_correction: bool, "BOOL", "true";
         /// Random seed
         seed: u64, "SEED", "1", common;
-        /// Number of threads. The last digits of results depend on it
+        /// Number of threads, at most 1024. The last digits of results depend on it
         threads: usize, "THREADS", "one per core", common;
         /// Precision of matrix multiplications; bf16 falls back to f32 on processors without it
         precision: Precision, "PRECISION", "f32";
@@ -166,7 +171,7 @@ sections! {
         /// Optimizer
         optimizer: OptimizerKind, "OPTIMIZER", "sgd", common;
         /// Initial learning rate
-        learning_rate: f64, "RATE", "20 for sgd, else 0.001", common;
+        learning_rate: f64, "RATE", "0.001; for sgd 20 (lstm), 10 (gru), 2 (rnn_tanh) or 1 (rnn_relu)", common;
         /// Momentum, for sgd; 0 is off
         momentum: f64, "MOMENTUM", "0";
         /// Weight decay (L2 penalty; decoupled for adamw); 0 is off
@@ -210,6 +215,8 @@ sections! {
         patience: usize, "EPOCHS", "1";
         /// Reload the best weights when the learning rate is reduced, for plateau
         reload_best: bool, "BOOL", "false";
+        /// End the run instead of training with a learning rate below this; 0 is off
+        min_learning_rate: f64, "RATE", "0";
     }
 
     /// How validation and test texts are evaluated.

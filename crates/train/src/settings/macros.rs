@@ -57,6 +57,27 @@ macro_rules! sections {
                 Ok(())
             }
 
+            /// Sets the setting to a value in TOML; the error says what was expected.
+            pub(super) fn set_toml(&mut self, field: &Field, value: &toml::Value) -> Result<(), String> {
+                match (field.section, field.key) {
+                    $( $( (stringify!($section), stringify!($key)) => {
+                        self.$section.$key = Some(Value::from_toml(value)?);
+                    } )+ )+
+                    _ => unreachable!("`{}` is not in FIELDS", field.path()),
+                }
+                Ok(())
+            }
+
+            /// Removes the setting; returns whether it was given.
+            pub(super) fn unset(&mut self, field: &Field) -> bool {
+                match (field.section, field.key) {
+                    $( $( (stringify!($section), stringify!($key)) => {
+                        self.$section.$key.take().is_some()
+                    } )+ )+
+                    _ => unreachable!("`{}` is not in FIELDS", field.path()),
+                }
+            }
+
             /// The setting as texts, if it is given.
             pub(super) fn texts(&self, field: &Field) -> Option<Vec<String>> {
                 match (field.section, field.key) {
@@ -119,7 +140,7 @@ macro_rules! sections {
                 {
                     match key {
                         $( stringify!($key) => {
-                            self.$key = Some(from.next_value_seed(ReadValue(PhantomData))?);
+                            self.$key = Some(from.next_value_seed(ReadValue::new(stringify!($section), stringify!($key)))?);
                         } )+
                         _ => unreachable!("`{key}` is not in KEYS"),
                     }

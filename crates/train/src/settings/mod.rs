@@ -14,13 +14,16 @@ use crate::{Result, TrainError};
 
 mod choices;
 mod fields;
+mod file;
 mod interval;
 mod macros;
+mod minimal;
 mod table;
 mod value;
 
 pub use choices::*;
 pub use fields::*;
+pub(crate) use file::SettingsFile;
 pub use interval::CheckpointEvery;
 pub use rondo_data::TokenizerKind;
 pub use value::Kind;
@@ -84,11 +87,37 @@ impl Settings {
         parse_toml(origin, text)
     }
 
+    /// Reads what this version knows of settings that another version may have written, and returns the paths of the
+    /// settings that it does not know, or whose values it does not know.
+    ///
+    /// # Errors
+    /// [`TrainError::Settings`] for invalid TOML.
+    pub fn parse_known(origin: &str, text: &str) -> Result<(Settings, Vec<String>)> {
+        let (mut settings, mut unknown) = (Settings::default(), vec![]);
+        for (section, table) in parse_toml::<toml::Table>(origin, text)? {
+            let toml::Value::Table(table) = table else {
+                unknown.push(section);
+                continue;
+            };
+            for (key, value) in table.iter().filter(|_| section != "recipe") {
+                let is_it = |field: &&Field| {
+                    field.section == section && (field.key == key || field.alias == Some(key))
+                };
+                let field = FIELDS.iter().find(is_it);
+                if field.is_none_or(|field| settings.set_toml(field, value).is_err()) {
+                    unknown.push(format!("{section}.{key}"));
+                }
+            }
+        }
+        Ok((settings, unknown))
+    }
+
     /// These settings overridden by those given in `over`.
     ///
     /// Settings given in `over` also remove settings below that no longer apply:
     /// - `corpus` removes `data`;
     /// - `preset` removes all other model settings;
+    /// - `hidden_size` removes an `embedding_size` that is the same as the hidden size below;
     /// - `hidden_size` and `layers` remove `hidden_sizes`, and `hidden_sizes` removes these two;
     /// - `dropout` removes the probabilities of the individual places;
     /// - a different `optimizer` removes the learning rate and the options of the old optimizer;
@@ -102,6 +131,9 @@ impl Settings {
         }
         if over.model.preset.is_some() {
             self.model = ModelSettings::default();
+        }
+        if over.model.hidden_size.is_some() && self.model.embedding_size == self.model.hidden_size {
+            self.model.embedding_size = None;
         }
         if over.model.hidden_size.is_some() || over.model.layers.is_some() {
             self.model.hidden_sizes = None;
@@ -171,16 +203,28 @@ impl Settings {
     }
 }
 
-/// Reads a TOML document; errors keep only the line and the reason.
+/// Reads a TOML document; errors keep only the line, the key and the reason.
 pub(crate) fn parse_toml<T: serde::de::DeserializeOwned>(origin: &str, text: &str) -> Result<T> {
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        TrainError::Settings {
-            origin: origin.to_owned(),
-            line: before.matches('\n').count() + 1,
-            reason: error.message().trim().replace('\n', ", "),
+        let index = before.matches('\n').count();
+        let mut reason = error.message().trim().replace('\n', ", ");
+        // Errors of types other than settings do not name the key.
+        let key = text.lines().nth(index).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+        if let Some(key) = key.filter(|_| reason.starts_with("invalid type")) {
+            reason = format!("`{key}`: {}", in_words(&reason));
         }
+        TrainError::Settings { origin: origin.to_owned(), line: index + 1, reason }
     })
+}
+
+/// The reason with the names of Rust's types in words.
+fn in_words(reason: &str) -> String {
+    match reason.rsplit_once("expected ") {
+        Some((found, "f32" | "f64")) => format!("{found}expected a number"),
+        Some((found, "u32" | "u64" | "usize")) => format!("{found}expected a non-negative integer"),
+        _ => reason.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::FIELDS;
-use super::value::Value;
-use crate::nearest::{nearest, or_nearest};
+use super::value::{Kind, Value};
+use rondo_data::{nearest, or_nearest};
 
 /// A table of the settings file: a section, or the file as a whole.
 pub(super) trait Table: Default {
@@ -92,7 +92,7 @@ fn unknown_key(table: &str, key: &str, known: &[&'static str]) -> String {
     }
     // Most likely it is a misspelled key of this table; otherwise it may be a key of another table.
     if nearest(key, known.iter().copied()).is_some() {
-        return format!("{what}{}", or_nearest(key, known));
+        return format!("{what}{}", or_nearest(key, known.iter().copied()));
     }
     let elsewhere = nearest(key, FIELDS.iter().map(|field| field.key));
     match elsewhere.and_then(|found| FIELDS.iter().find(|field| field.key == found)) {
@@ -101,14 +101,32 @@ fn unknown_key(table: &str, key: &str, known: &[&'static str]) -> String {
     }
 }
 
-/// Reads a [`Value`] through serde.
-pub(super) struct ReadValue<V>(pub(super) PhantomData<V>);
+/// Reads the [`Value`] of a setting through serde.
+pub(super) struct ReadValue<V> {
+    section: &'static str,
+    key: &'static str,
+    value: PhantomData<V>,
+}
+
+impl<V> ReadValue<V> {
+    pub(super) fn new(section: &'static str, key: &'static str) -> Self {
+        ReadValue { section, key, value: PhantomData }
+    }
+}
 
 impl<'de, V: Value> DeserializeSeed<'de> for ReadValue<V> {
     type Value = V;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<V, D::Error> {
-        V::read(from)
+        let ReadValue { section, key, .. } = self;
+        let value = toml::Value::deserialize(from)?;
+        V::from_toml(&value).map_err(|expected| {
+            // A common slip: a number or a switch in quotes.
+            let is_single = matches!(V::KIND, Kind::Switch | Kind::One);
+            let is_quoted = is_single && value.as_str().is_some_and(|text| V::from_texts(&[text]).is_ok());
+            let without = if is_quoted { ", without quotes" } else { "" };
+            D::Error::custom(format!("invalid value `{value}` for `{section}.{key}`: {expected}{without}"))
+        })
     }
 }
 

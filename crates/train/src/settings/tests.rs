@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rondo_nn::{Cell, Initializer};
 
 use super::*;
+use crate::Plan;
 
 fn parse(text: &str) -> Settings {
     Settings::parse("my.toml", text).unwrap()
@@ -60,17 +61,54 @@ fn an_unknown_key_is_refused_and_the_nearest_named() {
 fn an_impossible_value_is_refused_and_the_possible_ones_named() {
     assert_eq!(
         error("[optimization]\noptimizer = \"adm\"\n"),
-        "`my.toml`, line 2: invalid value `adm`: expected one of `sgd`, `adam`, `adamw`; did you mean `adam`?"
+        "`my.toml`, line 2: invalid value `\"adm\"` for `optimization.optimizer`: expected one of `sgd`, `adam`, \
+         `adamw`; did you mean `adam`?"
     );
     assert_eq!(
         error("[init]\nbias = \"zero\"\n"),
-        "`my.toml`, line 2: invalid value `zero`: expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`"
+        "`my.toml`, line 2: invalid value `\"zero\"` for `init.bias`: expected `zeros`, `xavier`, `uniform:LIMIT` or \
+         `normal:DEVIATION`"
     );
-    assert_eq!(
-        error("[model]\nlayers = \"two\"\n"),
-        "`my.toml`, line 2: invalid type: string \"two\", expected usize"
+    let value = |value: &str, setting: &str, expected: &str| {
+        let (section, key) = setting.split_once('.').unwrap();
+        assert_eq!(
+            error(&format!("# a comment\n[{section}]\n{key} = {value}\n")),
+            format!("`my.toml`, line 3: invalid value `{value}` for `{setting}`: expected {expected}")
+        );
+    };
+    value("\"two\"", "model.layers", "a non-negative integer");
+    value("\"32\"", "model.hidden_size", "a non-negative integer, without quotes");
+    value("-1", "training.epochs", "a non-negative integer");
+    value("2.5", "training.bptt", "a non-negative integer");
+    value("\"0.1\"", "optimization.learning_rate", "a number, without quotes");
+    value("[0.1]", "model.dropout", "a number");
+    value("\"true\"", "model.tied", "`true` or `false`, without quotes");
+    value("1", "model.tied", "`true` or `false`");
+    value("true", "text.corpus", "text in quotes");
+    value("3", "model.cell", "one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`");
+    value("\"LSTM\"", "model.cell", "one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`; did you mean `lstm`?");
+    value("\"cosine\"", "optimization.schedule", "one of `plateau`, `step`, `constant`");
+    value("\"a.txt\"", "text.data", "a list, `[\"a.txt\"]`");
+    value("[3]", "text.data", "a list, each item text in quotes");
+    value("[32, \"16\"]", "model.hidden_sizes", "a list, each item a non-negative integer");
+    value(
+        "\"inputs\"",
+        "model.locked_dropout",
+        "a list, each item one of `input`, `between`, `output`; did you mean `input`?",
     );
     assert!(error("[model\n").starts_with("`my.toml`, line 1: "));
+}
+
+#[test]
+fn settings_of_another_version_are_read_as_far_as_they_are_known() {
+    let text = "[recipe]\nname = \"x\"\n[model]\ncell = \"mamba\"\nlayers = 3\nheads = 4\n[serving]\nport = 1\n\
+                [training]\nlast_chunk = \"discard\"\nbatch_size = -1\n";
+    let (settings, unknown) = Settings::parse_known("my.toml", text).unwrap();
+    assert_eq!(settings, parse("[model]\nlayers = 3\n[training]\nlast_batch = \"discard\"\n"));
+    assert_eq!(unknown, ["model.cell", "model.heads", "serving.port", "training.batch_size"]);
+    assert!(Settings::parse_known("my.toml", "[model").is_err());
+    let all = Plan::new(&Settings::default()).unwrap().settings();
+    assert_eq!(Settings::parse_known("", &all.to_toml().unwrap()).unwrap(), (all, vec![]));
 }
 
 #[test]

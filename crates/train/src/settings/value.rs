@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
-use rondo_data::{BatchOrder, BlankLines, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits};
+use rondo_data::{
+    BatchOrder, BlankLines, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits, or_nearest,
+};
 use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initializer};
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
+use toml::Value as Toml;
 
 use super::choices::*;
 use super::interval::CheckpointEvery;
-use crate::nearest::{listed, or_nearest};
+use crate::error::listed;
 
 /// The kind of values that a setting takes, as needed to define its command-line flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +30,13 @@ pub enum Kind {
     ManyOf(&'static [&'static str]),
 }
 
-/// The type of a setting. The errors of reading it say what was expected.
+/// The type of a setting. The errors of reading it say what was expected: `expected …`.
 pub(super) trait Value: Sized {
     const KIND: Kind;
 
     fn from_texts(texts: &[&str]) -> Result<Self, String>;
     fn texts(&self) -> Vec<String>;
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error>;
+    fn from_toml(value: &Toml) -> Result<Self, String>;
     fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error>;
 }
 
@@ -51,22 +53,26 @@ fn many<'a>(texts: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     texts.iter().copied().filter(move |_| texts != [""])
 }
 
-/// Implements settings that have their own TOML type and are written in flags as in Rust.
+/// Implements settings that have their own TOML type and are written in flags as in Rust. The integers of TOML
+/// are below 2⁶³.
 macro_rules! native {
-    ($($value:ty: $kind:expr, $expected:literal;)+) => { $(
+    ($($value:ty: $kind:expr, $expected:literal, $from_toml:expr, $fits:expr;)+) => { $(
         impl Value for $value {
             const KIND: Kind = $kind;
 
             fn from_texts(texts: &[&str]) -> Result<Self, String> {
-                only(texts)?.parse().map_err(|_| $expected.to_owned())
+                let (value, fits): ($value, fn(&$value) -> bool) =
+                    (only(texts)?.parse().map_err(|_| $expected.to_owned())?, $fits);
+                if fits(&value) { Ok(value) } else { Err(format!("expected at most {}", i64::MAX)) }
             }
 
             fn texts(&self) -> Vec<String> {
                 vec![self.to_string()]
             }
 
-            fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                Deserialize::deserialize(from)
+            fn from_toml(value: &Toml) -> Result<Self, String> {
+                let from_toml: fn(&Toml) -> Option<$value> = $from_toml;
+                from_toml(value).ok_or_else(|| $expected.to_owned())
             }
 
             fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -77,12 +83,33 @@ macro_rules! native {
 }
 
 native! {
-    bool: Kind::Switch, "expected `true` or `false`";
-    u64: Kind::One, "expected a non-negative integer";
-    usize: Kind::One, "expected a non-negative integer";
-    f32: Kind::One, "expected a number";
-    f64: Kind::One, "expected a number";
-    String: Kind::One, "expected text";
+    bool: Kind::Switch, "expected `true` or `false`", Toml::as_bool, |_| true;
+    u64: Kind::One, "expected a non-negative integer", |value| value.as_integer()?.try_into().ok(),
+        |&number| i64::try_from(number).is_ok();
+    usize: Kind::One, "expected a non-negative integer", |value| value.as_integer()?.try_into().ok(),
+        |&number| i64::try_from(number).is_ok();
+    f32: Kind::One, "expected a number", |value| Some(number(value)? as f32), |_| true;
+    f64: Kind::One, "expected a number", number, |_| true;
+    String: Kind::One, "expected text in quotes", |value| value.as_str().map(str::to_owned), |_| true;
+}
+
+/// A number in TOML, with or without a fraction.
+fn number(value: &Toml) -> Option<f64> {
+    value.as_float().or_else(|| value.as_integer().map(|integer| integer as f64))
+}
+
+/// The items of a list in TOML.
+fn items<V>(value: &Toml, item: impl Fn(&Toml) -> Result<V, String>) -> Result<Vec<V>, String> {
+    let of_items = |reason: String| {
+        format!("expected a list, each item {}", reason.strip_prefix("expected ").unwrap_or(&reason))
+    };
+    match value {
+        Toml::Array(items) => items.iter().map(&item).collect::<Result<_, _>>().map_err(of_items),
+        single => Err(match item(single) {
+            Ok(_) => format!("expected a list, `[{single}]`"),
+            Err(reason) => of_items(reason),
+        }),
+    }
 }
 
 /// The type of a setting that is written as a string both in flags and in TOML.
@@ -95,7 +122,7 @@ trait Word: Sized {
 
 /// The value that `find` returns for `word`, or an error that lists the expected words.
 fn chosen<T>(word: &str, words: &[&str], find: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
-    find(word).ok_or_else(|| format!("expected {}{}", listed(words), or_nearest(word, words)))
+    find(word).ok_or_else(|| format!("expected {}{}", listed(words), or_nearest(word, words.iter().copied())))
 }
 
 macro_rules! words {
@@ -198,18 +225,10 @@ impl Word for CheckpointEvery {
     }
 }
 
-fn word_from_toml<'de, W: Word, D: Deserializer<'de>>(from: D) -> Result<W, D::Error> {
-    let word = String::deserialize(from)?;
-    W::from_word(&word).map_err(|reason| D::Error::custom(format!("invalid value `{word}`: {reason}")))
-}
-
-/// A [`Word`] read through serde.
-struct ReadWord<W>(W);
-
-impl<'de, W: Word> Deserialize<'de> for ReadWord<W> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        word_from_toml(from).map(ReadWord)
-    }
+/// The word in TOML.
+fn word_from_toml<W: Word>(value: &Toml) -> Result<W, String> {
+    // A value that is no text is in no list of words, so the error is the same.
+    W::from_word(value.as_str().unwrap_or_default())
 }
 
 impl<W: Word> Value for W {
@@ -226,8 +245,8 @@ impl<W: Word> Value for W {
         vec![self.word()]
     }
 
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        word_from_toml(from)
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        word_from_toml(value)
     }
 
     fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -249,9 +268,8 @@ impl<W: Word> Value for Vec<W> {
         self.iter().map(W::word).collect()
     }
 
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let words = Vec::<ReadWord<W>>::deserialize(from)?;
-        Ok(words.into_iter().map(|ReadWord(word)| word).collect())
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        items(value, word_from_toml)
     }
 
     fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -270,8 +288,8 @@ impl Value for Vec<usize> {
         self.iter().map(usize::to_string).collect()
     }
 
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Deserialize::deserialize(from)
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        items(value, usize::from_toml)
     }
 
     fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -290,8 +308,8 @@ impl Value for PathBuf {
         vec![self.display().to_string()]
     }
 
-    fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Deserialize::deserialize(from)
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        String::from_toml(value).map(PathBuf::from)
     }
 
     fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -313,8 +331,8 @@ macro_rules! lists {
                 self.iter().map($text).collect()
             }
 
-            fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                Deserialize::deserialize(from)
+            fn from_toml(value: &Toml) -> Result<Self, String> {
+                items(value, <$item>::from_toml)
             }
 
             fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

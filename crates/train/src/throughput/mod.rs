@@ -15,11 +15,13 @@ mod report;
 mod workloads;
 
 use rondo_kernels::Device;
+use rondo_nn::{ActivationPenalty, BatchSize, PassMemory};
 
 pub use profile::{Profile, ProfilePart};
 pub use report::{Report, Round};
 pub use workloads::{Sizes, WORKLOADS, Workload};
 
+use crate::memory::parameter_bytes;
 use crate::{Result, TrainError};
 use measure::Subject;
 
@@ -101,6 +103,7 @@ pub fn measure(benchmark: &Benchmark, device: &Device, progress: &mut dyn FnMut(
         }
     }
     let phases = benchmark.resolved_phases()?;
+    check_memory(benchmark, &phases, device)?;
     let mut subject = Subject::new(benchmark, device)?;
     for &phase in &phases {
         subject.warm_up(phase)?;
@@ -112,6 +115,29 @@ pub fn measure(benchmark: &Benchmark, device: &Device, progress: &mut dyn FnMut(
         progress(Progress::Rounds(done));
     }
     Ok(Report { workload: benchmark.workload.clone(), rounds, profiles: subject.profiles() })
+}
+
+/// Returns an error if the phases do not fit in memory.
+fn check_memory(benchmark: &Benchmark, phases: &[Phase], device: &Device) -> Result<()> {
+    let Workload { ref config, batch_size, bptt, .. } = benchmark.workload;
+    let batch = BatchSize { steps: bptt, columns: batch_size };
+    let mut memory = PassMemory::new(config, device);
+    for phase in phases {
+        match phase {
+            Phase::Train => {
+                memory.train(batch, ActivationPenalty::default());
+                memory.gradients(batch, false);
+            }
+            Phase::Evaluate => memory.evaluate(batch),
+            Phase::Generate => memory.logits(benchmark.streams),
+        }
+    }
+    let needed = memory.bytes().saturating_add(parameter_bytes(config));
+    device.check_memory(needed).map_err(|available| TrainError::NotEnoughMemory {
+        needed,
+        available,
+        reduce: "the sizes or the number of streams",
+    })
 }
 
 #[cfg(test)]

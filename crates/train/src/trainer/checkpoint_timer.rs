@@ -23,7 +23,7 @@ impl CheckpointTimer {
         match self.every {
             CheckpointEvery::Epoch => false,
             CheckpointEvery::Time(time) => self.last_time.elapsed() >= time,
-            CheckpointEvery::Steps(count) => steps >= self.last_step + count,
+            CheckpointEvery::Steps(count) => steps >= self.last_step.saturating_add(count),
         }
     }
 
@@ -48,6 +48,8 @@ mod tests {
         assert!(!timer.is_due(11) && timer.is_due(12));
         assert!(!CheckpointTimer::new(CheckpointEvery::Time(Duration::from_secs(1000))).is_due(9999));
         assert!(CheckpointTimer::new(CheckpointEvery::Time(Duration::ZERO)).is_due(0));
+        timer.every = CheckpointEvery::Steps(u64::MAX);
+        assert!(!timer.is_due(1000));
         assert!(!CheckpointTimer::new(CheckpointEvery::Epoch).is_due(u64::MAX));
     }
 }

@@ -1,11 +1,12 @@
 //! The training of an epoch: for each batch a forward pass, a backward pass and an optimizer step.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use rondo_data::Batch;
 use rondo_nn::Mode;
 use rondo_runs::Perplexity;
-use rondo_runs::metrics::Record;
+use rondo_runs::metrics::{Record, RecordKind};
 
 use super::non_finite::Remedy;
 use super::run::Run;
@@ -13,7 +14,7 @@ use super::{Stream, rng};
 use crate::loss_sum::LossSum;
 use crate::observer::{BatchReport, Event};
 use crate::step::{StepOutcome, StepTerms, Tokens};
-use crate::{NonFiniteRule, Plan, Result};
+use crate::{NonFiniteRule, Plan, Result, RunEnd, TrainError};
 
 /// How an epoch, or its end, has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) enum Ended {
     Stopped,
     /// Rolled back to an earlier checkpoint.
     RolledBack,
+    /// Reached the place to pause at.
+    Paused,
 }
 
 impl Run<'_> {
@@ -33,7 +36,14 @@ impl Run<'_> {
         if rolls_back && self.progress.steps == 0 && !self.watch.asked_to_stop {
             self.save_checkpoint()?;
         }
-        while self.progress.epoch <= self.plan.training.epochs {
+        loop {
+            if self.is_due_to_pause() {
+                return self.save_checkpoint();
+            }
+            self.progress.end = RunEnd::of(self.plan, self.progress);
+            if let Some(end) = self.progress.end {
+                return self.ended(end);
+            }
             let learning_rate = self.progress.schedule.learning_rate();
             let ended = match self.train_epoch(learning_rate)? {
                 // The step that makes weights non-finite may be the last of the epoch, with no loss after it.
@@ -41,9 +51,23 @@ impl Run<'_> {
                 Ended::Completed => self.end_epoch(learning_rate)?,
                 ended => ended,
             };
-            if ended == Ended::Stopped {
-                return self.interrupted();
+            match ended {
+                Ended::Stopped => return self.interrupted(),
+                Ended::Paused => return self.save_checkpoint(),
+                Ended::Completed | Ended::RolledBack => {}
             }
+        }
+    }
+
+    /// Reports an early end. Fails if the run has no usable model.
+    fn ended(&mut self, end: RunEnd) -> Result<()> {
+        let epochs = self.progress.epoch - 1;
+        if self.progress.best_epoch.is_none() {
+            let text = if self.texts.corpus.valid.is_some() { "validation" } else { "test" };
+            return Err(TrainError::NoUsableModel { epochs, text });
+        }
+        if end.is_early() {
+            self.watch.notify(Event::EndsEarly { epoch: epochs, end });
         }
         Ok(())
     }
@@ -53,6 +77,12 @@ impl Run<'_> {
         let Some(found) = self.non_finite_weights()? else { return Ok(false) };
         self.remedy(found)?;
         Ok(true)
+    }
+
+    /// Whether the run has reached the place to pause at. If it is asked to stop there, it stops instead.
+    fn is_due_to_pause(&self) -> bool {
+        let is_reached = self.until.is_some_and(|until| self.progress.position() >= until);
+        is_reached && !self.watch.asked_to_stop
     }
 
     /// Trains on the remaining batches of the epoch.
@@ -65,6 +95,10 @@ impl Run<'_> {
         };
         batches.truncate(training.max_batches.unwrap_or(usize::MAX));
         let (epochs, batch_count) = (training.epochs, batches.len());
+        if self.progress.batch == 0 {
+            self.progress.epoch_began_s = Some(self.elapsed_s());
+        }
+        self.batches = batch_count;
         self.watch.notify(Event::EpochStarted { epoch, epochs, batches: batch_count, learning_rate });
         let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
         if let Some(&longest) = batches.iter().max_by_key(|batch| batch.steps) {
@@ -73,6 +107,9 @@ impl Run<'_> {
         for (index, &batch) in batches.iter().enumerate().skip(self.progress.batch) {
             if self.watch.asked_to_stop {
                 return Ok(Ended::Stopped);
+            }
+            if self.is_due_to_pause() {
+                return Ok(Ended::Paused);
             }
             if !training.carry_state {
                 self.learner.state.clear();
@@ -95,12 +132,17 @@ impl Run<'_> {
                     Remedy::RolledBack => return Ok(Ended::RolledBack),
                 },
             }
+            self.compare_with_uniform_guess(index + 1, batch_count);
             if self.output.checkpoint_timer.is_due(self.progress.steps) {
                 self.save_checkpoint()?;
             }
         }
-        // Do not start the evaluation if the run is about to stop.
-        Ok(if self.watch.asked_to_stop { Ended::Stopped } else { Ended::Completed })
+        // Do not start the evaluation if the run is about to stop or to pause.
+        Ok(match self.watch.asked_to_stop {
+            true => Ended::Stopped,
+            false if self.is_due_to_pause() => Ended::Paused,
+            false => Ended::Completed,
+        })
     }
 
     /// Updates the progress after a step, and reports it.
@@ -116,8 +158,10 @@ impl Run<'_> {
         let seconds = time.as_secs_f64();
         self.progress.training_s += seconds;
         self.progress.tokens += count;
-        self.progress.epoch_sum.add(nll_sum, count, seconds);
-        self.progress.log_sum.add(nll_sum, count, seconds);
+        self.progress.epoch_sum.add(nll_sum, count, seconds, gradient_norm);
+        self.progress.log_sum.add(nll_sum, count, seconds, gradient_norm);
+        self.progress.quarter_sum.add(nll_sum, count, seconds, gradient_norm);
+        self.progress.gradient_norm = Some(gradient_norm);
         let nll_mean = nll_sum / count as f64;
         let mut report = BatchReport {
             epoch: self.progress.epoch,
@@ -132,10 +176,10 @@ impl Run<'_> {
         };
         self.watch.notify(Event::Batch(&report));
         if training.log_every.is_some_and(|every| report.batch.is_multiple_of(every)) {
-            report.nll_mean = self.progress.log_sum.nll_mean();
-            report.tokens_per_s = self.progress.log_sum.tokens_per_s();
-            self.progress.log_sum = LossSum::default();
-            self.log(&report)?;
+            let interval = mem::take(&mut self.progress.log_sum);
+            report.nll_mean = interval.nll_mean();
+            report.tokens_per_s = interval.tokens_per_s();
+            self.log(&report, interval)?;
         }
         Ok(())
     }
@@ -149,27 +193,35 @@ impl Run<'_> {
         }
     }
 
-    fn log(&mut self, report: &BatchReport) -> Result<()> {
+    /// Reports and records the interval that ends with this batch.
+    fn log(&mut self, report: &BatchReport, interval: LossSum) -> Result<()> {
         self.watch.notify(Event::Log(report));
         let record = Record {
-            epoch: report.epoch,
-            step: report.step,
-            train_loss: Some(report.nll_mean),
-            train_perplexity: Some(Perplexity::from_nll_mean(report.nll_mean).value()),
+            interval_loss: Some(report.nll_mean),
+            interval_perplexity: Some(Perplexity::from_nll_mean(report.nll_mean).value()),
+            epoch_loss_so_far: Some(self.progress.epoch_sum.nll_mean()),
             moving_loss: Some(report.moving_loss),
-            learning_rate: Some(report.learning_rate),
-            gradient_norm: Some(report.gradient_norm),
-            tokens_per_s: Some(report.tokens_per_s),
-            elapsed_s: Some(self.elapsed_s()),
-            ..self.skips_and_rollbacks()
+            learning_rate: Some(self.progress.schedule.learning_rate()),
+            step_learning_rate: self.plan.training.variable_bptt.then_some(report.learning_rate),
+            unclipped_gradient_norm_last: Some(report.gradient_norm),
+            unclipped_gradient_norm_mean: Some(interval.gradient_norm_mean()),
+            interval_training_tokens_per_s: Some(report.tokens_per_s),
+            ..self.record_of(RecordKind::Batch)
         };
         self.record(&record)
     }
 
-    /// A record of the number of skipped steps and rollbacks so far, if there are any.
-    pub(super) fn skips_and_rollbacks(&self) -> Record {
+    /// A record of this moment: how far the run is, how long it took, and the number of skipped steps and rollbacks,
+    /// if there are any.
+    pub(super) fn record_of(&self, kind: RecordKind) -> Record {
         let count = |count: f64| Some(count).filter(|&count| count > 0.0);
         Record {
+            kind,
+            epoch: if kind == RecordKind::Start { 0 } else { self.progress.epoch },
+            step: self.progress.steps,
+            tokens: Some(self.progress.tokens),
+            training_s: Some(self.progress.training_s),
+            elapsed_s: Some(self.elapsed_s()),
             skipped_steps: count(self.progress.skipped as f64),
             rollbacks: count(self.progress.rollbacks as f64),
             ..Record::default()

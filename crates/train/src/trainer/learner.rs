@@ -124,6 +124,11 @@ impl Learner {
         self.averaging.swap(&progress.averaging, exclusive(&mut self.model).parameters_mut());
     }
 
+    /// Continues with a changed rule of averaging; see [`Averaging::rule_changed`].
+    pub(super) fn averaging_changed(&mut self, progress: &mut Progress) {
+        self.averaging.rule_changed(&mut progress.averaging, self.model.parameters());
+    }
+
     /// Updates the averaging at the end of an epoch; see [`Averaging::after_epoch`].
     pub(super) fn after_epoch(&mut self, progress: &mut Progress, is_best: Option<bool>) -> bool {
         self.averaging.after_epoch(&mut progress.averaging, is_best, self.model.parameters())
@@ -136,6 +141,18 @@ impl Learner {
         let best = self.best.get_or_insert_with(like);
         best.epoch = epoch;
         best.parameters.copy_from(parameters);
+    }
+
+    /// Reads the weights of the best epoch with a function that says whether it found them.
+    pub(super) fn read_best(
+        &mut self,
+        epoch: usize,
+        read: impl FnOnce(&mut Parameters) -> Result<bool>,
+    ) -> Result<bool> {
+        let mut best = Best { epoch, parameters: self.model.parameters().like() };
+        let is_found = read(&mut best.parameters)?;
+        self.best = Some(best).filter(|_| is_found);
+        Ok(is_found)
     }
 
     /// Restores the best weights, if there are any.
@@ -172,7 +189,8 @@ impl Learner {
         Ok(tensors)
     }
 
-    /// Restores the tensors that [`Learner::tensors`] wrote when the run was at `progress`.
+    /// Restores the tensors that [`Learner::tensors`] wrote when the run was at `progress`; `with_best` says whether
+    /// the best weights are among them.
     pub(super) fn restore(
         &mut self,
         progress: &Progress,

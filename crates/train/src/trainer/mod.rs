@@ -22,25 +22,30 @@ use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, Corpus};
 use rondo_infer::LanguageModel;
 use rondo_kernels::Device;
-use rondo_nn::{Model, ModelFile, RnnLm};
-use rondo_runs::{Change, CorpusFingerprint, RunFolder};
+use rondo_nn::{Model, RnnLm, RnnLmConfig};
+use rondo_runs::{Change, CorpusFingerprint, RunFolder, Status};
 
 use crate::checkpoint::Checkpoint;
+use crate::memory::{self, parameter_bytes};
 use crate::observer::{Observer, Outcome, Watch};
-use crate::progress::Progress;
+use crate::progress::{Position, Progress};
 use crate::provenance::fingerprint;
 use crate::{Plan, Result, TrainError};
 
+mod change;
 mod checkpoint_timer;
 mod epoch;
 mod learner;
 mod non_finite;
 mod run;
 mod save;
+mod summary;
+mod uniform_guess;
 mod validation;
 
 use learner::Learner;
 use run::Run;
+pub(crate) use summary::Origin;
 
 /// The key of the epoch in the metadata of a model file.
 const EPOCH_KEY: &str = "epoch";
@@ -69,13 +74,17 @@ pub struct Trainer {
     resumption: Option<Resumption>,
     /// The folder of the last run.
     folder: Option<RunFolder>,
+    /// What the settings are compared with in the summary.
+    origin: Origin,
 }
 
-/// A checkpoint to resume from, and the settings that have changed since.
+/// A checkpoint to resume from, and the settings that change there.
 #[derive(Debug)]
 struct Resumption {
     checkpoint: Checkpoint,
     changes: Vec<Change>,
+    /// Whether the run was not interrupted, but repeats changes that another run made here.
+    is_repetition: bool,
 }
 
 impl Trainer {
@@ -83,10 +92,12 @@ impl Trainer {
     ///
     /// # Errors
     /// [`TrainError::Data`](crate::TrainError::Data) if the training text is shorter than one batch, or a
-    /// text to evaluate is shorter than its columns; [`TrainError::SamplePrefix`] if the prefix of a sample
+    /// text to evaluate is shorter than its columns; [`TrainError::NoEffect`] for early stopping without a
+    /// validation text; [`TrainError::SamplePrefix`] if the prefix of a sample
     /// cannot be encoded; [`TrainError::Model`](crate::TrainError::Model) if the configuration of the model
-    /// is invalid.
+    /// is invalid; [`TrainError::NotEnoughMemory`] if the run does not fit in memory.
     pub fn new(plan: Plan, corpus: Corpus, device: &Device) -> Result<Trainer> {
+        check_memory(&plan, &corpus, device, 0)?;
         let mut model = RnnLm::new(plan.model.config(corpus.vocab().len()), device)?;
         model.initialize(&plan.init, &mut rng(plan.training.seed, Stream::Initialization))?;
         Trainer::with_model(plan, corpus, model)
@@ -106,6 +117,10 @@ impl Trainer {
             corpus.vocab().len(),
             "the vocabulary sizes of the model and the corpus must be equal"
         );
+        if plan.training.early_stopping.is_some() && corpus.valid.is_none() {
+            let condition = "there is a validation text";
+            return Err(TrainError::NoEffect { setting: "training.early_stopping", condition });
+        }
         let batches = batches(&plan, &corpus)?;
         for prefix in &plan.sample.prefixes {
             // Check prefixes now, so that an invalid one does not end the run after an epoch.
@@ -122,6 +137,7 @@ impl Trainer {
             continues: false,
             resumption: None,
             folder: None,
+            origin: Origin::new(&plan.settings(), None)?,
             plan,
             corpus,
         })
@@ -137,6 +153,7 @@ impl Trainer {
     /// If the model does not have the plan's shape ([`Plan::continuing`] ensures that it does), or has a
     /// larger vocabulary than the corpus.
     pub fn continuing(plan: Plan, corpus: Corpus, model: RnnLm) -> Result<Trainer> {
+        check_memory(&plan, &corpus, model.parameters().device(), parameter_bytes(model.config()))?;
         let mut model = model.with_dropout(plan.model.dropout)?;
         if model.config().vocab_size != corpus.vocab().len() {
             let rng = &mut rng(plan.training.seed, Stream::Initialization);
@@ -164,9 +181,35 @@ impl Trainer {
         changes: Vec<Change>,
     ) -> Result<Trainer> {
         let config = plan.model.config(corpus.vocab().len());
-        let is_the_same = checkpoint.config() == Some(&config);
-        let trainer = Trainer::with_model(plan, corpus, RnnLm::new(config, device)?)?;
-        trainer.resumed(checkpoint, changes, is_the_same)
+        let is_the_same = has_shape(&checkpoint, &config);
+        // The checkpoint is freed before the first step.
+        check_memory(&plan, &corpus, device, checkpoint.len())?;
+        let mut trainer = Trainer::with_model(plan, corpus, RnnLm::new(config, device)?)?;
+        trainer.resume_from(checkpoint, changes, is_the_same)?;
+        Ok(trainer)
+    }
+
+    /// Continues from a checkpoint of this run with another plan, as the run that is repeated did. The texts and the
+    /// batches stay.
+    pub(crate) fn change_plan(
+        &mut self,
+        plan: Plan,
+        device: &Device,
+        checkpoint: Checkpoint,
+        changes: Vec<Change>,
+    ) -> Result<()> {
+        let config = plan.model.config(self.corpus.vocab().len());
+        let is_the_same = has_shape(&checkpoint, &config);
+        let model = RnnLm::new(config, device)?;
+        self.resume_from(checkpoint, changes, is_the_same)?;
+        if let Some(resumption) = &mut self.resumption {
+            resumption.is_repetition = true;
+        }
+        self.progress = Progress::new(&plan);
+        self.learner = Learner::new(&plan, Arc::new(model), &mut self.progress);
+        self.plan = plan;
+        self.folder = None;
+        Ok(())
     }
 
     /// Same as [`Trainer::resuming`], for a model of any kind: `model` must have the shape of the one that
@@ -185,12 +228,21 @@ impl Trainer {
         changes: Vec<Change>,
     ) -> Result<Trainer> {
         let is_the_same = checkpoint.description() == model.description();
-        Trainer::with_model(plan, corpus, model)?.resumed(checkpoint, changes, is_the_same)
+        let mut trainer = Trainer::with_model(plan, corpus, model)?;
+        trainer.resume_from(checkpoint, changes, is_the_same)?;
+        Ok(trainer)
     }
 
-    fn resumed(self, checkpoint: Checkpoint, changes: Vec<Change>, is_the_same: bool) -> Result<Trainer> {
+    /// Records what the settings are compared with in the summary [default: the defaults].
+    pub(crate) fn with_origin(self, origin: Origin) -> Trainer {
+        Trainer { origin, ..self }
+    }
+
+    /// Makes the next call of `run` resume from a checkpoint.
+    fn resume_from(&mut self, checkpoint: Checkpoint, changes: Vec<Change>, is_the_same: bool) -> Result<()> {
         self.check(&checkpoint, is_the_same)?;
-        Ok(Trainer { resumption: Some(Resumption { checkpoint, changes }), ..self })
+        self.resumption = Some(Resumption { checkpoint, changes, is_repetition: false });
+        Ok(())
     }
 
     /// Fails unless the checkpoint belongs to this corpus and to the same model.
@@ -233,10 +285,8 @@ impl Trainer {
         if let Some(best) = self.learner.best(epoch) {
             model.parameters_mut().copy_from(best);
         } else {
-            let file = self.folder.as_ref().map(RunFolder::best_model).filter(|file| file.is_file());
-            let Some(file) = file else { return Ok(None) };
-            let context = ModelFile::read_into(&mut *model, &file)?;
-            if context.metadata.get(EPOCH_KEY) != Some(&epoch.to_string()) {
+            let Some(folder) = &self.folder else { return Ok(None) };
+            if !save::read_best(folder, epoch, model.parameters_mut())? {
                 return Ok(None);
             }
         }
@@ -250,27 +300,30 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::NonFinite`] if a loss or gradient is NaN or infinite and the plan says to stop or its
     /// retries are used up; the best model so far and the last checkpoint stay in the folder.
+    /// [`TrainError::NoUsableModel`] if the run has ended and no evaluation gave a finite loss.
     /// [`RunsError::Locked`](crate::RunsError::Locked) if another process trains in the folder.
     /// [`RunsError::Io`](crate::RunsError::Io) and similar errors if a file cannot be written.
     pub fn run(&mut self, folder: &RunFolder, observer: &mut dyn Observer) -> Result<Outcome> {
         let _lock = folder.lock()?;
-        self.run_locked(folder, observer, false)
+        self.run_locked(folder, observer, false, None)
     }
 
     /// Same as [`Trainer::run`], in a folder already locked by this process; `asked_to_stop` says whether the
-    /// observer has already asked to stop.
+    /// observer has already asked to stop. The run pauses with a checkpoint when it reaches the place `until`.
     pub(crate) fn run_locked(
         &mut self,
         folder: &RunFolder,
         observer: &mut dyn Observer,
         asked_to_stop: bool,
+        until: Option<Position>,
     ) -> Result<Outcome> {
         if self.folder.is_some() {
             let latest = Checkpoint::latest(folder)?.map(|(checkpoint, _)| checkpoint);
             if let Some(checkpoint) = &latest {
                 self.check(checkpoint, checkpoint.description() == self.model().description())?;
             }
-            self.resumption = latest.map(|checkpoint| Resumption { checkpoint, changes: vec![] });
+            self.resumption =
+                latest.map(|checkpoint| Resumption { checkpoint, changes: vec![], is_repetition: false });
             if self.resumption.is_none() && self.progress.steps > 0 {
                 let reason = "the folder contains none, but the model has already been trained".to_owned();
                 return Err(TrainError::NoCheckpoint { path: folder.path().to_owned(), reason });
@@ -287,22 +340,41 @@ impl Trainer {
                 return Err(error);
             }
         };
-        match resumption {
-            Some(Resumption { checkpoint, .. }) => run.resume(&checkpoint)?,
-            None if continues => run.validate_base_model()?,
-            None => {}
+        run.until = until;
+        match run.complete(resumption, continues) {
+            Ok(()) => {
+                let status = if run.interrupted { Status::Interrupted } else { Status::Finished };
+                run.summarize(status, None)?;
+                Ok(run.outcome())
+            }
+            Err(error) => {
+                // The error that stopped the run is reported, not one of writing that down.
+                let _ = run.summarize(Status::Failed, Some(&error));
+                Err(error)
+            }
         }
-        run.epochs()?;
-        Ok(run.outcome())
     }
+}
+
+/// Checks that there are batches, whose size decides what memory is needed, and that the run fits in memory.
+/// `held` are the bytes of the run that are already allocated, or that will be freed.
+fn check_memory(plan: &Plan, corpus: &Corpus, device: &Device, held: u64) -> Result<()> {
+    batches(plan, corpus)?;
+    memory::check(plan, corpus, device, held)
+}
+
+/// Whether the checkpoint is one of a model with this configuration, except for dropout.
+fn has_shape(checkpoint: &Checkpoint, config: &RnnLmConfig) -> bool {
+    checkpoint
+        .config()
+        .is_some_and(|found| RnnLmConfig { dropout: config.dropout, ..found.clone() } == *config)
 }
 
 /// The batches of the training text; at least one must be full.
 fn batches(plan: &Plan, corpus: &Corpus) -> Result<Batches> {
     let training = &plan.training;
-    let batches = Batches::new(&corpus.train, training.batch_size, training.bptt, training.last_batch)?;
-    batches.require_full_batch()?;
-    Ok(batches)
+    let (batch_size, bptt, last_batch) = (training.batch_size, training.bptt, training.last_batch);
+    Ok(Batches::with_full_batch(&corpus.train, batch_size, bptt, last_batch)?)
 }
 
 /// The random number generator for one purpose.

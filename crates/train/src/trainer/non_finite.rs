@@ -21,8 +21,7 @@ pub(super) enum Remedy {
 impl Run<'_> {
     /// Handles a step that could not be taken as the plan says. The weights are unchanged by that step.
     pub(super) fn remedy(&mut self, NonFinite { what, found }: NonFinite) -> Result<Remedy> {
-        // The number of the step that was not taken.
-        let (epoch, step) = (self.progress.epoch, self.progress.steps + 1);
+        let (epoch, step) = (self.progress.epoch, self.step_of(what));
         match self.plan.training.non_finite {
             NonFiniteRule::Stop => Err(self.non_finite(what, found, Tried::Nothing)),
             NonFiniteRule::Skip => {
@@ -41,12 +40,15 @@ impl Run<'_> {
                     return Err(self.non_finite(what, found, Tried::Rollbacks(self.progress.rollbacks)));
                 }
                 let rollbacks = self.progress.rollbacks + 1;
-                let Some((checkpoint, _)) = Checkpoint::latest(self.output.folder)? else {
+                // A checkpoint from this step would fail again at once, since its weights are these.
+                let latest = Checkpoint::latest_before(self.output.folder, self.progress.steps)?;
+                let Some(checkpoint) = latest else {
                     return Err(self.non_finite(what, found, Tried::Nothing));
                 };
+                let highest = self.progress.schedule.learning_rate();
                 self.restore(&checkpoint)?;
                 self.progress.rollbacks = rollbacks;
-                self.progress.schedule.scale_learning_rate(factor);
+                self.progress.schedule.lower_learning_rate(highest, factor);
                 let (to_step, learning_rate) = (self.progress.steps, self.progress.schedule.learning_rate());
                 self.watch.notify(Event::RolledBack { what, found, epoch, step, to_step, learning_rate });
                 // A run resumed from here must use the lower rate and keep the count of rollbacks.
@@ -70,9 +72,18 @@ impl Run<'_> {
         Ok((!found.is_finite()).then_some(NonFinite { what: Quantity::WeightNorm, found }))
     }
 
-    fn non_finite(&self, what: Quantity, found: f64, tried: Tried) -> TrainError {
+    /// The number of the step at which a quantity became NaN or infinite: the step that was not taken, or the last one
+    /// before an evaluation.
+    fn step_of(&self, what: Quantity) -> u64 {
+        match what {
+            Quantity::ValidationLoss | Quantity::TestLoss => self.progress.steps,
+            _ => self.progress.steps + 1,
+        }
+    }
+
+    pub(super) fn non_finite(&self, what: Quantity, found: f64, tried: Tried) -> TrainError {
         let best = self.progress.best_epoch.map(|_| self.output.folder.best_model());
-        let (epoch, step) = (self.progress.epoch, self.progress.steps + 1);
+        let (epoch, step) = (self.progress.epoch, self.step_of(what));
         TrainError::NonFinite { what, found, epoch, step, tried, best }
     }
 }

@@ -4,14 +4,16 @@ use std::time::Instant;
 
 use rondo_data::{Batches, Corpus};
 use rondo_runs::metrics::{MetricsLog, Record};
-use rondo_runs::{CheckpointWriter, CorpusFingerprint, Provenance, RunFolder};
+use rondo_runs::{Change, CheckpointWriter, CorpusFingerprint, Provenance, RunFolder, Status};
 
 use super::checkpoint_timer::CheckpointTimer;
 use super::learner::Learner;
-use super::{Resumption, Trainer};
-use crate::observer::{Outcome, Watch};
-use crate::progress::Progress;
+use super::save::require_best;
+use super::{Origin, Resumption, Trainer};
+use crate::observer::{Outcome, PartialEpoch, Watch};
+use crate::progress::{Position, Progress};
 use crate::provenance::{of_new_run, resumption as resumption_now};
+use crate::resume::has_effect;
 use crate::{Plan, Result};
 
 /// A run in progress.
@@ -24,7 +26,14 @@ pub(super) struct Run<'a> {
     pub(super) watch: Watch<'a>,
     /// Whether the run is ending because it was asked to stop.
     pub(super) interrupted: bool,
+    /// Where to pause.
+    pub(super) until: Option<Position>,
+    /// The number of batches in the current epoch.
+    pub(super) batches: usize,
+    /// Set if the best model is the one of an interruption before the end of the first epoch.
+    pub(super) partial_epoch: Option<PartialEpoch>,
     pub(super) clock: Clock,
+    pub(super) origin: Origin,
 }
 
 /// The inputs of a run.
@@ -61,7 +70,11 @@ impl<'a> Run<'a> {
         watch: Watch<'a>,
         resumption: Option<&Resumption>,
     ) -> Result<Run<'a>> {
+        if let Some(Resumption { checkpoint, .. }) = resumption {
+            require_best(&trainer.plan, checkpoint, folder)?;
+        }
         let provenance = begin_provenance(trainer, folder, resumption)?;
+        let origin = trainer.origin(folder, resumption)?;
         let Trainer { plan, corpus, fingerprint, batches, codec, learner, progress, .. } = trainer;
         corpus.vocab().save(folder.vocab())?;
         let metrics = match resumption {
@@ -87,8 +100,25 @@ impl<'a> Run<'a> {
             progress,
             watch,
             interrupted: false,
+            until: None,
+            batches: 0,
+            partial_epoch: None,
             clock: Clock { resumed: Instant::now(), before_s: 0.0 },
+            origin,
         })
+    }
+
+    /// Trains from the beginning or from a checkpoint to the end of the plan, or until the run is asked to stop.
+    pub(super) fn complete(&mut self, resumption: Option<Resumption>, continues: bool) -> Result<()> {
+        let is_new = resumption.is_none();
+        if let Some(resumption) = resumption {
+            self.resume(resumption)?;
+        }
+        self.summarize(Status::Running, None)?;
+        if is_new && continues {
+            self.validate_base_model()?;
+        }
+        self.epochs()
     }
 
     /// Seconds since the start of the run, excluding interruptions.
@@ -104,14 +134,16 @@ impl<'a> Run<'a> {
     pub(super) fn outcome(&self) -> Outcome {
         let progress = &self.progress;
         Outcome {
-            best_epoch: progress.best_epoch,
+            best_epoch: progress.best_epoch.filter(|_| self.partial_epoch.is_none()),
+            partial_epoch: self.partial_epoch,
             best_valid: progress.best_valid,
             best_test: progress.best_test,
             steps: progress.steps,
             tokens: progress.tokens,
-            tokens_per_s: progress.tokens as f64 / progress.training_s,
+            training_s: progress.training_s,
             elapsed_s: self.elapsed_s(),
             interrupted: self.interrupted,
+            end: progress.end,
         }
     }
 }
@@ -127,11 +159,22 @@ fn begin_provenance(
     let new = || of_new_run(device, plan.training.seed, fingerprint.clone());
     let provenance = match resumption {
         None => new(),
-        Some(Resumption { checkpoint, changes }) => {
+        Some(Resumption { checkpoint, changes, is_repetition }) => {
             // A missing provenance file does not prevent resuming.
             let mut provenance = if folder.provenance().exists() { Provenance::read(folder)? } else { new() };
-            let place = (checkpoint.epoch(), checkpoint.steps());
-            provenance.resumptions.push(resumption_now(device, place, changes.clone()));
+            if !is_repetition {
+                let place = (checkpoint.epoch(), checkpoint.steps());
+                provenance.resumptions.push(resumption_now(device, place, changes.clone()));
+            }
+            // A change that was made after the checkpoint has no effect on the run from here.
+            provenance.changes.clone_from(&checkpoint.progress.changes);
+            let with_effect = with_effect(changes);
+            if !with_effect.is_empty() {
+                if provenance.changes.is_empty() {
+                    folder.write_original_plan(checkpoint.plan())?;
+                }
+                provenance.changes.push(checkpoint.progress.change(with_effect));
+            }
             if !changes.is_empty() {
                 folder.replace_plan(&plan.to_toml()?)?;
             }
@@ -140,4 +183,9 @@ fn begin_provenance(
     };
     provenance.write(folder)?;
     Ok(provenance)
+}
+
+/// The changes that affect the results.
+pub(super) fn with_effect(changes: &[Change]) -> Vec<Change> {
+    changes.iter().filter(|change| has_effect(&change.setting)).cloned().collect()
 }

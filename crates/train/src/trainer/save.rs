@@ -1,20 +1,21 @@
 //! Saves models and checkpoints during a run, and restores the run from a checkpoint.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use rondo_infer::model_context;
-use rondo_nn::ModelFile;
-use rondo_nn::tensor_file::{Tensor, Values, write_tensors};
+use rondo_nn::tensor_file::{Tensor, TensorFile, Values, write_tensors};
+use rondo_nn::{ModelFile, Parameters, read_parameters};
 use rondo_runs::metrics::MetricsLog;
-use rondo_runs::write_atomically;
+use rondo_runs::{RunFolder, write_atomically};
 
-use super::EPOCH_KEY;
 use super::run::Run;
+use super::{EPOCH_KEY, Resumption};
 use crate::checkpoint::{self, CODEC, Checkpoint, METRICS};
 use crate::observer::Event;
 use crate::progress::Progress;
-use crate::{Result, TrainError};
+use crate::{Plan, Result, TrainError};
 
 impl Run<'_> {
     /// Saves the current model, with the tokenizer and vocabulary needed to use it on texts.
@@ -83,26 +84,82 @@ impl Run<'_> {
         ))
     }
 
-    /// Resumes from a checkpoint, usually in a new process.
-    pub(super) fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.restore(checkpoint)?;
+    /// Resumes from a checkpoint, usually in a new process, with the changes of settings.
+    pub(super) fn resume(&mut self, resumption: Resumption) -> Result<()> {
+        let Resumption { checkpoint, changes, is_repetition } = resumption;
+        self.restore(&checkpoint)?;
         self.clock.before_s = checkpoint.progress.elapsed_s;
         self.progress.training_s = checkpoint.progress.training_s;
-        let Progress { epoch, batch, steps, best_epoch, .. } = checkpoint.progress;
-        self.watch.notify(Event::Resumed { epoch, batch, step: steps, best_epoch, path: checkpoint.path() });
-        Ok(())
+        let Progress { epoch, batch, steps: step, best_epoch, .. } = checkpoint.progress;
+        if is_repetition {
+            for change in &changes {
+                self.watch.notify(Event::Changed { epoch, step, change });
+            }
+        } else if epoch <= self.plan.training.epochs {
+            self.watch.notify(Event::Resumed { epoch, batch, step, best_epoch, path: checkpoint.path() });
+        }
+        self.apply(&changes)
     }
 
     /// Restores everything except the times to the state when the checkpoint was written.
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        let with_best = self.plan.optimization.schedule.reloads_best();
+        let missing_best = missing_best(self.plan, checkpoint)?;
+        let with_best = self.plan.optimization.schedule.reloads_best() && missing_best.is_none();
         self.learner.restore(&checkpoint.progress, &checkpoint.tensors()?, with_best)?;
-        let Progress { training_s, elapsed_s, .. } = *self.progress;
-        *self.progress = Progress { training_s, elapsed_s, ..checkpoint.progress.clone() };
+        if let Some(epoch) = missing_best {
+            let folder = self.output.folder;
+            if !self.learner.read_best(epoch, |parameters| read_best(folder, epoch, parameters))? {
+                return Err(TrainError::NoBestWeights { path: folder.best_model(), epoch });
+            }
+        }
+        let Progress { training_s, elapsed_s, warned_of_loss, .. } = *self.progress;
+        let restored = checkpoint.progress.clone();
+        let warned_of_loss = warned_of_loss || restored.warned_of_loss;
+        *self.progress = Progress { training_s, elapsed_s, warned_of_loss, ..restored };
         let metrics =
             MetricsLog::resume(self.output.folder, &checkpoint.metrics()?, self.progress.started_unix_s)?;
         self.output.metrics = Some(metrics);
         self.output.checkpoint_timer.restart(self.progress.steps);
         Ok(())
     }
+}
+
+/// The best epoch, if the plan needs its weights but the plan of the checkpoint did not, so that the checkpoint does not
+/// contain them.
+fn missing_best(plan: &Plan, checkpoint: &Checkpoint) -> Result<Option<usize>> {
+    let reloads_best = plan.optimization.schedule.reloads_best();
+    if !reloads_best || checkpoint.settings()?.optimization.reload_best == Some(true) {
+        return Ok(None);
+    }
+    Ok(checkpoint.progress.best_epoch)
+}
+
+/// Fails if the plan needs the weights of the best epoch, but neither the checkpoint nor the folder has them.
+pub(super) fn require_best(plan: &Plan, checkpoint: &Checkpoint, folder: &RunFolder) -> Result<()> {
+    match missing_best(plan, checkpoint)? {
+        Some(epoch) if best_file(folder, epoch)?.is_none() => {
+            Err(TrainError::NoBestWeights { path: folder.best_model(), epoch })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the weights of the best model in the folder of a run; false if there is none, or one of another epoch.
+pub(super) fn read_best(folder: &RunFolder, epoch: usize, parameters: &mut Parameters) -> Result<bool> {
+    let Some(bytes) = best_file(folder, epoch)? else { return Ok(false) };
+    read_parameters("", &TensorFile::from_bytes(&bytes, &folder.best_model())?, parameters)?;
+    Ok(true)
+}
+
+/// The bytes of the best model in the folder of a run, if it is the model of this epoch.
+fn best_file(folder: &RunFolder, epoch: usize) -> Result<Option<Vec<u8>>> {
+    let path = folder.best_model();
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = fs::read(&path).map_err(TrainError::io("read", &path))?;
+    let file = TensorFile::from_bytes(&bytes, &path)?;
+    file.verify()?;
+    let is_of_epoch = file.metadata().get(EPOCH_KEY) == Some(&epoch.to_string());
+    Ok(Some(bytes).filter(|_| is_of_epoch))
 }

@@ -4,20 +4,24 @@ use std::ops::ControlFlow;
 
 use rondo_data::TokenIds;
 use rondo_infer::{InferError, ModelHandle, evaluate_with, target_count};
-use rondo_runs::Perplexity;
-use rondo_runs::metrics::Record;
+use rondo_runs::metrics::{Record, RecordKind};
+use rondo_runs::{Perplexity, Status};
 
 use super::epoch::Ended;
 use super::run::Run;
-use crate::observer::{EpochReport, Event};
+use crate::error::Tried;
+use crate::observer::{EpochReport, Event, PartialEpoch};
 use crate::sample;
-use crate::{Decision, EvaluationPlan, Result, TrainError, Validation};
+use crate::step::{NonFinite, Quantity};
+use crate::{Decision, EvaluationPlan, NonFiniteRule, Result, RunEnd, TrainError, Validation};
 
 /// The losses at the end of an epoch, and the decision of the schedule.
 struct EpochValidation {
     valid_loss: Option<f64>,
     test_loss: Option<f64>,
     decision: Decision,
+    /// The first loss that is not finite; the model is then not the best.
+    non_finite: Option<NonFinite>,
 }
 
 impl Run<'_> {
@@ -35,27 +39,36 @@ impl Run<'_> {
             return Ok(());
         }
         let [valid_loss, test_loss] = losses;
-        self.progress.schedule.begin_with(valid_loss.map_or(Validation::NoText, Validation::Loss));
-        self.keep_best(0, valid_loss, test_loss)?;
+        match not_finite(valid_loss, test_loss) {
+            None => {
+                let validation = valid_loss.map_or(Validation::NoText, Validation::Loss);
+                self.progress.schedule.begin_with(validation);
+                self.keep_best(0, valid_loss, test_loss)?;
+            }
+            // A model whose loss is not finite is never the best.
+            Some(_) if self.plan.training.non_finite == NonFiniteRule::Skip => {}
+            // There is no checkpoint to roll back to.
+            Some(NonFinite { what, found }) => return Err(self.non_finite(what, found, Tried::Nothing)),
+        }
         self.watch.notify(Event::Begun { valid_loss, test_loss });
         let record = Record {
             valid_loss,
             valid_perplexity: perplexity(valid_loss),
             test_loss,
             test_perplexity: perplexity(test_loss),
-            elapsed_s: Some(self.elapsed_s()),
-            ..Record::default()
+            ..self.record_of(RecordKind::Start)
         };
         self.record(&record)?;
         self.save_checkpoint()
     }
 
     /// Evaluates and saves the model, updates the schedule, and moves to the beginning of the next epoch. If
-    /// the run is stopped during the evaluation, nothing is changed.
+    /// the run is stopped during the evaluation, nothing is changed. A loss that is not finite is handled as the plan
+    /// says: the run stops with an error, or rolls back, or the model is not the best.
     pub(super) fn end_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
         let (corpus, epoch, sum) = (self.texts.corpus, self.progress.epoch, self.progress.epoch_sum);
         let unaveraged_valid_loss = match &corpus.valid {
-            Some(ids) if self.progress.averaging.has_average() && self.plan.evaluates_after(epoch) => {
+            Some(ids) if self.progress.averaging.has_average() && self.evaluates_after(epoch) => {
                 match self.evaluate("valid", ids)? {
                     None => return Ok(Ended::Stopped),
                     loss => loss,
@@ -63,16 +76,29 @@ impl Run<'_> {
             }
             _ => None,
         };
-        let Some(EpochValidation { valid_loss, test_loss, decision }) =
+        let Some(EpochValidation { valid_loss, test_loss, decision, non_finite }) =
             self.with_evaluated_weights(|run| run.validate(epoch))?
         else {
             return Ok(Ended::Stopped);
         };
+        if let Some(found) = non_finite
+            && matches!(self.plan.training.non_finite, NonFiniteRule::Rollback { .. })
+        {
+            self.remedy(found)?;
+            return Ok(Ended::RolledBack);
+        }
+        match valid_loss {
+            Some(_) if decision.is_best => self.progress.evaluations_without_best = 0,
+            Some(_) => self.progress.evaluations_without_best += 1,
+            None => {}
+        }
         let is_best = valid_loss.map(|_| decision.is_best);
         let averaging_begins = self.learner.after_epoch(self.progress, is_best);
         if decision.reload_best {
             self.learner.reload_best();
         }
+        let elapsed_s = self.elapsed_s();
+        let epoch_s = self.progress.epoch_began_s.map(|began| elapsed_s - began);
         let report = EpochReport {
             epoch,
             step: self.progress.steps,
@@ -85,31 +111,38 @@ impl Run<'_> {
             reloaded_best: decision.reload_best,
             averaging_begins,
             tokens_per_s: sum.tokens_per_s(),
-            elapsed_s: self.elapsed_s(),
+            elapsed_s,
         };
         self.watch.notify(Event::EpochFinished(&report));
         let record = Record {
-            epoch,
-            step: report.step,
-            train_loss: Some(report.train_loss),
-            train_perplexity: perplexity(Some(report.train_loss)),
+            epoch_loss: Some(report.train_loss),
+            epoch_perplexity: perplexity(Some(report.train_loss)),
             valid_loss,
             valid_perplexity: perplexity(valid_loss),
             unaveraged_valid_loss,
             test_loss,
             test_perplexity: perplexity(test_loss),
             learning_rate: Some(learning_rate),
-            tokens_per_s: Some(report.tokens_per_s),
-            elapsed_s: Some(report.elapsed_s),
-            ..self.skips_and_rollbacks()
+            epoch_training_tokens_per_s: Some(report.tokens_per_s),
+            epoch_tokens_per_s: epoch_s.map(|seconds| sum.tokens() as f64 / seconds),
+            elapsed_s: Some(elapsed_s),
+            ..self.record_of(RecordKind::Epoch)
         };
         self.record(&record)?;
+        if let Some(NonFinite { what, found }) = non_finite
+            && self.plan.training.non_finite == NonFiniteRule::Stop
+        {
+            self.draw_curve()?;
+            return Err(self.non_finite(what, found, Tried::Nothing));
+        }
         self.save_model(&self.output.folder.last_model(), epoch)?;
         self.draw_curve()?;
         self.with_evaluated_weights(|run| run.samples(epoch))?;
         self.learner.state.clear();
         self.progress.next_epoch();
+        self.progress.end = RunEnd::of(self.plan, self.progress);
         self.save_checkpoint()?;
+        self.summarize(Status::Running, None)?;
         Ok(Ended::Completed)
     }
 
@@ -127,7 +160,7 @@ impl Run<'_> {
         let corpus = self.texts.corpus;
         let validation = match &corpus.valid {
             None => Validation::NoText,
-            Some(_) if !self.plan.evaluates_after(epoch) => Validation::NotDue,
+            Some(_) if !self.evaluates_after(epoch) => Validation::NotDue,
             Some(ids) => match self.evaluate("valid", ids)? {
                 Some(loss) => Validation::Loss(loss),
                 None => return Ok(None),
@@ -138,7 +171,7 @@ impl Run<'_> {
             _ => None,
         };
         let mut schedule = self.progress.schedule.clone();
-        let decision = schedule.after_epoch(validation);
+        let mut decision = schedule.after_epoch(validation);
         let mut test_loss = None;
         if let Some(ids) = corpus.test.as_ref().filter(|_| decision.is_best) {
             test_loss = self.evaluate("test", ids)?;
@@ -146,11 +179,25 @@ impl Run<'_> {
                 return Ok(None);
             }
         }
+        let non_finite = not_finite(valid_loss, test_loss);
+        if non_finite.is_some() {
+            // The test loss may be the only one that is not finite.
+            schedule = self.progress.schedule.clone();
+            decision = schedule.after_epoch(Validation::Loss(f64::NAN));
+        }
         if decision.is_best {
             self.keep_best(epoch, valid_loss, test_loss)?;
         }
         self.progress.schedule = schedule;
-        Ok(Some(EpochValidation { valid_loss, test_loss, decision }))
+        Ok(Some(EpochValidation { valid_loss, test_loss, decision, non_finite }))
+    }
+
+    /// Whether the epoch ends with an evaluation: if the plan says so, or the run ends because the schedule lowers the
+    /// learning rate below the minimum whether or not the epoch is evaluated.
+    fn evaluates_after(&self, epoch: usize) -> bool {
+        let minimum = self.plan.optimization.min_learning_rate.unwrap_or(0.0);
+        let unevaluated = self.progress.schedule.clone().after_epoch(Validation::NotDue);
+        self.plan.evaluates_after(epoch) || unevaluated.learning_rate < minimum
     }
 
     /// Saves the model as the best.
@@ -199,23 +246,60 @@ impl Run<'_> {
         }
         // Save the checkpoint first: it is needed to resume. The models are only for immediate use.
         self.save_checkpoint()?;
-        self.save_model(&self.output.folder.last_model(), epoch)?;
+        // Between two epochs, the model of the previous one is already saved.
+        if self.progress.batch > 0 {
+            self.save_model(&self.output.folder.last_model(), epoch)?;
+        }
+        let mut losses = (None, None);
         if self.progress.best_epoch.is_none() {
             let corpus = self.texts.corpus;
-            self.with_evaluated_weights(|run| {
+            losses = self.with_evaluated_weights(|run| {
                 let mut evaluate = |what, ids: &Option<TokenIds>| match ids {
                     Some(ids) => run.evaluate(what, ids),
                     None => Ok(None),
                 };
-                let (valid_loss, test_loss) =
-                    (evaluate("valid", &corpus.valid)?, evaluate("test", &corpus.test)?);
-                if valid_loss.is_some_and(|loss| !loss.is_finite()) {
-                    return Ok(()); // A model with a loss that is not finite is never the best.
+                let losses = (evaluate("valid", &corpus.valid)?, evaluate("test", &corpus.test)?);
+                // A model with a loss that is not finite is never the best.
+                if not_finite(losses.0, losses.1).is_none() {
+                    run.keep_best(epoch, losses.0, losses.1)?;
+                    let (batch, batches) = (run.progress.batch, run.batches);
+                    run.partial_epoch = Some(PartialEpoch { epoch, batch, batches });
                 }
-                run.keep_best(epoch, valid_loss, test_loss)
+                Ok::<_, TrainError>(losses)
             })?;
         }
+        self.record_interruption(losses)?;
         self.draw_curve()
+    }
+
+    /// Records the batches since the last record, and the losses of the evaluation if there was one. The checkpoint
+    /// does not contain this record, so a resumed run drops it and has the records of an uninterrupted one.
+    fn record_interruption(&mut self, (valid_loss, test_loss): (Option<f64>, Option<f64>)) -> Result<()> {
+        let progress = &*self.progress;
+        let interval = Some(progress.log_sum).filter(|sum| sum.tokens() > 0);
+        let interval_loss = interval.map(|sum| sum.nll_mean());
+        if interval_loss.or(valid_loss).or(test_loss).is_none() {
+            return Ok(());
+        }
+        let epoch_sum = Some(progress.epoch_sum).filter(|sum| sum.tokens() > 0);
+        let record = Record {
+            interval_loss,
+            interval_perplexity: perplexity(interval_loss),
+            epoch_loss_so_far: epoch_sum.map(|sum| sum.nll_mean()),
+            moving_loss: progress.moving_loss.value(),
+            valid_loss,
+            valid_perplexity: perplexity(valid_loss),
+            test_loss,
+            test_perplexity: perplexity(test_loss),
+            learning_rate: Some(progress.schedule.learning_rate()),
+            unclipped_gradient_norm_last: progress.gradient_norm.filter(|_| interval.is_some()),
+            unclipped_gradient_norm_mean: interval
+                .map(|sum| sum.gradient_norm_mean())
+                .filter(|norm| !norm.is_nan()),
+            interval_training_tokens_per_s: interval.map(|sum| sum.tokens_per_s()),
+            ..self.record_of(RecordKind::Batch)
+        };
+        self.record(&record)
     }
 
     /// Generates the plan's samples, with different random numbers in each epoch.
@@ -234,6 +318,15 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// The first of the losses on the validation and test texts that is not finite.
+fn not_finite(valid_loss: Option<f64>, test_loss: Option<f64>) -> Option<NonFinite> {
+    let losses = [(Quantity::ValidationLoss, valid_loss), (Quantity::TestLoss, test_loss)];
+    losses.into_iter().find_map(|(what, loss)| {
+        let found = loss.filter(|loss| !loss.is_finite())?;
+        Some(NonFinite { what, found })
+    })
 }
 
 fn perplexity(loss: Option<f64>) -> Option<f64> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use rondo_data::{Corpus, CorpusTexts, TextSource};
 use rondo_kernels::Device;
 use rondo_runs::RunFolder;
-use rondo_runs::metrics::{self, Record};
+use rondo_runs::metrics;
 use rondo_train::{Event, Observer, Outcome, Plan, Result, Settings, Trainer};
 
 /// A text that can be memorized: each line determines the next one.
@@ -60,8 +60,7 @@ pub(crate) fn run(plan: &Plan, path: &Path) -> Result<Outcome> {
 /// The records as JSON, without times.
 pub(crate) fn without_times(path: &Path) -> Vec<String> {
     let records = metrics::read(path).unwrap().into_iter();
-    let timeless = |record| Record { tokens_per_s: None, elapsed_s: None, ..record };
-    records.map(|record| serde_json::to_string(&timeless(record)).unwrap()).collect()
+    records.map(|record| serde_json::to_string(&record.without_times()).unwrap()).collect()
 }
 
 /// Asks a run to stop after some batches.

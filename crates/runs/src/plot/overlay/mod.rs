@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 use plotters::prelude::{IntoDrawingArea, PathElement, RGBColor, SVGBackend, ShapeStyle, Text, WHITE};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axes::{Point, can_be_drawn, log_range, range, range_of_most, thinned};
-use super::panel::{Kind, Line, Look, Panel};
-use super::{Canvas, failed, label_style};
-use crate::metrics::{self, Record};
-use crate::{Perplexity, Result, RunFolder, RunsError};
+use super::axes::{
+    Point, averaged, can_be_drawn, log_range, loss_range, norm_range, perplexities, perplexity_range, thinned,
+};
+use super::marks::Marks;
+use super::panel::{Band, Kind, Line, Look, Panel};
+use super::{Canvas, failed, group, label_style};
+use crate::metrics::{self, Record, RecordKind};
+use crate::{Result, RunFolder, RunsError};
 
 /// Okabe and Ito's palette, which is safe for color-blind readers, without its yellow, which is faint on white.
 const COLORS: [RGBColor; 7] = [
@@ -35,12 +38,6 @@ const PANEL_HEIGHT: u32 = 310;
 const MARGIN: u32 = 14;
 const LEGEND_ROW: u32 = 22;
 const LONGEST_NAME: usize = 60;
-
-/// The perplexity axis ends at this multiple of the lowest, or just above the lowest of the worst run if that is
-/// higher.
-const PERPLEXITY_SPAN: f64 = 5.0;
-/// A run whose lowest perplexity is more than this multiple of the overall lowest does not count as the worst.
-const LOST: f64 = 20.0;
 
 /// A run to plot.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,18 +106,29 @@ impl fmt::Display for Axis {
 /// # Errors
 /// [`RunsError::Axis`] if a run cannot be placed on the axis, [`RunsError::Curve`] if the drawing library fails.
 pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
-    let placed = runs.iter().map(|run| placed(run, axis)).collect::<Result<Vec<_>>>()?;
+    draw(runs, None, axis, "thin lines: training, mean of each interval; lines with points: validation")
+}
+
+/// Draws runs as lines and, if there are any, the areas between other runs as bands: those of the lower and of the upper
+/// ends of intervals around each of the runs. `note` explains them.
+pub(super) fn draw(runs: &[Run], ends: Option<[&[Run]; 2]>, axis: Axis, note: &str) -> Result<String> {
+    let ends = match ends {
+        Some([lower, upper]) => Some([all_placed(lower, axis)?, all_placed(upper, axis)?]),
+        None => None,
+    };
+    let drawn = Drawn { runs: all_placed(runs, axis)?, ends, axis };
     let legend = Legend::of(runs);
     let mut svg = String::new();
     let size = (WIDTH, legend.height() + 2 * PANEL_HEIGHT + MARGIN);
     let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     canvas.fill(&WHITE).map_err(failed)?;
     let (top, below) = canvas.split_vertically(legend.height());
-    legend.draw(&top)?;
     let areas = below.margin(0, MARGIN, MARGIN, MARGIN).split_evenly((2, 2));
+    let mut marks = Marks::default();
     for (area, draw) in areas.iter().zip([loss, perplexity, learning_rate, gradient_norm]) {
-        draw(area, &placed, axis)?;
+        marks = marks.and(draw(area, &drawn)?);
     }
+    legend.draw(&top, note, marks)?;
     canvas.present().map_err(failed)?;
     drop((areas, below, top));
     // Dropping the canvas completes the SVG.
@@ -130,6 +138,29 @@ pub fn compare(runs: &[Run], axis: Axis) -> Result<String> {
 
 /// A record and its position on the axis.
 type Placed<'a> = (f64, &'a Record);
+
+/// What is drawn.
+struct Drawn<'a> {
+    runs: Vec<Vec<Placed<'a>>>,
+    /// The lower and the upper ends of intervals around the runs.
+    ends: Option<[Vec<Vec<Placed<'a>>>; 2]>,
+    axis: Axis,
+}
+
+impl Drawn<'_> {
+    /// The lines that `of` makes of the runs, and the bands around them.
+    fn lines(&self, of: impl Fn(&[Vec<Placed<'_>>]) -> Vec<Line>) -> (Vec<Line>, Vec<Band>) {
+        let bands = match &self.ends {
+            Some([lower, upper]) => group::bands(&of(lower), &of(upper)),
+            None => vec![],
+        };
+        (of(&self.runs), bands)
+    }
+}
+
+fn all_placed(runs: &[Run], axis: Axis) -> Result<Vec<Vec<Placed<'_>>>> {
+    runs.iter().map(|run| placed(run, axis)).collect()
+}
 
 fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
     let missing = |reason| RunsError::Axis { run: run.name.clone(), axis, reason };
@@ -148,11 +179,11 @@ fn placed(run: &Run, axis: Axis) -> Result<Vec<Placed<'_>>> {
     }
 }
 
-/// Steps per epoch, from the last finished epoch: one with a validation loss or followed by another epoch.
+/// Steps per epoch, from the last finished epoch: one with a record of its own or followed by another epoch.
 fn steps_per_epoch(records: &[Record]) -> Option<f64> {
-    let validated = records.iter().rfind(|record| record.valid_loss.is_some());
+    let finished = records.iter().rfind(|record| record.kind == RecordKind::Epoch);
     let followed = || records.windows(2).rfind(|pair| pair[0].epoch < pair[1].epoch).map(|pair| &pair[0]);
-    let last = validated.or_else(followed).filter(|record| record.epoch > 0 && record.step > 0)?;
+    let last = finished.or_else(followed).filter(|record| record.epoch > 0 && record.step > 0)?;
     Some(last.step as f64 / last.epoch as f64)
 }
 
@@ -163,24 +194,43 @@ fn look(run: usize) -> Look {
 /// The finite values of one measurement of each run.
 fn lines(runs: &[Vec<Placed<'_>>], kind: Kind, value: impl Fn(&Record) -> Option<f64>) -> Vec<Line> {
     let line = |(run, records): (usize, &Vec<Placed<'_>>)| {
-        let points = records.iter().filter_map(|&(x, record)| Some((x, value(record)?)));
-        let points: Vec<Point> = points.filter(|point| can_be_drawn(point.1)).collect();
-        let points = if kind == Kind::Training { thinned(points) } else { points };
-        Line { look: look(run), kind, points }
+        let all: Vec<Point> = records.iter().filter_map(|&(x, record)| Some((x, value(record)?))).collect();
+        let is_lost = all.last().is_some_and(|last| !can_be_drawn(last.1));
+        let points = all.into_iter().filter(|point| can_be_drawn(point.1)).collect();
+        Line { look: look(run), kind, points, is_lost }
     };
     runs.iter().enumerate().map(line).filter(|line| !line.points.is_empty()).collect()
 }
 
-/// Training losses, smoothed if the run recorded that, and validation losses.
+/// Training losses, as means over intervals or, of a run that recorded less than two, over epochs; and validation
+/// losses.
 fn losses(runs: &[Vec<Placed<'_>>]) -> Vec<Line> {
-    let smooth = lines(runs, Kind::Training, |record| record.moving_loss);
-    let rough = lines(runs, Kind::Training, |record| record.train_loss);
-    let without_smooth =
-        |line: &Line| !smooth.iter().any(|smooth| smooth.look == line.look && smooth.points.len() > 1);
-    let rough: Vec<Line> = rough.into_iter().filter(without_smooth).collect();
-    let smooth = smooth.into_iter().filter(|line| line.points.len() > 1);
+    let mut intervals = lines(runs, Kind::Training, |record| record.interval_loss);
+    let mut epochs = lines(runs, Kind::Training, |record| record.epoch_loss);
+    let has = |lines: &[Line], look: Look, least: usize| {
+        lines.iter().any(|line| line.look == look && line.points.len() >= least)
+    };
+    epochs.retain(|line| !has(&intervals, line.look, 2));
+    intervals.retain(|line| !has(&epochs, line.look, 1));
+    for line in &mut intervals {
+        line.points = averaged(std::mem::take(&mut line.points));
+    }
     let validation = lines(runs, Kind::Validation, |record| record.valid_loss);
-    smooth.chain(rough).chain(validation).collect()
+    intervals.into_iter().chain(epochs).chain(validation).collect()
+}
+
+/// The lines of one measurement that is drawn at single points, not averaged.
+fn thin_lines(runs: &[Vec<Placed<'_>>], value: impl Fn(&Record) -> Option<f64>) -> Vec<Line> {
+    let mut lines = lines(runs, Kind::Training, value);
+    for line in &mut lines {
+        line.points = thinned(std::mem::take(&mut line.points));
+    }
+    lines
+}
+
+/// The points of each line.
+fn points(lines: &[Line]) -> Vec<&[Point]> {
+    lines.iter().map(|line| line.points.as_slice()).collect()
 }
 
 fn values(lines: &[Line]) -> impl Iterator<Item = f64> {
@@ -190,7 +240,7 @@ fn values(lines: &[Line]) -> impl Iterator<Item = f64> {
 fn panel<'a>(
     what: &'static str,
     axis: Axis,
-    lines: &'a [Line],
+    (lines, bands): (&'a [Line], &'a [Band]),
     span: Option<Range<f64>>,
     logarithmic: bool,
 ) -> Panel<'a> {
@@ -199,44 +249,44 @@ fn panel<'a>(
         Axis::Epochs => "epoch",
         Axis::Seconds => "seconds",
     };
-    Panel { what, x_label, lines, span, logarithmic }
+    Panel { what, x_label, lines, bands, span, logarithmic }
 }
 
-fn loss(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
-    let lines = losses(runs);
-    panel("loss (nats per token)", axis, &lines, range_of_most(values(&lines)), false).draw(area)
+fn loss(area: &Canvas<'_>, drawn: &Drawn<'_>) -> Result<Marks> {
+    let (lines, bands) = drawn.lines(losses);
+    let range = loss_range(&points(&lines));
+    panel("loss (nats per token)", drawn.axis, (&lines, &bands), range, false).draw(area)
 }
 
-fn perplexity(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
-    let mut lines = losses(runs);
-    for line in &mut lines {
-        for point in &mut line.points {
-            point.1 = Perplexity::from_nll_mean(point.1).value();
+/// The perplexity is the exponential of the loss, also of its mean over runs and of the ends of its interval.
+fn perplexity(area: &Canvas<'_>, drawn: &Drawn<'_>) -> Result<Marks> {
+    let of_losses = |runs: &[Vec<Placed<'_>>]| {
+        let mut lines = losses(runs);
+        for line in &mut lines {
+            line.points = perplexities(&line.points);
         }
-        line.points.retain(|point| can_be_drawn(point.1));
-    }
-    lines.retain(|line| !line.points.is_empty());
-    panel("perplexity", axis, &lines, perplexity_span(&lines), false).draw(area)
+        lines.retain(|line| !line.points.is_empty());
+        lines
+    };
+    let (lines, bands) = drawn.lines(of_losses);
+    let range = perplexity_range(&points(&lines));
+    panel("perplexity", drawn.axis, (&lines, &bands), range, true).draw(area)
 }
 
-/// The range of the perplexity axis. It is linear, since the loss is already its logarithm.
-fn perplexity_span(lines: &[Line]) -> Option<Range<f64>> {
-    let lowest_of = |line: &Line| line.points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
-    let lowest = lines.iter().map(lowest_of).fold(f64::INFINITY, f64::min);
-    let worst = lines.iter().map(lowest_of).filter(|&low| low <= LOST * lowest).fold(0.0, f64::max);
-    let top = (PERPLEXITY_SPAN * lowest).max(1.1 * worst);
-    range(values(lines).filter(|&value| value <= top))
-}
-
-fn learning_rate(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
+fn learning_rate(area: &Canvas<'_>, drawn: &Drawn<'_>) -> Result<Marks> {
     let rate = |record: &Record| record.learning_rate.filter(|&rate| rate > 0.0);
-    let lines = lines(runs, Kind::Training, rate);
-    panel("learning rate", axis, &lines, log_range(values(&lines)), true).draw(area)
+    let lines = thin_lines(&drawn.runs, rate);
+    panel("learning rate", drawn.axis, (&lines, &[]), log_range(values(&lines)), true).draw(area)
 }
 
-fn gradient_norm(area: &Canvas<'_>, runs: &[Vec<Placed<'_>>], axis: Axis) -> Result<()> {
-    let lines = lines(runs, Kind::Training, |record| record.gradient_norm);
-    panel("gradient norm", axis, &lines, range_of_most(values(&lines)), false).draw(area)
+fn gradient_norm(area: &Canvas<'_>, drawn: &Drawn<'_>) -> Result<Marks> {
+    let norm = |record: &Record| {
+        let norm = record.unclipped_gradient_norm_mean.or(record.unclipped_gradient_norm_last);
+        norm.filter(|&norm| norm > 0.0 || norm.is_nan())
+    };
+    let lines = thin_lines(&drawn.runs, norm);
+    let range = norm_range(&points(&lines));
+    panel("gradient norm before clipping", drawn.axis, (&lines, &[]), range, true).draw(area)
 }
 
 /// The legend, in as many columns as fit.
@@ -262,7 +312,7 @@ impl Legend {
         MARGIN + LEGEND_ROW * (self.names.len().div_ceil(self.columns) as u32 + 1)
     }
 
-    fn draw(&self, area: &Canvas<'_>) -> Result<()> {
+    fn draw(&self, area: &Canvas<'_>, note: &str, marks: Marks) -> Result<()> {
         let width = (WIDTH - 2 * MARGIN) as usize / self.columns;
         let middle = Pos::new(HPos::Left, VPos::Center);
         for (run, name) in self.names.iter().enumerate() {
@@ -280,7 +330,10 @@ impl Legend {
             area.draw(&text).map_err(failed)?;
         }
         let y = self.height() as i32 - LEGEND_ROW as i32 / 2;
-        let note = "thin lines: training; lines with points: validation";
+        let mut note = note.to_owned();
+        if let Some(marks) = marks.note() {
+            note += &format!("; {marks}");
+        }
         area.draw(&Text::new(note, (MARGIN as i32, y), label_style(14).pos(middle))).map_err(failed)
     }
 }

@@ -8,9 +8,9 @@ fn run(name: &str, offset: f64) -> Run {
         records.push(Record {
             epoch: 1 + (step as usize - 1) / 500,
             step,
-            train_loss: Some(offset + 5.0 * (-(step as f64) / 300.0).exp()),
+            interval_loss: Some(offset + 5.0 * (-(step as f64) / 300.0).exp()),
             learning_rate: Some(if step > 500 { 0.01 } else { 1.0 }),
-            gradient_norm: Some(0.2 + offset / 10.0),
+            unclipped_gradient_norm_mean: Some(0.2 + offset / 10.0),
             elapsed_s: Some(step as f64 / 7.0),
             ..Record::default()
         });
@@ -18,6 +18,7 @@ fn run(name: &str, offset: f64) -> Run {
             let epoch = step as usize / 500;
             let valid_loss = Some(offset + 0.1 / epoch as f64);
             records.push(Record {
+                kind: RecordKind::Epoch,
                 epoch,
                 step,
                 valid_loss,
@@ -61,26 +62,86 @@ fn what_is_not_finite_moves_no_axis() {
     let last = bad.records.last().unwrap().clone();
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         bad.records.push(Record {
-            train_loss: Some(value),
+            interval_loss: Some(value),
             valid_loss: Some(value),
             learning_rate: Some(value),
-            gradient_norm: Some(value),
+            unclipped_gradient_norm_mean: Some(value),
             elapsed_s: Some(value),
             ..last.clone()
         });
     }
-    assert_eq!(compare(&[good, bad.clone()], Axis::Steps).unwrap(), alone);
+    // Only a mark is added to each chart, and the note that explains it.
+    let marked = compare(&[good, bad.clone()], Axis::Steps).unwrap();
+    assert!(marked.contains("cross: NaN or infinite from there") && !alone.contains("cross"));
+    let labels = |svg: &str| -> Vec<String> {
+        let texts = svg.split("<text").skip(1).map(|text| text.split("</text>").next().unwrap());
+        texts.map(str::to_owned).filter(|text| !text.contains("lines: ")).collect()
+    };
+    assert_eq!(labels(&marked), labels(&alone));
     assert!(compare(&[bad], Axis::Seconds).is_ok());
 }
 
 #[test]
 fn a_run_without_numbers_says_so() {
-    let nan = Record { epoch: 1, step: 1, train_loss: Some(f64::NAN), ..Record::default() };
+    let nan = Record { epoch: 1, step: 1, interval_loss: Some(f64::NAN), ..Record::default() };
     let svg = compare(&[Run { name: "nan".into(), records: vec![nan] }], Axis::Steps).unwrap();
     assert_eq!(svg.matches("no ").count(), 4, "{svg}");
-    let one = Record { epoch: 1, step: 0, train_loss: Some(2.0), ..Record::default() };
+    let one = Record { epoch: 1, step: 0, interval_loss: Some(2.0), ..Record::default() };
     let svg = compare(&[Run { name: "one".into(), records: vec![one] }], Axis::Steps).unwrap();
     assert_eq!(svg.matches("<circle").count(), 2);
+}
+
+#[test]
+fn a_run_that_diverges_does_not_hide_the_other_and_is_marked() {
+    let good = run("good", 4.0);
+    let mut bad = run("bad", 4.0);
+    for record in bad.records.iter_mut().filter(|record| record.step > 300) {
+        for value in
+            [&mut record.interval_loss, &mut record.valid_loss, &mut record.unclipped_gradient_norm_mean]
+        {
+            *value = value.map(|value| value + 1e6 * record.step as f64);
+        }
+    }
+    let points = |runs: &[Run]| {
+        let placed: Vec<_> = runs.iter().map(|run| placed(run, Axis::Steps).unwrap()).collect();
+        losses(&placed)
+    };
+    let range = |runs: &[Run]| loss_range(&super::points(&points(runs))).unwrap();
+    let (alone, both) = (range(std::slice::from_ref(&good)), range(&[good.clone(), bad.clone()]));
+    assert!((both.end / alone.end - 1.0).abs() < 0.1, "{alone:?} {both:?}");
+
+    let svg = compare(&[good.clone(), bad], Axis::Steps).unwrap();
+    assert!(svg.contains("triangle: the line continues above the axis"));
+    // Where training leaves the charts of loss, perplexity and norm, and where the validation of each epoch is.
+    let triangles = svg.matches("<polygon").count();
+    assert_eq!(triangles, 5, "{svg}");
+    assert!(svg.split("<polygon").skip(1).all(|polygon| polygon.contains("#D55E00")));
+    assert!(!compare(&[good], Axis::Steps).unwrap().contains("triangle"));
+}
+
+#[test]
+fn a_run_with_less_than_two_intervals_is_drawn_by_its_epochs() {
+    let record = |kind, step, interval_loss, epoch_loss| Record {
+        kind,
+        epoch: 1,
+        step,
+        interval_loss,
+        epoch_loss,
+        ..Record::default()
+    };
+    let interval = record(RecordKind::Batch, 50, Some(5.0), None);
+    let epochs = [100, 200].map(|step| record(RecordKind::Epoch, step, None, Some(4.0)));
+    let drawn = |records: &[&Record]| -> Vec<Point> {
+        let records = records.iter().map(|&record| record.clone()).collect();
+        let run = Run { name: "a".into(), records };
+        let lines = losses(&[placed(&run, Axis::Steps).unwrap()]);
+        assert_eq!(lines.len(), 1);
+        lines[0].points.clone()
+    };
+    let [first, second] = &epochs;
+    assert_eq!(drawn(&[&interval, first, second]), [(100.0, 4.0), (200.0, 4.0)]);
+    assert_eq!(drawn(&[&interval, &interval, first]), [(50.0, 5.0), (50.0, 5.0)]);
+    assert_eq!(drawn(&[&interval]), [(50.0, 5.0)]);
 }
 
 #[test]
@@ -114,26 +175,10 @@ fn many_runs_look_different() {
 }
 
 #[test]
-fn a_bad_run_does_not_hide_a_good_one_nor_a_good_one_it() {
-    let line = |lowest: f64| Line {
-        look: look(0),
-        kind: Kind::Validation,
-        points: vec![(0.0, 100.0 * lowest), (1.0, lowest)],
-    };
-    let top = |lowest: &[f64]| {
-        let lines: Vec<Line> = lowest.iter().map(|&lowest| line(lowest)).collect();
-        perplexity_span(&lines).unwrap().end
-    };
-    assert!((100.0..110.0).contains(&top(&[100.0])));
-    assert!(top(&[80.0, 1000.0]) > 1000.0);
-    assert!(top(&[80.0, 1e7]) < 500.0);
-}
-
-#[test]
 fn runs_are_read_and_named() {
     let parent = tempfile::tempdir().unwrap();
     let path = |name: &str| parent.path().join(name);
-    let line = "{\"epoch\":1,\"step\":1,\"train_loss\":5.0}\n";
+    let line = "{\"kind\":\"batch\",\"epoch\":1,\"step\":1,\"interval_loss\":5.0}\n";
     for (name, content) in [("a/x", line), ("b/x", line), ("b/y", line), ("empty", ""), ("bad", "nonsense\n")]
     {
         std::fs::create_dir_all(path(name)).unwrap();

@@ -143,6 +143,7 @@ impl Workload {
             step_divisor: StepDivisor::One,
             clip_norm: self.clip_norm.map(|limit| ClipNorm { limit, unit: ClipUnit::One }),
             clip_value: None,
+            min_learning_rate: None,
             penalty: ActivationPenalty::default(),
             schedule: ScheduleRule::Constant,
             averaging: AveragingRule::Off,

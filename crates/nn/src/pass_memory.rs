@@ -1,0 +1,399 @@
+//! Estimates the memory that a model's forward and backward passes need, before any of it is allocated.
+//!
+//! The estimate repeats, in the same order, the requests that [`RnnLm`](crate::RnnLm) and the tape make to a
+//! workspace: its pool of buffers, its packed weights, and the gradients. So it finds the same reuse of
+//! buffers. A test compares it with what is really allocated.
+//!
+//! Promises: no sizes make it overflow, panic or take long. Not here: the parameters themselves, the
+//! optimizer's state and other copies of the parameters (the caller).
+
+use std::collections::{BTreeMap, HashSet};
+
+use rondo_kernels::{Device, decoder, linear, recurrence};
+
+use crate::{ActivationPenalty, Input, RnnLmConfig};
+
+/// Bytes of an element of a buffer.
+const ELEMENT: u64 = size_of::<f32>() as u64;
+
+/// From this many bytes, 4 TiB, an estimate is only a lower bound, because exact lengths could overflow.
+const ROUGH: u128 = 1 << 42;
+
+/// The size of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSize {
+    /// `T`, the steps.
+    pub steps: usize,
+    /// `B`, the columns.
+    pub columns: usize,
+}
+
+/// An estimate of the memory of passes that share a workspace, in bytes.
+///
+/// ```
+/// use rondo_kernels::Device;
+/// use rondo_nn::{ActivationPenalty, BatchSize, PRESETS, PassMemory};
+///
+/// let (config, device) = (PRESETS[0].config(33_278), Device::cpu(1)?);
+/// let mut memory = PassMemory::new(&config, &device);
+/// memory.train(BatchSize { steps: 35, columns: 20 }, ActivationPenalty::default());
+/// memory.evaluate(BatchSize { steps: 38, columns: 20 });
+/// assert!((100_000_000..200_000_000).contains(&memory.bytes()));
+/// # Ok::<(), rondo_kernels::DeviceError>(())
+/// ```
+#[derive(Debug)]
+pub struct PassMemory<'a> {
+    config: &'a RnnLmConfig,
+    device: &'a Device,
+    pool: Pool,
+    packed: HashSet<Packed>,
+    packed_bytes: u64,
+    /// Everything else.
+    other_bytes: u64,
+}
+
+/// The pool of a workspace: the lengths of the free buffers, and the bytes of all buffers.
+#[derive(Debug, Default)]
+struct Pool {
+    free: BTreeMap<usize, usize>,
+    bytes: u64,
+}
+
+/// A packed weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Packed {
+    Input { layer: usize, kind: linear::Pack },
+    Recurrent { layer: usize, kind: recurrence::Pack },
+    Decoder,
+}
+
+/// The buffers of a layer that its backward pass needs.
+struct Kept {
+    gates: usize,
+    extra: usize,
+    cell_state: usize,
+    dropped_weight: Option<usize>,
+}
+
+impl Pool {
+    /// See [`BufferPool::take`](rondo_kernels::BufferPool::take), which this repeats. Returns the capacity.
+    fn take(&mut self, len: usize) -> usize {
+        /// The elements of a cache line.
+        const LINE: usize = 16;
+        let capacity = len.max(1).next_multiple_of(LINE);
+        if let Some((&found, count)) = self.free.range_mut(capacity..).next() {
+            *count -= 1;
+            if *count == 0 {
+                self.free.remove(&found);
+            }
+            return found;
+        }
+        self.bytes += capacity as u64 * ELEMENT;
+        capacity
+    }
+
+    fn give(&mut self, capacity: usize) {
+        *self.free.entry(capacity).or_default() += 1;
+    }
+
+    fn give_all(&mut self, capacities: impl IntoIterator<Item = usize>) {
+        capacities.into_iter().for_each(|capacity| self.give(capacity));
+    }
+}
+
+impl<'a> PassMemory<'a> {
+    /// No passes yet, of a model with this configuration on this device.
+    pub fn new(config: &'a RnnLmConfig, device: &'a Device) -> PassMemory<'a> {
+        let (pool, packed) = (Pool::default(), HashSet::new());
+        PassMemory { config, device, pool, packed, packed_bytes: 0, other_bytes: 0 }
+    }
+
+    /// The bytes of all passes so far: the workspace, the gradients, the ids and the hidden states.
+    pub fn bytes(&self) -> u64 {
+        self.pool.bytes.saturating_add(self.packed_bytes).saturating_add(self.other_bytes)
+    }
+
+    /// The bytes that do not depend on the size of batches: the packed weights.
+    pub fn packed_bytes(&self) -> u64 {
+        self.packed_bytes
+    }
+
+    /// Adds a training step without the gradients of the parameters: a forward and a backward pass.
+    pub fn train(&mut self, size: BatchSize, penalty: ActivationPenalty) {
+        let Some(rows) = self.rows(size) else { return self.add_least(size) };
+        self.state_and_ids(size, rows);
+        let (values, kept) = self.forward(size, rows, true);
+        let dims = self.decoder_dims(rows);
+        let nll = self.pool.take(rows);
+        let logits = self.pool.take(decoder::kept_len(self.device, dims));
+        self.scratch(decoder::forward_scratch_len(self.device, dims));
+        self.backward(size, rows, logits, kept, penalty);
+        self.pool.give(nll);
+        self.pool.give_all(values);
+    }
+
+    /// Adds an evaluation in batches of this size.
+    pub fn evaluate(&mut self, size: BatchSize) {
+        let Some(rows) = self.rows(size) else { return self.add_least(size) };
+        self.state_and_ids(size, rows);
+        let (values, _) = self.forward(size, rows, false);
+        let nll = self.pool.take(rows);
+        let nothing = self.pool.take(0);
+        self.scratch(decoder::forward_scratch_len(self.device, self.decoder_dims(rows)));
+        self.pool.give_all([nothing, nll]);
+        self.pool.give_all(values);
+    }
+
+    /// Adds forward passes of this size that read tokens without predicting any.
+    pub fn read(&mut self, size: BatchSize) {
+        let Some(rows) = self.rows(size) else { return self.add_least(size) };
+        let (values, _) = self.forward(size, rows, false);
+        self.pool.give_all(values);
+    }
+
+    /// Adds passes that compute logits: one step of this many rows.
+    pub fn logits(&mut self, rows: usize) {
+        let size = BatchSize { steps: 1, columns: rows };
+        let Some(rows) = self.rows(size) else { return self.add_least(size) };
+        self.state_and_ids(size, rows);
+        let (values, _) = self.forward(size, rows, false);
+        let dims = self.decoder_dims(rows);
+        let len = linear::pack_len(self.device, dims.width, dims.vocab, linear::Pack::Forward);
+        self.pack(Packed::Decoder, len);
+        self.scratch(rows * dims.vocab);
+        self.pool.give_all(values);
+    }
+
+    /// Adds the gradients of the parameters for batches of this size. `dense` says whether the optimizer
+    /// changes all rows of an embedding in each step, rather than those of the batch's tokens.
+    pub fn gradients(&mut self, size: BatchSize, dense: bool) {
+        let Some(rows) = self.rows(size) else { return self.add_other(clamped(self.parameter_bytes())) };
+        let config = self.config;
+        let looked_up = config.parameter_shapes().into_iter().next();
+        let (vocab, width) = looked_up.map_or((0, 0), |(_, shape)| (shape[0], shape[1]));
+        let all = config.parameter_count();
+        let (dense_len, has_rows) = match config.tied {
+            true => (all, false),
+            false if dense => (all, true),
+            false => (all - vocab * width, true),
+        };
+        // The gradients of rows come with three lists of their ids.
+        let sparse_len = if has_rows { rows * (width + 3) } else { 0 };
+        let bytes = (dense_len as u64).saturating_add(sparse_len as u64).saturating_mul(ELEMENT);
+        self.add_other(bytes);
+    }
+
+    /// The number of rows of a batch. `None` if the sizes are enormous.
+    fn rows(&self, size: BatchSize) -> Option<usize> {
+        let bytes = self.parameter_bytes().saturating_add(self.least_bytes(size));
+        (bytes <= ROUGH).then(|| size.steps * size.columns)
+    }
+
+    /// The bytes of all parameters.
+    fn parameter_bytes(&self) -> u128 {
+        let shapes = self.config.parameter_shapes().into_iter();
+        let count = |shape: Vec<usize>| shape.into_iter().map(wide).fold(1, u128::saturating_mul);
+        let count = shapes.map(|(_, shape)| count(shape)).fold(0, u128::saturating_add);
+        count.saturating_mul(u128::from(ELEMENT))
+    }
+
+    /// A lower bound of the bytes that a pass over a batch of this size needs.
+    fn least_bytes(&self, BatchSize { steps, columns }: BatchSize) -> u128 {
+        let config = self.config;
+        let hidden: u128 = config.hidden_sizes.iter().map(|&size| wide(size)).sum();
+        let embedding = match config.input {
+            Input::Embedding(width) => wide(width),
+            Input::OneHot => 0,
+        };
+        // The logits, the embedding, and the gates, outputs and states of the layers.
+        let width = wide(config.vocab_size) + embedding + (wide(config.cell.gates()) + 2) * hidden;
+        let elements = wide(steps).saturating_mul(wide(columns)).saturating_mul(width);
+        elements.saturating_mul(u128::from(ELEMENT))
+    }
+
+    /// Adds a lower bound of a pass over a batch of enormous size: the batch, and each weight packed.
+    fn add_least(&mut self, size: BatchSize) {
+        self.add_other(clamped(self.least_bytes(size)));
+        self.packed_bytes = self.packed_bytes.max(clamped(self.parameter_bytes()));
+    }
+
+    /// Adds the hidden state, and for an LSTM the cell state; the inputs and targets, in host memory and in
+    /// buffers; and the negative log-likelihoods on the host.
+    fn state_and_ids(&mut self, size: BatchSize, rows: usize) {
+        let parts = if self.config.cell.has_cell_state() { 2 } else { 1 };
+        let state = size.columns * parts * self.config.hidden_sizes.iter().sum::<usize>();
+        self.add_other((state + 5 * rows) as u64 * ELEMENT);
+    }
+
+    /// The forward pass up to the decoder's input. Returns the buffers that stay in use until the tape ends,
+    /// and, if the pass is recorded, those of each layer that stay until its backward pass.
+    fn forward(&mut self, size: BatchSize, rows: usize, records: bool) -> (Vec<usize>, Vec<Kept>) {
+        let (config, device) = (self.config, self.device);
+        let dropout = config.dropout;
+        let (mut values, mut kept) = (vec![], vec![]);
+        let mut width = None;
+        if let Input::Embedding(embedding) = config.input {
+            values.push(self.pool.take(rows * embedding));
+            if records && dropout.input.probability > 0.0 {
+                values.push(self.pool.take(rows * embedding));
+            }
+            width = Some(embedding);
+        }
+        let layers = config.hidden_sizes.len();
+        for (layer, &hidden) in config.hidden_sizes.iter().enumerate() {
+            let dims = recurrence_dims(config, size, hidden);
+            let gates = self.pool.take(dims.gates_len());
+            if let Some(width) = width {
+                let kind = linear::Pack::Forward;
+                let len = linear::pack_len(device, width, dims.gates_width(), kind);
+                self.pack(Packed::Input { layer, kind }, len);
+            }
+            let drops = records && dropout.weights > 0.0;
+            let dropped_weight = drops.then(|| self.pool.take(dims.gates_width() * hidden));
+            let own_pack = self.pack_recurrent(layer, hidden, recurrence::Pack::Forward, drops);
+            let extra = self.pool.take(dims.extra_len());
+            values.push(self.pool.take(dims.states_len()));
+            let cell_state = self.pool.take(dims.cell_state_len());
+            self.pool.give_all(own_pack);
+            let own = Kept { gates, extra, cell_state, dropped_weight };
+            if records {
+                kept.push(own);
+            } else {
+                self.give_kept(own);
+            }
+            let site = if layer + 1 == layers { dropout.output } else { dropout.between };
+            if records && site.probability > 0.0 {
+                values.push(self.pool.take(rows * hidden));
+            }
+            width = Some(hidden);
+        }
+        (values, kept)
+    }
+
+    /// The backward pass.
+    fn backward(
+        &mut self,
+        size: BatchSize,
+        rows: usize,
+        logits: usize,
+        mut kept: Vec<Kept>,
+        penalty: ActivationPenalty,
+    ) {
+        let (config, device) = (self.config, self.device);
+        let dims = self.decoder_dims(rows);
+        // The penalties are recorded last. That of the output before dropout has its own gradient only if
+        // there is a dropout.
+        let drops = |probability: f32| probability > 0.0;
+        let output_drops = drops(config.dropout.output.probability);
+        let mut earlier = vec![];
+        let penalized = [penalty.temporal != 0.0, penalty.activation != 0.0];
+        let separate = penalized == [true; 2] && output_drops;
+        if penalized.contains(&true) {
+            earlier.push(self.pool.take(rows * dims.width));
+        }
+        if separate {
+            earlier.push(self.pool.take(rows * dims.width));
+        }
+        let scratch = self.pool.take(decoder::backward_scratch_len(device, dims));
+        let mut gradient = self.pool.take(rows * dims.width);
+        let d_bias = self.pool.take(dims.vocab);
+        self.pool.give(scratch);
+        let raw = (separate || (penalty.temporal != 0.0 && output_drops)).then(|| earlier.remove(0));
+        self.pool.give_all(earlier);
+        self.pool.give_all([d_bias, logits]);
+        if output_drops {
+            let d_x = raw.unwrap_or_else(|| self.pool.take(rows * dims.width));
+            self.pool.give(std::mem::replace(&mut gradient, d_x));
+        }
+        for (layer, &hidden) in config.hidden_sizes.iter().enumerate().rev() {
+            let dims = recurrence_dims(config, size, hidden);
+            let Some(own) = kept.pop() else { return };
+            let drops_weight = own.dropped_weight.is_some();
+            let own_pack = self.pack_recurrent(layer, hidden, recurrence::Pack::Backward, drops_weight);
+            let scratch = self.pool.take(recurrence::backward_scratch_len(device, dims));
+            let d_r = self.pool.take(dims.gates_width() * hidden);
+            let d_biases = [self.pool.take(dims.gates_width()), self.pool.take(dims.gates_width())];
+            self.pool.give_all([scratch, gradient]);
+            self.pool.give_all(own_pack);
+            self.pool.give(d_r);
+            self.pool.give_all(d_biases);
+            let (width, site) = match (layer.checked_sub(1), config.input) {
+                (Some(below), _) => (config.hidden_sizes[below], config.dropout.between),
+                (None, Input::Embedding(width)) => (width, config.dropout.input),
+                (None, Input::OneHot) => return self.give_kept(own),
+            };
+            gradient = self.pool.take(rows * width);
+            let kind = linear::Pack::Backward;
+            self.pack(
+                Packed::Input { layer, kind },
+                linear::pack_len(device, width, dims.gates_width(), kind),
+            );
+            let dims = linear::Dims { rows, inputs: width, outputs: dims.gates_width() };
+            self.scratch(linear::backward_scratch_len(device, dims));
+            self.give_kept(own);
+            if drops(site.probability) {
+                let d_x = self.pool.take(rows * width);
+                self.pool.give(std::mem::replace(&mut gradient, d_x));
+            }
+        }
+        self.pool.give(gradient);
+    }
+
+    fn give_kept(&mut self, kept: Kept) {
+        self.pool.give_all([kept.gates, kept.extra, kept.cell_state]);
+        self.pool.give_all(kept.dropped_weight);
+    }
+
+    fn add_other(&mut self, bytes: u64) {
+        self.other_bytes = self.other_bytes.saturating_add(bytes);
+    }
+
+    /// A buffer that is used and returned at once.
+    fn scratch(&mut self, len: usize) {
+        let capacity = self.pool.take(len);
+        self.pool.give(capacity);
+    }
+
+    /// Packs a recurrent weight: one with dropped elements in a buffer of the pool, which is returned.
+    fn pack_recurrent(
+        &mut self,
+        layer: usize,
+        hidden: usize,
+        kind: recurrence::Pack,
+        drops: bool,
+    ) -> Option<usize> {
+        let len = recurrence::pack_len(self.device, self.config.cell, hidden, kind);
+        if drops {
+            return Some(self.pool.take(len));
+        }
+        self.pack(Packed::Recurrent { layer, kind }, len);
+        None
+    }
+
+    fn pack(&mut self, packed: Packed, len: usize) {
+        if self.packed.insert(packed) {
+            self.packed_bytes += len as u64 * ELEMENT;
+        }
+    }
+
+    fn decoder_dims(&self, rows: usize) -> decoder::Dims {
+        let config = self.config;
+        decoder::Dims {
+            rows,
+            width: config.hidden_sizes.last().copied().unwrap_or(1),
+            vocab: config.vocab_size,
+        }
+    }
+}
+
+fn wide(size: usize) -> u128 {
+    size as u128
+}
+
+fn clamped(bytes: u128) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+fn recurrence_dims(config: &RnnLmConfig, size: BatchSize, hidden: usize) -> recurrence::Dims {
+    recurrence::Dims { cell: config.cell, steps: size.steps, batch: size.columns, hidden }
+}
