@@ -42,6 +42,12 @@ pub(crate) enum CliError {
     /// A model has its own vocabulary.
     #[error("`--vocab-size` is for presets only: the model in `{}` has its own vocabulary", model.display())]
     VocabSizeOfModel { model: PathBuf },
+    /// A character of a line is not in the vocabulary.
+    #[error(
+        "{origin}, line {line}: `{}` is not in the model's vocabulary, which has no unknown token",
+        shown(token)
+    )]
+    MissingToken { origin: String, line: u64, token: String },
     /// A line of a list cannot be read.
     #[error("{origin}, line {line}: {reason}")]
     Line { origin: String, line: usize, reason: String },
@@ -163,6 +169,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::UnknownWord { .. }
                 | InferError::NotEnoughMemory { .. }
                 | InferError::NoEmbedding
+                | InferError::IndependentUnits { .. }
         )
     };
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
@@ -243,6 +250,9 @@ fn hint(cause: &Cause) -> Option<String> {
             | CliError::MoreThanBeams { .. }
             | CliError::VocabSizeOfModel { .. }
             | CliError::Line { .. } => None,
+            CliError::MissingToken { .. } => Some(
+                "without `--strict`, such a line has probability 0, and the others are scored".to_owned(),
+            ),
         };
     }
     if let Some(error) = cause.downcast_ref() {

@@ -11,6 +11,7 @@ mod language_model;
 mod neighbors;
 mod predict;
 mod rescore;
+mod resets;
 mod sample;
 mod score;
 mod streams;
