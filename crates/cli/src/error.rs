@@ -42,6 +42,15 @@ pub(crate) enum CliError {
     /// A model has its own vocabulary.
     #[error("`--vocab-size` is for presets only: the model in `{}` has its own vocabulary", model.display())]
     VocabSizeOfModel { model: PathBuf },
+    /// A flag names a token that is not in the vocabulary.
+    #[error("`{flag}`: the model's vocabulary has no token `{token}`")]
+    UnknownToken { flag: &'static str, token: String, nearest: Option<String> },
+    /// A bias of a token cannot be read.
+    #[error("`--logit-bias` must be a token and a number, such as `the:-2.5`, but is `{text}`")]
+    LogitBias { text: String },
+    /// Texts are to end with their line, but the model has no line end.
+    #[error("`{flag}` needs a line end, but the model's vocabulary has none")]
+    NoLineEnd { flag: &'static str },
     /// A character of a line is not in the vocabulary.
     #[error(
         "{origin}, line {line}: `{}` is not in the model's vocabulary, which has no unknown token",
@@ -187,6 +196,9 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::UnknownColumn { .. }
                     | CliError::UnknownKey { .. }
                     | CliError::GroupBySeed
+                    | CliError::UnknownToken { .. }
+                    | CliError::LogitBias { .. }
+                    | CliError::NoLineEnd { .. }
             )
         )
 }
@@ -232,6 +244,7 @@ fn hint(cause: &Cause) -> Option<String> {
                 Some("without `--tokenizer`, the text is read with the model's own tokenizer".to_owned())
             }
             CliError::UnknownColumn { nearest: Some(nearest), .. }
+            | CliError::UnknownToken { nearest: Some(nearest), .. }
             | CliError::UnknownKey { nearest: Some(nearest), .. } => {
                 Some(format!("did you mean `{nearest}`?"))
             }
@@ -249,6 +262,9 @@ fn hint(cause: &Cause) -> Option<String> {
             | CliError::TooShort { .. }
             | CliError::MoreThanBeams { .. }
             | CliError::VocabSizeOfModel { .. }
+            | CliError::UnknownToken { nearest: None, .. }
+            | CliError::LogitBias { .. }
+            | CliError::NoLineEnd { .. }
             | CliError::Line { .. } => None,
             CliError::MissingToken { .. } => Some(
                 "without `--strict`, such a line has probability 0, and the others are scored".to_owned(),

@@ -10,6 +10,7 @@
 //! Not here: text, and when a stream should end ([`TextStream`](crate::TextStream)).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -156,6 +157,22 @@ impl Streams {
         sampling: &Sampling,
         seed: u64,
     ) -> Result<Vec<StreamId>> {
+        self.admit_numbered(prompt, 0..count as u64, sampling, seed)
+    }
+
+    /// Adds the streams with these numbers among many that continue the same prompt or others: a stream's tokens depend
+    /// on its number and the seed, not on when it is added. [`admit_many`](Self::admit_many) adds the first ones.
+    ///
+    /// # Errors
+    /// As [`Streams::admit_many`].
+    pub fn admit_numbered(
+        &mut self,
+        prompt: &[u32],
+        numbers: Range<u64>,
+        sampling: &Sampling,
+        seed: u64,
+    ) -> Result<Vec<StreamId>> {
+        let count = numbers.end.saturating_sub(numbers.start) as usize;
         let rows = self.streams.len().saturating_add(count);
         check_generation(self.handle.model(), rows, "the number of samples")?;
         let settings = self.settings_of(sampling)?;
@@ -172,10 +189,10 @@ impl Streams {
         // Insert next to streams with equal settings.
         let place = self.streams.iter().rposition(|stream| stream.settings == settings);
         let place = place.map_or(self.streams.len(), |before| before + 1);
-        let streams = (0..count as u64).map(|number| {
+        let streams = numbers.zip(self.next_id..).map(|(number, id)| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(number);
-            let id = StreamId(self.next_id + number);
+            let id = StreamId(id);
             Stream { id, settings, rng, history: adjusts.then(history) }
         });
         let streams: Vec<Stream> = streams.collect();

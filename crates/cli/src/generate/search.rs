@@ -8,7 +8,7 @@ use rondo_data::{Spacing, Vocab};
 use rondo_infer::{BeamSearch, Hypothesis};
 use serde_json::{Value, json};
 
-use super::{GenerateArgs, SEPARATOR, end_line};
+use super::{GenerateArgs, SEPARATOR, TOKENS, end_line};
 use crate::error::CliError;
 use crate::model_args::Loaded;
 use crate::output;
@@ -22,7 +22,7 @@ pub(super) struct SearchArgs {
     #[arg(
         long,
         value_name = "WIDTH",
-        conflicts_with_all = ["temperature", "top_k", "top_p", "seed"]
+        conflicts_with_all = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty", "logit_bias", "prompts", "seed"]
     )]
     pub(super) beam: Option<NonZeroUsize>,
     /// Exponent of the length penalty; larger values favor longer texts; 0 is off
@@ -51,7 +51,7 @@ pub(super) fn run(
     let codec = loaded.codec();
     let search = BeamSearch {
         beams: beams.get(),
-        max_tokens: args.tokens,
+        max_tokens: args.tokens.unwrap_or(TOKENS),
         length_penalty: args.search.length_penalty,
         ends: codec.line_end().into_iter().collect(),
         forbidden: loaded.forbidden(args.forbid_unk),

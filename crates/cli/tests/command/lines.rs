@@ -174,3 +174,120 @@ fn a_model_of_lines_is_trained_evaluated_and_continued() {
     let plan = std::fs::read_to_string(sandbox.path("more/plan.toml")).unwrap();
     assert!(plan.contains("reset_state = \"line\""), "{plan}");
 }
+
+#[test]
+fn lines_are_generated_one_per_line_and_none_twice() {
+    let sandbox = Sandbox::with_run();
+    let lines = |flags: &[&str]| sandbox.run(&[&["generate", "-m", "run", "--seed", "3"], flags].concat());
+    let ten = lines(&["--lines", "10"]).success();
+    assert_eq!(ten.lines().count(), 10);
+    assert!(ten.lines().all(|line| line.split(' ').count() < 30), "{ten}");
+    // A line does not depend on how many there are, and they are in order.
+    assert!(lines(&["--lines", "100"]).success().starts_with(&ten));
+    let unique = lines(&["--lines", "30", "--unique"]).success();
+    let mut different: Vec<&str> = unique.lines().collect();
+    different.sort_unstable();
+    different.dedup();
+    assert_eq!(different.len(), 30);
+    let said = lines(&["--lines", "4", "--tokens", "2"]);
+    assert_eq!(said.stdout.lines().count(), 4);
+    assert_eq!(said.stderr, "note: 4 lines were cut off after 2 tokens (--tokens)\n");
+    let said = lines(&["--lines", "400", "--unique", "--temperature", "0"]);
+    assert_eq!(said.stdout.lines().count(), 1);
+    assert!(
+        said.stderr.starts_with("note: only 1 different lines were found among 20000"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn texts_end_where_they_are_told_to_and_say_why() {
+    let sandbox = Sandbox::with_run();
+    let generate = |flags: &[&str]| {
+        let said = sandbox.run(&[&["generate", "-m", "run", "--seed", "3", "--json"], flags].concat()).json();
+        said["samples"][0].clone()
+    };
+    let whole = generate(&["-n", "40"]);
+    assert_eq!(whole["stop"], serde_json::json!({ "reason": "length" }));
+    assert_eq!(whole["log_probs"].as_array().unwrap().len(), 40);
+    let line = generate(&["--until", "line-end"]);
+    assert_eq!(line["stop"], serde_json::json!({ "reason": "token", "token": "<eos>" }));
+    let text = line["text"].as_str().unwrap();
+    assert!(whole["text"].as_str().unwrap().starts_with(text) && !text.contains('\n'));
+    let token = generate(&["--until", "cat", "--until", "dog"]);
+    assert_eq!(token["stop"]["reason"], "token");
+    let string = generate(&["--stop", "t sa"]);
+    assert_eq!(string["stop"], serde_json::json!({ "reason": "string", "string": "t sa" }));
+    assert!(!string["text"].as_str().unwrap().contains("t sa"));
+    let without = generate(&["--logit-bias", "cat:-1000", "--logit-bias", "dog:-1000", "-n", "200"]);
+    assert!(!without["text"].as_str().unwrap().contains("cat"));
+    for (flags, error) in [
+        (&["--until", "zebra"][..], "error: `--until`: the model's vocabulary has no token `zebra`"),
+        (&["--logit-bias", "cat"], "error: `--logit-bias` must be a token and a number"),
+        (&["--stop", ""], "error: "),
+    ] {
+        let said = sandbox.run(&[&["generate", "-m", "run"], flags].concat());
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+        assert!(said.stderr.starts_with(error), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn each_prompt_is_answered_on_its_line() {
+    let sandbox = Sandbox::with_run();
+    let prompts = "the cat\nThe Zork\n\na dog";
+    let said = sandbox
+        .run_with_stdin(&["generate", "-m", "run", "--prompts", "-", "--seed", "3"], prompts)
+        .success();
+    let answers: Vec<&str> = said.lines().collect();
+    assert_eq!(answers.len(), 4);
+    for (answer, prompt) in answers.iter().zip(prompts.lines()) {
+        assert!(answer.starts_with(prompt), "{answer}");
+    }
+    sandbox.write("prompts.txt", prompts);
+    let json = sandbox
+        .run(&[
+            "generate",
+            "-m",
+            "run",
+            "--prompts",
+            "prompts.txt",
+            "--seed",
+            "3",
+            "--samples",
+            "2",
+            "--json",
+        ])
+        .success();
+    let objects: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(objects.len(), 8);
+    assert_eq!((&objects[2]["prompt"], &objects[3]["prompt"]), (&"The Zork".into(), &"The Zork".into()));
+    assert!(objects.iter().all(|object| object["log_prob"].is_f64()));
+    // A character that the vocabulary lacks does not end the job.
+    let said =
+        of_characters().run_with_stdin(&["generate", "-m", "run", "--prompts", "-"], "the c\n\u{e9}\na");
+    assert_eq!((said.stdout.lines().count(), said.code), (3, Some(0)));
+    assert!(said.stderr.contains("note: 1 prompts have characters"), "{}", said.stderr);
+}
+
+#[test]
+fn the_line_end_at_the_end_of_stdin_is_not_part_of_the_prompt() {
+    let sandbox = Sandbox::with_run();
+    let generate = |text: &str| {
+        sandbox.run_with_stdin(&["generate", "-m", "run", "--seed", "3", "-n", "5", "-"], text).success()
+    };
+    assert_eq!(generate("the cat\n"), generate("the cat"));
+    assert_ne!(generate("the cat\n\n"), generate("the cat"));
+}
+
+#[test]
+fn a_model_of_bytes_continues_any_bytes() {
+    let sandbox = Sandbox::with_text();
+    let flags = ["--data", "text.txt", "--tokenizer", "bytes", "--vocab-from", "all", "--epochs", "1"];
+    sandbox.train(&[&flags[..], &TINY].concat()).success();
+    sandbox.write("prompt.bin", b"the \xff\xfe c");
+    let said = sandbox.command(&["generate", "-m", "run", "prompt.bin"]).output().unwrap();
+    assert!(said.status.success() && said.stdout.starts_with(b"the \xff\xfe c"), "{said:?}");
+}

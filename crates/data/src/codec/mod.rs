@@ -166,6 +166,14 @@ impl TextCodec {
     /// # Errors
     /// See [`encode_reader`](Self::encode_reader).
     pub fn encode_prefix(&self, prefix: &str) -> Result<Vec<u32>> {
+        self.encode_prefix_bytes(prefix.as_bytes())
+    }
+
+    /// [`encode_prefix`](Self::encode_prefix) of bytes: any bytes with a byte tokenizer, UTF-8 with the others.
+    ///
+    /// # Errors
+    /// See [`encode_reader`](Self::encode_reader).
+    pub fn encode_prefix_bytes(&self, prefix: &[u8]) -> Result<Vec<u32>> {
         const ORIGIN: &str = "the prefix";
         let mut ids = Vec::new();
         let mut scanner = tokenize::Scanner::new(&self.tokenizer, ORIGIN, self.lossy);
@@ -173,7 +181,7 @@ impl TextCodec {
             ids.push(self.known_or_unknown(token, ORIGIN, line)?);
             Ok(())
         };
-        scanner.feed(prefix.as_bytes(), &mut visit)?;
+        scanner.feed(prefix, &mut visit)?;
         scanner.finish_open(&mut visit)?;
         Ok(ids)
     }
