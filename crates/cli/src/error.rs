@@ -157,6 +157,8 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::LengthPenalty { .. }
                 | InferError::Theta { .. }
                 | InferError::Lambda { .. }
+                | InferError::NgramWeight { .. }
+                | InferError::NgramOfWords { .. }
                 | InferError::ZeroSize { .. }
                 | InferError::AllForbidden { .. }
                 | InferError::EmptyPrefix

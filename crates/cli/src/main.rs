@@ -29,6 +29,7 @@ mod input;
 mod model_args;
 mod models;
 mod neighbors;
+mod ngram_args;
 mod output;
 mod plot;
 mod recipes;

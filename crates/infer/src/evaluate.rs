@@ -21,7 +21,7 @@
 use std::ops::ControlFlow;
 
 use rondo_data::{Batches, LastBatch, TokenIds};
-use rondo_nn::{BatchSize, Mode, Model, State, Workspace};
+use rondo_nn::{BatchSize, Loss, Mode, Model, State, Tape, Workspace};
 
 use crate::handle::check_ids;
 use crate::{InferError, Result};
@@ -100,6 +100,25 @@ pub fn evaluate_with(
     bptt: usize,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
+    let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
+    for_each_batch(model, workspace, ids, batch_size, bptt, progress, &mut |tape, loss, targets| {
+        evaluation.nll_sum += tape.nll_sum(loss)?;
+        evaluation.tokens += targets.len() as u64;
+        Ok(())
+    })?;
+    Ok(evaluation)
+}
+
+/// Reads a text as [`evaluate_with`] does, and calls `each` with the tape, the loss and the targets of each batch.
+pub(crate) fn for_each_batch(
+    model: &dyn Model,
+    workspace: &mut Workspace,
+    ids: &TokenIds,
+    batch_size: usize,
+    bptt: usize,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    each: &mut dyn FnMut(&Tape<'_>, Loss, &[u32]) -> Result<()>,
+) -> Result<()> {
     for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
         if size == 0 {
             return Err(InferError::ZeroSize { name });
@@ -112,7 +131,7 @@ pub fn evaluate_with(
     let mut state = warm_state(model, workspace, ids, &batches)?;
     let longest = steps * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
-    let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
+    let mut done_tokens = 0;
     for index in 0..batches.batch_count() {
         let batch = batches.batch(index);
         let rows = batch.steps * columns;
@@ -121,13 +140,13 @@ pub fn evaluate_with(
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         let hidden = model.forward(&mut tape, inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, targets);
-        evaluation.nll_sum += tape.nll_sum(loss)?;
-        evaluation.tokens += rows as u64;
-        if progress(evaluation.tokens).is_break() && evaluation.tokens < total_tokens {
-            return Err(InferError::Stopped { done_tokens: evaluation.tokens, total_tokens });
+        each(&tape, loss, targets)?;
+        done_tokens += rows as u64;
+        if progress(done_tokens).is_break() && done_tokens < total_tokens {
+            return Err(InferError::Stopped { done_tokens, total_tokens });
         }
     }
-    Ok(evaluation)
+    Ok(())
 }
 
 /// The number of columns in which a text of `tokens` tokens is read: `batch_size`, or fewer if a column would

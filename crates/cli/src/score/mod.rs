@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::console::Console;
 use crate::input::Input;
 use crate::model_args::ModelArgs;
+use crate::ngram_args::NgramArgs;
 use crate::output;
 use crate::text_args::ReadingArgs;
 
@@ -37,6 +38,8 @@ pub(crate) struct ScoreArgs {
     /// Batch size: sentences to score in parallel; affects only speed and memory
     #[arg(long, value_name = "SENTENCES", default_value_t = 32, help_heading = "Scoring")]
     batch_size: usize,
+    #[command(flatten)]
+    ngram: NgramArgs,
     /// Also print the log-probability of each token
     #[arg(long, help_heading = "Output")]
     per_token: bool,
@@ -47,7 +50,7 @@ pub(crate) struct ScoreArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["json", "per_token", "batch_size"],
+        conflicts_with_all = ["json", "per_token", "batch_size", "ngram"],
         help_heading = "Output"
     )]
     html: Option<PathBuf>,
@@ -72,6 +75,9 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
         lookahead_tokens: if typed { 1 } else { default.lookahead_tokens },
     };
     let mut scorer = loaded.model.scorer(scoring)?;
+    if let Some(ngram) = args.ngram.load(&loaded, Console::new(false))? {
+        scorer = scorer.with_ngram(ngram.interpolation);
+    }
     output::write(|out| {
         for input in &inputs {
             let origin = input.origin();

@@ -25,8 +25,9 @@ use crate::memory::check_evaluation;
 use crate::rescore::{Entry, List, Scored, Weights};
 use crate::{
     BeamSearch, Cache, CacheEvaluation, CacheTuning, Completer, Completing, Completion, Decoder, Evaluation,
-    Hypothesis, InferError, ModelHandle, Predictor, Result, ScoredLine, Scorer, Scoring, StreamOptions,
-    Streams, TextStream, evaluate_with, evaluate_with_cache, tune_cache,
+    Hypothesis, InferError, Interpolation, ModelHandle, NgramEvaluation, Predictor, Result, ScoredLine,
+    Scorer, Scoring, StreamOptions, Streams, TextStream, evaluate_with, evaluate_with_cache,
+    evaluate_with_ngram, tune_cache, tune_ngram,
 };
 
 mod open;
@@ -213,6 +214,40 @@ impl LanguageModel {
     ) -> Result<Evaluation> {
         check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
         evaluate_with(self.model(), &mut self.handle.workspace(), ids, batch_size, bptt, progress)
+    }
+
+    /// Evaluates a text with the model, an n-gram model and both interpolated: see [`evaluate_with_ngram`].
+    ///
+    /// # Errors
+    /// As [`evaluate_with_ngram`]; [`InferError::NotEnoughMemory`] if the batches do not fit in memory.
+    pub fn evaluate_with_ngram(
+        &self,
+        ids: &TokenIds,
+        interpolation: &Interpolation,
+        batch_size: usize,
+        bptt: usize,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<NgramEvaluation> {
+        check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
+        let workspace = &mut self.handle.workspace();
+        evaluate_with_ngram(self.model(), workspace, ids, interpolation, batch_size, bptt, progress)
+    }
+
+    /// Finds the best weight of an n-gram model on a text: see [`tune_ngram`].
+    ///
+    /// # Errors
+    /// As [`tune_ngram`]; [`InferError::NotEnoughMemory`] if the batches do not fit in memory.
+    pub fn tune_ngram(
+        &self,
+        ids: &TokenIds,
+        interpolation: &Interpolation,
+        batch_size: usize,
+        bptt: usize,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<NgramEvaluation> {
+        check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
+        let workspace = &mut self.handle.workspace();
+        tune_ngram(self.model(), workspace, ids, interpolation, batch_size, bptt, progress)
     }
 
     /// The `count` most likely words after `text`, which is read as the beginning of a line; excludes the

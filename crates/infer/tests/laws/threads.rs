@@ -58,11 +58,13 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<Evaluation>();
     is_send::<Hypothesis>();
     is_send::<InferError>();
+    is_send::<Interpolation>();
     is_send::<LanguageModel>();
     is_send::<LogProbs>();
     is_send::<ModelHandle>();
     is_send::<ModelParts>();
     is_send::<Neighbor>();
+    is_send::<NgramEvaluation>();
     is_send::<Piece>();
     is_send::<Predictor>();
     is_send::<Sampler>();
