@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use rondo_data::{DataError, NAMED_CORPORA, Split, nearest};
 use rondo_infer::InferError;
+use rondo_infer::rescore::LineFault;
 use rondo_kernels::DeviceError;
 use rondo_nn::NnError;
 use rondo_runs::{Compact, RunsError};
@@ -42,9 +43,12 @@ pub(crate) enum CliError {
     /// A model has its own vocabulary.
     #[error("`--vocab-size` is for presets only: the model in `{}` has its own vocabulary", model.display())]
     VocabSizeOfModel { model: PathBuf },
-    /// A line of a list cannot be read.
-    #[error("{origin}, line {line}: {reason}")]
-    Line { origin: String, line: usize, reason: String },
+    /// A weight is given for a score that the list does not have.
+    #[error("no score of the list is named `{name}`; it has {}", all_of(known))]
+    UnknownScore { name: String, known: Vec<String>, nearest: Option<String> },
+    /// Lists of several files would be printed without their ids.
+    #[error("the lines of {files} lists of SRILM have no ids: printed together, they cannot be told apart")]
+    ListsWithoutIds { files: usize },
     /// Something has ended a run before its time.
     #[error("the run in `{}` has stopped", folder.display())]
     Stopped { folder: PathBuf, step: Option<u64>, source: Box<TrainError> },
@@ -76,6 +80,15 @@ pub(crate) enum CliError {
     /// There is nothing to take means of.
     #[error("none of {runs} runs is finished and has a perplexity, so there is nothing to group")]
     NoGroups { runs: usize },
+}
+
+/// Names in backticks.
+fn all_of(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => format!("`{one}`"),
+        [names @ .., last] => format!("`{}` and `{last}`", names.join("`, `")),
+    }
 }
 
 /// Says which checkpoint there is.
@@ -182,6 +195,8 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::UnknownColumn { .. }
                     | CliError::UnknownKey { .. }
                     | CliError::GroupBySeed
+                    | CliError::UnknownScore { .. }
+                    | CliError::ListsWithoutIds { .. }
             )
         )
 }
@@ -227,6 +242,7 @@ fn hint(cause: &Cause) -> Option<String> {
                 Some("without `--tokenizer`, the text is read with the model's own tokenizer".to_owned())
             }
             CliError::UnknownColumn { nearest: Some(nearest), .. }
+            | CliError::UnknownScore { nearest: Some(nearest), .. }
             | CliError::UnknownKey { nearest: Some(nearest), .. } => {
                 Some(format!("did you mean `{nearest}`?"))
             }
@@ -244,7 +260,10 @@ fn hint(cause: &Cause) -> Option<String> {
             | CliError::TooShort { .. }
             | CliError::MoreThanBeams { .. }
             | CliError::VocabSizeOfModel { .. }
-            | CliError::Line { .. } => None,
+            | CliError::UnknownScore { nearest: None, .. } => None,
+            CliError::ListsWithoutIds { .. } => {
+                Some("`--best` and `--json` print ids; without them, give one list at a time".to_owned())
+            }
         };
     }
     if let Some(error) = cause.downcast_ref() {
@@ -321,6 +340,9 @@ fn instead_of_changing(run: &Path, setting: &str, now: &str) -> String {
 
 fn hint_on_inference(error: &InferError) -> Option<String> {
     let hint = match error {
+        InferError::ListLine { fault: LineFault::UnknownFormat, .. } => {
+            "`--format` names the format of a list that cannot be recognized by its first line"
+        }
         InferError::NoModel { .. } => "a run saves its first model at the end of its first epoch",
         InferError::OtherVocabulary { .. }
         | InferError::VocabularySize { .. }

@@ -125,14 +125,6 @@ pub enum InferError {
         /// The vocabulary size of the model.
         expected: usize,
     },
-    /// A hypothesis of a list cannot be encoded.
-    #[error("cannot encode the hypothesis in line {line}")]
-    Hypothesis {
-        /// Its line number, from 1.
-        line: usize,
-        /// The cause.
-        source: DataError,
-    },
     /// The number of states differs from the number of tokens.
     #[error("{states} states and {tokens} tokens: each state reads exactly one token")]
     Unpaired {

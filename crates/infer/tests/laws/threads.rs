@@ -83,9 +83,16 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<TextAssembler>();
     is_send::<TextStream>();
     is_send::<rescore::Entry>();
+    is_send::<rescore::ErrorUnit>();
+    is_send::<rescore::Format>();
+    is_send::<rescore::Free>();
     is_send::<rescore::LineFault>();
     is_send::<rescore::List>();
+    is_send::<rescore::ListReader>();
+    is_send::<rescore::ListScorer>();
+    is_send::<rescore::ListWriter>();
     is_send::<rescore::Reference>();
+    is_send::<rescore::ScoreFile>();
     is_send::<rescore::Scored>();
     is_send::<rescore::Tuned>();
     is_send::<rescore::Weights>();
