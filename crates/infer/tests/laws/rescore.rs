@@ -133,7 +133,7 @@ fn several(scale: f64) -> Vec<(Vec<Scored>, String)> {
         for one in list {
             let errors = WordErrors::of(reference, &one.text).errors as f64;
             let noise: f64 = rng.random_range(-0.3..0.3);
-            let misleading: f64 = 100.0 * errors + rng.random_range(0.0..10.0);
+            let misleading: f64 = scale.max(1.0) * (100.0 * errors + rng.random_range(0.0..10.0));
             one.scores = vec![misleading, scale * (noise - errors), rng.random_range(-1.0..1.0)];
         }
     }
