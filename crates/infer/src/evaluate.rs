@@ -109,6 +109,9 @@ pub fn evaluate_with(
     Ok(evaluation)
 }
 
+/// What is done with the tape, the loss and the targets of each batch of an evaluation.
+pub(crate) type EachBatch<'a> = dyn FnMut(&Tape<'_>, Loss, &[u32]) -> Result<()> + 'a;
+
 /// Reads a text as [`evaluate_with`] does, and calls `each` with the tape, the loss and the targets of each batch.
 pub(crate) fn for_each_batch(
     model: &dyn Model,
@@ -117,7 +120,7 @@ pub(crate) fn for_each_batch(
     batch_size: usize,
     bptt: usize,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-    each: &mut dyn FnMut(&Tape<'_>, Loss, &[u32]) -> Result<()>,
+    each: &mut EachBatch<'_>,
 ) -> Result<()> {
     for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
         if size == 0 {
