@@ -49,6 +49,12 @@ pub(crate) enum CliError {
     /// Lists of several files would be printed without their ids.
     #[error("the lines of {files} lists of SRILM have no ids: printed together, they cannot be told apart")]
     ListsWithoutIds { files: usize },
+    /// A character of a line is not in the vocabulary.
+    #[error(
+        "{origin}, line {line}: `{}` is not in the model's vocabulary, which has no unknown token",
+        shown(token)
+    )]
+    MissingToken { origin: String, line: u64, token: String },
     /// Something has ended a run before its time.
     #[error("the run in `{}` has stopped", folder.display())]
     Stopped { folder: PathBuf, step: Option<u64>, source: Box<TrainError> },
@@ -178,6 +184,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::UnknownWord { .. }
                 | InferError::NotEnoughMemory { .. }
                 | InferError::NoEmbedding
+                | InferError::IndependentUnits { .. }
         )
     };
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
@@ -264,6 +271,9 @@ fn hint(cause: &Cause) -> Option<String> {
             CliError::ListsWithoutIds { .. } => {
                 Some("`--best` and `--json` print ids; without them, give one list at a time".to_owned())
             }
+            CliError::MissingToken { .. } => Some(
+                "without `--strict`, such a line has probability 0, and the others are scored".to_owned(),
+            ),
         };
     }
     if let Some(error) = cause.downcast_ref() {

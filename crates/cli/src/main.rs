@@ -26,6 +26,7 @@ mod error;
 mod eval;
 mod generate;
 mod input;
+mod lines;
 mod model_args;
 mod models;
 mod neighbors;

@@ -46,10 +46,10 @@ pub mod tokenize;
 pub mod vocab;
 
 pub use arpa::{Arpa, ArpaFault};
-pub use batches::{Batch, BatchOrder, Batches, LastBatch};
-pub use codec::{Encoded, EncodedLine, Lines, Spacing, TextCodec, TextDecoder, TextReport};
+pub use batches::{Batch, BatchOrder, Batches, LastBatch, NO_TARGET, Unit, Units};
+pub use codec::{Encoded, EncodedLine, LineEncoder, Lines, Spacing, TextCodec, TextDecoder, TextReport};
 pub use corpus::{
-    Corpus, CorpusOptions, CorpusTexts, SourceReport, Split, TextSource, VocabSource, VocabSplits,
+    Corpus, CorpusOptions, CorpusTexts, Division, SourceReport, Split, TextSource, VocabSource, VocabSplits,
 };
 pub use counter::Counter;
 pub use download::{Downloader, Progress};

@@ -107,14 +107,15 @@ impl BeamSearch {
         check_generation(handle.model(), rows, "the beam size")?;
         let (model, workspace) = (handle.model(), &mut *handle.workspace());
         let mut state = model.zero_state(1);
-        handle.read_on(workspace, before, &mut state);
+        let before = handle.read_text(workspace, before, &mut state);
         let mut other_state = model.zero_state(1);
         let mut beam = vec![Hypothesis { ids: Vec::new(), log_prob_sum: 0.0, score: 0.0, ended: false }];
-        // The last token of each hypothesis that is still running: the rows of the state.
-        let mut inputs = vec![last];
+        // The last token of each hypothesis that is still running, and the one before it: the rows of the state.
+        let (mut inputs, mut before) = (vec![last], vec![before]);
         let mut blocks = LogitBlocks::new(handle.device());
         for length in 1..=self.max_tokens {
             let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+            handle.set_resets(&mut tape, &inputs, &before);
             let hidden = model.forward(&mut tape, &inputs, &mut state);
             let logits = model.logits(&mut tape, hidden);
             blocks.look(forbidden.len(), tape.values(logits), None, Some(1.0));
@@ -137,6 +138,7 @@ impl BeamSearch {
             if rows.is_empty() {
                 break;
             }
+            before = rows.iter().map(|&row| inputs[row]).collect();
             inputs.clear();
             inputs.extend(
                 beam.iter().filter(|hypothesis| !hypothesis.ended).filter_map(|going| going.ids.last()),

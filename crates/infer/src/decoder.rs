@@ -24,6 +24,8 @@ pub struct DecoderState {
     /// The states produced by the call that made this one.
     batch: Arc<State>,
     row: usize,
+    /// The last token read.
+    last: u32,
 }
 
 /// Log-probabilities (natural logarithm): one row over the vocabulary per advanced state.
@@ -67,7 +69,8 @@ impl Decoder {
     /// The state before any token. A sentence follows the token that ends the line before it, so advance by
     /// that token first.
     pub fn begin(&self) -> DecoderState {
-        DecoderState { batch: Arc::new(self.handle.model().zero_state(1)), row: 0 }
+        let batch = Arc::new(self.handle.model().zero_state(1));
+        DecoderState { batch, row: 0, last: self.handle.start() }
     }
 
     /// Feeds each state its token. Returns the new states and the log-probabilities of the next token for
@@ -98,6 +101,8 @@ impl Decoder {
             batch.copy_row(row, &state.batch, state.row);
         }
         let mut tape = self.workspace.tape(model.parameters(), Mode::Evaluate);
+        let before: Vec<u32> = states.iter().map(|state| state.last).collect();
+        self.handle.set_resets(&mut tape, tokens, &before);
         let hidden = model.forward(&mut tape, tokens, &mut batch);
         let logits = model.logits(&mut tape, hidden);
         self.blocks.look(vocab_size, tape.values(logits), None, Some(1.0));
@@ -113,7 +118,8 @@ impl Decoder {
             values.extend(logits.iter().map(|logit| (logit - largest) - log_sum));
         }
         let batch = Arc::new(batch);
-        let states = (0..states.len()).map(|row| DecoderState { batch: Arc::clone(&batch), row });
+        let states = tokens.iter().enumerate();
+        let states = states.map(|(row, &last)| DecoderState { batch: Arc::clone(&batch), row, last });
         Ok((states.collect(), LogProbs { values, vocab_size }))
     }
 }

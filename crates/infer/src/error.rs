@@ -43,6 +43,16 @@ pub enum InferError {
         /// The models next to it: of the best epoch, and the latest.
         models: Vec<PathBuf>,
     },
+    /// A method that adapts to the text so far was requested for a model of independent lines or paragraphs.
+    #[error(
+        "{what} adapts a model to the text before a line, but this model was trained on independent {unit}s"
+    )]
+    IndependentUnits {
+        /// The method.
+        what: &'static str,
+        /// `line` or `paragraph`.
+        unit: &'static str,
+    },
     /// The caller's progress callback stopped the evaluation.
     #[error("stopped after {done_tokens} of {total_tokens} tokens")]
     Stopped {

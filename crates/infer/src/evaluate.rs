@@ -14,17 +14,19 @@
 //! the 256 tokens that precede it, without predicting them, and a text too short for that is read in fewer
 //! columns.
 //!
+//! A text of independent lines or paragraphs is read unit by unit instead, each from a zero state; nothing is left out.
+//!
 //! Promises: perplexity is a mean over tokens, not over batches; it does not depend on the number of steps
 //! per batch, and depends on the number of columns only through the few tokens that the diagram shows as not
 //! predicted.
 
 use std::ops::ControlFlow;
 
-use rondo_data::{Batches, LastBatch, TokenIds};
-use rondo_nn::{BatchSize, Loss, Mode, Model, State, Tape, Workspace};
+use rondo_data::{Batches, LastBatch, NO_TARGET, TokenIds, Units};
+use rondo_nn::{BatchSize, Mode, Model, State, Workspace};
 
 use crate::handle::check_ids;
-use crate::{InferError, Result};
+use crate::{InferError, Resets, Result};
 
 /// The number of tokens before a column that are read to find its initial state, and the minimum column
 /// length when there are several. Tokens further back hardly affect a recurrent model's next prediction, and
@@ -84,56 +86,78 @@ pub fn evaluate(
     batch_size: usize,
     bptt: usize,
 ) -> Result<Evaluation> {
-    evaluate_with(model, workspace, ids, batch_size, bptt, &mut |_| ControlFlow::Continue(()))
+    evaluate_with(model, workspace, ids, None, (batch_size, bptt), &mut |_| ControlFlow::Continue(()))
 }
 
 /// [`evaluate`], calling `progress` after each batch with the number of tokens predicted so far.
 ///
+/// With `resets`, the text consists of independent lines or paragraphs, each read from a zero state and a line end: all
+/// its tokens are predicted, and the columns do not matter.
+///
 /// # Errors
-/// As [`evaluate`]; [`InferError::Stopped`] when `progress` breaks before the end, because the perplexity of
+/// As [`evaluate`], except that one token is enough with `resets`; [`InferError::Stopped`] when `progress` breaks before the end, because the perplexity of
 /// a part would be misleading.
 pub fn evaluate_with(
     model: &dyn Model,
     workspace: &mut Workspace,
     ids: &TokenIds,
-    batch_size: usize,
-    bptt: usize,
+    resets: Option<Resets>,
+    (batch_size, bptt): (usize, usize),
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
-    for_each_batch(model, workspace, ids, batch_size, bptt, progress, &mut |tape, loss, targets| {
-        evaluation.nll_sum += tape.nll_sum(loss)?;
-        evaluation.tokens += targets.len() as u64;
-        Ok(())
+    let sizes = (batch_size, bptt);
+    for_each_token(model, workspace, ids, resets, sizes, progress, &mut |Predicted { nll, .. }| {
+        evaluation.nll_sum += f64::from(nll);
+        evaluation.tokens += 1;
     })?;
     Ok(evaluation)
 }
 
-/// What is done with the tape, the loss and the targets of each batch of an evaluation.
-pub(crate) type EachBatch<'a> = dyn FnMut(&Tape<'_>, Loss, &[u32]) -> Result<()> + 'a;
+/// A token of a text that was predicted.
+pub(crate) struct Predicted {
+    /// The column that it is in.
+    pub(crate) column: usize,
+    pub(crate) target: u32,
+    /// Its negative log-likelihood.
+    pub(crate) nll: f32,
+}
 
-/// Reads a text as [`evaluate_with`] does, and calls `each` with the tape, the loss and the targets of each batch.
-pub(crate) fn for_each_batch(
+/// Reads a text as [`evaluate_with`] does, and calls `each` with every predicted token, those of a column in order.
+pub(crate) fn for_each_token(
     model: &dyn Model,
     workspace: &mut Workspace,
     ids: &TokenIds,
-    batch_size: usize,
-    bptt: usize,
+    resets: Option<Resets>,
+    (batch_size, bptt): (usize, usize),
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-    each: &mut EachBatch<'_>,
+    each: &mut dyn FnMut(Predicted),
 ) -> Result<()> {
     for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
         if size == 0 {
             return Err(InferError::ZeroSize { name });
         }
     }
-    check_text(model, ids)?;
-    let BatchSize { steps, columns } = evaluation_batch(ids.len(), batch_size, bptt);
-    let batches = Batches::new(ids, columns, steps, LastBatch::Keep)?;
-    let total_tokens = batches.target_count() as u64;
-    let mut state = warm_state(model, workspace, ids, &batches)?;
-    let longest = steps * columns;
+    let (batches, mut state) = match resets {
+        None => {
+            check_text(model, ids)?;
+            let BatchSize { steps, columns } = evaluation_batch(ids.len(), batch_size, bptt);
+            let batches = Batches::new(ids, columns, steps, LastBatch::Keep)?;
+            let state = warm_state(model, workspace, ids, &batches)?;
+            (batches, state)
+        }
+        Some(Resets { unit, line_end }) => {
+            ids.blocks().try_for_each(|block| check_ids(model, &block?))?;
+            let units = Units::find(ids, unit, line_end)?;
+            let columns = batch_size.min(units.len()).max(1);
+            let batches = Batches::of_units(ids, &units, None, columns, bptt.max(BATCH_ROWS / columns))?;
+            (batches, model.zero_state(columns))
+        }
+    };
+    let (columns, total_tokens) = (batches.batch_size(), batches.target_count() as u64);
+    let longest = batches.bptt() * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
+    let mut resets = vec![0; if batches.has_resets() { longest } else { 0 }];
     let mut done_tokens = 0;
     for index in 0..batches.batch_count() {
         let batch = batches.batch(index);
@@ -141,10 +165,21 @@ pub(crate) fn for_each_batch(
         let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
         batches.fill(batch, inputs, targets)?;
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+        if batches.has_resets() {
+            batches.fill_resets(batch, &mut resets[..rows])?;
+            tape.set_resets(&resets[..rows]);
+        }
         let hidden = model.forward(&mut tape, inputs, &mut state);
+        // Where a column has ended, any token will do: its prediction is not used.
+        let scored: Vec<bool> = targets.iter().map(|&target| target != NO_TARGET).collect();
+        targets.iter_mut().filter(|target| **target == NO_TARGET).for_each(|target| *target = 0);
         let loss = model.loss(&mut tape, hidden, targets);
-        each(&tape, loss, targets)?;
-        done_tokens += rows as u64;
+        let nll = tape.read_nll(loss)?;
+        let rows = nll.iter().zip(&*targets).zip(&scored).enumerate();
+        for (row, ((&nll, &target), _)) in rows.filter(|(_, (_, scored))| **scored) {
+            each(Predicted { column: row % columns, target, nll });
+            done_tokens += 1;
+        }
         if progress(done_tokens).is_break() && done_tokens < total_tokens {
             return Err(InferError::Stopped { done_tokens, total_tokens });
         }

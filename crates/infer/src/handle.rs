@@ -4,9 +4,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rondo_kernels::Device;
-use rondo_nn::{Mode, Model, State, Workspace};
+use rondo_nn::{Mode, Model, State, Tape, Workspace};
 
-use crate::{InferError, Result};
+use crate::{InferError, Resets, Result};
 
 /// Steps of a prefix that are read at a time.
 const PREFIX_STEPS: usize = 256;
@@ -30,6 +30,7 @@ const PREFIX_STEPS: usize = 256;
 pub struct ModelHandle {
     model: Arc<dyn Model>,
     workspaces: Arc<Mutex<Vec<Workspace>>>,
+    resets: Option<Resets>,
 }
 
 /// A workspace from a handle's pool, returned there on drop.
@@ -44,6 +45,29 @@ impl ModelHandle {
     /// A handle to a model.
     pub fn new(model: impl Model + 'static) -> ModelHandle {
         ModelHandle::from(Arc::new(model) as Arc<dyn Model>)
+    }
+
+    /// The same model, whose state is reset where `resets` says: it was trained on independent lines or paragraphs.
+    #[must_use]
+    pub fn with_resets(self, resets: Option<Resets>) -> ModelHandle {
+        ModelHandle { resets, ..self }
+    }
+
+    /// Where the model's state is reset, if anywhere.
+    pub fn resets(&self) -> Option<Resets> {
+        self.resets
+    }
+
+    /// Sets the resets of a tape for `ids: [T, B]`, which are read after the tokens `before: [B]`.
+    pub(crate) fn set_resets(&self, tape: &mut Tape<'_>, ids: &[u32], before: &[u32]) {
+        if let Some(resets) = self.resets {
+            resets.set(tape, ids, before);
+        }
+    }
+
+    /// The token before a text: the line end, if it matters.
+    pub(crate) fn start(&self) -> u32 {
+        self.resets.map_or(0, |resets| resets.line_end)
     }
 
     /// The model.
@@ -77,12 +101,16 @@ impl ModelHandle {
         PooledWorkspace { workspace: Some(workspace), pool: Arc::clone(&self.workspaces) }
     }
 
-    /// Advances a state of one row over `ids`, without predicting.
-    pub(crate) fn read_on(&self, workspace: &mut Workspace, ids: &[u32], state: &mut State) {
+    /// Advances a zero state of one row over a text, without predicting. Returns the last token.
+    pub(crate) fn read_text(&self, workspace: &mut Workspace, ids: &[u32], state: &mut State) -> u32 {
+        let mut before = self.start();
         for ids in ids.chunks(PREFIX_STEPS) {
             let mut tape = workspace.tape(self.model.parameters(), Mode::Evaluate);
+            self.set_resets(&mut tape, ids, &[before]);
             self.model.forward(&mut tape, ids, state);
+            before = ids.last().copied().unwrap_or(before);
         }
+        before
     }
 
     /// Checks that all `ids` are in the model's vocabulary.
@@ -93,7 +121,7 @@ impl ModelHandle {
 
 impl From<Arc<dyn Model>> for ModelHandle {
     fn from(model: Arc<dyn Model>) -> ModelHandle {
-        ModelHandle { model, workspaces: Arc::default() }
+        ModelHandle { model, workspaces: Arc::default(), resets: None }
     }
 }
 

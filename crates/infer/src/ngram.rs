@@ -20,9 +20,9 @@ use std::sync::Arc;
 use rondo_data::{Arpa, TextCodec, TokenIds};
 use rondo_nn::{Model, Workspace};
 
-use crate::evaluate::{check_text, column_count, for_each_batch};
+use crate::evaluate::{check_text, column_count, for_each_token};
 use crate::mixture::Mixture;
-use crate::{Evaluation, InferError, Result};
+use crate::{Evaluation, InferError, Resets, Result};
 
 /// An n-gram model for the tokens of a language model, and its weight. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -157,7 +157,7 @@ pub(crate) struct NgramContext {
 }
 
 /// Predicts each token of a text from those before it, as [`evaluate`](fn@crate::evaluate) does, with the model alone,
-/// with the n-gram model alone and with both.
+/// with the n-gram model alone and with both; `sizes` are the batch size and the number of steps.
 ///
 /// # Panics
 /// If the interpolation is for a vocabulary of another size.
@@ -167,14 +167,14 @@ pub fn evaluate_with_ngram(
     model: &dyn Model,
     workspace: &mut Workspace,
     ids: &TokenIds,
+    resets: Option<Resets>,
     interpolation: &Interpolation,
-    batch_size: usize,
-    bptt: usize,
+    sizes: (usize, usize),
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<NgramEvaluation> {
     let mixture = Mixture::new(interpolation.weight);
     let (mut sums, mut tokens) = ([0.0; 3], 0);
-    let columns = Columns { model, ids, interpolation, batch_size, bptt };
+    let columns = Columns { model, ids, resets, interpolation, sizes };
     columns.predict(workspace, progress, &mut |nll, log_prob| {
         let nll = f64::from(nll);
         let mixed = if interpolation.weight == 0.0 { nll } else { mixture.nll(nll, log_prob) };
@@ -207,13 +207,13 @@ pub fn tune_ngram(
     model: &dyn Model,
     workspace: &mut Workspace,
     ids: &TokenIds,
+    resets: Option<Resets>,
     interpolation: &Interpolation,
-    batch_size: usize,
-    bptt: usize,
+    sizes: (usize, usize),
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<NgramEvaluation> {
     let mut log_probs: Vec<[f32; 2]> = Vec::new();
-    let columns = Columns { model, ids, interpolation, batch_size, bptt };
+    let columns = Columns { model, ids, resets, interpolation, sizes };
     columns.predict(workspace, progress, &mut |nll, log_prob| log_probs.push([nll, log_prob as f32]))?;
     if log_probs.iter().any(|[nll, _]| nll.is_nan()) {
         return Err(InferError::NonFiniteLogits);
@@ -260,9 +260,9 @@ fn best_weight(tokens: &[[f32; 2]]) -> f64 {
 struct Columns<'a> {
     model: &'a dyn Model,
     ids: &'a TokenIds,
+    resets: Option<Resets>,
     interpolation: &'a Interpolation,
-    batch_size: usize,
-    bptt: usize,
+    sizes: (usize, usize),
 }
 
 impl Columns<'_> {
@@ -274,22 +274,22 @@ impl Columns<'_> {
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
         each: &mut dyn FnMut(f32, f64),
     ) -> Result<()> {
-        let Columns { model, ids, interpolation, batch_size, bptt } = *self;
+        let Columns { model, ids, resets, interpolation, sizes } = *self;
         assert_eq!(
             interpolation.words.len(),
             model.vocab_size(),
             "the interpolation is for another vocabulary"
         );
-        check_text(model, ids)?;
-        let columns = column_count(ids.len(), batch_size).max(1);
-        let mut contexts = self.contexts(columns)?;
-        for_each_batch(model, workspace, ids, batch_size, bptt, progress, &mut |tape, loss, targets| {
-            let nll = tape.read_nll(loss)?;
-            // Row t·B + b is step t of column b.
-            for (row, (&target, &nll)) in targets.iter().zip(&*nll).enumerate() {
-                each(nll, interpolation.read(&mut contexts[row % columns], target));
+        let mut contexts = match resets {
+            // Each column begins with a line.
+            Some(_) => vec![interpolation.context(); sizes.0.min(ids.len())],
+            None => {
+                check_text(model, ids)?;
+                self.contexts(column_count(ids.len(), sizes.0).max(1))?
             }
-            Ok(())
+        };
+        for_each_token(model, workspace, ids, resets, sizes, progress, &mut |token| {
+            each(token.nll, interpolation.read(&mut contexts[token.column], token.target));
         })
     }
 

@@ -29,6 +29,8 @@ pub struct Predictor {
     handle: ModelHandle,
     workspace: PooledWorkspace,
     state: State,
+    /// The last token read.
+    before: u32,
     blocks: LogitBlocks,
 }
 
@@ -37,12 +39,13 @@ impl Predictor {
     pub fn new(model: &ModelHandle) -> Self {
         let (workspace, state) = (model.workspace(), model.model().zero_state(1));
         let blocks = LogitBlocks::new(model.device());
-        Predictor { handle: model.clone(), workspace, state, blocks }
+        Predictor { handle: model.clone(), workspace, state, before: model.start(), blocks }
     }
 
     /// Resets the hidden state to zero.
     pub fn restart(&mut self) {
         self.state.clear();
+        self.before = self.handle.start();
     }
 
     /// Reads `ids` after those read before, and calls `visit` after each of them with its index in `ids` and
@@ -57,6 +60,8 @@ impl Predictor {
         let places = &mut (0..);
         for ids in ids.chunks(STEPS) {
             let mut tape = self.workspace.tape(model.parameters(), Mode::Evaluate);
+            self.handle.set_resets(&mut tape, ids, &[self.before]);
+            self.before = ids.last().copied().unwrap_or(self.before);
             let hidden = model.forward(&mut tape, ids, &mut self.state);
             let logits = model.logits(&mut tape, hidden);
             let vocab_size = model.vocab_size();
@@ -86,7 +91,7 @@ impl Predictor {
             return Err(InferError::EmptyPrefix);
         };
         self.restart();
-        self.handle.read_on(&mut self.workspace, before, &mut self.state);
+        self.before = self.handle.read_text(&mut self.workspace, before, &mut self.state);
         let mut candidates = Vec::new();
         self.read(std::slice::from_ref(last), |_, distribution| {
             candidates = distribution.most_likely(count, &allowed);

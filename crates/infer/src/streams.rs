@@ -66,8 +66,9 @@ pub struct Streams {
     streams: Vec<Stream>,
     /// The state before reading `ids`, one row per stream.
     state: State,
-    /// The last token of each stream.
+    /// The last token of each stream, and the one before it.
     ids: Vec<u32>,
+    before: Vec<u32>,
     next_id: u64,
     tokens: Vec<StreamToken>,
     /// The model's own distribution, where the sampler does not compute it.
@@ -110,6 +111,7 @@ impl Streams {
             streams: Vec::new(),
             state: model.model().zero_state(0),
             ids: Vec::new(),
+            before: Vec::new(),
             next_id: 0,
             tokens: Vec::new(),
             plain: LogitBlocks::new(device),
@@ -158,7 +160,7 @@ impl Streams {
         check_generation(self.handle.model(), rows, "the number of samples")?;
         let settings = self.settings_of(sampling)?;
         let admitted = self.read_prompt(prompt, count);
-        let (state, last) = match admitted {
+        let (state, before, last) = match admitted {
             Ok(read) => read,
             Err(error) => {
                 self.drop_unused_settings();
@@ -190,6 +192,7 @@ impl Streams {
         self.state = joined;
         self.streams.splice(place..place, streams);
         self.ids.splice(place..place, std::iter::repeat_n(last, count));
+        self.before.splice(place..place, std::iter::repeat_n(before, count));
         Ok(ids)
     }
 
@@ -202,6 +205,7 @@ impl Streams {
         let Some(place) = found else { return Err(InferError::NoStream { id: id.0 }) };
         self.streams.remove(place);
         self.ids.remove(place);
+        self.before.remove(place);
         let rows: Vec<usize> = (0..=self.streams.len()).filter(|&row| row != place).collect();
         self.state = self.state.select(self.handle.device(), &rows);
         self.drop_unused_settings();
@@ -221,6 +225,8 @@ impl Streams {
         let model = self.handle.model();
         let vocab_size = model.vocab_size();
         let mut tape = self.workspace.tape(model.parameters(), Mode::Evaluate);
+        self.handle.set_resets(&mut tape, &self.ids, &self.before);
+        self.before.copy_from_slice(&self.ids);
         let hidden = model.forward(&mut tape, &self.ids, &mut self.state);
         let logits = model.logits(&mut tape, hidden);
         let on_host = tape.read(logits)?;
@@ -267,8 +273,8 @@ impl Streams {
         Ok(&self.tokens)
     }
 
-    /// The state before the last token of a prompt, and that token.
-    fn read_prompt(&mut self, prompt: &[u32], count: usize) -> Result<(State, u32)> {
+    /// The state before the last token of a prompt, the token before it, and that token.
+    fn read_prompt(&mut self, prompt: &[u32], count: usize) -> Result<(State, u32, u32)> {
         self.handle.check_ids(prompt)?;
         let Some((&last, before)) = prompt.split_last() else {
             return Err(InferError::EmptyPrefix);
@@ -277,8 +283,8 @@ impl Streams {
             return Err(InferError::ZeroSize { name: "streams" });
         }
         let mut state = self.handle.model().zero_state(1);
-        self.handle.read_on(&mut self.workspace, before, &mut state);
-        Ok((state, last))
+        let before = self.handle.read_text(&mut self.workspace, before, &mut state);
+        Ok((state, before, last))
     }
 
     /// The index of equal settings, which are added if there are none.

@@ -310,7 +310,7 @@ impl<'a> PassMemory<'a> {
             let Some(own) = kept.pop() else { return };
             let drops_weight = own.dropped_weight.is_some();
             let own_pack = self.pack_recurrent(layer, hidden, recurrence::Pack::Backward, drops_weight);
-            let scratch = self.pool.take(recurrence::backward_scratch_len(device, dims));
+            let scratch = self.pool.take(recurrence::backward_scratch_len(device, dims, false));
             let d_r = self.pool.take(dims.gates_width() * hidden);
             let d_biases = [self.pool.take(dims.gates_width()), self.pool.take(dims.gates_width())];
             self.pool.give_all([scratch, gradient]);

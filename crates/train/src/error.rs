@@ -7,6 +7,7 @@ use rondo_kernels::{AvailableMemory, Bytes};
 use rondo_nn::NnError;
 
 use crate::Quantity;
+use crate::settings::ResetState;
 
 /// A `Result` with [`TrainError`].
 pub type Result<T> = std::result::Result<T, TrainError>;
@@ -115,6 +116,15 @@ pub enum TrainError {
         /// The condition under which it has an effect.
         condition: &'static str,
     },
+    /// The state is to be reset before each line, but the texts have no line ends.
+    #[error("`training.reset_state` is `{reset_state}`, but the vocabulary has no line end")]
+    NoLineEnds {
+        /// The setting.
+        reset_state: ResetState,
+    },
+    /// The state is to be reset before each line, but the model cannot do that.
+    #[error("the model cannot be trained on independent lines: it does not implement `Model::can_reset`")]
+    CannotReset,
     /// There is no model preset with this name.
     #[error("unknown preset `{name}`, expected {}{}", listed(known), or_nearest(name, known.iter().copied()))]
     UnknownPreset {

@@ -14,9 +14,9 @@
 
 use std::fmt;
 
-use rondo_data::{Batch, Batches};
+use rondo_data::{Batch, Batches, NO_TARGET};
 use rondo_kernels::Buffer;
-use rondo_nn::{ActivationPenalty, Gradients, Mode, Model, NnError, State, Workspace};
+use rondo_nn::{ActivationPenalty, Gradients, Hidden, Mode, Model, NnError, State, Workspace};
 
 use crate::Result;
 use crate::optimizer::{Clip, Optimizer};
@@ -164,8 +164,13 @@ impl TrainingStep {
     ) -> Result<()> {
         self.gradients.clear();
         let mut tape = self.workspace.tape(model.parameters(), terms.mode);
+        tape.set_resets(&tokens.resets);
         let hidden = model.forward(&mut tape, &tokens.inputs, state);
-        let loss = model.loss(&mut tape, hidden, &tokens.targets);
+        let predicting = match tokens.rows.as_slice() {
+            [] => hidden,
+            rows => Hidden::new(tape.select_rows(hidden.dropped, rows)),
+        };
+        let loss = model.loss(&mut tape, predicting, &tokens.targets);
         let nll = tape.nll(loss);
         self.rows = nll.len();
         if self.nll.len() < self.rows {
@@ -220,14 +225,19 @@ impl TrainingStep {
 pub struct Tokens {
     /// `[T, B]`.
     pub inputs: Vec<u32>,
-    /// `[T, B]`.
+    /// `[T, B]`; in columns of units that have ended, only those of `rows`.
     pub targets: Vec<u32>,
+    /// `[T, B]`: nonzero where the state is reset before a step; empty if it never is.
+    pub resets: Vec<u32>,
+    /// The rows that have a target; empty if all have one.
+    pub rows: Vec<u32>,
 }
 
 impl Tokens {
     /// Empty, with memory for `capacity` inputs and targets.
     pub fn with_capacity(capacity: usize) -> Tokens {
-        Tokens { inputs: Vec::with_capacity(capacity), targets: Vec::with_capacity(capacity) }
+        let with_capacity = || Vec::with_capacity(capacity);
+        Tokens { inputs: with_capacity(), targets: with_capacity(), ..Tokens::default() }
     }
 
     /// Replaces them with those of a batch.
@@ -238,6 +248,22 @@ impl Tokens {
         let count = batch.steps * batches.batch_size();
         self.inputs.resize(count, 0);
         self.targets.resize(count, 0);
-        Ok(batches.fill(batch, &mut self.inputs, &mut self.targets)?)
+        self.rows.clear();
+        batches.fill(batch, &mut self.inputs, &mut self.targets)?;
+        if batches.has_resets() {
+            self.resets.resize(count, 0);
+            batches.fill_resets(batch, &mut self.resets)?;
+            if self.targets.contains(&NO_TARGET) {
+                let has_target = |row: &u32| self.targets[*row as usize] != NO_TARGET;
+                self.rows.extend((0..count as u32).filter(has_target));
+                self.targets.retain(|&target| target != NO_TARGET);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of targets.
+    pub fn count(&self) -> usize {
+        self.targets.len()
     }
 }

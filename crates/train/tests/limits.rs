@@ -143,7 +143,7 @@ fn settings_are_planned_and_estimated_or_refused() {
         let plan = Plan::new(&settings).ok()?;
         let _ = plan.to_toml();
         for length in [plan.training.bptt, 1] {
-            let _ = plan.optimization.gradient_scale(length, plan.training.batch_size);
+            let _ = plan.optimization.gradient_scale(length.saturating_mul(plan.training.batch_size));
             let _ = plan.optimization.optimizer_options(length, plan.training.batch_size);
         }
         let size = CorpusSize { vocab_size: vocab_size.max(1), train, evaluated: vec![valid] };

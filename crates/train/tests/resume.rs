@@ -118,6 +118,10 @@ const KINDS: &[(&str, &str)] = &[
     ),
     ("one-hot, not carried", "[model]\ninput = 'one-hot'\n[training]\ncarry_state = false"),
     (
+        "independent lines in random order",
+        "[training]\nreset_state = 'line'\nshuffle_lines = true\nbptt = 5\n[model]\nlayers = 2",
+    ),
+    (
         "locked dropout, shuffled batches",
         "[model]\nlocked_dropout = ['input', 'output']\nlayers = 2\ntied = false\n[training]\nbatch_order = 'shuffled'",
     ),

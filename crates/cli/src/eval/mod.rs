@@ -123,6 +123,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     let findings = if args.cache.is_wanted() {
         args.cache.evaluate(&text, &loaded, console)?
     } else if args.dynamic.is_wanted() {
+        loaded.model.require_running_text("dynamic evaluation")?;
         let batch_size = args.batch_size.map_or(1, NonZeroUsize::get);
         args.dynamic.evaluate(batch_size, &text, &mut loaded, console)?
     } else {

@@ -223,7 +223,13 @@ mod tests {
         let codec = TextCodec::new(Tokenizer::default(), vocab);
         let mut page = Page::new(&codec);
         let tokens = ["<script>", "a", "<eos>"].map(str::to_owned).to_vec();
-        let line = EncodedLine { number: 3, tokens, ids: vec![0, 2, 1], out_of_vocab_tokens: 1 };
+        let line = EncodedLine {
+            number: 3,
+            tokens,
+            ids: vec![0, 2, 1],
+            out_of_vocab_tokens: 1,
+            ..EncodedLine::default()
+        };
         let guess = |id, log_prob: f64| Guess {
             log_prob,
             most_likely: vec![Candidate { id, log_prob: 0.5_f64.ln() }],

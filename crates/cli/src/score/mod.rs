@@ -1,17 +1,22 @@
-//! `rondo score`: the log-probability of each sentence.
+//! `rondo score`: the log-probability of each line.
+//!
+//! Promises: one line in, one record out, in order, for every tokenizer; the text of a record is the line, and nothing
+//! in it breaks the record.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use rondo_data::TextCodec;
-use rondo_infer::{ScoredLine, Scoring};
+use rondo_data::{EncodedLine, TextCodec};
+use rondo_infer::{Scorer, Scoring, SentenceScore};
 use serde_json::{Value, json};
 
 use crate::console::Console;
+use crate::error::CliError;
 use crate::input::Input;
+use crate::lines::LineBatches;
 use crate::model_args::ModelArgs;
 use crate::ngram_args::NgramArgs;
 use crate::output;
@@ -19,28 +24,35 @@ use crate::text_args::ReadingArgs;
 
 mod html;
 
-/// Score sentences, one per line: log-probability, number of tokens, out-of-vocabulary words
+/// Score lines: log-probability, number of tokens, unknown tokens
 #[derive(Args, Debug)]
 #[command(after_help = "\
-For each line of the text, prints four tab-separated columns: the log-probability (natural logarithm), the number of \
-scored tokens (the line end counts as one), the number of out-of-vocabulary words, and the sentence.")]
+Each line of the text gives one record, in order, with four tab-separated columns: the log-probability (natural \
+logarithm), the number of scored tokens (the line end counts as one), the number of unknown tokens, and the line as it \
+is in the text, in which a tab is printed as \\t. With several files, the name of the file comes first. A line is not \
+split into sentences. A blank line has the probability of its line end, or 1 if the model skips blank lines.\n\n\
+A line with a character that the model's vocabulary does not contain has the log-probability -inf; a note at the end \
+counts these lines. Lines from stdin are answered as soon as they arrive.")]
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Text files with one sentence per line; - is stdin [default: stdin]
+    /// Text files; - is stdin [default: stdin]
     #[arg(value_name = "FILE")]
     texts: Vec<PathBuf>,
     #[command(flatten)]
     reading: ReadingArgs,
-    /// Carry the hidden state from each sentence to the next, instead of scoring each from the initial state
+    /// Carry the hidden state from each line of a file to the next, instead of scoring each from the initial state
     #[arg(long, help_heading = "Scoring")]
     carry_state: bool,
-    /// Batch size: sentences to score in parallel; affects only speed and memory
-    #[arg(long, value_name = "SENTENCES", default_value_t = 32, help_heading = "Scoring")]
+    /// Batch size: lines to score in parallel; affects only speed and memory
+    #[arg(long, value_name = "LINES", default_value_t = 32, help_heading = "Scoring")]
     batch_size: usize,
     #[command(flatten)]
     ngram: NgramArgs,
-    /// Also print the log-probability of each token
+    /// End with an error at a character that the model's vocabulary does not contain
+    #[arg(long, help_heading = "Scoring")]
+    strict: bool,
+    /// Also print the log-probability of each token; unknown tokens are marked
     #[arg(long, help_heading = "Output")]
     per_token: bool,
     /// Print JSON, one object per line
@@ -58,74 +70,172 @@ pub(crate) struct ScoreArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
-    let mut loaded = args.model.load(Console::new(false))?;
+    let console = Console::new(false);
+    let mut loaded = args.model.load(console)?;
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, false)?)?;
     let inputs = Input::all(&args.texts);
     if let Some(path) = &args.html {
         html::write(&inputs, args.carry_state, &loaded, path)?;
         return Ok(ExitCode::SUCCESS);
     }
-    // Someone typing sentences wants each score before writing the next.
-    let typed = inputs == [Input::Stdin] && std::io::stdin().is_terminal();
-    let default = Scoring::default();
+    let codec = loaded.codec();
     let scoring = Scoring {
-        start: loaded.codec().line_end(),
+        start: codec.line_end(),
         carry_state: args.carry_state,
         batch_size: args.batch_size,
-        lookahead_tokens: if typed { 1 } else { default.lookahead_tokens },
+        ..Scoring::default()
     };
-    let mut scorer = loaded.model.scorer(scoring)?;
-    if let Some(ngram) = args.ngram.load(&loaded, Console::new(false))? {
-        scorer = scorer.with_ngram(ngram.interpolation);
-    }
+    let ngram = args.ngram.load(&loaded, console)?;
+    let mut impossible = 0;
     output::write(|out| {
         for input in &inputs {
             let origin = input.origin();
-            let reader = input.open(Console::new(false))?;
-            for scored in scorer.lines(loaded.codec().lines(reader, &origin)) {
-                print(&args, &scored?, loaded.codec(), out)?;
-                if typed {
+            let file = (inputs.len() > 1).then_some(origin.as_str());
+            // No state crosses from one file to the next.
+            let mut scorer = loaded.model.scorer(scoring.clone())?;
+            if let Some(ngram) = &ngram {
+                scorer = scorer.with_ngram(ngram.interpolation.clone());
+            }
+            let mut encoder = codec.line_encoder(&origin);
+            let mut batches = LineBatches::open(input, console)?;
+            loop {
+                let lines = batches.next()?;
+                if lines.is_empty() {
+                    break;
+                }
+                let lines: Vec<EncodedLine> =
+                    lines.iter().map(|line| encoder.encode(line)).collect::<rondo_data::Result<_>>()?;
+                for (line, score) in lines.iter().zip(scores(&mut scorer, &lines)?) {
+                    if let (true, Some(token)) = (args.strict, line.missing.first()) {
+                        let (origin, line, token) = (origin.clone(), line.number, token.clone());
+                        return Err(CliError::MissingToken { origin, line, token }.into());
+                    }
+                    impossible += u64::from(!line.missing.is_empty());
+                    Record { file, line, score: score.as_ref(), codec }.print(&args, out)?;
+                }
+                if batches.is_interactive() {
                     out.flush()?;
                 }
             }
         }
         Ok(())
     })?;
+    if impossible > 0 {
+        console.say(&format!(
+            "note: {impossible} lines have characters that the model's vocabulary does not contain, and probability 0"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(args: &ScoreArgs, scored: &ScoredLine, codec: &TextCodec, out: &mut dyn Write) -> Result<()> {
-    let ScoredLine { line, score } = scored;
-    let text = codec.join(&line.tokens);
-    let text = text.trim_end_matches(['\n', '\r']);
-    let tokens = line.tokens.iter().skip(score.unscored_tokens).zip(&score.log_probs);
-    if args.json {
-        let mut object = json!({
-            "line": line.number,
-            "text": text,
-            "log_prob": output::number(score.log_prob_sum),
-            "tokens": score.log_probs.len(),
-            "unknown_words": line.out_of_vocab_tokens,
-        });
+/// The scores of lines; `None` for a line with missing tokens, which is not read.
+fn scores(scorer: &mut Scorer, lines: &[EncodedLine]) -> Result<Vec<Option<SentenceScore>>> {
+    let possible = lines.iter().filter(|line| line.missing.is_empty());
+    let ids: Vec<&[u32]> = possible.map(|line| line.ids.as_slice()).collect();
+    let mut scores = scorer.score(&ids)?.into_iter();
+    Ok(lines.iter().map(|line| if line.missing.is_empty() { scores.next() } else { None }).collect())
+}
+
+/// A line and its score.
+struct Record<'a> {
+    file: Option<&'a str>,
+    line: &'a EncodedLine,
+    score: Option<&'a SentenceScore>,
+    codec: &'a TextCodec,
+}
+
+impl Record<'_> {
+    /// The tokens that are scored, with their log-probabilities and whether they are unknown.
+    fn tokens(&self) -> Vec<(&str, f64, bool)> {
+        let Some(score) = self.score else { return vec![] };
+        let line = self.line;
+        let scored = line.tokens.iter().zip(&line.ids).skip(score.unscored_tokens).zip(&score.log_probs);
+        let unknown = self.codec.unknown_id();
+        scored
+            .map(|((token, &id), &log_prob)| (token.as_str(), f64::from(log_prob), unknown == Some(id)))
+            .collect()
+    }
+
+    fn log_prob(&self) -> f64 {
+        // A sum of nothing is -0.
+        self.score.map_or(f64::NEG_INFINITY, |score| score.log_prob_sum + 0.0)
+    }
+
+    fn print(&self, args: &ScoreArgs, out: &mut dyn Write) -> Result<()> {
+        let line = self.line;
+        let text = String::from_utf8_lossy(&line.text);
+        let count = self.score.map_or(line.tokens.len(), |score| score.log_probs.len());
+        let unknown = line.unknown_tokens + line.missing.len() as u64;
+        if args.json {
+            let mut object = json!({
+                "line": line.number,
+                "text": text,
+                "log_prob": output::number(self.log_prob()),
+                "tokens": count,
+                "unknown_tokens": unknown,
+                "unknown_words": line.out_of_vocab_tokens,
+            });
+            if let Some(file) = self.file {
+                object["file"] = file.into();
+            }
+            if !line.missing.is_empty() {
+                object["missing"] = line.missing.clone().into();
+            }
+            if args.per_token {
+                let token = |&(token, log_prob, is_unknown): &(&str, f64, bool)| {
+                    let mut object = json!({ "token": token, "log_prob": output::number(log_prob) });
+                    if is_unknown {
+                        object["unknown"] = true.into();
+                    }
+                    object
+                };
+                object["log_probs"] = self.tokens().iter().map(token).collect::<Value>();
+            }
+            return Ok(writeln!(out, "{object}")?);
+        }
+        if let Some(file) = self.file {
+            out.write_all(&in_column(file.as_bytes()))?;
+            write!(out, "\t")?;
+        }
+        write!(out, "{:.4}\t{count}\t{unknown}\t", self.log_prob())?;
+        if self.codec.is_lossy() {
+            out.write_all(&in_column(text.as_bytes()))?;
+        } else {
+            out.write_all(&in_column(&line.text))?;
+        }
+        writeln!(out)?;
         if args.per_token {
-            let token = |(token, &log_prob): (&String, &f32)| json!({ "token": token, "log_prob": output::number(log_prob.into()) });
-            object["log_probs"] = tokens.map(token).collect::<Value>();
+            for (token, log_prob, is_unknown) in self.tokens() {
+                write!(out, "\t{log_prob:.4}\t")?;
+                out.write_all(&in_column(token.as_bytes()))?;
+                writeln!(out, "{}", if is_unknown { "\tunknown" } else { "" })?;
+            }
         }
-        writeln!(out, "{object}")?;
-        return Ok(());
+        Ok(())
     }
-    writeln!(
-        out,
-        "{:.4}\t{}\t{}\t{text}",
-        score.log_prob_sum,
-        score.log_probs.len(),
-        line.out_of_vocab_tokens
-    )?;
-    if args.per_token {
-        for (token, log_prob) in tokens {
-            // A line end is a token too, and would break the line.
-            writeln!(out, "\t{log_prob:.4}\t{}", token.escape_debug())?;
+}
+
+/// A text in a column: what would end it is escaped, everything else is as it is.
+fn in_column(text: &[u8]) -> Vec<u8> {
+    let mut column = Vec::with_capacity(text.len());
+    for &byte in text {
+        match byte {
+            b'\t' => column.extend(b"\\t"),
+            b'\n' => column.extend(b"\\n"),
+            b'\r' => column.extend(b"\\r"),
+            byte => column.push(byte),
         }
     }
-    Ok(())
+    column
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_ends_a_column_is_escaped() {
+        assert_eq!(in_column("a\tb \"c\" \'é\' \\".as_bytes()), "a\\tb \"c\" 'é' \\".as_bytes());
+        assert_eq!(in_column(b"\xff\r\n"), b"\xff\\r\\n");
+    }
 }

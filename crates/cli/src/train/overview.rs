@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use rondo_data::{Batches, Split};
+use rondo_data::Split;
 use rondo_nn::ActivationPenalty;
 use rondo_runs::Compact;
+use rondo_train::settings::ResetState;
 use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, ScheduleRule, Session};
 
 use crate::describe;
@@ -80,11 +81,13 @@ impl Overview<'_> {
 
     fn epochs(&self) -> String {
         let training = &self.0.plan().training;
-        let batches =
-            Batches::new(&self.0.corpus().train, training.batch_size, training.bptt, training.last_batch);
-        let batch_count = batches
-            .map_or(0, |batches| batches.batch_count())
-            .min(training.max_batches.unwrap_or(usize::MAX));
+        let batch_count = self.0.batches().batch_count().min(training.max_batches.unwrap_or(usize::MAX));
+        let units = match training.reset_state {
+            ResetState::Never => String::new(),
+            ResetState::Batch => ", state reset before each batch".to_owned(),
+            units if training.shuffle_lines => format!(", independent {units}s in random order"),
+            units => format!(", independent {units}s"),
+        };
         let about = if training.variable_bptt { "about " } else { "" };
         let early = match training.early_stopping {
             None => String::new(),
@@ -92,7 +95,7 @@ impl Overview<'_> {
             Some(most) => format!(", early stopping after {most} evaluations without improvement"),
         };
         format!(
-            "{} of {about}{} batches, {} sequences × {about}{} steps; seed {}{early}",
+            "{} of {about}{} batches, {} sequences × {about}{} steps{units}; seed {}{early}",
             epochs(training.epochs),
             describe::count(batch_count),
             training.batch_size,

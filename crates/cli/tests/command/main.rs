@@ -14,6 +14,7 @@ mod help;
 mod hostile;
 mod interruption;
 mod limits;
+mod lines;
 mod lists;
 mod messages;
 mod odd_text;

@@ -153,7 +153,7 @@ fn running_text_is_read_as_the_models_words() {
     let spaced = read(&[], "the cat sat on the mat .\n");
     let running = read(&moses, "The cat sat on the mat.\n");
     assert_eq!(score(&running), score(&spaced));
-    assert!(running.ends_with("\tthe cat sat on the mat.\n"), "{running}");
+    assert!(running.ends_with("\tThe cat sat on the mat.\n"), "{running}");
 
     let flags = ["generate", "-m", "run", "--seed", "1", "-n", "1", "--json", "--prefix", "The dog saw."];
     let prefix =

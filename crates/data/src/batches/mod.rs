@@ -11,14 +11,25 @@
 //!          d h      dropped: i, the remainder that fills no row
 //! ```
 //!
+//! A text of independent lines or paragraphs is laid out in columns of whole units instead ([`Batches::of_units`]).
+//!
 //! Promises: each token of a column except the first is a target once, in order; at most `B - 1` tokens are dropped.
-//! With [`LastBatch::Discard`], the last tokens of the columns, fewer than T each, are not targets either.
+//! With [`LastBatch::Discard`], the last tokens of the columns, fewer than T each, are not targets either. In columns of
+//! units, each token of the text is a target once.
 //! Not here: tokenization (`tokenize`), carrying the hidden state (the caller).
 
 use rand::{Rng, RngExt, seq::SliceRandom};
 use rand_distr::StandardNormal;
 
 use crate::{DataError, Result, TokenIds};
+
+mod units;
+
+use units::UnitColumns;
+pub use units::{Unit, Units};
+
+/// The target of a row of a column of units that has ended. It is not an id, and must not be predicted.
+pub const NO_TARGET: u32 = u32::MAX;
 
 /// How the rows after the last full-length batch are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -71,6 +82,8 @@ pub struct Batches {
     batch_size: usize,
     bptt: usize,
     last_batch: LastBatch,
+    /// The columns of units; `None` for columns of equal length.
+    units: Option<UnitColumns>,
 }
 
 impl Batches {
@@ -109,12 +122,8 @@ impl Batches {
         bptt: usize,
         last_batch: LastBatch,
     ) -> Result<Self> {
-        for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
-            if size == 0 {
-                return Err(DataError::ZeroSize { name });
-            }
-        }
-        let batches = Self { ids: ids.clone(), batch_size, bptt, last_batch };
+        check_sizes(batch_size, bptt)?;
+        let batches = Self { ids: ids.clone(), batch_size, bptt, last_batch, units: None };
         if batches.column_len() > steps {
             return Ok(batches);
         }
@@ -126,6 +135,52 @@ impl Batches {
             // With `Keep`, a column that is too short for any batch is too short for every `bptt`.
             largest_bptt: batches.column_len().saturating_sub(1),
         })
+    }
+
+    /// Arranges independent units in `batch_size` columns of about the same length, in the order of the text or in
+    /// `order`, to be read `bptt` steps at a time. Before each unit, the state must be reset:
+    /// [`fill_resets`](Self::fill_resets). The last batch may be shorter.
+    ///
+    /// ```
+    /// use rondo_data::{Batches, NO_TARGET, TokenIds, Unit, Units};
+    ///
+    /// let ids = TokenIds::from(vec![7, 8, 0, 9, 0]); // 0 ends a line
+    /// let lines = Units::find(&ids, Unit::Line, 0)?;
+    /// let batches = Batches::of_units(&ids, &lines, None, 2, 3)?;
+    /// let (mut inputs, mut targets, mut resets) = ([0; 6], [0; 6], [0; 6]); // [T, B]
+    /// batches.fill(batches.batch(0), &mut inputs, &mut targets)?;
+    /// batches.fill_resets(batches.batch(0), &mut resets)?;
+    /// assert_eq!(inputs, [0, 0, 7, 9, 8, 0]);
+    /// assert_eq!(targets, [7, 9, 8, 0, 0, NO_TARGET]);
+    /// assert_eq!(resets, [1, 1, 0, 0, 0, 1]);
+    /// # Ok::<(), rondo_data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::ZeroSize`] if a size is 0. [`DataError::CorpusTooShort`] for an empty text.
+    ///
+    /// # Panics
+    /// If `order` has a number that is not below the number of units.
+    pub fn of_units(
+        ids: &TokenIds,
+        units: &Units,
+        order: Option<&[u32]>,
+        batch_size: usize,
+        bptt: usize,
+    ) -> Result<Self> {
+        check_sizes(batch_size, bptt)?;
+        if ids.is_empty() {
+            let (largest_batch_size, largest_bptt) = (0, 0);
+            return Err(DataError::CorpusTooShort {
+                tokens: 0,
+                batch_size,
+                bptt,
+                largest_batch_size,
+                largest_bptt,
+            });
+        }
+        let units = Some(UnitColumns::new(units, order, batch_size));
+        Ok(Self { ids: ids.clone(), batch_size, bptt, last_batch: LastBatch::Keep, units })
     }
 
     /// The number of columns: B.
@@ -140,22 +195,29 @@ impl Batches {
         self.bptt
     }
 
-    /// The number of tokens per column: one more than the number of input rows.
+    /// The number of tokens per column, in columns of units of the longest column with the line end before it: one more
+    /// than the number of input rows.
     #[must_use]
     pub fn column_len(&self) -> usize {
-        self.ids.len() / self.batch_size
+        match &self.units {
+            None => self.ids.len() / self.batch_size,
+            Some(units) => units.longest() + 1,
+        }
     }
 
     /// The number of tokens at the end of the stream that are in no column; at most `B - 1`.
     #[must_use]
     pub fn dropped_tokens(&self) -> usize {
-        self.ids.len() % self.batch_size
+        if self.units.is_some() { 0 } else { self.ids.len() % self.batch_size }
     }
 
     /// The number of tokens in the columns that are not a target of any batch: those of the discarded last batch,
     /// fewer than `T · B`; 0 with [`LastBatch::Keep`].
     #[must_use]
     pub fn discarded_targets(&self) -> usize {
+        if self.units.is_some() {
+            return 0;
+        }
         (self.column_len() - 1) * self.batch_size - self.target_count()
     }
 
@@ -172,6 +234,9 @@ impl Batches {
     /// The number of targets per epoch: the divisor of a mean loss.
     #[must_use]
     pub fn target_count(&self) -> usize {
+        if let Some(units) = &self.units {
+            return units.tokens();
+        }
         let rows = self.column_len() - 1;
         let rows = match self.last_batch {
             LastBatch::Keep => rows,
@@ -256,6 +321,15 @@ impl Batches {
             batch.start + batch.steps < column_len,
             "{batch:?} extends past the end of columns of {column_len} tokens"
         );
+        if let Some(units) = &self.units {
+            for b in 0..batch_size {
+                units.read(&self.ids, b, (batch.start, batch.steps), |t, input, target, _| {
+                    inputs[t * batch_size + b] = input;
+                    targets[t * batch_size + b] = target;
+                })?;
+            }
+            return Ok(());
+        }
         for b in 0..batch_size {
             let start = b * column_len + batch.start;
             let rows = self.ids.read(start..start + batch.steps + 1)?;
@@ -265,6 +339,49 @@ impl Batches {
             }
         }
         Ok(())
+    }
+
+    /// Whether the state is reset within batches: in columns of units.
+    #[must_use]
+    pub fn has_resets(&self) -> bool {
+        self.units.is_some()
+    }
+
+    /// Writes 1 where the state is reset before a step, else 0.
+    ///
+    /// # Shapes
+    /// - `resets: [T, B]`, overwritten, as `inputs` of [`fill`](Self::fill).
+    ///
+    /// # Panics
+    /// If its length is not T · B.
+    /// # Errors
+    /// See [`TokenIds::read`].
+    pub fn fill_resets(&self, batch: Batch, resets: &mut [u32]) -> Result<()> {
+        let batch_size = self.batch_size;
+        assert_eq!(
+            resets.len(),
+            batch.steps * batch_size,
+            "resets must be {} steps by {batch_size}",
+            batch.steps
+        );
+        resets.fill(0);
+        if let Some(units) = &self.units {
+            for b in 0..batch_size {
+                units.read(&self.ids, b, (batch.start, batch.steps), |t, _, _, begins| {
+                    resets[t * batch_size + b] = u32::from(begins);
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// [`DataError::ZeroSize`] if one of them is 0.
+fn check_sizes(batch_size: usize, bptt: usize) -> Result<()> {
+    match [("batch_size", batch_size), ("bptt", bptt)].into_iter().find(|(_, size)| *size == 0) {
+        Some((name, _)) => Err(DataError::ZeroSize { name }),
+        None => Ok(()),
     }
 }
 

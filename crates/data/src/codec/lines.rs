@@ -1,10 +1,16 @@
 //! Encodes a text line by line.
+//!
+//! [`Lines`] gives the ids of a text, line by line. [`LineEncoder`] gives a result for each line that somebody wants an
+//! answer for: also for a line that cannot be encoded, and always with a line end.
 
 use std::collections::VecDeque;
 use std::io::BufRead;
 
 use super::TextCodec;
 use crate::{DataError, Result, tokenize::Scanner};
+
+/// The unit of a tokenizer that accepts all bytes.
+const BYTE: &str = "byte";
 
 /// One line of a text, or one sentence of running text, as tokens and ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +27,14 @@ pub struct EncodedLine {
     pub ids: Vec<u32>,
     /// The number of out-of-vocabulary tokens.
     pub out_of_vocab_tokens: u64,
+    /// The line as it is in the text, without its line ending; empty for a sentence, which may span lines.
+    pub text: Vec<u8>,
+    /// The number of tokens with the unknown token's id: out-of-vocabulary tokens, and the unknown token in the text
+    /// itself.
+    pub unknown_tokens: u64,
+    /// The out-of-vocabulary tokens that have no id, because the vocabulary has no unknown token. Only a [`LineEncoder`]
+    /// leaves them out; elsewhere they are an error.
+    pub missing: Vec<String>,
 }
 
 impl EncodedLine {
@@ -29,17 +43,92 @@ impl EncodedLine {
         self.tokens.append(&mut next.tokens);
         self.ids.append(&mut next.ids);
         self.out_of_vocab_tokens += next.out_of_vocab_tokens;
+        self.text.append(&mut next.text);
+        self.unknown_tokens += next.unknown_tokens;
+        self.missing.append(&mut next.missing);
     }
 
     fn new(number: u64) -> Self {
-        Self { number, tokens: Vec::new(), ids: Vec::new(), out_of_vocab_tokens: 0 }
+        Self { number, ..Self::default() }
     }
 
     fn push(&mut self, codec: &TextCodec, token: &str, origin: &str, number: u64) -> Result<()> {
-        self.ids.push(codec.known_or_unknown(token, origin, number)?);
+        let id = codec.known_or_unknown(token, origin, number)?;
         self.out_of_vocab_tokens += u64::from(codec.vocab.id(token).is_none());
+        self.unknown_tokens += u64::from(codec.unknown_id() == Some(id));
+        self.ids.push(id);
         self.tokens.push(token.to_owned());
         Ok(())
+    }
+
+    /// As [`push`](Self::push), but a token that has no id is missing.
+    fn push_or_miss(&mut self, codec: &TextCodec, token: &str, is_control: bool) {
+        let known = codec.vocab.id(token).filter(|_| !is_control);
+        self.tokens.push(token.to_owned());
+        self.out_of_vocab_tokens += u64::from(known.is_none());
+        match known.or(codec.unknown_id()) {
+            Some(id) => {
+                self.unknown_tokens += u64::from(codec.unknown_id() == Some(id));
+                self.ids.push(id);
+            }
+            None => self.missing.push(token.to_owned()),
+        }
+    }
+}
+
+/// Encodes lines that are each answered on their own; see [`TextCodec::line_encoder`].
+#[derive(Debug)]
+pub struct LineEncoder {
+    codec: TextCodec,
+    scanner: Scanner,
+    number: u64,
+    /// Whether the vocabulary has a line end, or the tokenizer makes one of a line feed.
+    ends_lines: bool,
+}
+
+impl LineEncoder {
+    pub(super) fn new(codec: &TextCodec, origin: &str) -> Self {
+        let codec = codec.with_tokenizer(codec.tokenizer.with_sentences(false));
+        let scanner = Scanner::new(&codec.tokenizer, origin, codec.lossy);
+        let ends_lines = codec.is_of_words() || codec.line_end().is_some();
+        Self { codec, scanner, number: 0, ends_lines }
+    }
+
+    /// Encodes the next line, given with or without its line ending.
+    ///
+    /// # Errors
+    /// [`DataError::InvalidUtf8`] and [`DataError::Binary`] for bytes that are not text.
+    pub fn encode(&mut self, line: &[u8]) -> Result<EncodedLine> {
+        self.number += 1;
+        let mut encoded = EncodedLine::new(self.number);
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        encoded.text = self.text_of(line);
+        let mut tokens: Vec<String> = Vec::new();
+        let mut visit = |token: &str, _| {
+            tokens.push(token.to_owned());
+            Ok(())
+        };
+        self.scanner.feed(line, &mut visit)?;
+        if self.ends_lines {
+            self.scanner.feed(b"\n", &mut visit)?;
+        }
+        // The last token of a line of words is its end. The same word within the line is a word, and not in the vocabulary.
+        let eos = self.codec.tokenizer.eos();
+        for (place, token) in tokens.iter().enumerate() {
+            let is_control = eos == Some(token.as_str()) && place + 1 < tokens.len();
+            encoded.push_or_miss(&self.codec, token, is_control);
+        }
+        Ok(encoded)
+    }
+
+    /// The text of a line: without the byte-order mark of the first one, and with U+FFFD for what is replaced by it.
+    fn text_of(&self, line: &[u8]) -> Vec<u8> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = line.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.number == 1).unwrap_or(line);
+        if !self.codec.lossy || self.codec.unit() == BYTE {
+            return line.to_vec();
+        }
+        String::from_utf8_lossy(line).replace('\0', "\u{fffd}").into_bytes()
     }
 }
 
@@ -83,6 +172,8 @@ impl<R: BufRead> Lines<R> {
             self.done = true;
             self.scanner.finish(&mut visit)?;
         }
+        let text = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        line.text = text.strip_suffix(b"\r").unwrap_or(text).to_vec();
         // At the end of the text, there can be nothing after the last line ending, or only a byte-order mark.
         Ok((self.scanner.lines() == number).then_some(line))
     }

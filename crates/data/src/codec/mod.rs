@@ -20,7 +20,7 @@ mod lines;
 
 pub use decoder::{Spacing, TextDecoder};
 pub(crate) use json::{FORMAT, VERSION};
-pub use lines::{EncodedLine, Lines};
+pub use lines::{EncodedLine, LineEncoder, Lines};
 
 /// A tokenizer and a vocabulary, which encode text to ids and decode ids to text. Cheap to clone.
 ///
@@ -191,6 +191,25 @@ impl TextCodec {
     /// Encodes a text lazily, line by line; `origin` is its name in errors.
     pub fn lines<R: BufRead>(&self, reader: R, origin: &str) -> Lines<R> {
         Lines::new(self.clone(), reader, origin)
+    }
+
+    /// An encoder of lines that are each answered on their own: never split, merged or dropped. Running text is not
+    /// split into sentences; each line gets a line end, if the vocabulary has one; a token that has no id does not end
+    /// the job; a word that is spelled like the line end is a word. `origin` is the name of the text in errors.
+    ///
+    /// ```
+    /// use rondo_data::{TextCodec, Tokenizer, Vocab};
+    ///
+    /// let vocab = Vocab::from_tokens("example", ["a", "b", "\n"], None)?;
+    /// let mut lines = TextCodec::new(Tokenizer::chars(), vocab).line_encoder("my.txt");
+    /// assert_eq!(lines.encode(b"ab")?.ids, [0, 1, 2]);
+    /// assert_eq!(lines.encode(b"a\xc3\xa9\n")?.missing, ["é"]);
+    /// assert_eq!(lines.encode(b"")?.ids, [2]);
+    /// # Ok::<(), rondo_data::DataError>(())
+    /// ```
+    #[must_use]
+    pub fn line_encoder(&self, origin: &str) -> LineEncoder {
+        LineEncoder::new(self, origin)
     }
 
     /// Decodes ids to text, spaced [as it was read](Spacing::AsRead). Bytes that are not UTF-8 become U+FFFD; use a

@@ -1,6 +1,85 @@
 //! Splits one text into training, validation and test text.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
 use crate::{DataError, Result};
+
+/// The seed of the lines that are drawn. It is not the run's, so that runs with different seeds have the same texts.
+const SEED: u64 = 0;
+
+/// Where the three texts are in a sequence of tokens.
+pub(super) enum Parts {
+    /// One after another: the ends of the training text and of the validation text.
+    InOrder([usize; 2]),
+    /// The lines of each.
+    Lines([Vec<Range<usize>>; 3]),
+}
+
+impl Parts {
+    /// The training text.
+    pub(super) fn train<'a>(&self, ids: &'a [u32]) -> Cow<'a, [u32]> {
+        match self {
+            Parts::InOrder([train_end, _]) => Cow::Borrowed(&ids[..*train_end]),
+            Parts::Lines([train, ..]) => {
+                Cow::Owned(train.iter().flat_map(|line| &ids[line.clone()]).copied().collect())
+            }
+        }
+    }
+
+    /// The three texts one after another, and the ends of the first two.
+    pub(super) fn divide(self, ids: Vec<u32>) -> (Vec<u32>, [usize; 2]) {
+        match self {
+            Parts::InOrder(ends) => (ids, ends),
+            Parts::Lines(lines) => {
+                let len = |lines: &[Range<usize>]| lines.iter().map(Range::len).sum::<usize>();
+                let train_end = len(&lines[0]);
+                let ends = [train_end, train_end + len(&lines[1])];
+                let divided = lines.iter().flatten().flat_map(|line| &ids[line.clone()]).copied();
+                (divided.collect(), ends)
+            }
+        }
+    }
+}
+
+/// Draws lines for the validation and test text until they have the requested fractions of the tokens.
+///
+/// # Errors
+/// [`DataError::CannotDivide`] if no line is left for training.
+pub(super) fn random_lines(ids: &[u32], eos: u32, valid_fraction: f64, test_fraction: f64) -> Result<Parts> {
+    let ends = (0..ids.len()).filter(|&at| ids[at] == eos || at + 1 == ids.len());
+    let lines: Vec<Range<usize>> = ends
+        .scan(0, |start, end| {
+            let line = *start..end + 1;
+            *start = end + 1;
+            Some(line)
+        })
+        .collect();
+    let mut order: Vec<usize> = (0..lines.len()).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(SEED));
+    let mut draw = |fraction: f64| {
+        let (mut drawn, mut tokens) = (vec![], 0);
+        while (tokens as f64) < fraction * ids.len() as f64 {
+            let Some(line) = order.pop() else { break };
+            tokens += lines[line].len();
+            drawn.push(line);
+        }
+        drawn
+    };
+    let (test, valid) = (draw(test_fraction), draw(valid_fraction));
+    if order.is_empty() {
+        return Err(DataError::CannotDivide { tokens: ids.len(), valid_fraction, test_fraction });
+    }
+    let in_order = |mut drawn: Vec<usize>| {
+        drawn.sort_unstable();
+        drawn.into_iter().map(|line| lines[line].clone()).collect()
+    };
+    Ok(Parts::Lines([order, valid, test].map(in_order)))
+}
 
 /// # Errors
 /// [`DataError::SplitFractions`] unless both are at least 0 and some text is left for training.
@@ -99,6 +178,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn drawn_lines_are_whole_and_each_is_in_one_text(
+            ids in prop::collection::vec(0u32..4, 1..80), valid in 0.0..0.5, test in 0.0..0.5,
+        ) {
+            let Ok(parts) = random_lines(&ids, 0, valid, test) else { return Ok(()) };
+            let train = parts.train(&ids).into_owned();
+            let (divided, [train_end, valid_end]) = parts.divide(ids.clone());
+            prop_assert_eq!(&train, &divided[..train_end]);
+            let lines = |ids: &[u32]| -> Vec<Vec<u32>> {
+                ids.split_inclusive(|&id| id == 0).map(<[u32]>::to_vec).collect()
+            };
+            let texts = [&divided[..train_end], &divided[train_end..valid_end], &divided[valid_end..]];
+            for (text, fraction) in texts.iter().zip([0.0, valid, test]) {
+                prop_assert!(text.len() as f64 >= fraction * ids.len() as f64);
+            }
+            // Only the last line of the text may lack its end, and then it is the last line of its own text.
+            let mut found: Vec<Vec<u32>> = texts.iter().flat_map(|text| lines(text)).collect();
+            let mut expected = lines(&ids);
+            found.sort();
+            expected.sort();
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn splits_have_their_size_and_begin_after_line_ends(
             ids in prop::collection::vec(0u32..4, 1..60), by_line: bool, valid in 0.0..0.5, test in 0.0..0.5,

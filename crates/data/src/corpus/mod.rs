@@ -24,6 +24,7 @@ mod divide;
 mod find;
 mod source;
 
+use divide::Parts;
 pub use find::CorpusTexts;
 pub use source::TextSource;
 
@@ -68,6 +69,19 @@ pub struct CorpusOptions {
     pub valid_fraction: f64,
     /// The fraction to use as test text; 0 for none.
     pub test_fraction: f64,
+    /// Where in such a text they are.
+    pub division: Division,
+}
+
+/// Where in a text without splits of its own the validation and test text are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Division {
+    /// At its end.
+    #[default]
+    End,
+    /// Lines drawn at random, the same lines in each run; lines of a split are in the order of the text.
+    RandomLines,
 }
 
 impl Default for CorpusOptions {
@@ -87,7 +101,15 @@ impl CorpusOptions {
         let options = VocabOptions::for_tokenizer(&tokenizer);
         let splits = if options.unknown.is_some() { VocabSplits::Train } else { VocabSplits::All };
         let vocab = VocabSource::Build { options, splits };
-        Self { tokenizer, vocab, drop_tail_chars: 0, lossy: false, valid_fraction: 0.05, test_fraction: 0.05 }
+        Self {
+            tokenizer,
+            vocab,
+            drop_tail_chars: 0,
+            lossy: false,
+            valid_fraction: 0.05,
+            test_fraction: 0.05,
+            division: Division::End,
+        }
     }
 }
 
@@ -156,7 +178,7 @@ pub struct Corpus {
     pub codec: TextCodec,
     /// The statistics of each text, in reading order.
     pub sources: Vec<SourceReport>,
-    /// Whether the validation and test texts were split off from the end of one text instead of being separate texts.
+    /// Whether the validation and test texts were split off from one text instead of being separate texts.
     pub divided: bool,
 }
 
@@ -195,31 +217,33 @@ impl Corpus {
         divide::check_fractions(options.valid_fraction, options.test_fraction)?;
         let sources = texts.sources();
         let codec = |vocab: Vocab| TextCodec::new(options.tokenizer.clone(), vocab);
-        let (mut all, [train_end, valid_end], codec) = match &options.vocab {
+        let (mut all, parts, codec) = match &options.vocab {
             VocabSource::Given(vocab) => {
                 let codec = codec(vocab.clone());
                 let all = encode(&sources, &codec, options)?;
-                let cuts = cuts(&all, texts, options, options.tokenizer.eos().and_then(|eos| vocab.id(eos)))?;
-                (all, cuts, codec)
+                let eos = options.tokenizer.eos().and_then(|eos| vocab.id(eos));
+                let parts = parts(&all, texts, options, eos)?;
+                (all, parts, codec)
             }
             VocabSource::Build { splits, .. } | VocabSource::Extend { splits, .. } => {
                 let (mut all, counter) = count(&sources, options)?;
-                let cuts =
-                    cuts(&all, texts, options, options.tokenizer.eos().and_then(|eos| counter.index(eos)))?;
+                let eos = options.tokenizer.eos().and_then(|eos| counter.index(eos));
+                let parts = parts(&all, texts, options, eos)?;
                 let vocab = match splits {
                     VocabSplits::All => options.vocab.of(&counter)?,
-                    VocabSplits::Train => options.vocab.of(&counter.restricted_to(&all.ids[..cuts[0]]))?,
+                    VocabSplits::Train => options.vocab.of(&counter.restricted_to(&parts.train(&all.ids)))?,
                 };
                 let codec = codec(vocab);
                 if !replace_indices(&mut all, &counter, codec.vocab()) {
                     // The token is known but not its line, so the texts are read again to find it.
                     encode(&sources, &codec, options)?;
                 }
-                (all, cuts, codec)
+                (all, parts, codec)
             }
         };
         all.ids.shrink_to_fit();
-        let ids = TokenIds::from(all.ids);
+        let (ids, [train_end, valid_end]) = parts.divide(all.ids);
+        let ids = TokenIds::from(ids);
         let part = |range: Range<usize>| (!range.is_empty()).then(|| ids.slice(range));
         Ok(Self {
             train: ids.slice(0..train_end),
@@ -339,13 +363,9 @@ fn replace_indices(all: &mut Sequence, counter: &Counter, vocab: &Vocab) -> bool
     true
 }
 
-/// The ends of the training text and of the validation text; `eos` is the end-of-line token in `all`.
-fn cuts(
-    all: &Sequence,
-    texts: &CorpusTexts,
-    options: &CorpusOptions,
-    eos: Option<u32>,
-) -> Result<[usize; 2]> {
+/// The parts of the texts for training, validation and testing; `eos` is the end-of-line token in `all`.
+fn parts(all: &Sequence, texts: &CorpusTexts, options: &CorpusOptions, eos: Option<u32>) -> Result<Parts> {
+    let CorpusOptions { valid_fraction, test_fraction, division, .. } = *options;
     match texts {
         CorpusTexts::Splits { .. } => {
             let len = |splits: &[Split]| -> usize {
@@ -353,9 +373,14 @@ fn cuts(
                     all.sources.iter().filter(|source| source.split.is_some_and(|s| splits.contains(&s)));
                 of_them.map(|source| source.text.stats.tokens as usize).sum()
             };
-            Ok([len(&[Split::Train]), len(&[Split::Train, Split::Valid])])
+            Ok(Parts::InOrder([len(&[Split::Train]), len(&[Split::Train, Split::Valid])]))
         }
-        CorpusTexts::Whole(_) => divide::cuts(&all.ids, eos, options.valid_fraction, options.test_fraction),
+        CorpusTexts::Whole(_) => match (division, eos) {
+            (Division::RandomLines, Some(eos)) => {
+                divide::random_lines(&all.ids, eos, valid_fraction, test_fraction)
+            }
+            _ => Ok(Parts::InOrder(divide::cuts(&all.ids, eos, valid_fraction, test_fraction)?)),
+        },
     }
 }
 

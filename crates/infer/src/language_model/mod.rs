@@ -25,8 +25,8 @@ use crate::memory::check_evaluation;
 use crate::rescore::{Entry, List, ListScorer, Weights};
 use crate::{
     BeamSearch, Cache, CacheEvaluation, CacheTuning, Completer, Completing, Completion, Decoder, Evaluation,
-    Hypothesis, InferError, Interpolation, ModelHandle, NgramEvaluation, Predictor, Result, ScoredLine,
-    Scorer, Scoring, StreamOptions, Streams, TextStream, evaluate_with, evaluate_with_cache,
+    Hypothesis, InferError, Interpolation, ModelHandle, NgramEvaluation, Predictor, Resets, Result,
+    ScoredLine, Scorer, Scoring, StreamOptions, Streams, TextStream, evaluate_with, evaluate_with_cache,
     evaluate_with_ngram, tune_cache, tune_ngram,
 };
 
@@ -135,7 +135,7 @@ impl LanguageModel {
     /// [`InferError::Runs`] if it cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let metadata = self.metadata().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let context = model_context(&self.codec, metadata);
+        let context = model_context(&self.codec, self.handle.resets(), metadata);
         let write = |to: &mut dyn Write| ModelFile::write(self.model(), &context, to);
         Ok(write_atomically(path.as_ref(), write)?)
     }
@@ -182,6 +182,7 @@ impl LanguageModel {
         cache: &Cache,
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<CacheEvaluation> {
+        self.require_running_text("a neural cache")?;
         evaluate_with_cache(self.model(), &mut self.handle.workspace(), ids, cache, progress)
     }
 
@@ -197,8 +198,20 @@ impl LanguageModel {
         lambdas: &[f64],
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<CacheTuning> {
+        self.require_running_text("a neural cache")?;
         let workspace = &mut self.handle.workspace();
         tune_cache(self.model(), workspace, ids, window, thetas, lambdas, progress)
+    }
+
+    /// Fails if the model was trained on independent lines or paragraphs, for `what` adapts to the text so far.
+    ///
+    /// # Errors
+    /// [`InferError::IndependentUnits`].
+    pub fn require_running_text(&self, what: &'static str) -> Result<()> {
+        match self.handle.resets() {
+            Some(resets) => Err(InferError::IndependentUnits { what, unit: resets.name() }),
+            None => Ok(()),
+        }
     }
 
     /// [`evaluate_with`] for an encoded text.
@@ -213,7 +226,8 @@ impl LanguageModel {
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Evaluation> {
         check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
-        evaluate_with(self.model(), &mut self.handle.workspace(), ids, batch_size, bptt, progress)
+        let (resets, sizes) = (self.handle.resets(), (batch_size, bptt));
+        evaluate_with(self.model(), &mut self.handle.workspace(), ids, resets, sizes, progress)
     }
 
     /// Evaluates a text with the model, an n-gram model and both interpolated: see [`evaluate_with_ngram`].
@@ -229,8 +243,9 @@ impl LanguageModel {
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<NgramEvaluation> {
         check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
-        let workspace = &mut self.handle.workspace();
-        evaluate_with_ngram(self.model(), workspace, ids, interpolation, batch_size, bptt, progress)
+        let (workspace, resets) = (&mut self.handle.workspace(), self.handle.resets());
+        let sizes = (batch_size, bptt);
+        evaluate_with_ngram(self.model(), workspace, ids, resets, interpolation, sizes, progress)
     }
 
     /// Finds the best weight of an n-gram model on a text: see [`tune_ngram`].
@@ -246,8 +261,9 @@ impl LanguageModel {
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<NgramEvaluation> {
         check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
-        let workspace = &mut self.handle.workspace();
-        tune_ngram(self.model(), workspace, ids, interpolation, batch_size, bptt, progress)
+        let (workspace, resets) = (&mut self.handle.workspace(), self.handle.resets());
+        let sizes = (batch_size, bptt);
+        tune_ngram(self.model(), workspace, ids, resets, interpolation, sizes, progress)
     }
 
     /// The `count` most likely words after `text`, which is read as the beginning of a line; excludes the
@@ -380,8 +396,15 @@ pub(crate) fn encode_line(
 }
 
 /// What a model file contains in addition to the model, so that it can be opened without any other file.
-pub fn model_context(codec: &TextCodec, mut metadata: BTreeMap<String, String>) -> ModelContext {
+pub fn model_context(
+    codec: &TextCodec,
+    resets: Option<Resets>,
+    mut metadata: BTreeMap<String, String>,
+) -> ModelContext {
     metadata.insert(TOKENIZER.to_owned(), codec.tokenizer().to_json());
+    if let Some(resets) = resets {
+        metadata.insert(Resets::KEY.to_owned(), resets.name().to_owned());
+    }
     ModelContext {
         vocab_fingerprint: codec.vocab().fingerprint(),
         metadata,

@@ -10,7 +10,7 @@ use rondo_nn::{Model, ModelContext, ModelFile, NnError, RnnLm};
 use rondo_runs::RunFolder;
 
 use super::{CODEC, LanguageModel, Origin, TOKENIZER};
-use crate::{InferError, ModelHandle, Result};
+use crate::{InferError, ModelHandle, Resets, Result};
 
 impl LanguageModel {
     /// Opens a model file, or the best model of the run in a folder.
@@ -30,8 +30,9 @@ impl LanguageModel {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, vocab: Option<&Path>, device: &Device) -> Result<LanguageModel> {
-        let ModelParts { path, model, codec, metadata } = ModelParts::open(path, vocab, device)?;
-        Ok(LanguageModel::with_origin(ModelHandle::new(model), codec, path, metadata))
+        let ModelParts { path, model, codec, resets, metadata } = ModelParts::open(path, vocab, device)?;
+        let handle = ModelHandle::new(model).with_resets(resets);
+        Ok(LanguageModel::with_origin(handle, codec, path, metadata))
     }
 
     /// Opens a custom model: `model` has the right shape and receives the weights from the file.
@@ -43,7 +44,8 @@ impl LanguageModel {
         let open = |source| InferError::of_file(source, &path);
         let context = ModelFile::read_into(&mut model, &path).map_err(open)?;
         let codec = codec_of(&context, &path, None, model.vocab_size())?;
-        Ok(LanguageModel::with_origin(ModelHandle::new(model), codec, path, context.metadata))
+        let handle = ModelHandle::new(model).with_resets(resets_of(&context, &codec, &path)?);
+        Ok(LanguageModel::with_origin(handle, codec, path, context.metadata))
     }
 
     /// The model file that `path` refers to: the path itself, or the best model of the run in the folder.
@@ -94,6 +96,8 @@ pub struct ModelParts {
     pub model: RnnLm,
     /// Converts text to the model's ids and back.
     pub codec: TextCodec,
+    /// Where the model's state is reset, if it was trained on independent lines or paragraphs.
+    pub resets: Option<Resets>,
     /// Other metadata of the file.
     pub metadata: BTreeMap<String, String>,
 }
@@ -109,8 +113,23 @@ impl ModelParts {
         let open = |source| InferError::of_file(source, &path);
         let ModelFile { model, context } = ModelFile::read(&path, device).map_err(open)?;
         let codec = codec_of(&context, &path, vocab, model.vocab_size())?;
-        Ok(ModelParts { path, model, codec, metadata: context.metadata })
+        let resets = resets_of(&context, &codec, &path)?;
+        Ok(ModelParts { path, model, codec, resets, metadata: context.metadata })
     }
+}
+
+/// Where the state is reset, according to the metadata of a model file.
+fn resets_of(context: &ModelContext, codec: &TextCodec, path: &Path) -> Result<Option<Resets>> {
+    let Some(name) = context.metadata.get(Resets::KEY) else { return Ok(None) };
+    let resets = codec.line_end().and_then(|line_end| Resets::from_name(name, line_end));
+    let unusable = || {
+        let reason = format!("`{name}` is unknown, or its vocabulary has no line end");
+        InferError::Open {
+            path: path.to_owned(),
+            source: NnError::Metadata { path: path.to_owned(), key: Resets::KEY, reason },
+        }
+    };
+    resets.map(Some).ok_or_else(unusable)
 }
 
 /// The codec of a model file. Its vocabulary must be exactly the one the model was trained with: the same

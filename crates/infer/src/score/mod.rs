@@ -236,6 +236,11 @@ impl Scorer {
             }
             let model = self.handle.model();
             let mut tape = self.workspace.tape(model.parameters(), Mode::Evaluate);
+            let before = rows[..running].iter().map(|row| match start.checked_sub(1) {
+                Some(before) => row[before],
+                None => self.handle.start(),
+            });
+            self.handle.set_resets(&mut tape, &inputs, &before.collect::<Vec<_>>());
             let hidden = model.forward(&mut tape, &inputs, &mut state);
             let loss = model.loss(&mut tape, hidden, &targets);
             let nll = tape.read_nll(loss)?;

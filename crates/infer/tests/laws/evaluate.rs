@@ -89,17 +89,18 @@ fn progress_is_told_and_can_end_it() {
         seen.push(tokens);
         ControlFlow::Continue(())
     };
-    evaluate_with(model.model(), &mut workspace, &token_ids(&ids), 1, 800, &mut tell).unwrap();
+    evaluate_with(model.model(), &mut workspace, &token_ids(&ids), None, (1, 800), &mut tell).unwrap();
     assert_eq!(seen, [800, 1600, 2000]);
-    let error = evaluate_with(model.model(), &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| {
-        go_on_while(tokens < 1600)
-    })
-    .unwrap_err();
+    let error =
+        evaluate_with(model.model(), &mut workspace, &token_ids(&ids), None, (1, 800), &mut |tokens| {
+            go_on_while(tokens < 1600)
+        })
+        .unwrap_err();
     assert_eq!(error.to_string(), "stopped after 1600 of 2000 tokens");
     assert!(
-        evaluate_with(model.model(), &mut workspace, &token_ids(&ids), 1, 800, &mut |tokens| go_on_while(
-            tokens < 2000
-        ))
+        evaluate_with(model.model(), &mut workspace, &token_ids(&ids), None, (1, 800), &mut |tokens| {
+            go_on_while(tokens < 2000)
+        })
         .is_ok()
     );
 }

@@ -12,6 +12,7 @@ mod neighbors;
 mod ngram;
 mod predict;
 mod rescore;
+mod resets;
 mod sample;
 mod score;
 mod streams;

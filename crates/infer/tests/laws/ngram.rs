@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use rondo_data::{Arpa, TextCodec, TokenIds, Tokenizer, Vocab};
+use rondo_data::{Arpa, TextCodec, TokenIds, Tokenizer, Unit, Vocab};
 use rondo_infer::{
-    InferError, Interpolation, LanguageModel, NgramEvaluation, Scorer, Scoring, evaluate,
+    InferError, Interpolation, LanguageModel, NgramEvaluation, Resets, Scorer, Scoring, evaluate,
     evaluate_with_ngram, tune_ngram,
 };
 use rondo_nn::{Cell, Input};
@@ -155,6 +155,26 @@ fn an_evaluation_has_all_three_and_does_not_depend_on_its_columns() {
     assert_close("columns", several.ngram.nll_sum, one.ngram.nll_sum - skipped, 1e-6 * one.ngram.nll_sum);
 }
 
+/// With a model of independent lines, the evaluation is the sum of the scores of the lines, in any number of columns.
+#[test]
+fn independent_lines_are_evaluated_as_they_are_scored() {
+    let (handle, _) = model_with(Cell::Lstm, Input::Embedding(9), TOKENS.len());
+    let resets = Resets { unit: Unit::Line, line_end: 1 };
+    let model = LanguageModel::new(handle.with_resets(Some(resets)), codec()).unwrap();
+    let ids = text();
+    let lines = ids.read(0..ids.len()).unwrap().into_owned();
+    let lines: Vec<&[u32]> = lines.split_inclusive(|&id| id == 1).collect();
+    let scoring = Scoring { start: Some(1), ..Scoring::default() };
+    let scores = model.scorer(scoring).unwrap().with_ngram(with_weight(0.3)).score(&lines).unwrap();
+    let sum: f64 = scores.iter().map(|score| score.log_prob_sum).sum();
+    for columns in [1, 5] {
+        let go_on = &mut |_| ControlFlow::Continue(());
+        let found = model.evaluate_with_ngram(&ids, &with_weight(0.3), columns, 7, go_on).unwrap();
+        assert_eq!(found.mixed.tokens, ids.len() as u64);
+        assert_close("sum", -sum / found.mixed.nll_sum, 1.0, 1e-6);
+    }
+}
+
 #[test]
 fn the_best_weight_is_found_by_expectation_maximization() {
     let model = language_model();
@@ -186,10 +206,11 @@ fn what_cannot_be_interpolated_is_refused() {
     let (model, mut workspace) = model_with(Cell::Lstm, Input::Embedding(9), TOKENS.len());
     let go_on = &mut |_| ControlFlow::Continue(());
     let short = TokenIds::from(vec![1]);
-    let error =
-        tune_ngram(model.model(), &mut workspace, &short, &with_weight(0.5), 1, 7, go_on).unwrap_err();
+    let error = tune_ngram(model.model(), &mut workspace, &short, None, &with_weight(0.5), (1, 7), go_on)
+        .unwrap_err();
     assert!(matches!(error, InferError::TextTooShort { tokens: 1 }));
     let outside = TokenIds::from(vec![1, 99, 1]);
-    let error = evaluate_with_ngram(model.model(), &mut workspace, &outside, &with_weight(0.5), 1, 7, go_on);
+    let error =
+        evaluate_with_ngram(model.model(), &mut workspace, &outside, None, &with_weight(0.5), (1, 7), go_on);
     assert!(matches!(error.unwrap_err(), InferError::IdOutOfRange { id: 99, .. }));
 }

@@ -67,6 +67,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<NgramEvaluation>();
     is_send::<Piece>();
     is_send::<Predictor>();
+    is_send::<Resets>();
     is_send::<Sampler>();
     is_send::<Sampling>();
     is_send::<ScoredLine>();

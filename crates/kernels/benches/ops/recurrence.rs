@@ -52,6 +52,7 @@ impl Layer {
 
     /// Walks forward and turns `gates`, the input projection, into the activated gates.
     fn forward(&mut self, device: &Device, packed: &Buffer, gates: &mut Buffer) {
+        let mut no_scratch = Buffer::zeros(device, 0);
         let args = Forward {
             packed: packed.slice(),
             bias_ih: self.bias.slice(),
@@ -60,6 +61,8 @@ impl Layer {
             extra: self.extra.slice_mut(),
             hidden: self.hidden.slice_mut(),
             cell_state: self.cell_state.slice_mut(),
+            resets: None,
+            scratch: no_scratch.slice_mut(),
         };
         recurrence::forward(device, self.dims, args);
     }
@@ -83,7 +86,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             let d_hidden = numbers(&device, dims.steps * dims.batch * dims.hidden);
             let mut d_r = numbers(&device, layer.r.len());
             let [mut d_bias_ih, mut d_bias_hh] = [(); 2].map(|()| numbers(&device, dims.gates_width()));
-            let mut scratch = numbers(&device, recurrence::backward_scratch_len(&device, dims));
+            let mut scratch = numbers(&device, recurrence::backward_scratch_len(&device, dims, false));
             let fresh = || (copy(&device, &gates), copy(&device, &layer.extra));
             measure_fresh(
                 criterion,
@@ -99,6 +102,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                         extra: extra.slice_mut(),
                         hidden: layer.hidden.slice(),
                         cell_state: layer.cell_state.slice(),
+                        resets: None,
                         d_hidden: d_hidden.slice(),
                         d_r: d_r.slice_mut(),
                         d_bias_ih: d_bias_ih.slice_mut(),

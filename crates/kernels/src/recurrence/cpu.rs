@@ -38,10 +38,10 @@ pub(super) struct ForwardRow<S> {
     bias_hh: Option<*const f32>,
     gates: *mut f32,
     extra: *mut f32,
-    hidden: *mut f32,
-    cell_state: *mut f32,
-    /// The stride from a state to the same row's next state.
-    step: usize,
+    hidden_before: *const f32,
+    hidden_after: *mut f32,
+    cell_state_before: *const f32,
+    cell_state_after: *mut f32,
     simd: std::marker::PhantomData<S>,
 }
 
@@ -50,12 +50,12 @@ pub(super) struct BackwardRow<S> {
     width: usize,
     gates: *mut f32,
     extra: *mut f32,
-    hidden: *const f32,
-    cell_state: *const f32,
+    hidden_before: *const f32,
+    cell_state_before: *const f32,
+    cell_state_after: *const f32,
     d_output: *const f32,
     d_hidden: *mut f32,
     d_cell_state: *mut f32,
-    step: usize,
     simd: std::marker::PhantomData<S>,
 }
 
@@ -108,7 +108,7 @@ impl<S: Simd> ForwardRow<S> {
     #[inline(always)]
     pub(super) unsafe fn hidden_before(&self, s: S, j: usize, count: usize) -> S::Vector {
         // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.hidden.add(j), count) }
+        unsafe { load(s, self.hidden_before.add(j), count) }
     }
 
     /// # Safety
@@ -116,7 +116,7 @@ impl<S: Simd> ForwardRow<S> {
     #[inline(always)]
     pub(super) unsafe fn cell_state(&self, s: S, j: usize, count: usize) -> S::Vector {
         // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.cell_state.add(j), count) }
+        unsafe { load(s, self.cell_state_before.add(j), count) }
     }
 
     /// # Safety
@@ -140,7 +140,7 @@ impl<S: Simd> ForwardRow<S> {
     #[inline(always)]
     pub(super) unsafe fn set_hidden(&self, s: S, j: usize, count: usize, value: S::Vector) {
         // SAFETY: the caller keeps within the row.
-        unsafe { store(s, self.hidden.add(self.step + j), count, value) }
+        unsafe { store(s, self.hidden_after.add(j), count, value) }
     }
 
     /// # Safety
@@ -148,7 +148,7 @@ impl<S: Simd> ForwardRow<S> {
     #[inline(always)]
     pub(super) unsafe fn set_cell_state(&self, s: S, j: usize, count: usize, value: S::Vector) {
         // SAFETY: the caller keeps within the row.
-        unsafe { store(s, self.cell_state.add(self.step + j), count, value) }
+        unsafe { store(s, self.cell_state_after.add(j), count, value) }
     }
 }
 
@@ -175,7 +175,7 @@ impl<S: Simd> BackwardRow<S> {
     #[inline(always)]
     pub(super) unsafe fn hidden_before(&self, s: S, j: usize, count: usize) -> S::Vector {
         // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.hidden.add(j), count) }
+        unsafe { load(s, self.hidden_before.add(j), count) }
     }
 
     /// # Safety
@@ -183,7 +183,7 @@ impl<S: Simd> BackwardRow<S> {
     #[inline(always)]
     pub(super) unsafe fn cell_state_before(&self, s: S, j: usize, count: usize) -> S::Vector {
         // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.cell_state.add(j), count) }
+        unsafe { load(s, self.cell_state_before.add(j), count) }
     }
 
     /// # Safety
@@ -191,7 +191,7 @@ impl<S: Simd> BackwardRow<S> {
     #[inline(always)]
     pub(super) unsafe fn cell_state_after(&self, s: S, j: usize, count: usize) -> S::Vector {
         // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.cell_state.add(self.step + j), count) }
+        unsafe { load(s, self.cell_state_after.add(j), count) }
     }
 
     /// The gradient of the state after the step: from the output and from the later steps.
@@ -298,9 +298,45 @@ pub(super) fn backward(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
     }
 }
 
+/// Whether each row of a step is reset, and a row of zeros that stands for its state.
+#[derive(Clone, Copy)]
+struct Resets<'a> {
+    /// `[T, B]`.
+    mask: Option<&'a [u32]>,
+    /// `[H]`, if there is a mask.
+    zeros: &'a [f32],
+}
+
+impl Resets<'_> {
+    /// Whether any of `count` rows is reset, from row `row` of all steps.
+    #[inline(always)]
+    fn any(self, row: usize, count: usize) -> bool {
+        self.mask.is_some_and(|mask| mask[row..row + count].iter().any(|&reset| reset != 0))
+    }
+
+    /// The state before a step: that of its row, or zeros.
+    #[inline(always)]
+    fn state(self, row: usize, state: *const f32) -> *const f32 {
+        if self.is_reset(row) { self.zeros.as_ptr() } else { state }
+    }
+
+    #[inline(always)]
+    fn is_reset(self, row: usize) -> bool {
+        self.mask.is_some_and(|mask| mask[row] != 0)
+    }
+}
+
+pub(super) fn forward_scratch_len(cpu: &Cpu, dims: Dims, resets: bool) -> usize {
+    let copies = Split::new(dims, cpu.threads()).parts() * dims.batch;
+    if resets { (copies + 1) * dims.hidden } else { 0 }
+}
+
 /// The buffers of a forward pass, shared by the threads, each of which writes its own part.
 struct ForwardWalk<'a> {
     dims: Dims,
+    resets: Resets<'a>,
+    /// `[B, H]` for each thread that shares the rows: the states before a step in which rows are reset.
+    masked: SharedMut<'a, f32>,
     packed: &'a [f32],
     bias_ih: &'a [f32],
     bias_hh: Option<&'a [f32]>,
@@ -320,8 +356,14 @@ fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
             unsafe { self.0.part::<S, P>(s, self.1) }
         }
     }
+    let mask = args.resets.map(Slice::host);
+    let width = if mask.is_some() { dims.hidden } else { 0 };
+    let (zeros, masked) = args.scratch.host().split_at_mut(width);
+    zeros.fill(0.0);
     let walk = ForwardWalk {
         dims,
+        resets: Resets { mask, zeros },
+        masked: SharedMut::new(masked),
         packed: args.packed.host(),
         bias_ih: args.bias_ih.host(),
         bias_hh: args.bias_hh.map(Slice::host),
@@ -349,11 +391,24 @@ impl ForwardWalk<'_> {
         let gates_width = self.dims.gates_width();
         let (in_place, extra) = parts(cell, width);
         let second = self.packed[tile::packed_len(width, in_place)..].as_ptr();
+        // Without a cell state, its pointers are not used.
+        let cell_row = |row: usize| if cell.has_cell_state() { row * width } else { 0 };
         let units = part.of(width, tile::MAX_LANES);
         for row in (0..steps).map(|t| t * batch + rows.start) {
             let gates = self.gates.at(row * gates_width);
             let hidden = self.hidden.at(row * width);
-            let h = Matrix { pointer: hidden, row_stride: width, column_stride: 1, paired: false };
+            let pointer = if self.resets.any(row, rows.len()) {
+                let masked = self.masked.at((part.index * batch + rows.start) * width);
+                for r in 0..rows.len() {
+                    let from = self.resets.state(row + r, hidden.wrapping_add(r * width));
+                    // SAFETY: the copy of these rows is the caller's, and nobody writes the states before this step.
+                    unsafe { std::ptr::copy_nonoverlapping(from, masked.add(r * width), width) };
+                }
+                masked
+            } else {
+                hidden
+            };
+            let h = Matrix { pointer, row_stride: width, column_stride: 1, paired: false };
             // SAFETY: the rows, and of these the panels and units, are the caller's; writes by other threads
             // that are needed here are waited for. The lengths have been checked by the public functions.
             unsafe {
@@ -385,13 +440,10 @@ impl ForwardWalk<'_> {
                         bias_hh: self.bias_hh.map(<[f32]>::as_ptr),
                         gates: gates.add(r * gates_width),
                         extra: if extra > 0 { self.extra.at((row + r) * width) } else { self.extra.at(0) },
-                        hidden: hidden.add(r * width),
-                        cell_state: if cell.has_cell_state() {
-                            self.cell_state.at((row + r) * width)
-                        } else {
-                            self.cell_state.at(0)
-                        },
-                        step: batch * width,
+                        hidden_before: self.resets.state(row + r, hidden.add(r * width)),
+                        hidden_after: hidden.add((batch + r) * width),
+                        cell_state_before: self.resets.state(row + r, self.cell_state.at(cell_row(row + r))),
+                        cell_state_after: self.cell_state.at(cell_row(row + r + batch)),
                         simd: std::marker::PhantomData,
                     };
                     each_vector!(s, units.len(), |j, count| { P::forward(s, &row, units.start + j, count) });
@@ -402,14 +454,17 @@ impl ForwardWalk<'_> {
     }
 }
 
-pub(super) fn backward_scratch_len(dims: Dims) -> usize {
+pub(super) fn backward_scratch_len(dims: Dims, resets: bool) -> usize {
     let states = 2 * dims.batch * dims.hidden;
-    states + tile::packed_len(dims.steps * dims.batch, dims.hidden)
+    let rows = dims.steps * dims.batch;
+    let masked = if resets { (rows + 1) * dims.hidden } else { 0 };
+    states + masked + tile::packed_len(rows, dims.hidden)
 }
 
 /// The buffers of a backward pass, shared by the threads, each of which writes its own part.
 struct BackwardWalk<'a> {
     dims: Dims,
+    resets: Resets<'a>,
     packed: &'a [f32],
     gates: SharedMut<'a, f32>,
     extra: SharedMut<'a, f32>,
@@ -432,15 +487,21 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
         }
     }
     let Dims { cell, steps, batch, hidden: width } = dims;
+    let rows = steps * batch;
+    let mask = args.resets.map(Slice::host);
     let scratch = args.scratch.host();
-    let (states, packed_hidden) = scratch.split_at_mut(2 * batch * width);
+    let (states, scratch) = scratch.split_at_mut(2 * batch * width);
+    let (zeros, scratch) = scratch.split_at_mut(if mask.is_some() { width } else { 0 });
+    let (masked, packed_hidden) = scratch.split_at_mut(if mask.is_some() { rows * width } else { 0 });
     states.fill(0.0);
+    zeros.fill(0.0);
     let (d_hidden, d_cell_state) = states.split_at_mut(batch * width);
     let gates = args.gates.host();
     let extra = args.extra.host();
     let hidden = args.hidden.host();
     let walk = BackwardWalk {
         dims,
+        resets: Resets { mask, zeros },
         packed: args.packed.host(),
         gates: SharedMut::new(gates),
         extra: SharedMut::new(extra),
@@ -454,14 +515,23 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
     cpu.parallel(|thread| cpu.vectorized(Share::<P>(&walk, split.part(thread), std::marker::PhantomData)));
 
     // The rest is computed over all steps and rows at once.
-    let rows = steps * batch;
+    let hidden = match mask {
+        None => &hidden[..rows * width],
+        Some(mask) => {
+            masked.copy_from_slice(&hidden[..rows * width]);
+            for row in (0..rows).filter(|&row| mask[row] != 0) {
+                masked[row * width..][..width].fill(0.0);
+            }
+            masked
+        }
+    };
     let gates_width = dims.gates_width();
     let (in_place, extra_width) = parts(cell, width);
     let d_r = args.d_r.host();
     let (d_r_first, d_r_second) = d_r.split_at_mut(in_place * width);
-    // SAFETY: `hidden` without its last row is [T·B, H]; gates are [T·B, G·H] and extra, where used, [T·B, H].
+    // SAFETY: the states before the steps are [T·B, H]; gates are [T·B, G·H] and extra, where used, [T·B, H].
     unsafe {
-        tile::pack_all(cpu, rows, width, Matrix::rows(&hidden[..rows * width], width), packed_hidden);
+        tile::pack_all(cpu, rows, width, Matrix::rows(hidden, width), packed_hidden);
         let d_gates = Matrix::rows(gates, gates_width).transposed();
         let shape = (in_place, rows, width);
         tile::product_all(cpu, shape, d_gates, packed_hidden, d_r_first, width, args.store);
@@ -501,6 +571,9 @@ impl BackwardWalk<'_> {
         let gates_width = self.dims.gates_width();
         let (in_place, extra) = parts(cell, width);
         let second = self.packed[tile::packed_len(in_place, width)..].as_ptr();
+        // Without a cell state, its pointers are not used.
+        let cell_state =
+            |row: usize| self.cell_state[if cell.has_cell_state() { row * width } else { 0 }..].as_ptr();
         let d_hidden = self.d_hidden.at(rows.start * width);
         let units = part.of(width, tile::MAX_LANES);
         for t in (0..steps).rev() {
@@ -514,16 +587,12 @@ impl BackwardWalk<'_> {
                         width,
                         gates: gates.add(r * gates_width),
                         extra: if extra > 0 { self.extra.at((row + r) * width) } else { self.extra.at(0) },
-                        hidden: self.hidden[(row + r) * width..].as_ptr(),
-                        cell_state: if cell.has_cell_state() {
-                            self.cell_state[(row + r) * width..].as_ptr()
-                        } else {
-                            self.cell_state.as_ptr()
-                        },
+                        hidden_before: self.resets.state(row + r, self.hidden[(row + r) * width..].as_ptr()),
+                        cell_state_before: self.resets.state(row + r, cell_state(row + r)),
+                        cell_state_after: cell_state(row + r + batch),
                         d_output: self.d_output[(row + r) * width..].as_ptr(),
                         d_hidden: d_hidden.add(r * width),
                         d_cell_state: self.d_cell_state.at((rows.start + r) * width),
-                        step: batch * width,
                         simd: std::marker::PhantomData,
                     };
                     each_vector!(s, units.len(), |j, count| { P::backward(s, &row, units.start + j, count) });
@@ -556,6 +625,13 @@ impl BackwardWalk<'_> {
                     });
                 }
                 part.wait();
+                // No gradient leaves a step that starts from a zero state.
+                for r in (0..rows.len()).filter(|&r| self.resets.is_reset(row + r)) {
+                    let at = (rows.start + r) * width + units.start;
+                    for gradient in [&self.d_hidden, &self.d_cell_state] {
+                        gradient.at(at).write_bytes(0, units.len());
+                    }
+                }
             }
         }
     }

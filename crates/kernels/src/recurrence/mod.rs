@@ -109,6 +109,17 @@ pub struct Forward<'a> {
     pub hidden: SliceMut<'a>,
     /// `[T+1, B, H]`: like `hidden`, for a cell with a cell state; empty for the others.
     pub cell_state: SliceMut<'a>,
+    /// `[T, B]`, read: nonzero where a step starts from a zero state, optional.
+    pub resets: Option<Slice<'a, u32>>,
+    /// At least [`forward_scratch_len`] elements, contents undefined before and after.
+    pub scratch: SliceMut<'a>,
+}
+
+/// The length of the scratch buffer that [`forward`] needs; `resets` says whether there are any.
+pub fn forward_scratch_len(device: &Device, dims: Dims, resets: bool) -> usize {
+    match device {
+        Device::Cpu(cpu) => cpu::forward_scratch_len(cpu, dims, resets),
+    }
 }
 
 /// Runs one layer over a batch and stores what [`backward`] needs.
@@ -124,6 +135,9 @@ pub struct Forward<'a> {
 /// The GRU's reset gate acts *after* the recurrent multiplication, as in cuDNN, PyTorch and Gluon; in Cho et
 /// al. 2014 it acts before.
 ///
+/// With `resets`, `h[t]` and `c[t]` are zero in the rows that are reset at step t. The outputs of the step before are
+/// not affected.
+///
 /// # Panics
 /// If a length does not match `dims`.
 /// # Source
@@ -136,6 +150,13 @@ pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     check_len("extra", args.extra.len(), dims.extra_len());
     check_len("hidden", args.hidden.len(), dims.states_len());
     check_len("cell_state", args.cell_state.len(), dims.cell_state_len());
+    check_len(
+        "resets",
+        args.resets.map_or(dims.steps * dims.batch, |resets| resets.len()),
+        dims.steps * dims.batch,
+    );
+    let scratch = forward_scratch_len(device, dims, args.resets.is_some());
+    assert!(args.scratch.len() >= scratch, "scratch has {} elements, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, args),
     }
@@ -153,6 +174,8 @@ pub struct Backward<'a> {
     pub hidden: Slice<'a>,
     /// `[T+1, B, H]`, read; empty for a cell without a cell state.
     pub cell_state: Slice<'a>,
+    /// `[T, B]`, read: as for `forward`.
+    pub resets: Option<Slice<'a, u32>>,
     /// `[T, B, H]`, read: the gradient of the outputs.
     pub d_hidden: Slice<'a>,
     /// `[G·H, H]`, stored: the gradient of the recurrent weight.
@@ -167,15 +190,15 @@ pub struct Backward<'a> {
     pub scratch: SliceMut<'a>,
 }
 
-/// The length of the scratch buffer that [`backward`] needs.
-pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
+/// The length of the scratch buffer that [`backward`] needs; `resets` says whether there are any.
+pub fn backward_scratch_len(device: &Device, dims: Dims, resets: bool) -> usize {
     match device {
-        Device::Cpu(_) => cpu::backward_scratch_len(dims),
+        Device::Cpu(_) => cpu::backward_scratch_len(dims, resets),
     }
 }
 
-/// Runs one layer backward over a batch. No gradient enters at the last state and none leaves at the first:
-/// that is where backpropagation through time is truncated.
+/// Runs one layer backward over a batch. No gradient enters at the last state and none leaves at the first, nor where
+/// a row is reset: that is where backpropagation through time is truncated.
 ///
 /// # Panics
 /// If a length does not match `dims`.
@@ -190,7 +213,12 @@ pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
     check_len("d_bias_ih", args.d_bias_ih.len(), dims.gates_width());
     let d_bias_hh = args.d_bias_hh.as_ref().map_or(dims.gates_width(), SliceMut::len);
     check_len("d_bias_hh", d_bias_hh, dims.gates_width());
-    let scratch = backward_scratch_len(device, dims);
+    check_len(
+        "resets",
+        args.resets.map_or(dims.steps * dims.batch, |resets| resets.len()),
+        dims.steps * dims.batch,
+    );
+    let scratch = backward_scratch_len(device, dims, args.resets.is_some());
     assert!(args.scratch.len() >= scratch, "scratch has {} elements, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, args),

@@ -19,6 +19,15 @@ pub struct Inputs<F> {
     pub h0: Vec<F>,
     /// `[B, H]`, the initial cell state; empty for a cell without one.
     pub c0: Vec<F>,
+    /// `[T, B]`: nonzero where a step starts from a zero state; empty if there is none.
+    pub resets: Vec<u32>,
+}
+
+impl<F: Float> Inputs<F> {
+    /// A factor for the state before a row's step: zero where it is reset.
+    fn kept(&self, row: usize) -> F {
+        if self.resets.get(row).is_some_and(|&reset| reset != 0) { F::zero() } else { F::one() }
+    }
 }
 
 /// The outputs of the forward pass.
@@ -61,11 +70,12 @@ pub fn forward<F: Float>(dims: Dims, inputs: &Inputs<F>) -> Outputs<F> {
     cell_state.resize(dims.cell_state_len(), F::zero());
     for row in 0..steps * batch {
         let (before, after) = (row * width, (row + batch) * width);
+        let kept = inputs.kept(row);
         let mut recurrent = vec![F::zero(); gates_width];
         for (gate, sum) in recurrent.iter_mut().enumerate() {
             *sum = inputs.bias_hh.get(gate).copied().unwrap_or(F::zero());
             for j in 0..width {
-                *sum = *sum + inputs.r[gate * width + j] * hidden[before + j];
+                *sum = *sum + inputs.r[gate * width + j] * kept * hidden[before + j];
             }
         }
         let gates = &mut gates[row * gates_width..][..gates_width];
@@ -86,7 +96,7 @@ pub fn forward<F: Float>(dims: Dims, inputs: &Inputs<F>) -> Outputs<F> {
                 Cell::Lstm => {
                     let (i, f) = (sigmoid(x(0) + q(0)), sigmoid(x(1) + q(1)));
                     let (g, o) = ((x(2) + q(2)).tanh(), sigmoid(x(3) + q(3)));
-                    let c = f * cell_state[before + j] + i * g;
+                    let c = f * kept * cell_state[before + j] + i * g;
                     for (gate, value) in [i, f, g, o].into_iter().enumerate() {
                         gates[gate * width + j] = value;
                     }
@@ -100,7 +110,7 @@ pub fn forward<F: Float>(dims: Dims, inputs: &Inputs<F>) -> Outputs<F> {
                         gates[gate * width + j] = value;
                     }
                     extra[before + j] = q(2);
-                    hidden[after + j] = (F::one() - z) * n + z * hidden[before + j];
+                    hidden[after + j] = (F::one() - z) * n + z * kept * hidden[before + j];
                 }
             }
         }
@@ -130,6 +140,7 @@ pub fn backward<F: Float>(
     let mut d_c = zeros(dims.cell_state_len());
     for row in (0..steps * batch).rev() {
         let (before, after) = (row * width, (row + batch) * width);
+        let kept = inputs.kept(row);
         let gates = &outputs.gates[row * gates_width..][..gates_width];
         // The gradient of the recurrent projection, bias included: equal to that of the pre-activations,
         // except for a GRU's candidate.
@@ -144,10 +155,10 @@ pub fn backward<F: Float>(
                     let (i, f, g, o) = (gate(0), gate(1), gate(2), gate(3));
                     let tanh_c = outputs.cell_state[after + j].tanh();
                     let dc = d_c[after + j] + dh * o * (one - tanh_c * tanh_c);
-                    d_c[before + j] = d_c[before + j] + dc * f;
+                    d_c[before + j] = d_c[before + j] + dc * f * kept;
                     [
                         dc * g * i * (one - i),
-                        dc * outputs.cell_state[before + j] * f * (one - f),
+                        dc * kept * outputs.cell_state[before + j] * f * (one - f),
                         dc * i * (one - g * g),
                         dh * tanh_c * o * (one - o),
                     ]
@@ -155,9 +166,9 @@ pub fn backward<F: Float>(
                 Cell::Gru => {
                     let (r, z, n) = (gate(0), gate(1), gate(2));
                     let d_n = dh * (one - z) * (one - n * n);
-                    d_h[before + j] = d_h[before + j] + dh * z;
+                    d_h[before + j] = d_h[before + j] + dh * z * kept;
                     let d_r = d_n * outputs.extra[before + j] * r * (one - r);
-                    [d_r, dh * (outputs.hidden[before + j] - n) * z * (one - z), d_n, one]
+                    [d_r, dh * (kept * outputs.hidden[before + j] - n) * z * (one - z), d_n, one]
                 }
             };
             for (index, d_x) in d_x.into_iter().enumerate().take(cell.gates()) {
@@ -171,8 +182,8 @@ pub fn backward<F: Float>(
             gradients.bias_hh[at] = gradients.bias_hh[at] + d_q;
             for j in 0..width {
                 let weight = at * width + j;
-                gradients.r[weight] = gradients.r[weight] + d_q * outputs.hidden[before + j];
-                d_h[before + j] = d_h[before + j] + d_q * inputs.r[weight];
+                gradients.r[weight] = gradients.r[weight] + d_q * kept * outputs.hidden[before + j];
+                d_h[before + j] = d_h[before + j] + d_q * kept * inputs.r[weight];
             }
         }
     }

@@ -32,7 +32,7 @@ pub(super) struct Part<'a> {
     /// The batch rows it runs.
     pub(super) rows: Range<usize>,
     /// The index of its part of each of these rows, and below the number of parts.
-    index: usize,
+    pub(super) index: usize,
     parts: usize,
     barrier: Option<&'a Barrier>,
 }
@@ -42,6 +42,11 @@ impl Split {
         let few_rows = dims.batch < MIN_ROWS * threads;
         let units = threads > 1 && few_rows && dims.gates_width() * dims.hidden >= MIN_WEIGHTS;
         Split { batch: dims.batch, threads, barrier: units.then(|| Barrier::new(threads)) }
+    }
+
+    /// How many threads share a row.
+    pub(super) fn parts(&self) -> usize {
+        if self.barrier.is_some() { self.threads } else { 1 }
     }
 
     pub(super) fn part(&self, thread: usize) -> Part<'_> {

@@ -9,7 +9,7 @@ use crate::check::{
 };
 
 /// Random inputs, small enough that tanh and sigmoid stay in their bends.
-fn inputs(dims: Dims, two_biases: bool) -> Inputs<f64> {
+fn inputs(dims: Dims, two_biases: bool, resets: bool) -> Inputs<f64> {
     let scaled = |len: usize, seed, scale: f64| random(len, seed).into_iter().map(|v| v * scale).collect();
     let state = dims.batch * dims.hidden;
     Inputs {
@@ -19,14 +19,24 @@ fn inputs(dims: Dims, two_biases: bool) -> Inputs<f64> {
         xw: scaled(dims.gates_len(), 4, 1.0),
         h0: scaled(state, 5, 0.5),
         c0: scaled(if dims.cell.has_cell_state() { state } else { 0 }, 6, 0.5),
+        resets: if resets { random_resets(dims) } else { vec![] },
     }
+}
+
+/// A mask with steps in which none, some, and all rows are reset.
+fn random_resets(dims: Dims) -> Vec<u32> {
+    let random = random(dims.steps * dims.batch, 8);
+    let step = |(t, rows): (usize, &[f64])| -> Vec<u32> {
+        rows.iter().map(|&value| u32::from(t % 3 == 2 || t % 3 == 1 && value > 0.0)).collect()
+    };
+    random.chunks(dims.batch).enumerate().flat_map(step).collect()
 }
 
 #[test]
 fn backward_is_the_gradient_of_forward() {
-    for cell in Cell::ALL {
-        let dims = Dims { cell, steps: 3, batch: 2, hidden: 4 };
-        let inputs = inputs(dims, true);
+    for (cell, resets) in Cell::ALL.into_iter().flat_map(|cell| [(cell, false), (cell, true)]) {
+        let dims = Dims { cell, steps: 5, batch: 2, hidden: 4 };
+        let inputs = inputs(dims, true, resets);
         let d_hidden = random(dims.steps * dims.batch * dims.hidden, 7);
         let outputs = reference::forward(dims, &inputs);
         let gradients = reference::backward(dims, &inputs, &outputs, &d_hidden);
@@ -38,7 +48,7 @@ fn backward_is_the_gradient_of_forward() {
             change(&mut inputs);
             loss(inputs)
         };
-        let name = |what: &str| format!("{what} of {cell}");
+        let name = |what: &str| format!("{what} of {cell}, resets: {resets}");
         assert_gradient(&name("r"), &inputs.r, &gradients.r, |v| with(&|i| i.r = v.to_vec()));
         assert_gradient(&name("bias_ih"), &inputs.bias_ih, &gradients.bias_ih, |v| {
             with(&|i| i.bias_ih = v.to_vec())
@@ -78,6 +88,9 @@ fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
         cell_state: states(&inputs.c0, dims.cell_state_len()),
     };
     let packed = pack(device, dims, Pack::Forward, &inputs.r);
+    let resets = (!inputs.resets.is_empty()).then(|| Buffer::from_slice(device, &inputs.resets).unwrap());
+    let scratch_len = recurrence::forward_scratch_len(device, dims, resets.is_some());
+    let mut scratch = buffer(device, &vec![f64::NAN; scratch_len]);
     let [bias_ih, bias_hh] = [&inputs.bias_ih, &inputs.bias_hh].map(|bias| buffer(device, bias));
     let args = Forward {
         packed: packed.slice(),
@@ -87,6 +100,8 @@ fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
         extra: walk.extra.slice_mut(),
         hidden: walk.hidden.slice_mut(),
         cell_state: walk.cell_state.slice_mut(),
+        resets: resets.as_ref().map(Buffer::slice),
+        scratch: scratch.slice_mut(),
     };
     recurrence::forward(device, dims, args);
     walk
@@ -94,13 +109,14 @@ fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
 
 #[test]
 fn cpu_agrees_with_the_reference() {
-    for (dims, two_biases) in cases().flat_map(|dims| [(dims, true), (dims, false)]) {
-        let inputs = inputs(dims, two_biases);
+    let cases = cases().flat_map(|dims| [(dims, true, false), (dims, false, true), (dims, true, true)]);
+    for (dims, two_biases, resets) in cases {
+        let inputs = inputs(dims, two_biases, resets);
         let d_hidden = random(dims.steps * dims.batch * dims.hidden, 7);
         let outputs = reference::forward(dims, &inputs);
         let gradients = reference::backward(dims, &inputs, &outputs, &d_hidden);
         for device in product_devices() {
-            let name = |what: &str| format!("{what} of {dims:?} on {device}");
+            let name = |what: &str| format!("{what} of {dims:?} on {device}, resets: {resets}");
             let mut walk = walk(&device, dims, &inputs);
             assert_close(&name("gates"), &read(&walk.gates), &outputs.gates, Tolerance::Chain.on(&device));
             assert_close(&name("hidden"), &read(&walk.hidden), &outputs.hidden, Tolerance::Chain.on(&device));
@@ -117,13 +133,16 @@ fn cpu_agrees_with_the_reference() {
             let mut d_r = ones(dims.gates_width() * dims.hidden);
             let mut d_bias_ih = ones(dims.gates_width());
             let mut d_bias_hh = ones(dims.gates_width());
-            let mut scratch = Buffer::zeros(&device, recurrence::backward_scratch_len(&device, dims));
+            let mask = resets.then(|| Buffer::from_slice(&device, &inputs.resets).unwrap());
+            let scratch_len = recurrence::backward_scratch_len(&device, dims, resets);
+            let mut scratch = buffer(&device, &vec![f64::NAN; scratch_len]);
             let args = Backward {
                 packed: packed.slice(),
                 gates: walk.gates.slice_mut(),
                 extra: walk.extra.slice_mut(),
                 hidden: walk.hidden.slice(),
                 cell_state: walk.cell_state.slice(),
+                resets: mask.as_ref().map(Buffer::slice),
                 d_hidden: d_hidden.slice(),
                 d_r: d_r.slice_mut(),
                 d_bias_ih: d_bias_ih.slice_mut(),
@@ -155,7 +174,7 @@ fn two_halves_with_the_state_carried_equal_the_whole() {
     for cell in Cell::ALL {
         let whole = Dims { cell, steps: 6, batch: 3, hidden: 20 };
         let half = Dims { steps: 3, ..whole };
-        let all = inputs(whole, true);
+        let all = inputs(whole, true, false);
         let state = whole.batch * whole.hidden;
         for device in product_devices() {
             let once = walk(&device, whole, &all);
@@ -179,7 +198,7 @@ fn batch_rows_are_independent() {
     for cell in Cell::ALL {
         let both = Dims { cell, steps: 4, batch: 2, hidden: 10 };
         let one = Dims { batch: 1, ..both };
-        let inputs = inputs(both, true);
+        let inputs = inputs(both, true, false);
         for device in product_devices() {
             let together = walk(&device, both, &inputs);
             for b in 0..2 {
@@ -196,6 +215,34 @@ fn batch_rows_are_independent() {
                 let hidden = read(&together.hidden);
                 let rows = hidden.chunks_exact(both.hidden).skip(b).step_by(2);
                 assert_eq!(rows.collect::<Vec<_>>().concat(), read(&alone.hidden), "{cell} on {device}");
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_reset_a_row_continues_as_from_a_zero_state() {
+    for cell in Cell::ALL {
+        let whole = Dims { cell, steps: 5, batch: 3, hidden: 20 };
+        let part = Dims { steps: 3, ..whole };
+        let mut all = inputs(whole, true, false);
+        all.resets = vec![0; 15];
+        // Row 1 is reset at step 2.
+        all.resets[2 * 3 + 1] = 1;
+        let mut rest = Inputs { xw: all.xw[2 * 3 * whole.gates_width()..].to_vec(), ..all.clone() };
+        (rest.h0, rest.c0) = (vec![0.0; rest.h0.len()], vec![0.0; rest.c0.len()]);
+        rest.resets = vec![];
+        let without = Inputs { resets: vec![], ..all.clone() };
+        for device in product_devices() {
+            let hidden = |dims, inputs| read(&walk(&device, dims, inputs).hidden);
+            let row = |hidden: &[f32], step: usize, row: usize| {
+                hidden[(step * 3 + row) * whole.hidden..][..whole.hidden].to_vec()
+            };
+            let (found, fresh, plain) = (hidden(whole, &all), hidden(part, &rest), hidden(whole, &without));
+            for step in 1..=5 {
+                assert_eq!(row(&found, step, 0), row(&plain, step, 0), "{cell} on {device}");
+                let expected = if step <= 2 { row(&plain, step, 1) } else { row(&fresh, step - 2, 1) };
+                assert_eq!(row(&found, step, 1), expected, "{cell} on {device}, step {step}");
             }
         }
     }

@@ -68,6 +68,14 @@ pub trait Model: fmt::Debug + Send + Sync {
     /// A zero state for a batch size of `batch`.
     fn zero_state(&self, batch: usize) -> State;
 
+    /// Whether [`forward`](Model::forward) respects [`Tape::set_resets`], as is needed to train on independent lines.
+    ///
+    /// The default is `false`. A model made of [`Tape::recurrent_layer`]s respects it; other models do so with
+    /// [`Tape::reset_state`].
+    fn can_reset(&self) -> bool {
+        false
+    }
+
     /// Runs the network over `ids: [T, B]` from `state`, updates `state`, and returns the last layer's
     /// output.
     ///

@@ -141,6 +141,10 @@ impl Model for RnnLm {
         State::zeros(self.parameters.device(), batch, parts)
     }
 
+    fn can_reset(&self) -> bool {
+        true
+    }
+
     fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden {
         let batch = state.batch();
         let steps = ids.len() / batch;

@@ -2,7 +2,7 @@
 
 use rondo_kernels::{
     Buffer, Slice, SliceMut, Store, activation, activation_penalty, bias, cross_entropy, decoder, dropout,
-    elementwise,
+    elementwise, embedding,
 };
 use rondo_kernels::{concat, linear, product, recurrence, softmax};
 
@@ -143,6 +143,20 @@ impl Tape<'_> {
                 });
             }
             Node::CrossEntropy { .. } => {}
+            Node::Rows { x, rows, out } => {
+                let Some(d_out) = self.take_gradient(*out) else { return };
+                let (all, selected) = (self.shape(*x), self.shape(*out));
+                let dims =
+                    embedding::Dims { rows: selected.rows(), vocab: all.rows(), width: selected.width };
+                self.with_target(*x, gradients, |tape, mut d_x, store| {
+                    if store == Store::Overwrite {
+                        // Other rows do not contribute to this output.
+                        d_x.reborrow().fill(0.0);
+                    }
+                    embedding::backward(&tape.workspace.device, dims, rows.slice(), d_out.slice(), d_x);
+                });
+                self.workspace.pool.give(d_out);
+            }
             Node::Slice { x, dims, out } => {
                 let Some(d_out) = self.take_gradient(*out) else { return };
                 self.with_target(*x, gradients, |tape, mut d_x, store| {
@@ -212,7 +226,9 @@ impl Tape<'_> {
         let own_pack = self.lay_out(&layer, recurrence::Pack::Backward, node.dropped.as_ref());
         let layout = Layout::Recurrence(layer.cell, recurrence::Pack::Backward);
         let workspace = &mut *self.workspace;
-        let mut scratch = workspace.pool.take(recurrence::backward_scratch_len(&workspace.device, dims));
+        let resets = self.resets.as_ref();
+        let scratch_len = recurrence::backward_scratch_len(&workspace.device, dims, resets.is_some());
+        let mut scratch = workspace.pool.take(scratch_len);
         let mut d_r = workspace.pool.take(dims.gates_width() * dims.hidden);
         let mut d_bias_ih = workspace.pool.take(dims.gates_width());
         let mut d_bias_hh = layer.bias_hh.map(|_| workspace.pool.take(dims.gates_width()));
@@ -229,6 +245,7 @@ impl Tape<'_> {
                 extra: node.extra.slice_mut(),
                 hidden: hidden.slice(),
                 cell_state: node.cell_state.slice(),
+                resets: resets.map(Buffer::slice),
                 d_hidden: d_out.slice(),
                 d_r: d_r.slice_mut(),
                 d_bias_ih: d_bias_ih.slice_mut(),

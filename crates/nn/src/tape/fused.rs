@@ -104,6 +104,8 @@ impl Tape<'_> {
     /// batch continues from it, while the gradient is truncated between batches. The state is the hidden
     /// state and, for a cell that has one, the cell state.
     ///
+    /// Rows are reset where [`Tape::set_resets`] says so.
+    ///
     /// # Panics
     /// If the sizes do not match, or the weight dropout is not at least 0 and below 1.
     pub fn recurrent_layer(
@@ -147,6 +149,9 @@ impl Tape<'_> {
         for (to, from) in [&mut hidden, &mut cell_state].into_iter().zip(&*state) {
             to.range_mut(0..row).copy_from(from.values().slice());
         }
+        let resets = self.resets.as_ref();
+        let scratch_len = recurrence::forward_scratch_len(&workspace.device, dims, resets.is_some());
+        let mut scratch = workspace.pool.take(scratch_len);
         recurrence::forward(
             &workspace.device,
             dims,
@@ -161,8 +166,11 @@ impl Tape<'_> {
                 extra: extra.slice_mut(),
                 hidden: hidden.slice_mut(),
                 cell_state: cell_state.slice_mut(),
+                resets: resets.map(Buffer::slice),
+                scratch: scratch.slice_mut(),
             },
         );
+        workspace.pool.give(scratch);
         if let Some(packed) = own_pack {
             workspace.pool.give(packed);
         }

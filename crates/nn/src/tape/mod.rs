@@ -109,6 +109,10 @@ pub struct Tape<'a> {
     mode: Mode,
     dropout_sites: u64,
     parameter_masks: u64,
+    /// `[T, B]`: nonzero where a step starts from a zero state.
+    resets: Option<Buffer<u32>>,
+    /// The same, on the host.
+    resets_on_host: Vec<u32>,
 }
 
 /// Where a value's elements are stored.
@@ -198,6 +202,12 @@ enum Node {
         log_sums: Buffer,
         loss: Loss,
     },
+    /// Some rows of `x` only.
+    Rows {
+        x: Value,
+        rows: Buffer<u32>,
+        out: Value,
+    },
     /// A block of `x` only.
     Slice {
         x: Value,
@@ -238,7 +248,15 @@ impl Workspace {
     pub fn tape<'a>(&'a mut self, parameters: &'a Parameters, mode: Mode) -> Tape<'a> {
         self.recycle();
         self.failure = None;
-        Tape { workspace: self, parameters, mode, dropout_sites: 0, parameter_masks: 0 }
+        Tape {
+            workspace: self,
+            parameters,
+            mode,
+            dropout_sites: 0,
+            parameter_masks: 0,
+            resets: None,
+            resets_on_host: Vec::new(),
+        }
     }
 
     /// Frees the memory of earlier recordings, for when later ones have other sizes.
@@ -272,6 +290,9 @@ impl Workspace {
 
 impl Drop for Tape<'_> {
     fn drop(&mut self) {
+        if let Some(resets) = self.resets.take() {
+            self.workspace.id_pool.give(resets);
+        }
         self.workspace.recycle();
     }
 }
@@ -357,6 +378,42 @@ impl Tape<'_> {
         part.values_mut().slice_mut().copy_from(self.values(value));
     }
 
+    /// Sets where steps start from a zero state instead of the state after the step before: for each step and row,
+    /// `[T, B]`, a number that is nonzero there. Recurrent layers respect it; models that are made of other
+    /// operations call [`Tape::reset_state`]. The gradient does not flow through a reset.
+    ///
+    /// It must be set before the model's forward pass. Without a nonzero number, it has no effect.
+    ///
+    /// # Panics
+    /// If it has been set before.
+    pub fn set_resets(&mut self, resets: &[u32]) {
+        assert!(self.resets.is_none(), "the resets of a tape are set once");
+        if resets.iter().any(|&reset| reset != 0) {
+            self.resets = Some(self.ids(resets));
+            self.resets_on_host = resets.to_vec();
+        }
+    }
+
+    /// `state: [B, width]` with the rows set to zero that are reset before this step; the state itself if there are
+    /// none. For models of your own, before each step: see [`Tape::set_resets`].
+    ///
+    /// # Panics
+    /// If the resets were set for fewer steps, or for another batch size.
+    pub fn reset_state(&mut self, state: Value, step: usize) -> Value {
+        let Shape { batch, width, .. } = self.shape(state);
+        if self.resets.is_none() {
+            return state;
+        }
+        let rows = &self.resets_on_host[step * batch..(step + 1) * batch];
+        if rows.iter().all(|&reset| reset == 0) {
+            return state;
+        }
+        let kept = |&reset: &u32| std::iter::repeat_n(if reset == 0 { 1.0 } else { 0.0 }, width);
+        let mask: Vec<f32> = rows.iter().flat_map(kept).collect();
+        let mask = self.constant(Shape::matrix(batch, width), &mask);
+        self.multiply(state, mask)
+    }
+
     /// A parameter as a value; a vector becomes one row.
     pub fn parameter(&mut self, id: ParameterId) -> Value {
         let (rows, width) = match *self.parameters.shape(id) {
@@ -427,6 +484,7 @@ impl Workspace {
     fn recycle_node(&mut self, node: Node) {
         match node {
             Node::Embedding { ids, .. } => self.id_pool.give(ids),
+            Node::Rows { rows, .. } => self.id_pool.give(rows),
             Node::Recurrence(node) => {
                 for buffer in [node.gates, node.extra, node.cell_state] {
                     self.pool.give(buffer);

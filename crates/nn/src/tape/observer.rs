@@ -70,6 +70,7 @@ impl Node {
             Node::Activation { .. } => "activation",
             Node::Softmax { .. } => "softmax",
             Node::CrossEntropy { .. } => "cross_entropy",
+            Node::Rows { .. } => "select_rows",
             Node::Slice { .. } | Node::Concat { .. } => "concat",
         }
     }

@@ -3,7 +3,9 @@
 //! Values are matrices `[R, D]` here; if a value has time steps as well, `R` counts the rows of all steps.
 
 use rondo_kernels::activation::{self, Activation};
-use rondo_kernels::{Slice, SliceMut, bias, concat, cross_entropy, elementwise, one_hot, product, softmax};
+use rondo_kernels::{
+    Slice, SliceMut, bias, concat, cross_entropy, elementwise, embedding, one_hot, product, softmax,
+};
 
 use super::{Loss, Node, Shape, Tape, Value};
 
@@ -143,6 +145,21 @@ impl Tape<'_> {
     pub fn slice_rows(&mut self, x: Value, rows: std::ops::Range<usize>) -> Value {
         let width = self.shape(x).width;
         self.block(x, rows, 0..width)
+    }
+
+    /// These rows of `x`, in this order.
+    ///
+    /// # Panics
+    /// If one is out of range.
+    pub fn select_rows(&mut self, x: Value, rows: &[u32]) -> Value {
+        let shape = self.shape(x);
+        let mut y = self.workspace.pool.take(rows.len() * shape.width);
+        let dims = embedding::Dims { rows: rows.len(), vocab: shape.rows(), width: shape.width };
+        let rows = self.ids(rows);
+        embedding::forward(&self.workspace.device, dims, self.values(x), rows.slice(), y.slice_mut());
+        let out = self.push(Shape::matrix(dims.rows, shape.width), y, self.needs_gradient(x));
+        self.record(Node::Rows { x, rows, out });
+        out
     }
 
     /// Columns `columns` of `x`.

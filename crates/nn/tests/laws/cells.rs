@@ -5,7 +5,8 @@ use rondo_nn::{
 };
 
 use crate::check::{
-    TRAIN, VOCAB, assert_close, config, dense, device, model, numbers, random_state, run, tokens, transposed,
+    TRAIN, VOCAB, assert_close, config, dense, device, model, numbers, random_state, run_with_resets, tokens,
+    transposed,
 };
 
 const STEPS: usize = 4;
@@ -39,15 +40,20 @@ fn check(cell: Cell) {
     }
 }
 
-/// Two batches, the second from the state that the first left.
+/// Two batches, the second from the state that the first left, and with rows that are reset.
 fn check_model(fused: &RnnLm) {
     let written_out = WrittenOut::like(fused);
     let mut fused_state = random_state(fused, BATCH);
     let mut state = random_state(fused, BATCH);
     for batch in 0..2 {
         let (inputs, targets) = (tokens(STEPS * BATCH, batch), tokens(STEPS * BATCH, 100 + batch));
-        let (want_nll, want) = run(fused, &inputs, &targets, &mut fused_state);
-        let (nll, gradients) = written_out.run(&inputs, &targets, &mut state);
+        let resets: Vec<u32> = match batch {
+            0 => vec![0; STEPS * BATCH],
+            _ => tokens(STEPS * BATCH, 7).iter().map(|token| token % 3 / 2).collect(),
+        };
+        assert_eq!(resets.contains(&1), batch == 1);
+        let (want_nll, want) = run_with_resets(fused, (&inputs, &resets), &targets, &mut fused_state);
+        let (nll, gradients) = written_out.run((&inputs, &resets), &targets, &mut state);
         assert_close("nll", &nll, &want_nll);
         assert_close("state", &numbers(&state), &numbers(&fused_state));
         for id in fused.parameters().ids() {
@@ -79,10 +85,16 @@ impl WrittenOut {
         WrittenOut { config: fused.config().clone(), parameters }
     }
 
-    fn run(&self, inputs: &[u32], targets: &[u32], state: &mut State) -> (Vec<f32>, Gradients) {
+    fn run(
+        &self,
+        (inputs, resets): (&[u32], &[u32]),
+        targets: &[u32],
+        state: &mut State,
+    ) -> (Vec<f32>, Gradients) {
         let mut workspace = Workspace::new(&device());
         let mut gradients = Gradients::new(&self.parameters);
         let mut tape = workspace.tape(&self.parameters, TRAIN);
+        tape.set_resets(resets);
         let parts = if self.config.cell.has_cell_state() { 2 } else { 1 };
         let mut states: Vec<Carried> = (state.parts().chunks_exact(parts))
             .map(|layer| Carried {
@@ -91,13 +103,15 @@ impl WrittenOut {
             })
             .collect();
         let mut outputs = Vec::new();
-        for ids in inputs.chunks_exact(BATCH) {
+        for (step, ids) in inputs.chunks_exact(BATCH).enumerate() {
             let one_hot = tape.one_hot(ids, VOCAB);
             let mut x = match self.config.input {
                 Input::OneHot => one_hot,
                 Input::Embedding(_) => self.product(&mut tape, one_hot, "embedding.weight"),
             };
             for (l, state) in states.iter_mut().enumerate() {
+                state.hidden = tape.reset_state(state.hidden, step);
+                state.cell_state = state.cell_state.map(|cell_state| tape.reset_state(cell_state, step));
                 x = self.step(&mut tape, l, x, state);
             }
             outputs.push(x);

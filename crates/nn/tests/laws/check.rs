@@ -79,6 +79,24 @@ pub(crate) fn run(
     run_in(&mut Workspace::new(&device()), TRAIN, model, inputs, targets, state)
 }
 
+/// As [`run`], with steps that start from a zero state.
+pub(crate) fn run_with_resets(
+    model: &RnnLm,
+    (inputs, resets): (&[u32], &[u32]),
+    targets: &[u32],
+    state: &mut State,
+) -> (Vec<f32>, Gradients) {
+    let mut workspace = Workspace::new(&device());
+    let mut gradients = Gradients::new(model.parameters());
+    let mut tape = workspace.tape(model.parameters(), TRAIN);
+    tape.set_resets(resets);
+    let hidden = model.forward(&mut tape, inputs, state);
+    let loss = model.loss(&mut tape, hidden, targets);
+    let nll = tape.read_nll(loss).unwrap().to_vec();
+    tape.backward(loss, 1.0, &mut gradients).unwrap();
+    (nll, gradients)
+}
+
 /// As [`run`], in a workspace and mode of the caller's; in evaluation, gradients are zero.
 pub(crate) fn run_in(
     workspace: &mut Workspace,

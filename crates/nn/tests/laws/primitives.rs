@@ -32,6 +32,7 @@ fn functions() {
 #[test]
 fn slices_and_joins() {
     check("slice_rows", &[&[5, 4]], |tape, [a]| tape.slice_rows(a, 1..3));
+    check("select_rows", &[&[5, 4]], |tape, [a]| tape.select_rows(a, &[3, 1, 3, 0]));
     check("slice_columns", &[&[3, 6]], |tape, [a]| tape.slice_columns(a, 2..5));
     check("slices that overlap", &[&[3, 6]], |tape, [a]| {
         let (left, right) = (tape.slice_columns(a, 0..4), tape.slice_columns(a, 2..6));

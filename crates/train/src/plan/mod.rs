@@ -18,7 +18,7 @@ use rondo_kernels::Precision;
 use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig};
 
 use crate::settings::{
-    CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, Settings, StepDivisor, TextSettings,
+    CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, ResetState, Settings, StepDivisor,
 };
 use crate::{AveragingRule, Result, ScheduleRule};
 
@@ -114,8 +114,10 @@ pub struct TrainingPlan {
     pub batch_order: BatchOrder,
     /// The maximum number of batches per epoch.
     pub max_batches: Option<usize>,
-    /// Whether the hidden state is carried from one batch to the next, instead of reset to zero.
-    pub carry_state: bool,
+    /// Where the state is reset to zero.
+    pub reset_state: ResetState,
+    /// Whether independent lines or paragraphs are read in a new random order in each epoch.
+    pub shuffle_lines: bool,
     /// How often a checkpoint is written during an epoch.
     pub checkpoint_every: CheckpointEvery,
     /// What to do when a loss or a gradient is NaN or infinite.
@@ -301,7 +303,7 @@ impl TextPlan {
     ///
     /// # Errors
     /// As [`Plan::new`].
-    pub fn new(settings: &TextSettings) -> Result<TextPlan> {
+    pub fn new(settings: &Settings) -> Result<TextPlan> {
         resolve::text(settings)
     }
 }
@@ -325,11 +327,10 @@ impl ModelPlan {
 }
 
 impl OptimizationPlan {
-    /// The factor that multiplies the gradient of a batch's summed losses, for a batch of `steps` by
-    /// `batch_size` tokens.
-    pub fn gradient_scale(&self, steps: usize, batch_size: usize) -> f64 {
+    /// The factor that multiplies the gradient of a batch's summed losses, for a batch of this many tokens.
+    pub fn gradient_scale(&self, tokens: usize) -> f64 {
         match self.loss_reduction {
-            LossReduction::Mean => 1.0 / (steps as f64 * batch_size as f64),
+            LossReduction::Mean => 1.0 / tokens as f64,
             LossReduction::Sum => 1.0,
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rondo_data::{
-    BatchOrder, CorpusOptions, LastBatch, TokenizerOptions, VocabOptions, VocabSource, VocabSplits,
+    BatchOrder, CorpusOptions, Division, LastBatch, TokenizerOptions, VocabOptions, VocabSource, VocabSplits,
 };
 use rondo_kernels::Device;
 use rondo_nn::{
@@ -18,8 +18,8 @@ use super::{
 };
 use crate::settings::{
     AveragingKind, ClipUnit, InitSettings, LossReduction, ModelInput, ModelSettings, OnNan,
-    OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, StepDivisor,
-    TextSettings, TrainingSettings,
+    OptimizationSettings, OptimizerKind, ResetState, SampleSettings, ScheduleKind, Settings, Site,
+    StepDivisor, TextSettings, TrainingSettings,
 };
 use crate::{AveragingRule, Result, ScheduleRule, TrainError};
 
@@ -30,7 +30,7 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
     let training = training(&settings.training)?;
     let model = model(&settings.model)?;
     Ok(Plan {
-        text: text(&settings.text)?,
+        text: text(settings)?,
         init: init(&settings.init),
         optimization: optimization(&settings.optimization, model.cell)?,
         evaluation: evaluation(settings)?,
@@ -41,7 +41,9 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
 }
 
 /// See [`TextPlan::new`].
-pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
+pub(super) fn text(settings: &Settings) -> Result<TextPlan> {
+    let shuffles = settings.training.shuffle_lines == Some(true);
+    let settings = &settings.text;
     let tokenizer = settings.tokenizer.unwrap_or_default().tokenizer(&tokenizer_options(settings));
     let default = VocabOptions::for_tokenizer(&tokenizer);
     let unknown = match &settings.unknown_token {
@@ -73,6 +75,7 @@ pub(super) fn text(settings: &TextSettings) -> Result<TextPlan> {
             vocab: VocabSource::Build { options, splits: settings.vocab_from.unwrap_or(splits) },
             drop_tail_chars: settings.drop_tail_chars.unwrap_or(0),
             lossy: settings.lossy.unwrap_or(false),
+            division: settings.split.unwrap_or(if shuffles { Division::RandomLines } else { Division::End }),
             valid_fraction,
             test_fraction,
         },
@@ -233,6 +236,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
             "`training.from` names a model",
         )?;
     }
+    let reset_state = reset_state(settings)?;
     Ok(TrainingPlan {
         from: settings.from.as_deref().map(absolute).transpose()?,
         extend_vocab: settings.extend_vocab.unwrap_or(false),
@@ -244,7 +248,8 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         variable_bptt: variable_bptt(settings)?,
         batch_order: settings.batch_order.unwrap_or_default(),
         max_batches: settings.max_batches.filter(|&batches| batches != 0),
-        carry_state: settings.carry_state.unwrap_or(true),
+        reset_state,
+        shuffle_lines: settings.shuffle_lines.unwrap_or(false),
         checkpoint_every: settings.checkpoint_every.unwrap_or_default(),
         non_finite: non_finite(settings)?,
         log_every: Some(settings.log_every.unwrap_or(200)).filter(|&batches| batches != 0),
@@ -257,6 +262,27 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         threads,
         precision: settings.precision.unwrap_or_default(),
     })
+}
+
+fn reset_state(settings: &TrainingSettings) -> Result<ResetState> {
+    let reset_state = match (settings.reset_state, settings.carry_state) {
+        (Some(_), Some(_)) => {
+            return Err(no_effect("training.carry_state", "`training.reset_state` is not given"));
+        }
+        (None, Some(false)) => ResetState::Batch,
+        (reset_state, _) => reset_state.unwrap_or(ResetState::Never),
+    };
+    if reset_state.unit().is_some() {
+        let given = [
+            ("training.last_batch", settings.last_batch == Some(LastBatch::Discard)),
+            ("training.batch_order", settings.batch_order == Some(BatchOrder::Shuffled)),
+        ];
+        refuse_given(given, "`training.reset_state` is `never` or `batch`")?;
+    } else {
+        let given = [("training.shuffle_lines", settings.shuffle_lines == Some(true))];
+        refuse_given(given, "`training.reset_state` is `line` or `paragraph`")?;
+    }
+    Ok(reset_state)
 }
 
 fn non_finite(settings: &TrainingSettings) -> Result<NonFiniteRule> {

@@ -41,6 +41,8 @@ fn the_stated_defaults_hold() {
             ("training.from", None) => {}                  // A new model has no base model.
             ("text.vocab_from", Some(found)) => assert_eq!(found, "train"),
             ("text.unknown_token", Some(found)) => assert_eq!(found, "<unk>"),
+            ("text.split", Some(found)) => assert_eq!(found, "end"),
+            ("training.carry_state", None) => {} // `training.reset_state` is the present form.
             ("model.embedding_size", Some(found)) => assert_eq!(found, "200"),
             ("model.tied", Some(found)) => assert_eq!(found, "true"),
             ("model.dropout_input" | "model.dropout_between" | "model.dropout_output", Some(found)) => {
@@ -57,6 +59,11 @@ fn the_stated_defaults_hold() {
     }
     assert_eq!(texts_of(&adam, "optimization.learning_rate"), "0.001");
     assert_eq!(texts_of(&step, "optimization.decay_factor"), "0.5");
+    let shuffled = plan("[training]\nreset_state = \"line\"\nshuffle_lines = true").settings();
+    assert_eq!(texts_of(&shuffled, "text.split"), "random-lines");
+    let carried = |text: &str| texts_of(&plan(text).settings(), "training.reset_state");
+    assert_eq!(carried("[training]\ncarry_state = false"), "batch");
+    assert_eq!(carried("[training]\ncarry_state = true"), "never");
 }
 
 fn texts_of(settings: &Settings, path: &str) -> String {
@@ -351,13 +358,13 @@ fn what_would_have_no_effect_is_refused() {
 #[test]
 fn the_published_ways_of_summing_and_clipping() {
     let wikitext = plan("").optimization;
-    assert_eq!(wikitext.gradient_scale(35, 20), 1.0 / 700.0);
+    assert_eq!(wikitext.gradient_scale(700), 1.0 / 700.0);
     assert_eq!((wikitext.clip_norm_limit(35, 20), wikitext.step_scale(20)), (Some(0.25), 1.0));
     let summed = |unit: &str| {
         let text = "[optimization]\nloss_reduction = \"sum\"\nstep_divisor = \"batch\"\nclip_norm = 0.5";
         plan(&format!("{text}\nclip_norm_unit = \"{unit}\"")).optimization
     };
-    assert_eq!((summed("batch").gradient_scale(35, 4), summed("batch").step_scale(4)), (1.0, 0.25));
+    assert_eq!((summed("batch").gradient_scale(140), summed("batch").step_scale(4)), (1.0, 0.25));
     assert_eq!(summed("batch").clip_norm_limit(35, 4), Some(2.0));
     assert_eq!(summed("tokens").clip_norm_limit(35, 4), Some(70.0));
     assert_eq!(plan("[optimization]\nclip_norm = 0").optimization.clip_norm_limit(35, 20), None);

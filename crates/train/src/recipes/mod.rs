@@ -379,7 +379,7 @@ mod tests {
             (small.training.max_batches, small.training.batch_order),
             (Some(20), BatchOrder::Shuffled)
         );
-        assert!(small.training.carry_state && !small.model.tied);
+        assert!(small.training.reset_state == crate::settings::ResetState::Never && !small.model.tied);
         assert_eq!((&small.model.hidden_sizes, small.model.input), (&vec![32], Input::Embedding(32)));
         assert_eq!(small.optimization.clip_norm_limit(10, 16), Some(4.0));
         let full = plan("ptb-lstm-full");

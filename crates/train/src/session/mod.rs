@@ -13,7 +13,7 @@
 use std::path::PathBuf;
 
 use rondo_data::tales::TalesText;
-use rondo_data::{Corpus, Places};
+use rondo_data::{Batches, Corpus, Places};
 use rondo_infer::{LanguageModel, ModelParts};
 use rondo_kernels::Device;
 use rondo_kernels::cpu::InstructionSet;
@@ -25,7 +25,7 @@ use crate::observer::{Event, Observer, Outcome, Watch};
 use crate::provenance::fingerprint;
 use crate::repetition::Repetition;
 use crate::resume::resumed_plan;
-use crate::settings::{Settings, SettingsFile};
+use crate::settings::{ResetState, Settings, SettingsFile};
 use crate::trainer::Origin;
 use crate::{Plan, Result, TrainError, Trainer};
 
@@ -302,6 +302,11 @@ impl Session {
         &self.folder
     }
 
+    /// The batches of the training text, in the order of the text.
+    pub fn batches(&self) -> &Batches {
+        self.trainer.batches()
+    }
+
     /// The device that the run computes on.
     pub fn device(&self) -> &Device {
         &self.device
@@ -394,9 +399,12 @@ fn device(
 /// The plan and the model of a run that continues from a model; otherwise the unchanged plan and no model.
 fn with_base_model(plan: Plan, settings: &Settings, device: &Device) -> Result<(Plan, Option<RnnLm>)> {
     let Some(from) = &plan.training.from else { return Ok((plan, None)) };
-    let ModelParts { model, codec, .. } = ModelParts::open(from, None, device)?;
+    let ModelParts { model, codec, resets, .. } = ModelParts::open(from, None, device)?;
     let basis = Basis::of_model(&model, codec);
-    Ok((basis.plan(settings)?, Some(model)))
+    // Unless the settings say otherwise, the model is trained on what it was trained on.
+    let mut below = Settings::default();
+    below.training.reset_state = resets.and_then(|resets| ResetState::from_name(resets.name()));
+    Ok((basis.plan(&below.overlaid_with(settings.clone()))?, Some(model)))
 }
 
 /// The latest undamaged checkpoint.

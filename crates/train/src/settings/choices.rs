@@ -1,5 +1,7 @@
 //! Enums for settings that take one of a few words, except those whose type is defined in another crate.
 
+use rondo_data::Unit;
+
 /// Defines an enum whose variants are written as the given words.
 macro_rules! choice {
     ($(#[$meta:meta])+ $name:ident { $( $(#[$variant_meta:meta])+ $variant:ident = $word:literal, )+ }) => {
@@ -117,6 +119,31 @@ choice! {
         Step = "step",
         /// It does not change.
         Constant = "constant",
+    }
+}
+
+choice! {
+    /// Where the state is reset to zero.
+    ResetState {
+        /// Nowhere: it is carried through the whole text.
+        Never = "never",
+        /// Before each line: lines are independent.
+        Line = "line",
+        /// Before each paragraph, which ends with a blank line: paragraphs are independent.
+        Paragraph = "paragraph",
+        /// Before each batch.
+        Batch = "batch",
+    }
+}
+
+impl ResetState {
+    /// The units of the text that are independent, if they are lines or paragraphs.
+    pub fn unit(self) -> Option<Unit> {
+        match self {
+            ResetState::Never | ResetState::Batch => None,
+            ResetState::Line => Some(Unit::Line),
+            ResetState::Paragraph => Some(Unit::Paragraph),
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use rondo_data::{BatchOrder, BlankLines, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits};
+use rondo_data::{
+    BatchOrder, BlankLines, Division, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits,
+};
 use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initializer};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
@@ -53,6 +55,9 @@ sections! {
         /// Replace invalid UTF-8 sequences and NUL bytes by U+FFFD instead of refusing the text. Has no effect with
         /// the tokenizer bytes
         lossy: bool, "BOOL", "false";
+        /// Where the text that is split off for validation and testing comes from: the end of the text, or lines drawn
+        /// at random, the same for each seed
+        split: Division, "PLACE", "end; random-lines with --shuffle-lines";
         /// Fraction of the text to split off for validation if there is no validation text; 0 is off
         valid_fraction: f64, "FRACTION", "0.05";
         /// Fraction of the text to split off for testing if there is no test text; 0 is off
@@ -138,8 +143,13 @@ sections! {
         batch_order alias "chunk_order": BatchOrder, "ORDER", "sequential";
         /// Maximum number of batches per epoch; 0 is no limit
         max_batches: usize, "BATCHES", "0";
-        /// Carry the hidden state from each batch to the next; if off, each batch starts from zeros
-        carry_state: bool, "BOOL", "true";
+        /// Where to reset the state to zero: never, before each line or paragraph (independent texts, one per line, or
+        /// separated by blank lines), or before each batch
+        reset_state: ResetState, "PLACE", "never";
+        /// Old form of --reset-state: true is never, false is batch
+        carry_state: bool, "BOOL", "";
+        /// Read the lines (or paragraphs) of --reset-state in a new random order in each epoch
+        shuffle_lines: bool, "BOOL", "false";
         /// Time or steps between checkpoints within an epoch: 30s, 10m, 2h or 500steps; 0 saves at the end of
         /// epochs only
         checkpoint_every: CheckpointEvery, "INTERVAL", "10m";

@@ -123,6 +123,7 @@ impl Settings {
     /// - a different `optimizer` removes the learning rate and the options of the old optimizer;
     /// - a different `schedule` removes the options of the old schedule;
     /// - a different `averaging` removes the options of the old one;
+    /// - `reset_state` and `carry_state` remove each other;
     /// - a different `on_nan` removes `max_rollbacks` and `rollback_factor`.
     #[must_use]
     pub fn overlaid_with(mut self, over: Settings) -> Settings {
@@ -148,6 +149,12 @@ impl Settings {
             self.model.dropout_output = None;
         }
         let (below, above) = (&mut self.training, &over.training);
+        if above.reset_state.is_some() {
+            below.carry_state = None;
+        }
+        if above.carry_state.is_some() {
+            below.reset_state = None;
+        }
         if above.on_nan.is_some_and(|on_nan| on_nan != below.on_nan.unwrap_or(OnNan::Stop)) {
             below.max_rollbacks = None;
             below.rollback_factor = None;

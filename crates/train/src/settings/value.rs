@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{
-    BatchOrder, BlankLines, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits, or_nearest,
+    BatchOrder, BlankLines, Division, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits, or_nearest,
 };
 use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initializer};
@@ -146,6 +146,7 @@ words!(
     ModelInput,
     Site,
     OptimizerKind,
+    ResetState,
     LossReduction,
     StepDivisor,
     ClipUnit,
@@ -179,6 +180,7 @@ words_of! {
     BlankLines { Keep = "keep", Skip = "skip" }
     Joints { Keep = "keep", Dashes = "dashes", All = "all" }
     Precision { F32 = "f32", Bf16 = "bf16" }
+    Division { End = "end", RandomLines = "random-lines" }
     VocabOrder { Frequency = "frequency", FirstAppearance = "first-appearance" }
     VocabSplits { Train = "train", All = "all" }
     LastBatch { Keep = "keep", Discard = "discard" }

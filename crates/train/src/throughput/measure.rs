@@ -120,7 +120,7 @@ impl<'a> Subject<'a> {
             self.tokens.fill(&batches, batch)?;
             let terms = StepTerms {
                 mode: Mode::Train { seed: SEED, step: self.steps },
-                gradient_scale: self.optimization.gradient_scale(batch.steps, batch_size),
+                gradient_scale: self.optimization.gradient_scale(self.tokens.count()),
                 penalty: self.optimization.penalty,
             };
             let learning_rate = self.optimization.learning_rate;
@@ -157,7 +157,14 @@ impl<'a> Subject<'a> {
                 if clock.has_time() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             };
             let (model, workspace) = (&*self.model, self.step.workspace_mut());
-            match evaluate_with(model, workspace, &self.evaluation_text, batch_size, bptt, &mut progress) {
+            match evaluate_with(
+                model,
+                workspace,
+                &self.evaluation_text,
+                None,
+                (batch_size, bptt),
+                &mut progress,
+            ) {
                 Ok(_) | Err(InferError::Stopped { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

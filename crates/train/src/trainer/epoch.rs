@@ -3,7 +3,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use rondo_data::Batch;
+use rondo_data::Batches;
 use rondo_nn::Mode;
 use rondo_runs::Perplexity;
 use rondo_runs::metrics::{Record, RecordKind};
@@ -13,6 +13,7 @@ use super::run::Run;
 use super::{Stream, rng};
 use crate::loss_sum::LossSum;
 use crate::observer::{BatchReport, Event};
+use crate::settings::ResetState;
 use crate::step::{StepOutcome, StepTerms, Tokens};
 use crate::{NonFiniteRule, Plan, Result, RunEnd, TrainError};
 
@@ -89,9 +90,18 @@ impl Run<'_> {
     fn train_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
         let (training, epoch) = (&self.plan.training, self.progress.epoch);
         let order = &mut rng(training.seed, Stream::BatchOrder { epoch });
+        let shuffled = match self.texts.units.filter(|_| training.shuffle_lines) {
+            Some(units) => {
+                let order = units.shuffled(&mut rng(training.seed, Stream::LineOrder { epoch }));
+                let (train, sizes) = (&self.texts.corpus.train, (training.batch_size, training.bptt));
+                Some(Batches::of_units(train, units, Some(&order), sizes.0, sizes.1)?)
+            }
+            None => None,
+        };
+        let columns = shuffled.as_ref().unwrap_or(self.texts.batches);
         let mut batches = match training.variable_bptt {
-            true => self.texts.batches.variable_epoch(order),
-            false => self.texts.batches.epoch(training.batch_order, order),
+            true => columns.variable_epoch(order),
+            false => columns.epoch(training.batch_order, order),
         };
         batches.truncate(training.max_batches.unwrap_or(usize::MAX));
         let (epochs, batch_count) = (training.epochs, batches.len());
@@ -102,7 +112,8 @@ impl Run<'_> {
         self.watch.notify(Event::EpochStarted { epoch, epochs, batches: batch_count, learning_rate });
         let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
         if let Some(&longest) = batches.iter().max_by_key(|batch| batch.steps) {
-            self.learner.make_room(longest, self.texts.batches, &mut tokens, self.terms(longest))?;
+            let terms = self.terms(longest.steps * training.batch_size);
+            self.learner.make_room(longest, columns, &mut tokens, terms)?;
         }
         for (index, &batch) in batches.iter().enumerate().skip(self.progress.batch) {
             if self.watch.asked_to_stop {
@@ -111,21 +122,26 @@ impl Run<'_> {
             if self.is_due_to_pause() {
                 return Ok(Ended::Paused);
             }
-            if !training.carry_state {
+            if training.reset_state == ResetState::Batch {
                 self.learner.state.clear();
             }
             let begun = Instant::now();
-            tokens.fill(self.texts.batches, batch)?;
+            tokens.fill(columns, batch)?;
             let learning_rate = match training.variable_bptt {
                 // The mean loss of a longer batch represents more tokens.
                 true => learning_rate * batch.steps as f64 / training.bptt as f64,
                 false => learning_rate,
             };
-            let terms = self.terms(batch);
+            let terms = self.terms(tokens.count());
             match self.learner.take_step(self.progress, &tokens, terms, learning_rate)? {
                 Ok(outcome) => {
                     self.progress.batch = index + 1;
-                    self.after_step(outcome, batch, (batch_count, learning_rate), begun.elapsed())?;
+                    self.after_step(
+                        outcome,
+                        tokens.count() as u64,
+                        (batch_count, learning_rate),
+                        begun.elapsed(),
+                    )?;
                 }
                 Err(found) => match self.remedy(found)? {
                     Remedy::NextBatch => self.progress.batch = index + 1,
@@ -149,12 +165,11 @@ impl Run<'_> {
     fn after_step(
         &mut self,
         StepOutcome { nll_sum, gradient_norm }: StepOutcome,
-        batch: Batch,
+        count: u64,
         (batches, learning_rate): (usize, f64),
         time: Duration,
     ) -> Result<()> {
         let training = &self.plan.training;
-        let count = (batch.steps * training.batch_size) as u64;
         let seconds = time.as_secs_f64();
         self.progress.training_s += seconds;
         self.progress.tokens += count;
@@ -184,11 +199,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn terms(&self, batch: Batch) -> StepTerms {
+    fn terms(&self, tokens: usize) -> StepTerms {
         let Plan { training, optimization, .. } = self.plan;
         StepTerms {
             mode: Mode::Train { seed: training.seed, step: self.progress.steps },
-            gradient_scale: optimization.gradient_scale(batch.steps, training.batch_size),
+            gradient_scale: optimization.gradient_scale(tokens),
             penalty: optimization.penalty,
         }
     }

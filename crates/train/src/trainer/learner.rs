@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use rondo_data::{Batch, Batches};
-use rondo_infer::ModelHandle;
+use rondo_infer::{ModelHandle, Resets};
 use rondo_kernels::optimizer;
 use rondo_nn::tensor_file::{Tensor, TensorFile};
 use rondo_nn::{Model, NnError, Parameters, State, Workspace, parameter_tensors, read_parameters};
@@ -28,6 +28,8 @@ pub(super) struct Learner {
     best: Option<Best>,
     /// The length of the longest batch so far.
     longest_steps: usize,
+    /// Where the state is reset, if before each line or paragraph.
+    resets: Option<Resets>,
 }
 
 /// The parameters of the best epoch.
@@ -39,7 +41,12 @@ struct Best {
 
 impl Learner {
     /// A learner before the first step.
-    pub(super) fn new(plan: &Plan, model: Arc<dyn Model>, progress: &mut Progress) -> Learner {
+    pub(super) fn new(
+        plan: &Plan,
+        model: Arc<dyn Model>,
+        resets: Option<Resets>,
+        progress: &mut Progress,
+    ) -> Learner {
         let (training, optimization) = (&plan.training, &plan.optimization);
         let options = optimization.optimizer_options(training.bptt, training.batch_size);
         let parameters = model.parameters();
@@ -49,8 +56,14 @@ impl Learner {
             state: model.zero_state(training.batch_size),
             best: None,
             longest_steps: training.bptt,
+            resets,
             model,
         }
+    }
+
+    /// Where the state is reset, if before each line or paragraph.
+    pub(super) fn resets(&self) -> Option<Resets> {
+        self.resets
     }
 
     /// The model in its current state.
@@ -65,7 +78,7 @@ impl Learner {
 
     /// Runs a function that shares the model and uses the workspace of the training steps.
     pub(super) fn shared<T>(&mut self, run: impl FnOnce(&ModelHandle) -> T) -> T {
-        let handle = ModelHandle::from(Arc::clone(&self.model));
+        let handle = ModelHandle::from(Arc::clone(&self.model)).with_resets(self.resets);
         let workspace = self.step.workspace_mut();
         handle.lend(mem::replace(workspace, Workspace::new(handle.device())));
         let result = run(&handle);

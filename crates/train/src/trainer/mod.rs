@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rondo_data::{Batches, Corpus};
-use rondo_infer::LanguageModel;
+use rondo_data::{Batches, Corpus, Units};
+use rondo_infer::{LanguageModel, ModelHandle, Resets};
 use rondo_kernels::Device;
 use rondo_nn::{Model, RnnLm, RnnLmConfig};
 use rondo_runs::{Change, CorpusFingerprint, RunFolder, Status};
@@ -55,6 +55,7 @@ const EPOCH_KEY: &str = "epoch";
 enum Stream {
     Initialization,
     BatchOrder { epoch: usize },
+    LineOrder { epoch: usize },
 }
 
 /// A model and everything needed to train it.
@@ -64,6 +65,8 @@ pub struct Trainer {
     corpus: Corpus,
     fingerprint: CorpusFingerprint,
     batches: Batches,
+    /// The independent lines or paragraphs of the training text, if the state is reset before each.
+    units: Option<Units>,
     /// The tokenizer and the vocabulary as JSON, for model files and checkpoints.
     codec: String,
     learner: Learner,
@@ -121,7 +124,11 @@ impl Trainer {
             let condition = "there is a validation text";
             return Err(TrainError::NoEffect { setting: "training.early_stopping", condition });
         }
-        let batches = batches(&plan, &corpus)?;
+        let resets = resets(&plan, &corpus)?;
+        if resets.is_some() && !model.can_reset() {
+            return Err(TrainError::CannotReset);
+        }
+        let (batches, units) = batches(&plan, &corpus)?;
         for prefix in &plan.sample.prefixes {
             // Check prefixes now, so that an invalid one does not end the run after an epoch.
             let unreadable = |source| TrainError::SamplePrefix { prefix: prefix.clone(), source };
@@ -131,8 +138,9 @@ impl Trainer {
         Ok(Trainer {
             fingerprint: fingerprint(&corpus)?,
             batches,
+            units,
             codec: corpus.codec.to_json(),
-            learner: Learner::new(&plan, Arc::new(model), &mut progress),
+            learner: Learner::new(&plan, Arc::new(model), resets, &mut progress),
             progress,
             continues: false,
             resumption: None,
@@ -206,7 +214,8 @@ impl Trainer {
             resumption.is_repetition = true;
         }
         self.progress = Progress::new(&plan);
-        self.learner = Learner::new(&plan, Arc::new(model), &mut self.progress);
+        let resets = resets(&plan, &self.corpus)?;
+        self.learner = Learner::new(&plan, Arc::new(model), resets, &mut self.progress);
         self.plan = plan;
         self.folder = None;
         Ok(())
@@ -265,6 +274,11 @@ impl Trainer {
         &self.corpus
     }
 
+    /// The batches of the training text, in the order of the text.
+    pub fn batches(&self) -> &Batches {
+        &self.batches
+    }
+
     /// The model in its current state.
     pub fn model(&self) -> &dyn Model {
         self.learner.model()
@@ -290,7 +304,8 @@ impl Trainer {
                 return Ok(None);
             }
         }
-        Ok(Some(LanguageModel::new(Arc::from(model), self.corpus.codec.clone())?))
+        let handle = ModelHandle::from(Arc::from(model)).with_resets(self.learner.resets());
+        Ok(Some(LanguageModel::new(handle, self.corpus.codec.clone())?))
     }
 
     /// Trains to the end of the plan, or until the observer asks to stop. When it stops, it saves a
@@ -370,11 +385,28 @@ fn has_shape(checkpoint: &Checkpoint, config: &RnnLmConfig) -> bool {
         .is_some_and(|found| RnnLmConfig { dropout: config.dropout, ..found.clone() } == *config)
 }
 
-/// The batches of the training text; at least one must be full.
-fn batches(plan: &Plan, corpus: &Corpus) -> Result<Batches> {
+/// The batches of the training text; at least one must be full. If the state is reset before each line or paragraph,
+/// these, too.
+fn batches(plan: &Plan, corpus: &Corpus) -> Result<(Batches, Option<Units>)> {
     let training = &plan.training;
     let (batch_size, bptt, last_batch) = (training.batch_size, training.bptt, training.last_batch);
-    Ok(Batches::with_full_batch(&corpus.train, batch_size, bptt, last_batch)?)
+    match resets(plan, corpus)? {
+        None => Ok((Batches::with_full_batch(&corpus.train, batch_size, bptt, last_batch)?, None)),
+        Some(Resets { unit, line_end }) => {
+            let units = Units::find(&corpus.train, unit, line_end)?;
+            let batches = Batches::of_units(&corpus.train, &units, None, batch_size, bptt)?;
+            Ok((batches, Some(units)))
+        }
+    }
+}
+
+/// Where the state is reset, if before each line or paragraph.
+fn resets(plan: &Plan, corpus: &Corpus) -> Result<Option<Resets>> {
+    let Some(unit) = plan.training.reset_state.unit() else { return Ok(None) };
+    match corpus.codec.line_end() {
+        Some(line_end) => Ok(Some(Resets { unit, line_end })),
+        None => Err(TrainError::NoLineEnds { reset_state: plan.training.reset_state }),
+    }
 }
 
 /// The random number generator for one purpose.
@@ -383,6 +415,7 @@ fn rng(seed: u64, stream: Stream) -> ChaCha8Rng {
     rng.set_stream(match stream {
         Stream::Initialization => 0,
         Stream::BatchOrder { epoch } => 1 + epoch as u64,
+        Stream::LineOrder { epoch } => (1 << 32) + epoch as u64,
     });
     rng
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use rondo_data::{Batches, Corpus};
+use rondo_data::{Batches, Corpus, Units};
 use rondo_runs::metrics::{MetricsLog, Record};
 use rondo_runs::{Change, CheckpointWriter, CorpusFingerprint, Provenance, RunFolder, Status};
 
@@ -41,6 +41,7 @@ pub(super) struct Run<'a> {
 pub(super) struct Texts<'a> {
     pub(super) corpus: &'a Corpus,
     pub(super) batches: &'a Batches,
+    pub(super) units: Option<&'a Units>,
     pub(super) fingerprint: &'a CorpusFingerprint,
     pub(super) codec: &'a str,
 }
@@ -75,7 +76,7 @@ impl<'a> Run<'a> {
         }
         let provenance = begin_provenance(trainer, folder, resumption)?;
         let origin = trainer.origin(folder, resumption)?;
-        let Trainer { plan, corpus, fingerprint, batches, codec, learner, progress, .. } = trainer;
+        let Trainer { plan, corpus, fingerprint, batches, units, codec, learner, progress, .. } = trainer;
         corpus.vocab().save(folder.vocab())?;
         let metrics = match resumption {
             Some(_) => None,
@@ -95,7 +96,7 @@ impl<'a> Run<'a> {
                 checkpoint_timer: CheckpointTimer::new(plan.training.checkpoint_every),
             },
             plan,
-            texts: Texts { corpus, batches, fingerprint, codec },
+            texts: Texts { corpus, batches, units: units.as_ref(), fingerprint, codec },
             learner,
             progress,
             watch,

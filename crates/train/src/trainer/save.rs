@@ -24,7 +24,7 @@ impl Run<'_> {
             (EPOCH_KEY.to_owned(), epoch.to_string()),
             ("step".to_owned(), self.progress.steps.to_string()),
         ]);
-        let context = model_context(&self.texts.corpus.codec, metadata);
+        let context = model_context(&self.texts.corpus.codec, self.learner.resets(), metadata);
         Ok(write_atomically(path, |to| ModelFile::write(self.learner.model(), &context, to))?)
     }
 

@@ -214,7 +214,11 @@ impl Run<'_> {
     /// The mean negative log-likelihood of a text; `None` if the run is stopped during the evaluation.
     fn evaluate(&mut self, what: &'static str, ids: &TokenIds) -> Result<Option<f64>> {
         let EvaluationPlan { batch_size, bptt, .. } = self.plan.evaluation;
-        let total = target_count(ids.len(), batch_size);
+        let resets = self.learner.resets();
+        let total = match resets {
+            Some(_) => ids.len() as u64,
+            None => target_count(ids.len(), batch_size),
+        };
         // A run that is stopping still evaluates its model if it has no best model yet.
         let stoppable = !self.interrupted;
         let watch = &mut self.watch;
@@ -229,7 +233,7 @@ impl Run<'_> {
             }
         };
         let (model, workspace) = self.learner.model_and_workspace();
-        match evaluate_with(model, workspace, ids, batch_size, bptt, &mut progress) {
+        match evaluate_with(model, workspace, ids, resets, (batch_size, bptt), &mut progress) {
             Ok(evaluation) => Ok(Some(evaluation.nll_mean())),
             Err(InferError::Stopped { .. }) => Ok(None),
             Err(error) => Err(error.into()),

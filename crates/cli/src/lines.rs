@@ -1,0 +1,91 @@
+//! Lines to answer, in batches of what has arrived.
+//!
+//! ```text
+//! file    lines ─▶ batches of a bounded size
+//! stdin   a thread reads lines ─▶ what is waiting, at least one line ─▶ answered and flushed before reading on
+//! ```
+//!
+//! So a program at the other end of a pipe gets each answer before it sends the next line, and a full pipe is answered
+//! in batches as large as those of a file.
+
+use std::io::{self, BufRead};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use anyhow::Result;
+use rondo_data::DataError;
+
+use crate::console::Console;
+use crate::input::Input;
+
+/// The bytes of a batch, and the lines that wait at most.
+const BATCH_BYTES: usize = 1 << 16;
+const WAITING_LINES: usize = 1 << 12;
+
+/// The lines of an input, in batches.
+pub(crate) struct LineBatches<'a> {
+    source: Source<'a>,
+    origin: String,
+}
+
+enum Source<'a> {
+    Reader(Box<dyn BufRead + 'a>),
+    Arriving(Receiver<io::Result<Vec<u8>>>),
+}
+
+impl<'a> LineBatches<'a> {
+    /// Opens the input.
+    pub(crate) fn open(input: &'a Input, console: Console) -> Result<LineBatches<'a>> {
+        let origin = input.origin();
+        let reader = input.open(console)?;
+        let source = match input {
+            Input::File(_) => Source::Reader(reader),
+            Input::Stdin => {
+                drop(reader);
+                let (sender, receiver) = sync_channel(WAITING_LINES);
+                thread::spawn(move || {
+                    let mut stdin = io::stdin().lock();
+                    while let Some(line) = read_line(&mut stdin).transpose() {
+                        let is_last = line.is_err();
+                        // If nobody listens, the job has ended.
+                        if sender.send(line).is_err() || is_last {
+                            break;
+                        }
+                    }
+                });
+                Source::Arriving(receiver)
+            }
+        };
+        Ok(LineBatches { source, origin })
+    }
+
+    /// Whether answers are waited for before more lines come.
+    pub(crate) fn is_interactive(&self) -> bool {
+        matches!(self.source, Source::Arriving(_))
+    }
+
+    /// The next lines, each with its line ending; none at the end.
+    pub(crate) fn next(&mut self) -> Result<Vec<Vec<u8>>> {
+        let (mut lines, mut bytes) = (vec![], 0);
+        while bytes < BATCH_BYTES {
+            let line = match &mut self.source {
+                Source::Reader(reader) => read_line(reader).transpose(),
+                // Only the first line is waited for.
+                Source::Arriving(receiver) if lines.is_empty() => receiver.recv().ok(),
+                Source::Arriving(receiver) => receiver.try_recv().ok(),
+            };
+            let Some(line) = line else { break };
+            let line = line.map_err(|source| DataError::Read { origin: self.origin.clone(), source })?;
+            bytes += line.len().max(1);
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+}
+
+/// Reads a line with its line ending; `None` at the end.
+fn read_line(reader: &mut (impl BufRead + ?Sized)) -> io::Result<Option<Vec<u8>>> {
+    let mut line = vec![];
+    reader.read_until(b'\n', &mut line)?;
+    Ok((!line.is_empty()).then_some(line))
+}
