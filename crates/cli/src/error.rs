@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use rondo_data::{DataError, NAMED_CORPORA, Split, nearest};
 use rondo_infer::InferError;
+use rondo_infer::rescore::LineFault;
 use rondo_kernels::DeviceError;
 use rondo_nn::NnError;
 use rondo_runs::{Compact, RunsError};
@@ -51,15 +52,18 @@ pub(crate) enum CliError {
     /// Texts are to end with their line, but the model has no line end.
     #[error("`{flag}` needs a line end, but the model's vocabulary has none")]
     NoLineEnd { flag: &'static str },
+    /// A weight is given for a score that the list does not have.
+    #[error("no score of the list is named `{name}`; it has {}", all_of(known))]
+    UnknownScore { name: String, known: Vec<String>, nearest: Option<String> },
+    /// Lists of several files would be printed without their ids.
+    #[error("the lines of {files} lists of SRILM have no ids: printed together, they cannot be told apart")]
+    ListsWithoutIds { files: usize },
     /// A character of a line is not in the vocabulary.
     #[error(
         "{origin}, line {line}: `{}` is not in the model's vocabulary, which has no unknown token",
         shown(token)
     )]
     MissingToken { origin: String, line: u64, token: String },
-    /// A line of a list cannot be read.
-    #[error("{origin}, line {line}: {reason}")]
-    Line { origin: String, line: usize, reason: String },
     /// Something has ended a run before its time.
     #[error("the run in `{}` has stopped", folder.display())]
     Stopped { folder: PathBuf, step: Option<u64>, source: Box<TrainError> },
@@ -91,6 +95,15 @@ pub(crate) enum CliError {
     /// There is nothing to take means of.
     #[error("none of {runs} runs is finished and has a perplexity, so there is nothing to group")]
     NoGroups { runs: usize },
+}
+
+/// Names in backticks.
+fn all_of(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => format!("`{one}`"),
+        [names @ .., last] => format!("`{}` and `{last}`", names.join("`, `")),
+    }
 }
 
 /// Says which checkpoint there is.
@@ -172,6 +185,8 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::LengthPenalty { .. }
                 | InferError::Theta { .. }
                 | InferError::Lambda { .. }
+                | InferError::NgramWeight { .. }
+                | InferError::NgramOfWords { .. }
                 | InferError::ZeroSize { .. }
                 | InferError::AllForbidden { .. }
                 | InferError::EmptyPrefix
@@ -199,6 +214,8 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::UnknownToken { .. }
                     | CliError::LogitBias { .. }
                     | CliError::NoLineEnd { .. }
+                    | CliError::UnknownScore { .. }
+                    | CliError::ListsWithoutIds { .. }
             )
         )
 }
@@ -245,6 +262,7 @@ fn hint(cause: &Cause) -> Option<String> {
             }
             CliError::UnknownColumn { nearest: Some(nearest), .. }
             | CliError::UnknownToken { nearest: Some(nearest), .. }
+            | CliError::UnknownScore { nearest: Some(nearest), .. }
             | CliError::UnknownKey { nearest: Some(nearest), .. } => {
                 Some(format!("did you mean `{nearest}`?"))
             }
@@ -265,7 +283,10 @@ fn hint(cause: &Cause) -> Option<String> {
             | CliError::UnknownToken { nearest: None, .. }
             | CliError::LogitBias { .. }
             | CliError::NoLineEnd { .. }
-            | CliError::Line { .. } => None,
+            | CliError::UnknownScore { nearest: None, .. } => None,
+            CliError::ListsWithoutIds { .. } => {
+                Some("`--best` and `--json` print ids; without them, give one list at a time".to_owned())
+            }
             CliError::MissingToken { .. } => Some(
                 "without `--strict`, such a line has probability 0, and the others are scored".to_owned(),
             ),
@@ -345,6 +366,9 @@ fn instead_of_changing(run: &Path, setting: &str, now: &str) -> String {
 
 fn hint_on_inference(error: &InferError) -> Option<String> {
     let hint = match error {
+        InferError::ListLine { fault: LineFault::UnknownFormat, .. } => {
+            "`--format` names the format of a list that cannot be recognized by its first line"
+        }
         InferError::NoModel { .. } => "a run saves its first model at the end of its first epoch",
         InferError::OtherVocabulary { .. }
         | InferError::VocabularySize { .. }

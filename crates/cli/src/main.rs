@@ -30,6 +30,7 @@ mod lines;
 mod model_args;
 mod models;
 mod neighbors;
+mod ngram_args;
 mod output;
 mod plot;
 mod recipes;

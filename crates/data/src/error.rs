@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use crate::arpa::ArpaFault;
 use crate::corpus::Split;
 use crate::nearest::or_nearest;
 
@@ -46,6 +47,16 @@ pub enum DataError {
         path: PathBuf,
         /// The line number, starting at 1.
         line: u64,
+    },
+    /// An ARPA file cannot be read.
+    #[error("`{origin}`, line {line}: {fault}")]
+    Arpa {
+        /// The file.
+        origin: String,
+        /// The line number, starting at 1.
+        line: u64,
+        /// What is wrong.
+        fault: ArpaFault,
     },
     /// A text has no tokens.
     #[error("`{origin}` is empty: it contains no tokens")]

@@ -20,12 +20,13 @@
 //! punctuation, and joins them again.
 //!
 //! Sources of texts: `named` and `download` (published corpora), `tales` (the built-in corpus, whose entropy is
-//! known). Baselines for a model: `ngram`.
+//! known). Baselines for a model: `ngram`. N-gram models of other toolkits: `arpa`.
 //!
 //! Promises: a text is never in memory as a whole, a token takes four bytes, and every problem with a text is a
 //! [`DataError`] that names the file and, where possible, the line.
 //! Not here: devices and models; floating-point numbers, except for statistics of texts.
 
+mod arpa;
 pub mod batches;
 pub mod codec;
 pub mod corpus;
@@ -44,6 +45,7 @@ mod text_lines;
 pub mod tokenize;
 pub mod vocab;
 
+pub use arpa::{Arpa, ArpaFault};
 pub use batches::{Batch, BatchOrder, Batches, LastBatch, NO_TARGET, Unit, Units};
 pub use codec::{Encoded, EncodedLine, LineEncoder, Lines, Spacing, TextCodec, TextDecoder, TextReport};
 pub use corpus::{

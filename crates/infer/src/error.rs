@@ -135,14 +135,6 @@ pub enum InferError {
         /// The vocabulary size of the model.
         expected: usize,
     },
-    /// A hypothesis of a list cannot be encoded.
-    #[error("cannot encode the hypothesis in line {line}")]
-    Hypothesis {
-        /// Its line number, from 1.
-        line: usize,
-        /// The cause.
-        source: DataError,
-    },
     /// The number of states differs from the number of tokens.
     #[error("{states} states and {tokens} tokens: each state reads exactly one token")]
     Unpaired {
@@ -194,6 +186,18 @@ pub enum InferError {
     Lambda {
         /// The given value.
         found: f64,
+    },
+    /// The weight of an n-gram model is not within `[0, 1]`.
+    #[error("`ngram_weight` must be at least 0 and at most 1, but is {found}")]
+    NgramWeight {
+        /// The given value.
+        found: f64,
+    },
+    /// An n-gram model of words cannot be interpolated with a model of other tokens.
+    #[error("the model predicts {tokens}: only a model of words can be interpolated with an n-gram model")]
+    NgramOfWords {
+        /// The model's tokenizer.
+        tokens: String,
     },
     /// The grid for tuning a neural cache is empty.
     #[error("no values of `{name}` to try")]

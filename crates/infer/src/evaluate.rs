@@ -105,6 +105,34 @@ pub fn evaluate_with(
     (batch_size, bptt): (usize, usize),
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
+    let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
+    let sizes = (batch_size, bptt);
+    for_each_token(model, workspace, ids, resets, sizes, progress, &mut |Predicted { nll, .. }| {
+        evaluation.nll_sum += f64::from(nll);
+        evaluation.tokens += 1;
+    })?;
+    Ok(evaluation)
+}
+
+/// A token of a text that was predicted.
+pub(crate) struct Predicted {
+    /// The column that it is in.
+    pub(crate) column: usize,
+    pub(crate) target: u32,
+    /// Its negative log-likelihood.
+    pub(crate) nll: f32,
+}
+
+/// Reads a text as [`evaluate_with`] does, and calls `each` with every predicted token, those of a column in order.
+pub(crate) fn for_each_token(
+    model: &dyn Model,
+    workspace: &mut Workspace,
+    ids: &TokenIds,
+    resets: Option<Resets>,
+    (batch_size, bptt): (usize, usize),
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    each: &mut dyn FnMut(Predicted),
+) -> Result<()> {
     for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
         if size == 0 {
             return Err(InferError::ZeroSize { name });
@@ -130,7 +158,7 @@ pub fn evaluate_with(
     let longest = batches.bptt() * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut resets = vec![0; if batches.has_resets() { longest } else { 0 }];
-    let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
+    let mut done_tokens = 0;
     for index in 0..batches.batch_count() {
         let batch = batches.batch(index);
         let rows = batch.steps * columns;
@@ -147,14 +175,16 @@ pub fn evaluate_with(
         targets.iter_mut().filter(|target| **target == NO_TARGET).for_each(|target| *target = 0);
         let loss = model.loss(&mut tape, hidden, targets);
         let nll = tape.read_nll(loss)?;
-        let nll = nll.iter().zip(&scored).filter(|(_, scored)| **scored).map(|(&nll, _)| f64::from(nll));
-        evaluation.nll_sum += nll.sum::<f64>();
-        evaluation.tokens += scored.iter().filter(|scored| **scored).count() as u64;
-        if progress(evaluation.tokens).is_break() && evaluation.tokens < total_tokens {
-            return Err(InferError::Stopped { done_tokens: evaluation.tokens, total_tokens });
+        let rows = nll.iter().zip(&*targets).zip(&scored).enumerate();
+        for (row, ((&nll, &target), _)) in rows.filter(|(_, (_, scored))| **scored) {
+            each(Predicted { column: row % columns, target, nll });
+            done_tokens += 1;
+        }
+        if progress(done_tokens).is_break() && done_tokens < total_tokens {
+            return Err(InferError::Stopped { done_tokens, total_tokens });
         }
     }
-    Ok(evaluation)
+    Ok(())
 }
 
 /// The number of columns in which a text of `tokens` tokens is read: `batch_size`, or fewer if a column would

@@ -26,7 +26,7 @@ pub(super) struct CacheArgs {
     #[arg(
         long,
         value_name = "WINDOW",
-        conflicts_with_all = ["batch_size", "bptt", "dynamic"],
+        conflicts_with_all = ["batch_size", "bptt", "dynamic", "ngram"],
         help_heading = "Neural cache"
     )]
     cache: Option<NonZeroUsize>,

@@ -27,7 +27,12 @@ const BASE_BPTT: usize = 35;
 pub(super) struct DynamicArgs {
     /// Dynamic evaluation: update the weights after each segment of the text, by SGD or scaled by the RMS of gradients
     /// on the training text. The model file is not changed [default: off]
-    #[arg(long, value_name = "RULE", conflicts_with = "bptt", help_heading = "Dynamic evaluation")]
+    #[arg(
+        long,
+        value_name = "RULE",
+        conflicts_with_all = ["bptt", "ngram"],
+        help_heading = "Dynamic evaluation"
+    )]
     dynamic: Option<RuleName>,
     /// Learning rate of dynamic evaluation [default: 0.5 for sgd, 0.00005 for rms]
     #[arg(long, value_name = "RATE", requires = "dynamic", help_heading = "Dynamic evaluation")]

@@ -3,11 +3,13 @@
 //! ```text
 //! text ─┬─ the model alone              evaluate ─┐
 //!       ├─ cache: with a neural cache   evaluate ─┼─▶ report: text in columns, or JSON
+//!       ├─ ngram: with an n-gram model  evaluate ─┤
 //!       └─ dynamic: training as it reads evaluate ┘
 //! ```
 
 mod cache;
 mod dynamic;
+mod ngram;
 mod report;
 mod text;
 
@@ -29,6 +31,7 @@ use rondo_train::{EvaluationPlan, Settings};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::model_args::{Loaded, ModelArgs};
+use crate::ngram_args::NgramArgs;
 use crate::text_args::ReadingArgs;
 use report::Findings;
 use text::Text;
@@ -37,8 +40,8 @@ use text::Text;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Several files are evaluated as one text. Training uses the same function: `rondo eval --model RUN --split valid` \
-prints the perplexity that the run reported. With --cache or --dynamic, the results of the model alone are printed \
-next to those of the adapted model.")]
+prints the perplexity that the run reported. With --cache, --dynamic or --ngram, the results of the model alone are \
+printed next to those of the adapted model.")]
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     model: ModelArgs,
@@ -64,6 +67,8 @@ pub(crate) struct EvalArgs {
     cache: cache::CacheArgs,
     #[command(flatten)]
     dynamic: dynamic::DynamicArgs,
+    #[command(flatten)]
+    ngram: NgramArgs,
     /// Print JSON
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -125,9 +130,13 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
         let of_run = EvaluationPlan::new(&settings)?;
         let batch_size = args.batch_size.map_or(of_run.batch_size, NonZeroUsize::get);
         let bptt = args.bptt.map_or(of_run.bptt, NonZeroUsize::get);
-        let begun = Instant::now();
-        let base = evaluate(batch_size, bptt, &text, &loaded, console)?;
-        Findings { base, adapted: None, tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64() }
+        if let Some(ngram) = args.ngram.load(&loaded, console)? {
+            ngram::evaluate(&ngram, batch_size, bptt, &text, &loaded, console)?
+        } else {
+            let begun = Instant::now();
+            let base = evaluate(batch_size, bptt, &text, &loaded, console)?;
+            Findings { base, adapted: None, tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64() }
+        }
     };
     if !findings.base.nll_sum.is_finite() {
         return Err(InferError::NonFiniteLogits.into());

@@ -18,6 +18,7 @@ use crate::error::CliError;
 use crate::input::Input;
 use crate::lines::LineBatches;
 use crate::model_args::ModelArgs;
+use crate::ngram_args::NgramArgs;
 use crate::output;
 use crate::text_args::ReadingArgs;
 
@@ -46,6 +47,8 @@ pub(crate) struct ScoreArgs {
     /// Batch size: lines to score in parallel; affects only speed and memory
     #[arg(long, value_name = "LINES", default_value_t = 32, help_heading = "Scoring")]
     batch_size: usize,
+    #[command(flatten)]
+    ngram: NgramArgs,
     /// End with an error at a character that the model's vocabulary does not contain
     #[arg(long, help_heading = "Scoring")]
     strict: bool,
@@ -59,7 +62,7 @@ pub(crate) struct ScoreArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["json", "per_token", "batch_size"],
+        conflicts_with_all = ["json", "per_token", "batch_size", "ngram"],
         help_heading = "Output"
     )]
     html: Option<PathBuf>,
@@ -82,6 +85,7 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
         batch_size: args.batch_size,
         ..Scoring::default()
     };
+    let ngram = args.ngram.load(&loaded, console)?;
     let mut impossible = 0;
     output::write(|out| {
         for input in &inputs {
@@ -89,6 +93,9 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
             let file = (inputs.len() > 1).then_some(origin.as_str());
             // No state crosses from one file to the next.
             let mut scorer = loaded.model.scorer(scoring.clone())?;
+            if let Some(ngram) = &ngram {
+                scorer = scorer.with_ngram(ngram.interpolation.clone());
+            }
             let mut encoder = codec.line_encoder(&origin);
             let mut batches = LineBatches::open(input, console)?;
             loop {

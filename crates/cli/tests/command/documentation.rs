@@ -118,6 +118,12 @@ fn sandbox(markdown: &str) -> Sandbox {
     sandbox.write("sentences.txt", "the king hides the crown .\nthe crown hides the queue .\n");
     sandbox.write("nbest.tsv", "1\t-2.0\tthe king hide the crown .\n1\t-2.1\tthe king hides the crown .\n");
     sandbox.write("ref.tsv", "1\tthe king hides the crown .\n");
+    sandbox.write("words_text", "u1-1 the king hide the crown .\nu1-2 the king hides the crown .\n");
+    sandbox.write("ac_cost", "u1-1 120.5\nu1-2 121\n");
+    sandbox.write("lm_cost", "u1-1 30.5\nu1-2 29\n");
+    sandbox.write("ref.txt", "u1 the king hides the crown .\n");
+    let arpa = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/fixtures/arpa/trigrams.arpa");
+    sandbox.write("lm.arpa", fs::read(arpa).unwrap());
     sandbox.write("my-settings.toml", "[text]\ndata = ['book.txt']\n[model]\nhidden_size = 16\n");
     // A script that a page shows is a file that its commands can run.
     for script in markdown.split("```sh\n# ").skip(1) {
@@ -196,6 +202,7 @@ pages! {
     sweeps: "docs/sweeps.md",
     evaluation: "docs/evaluation.md",
     scoring: "docs/scoring.md",
+    rescoring: "docs/rescoring.md",
     generation: "docs/generation.md",
     models: "docs/models.md",
     recipes: "docs/recipes.md",

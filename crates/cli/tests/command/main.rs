@@ -19,6 +19,7 @@ mod lists;
 mod messages;
 mod odd_text;
 mod pictures;
+mod rescoring;
 mod resume;
 mod sandbox;
 mod search;

@@ -16,7 +16,6 @@
 //! Not here: dynamic evaluation, which does change weights (`rondo-train`).
 
 mod memory;
-mod mixture;
 
 use std::ops::ControlFlow;
 
@@ -24,9 +23,9 @@ use rondo_data::TokenIds;
 use rondo_nn::{Mode, Model, Workspace};
 
 use crate::evaluate::{BATCH_ROWS, check_text};
+use crate::mixture::{self, Mixture};
 use crate::{Evaluation, InferError, Result};
 use memory::Memory;
-use mixture::Mixture;
 
 /// The settings of a neural cache.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -22,11 +22,12 @@ use rondo_nn::{Model, ModelContext, ModelFile, RnnLm};
 use rondo_runs::write_atomically;
 
 use crate::memory::check_evaluation;
-use crate::rescore::{Entry, List, Scored, Weights};
+use crate::rescore::{Entry, List, ListScorer, Weights};
 use crate::{
     BeamSearch, Cache, CacheEvaluation, CacheTuning, Completer, Completing, Completion, Decoder, Evaluation,
-    Hypothesis, InferError, ModelHandle, Predictor, Resets, Result, ScoredLine, Scorer, Scoring,
-    StreamOptions, Streams, TextStream, evaluate_with, evaluate_with_cache, tune_cache,
+    Hypothesis, InferError, Interpolation, ModelHandle, NgramEvaluation, Predictor, Resets, Result,
+    ScoredLine, Scorer, Scoring, StreamOptions, Streams, TextStream, evaluate_with, evaluate_with_cache,
+    evaluate_with_ngram, tune_cache, tune_ngram,
 };
 
 mod open;
@@ -229,6 +230,42 @@ impl LanguageModel {
         evaluate_with(self.model(), &mut self.handle.workspace(), ids, resets, sizes, progress)
     }
 
+    /// Evaluates a text with the model, an n-gram model and both interpolated: see [`evaluate_with_ngram`].
+    ///
+    /// # Errors
+    /// As [`evaluate_with_ngram`]; [`InferError::NotEnoughMemory`] if the batches do not fit in memory.
+    pub fn evaluate_with_ngram(
+        &self,
+        ids: &TokenIds,
+        interpolation: &Interpolation,
+        batch_size: usize,
+        bptt: usize,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<NgramEvaluation> {
+        check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
+        let (workspace, resets) = (&mut self.handle.workspace(), self.handle.resets());
+        let sizes = (batch_size, bptt);
+        evaluate_with_ngram(self.model(), workspace, ids, resets, interpolation, sizes, progress)
+    }
+
+    /// Finds the best weight of an n-gram model on a text: see [`tune_ngram`].
+    ///
+    /// # Errors
+    /// As [`tune_ngram`]; [`InferError::NotEnoughMemory`] if the batches do not fit in memory.
+    pub fn tune_ngram(
+        &self,
+        ids: &TokenIds,
+        interpolation: &Interpolation,
+        batch_size: usize,
+        bptt: usize,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<NgramEvaluation> {
+        check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
+        let (workspace, resets) = (&mut self.handle.workspace(), self.handle.resets());
+        let sizes = (batch_size, bptt);
+        tune_ngram(self.model(), workspace, ids, resets, interpolation, sizes, progress)
+    }
+
     /// The `count` most likely words after `text`, which is read as the beginning of a line; excludes the
     /// unknown token and the line end.
     ///
@@ -244,7 +281,7 @@ impl LanguageModel {
     ///
     /// # Errors
     /// As [`score_lists`](Self::score_lists).
-    pub fn rescore(&self, entries: Vec<Entry>, weights: Weights) -> Result<Vec<List>> {
+    pub fn rescore(&self, entries: Vec<Entry>, weights: &Weights) -> Result<Vec<List>> {
         let mut lists = self.score_lists(entries, &Scoring::default())?;
         lists.iter_mut().for_each(|list| list.sort(weights));
         Ok(lists)
@@ -254,20 +291,21 @@ impl LanguageModel {
     /// `scoring` sets the batch size.
     ///
     /// # Errors
-    /// [`InferError::Hypothesis`], with its line number, for a hypothesis that cannot be encoded.
+    /// As [`ListScorer::score`].
     pub fn score_lists(&self, entries: Vec<Entry>, scoring: &Scoring) -> Result<Vec<List>> {
-        let codec = self.codec_of_lines();
-        let mut ids = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            let encoded = encode_line(&codec, "the hypothesis", &entry.text, entry.line as u64);
-            ids.push(encoded.map_err(|source| InferError::Hypothesis { line: entry.line, source })?.ids);
-        }
-        let scoring = Scoring { start: self.codec.line_end(), carry_state: false, ..scoring.clone() };
-        let scores = self.scorer(scoring)?.score(&ids)?;
-        let scored = entries.into_iter().zip(scores).map(|(Entry { id, score, text, .. }, lm)| {
-            (id, Scored { text, score, lm_log_prob: lm.log_prob_sum })
-        });
-        Ok(List::group(scored))
+        let scored = entries.into_iter().map(|mut entry| (std::mem::take(&mut entry.id), entry.into()));
+        let mut lists = List::group(scored);
+        self.list_scorer(scoring.batch_size)?.score(&mut lists)?;
+        Ok(lists)
+    }
+
+    /// A scorer for lists of hypotheses, `batch_size` at a time.
+    ///
+    /// # Errors
+    /// As [`Scorer::new`].
+    pub fn list_scorer(&self, batch_size: usize) -> Result<ListScorer> {
+        let scoring = Scoring { start: self.codec.line_end(), batch_size, ..Scoring::default() };
+        Ok(ListScorer::new(self.codec_of_lines(), self.scorer(scoring)?))
     }
 
     /// Generates a text that continues `prompt`, piece by piece.
@@ -339,7 +377,12 @@ impl From<&ModelHandle> for ModelHandle {
 
 /// Encodes a line with its own line end: even an empty line has one. A line feed within it is part of the
 /// line.
-fn encode_line(codec: &TextCodec, origin: &str, line: &str, number: u64) -> rondo_data::Result<EncodedLine> {
+pub(crate) fn encode_line(
+    codec: &TextCodec,
+    origin: &str,
+    line: &str,
+    number: u64,
+) -> rondo_data::Result<EncodedLine> {
     let text = format!("{line}\n");
     let mut encoded = EncodedLine { number, ..EncodedLine::default() };
     for part in codec.lines(text.as_bytes(), origin) {

@@ -1,4 +1,4 @@
-//! Reads lists of hypotheses and of references, line by line.
+//! The lines of lists of hypotheses and of references, and what can be wrong with them.
 //!
 //! ```text
 //! u1 ⇥ -12.0 ⇥ recognize speech                          a hypothesis: id, score, text
@@ -7,29 +7,31 @@
 //! u1 ⇥ recognize speech                                  a reference: id, text
 //! ```
 //!
-//! Promises: a malformed line is an error with its line number; an id and a text are each part of a single
-//! line.
-//! Not here: how the lists are used.
+//! Promises: a malformed line is an error with its line number.
+//! Not here: how the lists are used, and the other formats (`format`).
 
 use std::collections::HashSet;
 use std::io::BufRead;
 
 use rondo_data::TextLines;
-use serde_json::Value;
 
+use super::Format;
+use super::fields::{LineParser, first_word};
 use crate::{InferError, Result};
 
 /// A hypothesis from a list.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Entry {
     /// Its line number, from 1.
     pub line: usize,
     /// The id of the item it is a hypothesis for.
     pub id: String,
-    /// The other system's log-probability; finite.
-    pub score: f64,
+    /// The other system's scores, which are higher for better hypotheses; NaN or infinite if the list says so.
+    pub scores: Vec<f64>,
     /// The text.
     pub text: String,
+    /// The line, if the output needs more than the fields above.
+    pub source: String,
 }
 
 /// The correct text for an id.
@@ -47,14 +49,46 @@ pub struct Reference {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineFault {
-    /// A hypothesis must have three columns.
-    #[error("expected three tab-separated columns: id, score, text")]
-    HypothesisColumns,
-    /// A reference must have two columns.
+    /// A hypothesis does not have the columns of the first line.
+    #[error("expected {}", columns(*scores))]
+    HypothesisColumns {
+        /// The number of columns that are scores.
+        scores: usize,
+    },
+    /// The format of a list cannot be told from its first line.
+    #[error("expected a hypothesis, in a format such as id, score and text in tab-separated columns")]
+    UnknownFormat,
+    /// A document was read line by line.
+    #[error("this is a document, which has no hypotheses in its lines")]
+    Document,
+    /// The key of a hypothesis does not end in its number.
+    #[error("expected a key such as `utt-1`, found `{found}`")]
+    KaldiKey {
+        /// The key.
+        found: String,
+    },
+    /// A line has too few fields for SRILM.
+    #[error("expected an acoustic score, a language model score, the number of words, and the words")]
+    SrilmFields,
+    /// A line has too few fields for Moses.
+    #[error("expected id ||| words ||| features ||| total, found {found} fields")]
+    MosesFields {
+        /// The number of fields.
+        found: usize,
+    },
+    /// Files of scores are given for a list that has scores itself.
+    #[error(
+        "a list in the format `{format}` has its own scores: files of scores are for `kaldi` and `mikolov`"
+    )]
+    OwnScores {
+        /// The format.
+        format: &'static str,
+    },
+    /// A reference must have an id and a text.
     #[error("expected two tab-separated columns: id, text")]
     ReferenceColumns,
     /// A score is not a number.
-    #[error("the score `{score}` is not a finite number")]
+    #[error("the score `{score}` is not a number")]
     Score {
         /// The text found in its place.
         score: String,
@@ -69,15 +103,9 @@ pub enum LineFault {
     #[error("the key `{key}` is missing or is not {kind}")]
     Key {
         /// The key.
-        key: &'static str,
+        key: String,
         /// The expected type.
         kind: &'static str,
-    },
-    /// An id or a text contains a tab or a line break.
-    #[error("the id or the text contains `{}`, which separates columns or lines", char.escape_default())]
-    Char {
-        /// The character.
-        char: char,
     },
     /// An id has two references.
     #[error("second reference for the id `{id}`")]
@@ -87,32 +115,85 @@ pub enum LineFault {
     },
 }
 
-/// Reads a list of hypotheses. Blank lines are skipped; invalid UTF-8 is an error, or is replaced by U+FFFD
-/// if `lossy`.
+/// Names the columns of a hypothesis.
+fn columns(scores: usize) -> String {
+    match scores {
+        0 | 1 => "three tab-separated columns: id, score, text".to_owned(),
+        scores => format!("{} tab-separated columns: id, {scores} scores, text", scores + 2),
+    }
+}
+
+/// Reads a list of hypotheses in any format of lines, which its first line tells. Blank lines are skipped; invalid
+/// UTF-8 is an error, or is replaced by U+FFFD if `lossy`. [`ListReader`](super::ListReader) reads all formats, list by
+/// list.
 ///
 /// # Errors
 /// [`InferError::Data`] if the list cannot be read or is not UTF-8, [`InferError::ListLine`] for a malformed
 /// line, [`InferError::EmptyList`] if there are no hypotheses.
 pub fn entries(reader: impl BufRead, origin: &str, lossy: bool) -> Result<Vec<Entry>> {
+    let mut parser = None;
     read(reader, origin, lossy, "hypothesis", |line, text| {
-        let (id, score, text) = if text.starts_with('{') { json_entry(text)? } else { tab_entry(text)? };
-        Ok(Entry { line, id, score, text })
+        let format = || Format::detect(text).ok_or(LineFault::UnknownFormat);
+        let parser = match &mut parser {
+            Some(parser) => parser,
+            none => none.insert(LineParser::new(format()?)),
+        };
+        parser.parse(line, text, origin)
     })
 }
 
-/// Reads a list of references, one per id; otherwise as [`entries`].
+/// Reads a list of references, one per id. For a list of hypotheses in the `format`, an id and a text are written as
+///
+/// | format of the hypotheses | a line of the references |
+/// |---|---|
+/// | any | `id ⇥ text`, or an object with `id` and `text` |
+/// | `mikolov`, `kaldi`, `srilm`, `espnet` | `id words …` as well |
+/// | `moses` | the text alone as well: the id is the number of the line, from 0 |
+///
+/// Otherwise as [`entries`].
 ///
 /// # Errors
 /// As [`entries`].
-pub fn references(reader: impl BufRead, origin: &str, lossy: bool) -> Result<Vec<Reference>> {
+pub fn references(reader: impl BufRead, origin: &str, lossy: bool, format: Format) -> Result<Vec<Reference>> {
     let mut known = HashSet::new();
+    // A text of Moses can contain a tab, so the first line tells.
+    let mut is_plain = None;
     read(reader, origin, lossy, "reference", |line, text| {
-        let (id, text) = text.split_once('\t').ok_or(LineFault::ReferenceColumns)?;
-        if !known.insert(id.to_owned()) {
-            return Err(LineFault::SecondReference { id: id.to_owned() });
+        let is_plain = *is_plain.get_or_insert(format == Format::Moses && !text.starts_with("0\t"));
+        let (id, text) = reference(text, format, line, is_plain)?;
+        if !known.insert(id.clone()) {
+            return Err(LineFault::SecondReference { id });
         }
-        Ok(Reference { line, id: id.to_owned(), text: text.to_owned() })
+        Ok(Reference { line, id, text })
     })
+}
+
+fn reference(
+    text: &str,
+    format: Format,
+    line: usize,
+    is_plain: bool,
+) -> std::result::Result<(String, String), LineFault> {
+    if is_plain {
+        return Ok(((line - 1).to_string(), text.to_owned()));
+    }
+    if format == Format::Jsonl && text.starts_with('{') {
+        let object: serde_json::Value =
+            serde_json::from_str(text).map_err(|error| LineFault::Json { reason: error.to_string() })?;
+        let key = |key: &str| match &object[key] {
+            serde_json::Value::String(value) => Ok(value.clone()),
+            serde_json::Value::Number(value) if key == "id" => Ok(value.to_string()),
+            _ => Err(LineFault::Key { key: key.to_owned(), kind: "a string" }),
+        };
+        return Ok((key("id")?, key("text")?));
+    }
+    let pair = match format {
+        _ if text.contains('\t') => text.split_once('\t'),
+        Format::Mikolov | Format::Kaldi | Format::Srilm | Format::Espnet => Some(first_word(text)),
+        _ => None,
+    };
+    let (id, text) = pair.ok_or(LineFault::ReferenceColumns)?;
+    Ok((id.to_owned(), text.to_owned()))
 }
 
 /// Parses each line; `parse` gets its number and returns what is wrong with it.
@@ -134,37 +215,6 @@ fn read<T>(
     if all.is_empty() { Err(InferError::EmptyList { origin: origin.to_owned(), what }) } else { Ok(all) }
 }
 
-type Fields = (String, f64, String);
-
-fn tab_entry(line: &str) -> std::result::Result<Fields, LineFault> {
-    let mut fields = line.splitn(3, '\t');
-    let (Some(id), Some(score), Some(text)) = (fields.next(), fields.next(), fields.next()) else {
-        return Err(LineFault::HypothesisColumns);
-    };
-    let number = score.trim().parse().ok().filter(|score: &f64| score.is_finite());
-    let score = number.ok_or_else(|| LineFault::Score { score: score.to_owned() })?;
-    Ok((id.to_owned(), score, text.to_owned()))
-}
-
-fn json_entry(line: &str) -> std::result::Result<Fields, LineFault> {
-    let object: Value =
-        serde_json::from_str(line).map_err(|error| LineFault::Json { reason: error.to_string() })?;
-    // Ids are often numbers.
-    let id = match &object["id"] {
-        Value::String(id) => id.clone(),
-        Value::Number(id) => id.to_string(),
-        _ => return Err(LineFault::Key { key: "id", kind: "a string" }),
-    };
-    let score = object["score"].as_f64().ok_or(LineFault::Key { key: "score", kind: "a number" })?;
-    let text = object["text"].as_str().ok_or(LineFault::Key { key: "text", kind: "a string" })?;
-    // The output has one hypothesis per line, in columns.
-    if let Some(char) = [&id, text].iter().find_map(|text| text.chars().find(|char| "\n\r\t".contains(*char)))
-    {
-        return Err(LineFault::Char { char });
-    }
-    Ok((id, score, text.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -172,32 +222,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hypotheses_are_lines_with_tabs_or_json() {
-        let expected = Ok(("u1".to_owned(), -1.5, "a  b".to_owned()));
-        assert_eq!(tab_entry("u1\t-1.5\ta  b"), expected);
-        assert_eq!(json_entry(r#"{"id":"u1","score":-1.5,"text":"a  b","more":0}"#), expected);
-        assert_eq!(json_entry(r#"{"id":7,"score":2,"text":""}"#), Ok(("7".to_owned(), 2.0, String::new())));
-        assert_eq!(tab_entry("u1\t1e3\t"), Ok(("u1".to_owned(), 1000.0, String::new())));
-    }
-
-    #[test]
-    fn other_lines_say_what_is_wrong() {
-        let tabs = |line| tab_entry(line).unwrap_err().to_string();
-        assert_eq!(tabs("u1 -1.5 a"), "expected three tab-separated columns: id, score, text");
-        assert_eq!(tabs("u1\tx\ta"), "the score `x` is not a finite number");
-        assert_eq!(tabs("u1\tnan\ta"), "the score `nan` is not a finite number");
-        let json = |line| json_entry(line).unwrap_err().to_string();
-        assert!(json("{").starts_with("invalid JSON: "));
-        assert_eq!(json(r#"{"score":1,"text":"a"}"#), "the key `id` is missing or is not a string");
-        assert_eq!(
-            json(r#"{"id":"a","score":"1","text":"a"}"#),
-            "the key `score` is missing or is not a number"
-        );
-        assert_eq!(json(r#"{"id":"a","score":1}"#), "the key `text` is missing or is not a string");
-        assert_eq!(
-            json(r#"{"id":"a","score":1,"text":"a\nb"}"#),
-            r"the id or the text contains `\n`, which separates columns or lines"
-        );
+    fn references_are_written_as_the_hypotheses() {
+        let read = |text: &str, format| {
+            let found = references(text.as_bytes(), "references", false, format);
+            let pairs = |found: Vec<Reference>| {
+                found.into_iter().map(|one| format!("{}={}", one.id, one.text)).collect::<Vec<_>>().join(";")
+            };
+            found.map(pairs).map_err(|error| error.to_string())
+        };
+        let columns = "u1\tthe cat\nu2\t\n";
+        for format in Format::ALL.into_iter().filter(|&format| format != Format::Moses) {
+            assert_eq!(read(columns, format).unwrap(), "u1=the cat;u2=", "{format:?}");
+        }
+        assert_eq!(read("u1 the cat\nu2\n", Format::Kaldi).unwrap(), "u1=the cat;u2=");
+        assert_eq!(read("1 the cat\n", Format::Mikolov).unwrap(), "1=the cat");
+        assert_eq!(read("the cat\na\tdog\n", Format::Moses).unwrap(), "0=the cat;1=a\tdog");
+        assert_eq!(read("0\tthe cat\n1\ta dog\n", Format::Moses).unwrap(), "0=the cat;1=a dog");
+        let objects = "{\"id\":1,\"text\":\"the cat\"}\n";
+        assert_eq!(read(objects, Format::Jsonl).unwrap(), "1=the cat");
+        let tabs = "references, line 1: expected two tab-separated columns: id, text";
+        assert_eq!(read("u1 the cat", Format::Tsv).unwrap_err(), tabs);
+        let key = "references, line 1: the key `text` is missing or is not a string";
+        assert_eq!(read("{\"id\":1}", Format::Jsonl).unwrap_err(), key);
     }
 
     /// Editors on Windows start a file with a byte-order mark, which was once read as part of the first id.
@@ -207,12 +253,16 @@ mod tests {
         let found = entries(list.as_bytes(), "list", false).unwrap();
         let found: Vec<_> = found.iter().map(|entry| (entry.line, &*entry.id, &*entry.text)).collect();
         assert_eq!(found, [(1, "u1", "a"), (3, "u1", "b")]);
-        assert_eq!(references("\u{feff}u1\ta".as_bytes(), "list", false).unwrap()[0].id, "u1");
+        assert_eq!(references("\u{feff}u1\ta".as_bytes(), "list", false, Format::Tsv).unwrap()[0].id, "u1");
     }
 
     #[test]
     fn what_is_no_list_is_named() {
         let error = |bytes: &[u8]| entries(bytes, "list", false).unwrap_err().to_string();
+        assert_eq!(
+            error(b"\nu1 -1 a"),
+            "list, line 2: expected a hypothesis, in a format such as id, score and text in tab-separated columns"
+        );
         assert_eq!(error(b"\n \n"), "list is empty: it contains no hypothesis");
         assert_eq!(
             error(b"u\t1\ta\nx"),
@@ -220,7 +270,7 @@ mod tests {
         );
         assert_eq!(error(b"u\t1\ta\xFF"), "`list` is not UTF-8 text: invalid byte at offset 5 (line 1)");
         assert_eq!(entries(b"u\t1\ta\xFF".as_slice(), "list", true).unwrap()[0].text, "a\u{fffd}");
-        let twice = references(b"u\ta\nu\tb".as_slice(), "list", false).unwrap_err().to_string();
+        let twice = references(b"u\ta\nu\tb".as_slice(), "list", false, Format::Tsv).unwrap_err().to_string();
         assert_eq!(twice, "list, line 2: second reference for the id `u`");
     }
 
@@ -229,14 +279,17 @@ mod tests {
         fn what_is_printed_is_read_back(id in "[^\\t\\r\\n\\x00{]{1,5}", score in -1e300f64..1e300, text in "[^\\r\\n\\x00]{0,9}") {
             prop_assume!(!id.starts_with('\u{feff}'));
             let list = format!("{id}\t{score:?}\t{text}\n");
-            let entry = Entry { line: 1, id: id.clone(), score, text: text.clone() };
+            prop_assume!(text.split('\t').next().unwrap_or("").parse::<f64>().is_err());
+            let entry = Entry { line: 1, id: id.clone(), scores: vec![score], text: text.clone(), source: String::new() };
             prop_assert_eq!(entries(list.as_bytes(), "list", false).unwrap(), vec![entry]);
         }
 
         #[test]
         fn hostile_lists_never_panic(bytes in prop::collection::vec(prop::sample::select(b"a1-.e\t\n\r{}\":,\0\xFF\xC3\xA9".to_vec()), 0..40), lossy: bool) {
             let _ = entries(bytes.as_slice(), "list", lossy);
-            let _ = references(bytes.as_slice(), "list", lossy);
+            for format in Format::ALL {
+                let _ = references(bytes.as_slice(), "list", lossy, format);
+            }
         }
     }
 }

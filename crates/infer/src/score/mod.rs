@@ -23,7 +23,8 @@ use rondo_nn::{Mode, State};
 
 use crate::evaluate::BATCH_ROWS;
 use crate::handle::PooledWorkspace;
-use crate::{InferError, ModelHandle, Result};
+use crate::ngram::NgramContext;
+use crate::{InferError, Interpolation, ModelHandle, Result};
 
 mod lines;
 
@@ -97,6 +98,8 @@ pub struct Scorer {
     /// With [`Scoring::carry_state`], the state after all tokens except the last, and the last token.
     carried: State,
     last: Option<u32>,
+    /// An n-gram model to interpolate with, and, with [`Scoring::carry_state`], the words before the next sentence.
+    ngram: Option<(Interpolation, NgramContext)>,
 }
 
 impl Scorer {
@@ -116,7 +119,15 @@ impl Scorer {
         model.check_ids(scoring.start.as_slice())?;
         let last = scoring.start;
         let (workspace, carried) = (model.workspace(), model.model().zero_state(1));
-        Ok(Scorer { handle: model.clone(), workspace, scoring, carried, last })
+        Ok(Scorer { handle: model.clone(), workspace, scoring, carried, last, ngram: None })
+    }
+
+    /// The same, interpolated with an n-gram model.
+    #[must_use]
+    pub fn with_ngram(mut self, interpolation: Interpolation) -> Self {
+        let context = before_text(&interpolation, &self.scoring);
+        self.ngram = Some((interpolation, context));
+        self
     }
 
     /// Scores sentences, each given as its ids, including its line end, if any.
@@ -128,7 +139,28 @@ impl Scorer {
         for sentence in sentences {
             self.handle.check_ids(sentence.as_ref())?;
         }
-        if self.scoring.carry_state { self.score_text(sentences) } else { self.score_apart(sentences) }
+        let carry_state = self.scoring.carry_state;
+        let scores = if carry_state { self.score_text(sentences) } else { self.score_apart(sentences) };
+        let Some((interpolation, context)) = &mut self.ngram else { return scores };
+        let mut scores = match scores {
+            Ok(scores) => scores,
+            Err(error) => {
+                *context = before_text(interpolation, &self.scoring);
+                return Err(error);
+            }
+        };
+        for (score, sentence) in scores.iter_mut().zip(sentences) {
+            if !carry_state {
+                *context = before_text(interpolation, &self.scoring);
+            }
+            let (read, scored) = sentence.as_ref().split_at(score.unscored_tokens);
+            for &token in read {
+                interpolation.read(context, token);
+            }
+            interpolation.mix(context, scored, &mut score.log_probs);
+            score.log_prob_sum = sum(&score.log_probs);
+        }
+        Ok(scores)
     }
 
     /// Scores independent sentences.
@@ -229,7 +261,19 @@ impl Scorer {
 impl SentenceScore {
     /// The score of a sentence of `len` tokens, the last of which have these log-probabilities.
     fn new(log_probs: Vec<f32>, len: usize) -> Self {
-        let log_prob_sum = log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum();
-        SentenceScore { log_prob_sum, unscored_tokens: len - log_probs.len(), log_probs }
+        SentenceScore { log_prob_sum: sum(&log_probs), unscored_tokens: len - log_probs.len(), log_probs }
     }
+}
+
+fn sum(log_probs: &[f32]) -> f64 {
+    log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum()
+}
+
+/// What an n-gram model has read before the first sentence.
+fn before_text(interpolation: &Interpolation, scoring: &Scoring) -> NgramContext {
+    let mut context = interpolation.context();
+    if let Some(start) = scoring.start {
+        interpolation.read(&mut context, start);
+    }
+    context
 }

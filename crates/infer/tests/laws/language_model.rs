@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rondo_data::{Spacing, TextCodec, Tokenizer, Vocab};
-use rondo_infer::rescore::{Entry, Weights};
+use rondo_infer::rescore::{Entry, List, Weights};
 use rondo_infer::{InferError, LanguageModel, Piece, Sampling, Scoring, StopReason, StopRule, StreamOptions};
 use rondo_kernels::Device;
 use rondo_nn::{Cell, Input, Model, ModelContext, ModelFile};
@@ -132,13 +132,16 @@ fn lines_are_scored_as_what_follows_a_line_end() {
 #[test]
 fn lists_are_rescored_with_the_best_first() {
     let model = of_words();
-    let entry = |line, id: &str, score, text: &str| Entry { line, id: id.into(), score, text: text.into() };
+    let entry = |line, id: &str, score, text: &str| {
+        let (id, scores) = (id.into(), vec![score]);
+        Entry { line, id, scores, text: text.into(), source: String::new() }
+    };
     let entries = vec![
         entry(1, "a", -1.0, "the cat"),
         entry(2, "b", -1.0, "sat ,"),
         entry(3, "a", -9.0, "the mat sat"),
     ];
-    let lists = model.rescore(entries, Weights { lm: 0.1, word_bonus: 0.0 }).unwrap();
+    let lists = model.rescore(entries, &Weights { lm: 0.1, ..Weights::default() }).unwrap();
     assert_eq!(lists.iter().map(|list| list.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(lists[0].hypotheses[0].text, "the cat");
     let expected = model.score(&["the cat"]).unwrap()[0].score.log_prob_sum;
@@ -227,6 +230,24 @@ fn half_a_character_waits_for_its_other_half() {
     assert_eq!(joined(&pieces), model.codec().decode(&ids).unwrap());
 }
 
+/// Where there is no unknown token, a text with an unknown one is impossible, and no end of the job.
+#[test]
+fn a_hypothesis_of_unknown_tokens_is_impossible() {
+    let model = language_model(&["\n", "a", "b"], Tokenizer::chars());
+    let entry =
+        |text: &str| Entry { id: "1".into(), scores: vec![-1.0], text: text.into(), ..Entry::default() };
+    let mut scorer = model.list_scorer(2).unwrap();
+    let scored = ["ab", "ax", "", "b"].map(entry).map(|mut one| (std::mem::take(&mut one.id), one.into()));
+    let mut lists = List::group(scored);
+    scorer.score(&mut lists).unwrap();
+    let found: Vec<f64> = lists[0].hypotheses.iter().map(|one| one.lm_log_prob).collect();
+    let expected = ["ab", "", "b"].map(|text| model.score(&[text]).unwrap()[0].score.log_prob_sum);
+    assert_eq!(found, [expected[0], f64::NEG_INFINITY, expected[1], expected[2]]);
+    assert_eq!(scorer.impossible(), 1);
+    lists[0].sort(&Weights { lm: 1.0, ..Weights::default() });
+    assert_eq!(lists[0].hypotheses[3].text, "ax");
+}
+
 #[test]
 fn a_hypothesis_is_scored_as_the_same_line_is() {
     let words = ["<unk>", "<eos>", "the", "cat", "."];
@@ -237,8 +258,9 @@ fn a_hypothesis_is_scored_as_the_same_line_is() {
         let entry = |(line, text): (usize, &&str)| Entry {
             line,
             id: line.to_string(),
-            score: 0.0,
+            scores: vec![0.0],
             text: (*text).into(),
+            source: String::new(),
         };
         let scoring = Scoring { carry_state: true, ..Scoring::default() };
         let lists = model.score_lists(texts.iter().enumerate().map(entry).collect(), &scoring).unwrap();

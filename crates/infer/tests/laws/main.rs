@@ -9,6 +9,7 @@ mod decoder;
 mod evaluate;
 mod language_model;
 mod neighbors;
+mod ngram;
 mod predict;
 mod rescore;
 mod resets;

@@ -1,38 +1,38 @@
-//! The probability of a token under a mixture of the model and a cache.
+//! The probability of a token under a mixture of the model and another one: a cache, or an n-gram model.
 
 /// The log-weights of the two components.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mixture {
+pub(crate) struct Mixture {
     /// `ln(1 − λ)`.
     model: f64,
     /// `ln λ`.
-    cache: f64,
+    other: f64,
 }
 
 impl Mixture {
-    /// The mixture that gives the cache the weight `lambda`.
-    pub(super) fn new(lambda: f64) -> Mixture {
-        Mixture { model: (-lambda).ln_1p(), cache: lambda.ln() }
+    /// The mixture that gives the other model the weight `lambda`.
+    pub(crate) fn new(lambda: f64) -> Mixture {
+        Mixture { model: (-lambda).ln_1p(), other: lambda.ln() }
     }
 
     /// `−ln((1 − λ) · e^−nll + λ · e^log_share)`, computed in log space because either probability may be too
     /// small for an `f64`. With `λ = 0` it is exactly `nll`.
-    fn nll(self, nll: f64, log_share: f64) -> f64 {
-        let (model, cache) = (self.model - nll, self.cache + log_share);
-        if cache == f64::NEG_INFINITY {
+    pub(crate) fn nll(self, nll: f64, log_share: f64) -> f64 {
+        let (model, other) = (self.model - nll, self.other + log_share);
+        if other == f64::NEG_INFINITY {
             -model
-        } else if model >= cache {
-            -(model + (cache - model).exp().ln_1p())
+        } else if model >= other {
+            -(model + (other - model).exp().ln_1p())
         } else {
             // NaN takes this branch and stays NaN.
-            -(cache + (model - cache).exp().ln_1p())
+            -(other + (model - other).exp().ln_1p())
         }
     }
 }
 
 /// Adds the token's negative log-likelihood under each mixture to its sum. `share` is the cache's
 /// probability; with `None` (an empty cache) the model's own is used.
-pub(super) fn add(mixtures: &[Mixture], nll: f32, share: Option<f32>, sums: &mut [f64]) {
+pub(crate) fn add(mixtures: &[Mixture], nll: f32, share: Option<f32>, sums: &mut [f64]) {
     let nll = f64::from(nll);
     let log_share = share.map(|share| f64::from(share).ln());
     for (mixture, sum) in mixtures.iter().zip(sums) {
@@ -62,6 +62,13 @@ mod tests {
         assert!((half.nll(2000.0, -0.5) - 0.5 - 2f64.ln()).abs() < 1e-15);
         assert_eq!(half.nll(f64::INFINITY, f64::NEG_INFINITY), f64::INFINITY);
         assert!(half.nll(f64::NAN, -1.0).is_nan() && half.nll(1.0, f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn with_lambda_1_it_is_the_other_models() {
+        let other = Mixture::new(1.0);
+        assert_eq!((other.nll(3.0, -0.5), other.nll(f64::INFINITY, -0.5)), (0.5, 0.5));
+        assert_eq!(other.nll(3.0, f64::NEG_INFINITY), f64::INFINITY);
     }
 
     #[test]
