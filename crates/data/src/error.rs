@@ -427,8 +427,10 @@ pub enum DataError {
     },
 }
 
-/// The error of reading `origin`. An error of this crate from within a reader stays as it is.
-pub(crate) fn read_error(origin: &str, source: io::Error) -> DataError {
+/// The error of reading `origin`. An error of this crate from within a reader, such as that of
+/// [`readable`](crate::readable), stays as it is.
+#[must_use]
+pub fn read_error(origin: &str, source: io::Error) -> DataError {
     match source.downcast::<DataError>() {
         Ok(error) => error,
         Err(source) => DataError::Read { origin: origin.to_owned(), source },

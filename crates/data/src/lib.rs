@@ -55,7 +55,7 @@ pub use corpus::{
 };
 pub use counter::Counter;
 pub use download::{Downloader, Progress};
-pub use error::{DataError, Result};
+pub use error::{DataError, Result, read_error};
 pub use ids::TokenIds;
 pub use look::{TextLook, TextNote};
 pub use moses::Joints;

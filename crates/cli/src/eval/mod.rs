@@ -29,7 +29,7 @@ use rondo_train::{EvaluationPlan, Settings};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::model_args::{Loaded, ModelArgs};
-use crate::text_args::ReadingArgs;
+use crate::text_args::{FieldArgs, ReadingArgs};
 use report::Findings;
 use text::Text;
 
@@ -53,6 +53,8 @@ pub(crate) struct EvalArgs {
     split: Option<SplitName>,
     #[command(flatten)]
     reading: ReadingArgs,
+    #[command(flatten)]
+    field: FieldArgs,
     /// Batch size: number of parallel sequences that the text is split into, fewer for a short text [default: as in the
     /// model's run, else 20; 1 with --cache or --dynamic]
     #[arg(long, value_name = "SEQUENCES", help_heading = "Evaluation")]
@@ -96,6 +98,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     args.cache.check()?;
     let mut loaded = args.model.load(console)?;
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, true)?)?;
+    loaded.text_field.clone_from(&args.field.text_field);
     let settings = match run_settings(&loaded)? {
         Some((settings, unknown)) => {
             if !unknown.is_empty() {
