@@ -127,6 +127,14 @@ mod tests {
         let lines: Vec<_> =
             nfc.lines("e\u{301}\ne\u{301}".as_bytes(), "l").map(|line| line.unwrap().ids).collect();
         assert_eq!(lines, [[4, 1], [4, 1]]);
+        // Lines of characters that are answered one by one, without a line end in the vocabulary.
+        let vocab = Vocab::from_tokens("test", ["\u{e9}"], None).unwrap();
+        let chars = TextCodec::new(Tokenizer::chars().with_normalization(Normalization::Nfc), vocab);
+        let mut encoder = chars.line_encoder("l");
+        for line in ["e\u{301}\n", "e\u{301}e\u{301}\n", "\n", "\u{e9}"] {
+            let expected = vec![0; line.chars().filter(|char| "e\u{e9}".contains(*char)).count()];
+            assert_eq!(encoder.encode(line.as_bytes()).unwrap().ids, expected, "{line:?}");
+        }
         let plain = codec(Tokenizer::words());
         assert!(!plain.to_json().contains("normalization"));
         assert_ne!(nfc.fingerprint(), plain.fingerprint());

@@ -112,6 +112,8 @@ impl LineEncoder {
         self.scanner.feed(line, &mut visit)?;
         if self.ends_lines {
             self.scanner.feed(b"\n", &mut visit)?;
+        } else {
+            self.scanner.flush(&mut visit)?;
         }
         // The last token of a line of words is its end. The same word within the line is a word, and not in the vocabulary.
         let eos = self.codec.tokenizer.eos();

@@ -75,6 +75,13 @@ impl Scanner {
         }
     }
 
+    /// Visits the characters that normalization holds back because the next piece could be composed with them.
+    pub(crate) fn flush(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        let Self { normalizer, cutter, counts, line_open, .. } = self;
+        let Cutter::Text(cutter) = cutter else { return Ok(()) };
+        normalizer.finish(&mut |text| feed_text(&mut **cutter, text, counts, line_open, visit))
+    }
+
     /// Ends the text: visits a last word and, for a last line without line ending, the end-of-line token.
     pub(crate) fn finish(&mut self, visit: &mut Visit<'_>) -> Result<()> {
         self.end(true, visit)?;
