@@ -7,19 +7,21 @@ use std::io::BufReader;
 
 use libfuzzer_sys::fuzz_target;
 use rondo_data::{
-    BlankLines, Corpus, CorpusOptions, CorpusTexts, DataError, Joints, TextCodec, TextLines, TextSource,
-    TokenizerKind, TokenizerOptions, Vocab, read_text,
+    BlankLines, Corpus, CorpusOptions, CorpusTexts, DataError, Joints, Normalization, TextCodec, TextLines,
+    TextSource, TokenizerKind, TokenizerOptions, Vocab, read_text,
 };
 
 fuzz_target!(|input: &[u8]| {
     let [kind, lossy, capacity, drop_tail_chars, bytes @ ..] = input else { return };
-    let (&kind, lossy) = (kind, lossy % 2 == 1);
+    let &kind = kind;
     let options = TokenizerOptions {
         blank_lines: Some(if kind & 4 == 0 { BlankLines::Keep } else { BlankLines::Skip }),
         sentences: Some(kind & 4 == 0),
         joints: Some([Joints::Keep, Joints::Dashes, Joints::All][usize::from(kind >> 4) % 3]),
         lowercase: Some(kind & 128 != 0),
+        normalization: Some(Normalization::ALL[usize::from(lossy / 2) % 3]),
     };
+    let lossy = lossy % 2 == 1;
     let name = ["words", "moses", "chars", "bytes"][usize::from(kind % 4)];
     let tokenizer = TokenizerKind::from_name(name).expect("it is registered").tokenizer(&options);
     let tokenizer = tokenizer.with_eos((kind & 8 != 0).then_some("<eos>"));

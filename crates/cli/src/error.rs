@@ -414,6 +414,24 @@ fn hint_on_data(error: &DataError) -> Option<String> {
                     .to_owned(),
             );
         }
+        DataError::Compressed { origin, command, .. } => {
+            let origin = in_shell(origin);
+            return Some(format!("`{command} {origin} | rondo …` passes the text on, with `-` as the file"));
+        }
+        DataError::JsonArray { origin } => {
+            let origin = in_shell(origin);
+            return Some(format!("`jq -c '.[]' {origin} > texts.jsonl` writes one object per line"));
+        }
+        DataError::ListedWord { .. } => {
+            return Some("a word list has one word per line, without counts or spaces".to_owned());
+        }
+        DataError::SameText { .. } => return Some("remove or rename one of the two files".to_owned()),
+        DataError::AmbiguousSplit { .. } => {
+            return Some("`--train`, `--valid` and `--test` name the files of each split".to_owned());
+        }
+        DataError::NoTrainingText { .. } => {
+            return Some("`--train FILE` names the training text".to_owned());
+        }
         DataError::Missing { path } => path.file_name()?.to_str()?,
         _ => return None,
     };

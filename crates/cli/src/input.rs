@@ -4,12 +4,12 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use rondo_data::TextSource;
+use rondo_data::{TextCodec, TextLook, TextSource, Tokenizer, readable};
 
 use crate::console::Console;
 
 /// What stands for stdin among files.
-const STDIN: &str = "-";
+pub(crate) const STDIN: &str = "-";
 
 /// A text to use a model on.
 #[derive(Debug, PartialEq)]
@@ -41,19 +41,55 @@ impl Input {
         }
     }
 
-    /// Opens the text. If it comes from a terminal, prints a note that input is expected.
+    /// Opens the text, decompressed if it is compressed. If it comes from a terminal, prints a note that input is
+    /// expected.
     pub(crate) fn open(&self, console: Console) -> Result<Box<dyn BufRead + '_>> {
+        self.open_field(None, console)
+    }
+
+    /// Opens the text. With `field`, it is this field of the records of a JSON Lines or CSV file.
+    pub(crate) fn open_field(&self, field: Option<&str>, console: Console) -> Result<Box<dyn BufRead + '_>> {
         match self {
             Input::Stdin => {
-                let stdin = io::stdin();
-                if stdin.is_terminal() {
-                    console.say("reading from the terminal; end with Ctrl-D on an empty line");
-                }
-                Ok(Box::new(stdin.lock()))
+                invite(console);
+                Ok(readable(io::stdin().lock(), &self.origin(), field)?)
             }
-            Input::File(source) => Ok(source.open()?),
+            Input::File(source) => Ok(source.open_field(field)?),
         }
     }
+
+    /// Opens the text to be read by this codec, as [`open_field`](Self::open_field), and prints notes on what looks
+    /// unintended in it.
+    pub(crate) fn open_noted(
+        &self,
+        field: Option<&str>,
+        codec: &TextCodec,
+        console: Console,
+    ) -> Result<Box<dyn BufRead + '_>> {
+        let mut reader = self.open_field(field, console)?;
+        say_notes(&mut reader, &self.origin(), codec.tokenizer(), console)?;
+        Ok(reader)
+    }
+}
+
+/// Prints a note that input is expected, if stdin is a terminal.
+pub(crate) fn invite(console: Console) {
+    if io::stdin().is_terminal() {
+        console.say("reading from the terminal; end with Ctrl-D on an empty line");
+    }
+}
+
+/// Prints notes on what looks unintended at the start of a text.
+pub(crate) fn say_notes(
+    reader: &mut dyn BufRead,
+    origin: &str,
+    tokenizer: &Tokenizer,
+    console: Console,
+) -> rondo_data::Result<()> {
+    for note in TextLook::at(reader, origin)?.notes(tokenizer) {
+        console.say(&format!("note: `{origin}` {note}"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use anyhow::Result;
-use rondo_data::DataError;
+use rondo_data::{TextCodec, read_error, readable};
 
 use crate::console::Console;
-use crate::input::Input;
+use crate::input::{self, Input};
 
 /// The bytes of a batch, and the lines that wait at most.
 const BATCH_BYTES: usize = 1 << 16;
@@ -34,18 +34,36 @@ enum Source<'a> {
 }
 
 impl<'a> LineBatches<'a> {
-    /// Opens the input.
-    pub(crate) fn open(input: &'a Input, console: Console) -> Result<LineBatches<'a>> {
+    /// Opens the input, to be read by this codec, and prints notes on what looks unintended in it. With `field`, the
+    /// text is this field of the records of a JSON Lines or CSV file.
+    pub(crate) fn open(
+        input: &'a Input,
+        field: Option<&str>,
+        codec: &TextCodec,
+        console: Console,
+    ) -> Result<LineBatches<'a>> {
         let origin = input.origin();
-        let reader = input.open(console)?;
         let source = match input {
-            Input::File(_) => Source::Reader(reader),
+            Input::File(_) => Source::Reader(input.open_noted(field, codec, console)?),
             Input::Stdin => {
-                drop(reader);
+                input::invite(console);
                 let (sender, receiver) = sync_channel(WAITING_LINES);
+                let (field, tokenizer, name) =
+                    (field.map(str::to_owned), codec.tokenizer().clone(), origin.clone());
                 thread::spawn(move || {
-                    let mut stdin = io::stdin().lock();
-                    while let Some(line) = read_line(&mut stdin).transpose() {
+                    let opened = readable(io::stdin().lock(), &name, field.as_deref());
+                    let opened = opened.and_then(|mut reader| {
+                        input::say_notes(&mut reader, &name, &tokenizer, console)?;
+                        Ok(reader)
+                    });
+                    let mut reader = match opened {
+                        Ok(reader) => reader,
+                        Err(error) => {
+                            let _ = sender.send(Err(io::Error::other(error)));
+                            return;
+                        }
+                    };
+                    while let Some(line) = read_line(&mut reader).transpose() {
                         let is_last = line.is_err();
                         // If nobody listens, the job has ended.
                         if sender.send(line).is_err() || is_last {
@@ -75,7 +93,7 @@ impl<'a> LineBatches<'a> {
                 Source::Arriving(receiver) => receiver.try_recv().ok(),
             };
             let Some(line) = line else { break };
-            let line = line.map_err(|source| DataError::Read { origin: self.origin.clone(), source })?;
+            let line = line.map_err(|source| read_error(&self.origin, source))?;
             bytes += line.len().max(1);
             lines.push(line);
         }

@@ -35,6 +35,8 @@ pub(crate) struct Loaded {
     pub(crate) path: PathBuf,
     /// The model.
     pub(crate) model: LanguageModel,
+    /// The field of records that contains the text, if texts are files of records.
+    pub(crate) text_field: Option<String>,
 }
 
 impl ModelArgs {
@@ -43,7 +45,7 @@ impl ModelArgs {
         let device = device::cpu(self.threads, self.precision, console)?;
         let model = LanguageModel::open_with(&self.model, self.vocab.as_deref(), &device)?;
         let path = LanguageModel::file_at(&self.model)?;
-        Ok(Loaded { path, model })
+        Ok(Loaded { path, model, text_field: None })
     }
 }
 

@@ -26,6 +26,15 @@ pub(crate) struct ReadingArgs {
     lossy: LossyArgs,
 }
 
+/// Where the text is in a file of records.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FieldArgs {
+    /// Field of JSON Lines, or column of CSV or TSV, that contains the text; each record is a line [default: the files
+    /// are plain text]
+    #[arg(long, value_name = "NAME", help_heading = "Text")]
+    pub(crate) text_field: Option<String>,
+}
+
 /// The tokenizers for a word model.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum TextTokens {

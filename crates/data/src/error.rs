@@ -84,6 +84,68 @@ pub enum DataError {
         /// The offset of the NUL byte, in bytes from the start of the file.
         byte: u64,
     },
+    /// A text is compressed in a format that is not supported.
+    #[error("`{origin}` is compressed with {format}, which is not supported: gzip and Zstandard are")]
+    Compressed {
+        /// The text.
+        origin: String,
+        /// The name of the format.
+        format: &'static str,
+        /// A command that decompresses it to its standard output.
+        command: &'static str,
+    },
+    /// A record has no field with the name of the text field.
+    #[error("line {line} of `{origin}` has no field `{}`: {}{}", shown(field), fields(known), or_nearest(field, known.iter().map(String::as_str)))]
+    NoField {
+        /// The file.
+        origin: String,
+        /// The line number of the record, or of the header, starting at 1.
+        line: u64,
+        /// The name that was asked for.
+        field: String,
+        /// The names of its fields.
+        known: Vec<String>,
+    },
+    /// The text field of a record is not text.
+    #[error("the field `{}` on line {line} of `{origin}` is {found}, not text", shown(field))]
+    FieldIsNoText {
+        /// The file.
+        origin: String,
+        /// The line number, starting at 1.
+        line: u64,
+        /// The name of the field.
+        field: String,
+        /// What it is, such as `a number`.
+        found: &'static str,
+    },
+    /// A line of a file of JSON Lines is not an object.
+    #[error("line {line} of `{origin}` is not a JSON object")]
+    JsonRecord {
+        /// The file.
+        origin: String,
+        /// The line number, starting at 1.
+        line: u64,
+        /// The parse error.
+        source: serde_json::Error,
+    },
+    /// A file is a JSON array instead of JSON Lines.
+    #[error("`{origin}` is a JSON array, not one JSON object per line")]
+    JsonArray {
+        /// The file.
+        origin: String,
+    },
+    /// A row of a CSV file does not have as many fields as its header.
+    #[error("line {line} of `{origin}` has {found} fields, but its header has {expected}")]
+    RecordLen {
+        /// The file.
+        origin: String,
+        /// The line number, starting at 1.
+        line: u64,
+        /// The number of its fields.
+        found: u64,
+        /// The number of fields of the header.
+        expected: u64,
+    },
     /// The number of characters to drop from the end of a text is not smaller than its length.
     #[error("`{origin}` has {chars} characters: dropping the last {drop_tail_chars} leaves nothing")]
     TailTooLong {
@@ -97,7 +159,7 @@ pub enum DataError {
     /// A folder contains neither a training text nor a single text file.
     #[error(
         "folder `{}` has no training text: expected a .txt, .text, .tokens or .raw file with `train` in its \
-         name, or a single such file; found {}", folder.display(), listed(found)
+         name, or only files without names of splits; found {}", folder.display(), listed(found)
     )]
     NoTrainingText {
         /// The folder.
@@ -115,12 +177,12 @@ pub enum DataError {
         /// The files for this split.
         files: Vec<String>,
     },
-    /// A folder contains several texts, and none has the name of a split.
-    #[error("folder `{}` has several texts, but none has `train` in its name: {}", folder.display(), listed(files))]
-    AmbiguousText {
+    /// A folder contains a text and the same text compressed.
+    #[error("folder `{}` has the same text twice: {}", folder.display(), listed(files))]
+    SameText {
         /// The folder.
         folder: PathBuf,
-        /// The texts in the folder.
+        /// The two files.
         files: Vec<String>,
     },
     /// The validation and test fractions are out of range.
@@ -167,6 +229,18 @@ pub enum DataError {
         id: u32,
         /// The vocabulary size.
         vocab_size: usize,
+    },
+    /// A line of a word list is not one token.
+    #[error("line {line} of the word list `{origin}` is not one {unit}: `{}`", shown(word))]
+    ListedWord {
+        /// The list.
+        origin: String,
+        /// The line number, starting at 1.
+        line: u64,
+        /// The line.
+        word: String,
+        /// What a line must be: the name of one token.
+        unit: &'static str,
     },
     /// A vocabulary would be empty.
     #[error("a vocabulary needs at least one token")]
@@ -364,6 +438,16 @@ pub enum DataError {
     },
 }
 
+/// The error of reading `origin`. An error of this crate from within a reader, such as that of
+/// [`readable`](crate::readable), stays as it is.
+#[must_use]
+pub fn read_error(origin: &str, source: io::Error) -> DataError {
+    match source.downcast::<DataError>() {
+        Ok(error) => error,
+        Err(source) => DataError::Read { origin: origin.to_owned(), source },
+    }
+}
+
 /// Names in backticks, separated by commas. A long list is truncated, since a folder can contain thousands of files.
 fn listed(names: &[String]) -> String {
     const MOST: usize = 12;
@@ -375,6 +459,16 @@ fn listed(names: &[String]) -> String {
         text.push_str(&format!(" and {} more", names.len() - MOST));
     }
     text
+}
+
+/// The names of a record's fields, for a message.
+fn fields(known: &[String]) -> String {
+    let known: Vec<String> = known.iter().filter(|name| !name.is_empty()).map(|name| shown(name)).collect();
+    if known.is_empty() {
+        "it has no fields".to_owned()
+    } else {
+        format!("its fields are {}", listed(&known))
+    }
 }
 
 /// A token formatted for a one-line message: control characters are escaped, and it is truncated to 60 characters.

@@ -29,16 +29,19 @@
 mod arpa;
 pub mod batches;
 pub mod codec;
+mod compressed;
 pub mod corpus;
 pub mod counter;
 pub mod download;
 mod error;
 mod hex;
 mod ids;
+mod look;
 pub mod moses;
 pub mod named;
 mod nearest;
 pub mod ngram;
+mod records;
 pub mod sentences;
 pub mod tales;
 mod text_lines;
@@ -50,15 +53,17 @@ pub use batches::{Batch, BatchOrder, Batches, LastBatch, NO_TARGET, Unit, Units}
 pub use codec::{Encoded, EncodedLine, LineEncoder, Lines, Spacing, TextCodec, TextDecoder, TextReport};
 pub use corpus::{
     Corpus, CorpusOptions, CorpusTexts, Division, SourceReport, Split, TextSource, VocabSource, VocabSplits,
+    readable,
 };
 pub use counter::Counter;
 pub use download::{Downloader, Progress};
-pub use error::{DataError, Result};
+pub use error::{DataError, Result, read_error};
 pub use ids::TokenIds;
+pub use look::{TextLook, TextNote};
 pub use moses::Joints;
 pub use named::{Located, NAMED_CORPORA, NamedCorpus, NamedFile, Place, Places};
 pub use nearest::{nearest, nearest_names, or_nearest};
 pub use tales::Tales;
 pub use text_lines::{TextLines, read_text};
-pub use tokenize::{BlankLines, TextStats, Tokenizer, TokenizerKind, TokenizerOptions};
+pub use tokenize::{BlankLines, Normalization, TextStats, Tokenizer, TokenizerKind, TokenizerOptions};
 pub use vocab::{Vocab, VocabOptions, VocabOrder};

@@ -5,7 +5,8 @@
 
 use std::io::{BufRead, ErrorKind};
 
-use crate::{DataError, Result, tokenize::Decoder};
+use crate::error::read_error;
+use crate::{Result, tokenize::Decoder};
 
 /// The lines of a text without their line endings (`\n` or `\r\n`). One line is in memory at a time.
 ///
@@ -34,7 +35,7 @@ impl<R: BufRead> TextLines<R> {
     fn next_line(&mut self) -> Result<Option<String>> {
         self.bytes.clear();
         let read = self.reader.read_until(b'\n', &mut self.bytes);
-        read.map_err(|source| DataError::Read { origin: self.decoder.origin().to_owned(), source })?;
+        read.map_err(|source| read_error(self.decoder.origin(), source))?;
         if self.bytes.is_empty() {
             return Ok(None);
         }
@@ -88,7 +89,7 @@ pub fn read_text(mut reader: impl BufRead, origin: &str, lossy: bool) -> Result<
             Ok([]) => break,
             Ok(piece) => piece,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(source) => return Err(DataError::Read { origin: origin.to_owned(), source }),
+            Err(source) => return Err(read_error(origin, source)),
         };
         decoder.feed(piece, &mut take)?;
         let len = piece.len();

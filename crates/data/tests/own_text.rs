@@ -34,6 +34,22 @@ fn book(path: &str) -> Option<String> {
 const TIME_MACHINE: &str = "time-machine/timemachine-gutenberg.txt";
 const SHAKESPEARE: &str = "tiny-shakespeare/input.txt";
 
+#[test]
+fn scripts_with_combining_signs_are_tokenized_as_by_sacremoses() {
+    let lines = golden("scripts.tsv");
+    let differing: Vec<String> = lines
+        .lines()
+        .filter_map(|line| {
+            let [sentence, expected, dashed] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+            let tokens = |joints| tokenize(sentence, joints).join(" ");
+            let found = [tokens(Joints::Keep), tokens(Joints::Dashes)];
+            (found != [expected, dashed]).then(|| format!("{found:?}, expected {expected:?} and {dashed:?}"))
+        })
+        .collect();
+    assert_eq!(differing, [""; 0]);
+    assert_eq!(lines.lines().count(), 88);
+}
+
 fn sha(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -90,6 +90,7 @@ impl Completer {
         if completing.top == 0 {
             return Err(InferError::ZeroSize { name: "top" });
         }
+        let text = &*self.codec.normalized(text);
         if self.codec.is_of_words() {
             self.complete_by_words(text, completing)
         } else {

@@ -35,6 +35,7 @@ impl LanguageModel {
     /// is not in the vocabulary, and [`InferError::NonFiniteEmbedding`] if its embedding contains NaN or
     /// infinity.
     pub fn neighbors(&self, word: &str, top: usize) -> Result<Vec<Neighbor>> {
+        let word = &*self.codec().normalized(word);
         let parameters = self.model().parameters();
         let (rows, width) = embedding(parameters)?;
         let rows = rows.read().map_err(NnError::from)?;

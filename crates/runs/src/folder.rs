@@ -7,6 +7,8 @@
 //!   provenance.json         versions, device, corpus, resumptions
 //!   summary.json            changed settings, sizes, results, times; replaced after each epoch
 //!   vocab.json              the tokens, in the order of their ids
+//!   vocab-list.txt          the word list of the user, if the vocabulary is one
+//!   stdin-*.txt             texts that could be read only once, from stdin or a pipe
 //!   metrics.jsonl           one record per line, append-only
 //!   events.out.tfevents.*   the same for TensorBoard, append-only
 //!   best.safetensors        the model with the lowest validation loss
@@ -43,6 +45,8 @@ impl RunFolder {
     pub const SUMMARY: &str = "summary.json";
     /// File name of the vocabulary.
     pub const VOCAB: &str = "vocab.json";
+    /// File name of the user's word list.
+    pub const VOCAB_LIST: &str = "vocab-list.txt";
     /// File name of the metrics, one record per line.
     pub const METRICS: &str = "metrics.jsonl";
     /// File name of the model with the lowest validation loss.
@@ -51,6 +55,17 @@ impl RunFolder {
     pub const LAST_MODEL: &str = "last.safetensors";
     /// File name of the plot of losses and perplexities.
     pub const CURVE: &str = "curve.svg";
+
+    /// File name of a text that could be read only once, counted from 1.
+    pub fn stored_text(number: usize) -> String {
+        format!("stdin-{number}.txt")
+    }
+
+    /// Whether a file name is that of such a text.
+    pub fn is_stored_text(name: &str) -> bool {
+        let number = name.strip_prefix("stdin-").and_then(|rest| rest.strip_suffix(".txt"));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    }
 
     /// Creates a run in the folder `path` by writing its plan, as TOML. The folder is created if it is missing.
     ///
@@ -203,12 +218,14 @@ impl RunFolder {
                 Self::PROVENANCE,
                 Self::SUMMARY,
                 Self::VOCAB,
+                Self::VOCAB_LIST,
                 Self::METRICS,
                 Self::BEST_MODEL,
                 Self::LAST_MODEL,
                 Self::CURVE,
             ];
-            if files.contains(&&*name) || is_event_file(&name) || checkpoints::is_checkpoint(&name) {
+            let is_numbered = checkpoints::is_checkpoint(&name) || Self::is_stored_text(&name);
+            if files.contains(&&*name) || is_event_file(&name) || is_numbered {
                 traces.push(name.into_owned());
             }
         }

@@ -21,8 +21,17 @@ use crate::{Plan, Result, TrainError};
 
 /// Settings that may change and do not affect the results: where the texts are (their content is compared), and
 /// what is generated after an epoch.
-const WITHOUT_EFFECT: &[&str] =
-    &["text.corpus", "text.data", "sample.prefix", "sample.length", "sample.temperature"];
+const WITHOUT_EFFECT: &[&str] = &[
+    "text.corpus",
+    "text.data",
+    "text.train",
+    "text.valid",
+    "text.test",
+    "text.text_field",
+    "sample.prefix",
+    "sample.length",
+    "sample.temperature",
+];
 
 pub(crate) const LEARNING_RATE: &str = "optimization.learning_rate";
 

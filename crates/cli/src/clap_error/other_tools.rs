@@ -1,10 +1,10 @@
 //! What other tools call our flags: the word_language_model example of PyTorch, the code of AWD-LSTM, GluonNLP, torch-rnn
-//! and char-rnn.
+//! and char-rnn, TheanoLM, fairseq, fastText, KenLM, and scripts of Hugging Face.
 
 use clap::Command;
 
 /// Our flags, each with the names it has elsewhere. Underscores there are hyphens here.
-const NAMES: [(&str, &[&str]); 25] = [
+const NAMES: [(&str, &[&str]); 34] = [
     ("learning-rate", &["lr"]),
     ("optimizer", &["optim"]),
     ("momentum", &["mom"]),
@@ -15,16 +15,44 @@ const NAMES: [(&str, &[&str]); 25] = [
     ("temporal-penalty", &["beta"]),
     ("averaging-patience", &["nonmono"]),
     ("cell", &["rnn-type", "cell-type"]),
-    ("hidden-size", &["nhid", "rnn-size", "num-hidden", "hidden-dim"]),
-    ("embedding-size", &["emsize", "wordvec-size", "embed-size", "embedding-dim"]),
-    ("layers", &["nlayers", "num-layers"]),
+    (
+        "hidden-size",
+        &["nhid", "rnn-size", "num-hidden", "hidden-dim", "hidden-units", "hid-size", "n-hidden"],
+    ),
+    ("embedding-size", &["emsize", "wordvec-size", "embed-size", "embedding-dim", "emb-size", "emb-dim"]),
+    ("layers", &["nlayers", "num-layers", "n-layers", "n-layer"]),
     ("dropout-weights", &["wdrop", "weight-drop"]),
     ("dropout-words", &["dropoute"]),
     ("dropout-input", &["dropouti"]),
     ("dropout-between", &["dropouth"]),
     ("batch-size", &["bsz"]),
-    ("bptt", &["seq-len", "seq-length", "sequence-length", "num-steps"]),
-    ("epochs", &["max-epochs", "num-epochs"]),
+    (
+        "bptt",
+        &["bptt-len", "bptt-length", "seq-len", "seq-length", "sequence-length", "num-steps", "block-size"],
+    ),
+    ("epochs", &["epoch", "max-epoch", "max-epochs", "num-epochs", "n-epochs", "nepochs"]),
+    ("train", &["train-file", "train-data", "train-text", "trainpref", "training-set", "train-path"]),
+    (
+        "valid",
+        &[
+            "valid-file",
+            "valid-data",
+            "validation",
+            "val",
+            "dev",
+            "dev-file",
+            "val-file",
+            "validpref",
+            "validation-file",
+        ],
+    ),
+    ("test", &["test-file", "test-data", "testpref", "test-path"]),
+    ("data", &["data-dir", "data-path", "corpus-file", "text-file"]),
+    ("text-field", &["text-column", "text-key", "json-field", "jsonl-field", "column", "field"]),
+    ("normalize", &["normalization", "unicode-normalization", "nfc", "nfkc"]),
+    ("vocab-list", &["vocab-file", "vocab-path", "word-list", "wordlist", "limit-vocab-file"]),
+    ("max-vocab-size", &["vocab-size", "max-vocab", "nwords"]),
+    ("min-frequency", &["min-count", "min-freq", "mincount", "word-min-freq", "threshold"]),
     ("log-every", &["log-interval", "print-every"]),
     ("out", &["save", "save-dir", "checkpoint-dir"]),
     ("model", &["checkpoint", "load", "model-path"]),
@@ -75,6 +103,16 @@ mod tests {
         assert_eq!(ours("--rnn_size", train), Some("hidden-size"));
         assert_eq!(ours("--batch_size", train), Some("batch-size"));
         assert_eq!(ours("--prompt", generate), Some("prefix"));
+        for (theirs, expected) in [
+            ("--emsize", "embedding-size"),
+            ("--nhid", "hidden-size"),
+            ("--bptt-len", "bptt"),
+            ("--vocab-file", "vocab-list"),
+            ("--text_column", "text-field"),
+            ("--dev", "valid"),
+        ] {
+            assert_eq!(ours(theirs, train), Some(expected), "{theirs}");
+        }
         assert_eq!(ours("--lr", generate), None);
         assert_eq!(ours("--unheard-of", train), None);
     }

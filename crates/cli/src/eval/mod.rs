@@ -32,7 +32,7 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::model_args::{Loaded, ModelArgs};
 use crate::ngram_args::NgramArgs;
-use crate::text_args::ReadingArgs;
+use crate::text_args::{FieldArgs, ReadingArgs};
 use report::Findings;
 use text::Text;
 
@@ -56,6 +56,8 @@ pub(crate) struct EvalArgs {
     split: Option<SplitName>,
     #[command(flatten)]
     reading: ReadingArgs,
+    #[command(flatten)]
+    field: FieldArgs,
     /// Batch size: number of parallel sequences that the text is split into, fewer for a short text [default: as in the
     /// model's run, else 20; 1 with --cache or --dynamic]
     #[arg(long, value_name = "SEQUENCES", help_heading = "Evaluation")]
@@ -101,6 +103,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     args.cache.check()?;
     let mut loaded = args.model.load(console)?;
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, true)?)?;
+    loaded.text_field.clone_from(&args.field.text_field);
     let settings = match run_settings(&loaded)? {
         Some((settings, unknown)) => {
             if !unknown.is_empty() {

@@ -27,7 +27,10 @@ pub(super) fn given_text(paths: &[PathBuf], loaded: &Loaded, console: Console) -
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
     let (mut ids, mut unknown_words) = (Vec::new(), 0);
     for input in &inputs {
-        let mut encoded = loaded.codec().encode_reader(input.open(console)?, &input.origin())?;
+        let mut encoded = {
+            let reader = input.open_noted(loaded.text_field.as_deref(), loaded.codec(), console)?;
+            loaded.codec().encode_reader(reader, &input.origin())?
+        };
         ids.append(&mut encoded.ids);
         unknown_words += encoded.report.out_of_vocab_tokens;
     }
@@ -53,18 +56,26 @@ pub(super) fn corpus_text(
     };
     // Lossy if the flags or the run's plan say so.
     let lossy = loaded.codec().is_lossy() || options.lossy;
+    let text_field = loaded.text_field.clone().or(options.text_field.clone());
     let FoundCorpus { title, texts, .. } = corpus_lookup::find(&choice, console)?;
     let no_split = || CliError::NoSplit { corpus: title.clone(), split };
-    if let Some(source) = texts.split(split) {
-        let encoded = loaded.codec().clone().lossy(lossy).encode_source(source)?;
-        let title = format!("{title}, {split}");
-        let unknown_words = encoded.report.out_of_vocab_tokens;
-        return Ok(Text { title, ids: encoded.ids.into(), unknown_words });
+    let sources = texts.split(split);
+    if !sources.is_empty() {
+        let codec = loaded.codec().clone().lossy(lossy);
+        let (mut ids, mut unknown_words) = (Vec::new(), 0);
+        for source in sources {
+            let reader = source.open_field(text_field.as_deref())?;
+            let mut encoded = codec.encode_reader(reader, &source.origin())?;
+            ids.append(&mut encoded.ids);
+            unknown_words += encoded.report.out_of_vocab_tokens;
+        }
+        return Ok(Text { title: format!("{title}, {split}"), ids: ids.into(), unknown_words });
     }
     let options = CorpusOptions {
         tokenizer: loaded.codec().tokenizer().clone(),
         vocab: VocabSource::Given(loaded.codec().vocab().clone()),
         lossy,
+        text_field,
         ..options
     };
     let corpus = Corpus::read(&texts, &options)?;

@@ -66,7 +66,8 @@ pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &Loaded, to: &P
     let mut last = start;
     for input in inputs {
         let origin = input.origin();
-        for line in codec.lines(input.open(console)?, &origin) {
+        let reader = input.open_noted(loaded.text_field.as_deref(), codec, console)?;
+        for line in codec.lines(reader, &origin) {
             let line = line?;
             if !carry_state {
                 predictor.restart();

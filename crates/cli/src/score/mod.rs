@@ -20,7 +20,7 @@ use crate::lines::LineBatches;
 use crate::model_args::ModelArgs;
 use crate::ngram_args::NgramArgs;
 use crate::output;
-use crate::text_args::ReadingArgs;
+use crate::text_args::{FieldArgs, ReadingArgs};
 
 mod html;
 
@@ -41,6 +41,8 @@ pub(crate) struct ScoreArgs {
     texts: Vec<PathBuf>,
     #[command(flatten)]
     reading: ReadingArgs,
+    #[command(flatten)]
+    field: FieldArgs,
     /// Carry the hidden state from each line of a file to the next, instead of scoring each from the initial state
     #[arg(long, help_heading = "Scoring")]
     carry_state: bool,
@@ -73,6 +75,7 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     let console = Console::new(false);
     let mut loaded = args.model.load(console)?;
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, false)?)?;
+    loaded.text_field.clone_from(&args.field.text_field);
     let inputs = Input::all(&args.texts);
     if let Some(path) = &args.html {
         html::write(&inputs, args.carry_state, &loaded, path)?;
@@ -97,7 +100,7 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
                 scorer = scorer.with_ngram(ngram.interpolation.clone());
             }
             let mut encoder = codec.line_encoder(&origin);
-            let mut batches = LineBatches::open(input, console)?;
+            let mut batches = LineBatches::open(input, loaded.text_field.as_deref(), codec, console)?;
             loop {
                 let lines = batches.next()?;
                 if lines.is_empty() {

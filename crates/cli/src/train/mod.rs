@@ -5,7 +5,8 @@
 //!                                                        └─▶ progress
 //! ```
 
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +21,7 @@ use crate::corpus_lookup::Notes;
 use crate::describe::in_shell;
 use crate::device;
 use crate::error::CliError;
+use crate::input::STDIN;
 use flags::SettingFlags;
 use overview::Overview;
 use progress::Progress;
@@ -99,6 +101,11 @@ variables.";
 pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
     let TrainArgs { recipe, plan, out, resume, quiet, json, settings: SettingFlags(settings) } = args;
     let format = if json { Format::Json } else { Format::Text };
+    let texts = [&settings.text.data, &settings.text.train, &settings.text.valid, &settings.text.test];
+    if texts.into_iter().flatten().flatten().any(|path| path == Path::new(STDIN)) && io::stdin().is_terminal()
+    {
+        Console::new(quiet).say("reading the text from the terminal; end with Ctrl-D on an empty line");
+    }
     let trained = train(Console::new(quiet), format, |options| match (resume, out) {
         (true, Some(out)) => Session::resume(out, settings, options),
         (_, out) => {

@@ -1,12 +1,13 @@
 //! The overview printed before training.
 
 use std::fmt;
+use std::path::Path;
 
 use rondo_data::Split;
 use rondo_nn::ActivationPenalty;
 use rondo_runs::Compact;
 use rondo_train::settings::ResetState;
-use rondo_train::{AveragingRule, ClipNorm, OptimizerPlan, ScheduleRule, Session};
+use rondo_train::{AveragingRule, ClipNorm, CorpusChoice, OptimizerPlan, ScheduleRule, Session};
 
 use crate::describe;
 
@@ -50,14 +51,7 @@ impl Overview<'_> {
     /// Notes on the texts.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![];
-        if self.0.corpus().divided {
-            let percent = |fraction: f64| format!("{} %", (fraction * 1000.0).round() / 10.0);
-            let options = &self.0.plan().text.options;
-            notes.push(format!(
-                "single text: the last {} are split off for validation and test",
-                [options.valid_fraction, options.test_fraction].map(percent).join(" and ")
-            ));
-        }
+        notes.extend(self.splits());
         for source in &self.0.corpus().sources {
             let unknown = source.text.out_of_vocab_tokens;
             if unknown > 0 {
@@ -77,6 +71,42 @@ impl Overview<'_> {
             notes.push("no validation text: the latest model is kept as the best".to_owned());
         }
         notes
+    }
+
+    /// How the texts were divided into splits, if the user has not named a file for each.
+    fn splits(&self) -> Option<String> {
+        let corpus = self.0.corpus();
+        let CorpusChoice::Own(paths) = &self.0.plan().text.corpus else { return self.divided("single text") };
+        let texts = corpus.sources.len();
+        if corpus.divided {
+            return self.divided(&match (texts, paths.len()) {
+                (1, _) => "single text".to_owned(),
+                (_, 1) => format!("{texts} texts of the folder, in order of their names"),
+                _ => format!("{texts} files joined"),
+            });
+        }
+        if paths.len() < 2 {
+            return None;
+        }
+        let names = |split| {
+            let of_split = corpus.sources.iter().filter(|source| source.split == Some(split));
+            let names: Vec<String> = of_split.map(|source| file_name(&source.text.origin)).collect();
+            (!names.is_empty()).then(|| format!("{split} {}", names.join(" ")))
+        };
+        let splits: Vec<String> = Split::ALL.into_iter().filter_map(names).collect();
+        (!splits.is_empty()).then(|| format!("by file name: {}", splits.join(", ")))
+    }
+
+    /// Says which part of the text was split off, if any.
+    fn divided(&self, text: &str) -> Option<String> {
+        let percent = |fraction: f64| format!("{} %", (fraction * 1000.0).round() / 10.0);
+        let options = &self.0.plan().text.options;
+        self.0.corpus().divided.then(|| {
+            format!(
+                "{text}: the last {} are split off for validation and test",
+                [options.valid_fraction, options.test_fraction].map(percent).join(" and ")
+            )
+        })
     }
 
     fn epochs(&self) -> String {
@@ -155,6 +185,10 @@ impl Overview<'_> {
         }
         parts.join(", ")
     }
+}
+
+fn file_name(origin: &str) -> String {
+    Path::new(origin).file_name().map_or_else(|| origin.to_owned(), |name| name.display().to_string())
 }
 
 fn epochs(count: usize) -> String {

@@ -115,6 +115,12 @@ fn sandbox(markdown: &str) -> Sandbox {
     sandbox.write("story.txt", "Mr. Cat sat on the mat. \"Why,\" said the dog, \"a mat?\" ".repeat(40));
     sandbox.write("tiny.txt", "too short\n");
     sandbox.write("names.txt", "anna\nbernard\ncharlotte\ndaniel\neva\nfrederick\n".repeat(20));
+    sandbox.write("words.txt", "the\ncat\ndog\nmat\n");
+    let records =
+        text(600).lines().map(|line| format!("{{\"id\": 1, \"text\": \"{line}\"}}\n")).collect::<String>();
+    sandbox.write("reviews.jsonl", records);
+    let rows = text(60).lines().map(|line| format!("1,\"{line}\"\n")).collect::<String>();
+    sandbox.write("reviews.csv", format!("id,text\n{rows}"));
     sandbox.write("sentences.txt", "the king hides the crown .\nthe crown hides the queue .\n");
     sandbox.write("nbest.tsv", "1\t-2.0\tthe king hide the crown .\n1\t-2.1\tthe king hides the crown .\n");
     sandbox.write("ref.tsv", "1\tthe king hides the crown .\n");

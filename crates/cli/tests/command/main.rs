@@ -12,6 +12,7 @@ mod faults;
 mod fine_tuning;
 mod help;
 mod hostile;
+mod input;
 mod interruption;
 mod limits;
 mod lines;

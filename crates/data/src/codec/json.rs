@@ -78,7 +78,7 @@ impl TextCodec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BlankLines, Vocab};
+    use crate::{BlankLines, Normalization, Vocab};
 
     fn codec(tokenizer: Tokenizer) -> TextCodec {
         let tokens = ["<unk>", "<eos>", "\"", "\n", "\u{e9}"];
@@ -92,6 +92,8 @@ mod tests {
             Tokenizer::moses().with_lowercase(true),
             Tokenizer::chars(),
             Tokenizer::bytes(),
+            Tokenizer::words().with_normalization(Normalization::Nfc),
+            Tokenizer::chars().with_normalization(Normalization::Nfkc),
         ] {
             let codec = codec(tokenizer);
             let read = TextCodec::from_json("model", &codec.to_json()).unwrap();
@@ -113,6 +115,34 @@ mod tests {
         // Pinned: files can contain it, so it must never change for the same codec.
         let pinned = "5995aa30b8641e7bae70ce29ad2fc6e25b4d41d1df9293658310a8d9283a3a31";
         assert_eq!(words.fingerprint(), pinned);
+    }
+
+    #[test]
+    fn normalization_is_kept_and_its_absence_is_none() {
+        let nfc = codec(Tokenizer::words().with_normalization(Normalization::Nfc));
+        assert!(nfc.to_json().contains(r#","normalization":"nfc"}"#), "{}", nfc.to_json());
+        assert_eq!(nfc.encode("e\u{301}\n").unwrap().ids, nfc.encode("\u{e9}\n").unwrap().ids);
+        let prefix = nfc.encode_prefix("e\u{301}").unwrap();
+        assert_eq!(prefix, [4]);
+        let lines: Vec<_> =
+            nfc.lines("e\u{301}\ne\u{301}".as_bytes(), "l").map(|line| line.unwrap().ids).collect();
+        assert_eq!(lines, [[4, 1], [4, 1]]);
+        // Lines of characters that are answered one by one, without a line end in the vocabulary.
+        let vocab = Vocab::from_tokens("test", ["\u{e9}"], None).unwrap();
+        let chars = TextCodec::new(Tokenizer::chars().with_normalization(Normalization::Nfc), vocab);
+        let mut encoder = chars.line_encoder("l");
+        for line in ["e\u{301}\n", "e\u{301}e\u{301}\n", "\n", "\u{e9}"] {
+            let expected = vec![0; line.chars().filter(|char| "e\u{e9}".contains(*char)).count()];
+            assert_eq!(encoder.encode(line.as_bytes()).unwrap().ids, expected, "{line:?}");
+        }
+        let plain = codec(Tokenizer::words());
+        assert!(!plain.to_json().contains("normalization"));
+        assert_ne!(nfc.fingerprint(), plain.fingerprint());
+        assert_ne!(nfc, plain);
+        // A different way to split the text keeps it; bytes have none.
+        assert_eq!(nfc.with_tokenizer(Tokenizer::moses()).tokenizer().normalization(), Normalization::Nfc);
+        let bytes = Tokenizer::bytes().with_normalization(Normalization::Nfc);
+        assert_eq!((bytes.normalization(), bytes.options().normalization), (Normalization::None, None));
     }
 
     #[test]

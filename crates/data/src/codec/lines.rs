@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::io::BufRead;
 
 use super::TextCodec;
-use crate::{DataError, Result, tokenize::Scanner};
+use crate::error::read_error;
+use crate::{Result, tokenize::Scanner};
 
 /// The unit of a tokenizer that accepts all bytes.
 const BYTE: &str = "byte";
@@ -111,6 +112,8 @@ impl LineEncoder {
         self.scanner.feed(line, &mut visit)?;
         if self.ends_lines {
             self.scanner.feed(b"\n", &mut visit)?;
+        } else {
+            self.scanner.flush(&mut visit)?;
         }
         // The last token of a line of words is its end. The same word within the line is a word, and not in the vocabulary.
         let eos = self.codec.tokenizer.eos();
@@ -162,7 +165,7 @@ impl<R: BufRead> Lines<R> {
     fn next_line(&mut self) -> Result<Option<EncodedLine>> {
         self.line.clear();
         let read = self.reader.read_until(b'\n', &mut self.line);
-        read.map_err(|source| DataError::Read { origin: self.origin.clone(), source })?;
+        read.map_err(|source| read_error(&self.origin, source))?;
 
         let number = self.scanner.line();
         let mut line = EncodedLine::new(number);
@@ -191,7 +194,7 @@ impl<R: BufRead> Lines<R> {
     fn read_sentences(&mut self) -> Result<()> {
         self.line.clear();
         let read = self.reader.read_until(b'\n', &mut self.line);
-        read.map_err(|source| DataError::Read { origin: self.origin.clone(), source })?;
+        read.map_err(|source| read_error(&self.origin, source))?;
         let Self { codec, origin, sentences, open, .. } = self;
         let eos = codec.tokenizer.eos();
         let mut visit = |token: &str, number| {

@@ -9,6 +9,7 @@
 //! encoding it as a whole; no other code in the library turns tokens into text. Not here: building a vocabulary
 //! from a text (`corpus`).
 
+use std::borrow::Cow;
 use std::io::BufRead;
 use std::sync::Arc;
 
@@ -76,10 +77,17 @@ impl TextCodec {
     }
 
     /// The same vocabulary with a different tokenizer, for texts that must be split into these tokens in a
-    /// different way.
+    /// different way. Texts are normalized as before, since the tokens of the vocabulary are.
     #[must_use]
     pub fn with_tokenizer(&self, tokenizer: Tokenizer) -> Self {
+        let tokenizer = tokenizer.with_normalization(self.tokenizer.normalization());
         Self { tokenizer, ..self.clone() }
+    }
+
+    /// The text as the tokenizer normalizes it before splitting it into tokens.
+    #[must_use]
+    pub fn normalized<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.tokenizer.normalization().normalize(text)
     }
 
     /// Sets whether invalid UTF-8 and NUL bytes are replaced by U+FFFD instead of being an error. A byte

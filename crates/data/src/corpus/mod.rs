@@ -1,8 +1,9 @@
 //! Corpora: training, validation and test texts as ids, with a shared vocabulary.
 //!
 //! ```text
-//! folder  ptb.train.txt ptb.valid.txt ptb.test.txt      three texts
-//! folder  input.txt            ┐
+//! folder  ptb.train.txt ptb.valid.txt ptb.test.txt      three texts, or several of each split
+//! files   train.txt valid.txt test.txt                  the same
+//! folder  a.txt b.txt.gz …     ┐
 //! file    input.txt            ├ one text               train │ valid │ test, split near its end
 //! files   one.txt two.txt      ┘ (files joined)
 //! ```
@@ -14,10 +15,15 @@
 //! Promises: ids depend only on the texts and the options; statistics are reported for each file.
 //! Not here: batches (`batches`), finding the named corpora (`named`).
 
-use std::{fmt, ops::Range, path::Path};
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use crate::{
-    Counter, DataError, Result, TextCodec, TextReport, TokenIds, Tokenizer, Vocab, VocabOptions, tokenize,
+    Counter, DataError, Result, TextCodec, TextLook, TextReport, TokenIds, Tokenizer, Vocab, VocabOptions,
+    tokenize,
 };
 
 mod divide;
@@ -26,7 +32,7 @@ mod source;
 
 use divide::Parts;
 pub use find::CorpusTexts;
-pub use source::TextSource;
+pub use source::{TextSource, readable};
 
 /// A split of a corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,6 +71,8 @@ pub struct CorpusOptions {
     pub drop_tail_chars: u64,
     /// Whether invalid UTF-8 and NUL bytes are replaced by U+FFFD instead of being an error.
     pub lossy: bool,
+    /// The field of JSON Lines or CSV files that contains the text; `None` for files of plain text.
+    pub text_field: Option<String>,
     /// The fraction of a text without splits of its own to use as validation text; 0 for none.
     pub valid_fraction: f64,
     /// The fraction to use as test text; 0 for none.
@@ -106,6 +114,7 @@ impl CorpusOptions {
             vocab,
             drop_tail_chars: 0,
             lossy: false,
+            text_field: None,
             valid_fraction: 0.05,
             test_fraction: 0.05,
             division: Division::End,
@@ -122,6 +131,13 @@ pub enum VocabSource {
         options: VocabOptions,
         /// The texts to build it from.
         splits: VocabSplits,
+    },
+    /// A word list, with the special tokens of the options; see [`Vocab::from_list`].
+    List {
+        /// The list.
+        list: PathBuf,
+        /// The special tokens.
+        options: VocabOptions,
     },
     /// An existing vocabulary: that of a model to continue training or to evaluate.
     Given(Vocab),
@@ -187,6 +203,8 @@ pub struct Corpus {
 pub struct SourceReport {
     /// The split that the text is used for; `None` if it was split.
     pub split: Option<Split>,
+    /// What its start looks like.
+    pub look: TextLook,
     /// The statistics.
     pub text: TextReport,
 }
@@ -217,28 +235,37 @@ impl Corpus {
         divide::check_fractions(options.valid_fraction, options.test_fraction)?;
         let sources = texts.sources();
         let codec = |vocab: Vocab| TextCodec::new(options.tokenizer.clone(), vocab);
-        let (mut all, parts, codec) = match &options.vocab {
-            VocabSource::Given(vocab) => {
-                let codec = codec(vocab.clone());
-                let all = encode(&sources, &codec, options)?;
-                let eos = options.tokenizer.eos().and_then(|eos| vocab.id(eos));
-                let parts = parts(&all, texts, options, eos)?;
-                (all, parts, codec)
+        let encoded = |vocab: Vocab| {
+            let codec = codec(vocab);
+            let all = encode(&sources, &codec, options)?;
+            let eos = options.tokenizer.eos().and_then(|eos| codec.vocab().id(eos));
+            let parts = parts(&all, texts, options, eos)?;
+            Ok::<_, DataError>((all, parts, codec))
+        };
+        let counted = |splits: VocabSplits, vocab: &dyn Fn(&Counter) -> Result<Vocab>| {
+            let (mut all, counter) = count(&sources, options)?;
+            let eos = options.tokenizer.eos().and_then(|eos| counter.index(eos));
+            let parts = parts(&all, texts, options, eos)?;
+            let codec = codec(match splits {
+                VocabSplits::All => vocab(&counter)?,
+                VocabSplits::Train => vocab(&counter.restricted_to(&parts.train(&all.ids)))?,
+            });
+            if !replace_indices(&mut all, &counter, codec.vocab()) {
+                // The token is known but not its line, so the texts are read again to find it.
+                encode(&sources, &codec, options)?;
             }
-            VocabSource::Build { splits, .. } | VocabSource::Extend { splits, .. } => {
-                let (mut all, counter) = count(&sources, options)?;
-                let eos = options.tokenizer.eos().and_then(|eos| counter.index(eos));
-                let parts = parts(&all, texts, options, eos)?;
-                let vocab = match splits {
-                    VocabSplits::All => options.vocab.of(&counter)?,
-                    VocabSplits::Train => options.vocab.of(&counter.restricted_to(&parts.train(&all.ids)))?,
-                };
-                let codec = codec(vocab);
-                if !replace_indices(&mut all, &counter, codec.vocab()) {
-                    // The token is known but not its line, so the texts are read again to find it.
-                    encode(&sources, &codec, options)?;
-                }
-                (all, parts, codec)
+            Ok::<_, DataError>((all, parts, codec))
+        };
+        let (mut all, parts, codec) = match &options.vocab {
+            VocabSource::Given(vocab) => encoded(vocab.clone())?,
+            VocabSource::List { list, options: special } => {
+                encoded(Vocab::from_list(&TextSource::File(list.clone()), &options.tokenizer, special)?)?
+            }
+            VocabSource::Build { options, splits } => {
+                counted(*splits, &|counter| Vocab::from_counter(counter, options))?
+            }
+            VocabSource::Extend { vocab, min_freq, max_size, splits } => {
+                counted(*splits, &|counter| Ok(vocab.extended(counter, *min_freq, *max_size)))?
             }
         };
         all.ids.shrink_to_fit();
@@ -287,19 +314,6 @@ impl Corpus {
     }
 }
 
-impl VocabSource {
-    /// Builds or returns the vocabulary for the counted tokens.
-    fn of(&self, counter: &Counter) -> Result<Vocab> {
-        match self {
-            Self::Build { options, .. } => Vocab::from_counter(counter, options),
-            Self::Given(vocab) => Ok(vocab.clone()),
-            Self::Extend { vocab, min_freq, max_size, .. } => {
-                Ok(vocab.extended(counter, *min_freq, *max_size))
-            }
-        }
-    }
-}
-
 /// Reads all sources as ids.
 fn encode(
     sources: &[(Option<Split>, &TextSource)],
@@ -310,8 +324,10 @@ fn encode(
     let mut all = Sequence { ids: Vec::new(), sources: Vec::new() };
     for &(split, source) in sources {
         let origin = source.origin();
-        let text = codec.append(source.open()?, &origin, options.drop_tail_chars, &mut all.ids)?;
-        all.push(split, text)?;
+        let mut reader = source.open_field(options.text_field.as_deref())?;
+        let look = TextLook::at(&mut reader, &origin)?;
+        let text = codec.append(reader, &origin, options.drop_tail_chars, &mut all.ids)?;
+        all.push(split, look, text)?;
     }
     Ok(all)
 }
@@ -322,13 +338,14 @@ fn count(sources: &[(Option<Split>, &TextSource)], options: &CorpusOptions) -> R
     let reading = tokenize::Reading { drop_tail_chars: options.drop_tail_chars, lossy: options.lossy };
     let mut all = Sequence { ids: Vec::new(), sources: Vec::new() };
     for &(split, source) in sources {
-        let (reader, origin) = (source.open()?, source.origin());
+        let (mut reader, origin) = (source.open_field(options.text_field.as_deref())?, source.origin());
+        let look = TextLook::at(&mut reader, &origin)?;
         let visit = |token: &str, _line| {
             all.ids.push(counter.add(token));
             Ok(())
         };
         let stats = tokenize::read_tokens(&options.tokenizer, reader, &origin, reading, visit)?;
-        all.push(split, TextReport { origin, stats, unknown_tokens: 0, out_of_vocab_tokens: 0 })?;
+        all.push(split, look, TextReport { origin, stats, unknown_tokens: 0, out_of_vocab_tokens: 0 })?;
     }
     Ok((all, counter))
 }
@@ -367,7 +384,7 @@ fn replace_indices(all: &mut Sequence, counter: &Counter, vocab: &Vocab) -> bool
 fn parts(all: &Sequence, texts: &CorpusTexts, options: &CorpusOptions, eos: Option<u32>) -> Result<Parts> {
     let CorpusOptions { valid_fraction, test_fraction, division, .. } = *options;
     match texts {
-        CorpusTexts::Splits { .. } => {
+        CorpusTexts::Splits { .. } | CorpusTexts::Assigned(_) => {
             let len = |splits: &[Split]| -> usize {
                 let of_them =
                     all.sources.iter().filter(|source| source.split.is_some_and(|s| splits.contains(&s)));
@@ -386,11 +403,11 @@ fn parts(all: &Sequence, texts: &CorpusTexts, options: &CorpusOptions, eos: Opti
 
 impl Sequence {
     /// Adds the report of a text that was read to its end.
-    fn push(&mut self, split: Option<Split>, text: TextReport) -> Result<()> {
+    fn push(&mut self, split: Option<Split>, look: TextLook, text: TextReport) -> Result<()> {
         if text.stats.tokens == 0 {
             return Err(DataError::Empty { origin: text.origin });
         }
-        self.sources.push(SourceReport { split, text });
+        self.sources.push(SourceReport { split, look, text });
         Ok(())
     }
 }

@@ -213,3 +213,86 @@ fn a_vocabulary_is_extended_by_the_training_text_alone() {
     assert_eq!((corpus.train, corpus.valid), (vec![3, 2, 3, 1].into(), Some(vec![2, 0, 1].into())));
     assert_eq!(corpus.sources[1].text.out_of_vocab_tokens, 1);
 }
+
+#[test]
+fn a_word_list_is_the_vocabulary() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("words.txt");
+    fs::write(&list, "cat\nthe\n").unwrap();
+    let vocab = VocabSource::List { list, options: VocabOptions::for_tokenizer(&Tokenizer::words()) };
+    let options = CorpusOptions { vocab, ..CorpusOptions::default() };
+    let corpus = Corpus::read(&splits("the cat\n", "the dog\n", "cat\n"), &options).unwrap();
+    assert_eq!(corpus.vocab().tokens().collect::<Vec<_>>(), ["<unk>", "<eos>", "cat", "the"]);
+    assert_eq!(words(&corpus, Split::Valid), "the <unk>\n");
+    assert_eq!(corpus.sources[1].text.out_of_vocab_tokens, 1);
+}
+
+#[test]
+fn texts_are_read_compressed_and_from_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let gzip = flate2::Compression::fast();
+    let mut encoder = flate2::write::GzEncoder::new(fs::File::create(path("a.jsonl.gz")).unwrap(), gzip);
+    std::io::Write::write_all(&mut encoder, b"{\"text\": \"a b\"}\n{\"text\": \"c\"}\n").unwrap();
+    encoder.finish().unwrap();
+    fs::write(path("b.csv"), "id,text\n1,d\n").unwrap();
+    let text_field = Some("text".to_owned());
+    let options =
+        CorpusOptions { text_field, valid_fraction: 0.0, test_fraction: 0.1, ..CorpusOptions::default() };
+    let corpus = Corpus::open(folder.path(), &options).unwrap();
+    assert_eq!(words(&corpus, Split::Train), "a b\nc\n");
+    assert_eq!(words(&corpus, Split::Test), "<unk>\n");
+    assert_eq!(corpus.sources[0].look.notes(corpus.tokenizer()), []);
+
+    let plain = CorpusOptions { text_field: None, ..options };
+    let corpus = Corpus::open(folder.path(), &plain).unwrap();
+    assert_eq!(corpus.sources[0].look.notes(corpus.tokenizer()).len(), 1);
+}
+
+#[test]
+fn texts_of_a_split_are_read_in_their_order() {
+    let text = |split, text: &str| (split, memory(text, text));
+    let texts = CorpusTexts::Assigned(vec![
+        text(Split::Valid, "v\n"),
+        text(Split::Train, "b\n"),
+        text(Split::Train, "a"),
+        text(Split::Valid, "a\n"),
+    ]);
+    let all = build(VocabOptions::default(), VocabSplits::All);
+    let corpus = Corpus::read(&texts, &all).unwrap();
+    assert_eq!(
+        (words(&corpus, Split::Train), words(&corpus, Split::Valid)),
+        ("b\na\n".into(), "v\na\n".into())
+    );
+    assert_eq!((corpus.test.is_some(), corpus.divided), (false, false));
+    assert_eq!(texts.split(Split::Valid).len(), 2);
+}
+
+#[test]
+fn normalized_texts_are_the_same_composed_and_decomposed() {
+    let read = |text: &str| {
+        let tokenizer = Tokenizer::chars().with_normalization(crate::Normalization::Nfc);
+        Corpus::read(&whole(&text.repeat(20)), &CorpusOptions::for_tokenizer(tokenizer)).unwrap()
+    };
+    let (composed, decomposed) = (read("caf\u{e9} "), read("cafe\u{301} "));
+    assert_eq!(composed.train, decomposed.train);
+    assert_eq!(composed.codec, decomposed.codec);
+}
+
+#[test]
+fn each_kind_of_note_is_given_once() {
+    let texts = CorpusTexts::Whole(vec![
+        memory("a", "<s> x </s>\n"),
+        memory("b", "y\n"),
+        memory("c", "<s> z </s>\n"),
+    ]);
+    let corpus = Corpus::read(&texts, &CorpusOptions::default()).unwrap();
+    let [(origin, note, others)] = corpus.notes().try_into().unwrap();
+    assert_eq!((origin, others), ("a", 1));
+    assert!(matches!(note, crate::TextNote::Markers { .. }));
+
+    let late = format!("{}\r\n", "a line\n".repeat(10_000));
+    let corpus = Corpus::read(&whole(&late), &CorpusOptions::for_tokenizer(Tokenizer::chars())).unwrap();
+    assert_eq!(corpus.notes(), [("text", crate::TextNote::CarriageReturns, 0)]);
+    assert_eq!(Corpus::read(&whole(&late), &CorpusOptions::default()).unwrap().notes(), []);
+}

@@ -17,7 +17,7 @@
 //!
 //! Promises: the tokens of a sentence contain all its characters in order, except whitespace and control characters.
 //! Not here: sentences ([`sentences`](crate::sentences)), escapes such as `&apos;`, protected patterns, other
-//! languages. Curly quotes are kept as they are, so `don’t` is three tokens, as in `sacremoses`.
+//! languages, though the letters and signs of all scripts are parts of words. Curly quotes are kept as they are, so `don’t` is three tokens, as in `sacremoses`.
 
 mod classes;
 mod detokenize;
@@ -30,7 +30,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use classes::is_alphanumeric;
+use classes::{is_alphanumeric, is_letter};
 
 /// How a dash, comma or period inside a word or number is handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,15 +137,11 @@ impl Moses {
             self.pass(part_commas);
         }
         if self.has('\'') {
-            self.pass(|from, to| {
-                part_apostrophes(from, to, |l| !l.is_alphabetic(), |r| !r.is_alphabetic(), " ' ")
-            });
-            let neither = |l: char| !l.is_alphabetic() && !l.is_numeric();
-            self.pass(|from, to| part_apostrophes(from, to, neither, char::is_alphabetic, " ' "));
-            self.pass(|from, to| {
-                part_apostrophes(from, to, char::is_alphabetic, |r| !r.is_alphabetic(), " ' ")
-            });
-            self.pass(|from, to| part_apostrophes(from, to, char::is_alphabetic, char::is_alphabetic, " '"));
+            self.pass(|from, to| part_apostrophes(from, to, |l| !is_letter(l), |r| !is_letter(r), " ' "));
+            let neither = |l: char| !is_letter(l) && !l.is_numeric();
+            self.pass(|from, to| part_apostrophes(from, to, neither, is_letter, " ' "));
+            self.pass(|from, to| part_apostrophes(from, to, is_letter, |r| !is_letter(r), " ' "));
+            self.pass(|from, to| part_apostrophes(from, to, is_letter, is_letter, " '"));
             self.pass(|from, to| part_apostrophes(from, to, char::is_numeric, |r| r == 's', " '"));
         }
         self.visit_tokens(joints, visit)
@@ -218,7 +214,7 @@ impl Moses {
 /// Whether the period after `prefix` is a separate token, if `next` is the start of the next token.
 fn ends_with_full_stop(prefix: &[char], next: Option<char>) -> bool {
     let is_dots = prefix.iter().all(|&char| char == '.'); // The whole token is a period or an ellipsis.
-    let is_dotted = prefix.contains(&'.') && prefix.iter().any(|char| char.is_alphabetic());
+    let is_dotted = prefix.contains(&'.') && prefix.iter().any(|&char| is_letter(char));
     if is_dots || is_dotted || next.is_some_and(char::is_lowercase) {
         return false;
     }

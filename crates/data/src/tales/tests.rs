@@ -189,7 +189,7 @@ fn a_text_becomes_a_corpus_of_lines() {
         (Split::Test, "tales, test", ""),
     ] {
         let source = TextSource::Memory { name: name.to_owned(), text: expected.to_owned() };
-        assert_eq!(texts.split(split), Some(&source));
+        assert_eq!(texts.split(split), [&source]);
     }
 }
 

@@ -31,6 +31,10 @@ impl Kind for Bytes {
         "byte"
     }
 
+    fn is_of_text(&self) -> bool {
+        false
+    }
+
     fn line_end(&self) -> Option<&str> {
         Some(byte_token(b'\n'))
     }

@@ -49,6 +49,11 @@ pub(super) trait Kind: Debug + Send + Sync {
         false
     }
 
+    /// Whether it reads characters, which can be normalized, as opposed to bytes.
+    fn is_of_text(&self) -> bool {
+        true
+    }
+
     /// Whether it splits text into sentences, independently of lines.
     fn is_by_sentences(&self) -> bool {
         false

@@ -17,7 +17,7 @@
 //! | a last line without line ending | a line like all others | no line ending | no line ending |
 //!
 //! Promises: memory is bounded by the longest token (for running text, by a megabyte), not by the text or its lines.
-//! Not here: ids (`codec`), cleaning of any kind: texts are used as they are.
+//! Not here: ids (`codec`), cleaning of any kind except Unicode normalization on request: texts are used as they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,7 @@ mod chars;
 mod decode;
 mod kind;
 mod moses;
+mod normalize;
 mod read;
 mod running;
 mod scanner;
@@ -34,6 +35,7 @@ mod words;
 
 pub(crate) use decode::Decoder;
 pub(crate) use kind::Joiner;
+pub use normalize::Normalization;
 pub(crate) use read::{Reading, read_tokens};
 pub(crate) use scanner::Scanner;
 pub use tokenizer::{Tokenizer, TokenizerKind, TokenizerOptions};
@@ -52,11 +54,11 @@ pub enum BlankLines {
 /// Statistics of a text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextStats {
-    /// The size of the source in bytes, including dropped characters.
+    /// The size of the text in bytes, decompressed, including dropped characters.
     pub bytes: u64,
     /// The SHA-256 of these bytes, as 64 hexadecimal digits.
     pub sha256: String,
-    /// The number of Unicode scalar values, without a byte-order mark and dropped characters.
+    /// The number of Unicode scalar values, normalized, without a byte-order mark and dropped characters.
     pub chars: u64,
     /// The number of lines in these characters, including a last line without line ending.
     pub lines: u64,

@@ -5,6 +5,7 @@ use std::io::{BufRead, ErrorKind};
 use sha2::{Digest, Sha256};
 
 use super::{Scanner, TextStats, Tokenizer, scanner::is_char_start};
+use crate::error::read_error;
 use crate::{DataError, Result, hex::hex};
 
 /// How the bytes of a text are processed before tokenization.
@@ -36,7 +37,7 @@ pub(crate) fn read_tokens(
             Ok([]) => break,
             Ok(piece) => piece,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(source) => return Err(DataError::Read { origin: origin.to_owned(), source }),
+            Err(source) => return Err(read_error(origin, source)),
         };
         bytes += piece.len() as u64;
         hasher.update(piece);

@@ -1,14 +1,17 @@
-//! The state between two pieces of a text: an incomplete character, the current line, the cutter's buffer.
+//! The state between two pieces of a text: an incomplete character, what can still be composed, the current line, the
+//! cutter's buffer.
 
 use super::Tokenizer;
 use super::decode::Decoder;
 use super::kind::{Counts, Cutter, Output, TextCutter, Visit};
+use super::normalize::Normalizer;
 use crate::Result;
 
 /// Tokenizes a text that is fed in pieces, which can end anywhere.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     decoder: Decoder,
+    normalizer: Normalizer,
     cutter: Cutter,
     counts: Counts,
     /// Whether the current line contains any text.
@@ -19,7 +22,8 @@ impl Scanner {
     /// Creates a scanner that rejects bytes that are not text, or replaces them by U+FFFD if `lossy`.
     pub(crate) fn new(tokenizer: &Tokenizer, origin: &str, lossy: bool) -> Self {
         let decoder = Decoder::new(origin, lossy);
-        Self { decoder, cutter: tokenizer.cutter(), counts: Counts::default(), line_open: false }
+        let normalizer = Normalizer::new(tokenizer.normalization());
+        Self { decoder, normalizer, cutter: tokenizer.cutter(), counts: Counts::default(), line_open: false }
     }
 
     /// The line of the next byte, starting at 1.
@@ -52,15 +56,16 @@ impl Scanner {
             Cutter::Text(cutter) => cutter.held_bytes(),
             Cutter::Bytes(_) => 0,
         };
-        self.decoder.held_bytes() + held
+        self.decoder.held_bytes() + self.normalizer.held_bytes() + held
     }
 
     /// Takes the next piece and visits the complete tokens.
     pub(crate) fn feed(&mut self, piece: &[u8], visit: &mut Visit<'_>) -> Result<()> {
-        let Self { decoder, cutter, counts, line_open } = self;
+        let Self { decoder, normalizer, cutter, counts, line_open } = self;
         match cutter {
             Cutter::Text(cutter) => {
-                decoder.feed(piece, &mut |text| feed_text(&mut **cutter, text, counts, line_open, visit))
+                let mut take = |text: &str| feed_text(&mut **cutter, text, counts, line_open, visit);
+                decoder.feed(piece, &mut |text| normalizer.feed(text, &mut take))
             }
             Cutter::Bytes(cut) => {
                 counts.chars += piece.iter().filter(|&&byte| is_char_start(byte)).count() as u64;
@@ -68,6 +73,13 @@ impl Scanner {
                 cut(piece, &mut Output::new(visit, counts))
             }
         }
+    }
+
+    /// Visits the characters that normalization holds back because the next piece could be composed with them.
+    pub(crate) fn flush(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        let Self { normalizer, cutter, counts, line_open, .. } = self;
+        let Cutter::Text(cutter) = cutter else { return Ok(()) };
+        normalizer.finish(&mut |text| feed_text(&mut **cutter, text, counts, line_open, visit))
     }
 
     /// Ends the text: visits a last word and, for a last line without line ending, the end-of-line token.
@@ -85,9 +97,11 @@ impl Scanner {
     }
 
     fn end(&mut self, close: bool, visit: &mut Visit<'_>) -> Result<()> {
-        let Self { decoder, cutter, counts, line_open } = self;
+        let Self { decoder, normalizer, cutter, counts, line_open } = self;
         let Cutter::Text(cutter) = cutter else { return Ok(()) };
-        decoder.finish(&mut |text| feed_text(&mut **cutter, text, counts, line_open, visit))?;
+        let mut take = |text: &str| feed_text(&mut **cutter, text, counts, line_open, visit);
+        decoder.finish(&mut |text| normalizer.feed(text, &mut take))?;
+        normalizer.finish(&mut take)?;
         cutter.finish(*line_open, close, &mut Output::new(visit, counts))
     }
 }

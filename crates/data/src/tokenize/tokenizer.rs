@@ -10,9 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::kind::{AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, KINDS};
-use super::{BlankLines, Reading, TextStats, bytes, chars, moses, read_tokens, words};
+use super::{BlankLines, Normalization, Reading, TextStats, bytes, chars, moses, read_tokens, words};
 use crate::moses::Joints;
 use crate::{Result, Vocab, VocabOptions};
+
+/// The key of the normalization in a tokenizer's JSON.
+const NORMALIZATION: &str = "normalization";
 
 /// A tokenizer: splits text into tokens and joins tokens to text. Cheap to clone.
 ///
@@ -31,7 +34,11 @@ use crate::{Result, Vocab, VocabOptions};
 /// # Ok::<(), rondo_data::DataError>(())
 /// ```
 #[derive(Clone)]
-pub struct Tokenizer(AnyKind);
+pub struct Tokenizer {
+    kind: AnyKind,
+    /// How texts are normalized first; bytes are not.
+    normalization: Normalization,
+}
 
 /// The kind of a tokenizer, such as `words`; see the table in [`tokenize`](super).
 #[derive(Clone, Copy)]
@@ -49,6 +56,8 @@ pub struct TokenizerOptions {
     pub joints: Option<Joints>,
     /// For running text: whether the text is lowercased.
     pub lowercase: Option<bool>,
+    /// For all except bytes: how the text is normalized.
+    pub normalization: Option<Normalization>,
 }
 
 impl TokenizerOptions {
@@ -59,6 +68,7 @@ impl TokenizerOptions {
             sentences: self.sentences.or(others.sentences),
             joints: self.joints.or(others.joints),
             lowercase: self.lowercase.or(others.lowercase),
+            normalization: self.normalization.or(others.normalization),
         }
     }
 }
@@ -94,13 +104,14 @@ impl Tokenizer {
     /// Sets the token after each line or sentence, or removes it. Has no effect for characters and bytes.
     #[must_use]
     pub fn with_eos(&self, eos: Option<&str>) -> Self {
-        Self((self.0.entry().make)(eos, &self.options()))
+        Self { kind: (self.kind.entry().make)(eos, &self.options()), ..self.clone() }
     }
 
     /// Sets the options that are not `None`; options that the tokenizer does not have are ignored.
     #[must_use]
     pub fn with_options(&self, options: TokenizerOptions) -> Self {
-        Self((self.0.entry().make)(self.eos(), &options.or(self.options())))
+        let options = options.or(self.options());
+        Self::of((self.kind.entry().make)(self.eos(), &options), options.normalization)
     }
 
     /// Sets [`TokenizerOptions::blank_lines`].
@@ -127,66 +138,86 @@ impl Tokenizer {
         self.with_options(TokenizerOptions { lowercase: Some(lowercase), ..TokenizerOptions::default() })
     }
 
+    /// Sets [`TokenizerOptions::normalization`].
+    #[must_use]
+    pub fn with_normalization(&self, normalization: Normalization) -> Self {
+        let normalization = Some(normalization);
+        self.with_options(TokenizerOptions { normalization, ..TokenizerOptions::default() })
+    }
+
+    /// A tokenizer of this kind; a kind that reads bytes does not normalize them.
+    fn of(kind: AnyKind, normalization: Option<Normalization>) -> Self {
+        let normalization = normalization.filter(|_| kind.is_of_text()).unwrap_or_default();
+        Self { kind, normalization }
+    }
+
     /// Its kind.
     #[must_use]
     pub fn kind(&self) -> TokenizerKind {
-        TokenizerKind(self.0.entry())
+        TokenizerKind(self.kind.entry())
     }
 
     /// The name of its kind.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.0.entry().name
+        self.kind.entry().name
     }
 
     /// Its options.
     #[must_use]
     pub fn options(&self) -> TokenizerOptions {
-        self.0.options()
+        let normalization = self.kind.is_of_text().then_some(self.normalization);
+        TokenizerOptions { normalization, ..self.kind.options() }
+    }
+
+    /// How texts are normalized before they are split.
+    #[must_use]
+    pub fn normalization(&self) -> Normalization {
+        self.normalization
     }
 
     /// Whether tokens are words, which can be split in other ways than at whitespace.
     #[must_use]
     pub fn is_of_words(&self) -> bool {
-        self.0.is_of_words()
+        self.kind.is_of_words()
     }
 
     /// The name of one token: `token`, `character` or `byte`.
     #[must_use]
     pub fn unit(&self) -> &'static str {
-        self.0.unit()
+        self.kind.unit()
     }
 
     /// The token added after each line or sentence, if there is one.
     #[must_use]
     pub fn eos(&self) -> Option<&str> {
-        self.0.eos()
+        self.kind.eos()
     }
 
     /// The token for a line ending, if there is one: the end-of-line token for words, the line feed for
     /// characters and bytes.
     #[must_use]
     pub fn line_end(&self) -> Option<&str> {
-        self.0.line_end()
+        self.kind.line_end()
     }
 
     /// Whether text is split into sentences, independently of lines.
     pub(crate) fn is_by_sentences(&self) -> bool {
-        self.0.is_by_sentences()
+        self.kind.is_by_sentences()
     }
 
     /// The default vocabulary options for its tokens.
     pub(crate) fn vocab_options(&self) -> VocabOptions {
-        self.0.vocab_options()
+        self.kind.vocab_options()
     }
 
     /// Creates a joiner at the start of a text.
     pub(crate) fn joiner(&self) -> Box<dyn Joiner> {
-        self.0.joiner()
+        self.kind.joiner()
     }
 
     pub(super) fn cutter(&self) -> Cutter {
-        self.0.cutter()
+        self.kind.cutter()
     }
 
     /// Tokenizes the whole text and calls `visit` with each token and its line number (starting at 1), in order.
@@ -215,7 +246,10 @@ impl Tokenizer {
     }
 
     fn fields(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        std::iter::once(("kind", self.name().into())).chain(self.0.fields())
+        // Without normalization, the JSON and its hash are those of versions that had none.
+        let normalized = (self.normalization != Normalization::None)
+            .then(|| (NORMALIZATION, self.normalization.name().into()));
+        std::iter::once(("kind", self.name().into())).chain(self.kind.fields()).chain(normalized)
     }
 }
 
@@ -246,14 +280,14 @@ impl TokenizerKind {
     /// Creates a tokenizer of this kind. Options that the kind does not have are ignored.
     #[must_use]
     pub fn tokenizer(self, options: &TokenizerOptions) -> Tokenizer {
-        Tokenizer((self.0.make)(Some(DEFAULT_EOS), options))
+        Tokenizer::of((self.0.make)(Some(DEFAULT_EOS), options), options.normalization)
     }
 
     /// Creates a tokenizer of this kind whose tokens match the vocabulary, as far as its options can be inferred
     /// from it; `eos` is the token after each line or sentence.
     #[must_use]
     pub fn fitted(self, vocab: &Vocab, eos: Option<&str>, options: &TokenizerOptions) -> Tokenizer {
-        Tokenizer((self.0.fit)(vocab, eos, options))
+        Tokenizer::of((self.0.fit)(vocab, eos, options), options.normalization)
     }
 }
 
@@ -272,13 +306,14 @@ impl fmt::Display for Tokenizer {
 
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.debug_tuple("Tokenizer").field(&self.kind).field(&self.normalization).finish()
     }
 }
 
 impl PartialEq for Tokenizer {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.fields().eq(other.fields())
+        (Arc::ptr_eq(&self.kind, &other.kind) && self.normalization == other.normalization)
+            || self.fields().eq(other.fields())
     }
 }
 
@@ -302,7 +337,11 @@ impl<'de> Deserialize<'de> for Tokenizer {
         let Some(TokenizerKind(entry)) = TokenizerKind::from_name(name) else {
             return Err(D::Error::unknown_variant(name, TokenizerKind::NAMES));
         };
-        (entry.read)(fields).map(Tokenizer).map_err(D::Error::custom)
+        let normalization = match fields.remove(NORMALIZATION) {
+            Some(value) => Some(Normalization::deserialize(value).map_err(D::Error::custom)?),
+            None => None,
+        };
+        Ok(Tokenizer::of((entry.read)(fields).map_err(D::Error::custom)?, normalization))
     }
 }
 

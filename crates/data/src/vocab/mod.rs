@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::{Counter, DataError, Result, hex::hex};
 
 mod file;
+mod list;
 mod options;
 
 pub(crate) use file::{FORMAT, Header, VERSION, VocabFile};

@@ -1,6 +1,6 @@
 //! The plan of a run that continues training an existing model.
 
-use rondo_data::{Tokenizer, Vocab, VocabSource};
+use rondo_data::{Tokenizer, TokenizerOptions, Vocab, VocabSource};
 use rondo_nn::{Biases, Input, RnnLmConfig};
 
 use super::{ModelPlan, Plan, resolve, to_settings};
@@ -19,13 +19,23 @@ pub(super) fn plan(
     let mut plan = Plan::new(&settings)?;
     check_shape(&plan.model, config)?;
 
+    let normalization = settings.text.normalize;
+    if let Some(normalization) = normalization.filter(|&form| form != tokenizer.normalization()) {
+        return Err(other("text.normalize", normalization, tokenizer.normalization()));
+    }
     let options = &mut plan.text.options;
+    if matches!(options.vocab, VocabSource::List { .. }) {
+        let condition = "the run does not continue from a model, which has its vocabulary";
+        return Err(TrainError::NoEffect { setting: "text.vocab_list", condition });
+    }
     options.tokenizer = match settings.text.tokenizer.filter(|&kind| kind != tokenizer.kind()) {
         None => tokenizer.clone(),
         // A text for a model of words may use the other word tokenizer: one for running text, one for text
         // that is already tokenized and only split at whitespace.
         Some(kind) if tokenizer.is_of_words() && options.tokenizer.is_of_words() => {
-            kind.fitted(&vocab, tokenizer.eos(), &resolve::tokenizer_options(&settings.text))
+            let normalization = Some(tokenizer.normalization());
+            let options = resolve::tokenizer_options(&settings.text);
+            kind.fitted(&vocab, tokenizer.eos(), &TokenizerOptions { normalization, ..options })
         }
         Some(kind) => return Err(other("text.tokenizer", kind, tokenizer)),
     };

@@ -26,7 +26,7 @@ mod continuing;
 mod resolve;
 mod to_settings;
 
-pub(crate) use resolve::absolute;
+pub(crate) use resolve::{STDIN, absolute};
 
 /// Everything that a run depends on, except the texts themselves.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +69,17 @@ pub enum CorpusChoice {
         /// its files, the texts there are read instead, and the plan of the run says [`Own`](CorpusChoice::Own).
         data: Option<PathBuf>,
     },
-    /// The user's own texts: a folder or a file, or several files. The paths are absolute.
+    /// The user's own texts: a folder or a file, or several files. The paths are absolute, except `-` for stdin.
     Own(Vec<PathBuf>),
+    /// The user's own texts, with one or more files for each split.
+    OwnSplits {
+        /// The training text.
+        train: Vec<PathBuf>,
+        /// The validation text; empty if there is none.
+        valid: Vec<PathBuf>,
+        /// The test text; empty if there is none.
+        test: Vec<PathBuf>,
+    },
 }
 
 /// The model, except the size of its vocabulary.

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rondo_data::{
-    BatchOrder, CorpusOptions, Division, LastBatch, TokenizerOptions, VocabOptions, VocabSource, VocabSplits,
+    BatchOrder, CorpusOptions, Division, LastBatch, Normalization, TokenizerOptions, VocabOptions,
+    VocabSource, VocabSplits,
 };
 use rondo_kernels::Device;
 use rondo_nn::{
@@ -22,6 +23,9 @@ use crate::settings::{
     StepDivisor, TextSettings, TrainingSettings,
 };
 use crate::{AveragingRule, Result, ScheduleRule, TrainError};
+
+/// The path that stands for stdin.
+pub(crate) const STDIN: &str = "-";
 
 const AT_LEAST_0_AND_LESS_THAN_1: &str = "at least 0 and less than 1";
 
@@ -68,11 +72,26 @@ pub(super) fn text(settings: &Settings) -> Result<TextPlan> {
         let expected = "less than 1 - `text.valid_fraction`, to leave text for training";
         return Err(out_of_range("text.test_fraction", test_fraction, expected));
     }
+    let has_normalization = tokenizer.options().normalization.is_some();
+    if !has_normalization {
+        let given = settings.normalize.is_some_and(|normalization| normalization != Normalization::None);
+        refuse_given([("text.normalize", given)], "tokens are words or characters, not bytes")?;
+    }
     Ok(TextPlan {
         corpus: corpus(settings)?,
         options: CorpusOptions {
+            vocab: match &settings.vocab_list {
+                Some(list) if !list.as_os_str().is_empty() => {
+                    refuse_building(settings)?;
+                    VocabSource::List {
+                        list: absolute(list)?,
+                        options: VocabOptions { min_freq: 1, max_size: None, ..options },
+                    }
+                }
+                _ => VocabSource::Build { options, splits: settings.vocab_from.unwrap_or(splits) },
+            },
             tokenizer,
-            vocab: VocabSource::Build { options, splits: settings.vocab_from.unwrap_or(splits) },
+            text_field: settings.text_field.clone().filter(|field| !field.is_empty()),
             drop_tail_chars: settings.drop_tail_chars.unwrap_or(0),
             lossy: settings.lossy.unwrap_or(false),
             division: settings.split.unwrap_or(if shuffles { Division::RandomLines } else { Division::End }),
@@ -82,18 +101,45 @@ pub(super) fn text(settings: &Settings) -> Result<TextPlan> {
     })
 }
 
+/// Refuses settings that select the words of a text, because a word list has been given.
+fn refuse_building(settings: &TextSettings) -> Result<()> {
+    let given = [
+        ("text.vocab_order", settings.vocab_order.is_some()),
+        ("text.vocab_from", settings.vocab_from.is_some()),
+        ("text.min_frequency", settings.min_frequency.is_some_and(|least| least > 1)),
+        ("text.max_vocab_size", settings.max_vocab_size.is_some_and(|most| most > 0)),
+    ];
+    refuse_given(given, "the vocabulary is built from the text, without `text.vocab_list`")?;
+    let is_of_bytes = settings.tokenizer.is_some_and(|kind| kind.name() == "bytes");
+    refuse_given([("text.vocab_list", is_of_bytes)], "tokens are words or characters, not bytes")
+}
+
 /// The tokenizer options in the settings.
 pub(super) fn tokenizer_options(settings: &TextSettings) -> TokenizerOptions {
-    let TextSettings { blank_lines, sentences, joints, lowercase, .. } = *settings;
-    TokenizerOptions { blank_lines, sentences, joints, lowercase }
+    let TextSettings { blank_lines, sentences, joints, lowercase, normalize: normalization, .. } = *settings;
+    TokenizerOptions { blank_lines, sentences, joints, lowercase, normalization }
 }
 
 /// The user's texts if there are any, otherwise the named corpus. With a name, a single path is where to look
 /// for the named corpus.
 fn corpus(settings: &TextSettings) -> Result<CorpusChoice> {
-    let data: Vec<PathBuf> =
-        settings.data.iter().flatten().map(|path| absolute(path)).collect::<Result<_>>()?;
+    let paths = |paths: &Option<Vec<PathBuf>>| -> Result<Vec<PathBuf>> {
+        // `-` is stdin.
+        let path = |path: &PathBuf| if path == Path::new(STDIN) { Ok(path.clone()) } else { absolute(path) };
+        paths.iter().flatten().map(path).collect()
+    };
+    let [train, valid, test] = [paths(&settings.train)?, paths(&settings.valid)?, paths(&settings.test)?];
+    if train.is_empty() {
+        let given = [("text.valid", !valid.is_empty()), ("text.test", !test.is_empty())];
+        refuse_given(given, "`text.train` is given")?;
+    }
+    let data = paths(&settings.data)?;
     let name = settings.corpus.as_deref().filter(|name| *name != crate::BUILT_IN);
+    if !train.is_empty() {
+        let given = [("text.data", !data.is_empty()), ("text.corpus", settings.corpus.is_some())];
+        refuse_given(given, "`text.train` is not given")?;
+        return Ok(CorpusChoice::OwnSplits { train, valid, test });
+    }
     Ok(match (name, data.as_slice()) {
         (None, []) => CorpusChoice::BuiltIn,
         (Some(name), []) => CorpusChoice::Named { name: name.to_owned(), data: None },

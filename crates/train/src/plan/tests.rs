@@ -39,6 +39,7 @@ fn the_stated_defaults_hold() {
         match (field.path().as_str(), found) {
             ("model.preset" | "model.dropout", None) => {} // A plan has the values they stand for.
             ("training.from", None) => {}                  // A new model has no base model.
+            ("text.train" | "text.valid" | "text.test" | "text.vocab_list", None) => {} // Only if files are given.
             ("text.vocab_from", Some(found)) => assert_eq!(found, "train"),
             ("text.unknown_token", Some(found)) => assert_eq!(found, "<unk>"),
             ("text.split", Some(found)) => assert_eq!(found, "end"),
@@ -195,6 +196,78 @@ fn a_plan_names_no_corpus_that_it_does_not_read() {
     {
         assert_eq!(written(named).corpus.as_deref(), Some(name), "{named}");
     }
+}
+
+#[test]
+fn texts_of_ones_own_are_one_per_split_or_to_be_split() {
+    let corpus = |text: &str| Plan::new(&settings(&format!("[text]\n{text}"))).map(|plan| plan.text.corpus);
+    let of = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+    let text = "train = ['/a', '/b']\nvalid = ['/v']\ntest = ['/t']";
+    let splits = CorpusChoice::OwnSplits { train: of(&["/a", "/b"]), valid: of(&["/v"]), test: of(&["/t"]) };
+    assert_eq!(corpus(text).unwrap(), splits);
+    let only = CorpusChoice::OwnSplits { train: of(&["/a"]), valid: vec![], test: vec![] };
+    assert_eq!(corpus("train = ['/a']").unwrap(), only);
+    assert_eq!(corpus("data = ['-']").unwrap(), CorpusChoice::Own(of(&["-"])));
+    for text in [
+        text,
+        "train = ['/a']",
+        "data = ['-']\ntext_field = 'body'",
+        "vocab_list = '/words'\nnormalize = 'nfc'",
+    ] {
+        check_made_again(&plan(&format!("[text]\n{text}")), Plan::new);
+    }
+    for (text, expected) in [
+        ("valid = ['/v']", "`text.valid` has no effect unless `text.train` is given"),
+        ("data = ['/a']\ntest = ['/t']", "`text.test` has no effect unless `text.train` is given"),
+        ("data = ['/a']\ntrain = ['/b']", "`text.data` has no effect unless `text.train` is not given"),
+    ] {
+        assert_eq!(corpus(text).unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn texts_and_vocabularies_replace_each_other() {
+    let over = |below: &str, above: &str| {
+        let [below, above] = [below, above].map(|text| settings(&format!("[text]\n{text}")));
+        let text = below.overlaid_with(above).text;
+        let count = |paths: Option<Vec<PathBuf>>| paths.map_or(0, |paths| paths.len());
+        (text.corpus, count(text.data), count(text.train) + count(text.valid))
+    };
+    let own = "train = ['a']\nvalid = ['b']";
+    assert_eq!(over("data = ['x']", own), (None, 0, 2));
+    assert_eq!(over("corpus = 'ptb'\ndata = ['x']", own), (None, 0, 2));
+    assert_eq!(over(own, "data = ['x']"), (None, 1, 0));
+    assert_eq!(over(own, "corpus = 'ptb'"), (Some("ptb".to_owned()), 0, 0));
+    let list = settings("[text]\nmin_frequency = 3").overlaid_with(settings("[text]\nvocab_list = 'w'")).text;
+    assert_eq!((list.min_frequency, list.vocab_list), (None, Some("w".into())));
+    let built =
+        settings("[text]\nvocab_list = 'w'").overlaid_with(settings("[text]\nmin_frequency = 3")).text;
+    assert_eq!((built.min_frequency, built.vocab_list), (Some(3), None));
+}
+
+#[test]
+fn a_word_list_replaces_the_words_of_the_text() {
+    let VocabSource::List { list, options } =
+        plan("[text]\nvocab_list = '/words'\nreserved_tokens = ['<pad>']").text.options.vocab
+    else {
+        panic!("the list is given")
+    };
+    assert_eq!((list, options.unknown.as_deref()), (PathBuf::from("/words"), Some("<unk>")));
+    assert_eq!(options.reserved, ["<eos>", "<pad>"]);
+    let because = "unless the vocabulary is built from the text, without `text.vocab_list`";
+    for (text, setting) in [
+        ("min_frequency = 2", "text.min_frequency"),
+        ("max_vocab_size = 9", "text.max_vocab_size"),
+        ("vocab_order = 'frequency'", "text.vocab_order"),
+        ("vocab_from = 'all'", "text.vocab_from"),
+    ] {
+        let text = format!("[text]\nvocab_list = '/words'\n{text}");
+        check_refused(&text, &format!("`{setting}` has no effect {because}"));
+    }
+    check_refused(
+        "[text]\nvocab_list = '/words'\ntokenizer = 'bytes'",
+        "`text.vocab_list` has no effect unless tokens are words or characters, not bytes",
+    );
 }
 
 #[test]
@@ -420,6 +493,10 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
     assert_eq!(moses.text.options.tokenizer, small);
     let error = continuing("[text]\ntokenizer = 'chars'").unwrap_err().to_string();
     assert_eq!(error, "`text.tokenizer` is `chars`, but the model to continue from has `words`");
+    let error = continuing("[text]\nnormalize = 'nfc'").unwrap_err().to_string();
+    assert_eq!(error, "`text.normalize` is `nfc`, but the model to continue from has `none`");
+    let error = continuing("[text]\nvocab_list = '/words'").unwrap_err().to_string();
+    assert!(error.starts_with("`text.vocab_list` has no effect unless the run does not continue"), "{error}");
     check_refused(
         "[training]\nextend_vocab = true",
         "`training.extend_vocab` has no effect unless `training.from` names a model",

@@ -76,15 +76,25 @@ fn with_non_finite(settings: TrainingSettings, rule: NonFiniteRule) -> TrainingS
 }
 
 fn text(plan: &TextPlan) -> TextSettings {
+    let mut settings = TextSettings::default();
     let (corpus, data) = match &plan.corpus {
         CorpusChoice::BuiltIn => (Some(crate::BUILT_IN), vec![]),
         CorpusChoice::Named { name, data } => (Some(name.as_str()), data.iter().cloned().collect()),
         CorpusChoice::Own(paths) => (None, paths.clone()),
+        CorpusChoice::OwnSplits { train, valid, test } => {
+            settings.train = Some(train.clone());
+            settings.valid = Some(valid.clone()).filter(|paths| !paths.is_empty());
+            settings.test = Some(test.clone()).filter(|paths| !paths.is_empty());
+            (None, vec![])
+        }
     };
     let options = &plan.options;
-    let TokenizerOptions { blank_lines, sentences, joints, lowercase } = options.tokenizer.options();
+    let TokenizerOptions { blank_lines, sentences, joints, lowercase, normalization } =
+        options.tokenizer.options();
     let mut settings = TextSettings {
         corpus: corpus.map(str::to_owned),
+        text_field: Some(options.text_field.clone().unwrap_or_default()),
+        normalize: normalization,
         data: Some(data),
         drop_tail_chars: Some(options.drop_tail_chars),
         lossy: Some(options.lossy),
@@ -96,7 +106,7 @@ fn text(plan: &TextPlan) -> TextSettings {
         sentences,
         joints,
         lowercase,
-        ..TextSettings::default()
+        ..settings
     };
     // A given vocabulary comes with the model to continue from, so no settings describe it.
     if let VocabSource::Extend { min_freq, max_size, splits, .. } = &options.vocab {
@@ -105,11 +115,18 @@ fn text(plan: &TextPlan) -> TextSettings {
         settings.max_vocab_size = Some(max_size.unwrap_or(0));
     }
     if let VocabSource::Build { options: vocab, splits } = &options.vocab {
-        let own = VocabOptions::for_tokenizer(&options.tokenizer).reserved.len();
         settings.vocab_order = Some(vocab.order);
         settings.vocab_from = Some(*splits);
         settings.min_frequency = Some(vocab.min_freq);
         settings.max_vocab_size = Some(vocab.max_size.unwrap_or(0));
+    }
+    if let VocabSource::List { list, .. } = &options.vocab {
+        settings.vocab_list = Some(list.clone());
+    }
+    if let VocabSource::Build { options: vocab, .. } | VocabSource::List { options: vocab, .. } =
+        &options.vocab
+    {
+        let own = VocabOptions::for_tokenizer(&options.tokenizer).reserved.len();
         settings.unknown_token = Some(vocab.unknown.clone().unwrap_or_default());
         settings.reserved_tokens = Some(vocab.reserved.iter().skip(own).cloned().collect());
     }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rondo_data::tales::TalesText;
 use rondo_data::{
-    CorpusTexts, DataError, Downloader, Located, NAMED_CORPORA, NamedCorpus, Places, Progress, Tales,
+    CorpusTexts, DataError, Downloader, Located, NAMED_CORPORA, NamedCorpus, Places, Progress, Split, Tales,
+    TextSource,
 };
 
 use super::Note;
@@ -119,6 +120,15 @@ pub(super) fn find(choice: &CorpusChoice, places: &Places, watch: &mut Watch<'_>
             find_at(choice, NamedCorpus::by_name(name)?, data, watch)
         }
         CorpusChoice::Own(paths) => Ok(FoundCorpus::own(paths, CorpusTexts::find_all(paths)?)),
+        CorpusChoice::OwnSplits { train, valid, test } => {
+            let of = |split, paths: &[PathBuf]| -> Vec<_> {
+                paths.iter().map(|path| (split, TextSource::File(path.clone()))).collect()
+            };
+            let texts = [(Split::Train, train), (Split::Valid, valid), (Split::Test, test)];
+            let texts = texts.into_iter().flat_map(|(split, paths)| of(split, paths)).collect();
+            let found = FoundCorpus::own(train, CorpusTexts::Assigned(texts));
+            Ok(FoundCorpus { choice: choice.clone(), ..found })
+        }
     }
 }
 

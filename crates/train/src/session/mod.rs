@@ -10,29 +10,32 @@
 //! Promises: invalid settings and texts are refused before a folder is created; an [`Observer`] receives a
 //! [`Note`] about anything the user should know. Not here: command-line flags, printing, signals.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rondo_data::tales::TalesText;
 use rondo_data::{Batches, Corpus, Places};
 use rondo_infer::{LanguageModel, ModelParts};
 use rondo_kernels::Device;
 use rondo_kernels::cpu::InstructionSet;
-use rondo_nn::RnnLm;
+use rondo_nn::{Input, RnnLm, RnnLmConfig};
 use rondo_runs::{Change, CorpusFingerprint, Provenance, RunFolder, RunLock};
 
 use crate::checkpoint::Checkpoint;
+use crate::memory::{CorpusSize, MemoryEstimate};
 use crate::observer::{Event, Observer, Outcome, Watch};
+use crate::plan::{STDIN, absolute};
 use crate::provenance::fingerprint;
 use crate::repetition::Repetition;
 use crate::resume::resumed_plan;
 use crate::settings::{ResetState, Settings, SettingsFile};
 use crate::trainer::Origin;
-use crate::{Plan, Result, TrainError, Trainer};
+use crate::{CorpusChoice, Plan, Result, TrainError, Trainer};
 
 mod base_model;
 mod corpus_lookup;
 mod note;
 mod settings_source;
+mod stored;
 
 use base_model::Basis;
 pub use corpus_lookup::{BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, default_places};
@@ -40,6 +43,10 @@ use corpus_lookup::{find, with_named_corpus};
 pub use note::Note;
 pub use settings_source::SettingsSource;
 use settings_source::{Wanted, corpus_name};
+use stored::{Stored, is_stream, relocate, relocate_in_settings};
+
+/// A larger vocabulary makes training slow on any processor.
+const LARGE_VOCABULARY: usize = 200_000;
 
 /// The parent folder of runs that are not given a folder.
 const RUNS: &str = "runs";
@@ -145,7 +152,8 @@ impl Session {
         let run = RunFolder::open(run)?;
         let provenance = Provenance::read(&run)?;
         let repetition = Repetition::of(&run, &provenance)?;
-        let settings = repetition.settings.clone();
+        let mut settings = repetition.settings.clone();
+        relocate_in_settings(&mut settings.text, &run);
         let wanted = Wanted { name: corpus_name(&settings), settings, recipe: None, file: None };
         let corpus = options.corpus.clone().or(Some(provenance.corpus));
         Session::begin(wanted, repetition, SessionOptions { corpus, ..options })
@@ -164,10 +172,17 @@ impl Session {
         let device = device(options.device, instructions, &plan, &mut watch)?;
         let (mut plan, model) =
             with_base_model(plan, settings, &device).map_err(|error| wanted.locate(error))?;
+        let title_of_own = own_title(&plan.text.corpus);
+        let out = options.out.clone().unwrap_or_else(|| Path::new(RUNS).join(&name));
+        let out = absolute(&out)?;
+        let mut stored = Stored::texts(&mut plan.text, &out)?;
         let found = find(&plan.text.corpus, &options.places, &mut watch);
         let FoundCorpus { title, choice, texts, tales } = found.map_err(|error| wanted.locate(error))?;
+        let title = title_of_own.unwrap_or(title);
         plan.text.corpus = choice;
+        stored = stored.and_word_list(&mut plan.text, &out).map_err(|error| wanted.locate(error))?;
         let corpus = Corpus::read(&texts, &plan.text.options)?;
+        notify_of_texts(&plan, &corpus, &device, &mut watch)?;
         if let Some(expected) = options.corpus {
             expected.check(&fingerprint(&corpus)?)?;
         }
@@ -175,13 +190,14 @@ impl Session {
             Some(model) => Trainer::continuing(plan, corpus, model)?,
             None => Trainer::new(plan, corpus, &device)?,
         };
-        let trainer = trainer.with_origin(Origin::new(settings, wanted.recipe)?);
+        let mut trainer = trainer.with_origin(Origin::new(settings, wanted.recipe)?);
         // The folder is created last, so that nothing is left behind if the plan or a text is invalid.
         let plan = trainer.plan().to_toml()?;
         let folder = match options.out {
             Some(path) => RunFolder::create(path, &plan)?,
             None => RunFolder::create_next(RUNS, &name, &plan)?,
         };
+        store_texts(stored, &folder, &mut trainer)?;
         let (lock, asked_to_stop) = (Some(folder.lock()?), watch.asked_to_stop);
         Ok(Session {
             trainer,
@@ -257,16 +273,22 @@ impl Session {
                 with_base_model(plan, &settings, &device)?
             }
         };
+        relocate(&mut plan.text, &folder);
+        let title_of_own = own_title(&plan.text.corpus);
+        let stored = Stored::texts(&mut plan.text, folder.path())?;
         let FoundCorpus { title, choice, texts, tales } =
             find(&plan.text.corpus, &options.places, &mut watch)?;
+        let title = title_of_own.unwrap_or(title);
         plan.text.corpus = choice;
         let corpus = Corpus::read(&texts, &plan.text.options)?;
+        notify_of_texts(&plan, &corpus, &device, &mut watch)?;
         let from_checkpoint = checkpoint.is_some();
-        let trainer = match (checkpoint, model) {
+        let mut trainer = match (checkpoint, model) {
             (Some(checkpoint), _) => Trainer::resuming(plan, corpus, &device, checkpoint, changes.clone())?,
             (None, Some(model)) => Trainer::continuing(plan, corpus, model)?,
             (None, None) => Trainer::new(plan, corpus, &device)?,
         };
+        store_texts(stored, &folder, &mut trainer)?;
         if !from_checkpoint && !changes.is_empty() {
             // A run that resumes from a checkpoint writes its changed plan when it starts.
             folder.replace_plan(&trainer.plan().to_toml()?)?;
@@ -373,6 +395,54 @@ impl Session {
         self.trainer.change_plan(plan, &self.device, checkpoint, change.settings)?;
         Ok(true)
     }
+}
+
+/// The name of the user's own texts in messages, if one of them is stdin.
+fn own_title(choice: &CorpusChoice) -> Option<String> {
+    let CorpusChoice::Own(paths) = choice else { return None };
+    let first = paths.first().filter(|path| is_stream(path))?;
+    let first = if first == Path::new(STDIN) { "stdin".to_owned() } else { first.display().to_string() };
+    Some(if paths.len() > 1 { format!("{first} and {} more", paths.len() - 1) } else { first })
+}
+
+/// Notifies of what looks unintended in the texts, and of a vocabulary that makes training slow.
+fn notify_of_texts(plan: &Plan, corpus: &Corpus, device: &Device, watch: &mut Watch<'_>) -> Result<()> {
+    for (origin, note, others) in corpus.notes() {
+        watch.notify(Event::Note(Note::Text { origin, note: &note, others }));
+    }
+    let vocab_size = corpus.vocab().len();
+    if vocab_size > LARGE_VOCABULARY {
+        let config = plan.model.config(vocab_size);
+        let estimate = MemoryEstimate::of(plan, &CorpusSize::from(corpus), device)?;
+        let softmax_fraction = softmax_fraction(&config);
+        let bytes = estimate.total();
+        watch.notify(Event::Note(Note::LargeVocabulary { vocab_size, bytes, softmax_fraction }));
+    }
+    Ok(())
+}
+
+/// The fraction of the multiplications per token that the softmax over the vocabulary takes.
+fn softmax_fraction(config: &RnnLmConfig) -> f64 {
+    let mut input = match config.input {
+        Input::Embedding(size) => size,
+        Input::OneHot => 0,
+    };
+    let mut recurrent = 0.0;
+    for &size in &config.hidden_sizes {
+        recurrent += (config.cell.gates() * size) as f64 * (input + size) as f64;
+        input = size;
+    }
+    let softmax = config.vocab_size as f64 * input as f64;
+    softmax / (softmax + recurrent)
+}
+
+/// Moves the stored texts into the folder of the run, and names them in its plan.
+fn store_texts(stored: Stored, folder: &RunFolder, trainer: &mut Trainer) -> Result<()> {
+    if stored.is_empty() {
+        return Ok(());
+    }
+    stored.move_to(folder, trainer.text_mut())?;
+    Ok(folder.replace_plan(&trainer.plan().to_toml()?)?)
 }
 
 /// The given device, or the CPU as configured by the plan.

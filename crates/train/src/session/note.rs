@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use rondo_data::DataError;
-use rondo_kernels::{DeviceError, Precision};
+use rondo_data::{DataError, TextNote};
+use rondo_kernels::{Bytes, DeviceError, Precision};
 use rondo_runs::{Change, Compact, Loss};
 
 use crate::TrainError;
@@ -40,6 +40,33 @@ pub enum Note<'a> {
         /// The precision that is used.
         used: Precision,
     },
+    /// Something in a text looks unintended.
+    Text {
+        /// The text.
+        origin: &'a str,
+        /// What it looks like.
+        note: &'a TextNote,
+        /// The number of other texts that look the same.
+        others: usize,
+    },
+    /// The vocabulary is so large that training will be slow.
+    LargeVocabulary {
+        /// The size of the vocabulary.
+        vocab_size: usize,
+        /// The memory that the run needs, in bytes.
+        bytes: u64,
+        /// The fraction of the multiplications that the softmax over the vocabulary takes.
+        softmax_fraction: f64,
+    },
+    /// An epoch will take more than a day.
+    LongEpoch {
+        /// The estimated time of an epoch in seconds.
+        seconds: f64,
+        /// The number of batches in an epoch.
+        batches: usize,
+        /// The size of the vocabulary.
+        vocab_size: usize,
+    },
     /// The training loss stays above that of a uniform guess over the vocabulary.
     WorseThanUniform {
         /// The mean training loss over at least a quarter of an epoch, in nats per token.
@@ -68,6 +95,24 @@ impl fmt::Display for Note<'_> {
             }
             Note::OwnText(error) => write!(f, "{error}; reading it as your own text"),
             Note::Precision { error, used } => write!(f, "{error}; computing with {used}"),
+            Note::Text { origin, note, others: 0 } => write!(f, "`{origin}` {note}"),
+            Note::Text { origin, note, others } => write!(f, "`{origin}` (and {others} more) {note}"),
+            Note::LargeVocabulary { vocab_size, bytes, softmax_fraction } => {
+                let percent = (100.0 * softmax_fraction).floor();
+                write!(
+                    f,
+                    "with a vocabulary of {vocab_size} tokens, the run needs about {} of memory, ",
+                    Bytes(*bytes)
+                )?;
+                write!(f, "and the softmax takes {percent} % of the computation; `--min-frequency 2` or ")?;
+                write!(f, "`--max-vocab-size 50000` replaces rare tokens by the unknown token")
+            }
+            Note::LongEpoch { seconds, batches, vocab_size } => {
+                let days = seconds / (24.0 * 60.0 * 60.0);
+                write!(f, "an epoch of {batches} batches will take about {days:.1} days at this speed; ")?;
+                write!(f, "a smaller `--hidden-size`, a larger `--batch-size`, `--max-batches`, ")?;
+                write!(f, "or `--max-vocab-size` below {vocab_size} shortens it")
+            }
             &Note::WorseThanUniform { loss, vocab_size, learning_rate, clip_norm } => {
                 let learning_rate = Compact(learning_rate);
                 let uniform = (vocab_size as f64).ln();
@@ -93,5 +138,25 @@ impl fmt::Display for Note<'_> {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_say_what_to_change() {
+        let note =
+            Note::LargeVocabulary { vocab_size: 1_000_000, bytes: 4_000_000_000, softmax_fraction: 0.9984 };
+        assert_eq!(
+            note.to_string(),
+            "with a vocabulary of 1000000 tokens, the run needs about 4.0 GB of memory, and the softmax takes 99 % of \
+             the computation; `--min-frequency 2` or `--max-vocab-size 50000` replaces rare tokens by the unknown token"
+        );
+        let note = Note::LongEpoch { seconds: 200_000.0, batches: 5000, vocab_size: 33_000 };
+        assert!(
+            note.to_string().starts_with("an epoch of 5000 batches will take about 2.3 days at this speed; ")
+        );
     }
 }

@@ -6,6 +6,7 @@ use rondo_infer::LanguageModel;
 use rondo_runs::{Provenance, RunFolder};
 
 use super::corpus_lookup::{BUILT_IN, with_named_corpus};
+use super::stored::is_stream;
 use crate::settings::{ModelSettings, Settings, SettingsFile, TextSettings};
 use crate::{Result, TrainError, recipes};
 
@@ -93,7 +94,9 @@ impl SettingsSource {
 }
 
 fn is_built_in(given: &Settings) -> bool {
-    given.text.data.is_none() && given.text.corpus.as_deref().is_none_or(|name| name == BUILT_IN)
+    given.text.data.is_none()
+        && given.text.train.is_none()
+        && given.text.corpus.as_deref().is_none_or(|name| name == BUILT_IN)
 }
 
 /// The settings that the model to continue from was trained with, including its text unless another one is
@@ -108,6 +111,8 @@ fn of_model(given: &Settings) -> Result<Settings> {
     if !is_built_in(given) {
         settings.text = TextSettings::default();
     }
+    // The model file has its own vocabulary.
+    settings.text.vocab_list = None;
     // The model file defines its own shape, and already includes what the earlier run continued from.
     settings.model = ModelSettings::default();
     settings.training.from = None;
@@ -132,11 +137,23 @@ fn plan_file(path: &Path) -> Result<PathBuf> {
     if path.is_dir() { Ok(RunFolder::open(path)?.plan()) } else { Ok(path.to_owned()) }
 }
 
+/// The name of a text without its extensions.
+fn text_name(path: &Path) -> &str {
+    let is_compressed = path.extension().is_some_and(|extension| extension == "gz" || extension == "zst");
+    let path = if is_compressed { Path::new(path.file_stem().unwrap_or_default()) } else { path };
+    match path.file_stem().and_then(|stem| stem.to_str()) {
+        _ if is_stream(path) => "stdin",
+        Some(stem) => stem,
+        None => BUILT_IN,
+    }
+}
+
 /// The name of the corpus, or of the user's first text.
 pub(super) fn corpus_name(settings: &Settings) -> String {
     let named = settings.text.corpus.as_deref().filter(|&name| name != BUILT_IN);
-    let own = || settings.text.data.as_ref()?.first()?.file_stem()?.to_str();
-    named.or_else(own).unwrap_or(BUILT_IN).to_owned()
+    let paths = [&settings.text.data, &settings.text.train];
+    let own = paths.into_iter().flatten().flatten().next().map(|path| text_name(path));
+    named.or(own).unwrap_or(BUILT_IN).to_owned()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use rondo_data::{
-    BatchOrder, BlankLines, Division, Joints, LastBatch, TokenizerKind, VocabOrder, VocabSplits,
+    BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, TokenizerKind, VocabOrder,
+    VocabSplits,
 };
 use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initializer};
@@ -23,9 +24,18 @@ sections! {
     text: TextSettings {
         /// Named corpus: built-in, wikitext-2, ptb, time-machine, sherlock-holmes or tiny-shakespeare
         corpus: String, "NAME", "built-in", common;
-        /// Your own text: a folder with train, valid and test files, or one or more text files. Also the
-        /// location of a named corpus
+        /// Your own text: a folder with train, valid and test files or with texts to split, or one or more text files.
+        /// They can be compressed (gzip, Zstandard); - is stdin. Also the location of a named corpus
         data: Vec<PathBuf>, "PATH", "", common;
+        /// Your own training text, one or more files, instead of --data
+        train: Vec<PathBuf>, "FILE", "";
+        /// Your own validation text, with --train
+        valid: Vec<PathBuf>, "FILE", "";
+        /// Your own test text, with --train
+        test: Vec<PathBuf>, "FILE", "";
+        /// Field of JSON Lines, or column of CSV or TSV, that contains the text: each record is a line, and line ends
+        /// within it become spaces; '' reads files as plain text
+        text_field: String, "NAME", "";
         /// Unit of a token. words: split at whitespace, `<eos>` at each line end. moses: words and
         /// punctuation of running text, `<eos>` at each sentence end. chars: Unicode characters. bytes: bytes
         tokenizer: TokenizerKind, "TOKENS", "words", common;
@@ -38,6 +48,12 @@ sections! {
         joints: Joints, "MODE", "keep";
         /// Lowercase the text (moses)
         lowercase: bool, "BOOL", "false";
+        /// Unicode normalization of all texts, kept with the model: none, nfc (accents composed with their letters)
+        /// or nfkc (in addition, ligatures, full-width letters and other variants replaced)
+        normalize: Normalization, "FORM", "none";
+        /// Vocabulary of your own: a file with one word per line, instead of the words of the text; special tokens such
+        /// as `<unk>` and `<eos>` are added first
+        vocab_list: PathBuf, "FILE", "";
         /// Order of token ids: special tokens first and then by decreasing frequency, or by first appearance
         vocab_order: VocabOrder, "ORDER", "frequency";
         /// Texts to build the vocabulary from

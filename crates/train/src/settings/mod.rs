@@ -115,7 +115,9 @@ impl Settings {
     /// These settings overridden by those given in `over`.
     ///
     /// Settings given in `over` also remove settings below that no longer apply:
-    /// - `corpus` removes `data`;
+    /// - `corpus`, `data` and `train` replace each other, except that `data` can be the place of a `corpus`; with
+    ///   `train`, also `valid` and `test`;
+    /// - `vocab_list` removes the other settings of the vocabulary, and each of these removes it;
     /// - `preset` removes all other model settings;
     /// - `hidden_size` removes an `embedding_size` that is the same as the hidden size below;
     /// - `hidden_size` and `layers` remove `hidden_sizes`, and `hidden_sizes` removes these two;
@@ -127,8 +129,27 @@ impl Settings {
     /// - a different `on_nan` removes `max_rollbacks` and `rollback_factor`.
     #[must_use]
     pub fn overlaid_with(mut self, over: Settings) -> Settings {
-        if over.text.corpus.is_some() {
-            self.text.data = None;
+        let (below, above) = (&mut self.text, &over.text);
+        let is_given = |paths: &Option<Vec<_>>| paths.as_ref().is_some_and(|paths| !paths.is_empty());
+        if above.corpus.is_some() || is_given(&above.train) {
+            below.data = None;
+        }
+        if is_given(&above.train) {
+            below.corpus = None;
+        }
+        if above.corpus.is_some() || is_given(&above.data) || is_given(&above.train) {
+            (below.train, below.valid, below.test) = (None, None, None);
+        }
+        if above.vocab_list.as_ref().is_some_and(|list| !list.as_os_str().is_empty()) {
+            (below.vocab_order, below.vocab_from) = (None, None);
+            (below.min_frequency, below.max_vocab_size) = (None, None);
+        }
+        let builds_vocabulary = above.vocab_order.is_some()
+            || above.vocab_from.is_some()
+            || above.min_frequency.is_some()
+            || above.max_vocab_size.is_some();
+        if builds_vocabulary {
+            below.vocab_list = None;
         }
         if over.model.preset.is_some() {
             self.model = ModelSettings::default();

@@ -136,12 +136,9 @@ impl Run<'_> {
             match self.learner.take_step(self.progress, &tokens, terms, learning_rate)? {
                 Ok(outcome) => {
                     self.progress.batch = index + 1;
-                    self.after_step(
-                        outcome,
-                        tokens.count() as u64,
-                        (batch_count, learning_rate),
-                        begun.elapsed(),
-                    )?;
+                    let time = begun.elapsed();
+                    self.after_step(outcome, tokens.count() as u64, (batch_count, learning_rate), time)?;
+                    self.warn_of_long_epoch(time, batch_count);
                 }
                 Err(found) => match self.remedy(found)? {
                     Remedy::NextBatch => self.progress.batch = index + 1,

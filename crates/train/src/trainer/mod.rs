@@ -30,12 +30,13 @@ use crate::memory::{self, parameter_bytes};
 use crate::observer::{Observer, Outcome, Watch};
 use crate::progress::{Position, Progress};
 use crate::provenance::fingerprint;
-use crate::{Plan, Result, TrainError};
+use crate::{Plan, Result, TextPlan, TrainError};
 
 mod change;
 mod checkpoint_timer;
 mod epoch;
 mod learner;
+mod long_epoch;
 mod non_finite;
 mod run;
 mod save;
@@ -267,6 +268,11 @@ impl Trainer {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The part of the plan that says where the texts are, to be changed when these have been moved.
+    pub(crate) fn text_mut(&mut self) -> &mut TextPlan {
+        &mut self.plan.text
     }
 
     /// The texts.

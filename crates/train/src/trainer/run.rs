@@ -8,6 +8,7 @@ use rondo_runs::{Change, CheckpointWriter, CorpusFingerprint, Provenance, RunFol
 
 use super::checkpoint_timer::CheckpointTimer;
 use super::learner::Learner;
+use super::long_epoch::Pace;
 use super::save::require_best;
 use super::{Origin, Resumption, Trainer};
 use crate::observer::{Outcome, PartialEpoch, Watch};
@@ -33,6 +34,7 @@ pub(super) struct Run<'a> {
     /// Set if the best model is the one of an interruption before the end of the first epoch.
     pub(super) partial_epoch: Option<PartialEpoch>,
     pub(super) clock: Clock,
+    pub(super) pace: Pace,
     pub(super) origin: Origin,
 }
 
@@ -105,6 +107,7 @@ impl<'a> Run<'a> {
             batches: 0,
             partial_epoch: None,
             clock: Clock { resumed: Instant::now(), before_s: 0.0 },
+            pace: Pace::default(),
             origin,
         })
     }
