@@ -27,6 +27,7 @@ mod eval;
 mod generate;
 mod input;
 mod lines;
+mod measures;
 mod model_args;
 mod models;
 mod neighbors;

@@ -28,6 +28,7 @@ mod evaluate;
 mod handle;
 mod language_model;
 mod logit_blocks;
+mod measures;
 mod memory;
 mod mixture;
 mod neighbors;
@@ -51,6 +52,7 @@ pub use evaluate::{
 };
 pub use handle::ModelHandle;
 pub use language_model::{LanguageModel, ModelParts, model_context};
+pub use measures::{Measures, TextCounts};
 pub use memory::check_memory;
 pub use neighbors::Neighbor;
 pub use ngram::{Interpolation, NgramEvaluation, evaluate_with_ngram, tune_ngram};

@@ -14,7 +14,7 @@ mod report;
 mod text;
 
 use std::fs;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use rondo_data::Split;
-use rondo_infer::{Evaluation, InferError};
+use rondo_infer::{InferError, Measures};
 use rondo_runs::RunFolder;
 use rondo_train::{EvaluationPlan, Settings};
 
@@ -65,6 +65,14 @@ pub(crate) struct EvalArgs {
     /// Time steps per batch; affects only speed and memory [default: as in the model's run, else 35]
     #[arg(long, value_name = "STEPS", help_heading = "Evaluation")]
     bptt: Option<NonZeroUsize>,
+    /// Share the unknown token's probability among this many unseen words, as n-gram toolkits do
+    #[arg(
+        long,
+        value_name = "WORDS",
+        conflicts_with_all = ["cache", "tune_cache", "dynamic", "ngram"],
+        help_heading = "Evaluation"
+    )]
+    unknown_words: Option<NonZeroU64>,
     #[command(flatten)]
     cache: cache::CacheArgs,
     #[command(flatten)]
@@ -137,8 +145,16 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
             ngram::evaluate(&ngram, batch_size, bptt, &text, &loaded, console)?
         } else {
             let begun = Instant::now();
-            let base = evaluate(batch_size, bptt, &text, &loaded, console)?;
-            Findings { base, adapted: None, tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64() }
+            let measures = measure(batch_size, bptt, &text, &loaded, console)?;
+            let measures =
+                args.unknown_words.map_or(measures, |words| measures.with_unknown_words(words.get()));
+            let base = measures.all;
+            Findings {
+                base,
+                measures: Some(measures),
+                adapted: None,
+                tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64(),
+            }
         }
     };
     if !findings.base.nll_sum.is_finite() {
@@ -161,19 +177,19 @@ fn run_settings(loaded: &Loaded) -> Result<Option<(Settings, Vec<String>)>> {
 }
 
 /// The model's own evaluation.
-fn evaluate(
+fn measure(
     batch_size: usize,
     bptt: usize,
     text: &Text,
     loaded: &Loaded,
     console: Console,
-) -> Result<Evaluation> {
+) -> Result<Measures> {
     let bar = token_bar(console, text);
     let mut progress = |done| {
         bar.set_position(done);
         ControlFlow::Continue(())
     };
-    Ok(loaded.model.evaluate_ids(&text.ids, batch_size, bptt, &mut progress)?)
+    Ok(loaded.model.measure(&text.ids, batch_size, bptt, &mut progress)?)
 }
 
 /// A progress bar over the tokens of a text.

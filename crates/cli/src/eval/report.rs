@@ -1,7 +1,7 @@
 //! What an evaluation prints.
 
 use anyhow::Result;
-use rondo_infer::Evaluation;
+use rondo_infer::{Evaluation, Measures};
 use rondo_runs::{Loss, Perplexity};
 use serde_json::{Map, Value, json};
 
@@ -13,6 +13,8 @@ use crate::{describe, output};
 pub(super) struct Findings {
     /// The model alone.
     pub(super) base: Evaluation,
+    /// The same per word, character and byte, unless the model is adapted.
+    pub(super) measures: Option<Measures>,
     /// The model adapted to the text, if requested.
     pub(super) adapted: Option<Adapted>,
     /// Predicted tokens per second; with adaptation, those of the adapted model.
@@ -57,6 +59,9 @@ fn in_json(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> Val
     });
     for (key, number) in numbers(unit, findings.base) {
         object[key] = number;
+    }
+    if let Some(measures) = &findings.measures {
+        crate::measures::add_to(&mut object, measures);
     }
     if let Some(adapted) = &findings.adapted {
         let mut settings = adapted.settings.clone();
@@ -114,6 +119,7 @@ fn in_columns(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> 
     let in_lines =
         |rows: &[[String; 2]]| output::columns(&rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>(), &[]);
     let Some(adapted) = &findings.adapted else {
+        rows.extend(findings.measures.iter().flat_map(crate::measures::rows));
         rows.push(speed);
         return in_lines(&rows);
     };

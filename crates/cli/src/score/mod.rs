@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use rondo_data::{EncodedLine, TextCodec};
-use rondo_infer::{Scorer, Scoring, SentenceScore};
+use rondo_infer::{Evaluation, Measures, Scorer, Scoring, SentenceScore, TextCounts};
+use rondo_runs::{Loss, Perplexity};
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -19,8 +20,8 @@ use crate::input::Input;
 use crate::lines::LineBatches;
 use crate::model_args::ModelArgs;
 use crate::ngram_args::NgramArgs;
-use crate::output;
 use crate::text_args::{FieldArgs, ReadingArgs};
+use crate::{describe, measures, output};
 
 mod html;
 
@@ -57,6 +58,10 @@ pub(crate) struct ScoreArgs {
     /// Also print the log-probability of each token; unknown tokens are marked
     #[arg(long, help_heading = "Output")]
     per_token: bool,
+    /// Print a summary of all lines instead of a record for each: counts, loss and perplexity with and without unknown
+    /// tokens, per word and character, bits per byte
+    #[arg(long, conflicts_with_all = ["per_token", "html"], help_heading = "Output")]
+    summary: bool,
     /// Print JSON, one object per line
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -89,6 +94,8 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
         ..Scoring::default()
     };
     let ngram = args.ngram.load(&loaded, console)?;
+    let zero = Evaluation { nll_sum: 0.0, tokens: 0 };
+    let mut summary = Measures { counts: TextCounts::default(), all: zero, unknown: zero };
     let mut impossible = 0;
     output::write(|out| {
         for input in &inputs {
@@ -114,7 +121,12 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
                         return Err(CliError::MissingToken { origin, line, token }.into());
                     }
                     impossible += u64::from(!line.missing.is_empty());
-                    Record { file, line, score: score.as_ref(), codec }.print(&args, out)?;
+                    let record = Record { file, line, score: score.as_ref(), codec };
+                    if args.summary {
+                        record.add_to(&mut summary)?;
+                    } else {
+                        record.print(&args, out)?;
+                    }
                 }
                 if batches.is_interactive() {
                     out.flush()?;
@@ -123,6 +135,9 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
         }
         Ok(())
     })?;
+    if args.summary {
+        print_summary(&args, &summary)?;
+    }
     if impossible > 0 {
         console.say(&format!(
             "note: {impossible} lines have characters that the model's vocabulary does not contain, and probability 0"
@@ -162,6 +177,22 @@ impl Record<'_> {
     fn log_prob(&self) -> f64 {
         // A sum of nothing is -0.
         self.score.map_or(f64::NEG_INFINITY, |score| score.log_prob_sum + 0.0)
+    }
+
+    /// Adds the line to a summary, unless it has probability 0.
+    fn add_to(&self, summary: &mut Measures) -> Result<()> {
+        if self.score.is_none() {
+            return Ok(());
+        }
+        summary.counts.add(TextCounts::of(self.codec, &self.line.ids.clone().into())?);
+        for (_, log_prob, is_unknown) in self.tokens() {
+            let parts = [Some(&mut summary.all), Some(&mut summary.unknown).filter(|_| is_unknown)];
+            for part in parts.into_iter().flatten() {
+                part.nll_sum -= log_prob;
+                part.tokens += 1;
+            }
+        }
+        Ok(())
     }
 
     fn print(&self, args: &ScoreArgs, out: &mut dyn Write) -> Result<()> {
@@ -216,6 +247,30 @@ impl Record<'_> {
         }
         Ok(())
     }
+}
+
+/// Prints a summary of all lines.
+fn print_summary(args: &ScoreArgs, summary: &Measures) -> Result<()> {
+    let evaluation = summary.all;
+    let perplexity = Perplexity::from_nll_mean(evaluation.nll_mean());
+    if args.json {
+        let mut object = json!({
+            "tokens": evaluation.tokens,
+            "log_prob": output::number(0.0 - evaluation.nll_sum),
+            "loss": output::number(evaluation.nll_mean()),
+            "perplexity": output::number(perplexity.value()),
+        });
+        measures::add_to(&mut object, summary);
+        return output::json(&object);
+    }
+    let mut rows = vec![
+        ["tokens".to_owned(), describe::count(evaluation.tokens as usize)],
+        ["log-probability".to_owned(), format!("{:.4}", 0.0 - evaluation.nll_sum)],
+        ["loss".to_owned(), format!("{} nats per token", Loss(evaluation.nll_mean()))],
+        ["perplexity".to_owned(), perplexity.to_string()],
+    ];
+    rows.extend(measures::rows(summary));
+    output::text(&output::columns(&rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>(), &[]))
 }
 
 /// A text in a column: what would end it is escaped, everything else is as it is.

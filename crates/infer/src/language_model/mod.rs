@@ -21,13 +21,14 @@ use rondo_kernels::Device;
 use rondo_nn::{Model, ModelContext, ModelFile, RnnLm};
 use rondo_runs::write_atomically;
 
+use crate::evaluate::for_each_token;
 use crate::memory::check_evaluation;
 use crate::rescore::{Entry, List, ListScorer, Weights};
 use crate::{
     BeamSearch, Cache, CacheEvaluation, CacheTuning, Completer, Completing, Completion, Decoder, Evaluation,
-    Hypothesis, InferError, Interpolation, ModelHandle, NgramEvaluation, Predictor, Resets, Result,
-    ScoredLine, Scorer, Scoring, StreamOptions, Streams, TextStream, evaluate_with, evaluate_with_cache,
-    evaluate_with_ngram, tune_cache, tune_ngram,
+    Hypothesis, InferError, Interpolation, Measures, ModelHandle, NgramEvaluation, Predictor, Resets, Result,
+    ScoredLine, Scorer, Scoring, StreamOptions, Streams, TextCounts, TextStream, evaluate_with,
+    evaluate_with_cache, evaluate_with_ngram, tune_cache, tune_ngram,
 };
 
 mod open;
@@ -264,6 +265,34 @@ impl LanguageModel {
         let (workspace, resets) = (&mut self.handle.workspace(), self.handle.resets());
         let sizes = (batch_size, bptt);
         tune_ngram(self.model(), workspace, ids, resets, interpolation, sizes, progress)
+    }
+
+    /// [`evaluate_ids`](Self::evaluate_ids), with unknown tokens apart, and what the text consists of.
+    ///
+    /// # Errors
+    /// As [`evaluate_ids`](Self::evaluate_ids).
+    pub fn measure(
+        &self,
+        ids: &TokenIds,
+        batch_size: usize,
+        bptt: usize,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Measures> {
+        check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
+        let (unknown_id, zero) = (self.codec.unknown_id(), Evaluation { nll_sum: 0.0, tokens: 0 });
+        let [mut all, mut unknown] = [zero, zero];
+        let (resets, sizes) = (self.handle.resets(), (batch_size, bptt));
+        let workspace = &mut self.handle.workspace();
+        for_each_token(self.model(), workspace, ids, resets, sizes, progress, &mut |predicted| {
+            let nll = f64::from(predicted.nll);
+            all.nll_sum += nll;
+            all.tokens += 1;
+            if unknown_id == Some(predicted.target) {
+                unknown.nll_sum += nll;
+                unknown.tokens += 1;
+            }
+        })?;
+        Ok(Measures { counts: TextCounts::of(&self.codec, ids)?, all, unknown })
     }
 
     /// The `count` most likely words after `text`, which is read as the beginning of a line; excludes the

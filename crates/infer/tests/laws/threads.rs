@@ -61,6 +61,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<Interpolation>();
     is_send::<LanguageModel>();
     is_send::<LogProbs>();
+    is_send::<Measures>();
     is_send::<ModelHandle>();
     is_send::<ModelParts>();
     is_send::<Neighbor>();
@@ -82,6 +83,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<StreamToken>();
     is_send::<Streams>();
     is_send::<TextAssembler>();
+    is_send::<TextCounts>();
     is_send::<TextStream>();
     is_send::<rescore::Entry>();
     is_send::<rescore::ErrorUnit>();
