@@ -36,7 +36,7 @@ use weigh::{Given, NamedWeight, paired};
 mod stdin;
 mod weigh;
 
-/// Hypotheses are scored together until they have so many bytes: texts of similar length are scored in one batch.
+/// Hypotheses are scored together until they have this number of bytes: texts of similar length are scored in one batch.
 const BYTES_AT_ONCE: usize = 1 << 16;
 
 /// Rerank the hypotheses of another system with a language model

@@ -1,3 +1,5 @@
+//! Values by hand, agreement with KenLM, and files that are none.
+
 use std::path::Path;
 
 use proptest::prelude::*;

@@ -101,7 +101,7 @@ fn unflat(weights: &[f64]) -> Weights {
     Weights { lm: rest[0], word_bonus: rest[1], scores: scores.to_vec() }
 }
 
-/// A number with so many significant digits.
+/// A number, rounded to significant digits.
 fn round(number: f64, digits: i32) -> f64 {
     if number == 0.0 {
         return 0.0;
