@@ -1,17 +1,18 @@
 //! `rondo complete`: the most likely next words.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use rondo_data::TextLines;
 use rondo_infer::{Completing, Completion};
 use serde_json::{Value, json};
 
 use crate::console::Console;
+use crate::error::shown;
 use crate::input::Input;
+use crate::lines::LineBatches;
 use crate::model_args::ModelArgs;
 use crate::output;
 use crate::text_args::LossyArgs;
@@ -50,7 +51,8 @@ pub(crate) struct CompleteArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
-    let loaded = args.model.load(Console::new(false))?;
+    let console = Console::new(false);
+    let loaded = args.model.load(console)?;
     let completing =
         Completing { top: args.top, partial: args.partial, forbidden: loaded.forbidden(args.forbid_unk) };
     let completer = loaded.model.completer();
@@ -59,6 +61,7 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
         let completions = completions.with_context(|| format!("cannot complete `{text}`"))?;
         print(&args, text, &completions, before, out)
     };
+    let mut unreadable = 0;
     output::write(|out| {
         if let [text] = args.texts.as_slice() {
             return complete(text, "", out);
@@ -66,26 +69,48 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
         if !args.texts.is_empty() {
             let mut before = String::new();
             for text in &args.texts {
-                complete(text, &format!("{before}{}\n", text.escape_debug()), out)?;
+                complete(text, &format!("{before}{}\n", shown(text)), out)?;
                 before = "\n".to_owned();
             }
             return Ok(());
         }
         let input = &Input::all(args.file.as_slice())[0];
-        // Someone typing texts wants each completed before writing the next.
-        let typed = *input == Input::Stdin && std::io::stdin().is_terminal();
-        let mut before = String::new();
         let origin = input.origin();
-        for text in TextLines::new(input.open(Console::new(false))?, &origin, args.lossy.lossy) {
-            let text = text?;
-            complete(&text, &format!("{before}{}\n", text.escape_debug()), out)?;
-            before = "\n".to_owned();
-            if typed {
-                out.flush()?;
+        let codec = loaded.codec().clone().lossy(args.lossy.lossy);
+        let mut encoder = codec.line_encoder(&origin);
+        let mut batches = LineBatches::open(input, None, &codec, console)?;
+        let mut before = String::new();
+        loop {
+            let lines = batches.next()?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            for line in lines {
+                let line = encoder.encode(&line)?;
+                let text = match str::from_utf8(&line.text) {
+                    Err(_) if !args.lossy.lossy => bail!("{origin}, line {}: not UTF-8 text", line.number),
+                    _ => String::from_utf8_lossy(&line.text),
+                };
+                let heading = format!("{before}{}\n", shown(&text));
+                if line.missing.is_empty() {
+                    complete(&text, &heading, out)?;
+                } else {
+                    unreadable += 1;
+                    print(&args, &text, &[], &heading, out)?;
+                }
+                before = "\n".to_owned();
+                // Somebody may be waiting for this answer before they send the next text.
+                if batches.is_interactive() {
+                    out.flush()?;
+                }
             }
         }
-        Ok(())
     })?;
+    if unreadable > 0 {
+        console.say(&format!(
+            "note: no completions for {unreadable} texts with characters that the model's vocabulary does not contain"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,8 +134,10 @@ fn print(
         return Ok(writeln!(out, "{}", json!({ "text": text, "completions": completions }))?);
     }
     let mut rows = vec![vec!["probability".to_owned(), "word".to_owned()]];
-    rows.extend(completions.iter().map(|completion| {
-        vec![format!("{:.4}", completion.log_prob.exp()), completion.word.escape_debug().to_string()]
-    }));
+    rows.extend(
+        completions
+            .iter()
+            .map(|completion| vec![format!("{:.4}", completion.log_prob.exp()), shown(&completion.word)]),
+    );
     Ok(write!(out, "{before}{}", output::columns(&rows, &[0]))?)
 }

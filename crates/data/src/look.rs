@@ -198,7 +198,7 @@ fn json_fields(text: &str) -> Option<Vec<String>> {
     }
     let mut fields: Vec<(usize, String)> =
         record.into_iter().filter_map(|(name, value)| Some((value.as_str()?.len(), name))).collect();
-    fields.sort_by(|a, b| b.0.cmp(&a.0));
+    fields.sort_by_key(|field| std::cmp::Reverse(field.0));
     Some(fields.into_iter().map(|(_, name)| name).collect())
 }
 

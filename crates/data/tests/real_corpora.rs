@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_data::{
-    BatchOrder, Batches, Corpus, CorpusOptions, CorpusTexts, LastBatch, Split, TokenIds, Tokenizer,
-    VocabOptions, VocabOrder, VocabSource, VocabSplits,
+    BatchOrder, Batches, Corpus, CorpusOptions, CorpusTexts, LastBatch, Split, TextSource, TokenIds,
+    Tokenizer, VocabOptions, VocabOrder, VocabSource, VocabSplits,
 };
 
 /// The path of a corpus, or `None` with a message if it does not exist.
@@ -130,10 +130,11 @@ fn time_machine_without_its_license_has_the_published_batches() {
 }
 
 #[test]
-fn time_machine_folder_asks_which_text_is_meant() {
+fn a_folder_of_texts_is_one_corpus() {
     let Some(path) = corpus_path("time-machine") else { return };
-    let error = CorpusTexts::find(path).unwrap_err().to_string();
-    assert!(error.ends_with("`timemachine-d2l.txt`, `timemachine-gutenberg.txt`"), "{error}");
+    let CorpusTexts::Whole(texts) = CorpusTexts::find(&path).unwrap() else { panic!("a divided corpus") };
+    let files = ["timemachine-d2l.txt", "timemachine-gutenberg.txt"];
+    assert_eq!(texts, files.map(|name| TextSource::File(path.join(name))));
 }
 
 #[test]

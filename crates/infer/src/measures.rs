@@ -1,7 +1,7 @@
 //! How well a model predicts a text, per token, word, character and byte, so that models with different tokenizers
 //! compare.
 //!
-//! Words are what stands between white space, and each line end counts as one more, as in the perplexities of n-gram
+//! Words are what stands between whitespace, and each line end counts as one more, as in the perplexities of n-gram
 //! toolkits. Characters and bytes are those of the decoded text, line ends included.
 
 use rondo_data::{Spacing, TextCodec, TokenIds};
@@ -17,7 +17,7 @@ pub struct TextCounts {
     pub unknown_tokens: u64,
     /// Line ends.
     pub lines: u64,
-    /// Words: what stands between white space.
+    /// Words: what stands between whitespace.
     pub words: u64,
     /// Characters, line ends included.
     pub characters: u64,

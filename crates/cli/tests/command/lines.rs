@@ -100,6 +100,21 @@ fn an_unknown_character_does_not_end_the_job() {
 }
 
 #[test]
+fn a_text_with_an_unknown_character_has_no_completions() {
+    let sandbox = of_characters();
+    let said = sandbox.run_with_stdin(&["complete", "-m", "run", "--json"], "the c\n\u{e9}t\u{e9}\na d\n");
+    assert_eq!(said.code, Some(0));
+    let answers: Vec<serde_json::Value> =
+        said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let found = answers.iter().map(|answer| answer["completions"].as_array().unwrap().is_empty());
+    assert_eq!(found.collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(answers[1]["text"], "\u{e9}t\u{e9}");
+    let note =
+        "note: no completions for 1 texts with characters that the model's vocabulary does not contain\n";
+    assert_eq!(said.stderr, note);
+}
+
+#[test]
 fn several_files_are_named_and_no_state_crosses_from_one_to_the_next() {
     let sandbox = Sandbox::with_run();
     sandbox.write("one.txt", "the cat sat on the mat .\na dog\n");
@@ -116,17 +131,20 @@ fn several_files_are_named_and_no_state_crosses_from_one_to_the_next() {
 #[test]
 fn a_line_from_a_pipe_is_answered_before_the_next_one_comes() {
     let sandbox = Sandbox::with_run();
-    let mut command = sandbox.command(&["score", "-m", "run"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let (mut to, mut from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-    for line in ["the cat", "a dog saw", ""] {
-        writeln!(to, "{line}").unwrap();
-        let mut answer = String::new();
-        from.read_line(&mut answer).unwrap();
-        assert!(answer.ends_with(&format!("\t{line}\n")), "{answer}");
+    for command in ["score", "complete"] {
+        let mut program = sandbox.command(&[command, "-m", "run", "--json"]);
+        let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut to, mut from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        for line in ["the cat", "a dog saw", ""] {
+            writeln!(to, "{line}").unwrap();
+            let mut answer = String::new();
+            from.read_line(&mut answer).unwrap();
+            let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+            assert_eq!(answer["text"], line);
+        }
+        drop(to);
+        assert!(child.wait().unwrap().success());
     }
-    drop(to);
-    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn a_word_that_is_begun_is_completed_to_those_that_begin_so() {
     assert_eq!(by_words("", true, &[]), by_words("", false, &[]));
 }
 
-/// The probability of `word` after `text`, whichever white space ends it, read plainly.
+/// The probability of `word` after `text`, whichever whitespace ends it, read plainly.
 fn plain(text: &str, word: &str) -> f64 {
     let id = |char: char| CHARACTERS.iter().position(|known| *known == char.to_string()).unwrap() as u32;
     let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), CHARACTERS.len());
