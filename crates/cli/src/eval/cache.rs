@@ -101,8 +101,8 @@ impl CacheArgs {
 
     fn tune(&self, loaded: &Loaded, console: Console) -> Result<Tuned> {
         let text = match &self.tune_on {
-            Some(path) => text::given_text(std::slice::from_ref(path), loaded, console)?,
-            None => text::corpus_text(&[], Split::Valid, "--tune-on", loaded, console)?,
+            Some(path) => text::given_text(std::slice::from_ref(path), false, loaded, console)?,
+            None => text::corpus_text(&[], Split::Valid, "--tune-on", false, loaded, console)?,
         };
         let bar = token_bar(console, &text);
         let mut progress = |done| {

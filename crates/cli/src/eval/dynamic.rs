@@ -160,8 +160,8 @@ impl DynamicArgs {
 
     fn gradient_rms(&self, bptt: usize, loaded: &Loaded, console: Console) -> Result<GradientRms> {
         let text = match &self.dynamic_on {
-            Some(path) => text::given_text(std::slice::from_ref(path), loaded, console)?,
-            None => text::corpus_text(&[], Split::Train, "--dynamic-on", loaded, console)?,
+            Some(path) => text::given_text(std::slice::from_ref(path), false, loaded, console)?,
+            None => text::corpus_text(&[], Split::Train, "--dynamic-on", false, loaded, console)?,
         };
         let bar =
             console.bar("{bar:24}  {human_pos} of {human_len} batches of the training text  {eta} left");

@@ -65,6 +65,9 @@ pub(crate) struct EvalArgs {
     /// Time steps per batch; affects only speed and memory [default: as in the model's run, else 35]
     #[arg(long, value_name = "STEPS", help_heading = "Evaluation")]
     bptt: Option<NonZeroUsize>,
+    /// End with an error at a character that the model's vocabulary does not contain, instead of leaving it out
+    #[arg(long, help_heading = "Evaluation")]
+    strict: bool,
     /// Share the unknown token's probability among this many unseen words, as n-gram toolkits do
     #[arg(
         long,
@@ -123,10 +126,10 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
         None => Settings::default(),
     };
     let text = if args.data.is_empty() && args.split.is_none() {
-        text::given_text(&args.texts, &loaded, console)?
+        text::given_text(&args.texts, args.strict, &loaded, console)?
     } else {
         let split = args.split.map_or(Split::Test, Split::from);
-        text::corpus_text(&args.data, split, "--data", &loaded, console)?
+        text::corpus_text(&args.data, split, "--data", args.strict, &loaded, console)?
     };
     if text.ids.len() < 2 {
         return Err(CliError::TooShort { origin: text.title, tokens: text.ids.len() }.into());

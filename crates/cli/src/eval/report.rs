@@ -55,6 +55,7 @@ fn in_json(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> Val
         "predicted_tokens": findings.base.tokens,
         "unknown_words": text.unknown_words,
         "unknown_share": output::number(text.unknown_share()),
+        "left_out": text.leaves_out && text.unknown_words > 0,
         "tokens_per_s": output::number(findings.tokens_per_s),
     });
     for (key, number) in numbers(unit, findings.base) {
@@ -90,7 +91,10 @@ fn in_columns(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> 
             "unknown words".to_owned(),
             match text.unknown_words {
                 0 => unknown,
-                _ => format!("{unknown} ({:.1} %)", 100.0 * text.unknown_share()),
+                _ => {
+                    let left_out = if text.leaves_out { ", left out: their probability is 0" } else { "" };
+                    format!("{unknown} ({:.1} %){left_out}", 100.0 * text.unknown_share())
+                }
             },
         ],
     ];

@@ -1,9 +1,10 @@
 //! The texts of an evaluation, as token ids of the model.
 
+use std::io::BufRead;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use rondo_data::{Corpus, CorpusOptions, Split, TokenIds, VocabSource};
+use rondo_data::{Corpus, CorpusOptions, Encoded, Split, TextCodec, TokenIds, VocabSource};
 use rondo_train::{CorpusChoice, FoundCorpus, TextPlan};
 
 use super::run_settings;
@@ -19,22 +20,28 @@ pub(super) struct Text {
     pub(super) ids: TokenIds,
     /// Number of out-of-vocabulary tokens. A token spelled like the unknown token does not count.
     pub(super) unknown_words: u64,
+    /// Whether these are left out, because the model gives them probability 0.
+    pub(super) leaves_out: bool,
 }
 
-/// The text of files, or of stdin.
-pub(super) fn given_text(paths: &[PathBuf], loaded: &Loaded, console: Console) -> Result<Text> {
+/// The text of files, or of stdin. If `strict`, a character that has no id is an error.
+pub(super) fn given_text(paths: &[PathBuf], strict: bool, loaded: &Loaded, console: Console) -> Result<Text> {
     let inputs = Input::all(paths);
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
     let (mut ids, mut unknown_words) = (Vec::new(), 0);
     for input in &inputs {
         let mut encoded = {
             let reader = input.open_noted(loaded.text_field.as_deref(), loaded.codec(), console)?;
-            loaded.codec().encode_reader(reader, &input.origin())?
+            encode(loaded.codec(), reader, &input.origin(), strict)?
         };
         ids.append(&mut encoded.ids);
         unknown_words += encoded.report.out_of_vocab_tokens;
     }
-    Ok(Text { title, ids: ids.into(), unknown_words })
+    Ok(Text { title, ids: ids.into(), unknown_words, leaves_out: loaded.codec().unknown_id().is_none() })
+}
+
+fn encode(codec: &TextCodec, reader: impl BufRead, origin: &str, strict: bool) -> Result<Encoded> {
+    Ok(if strict { codec.encode_reader(reader, origin)? } else { codec.encode_known(reader, origin)? })
 }
 
 /// A split of a corpus. The corpus of the model's own run is read as that run reads it. `flag` is the flag to name in
@@ -43,6 +50,7 @@ pub(super) fn corpus_text(
     data: &[PathBuf],
     split: Split,
     flag: &'static str,
+    strict: bool,
     loaded: &Loaded,
     console: Console,
 ) -> Result<Text> {
@@ -65,11 +73,12 @@ pub(super) fn corpus_text(
         let (mut ids, mut unknown_words) = (Vec::new(), 0);
         for source in sources {
             let reader = source.open_field(text_field.as_deref())?;
-            let mut encoded = codec.encode_reader(reader, &source.origin())?;
+            let mut encoded = encode(&codec, reader, &source.origin(), strict)?;
             ids.append(&mut encoded.ids);
             unknown_words += encoded.report.out_of_vocab_tokens;
         }
-        return Ok(Text { title: format!("{title}, {split}"), ids: ids.into(), unknown_words });
+        let (title, leaves_out) = (format!("{title}, {split}"), codec.unknown_id().is_none());
+        return Ok(Text { title, ids: ids.into(), unknown_words, leaves_out });
     }
     let options = CorpusOptions {
         tokenizer: loaded.codec().tokenizer().clone(),
@@ -86,12 +95,13 @@ pub(super) fn corpus_text(
     for block in ids.blocks() {
         unknown_words += block?.iter().filter(unknown).count() as u64;
     }
-    Ok(Text { title: format!("{title}, {split}"), ids, unknown_words })
+    Ok(Text { title: format!("{title}, {split}"), ids, unknown_words, leaves_out: false })
 }
 
 impl Text {
     /// Fraction of the tokens that are out of vocabulary.
     pub(super) fn unknown_share(&self) -> f64 {
-        self.unknown_words as f64 / self.ids.len() as f64
+        let left_out = if self.leaves_out { self.unknown_words } else { 0 };
+        self.unknown_words as f64 / (self.ids.len() as u64 + left_out) as f64
     }
 }

@@ -115,6 +115,27 @@ fn a_text_with_an_unknown_character_has_no_completions() {
 }
 
 #[test]
+fn an_unknown_character_is_left_out_of_an_evaluation() {
+    let sandbox = of_characters();
+    let eval = |text: &str, flags: &[&str]| {
+        sandbox.run_with_stdin(&[&["eval", "-m", "run", "--json"], flags].concat(), text)
+    };
+    let said = eval("the c\u{e9}at\n", &[]).json();
+    let without = eval("the cat\n", &["--strict"]).json();
+    assert_eq!((&said["unknown_words"], &said["left_out"]), (&1.into(), &true.into()));
+    assert_eq!((&said["tokens"], &said["loss"]), (&without["tokens"], &without["loss"]));
+    assert_eq!(said["unknown_share"], 1.0 / 9.0);
+    assert_eq!(without["left_out"], false);
+    let said = sandbox.run_with_stdin(&["eval", "-m", "run"], "the c\u{e9}at\n").success();
+    assert!(said.contains("unknown words  1 (11.1 %), left out: their probability is 0\n"), "{said}");
+    let strict = eval("the c\u{e9}at\n", &["--strict"]);
+    assert_eq!(strict.code, Some(1));
+    let error =
+        "error: out-of-vocabulary token `\u{e9}` on line 1 of `stdin`: the vocabulary has no unknown token\n";
+    assert!(strict.stderr.starts_with(error), "{}", strict.stderr);
+}
+
+#[test]
 fn several_files_are_named_and_no_state_crosses_from_one_to_the_next() {
     let sandbox = Sandbox::with_run();
     sandbox.write("one.txt", "the cat sat on the mat .\na dog\n");

@@ -159,6 +159,18 @@ impl TextCodec {
         Ok(Encoded { ids, report })
     }
 
+    /// Encodes a whole text as [`encode_reader`](Self::encode_reader) does, but if the vocabulary has no unknown token,
+    /// out-of-vocabulary tokens are left out. The report counts them.
+    ///
+    /// # Errors
+    /// The errors of [`Tokenizer::for_each_token`].
+    pub fn encode_known(&self, reader: impl BufRead, origin: &str) -> Result<Encoded> {
+        let mut ids = Vec::new();
+        let report =
+            self.append_with(reader, origin, 0, &mut ids, |token, _| Ok(self.vocab.id_or_unknown(token)))?;
+        Ok(Encoded { ids, report })
+    }
+
     /// Encodes a whole text from its source.
     ///
     /// # Errors
@@ -261,18 +273,31 @@ impl TextCodec {
         drop_tail_chars: u64,
         ids: &mut Vec<u32>,
     ) -> Result<TextReport> {
+        let missing = |token: &str, line| self.known_or_unknown(token, origin, line).map(Some);
+        self.append_with(reader, origin, drop_tail_chars, ids, missing)
+    }
+
+    /// [`append`](Self::append), where `missing` gives the id of an out-of-vocabulary token, or leaves it out.
+    fn append_with(
+        &self,
+        reader: impl BufRead,
+        origin: &str,
+        drop_tail_chars: u64,
+        ids: &mut Vec<u32>,
+        missing: impl Fn(&str, u64) -> Result<Option<u32>>,
+    ) -> Result<TextReport> {
         let vocab = self.vocab();
         let (mut unknown_tokens, mut out_of_vocab_tokens) = (0, 0);
         let reading = tokenize::Reading { drop_tail_chars, lossy: self.lossy };
         let stats = tokenize::read_tokens(&self.tokenizer, reader, origin, reading, |token, line| {
             let id = if let Some(id) = vocab.id(token) {
-                id
+                Some(id)
             } else {
                 out_of_vocab_tokens += 1;
-                self.known_or_unknown(token, origin, line)?
+                missing(token, line)?
             };
-            unknown_tokens += u64::from(vocab.unknown_id() == Some(id));
-            ids.push(id);
+            unknown_tokens += u64::from(id.is_some() && vocab.unknown_id() == id);
+            ids.extend(id);
             Ok(())
         })?;
         Ok(TextReport { origin: origin.to_owned(), stats, unknown_tokens, out_of_vocab_tokens })
