@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use rondo_data::Split;
+use rondo_data::{Division, Split};
 use rondo_nn::ActivationPenalty;
 use rondo_runs::Compact;
 use rondo_train::settings::ResetState;
@@ -102,10 +102,15 @@ impl Overview<'_> {
         let percent = |fraction: f64| format!("{} %", (fraction * 1000.0).round() / 10.0);
         let options = &self.0.plan().text.options;
         self.0.corpus().divided.then(|| {
-            format!(
-                "{text}: the last {} are split off for validation and test",
-                [options.valid_fraction, options.test_fraction].map(percent).join(" and ")
-            )
+            let fractions = [options.valid_fraction, options.test_fraction].map(percent).join(" and ");
+            match options.division {
+                Division::End => {
+                    format!("{text}: the last {fractions} are split off for validation and test")
+                }
+                Division::RandomLines => {
+                    format!("{text}: random lines, {fractions} of it, are split off for validation and test")
+                }
+            }
         })
     }
 

@@ -189,6 +189,7 @@ fn a_model_of_lines_is_trained_evaluated_and_continued() {
     ];
     let said = sandbox.train(&[&flags[..], &TINY].concat());
     assert!(said.stderr.contains(" steps, independent lines in random order; seed 1"), "{}", said.stderr);
+    assert!(said.stderr.contains("text: random lines, 5 % and 5 % of it, are split off"), "{}", said.stderr);
     said.success();
     let plan = std::fs::read_to_string(sandbox.path("run/plan.toml")).unwrap();
     assert!(plan.contains("reset_state = \"line\"") && plan.contains("split = \"random-lines\""), "{plan}");

@@ -46,12 +46,18 @@ impl Parts {
     }
 }
 
-/// Draws lines for the validation and test text until they have the requested fractions of the tokens.
+/// Draws lines for the validation and test text until they have the requested fractions of the tokens. Without a
+/// `line_end`, the text is one line.
 ///
 /// # Errors
 /// [`DataError::CannotDivide`] if no line is left for training.
-pub(super) fn random_lines(ids: &[u32], eos: u32, valid_fraction: f64, test_fraction: f64) -> Result<Parts> {
-    let ends = (0..ids.len()).filter(|&at| ids[at] == eos || at + 1 == ids.len());
+pub(super) fn random_lines(
+    ids: &[u32],
+    line_end: Option<u32>,
+    valid_fraction: f64,
+    test_fraction: f64,
+) -> Result<Parts> {
+    let ends = (0..ids.len()).filter(|&at| Some(ids[at]) == line_end || at + 1 == ids.len());
     let lines: Vec<Range<usize>> = ends
         .scan(0, |start, end| {
             let line = *start..end + 1;
@@ -182,7 +188,7 @@ mod tests {
         fn drawn_lines_are_whole_and_each_is_in_one_text(
             ids in prop::collection::vec(0u32..4, 1..80), valid in 0.0..0.5, test in 0.0..0.5,
         ) {
-            let Ok(parts) = random_lines(&ids, 0, valid, test) else { return Ok(()) };
+            let Ok(parts) = random_lines(&ids, Some(0), valid, test) else { return Ok(()) };
             let train = parts.train(&ids).into_owned();
             let (divided, [train_end, valid_end]) = parts.divide(ids.clone());
             prop_assert_eq!(&train, &divided[..train_end]);

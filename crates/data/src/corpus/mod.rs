@@ -238,14 +238,12 @@ impl Corpus {
         let encoded = |vocab: Vocab| {
             let codec = codec(vocab);
             let all = encode(&sources, &codec, options)?;
-            let eos = options.tokenizer.eos().and_then(|eos| codec.vocab().id(eos));
-            let parts = parts(&all, texts, options, eos)?;
+            let parts = parts(&all, texts, options, |token| codec.vocab().id(token))?;
             Ok::<_, DataError>((all, parts, codec))
         };
         let counted = |splits: VocabSplits, vocab: &dyn Fn(&Counter) -> Result<Vocab>| {
             let (mut all, counter) = count(&sources, options)?;
-            let eos = options.tokenizer.eos().and_then(|eos| counter.index(eos));
-            let parts = parts(&all, texts, options, eos)?;
+            let parts = parts(&all, texts, options, |token| counter.index(token))?;
             let codec = codec(match splits {
                 VocabSplits::All => vocab(&counter)?,
                 VocabSplits::Train => vocab(&counter.restricted_to(&parts.train(&all.ids)))?,
@@ -380,9 +378,14 @@ fn replace_indices(all: &mut Sequence, counter: &Counter, vocab: &Vocab) -> bool
     true
 }
 
-/// The parts of the texts for training, validation and testing; `eos` is the end-of-line token in `all`.
-fn parts(all: &Sequence, texts: &CorpusTexts, options: &CorpusOptions, eos: Option<u32>) -> Result<Parts> {
-    let CorpusOptions { valid_fraction, test_fraction, division, .. } = *options;
+/// The parts of the texts for training, validation and testing; `id` gives the ids of tokens in `all`.
+fn parts(
+    all: &Sequence,
+    texts: &CorpusTexts,
+    options: &CorpusOptions,
+    id: impl Fn(&str) -> Option<u32>,
+) -> Result<Parts> {
+    let CorpusOptions { valid_fraction, test_fraction, division, ref tokenizer, .. } = *options;
     match texts {
         CorpusTexts::Splits { .. } | CorpusTexts::Assigned(_) => {
             let len = |splits: &[Split]| -> usize {
@@ -392,11 +395,15 @@ fn parts(all: &Sequence, texts: &CorpusTexts, options: &CorpusOptions, eos: Opti
             };
             Ok(Parts::InOrder([len(&[Split::Train]), len(&[Split::Train, Split::Valid])]))
         }
-        CorpusTexts::Whole(_) => match (division, eos) {
-            (Division::RandomLines, Some(eos)) => {
-                divide::random_lines(&all.ids, eos, valid_fraction, test_fraction)
+        CorpusTexts::Whole(_) => match division {
+            Division::RandomLines => {
+                let line_end = tokenizer.line_end().and_then(id);
+                divide::random_lines(&all.ids, line_end, valid_fraction, test_fraction)
             }
-            _ => Ok(Parts::InOrder(divide::cuts(&all.ids, eos, valid_fraction, test_fraction)?)),
+            Division::End => {
+                let eos = tokenizer.eos().and_then(id);
+                Ok(Parts::InOrder(divide::cuts(&all.ids, eos, valid_fraction, test_fraction)?))
+            }
         },
     }
 }

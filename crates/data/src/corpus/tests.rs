@@ -124,6 +124,31 @@ fn characters_and_bytes_are_divided_anywhere() {
     }
 }
 
+/// The end of a sorted list would be a test of the last letters only.
+#[test]
+fn lines_of_characters_are_drawn_at_random() {
+    let names: Vec<String> = (b'a'..=b'z').map(|letter| format!("{}\n", char::from(letter))).collect();
+    for tokenizer in [Tokenizer::chars(), Tokenizer::bytes()] {
+        let options = CorpusOptions {
+            division: Division::RandomLines,
+            valid_fraction: 0.2,
+            test_fraction: 0.2,
+            ..CorpusOptions::for_tokenizer(tokenizer)
+        };
+        let corpus = Corpus::read(&whole(&names.concat()), &options).unwrap();
+        for split in [Split::Valid, Split::Test] {
+            let text = words(&corpus, split);
+            let lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+            assert_eq!((lines.len(), lines.is_sorted()), (6, true), "{text}");
+            assert!(lines.iter().all(|line| names.contains(line)), "{text}");
+            assert!(!names.concat().contains(&text), "these lines are neighbors: {text}");
+        }
+    }
+    let options =
+        CorpusOptions { division: Division::RandomLines, ..CorpusOptions::for_tokenizer(Tokenizer::chars()) };
+    assert!(matches!(Corpus::read(&whole("one line"), &options), Err(DataError::CannotDivide { .. })));
+}
+
 #[test]
 fn several_files_are_one_text() {
     let texts = CorpusTexts::Whole(vec![memory("one", "a b\nc"), memory("two", "d\ne\n")]);
