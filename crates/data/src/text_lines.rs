@@ -75,8 +75,9 @@ impl<R: BufRead> Iterator for TextLines<R> {
 /// Reads a whole text, line endings unchanged; `origin` is its name in errors.
 ///
 /// # Errors
-/// [`DataError::Read`]; unless `lossy`, [`DataError::InvalidUtf8`] and [`DataError::Binary`] for bytes that are not
-/// text.
+/// [`DataError::Read`](crate::DataError::Read); unless `lossy`,
+/// [`DataError::InvalidUtf8`](crate::DataError::InvalidUtf8) and [`DataError::Binary`](crate::DataError::Binary) for
+/// bytes that are not text.
 pub fn read_text(mut reader: impl BufRead, origin: &str, lossy: bool) -> Result<String> {
     let mut decoder = Decoder::new(origin, lossy);
     let mut all = String::new();

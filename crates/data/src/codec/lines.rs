@@ -98,7 +98,8 @@ impl LineEncoder {
     /// Encodes the next line, given with or without its line ending.
     ///
     /// # Errors
-    /// [`DataError::InvalidUtf8`] and [`DataError::Binary`] for bytes that are not text.
+    /// [`DataError::InvalidUtf8`](crate::DataError::InvalidUtf8) and [`DataError::Binary`](crate::DataError::Binary)
+    /// for bytes that are not text.
     pub fn encode(&mut self, line: &[u8]) -> Result<EncodedLine> {
         self.number += 1;
         let mut encoded = EncodedLine::new(self.number);
