@@ -107,8 +107,9 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
         }
     })?;
     if unreadable > 0 {
+        let texts = if unreadable == 1 { "text" } else { "texts" };
         console.say(&format!(
-            "note: no completions for {unreadable} texts with characters that the model's vocabulary does not contain"
+            "note: no completions for {unreadable} {texts} with characters that the model's vocabulary does not contain"
         ));
     }
     Ok(ExitCode::SUCCESS)

@@ -373,6 +373,7 @@ fn hint_on_inference(error: &InferError) -> Option<String> {
         InferError::OtherVocabulary { .. }
         | InferError::VocabularySize { .. }
         | InferError::NoVocabulary(_) => "`--vocab` names the vocabulary that the model was trained with",
+        InferError::EmptyPrefix => "`--prefix TEXT` gives the model a text to continue",
         InferError::NonFiniteLogits => {
             "train it again with a lower `--learning-rate`, stronger clipping (`--clip-norm`) or smaller initial weights"
         }
@@ -552,6 +553,7 @@ mod tests {
 
     #[test]
     fn errors_of_the_crates_below_have_their_hints_in_those_of_the_crates_above_too() {
+        check("`--prefix TEXT` gives the model", || InferError::EmptyPrefix);
         let no_model = || InferError::NoModel { folder: "run".into(), file: "best.safetensors" };
         check("a run saves its first model", no_model);
         check("a run saves its first model", || TrainError::Infer(no_model()));

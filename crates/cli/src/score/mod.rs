@@ -139,8 +139,9 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
         print_summary(&args, &summary)?;
     }
     if impossible > 0 {
+        let lines = if impossible == 1 { "line has" } else { "lines have" };
         console.say(&format!(
-            "note: {impossible} lines have characters that the model's vocabulary does not contain, and probability 0"
+            "note: {impossible} {lines} characters that the model's vocabulary does not contain, and probability 0"
         ));
     }
     Ok(ExitCode::SUCCESS)

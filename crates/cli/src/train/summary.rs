@@ -4,6 +4,7 @@ use std::time::Duration;
 use std::{env, path::Path};
 
 use anyhow::Result;
+use rondo_data::Corpus;
 use rondo_infer::Sampling;
 use rondo_runs::{Loss, Perplexity, RunSummary};
 use rondo_train::{Outcome, PartialEpoch, RunEnd, Session, Trained};
@@ -173,6 +174,13 @@ impl Summary<'_> {
         self.trained.outcome.best_epoch.is_some() || self.trained.outcome.partial_epoch.is_some()
     }
 
+    /// The first token of the training text, for a model that cannot begin with a line end.
+    fn prefix(&self) -> Option<String> {
+        let Corpus { codec, train, .. } = self.session.corpus();
+        let first = codec.line_end().is_none().then(|| train.read(0..1))?.ok()?;
+        codec.decode(&first).ok()
+    }
+
     fn next_commands(&self) -> String {
         let program = program();
         let run = in_shell(&self.trained.folder.path().display().to_string());
@@ -181,7 +189,9 @@ impl Summary<'_> {
             commands.push(format!("{program} train --resume --out {run}"));
         }
         if self.has_model() {
-            commands.push(format!("{program} generate --model {run} --samples 3"));
+            let prefix = self.prefix().map(|text| format!(" --prefix {}", in_shell(&text)));
+            let prefix = prefix.unwrap_or_default();
+            commands.push(format!("{program} generate --model {run}{prefix} --samples 3"));
             if self.session.corpus().test.is_some() {
                 commands.push(format!("{program} eval --model {run} --split test"));
             }

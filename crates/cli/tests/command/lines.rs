@@ -85,7 +85,7 @@ fn an_unknown_character_does_not_end_the_job() {
     );
     assert_eq!(
         said.stderr,
-        "note: 1 lines have characters that the model's vocabulary does not contain, and probability 0\n"
+        "note: 1 line has characters that the model's vocabulary does not contain, and probability 0\n"
     );
     let json = sandbox.run_with_stdin(&["score", "-m", "run", "--json"], "\u{e9}").json();
     assert_eq!((&json["log_prob"], &json["missing"][0]), (&serde_json::Value::Null, &"\u{e9}".into()));
@@ -110,7 +110,7 @@ fn a_text_with_an_unknown_character_has_no_completions() {
     assert_eq!(found.collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(answers[1]["text"], "\u{e9}t\u{e9}");
     let note =
-        "note: no completions for 1 texts with characters that the model's vocabulary does not contain\n";
+        "note: no completions for 1 text with characters that the model's vocabulary does not contain\n";
     assert_eq!(said.stderr, note);
 }
 
@@ -133,6 +133,23 @@ fn an_unknown_character_is_left_out_of_an_evaluation() {
     let error =
         "error: out-of-vocabulary token `\u{e9}` on line 1 of `stdin`: the vocabulary has no unknown token\n";
     assert!(strict.stderr.starts_with(error), "{}", strict.stderr);
+}
+
+/// Texts such as DNA have no line ends, so a model of them cannot begin with one.
+#[test]
+fn the_commands_to_try_work_for_a_model_without_line_ends() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dna.txt", &"GATTACA".repeat(100));
+    let flags = ["--data", "dna.txt", "--tokenizer", "chars", "--epochs", "1"];
+    let said = sandbox.train(&[&flags[..], &TINY].concat());
+    assert!(said.stderr.contains(" generate --model run --prefix G --samples 3\n"), "{}", said.stderr);
+    said.success();
+    let text = sandbox.run(&["generate", "-m", "run", "--prefix", "G", "--tokens", "6"]).success();
+    assert!(text.starts_with('G') && text.trim_end().len() == 7, "{text}");
+    let said = sandbox.run_with_stdin(&["score", "-m", "run"], "GATT\nACA\n").success();
+    // The first character of a line is read, but nothing precedes it that could predict it.
+    assert_eq!(records(&said).iter().map(|record| record[1]).collect::<Vec<_>>(), ["3", "2"]);
+    assert!(sandbox.run(&["generate", "-m", "run"]).stderr.contains("`--prefix TEXT`"));
 }
 
 #[test]
