@@ -139,7 +139,7 @@ fn an_unknown_character_is_left_out_of_an_evaluation() {
 #[test]
 fn the_commands_to_try_work_for_a_model_without_line_ends() {
     let sandbox = Sandbox::new();
-    sandbox.write("dna.txt", &"GATTACA".repeat(100));
+    sandbox.write("dna.txt", "GATTACA".repeat(100));
     let flags = ["--data", "dna.txt", "--tokenizer", "chars", "--epochs", "1"];
     let said = sandbox.train(&[&flags[..], &TINY].concat());
     assert!(said.stderr.contains(" generate --model run --prefix G --samples 3\n"), "{}", said.stderr);
