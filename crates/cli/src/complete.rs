@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use rondo_infer::{Completing, Completion};
 use serde_json::{Value, json};
@@ -56,20 +56,21 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
     let completing =
         Completing { top: args.top, partial: args.partial, forbidden: loaded.forbidden(args.forbid_unk) };
     let completer = loaded.model.completer();
-    let complete = |text: &str, before: &str, out: &mut dyn Write| {
-        let completions = completer.complete(text, &completing);
+    let complete = |text: &[u8], before: &str, out: &mut dyn Write| {
+        let completions = completer.complete_bytes(text, &completing);
+        let text = &*String::from_utf8_lossy(text);
         let completions = completions.with_context(|| format!("cannot complete `{text}`"))?;
         print(&args, text, &completions, before, out)
     };
     let mut unreadable = 0;
     output::write(|out| {
         if let [text] = args.texts.as_slice() {
-            return complete(text, "", out);
+            return complete(text.as_bytes(), "", out);
         }
         if !args.texts.is_empty() {
             let mut before = String::new();
             for text in &args.texts {
-                complete(text, &format!("{before}{}\n", shown(text)), out)?;
+                complete(text.as_bytes(), &format!("{before}{}\n", shown(text)), out)?;
                 before = "\n".to_owned();
             }
             return Ok(());
@@ -87,13 +88,10 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
             }
             for line in lines {
                 let line = encoder.encode(&line)?;
-                let text = match str::from_utf8(&line.text) {
-                    Err(_) if !args.lossy.lossy => bail!("{origin}, line {}: not UTF-8 text", line.number),
-                    _ => String::from_utf8_lossy(&line.text),
-                };
+                let text = String::from_utf8_lossy(&line.text);
                 let heading = format!("{before}{}\n", shown(&text));
                 if line.missing.is_empty() {
-                    complete(&text, &heading, out)?;
+                    complete(&line.text, &heading, out)?;
                 } else {
                     unreadable += 1;
                     print(&args, &text, &[], &heading, out)?;

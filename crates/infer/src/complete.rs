@@ -94,8 +94,28 @@ impl Completer {
         if self.codec.is_of_words() {
             self.complete_by_words(text, completing)
         } else {
-            self.complete_by_characters(text, completing)
+            let (_, begun) = split_last_word(text);
+            self.complete_by_characters(&self.codec.prompt(text)?, begun, completing)
         }
+    }
+
+    /// [`complete`](Self::complete) for bytes: any bytes with a byte model, UTF-8 with the others. In the completed word,
+    /// bytes that are not UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// As [`complete`](Self::complete).
+    pub fn complete_bytes(&self, text: &[u8], completing: &Completing) -> Result<Vec<Completion>> {
+        if let Ok(text) = str::from_utf8(text) {
+            return self.complete(text, completing);
+        }
+        if completing.top == 0 {
+            return Err(InferError::ZeroSize { name: "top" });
+        }
+        let ids = self.codec.encode_prefix_bytes(text)?;
+        let prefix: Vec<u32> = self.codec.line_end().into_iter().chain(ids).collect();
+        let text = String::from_utf8_lossy(text);
+        let (_, begun) = split_last_word(&text);
+        self.complete_by_characters(&prefix, begun, completing)
     }
 
     fn complete_by_words(&self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
@@ -115,9 +135,13 @@ impl Completer {
         Ok(candidates.iter().map(completion).collect())
     }
 
-    fn complete_by_characters(&self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
-        let (_, begun) = split_last_word(text);
-        let prefix = self.codec.prompt(text)?;
+    /// Completes a partial word by characters or bytes; `prefix` is all of the text.
+    fn complete_by_characters(
+        &self,
+        prefix: &[u32],
+        begun: &str,
+        completing: &Completing,
+    ) -> Result<Vec<Completion>> {
         let search = BeamSearch {
             beams: completing.top.saturating_mul(BEAMS_PER_WORD).max(FEWEST_BEAMS),
             max_tokens: LONGEST_WORD,
@@ -125,7 +149,7 @@ impl Completer {
             ends: self.spaces.clone(),
             forbidden: completing.forbidden.clone(),
         };
-        let found = search.run(&self.handle, &prefix)?;
+        let found = search.run(&self.handle, prefix)?;
         // The same word may end in a space or in a line end: their probabilities are added.
         let mut words: HashMap<String, f64> = HashMap::new();
         for Hypothesis { ids, log_prob_sum, ended, .. } in &found {

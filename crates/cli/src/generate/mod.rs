@@ -365,8 +365,9 @@ impl Job<'_> {
             Ok(())
         })?;
         if unreadable > 0 {
+            let prompts = if unreadable == 1 { "prompt has" } else { "prompts have" };
             self.console.say(&format!(
-                "note: {unreadable} prompts have characters that the model's vocabulary does not contain; they were left out"
+                "note: {unreadable} {prompts} characters that the model's vocabulary does not contain; they were left out"
             ));
         }
         Ok(())

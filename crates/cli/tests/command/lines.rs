@@ -326,7 +326,7 @@ fn each_prompt_is_answered_on_its_line() {
     let said =
         of_characters().run_with_stdin(&["generate", "-m", "run", "--prompts", "-"], "the c\n\u{e9}\na");
     assert_eq!((said.stdout.lines().count(), said.code), (3, Some(0)));
-    assert!(said.stderr.contains("note: 1 prompts have characters"), "{}", said.stderr);
+    assert!(said.stderr.contains("note: 1 prompt has characters"), "{}", said.stderr);
 }
 
 #[test]
@@ -347,4 +347,10 @@ fn a_model_of_bytes_continues_any_bytes() {
     sandbox.write("prompt.bin", b"the \xff\xfe c");
     let said = sandbox.command(&["generate", "-m", "run", "prompt.bin"]).output().unwrap();
     assert!(said.status.success() && said.stdout.starts_with(b"the \xff\xfe c"), "{said:?}");
+    let said = sandbox.run(&["complete", "-m", "run", "--file", "prompt.bin", "--json", "-k", "1"]).json();
+    assert_eq!(
+        (&said["text"], said["completions"].as_array().unwrap().len()),
+        (&"the \u{fffd}\u{fffd} c".into(), 1)
+    );
+    assert!(said["completions"][0]["word"].as_str().unwrap().starts_with('c'), "{said}");
 }
