@@ -1,4 +1,5 @@
-//! Errors for invalid texts, vocabulary files, corpora and sizes.
+//! Errors for invalid texts, vocabulary files, corpora and sizes. This is a single file because it is one type, so that
+//! its messages can be read side by side.
 
 use std::{io, path::PathBuf};
 

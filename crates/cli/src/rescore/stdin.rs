@@ -1,12 +1,13 @@
 //! Stdin as lines that are read ahead, so that the lists that are complete can be answered while others are waited for.
 
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use crate::console::Console;
+use crate::input;
 
 /// Lines to read ahead at most.
 const LINES: usize = 4096;
@@ -27,9 +28,7 @@ pub(super) struct Waiting(Arc<AtomicUsize>);
 impl StdinAhead {
     /// Starts reading. If stdin is a terminal, prints a note that input is expected.
     pub(super) fn new(console: Console) -> StdinAhead {
-        if io::stdin().is_terminal() {
-            console.say("reading from the terminal; end with Ctrl-D on an empty line");
-        }
+        input::invite(console);
         let (sender, lines) = sync_channel(LINES);
         let waiting = Arc::new(AtomicUsize::new(0));
         let sent = waiting.clone();

@@ -1,4 +1,5 @@
-//! Makes a plan from settings: fills in defaults and refuses invalid values.
+//! Makes a plan from settings: fills in defaults and refuses invalid values. This is a single file because the default of
+//! a setting depends on others, and each is checked where it is filled in.
 
 use std::path::{Path, PathBuf};
 use std::thread;
