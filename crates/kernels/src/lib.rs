@@ -38,6 +38,7 @@ mod memory;
 pub mod one_hot;
 pub mod optimizer;
 mod precision;
+pub mod prediction;
 pub mod product;
 pub mod recurrence;
 pub mod roofline;

@@ -20,6 +20,7 @@ mod embedding;
 mod linear;
 mod one_hot;
 mod optimizer;
+mod prediction;
 mod product;
 mod recurrence;
 mod sample;
