@@ -53,6 +53,24 @@ pub enum InferError {
         /// `line` or `paragraph`.
         unit: &'static str,
     },
+    /// Models that must have the same tokens have different ones.
+    #[error("{what} needs models with the same tokenizer and vocabulary")]
+    DifferentTokens {
+        /// What needs them.
+        what: &'static str,
+    },
+    /// Characters were asked for, but a model's tokens are words.
+    #[error("a model with the tokenizer `{tokens}` has no surprisals of characters: its tokens are words")]
+    NoCharacters {
+        /// The name of its tokenizer.
+        tokens: String,
+    },
+    /// Something that is there for one model only was asked for with several.
+    #[error("{what} can only be written for one model")]
+    OneModel {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The caller's progress callback stopped the evaluation.
     #[error("stopped after {done_tokens} of {total_tokens} tokens")]
     Stopped {

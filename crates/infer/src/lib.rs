@@ -10,6 +10,7 @@
 //!           memory to   ├ Streams             prompts, Sampling   ──► tokens, one per stream and step
 //!           run it in)  ├ BeamSearch          prefix              ──► the most likely continuations
 //!                       ├ Predictor           ids of a text       ──► the next token's Distribution at each position
+//!                       ├ Surprisals          texts               ──► surprisal, entropy and rank of their words
 //!                       └ Decoder             states, tokens      ──► states, log-probabilities of all tokens
 //! ```
 //!
@@ -39,6 +40,7 @@ mod resets;
 mod sample;
 mod score;
 mod streams;
+mod surprisal;
 mod text_stream;
 
 pub use beam::{BeamSearch, Hypothesis};
@@ -61,4 +63,7 @@ pub use resets::Resets;
 pub use sample::{Sampler, Sampling};
 pub use score::{ScoredLine, ScoredLines, Scorer, Scoring, SentenceScore};
 pub use streams::{StreamId, StreamToken, Streams};
+pub use surprisal::{
+    Passage, Region, RegionFault, RegionScore, RegionUnit, Start, SurprisalOptions, Surprisals, UnknownWords,
+};
 pub use text_stream::{Piece, StopReason, StopRule, StreamOptions, TextAssembler, TextStream};

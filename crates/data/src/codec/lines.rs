@@ -11,7 +11,7 @@ use crate::error::read_error;
 use crate::{Result, tokenize::Scanner};
 
 /// The unit of a tokenizer that accepts all bytes.
-const BYTE: &str = "byte";
+pub(super) const BYTE: &str = "byte";
 
 /// One line of a text, or one sentence of running text, as tokens and ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +47,15 @@ impl EncodedLine {
         self.text.append(&mut next.text);
         self.unknown_tokens += next.unknown_tokens;
         self.missing.append(&mut next.missing);
+    }
+
+    /// The id of each token; `None` for the [missing](Self::missing) ones, which [`ids`](Self::ids) leaves out.
+    pub fn token_ids(&self) -> impl Iterator<Item = Option<u32>> + '_ {
+        let (mut ids, mut missing) = (self.ids.iter(), self.missing.iter().peekable());
+        self.tokens.iter().map(move |token| match missing.next_if(|missing| *missing == token) {
+            Some(_) => None,
+            None => ids.next().copied(),
+        })
     }
 
     fn new(number: u64) -> Self {
@@ -129,7 +138,7 @@ impl LineEncoder {
     fn text_of(&self, line: &[u8]) -> Vec<u8> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = line.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.number == 1).unwrap_or(line);
-        if !self.codec.lossy || self.codec.unit() == BYTE {
+        if !self.codec.lossy || self.codec.is_of_bytes() {
             return line.to_vec();
         }
         String::from_utf8_lossy(line).replace('\0', "\u{fffd}").into_bytes()

@@ -3,6 +3,7 @@
 //! ```text
 //! text ──▶ tokenizer (which also normalizes) ──▶ tokens ──▶ vocabulary ──▶ ids      encode, lines, prompt
 //! text ◀── joiner ◀───────────────────────────── tokens ◀── vocabulary ◀── ids      decode, decoder
+//! text ◀── parts ◀────────────────────────────── tokens                             align
 //! ```
 //!
 //! Promises: encoding a text line by line, or running text sentence by sentence, gives exactly the same ids as
@@ -11,6 +12,7 @@
 
 use std::borrow::Cow;
 use std::io::BufRead;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::{Result, TextSource, TextStats, Tokenizer, Vocab, tokenize, vocab};
@@ -138,6 +140,48 @@ impl TextCodec {
     #[must_use]
     pub fn is_of_words(&self) -> bool {
         self.tokenizer.is_of_words()
+    }
+
+    /// The bytes of `text`, which is one line without its line ending, that each of its `tokens` stands for. Tokens that
+    /// are parted, joined, lowercased or normalized are found by their letters. A line end stands for nothing, at the end
+    /// of the text. Invalid UTF-8 stands for U+FFFD.
+    ///
+    /// ```
+    /// use rondo_data::{TextCodec, Tokenizer, Vocab};
+    ///
+    /// let vocab = Vocab::from_tokens("example", ["<unk>", "<eos>"], Some("<unk>"))?;
+    /// let codec = TextCodec::new(Tokenizer::moses(), vocab);
+    /// let line = codec.line_encoder("my.txt").encode(b"It's  late.")?;
+    /// assert_eq!(line.tokens, ["It", "'s", "late", ".", "<eos>"]);
+    /// assert_eq!(codec.align(&line.text, &line.tokens), Ok(vec![0..2, 2..4, 6..10, 10..11, 11..11]));
+    /// # Ok::<(), rondo_data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The index of the first token that does not match the text; if there is more text than tokens, their number.
+    pub fn align(&self, text: &[u8], tokens: &[String]) -> std::result::Result<Vec<Range<usize>>, usize> {
+        self.tokenizer.align(text, tokens)
+    }
+
+    /// The tokens that separate words, if words consist of tokens that do not tell where a word ends: whitespace and the
+    /// line end for characters, the whitespace of ASCII for bytes. None if tokens are words.
+    #[must_use]
+    pub fn separators(&self) -> Vec<u32> {
+        const BYTES: [&str; 6] = ["<0x09>", "<0x0A>", "<0x0B>", "<0x0C>", "<0x0D>", " "];
+        if self.is_of_words() {
+            return vec![];
+        }
+        if self.is_of_bytes() {
+            return BYTES.iter().filter_map(|token| self.vocab.id(token)).collect();
+        }
+        let is_space = |token: &str| !token.is_empty() && token.chars().all(char::is_whitespace);
+        (0..).zip(self.vocab.tokens()).filter(|(_, token)| is_space(token)).map(|(id, _)| id).collect()
+    }
+
+    /// Whether tokens are bytes.
+    #[must_use]
+    pub fn is_of_bytes(&self) -> bool {
+        self.unit() == lines::BYTE
     }
 
     /// Encodes a text.

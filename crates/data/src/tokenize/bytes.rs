@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::kind::{Cutter, Entry, Joiner, Kind};
+use super::kind::{Alignment, Cutter, Entry, Joiner, Kind};
 use crate::VocabOptions;
 
 /// The entry of this kind.
@@ -14,6 +14,7 @@ pub(super) const ENTRY: &Entry = &Entry {
     make: |_, _| Arc::new(Bytes),
     fit: |_, _, _| Arc::new(Bytes),
     read: |_| Ok(Arc::new(Bytes)),
+    alignment: Alignment::Bytes,
 };
 
 static TOKENS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=u8::MAX).map(form).collect());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::kind::{Cutter, Entry, Joiner, Kind, Output, TextCutter};
+use super::kind::{Alignment, Cutter, Entry, Joiner, Kind, Output, TextCutter};
 use crate::{Result, VocabOptions};
 
 /// The entry of this kind.
@@ -11,6 +11,7 @@ pub(super) const ENTRY: &Entry = &Entry {
     make: |_, _| Arc::new(Chars),
     fit: |_, _, _| Arc::new(Chars),
     read: |_| Ok(Arc::new(Chars)),
+    alignment: Alignment::Characters,
 };
 
 /// The character tokenizer; it has no options.

@@ -32,6 +32,21 @@ pub(super) struct Entry {
     pub(super) fit: fn(&Vocab, Option<&str>, &TokenizerOptions) -> AnyKind,
     /// Parses a tokenizer from its JSON object, without the field `kind`.
     pub(super) read: fn(Map<String, Value>) -> serde_json::Result<AnyKind>,
+    /// How the tokens of a text are found in it.
+    pub(super) alignment: Alignment,
+}
+
+/// How the tokens of a text are found in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alignment {
+    /// Each part between whitespace is tokenized independently of the others.
+    Chunks,
+    /// The tokens have the letters of the text, without whitespace and control characters.
+    Letters,
+    /// Each token is a character.
+    Characters,
+    /// Each token is a byte.
+    Bytes,
 }
 
 /// A tokenizer of some kind.

@@ -21,6 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod align;
 mod bytes;
 mod chars;
 mod decode;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::kind::{AnyKind, Cutter, Entry, Joiner, Kind};
+use super::kind::{Alignment, AnyKind, Cutter, Entry, Joiner, Kind};
 use super::running::Running;
 use super::words::{default_eos, read_eos, write_eos};
 use super::{Tokenizer, TokenizerKind, TokenizerOptions};
@@ -29,6 +29,7 @@ pub(super) const ENTRY: &Entry = &Entry {
         make(eos, &TokenizerOptions { joints, lowercase, ..options.clone() })
     },
     read: |fields| Ok(Arc::new(serde_json::from_value::<RunningText>(Value::Object(fields))?)),
+    alignment: Alignment::Letters,
 };
 
 /// The tokenizer for running text.

@@ -69,7 +69,7 @@ impl Normalization {
     }
 
     /// Whether a text can be split before `char` without changing the normalized text.
-    fn is_boundary(self, char: char) -> bool {
+    pub(super) fn is_boundary(self, char: char) -> bool {
         let one = std::iter::once(char);
         let is_stable = match self {
             Self::None => return true,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::kind::{AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, Kind, Output, TextCutter};
+use super::kind::{Alignment, AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, Kind, Output, TextCutter};
 use super::{BlankLines, TokenizerOptions};
 use crate::Result;
 
@@ -19,6 +19,7 @@ pub(super) const ENTRY: &Entry = &Entry {
     make,
     fit: |_, eos, options| make(eos, options),
     read: |fields| Ok(Arc::new(serde_json::from_value::<Words>(Value::Object(fields))?)),
+    alignment: Alignment::Chunks,
 };
 
 /// The word tokenizer: splits at Unicode whitespace.

@@ -16,6 +16,7 @@ mod resets;
 mod sample;
 mod score;
 mod streams;
+mod surprisal;
 mod threads;
 
 use rand::{RngExt, SeedableRng};

@@ -26,8 +26,9 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
     let ranks = SharedMut::new(args.ranks.host());
     in_parts(cpu, dims.rows, 1, logits.len() * COST, |part: Range<usize>| {
         // SAFETY: parts do not overlap.
-        let (log_probs, entropies, ranks) =
-            unsafe { (log_probs.range(part.clone()), entropies.range(part.clone()), ranks.range(part.clone())) };
+        let (log_probs, entropies, ranks) = unsafe {
+            (log_probs.range(part.clone()), entropies.range(part.clone()), ranks.range(part.clone()))
+        };
         for (place, row) in part.enumerate() {
             let logits = &logits[row * dims.vocab..(row + 1) * dims.vocab];
             let token = logits[targets[row] as usize];

@@ -43,7 +43,8 @@ fn cpu_agrees_with_the_reference() {
     // Flat, usual, and so sharp that most tokens are below the range of exponentials.
     for (&dims, scale) in CASES.iter().flat_map(|dims| [0.01, 12.0, 300.0].map(|scale| (dims, scale))) {
         // The numbers that the devices get: rounding would change a rank.
-        let logits: Vec<f64> = random(dims.rows * dims.vocab, 1).iter().map(|x| f64::from((scale * x) as f32)).collect();
+        let logits: Vec<f64> =
+            random(dims.rows * dims.vocab, 1).iter().map(|x| f64::from((scale * x) as f32)).collect();
         let targets = targets(dims);
         let want = reference::forward(dims, &logits, &targets);
         for device in devices() {

@@ -1,0 +1,472 @@
+//! Models with the same tokens, which read the same texts in parallel.
+//!
+//! ```text
+//! read        ⏎  the  cat      slept        in batches of texts of similar length
+//! predicted   the  cat  slept  ⏎            log-probability, entropy, rank, ln p(B): of each model, and of their mean
+//! ```
+
+use std::cmp::Reverse;
+
+use rondo_data::{LineEncoder, TextCodec};
+use rondo_kernels::prediction::{self, Dims};
+use rondo_kernels::{Buffer, Device};
+use rondo_nn::{Mode, NnError, State};
+
+use super::encode::{EncodedPassage, Token};
+use super::{Start, SurprisalOptions};
+use crate::handle::PooledWorkspace;
+use crate::{InferError, LanguageModel, ModelHandle, Result};
+
+/// The size of the logits of a batch, in numbers.
+const LOGITS: usize = 1 << 22;
+
+/// How a model predicts a token.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TokenScore {
+    /// `None` if there is nothing to predict it from.
+    pub(super) log_prob: Option<f64>,
+    pub(super) entropy: Option<f64>,
+    pub(super) rank: Option<u32>,
+    /// `ln p(B)` in its place, if the group has separators.
+    pub(super) separators: Option<f64>,
+    /// The state after it, if asked for.
+    pub(super) state: Vec<f32>,
+}
+
+/// The scores of a member, for each text and token.
+pub(super) type Scores = Vec<Vec<Option<TokenScore>>>;
+
+/// Models with the same codec.
+#[derive(Debug)]
+pub(super) struct Group {
+    codec: TextCodec,
+    encoder: LineEncoder,
+    /// Sorted.
+    separators: Vec<u32>,
+    start: Option<u32>,
+    members: Vec<Member>,
+    /// The last token of the text before, if its state is carried over.
+    last: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Member {
+    handle: ModelHandle,
+    workspace: PooledWorkspace,
+    /// After all tokens of the text before except the last.
+    carried: State,
+    results: Results,
+}
+
+/// What a batch predicts: on the device.
+#[derive(Debug)]
+struct Results {
+    targets: Buffer<u32>,
+    log_probs: Buffer,
+    entropies: Buffer,
+    ranks: Buffer<u32>,
+}
+
+/// The same, on the host.
+struct Predicted {
+    log_probs: Vec<f32>,
+    entropies: Vec<f32>,
+    ranks: Vec<u32>,
+    /// `ln p(B)`; empty without separators.
+    separators: Vec<f64>,
+}
+
+/// A text to read.
+struct Row {
+    /// Its place among the texts.
+    index: usize,
+    ids: Vec<u32>,
+    /// The token of the text that each id belongs to; `None` for what is read before the text.
+    tokens: Vec<Option<usize>>,
+}
+
+impl Group {
+    pub(super) fn new(codec: &TextCodec, options: &SurprisalOptions) -> Group {
+        let mut separators = codec.separators();
+        separators.sort_unstable();
+        let start = codec.line_end().filter(|_| options.start == Start::LineEnd);
+        let encoder = codec.line_encoder("the text");
+        Group { codec: codec.clone(), encoder, separators, start, members: Vec::new(), last: None }
+    }
+
+    /// Adds a model, and returns its number.
+    pub(super) fn add(&mut self, model: &LanguageModel) -> usize {
+        let handle = model.handle().clone();
+        let (workspace, carried) = (handle.workspace(), handle.model().zero_state(1));
+        let results = Results::new(handle.device(), 0);
+        self.members.push(Member { handle, workspace, carried, results });
+        self.members.len() - 1
+    }
+
+    pub(super) fn codec(&self) -> &TextCodec {
+        &self.codec
+    }
+
+    pub(super) fn state_parts(&self) -> Vec<(String, usize)> {
+        let parts = self.members.iter().take(1).flat_map(|member| member.carried.parts());
+        parts.map(|part| (part.name().to_owned(), part.width())).collect()
+    }
+
+    /// The tokens of a text.
+    pub(super) fn encode(&mut self, text: &[u8]) -> Result<Vec<Token>> {
+        let line = self.encoder.encode(text)?;
+        // A token that does not match the text, and those after it, are nowhere.
+        let (parts, known) = match self.codec.align(text, &line.tokens) {
+            Ok(parts) => (parts, line.tokens.len()),
+            Err(_) => (Vec::new(), 0),
+        };
+        let line_end = self.codec.tokenizer().line_end();
+        let unknown = self.codec.unknown_id();
+        let tokens = line.tokens.iter().zip(line.token_ids()).enumerate();
+        Ok(tokens
+            .map(|(index, (token, id))| Token {
+                text: token.clone(),
+                id,
+                is_unknown: id.is_some() && unknown == id,
+                is_line_end: index + 1 == line.tokens.len() && line_end == Some(token),
+                part: (index < known).then(|| parts[index].clone()),
+            })
+            .collect())
+    }
+
+    /// What is read before a text: a line end, and the context.
+    pub(super) fn before(&mut self, context: &[u8], text: &[u8]) -> Result<Vec<u32>> {
+        let mut ids = Vec::from_iter(self.start);
+        if context.is_empty() {
+            return Ok(ids);
+        }
+        let mut context = super::one_line(context);
+        let spaced = |text: &[u8]| text.is_empty() || text.iter().any(u8::is_ascii_whitespace);
+        let (last, first) = (&context[context.len() - 1..], &text[..text.len().min(1)]);
+        if !self.separators.is_empty() && !spaced(last) && !spaced(first) {
+            context.push(b' ');
+        }
+        let line = self.encoder.encode(&context)?;
+        let has_end = line.tokens.last().map(String::as_str) == self.codec.tokenizer().line_end();
+        let count = line.ids.len() - usize::from(has_end && !line.tokens.is_empty());
+        ids.extend(&line.ids[..count]);
+        Ok(ids)
+    }
+
+    /// Whether a token separates words.
+    pub(super) fn separates(&self, id: Option<u32>) -> bool {
+        id.is_some_and(|id| self.separators.binary_search(&id).is_ok())
+    }
+
+    /// The scores of each model, and of the ensemble, if asked for.
+    pub(super) fn predict(
+        &mut self,
+        texts: &[EncodedPassage],
+        options: &SurprisalOptions,
+    ) -> Result<Vec<Scores>> {
+        let blank: Scores = texts.iter().map(|text| vec![None; text.tokens.len()]).collect();
+        let mut scores = vec![blank; self.members.len() + usize::from(options.ensemble)];
+        let mut rows: Vec<Row> =
+            texts.iter().enumerate().map(|(index, text)| Row::new(index, text)).collect();
+        for row in &rows {
+            self.members.iter().try_for_each(|member| member.handle.check_ids(&row.ids))?;
+        }
+        if options.carry_state {
+            for (mut row, text) in rows.into_iter().zip(texts) {
+                if text.continues {
+                    row.continue_after(self.last, text.before.len());
+                } else {
+                    self.members.iter_mut().for_each(|member| member.carried.clear());
+                }
+                self.predict_rows(std::slice::from_ref(&row), options, &mut scores)?;
+                self.last = row.ids.last().copied().or(self.last.filter(|_| text.continues));
+            }
+        } else {
+            rows.sort_by_key(|row| Reverse(row.ids.len()));
+            for rows in rows.chunks(options.batch_size) {
+                self.predict_rows(rows, options, &mut scores)?;
+            }
+        }
+        Ok(scores)
+    }
+
+    /// Predicts the tokens of some texts, in order of decreasing length: those still running always come first.
+    fn predict_rows(
+        &mut self,
+        rows: &[Row],
+        options: &SurprisalOptions,
+        scores: &mut [Scores],
+    ) -> Result<()> {
+        let Group { codec, separators, members, .. } = self;
+        // The last token is read only for the state after it.
+        let read = |row: &Row| if options.states { row.ids.len() } else { row.ids.len().saturating_sub(1) };
+        let vocab = codec.vocab().len();
+        let longest = rows.first().map_or(0, read);
+        let mut states: Vec<State> = members
+            .iter_mut()
+            .map(|member| {
+                let zero = member.handle.model().zero_state(rows.len());
+                if options.carry_state { std::mem::replace(&mut member.carried, zero) } else { zero }
+            })
+            .collect();
+        first_tokens(rows, scores);
+        let mut start = 0;
+        while start < longest {
+            let running = rows.partition_point(|row| read(row) > start);
+            let rows = &rows[..running];
+            let all = (LOGITS / vocab / running).max(1);
+            let steps = if options.states { 1 } else { all.min(longest - start) };
+            let chunk = Chunk { rows, start, steps };
+            let (mut mean, count) = (Vec::new(), members.len());
+            for (number, (member, state)) in members.iter_mut().zip(&mut states).enumerate() {
+                if running < state.batch() {
+                    *state = state.select(member.handle.device(), &(0..running).collect::<Vec<_>>());
+                }
+                let into_mean = options.ensemble.then_some((&mut mean, count));
+                let predicted = member.read(&chunk, state, separators, into_mean)?;
+                chunk.store(predicted.as_ref(), &mut scores[number]);
+                if options.states {
+                    chunk.store_states(state, &mut scores[number])?;
+                }
+            }
+            if options.ensemble && !mean.is_empty() {
+                let predicted = members[0].predict_mean(&chunk, &mean, separators)?;
+                chunk.store(Some(&predicted), &mut scores[count]);
+            }
+            start += steps;
+        }
+        if options.carry_state {
+            members.iter_mut().zip(states).for_each(|(member, state)| member.carried = state);
+        }
+        Ok(())
+    }
+}
+
+/// The first token that is read is not predicted, and has no score.
+fn first_tokens(rows: &[Row], scores: &mut [Scores]) {
+    for row in rows {
+        if let Some(Some(token)) = row.tokens.first() {
+            scores.iter_mut().for_each(|scores| scores[row.index][*token] = Some(TokenScore::default()));
+        }
+    }
+}
+
+impl Row {
+    fn new(index: usize, text: &EncodedPassage) -> Row {
+        let (mut ids, mut tokens) = (text.before.clone(), vec![None; text.before.len()]);
+        for (place, token) in text.tokens.iter().enumerate() {
+            if let Some(id) = token.id {
+                ids.push(id);
+                tokens.push(Some(place));
+            }
+        }
+        Row { index, ids, tokens }
+    }
+
+    /// Replaces what comes before the text, `before` tokens, by the last token of the text before.
+    fn continue_after(&mut self, last: Option<u32>, before: usize) {
+        self.ids.splice(..before, last);
+        self.tokens.splice(..before, last.map(|_| None));
+    }
+}
+
+/// Some steps of some texts.
+struct Chunk<'a> {
+    rows: &'a [Row],
+    start: usize,
+    steps: usize,
+}
+
+impl Chunk<'_> {
+    /// The ids at some steps after the first one, row by row of the batch; past the end of a text, any will do.
+    fn ids(&self, offset: usize) -> Vec<u32> {
+        let steps = self.start + offset..self.start + offset + self.steps;
+        let at = |step: usize| self.rows.iter().map(move |row| row.ids.get(step).copied().unwrap_or(0));
+        steps.flat_map(at).collect()
+    }
+
+    /// Calls `each` with the row of the batch, the text and the token of all that is predicted.
+    fn for_each(&self, mut each: impl FnMut(usize, usize, usize)) {
+        for step in 0..self.steps {
+            for (place, row) in self.rows.iter().enumerate() {
+                if let Some(Some(token)) = row.tokens.get(self.start + step + 1) {
+                    each(step * self.rows.len() + place, row.index, *token);
+                }
+            }
+        }
+    }
+
+    fn predicts_something(&self) -> bool {
+        let mut some = false;
+        self.for_each(|_, _, _| some = true);
+        some
+    }
+
+    fn store(&self, predicted: Option<&Predicted>, scores: &mut Scores) {
+        let Some(predicted) = predicted else { return };
+        self.for_each(|row, text, token| {
+            scores[text][token] = Some(TokenScore {
+                // `x + 0` rather than −0 for a token of probability 1.
+                log_prob: Some(f64::from(predicted.log_probs[row]) + 0.0),
+                entropy: Some(f64::from(predicted.entropies[row].max(0.0))),
+                rank: Some(predicted.ranks[row]),
+                separators: predicted.separators.get(row).copied(),
+                state: Vec::new(),
+            });
+        });
+    }
+
+    /// Stores the state after the step that was read.
+    fn store_states(&self, state: &State, scores: &mut Scores) -> Result<()> {
+        let parts: Vec<_> = state
+            .parts()
+            .iter()
+            .map(|part| part.values().read())
+            .collect::<std::result::Result<_, _>>()
+            .map_err(NnError::from)?;
+        for (place, row) in self.rows.iter().enumerate() {
+            let Some(Some(token)) = row.tokens.get(self.start) else { continue };
+            if let Some(score) = &mut scores[row.index][*token] {
+                for (part, values) in state.parts().iter().zip(&parts) {
+                    score.state.extend(&values[place * part.width()..(place + 1) * part.width()]);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Member {
+    /// Reads a chunk, and predicts what follows each token; nothing if no prediction is needed. Adds the probabilities
+    /// to the mean of so many models.
+    fn read(
+        &mut self,
+        chunk: &Chunk<'_>,
+        state: &mut State,
+        separators: &[u32],
+        into_mean: Option<(&mut Vec<f64>, usize)>,
+    ) -> Result<Option<Predicted>> {
+        let Member { handle, workspace, results, .. } = self;
+        let model = handle.model();
+        let inputs = chunk.ids(0);
+        let before = chunk.rows.iter().map(|row| match chunk.start.checked_sub(1) {
+            Some(before) => row.ids[before],
+            None => handle.start(),
+        });
+        let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+        handle.set_resets(&mut tape, &inputs, &before.collect::<Vec<_>>());
+        let hidden = model.forward(&mut tape, &inputs, state);
+        if !chunk.predicts_something() {
+            return Ok(None);
+        }
+        let logits = model.logits(&mut tape, hidden);
+        let dims = Dims { rows: inputs.len(), vocab: model.vocab_size() };
+        results.predict(handle.device(), dims, tape.values(logits), &chunk.ids(1))?;
+        let mut predicted = results.read(dims.rows)?;
+        check_finite(chunk, &predicted)?;
+        if separators.is_empty() && into_mean.is_none() {
+            return Ok(Some(predicted));
+        }
+        let logits = tape.read(logits)?;
+        let log_sums: Vec<f64> = logits.chunks_exact(dims.vocab).map(log_sum).collect();
+        for (row, log_sum) in
+            logits.chunks_exact(dims.vocab).zip(&log_sums).filter(|_| !separators.is_empty())
+        {
+            predicted
+                .separators
+                .push(log_sum_of(separators.iter().map(|&id| f64::from(row[id as usize]))) - log_sum);
+        }
+        if let Some((mean, count)) = into_mean {
+            mean.resize(logits.len(), 0.0);
+            let rows = logits.chunks_exact(dims.vocab).zip(&log_sums).zip(mean.chunks_exact_mut(dims.vocab));
+            for ((row, log_sum), mean) in rows {
+                for (mean, &logit) in mean.iter_mut().zip(row) {
+                    *mean += (f64::from(logit) - log_sum).exp() / count as f64;
+                }
+            }
+        }
+        Ok(Some(predicted))
+    }
+
+    /// What the mean of the models' probabilities predicts.
+    fn predict_mean(&mut self, chunk: &Chunk<'_>, mean: &[f64], separators: &[u32]) -> Result<Predicted> {
+        let device = self.handle.device();
+        let vocab = self.handle.model().vocab_size();
+        let dims = Dims { rows: mean.len() / vocab, vocab };
+        let logits: Vec<f32> = mean.iter().map(|share| share.ln() as f32).collect();
+        let logits = Buffer::from_slice(device, &logits).map_err(NnError::from)?;
+        self.results.predict(device, dims, logits.slice(), &chunk.ids(1))?;
+        let mut predicted = self.results.read(dims.rows)?;
+        check_finite(chunk, &predicted)?;
+        if !separators.is_empty() {
+            let share = |row: &[f64]| separators.iter().map(|&id| row[id as usize]).sum::<f64>().ln();
+            predicted.separators = mean.chunks_exact(vocab).map(share).collect();
+        }
+        Ok(predicted)
+    }
+}
+
+/// Fails if a prediction that is needed is no distribution.
+fn check_finite(chunk: &Chunk<'_>, predicted: &Predicted) -> Result<()> {
+    let mut is_finite = true;
+    chunk.for_each(|row, _, _| is_finite &= !predicted.log_probs[row].is_nan());
+    if is_finite { Ok(()) } else { Err(InferError::NonFiniteLogits) }
+}
+
+/// `ln Σ eˣ` of a row of logits.
+fn log_sum(row: &[f32]) -> f64 {
+    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = row.iter().map(|&logit| f64::from((logit - largest).exp())).sum();
+    f64::from(largest) + sum.ln()
+}
+
+fn log_sum_of(logits: impl Iterator<Item = f64> + Clone) -> f64 {
+    let largest = logits.clone().fold(f64::NEG_INFINITY, f64::max);
+    if largest == f64::NEG_INFINITY {
+        largest
+    } else {
+        largest + logits.map(|logit| (logit - largest).exp()).sum::<f64>().ln()
+    }
+}
+
+impl Results {
+    fn new(device: &Device, rows: usize) -> Results {
+        let floats = || Buffer::zeros(device, rows);
+        let ids = || Buffer::zeros(device, rows);
+        Results { targets: ids(), log_probs: floats(), entropies: floats(), ranks: ids() }
+    }
+
+    /// Computes what the logits predict about each row's target.
+    fn predict(
+        &mut self,
+        device: &Device,
+        dims: Dims,
+        logits: rondo_kernels::Slice<'_>,
+        targets: &[u32],
+    ) -> Result<()> {
+        if self.targets.len() < dims.rows {
+            *self = Results::new(device, dims.rows);
+        }
+        let all = 0..dims.rows;
+        self.targets.range_mut(all.clone()).write_from(targets).map_err(NnError::from)?;
+        let args = prediction::Forward {
+            logits,
+            targets: self.targets.range(all.clone()),
+            log_probs: self.log_probs.range_mut(all.clone()),
+            entropies: self.entropies.range_mut(all.clone()),
+            ranks: self.ranks.range_mut(all),
+        };
+        prediction::forward(device, dims, args);
+        Ok(())
+    }
+
+    fn read(&self, rows: usize) -> Result<Predicted> {
+        let floats = |buffer: &Buffer| buffer.range(0..rows).read().map(std::borrow::Cow::into_owned);
+        Ok(Predicted {
+            log_probs: floats(&self.log_probs).map_err(NnError::from)?,
+            entropies: floats(&self.entropies).map_err(NnError::from)?,
+            ranks: self.ranks.range(0..rows).read().map_err(NnError::from)?.into_owned(),
+            separators: Vec::new(),
+        })
+    }
+}
