@@ -135,6 +135,16 @@ pub enum DataError {
         /// The file.
         origin: String,
     },
+    /// Quotes in a CSV file do not enclose a field.
+    #[error("`{origin}`, line {line}: a quoted field {}", if *is_closed { "goes on after its closing quote" } else { "is not closed" })]
+    Quotes {
+        /// The file.
+        origin: String,
+        /// The line number, starting at 1: where the field goes on, or where it begins.
+        line: u64,
+        /// Whether the field is closed.
+        is_closed: bool,
+    },
     /// A row of a CSV file does not have as many fields as its header.
     #[error("line {line} of `{origin}` has {found} fields, but its header has {expected}")]
     RecordLen {

@@ -41,7 +41,7 @@ pub mod moses;
 pub mod named;
 mod nearest;
 pub mod ngram;
-mod records;
+pub mod records;
 pub mod sentences;
 pub mod tales;
 mod text_lines;

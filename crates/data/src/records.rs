@@ -1,128 +1,185 @@
-//! Files of records, JSON Lines or CSV, one field of which is the text.
+//! Files of records, JSON Lines or CSV.
 //!
 //! ```text
 //! {"id": 1, "text": "a b"}        id,text
-//! {"id": 2, "text": "c\nd"}       1,a b           ─▶     a b ⏎ c d ⏎
-//!                                 2,"c
-//!                                 d"
+//! {"id": 2, "text": "c\nd"}       1,a b           ─▶     id  text        field_lines      a b ⏎ c d ⏎
+//!                                 2,"c                   1   a b            ─▶
+//!                                 d"                     2   c⏎d
 //! ```
 //!
-//! Each record is one line of the text: line ends within the field become spaces, and a null is a blank line. Blank
-//! lines between records are skipped. A CSV file begins with the names of its columns; its delimiter is the most
-//! frequent of tab, comma, semicolon and vertical bar in that line. Double quotes enclose fields, except in files with
-//! tabs, where they are part of the text.
+//! A CSV file begins with the names of its columns; its delimiter is the most frequent of tab, comma, semicolon and
+//! vertical bar in that line. Double quotes enclose fields as in RFC 4180; [`Quoting`] says where. Blank lines between
+//! records are skipped.
 //!
-//! Promises: one record is in memory at a time, and its line is complete as soon as the record has been read; a record
-//! without the field is an error that names its line. Not here: telling whether a text consists of records (`look`).
+//! As a text ([`field_lines`]), each record is one line: line ends within the field become spaces, and a null is a blank
+//! line.
+//!
+//! Promises: one record is in memory at a time, and it is complete as soon as it has been read; a record without a field
+//! that is asked for, and quotes that do not enclose a field, are errors that name the line. Not here: telling whether a
+//! text consists of records (`look`).
 
 use std::io::{self, BufRead, Cursor, Read};
+use std::sync::Arc;
 
 use csv::{ByteRecord, ErrorKind};
-use serde_json::{Map, Value};
+use indexmap::IndexMap;
+use serde_json::Value;
 
 use crate::{DataError, Result, error::read_error};
+
+mod fields;
+mod quotes;
+
+pub(crate) use fields::field_lines;
+use quotes::CheckedQuotes;
 
 /// The delimiters of CSV files, the most usual ones first.
 const DELIMITERS: [u8; 4] = [b'\t', b',', b';', b'|'];
 
-/// The text of a field of the records in `reader`, one line per record; `origin` is its name in errors.
-///
-/// # Errors
-/// [`DataError::NoField`] if the header of a CSV file does not have the field; [`DataError::JsonArray`] for a JSON array
-/// instead of JSON Lines; [`DataError::Read`]. Errors in later records are errors of reading, which contain a
-/// [`DataError`].
-pub(crate) fn field_lines<'a>(
-    mut reader: Box<dyn BufRead + 'a>,
-    origin: &str,
-    field: &str,
-) -> Result<Box<dyn BufRead + 'a>> {
-    let (origin, field) = (origin.to_owned(), field.to_owned());
-    let mut line = 1;
-    // The first characters that are neither blank nor a byte-order mark tell the format.
-    let mut first = Vec::new();
-    while first.trim_ascii().is_empty() {
-        line += first.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        first.clear();
-        let read = reader.read_until(b'\n', &mut first).map_err(|source| read_error(&origin, source))?;
-        if read == 0 {
-            break;
-        }
-        if first.starts_with(BYTE_ORDER_MARK) {
-            first.drain(..BYTE_ORDER_MARK.len());
-        }
-    }
-    let start = first.trim_ascii_start().first().copied();
-    if start == Some(b'[') {
-        return Err(DataError::JsonArray { origin });
-    }
-    let records: Box<dyn Records + 'a> = if start == Some(b'{') {
-        Box::new(JsonLines {
-            reader: Box::new(Cursor::new(first).chain(reader)),
-            bytes: Vec::new(),
-            line,
-            origin,
-            field,
-        })
-    } else {
-        Box::new(Csv::new(first, reader, line, origin, field)?)
-    };
-    Ok(Box::new(FieldLines { records, text: Vec::new(), read: 0 }))
-}
-
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// The fields of a file's records, in order.
-trait Records {
-    /// Appends the field of the next record to `text`; false at the end.
-    fn next(&mut self, text: &mut Vec<u8>) -> Result<bool>;
+/// Where double quotes enclose fields, as in RFC 4180; elsewhere, they are part of the text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Quoting {
+    /// In all files.
+    #[default]
+    Rfc4180,
+    /// In all files except those with tabs.
+    NotWithTabs,
+    /// Nowhere.
+    None,
 }
 
-/// Reads one line per record.
-struct FieldLines<'a> {
-    records: Box<dyn Records + 'a>,
-    /// The line of the current record.
-    text: Vec<u8>,
-    /// The number of its bytes that have been read.
-    read: usize,
+/// A record: its fields, in the order of the file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The line that it begins on, starting at 1.
+    pub line: u64,
+    /// The names of its fields, and what they contain.
+    pub fields: Vec<(Arc<str>, Field)>,
 }
 
-impl BufRead for FieldLines<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.read == self.text.len() {
-            self.text.clear();
-            self.read = 0;
-            if self.records.next(&mut self.text).map_err(io::Error::other)? {
-                end_line(&mut self.text);
+/// What a field contains.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Field {
+    /// A text. In CSV it does not have to be UTF-8.
+    Text(Vec<u8>),
+    /// Anything else that JSON has.
+    Json(Value),
+}
+
+/// Reads the records of a file, in order.
+///
+/// ```
+/// use rondo_data::records::{Quoting, Records};
+///
+/// let table = "id,text\n1,\"so, he said\"\n2,and then\n";
+/// let mut records = Records::open(Box::new(table.as_bytes()), "table", Quoting::Rfc4180)?;
+/// let first = records.next()?.unwrap();
+/// assert_eq!(first.text("text", "table")?, b"so, he said");
+/// assert_eq!(records.next()?.unwrap().line, 3);
+/// assert_eq!(records.next()?, None);
+/// # Ok::<(), rondo_data::DataError>(())
+/// ```
+pub struct Records<'a> {
+    source: Source<'a>,
+    origin: String,
+}
+
+enum Source<'a> {
+    Json(JsonLines<'a>),
+    Csv(Csv<'a>),
+}
+
+impl<'a> Records<'a> {
+    /// Opens a file, and reads the header if it has one; `origin` is its name in errors.
+    ///
+    /// # Errors
+    /// [`DataError::JsonArray`] for a JSON array instead of JSON Lines; [`DataError::Read`].
+    pub fn open(mut reader: Box<dyn BufRead + 'a>, origin: &str, quoting: Quoting) -> Result<Self> {
+        let origin = origin.to_owned();
+        let mut line = 1;
+        // The first characters that are neither blank nor a byte-order mark tell the format.
+        let mut first = Vec::new();
+        while first.trim_ascii().is_empty() {
+            line += first.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            first.clear();
+            let read = reader.read_until(b'\n', &mut first).map_err(|source| read_error(&origin, source))?;
+            if read == 0 {
+                break;
+            }
+            if first.starts_with(BYTE_ORDER_MARK) {
+                first.drain(..BYTE_ORDER_MARK.len());
             }
         }
-        Ok(&self.text[self.read..])
+        let source = match first.trim_ascii_start().first() {
+            Some(b'[') => return Err(DataError::JsonArray { origin }),
+            Some(b'{') => {
+                let reader = Box::new(Cursor::new(first).chain(reader));
+                Source::Json(JsonLines { reader, bytes: Vec::new(), line })
+            }
+            _ => Source::Csv(Csv::new(first, reader, line, &origin, quoting)?),
+        };
+        Ok(Self { source, origin })
     }
 
-    fn consume(&mut self, bytes: usize) {
-        self.read += bytes;
-    }
-}
-
-impl Read for FieldLines<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.fill_buf()?.read(buffer)?;
-        self.consume(read);
-        Ok(read)
-    }
-}
-
-/// Replaces the line ends in the text by spaces, and ends its line.
-fn end_line(text: &mut Vec<u8>) {
-    let mut after_carriage_return = false;
-    text.retain_mut(|byte| {
-        let is_rest = after_carriage_return && *byte == b'\n';
-        after_carriage_return = *byte == b'\r';
-        if matches!(*byte, b'\r' | b'\n') {
-            *byte = b' ';
+    /// The names of the columns, if the file is a table.
+    #[must_use]
+    pub fn columns(&self) -> Option<&[Arc<str>]> {
+        match &self.source {
+            Source::Json(_) => None,
+            Source::Csv(csv) => Some(&csv.columns),
         }
-        !is_rest
-    });
-    text.push(b'\n');
+    }
+
+    /// The next record; `None` at the end.
+    ///
+    /// # Errors
+    /// [`DataError::JsonRecord`], [`DataError::RecordLen`], [`DataError::Quotes`] or [`DataError::Read`].
+    #[expect(clippy::should_implement_trait, reason = "an iterator would have to yield results of options")]
+    pub fn next(&mut self) -> Result<Option<Record>> {
+        match &mut self.source {
+            Source::Json(lines) => lines.next(&self.origin),
+            Source::Csv(csv) => csv.next(&self.origin),
+        }
+    }
+
+    /// The line of the header.
+    fn header_line(&self) -> u64 {
+        match &self.source {
+            Source::Json(lines) => lines.line,
+            Source::Csv(csv) => csv.lines_before + 1,
+        }
+    }
+}
+
+impl Record {
+    /// The field with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|(field, _)| **field == *name).map(|(_, field)| field)
+    }
+
+    /// The text of a field; that of a null is empty. `origin` is the name of the file in errors.
+    ///
+    /// # Errors
+    /// [`DataError::NoField`] or [`DataError::FieldIsNoText`].
+    pub fn text(&self, name: &str, origin: &str) -> Result<&[u8]> {
+        let (origin, line, field) = (|| origin.to_owned(), self.line, name.to_owned());
+        let found = match self.get(name) {
+            Some(Field::Text(text)) => return Ok(text),
+            Some(Field::Json(Value::Null)) => return Ok(&[]),
+            None => {
+                let known = self.fields.iter().map(|(name, _)| name.to_string()).collect();
+                return Err(DataError::NoField { origin: origin(), line, field, known });
+            }
+            Some(Field::Json(Value::Bool(_))) => "a Boolean",
+            Some(Field::Json(Value::Number(_))) => "a number",
+            Some(Field::Json(Value::Array(_))) => "an array",
+            Some(Field::Json(_)) => "an object",
+        };
+        Err(DataError::FieldIsNoText { origin: origin(), line, field, found })
+    }
 }
 
 /// One JSON object per line.
@@ -131,56 +188,42 @@ struct JsonLines<'a> {
     bytes: Vec<u8>,
     /// The number of the next line, starting at 1.
     line: u64,
-    origin: String,
-    field: String,
 }
 
-impl Records for JsonLines<'_> {
-    fn next(&mut self, text: &mut Vec<u8>) -> Result<bool> {
+impl JsonLines<'_> {
+    fn next(&mut self, origin: &str) -> Result<Option<Record>> {
         loop {
             self.bytes.clear();
             let read = self.reader.read_until(b'\n', &mut self.bytes);
-            if read.map_err(|source| read_error(&self.origin, source))? == 0 {
-                return Ok(false);
+            if read.map_err(|source| read_error(origin, source))? == 0 {
+                return Ok(None);
             }
             let line = self.line;
             self.line += 1;
             if self.bytes.trim_ascii().is_empty() {
                 continue;
             }
-            let origin = || self.origin.clone();
-            let record: Map<String, Value> = serde_json::from_slice(&self.bytes)
-                .map_err(|source| DataError::JsonRecord { origin: origin(), line, source })?;
-            let field = self.field.clone();
-            let found = match record.get(&field) {
-                Some(Value::String(string)) => {
-                    text.extend_from_slice(string.as_bytes());
-                    return Ok(true);
-                }
-                Some(Value::Null) => return Ok(true),
-                None => {
-                    let known = record.keys().cloned().collect();
-                    return Err(DataError::NoField { origin: origin(), line, field, known });
-                }
-                Some(Value::Bool(_)) => "a Boolean",
-                Some(Value::Number(_)) => "a number",
-                Some(Value::Array(_)) => "an array",
-                Some(Value::Object(_)) => "an object",
+            let record: IndexMap<String, Value> = serde_json::from_slice(&self.bytes)
+                .map_err(|source| DataError::JsonRecord { origin: origin.to_owned(), line, source })?;
+            let field = |(name, value): (String, Value)| {
+                let field = match value {
+                    Value::String(text) => Field::Text(text.into_bytes()),
+                    other => Field::Json(other),
+                };
+                (name.into(), field)
             };
-            return Err(DataError::FieldIsNoText { origin: origin(), line, field, found });
+            return Ok(Some(Record { line, fields: record.into_iter().map(field).collect() }));
         }
     }
 }
 
 /// A table with a header.
 struct Csv<'a> {
-    reader: csv::Reader<Box<dyn Read + 'a>>,
+    reader: csv::Reader<CheckedQuotes<Box<dyn Read + 'a>>>,
     record: ByteRecord,
-    /// The index of the field.
-    column: usize,
+    columns: Vec<Arc<str>>,
     /// The number of lines before the header.
     lines_before: u64,
-    origin: String,
 }
 
 impl<'a> Csv<'a> {
@@ -189,35 +232,34 @@ impl<'a> Csv<'a> {
         first: Vec<u8>,
         reader: Box<dyn BufRead + 'a>,
         line: u64,
-        origin: String,
-        field: String,
+        origin: &str,
+        quoting: Quoting,
     ) -> Result<Self> {
         let delimiter = delimiter(&first);
-        let all: Box<dyn Read + 'a> = Box::new(Cursor::new(first).chain(reader));
-        let mut reader =
-            csv::ReaderBuilder::new().delimiter(delimiter).quoting(delimiter != b'\t').from_reader(all);
-        let lines_before = line - 1;
-        let header = match reader.byte_headers() {
-            Ok(header) => header,
-            Err(error) => return Err(csv_error(error, origin, lines_before)),
+        let quoted = match quoting {
+            Quoting::Rfc4180 => true,
+            Quoting::NotWithTabs => delimiter != b'\t',
+            Quoting::None => false,
         };
-        match header.iter().position(|name| name == field.as_bytes()) {
-            Some(column) => Ok(Self { reader, record: ByteRecord::new(), column, lines_before, origin }),
-            None => {
-                let known = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-                Err(DataError::NoField { origin, line, field, known })
-            }
-        }
+        let all: Box<dyn Read + 'a> = Box::new(Cursor::new(first).chain(reader));
+        let checked = CheckedQuotes::new(all, origin, line, quoted.then_some(delimiter));
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).quoting(quoted).from_reader(checked);
+        let lines_before = line - 1;
+        let header = reader.byte_headers().map_err(|error| csv_error(error, origin, lines_before))?;
+        let columns = header.iter().map(|name| String::from_utf8_lossy(name).into()).collect();
+        Ok(Self { reader, record: ByteRecord::new(), columns, lines_before })
     }
-}
 
-impl Records for Csv<'_> {
-    fn next(&mut self, text: &mut Vec<u8>) -> Result<bool> {
+    fn next(&mut self, origin: &str) -> Result<Option<Record>> {
         let read = self.reader.read_byte_record(&mut self.record);
-        let is_one = read.map_err(|error| csv_error(error, self.origin.clone(), self.lines_before))?;
+        if !read.map_err(|error| csv_error(error, origin, self.lines_before))? {
+            return Ok(None);
+        }
+        let line = self.lines_before + self.record.position().map_or(0, csv::Position::line);
         // Every record has as many fields as the header.
-        text.extend_from_slice(self.record.get(self.column).unwrap_or_default());
-        Ok(is_one)
+        let fields = self.columns.iter().zip(&self.record);
+        let fields = fields.map(|(name, field)| (Arc::clone(name), Field::Text(field.to_vec()))).collect();
+        Ok(Some(Record { line, fields }))
     }
 }
 
@@ -236,13 +278,13 @@ fn delimiter(header: &[u8]) -> u8 {
     index.map_or(b',', |index| DELIMITERS[index])
 }
 
-fn csv_error(error: csv::Error, origin: String, lines_before: u64) -> DataError {
-    let unreadable = |source: io::Error| read_error(&origin, source);
+fn csv_error(error: csv::Error, origin: &str, lines_before: u64) -> DataError {
+    let unreadable = |source: io::Error| read_error(origin, source);
     match error.into_kind() {
         ErrorKind::Io(source) => unreadable(source),
         ErrorKind::UnequalLengths { pos, expected_len, len } => DataError::RecordLen {
             line: lines_before + pos.map_or(0, |position| position.line()),
-            origin,
+            origin: origin.to_owned(),
             found: len,
             expected: expected_len,
         },

@@ -47,6 +47,44 @@ fn a_column_of_a_table_is_a_line_each() {
 }
 
 #[test]
+fn quotes_that_enclose_no_field_are_refused() {
+    let quotes = |table: &str, quoting| {
+        let mut records = Records::open(Box::new(table.as_bytes()), "file", quoting)?;
+        let mut texts = vec![];
+        while let Some(record) = records.next()? {
+            texts.push(String::from_utf8_lossy(record.text("text", "file")?).into_owned());
+        }
+        Ok::<_, DataError>(texts)
+    };
+    let table = "id\ttext\n1\t\"a\"\"\tb\nc\"\n2\td\"e\n";
+    assert_eq!(quotes(table, Quoting::Rfc4180).unwrap(), ["a\"\tb\nc", "d\"e"]);
+    let table = "id\ttext\n1\ta\n\n2\t\"No,\" he said.\n";
+    assert_eq!(quotes(table, Quoting::NotWithTabs).unwrap(), ["a", "\"No,\" he said."]);
+    assert_eq!(quotes(table, Quoting::None).unwrap(), ["a", "\"No,\" he said."]);
+    let error = quotes(table, Quoting::Rfc4180).unwrap_err().to_string();
+    assert_eq!(error, "`file`, line 4: a quoted field goes on after its closing quote");
+    check_error("id,text\n1,a\n2,\"b\n3,c\n4,d\n", "`file`, line 3: a quoted field is not closed");
+    check_error("id,text\n1,\"a\"b\n", "`file`, line 2: a quoted field goes on after its closing quote");
+}
+
+#[test]
+fn records_have_their_fields_in_order() {
+    let json = "\n{\"z\": \"a\\nb\", \"text\": null, \"c\": [1, \"x\"], \"b\": 1.50}\n";
+    let mut records = Records::open(Box::new(json.as_bytes()), "file", Quoting::Rfc4180).unwrap();
+    let record = records.next().unwrap().unwrap();
+    let names: Vec<&str> = record.fields.iter().map(|(name, _)| &**name).collect();
+    assert_eq!((names, record.line), (vec!["z", "text", "c", "b"], 2));
+    assert_eq!(record.text("z", "file").unwrap(), b"a\nb");
+    assert_eq!(record.text("text", "file").unwrap(), b"");
+    assert_eq!(records.next().unwrap(), None);
+    let table = "\nid;text\n1;a\n2;\"b\n\"\n3;c\n";
+    let mut records = Records::open(Box::new(table.as_bytes()), "file", Quoting::Rfc4180).unwrap();
+    assert_eq!(records.columns().unwrap().len(), 2);
+    let lines: Vec<u64> = std::iter::from_fn(|| records.next().unwrap()).map(|record| record.line).collect();
+    assert_eq!(lines, [3, 4, 6]);
+}
+
+#[test]
 fn a_missing_field_is_named_with_its_line_and_those_that_there_are() {
     check_error(
         "{\"text\": \"a\"}\n\n{\"id\": 3, \"texts\": \"b\"}\n",
