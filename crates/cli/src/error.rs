@@ -43,6 +43,24 @@ pub(crate) enum CliError {
     /// A model has its own vocabulary.
     #[error("`--vocab-size` is for presets only: the model in `{}` has its own vocabulary", model.display())]
     VocabSizeOfModel { model: PathBuf },
+    /// A table of items, but not in which column the texts are.
+    #[error("`{origin}` is a table, but `--text-column` does not say which column contains the text")]
+    NoTextColumn { origin: String, known: Vec<String> },
+    /// The items of a document are not together.
+    #[error(
+        "line {line} of `{origin}` continues the document `{document}`, but other documents came in between"
+    )]
+    DividedDocument { origin: String, line: u64, document: String },
+    /// The files of items have different columns.
+    #[error(
+        "`{origin}` has other columns than the file before it: {}, not {}",
+        all_of(found),
+        all_of(expected)
+    )]
+    OtherColumns { origin: String, found: Vec<String>, expected: Vec<String> },
+    /// A file of results cannot be written.
+    #[error("could not write `{}`", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
     /// A flag names a token that is not in the vocabulary.
     #[error("`{flag}`: the model's vocabulary has no token `{token}`")]
     UnknownToken { flag: &'static str, token: String, nearest: Option<String> },
@@ -216,6 +234,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::NoLineEnd { .. }
                     | CliError::UnknownScore { .. }
                     | CliError::ListsWithoutIds { .. }
+                    | CliError::NoTextColumn { .. }
             )
         )
 }
@@ -276,7 +295,16 @@ fn hint(cause: &Cause) -> Option<String> {
             CliError::NoGroups { .. } => {
                 Some("`rondo runs` without `--group-by` shows their status".to_owned())
             }
-            CliError::NoSplit { .. }
+            CliError::NoTextColumn { known, .. } => Some(match known.as_slice() {
+                [] => "its records have no fields".to_owned(),
+                known => format!("its columns are {}", all_of(known)),
+            }),
+            CliError::DividedDocument { .. } => Some("sort the items by document".to_owned()),
+            CliError::OtherColumns { .. } => {
+                Some("a table of surprisals has one header: make a table of each file".to_owned())
+            }
+            CliError::Write { .. }
+            | CliError::NoSplit { .. }
             | CliError::TooShort { .. }
             | CliError::MoreThanBeams { .. }
             | CliError::VocabSizeOfModel { .. }
@@ -425,6 +453,12 @@ fn hint_on_data(error: &DataError) -> Option<String> {
         }
         DataError::ListedWord { .. } => {
             return Some("a word list has one word per line, without counts or spaces".to_owned());
+        }
+        DataError::Quotes { .. } => {
+            return Some(
+                "within a quoted field, quotes are doubled; `--quoting none` reads them as part of the text"
+                    .to_owned(),
+            );
         }
         DataError::SameText { .. } => return Some("remove or rename one of the two files".to_owned()),
         DataError::AmbiguousSplit { .. } => {

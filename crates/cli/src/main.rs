@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+mod base;
 mod bench;
 mod clap_error;
 mod complete;
@@ -39,6 +40,8 @@ mod reproduce;
 mod rescore;
 mod runs;
 mod score;
+mod several_models;
+mod surprisal;
 mod text_args;
 mod train;
 
@@ -68,6 +71,7 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Score(score::ScoreArgs),
+    Surprisal(Box<surprisal::SurprisalArgs>),
     Rescore(rescore::RescoreArgs),
     Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(*args),
         Command::Eval(args) => eval::run(args),
         Command::Score(args) => score::run(args),
+        Command::Surprisal(args) => surprisal::run(*args),
         Command::Rescore(args) => rescore::run(args),
         Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),

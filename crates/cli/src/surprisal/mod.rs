@@ -1,0 +1,382 @@
+//! `rondo surprisal`: a table with the surprisal of each word of sentences.
+//!
+//! ```text
+//! items      lines, or records: a text, perhaps a context and a document, other columns
+//! table      one row per region, with the item's columns and those of each model
+//! states     the models' states after each row
+//! ```
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use rondo_infer::{
+    Passage, Region, RegionFault, RegionScore, RegionUnit, Start, SurprisalOptions, Surprisals, UnknownWords,
+};
+use rondo_runs::Interval;
+
+use crate::base::Base;
+use crate::console::Console;
+use crate::describe;
+use crate::error::CliError;
+use crate::input::Input;
+use crate::output;
+use crate::several_models::{self, SeveralModelsArgs};
+use crate::text_args::ReadingArgs;
+use items::{Item, ItemArgs};
+use states::StatesFile;
+use table::{Cell, Table, TableFormat};
+
+mod items;
+mod states;
+mod table;
+
+/// Print a table with the surprisal of each word, token or character of sentences
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "rondo surprisal [OPTIONS] MODEL... [ITEMS]...",
+    after_help = "\
+Models are run folders or .safetensors files; the files after them contain the items, one per line, or in a column of a \
+table. Each row of the result is a region: its item (and file, if there are several), the item's other columns, the \
+number of the region, its text as typed, where it starts and ends (in characters from 0, the end not included), and for \
+each model its number of tokens, surprisal, number of unknown tokens, the entropy of the prediction of its first token, the \
+rank of that token, and, for a region of one token, the logarithm of its frequency in the training text. The last row of an \
+item is its end, with an empty text: surprisals of an item add up to its score.\n\n\
+Each item begins after a line end, so its first word has a surprisal. A word of a model of characters includes its end: the \
+surprisal says that exactly this word comes, not one that begins with it. NA is a missing number."
+)]
+pub(crate) struct SurprisalArgs {
+    /// Models, then files of items; - is stdin [default: stdin]
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    models: SeveralModelsArgs,
+    #[command(flatten)]
+    items: ItemArgs,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// What a row is
+    #[arg(long, value_name = "UNIT", default_value = "word", help_heading = "Regions")]
+    by: Unit,
+    /// Punctuation at the beginning and the end of a word is a region of its own
+    #[arg(long, help_heading = "Regions")]
+    split_punctuation: bool,
+    /// Leave out the row for the end of an item
+    #[arg(long, help_heading = "Regions")]
+    no_end: bool,
+    /// What an item without context begins after: a line end, or nothing, a state of zeros
+    #[arg(long, value_name = "START", default_value = "line-end", help_heading = "Scoring")]
+    start: StartAt,
+    /// How unknown words are scored: mark (by the unknown token, and counted), missing (NA), or share:N (by the unknown
+    /// token's probability divided by N)
+    #[arg(long, value_name = "RULE", default_value = "mark", help_heading = "Scoring")]
+    unknown: Unknown,
+    /// Also score with the mean of the models' probabilities
+    #[arg(long, help_heading = "Scoring")]
+    ensemble: bool,
+    /// Batch size: items to read in parallel; affects only speed and memory
+    #[arg(long, value_name = "ITEMS", default_value_t = 32, help_heading = "Scoring")]
+    batch_size: usize,
+    /// Base of the logarithm: 2 (bits), e (nats) or 10
+    #[arg(long, value_name = "BASE", default_value = "2", help_heading = "Output")]
+    base: Base,
+    /// Add the mean of the models' surprisals, and its 95 % confidence interval: for models that differ in their seed
+    #[arg(long, help_heading = "Output")]
+    mean: bool,
+    /// Format of the table
+    #[arg(long, value_name = "FORMAT", default_value = "tsv", help_heading = "Output")]
+    format: TableFormat,
+    /// Write the model's hidden and cell states after each row to an .npz file, as arrays hidden_0, cell_0 and so on
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    states: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Unit {
+    Token,
+    Word,
+    Character,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StartAt {
+    LineEnd,
+    Zero,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unknown(UnknownWords);
+
+impl FromStr for Unknown {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words =
+            text.strip_prefix("share:").and_then(|words| words.parse().ok()).filter(|&words| words > 0);
+        match (text, words) {
+            ("mark", _) => Ok(Unknown(UnknownWords::Mark)),
+            ("missing", _) => Ok(Unknown(UnknownWords::Missing)),
+            (_, Some(words)) => Ok(Unknown(UnknownWords::Share(words))),
+            _ => Err("must be mark, missing or share:N with a number of words N".to_owned()),
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: SurprisalArgs) -> Result<ExitCode> {
+    let console = Console::new(false);
+    let (models, files) = several_models::split(&args.paths);
+    let names = several_models::names(models);
+    let mut loaded = args.models.load(models, console)?;
+    for loaded in &mut loaded {
+        loaded.model = loaded.model.with_codec(args.reading.codec(loaded, false)?)?;
+    }
+    let models: Vec<_> = loaded.iter().map(|loaded| loaded.model.clone()).collect();
+    let inputs = Input::all(files);
+    let options = args.options();
+    let columns = Columns { args: &args, names: &names, has_files: inputs.len() > 1 };
+    let mut states = match &args.states {
+        Some(path) => {
+            let parts = Surprisals::new(&models, options.clone())?.state_parts();
+            Some(
+                StatesFile::new(path, parts)
+                    .map_err(|source| CliError::Write { path: path.clone(), source })?,
+            )
+        }
+        None => None,
+    };
+    let mut notes = Notes::default();
+    let mut passed: Option<Vec<String>> = None;
+    output::write(|out| {
+        let mut table: Option<Table<'_>> = None;
+        let mut out = Some(out);
+        for input in &inputs {
+            let origin = input.origin();
+            let mut items = args.items.open(input, loaded[0].codec(), console)?;
+            let own: Vec<String> = items.columns().iter().map(ToString::to_string).collect();
+            match &passed {
+                Some(passed) if *passed != own => {
+                    return Err(
+                        CliError::OtherColumns { origin, found: own, expected: passed.clone() }.into()
+                    );
+                }
+                _ => passed = Some(own.clone()),
+            }
+            if let Some(out) = out.take() {
+                let (all, renamed) = columns.names(&own);
+                notes.renamed = renamed;
+                table = Some(Table::new(args.format, all, out)?);
+            }
+            let Some(table) = &mut table else { continue };
+            // No state crosses from one file to the next.
+            let mut surprisals = Surprisals::new(&models, options.clone())?;
+            loop {
+                let mut batch = items.next()?;
+                if batch.is_empty() {
+                    break;
+                }
+                let passages: Vec<Passage> =
+                    batch.iter_mut().map(|item| std::mem::take(&mut item.passage)).collect();
+                let all = surprisals.read(&passages)?;
+                for ((item, passage), regions) in batch.iter().zip(&passages).zip(&all) {
+                    let rows = Rows { item, passage, origin: &origin, columns: &columns };
+                    notes.add(item, passage, regions, &names);
+                    for (number, region) in
+                        (1..).zip(regions).filter(|(_, region)| !(args.no_end && region.is_end))
+                    {
+                        table.row(&rows.row(number, region))?;
+                        if let Some(states) = &mut states {
+                            states.push(item.number, number, &region.scores[0].state)?;
+                        }
+                    }
+                }
+                if items.is_interactive() {
+                    table.flush()?;
+                }
+            }
+            notes.left_out.extend(items.left_out().map(str::to_owned));
+        }
+        table.map_or(Ok(()), |mut table| table.flush())
+    })?;
+    if let Some(states) = states {
+        states.finish()?;
+    }
+    notes.say(console);
+    Ok(ExitCode::SUCCESS)
+}
+
+impl SurprisalArgs {
+    fn options(&self) -> SurprisalOptions {
+        SurprisalOptions {
+            unit: match self.by {
+                Unit::Token => RegionUnit::Token,
+                Unit::Word => RegionUnit::Word,
+                Unit::Character => RegionUnit::Character,
+            },
+            split_punctuation: self.split_punctuation,
+            start: match self.start {
+                StartAt::LineEnd => Start::LineEnd,
+                StartAt::Zero => Start::Zero,
+            },
+            unknown: self.unknown.0,
+            ensemble: self.ensemble,
+            carry_state: self.items.has_documents(),
+            states: self.states.is_some(),
+            batch_size: self.batch_size,
+        }
+    }
+}
+
+/// The columns of the table.
+struct Columns<'a> {
+    args: &'a SurprisalArgs,
+    names: &'a [String],
+    has_files: bool,
+}
+
+impl Columns<'_> {
+    /// The names of the columns, with those that are passed through, and which of these have got another name because the
+    /// table has a column of the same name.
+    fn names(&self, passed: &[String]) -> (Vec<String>, Vec<String>) {
+        let own_of = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let first = if self.has_files { own_of(&["file", "item"]) } else { own_of(&["item"]) };
+        let mut last = own_of(&["region", "text", "start", "end"]);
+        let (unit, log) = (self.args.base.unit(), self.args.base.log_name());
+        let ensemble = self.args.ensemble.then(|| "ensemble".to_owned());
+        let models = self.names.iter().cloned().chain(ensemble);
+        for name in models {
+            // A single model does not need a name.
+            let end =
+                if self.names.len() == 1 && !self.args.ensemble { String::new() } else { format!(".{name}") };
+            last.extend([
+                format!("tokens{end}"),
+                format!("surprisal_{unit}{end}"),
+                format!("unknown_tokens{end}"),
+                format!("entropy_{unit}{end}"),
+                format!("rank{end}"),
+                format!("{log}_frequency{end}"),
+            ]);
+        }
+        if self.args.mean {
+            last.extend(["mean", "low", "high"].map(|name| format!("surprisal_{unit}.{name}")));
+        }
+        let is_own = |name: &String| first.contains(name) || last.contains(name);
+        let renamed: Vec<String> = passed.iter().filter(|name| is_own(name)).cloned().collect();
+        let passed =
+            passed.iter().map(|name| if is_own(name) { format!("item_{name}") } else { name.clone() });
+        (first.iter().cloned().chain(passed).chain(last.iter().cloned()).collect(), renamed)
+    }
+}
+
+/// The rows of an item.
+struct Rows<'a> {
+    item: &'a Item,
+    passage: &'a Passage,
+    origin: &'a str,
+    columns: &'a Columns<'a>,
+}
+
+impl Rows<'_> {
+    fn row(&self, number: u64, region: &Region) -> Vec<Cell> {
+        let Rows { item, passage, origin, columns } = self;
+        let base = columns.args.base;
+        let file = columns.has_files.then(|| Cell::Text(origin.as_bytes().to_vec()));
+        let mut row: Vec<Cell> = file.into_iter().collect();
+        row.push(Cell::Count(item.number));
+        row.extend(item.fields.iter().map(|field| Cell::field(field.clone())));
+        row.extend([
+            Cell::Count(number),
+            Cell::Text(passage.text[region.bytes.clone()].to_vec()),
+            Cell::Count(region.characters.start as u64),
+            Cell::Count(region.characters.end as u64),
+        ]);
+        let surprisal = |score: &RegionScore| score.log_prob.map(|log_prob| base.log(0.0 - log_prob));
+        for score in &region.scores {
+            row.extend([
+                Cell::Count(score.tokens as u64),
+                Cell::number(surprisal(score)),
+                Cell::Count(score.unknown_tokens as u64),
+                Cell::number(score.entropy.map(|entropy| base.log(entropy))),
+                score.rank.map_or(Cell::Missing, |rank| Cell::Count(rank.into())),
+                Cell::number(score.log_frequency.map(|frequency| base.log(frequency))),
+            ]);
+        }
+        if columns.args.mean {
+            let models = &region.scores[..columns.names.len()];
+            let values: Option<Vec<f64>> = models.iter().map(surprisal).collect();
+            let interval = values.and_then(|values| Interval::of(&values));
+            let half_width = interval.and_then(|interval| interval.half_width);
+            let mean = interval.map(|interval| interval.mean);
+            let at = |side: f64| Cell::number(mean.zip(half_width).map(|(mean, half)| mean + side * half));
+            row.extend([Cell::number(mean), at(-1.0), at(1.0)]);
+        }
+        row
+    }
+}
+
+/// What is said at the end.
+#[derive(Default)]
+struct Notes {
+    /// Columns that have got another name.
+    renamed: Vec<String>,
+    /// Fields that are not passed through.
+    left_out: Vec<String>,
+    /// Items with a character that a model does not know, and regions whose tokens do not match them, with the first of them.
+    impossible: u64,
+    shared: (u64, Option<String>),
+    unaligned: (u64, Option<String>),
+}
+
+impl Notes {
+    fn add(&mut self, item: &Item, passage: &Passage, regions: &[Region], names: &[String]) {
+        let scores = || regions.iter().flat_map(|region| &region.scores);
+        self.impossible += u64::from(scores().any(|score| score.log_prob == Some(f64::NEG_INFINITY)));
+        for region in regions {
+            for (score, name) in region.scores.iter().zip(names) {
+                let (count, token) = match &score.fault {
+                    Some(RegionFault::SharedToken(token)) => (&mut self.shared, token),
+                    Some(RegionFault::Unaligned(token)) => (&mut self.unaligned, token),
+                    None => continue,
+                };
+                count.0 += 1;
+                let text = String::from_utf8_lossy(&passage.text[region.bytes.clone()]);
+                count.1.get_or_insert_with(|| {
+                    format!(
+                        "the first is `{text}` of item {}, whose token in `{name}` is `{token}`",
+                        item.number
+                    )
+                });
+            }
+        }
+    }
+
+    fn say(&self, console: Console) {
+        let counted = |count: u64, one: &str, many: &str| {
+            format!("{} {}", describe::count(count as usize), if count == 1 { one } else { many })
+        };
+        for name in &self.renamed {
+            console.say(&format!("note: the column `{name}` of the items is `item_{name}` in the table"));
+        }
+        for name in &self.left_out {
+            console.say(&format!("note: the field `{name}` is left out: the first record does not have it"));
+        }
+        if let (count, Some(first)) = &self.shared {
+            let regions = counted(*count, "region has", "regions have");
+            console.say(&format!(
+                "note: {regions} no surprisal, because a token is part of two regions: {first}"
+            ));
+        }
+        if let (count, Some(first)) = &self.unaligned {
+            let regions = counted(*count, "region has", "regions have");
+            console.say(&format!(
+                "note: {regions} no surprisal, because the tokens do not match the text: {first}"
+            ));
+        }
+        if self.impossible > 0 {
+            let items = counted(self.impossible, "item has", "items have");
+            console.say(&format!("note: {items} characters that the model's vocabulary does not contain, and infinite surprisals"));
+        }
+    }
+}
