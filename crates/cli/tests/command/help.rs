@@ -35,6 +35,11 @@ fn of_score() {
 }
 
 #[test]
+fn of_surprisal() {
+    insta::assert_snapshot!(help(&["surprisal"]));
+}
+
+#[test]
 fn of_generate() {
     insta::assert_snapshot!(help(&["generate"]));
 }

@@ -24,6 +24,7 @@ mod rescoring;
 mod resume;
 mod sandbox;
 mod search;
+mod surprisal;
 mod sweeps;
 mod train;
 mod using_models;
