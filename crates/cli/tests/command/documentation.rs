@@ -208,6 +208,7 @@ pages! {
     sweeps: "docs/sweeps.md",
     evaluation: "docs/evaluation.md",
     scoring: "docs/scoring.md",
+    surprisal: "docs/surprisal.md",
     rescoring: "docs/rescoring.md",
     generation: "docs/generation.md",
     models: "docs/models.md",
