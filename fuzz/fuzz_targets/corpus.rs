@@ -7,8 +7,8 @@ use std::io::BufReader;
 
 use libfuzzer_sys::fuzz_target;
 use rondo_data::{
-    BlankLines, Corpus, CorpusOptions, CorpusTexts, DataError, Joints, Normalization, TextCodec, TextLines,
-    TextSource, TokenizerKind, TokenizerOptions, Vocab, read_text,
+    BlankLines, Corpus, CorpusOptions, CorpusTexts, DataError, Joints, Normalization, Punctuation, TextCodec,
+    TextLines, TextSource, TokenizerKind, TokenizerOptions, Vocab, read_text,
 };
 
 fuzz_target!(|input: &[u8]| {
@@ -19,6 +19,8 @@ fuzz_target!(|input: &[u8]| {
         sentences: Some(kind & 4 == 0),
         joints: Some([Joints::Keep, Joints::Dashes, Joints::All][usize::from(kind >> 4) % 3]),
         lowercase: Some(kind & 128 != 0),
+        punctuation: Some(if kind & 64 == 0 { Punctuation::Keep } else { Punctuation::Remove }),
+        number_token: Some(if kind & 32 == 0 { "" } else { "<num>" }.to_owned()),
         normalization: Some(Normalization::ALL[usize::from(lossy / 2) % 3]),
     };
     let lossy = lossy % 2 == 1;

@@ -65,5 +65,7 @@ pub use named::{Located, NAMED_CORPORA, NamedCorpus, NamedFile, Place, Places};
 pub use nearest::{nearest, nearest_names, or_nearest};
 pub use tales::Tales;
 pub use text_lines::{TextLines, read_text};
-pub use tokenize::{BlankLines, Normalization, TextStats, Tokenizer, TokenizerKind, TokenizerOptions};
+pub use tokenize::{
+    BlankLines, Normalization, Punctuation, TextStats, Tokenizer, TokenizerKind, TokenizerOptions,
+};
 pub use vocab::{Vocab, VocabOptions, VocabOrder};

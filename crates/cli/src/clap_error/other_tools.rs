@@ -4,7 +4,7 @@
 use clap::Command;
 
 /// Our flags, each with the names it has elsewhere. Underscores there are hyphens here.
-const NAMES: [(&str, &[&str]); 34] = [
+const NAMES: [(&str, &[&str]); 36] = [
     ("learning-rate", &["lr"]),
     ("optimizer", &["optim"]),
     ("momentum", &["mom"]),
@@ -50,6 +50,8 @@ const NAMES: [(&str, &[&str]); 34] = [
     ("data", &["data-dir", "data-path", "corpus-file", "text-file"]),
     ("text-field", &["text-column", "text-key", "json-field", "jsonl-field", "column", "field"]),
     ("normalize", &["normalization", "unicode-normalization", "nfc", "nfkc"]),
+    ("lowercase", &["lower", "lower-case", "do-lower-case"]),
+    ("punctuation", &["remove-punctuation", "strip-punctuation"]),
     ("vocab-list", &["vocab-file", "vocab-path", "word-list", "wordlist", "limit-vocab-file"]),
     ("max-vocab-size", &["vocab-size", "max-vocab", "nwords"]),
     ("min-frequency", &["min-count", "min-freq", "mincount", "word-min-freq", "threshold"]),

@@ -18,6 +18,7 @@ mod limits;
 mod lines;
 mod lists;
 mod messages;
+mod normalized_words;
 mod odd_text;
 mod pictures;
 mod rescoring;

@@ -210,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Joints, TextCodec, Vocab};
+    use crate::{Joints, Punctuation, TextCodec, Vocab};
 
     /// The tokens of a line with the text of their parts.
     fn aligned(tokenizer: &Tokenizer, text: &[u8]) -> Result<Vec<(String, String)>, usize> {
@@ -236,6 +236,9 @@ mod tests {
         check(&words, " a  b\u{a0}c", &[("a", "a"), ("b", "b"), ("c", "c"), ("<eos>", "")]);
         check(&words, "<eos> a", &[("<eos>", "<eos>"), ("a", "a"), ("<eos>", "")]);
         check(&words, "", &[("<eos>", "")]);
+        let plain =
+            words.with_lowercase(true).with_punctuation(Punctuation::Remove).with_number_token("<num>");
+        check(&plain, "“Don’t — $2,000!”", &[("don’t", "“Don’t"), ("<num>", "$2,000!”"), ("<eos>", "")]);
         let nfkc = words.with_normalization(Normalization::Nfkc);
         check(&nfkc, "ﬁ e\u{301}", &[("fi", "ﬁ"), ("é", "e\u{301}"), ("<eos>", "")]);
         // The diaeresis becomes a space and a combining one.

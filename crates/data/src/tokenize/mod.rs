@@ -17,7 +17,8 @@
 //! | a last line without line ending | a line like all others | no line ending | no line ending |
 //!
 //! Promises: memory is bounded by the longest token (for running text, by a megabyte), not by the text or its lines.
-//! Not here: ids (`codec`), cleaning of any kind except Unicode normalization on request: texts are used as they are.
+//! Not here: ids (`codec`), cleaning of any kind except Unicode normalization and the form of words on request: texts are
+//! used as they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,7 @@ mod read;
 mod running;
 mod scanner;
 mod tokenizer;
+mod word_form;
 mod words;
 
 pub(crate) use decode::Decoder;
@@ -40,6 +42,7 @@ pub use normalize::Normalization;
 pub(crate) use read::{Reading, read_tokens};
 pub(crate) use scanner::Scanner;
 pub use tokenizer::{Tokenizer, TokenizerKind, TokenizerOptions};
+pub use word_form::Punctuation;
 
 /// How blank lines are handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -342,8 +342,11 @@ fn its_json_is_that_of_model_files() {
     for (json, expected) in [
         (r#"{"eos":"x"}"#, "missing field `kind`"),
         (r#"{"kind":"word"}"#, "unknown variant `word`, expected one of `words`, `moses`, `chars`, `bytes`"),
-        (r#"{"kind":"words","eso":"x"}"#, "unknown field `eso`, expected `eos` or `blank_lines`"),
-        (r#"{"kind":"words","joints":"all"}"#, "unknown field `joints`, expected `eos` or `blank_lines`"),
+        (r#"{"kind":"words","eso":"x"}"#, "unknown field `eso`, expected one of `eos`, `blank_lines`, "),
+        (
+            r#"{"kind":"words","joints":"all"}"#,
+            "unknown field `joints`, expected one of `eos`, `blank_lines`, ",
+        ),
     ] {
         let error = serde_json::from_str::<Tokenizer>(json).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");

@@ -10,7 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::kind::{AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, KINDS};
-use super::{BlankLines, Normalization, Reading, TextStats, bytes, chars, moses, read_tokens, words};
+use super::{
+    BlankLines, Normalization, Punctuation, Reading, TextStats, bytes, chars, moses, read_tokens, words,
+};
 use crate::moses::Joints;
 use crate::{Result, Vocab, VocabOptions};
 
@@ -54,8 +56,13 @@ pub struct TokenizerOptions {
     pub sentences: Option<bool>,
     /// For running text: how hyphens, commas and periods inside words and numbers are split.
     pub joints: Option<Joints>,
-    /// For running text: whether the text is lowercased.
+    /// For words and running text: whether the text is lowercased.
     pub lowercase: Option<bool>,
+    /// For words: whether punctuation at their ends is removed; inside a word (`don't`, `well-known`) it stays.
+    pub punctuation: Option<Punctuation>,
+    /// For words: the token that replaces numbers, which are digits with single separators between them; an empty string
+    /// keeps them.
+    pub number_token: Option<String>,
     /// For all except bytes: how the text is normalized.
     pub normalization: Option<Normalization>,
 }
@@ -68,6 +75,8 @@ impl TokenizerOptions {
             sentences: self.sentences.or(others.sentences),
             joints: self.joints.or(others.joints),
             lowercase: self.lowercase.or(others.lowercase),
+            punctuation: self.punctuation.or(others.punctuation),
+            number_token: self.number_token.or(others.number_token),
             normalization: self.normalization.or(others.normalization),
         }
     }
@@ -136,6 +145,32 @@ impl Tokenizer {
     #[must_use]
     pub fn with_lowercase(&self, lowercase: bool) -> Self {
         self.with_options(TokenizerOptions { lowercase: Some(lowercase), ..TokenizerOptions::default() })
+    }
+
+    /// Sets [`TokenizerOptions::punctuation`].
+    ///
+    /// ```
+    /// use rondo_data::{Punctuation, Tokenizer};
+    ///
+    /// let words = Tokenizer::words().with_lowercase(true).with_punctuation(Punctuation::Remove).with_number_token("<num>");
+    /// let mut tokens = Vec::new();
+    /// words.for_each_token("“Don’t pay $1,234.50 — or <unk>!”".as_bytes(), "example", |token, _| {
+    ///     tokens.push(token.to_owned());
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(tokens, ["don’t", "pay", "<num>", "or", "<unk>", "<eos>"]);
+    /// # Ok::<(), rondo_data::DataError>(())
+    /// ```
+    #[must_use]
+    pub fn with_punctuation(&self, punctuation: Punctuation) -> Self {
+        self.with_options(TokenizerOptions { punctuation: Some(punctuation), ..TokenizerOptions::default() })
+    }
+
+    /// Sets [`TokenizerOptions::number_token`].
+    #[must_use]
+    pub fn with_number_token(&self, token: &str) -> Self {
+        let number_token = Some(token.to_owned());
+        self.with_options(TokenizerOptions { number_token, ..TokenizerOptions::default() })
     }
 
     /// Sets [`TokenizerOptions::normalization`].

@@ -3,6 +3,8 @@
 //! ```text
 //! "a b\n\nc"      a b <eos> <eos> c <eos>
 //! ```
+//!
+//! Not here: lowercasing and the removal of punctuation and numbers (`word_form`).
 
 use std::sync::Arc;
 
@@ -10,7 +12,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::kind::{Alignment, AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, Kind, Output, TextCutter};
-use super::{BlankLines, TokenizerOptions};
+use super::word_form::WordForm;
+use super::{BlankLines, Punctuation, TokenizerOptions};
 use crate::Result;
 
 /// The entry of this kind.
@@ -18,23 +21,50 @@ pub(super) const ENTRY: &Entry = &Entry {
     name: "words",
     make,
     fit: |_, eos, options| make(eos, options),
-    read: |fields| Ok(Arc::new(serde_json::from_value::<Words>(Value::Object(fields))?)),
+    read: |fields| Ok(Arc::new(Words::from(serde_json::from_value::<Fields>(Value::Object(fields))?))),
     alignment: Alignment::Chunks,
 };
 
 /// The word tokenizer: splits at Unicode whitespace.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 struct Words {
+    eos: Option<String>,
+    blank_lines: BlankLines,
+    form: WordForm,
+}
+
+/// Its JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
     #[serde(default = "default_eos", deserialize_with = "read_eos")]
     eos: Option<String>,
     #[serde(default)]
     blank_lines: BlankLines,
+    #[serde(default)]
+    lowercase: bool,
+    #[serde(default)]
+    punctuation: Punctuation,
+    #[serde(default)]
+    number_token: String,
+}
+
+impl From<Fields> for Words {
+    fn from(fields: Fields) -> Self {
+        let Fields { eos, blank_lines, lowercase, punctuation, number_token } = fields;
+        let number_token = Some(number_token).filter(|token| !token.is_empty());
+        Self { eos, blank_lines, form: WordForm { lowercase, punctuation, number_token } }
+    }
 }
 
 fn make(eos: Option<&str>, options: &TokenizerOptions) -> AnyKind {
-    let blank_lines = options.blank_lines.unwrap_or_default();
-    Arc::new(Words { eos: eos.map(str::to_owned), blank_lines })
+    Arc::new(Words::from(Fields {
+        eos: eos.map(str::to_owned),
+        blank_lines: options.blank_lines.unwrap_or_default(),
+        lowercase: options.lowercase.unwrap_or_default(),
+        punctuation: options.punctuation.unwrap_or_default(),
+        number_token: options.number_token.clone().unwrap_or_default(),
+    }))
 }
 
 impl Kind for Words {
@@ -51,11 +81,31 @@ impl Kind for Words {
     }
 
     fn options(&self) -> TokenizerOptions {
-        TokenizerOptions { blank_lines: Some(self.blank_lines), ..TokenizerOptions::default() }
+        let WordForm { lowercase, punctuation, number_token } = &self.form;
+        TokenizerOptions {
+            blank_lines: Some(self.blank_lines),
+            lowercase: Some(*lowercase),
+            punctuation: Some(*punctuation),
+            number_token: Some(number_token.clone().unwrap_or_default()),
+            ..TokenizerOptions::default()
+        }
     }
 
     fn fields(&self) -> Vec<(&'static str, Value)> {
-        vec![("eos", write_eos(self.eos())), ("blank_lines", self.blank_lines.name().into())]
+        let WordForm { lowercase, punctuation, number_token } = &self.form;
+        let mut fields =
+            vec![("eos", write_eos(self.eos())), ("blank_lines", self.blank_lines.name().into())];
+        // For words as they are in the text, the JSON and its hash are those of versions without these options.
+        if *lowercase {
+            fields.push(("lowercase", true.into()));
+        }
+        if *punctuation != Punctuation::Keep {
+            fields.push(("punctuation", punctuation.name().into()));
+        }
+        if let Some(token) = number_token {
+            fields.push(("number_token", token.as_str().into()));
+        }
+        fields
     }
 
     fn cutter(&self) -> Cutter {
@@ -68,13 +118,23 @@ impl Kind for Words {
     }
 }
 
+impl Words {
+    /// Passes on the token of a word; returns whether it has one.
+    fn pass_on(&self, word: &str, out: &mut Output<'_>) -> Result<bool> {
+        match self.form.token(word, self.eos()) {
+            Some(token) => out.token(&token).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
 /// Splits text at whitespace.
 #[derive(Debug)]
 struct WordCutter {
     words: Words,
     /// The start of a word that can continue in the next piece.
     partial_word: String,
-    /// Whether the current line contains a word.
+    /// Whether the current line contains a word of which something remains.
     line_has_word: bool,
 }
 
@@ -113,8 +173,7 @@ impl WordCutter {
         // Only whitespace ends a word: the text after the last whitespace can continue in the next piece.
         let complete = rest.trim_end_matches(|char: char| !char.is_whitespace());
         for word in complete.split_whitespace() {
-            self.line_has_word = true;
-            out.token(word)?;
+            self.line_has_word |= self.words.pass_on(word, out)?;
         }
         self.partial_word.push_str(&rest[complete.len()..]);
         if part.ends_with('\n') {
@@ -128,8 +187,7 @@ impl WordCutter {
         if self.partial_word.is_empty() {
             return Ok(());
         }
-        self.line_has_word = true;
-        out.token(&self.partial_word)?;
+        self.line_has_word |= self.words.pass_on(&self.partial_word, out)?;
         self.partial_word.clear();
         Ok(())
     }

@@ -7,11 +7,11 @@ use crate::tokenize::{Reading, read_tokens};
 use crate::{DataError, Result, TextLines, TextSource, Tokenizer};
 
 impl Vocab {
-    /// The vocabulary of a word list: the special tokens of `options`, the token that ends a line if the tokenizer has
-    /// one, and the words in the order of the list. Its other options have no effect.
+    /// The vocabulary of a word list: the special tokens of `options`, the tokenizer's tokens for line ends and for numbers
+    /// if it has them, and the words in the order of the list. Its other options have no effect.
     ///
-    /// A word is a whole line, normalized and lowercased as the tokenizer does with a text. Blank lines are skipped, and
-    /// repeated words are listed once. The list can be compressed.
+    /// A word is a whole line, changed as the tokenizer changes the words of a text. Blank lines are skipped, and repeated
+    /// words are listed once. The list can be compressed.
     ///
     /// # Errors
     /// [`DataError::ListedWord`] for a line that the tokenizer splits, since no text can contain it as one token;
@@ -19,8 +19,8 @@ impl Vocab {
     pub fn from_list(list: &TextSource, tokenizer: &Tokenizer, options: &VocabOptions) -> Result<Self> {
         let origin = list.origin();
         let line_end = tokenizer.line_end().map(str::to_owned);
-        let special: Vec<String> =
-            options.unknown.iter().chain(&options.reserved).cloned().chain(line_end).collect();
+        let numbers = tokenizer.options().number_token.filter(|token| !token.is_empty());
+        let special = options.unknown.iter().chain(&options.reserved).cloned().chain(line_end).chain(numbers);
         let (mut tokens, mut known) = (Vec::new(), HashSet::new());
         for token in special {
             if known.insert(token.clone()) {
@@ -73,7 +73,7 @@ fn tokens_of(line: &str, tokenizer: &Tokenizer) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Normalization;
+    use crate::{Normalization, Punctuation};
 
     fn list(text: &str) -> TextSource {
         TextSource::Memory { name: "list".to_owned(), text: text.to_owned() }
@@ -91,6 +91,9 @@ mod tests {
         assert_eq!(found, ["<unk>", "<eos>", "the", "cat", "a"]);
         let found = tokens("Don\n't\n,\nU.S.\n", &Tokenizer::moses().with_lowercase(true)).unwrap();
         assert_eq!(found, ["<unk>", "<eos>", "don", "'t", ",", "u.s."]);
+        let plain = Tokenizer::words().with_lowercase(true).with_punctuation(Punctuation::Remove);
+        let found = tokens("Don't,\n7\n--\nthe\n", &plain.with_number_token("<num>")).unwrap();
+        assert_eq!(found, ["<unk>", "<eos>", "<num>", "don't", "the"]);
         let nfc = Tokenizer::words().with_normalization(Normalization::Nfc);
         assert_eq!(tokens("cafe\u{301}\ncafé\n", &nfc).unwrap(), ["<unk>", "<eos>", "café"]);
     }

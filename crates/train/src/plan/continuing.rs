@@ -1,10 +1,10 @@
 //! The plan of a run that continues training an existing model.
 
-use rondo_data::{Tokenizer, TokenizerOptions, Vocab, VocabSource};
+use rondo_data::{Punctuation, Tokenizer, TokenizerOptions, Vocab, VocabSource};
 use rondo_nn::{Biases, Input, RnnLmConfig};
 
 use super::{ModelPlan, Plan, resolve, to_settings};
-use crate::settings::{ModelSettings, Settings};
+use crate::settings::{ModelSettings, Settings, TextSettings};
 use crate::{Result, TrainError};
 
 /// See [`Plan::continuing`].
@@ -23,6 +23,7 @@ pub(super) fn plan(
     if let Some(normalization) = normalization.filter(|&form| form != tokenizer.normalization()) {
         return Err(other("text.normalize", normalization, tokenizer.normalization()));
     }
+    check_word_form(&settings.text, tokenizer)?;
     let options = &mut plan.text.options;
     if matches!(options.vocab, VocabSource::List { .. }) {
         let condition = "the run does not continue from a model, which has its vocabulary";
@@ -47,6 +48,27 @@ pub(super) fn plan(
         _ => VocabSource::Given(vocab),
     };
     Ok(plan)
+}
+
+/// Refuses another form of words than that of the model's tokenizer, if the text is read with that.
+fn check_word_form(settings: &TextSettings, tokenizer: &Tokenizer) -> Result<()> {
+    if settings.tokenizer.is_some_and(|kind| kind != tokenizer.kind()) {
+        return Ok(());
+    }
+    let TokenizerOptions { lowercase, punctuation, number_token, .. } = tokenizer.options();
+    let lowercase = lowercase.unwrap_or_default();
+    if let Some(given) = settings.lowercase.filter(|&given| given != lowercase) {
+        return Err(other("text.lowercase", given, lowercase));
+    }
+    let punctuation = punctuation.unwrap_or_default().name();
+    if let Some(given) = settings.punctuation.map(Punctuation::name).filter(|&given| given != punctuation) {
+        return Err(other("text.punctuation", given, punctuation));
+    }
+    let number_token = number_token.unwrap_or_default();
+    match settings.number_token.as_deref().filter(|&given| given != number_token) {
+        Some(given) => Err(other("text.number_token", given, number_token)),
+        None => Ok(()),
+    }
 }
 
 /// The settings that describe a model.

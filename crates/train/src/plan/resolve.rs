@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rondo_data::{
-    BatchOrder, CorpusOptions, Division, LastBatch, Normalization, TokenizerOptions, VocabOptions,
-    VocabSource, VocabSplits,
+    BatchOrder, CorpusOptions, Division, LastBatch, Normalization, Punctuation, Tokenizer, TokenizerOptions,
+    VocabOptions, VocabSource, VocabSplits,
 };
 use rondo_kernels::Device;
 use rondo_nn::{
@@ -78,6 +78,7 @@ pub(super) fn text(settings: &Settings) -> Result<TextPlan> {
         let given = settings.normalize.is_some_and(|normalization| normalization != Normalization::None);
         refuse_given([("text.normalize", given)], "tokens are words or characters, not bytes")?;
     }
+    check_word_form(settings, &tokenizer)?;
     Ok(TextPlan {
         corpus: corpus(settings)?,
         options: CorpusOptions {
@@ -115,10 +116,32 @@ fn refuse_building(settings: &TextSettings) -> Result<()> {
     refuse_given([("text.vocab_list", is_of_bytes)], "tokens are words or characters, not bytes")
 }
 
+/// Refuses a form of words for tokenizers that have none, and a number token that could not be told from other tokens.
+fn check_word_form(settings: &TextSettings, tokenizer: &Tokenizer) -> Result<()> {
+    let number_token = settings.number_token.as_deref().unwrap_or_default();
+    if tokenizer.options().punctuation.is_none() {
+        let removes = settings.punctuation.is_some_and(|punctuation| punctuation != Punctuation::Keep);
+        let given = [("text.punctuation", removes), ("text.number_token", !number_token.is_empty())];
+        refuse_given(given, "`text.tokenizer` is `words`")?;
+    }
+    if number_token.contains(char::is_whitespace) || tokenizer.eos() == Some(number_token) {
+        let expected = "a word without whitespace, other than the token that ends a line";
+        return Err(out_of_range("text.number_token", number_token, expected));
+    }
+    Ok(())
+}
+
 /// The tokenizer options in the settings.
 pub(super) fn tokenizer_options(settings: &TextSettings) -> TokenizerOptions {
-    let TextSettings { blank_lines, sentences, joints, lowercase, normalize: normalization, .. } = *settings;
-    TokenizerOptions { blank_lines, sentences, joints, lowercase, normalization }
+    TokenizerOptions {
+        blank_lines: settings.blank_lines,
+        sentences: settings.sentences,
+        joints: settings.joints,
+        lowercase: settings.lowercase,
+        punctuation: settings.punctuation,
+        number_token: settings.number_token.clone(),
+        normalization: settings.normalize,
+    }
 }
 
 /// The user's texts if there are any, otherwise the named corpus. With a name, a single path is where to look

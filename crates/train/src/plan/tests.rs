@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rondo_data::{BlankLines, Joints, Tokenizer, Vocab, VocabSource, VocabSplits};
+use rondo_data::{BlankLines, Joints, Punctuation, Tokenizer, Vocab, VocabSource, VocabSplits};
 use rondo_nn::{Biases, Cell, DropoutSite, Initializer, Input};
 
 use super::*;
@@ -163,6 +163,7 @@ const PLANS: &[&str] = &[
         averaging_after = 2
         min_learning_rate = 0.5
     "#,
+    "[text]\nlowercase = true\npunctuation = 'remove'\nnumber_token = '<num>'",
     "[training]\nfrom = '/model'",
     "[training]\nfrom = '/model'\nextend_vocab = true",
 ];
@@ -364,12 +365,28 @@ fn the_vocabulary_follows_the_tokens() {
     assert_eq!(options(text).tokenizer, lines);
     let again = plan(&plan(&format!("[text]\n{text}")).to_toml().unwrap());
     assert_eq!(again.text.options.tokenizer, lines);
+    let form = Tokenizer::words().with_lowercase(true).with_punctuation(Punctuation::Remove);
+    let text = "lowercase = true\npunctuation = \"remove\"\nnumber_token = \"<num>\"";
+    assert_eq!(options(text).tokenizer, form.with_number_token("<num>"));
     assert_eq!(options(""), CorpusOptions::default());
 }
 
 #[test]
 fn what_makes_no_sense_is_refused() {
     check_refused("[training]\nbatch_size = 0", "`training.batch_size` must be at least 1, but is 0");
+    for (text, setting) in [
+        ("tokenizer = 'moses'\npunctuation = 'remove'", "punctuation"),
+        ("tokenizer = 'chars'\nnumber_token = '<num>'", "number_token"),
+    ] {
+        let expected = format!("`text.{setting}` has no effect unless `text.tokenizer` is `words`");
+        check_refused(&format!("[text]\n{text}"), &expected);
+    }
+    for token in ["a b", "<eos>"] {
+        let expected = format!(
+            "`text.number_token` must be a word without whitespace, other than the token that ends a line, but is {token}"
+        );
+        check_refused(&format!("[text]\nnumber_token = '{token}'"), &expected);
+    }
     check_refused("[training]\nbptt = 0", "`training.bptt` must be at least 1, but is 0");
     check_refused("[evaluation]\nbatch_size = 0", "`evaluation.batch_size` must be at least 1, but is 0");
     check_refused("[model]\nlayers = 0", "`model.layers` must be from 1 to 1024, but is 0");
@@ -495,6 +512,17 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
     assert_eq!(error, "`text.tokenizer` is `chars`, but the model to continue from has `words`");
     let error = continuing("[text]\nnormalize = 'nfc'").unwrap_err().to_string();
     assert_eq!(error, "`text.normalize` is `nfc`, but the model to continue from has `none`");
+    for (text, expected) in [
+        ("lowercase = true", "`text.lowercase` is `true`, but the model to continue from has `false`"),
+        (
+            "punctuation = 'remove'",
+            "`text.punctuation` is `remove`, but the model to continue from has `keep`",
+        ),
+        ("number_token = 'N'", "`text.number_token` is `N`, but the model to continue from has ``"),
+    ] {
+        assert_eq!(continuing(&format!("[text]\n{text}")).unwrap_err().to_string(), expected);
+    }
+    continuing("[text]\npunctuation = 'keep'\nnumber_token = ''").unwrap();
     let error = continuing("[text]\nvocab_list = '/words'").unwrap_err().to_string();
     assert!(error.starts_with("`text.vocab_list` has no effect unless the run does not continue"), "{error}");
     check_refused(

@@ -89,8 +89,15 @@ fn text(plan: &TextPlan) -> TextSettings {
         }
     };
     let options = &plan.options;
-    let TokenizerOptions { blank_lines, sentences, joints, lowercase, normalization } =
-        options.tokenizer.options();
+    let TokenizerOptions {
+        blank_lines,
+        sentences,
+        joints,
+        lowercase,
+        punctuation,
+        number_token,
+        normalization,
+    } = options.tokenizer.options();
     let mut settings = TextSettings {
         corpus: corpus.map(str::to_owned),
         text_field: Some(options.text_field.clone().unwrap_or_default()),
@@ -106,6 +113,8 @@ fn text(plan: &TextPlan) -> TextSettings {
         sentences,
         joints,
         lowercase,
+        punctuation,
+        number_token,
         ..settings
     };
     // A given vocabulary comes with the model to continue from, so no settings describe it.

@@ -32,6 +32,7 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "ptb-rnn-lstm",
     "wikitext2-standard-200",
     "own-text",
+    "surprisal",
     "wikitext2-standard-650",
     "wikitext2-standard-1500",
     "ptb-lstm-full",
@@ -246,7 +247,7 @@ pub fn all() -> Result<Vec<Recipe>> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use rondo_data::{BatchOrder, LastBatch, Tokenizer};
+    use rondo_data::{BatchOrder, BlankLines, LastBatch, Punctuation, Tokenizer};
     use rondo_nn::{ActivationPenalty, Cell, Initializer, Input};
 
     use super::*;
@@ -370,6 +371,24 @@ mod tests {
             averaging: AveragingRule::Off,
         };
         assert_eq!(plan.optimization, expected);
+    }
+
+    #[test]
+    fn surprisal_is_the_example_of_pytorch_on_normalized_words() {
+        let plan = plan("surprisal");
+        let tokenizer = Tokenizer::words().with_lowercase(true).with_punctuation(Punctuation::Remove);
+        let tokenizer = tokenizer.with_number_token("NUM").with_blank_lines(BlankLines::Skip);
+        assert_eq!(plan.text.options.tokenizer, tokenizer);
+        assert_eq!((plan.model.cell, &plan.model.hidden_sizes), (Cell::Lstm, &vec![200, 200]));
+        assert!(plan.model.input == Input::Embedding(200) && !plan.model.tied);
+        let dropout = plan.model.dropout;
+        for site in [dropout.input, dropout.between, dropout.output] {
+            assert!(site.probability == 0.2 && !site.locked);
+        }
+        assert_eq!([plan.init.embedding, plan.init.decoder], [Initializer::Uniform(0.1); 2]);
+        assert_eq!((plan.training.batch_size, plan.training.bptt, plan.training.epochs), (20, 35, 10));
+        let as_published = &self::plan("wikitext2-standard-200").optimization;
+        assert_eq!(&plan.optimization, as_published);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use rondo_data::{
-    BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, TokenizerKind, VocabOrder,
-    VocabSplits,
+    BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, Punctuation, TokenizerKind,
+    VocabOrder, VocabSplits,
 };
 use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initializer};
@@ -46,8 +46,14 @@ sections! {
         /// How to split hyphens, commas and periods inside words and numbers (moses): keep them, split hyphens as
         /// ` @-@ `, or split all of them as WikiText does
         joints: Joints, "MODE", "keep";
-        /// Lowercase the text (moses)
+        /// Lowercase the text (words, moses); special tokens such as `<unk>` stay as they are (words)
         lowercase: bool, "BOOL", "false";
+        /// Punctuation and symbols at the ends of words (words): keep them, or remove them, and words that consist of
+        /// nothing else. Inside a word they stay, as in `don't` and `well-known`
+        punctuation: Punctuation, "MODE", "keep";
+        /// Token that replaces numbers such as `7`, `1,234.5` and `12:30` (words); with --punctuation remove also `$5`
+        /// and `50%`; '' keeps them
+        number_token: String, "TOKEN", "";
         /// Unicode normalization of all texts, kept with the model: none, nfc (accents composed with their letters)
         /// or nfkc (in addition, ligatures, full-width letters and other variants replaced)
         normalize: Normalization, "FORM", "none";

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use rondo_data::{
-    BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, TokenizerKind, VocabOrder,
-    VocabSplits, or_nearest,
+    BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, Punctuation, TokenizerKind,
+    VocabOrder, VocabSplits, or_nearest,
 };
 use rondo_kernels::Precision;
 use rondo_nn::{Cell, Initializer};
@@ -180,6 +180,7 @@ macro_rules! words_of {
 words_of! {
     BlankLines { Keep = "keep", Skip = "skip" }
     Normalization { None = "none", Nfc = "nfc", Nfkc = "nfkc" }
+    Punctuation { Keep = "keep", Remove = "remove" }
     Joints { Keep = "keep", Dashes = "dashes", All = "all" }
     Precision { F32 = "f32", Bf16 = "bf16" }
     Division { End = "end", RandomLines = "random-lines" }
