@@ -177,18 +177,21 @@ pub(crate) fn run(args: SurprisalArgs) -> Result<ExitCode> {
                 if batch.is_empty() {
                     break;
                 }
-                let passages: Vec<Passage> =
-                    batch.iter_mut().map(|item| std::mem::take(&mut item.passage)).collect();
-                let all = surprisals.read(&passages)?;
-                for ((item, passage), regions) in batch.iter().zip(&passages).zip(&all) {
-                    let rows = Rows { item, passage, origin: &origin, columns: &columns };
-                    notes.add(item, passage, regions, &names);
-                    for (number, region) in
-                        (1..).zip(regions).filter(|(_, region)| !(args.no_end && region.is_end))
-                    {
-                        table.row(&rows.row(number, region))?;
-                        if let Some(states) = &mut states {
-                            states.push(item.number, number, &region.scores[0].state)?;
+                // States need memory: few at a time.
+                let at_once = if states.is_some() { args.batch_size.max(1) } else { batch.len() };
+                for batch in batch.chunks_mut(at_once) {
+                    let passages: Vec<Passage> =
+                        batch.iter_mut().map(|item| std::mem::take(&mut item.passage)).collect();
+                    let all = surprisals.read(&passages)?;
+                    for ((item, passage), regions) in batch.iter().zip(&passages).zip(&all) {
+                        let rows = Rows { item, passage, origin: &origin, columns: &columns };
+                        notes.add(item, passage, regions, &names);
+                        let shown = (1..).zip(regions).filter(|(_, region)| !(args.no_end && region.is_end));
+                        for (number, region) in shown {
+                            table.row(&rows.row(number, region))?;
+                            if let Some(states) = &mut states {
+                                states.push(item.number, number, &region.scores[0].state)?;
+                            }
                         }
                     }
                 }
