@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::io::BufRead;
 use std::sync::Arc;
 
-use crate::{Result, TextSource, TextStats, Tokenizer, Vocab, tokenize, vocab};
+use crate::{Result, TextSource, TextStats, TokenIds, Tokenizer, Vocab, tokenize, vocab};
 
 mod decoder;
 mod json;
@@ -22,6 +22,9 @@ mod lines;
 pub use decoder::{Spacing, TextDecoder};
 pub(crate) use json::{FORMAT, VERSION};
 pub use lines::{EncodedLine, LineEncoder, Lines};
+
+/// The unit of a tokenizer that accepts all bytes.
+const BYTE: &str = "byte";
 
 /// A tokenizer and a vocabulary, which encode text to ids and decode ids to text. Cheap to clone.
 ///
@@ -90,6 +93,13 @@ impl TextCodec {
         self.tokenizer.normalization().normalize(text)
     }
 
+    /// The same codec, with the counts of the tokens from the id `first` on set to those of a text; see
+    /// [`Vocab::counts`].
+    pub(crate) fn counted_from(mut self, first: usize, text: &TokenIds) -> Result<Self> {
+        Arc::make_mut(&mut self.vocab).count_from(first, text)?;
+        Ok(self)
+    }
+
     /// Sets whether invalid UTF-8 and NUL bytes are replaced by U+FFFD instead of being an error. A byte
     /// tokenizer accepts all bytes in either case.
     #[must_use]
@@ -101,6 +111,15 @@ impl TextCodec {
     #[must_use]
     pub fn is_lossy(&self) -> bool {
         self.lossy
+    }
+
+    /// A text as it is read: with U+FFFD for what this codec replaces by it.
+    #[must_use]
+    pub fn as_read<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        if !self.lossy || self.unit() == BYTE {
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(String::from_utf8_lossy(text).replace('\0', "\u{fffd}").into_bytes())
     }
 
     /// The tokenizer.
@@ -278,7 +297,7 @@ impl TextCodec {
     }
 
     /// [`append`](Self::append), where `missing` gives the id of an out-of-vocabulary token, or leaves it out.
-    fn append_with(
+    pub(crate) fn append_with(
         &self,
         reader: impl BufRead,
         origin: &str,
