@@ -4,6 +4,7 @@
 
 mod adaptive_eval;
 mod bad_input;
+mod baselines;
 mod bench;
 mod changing;
 mod diverging;
