@@ -24,6 +24,7 @@ mod pictures;
 mod rescoring;
 mod resume;
 mod sandbox;
+mod scoring;
 mod search;
 mod sweeps;
 mod train;
