@@ -50,4 +50,10 @@ impl Base {
         // The logarithm of 1 is 0 and not -0.
         log + 0.0
     }
+
+    /// The same as a column, with four decimals.
+    pub(crate) fn column(self, nats: f64) -> String {
+        let column = format!("{:.4}", self.log(nats));
+        if column == "-0.0000" { "0.0000".to_owned() } else { column }
+    }
 }

@@ -88,13 +88,13 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
             }
             for line in lines {
                 let line = encoder.encode(&line)?;
-                let text = String::from_utf8_lossy(&line.text);
-                let heading = format!("{before}{}\n", shown(&text));
+                let text = codec.as_read(&line.text);
+                let heading = format!("{before}{}\n", shown(&String::from_utf8_lossy(&text)));
                 if line.missing.is_empty() {
-                    complete(&line.text, &heading, out)?;
+                    complete(&text, &heading, out)?;
                 } else {
                     unreadable += 1;
-                    print(&args, &text, &[], &heading, out)?;
+                    print(&args, &String::from_utf8_lossy(&text), &[], &heading, out)?;
                 }
                 before = "\n".to_owned();
                 // Somebody may be waiting for this answer before they send the next text.

@@ -322,6 +322,16 @@ pub enum DataError {
         /// Its second id.
         second_id: usize,
     },
+    /// A vocabulary does not have one count for each token.
+    #[error("{origin} has a different number of counts ({found}) than of tokens ({expected})")]
+    CountsLength {
+        /// The vocabulary, or its file.
+        origin: String,
+        /// The number of counts.
+        found: usize,
+        /// The number of tokens.
+        expected: usize,
+    },
     /// The unknown token of a vocabulary file is not in its list of tokens.
     #[error("`{origin}` does not list its unknown token `{}`", shown(token))]
     UnlistedUnknown {

@@ -52,8 +52,8 @@ pub use arpa::{Arpa, ArpaFault};
 pub use batches::{Batch, BatchOrder, Batches, LastBatch, NO_TARGET, Unit, Units};
 pub use codec::{Encoded, EncodedLine, LineEncoder, Lines, Spacing, TextCodec, TextDecoder, TextReport};
 pub use corpus::{
-    Corpus, CorpusOptions, CorpusTexts, Division, SourceReport, Split, TextSource, VocabSource, VocabSplits,
-    readable,
+    Corpus, CorpusOptions, CorpusPart, CorpusTexts, Division, SourceReport, Split, TextSource, VocabSource,
+    VocabSplits, readable,
 };
 pub use counter::Counter;
 pub use download::{Downloader, Progress};

@@ -7,24 +7,16 @@ use rustc_hash::FxHashMap;
 
 use crate::{Result, TokenIds};
 
-/// The perplexity of `test` under the unigram frequencies of `train`, with add-one smoothing.
-///
-/// ```text
-/// p(w) = (count(w) + 1) / (N + V)        N tokens in train
-/// ```
+/// The perplexity of `test` under the unigram frequencies of `train`, with add-one smoothing; see [`Unigram`].
 ///
 /// `NaN` if `test` is empty.
 /// # Panics
 /// If an id is not below `vocab_size`.
 /// # Errors
 /// See [`TokenIds::read`].
-/// # Source
-/// Laplace's rule of succession.
 pub fn unigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) -> Result<f64> {
-    let mut counts = vec![1_u64; vocab_size];
-    for_each(train, |_, token| counts[token as usize] += 1)?;
-    let total = (train.len() + vocab_size) as f64;
-    perplexity(test, |_, token| counts[token as usize] as f64 / total)
+    let model = Unigram::new(train, vocab_size)?;
+    perplexity(test, |_, token| model.probability(token))
 }
 
 /// The perplexity of `test` under a bigram model of `train`; see [`Bigram`].
@@ -37,6 +29,49 @@ pub fn unigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) 
 pub fn bigram_perplexity(train: &TokenIds, test: &TokenIds, vocab_size: usize) -> Result<f64> {
     let model = Bigram::new(train, vocab_size)?;
     perplexity(test, |context, token| model.probability(context, token))
+}
+
+/// The frequencies of tokens, with add-one smoothing.
+///
+/// ```text
+/// p(w) = (count(w) + 1) / (N + V)        N tokens in the training text
+/// ```
+/// # Source
+/// Laplace's rule of succession.
+pub struct Unigram {
+    /// `[V]`
+    probabilities: Vec<f64>,
+}
+
+impl Unigram {
+    /// Counts the tokens of `train`.
+    ///
+    /// # Panics
+    /// If an id is not below `vocab_size`.
+    /// # Errors
+    /// See [`TokenIds::read`].
+    pub fn new(train: &TokenIds, vocab_size: usize) -> Result<Self> {
+        let mut counts = vec![0; vocab_size];
+        for_each(train, |_, token| counts[token as usize] += 1)?;
+        Ok(Self::from_counts(&counts))
+    }
+
+    /// The frequencies of tokens with these counts, `[V]`, such as those of a vocabulary
+    /// ([`Vocab::counts`](crate::Vocab::counts)).
+    #[must_use]
+    pub fn from_counts(counts: &[u64]) -> Self {
+        let total = counts.iter().map(|&count| count as f64 + 1.0).sum::<f64>();
+        Self { probabilities: counts.iter().map(|&count| (count as f64 + 1.0) / total).collect() }
+    }
+
+    /// The probability of `token`.
+    ///
+    /// # Panics
+    /// If the id is not below the vocabulary size.
+    #[must_use]
+    pub fn probability(&self, token: u32) -> f64 {
+        self.probabilities[token as usize]
+    }
 }
 
 /// A bigram model with interpolated Kneser-Ney smoothing, the strongest of the common smoothing methods.
@@ -170,6 +205,8 @@ mod tests {
         // Counts + 1 of (a, b, unseen c): 4, 2, 1 of 7.
         let found = unigram(&[0, 0, 1, 0], &[0, 2], 3);
         assert!((found - (49.0_f64 / 4.0).sqrt()).abs() < 1e-12, "{found}");
+        let model = Unigram::from_counts(&[3, 1, 0]);
+        assert_eq!([0, 1, 2].map(|token| model.probability(token)), [4.0 / 7.0, 2.0 / 7.0, 1.0 / 7.0]);
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! `Sync`. [`rescore`] combines the scores of another system with those of a model.
 //! Not here: optimizers, training checkpoints, clocks, printing.
 
+mod baseline;
 mod beam;
 mod cache;
 mod complete;
@@ -43,6 +44,7 @@ mod streams;
 mod surprisal;
 mod text_stream;
 
+pub use baseline::evaluate_baseline;
 pub use beam::{BeamSearch, Hypothesis};
 pub use cache::{Cache, CacheEvaluation, CachePoint, CacheTuning, evaluate_with_cache, tune_cache};
 pub use complete::{Completer, Completing, Completion};

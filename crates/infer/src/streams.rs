@@ -3,6 +3,7 @@
 //! ```text
 //! admit(prompt, sampling, seed) ─▶ id      one row of the batch for each stream
 //! step()                        ─▶ [(id, token, log-probability)]      one pass of the model for all rows
+//! admit_first(counts, …)        ─▶ [(id, token, log-probability)]      the same without a prompt
 //! retire(id)                                streams with equal settings are adjacent and sampled together
 //! ```
 //!
@@ -33,7 +34,8 @@ pub struct StreamToken {
     pub stream: StreamId,
     /// The token.
     pub token: u32,
-    /// The model's log-probability of the token (natural logarithm), regardless of the sampling settings.
+    /// The model's log-probability of the token (natural logarithm), regardless of the sampling settings. For a first
+    /// token ([`Streams::admit_first`]), the logarithm of its frequency.
     pub log_prob: f64,
 }
 
@@ -184,18 +186,84 @@ impl Streams {
                 return Err(error);
             }
         };
+        let history = sampling.adjusts_logits().then(|| History::of_prompt(prompt));
+        let rngs = numbers.map(|number| rng(seed, number)).collect();
+        Ok(self.insert(settings, rngs, history, (&state, before, last)))
+    }
+
+    /// Adds the streams with these numbers, each with a first token that is drawn by its frequency: for a model that has
+    /// no line-end token to start from. Returns the first tokens, which are part of the texts; the streams continue
+    /// them from the next step on.
+    ///
+    /// ```text
+    /// p(w) = counts[w] / Σ counts        counts: [V], such as those of a vocabulary (rondo_data::Vocab::counts)
+    /// ```
+    ///
+    /// The sampling settings apply to this distribution as to those of the model: at temperature 0 the most frequent
+    /// token is taken, and forbidden tokens are not. A stream's tokens depend on its number and the seed.
+    ///
+    /// # Panics
+    /// If there is not one count for each token of the model's vocabulary.
+    /// # Errors
+    /// As [`Streams::admit_many`]; [`InferError::EmptyPrefix`] if no token that may be drawn has a count above 0.
+    pub fn admit_first(
+        &mut self,
+        counts: &[u64],
+        numbers: Range<u64>,
+        sampling: &Sampling,
+        seed: u64,
+    ) -> Result<Vec<StreamToken>> {
+        let vocab_size = self.handle.model().vocab_size();
+        assert_eq!(counts.len(), vocab_size, "number of counts");
+        let count = numbers.end.saturating_sub(numbers.start) as usize;
+        check_generation(
+            self.handle.model(),
+            self.streams.len().saturating_add(count),
+            "the number of samples",
+        )?;
+        let mut sampler = Sampler::new(sampling, vocab_size, self.handle.device())?;
+        let mut may_be_drawn = (0..).zip(counts).filter(|(id, _)| !sampling.forbidden.contains(id));
+        if !may_be_drawn.any(|(_, &count)| count > 0) {
+            return Err(InferError::EmptyPrefix);
+        }
+        let mut logits: Vec<f32> = counts.iter().map(|&count| (count as f64).ln() as f32).collect();
         let adjusts = sampling.adjusts_logits();
-        let history = || History { generated: prompt.iter().map(|&id| (id, 0)).collect() };
+        if adjusts {
+            History::default().adjust(sampling, &mut logits);
+        }
+        let logits = Buffer::from_slice(self.handle.device(), &logits).map_err(NnError::from)?;
+        let log_total = counts.iter().map(|&count| count as f64).sum::<f64>().ln();
+        numbers
+            .map(|number| {
+                let mut rng = rng(seed, number);
+                let token = sampler.draw(logits.slice(), &mut rng)?;
+                let settings = self.settings_of(sampling)?;
+                let state = self.handle.model().zero_state(1);
+                let history = adjusts.then(|| History { generated: BTreeMap::from([(token, 1)]) });
+                let read = (&state, self.handle.start(), token);
+                let stream = self.insert(settings, vec![rng], history, read)[0];
+                Ok(StreamToken { stream, token, log_prob: (counts[token as usize] as f64).ln() - log_total })
+            })
+            .collect()
+    }
+
+    /// Adds a stream for each random number generator, all with the same settings and history. They continue what was
+    /// read: the state before its last token, the token before that, and the last token.
+    fn insert(
+        &mut self,
+        settings: usize,
+        rngs: Vec<ChaCha8Rng>,
+        history: Option<History>,
+        (state, before, last): (&State, u32, u32),
+    ) -> Vec<StreamId> {
+        let count = rngs.len();
         // Insert next to streams with equal settings.
         let place = self.streams.iter().rposition(|stream| stream.settings == settings);
         let place = place.map_or(self.streams.len(), |before| before + 1);
-        let streams = numbers.zip(self.next_id..).map(|(number, id)| {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(number);
-            let id = StreamId(id);
-            Stream { id, settings, rng, history: adjusts.then(history) }
-        });
-        let streams: Vec<Stream> = streams.collect();
+        let streams = rngs.into_iter().zip(self.next_id..);
+        let streams: Vec<Stream> = streams
+            .map(|(rng, id)| Stream { id: StreamId(id), settings, rng, history: history.clone() })
+            .collect();
         let ids = streams.iter().map(|stream| stream.id).collect();
         self.next_id += count as u64;
 
@@ -204,13 +272,13 @@ impl Streams {
             joined.copy_row(if row < place { row } else { row + count }, &self.state, row);
         }
         for row in place..place + count {
-            joined.copy_row(row, &state, 0);
+            joined.copy_row(row, state, 0);
         }
         self.state = joined;
         self.streams.splice(place..place, streams);
         self.ids.splice(place..place, std::iter::repeat_n(last, count));
         self.before.splice(place..place, std::iter::repeat_n(before, count));
-        Ok(ids)
+        ids
     }
 
     /// Removes a stream.
@@ -326,12 +394,23 @@ impl Streams {
     }
 }
 
+/// The random numbers of the stream with this number.
+fn rng(seed: u64, number: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(number);
+    rng
+}
+
 /// Clamps a modified logit to finite values, so that extreme settings of one stream cannot stop the others.
 fn bounded(logit: f32) -> f32 {
     logit.clamp(f32::MIN, f32::MAX)
 }
 
 impl History {
+    fn of_prompt(prompt: &[u32]) -> History {
+        History { generated: prompt.iter().map(|&id| (id, 0)).collect() }
+    }
+
     /// Applies the penalties and the bias to the logits.
     fn adjust(&self, sampling: &Sampling, logits: &mut [f32]) {
         for (&id, &count) in &self.generated {

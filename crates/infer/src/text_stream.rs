@@ -55,7 +55,8 @@ pub struct Piece {
     pub text: String,
     /// The token.
     pub token: u32,
-    /// The model's log-probability of the token (natural logarithm).
+    /// The model's log-probability of the token (natural logarithm); for a first token that was drawn by its frequency,
+    /// the logarithm of that.
     pub log_prob: f64,
     /// Why the text ends here, if it does.
     pub stop: Option<StopReason>,
@@ -77,6 +78,8 @@ pub struct TextAssembler {
 pub struct TextStream {
     streams: Streams,
     assembler: TextAssembler,
+    /// The first token, if it does not come from the model.
+    first: Option<StreamToken>,
     done: bool,
 }
 
@@ -182,11 +185,21 @@ impl TextStream {
         let done = stop.max_tokens == Some(0);
         let assembler = TextAssembler::new(codec, prompt, spacing, stop)?;
         let mut streams = Streams::new(model);
-        streams.admit(&codec.prompt(prompt)?, &sampling, seed)?;
-        Ok(TextStream { streams, assembler, done })
+        let (prompt, counts) = (codec.prompt(prompt)?, codec.vocab().counts());
+        let first = match counts.filter(|_| prompt.is_empty()) {
+            Some(counts) => streams.admit_first(counts, 0..1, &sampling, seed)?.pop(),
+            None => {
+                streams.admit(&prompt, &sampling, seed)?;
+                None
+            }
+        };
+        Ok(TextStream { streams, assembler, first, done })
     }
 
     fn next_piece(&mut self) -> Result<Piece> {
+        if let Some(first) = self.first.take() {
+            return self.assembler.push(first);
+        }
         match *self.streams.step()? {
             [token] => self.assembler.push(token),
             ref tokens => unreachable!("one stream returned {} tokens", tokens.len()),

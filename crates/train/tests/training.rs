@@ -6,12 +6,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use rondo_data::{Corpus, CorpusTexts, TextSource, Vocab};
-use rondo_infer::evaluate;
+use rondo_infer::{LanguageModel, evaluate};
 use rondo_kernels::Device;
 use rondo_nn::{Model, ModelFile, Workspace};
 use rondo_runs::metrics::{self, Record, RecordKind};
 use rondo_runs::{RunFolder, RunsError};
-use rondo_train::{EpochReport, Event, Observer, Outcome, Plan, Settings, TrainError, Trainer, recipes};
+use rondo_train::{
+    Checkpoint, EpochReport, Event, Observer, Outcome, Plan, Settings, TrainError, Trainer, recipes,
+};
 
 use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
 
@@ -48,6 +50,14 @@ fn a_run_leaves_what_it_promises_and_the_best_model_evaluates_to_what_was_said()
     let device = Device::cpu(2).unwrap();
     let file = ModelFile::read(&run.best_model(), &device).unwrap();
     assert_eq!(file.context.vocab_fingerprint, corpus.vocab().fingerprint());
+    // How often each token occurs is known wherever the vocabulary is.
+    let opened = LanguageModel::open(run.best_model(), &device).unwrap();
+    let counts = corpus.vocab().counts().unwrap();
+    assert_eq!(counts.iter().sum::<u64>(), corpus.train.len() as u64);
+    assert_eq!(opened.codec().vocab().counts(), Some(counts));
+    assert_eq!(Vocab::load(run.vocab()).unwrap().counts(), Some(counts));
+    let (checkpoint, _) = Checkpoint::latest(&run).unwrap().unwrap();
+    assert_eq!(checkpoint.codec().unwrap().unwrap().vocab().counts(), Some(counts));
     let mut workspace = Workspace::new(&device);
     let valid = corpus.valid.as_ref().unwrap();
     let evaluation = evaluate(&file.model, &mut workspace, valid, 4, 7).unwrap();

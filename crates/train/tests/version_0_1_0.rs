@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rondo_data::Vocab;
 use rondo_infer::evaluate;
 use rondo_kernels::Device;
 use rondo_nn::{ModelFile, Workspace};
@@ -80,7 +81,12 @@ fn it_resumes_to_the_losses_of_version_0_1_0() {
     assert_close(trained.outcome.best_valid, VALID_LOSS);
     assert_close(trained.outcome.best_test, TEST_LOSS);
     let (checkpoint, _) = Checkpoint::latest(&folder).unwrap().unwrap();
-    assert_eq!(checkpoint.codec().unwrap().as_ref(), Some(trained.model.unwrap().codec()));
+    let model = trained.model.unwrap();
+    assert_eq!(checkpoint.codec().unwrap().as_ref(), Some(model.codec()));
+    // Version 0.1.0 did not keep counts; the text has been read again.
+    assert_eq!(Vocab::load(fixture().join("run/vocab.json")).unwrap().counts(), None);
+    let train = session.corpus().train.len() as u64;
+    assert_eq!(model.codec().vocab().counts().map(|counts| counts.iter().sum()), Some(train));
 }
 
 #[test]

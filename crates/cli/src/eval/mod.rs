@@ -4,9 +4,11 @@
 //! text ─┬─ the model alone              evaluate ─┐
 //!       ├─ cache: with a neural cache   evaluate ─┼─▶ report: text in columns, or JSON
 //!       ├─ ngram: with an n-gram model  evaluate ─┤
-//!       └─ dynamic: training as it reads evaluate ┘
+//!       ├─ dynamic: training as it reads evaluate ┤
+//!       └─ baselines: unigram and bigram evaluate ┘
 //! ```
 
+mod baselines;
 mod cache;
 mod dynamic;
 mod ngram;
@@ -33,6 +35,7 @@ use crate::error::CliError;
 use crate::model_args::{Loaded, ModelArgs};
 use crate::ngram_args::NgramArgs;
 use crate::text_args::{FieldArgs, ReadingArgs};
+use baselines::Baselines;
 use report::Findings;
 use text::Text;
 
@@ -76,6 +79,10 @@ pub(crate) struct EvalArgs {
         help_heading = "Evaluation"
     )]
     unknown_words: Option<NonZeroU64>,
+    /// Also print the perplexity of a unigram and a bigram model on the same tokens: the unigram from the token counts
+    /// stored with the vocabulary, the bigram from the training text, if it can be found through the plan of the run
+    #[arg(long, help_heading = "Evaluation")]
+    baselines: bool,
     #[command(flatten)]
     cache: cache::CacheArgs,
     #[command(flatten)]
@@ -113,6 +120,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
     args.cache.check()?;
     let mut loaded = args.model.load(console)?;
+    let own_codec = loaded.codec().clone();
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, true)?)?;
     loaded.text_field.clone_from(&args.field.text_field);
     let settings = match run_settings(&loaded)? {
@@ -134,36 +142,44 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     if text.ids.len() < 2 {
         return Err(CliError::TooShort { origin: text.title, tokens: text.ids.len() }.into());
     }
+    let of_run = EvaluationPlan::new(&settings)?;
+    let adapts = args.cache.is_wanted() || args.dynamic.is_wanted();
+    let batch_size = args.batch_size.map_or(if adapts { 1 } else { of_run.batch_size }, NonZeroUsize::get);
+    let bptt = args.bptt.map_or(of_run.bptt, NonZeroUsize::get);
     let findings = if args.cache.is_wanted() {
         args.cache.evaluate(&text, &loaded, console)?
     } else if args.dynamic.is_wanted() {
         loaded.model.require_running_text("dynamic evaluation")?;
-        let batch_size = args.batch_size.map_or(1, NonZeroUsize::get);
         args.dynamic.evaluate(batch_size, &text, &mut loaded, console)?
+    } else if let Some(ngram) = args.ngram.load(&loaded, console)? {
+        ngram::evaluate(&ngram, batch_size, bptt, &text, &loaded, console)?
     } else {
-        let of_run = EvaluationPlan::new(&settings)?;
-        let batch_size = args.batch_size.map_or(of_run.batch_size, NonZeroUsize::get);
-        let bptt = args.bptt.map_or(of_run.bptt, NonZeroUsize::get);
-        if let Some(ngram) = args.ngram.load(&loaded, console)? {
-            ngram::evaluate(&ngram, batch_size, bptt, &text, &loaded, console)?
-        } else {
-            let begun = Instant::now();
-            let measures = measure(batch_size, bptt, &text, &loaded, console)?;
-            let measures =
-                args.unknown_words.map_or(measures, |words| measures.with_unknown_words(words.get()));
-            let base = measures.all;
-            Findings {
-                base,
-                measures: Some(measures),
-                adapted: None,
-                tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64(),
-            }
+        let begun = Instant::now();
+        let measures = measure(batch_size, bptt, &text, &loaded, console)?;
+        let measures = args.unknown_words.map_or(measures, |words| measures.with_unknown_words(words.get()));
+        let base = measures.all;
+        Findings {
+            base,
+            measures: Some(measures),
+            adapted: None,
+            tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64(),
         }
     };
     if !findings.base.nll_sum.is_finite() {
         return Err(InferError::NonFiniteLogits.into());
     }
-    report::print(args.json, &loaded, &text, &findings)?;
+    let baselines = if args.baselines {
+        let model = loaded.model.with_codec(own_codec)?;
+        let own = Loaded { path: loaded.path.clone(), model, text_field: None };
+        let baselines = Baselines::evaluate(&text, batch_size, &loaded, &own, console)?;
+        Some(match (args.unknown_words, &findings.measures) {
+            (Some(words), Some(measures)) => baselines.with_unknown_words(measures.unknown.tokens, words),
+            _ => baselines,
+        })
+    } else {
+        None
+    };
+    report::print(args.json, &loaded, &text, &findings, baselines.as_ref())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,6 +5,7 @@ use rondo_infer::{Evaluation, Measures};
 use rondo_runs::{Loss, Perplexity};
 use serde_json::{Map, Value, json};
 
+use super::baselines::Baselines;
 use super::text::Text;
 use crate::model_args::Loaded;
 use crate::{describe, output};
@@ -37,12 +38,24 @@ pub(super) struct Adapted {
 }
 
 /// Prints the results.
-pub(super) fn print(json: bool, loaded: &Loaded, text: &Text, findings: &Findings) -> Result<()> {
+pub(super) fn print(
+    json: bool,
+    loaded: &Loaded,
+    text: &Text,
+    findings: &Findings,
+    baselines: Option<&Baselines>,
+) -> Result<()> {
     let unit = loaded.codec().unit();
     if json {
-        output::json(&in_json(unit, loaded, text, findings))
+        let mut object = in_json(unit, loaded, text, findings);
+        if let Some(Baselines { unigram, bigram }) = baselines {
+            let numbers = |evaluation: &Evaluation| numbers(unit, *evaluation).into_iter().collect::<Value>();
+            object["baselines"] =
+                json!({ "unigram": unigram.as_ref().map(numbers), "bigram": bigram.as_ref().map(numbers) });
+        }
+        output::json(&object)
     } else {
-        output::text(&in_columns(unit, loaded, text, findings))
+        output::text(&in_columns(unit, loaded, text, findings, baselines))
     }
 }
 
@@ -80,7 +93,13 @@ fn numbers(unit: &str, evaluation: Evaluation) -> [(String, Value); 3] {
     ]
 }
 
-fn in_columns(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> String {
+fn in_columns(
+    unit: &str,
+    loaded: &Loaded,
+    text: &Text,
+    findings: &Findings,
+    baselines: Option<&Baselines>,
+) -> String {
     let predicted = describe::count(findings.base.tokens as usize);
     let unknown = describe::count(text.unknown_words as usize);
     let mut rows = vec![
@@ -122,14 +141,22 @@ fn in_columns(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> 
     let speed = ["speed".to_owned(), format!("{} tokens/s", describe::count(findings.tokens_per_s as usize))];
     let in_lines =
         |rows: &[[String; 2]]| output::columns(&rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>(), &[]);
-    let Some(adapted) = &findings.adapted else {
-        rows.extend(findings.measures.iter().flat_map(crate::measures::rows));
-        rows.push(speed);
-        return in_lines(&rows);
-    };
+    rows.extend(findings.measures.iter().flat_map(crate::measures::rows));
+    rows.extend(baselines.into_iter().flat_map(baseline_rows));
     rows.push(speed);
+    let Some(adapted) = &findings.adapted else { return in_lines(&rows) };
     let table = adapted.table.as_ref().map(|table| format!("{table}\n")).unwrap_or_default();
     format!("{table}{}\n{both}", in_lines(&rows))
+}
+
+/// The baselines that are known, as rows of names and values.
+fn baseline_rows(baselines: &Baselines) -> impl Iterator<Item = [String; 2]> {
+    let both = [("unigram", baselines.unigram), ("bigram", baselines.bigram)];
+    both.into_iter().filter_map(|(name, evaluation)| {
+        let evaluation = evaluation?;
+        let value = format!("loss {}, perplexity {}", Loss(evaluation.nll_mean()), perplexity(evaluation));
+        Some([name.to_owned(), value])
+    })
 }
 
 /// The perplexity in the form that all commands print.

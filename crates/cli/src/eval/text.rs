@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use rondo_data::{Corpus, CorpusOptions, Encoded, Split, TextCodec, TokenIds, VocabSource};
+use rondo_data::{Corpus, CorpusOptions, CorpusPart, Encoded, Split, TextCodec, TokenIds};
 use rondo_train::{CorpusChoice, FoundCorpus, TextPlan};
 
 use super::run_settings;
@@ -45,7 +45,7 @@ fn encode(codec: &TextCodec, reader: impl BufRead, origin: &str, strict: bool) -
 }
 
 /// A split of a corpus. The corpus of the model's own run is read as that run reads it. `flag` is the flag to name in
-/// the error if no corpus is known.
+/// the error if no corpus is known. If `strict`, a character that has no id is an error.
 pub(super) fn corpus_text(
     data: &[PathBuf],
     split: Split,
@@ -68,8 +68,9 @@ pub(super) fn corpus_text(
     let FoundCorpus { title, texts, .. } = corpus_lookup::find(&choice, console)?;
     let no_split = || CliError::NoSplit { corpus: title.clone(), split };
     let sources = texts.split(split);
+    let codec = loaded.codec().clone().lossy(lossy);
+    let leaves_out = codec.unknown_id().is_none();
     if !sources.is_empty() {
-        let codec = loaded.codec().clone().lossy(lossy);
         let (mut ids, mut unknown_words) = (Vec::new(), 0);
         for source in sources {
             let reader = source.open_field(text_field.as_deref())?;
@@ -77,25 +78,12 @@ pub(super) fn corpus_text(
             ids.append(&mut encoded.ids);
             unknown_words += encoded.report.out_of_vocab_tokens;
         }
-        let (title, leaves_out) = (format!("{title}, {split}"), codec.unknown_id().is_none());
-        return Ok(Text { title, ids: ids.into(), unknown_words, leaves_out });
+        return Ok(Text { title: format!("{title}, {split}"), ids: ids.into(), unknown_words, leaves_out });
     }
-    let options = CorpusOptions {
-        tokenizer: loaded.codec().tokenizer().clone(),
-        vocab: VocabSource::Given(loaded.codec().vocab().clone()),
-        lossy,
-        text_field,
-        ..options
-    };
-    let corpus = Corpus::read(&texts, &options)?;
-    let ids = corpus.split(split).ok_or_else(no_split)?.clone();
-    // For part of a text only the ids are left, so words spelled like the unknown token count too.
-    let unknown = |id: &&u32| Some(**id) == loaded.codec().unknown_id();
-    let mut unknown_words = 0;
-    for block in ids.blocks() {
-        unknown_words += block?.iter().filter(unknown).count() as u64;
-    }
-    Ok(Text { title: format!("{title}, {split}"), ids, unknown_words, leaves_out: false })
+    let options = CorpusOptions { text_field, ..options };
+    let part = Corpus::read_part(&texts, &codec, &options, split, strict)?;
+    let CorpusPart { ids, out_of_vocab_tokens } = part.ok_or_else(no_split)?;
+    Ok(Text { title: format!("{title}, {split}"), ids, unknown_words: out_of_vocab_tokens, leaves_out })
 }
 
 impl Text {

@@ -50,7 +50,8 @@ pub(crate) struct GenerateArgs {
     /// File with the prompt; - is stdin [default: the text of --prefix]
     #[arg(value_name = "FILE", conflicts_with = "prefix")]
     text: Option<PathBuf>,
-    /// Prompt [default: the start of a line]
+    /// Prompt [default: the start of a line; for a model without line ends, a first token drawn by its frequency in the
+    /// training text]
     #[arg(
         long,
         short,

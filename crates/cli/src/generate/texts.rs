@@ -126,12 +126,17 @@ impl Generating<'_> {
             while running.len() < WIDTH
                 && let Some(prompt) = prompt_of(next)
             {
-                let text = Text::new(codec, prompt, self.spacing, self.ending)?;
+                let mut text = Text::new(codec, prompt, self.spacing, self.ending)?;
                 if text.stop.is_some() {
                     ended.insert(next, text);
                 } else {
-                    let id = self.admit(&mut streams, prompt, next)?;
-                    running.insert(id, (next, text));
+                    let id = self.admit(&mut streams, prompt, next, &mut text)?;
+                    if text.stop.is_some() {
+                        streams.retire(id)?;
+                        ended.insert(next, text);
+                    } else {
+                        running.insert(id, (next, text));
+                    }
                 }
                 next += 1;
             }
@@ -162,9 +167,22 @@ impl Generating<'_> {
         }
     }
 
-    fn admit(&self, streams: &mut Streams, prompt: &Prompt, number: u64) -> Result<StreamId> {
-        let codec = self.model.codec();
+    /// Adds the stream of a text. If there is neither a prompt nor a line end to start from, its first token is drawn by
+    /// its frequency in the training text.
+    fn admit(
+        &self,
+        streams: &mut Streams,
+        prompt: &Prompt,
+        number: u64,
+        text: &mut Text,
+    ) -> Result<StreamId> {
+        let (codec, numbers) = (self.model.codec(), number..number + 1);
         let start: Vec<u32> = codec.line_end().into_iter().chain(prompt.ids.iter().copied()).collect();
-        Ok(streams.admit_numbered(&start, number..number + 1, self.sampling, self.seed)?[0])
+        if let (true, Some(counts)) = (start.is_empty(), codec.vocab().counts()) {
+            let first = streams.admit_first(counts, numbers, self.sampling, self.seed)?[0];
+            text.push(first.token, first.log_prob, self.ending)?;
+            return Ok(first.stream);
+        }
+        Ok(streams.admit_numbered(&start, numbers, self.sampling, self.seed)?[0])
     }
 }

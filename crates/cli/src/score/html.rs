@@ -15,9 +15,11 @@ use rondo_data::{EncodedLine, TextCodec};
 use rondo_infer::{Candidate, Evaluation};
 use rondo_runs::{Perplexity, write_atomically};
 
+use super::ScoreArgs;
 use crate::console::Console;
 use crate::describe;
 use crate::input::Input;
+use crate::lines::LineBatches;
 use crate::model_args::Loaded;
 
 /// Bits per step of color; the last step has no upper limit.
@@ -55,42 +57,58 @@ struct Guess {
     most_likely: Vec<Candidate>,
 }
 
-/// Writes the page for these texts to the file `to`.
-pub(super) fn write(inputs: &[Input], carry_state: bool, loaded: &Loaded, to: &Path) -> Result<()> {
+/// Writes the page for these texts to the file `to`. Returns the number of lines with tokens that have no id: they are
+/// shown, and not read.
+pub(super) fn write(inputs: &[Input], args: &ScoreArgs, loaded: &Loaded, to: &Path) -> Result<u64> {
     let console = Console::new(false);
     let codec = loaded.codec();
     let start = codec.line_end();
-    let mut predictor = loaded.model.predictor();
     let mut page = Page::new(codec);
-    // The token that the next one follows; it is read when there is one.
-    let mut last = start;
+    let mut impossible = 0;
     for input in inputs {
         let origin = input.origin();
-        let reader = input.open_noted(loaded.text_field.as_deref(), codec, console)?;
-        for line in codec.lines(reader, &origin) {
-            let line = line?;
-            if !carry_state {
-                predictor.restart();
-                last = start;
+        // No state crosses from one file to the next.
+        let mut predictor = loaded.model.predictor();
+        // The token that the next one follows; it is read when there is one.
+        let mut last = start;
+        let mut encoder = codec.line_encoder(&origin);
+        let mut batches = LineBatches::open(input, loaded.text_field.as_deref(), codec, console)?;
+        loop {
+            let lines = batches.next()?;
+            if lines.is_empty() {
+                break;
             }
-            let ids: Vec<u32> = last.iter().chain(&line.ids).copied().collect();
-            let mut guesses = Vec::new();
-            if let [read @ .., _] = ids.as_slice() {
-                predictor.read(read, |place, distribution| {
-                    let log_prob = distribution.log_prob(ids[place + 1]);
-                    guesses
-                        .push(Guess { log_prob, most_likely: distribution.most_likely(LIKELIEST, |_| true) });
-                })?;
+            for line in lines {
+                let line = encoder.encode(&line)?;
+                super::check(&line, &origin, args.strict)?;
+                if !line.missing.is_empty() {
+                    impossible += 1;
+                    page.add(&line, &[]);
+                    continue;
+                }
+                if !args.carry_state {
+                    predictor.restart();
+                    last = start;
+                }
+                let ids: Vec<u32> = last.iter().chain(&line.ids).copied().collect();
+                let mut guesses = Vec::new();
+                if let [read @ .., _] = ids.as_slice() {
+                    predictor.read(read, |place, distribution| {
+                        let log_prob = distribution.log_prob(ids[place + 1]);
+                        let most_likely = distribution.most_likely(LIKELIEST, |_| true);
+                        guesses.push(Guess { log_prob, most_likely });
+                    })?;
+                }
+                last = ids.last().copied();
+                page.add(&line, &guesses);
             }
-            last = ids.last().copied();
-            page.add(&line, &guesses);
         }
     }
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
-    let html = page.html(&title, &loaded.path.display().to_string(), carry_state);
+    let html = page.html(&title, &loaded.path.display().to_string(), args.carry_state);
     write_atomically(to, |file| file.write_all(html.as_bytes()))?;
     console.say(&format!("wrote `{}`", to.display()));
-    Ok(())
+    Ok(impossible)
 }
 
 impl<'a> Page<'a> {
@@ -103,19 +121,28 @@ impl<'a> Page<'a> {
     fn add(&mut self, line: &EncodedLine, guesses: &[Guess]) {
         let words = self.codec.is_of_words();
         let read_only = line.tokens.len() - guesses.len();
+        // The same word within the line is a word, as in the scores.
+        let end =
+            self.codec.tokenizer().eos().filter(|eos| line.tokens.last().is_some_and(|last| last == eos));
+        let mut ids = line.ids.iter();
         self.lines += &format!("<li value=\"{}\">", line.number);
         for (place, token) in line.tokens.iter().enumerate() {
             if words && place > 0 {
                 self.lines.push(' ');
             }
             let guess = place.checked_sub(read_only).and_then(|place| guesses.get(place));
-            let unknown = self.codec.vocab().id(token).is_none_or(|id| Some(id) == self.codec.unknown_id());
+            let id = if line.missing.contains(token) { None } else { ids.next() };
+            let unknown = id.is_none_or(|&id| Some(id) == self.codec.unknown_id());
             let mut class = guess.map_or("n".to_owned(), |guess| format!("s{}", step(guess.log_prob)));
             if unknown {
                 class += " u";
             }
-            let tip = escaped(&self.tooltip(token, guess, unknown));
-            let shown = escaped(&shown(token, self.codec));
+            let shown = match end {
+                Some(eos) if token == eos && place + 1 < line.tokens.len() => token.clone(),
+                _ => shown(token, self.codec),
+            };
+            let tip = escaped(&self.tooltip(&shown, guess, unknown, !line.missing.is_empty()));
+            let shown = escaped(&shown);
             self.lines += &format!("<b class=\"{class}\" title=\"{tip}\">{shown}</b>");
         }
         self.lines += "</li>\n";
@@ -124,12 +151,16 @@ impl<'a> Page<'a> {
         self.evaluation.nll_sum -= guesses.iter().map(|guess| guess.log_prob).sum::<f64>();
     }
 
-    fn tooltip(&self, token: &str, guess: Option<&Guess>, unknown: bool) -> String {
-        let mut tip = shown(token, self.codec);
+    /// What is said about a token; `impossible` if its line has probability 0.
+    fn tooltip(&self, shown_token: &str, guess: Option<&Guess>, unknown: bool, impossible: bool) -> String {
+        let mut tip = shown_token.to_owned();
         if unknown {
             tip += "\nnot in the vocabulary";
         }
-        let Some(Guess { log_prob, most_likely }) = guess else { return tip + "\nread, not scored" };
+        let Some(Guess { log_prob, most_likely }) = guess else {
+            return tip
+                + if impossible { "\nnot read: the line has probability 0" } else { "\nread, not scored" };
+        };
         tip += &format!("\n{:.2} bits, probability {}", bits(*log_prob), probability(*log_prob));
         let candidate = |candidate: &Candidate| {
             let token = self.codec.vocab().token(candidate.id).unwrap_or_default();
@@ -251,6 +282,24 @@ mod tests {
             "<b class=\"s0\" title=\"⏎&#10;0.00 bits, probability 1.000&#10;most likely: a 0.500\">⏎</b>"
         ));
         assert!(html.contains("<strong>14.949</strong> bits per token · 2 tokens"));
+    }
+
+    #[test]
+    fn a_line_end_is_shown_as_one_only_at_the_end_of_the_line() {
+        let vocab = Vocab::from_tokens("test", ["<unk>", "<eos>", "a"], Some("<unk>")).unwrap();
+        let codec = TextCodec::new(Tokenizer::default(), vocab);
+        let mut page = Page::new(&codec);
+        let line = codec.line_encoder("test").encode(b"<eos> a").unwrap();
+        page.add(&line, &[]);
+        let shown = [
+            ("n u", "&lt;eos&gt;&#10;not in the vocabulary", "&lt;eos&gt;"),
+            ("n", "a", "a"),
+            ("n", "⏎", "⏎"),
+        ];
+        let tokens = shown.map(|(class, tip, token)| {
+            format!("<b class=\"{class}\" title=\"{tip}&#10;read, not scored\">{token}</b>")
+        });
+        assert_eq!(page.lines, format!("<li value=\"1\">{}</li>\n", tokens.join(" ")));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use rondo_infer::{Evaluation, Measures, Scorer, Scoring, SentenceScore, TextCoun
 use rondo_runs::{Loss, Perplexity};
 use serde_json::{Value, json};
 
+use crate::base::Base;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::input::Input;
@@ -29,9 +30,10 @@ mod html;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Each line of the text gives one record, in order, with four tab-separated columns: the log-probability (natural \
-logarithm), the number of scored tokens (the line end counts as one), the number of unknown tokens, and the line as it \
-is in the text, in which a tab is printed as \\t. With several files, the name of the file comes first. A line is not \
-split into sentences. A blank line has the probability of its line end, or 1 if the model skips blank lines.\n\n\
+logarithm, unless --base says otherwise), the number of scored tokens (the line end counts as one), the number of \
+unknown tokens, and the line as it is in the text, in which a tab is printed as \\t. With several files, the name of \
+the file comes first. A line is not split into sentences. A blank line has the probability of its line end, or 1 if \
+the model skips blank lines. With --lossy, the line is printed with its invalid bytes; JSON has U+FFFD for them.\n\n\
 A line with a character that the model's vocabulary does not contain has the log-probability -inf; a note at the end \
 counts these lines. Lines from stdin are answered as soon as they arrive.")]
 pub(crate) struct ScoreArgs {
@@ -58,6 +60,9 @@ pub(crate) struct ScoreArgs {
     /// Also print the log-probability of each token; unknown tokens are marked
     #[arg(long, help_heading = "Output")]
     per_token: bool,
+    /// Base of the logarithm of log-probabilities: 2 (bits), e (nats) or 10; the loss of a summary is in nats
+    #[arg(long, value_name = "BASE", default_value = "e", help_heading = "Output")]
+    base: Base,
     /// Print a summary of all lines instead of a record for each: counts, loss and perplexity with and without unknown
     /// tokens, per word and character, bits per byte
     #[arg(long, conflicts_with_all = ["per_token", "html"], help_heading = "Output")]
@@ -65,11 +70,12 @@ pub(crate) struct ScoreArgs {
     /// Print JSON, one object per line
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// Write an HTML page that colors each token by its surprisal, instead of printing scores
+    /// Write an HTML page that colors each token by its surprisal in bits, one line of the page per line, instead of
+    /// printing scores
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["json", "per_token", "batch_size", "ngram"],
+        conflicts_with_all = ["json", "per_token", "base", "batch_size", "ngram"],
         help_heading = "Output"
     )]
     html: Option<PathBuf>,
@@ -83,7 +89,8 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     loaded.text_field.clone_from(&args.field.text_field);
     let inputs = Input::all(&args.texts);
     if let Some(path) = &args.html {
-        html::write(&inputs, args.carry_state, &loaded, path)?;
+        let impossible = html::write(&inputs, &args, &loaded, path)?;
+        say_impossible(impossible, console);
         return Ok(ExitCode::SUCCESS);
     }
     let codec = loaded.codec();
@@ -116,10 +123,7 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
                 let lines: Vec<EncodedLine> =
                     lines.iter().map(|line| encoder.encode(line)).collect::<rondo_data::Result<_>>()?;
                 for (line, score) in lines.iter().zip(scores(&mut scorer, &lines)?) {
-                    if let (true, Some(token)) = (args.strict, line.missing.first()) {
-                        let (origin, line, token) = (origin.clone(), line.number, token.clone());
-                        return Err(CliError::MissingToken { origin, line, token }.into());
-                    }
+                    check(line, &origin, args.strict)?;
                     impossible += u64::from(!line.missing.is_empty());
                     let record = Record { file, line, score: score.as_ref(), codec };
                     if args.summary {
@@ -138,13 +142,28 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     if args.summary {
         print_summary(&args, &summary)?;
     }
-    if impossible > 0 {
-        let lines = if impossible == 1 { "line has" } else { "lines have" };
+    say_impossible(impossible, console);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fails if a character of the line has no id, and that is to be an error.
+fn check(line: &EncodedLine, origin: &str, strict: bool) -> Result<()> {
+    match line.missing.first().filter(|_| strict) {
+        Some(token) => {
+            let (origin, line, token) = (origin.to_owned(), line.number, token.clone());
+            Err(CliError::MissingToken { origin, line, token }.into())
+        }
+        None => Ok(()),
+    }
+}
+
+fn say_impossible(lines: u64, console: Console) {
+    if lines > 0 {
+        let have = if lines == 1 { "line has" } else { "lines have" };
         console.say(&format!(
-            "note: {impossible} {lines} characters that the model's vocabulary does not contain, and probability 0"
+            "note: {lines} {have} characters that the model's vocabulary does not contain, and probability 0"
         ));
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The scores of lines; `None` for a line with missing tokens, which is not read.
@@ -176,8 +195,7 @@ impl Record<'_> {
     }
 
     fn log_prob(&self) -> f64 {
-        // A sum of nothing is -0.
-        self.score.map_or(f64::NEG_INFINITY, |score| score.log_prob_sum + 0.0)
+        self.score.map_or(f64::NEG_INFINITY, |score| score.log_prob_sum)
     }
 
     /// Adds the line to a summary, unless it has probability 0.
@@ -197,15 +215,15 @@ impl Record<'_> {
     }
 
     fn print(&self, args: &ScoreArgs, out: &mut dyn Write) -> Result<()> {
-        let line = self.line;
-        let text = String::from_utf8_lossy(&line.text);
+        let (line, base) = (self.line, args.base);
         let count = self.score.map_or(line.tokens.len(), |score| score.log_probs.len());
         let unknown = line.unknown_tokens + line.missing.len() as u64;
         if args.json {
             let mut object = json!({
                 "line": line.number,
-                "text": text,
-                "log_prob": output::number(self.log_prob()),
+                "text": String::from_utf8_lossy(&line.text),
+                "log_prob": output::number(base.log(self.log_prob())),
+                "base": base.name(),
                 "tokens": count,
                 "unknown_tokens": unknown,
                 "unknown_words": line.out_of_vocab_tokens,
@@ -218,7 +236,8 @@ impl Record<'_> {
             }
             if args.per_token {
                 let token = |&(token, log_prob, is_unknown): &(&str, f64, bool)| {
-                    let mut object = json!({ "token": token, "log_prob": output::number(log_prob) });
+                    let mut object =
+                        json!({ "token": token, "log_prob": output::number(base.log(log_prob)) });
                     if is_unknown {
                         object["unknown"] = true.into();
                     }
@@ -232,16 +251,12 @@ impl Record<'_> {
             out.write_all(&in_column(file.as_bytes()))?;
             write!(out, "\t")?;
         }
-        write!(out, "{:.4}\t{count}\t{unknown}\t", self.log_prob())?;
-        if self.codec.is_lossy() {
-            out.write_all(&in_column(text.as_bytes()))?;
-        } else {
-            out.write_all(&in_column(&line.text))?;
-        }
+        write!(out, "{}\t{count}\t{unknown}\t", base.column(self.log_prob()))?;
+        out.write_all(&in_column(&line.text))?;
         writeln!(out)?;
         if args.per_token {
             for (token, log_prob, is_unknown) in self.tokens() {
-                write!(out, "\t{log_prob:.4}\t")?;
+                write!(out, "\t{}\t", base.column(log_prob))?;
                 out.write_all(&in_column(token.as_bytes()))?;
                 writeln!(out, "{}", if is_unknown { "\tunknown" } else { "" })?;
             }
@@ -252,12 +267,13 @@ impl Record<'_> {
 
 /// Prints a summary of all lines.
 fn print_summary(args: &ScoreArgs, summary: &Measures) -> Result<()> {
-    let evaluation = summary.all;
+    let (evaluation, base) = (summary.all, args.base);
     let perplexity = Perplexity::from_nll_mean(evaluation.nll_mean());
     if args.json {
         let mut object = json!({
             "tokens": evaluation.tokens,
-            "log_prob": output::number(0.0 - evaluation.nll_sum),
+            "log_prob": output::number(base.log(-evaluation.nll_sum)),
+            "base": base.name(),
             "loss": output::number(evaluation.nll_mean()),
             "perplexity": output::number(perplexity.value()),
         });
@@ -266,7 +282,10 @@ fn print_summary(args: &ScoreArgs, summary: &Measures) -> Result<()> {
     }
     let mut rows = vec![
         ["tokens".to_owned(), describe::count(evaluation.tokens as usize)],
-        ["log-probability".to_owned(), format!("{:.4}", 0.0 - evaluation.nll_sum)],
+        [
+            "log-probability".to_owned(),
+            format!("{} (base {})", base.column(-evaluation.nll_sum), base.name()),
+        ],
         ["loss".to_owned(), format!("{} nats per token", Loss(evaluation.nll_mean()))],
         ["perplexity".to_owned(), perplexity.to_string()],
     ];
@@ -296,5 +315,19 @@ mod tests {
     fn only_what_ends_a_column_is_escaped() {
         assert_eq!(in_column("a\tb \"c\" \'é\' \\".as_bytes()), "a\\tb \"c\" 'é' \\".as_bytes());
         assert_eq!(in_column(b"\xff\r\n"), b"\xff\\r\\n");
+    }
+
+    #[test]
+    fn no_logarithm_is_minus_zero() {
+        let ln = 0.001_f64.ln();
+        assert_eq!(
+            [Base::Two, Base::E, Base::Ten].map(|base| base.column(ln)),
+            ["-9.9658", "-6.9078", "-3.0000"]
+        );
+        for base in [Base::Two, Base::E, Base::Ten] {
+            assert_eq!([-0.0, 0.0, -1e-7].map(|nats| base.column(nats)), ["0.0000"; 3]);
+            assert!(base.log(-0.0).is_sign_positive());
+            assert_eq!(base.column(f64::NEG_INFINITY), "-inf");
+        }
     }
 }

@@ -25,6 +25,7 @@ fn training_goes_on_with_another_text_by_the_models_own_settings() {
         assert!(said.stderr.contains(line), "{line:?} in {}", said.stderr);
     }
     said.success();
+    // With its counts, those of the text that the vocabulary was made from.
     assert_eq!(vocabulary(&sandbox, "on"), vocabulary(&sandbox, "run"));
     let plan = fs::read_to_string(sandbox.path("on/plan.toml")).unwrap();
     assert!(plan.contains("optimizer = \"adam\"") && plan.contains("hidden_size = 16"), "{plan}");
@@ -48,6 +49,9 @@ fn new_words_are_added_if_asked_for() {
     let tokens = |run| vocabulary(&sandbox, run)["tokens"].as_array().unwrap().clone();
     let (old, new) = (tokens("run"), tokens("on"));
     assert_eq!(new[..old.len()], old);
+    let counts = |run| vocabulary(&sandbox, run)["counts"].as_array().unwrap().clone();
+    assert_eq!(counts("on")[..old.len()], counts("run"));
+    assert!(counts("on")[old.len()..].iter().all(|count| count.as_u64().unwrap() > 10));
     let mut added: Vec<&str> = new[old.len()..].iter().filter_map(Value::as_str).collect();
     added.sort_unstable();
     assert_eq!(added, ["fox", "owl"]);

@@ -128,6 +128,19 @@ fn an_unknown_character_is_left_out_of_an_evaluation() {
     assert_eq!(without["left_out"], false);
     let said = sandbox.run_with_stdin(&["eval", "-m", "run"], "the c\u{e9}at\n").success();
     assert!(said.contains("unknown words  1 (11.1 %), left out: their probability is 0\n"), "{said}");
+    // A part of a text that is divided is read in the same way.
+    sandbox.write("other.txt", "the c\u{e9}at\n".repeat(40));
+    let divided = |flags: &[&str]| {
+        sandbox.run(
+            &[&["eval", "-m", "run", "--data", "other.txt", "--split", "test", "--json"], flags].concat(),
+        )
+    };
+    let said = divided(&[]).json();
+    assert_eq!((&said["unknown_words"], &said["left_out"]), (&2.into(), &true.into()), "{said}");
+    assert_eq!(said["tokens"], 16);
+    let strict = divided(&["--strict"]);
+    assert_eq!(strict.code, Some(1));
+    assert!(strict.stderr.contains("out-of-vocabulary token `\u{e9}` on line 1 of"), "{}", strict.stderr);
     let strict = eval("the c\u{e9}at\n", &["--strict"]);
     assert_eq!(strict.code, Some(1));
     let error =
@@ -149,7 +162,39 @@ fn the_commands_to_try_work_for_a_model_without_line_ends() {
     let said = sandbox.run_with_stdin(&["score", "-m", "run"], "GATT\nACA\n").success();
     // The first character of a line is read, but nothing precedes it that could predict it.
     assert_eq!(records(&said).iter().map(|record| record[1]).collect::<Vec<_>>(), ["3", "2"]);
-    assert!(sandbox.run(&["generate", "-m", "run"]).stderr.contains("`--prefix TEXT`"));
+}
+
+#[test]
+fn without_line_ends_a_text_begins_with_a_frequent_character() {
+    let sandbox = Sandbox::new();
+    sandbox.write("dna.txt", "GATTACA".repeat(100));
+    let flags = ["--data", "dna.txt", "--tokenizer", "chars", "--epochs", "1"];
+    sandbox.train(&[&flags[..], &TINY].concat()).success();
+    let generate = |flags: &[&str]| sandbox.run(&[&["generate", "-m", "run", "-n", "6"], flags].concat());
+    let text = generate(&["--seed", "3"]).success();
+    assert!(text.len() == 7 && text.trim_end().chars().all(|char| "ACGT".contains(char)), "{text}");
+    assert_eq!(generate(&["--seed", "3"]).success(), text);
+    let first = |seed: u32| generate(&["--seed", &seed.to_string()]).success().chars().next().unwrap();
+    let mut firsts: Vec<char> = (0..40).map(first).collect();
+    firsts.sort_unstable();
+    firsts.dedup();
+    assert!(firsts.len() > 1, "{firsts:?}");
+    // The most frequent character begins a text of the most likely ones, with its frequency in the training text.
+    let greedy = generate(&["--temperature", "0", "--json"]).json()["samples"][0].clone();
+    assert_eq!((&greedy["tokens"][0], greedy["tokens"].as_array().unwrap().len()), (&"A".into(), 6));
+    let frequency = greedy["log_probs"][0].as_f64().unwrap().exp();
+    assert!((frequency - 3.0 / 7.0).abs() < 1e-3, "{greedy}");
+    assert_eq!(greedy["text"].as_str().unwrap(), generate(&["--temperature", "0"]).success().trim_end());
+    // What begins a text can also end it.
+    let ended = generate(&["--until", "A", "--temperature", "0", "--json"]).json();
+    assert_eq!(ended["samples"][0]["stop"], serde_json::json!({ "reason": "token", "token": "A" }));
+    let answers = sandbox
+        .run_with_stdin(&["generate", "-m", "run", "--prompts", "-", "-n", "4", "--seed", "1"], "GA\n\nT\n")
+        .success();
+    assert_eq!(answers.lines().map(str::len).collect::<Vec<_>>(), [6, 4, 5]);
+    // Beam search needs a prompt.
+    let said = sandbox.run(&["generate", "-m", "run", "--beam", "2"]);
+    assert!(said.code != Some(0) && said.stderr.contains("`--prefix TEXT`"), "{}", said.stderr);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod adaptive_eval;
 mod bad_input;
+mod baselines;
 mod bench;
 mod changing;
 mod diverging;
@@ -24,6 +25,7 @@ mod pictures;
 mod rescoring;
 mod resume;
 mod sandbox;
+mod scoring;
 mod search;
 mod surprisal;
 mod sweeps;

@@ -97,17 +97,6 @@ fn a_page_shows_what_surprises() {
     let bits = -log_prob / tokens / std::f64::consts::LN_2;
     assert!(page.contains(&format!("<strong>{bits:.3}</strong> bits per token · {tokens} tokens")), "{page}");
 
-    // With the state carried, a text in two files is one.
-    sandbox.write("b.txt", "the cat sat on the mat .\n");
-    sandbox.write("c.txt", "mat <b> the\n");
-    let carried = |texts: &[&str]| {
-        let flags = ["score", "-m", "run", "--carry-state", "--html", "page.html"];
-        sandbox.run(&[&flags[..], texts].concat()).success();
-        let page = fs::read_to_string(sandbox.path("page.html")).unwrap();
-        page[page.find("perplexity").unwrap()..page.find("<p>bits").unwrap()].to_owned()
-    };
-    assert_eq!(carried(&["b.txt", "c.txt"]), carried(&["a.txt"]));
-
     let said = sandbox.run(&["score", "-m", "run", "--html", "page.html", "--json", "a.txt"]);
     assert_eq!(said.code, Some(2));
     let said = sandbox.run(&["score", "-m", "run", "--html", "no/page.html", "a.txt"]);

@@ -5,7 +5,8 @@
 //!   "format": "rondo-codec",
 //!   "version": 1,
 //!   "tokenizer": {"kind": "words", "eos": "<eos>", "blank_lines": "keep"},
-//!   "vocabulary": {"format": "rondo-vocab", "version": 1, "unknown": "<unk>", "tokens": ["<unk>", "<eos>"]}
+//!   "vocabulary": {"format": "rondo-vocab", "version": 1, "unknown": "<unk>", "tokens": ["<unk>", "<eos>"],
+//!                  "counts": [12, 345]}
 //! }
 //! ```
 
@@ -100,6 +101,10 @@ mod tests {
             assert_eq!(read, codec);
             assert_eq!(read.fingerprint(), codec.fingerprint());
         }
+        let counted = codec(Tokenizer::words()).counted_from(0, &vec![2, 4, 4, 1].into()).unwrap();
+        let read = TextCodec::from_json("model", &counted.to_json()).unwrap();
+        assert_eq!(read.vocab().counts(), Some(&[0, 1, 1, 0, 2][..]));
+        assert_eq!((read.fingerprint(), &read), (codec(Tokenizer::words()).fingerprint(), &counted));
         let lossy = codec(Tokenizer::words()).lossy(true);
         assert!(!TextCodec::from_json("model", &lossy.to_json()).unwrap().is_lossy());
     }

@@ -10,9 +10,6 @@ use super::TextCodec;
 use crate::error::read_error;
 use crate::{Result, tokenize::Scanner};
 
-/// The unit of a tokenizer that accepts all bytes.
-pub(super) const BYTE: &str = "byte";
-
 /// One line of a text, or one sentence of running text, as tokens and ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EncodedLine {
@@ -28,7 +25,8 @@ pub struct EncodedLine {
     pub ids: Vec<u32>,
     /// The number of out-of-vocabulary tokens.
     pub out_of_vocab_tokens: u64,
-    /// The line as it is in the text, without its line ending; empty for a sentence, which may span lines.
+    /// The bytes of the line as they are in the text, without its line ending; empty for a sentence, which may span
+    /// lines.
     pub text: Vec<u8>,
     /// The number of tokens with the unknown token's id: out-of-vocabulary tokens, and the unknown token in the text
     /// itself.
@@ -134,14 +132,10 @@ impl LineEncoder {
         Ok(encoded)
     }
 
-    /// The text of a line: without the byte-order mark of the first one, and with U+FFFD for what is replaced by it.
+    /// The text of a line as it is, without the byte-order mark of the first one.
     fn text_of(&self, line: &[u8]) -> Vec<u8> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = line.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.number == 1).unwrap_or(line);
-        if !self.codec.lossy || self.codec.is_of_bytes() {
-            return line.to_vec();
-        }
-        String::from_utf8_lossy(line).replace('\0', "\u{fffd}").into_bytes()
+        line.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.number == 1).unwrap_or(line).to_vec()
     }
 }
 

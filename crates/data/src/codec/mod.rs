@@ -15,7 +15,7 @@ use std::io::BufRead;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Result, TextSource, TextStats, Tokenizer, Vocab, tokenize, vocab};
+use crate::{Result, TextSource, TextStats, TokenIds, Tokenizer, Vocab, tokenize, vocab};
 
 mod decoder;
 mod json;
@@ -92,6 +92,13 @@ impl TextCodec {
         self.tokenizer.normalization().normalize(text)
     }
 
+    /// The same codec, with the counts of the tokens from the id `first` on set to those of a text; see
+    /// [`Vocab::counts`].
+    pub(crate) fn counted_from(mut self, first: usize, text: &TokenIds) -> Result<Self> {
+        Arc::make_mut(&mut self.vocab).count_from(first, text)?;
+        Ok(self)
+    }
+
     /// Sets whether invalid UTF-8 and NUL bytes are replaced by U+FFFD instead of being an error. A byte
     /// tokenizer accepts all bytes in either case.
     #[must_use]
@@ -103,6 +110,15 @@ impl TextCodec {
     #[must_use]
     pub fn is_lossy(&self) -> bool {
         self.lossy
+    }
+
+    /// A text as it is read: with U+FFFD for what this codec replaces by it.
+    #[must_use]
+    pub fn as_read<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        if !self.lossy || self.is_of_bytes() {
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(String::from_utf8_lossy(text).replace('\0', "\u{fffd}").into_bytes())
     }
 
     /// The tokenizer.
@@ -181,7 +197,7 @@ impl TextCodec {
     /// Whether tokens are bytes.
     #[must_use]
     pub fn is_of_bytes(&self) -> bool {
-        self.unit() == lines::BYTE
+        self.tokenizer.unit() == "byte"
     }
 
     /// Encodes a text.
@@ -322,7 +338,7 @@ impl TextCodec {
     }
 
     /// [`append`](Self::append), where `missing` gives the id of an out-of-vocabulary token, or leaves it out.
-    fn append_with(
+    pub(crate) fn append_with(
         &self,
         reader: impl BufRead,
         origin: &str,

@@ -171,3 +171,16 @@ fn a_codec_can_be_sent_to_another_thread() {
     check_send::<TextDecoder>();
     check_send::<Lines<std::io::Empty>>();
 }
+
+#[test]
+fn a_line_keeps_its_bytes_and_is_read_with_replacements() {
+    let codec = TextCodec::new(Tokenizer::words(), vocab(&["<unk>", "<eos>", "a"], Some("<unk>")));
+    let line = b"a \xff\0 a";
+    assert!(codec.line_encoder("text").encode(line).is_err());
+    let lossy = codec.lossy(true);
+    let encoded = lossy.line_encoder("text").encode(line).unwrap();
+    assert_eq!((encoded.text.as_slice(), encoded.tokens[1].as_str()), (&line[..], "\u{fffd}\u{fffd}"));
+    assert_eq!(&*lossy.as_read(line), "a \u{fffd}\u{fffd} a".as_bytes());
+    let bytes = TextCodec::new(Tokenizer::bytes(), vocab(&["<0x61>"], None)).lossy(true);
+    assert_eq!(&*bytes.as_read(line), line);
+}

@@ -28,10 +28,12 @@ use crate::{
 
 mod divide;
 mod find;
+mod part;
 mod source;
 
 use divide::Parts;
 pub use find::CorpusTexts;
+pub use part::CorpusPart;
 pub use source::{TextSource, readable};
 
 /// A split of a corpus.
@@ -123,6 +125,9 @@ impl CorpusOptions {
 }
 
 /// Where the vocabulary of a corpus comes from.
+///
+/// Its [counts](Vocab::counts) are those of the training text, whichever texts it is built from. A given vocabulary
+/// keeps its own, and so does a given one that is extended: only its new tokens are counted in the training text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VocabSource {
     /// Built from the texts.
@@ -237,7 +242,7 @@ impl Corpus {
         let codec = |vocab: Vocab| TextCodec::new(options.tokenizer.clone(), vocab);
         let encoded = |vocab: Vocab| {
             let codec = codec(vocab);
-            let all = encode(&sources, &codec, options)?;
+            let all = encode(&sources, &codec, options, None)?;
             let parts = parts(&all, texts, options, |token| codec.vocab().id(token))?;
             Ok::<_, DataError>((all, parts, codec))
         };
@@ -250,7 +255,7 @@ impl Corpus {
             });
             if !replace_indices(&mut all, &counter, codec.vocab()) {
                 // The token is known but not its line, so the texts are read again to find it.
-                encode(&sources, &codec, options)?;
+                encode(&sources, &codec, options, None)?;
             }
             Ok::<_, DataError>((all, parts, codec))
         };
@@ -269,9 +274,14 @@ impl Corpus {
         all.ids.shrink_to_fit();
         let (ids, [train_end, valid_end]) = parts.divide(all.ids);
         let ids = TokenIds::from(ids);
+        let train = ids.slice(0..train_end);
+        let codec = match first_counted(&options.vocab) {
+            Some(first) => codec.counted_from(first, &train)?,
+            None => codec,
+        };
         let part = |range: Range<usize>| (!range.is_empty()).then(|| ids.slice(range));
         Ok(Self {
-            train: ids.slice(0..train_end),
+            train,
             valid: part(train_end..valid_end),
             test: part(valid_end..ids.len()),
             codec,
@@ -312,11 +322,21 @@ impl Corpus {
     }
 }
 
-/// Reads all sources as ids.
+/// The index of the first token that is to be counted in the training text; `None` if no token is.
+fn first_counted(source: &VocabSource) -> Option<usize> {
+    match source {
+        VocabSource::Build { .. } | VocabSource::List { .. } => Some(0),
+        VocabSource::Extend { vocab, .. } => vocab.counts().map(<[u64]>::len),
+        VocabSource::Given(_) => None,
+    }
+}
+
+/// Reads all sources as ids. With `missing`, this is the id of each out-of-vocabulary token.
 fn encode(
     sources: &[(Option<Split>, &TextSource)],
     codec: &TextCodec,
     options: &CorpusOptions,
+    missing: Option<u32>,
 ) -> Result<Sequence> {
     let codec = codec.clone().lossy(options.lossy);
     let mut all = Sequence { ids: Vec::new(), sources: Vec::new() };
@@ -324,7 +344,13 @@ fn encode(
         let origin = source.origin();
         let mut reader = source.open_field(options.text_field.as_deref())?;
         let look = TextLook::at(&mut reader, &origin)?;
-        let text = codec.append(reader, &origin, options.drop_tail_chars, &mut all.ids)?;
+        let drop_tail_chars = options.drop_tail_chars;
+        let text = match missing {
+            None => codec.append(reader, &origin, drop_tail_chars, &mut all.ids)?,
+            Some(id) => {
+                codec.append_with(reader, &origin, drop_tail_chars, &mut all.ids, |_, _| Ok(Some(id)))?
+            }
+        };
         all.push(split, look, text)?;
     }
     Ok(all)

@@ -252,6 +252,71 @@ fn a_word_list_is_the_vocabulary() {
     assert_eq!(corpus.sources[1].text.out_of_vocab_tokens, 1);
 }
 
+/// So that they can be compared with another text, whichever texts the vocabulary is from.
+#[test]
+fn counts_are_those_of_the_training_text() {
+    let texts = splits("b a b\n", "a z z\n", "z\n");
+    let counts = |options: &CorpusOptions| {
+        let corpus = Corpus::read(&texts, options).unwrap();
+        let tokens = corpus.vocab().tokens().map(str::to_owned).collect::<Vec<_>>().join(" ");
+        (tokens, corpus.vocab().counts().map(<[u64]>::to_vec))
+    };
+    let built =
+        |splits| counts(&build(VocabOptions { max_size: Some(3), ..VocabOptions::default() }, splits));
+    assert_eq!(built(VocabSplits::Train), ("<unk> b <eos>".into(), Some(vec![1, 2, 1])));
+    assert_eq!(built(VocabSplits::All), ("<unk> <eos> z".into(), Some(vec![3, 1, 0])));
+    let given = |counts: Option<Vec<u64>>| {
+        let vocab = Vocab::from_tokens("test", ["<unk>", "<eos>", "a"], Some("<unk>")).unwrap();
+        counts.map_or(vocab.clone(), |counts| vocab.with_counts(counts).unwrap())
+    };
+    let with = |vocab| counts(&CorpusOptions { vocab, ..CorpusOptions::default() });
+    let (min_freq, max_size, splits) = (1, None, VocabSplits::All);
+    for known in [None, Some(vec![7, 8, 9])] {
+        assert_eq!(with(VocabSource::Given(given(known.clone()))).1, known);
+        let vocab = given(known.clone());
+        let (tokens, extended) = with(VocabSource::Extend { vocab, min_freq, max_size, splits });
+        assert_eq!(tokens, "<unk> <eos> a z b");
+        assert_eq!(extended, known.map(|known| [&known[..], &[0, 2]].concat()));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("words.txt");
+    fs::write(&list, "a\nq\n").unwrap();
+    let options = VocabOptions::for_tokenizer(&Tokenizer::words());
+    let listed = with(VocabSource::List { list, options });
+    assert_eq!(listed, ("<unk> <eos> a q".into(), Some(vec![2, 1, 1, 0])));
+    let divided = Corpus::read(&whole(&"a b\n".repeat(20)), &CorpusOptions::default()).unwrap();
+    assert_eq!(divided.vocab().counts(), Some(&[0, 18, 18, 18][..]));
+}
+
+#[test]
+fn a_part_of_a_text_is_read_without_the_characters_that_have_no_id() {
+    let vocab = Vocab::from_tokens("test", ["a", "b", "\n"], None).unwrap();
+    let codec = TextCodec::new(Tokenizer::chars(), vocab);
+    let text = format!("{}a\u{e9}b\u{e9}\nb\u{e9}a\n", "ab\u{e9}\n".repeat(8));
+    let usual = CorpusOptions::for_tokenizer(Tokenizer::chars());
+    let options = CorpusOptions { valid_fraction: 0.1, test_fraction: 0.1, ..usual };
+    let part = |split, strict| Corpus::read_part(&whole(&text), &codec, &options, split, strict);
+    let found = [Split::Train, Split::Valid, Split::Test].map(|split| part(split, false).unwrap().unwrap());
+    assert_eq!(found.each_ref().map(|part| part.out_of_vocab_tokens), [8, 2, 1]);
+    // The text is divided with all its characters: `\na\u{e9}b\u{e9}` and `\nb\u{e9}a\n`.
+    assert_eq!((read(&found[1].ids), read(&found[2].ids)), (vec![2, 0, 1], vec![2, 1, 0, 2]));
+    let error = part(Split::Test, true).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "out-of-vocabulary token `\u{e9}` on line 1 of `text`: the vocabulary has no unknown token"
+    );
+    // With an unknown token, nothing is left out, and what is spelled like it is not out of vocabulary.
+    let vocab = Vocab::from_tokens("test", ["<unk>", "<eos>", "a"], Some("<unk>")).unwrap();
+    let codec = TextCodec::new(Tokenizer::words(), vocab);
+    let texts = splits("a\n", "a\n", "b a <unk> b\n");
+    for strict in [false, true] {
+        let part = Corpus::read_part(&texts, &codec, &options, Split::Test, strict).unwrap().unwrap();
+        assert_eq!((read(&part.ids), part.out_of_vocab_tokens), (vec![0, 2, 0, 0, 1], 2));
+    }
+    let texts = CorpusTexts::Splits { train: memory("train", "a\n"), valid: None, test: None };
+    assert_eq!(Corpus::read_part(&texts, &codec, &options, Split::Test, false).unwrap(), None);
+}
+
 #[test]
 fn texts_are_read_compressed_and_from_records() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,9 +8,12 @@
 //!   "tokens": [
 //!     "<unk>",
 //!     "<eos>"
-//!   ]
+//!   ],
+//!   "counts": [12, 345]
 //! }
 //! ```
+//!
+//! `counts` says how often each token occurs in the training text. It is optional: version 0.1.0 did not write it.
 
 use std::{fs, path::Path};
 
@@ -40,13 +43,15 @@ pub(crate) struct VocabFile {
     version: u32,
     unknown: Option<String>,
     tokens: Vec<String>,
+    counts: Option<Vec<u64>>,
 }
 
 impl VocabFile {
     /// Converts to a vocabulary; `origin` is the name of the file in errors.
     pub(crate) fn into_vocab(self, origin: &str) -> Result<Vocab> {
         check_version(origin, self.format, self.version)?;
-        Vocab::from_tokens(origin, self.tokens, self.unknown.as_deref())
+        let vocab = Vocab::from_tokens(origin, self.tokens, self.unknown.as_deref())?;
+        vocab.with_counts_from(&format!("`{origin}`"), self.counts)
     }
 }
 
@@ -65,18 +70,24 @@ impl Vocab {
         let unknown = serde_json::Value::from(self.unknown_token());
         let tokens: Vec<_> =
             self.tokens().map(|token| format!("    {}", serde_json::Value::from(token))).collect();
+        // In one line, so that the lines are those of the tokens.
+        let counts = self.counts().map(|counts| {
+            let counts: Vec<_> = counts.iter().map(u64::to_string).collect();
+            format!(",\n  \"counts\": [{}]", counts.join(", "))
+        });
         format!(
             "{{\n  \"format\": \"{FORMAT}\",\n  \"version\": {VERSION},\n  \"unknown\": {unknown},\n  \
-             \"tokens\": [\n{}\n  ]\n}}\n",
-            tokens.join(",\n")
+             \"tokens\": [\n{}\n  ]{}\n}}\n",
+            tokens.join(",\n"),
+            counts.unwrap_or_default()
         )
     }
 
     /// Parses the text of a vocabulary file; `origin` is its name in errors.
     ///
     /// # Errors
-    /// If it is not JSON of this format and version, lists a token twice, has no tokens, or does not list its own
-    /// unknown token.
+    /// If it is not JSON of this format and version, lists a token twice, has no tokens, does not list its own unknown
+    /// token, or has counts, but not one for each token.
     pub fn from_json(origin: &str, json: &str) -> Result<Self> {
         let syntax = |source| DataError::VocabSyntax { origin: origin.to_owned(), source };
         // The header is parsed separately first, since a later version may have fields that this version rejects.
@@ -117,14 +128,18 @@ mod tests {
         Vocab::from_tokens("test", ["<unk>", "<eos>", "\"", "\n", "é", "😀"], Some("<unk>")).unwrap()
     }
 
+    fn counted() -> Vocab {
+        sample().with_counts(vec![0, 20, 3, 1, u64::MAX, 5]).unwrap()
+    }
+
     #[test]
     fn saved_and_loaded_it_is_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vocab.json");
-        for vocab in [sample(), Vocab::from_tokens("test", ["a"], None).unwrap()] {
+        for vocab in [sample(), counted(), Vocab::from_tokens("test", ["a"], None).unwrap()] {
             vocab.save(&path).unwrap();
             let loaded = Vocab::load(&path).unwrap();
-            assert_eq!(loaded, vocab);
+            assert_eq!((&loaded, loaded.counts()), (&vocab, vocab.counts()));
             assert_eq!(loaded.fingerprint(), vocab.fingerprint());
         }
         let names: Vec<_> =
@@ -149,6 +164,14 @@ mod tests {
         assert_eq!(json, expected);
     }
 
+    /// So that files of two vocabularies can be compared line by line, and those without counts stay as they were.
+    #[test]
+    fn counts_are_one_line_after_the_tokens() {
+        let vocab = Vocab::from_tokens("test", ["a", "b"], None).unwrap();
+        let json = vocab.clone().with_counts(vec![3, 10]).unwrap().to_json();
+        assert_eq!(json, vocab.to_json().replace("\n  ]\n", "\n  ],\n  \"counts\": [3, 10]\n"));
+    }
+
     #[test]
     fn lying_files_are_refused() {
         let error = |json: &str| Vocab::from_json("v.json", json).unwrap_err().to_string();
@@ -166,17 +189,30 @@ mod tests {
         );
         assert_eq!(error(&file(1, r#""u""#, r#"["a"]"#)), "`v.json` does not list its unknown token `u`");
         assert_eq!(error(&file(1, "null", "[]")), "a vocabulary needs at least one token");
+        assert_eq!(
+            error(&file(1, "null", r#"["a"],"counts":[1,2]"#)),
+            "`v.json` has a different number of counts (2) than of tokens (1)"
+        );
         let syntax = "`v.json` is not a valid vocabulary file";
         for json in ["", "[", "[]", "{}", "\u{0}", r#"{"format":"rondo-vocab","version":-1}"#] {
             assert_eq!(error(json), syntax, "{json:?}");
         }
         assert_eq!(error(&file(1, "null", r#"["a",3]"#)), syntax);
         assert_eq!(error(&file(1, "null", r#"["a"],"extra":1"#)), syntax);
+        for tokens in [
+            r#"["a"],"counts":[-1]"#,
+            r#"["a"],"counts":[1.5]"#,
+            r#"["a"],"counts":[18446744073709551616]"#,
+            r#"["a"],"counts":1"#,
+            r#"["a"],"counts":[null]"#,
+        ] {
+            assert_eq!(error(&file(1, "null", tokens)), syntax, "{tokens}");
+        }
     }
 
     #[test]
     fn truncation_anywhere_is_an_error_and_never_a_panic() {
-        let json = sample().to_json();
+        let json = counted().to_json();
         for end in (0..json.trim_end().len()).filter(|&end| json.is_char_boundary(end)) {
             assert!(Vocab::from_json("v.json", &json[..end]).is_err(), "cut at {end}");
         }
@@ -202,12 +238,13 @@ mod tests {
             place in any::<prop::sample::Index>(),
             char in any::<char>(),
         ) {
-            let mut chars: Vec<char> = sample().to_json().chars().collect();
+            let mut chars: Vec<char> = counted().to_json().chars().collect();
             let place = place.index(chars.len());
             chars[place] = char;
             let json: String = chars.into_iter().collect();
             if let Ok(vocab) = Vocab::from_json("v.json", &json) {
-                prop_assert_eq!(Vocab::from_json("v.json", &vocab.to_json()).unwrap(), vocab);
+                let again = Vocab::from_json("v.json", &vocab.to_json()).unwrap();
+                prop_assert_eq!((&again, again.counts()), (&vocab, vocab.counts()));
             }
         }
     }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Promises: ids are `0..len` without gaps, and the same counts and options give the same ids on every machine.
-//! Not here: reading texts (`corpus`), encoding whole texts (`codec`).
+//! How often each token occurs in the training text is kept beside the tokens (`counts.rs`), and is not part of what
+//! the vocabulary is. Not here: reading texts (`corpus`), encoding whole texts (`codec`).
 
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Counter, DataError, Result, hex::hex};
 
+mod counts;
 mod file;
 mod list;
 mod options;
@@ -40,25 +42,41 @@ pub use options::{VocabOptions, VocabOrder};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Two vocabularies are equal if their tokens, the order and the unknown token are; [counts](Self::counts) do not matter.
+#[derive(Debug, Clone)]
 pub struct Vocab {
     tokens: IndexSet<Box<str>, FxBuildHasher>,
     unknown: Option<u32>,
+    /// How often each token occurs in the training text, by id.
+    counts: Option<Vec<u64>>,
 }
 
+impl PartialEq for Vocab {
+    fn eq(&self, other: &Self) -> bool {
+        // Sets are equal in any order.
+        self.unknown == other.unknown && self.tokens.iter().eq(&other.tokens)
+    }
+}
+
+impl Eq for Vocab {}
+
 impl Vocab {
-    /// Builds a vocabulary from token counts, selecting and ordering the tokens according to `options`.
+    /// Builds a vocabulary from token counts, selecting and ordering the tokens according to `options`, and keeps the
+    /// [counts](Self::counts).
     ///
     /// # Errors
     /// [`DataError::VocabTooSmall`] if the special tokens alone exceed `max_size`;
     /// [`DataError::EmptyVocab`] if no tokens are left.
     pub fn from_counter(counter: &Counter, options: &VocabOptions) -> Result<Self> {
         let tokens = options.choose(counter)?;
-        Self::from_tokens("the counted tokens", tokens, options.unknown.as_deref())
+        let mut vocab = Self::from_tokens("the counted tokens", tokens, options.unknown.as_deref())?;
+        vocab.counts = Some(vocab.counts_in(counter));
+        Ok(vocab)
     }
 
-    /// Builds the vocabulary with exactly `tokens` in this order, which must include `unknown`. `origin` is used
-    /// in errors.
+    /// Builds the vocabulary with exactly `tokens` in this order, which must include `unknown`, without counts. `origin`
+    /// is used in errors.
     ///
     /// # Errors
     /// [`DataError::DuplicateToken`], [`DataError::UnlistedUnknown`] and [`DataError::EmptyVocab`].
@@ -81,7 +99,7 @@ impl Vocab {
         if set.is_empty() {
             return Err(DataError::EmptyVocab);
         }
-        let mut vocab = Self { tokens: set, unknown: None };
+        let mut vocab = Self { tokens: set, unknown: None, counts: None };
         if let Some(token) = unknown {
             let unlisted = || DataError::UnlistedUnknown { origin: origin.into(), token: token.into() };
             vocab.unknown = Some(vocab.id(token).ok_or_else(unlisted)?);
@@ -91,14 +109,18 @@ impl Vocab {
 
     /// Returns this vocabulary with the new tokens of `counter` appended, in order of decreasing frequency (ties
     /// alphabetical). All existing ids stay the same. Tokens that occur fewer than `min_freq` times are left out,
-    /// and so are tokens that would make the vocabulary larger than `max_size`.
+    /// and so are tokens that would make the vocabulary larger than `max_size`. If this vocabulary has
+    /// [counts](Self::counts), they stay, and the new tokens get those of `counter`.
     #[must_use]
     pub fn extended(&self, counter: &Counter, min_freq: u64, max_size: Option<usize>) -> Self {
         let room = max_size.map_or(usize::MAX, |max_size| max_size.saturating_sub(self.len()));
         let common = counter.most_common().into_iter();
         let new = common.filter(|&(token, count)| count >= min_freq && self.id(token).is_none()).take(room);
         let mut extended = self.clone();
-        extended.tokens.extend(new.map(|(token, _)| Box::from(token)));
+        for (token, count) in new {
+            extended.tokens.insert(token.into());
+            extended.counts.iter_mut().for_each(|counts| counts.push(count));
+        }
         extended
     }
 

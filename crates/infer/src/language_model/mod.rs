@@ -27,8 +27,8 @@ use crate::rescore::{Entry, List, ListScorer, Weights};
 use crate::{
     BeamSearch, Cache, CacheEvaluation, CacheTuning, Completer, Completing, Completion, Decoder, Evaluation,
     Hypothesis, InferError, Interpolation, Measures, ModelHandle, NgramEvaluation, Predictor, Resets, Result,
-    ScoredLine, Scorer, Scoring, StreamOptions, Streams, TextCounts, TextStream, evaluate_with,
-    evaluate_with_cache, evaluate_with_ngram, tune_cache, tune_ngram,
+    ScoredLine, Scorer, Scoring, StreamOptions, Streams, TextCounts, TextStream, evaluate_baseline,
+    evaluate_with, evaluate_with_cache, evaluate_with_ngram, tune_cache, tune_ngram,
 };
 
 mod open;
@@ -295,6 +295,19 @@ impl LanguageModel {
         Ok(Measures { counts: TextCounts::of(&self.codec, ids)?, all, unknown })
     }
 
+    /// Evaluates a baseline on the tokens that [`measure`](Self::measure) predicts: see [`evaluate_baseline`].
+    ///
+    /// # Errors
+    /// As [`evaluate_baseline`].
+    pub fn evaluate_baseline(
+        &self,
+        ids: &TokenIds,
+        batch_size: usize,
+        probability: impl Fn(u32, u32) -> f64,
+    ) -> Result<Evaluation> {
+        evaluate_baseline(ids, self.handle.resets(), batch_size, probability)
+    }
+
     /// The `count` most likely words after `text`, which is read as the beginning of a line; excludes the
     /// unknown token and the line end.
     ///
@@ -337,10 +350,12 @@ impl LanguageModel {
         Ok(ListScorer::new(self.codec_of_lines(), self.scorer(scoring)?))
     }
 
-    /// Generates a text that continues `prompt`, piece by piece.
+    /// Generates a text that continues `prompt`, piece by piece. If the prompt is empty and the model has no line-end
+    /// token to start from, the first token is drawn by its frequency in the training text
+    /// ([`Streams::admit_first`]).
     ///
     /// # Errors
-    /// [`InferError::EmptyPrefix`] if the prompt is empty and the model has no line-end token to start from;
+    /// [`InferError::EmptyPrefix`] if that is so and the vocabulary has no [counts](rondo_data::Vocab::counts);
     /// as [`score`](Self::score), [`Sampler::new`](crate::Sampler::new) and
     /// [`TextAssembler::new`](crate::TextAssembler::new).
     pub fn stream(&self, prompt: &str, options: StreamOptions) -> Result<TextStream> {

@@ -47,6 +47,8 @@ pub(super) struct Group {
     members: Vec<Member>,
     /// The last token of the text before, if its state is carried over.
     last: Option<u32>,
+    /// The natural logarithm of the number of tokens in the training text, if it is known.
+    log_total: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,8 @@ impl Group {
         separators.sort_unstable();
         let start = codec.line_end().filter(|_| options.start == Start::LineEnd);
         let encoder = codec.line_encoder("the text");
-        Group { codec: codec.clone(), encoder, separators, start, members: Vec::new(), last: None }
+        let log_total = codec.vocab().counts().map(|counts| (counts.iter().sum::<u64>() as f64).ln());
+        Group { codec: codec.clone(), encoder, separators, start, members: Vec::new(), last: None, log_total }
     }
 
     /// Adds a model, and returns its number.
@@ -110,6 +113,12 @@ impl Group {
     pub(super) fn state_parts(&self) -> Vec<(String, usize)> {
         let parts = self.members.iter().take(1).flat_map(|member| member.carried.parts());
         parts.map(|part| (part.name().to_owned(), part.width())).collect()
+    }
+
+    /// The natural logarithm of a token's frequency in the training text, if it occurs there and frequencies are known.
+    pub(super) fn log_frequency(&self, id: u32) -> Option<f64> {
+        let count = self.codec.vocab().count(id).filter(|&count| count > 0)?;
+        Some((count as f64).ln() - self.log_total?)
     }
 
     /// The tokens of a text.

@@ -25,8 +25,6 @@
 
 use std::ops::Range;
 
-use rondo_data::TextCodec;
-
 use crate::{InferError, LanguageModel, Result};
 
 mod encode;
@@ -292,7 +290,7 @@ impl Surprisals {
             for &(group, member) in places.iter().chain(options.ensemble.then_some(&ensemble)) {
                 let (encoded, predicted) = &scored[group];
                 let (passage, predicted) = (&encoded[index], predicted[member][index].as_slice());
-                let combine = words::Combine { passage, predicted, options, codec: groups[group].codec() };
+                let combine = words::Combine { passage, predicted, options, group: &groups[group] };
                 for (number, region) in regions.iter_mut().enumerate() {
                     let number = (!region.is_end).then_some(number);
                     region.scores.push(combine.score(number));
@@ -321,10 +319,4 @@ impl LanguageModel {
 /// The text with a space for each byte of a line break.
 fn one_line(text: &[u8]) -> Vec<u8> {
     text.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }).collect()
-}
-
-/// The natural logarithm of a token's frequency in the training text.
-fn log_frequency(codec: &TextCodec, id: u32) -> Option<f64> {
-    let _ = (codec, id);
-    None
 }

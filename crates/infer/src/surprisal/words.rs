@@ -1,8 +1,8 @@
 //! The score of a region, from those of its tokens.
 
 use super::encode::EncodedPassage;
-use super::group::TokenScore;
-use super::{RegionScore, RegionUnit, SurprisalOptions, UnknownWords, log_frequency};
+use super::group::{Group, TokenScore};
+use super::{RegionScore, RegionUnit, SurprisalOptions, UnknownWords};
 
 /// What a region's score is made from.
 pub(super) struct Combine<'a> {
@@ -10,13 +10,13 @@ pub(super) struct Combine<'a> {
     /// The score of each token; `None` for one that is not read, or not predicted.
     pub(super) predicted: &'a [Option<TokenScore>],
     pub(super) options: &'a SurprisalOptions,
-    pub(super) codec: &'a rondo_data::TextCodec,
+    pub(super) group: &'a Group,
 }
 
 impl Combine<'_> {
     /// The score of a region; of the end of the text for `None`.
     pub(super) fn score(&self, region: Option<usize>) -> RegionScore {
-        let Combine { passage, predicted, options, codec } = self;
+        let Combine { passage, predicted, options, group } = self;
         let range = passage.tokens_of(region);
         let tokens = &passage.tokens[range.clone()];
         let unknown_tokens = tokens.iter().filter(|token| token.is_unknown || token.id.is_none()).count();
@@ -38,7 +38,7 @@ impl Combine<'_> {
             score.rank = first.rank;
         }
         if let ([token], 0) = (tokens, unknown_tokens) {
-            score.log_frequency = token.id.and_then(|id| log_frequency(codec, id));
+            score.log_frequency = token.id.and_then(|id| group.log_frequency(id));
         }
         score.log_prob = if range.is_empty() {
             // The end of a text whose line end is no token is certain.

@@ -2,10 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use rondo_infer::{InferError, column_count, evaluate, evaluate_with, target_count};
-use rondo_nn::{Cell, Input};
+use rondo_data::Unit;
+use rondo_data::ngram::{Bigram, Unigram};
+use rondo_infer::{
+    InferError, ModelHandle, Resets, column_count, evaluate, evaluate_baseline, evaluate_with, target_count,
+};
+use rondo_nn::{Cell, Input, Model};
 
-use crate::{assert_close, log_probs_of, model, model_of, text, token_ids};
+use crate::{VOCAB_SIZE, assert_close, log_probs_of, model, model_of, rnn_lm, text, token_ids};
 
 /// The sum over a text of tokens that are read one at a time.
 fn nll_sum(log_probs: &[f64]) -> f64 {
@@ -64,6 +68,55 @@ fn the_columns_matter_only_by_what_they_do_not_predict() {
         assert_eq!(evaluation.tokens, target_count(ids.len(), batch_size));
         assert_close(&format!("{columns} columns"), evaluation.nll_sum, expected, 1e-5 * expected);
     }
+}
+
+/// A model that knows only the frequencies is the unigram, so their losses must be equal: on the very same tokens.
+#[test]
+fn a_baseline_predicts_the_tokens_that_the_model_predicts() {
+    let unigram =
+        Unigram::from_counts(&(0..VOCAB_SIZE as u64).map(|count| count * count).collect::<Vec<_>>());
+    let mut model = rnn_lm(Cell::Lstm, Input::Embedding(9), VOCAB_SIZE);
+    let [weight, bias] =
+        ["decoder.weight", "decoder.bias"].map(|name| model.parameters().find(name).unwrap());
+    let log_probs: Vec<f32> =
+        (0..VOCAB_SIZE as u32).map(|token| unigram.probability(token).ln() as f32).collect();
+    model.parameters_mut().values_mut(bias).write_from(&log_probs).unwrap();
+    let zeros = vec![0.0; model.parameters().values(weight).len()];
+    model.parameters_mut().values_mut(weight).write_from(&zeros).unwrap();
+    let (plain, ids) = (ModelHandle::new(model), token_ids(&text(1301, 6)));
+    for unit in [None, Some(Unit::Line), Some(Unit::Paragraph)] {
+        let resets = unit.map(|unit| Resets { unit, line_end: 2 });
+        let handle = plain.clone().with_resets(resets);
+        let mut workspace = rondo_nn::Workspace::new(handle.device());
+        for batch_size in [1, 2, 4] {
+            let (sizes, mut go_on) = ((batch_size, 35), |_| ControlFlow::Continue(()));
+            let found =
+                evaluate_with(handle.model(), &mut workspace, &ids, resets, sizes, &mut go_on).unwrap();
+            let baseline =
+                evaluate_baseline(&ids, resets, batch_size, |_, token| unigram.probability(token)).unwrap();
+            assert_eq!(baseline.tokens, found.tokens);
+            assert_close(&format!("{unit:?} {batch_size}"), baseline.nll_sum, found.nll_sum, 1e-2);
+        }
+    }
+}
+
+#[test]
+fn a_baseline_knows_the_token_before_each_token() {
+    let ids = token_ids(&[3, 2, 3, 4, 2, 4]);
+    let bigram = Bigram::new(&ids, VOCAB_SIZE).unwrap();
+    let nll = |pairs: &[(u32, u32)]| -> f64 {
+        pairs.iter().map(|&(before, token)| -bigram.probability(Some(before), token).ln()).sum()
+    };
+    let baseline = |resets| {
+        evaluate_baseline(&ids, resets, 20, |before, token| bigram.probability(Some(before), token)).unwrap()
+    };
+    let within = [(3, 2), (2, 3), (3, 4), (4, 2), (2, 4)];
+    assert_close("running text", baseline(None).nll_sum, nll(&within), 1e-12);
+    let lines = baseline(Some(Resets { unit: Unit::Line, line_end: 2 }));
+    assert_eq!(lines.tokens, 6);
+    assert_close("lines", lines.nll_sum, nll(&within) + nll(&[(2, 3)]), 1e-12);
+    let empty = evaluate_baseline(&token_ids(&[]), None, 20, |_, _| 1.0).unwrap();
+    assert_eq!(empty.tokens, 0);
 }
 
 #[test]

@@ -185,6 +185,31 @@ fn a_stream_says_token_by_token_what_it_writes_and_why_it_ends() {
     assert!(pieces(&model, "the cat", up_to(0)).is_empty());
 }
 
+/// A model of texts without line ends has nothing to start from but how often each token occurs.
+#[test]
+fn a_text_without_a_prompt_begins_with_a_frequent_token() {
+    let of = |counts: Option<Vec<u64>>| {
+        let vocab = vocab(&["a", "b", "c"]);
+        let vocab = counts.map_or(vocab.clone(), |counts| vocab.with_counts(counts).unwrap());
+        let model = rnn_lm(Cell::Lstm, Input::Embedding(6), 3);
+        LanguageModel::new(model, TextCodec::new(Tokenizer::chars(), vocab)).unwrap()
+    };
+    let error = of(None).stream("", StreamOptions::default()).unwrap_err();
+    assert!(matches!(error, InferError::EmptyPrefix), "{error}");
+    let model = of(Some(vec![0, 9, 1]));
+    let all = pieces(&model, "", up_to(30));
+    assert_eq!((all.len(), &all[29].stop), (30, &Some(StopReason::Length)));
+    assert_eq!((all[0].text.as_str(), all[0].token), ("b", 1));
+    assert_close("frequency", all[0].log_prob, 0.9_f64.ln(), 1e-9);
+    let ids: Vec<u32> = all.iter().map(|piece| piece.token).collect();
+    for (piece, expected) in all[1..].iter().zip(&log_probs_of(model.handle(), &ids)) {
+        assert_close("log-probability", piece.log_prob, *expected, 2e-4);
+    }
+    assert_eq!(joined(&pieces(&model, "", up_to(1))), "b");
+    // A prompt is continued as before.
+    assert_eq!(joined(&pieces(&model, "c", up_to(20))), joined(&pieces(&of(None), "c", up_to(20))));
+}
+
 #[test]
 fn a_stop_string_ends_a_text_wherever_it_is_cut() {
     let characters: Vec<String> = "\nab cé".chars().map(String::from).collect();

@@ -295,3 +295,83 @@ fn monstrous_settings_of_one_stream_leave_the_others_alone() {
     }
     assert_eq!(tokens, expected);
 }
+
+/// Some frequent tokens, some rare ones, and many that do not occur.
+fn counts() -> Vec<u64> {
+    let mut counts = vec![0; VOCAB_SIZE];
+    counts[2..7].copy_from_slice(&[10, 600, 250, 100, 40]);
+    counts
+}
+
+#[test]
+fn a_first_token_is_drawn_by_its_frequency() {
+    let (model, _) = model();
+    let firsts = |sampling: &Sampling, seed, count| -> Vec<u32> {
+        let mut streams = Streams::new(&model);
+        let drawn = (0..count).map(|number| {
+            let first = streams.admit_first(&counts(), number..number + 1, sampling, seed).unwrap()[0];
+            assert_close("log", first.log_prob, (counts()[first.token as usize] as f64 / 1000.0).ln(), 1e-9);
+            streams.retire(first.stream).unwrap();
+            first.token
+        });
+        drawn.collect()
+    };
+    let default = Sampling::default;
+    let drawn = firsts(&default(), 5, 2000);
+    for (token, &expected) in (0..).zip(&counts()) {
+        let found = drawn.iter().filter(|&&drawn| drawn == token).count() as f64 / 2000.0;
+        assert!((found - expected as f64 / 1000.0).abs() < 0.04, "{token}: {found}");
+    }
+    assert_eq!(firsts(&default(), 5, 50), drawn[..50]);
+    assert_ne!(firsts(&default(), 6, 50), drawn[..50]);
+    let only = |sampling: Sampling, tokens: &[u32]| {
+        let drawn = firsts(&sampling, 7, 100);
+        assert!(drawn.iter().all(|token| tokens.contains(token)), "{sampling:?}: {drawn:?}");
+    };
+    only(Sampling { temperature: 0.0, ..default() }, &[3]);
+    only(Sampling { forbidden: vec![3, 2], ..default() }, &[4, 5, 6]);
+    only(Sampling { top_k: Some(2), ..default() }, &[3, 4]);
+    only(Sampling { logit_bias: vec![(6, 100.0), (9, 100.0)], ..default() }, &[6]);
+
+    let mut streams = Streams::new(&model);
+    let mut refused = |forbidden, counts: &[u64]| {
+        let sampling = Sampling { forbidden, ..default() };
+        streams.admit_first(counts, 0..1, &sampling, 1).unwrap_err()
+    };
+    assert!(matches!(refused(vec![2, 3, 4, 5, 6], &counts()), InferError::EmptyPrefix));
+    assert!(matches!(refused(vec![], &[0; VOCAB_SIZE]), InferError::EmptyPrefix));
+    assert!(streams.is_empty());
+}
+
+/// A text that begins with a drawn token is continued as one whose prompt is that token.
+#[test]
+fn a_drawn_first_token_is_read_like_a_prompt() {
+    let (model, _) = model();
+    for sampling in samplings() {
+        // With the rest drawn greedily, the random numbers of the first token do not matter.
+        let greedy = Sampling { temperature: 0.0, ..sampling };
+        let mut streams = Streams::new(&model);
+        let beside = streams.admit(&[9, 1], &greedy, 3).unwrap();
+        let firsts = streams.admit_first(&counts(), 4..7, &greedy, 3).unwrap();
+        let mut texts: Vec<Vec<u32>> = firsts.iter().map(|first| vec![first.token]).collect();
+        for _ in 0..12 {
+            for token in streams.step().unwrap() {
+                if let Some(place) = firsts.iter().position(|first| first.stream == token.stream) {
+                    texts[place].push(token.token);
+                } else {
+                    assert_eq!(token.stream, beside);
+                }
+            }
+        }
+        // A penalty for repetition counts the drawn token as generated, unlike a prompt.
+        let plain = Sampling { presence_penalty: 0.0, frequency_penalty: 0.0, ..greedy.clone() };
+        if plain == greedy {
+            for text in texts {
+                let mut alone = Streams::new(&model);
+                alone.admit(&text[..1], &greedy, 3).unwrap();
+                let expected: Vec<u32> = (0..12).map(|_| alone.step().unwrap()[0].token).collect();
+                assert_eq!(text[1..], expected, "{greedy:?}");
+            }
+        }
+    }
+}

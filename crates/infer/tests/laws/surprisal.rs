@@ -418,6 +418,20 @@ fn unknown_words_are_marked_missing_or_shared() {
 }
 
 #[test]
+fn frequencies_are_those_of_single_known_tokens() {
+    let plain = moses();
+    let counted = vocab(&WORDS).with_counts(vec![4, 10, 8, 2, 0, 4, 4, 0, 0]).unwrap();
+    let model = plain.with_codec(TextCodec::new(Tokenizer::moses(), counted)).unwrap();
+    let regions = &read(&model, SurprisalOptions::default(), &["the cat sat cat, dog"])[0];
+    let found: Vec<Option<f64>> = regions.iter().map(|region| region.scores[0].log_frequency).collect();
+    for (place, share) in [(0, 0.25), (1, 0.0625), (5, 0.3125)] {
+        assert_close("frequency", found[place].unwrap().exp(), share, 1e-12);
+    }
+    assert_eq!([found[2], found[3], found[4]], [None; 3]);
+    assert!(read(&plain, SurprisalOptions::default(), &["the"])[0][0].scores[0].log_frequency.is_none());
+}
+
+#[test]
 fn a_character_without_id_is_impossible_and_left_out() {
     let model = language_model(&CHARACTERS, Tokenizer::chars());
     let [with, without] =
