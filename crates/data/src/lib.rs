@@ -63,6 +63,7 @@ pub use look::{TextLook, TextNote};
 pub use moses::Joints;
 pub use named::{Located, NAMED_CORPORA, NamedCorpus, NamedFile, Place, Places};
 pub use nearest::{nearest, nearest_names, or_nearest};
+pub use records::{Record, RecordReader};
 pub use tales::Tales;
 pub use text_lines::{TextLines, read_text};
 pub use tokenize::{BlankLines, Normalization, TextStats, Tokenizer, TokenizerKind, TokenizerOptions};

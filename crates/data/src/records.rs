@@ -12,6 +12,8 @@
 //! frequent of tab, comma, semicolon and vertical bar in that line. Double quotes enclose fields, except in files with
 //! tabs, where they are part of the text.
 //!
+//! [`RecordReader`] reads records with all of their fields.
+//!
 //! Promises: one record is in memory at a time, and its line is complete as soon as the record has been read; a record
 //! without the field is an error that names its line. Not here: telling whether a text consists of records (`look`).
 
@@ -21,6 +23,10 @@ use csv::{ByteRecord, ErrorKind};
 use serde_json::{Map, Value};
 
 use crate::{DataError, Result, error::read_error};
+
+mod whole;
+
+pub use whole::{Record, RecordReader};
 
 /// The delimiters of CSV files, the most usual ones first.
 const DELIMITERS: [u8; 4] = [b'\t', b',', b';', b'|'];
@@ -37,20 +43,7 @@ pub(crate) fn field_lines<'a>(
     field: &str,
 ) -> Result<Box<dyn BufRead + 'a>> {
     let (origin, field) = (origin.to_owned(), field.to_owned());
-    let mut line = 1;
-    // The first characters that are neither blank nor a byte-order mark tell the format.
-    let mut first = Vec::new();
-    while first.trim_ascii().is_empty() {
-        line += first.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        first.clear();
-        let read = reader.read_until(b'\n', &mut first).map_err(|source| read_error(&origin, source))?;
-        if read == 0 {
-            break;
-        }
-        if first.starts_with(BYTE_ORDER_MARK) {
-            first.drain(..BYTE_ORDER_MARK.len());
-        }
-    }
+    let (first, line) = first_line(&mut reader, &origin)?;
     let start = first.trim_ascii_start().first().copied();
     if start == Some(b'[') {
         return Err(DataError::JsonArray { origin });
@@ -67,6 +60,23 @@ pub(crate) fn field_lines<'a>(
         Box::new(Csv::new(first, reader, line, origin, field)?)
     };
     Ok(Box::new(FieldLines { records, text: Vec::new(), read: 0 }))
+}
+
+/// The first line that is not blank, which tells the format, without a byte-order mark; and its number, from 1.
+fn first_line(reader: &mut dyn BufRead, origin: &str) -> Result<(Vec<u8>, u64)> {
+    let (mut first, mut line) = (Vec::new(), 1);
+    while first.trim_ascii().is_empty() {
+        line += first.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        first.clear();
+        let read = reader.read_until(b'\n', &mut first).map_err(|source| read_error(origin, source))?;
+        if read == 0 {
+            break;
+        }
+        if first.starts_with(BYTE_ORDER_MARK) {
+            first.drain(..BYTE_ORDER_MARK.len());
+        }
+    }
+    Ok((first, line))
 }
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -137,39 +147,57 @@ struct JsonLines<'a> {
 
 impl Records for JsonLines<'_> {
     fn next(&mut self, text: &mut Vec<u8>) -> Result<bool> {
-        loop {
-            self.bytes.clear();
-            let read = self.reader.read_until(b'\n', &mut self.bytes);
-            if read.map_err(|source| read_error(&self.origin, source))? == 0 {
-                return Ok(false);
-            }
-            let line = self.line;
-            self.line += 1;
-            if self.bytes.trim_ascii().is_empty() {
-                continue;
-            }
-            let origin = || self.origin.clone();
-            let record: Map<String, Value> = serde_json::from_slice(&self.bytes)
-                .map_err(|source| DataError::JsonRecord { origin: origin(), line, source })?;
-            let field = self.field.clone();
-            let found = match record.get(&field) {
-                Some(Value::String(string)) => {
-                    text.extend_from_slice(string.as_bytes());
-                    return Ok(true);
-                }
-                Some(Value::Null) => return Ok(true),
-                None => {
-                    let known = record.keys().cloned().collect();
-                    return Err(DataError::NoField { origin: origin(), line, field, known });
-                }
-                Some(Value::Bool(_)) => "a Boolean",
-                Some(Value::Number(_)) => "a number",
-                Some(Value::Array(_)) => "an array",
-                Some(Value::Object(_)) => "an object",
-            };
-            return Err(DataError::FieldIsNoText { origin: origin(), line, field, found });
+        let Self { reader, bytes, line, origin, field } = self;
+        let Some((line, record)) = next_object(reader, bytes, line, origin)? else { return Ok(false) };
+        match record.get(field) {
+            Some(Value::String(string)) => text.extend_from_slice(string.as_bytes()),
+            Some(Value::Null) => {}
+            Some(other) => return Err(no_text(origin, line, field, other)),
+            None => return Err(no_field(origin, line, field, record.keys().cloned().collect())),
         }
+        Ok(true)
     }
+}
+
+/// The next object of JSON Lines and its line, if any; `next_line` is the number of the next line.
+fn next_object(
+    reader: &mut dyn BufRead,
+    bytes: &mut Vec<u8>,
+    next_line: &mut u64,
+    origin: &str,
+) -> Result<Option<(u64, Map<String, Value>)>> {
+    loop {
+        bytes.clear();
+        let read = reader.read_until(b'\n', bytes);
+        if read.map_err(|source| read_error(origin, source))? == 0 {
+            return Ok(None);
+        }
+        let line = *next_line;
+        *next_line += 1;
+        if bytes.trim_ascii().is_empty() {
+            continue;
+        }
+        return match serde_json::from_slice(bytes) {
+            Ok(record) => Ok(Some((line, record))),
+            Err(source) => Err(DataError::JsonRecord { origin: origin.to_owned(), line, source }),
+        };
+    }
+}
+
+fn no_field(origin: &str, line: u64, field: &str, known: Vec<String>) -> DataError {
+    DataError::NoField { origin: origin.to_owned(), line, field: field.to_owned(), known }
+}
+
+fn no_text(origin: &str, line: u64, field: &str, value: &Value) -> DataError {
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a Boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    };
+    DataError::FieldIsNoText { origin: origin.to_owned(), line, field: field.to_owned(), found }
 }
 
 /// A table with a header.
