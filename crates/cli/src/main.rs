@@ -15,6 +15,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 mod bench;
 mod clap_error;
+mod compare;
 mod complete;
 mod completions;
 mod console;
@@ -33,6 +34,7 @@ mod models;
 mod neighbors;
 mod ngram_args;
 mod output;
+mod pairs;
 mod plot;
 mod recipes;
 mod reproduce;
@@ -69,6 +71,8 @@ enum Command {
     Eval(eval::EvalArgs),
     Score(score::ScoreArgs),
     Rescore(rescore::RescoreArgs),
+    Pairs(pairs::PairsArgs),
+    Compare(compare::CompareArgs),
     Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
     Reproduce(reproduce::ReproduceArgs),
@@ -92,6 +96,8 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Score(args) => score::run(args),
         Command::Rescore(args) => rescore::run(args),
+        Command::Pairs(args) => pairs::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Reproduce(args) => reproduce::run(args),

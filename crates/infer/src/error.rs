@@ -6,6 +6,8 @@ use rondo_data::DataError;
 use rondo_kernels::{AvailableMemory, Bytes};
 use rondo_nn::NnError;
 
+use crate::compare::CompareUnit;
+use crate::pairs::SuiteFault;
 use crate::rescore::LineFault;
 
 /// The result type of this crate.
@@ -228,6 +230,55 @@ pub enum InferError {
         origin: String,
         /// What it should contain.
         what: &'static str,
+    },
+    /// A file is no test suite, or none that can be evaluated.
+    #[error("`{origin}`: {fault}")]
+    Suite {
+        /// The file.
+        origin: String,
+        /// The cause.
+        fault: SuiteFault,
+    },
+    /// A table has no columns of minimal pairs.
+    #[error(
+        "`{origin}` has no minimal pairs: it needs the columns `sentence_good` and `sentence_bad`, or two columns \
+         without names, and has {columns}"
+    )]
+    PairColumns {
+        /// The file.
+        origin: String,
+        /// The number of its columns.
+        columns: usize,
+    },
+    /// A file of minimal pairs has none.
+    #[error("`{origin}` is empty: it contains no minimal pairs")]
+    NoPairs {
+        /// The file.
+        origin: String,
+    },
+    /// The tokens of a text cannot be assigned to its regions.
+    #[error(
+        "the tokenizer divides `{text}` into {tokens} tokens, which cannot be assigned to its {expected} words"
+    )]
+    Unaligned {
+        /// The text.
+        text: String,
+        /// The number of tokens.
+        tokens: usize,
+        /// The number of words, characters or bytes.
+        expected: usize,
+    },
+    /// Two models have different tokens, so their losses cannot be compared per token.
+    #[error("the models have different tokens ({}), so their losses per token do not compare", tokens.join(" and "))]
+    DifferentTokens {
+        /// What the tokens of each model are.
+        tokens: [String; 2],
+    },
+    /// There is nothing to compare.
+    #[error("there is nothing to compare: no line has {}s that both models can score", unit.name())]
+    NothingToCompare {
+        /// The unit.
+        unit: CompareUnit,
     },
     /// The prefix is empty.
     #[error("the prefix is empty: a model must read at least one token before it can predict the next")]

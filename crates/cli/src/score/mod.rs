@@ -275,7 +275,7 @@ fn print_summary(args: &ScoreArgs, summary: &Measures) -> Result<()> {
 }
 
 /// A text in a column: what would end it is escaped, everything else is as it is.
-fn in_column(text: &[u8]) -> Vec<u8> {
+pub(crate) fn in_column(text: &[u8]) -> Vec<u8> {
     let mut column = Vec::with_capacity(text.len());
     for &byte in text {
         match byte {

@@ -5,7 +5,10 @@
 mod adaptive_eval;
 mod bad_input;
 mod bench;
+#[path = "../../../infer/tests/fixtures/pairs/bigram.rs"]
+mod bigram;
 mod changing;
+mod comparing;
 mod diverging;
 mod documentation;
 mod faults;
@@ -19,6 +22,7 @@ mod lines;
 mod lists;
 mod messages;
 mod odd_text;
+mod pairs;
 mod pictures;
 mod rescoring;
 mod resume;
