@@ -212,6 +212,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::NotEnoughMemory { .. }
                 | InferError::NoEmbedding
                 | InferError::IndependentUnits { .. }
+                | InferError::DifferentTokens { .. }
         )
     };
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
@@ -396,6 +397,12 @@ fn hint_on_inference(error: &InferError) -> Option<String> {
     let hint = match error {
         InferError::ListLine { fault: LineFault::UnknownFormat, .. } => {
             "`--format` names the format of a list that cannot be recognized by its first line"
+        }
+        InferError::DifferentTokens { .. } => {
+            "`--by word` and `--by character` compare models with different tokens"
+        }
+        InferError::PairColumns { .. } => {
+            "`sentence_good` and `sentence_bad` name the columns in the first line of the file"
         }
         InferError::NoModel { .. } => "a run saves its first model at the end of its first epoch",
         InferError::OtherVocabulary { .. }

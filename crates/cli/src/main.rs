@@ -16,6 +16,7 @@ use clap::{ArgAction, Parser, Subcommand};
 mod base;
 mod bench;
 mod clap_error;
+mod compare;
 mod complete;
 mod completions;
 mod console;
@@ -34,6 +35,7 @@ mod models;
 mod neighbors;
 mod ngram_args;
 mod output;
+mod pairs;
 mod plot;
 mod recipes;
 mod reproduce;
@@ -42,6 +44,7 @@ mod runs;
 mod score;
 mod several_models;
 mod surprisal;
+mod table;
 mod text_args;
 mod train;
 
@@ -73,6 +76,8 @@ enum Command {
     Score(score::ScoreArgs),
     Surprisal(Box<surprisal::SurprisalArgs>),
     Rescore(rescore::RescoreArgs),
+    Pairs(pairs::PairsArgs),
+    Compare(compare::CompareArgs),
     Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
     Reproduce(reproduce::ReproduceArgs),
@@ -97,6 +102,8 @@ fn main() -> ExitCode {
         Command::Score(args) => score::run(args),
         Command::Surprisal(args) => surprisal::run(*args),
         Command::Rescore(args) => rescore::run(args),
+        Command::Pairs(args) => pairs::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Reproduce(args) => reproduce::run(args),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use rondo_data::TextCodec;
 use rondo_infer::LanguageModel;
-use rondo_kernels::Precision;
+use rondo_kernels::{Device, Precision};
 
 use crate::console::Console;
 use crate::device;
@@ -21,6 +21,13 @@ pub(crate) struct ModelArgs {
     /// Vocabulary file, for model files without a vocabulary [default: vocab.json next to the model]
     #[arg(long, value_name = "FILE", help_heading = "Model")]
     vocab: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// The device to run models on.
+#[derive(Args, Debug)]
+pub(crate) struct DeviceArgs {
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "THREADS", help_heading = "Model")]
     threads: Option<NonZeroUsize>,
@@ -42,10 +49,27 @@ pub(crate) struct Loaded {
 impl ModelArgs {
     /// Loads the model and its vocabulary.
     pub(crate) fn load(&self, console: Console) -> Result<Loaded> {
-        let device = device::cpu(self.threads, self.precision, console)?;
+        let device = self.device.device(console)?;
         let model = LanguageModel::open_with(&self.model, self.vocab.as_deref(), &device)?;
         let path = LanguageModel::file_at(&self.model)?;
         Ok(Loaded { path, model, text_field: None })
+    }
+}
+
+impl DeviceArgs {
+    /// The device.
+    fn device(&self, console: Console) -> Result<Device> {
+        device::cpu(self.threads, self.precision, console)
+    }
+
+    /// Loads models, in model files or run folders, onto one device.
+    pub(crate) fn load_all(&self, paths: &[PathBuf], console: Console) -> Result<Vec<Loaded>> {
+        let device = self.device(console)?;
+        let load = |path: &PathBuf| {
+            let model = LanguageModel::open(path, &device)?;
+            Ok(Loaded { path: LanguageModel::file_at(path)?, model, text_field: None })
+        };
+        paths.iter().map(load).collect()
     }
 }
 

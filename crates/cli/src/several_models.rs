@@ -1,39 +1,6 @@
-//! The models of a command that takes several, and the files after them.
+//! The models of a command that takes several, which of its arguments they are, and their names.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-
-use anyhow::Result;
-use clap::Args;
-use rondo_infer::LanguageModel;
-use rondo_kernels::Precision;
-
-use crate::console::Console;
-use crate::device;
-use crate::model_args::Loaded;
-
-/// How to run several models.
-#[derive(Args, Debug)]
-pub(crate) struct SeveralModelsArgs {
-    /// Number of threads [default: one per core]
-    #[arg(long, value_name = "THREADS", help_heading = "Model")]
-    threads: Option<NonZeroUsize>,
-    /// Precision of matrix multiplications: f32, or bf16, which falls back to f32 on processors without it
-    #[arg(long, value_name = "PRECISION", default_value_t, help_heading = "Model")]
-    precision: Precision,
-}
-
-impl SeveralModelsArgs {
-    /// Opens the models. They share a device.
-    pub(crate) fn load(&self, paths: &[PathBuf], console: Console) -> Result<Vec<Loaded>> {
-        let device = device::cpu(self.threads, self.precision, console)?;
-        let load = |path: &PathBuf| {
-            let model = LanguageModel::open(path, &device)?;
-            Ok(Loaded { path: LanguageModel::file_at(path)?, model, text_field: None })
-        };
-        paths.iter().map(load).collect()
-    }
-}
 
 /// The models, and the other files: the models come first, as run folders or `.safetensors` files.
 pub(crate) fn split(paths: &[PathBuf]) -> (&[PathBuf], &[PathBuf]) {

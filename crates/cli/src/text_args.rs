@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rondo_data::{TextCodec, Tokenizer};
+use rondo_infer::LanguageModel;
 
 use crate::error::CliError;
 use crate::model_args::Loaded;
@@ -13,6 +14,14 @@ pub(crate) struct LossyArgs {
     /// Replace invalid UTF-8 sequences and NUL bytes by U+FFFD instead of refusing the text
     #[arg(long, help_heading = "Text")]
     pub(crate) lossy: bool,
+}
+
+impl LossyArgs {
+    /// Models that read text in this way.
+    pub(crate) fn models(self, loaded: Vec<Loaded>) -> Result<Vec<LanguageModel>> {
+        let lossy = |loaded: Loaded| Ok(loaded.model.with_codec(loaded.codec().clone().lossy(self.lossy))?);
+        loaded.into_iter().map(lossy).collect()
+    }
 }
 
 /// How to read the text.

@@ -7,8 +7,8 @@
 //!                                 d"                     2   c⏎d
 //! ```
 //!
-//! A CSV file begins with the names of its columns; its delimiter is the most frequent of tab, comma, semicolon and
-//! vertical bar in that line. Double quotes enclose fields as in RFC 4180; [`Quoting`] says where. Blank lines between
+//! A CSV file begins with the names of its columns; its delimiter is the tab, if that line has one, else the most frequent of
+//! comma, semicolon and vertical bar. Double quotes enclose fields as in RFC 4180; [`Quoting`] says where. Blank lines between
 //! records are skipped.
 //!
 //! As a text ([`field_lines`]), each record is one line: line ends within the field become spaces, and a null is a blank
@@ -132,6 +132,17 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// The same table without names in its first row: that is a record too, and these are the names of the columns.
+    /// JSON Lines stay as they are. To be called before the first record is read.
+    #[must_use]
+    pub fn with_columns(mut self, names: &[&str]) -> Self {
+        if let Source::Csv(csv) = &mut self.source {
+            let first = std::mem::replace(&mut csv.columns, names.iter().map(|&name| name.into()).collect());
+            csv.first = Some(first);
+        }
+        self
+    }
+
     /// The next record; `None` at the end.
     ///
     /// # Errors
@@ -180,6 +191,17 @@ impl Record {
         };
         Err(DataError::FieldIsNoText { origin: origin(), line, field, found })
     }
+
+    /// A short field as text: a text as it is, other values as JSON. `origin` is the name of the file in errors.
+    ///
+    /// # Errors
+    /// [`DataError::NoField`].
+    pub fn label(&self, name: &str, origin: &str) -> Result<String> {
+        match self.get(name) {
+            Some(Field::Json(value)) => Ok(value.to_string()),
+            _ => Ok(String::from_utf8_lossy(self.text(name, origin)?).into_owned()),
+        }
+    }
 }
 
 /// One JSON object per line.
@@ -222,6 +244,8 @@ struct Csv<'a> {
     reader: csv::Reader<CheckedQuotes<Box<dyn Read + 'a>>>,
     record: ByteRecord,
     columns: Vec<Arc<str>>,
+    /// A first row that turned out not to be names.
+    first: Option<Vec<Arc<str>>>,
     /// The number of lines before the header.
     lines_before: u64,
 }
@@ -247,10 +271,16 @@ impl<'a> Csv<'a> {
         let lines_before = line - 1;
         let header = reader.byte_headers().map_err(|error| csv_error(error, origin, lines_before))?;
         let columns = header.iter().map(|name| String::from_utf8_lossy(name).into()).collect();
-        Ok(Self { reader, record: ByteRecord::new(), columns, lines_before })
+        Ok(Self { reader, record: ByteRecord::new(), columns, first: None, lines_before })
     }
 
     fn next(&mut self, origin: &str) -> Result<Option<Record>> {
+        if let Some(first) = self.first.take() {
+            let fields = self.columns.iter().zip(first);
+            let fields =
+                fields.map(|(name, field)| (Arc::clone(name), Field::Text(field.as_bytes().to_vec())));
+            return Ok(Some(Record { line: self.lines_before + 1, fields: fields.collect() }));
+        }
         let read = self.reader.read_byte_record(&mut self.record);
         if !read.map_err(|error| csv_error(error, origin, self.lines_before))? {
             return Ok(None);
@@ -263,7 +293,7 @@ impl<'a> Csv<'a> {
     }
 }
 
-/// The most frequent delimiter in the header, outside of quotes; a comma if there is none.
+/// The delimiter of a header, outside of quotes: a tab if there is one, else the most frequent; a comma if there is none.
 fn delimiter(header: &[u8]) -> u8 {
     let mut counts = [0; DELIMITERS.len()];
     let mut quoted = false;
@@ -272,6 +302,9 @@ fn delimiter(header: &[u8]) -> u8 {
         if let Some(index) = DELIMITERS.iter().position(|delimiter| delimiter == byte).filter(|_| !quoted) {
             counts[index] += 1;
         }
+    }
+    if counts[0] > 0 {
+        return DELIMITERS[0];
     }
     let most = counts.iter().copied().max().unwrap_or(0);
     let index = counts.iter().position(|&count| count == most).filter(|_| most > 0);

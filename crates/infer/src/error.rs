@@ -6,6 +6,8 @@ use rondo_data::DataError;
 use rondo_kernels::{AvailableMemory, Bytes};
 use rondo_nn::NnError;
 
+use crate::compare::CompareUnit;
+use crate::pairs::SuiteFault;
 use crate::rescore::LineFault;
 
 /// The result type of this crate.
@@ -52,12 +54,6 @@ pub enum InferError {
         what: &'static str,
         /// `line` or `paragraph`.
         unit: &'static str,
-    },
-    /// Models that must have the same tokens have different ones.
-    #[error("{what} needs models with the same tokenizer and vocabulary")]
-    DifferentTokens {
-        /// What needs them.
-        what: &'static str,
     },
     /// Characters were asked for, but a model's tokens are words.
     #[error("a model with the tokenizer `{tokens}` has no surprisals of characters: its tokens are words")]
@@ -246,6 +242,53 @@ pub enum InferError {
         origin: String,
         /// What it should contain.
         what: &'static str,
+    },
+    /// A file is no test suite, or none that can be evaluated.
+    #[error("`{origin}`: {fault}")]
+    Suite {
+        /// The file.
+        origin: String,
+        /// The cause.
+        fault: SuiteFault,
+    },
+    /// A table has no columns of minimal pairs.
+    #[error(
+        "`{origin}` has no minimal pairs: it needs the columns `sentence_good` and `sentence_bad`, or two columns \
+         without names, and has {columns}"
+    )]
+    PairColumns {
+        /// The file.
+        origin: String,
+        /// The number of its columns.
+        columns: usize,
+    },
+    /// A file of minimal pairs has none.
+    #[error("`{origin}` is empty: it contains no minimal pairs")]
+    NoPairs {
+        /// The file.
+        origin: String,
+    },
+    /// A token of a text is part of two of its regions, or does not match the text.
+    #[error("the token `{token}` of `{text}` cannot be assigned to one of its regions")]
+    Unaligned {
+        /// The text.
+        text: String,
+        /// The token.
+        token: String,
+    },
+    /// Models that must have the same tokens have different ones.
+    #[error("{what} needs models with the same tokens, and these have {}", tokens.join(" and "))]
+    DifferentTokens {
+        /// What needs them.
+        what: &'static str,
+        /// What the tokens of each model are.
+        tokens: Vec<String>,
+    },
+    /// There is nothing to compare.
+    #[error("there is nothing to compare: no line has {}s that both models can score", unit.name())]
+    NothingToCompare {
+        /// The unit.
+        unit: CompareUnit,
     },
     /// The prefix is empty.
     #[error("the prefix is empty: a model must read at least one token before it can predict the next")]

@@ -16,12 +16,14 @@
 //!
 //! Everything runs the model's forward pass with [`Mode::Evaluate`](rondo_nn::Mode::Evaluate): no gradients,
 //! no dropout. All types own their data and are `Send`; [`LanguageModel`] and [`ModelHandle`] are also
-//! `Sync`. [`rescore`] combines the scores of another system with those of a model.
+//! `Sync`. [`rescore`] combines the scores of another system with those of a model; [`pairs`] tests models on minimal
+//! pairs and test suites, and [`compare`] compares the losses of two models.
 //! Not here: optimizers, training checkpoints, clocks, printing.
 
 mod baseline;
 mod beam;
 mod cache;
+pub mod compare;
 mod complete;
 mod decoder;
 mod distribution;
@@ -35,6 +37,7 @@ mod memory;
 mod mixture;
 mod neighbors;
 mod ngram;
+pub mod pairs;
 mod predictor;
 pub mod rescore;
 mod resets;

@@ -1,4 +1,4 @@
-//! Means of repeated measurements and their confidence intervals.
+//! Means of repeated measurements, proportions, and their confidence intervals.
 
 /// The mean of repeated measurements and its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +25,31 @@ impl Interval {
         (count > 0).then_some(Interval { count, mean, half_width })
     }
 }
+
+/// The 95 % confidence interval of a proportion: Wilson's score interval without continuity correction. `successes` of
+/// `trials` may count halves. `None` without trials.
+///
+/// ```text
+/// (p + z² / 2n ± z √(p (1 − p) / n + z² / 4n²)) / (1 + z² / n)
+/// ```
+///
+/// *Source*: Wilson 1927. It stays within 0 and 1 and has a width for 0 of `n` too.
+///
+/// ```
+/// let (low, high) = rondo_runs::proportion_interval(10.0, 10).unwrap();
+/// assert!((low - 0.7225).abs() < 1e-4 && high == 1.0);
+/// ```
+pub fn proportion_interval(successes: f64, trials: usize) -> Option<(f64, f64)> {
+    let n = trials as f64;
+    let (p, z2) = (successes / n, NORMAL_QUANTILE * NORMAL_QUANTILE);
+    let middle = p + z2 / (2.0 * n);
+    let half_width = NORMAL_QUANTILE * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    let bound = |bound: f64| (bound / (1.0 + z2 / n)).clamp(0.0, 1.0);
+    (trials > 0).then(|| (bound(middle - half_width), bound(middle + half_width)))
+}
+
+/// The 97.5 % quantile of the normal distribution.
+const NORMAL_QUANTILE: f64 = 1.959_963_984_540_054;
 
 /// The 97.5 % quantile of Student's t distribution.
 ///
@@ -81,5 +106,20 @@ mod tests {
         assert_eq!(Interval::of(&[3.0, 3.0]).unwrap().half_width, Some(0.0));
         assert_eq!(Interval::of(&[3.0]), Some(Interval { count: 1, mean: 3.0, half_width: None }));
         assert_eq!(Interval::of(&[]), None);
+    }
+
+    #[test]
+    fn intervals_of_proportions_are_those_of_the_literature() {
+        // Newcombe 1998, table I, method 3.
+        for (successes, trials, low, high) in [
+            (81.0, 263, 0.2553, 0.3662),
+            (15.0, 148, 0.0624, 0.1605),
+            (0.0, 20, 0.0, 0.1611),
+            (1.0, 29, 0.0061, 0.1718),
+        ] {
+            let found = proportion_interval(successes, trials).unwrap();
+            assert!((found.0 - low).abs() < 6e-5 && (found.1 - high).abs() < 6e-5, "{found:?}");
+        }
+        assert_eq!(proportion_interval(0.0, 0), None);
     }
 }

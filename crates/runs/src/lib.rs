@@ -30,7 +30,7 @@ pub use atomic::{move_into_place, write_atomically};
 pub use checkpoints::CheckpointWriter;
 pub use error::{Result, RunsError};
 pub use folder::RunFolder;
-pub use interval::Interval;
+pub use interval::{Interval, proportion_interval};
 pub use listing::{ListedRun, natural_order, parse_settings};
 pub use lock::RunLock;
 pub use perplexity::{Compact, Loss, Perplexity};

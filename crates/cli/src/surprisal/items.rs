@@ -60,8 +60,8 @@ pub(super) struct Items<'a> {
     args: &'a ItemArgs,
     origin: String,
     /// The document of the last item, and those before it.
-    document: Option<Vec<u8>>,
-    finished: HashSet<Vec<u8>>,
+    document: Option<String>,
+    finished: HashSet<String>,
     /// The fields of later records that the first has not.
     left_out: BTreeSet<Arc<str>>,
 }
@@ -173,14 +173,10 @@ impl Items<'_> {
         let (text, context) = (text_of(text_column)?, text_of(context_column)?);
         let mut continues = false;
         if let Some(column) = document_column {
-            let document = match record.get(column) {
-                Some(Field::Json(value)) => value.to_string().into_bytes(),
-                _ => record.text(column, &self.origin)?.to_vec(),
-            };
+            let document = record.label(column, &self.origin)?;
             continues = self.document.as_ref() == Some(&document);
             if self.finished.contains(&document) && !continues {
                 let (origin, line) = (self.origin.clone(), record.line);
-                let document = String::from_utf8_lossy(&document).into_owned();
                 return Err(CliError::DividedDocument { origin, line, document }.into());
             }
             self.finished.insert(document.clone());
@@ -194,7 +190,7 @@ impl Items<'_> {
         let rest = record.fields.into_iter().map(|(name, _)| name);
         self.left_out.extend(rest.filter(|name| Some(&**name) != text_column.as_deref()));
         self.number += 1;
-        Ok(Item { passage: Passage { text, context, continues }, number: self.number, fields })
+        Ok(Item { passage: Passage { text, context, continues, regions: None }, number: self.number, fields })
     }
 }
 

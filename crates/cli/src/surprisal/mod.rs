@@ -22,16 +22,16 @@ use crate::console::Console;
 use crate::describe;
 use crate::error::CliError;
 use crate::input::Input;
+use crate::model_args::DeviceArgs;
 use crate::output;
-use crate::several_models::{self, SeveralModelsArgs};
+use crate::several_models;
+use crate::table::{Cell, Table, TableFormat};
 use crate::text_args::ReadingArgs;
 use items::{Item, ItemArgs};
 use states::StatesFile;
-use table::{Cell, Table, TableFormat};
 
 mod items;
 mod states;
-mod table;
 
 /// Print a table with the surprisal of each word, token or character of sentences
 #[derive(Args, Debug)]
@@ -52,7 +52,7 @@ pub(crate) struct SurprisalArgs {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
-    models: SeveralModelsArgs,
+    device: DeviceArgs,
     #[command(flatten)]
     items: ItemArgs,
     #[command(flatten)]
@@ -129,7 +129,7 @@ pub(crate) fn run(args: SurprisalArgs) -> Result<ExitCode> {
     let console = Console::new(false);
     let (models, files) = several_models::split(&args.paths);
     let names = several_models::names(models);
-    let mut loaded = args.models.load(models, console)?;
+    let mut loaded = args.device.load_all(models, console)?;
     for loaded in &mut loaded {
         loaded.model = loaded.model.with_codec(args.reading.codec(loaded, false)?)?;
     }

@@ -130,6 +130,10 @@ fn sandbox(markdown: &str) -> Sandbox {
     sandbox.write("ref.txt", "u1 the king hides the crown .\n");
     let arpa = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tests/fixtures/arpa/trigrams.arpa");
     sandbox.write("lm.arpa", fs::read(arpa).unwrap());
+    let pairs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infer/tests/fixtures/pairs");
+    for name in ["agreement.jsonl", "number.json"] {
+        sandbox.write(name, fs::read(pairs.join(name)).unwrap());
+    }
     sandbox.write("my-settings.toml", "[text]\ndata = ['book.txt']\n[model]\nhidden_size = 16\n");
     // A script that a page shows is a file that its commands can run.
     for script in markdown.split("```sh\n# ").skip(1) {
@@ -141,7 +145,9 @@ fn sandbox(markdown: &str) -> Sandbox {
         for file in fs::read_dir(built_in_run()).unwrap() {
             let file = file.unwrap().path();
             let name = file.file_name().unwrap().to_str().unwrap();
-            sandbox.write(&format!("runs/built-in-1/{name}"), fs::read(&file).unwrap());
+            for run in ["built-in-1", "built-in-2"] {
+                sandbox.write(&format!("runs/{run}/{name}"), fs::read(&file).unwrap());
+            }
         }
     }
     sandbox

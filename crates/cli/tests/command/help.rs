@@ -65,6 +65,16 @@ fn of_rescore() {
 }
 
 #[test]
+fn of_pairs() {
+    insta::assert_snapshot!(help(&["pairs"]));
+}
+
+#[test]
+fn of_compare() {
+    insta::assert_snapshot!(help(&["compare"]));
+}
+
+#[test]
 fn of_plot() {
     insta::assert_snapshot!(help(&["plot"]));
 }

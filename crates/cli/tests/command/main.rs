@@ -6,7 +6,10 @@ mod adaptive_eval;
 mod bad_input;
 mod baselines;
 mod bench;
+#[path = "../../../infer/tests/fixtures/pairs/bigram.rs"]
+mod bigram;
 mod changing;
+mod comparing;
 mod diverging;
 mod documentation;
 mod faults;
@@ -21,6 +24,7 @@ mod lists;
 mod messages;
 mod normalized_words;
 mod odd_text;
+mod pairs;
 mod pictures;
 mod rescoring;
 mod resume;

@@ -28,6 +28,8 @@ pub(super) struct EncodedPassage {
     /// What comes before the text, and is not scored.
     pub(super) before: Vec<u32>,
     pub(super) continues: bool,
+    /// Whether a token that is not predicted is left out of its region's score.
+    pub(super) is_partial: bool,
     /// Whether each token separates words.
     pub(super) separates: Vec<bool>,
     faults: Vec<Option<RegionFault>>,
@@ -59,9 +61,18 @@ impl EncodedPassage {
                 (Vec::new(), vec![fault; spans.len()])
             }
         };
+        let is_partial = passage.regions.is_some();
         let before = group.before(&passage.context, text)?;
         let separates = tokens.iter().map(|token| group.separates(token.id)).collect();
-        Ok(EncodedPassage { tokens, places, before, continues: passage.continues, separates, faults })
+        Ok(EncodedPassage {
+            tokens,
+            places,
+            before,
+            continues: passage.continues,
+            is_partial,
+            separates,
+            faults,
+        })
     }
 
     /// Whether tokens belong to the end of the text.

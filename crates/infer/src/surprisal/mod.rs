@@ -25,6 +25,7 @@
 
 use std::ops::Range;
 
+use crate::compare::described;
 use crate::{InferError, LanguageModel, Result};
 
 mod encode;
@@ -40,6 +41,9 @@ use group::Group;
 pub struct Passage {
     /// The text, commonly a sentence. A line break in it is read as a space.
     pub text: Vec<u8>,
+    /// The regions of the text, as ranges of bytes in order; by default, they follow from [`SurprisalOptions::unit`].
+    /// Whitespace before a region belongs to it. A first token that follows nothing is left out of its region's score.
+    pub regions: Option<Vec<Range<usize>>>,
     /// What comes before the text: it is read, but not scored. Models of characters read a space between the two.
     pub context: Vec<u8>,
     /// Whether the text continues the one before: the model's state and last token are carried over. Needs
@@ -226,7 +230,8 @@ impl Surprisals {
             _ => "a table by token",
         };
         if groups.len() > 1 && (options.ensemble || options.unit == RegionUnit::Token) {
-            return Err(InferError::DifferentTokens { what });
+            let tokens = groups.iter().map(|group| described(group.codec())).collect();
+            return Err(InferError::DifferentTokens { what, tokens });
         }
         if models.len() > 1 && options.states {
             return Err(InferError::OneModel { what: "states" });
@@ -248,19 +253,19 @@ impl Surprisals {
     pub fn read(&mut self, passages: &[Passage]) -> Result<Vec<Vec<Region>>> {
         let Surprisals { options, groups, places, ascii } = self;
         let texts: Vec<Vec<u8>> = passages.iter().map(|passage| one_line(&passage.text)).collect();
-        let mut regions: Vec<Vec<regions::Span>> = match options.unit {
-            RegionUnit::Token => vec![Vec::new(); texts.len()],
-            RegionUnit::Word => {
-                texts.iter().map(|text| regions::words(text, options.split_punctuation, *ascii)).collect()
-            }
-            RegionUnit::Character => texts.iter().map(|text| regions::characters(text)).collect(),
+        let divide = |(passage, text): (&Passage, &Vec<u8>)| match (&passage.regions, options.unit) {
+            (Some(ranges), _) => regions::given(text, ranges),
+            (None, RegionUnit::Token) => Vec::new(),
+            (None, RegionUnit::Word) => regions::words(text, options.split_punctuation, *ascii),
+            (None, RegionUnit::Character) => regions::characters(text),
         };
+        let mut regions: Vec<Vec<regions::Span>> = passages.iter().zip(&texts).map(divide).collect();
         let mut scored = Vec::with_capacity(groups.len());
         for group in groups.iter_mut() {
             let mut encoded = Vec::with_capacity(texts.len());
             for ((passage, text), spans) in passages.iter().zip(&texts).zip(&mut regions) {
                 let tokens = group.encode(text)?;
-                if options.unit == RegionUnit::Token {
+                if options.unit == RegionUnit::Token && passage.regions.is_none() {
                     *spans = regions::tokens(text, &tokens);
                 }
                 encoded.push(EncodedPassage::new(tokens, text, spans, options.unit, *ascii, passage, group)?);

@@ -64,6 +64,17 @@ pub(super) fn words(text: &[u8], split_punctuation: bool, ascii: bool) -> Vec<Sp
     spans
 }
 
+/// The regions that these ranges of bytes are.
+pub(super) fn given(text: &[u8], ranges: &[Range<usize>]) -> Vec<Span> {
+    let starts: Vec<usize> = each_character(text).map(|(bytes, _)| bytes.start).collect();
+    let number = |byte: usize| starts.partition_point(|&start| start < byte);
+    let span = |bytes: &Range<usize>| Span {
+        bytes: bytes.clone(),
+        characters: number(bytes.start)..number(bytes.end),
+    };
+    ranges.iter().map(span).collect()
+}
+
 /// A character of a word: its bytes, its number and itself.
 type Letter = (Range<usize>, usize, char);
 

@@ -58,7 +58,10 @@ impl Combine<'_> {
             if token.id.is_none() {
                 return Some(f64::NEG_INFINITY);
             }
-            sum += predicted[index].as_ref()?.log_prob?;
+            match predicted[index].as_ref()?.log_prob {
+                None if passage.is_partial => continue,
+                log_prob => sum += log_prob?,
+            }
             if let (UnknownWords::Share(words), true) = (options.unknown, token.is_unknown) {
                 sum -= (words as f64).ln();
             }

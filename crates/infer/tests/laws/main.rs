@@ -3,13 +3,17 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod beam;
+#[path = "../fixtures/pairs/bigram.rs"]
+mod bigram;
 mod cache;
+mod compare;
 mod complete;
 mod decoder;
 mod evaluate;
 mod language_model;
 mod neighbors;
 mod ngram;
+mod pairs;
 mod predict;
 mod rescore;
 mod resets;

@@ -334,7 +334,7 @@ fn context_is_read_and_not_scored() {
         let (context, text) =
             if model.codec().is_of_words() { ("the cat", "sat mat") } else { ("ab a", "b ba") };
         let together = read(&model, SurprisalOptions::default(), &[&format!("{context} {text}")]);
-        let passage = Passage { text: text.into(), context: context.into(), continues: false };
+        let passage = Passage { text: text.into(), context: context.into(), ..Passage::default() };
         let mut reader = Surprisals::new(&[model.clone()], SurprisalOptions::default()).unwrap();
         let apart = reader.read(&[passage]).unwrap();
         let skipped = together[0].len() - apart[0].len();

@@ -14,7 +14,7 @@ use crate::output;
 
 /// The format of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum TableFormat {
+pub(crate) enum TableFormat {
     Tsv,
     Csv,
     Jsonl,
@@ -22,7 +22,7 @@ pub(super) enum TableFormat {
 
 /// What a cell contains.
 #[derive(Clone, Debug)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Text(Vec<u8>),
     /// A value of JSON that is passed through.
     Json(Value),
@@ -33,7 +33,7 @@ pub(super) enum Cell {
 }
 
 /// Writes rows.
-pub(super) struct Table<'a> {
+pub(crate) struct Table<'a> {
     columns: Vec<String>,
     out: Out<'a>,
 }
@@ -45,7 +45,7 @@ enum Out<'a> {
 
 impl<'a> Table<'a> {
     /// A table with these columns; TSV and CSV begin with their names.
-    pub(super) fn new(
+    pub(crate) fn new(
         format: TableFormat,
         columns: Vec<String>,
         out: &'a mut dyn Write,
@@ -61,7 +61,7 @@ impl<'a> Table<'a> {
     }
 
     /// Writes a row, which has a cell for each column.
-    pub(super) fn row(&mut self, cells: &[Cell]) -> Result<()> {
+    pub(crate) fn row(&mut self, cells: &[Cell]) -> Result<()> {
         debug_assert_eq!(cells.len(), self.columns.len());
         match &mut self.out {
             Out::Csv(writer) => {
@@ -81,7 +81,7 @@ impl<'a> Table<'a> {
     }
 
     /// Passes on what has been written.
-    pub(super) fn flush(&mut self) -> Result<()> {
+    pub(crate) fn flush(&mut self) -> Result<()> {
         match &mut self.out {
             Out::Csv(writer) => Ok(writer.flush()?),
             Out::Json(out) => Ok(out.flush()?),
@@ -91,12 +91,12 @@ impl<'a> Table<'a> {
 
 impl Cell {
     /// A number with six decimals, or none.
-    pub(super) fn number(value: Option<f64>) -> Cell {
+    pub(crate) fn number(value: Option<f64>) -> Cell {
         value.map_or(Cell::Missing, Cell::Number)
     }
 
     /// The field of an item.
-    pub(super) fn field(field: Option<Field>) -> Cell {
+    pub(crate) fn field(field: Option<Field>) -> Cell {
         match field {
             Some(Field::Text(text)) => Cell::Text(text),
             Some(Field::Json(value)) => Cell::Json(value),
