@@ -398,7 +398,7 @@ fn hint_on_inference(error: &InferError) -> Option<String> {
         InferError::ListLine { fault: LineFault::UnknownFormat, .. } => {
             "`--format` names the format of a list that cannot be recognized by its first line"
         }
-        InferError::DifferentTokens { .. } => {
+        InferError::DifferentTokens { what, .. } if *what != "an ensemble" => {
             "`--by word` and `--by character` compare models with different tokens"
         }
         InferError::PairColumns { .. } => {
