@@ -64,6 +64,10 @@ fn unknown_names_are_answered_with_the_nearest() {
     ] {
         insta::assert_snapshot!(format!("unknown_{name}"), check_refused(&sandbox, flags, 2));
     }
+    for (theirs, ours) in [("--lr", "learning-rate"), ("--nhid", "hidden-size"), ("--bptt-len", "bptt")] {
+        let said = check_refused(&sandbox, &[theirs, "3"], 2);
+        assert!(said.ends_with(&format!("   hint: Rondo calls it `--{ours}`\n")), "{said}");
+    }
     let said = sandbox.run(&["trian"]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
     insta::assert_snapshot!("unknown_command", said.stderr);

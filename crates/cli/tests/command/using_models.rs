@@ -22,6 +22,27 @@ fn an_evaluation_is_the_trainers() {
     insta::assert_snapshot!(sandbox.run(&["eval", "--model", "run", "--split", "valid"]).success());
 }
 
+/// A text full of unknown words looks easy, because all of them together are one token.
+#[test]
+fn a_text_is_measured_with_and_without_its_unknown_words() {
+    let sandbox = Sandbox::with_run();
+    sandbox.write("new.txt", "the zebra sat .\n\nmr. zorro saw a cat .\n");
+    let measured =
+        |flags: &[&str]| sandbox.run(&[flags, &["-m", "run", "--json", "new.txt"]].concat()).json();
+    let number = |measured: &Value, key: &str| measured[key].as_f64().unwrap();
+    for (command, tokens) in [(&["eval"][..], 12.0), (&["score", "--summary"], 13.0)] {
+        let plain = measured(command);
+        for (key, expected) in [("unknown_tokens", 3), ("lines", 3), ("words", 10), ("bytes", 41)] {
+            assert_eq!(plain[key], expected, "{plain}");
+        }
+        assert!(number(&plain, "known_loss") < number(&plain, "loss"), "{plain}");
+        let shared = measured(&[command, &["--unknown-words", "1000"]].concat());
+        let difference = (number(&shared, "loss") - number(&plain, "loss")) * tokens;
+        assert!((difference - 3.0 * 1000f64.ln()).abs() < 1e-6, "{difference}");
+        assert_eq!(shared["known_loss"], plain["known_loss"]);
+    }
+}
+
 #[test]
 fn texts_are_evaluated_from_files_and_stdin_alike() {
     let sandbox = Sandbox::with_run();
