@@ -17,7 +17,7 @@ use crate::model_args::DeviceArgs;
 use crate::text_args::{FieldArgs, LossyArgs};
 use crate::{describe, output};
 
-/// Compare two models on the same text: the difference of their losses and its confidence interval
+/// Compare the losses of two models on the same text, with a confidence interval
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Each line of the text is one sentence, scored after a line end and with its own, as by `rondo score`. The difference is \
@@ -134,9 +134,9 @@ fn say_notes(comparison: &Comparison, console: Console) {
         ));
     }
     if comparison.left_out > 0 {
-        let lines = if comparison.left_out == 1 { "line has" } else { "lines have" };
+        let lines = if comparison.left_out == 1 { "line" } else { "lines" };
         console.say(&format!(
-            "note: {} {lines} characters that a model's vocabulary does not contain, and left out for both",
+            "note: left out for both models: {} {lines} with characters that a vocabulary does not contain",
             describe::count(comparison.left_out)
         ));
     }

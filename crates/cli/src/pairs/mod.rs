@@ -25,12 +25,12 @@ use report::Report;
 
 mod report;
 
-/// Test models on minimal pairs, such as BLiMP's, and on test suites in SyntaxGym's format
+/// Test models on minimal pairs (as of BLiMP) and on test suites of SyntaxGym
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The file has pairs of a good and a bad sentence, or is a test suite; it may be compressed:\n\n  \
 JSON Lines   objects with sentence_good and sentence_bad, such as BLiMP's; UID names the group\n  \
-TSV or CSV   columns with these names; or, without a header, two columns: the good and the bad sentence\n  \
+TSV or CSV   columns with these names; or, without a header, a good and a bad sentence\n  \
 JSON         a test suite in the format of SyntaxGym\n\n\
 A model is right about a pair if the good sentence has the higher probability. Equal scores count half. Pairs whose \
 sentences have the same tokens, because they differ only in unknown words or whitespace, are counted apart: they say \

@@ -64,16 +64,10 @@ impl Report<'_> {
         let whole = |model: &Accuracies| {
             model.all.or(model.groups.first().map(|(_, accuracy)| *accuracy)).unwrap_or_default()
         };
-        let wholes: Vec<Accuracy> = models.iter().map(whole).collect();
-        let apart: [(&str, fn(&Accuracy) -> usize); 4] = [
-            ("equal scores, half right", |accuracy| accuracy.equal),
-            ("same tokens, left out", |accuracy| accuracy.same_tokens),
-            ("unknown characters, left out", |accuracy| accuracy.impossible),
-            ("with unknown words", |accuracy| accuracy.with_unknown_tokens),
-        ];
-        for (name, count) in apart {
-            if wholes.iter().any(|accuracy| count(accuracy) > 0) {
-                let counts = wholes.iter().map(|accuracy| describe::count(count(accuracy)));
+        let wholes: Vec<_> = models.iter().map(|model| apart(&whole(model))).collect();
+        for (place, name) in APART.into_iter().enumerate() {
+            if wholes.iter().any(|counts| counts[place] > 0) {
+                let counts = wholes.iter().map(|counts| describe::count(counts[place]));
                 rows.push([name.to_owned(), String::new()].into_iter().chain(counts).collect());
             }
         }
@@ -104,6 +98,19 @@ impl Report<'_> {
             }
         }
     }
+}
+
+/// What is counted in addition to the accuracy.
+const APART: [&str; 4] = [
+    "equal scores, half right",
+    "same tokens, left out",
+    "unknown characters, left out",
+    "with unknown words",
+];
+
+/// The counts of [`APART`].
+fn apart(accuracy: &Accuracy) -> [usize; 4] {
+    [accuracy.equal, accuracy.same_tokens, accuracy.impossible, accuracy.with_unknown_tokens]
 }
 
 /// An accuracy and its interval, in percent.

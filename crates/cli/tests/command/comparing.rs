@@ -10,7 +10,7 @@ fn sandbox() -> Sandbox {
         let fixed = ["train", "--threads", "1", "--data", "text.txt", "--quiet"];
         sandbox.run(&[&fixed[..], &TINY, flags].concat()).success()
     };
-    train(&["--out", "better", "--epochs", "8"]);
+    train(&["--out", "longer", "--epochs", "8"]);
     train(&["--out", "characters", "--epochs", "1", "--tokenizer", "chars"]);
     sandbox.write("test.txt", "the cat sat on a mat .\na dog saw the cat .\n\na zebra saw a dog .\n");
     sandbox
@@ -24,20 +24,20 @@ fn compare(sandbox: &Sandbox, arguments: &[&str]) -> Said {
 fn two_models_are_compared_by_their_tokens_or_by_words() {
     let sandbox = sandbox();
     let _filters = filters(&sandbox);
-    let said = compare(&sandbox, &["run", "better", "test.txt"]);
+    let said = compare(&sandbox, &["run", "longer", "test.txt"]);
     assert_eq!(said.stderr, "");
     insta::assert_snapshot!(said.success());
 
-    let found = compare(&sandbox, &["run", "better", "test.txt", "--json"]).json();
-    assert_eq!((&found["unit"], &found["lines"], &found["units"]), (&"token".into(), &4.into(), &22.into()));
+    let found = compare(&sandbox, &["run", "longer", "test.txt", "--json"]).json();
+    assert_eq!((&found["unit"], &found["lines"], &found["units"]), (&"token".into(), &4.into(), &23.into()));
     assert_eq!((&found["resamples"], &found["models"][0]["unknown_tokens"]), (&10_000.into(), &1.into()));
     // The loss is that of `rondo score`.
     let summary =
-        sandbox.run(&["score", "-m", "better", "--threads", "1", "--summary", "--json", "test.txt"]).json();
+        sandbox.run(&["score", "-m", "longer", "--threads", "1", "--summary", "--json", "test.txt"]).json();
     let (loss, scored) = (&found["models"][1]["loss"], &summary["loss"]);
     assert!((loss.as_f64().unwrap() - scored.as_f64().unwrap()).abs() < 1e-6, "{loss} {scored}");
     let seeded =
-        |seed: &str| compare(&sandbox, &["run", "better", "test.txt", "--json", "--seed", seed]).json();
+        |seed: &str| compare(&sandbox, &["run", "longer", "test.txt", "--json", "--seed", seed]).json();
     assert_eq!(seeded("1"), found);
     assert_ne!(seeded("2")["b_is_better"], found["b_is_better"]);
 

@@ -161,7 +161,7 @@ impl Scored<'_> {
     }
 
     fn whole(sentence: &str) -> Scored<'_> {
-        Scored { sentence, regions: vec![0..sentence.len()], scored: 0..2 }
+        Scored { sentence, regions: std::iter::once(0..sentence.len()).collect(), scored: 0..2 }
     }
 }
 

@@ -77,8 +77,8 @@ fn a_suite_has_the_results_that_follow_from_the_bigrams() {
     assert_eq!(right, [8, 2, 8, 8, 0]);
     let modifier = |item: usize| (results[item].item.as_str(), results[item].outcomes[1]);
     assert_eq!([modifier(5), modifier(6)], [("6", Outcome::Wrong), ("7", Outcome::Right)]);
-    // Per token instead of per region, the modifier of three words is no more surprising than the subject of two, except
-    // for its first word, which follows a noun.
+    // The modifier has three words and the subject two, but per word they differ only in that the modifier begins after
+    // a noun.
     let mean = SUITE.replace("\"metric\": \"sum\"", "\"metric\": \"mean\"");
     assert_ne!(mean, SUITE);
     let mean = mean.replace(
