@@ -44,6 +44,7 @@ pub mod recurrence;
 pub mod roofline;
 pub mod sample;
 pub mod softmax;
+pub mod target_logits;
 
 pub use available::{AvailableMemory, Bytes, MemoryLimit};
 pub use buffer::{Buffer, BufferPool, Element, Slice, SliceMut};

@@ -25,3 +25,4 @@ mod product;
 mod recurrence;
 mod sample;
 mod softmax;
+mod target_logits;
