@@ -28,7 +28,8 @@ pub fn evaluate_baseline(
     let columns = column_count(ids.len(), batch_size).max(1);
     let column_len = ids.len() / columns;
     // The first token of a column and the tail that fills no row are not predicted.
-    let is_predicted = |at: usize| resets.is_some() || (at < columns * column_len && at % column_len != 0);
+    let is_predicted =
+        |at: usize| resets.is_some() || (at < columns * column_len && !at.is_multiple_of(column_len));
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
     let (mut at, mut before) = (0, resets.map(|resets| resets.line_end));
     for block in ids.blocks() {

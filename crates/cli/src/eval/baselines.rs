@@ -1,4 +1,4 @@
-//! `rondo eval --baselines`: the unigram and bigram perplexity of the text beside the model's.
+//! `rondo eval --baselines`: the unigram and bigram perplexity of the text next to the model's.
 //!
 //! ```text
 //! unigram   the counts that are stored with the vocabulary, else those of the training text

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Promises: ids are `0..len` without gaps, and the same counts and options give the same ids on every machine.
-//! How often each token occurs in the training text is kept beside the tokens (`counts.rs`), and is not part of what
+//! How often each token occurs in the training text is kept with the tokens (`counts.rs`), and is not part of what
 //! the vocabulary is. Not here: reading texts (`corpus`), encoding whole texts (`codec`).
 
 use indexmap::IndexSet;
