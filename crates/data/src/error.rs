@@ -136,11 +136,11 @@ pub enum DataError {
         origin: String,
     },
     /// Quotes in a CSV file do not enclose a field.
-    #[error("`{origin}`, line {line}: a quoted field {}", if *is_closed { "goes on after its closing quote" } else { "is not closed" })]
+    #[error("`{origin}`, line {line}: a quoted field {}", if *is_closed { "continues after its closing quote" } else { "is not closed" })]
     Quotes {
         /// The file.
         origin: String,
-        /// The line number, starting at 1: where the field goes on, or where it begins.
+        /// The line number, starting at 1: where the field continues, or where it begins.
         line: u64,
         /// Whether the field is closed.
         is_closed: bool,

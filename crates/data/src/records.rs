@@ -88,7 +88,7 @@ pub struct Records<'a> {
 
 enum Source<'a> {
     Json(JsonLines<'a>),
-    Csv(Csv<'a>),
+    Csv(Box<Csv<'a>>),
 }
 
 impl<'a> Records<'a> {
@@ -118,7 +118,7 @@ impl<'a> Records<'a> {
                 let reader = Box::new(Cursor::new(first).chain(reader));
                 Source::Json(JsonLines { reader, bytes: Vec::new(), line })
             }
-            _ => Source::Csv(Csv::new(first, reader, line, &origin, quoting)?),
+            _ => Source::Csv(Box::new(Csv::new(first, reader, line, &origin, quoting)?)),
         };
         Ok(Self { source, origin })
     }

@@ -62,9 +62,9 @@ fn quotes_that_enclose_no_field_are_refused() {
     assert_eq!(quotes(table, Quoting::NotWithTabs).unwrap(), ["a", "\"No,\" he said."]);
     assert_eq!(quotes(table, Quoting::None).unwrap(), ["a", "\"No,\" he said."]);
     let error = quotes(table, Quoting::Rfc4180).unwrap_err().to_string();
-    assert_eq!(error, "`file`, line 4: a quoted field goes on after its closing quote");
+    assert_eq!(error, "`file`, line 4: a quoted field continues after its closing quote");
     check_error("id,text\n1,a\n2,\"b\n3,c\n4,d\n", "`file`, line 3: a quoted field is not closed");
-    check_error("id,text\n1,\"a\"b\n", "`file`, line 2: a quoted field goes on after its closing quote");
+    check_error("id,text\n1,\"a\"b\n", "`file`, line 2: a quoted field continues after its closing quote");
 }
 
 #[test]

@@ -176,7 +176,7 @@ impl Letters {
         let count = token.chars().count();
         let found = count > 0 && token.chars().eq(rest.iter().take(count).map(|&(letter, _)| letter));
         let (first, last) = (rest.first()?, rest.get(count.checked_sub(1)?)?);
-        let part = found.then(|| first.1.start..last.1.end)?;
+        let part = found.then_some(first.1.start..last.1.end)?;
         self.used += count;
         Some(part)
     }
@@ -327,7 +327,7 @@ mod tests {
             let parts = tokenizer.align(&bytes, &tokens);
             prop_assert!(parts.is_ok(), "{parts:?} {tokens:?}");
             let mut end = 0;
-            for part in parts.unwrap().into_iter().chain([bytes.len()..bytes.len()]) {
+            for part in parts.unwrap().into_iter().chain(std::iter::once(bytes.len()..bytes.len())) {
                 prop_assert!(part.start >= end);
                 let between = String::from_utf8_lossy(&bytes[end..part.start]).into_owned();
                 prop_assert!(between.chars().all(|char| is_space(char) || char < ' '), "{between:?}");

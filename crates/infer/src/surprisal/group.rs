@@ -347,7 +347,7 @@ impl Chunk<'_> {
 
 impl Member {
     /// Reads a chunk, and predicts what follows each token; nothing if no prediction is needed. Adds the probabilities
-    /// to the mean of so many models.
+    /// to the mean of this number of models.
     fn read(
         &mut self,
         chunk: &Chunk<'_>,

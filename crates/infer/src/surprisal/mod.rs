@@ -81,7 +81,7 @@ pub enum UnknownWords {
     Mark,
     /// Not at all.
     Missing,
-    /// By the probability of the unknown token divided by this number: it stands for so many words.
+    /// By the probability of the unknown token divided by this number: it stands for that number of words.
     Share(u64),
 }
 

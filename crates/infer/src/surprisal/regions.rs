@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(places[2..], [Place::Region(2), Place::Region(2), Place::End]);
         let (_, shared) = place(text, &parts(&[0..3, 4..6, 6..6]), &spans, false, false);
         assert_eq!(shared, [Some(0), Some(0), None]);
-        let (_, shared) = place(text, &parts(&[0..6]), &spans, false, false);
+        let (_, shared) = place(text, &parts(std::slice::from_ref(&(0..6))), &spans, false, false);
         assert_eq!(shared, [Some(0); 3]);
     }
 }

@@ -335,7 +335,7 @@ fn context_is_read_and_not_scored() {
             if model.codec().is_of_words() { ("the cat", "sat mat") } else { ("ab a", "b ba") };
         let together = read(&model, SurprisalOptions::default(), &[&format!("{context} {text}")]);
         let passage = Passage { text: text.into(), context: context.into(), ..Passage::default() };
-        let mut reader = Surprisals::new(&[model.clone()], SurprisalOptions::default()).unwrap();
+        let mut reader = Surprisals::new(std::slice::from_ref(&model), SurprisalOptions::default()).unwrap();
         let apart = reader.read(&[passage]).unwrap();
         let skipped = together[0].len() - apart[0].len();
         assert_eq!(skipped, 2);
@@ -360,7 +360,7 @@ fn documents_carry_their_state() {
         .zip(continues)
         .map(|(passage, continues)| Passage { continues, ..passage })
         .collect();
-    let mut reader = Surprisals::new(&[model.clone()], options).unwrap();
+    let mut reader = Surprisals::new(std::slice::from_ref(&model), options).unwrap();
     // In two calls, the second of which continues the first.
     let mut found = reader.read(&all[..2]).unwrap();
     found.extend(reader.read(&all[2..]).unwrap());
@@ -455,7 +455,10 @@ fn what_does_not_fit_is_reported() {
 
     let of_words = language_model(&WORDS, Tokenizer::words());
     let error = |models: &[LanguageModel], options| Surprisals::new(models, options).unwrap_err();
-    assert!(matches!(error(&[of_words.clone()], by(RegionUnit::Character)), InferError::NoCharacters { .. }));
+    assert!(matches!(
+        error(std::slice::from_ref(&of_words), by(RegionUnit::Character)),
+        InferError::NoCharacters { .. }
+    ));
     let both = [of_words, moses()];
     assert!(matches!(error(&both, by(RegionUnit::Token)), InferError::DifferentTokens { .. }));
     let ensemble = SurprisalOptions { ensemble: true, ..SurprisalOptions::default() };
