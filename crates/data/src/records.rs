@@ -11,7 +11,7 @@
 //! comma, semicolon and vertical bar. Double quotes enclose fields as in RFC 4180; [`Quoting`] says where. Blank lines between
 //! records are skipped.
 //!
-//! As a text ([`field_lines`]), each record is one line: line ends within the field become spaces, and a null is a blank
+//! As a text ([`readable`](crate::readable)), each record is one line: line ends within the field become spaces, and a null is a blank
 //! line.
 //!
 //! Promises: one record is in memory at a time, and it is complete as soon as it has been read; a record without a field
