@@ -34,6 +34,7 @@ mod model_args;
 mod models;
 mod neighbors;
 mod ngram_args;
+mod normalizer;
 mod output;
 mod pairs;
 mod plot;
@@ -88,6 +89,7 @@ enum Command {
     Recipes(recipes::RecipesArgs),
     Models(models::ModelsArgs),
     Neighbors(neighbors::NeighborsArgs),
+    Normalizer(normalizer::NormalizerArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -114,6 +116,7 @@ fn main() -> ExitCode {
         Command::Recipes(args) => recipes::run(args),
         Command::Models(args) => models::run(args),
         Command::Neighbors(args) => neighbors::run(args),
+        Command::Normalizer(args) => normalizer::run(args),
         Command::Completions(args) => completions::run(args),
     };
     result.unwrap_or_else(|error| error::report(&error))

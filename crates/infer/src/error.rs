@@ -55,6 +55,17 @@ pub enum InferError {
         /// `line` or `paragraph`.
         unit: &'static str,
     },
+    /// Approximate probabilities were asked for, but no normalizer was fitted to the model.
+    #[error("{} has no approximate normalizer", path.as_ref().map_or("the model".to_owned(), |path| format!("`{}`", path.display())))]
+    NoNormalizer {
+        /// The file of the model, if it has one.
+        path: Option<PathBuf>,
+    },
+    /// The logits of a model are not those of a dense layer of the normalizer's width.
+    #[error(
+        "an approximate normalizer needs a model whose logits are those of a dense layer, of the width it was fitted to"
+    )]
+    NoDecoder,
     /// Characters were asked for, but a model's tokens are words.
     #[error("a model with the tokenizer `{tokens}` has no surprisals of characters: its tokens are words")]
     NoCharacters {

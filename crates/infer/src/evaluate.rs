@@ -26,7 +26,8 @@ use rondo_data::{Batches, LastBatch, NO_TARGET, TokenIds, Units};
 use rondo_nn::{BatchSize, Mode, Model, State, Workspace};
 
 use crate::handle::check_ids;
-use crate::{InferError, Resets, Result};
+use crate::normalizer::{Approximation, Buffers, nll_of};
+use crate::{InferError, ModelHandle, Resets, Result};
 
 /// The number of tokens before a column that are read to find its initial state, and the minimum column
 /// length when there are several. Tokens further back hardly affect a recurrent model's next prediction, and
@@ -105,13 +106,38 @@ pub fn evaluate_with(
     (batch_size, bptt): (usize, usize),
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
+    let reader = Reader { model, resets, approximation: None };
+    evaluate_by(reader, workspace, ids, (batch_size, bptt), progress)
+}
+
+/// [`evaluate_with`], by a model that may be approximate.
+pub(crate) fn evaluate_by(
+    reader: Reader<'_>,
+    workspace: &mut Workspace,
+    ids: &TokenIds,
+    sizes: (usize, usize),
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<Evaluation> {
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
-    let sizes = (batch_size, bptt);
-    for_each_token(model, workspace, ids, resets, sizes, progress, &mut |Predicted { nll, .. }| {
+    for_each_token(reader, workspace, ids, sizes, progress, &mut |Predicted { nll, .. }| {
         evaluation.nll_sum += f64::from(nll);
         evaluation.tokens += 1;
     })?;
     Ok(evaluation)
+}
+
+/// A model that reads a text.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) model: &'a dyn Model,
+    pub(crate) resets: Option<Resets>,
+    pub(crate) approximation: Option<&'a Approximation>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn of(handle: &'a ModelHandle) -> Reader<'a> {
+        Reader { model: handle.model(), resets: handle.resets(), approximation: handle.approximation() }
+    }
 }
 
 /// A token of a text that was predicted.
@@ -125,10 +151,9 @@ pub(crate) struct Predicted {
 
 /// Reads a text as [`evaluate_with`] does, and calls `each` with every predicted token, those of a column in order.
 pub(crate) fn for_each_token(
-    model: &dyn Model,
+    Reader { model, resets, approximation }: Reader<'_>,
     workspace: &mut Workspace,
     ids: &TokenIds,
-    resets: Option<Resets>,
     (batch_size, bptt): (usize, usize),
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     each: &mut dyn FnMut(Predicted),
@@ -158,6 +183,7 @@ pub(crate) fn for_each_token(
     let longest = batches.bptt() * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut resets = vec![0; if batches.has_resets() { longest } else { 0 }];
+    let mut buffers = Buffers::new(model.parameters().device());
     let mut done_tokens = 0;
     for index in 0..batches.batch_count() {
         let batch = batches.batch(index);
@@ -173,8 +199,8 @@ pub(crate) fn for_each_token(
         // Where a column has ended, any token will do: its prediction is not used.
         let scored: Vec<bool> = targets.iter().map(|&target| target != NO_TARGET).collect();
         targets.iter_mut().filter(|target| **target == NO_TARGET).for_each(|target| *target = 0);
-        let loss = model.loss(&mut tape, hidden, targets);
-        let nll = tape.read_nll(loss)?;
+        let approximation = approximation.map(|found| (found, &mut buffers));
+        let nll = nll_of(approximation, model, &mut tape, hidden, targets, &|row| scored[row])?;
         let rows = nll.iter().zip(&*targets).zip(&scored).enumerate();
         for (row, ((&nll, &target), _)) in rows.filter(|(_, (_, scored))| **scored) {
             each(Predicted { column: row % columns, target, nll });

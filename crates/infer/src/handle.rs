@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rondo_kernels::Device;
 use rondo_nn::{Mode, Model, State, Tape, Workspace};
 
+use crate::normalizer::Approximation;
 use crate::{InferError, Resets, Result};
 
 /// Steps of a prefix that are read at a time.
@@ -31,6 +32,8 @@ pub struct ModelHandle {
     model: Arc<dyn Model>,
     workspaces: Arc<Mutex<Vec<Workspace>>>,
     resets: Option<Resets>,
+    /// Approximates the normalizer, if asked for.
+    approximation: Option<Arc<Approximation>>,
 }
 
 /// A workspace from a handle's pool, returned there on drop.
@@ -51,6 +54,16 @@ impl ModelHandle {
     #[must_use]
     pub fn with_resets(self, resets: Option<Resets>) -> ModelHandle {
         ModelHandle { resets, ..self }
+    }
+
+    /// The same model, with approximate probabilities.
+    pub(crate) fn with_approximation(self, approximation: Arc<Approximation>) -> ModelHandle {
+        ModelHandle { approximation: Some(approximation), ..self }
+    }
+
+    /// What approximates the normalizer, if anything does.
+    pub(crate) fn approximation(&self) -> Option<&Approximation> {
+        self.approximation.as_deref()
     }
 
     /// Where the model's state is reset, if anywhere.
@@ -121,7 +134,7 @@ impl ModelHandle {
 
 impl From<Arc<dyn Model>> for ModelHandle {
     fn from(model: Arc<dyn Model>) -> ModelHandle {
-        ModelHandle { model, workspaces: Arc::default(), resets: None }
+        ModelHandle { model, workspaces: Arc::default(), resets: None, approximation: None }
     }
 }
 

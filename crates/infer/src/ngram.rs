@@ -20,7 +20,7 @@ use std::sync::Arc;
 use rondo_data::{Arpa, TextCodec, TokenIds};
 use rondo_nn::{Model, Workspace};
 
-use crate::evaluate::{check_text, column_count, for_each_token};
+use crate::evaluate::{Reader, check_text, column_count, for_each_token};
 use crate::mixture::Mixture;
 use crate::{Evaluation, InferError, Resets, Result};
 
@@ -288,7 +288,8 @@ impl Columns<'_> {
                 self.contexts(column_count(ids.len(), sizes.0).max(1))?
             }
         };
-        for_each_token(model, workspace, ids, resets, sizes, progress, &mut |token| {
+        let reader = Reader { model, resets, approximation: None };
+        for_each_token(reader, workspace, ids, sizes, progress, &mut |token| {
             each(token.nll, interpolation.read(&mut contexts[token.column], token.target));
         })
     }

@@ -27,8 +27,10 @@ pub mod tensor_file;
 
 pub use config::{Biases, Dropout, DropoutSite, Initialization, Initializer, Input, RnnLmConfig};
 pub use error::{NnError, Result};
-pub use model::{Hidden, Model};
-pub use model_file::{CHECKPOINT_KEY, ModelContext, ModelFile, parameter_tensors, read_parameters};
+pub use model::{Decoder, Hidden, Model};
+pub use model_file::{
+    CHECKPOINT_KEY, ModelContext, ModelFile, StoredTensor, parameter_tensors, read_parameters,
+};
 pub use parameters::{Gradient, Gradients, ParameterId, Parameters};
 pub use pass_memory::{BatchSize, PassMemory};
 pub use penalty::ActivationPenalty;

@@ -185,6 +185,12 @@ impl<'a> TensorFile<'a> {
         Ok(Numbers(self.tensor(name)?))
     }
 
+    /// The shape and the elements of a tensor of 32-bit numbers of any shape; `None` if there is none of this name.
+    pub fn any_numbers(&self, name: &str) -> Option<(Vec<usize>, Numbers<'_>)> {
+        let tensor = self.tensor(name).ok().filter(|tensor| tensor.dtype() == Dtype::F32)?;
+        Some((tensor.shape().to_vec(), Numbers(tensor)))
+    }
+
     /// The bytes of a tensor.
     ///
     /// # Errors
@@ -219,6 +225,12 @@ impl<'a> TensorFile<'a> {
 pub struct Numbers<'a>(TensorView<'a>);
 
 impl Numbers<'_> {
+    /// The elements on the host.
+    pub fn to_vec(&self) -> Vec<f32> {
+        let (numbers, _) = self.0.data().as_chunks();
+        numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    }
+
     /// Copies them to a device.
     ///
     /// # Panics
@@ -328,6 +340,9 @@ mod tests {
         let mut numbers: Buffer = Buffer::zeros(&Device::cpu(1).unwrap(), 4);
         file.numbers("b", &[2, 2]).unwrap().copy_to(numbers.slice_mut()).unwrap();
         assert_eq!(*numbers.read().unwrap(), [1.0, -2.0, 0.5, 4.0]);
+        let (shape, numbers) = file.any_numbers("b").unwrap();
+        assert_eq!((shape, numbers.to_vec()), (vec![2, 2], vec![1.0, -2.0, 0.5, 4.0]));
+        assert!(file.any_numbers("a").is_none() && file.any_numbers("c").is_none());
         assert_eq!(file.bytes("a").unwrap(), b"abc");
         assert!(matches!(file.bytes("b"), Err(NnError::Type { .. })));
         assert!(matches!(file.numbers("b", &[4]), Err(NnError::Shape { .. })));

@@ -16,6 +16,16 @@ pub type Result<T> = std::result::Result<T, TrainError>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
+    /// An approximate normalizer is to sum no fewer tokens than there are.
+    #[error(
+        "the vocabulary has {vocab_size} tokens, no more than the {frequent} that an approximate normalizer sums exactly"
+    )]
+    SmallVocabulary {
+        /// The size of the vocabulary.
+        vocab_size: usize,
+        /// The number of tokens that are summed exactly.
+        frequent: usize,
+    },
     /// A settings file is not valid TOML, or contains an unknown key or an invalid value.
     #[error("`{origin}`, line {line}: {reason}")]
     Settings {

@@ -27,6 +27,7 @@ mod error;
 mod loss_sum;
 mod memory;
 mod moving_loss;
+mod normalizer;
 mod observer;
 mod optimizer;
 mod plan;
@@ -51,6 +52,7 @@ pub use dynamic::{DynamicEvaluation, DynamicRule, GradientRms, evaluate_dynamica
 pub use error::{Result, TrainError, Tried};
 pub use memory::{CorpusSize, MemoryEstimate};
 pub use moving_loss::MovingLoss;
+pub use normalizer::{NormalizerOptions, fit_normalizer};
 pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome, PartialEpoch};
 pub use optimizer::{Clip, Optimizer, OptimizerOptions};
 pub use plan::{

@@ -34,10 +34,12 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::model_args::{Loaded, ModelArgs};
 use crate::ngram_args::NgramArgs;
+use crate::normalizer::{self, ApproximateArgs};
 use crate::text_args::{FieldArgs, ReadingArgs};
 use baselines::Baselines;
 use report::Findings;
 use text::Text;
+pub(crate) use text::corpus_text;
 
 /// Evaluate a model on a text: loss, perplexity, bits per token, out-of-vocabulary words
 #[derive(Args, Debug)]
@@ -83,6 +85,10 @@ pub(crate) struct EvalArgs {
     /// stored with the vocabulary, the bigram from the training text, if it can be found through the plan of the run
     #[arg(long, help_heading = "Evaluation")]
     baselines: bool,
+    /// Use the model's approximate normalizer, which `rondo normalizer fit` fits: faster for large vocabularies; a note
+    /// says how exact it was on this text
+    #[arg(long, conflicts_with_all = ["cache", "tune_cache", "dynamic", "ngram"], help_heading = "Evaluation")]
+    approximate: bool,
     #[command(flatten)]
     cache: cache::CacheArgs,
     #[command(flatten)]
@@ -120,6 +126,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     let console = Console::new(args.quiet);
     args.cache.check()?;
     let mut loaded = args.model.load(console)?;
+    ApproximateArgs { approximate: args.approximate }.apply(&mut loaded)?;
     let own_codec = loaded.codec().clone();
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, true)?)?;
     loaded.text_field.clone_from(&args.field.text_field);
@@ -180,6 +187,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
         None
     };
     report::print(args.json, &loaded, &text, &findings, baselines.as_ref())?;
+    normalizer::say_check(&loaded, console);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::baselines::Baselines;
 use super::text::Text;
 use crate::model_args::Loaded;
+use crate::normalizer::check_in_json;
 use crate::{describe, output};
 
 /// The results of an evaluation.
@@ -48,6 +49,9 @@ pub(super) fn print(
     let unit = loaded.codec().unit();
     if json {
         let mut object = in_json(unit, loaded, text, findings);
+        if let Some(check) = check_in_json(loaded) {
+            object["approximate"] = check;
+        }
         if let Some(Baselines { unigram, bigram }) = baselines {
             let numbers = |evaluation: &Evaluation| numbers(unit, *evaluation).into_iter().collect::<Value>();
             object["baselines"] =

@@ -15,9 +15,9 @@ use crate::input::Input;
 use crate::model_args::Loaded;
 
 /// A text as token ids of the model.
-pub(super) struct Text {
+pub(crate) struct Text {
     pub(super) title: String,
-    pub(super) ids: TokenIds,
+    pub(crate) ids: TokenIds,
     /// Number of out-of-vocabulary tokens. A token spelled like the unknown token does not count.
     pub(super) unknown_words: u64,
     /// Whether these are left out, because the model gives them probability 0.
@@ -46,7 +46,7 @@ fn encode(codec: &TextCodec, reader: impl BufRead, origin: &str, strict: bool) -
 
 /// A split of a corpus. The corpus of the model's own run is read as that run reads it. `flag` is the flag to name in
 /// the error if no corpus is known. If `strict`, a character that has no id is an error.
-pub(super) fn corpus_text(
+pub(crate) fn corpus_text(
     data: &[PathBuf],
     split: Split,
     flag: &'static str,

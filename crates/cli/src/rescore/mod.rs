@@ -21,6 +21,7 @@ use crate::console::Console;
 use crate::input::Input;
 use crate::model_args::ModelArgs;
 use crate::ngram_args::NgramArgs;
+use crate::normalizer::{self, ApproximateArgs};
 use crate::output;
 use crate::text_args::LossyArgs;
 use job::Job;
@@ -93,6 +94,8 @@ pub(crate) struct RescoreArgs {
         help_heading = "Weights"
     )]
     error_rate: UnitName,
+    #[command(flatten)]
+    approximate: ApproximateArgs,
     #[command(flatten)]
     ngram: NgramArgs,
     /// Batch size: hypotheses to score in parallel; affects only speed and memory
@@ -175,12 +178,14 @@ impl FromStr for NamedFile {
 /// Runs the command.
 pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
     let console = Console::new(false);
-    let loaded = args.model.load(console)?;
+    let mut loaded = args.model.load(console)?;
+    args.approximate.apply(&mut loaded)?;
     let inputs = Input::all(&args.lists);
     let is_together = args.reference.is_none() && are_together(&args, &inputs, console)?;
     let mut job = Job::new(&args, &inputs, &loaded, console)?;
     output::write(|out| if is_together { job.stream(out) } else { job.hold(out) })?;
     job.finish()?;
+    normalizer::say_check(&loaded, console);
     Ok(ExitCode::SUCCESS)
 }
 

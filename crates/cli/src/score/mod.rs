@@ -4,6 +4,7 @@
 //! in it breaks the record.
 
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ use crate::input::Input;
 use crate::lines::LineBatches;
 use crate::model_args::ModelArgs;
 use crate::ngram_args::NgramArgs;
+use crate::normalizer::{self, ApproximateArgs};
 use crate::text_args::{FieldArgs, ReadingArgs};
 use crate::{describe, measures, output};
 
@@ -53,6 +55,8 @@ pub(crate) struct ScoreArgs {
     #[arg(long, value_name = "LINES", default_value_t = 32, help_heading = "Scoring")]
     batch_size: usize,
     #[command(flatten)]
+    approximate: ApproximateArgs,
+    #[command(flatten)]
     ngram: NgramArgs,
     /// End with an error at a character that the model's vocabulary does not contain
     #[arg(long, help_heading = "Scoring")]
@@ -67,6 +71,9 @@ pub(crate) struct ScoreArgs {
     /// tokens, per word and character, bits per byte
     #[arg(long, conflicts_with_all = ["per_token", "html"], help_heading = "Output")]
     summary: bool,
+    /// With --summary, share the unknown token's probability among this many unseen words, as n-gram toolkits do
+    #[arg(long, value_name = "WORDS", requires = "summary", help_heading = "Output")]
+    unknown_words: Option<NonZeroU64>,
     /// Print JSON, one object per line
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -75,7 +82,7 @@ pub(crate) struct ScoreArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["json", "per_token", "base", "batch_size", "ngram"],
+        conflicts_with_all = ["json", "per_token", "base", "batch_size", "ngram", "approximate"],
         help_heading = "Output"
     )]
     html: Option<PathBuf>,
@@ -85,6 +92,7 @@ pub(crate) struct ScoreArgs {
 pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     let console = Console::new(false);
     let mut loaded = args.model.load(console)?;
+    args.approximate.apply(&mut loaded)?;
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, false)?)?;
     loaded.text_field.clone_from(&args.field.text_field);
     let inputs = Input::all(&args.texts);
@@ -140,9 +148,11 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
         Ok(())
     })?;
     if args.summary {
+        let summary = args.unknown_words.map_or(summary, |words| summary.with_unknown_words(words.get()));
         print_summary(&args, &summary)?;
     }
     say_impossible(impossible, console);
+    normalizer::say_check(&loaded, console);
     Ok(ExitCode::SUCCESS)
 }
 

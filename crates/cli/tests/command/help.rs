@@ -45,6 +45,11 @@ fn of_generate() {
 }
 
 #[test]
+fn of_normalizer() {
+    insta::assert_snapshot!(help(&["normalizer", "fit"]));
+}
+
+#[test]
 fn of_neighbors() {
     insta::assert_snapshot!(help(&["neighbors"]));
 }

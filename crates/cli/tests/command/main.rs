@@ -23,6 +23,7 @@ mod lines;
 mod lists;
 mod messages;
 mod normalized_words;
+mod normalizing;
 mod odd_text;
 mod pairs;
 mod pictures;

@@ -21,14 +21,14 @@ use rondo_kernels::Device;
 use rondo_nn::{Model, ModelContext, ModelFile, RnnLm};
 use rondo_runs::write_atomically;
 
-use crate::evaluate::for_each_token;
+use crate::evaluate::{Reader, evaluate_by, for_each_token};
 use crate::memory::check_evaluation;
 use crate::rescore::{Entry, List, ListScorer, Weights};
 use crate::{
     BeamSearch, Cache, CacheEvaluation, CacheTuning, Completer, Completing, Completion, Decoder, Evaluation,
-    Hypothesis, InferError, Interpolation, Measures, ModelHandle, NgramEvaluation, Predictor, Resets, Result,
-    ScoredLine, Scorer, Scoring, StreamOptions, Streams, TextCounts, TextStream, evaluate_baseline,
-    evaluate_with, evaluate_with_cache, evaluate_with_ngram, tune_cache, tune_ngram,
+    Hypothesis, InferError, Interpolation, Measures, ModelHandle, NgramEvaluation, Normalizer, Predictor,
+    Resets, Result, ScoredLine, Scorer, Scoring, StreamOptions, Streams, TextCounts, TextStream,
+    evaluate_baseline, evaluate_with_cache, evaluate_with_ngram, tune_cache, tune_ngram,
 };
 
 mod open;
@@ -63,6 +63,8 @@ pub struct LanguageModel {
     handle: ModelHandle,
     codec: TextCodec,
     origin: Option<Arc<Origin>>,
+    /// Stored with the model; used only if asked for.
+    normalizer: Option<Arc<Normalizer>>,
 }
 
 /// Where a model was loaded from.
@@ -83,7 +85,7 @@ impl LanguageModel {
         if found != expected {
             return Err(InferError::CodecSize { found, expected });
         }
-        Ok(LanguageModel { handle, codec, origin: None })
+        Ok(LanguageModel { handle, codec, origin: None, normalizer: None })
     }
 
     /// The shared weights.
@@ -127,7 +129,25 @@ impl LanguageModel {
     /// # Errors
     /// [`InferError::CodecSize`] if the vocabulary sizes of the codec and the model differ.
     pub fn with_codec(&self, codec: TextCodec) -> Result<LanguageModel> {
-        Ok(LanguageModel { origin: self.origin.clone(), ..LanguageModel::new(self.handle.clone(), codec)? })
+        let (origin, normalizer) = (self.origin.clone(), self.normalizer.clone());
+        Ok(LanguageModel { origin, normalizer, ..LanguageModel::new(self.handle.clone(), codec)? })
+    }
+
+    /// The same model in another handle.
+    pub(crate) fn with_handle(&self, handle: ModelHandle) -> LanguageModel {
+        LanguageModel { handle, ..self.clone() }
+    }
+
+    /// The approximate normalizer in the model's file, if it has one.
+    pub fn normalizer(&self) -> Option<&Normalizer> {
+        self.normalizer.as_deref()
+    }
+
+    /// The same model with this normalizer, which [`save`](LanguageModel::save) stores in its file. It is not used until
+    /// [`approximate`](LanguageModel::approximate) asks for it.
+    #[must_use]
+    pub fn with_normalizer(&self, normalizer: Normalizer) -> LanguageModel {
+        LanguageModel { normalizer: Some(Arc::new(normalizer)), ..self.clone() }
     }
 
     /// Writes the model atomically to a file that [`LanguageModel::open`] can read.
@@ -136,7 +156,10 @@ impl LanguageModel {
     /// [`InferError::Runs`] if it cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let metadata = self.metadata().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let context = model_context(&self.codec, self.handle.resets(), metadata);
+        let mut context = model_context(&self.codec, self.handle.resets(), metadata);
+        if let Some(normalizer) = &self.normalizer {
+            normalizer.store(&mut context);
+        }
         let write = |to: &mut dyn Write| ModelFile::write(self.model(), &context, to);
         Ok(write_atomically(path.as_ref(), write)?)
     }
@@ -215,10 +238,10 @@ impl LanguageModel {
         }
     }
 
-    /// [`evaluate_with`] for an encoded text.
+    /// [`evaluate_with`](crate::evaluate_with) for an encoded text.
     ///
     /// # Errors
-    /// As [`evaluate_with`]; [`InferError::NotEnoughMemory`] if the batches do not fit in memory.
+    /// As [`evaluate_with`](crate::evaluate_with); [`InferError::NotEnoughMemory`] if the batches do not fit in memory.
     pub fn evaluate_ids(
         &self,
         ids: &TokenIds,
@@ -227,8 +250,8 @@ impl LanguageModel {
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Evaluation> {
         check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
-        let (resets, sizes) = (self.handle.resets(), (batch_size, bptt));
-        evaluate_with(self.model(), &mut self.handle.workspace(), ids, resets, sizes, progress)
+        let workspace = &mut self.handle.workspace();
+        evaluate_by(Reader::of(&self.handle), workspace, ids, (batch_size, bptt), progress)
     }
 
     /// Evaluates a text with the model, an n-gram model and both interpolated: see [`evaluate_with_ngram`].
@@ -281,9 +304,9 @@ impl LanguageModel {
         check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
         let (unknown_id, zero) = (self.codec.unknown_id(), Evaluation { nll_sum: 0.0, tokens: 0 });
         let [mut all, mut unknown] = [zero, zero];
-        let (resets, sizes) = (self.handle.resets(), (batch_size, bptt));
+        let (reader, sizes) = (Reader::of(&self.handle), (batch_size, bptt));
         let workspace = &mut self.handle.workspace();
-        for_each_token(self.model(), workspace, ids, resets, sizes, progress, &mut |predicted| {
+        for_each_token(reader, workspace, ids, sizes, progress, &mut |predicted| {
             let nll = f64::from(predicted.nll);
             all.nll_sum += nll;
             all.tokens += 1;
@@ -453,5 +476,6 @@ pub fn model_context(
         vocab_fingerprint: codec.vocab().fingerprint(),
         metadata,
         attachments: BTreeMap::from([(CODEC.to_owned(), codec.to_json().into_bytes())]),
+        tensors: BTreeMap::new(),
     }
 }

@@ -10,7 +10,7 @@ use rondo_nn::{Model, ModelContext, ModelFile, NnError, RnnLm};
 use rondo_runs::RunFolder;
 
 use super::{CODEC, LanguageModel, Origin, TOKENIZER};
-use crate::{InferError, ModelHandle, Resets, Result};
+use crate::{InferError, ModelHandle, Normalizer, Resets, Result};
 
 impl LanguageModel {
     /// Opens a model file, or the best model of the run in a folder.
@@ -30,9 +30,11 @@ impl LanguageModel {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, vocab: Option<&Path>, device: &Device) -> Result<LanguageModel> {
-        let ModelParts { path, model, codec, resets, metadata } = ModelParts::open(path, vocab, device)?;
+        let parts = ModelParts::open(path, vocab, device)?;
+        let ModelParts { path, model, codec, resets, metadata, normalizer } = parts;
         let handle = ModelHandle::new(model).with_resets(resets);
-        Ok(LanguageModel::with_origin(handle, codec, path, metadata))
+        let opened = LanguageModel::with_origin(handle, codec, path, metadata);
+        Ok(LanguageModel { normalizer: normalizer.map(Arc::new), ..opened })
     }
 
     /// Opens a custom model: `model` has the right shape and receives the weights from the file.
@@ -69,7 +71,7 @@ impl LanguageModel {
         metadata: BTreeMap<String, String>,
     ) -> LanguageModel {
         let origin = Origin { path, metadata };
-        LanguageModel { handle, codec, origin: Some(Arc::new(origin)) }
+        LanguageModel { handle, codec, origin: Some(Arc::new(origin)), normalizer: None }
     }
 }
 
@@ -100,6 +102,8 @@ pub struct ModelParts {
     pub resets: Option<Resets>,
     /// Other metadata of the file.
     pub metadata: BTreeMap<String, String>,
+    /// The approximate normalizer that was fitted to the model, if any.
+    pub normalizer: Option<Normalizer>,
 }
 
 impl ModelParts {
@@ -114,7 +118,8 @@ impl ModelParts {
         let ModelFile { model, context } = ModelFile::read(&path, device).map_err(open)?;
         let codec = codec_of(&context, &path, vocab, model.vocab_size())?;
         let resets = resets_of(&context, &codec, &path)?;
-        Ok(ModelParts { path, model, codec, resets, metadata: context.metadata })
+        let normalizer = Normalizer::stored(&context, model.vocab_size());
+        Ok(ModelParts { path, model, codec, resets, metadata: context.metadata, normalizer })
     }
 }
 

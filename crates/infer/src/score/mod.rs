@@ -24,6 +24,7 @@ use rondo_nn::{Mode, State};
 use crate::evaluate::BATCH_ROWS;
 use crate::handle::PooledWorkspace;
 use crate::ngram::NgramContext;
+use crate::normalizer::{Buffers, nll_of};
 use crate::{InferError, Interpolation, ModelHandle, Result};
 
 mod lines;
@@ -94,6 +95,7 @@ impl SentenceScore {
 pub struct Scorer {
     handle: ModelHandle,
     workspace: PooledWorkspace,
+    buffers: Buffers,
     scoring: Scoring,
     /// With [`Scoring::carry_state`], the state after all tokens except the last, and the last token.
     carried: State,
@@ -119,7 +121,8 @@ impl Scorer {
         model.check_ids(scoring.start.as_slice())?;
         let last = scoring.start;
         let (workspace, carried) = (model.workspace(), model.model().zero_state(1));
-        Ok(Scorer { handle: model.clone(), workspace, scoring, carried, last, ngram: None })
+        let buffers = Buffers::new(model.device());
+        Ok(Scorer { handle: model.clone(), workspace, buffers, scoring, carried, last, ngram: None })
     }
 
     /// The same, interpolated with an n-gram model.
@@ -242,8 +245,9 @@ impl Scorer {
             });
             self.handle.set_resets(&mut tape, &inputs, &before.collect::<Vec<_>>());
             let hidden = model.forward(&mut tape, &inputs, &mut state);
-            let loss = model.loss(&mut tape, hidden, &targets);
-            let nll = tape.read_nll(loss)?;
+            let is_text = |row: usize| start + row / running < predicted(&rows[row % running]);
+            let approximation = self.handle.approximation().map(|found| (found, &mut self.buffers));
+            let nll = nll_of(approximation, model, &mut tape, hidden, &targets, &is_text)?;
             for (b, (row, log_probs)) in rows[..running].iter().zip(&mut log_probs).enumerate() {
                 let steps = steps.min(predicted(row) - start);
                 let nll = nll.iter().skip(b).step_by(running).take(steps);

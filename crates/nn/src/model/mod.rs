@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::tape::{Loss, Tape, Value};
-use crate::{Parameters, State};
+use crate::{ParameterId, Parameters, State};
 
 /// A recurrent language model: the interface that training, evaluation, scoring and generation use.
 ///
@@ -87,6 +87,14 @@ pub trait Model: fmt::Debug + Send + Sync {
     /// The logits `[T, B, V]`, given the output of [`forward`](Model::forward).
     fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value;
 
+    /// The dense layer that [`logits`](Model::logits) consists of, if it is nothing else: `logits = W · h + b` with the
+    /// `dropped` output of [`forward`](Model::forward) as `h`. Approximate normalizers need it.
+    ///
+    /// The default is `None`.
+    fn decoder(&self) -> Option<Decoder> {
+        None
+    }
+
     /// The negative log-likelihood of each of `targets: [T, B]`, given the output of
     /// [`forward`](Model::forward).
     ///
@@ -99,6 +107,15 @@ pub trait Model: fmt::Debug + Send + Sync {
         let logits = self.logits(tape, hidden);
         tape.cross_entropy(logits, targets)
     }
+}
+
+/// The dense layer that makes the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoder {
+    /// `[V, H]`.
+    pub weight: ParameterId,
+    /// `[V]`, if there is a bias.
+    pub bias: Option<ParameterId>,
 }
 
 /// The last layer's output for a batch.

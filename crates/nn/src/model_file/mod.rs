@@ -11,7 +11,7 @@
 //! | tensors | what |
 //! |---|---|
 //! | the parameters' names | their values, 32-bit little-endian |
-//! | `rondo.NAME` | the bytes of an attachment: other data that belongs to the model, such as its vocabulary |
+//! | `rondo.NAME` | the bytes or numbers of an attachment: other data that belongs to the model, such as its vocabulary |
 //!
 //! Promises: the same model, metadata and attachments give the same bytes; a file is checked against its own
 //! configuration before anything of its claimed size is allocated. Not here: replacing a file atomically (the
@@ -47,7 +47,7 @@ pub struct ModelFile {
 }
 
 /// The contents of a model file other than the model.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelContext {
     /// The fingerprint of the vocabulary that the model's token ids refer to.
     pub vocab_fingerprint: String,
@@ -55,6 +55,17 @@ pub struct ModelContext {
     pub metadata: BTreeMap<String, String>,
     /// Other data that belongs to the model, by name.
     pub attachments: BTreeMap<String, Vec<u8>>,
+    /// Tensors that belong to the model but are not its parameters, by name.
+    pub tensors: BTreeMap<String, StoredTensor>,
+}
+
+/// A tensor of 32-bit numbers in a file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoredTensor {
+    /// Its shape, row-major.
+    pub shape: Vec<usize>,
+    /// Its elements.
+    pub values: Vec<f32>,
 }
 
 impl ModelFile {
@@ -72,6 +83,11 @@ impl ModelFile {
         metadata.insert(CONFIG_KEY.to_owned(), model.description());
         metadata.insert(FINGERPRINT_KEY.to_owned(), context.vocab_fingerprint.clone());
         let mut tensors = parameter_tensors("", model.parameters()).map_err(io::Error::other)?;
+        tensors.extend(context.tensors.iter().map(|(name, tensor)| Tensor {
+            name: format!("{ATTACHMENT_PREFIX}{name}"),
+            shape: tensor.shape.clone(),
+            values: Values::Numbers(tensor.values.as_slice().into()),
+        }));
         tensors.extend(context.attachments.iter().map(|(name, bytes)| Tensor {
             name: format!("{ATTACHMENT_PREFIX}{name}"),
             shape: vec![bytes.len()],
@@ -160,14 +176,17 @@ fn parts<'a>(bytes: &'a [u8], path: &Path) -> Result<(TensorFile<'a>, String, Mo
     }
     let description = take(CONFIG_KEY)?;
     let vocab_fingerprint = take(FINGERPRINT_KEY)?;
-    let mut attachments = BTreeMap::new();
+    let (mut attachments, mut tensors) = (BTreeMap::new(), BTreeMap::new());
     for name in file.names() {
+        let Some(short) = name.strip_prefix(ATTACHMENT_PREFIX) else { continue };
         // An attachment of another type belongs to a later version.
-        if let (Some(short), Ok(bytes)) = (name.strip_prefix(ATTACHMENT_PREFIX), file.bytes(name)) {
+        if let Ok(bytes) = file.bytes(name) {
             attachments.insert(short.to_owned(), bytes.to_vec());
+        } else if let Some((shape, numbers)) = file.any_numbers(name) {
+            tensors.insert(short.to_owned(), StoredTensor { shape, values: numbers.to_vec() });
         }
     }
-    Ok((file, description, ModelContext { vocab_fingerprint, metadata, attachments }))
+    Ok((file, description, ModelContext { vocab_fingerprint, metadata, attachments, tensors }))
 }
 
 /// The parameters as tensors to be written, named `PREFIX` followed by their own name.

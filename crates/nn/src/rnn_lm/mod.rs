@@ -5,7 +5,7 @@ use rondo_kernels::Device;
 
 use crate::config::{Biases, Initialization, Input, RnnLmConfig};
 use crate::tape::{Layer, Loss, Projection, Tape, Value};
-use crate::{Hidden, Model, ParameterId, Parameters, Result, State};
+use crate::{Decoder, Hidden, Model, ParameterId, Parameters, Result, State};
 
 mod extend;
 
@@ -180,6 +180,10 @@ impl Model for RnnLm {
 
     fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value {
         tape.linear(hidden.dropped, self.decoder_weight, Some(self.decoder_bias))
+    }
+
+    fn decoder(&self) -> Option<Decoder> {
+        Some(Decoder { weight: self.decoder_weight, bias: Some(self.decoder_bias) })
     }
 
     fn loss(&self, tape: &mut Tape<'_>, hidden: Hidden, targets: &[u32]) -> Loss {
