@@ -8,7 +8,7 @@ use super::approximation::{Approximation, Buffers, statistics_of};
 use super::{Normalizer, NormalizerStatistics};
 use crate::{InferError, LanguageModel, Result};
 
-/// Columns in which a text is read.
+/// Columns in which a text is read, fewer if it is short.
 const COLUMNS: usize = 32;
 /// Steps of a batch.
 const STEPS: usize = 24;
@@ -42,13 +42,14 @@ impl NormalizerSamples {
         let (inner, device) = (handle.model(), handle.device());
         let decoder = inner.decoder().ok_or(InferError::NoDecoder)?;
         let (vocab, width) = (inner.vocab_size(), inner.parameters().shape(decoder.weight)[1]);
-        if text.len() < COLUMNS * 2 {
+        if text.len() < 2 {
             return Err(InferError::TextTooShort { tokens: text.len() });
         }
-        let apart = text.len() / COLUMNS;
+        let batch = (text.len() / (2 * WARM_UP)).clamp(1, COLUMNS);
+        let apart = text.len() / batch;
         // The last token of a column is only a target.
-        let len = (count.div_ceil(COLUMNS) + WARM_UP).min(apart - 1);
-        let columns: Vec<Vec<u32>> = (0..COLUMNS)
+        let len = (count.div_ceil(batch) + WARM_UP).min(apart - 1);
+        let columns: Vec<Vec<u32>> = (0..batch)
             .map(|column| Ok(text.read(column * apart..column * apart + len + 1)?.into_owned()))
             .collect::<Result<_>>()?;
         for column in &columns {
@@ -65,10 +66,10 @@ impl NormalizerSamples {
         };
         let approximation = Approximation::new(handle, &bare)?;
         let mut buffers = Buffers::new(device);
-        let (mut workspace, mut state) = (handle.workspace(), inner.zero_state(COLUMNS));
+        let (mut workspace, mut state) = (handle.workspace(), inner.zero_state(batch));
         let mut samples = NormalizerSamples::default();
         let warm_up = WARM_UP.min(len / 2);
-        let mut before = vec![handle.start(); COLUMNS];
+        let mut before = vec![handle.start(); batch];
         for start in (0..len).step_by(STEPS) {
             let steps = STEPS.min(len - start);
             let at = |offset: usize| -> Vec<u32> {
@@ -78,9 +79,9 @@ impl NormalizerSamples {
             let (inputs, targets) = (at(0), at(1));
             let mut tape = workspace.tape(inner.parameters(), Mode::Evaluate);
             handle.set_resets(&mut tape, &inputs, &before);
-            before.copy_from_slice(&inputs[inputs.len() - COLUMNS..]);
+            before.copy_from_slice(&inputs[inputs.len() - batch..]);
             let hidden = inner.forward(&mut tape, &inputs, &mut state);
-            let first = warm_up.saturating_sub(start).min(steps) * COLUMNS;
+            let first = warm_up.saturating_sub(start).min(steps) * batch;
             if first == inputs.len() {
                 continue;
             }
