@@ -181,6 +181,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             | TrainError::NoEffect { .. }
             | TrainError::Fixed { .. }
             | TrainError::FewerEpochs { .. }
+            | TrainError::FixedLength { .. }
             | TrainError::NoBestWeights { .. }
             | TrainError::UnknownPreset { .. }
             | TrainError::OtherModel { .. }
@@ -333,6 +334,13 @@ fn hint(cause: &Cause) -> Option<String> {
                 Some(format!(
                     "the fewest is `--epochs {fewest}`; `rondo train --plan {run} --epochs {wanted}` starts a new \
                      run with fewer epochs"
+                ))
+            }
+            TrainError::FixedLength { run, now, .. } => {
+                let run = in_shell(&run.display().to_string());
+                Some(format!(
+                    "with `--schedule constant` the run continues at its current rate; `rondo train --from {run} --epochs \
+                     {now}` trains its best model further in a new run"
                 ))
             }
             TrainError::NoBestWeights { .. } => {
@@ -576,6 +584,11 @@ mod tests {
             setting: setting.clone(),
             before: before.clone(),
             now: now.clone(),
+        });
+        check("with `--schedule constant` the run continues", || TrainError::FixedLength {
+            run: "run".into(),
+            before: 3,
+            now: 4,
         });
         let no_checkpoint = || TrainError::NoCheckpoint { path: "c".into(), reason: String::new() };
         check("if they are removed", || TrainError::NoGoodCheckpoint {

@@ -2,13 +2,14 @@
 //! one step.
 //!
 //! With a constant learning rate the weights end up moving around a minimum, and their mean is closer to it.
-//! Averaging from the first step would include the weights on the way to the minimum, so averaging begins
-//! later, for example when the validation loss stops improving.
+//! A mean from the first step would include the weights on the way to the minimum. So it begins later, for example when
+//! the validation loss stops improving, or it forgets early weights exponentially.
 //!
 //! Promises: training continues with the weights themselves, as if there were no average.
 //! Not here: evaluating and saving the average (the trainer swaps it in for that).
 //!
-//! *Source*: Polyak & Juditsky 1992; the trigger is that of NT-ASGD, Merity, Keskar & Socher 2017.
+//! *Source*: Polyak & Juditsky 1992; the trigger is that of NT-ASGD, Merity, Keskar & Socher 2017. Exponential moving
+//! average with bias correction: Kingma & Ba 2015, section 7.2.
 
 use rondo_kernels::optimizer;
 use rondo_nn::tensor_file::TensorFile;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 
 /// When averaging of the weights begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AveragingRule {
     /// Never.
     Off,
@@ -33,6 +34,34 @@ pub enum AveragingRule {
         /// The number of epochs; 0 averages from the first step.
         epochs: usize,
     },
+    /// For the last steps of the run.
+    Tail {
+        /// Their share of the run's steps, above 0 and at most 1.
+        share: f64,
+    },
+    /// From the first step, as an exponential moving average.
+    ///
+    /// ```text
+    /// average[n] = (1 − d) · Σ d^(n−i) · w[i] / (1 − d^n)        for i from 1 to n
+    /// ```
+    ///
+    /// The divisor corrects the bias: the weights before the first step do not count, and the weights of the first
+    /// step count no more than d^(n−1) times those of the last. (An average that starts from the first weights
+    /// without correction, as PyTorch's does, is still 37 % those after 1 / (1 − d) steps.)
+    Exponential {
+        /// The decay `d`, above 0 and below 1.
+        decay: f64,
+    },
+}
+
+impl AveragingRule {
+    /// The weight of the latest weights in an average over this many steps.
+    fn latest_share(self, steps: u64) -> f64 {
+        match self {
+            AveragingRule::Exponential { decay } => (1.0 - decay) / -(steps as f64 * decay.ln()).exp_m1(),
+            _ => 1.0 / steps as f64,
+        }
+    }
 }
 
 /// The prefix of the names of the average's tensors in a checkpoint.
@@ -61,7 +90,7 @@ pub(crate) const AVERAGE: &str = "average/";
 #[derive(Debug)]
 pub struct Averaging {
     rule: AveragingRule,
-    /// The mean of the weights over the counted steps.
+    /// The average of the weights over the counted steps.
     average: Option<Parameters>,
 }
 
@@ -117,14 +146,28 @@ impl Averaging {
         Ok(())
     }
 
+    /// Begins the average of the tail if it starts with the next step; `position` is the part of the run that precedes
+    /// the step, from 0 to 1. In a run that has become longer, an average that began too early is discarded.
+    pub fn before_step(&mut self, progress: &mut AveragingProgress, position: f64, parameters: &Parameters) {
+        /// Far above the rounding error of positions, and far below the length of a step.
+        const TOLERANCE: f64 = 1e-12;
+        let AveragingRule::Tail { share } = self.rule else { return };
+        let is_tail = 1.0 - position <= share + TOLERANCE;
+        match (&self.average, is_tail) {
+            (None, true) => self.begin(progress, parameters),
+            (Some(_), false) => self.discard(progress),
+            _ => {}
+        }
+    }
+
     /// Adds the weights after a step to the average.
     pub fn after_step(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
         let (Some(average), Some(steps)) = (&mut self.average, &mut progress.steps) else { return };
         *steps += 1;
-        let fraction = 1.0 / *steps as f64;
+        let share = self.rule.latest_share(*steps);
         for id in parameters.ids() {
             let device = parameters.device();
-            optimizer::average(device, fraction, parameters.values(id), average.values_mut(id));
+            optimizer::average(device, share, parameters.values(id), average.values_mut(id));
         }
     }
 
@@ -149,8 +192,7 @@ impl Averaging {
     /// it, or begins one if its condition is already met.
     pub(crate) fn rule_changed(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
         if self.rule == AveragingRule::Off {
-            self.average = None;
-            progress.steps = None;
+            self.discard(progress);
         } else if self.average.is_none() {
             self.begin_if_due(progress, parameters);
         }
@@ -158,15 +200,25 @@ impl Averaging {
 
     fn begin_if_due(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) -> bool {
         let due = match self.rule {
-            AveragingRule::Off => false,
+            AveragingRule::Off | AveragingRule::Tail { .. } => false,
+            AveragingRule::Exponential { .. } => true,
             AveragingRule::Stalled { patience } => progress.epochs_without_best >= patience,
             AveragingRule::After { epochs } => progress.epochs >= epochs,
         };
         if due {
-            self.average = Some(parameters.like());
-            progress.steps = Some(0);
+            self.begin(progress, parameters);
         }
         due
+    }
+
+    fn begin(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
+        self.average = Some(parameters.like());
+        progress.steps = Some(0);
+    }
+
+    fn discard(&mut self, progress: &mut AveragingProgress) {
+        self.average = None;
+        progress.steps = None;
     }
 
     /// Swaps the weights with their average, if there is one; a second call swaps them back.
@@ -260,5 +312,70 @@ mod tests {
         let mut at_once = Averaging::new(AveragingRule::After { epochs: 0 }, &mut progress, &weights);
         at_once.after_step(&mut progress, &weights);
         assert!(progress.has_average());
+    }
+
+    /// Takes the steps of a run from `from` on, with the weights 1, 2, 3 …, and returns the average after each.
+    fn averages(rule: AveragingRule, from: u64, length: u64) -> Vec<Option<f32>> {
+        let (mut weights, mut progress) = (parameters(), AveragingProgress::default());
+        let mut averaging = Averaging::new(rule, &mut progress, &weights);
+        let average = |step: u64| {
+            averaging.before_step(&mut progress, step as f64 / length as f64, &weights);
+            set(&mut weights, [step as f32 + 1.0; 2]);
+            averaging.after_step(&mut progress, &weights);
+            averaging.average().map(|average| values(average)[0])
+        };
+        (from..length).map(average).collect()
+    }
+
+    #[test]
+    fn the_tail_is_the_last_part_of_the_run() {
+        let tail = |share| averages(AveragingRule::Tail { share }, 0, 10);
+        assert_eq!(tail(0.3)[6..], [None, Some(8.0), Some(8.5), Some(9.0)]);
+        assert_eq!(tail(0.25)[7..], [None, Some(9.0), Some(9.5)]);
+        assert_eq!(tail(1.0)[..2], [Some(1.0), Some(1.5)]);
+        assert_eq!(tail(0.01), [None; 10]);
+        // Positions are rounded: none of these tails has one step more or less.
+        for length in [7, 30, 49, 1000] {
+            for steps in 1..length {
+                let share = steps as f64 / length as f64;
+                let found = averages(AveragingRule::Tail { share }, length - steps - 1, length);
+                assert_eq!(
+                    (found[0], found[1]),
+                    (None, Some((length - steps + 1) as f32)),
+                    "{steps} of {length}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_tail_of_a_run_that_has_become_longer_begins_later() {
+        let (mut weights, mut progress) = (parameters(), AveragingProgress::default());
+        let mut averaging = Averaging::new(AveragingRule::Tail { share: 0.5 }, &mut progress, &weights);
+        let mut step = |position: f64, value: f32| {
+            averaging.before_step(&mut progress, position, &weights);
+            set(&mut weights, [value; 2]);
+            averaging.after_step(&mut progress, &weights);
+            averaging.average().map(|average| values(average)[0])
+        };
+        assert_eq!([step(0.25, 1.0), step(0.5, 2.0), step(0.75, 3.0)], [None, Some(2.0), Some(2.5)]);
+        assert_eq!([step(0.4, 4.0), step(0.5, 5.0)], [None, Some(5.0)]);
+    }
+
+    #[test]
+    fn a_moving_average_is_corrected_for_its_bias() {
+        let found = averages(AveragingRule::Exponential { decay: 0.5 }, 0, 4);
+        let expected = [
+            1.0,
+            (1.0 + 2.0 * 2.0) / 3.0,
+            (1.0 + 2.0 * 2.0 + 4.0 * 3.0) / 7.0,
+            (1.0 + 4.0 + 12.0 + 32.0) / 15.0,
+        ];
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!((found.unwrap() - expected).abs() < 1e-6, "{found:?}, expected {expected}");
+        }
+        // Over far fewer steps than its memory, it is the mean.
+        let found = averages(AveragingRule::Exponential { decay: 1.0 - 1e-9 }, 0, 5);
+        assert!((found[4].unwrap() - 3.0).abs() < 1e-6, "{found:?}");
     }
 }

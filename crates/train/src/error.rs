@@ -261,6 +261,19 @@ pub enum TrainError {
         /// Whether the last of them has begun but is not completed.
         has_begun: bool,
     },
+    /// A run whose learning rate decays over its whole length cannot be resumed with another length.
+    #[error(
+        "cannot change `training.epochs` from {before} to {now} when resuming a run: its learning rate decays over all of \
+         its epochs"
+    )]
+    FixedLength {
+        /// The folder of the run.
+        run: PathBuf,
+        /// Its number of epochs.
+        before: usize,
+        /// The requested number of epochs.
+        now: usize,
+    },
     /// A run cannot be resumed with `reload_best`, because its best weights are not available.
     #[error("cannot turn on `optimization.reload_best`: the weights of the best epoch, {epoch}, are not in `{}`", path.display())]
     NoBestWeights {

@@ -104,7 +104,8 @@ impl Progress {
                 plan.training.moving_loss_correction,
             ),
             gradient_norm: None,
-            schedule: Schedule::new(optimization.schedule, optimization.learning_rate),
+            schedule: Schedule::new(optimization.schedule, optimization.learning_rate)
+                .with_warmup(optimization.warmup),
             averaging: AveragingProgress::default(),
             optimizer_steps: 0,
             best_epoch: None,

@@ -35,6 +35,8 @@ const WITHOUT_EFFECT: &[&str] = &[
 
 pub(crate) const LEARNING_RATE: &str = "optimization.learning_rate";
 
+pub(crate) const MIN_LEARNING_RATE: &str = "optimization.min_learning_rate";
+
 /// The settings of the learning rate schedule.
 pub(crate) const SCHEDULE: &[&str] = &[
     "optimization.schedule",
@@ -66,7 +68,7 @@ const WITH_EFFECT: &[&str] = &[
     "training.max_rollbacks",
     "training.rollback_factor",
     "training.log_every",
-    "optimization.min_learning_rate",
+    MIN_LEARNING_RATE,
     "optimization.momentum",
     "optimization.weight_decay",
     "optimization.beta1",
@@ -95,7 +97,8 @@ pub(crate) fn has_effect(setting: &str) -> bool {
 ///
 /// # Errors
 /// [`TrainError::Fixed`] for a setting that cannot change in a resumed run; [`TrainError::FewerEpochs`] for fewer
-/// epochs than the run already has; those of reading the run's plan, and of `plan`.
+/// epochs than the run already has; [`TrainError::FixedLength`] for another number of epochs if the learning rate decays
+/// over the run; those of reading the run's plan, and of `plan`.
 pub fn resumed_plan(
     run: &RunFolder,
     checkpoint: Option<&Checkpoint>,
@@ -150,6 +153,7 @@ fn changed_plan(
         Some(reached) => {
             let (was, at, now) = (plan(before)?, plan(&reached.settings)?, resumed.settings());
             let is_given = flags.optimization.learning_rate.is_some();
+            check_length(run, &at, &resumed)?;
             reached.changes(&was.settings(), &at.settings(), &now, is_given)
         }
     };
@@ -188,6 +192,17 @@ impl Reached {
         }
         Ok(())
     }
+}
+
+/// Refuses another number of epochs if the learning rate has been decreasing toward the end of the run, and is to do so
+/// from now on.
+fn check_length(run: &Path, at: &Plan, resumed: &Plan) -> Result<()> {
+    let [(before, decayed), (now, decays)] =
+        [at, resumed].map(|plan| (plan.training.epochs, plan.optimization.schedule.decays_over_run()));
+    if decayed && decays && before != now {
+        return Err(TrainError::FixedLength { run: run.to_owned(), before, now });
+    }
+    Ok(())
 }
 
 /// The settings that differ.

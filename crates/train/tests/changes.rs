@@ -196,6 +196,33 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        name: "decay over the run after another schedule, then a lower minimum",
+        settings: "[optimization]\nwarmup = 15",
+        changes: &[
+            (
+                Stop::Step(20),
+                "[training]\nepochs = 5\n[optimization]\nschedule = 'cosine'\nmin_learning_rate = 0.005",
+            ),
+            (Stop::Step(40), "[optimization]\nmin_learning_rate = 0"),
+        ],
+    },
+    Case {
+        name: "another rate in a decay, then a longer run at a constant rate",
+        settings: "[optimization]\nwarmup = 3\nschedule = 'linear'\nmin_learning_rate = 0.001",
+        changes: &[
+            (Stop::Step(9), "[optimization]\nlearning_rate = 0.05"),
+            (Stop::End, "[training]\nepochs = 5\n[optimization]\nschedule = 'constant'"),
+        ],
+    },
+    Case {
+        name: "moving average, then the tail of a longer run",
+        settings: "[optimization]\naveraging = 'ema:0.9'",
+        changes: &[
+            (Stop::Step(10), "[optimization]\naveraging = 'ema:0.8'"),
+            (Stop::Epoch(3), "[training]\nepochs = 5\n[optimization]\naveraging = 'tail:0.3'"),
+        ],
+    },
+    Case {
         name: "more epochs after the end, and other intervals",
         settings: "[training]\nepochs = 2\n[evaluation]\nevery = 3",
         changes: &[

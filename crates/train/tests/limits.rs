@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rondo_kernels::Device;
 use rondo_nn::{Cell, Initializer, Model, RnnLm};
-use rondo_train::settings::{AveragingKind, LossReduction, OptimizerKind, Settings};
+use rondo_train::settings::{AveragingKind, LossReduction, OptimizerKind, ScheduleKind, Settings};
 use rondo_train::{CorpusSize, MemoryEstimate, Plan, RunFolder, Trainer};
 
 mod tiny;
@@ -99,6 +99,9 @@ prop_compose! {
         clip_norm in prop::option::of(number()),
         reduction in prop::option::of(prop::sample::select(vec![LossReduction::Mean, LossReduction::Sum])),
         averaging_after in prop::option::of(size()),
+        decay in prop::option::of((
+            prop::sample::select(vec![ScheduleKind::Linear, ScheduleKind::Cosine]), size(), number(),
+        )),
         penalty in prop::option::of(number()),
         init in prop::option::of((initializer(), initializer())),
     ) -> Settings {
@@ -108,6 +111,11 @@ prop_compose! {
         (optimization.weight_decay, optimization.clip_norm) = (weight_decay, clip_norm);
         optimization.loss_reduction = reduction;
         optimization.activation_penalty = penalty.map(|penalty| penalty as f32);
+        if let Some((schedule, warmup, minimum)) = decay {
+            (optimization.schedule, optimization.warmup) = (Some(schedule), Some(warmup));
+            optimization.min_learning_rate = Some(minimum).filter(|&minimum| minimum < 0.02);
+            optimization.averaging = Some(AveragingKind::Tail { share: 0.3 });
+        }
         if averaging_after.is_some() {
             optimization.averaging = Some(AveragingKind::Asgd);
             optimization.averaging_after = averaging_after;

@@ -131,6 +131,22 @@ const KINDS: &[(&str, &str)] = &[
     ),
     ("averaged from the second epoch", "[optimization]\naveraging = 'asgd'\naveraging_after = 1"),
     (
+        "warm-up, linear decay, average of the tail",
+        "[optimization]\nwarmup = 9\nschedule = 'linear'\nmin_learning_rate = 0.001\naveraging = 'tail:0.45'",
+    ),
+    (
+        "warm-up, cosine decay, momentum, moving average",
+        "[optimization]\noptimizer = 'sgd'\nlearning_rate = 1\nmomentum = 0.9\nwarmup = 100\nschedule = 'cosine'\naveraging = 'ema:0.9'",
+    ),
+    (
+        "cosine decay over random batches, average of most steps",
+        "[training]\nvariable_bptt = true\nbptt = 12\n[optimization]\noptimizer = 'adamw'\nwarmup = 4\nschedule = 'cosine'\naveraging = 'tail:0.8'",
+    ),
+    (
+        "warm-up, plateau, moving average",
+        "[optimization]\noptimizer = 'sgd'\nlearning_rate = 30\nwarmup = 70\nreload_best = true\naveraging = 'ema:0.5'",
+    ),
+    (
         "averaged after a stall, weight decay",
         "[optimization]\noptimizer = 'sgd'\nlearning_rate = 30\nweight_decay = 1e-6\nschedule = 'constant'\naveraging = 'nt-asgd'\naveraging_patience = 1",
     ),
@@ -274,6 +290,68 @@ fn a_run_may_go_on_for_longer_and_that_is_recorded() {
     let told: Vec<_> = resumptions[1].changes.iter().map(|c| (&*c.setting, &*c.before, &*c.now)).collect();
     assert_eq!((resumptions.len(), told), (2, vec![("training.epochs", "2", "4")]));
     assert_eq!((resumptions[1].epoch, resumptions[1].step), (3, expected.steps / 2));
+}
+
+#[test]
+fn the_learning_rate_of_each_step_is_recorded() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run");
+    let plan = plan(
+        "[training]\nepochs = 2\nmax_batches = 10\nlog_every = 1\n[optimization]\nlearning_rate = 0.04\nwarmup = 3\n\
+         schedule = 'linear'\nmin_learning_rate = 0.006",
+    );
+    let mut reported = vec![];
+    let mut observer = |event: Event<'_>| {
+        if let Event::Batch(report) = event {
+            reported.push(report.learning_rate);
+        }
+        ControlFlow::Continue(())
+    };
+    run_with(&plan, &path, &mut observer).unwrap();
+    // 17 steps remain after the warm-up, each 0.002 below the one before.
+    let expected = |step: usize| match step {
+        0..3 => 0.01 * (step as f64 + 1.0),
+        _ => 0.04 - 0.002 * (step as f64 - 3.0),
+    };
+    let records = metrics::read(&path.join("metrics.jsonl")).unwrap();
+    let recorded: Vec<_> =
+        records.iter().map(|record| (record.step, record.learning_rate.unwrap())).collect();
+    // A record for each step and each epoch, which has the rate of its last step.
+    assert_eq!((reported.len(), recorded.len()), (20, 22));
+    for (step, rate) in recorded {
+        let step = step as usize - 1;
+        assert_eq!(rate, reported[step], "step {step}");
+        assert!((rate - expected(step)).abs() < 1e-12, "step {step}: {rate}");
+    }
+}
+
+#[test]
+fn a_decaying_run_keeps_its_length() {
+    let parent = tempfile::tempdir().unwrap();
+    for schedule in ["linear", "cosine"] {
+        let path = parent.path().join(schedule);
+        let of = |schedule: &str| format!("[optimization]\nschedule = '{schedule}'");
+        run_with(&plan(&of(schedule)), &path, &mut StopAfter(40)).unwrap();
+        let error = resume(&path, "[training]\nepochs = 4", &mut ()).unwrap_err();
+        let expected = "cannot change `training.epochs` from 3 to 4 when resuming a run: its learning rate decays over \
+                        all of its epochs";
+        assert_eq!(error.to_string(), expected);
+        let error = resume(&path, "[training]\nmax_batches = 9", &mut ()).unwrap_err();
+        assert!(matches!(error, TrainError::Fixed { .. }), "{error}");
+        // It can be made longer if it no longer decays; then it can begin to decay over what is left.
+        resume(&path, &("[training]\nepochs = 5\n".to_owned() + &of("constant")), &mut StopAfter(90))
+            .unwrap();
+        resume(&path, &("[training]\nepochs = 6\n".to_owned() + &of("cosine")), &mut ()).unwrap();
+        let records = metrics::read(&path.join("metrics.jsonl")).unwrap();
+        let rates: Vec<f64> = records.iter().map(|record| record.learning_rate.unwrap()).collect();
+        assert!(
+            rates.is_sorted_by(|before, after| before >= after) && rates.last().unwrap() < &1e-3,
+            "{rates:?}"
+        );
+        let constant = records.iter().filter(|record| (40..=90).contains(&record.step));
+        let constant: Vec<f64> = constant.map(|record| record.learning_rate.unwrap()).collect();
+        assert!(constant.len() > 5 && constant[1..].iter().all(|&rate| rate == constant[1]), "{constant:?}");
+    }
 }
 
 #[test]

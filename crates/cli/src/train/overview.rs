@@ -159,7 +159,16 @@ impl Overview<'_> {
             ScheduleRule::Step { decay_factor, decay_every } => {
                 format!("× {decay_factor} every {}", epochs(decay_every))
             }
+            ScheduleRule::Linear { min_learning_rate } => {
+                format!("linear decay to {}", Compact(min_learning_rate))
+            }
+            ScheduleRule::Cosine { min_learning_rate } => {
+                format!("cosine decay to {}", Compact(min_learning_rate))
+            }
         });
+        if optimization.warmup > 0 {
+            parts.push(format!("warm-up of {} steps", describe::count(optimization.warmup as usize)));
+        }
         if let Some(minimum) = optimization.min_learning_rate {
             parts.push(format!("down to {}", Compact(minimum)));
         }
@@ -187,6 +196,12 @@ impl Overview<'_> {
             }
             AveragingRule::After { epochs: 0 } => parts.push("ASGD".to_owned()),
             AveragingRule::After { epochs: after } => parts.push(format!("ASGD after {}", epochs(after))),
+            AveragingRule::Tail { share } => {
+                parts.push(format!("average of the last {} % of steps", 100.0 * share))
+            }
+            AveragingRule::Exponential { decay } => {
+                parts.push(format!("moving average of the weights, decay {decay}"))
+            }
         }
         parts.join(", ")
     }

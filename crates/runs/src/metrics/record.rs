@@ -153,7 +153,7 @@ record! {
     valid_perplexity: "", [Start, Batch, Epoch], "perplexity/valid";
     /// exp(`test_loss`)
     test_perplexity: "", [Start, Batch, Epoch], "perplexity/test";
-    /// Learning rate that the schedule gives
+    /// Learning rate of the last step, as the schedule gives it
     learning_rate: "", [Batch, Epoch], "training/learning_rate";
     /// Learning rate of the last step, which `variable_bptt` scales by the length of the batch; left out without it
     step_learning_rate: "", [Batch], "training/step_learning_rate";

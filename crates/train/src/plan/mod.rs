@@ -186,9 +186,12 @@ pub struct OptimizationPlan {
     pub clip_value: Option<f64>,
     /// The activation regularization (AR) and temporal activation regularization (TAR) of the last layer.
     pub penalty: ActivationPenalty,
-    /// How the learning rate changes from epoch to epoch.
+    /// How the learning rate changes.
     pub schedule: ScheduleRule,
-    /// The run ends instead of training an epoch with a lower learning rate.
+    /// The number of steps at the start of the run over which the learning rate increases.
+    pub warmup: u64,
+    /// The run ends instead of training an epoch with a lower learning rate. (A schedule that decays over the run has
+    /// its own minimum.)
     pub min_learning_rate: Option<f64>,
     /// When averaging of the weights begins.
     pub averaging: AveragingRule,

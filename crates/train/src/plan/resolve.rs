@@ -405,6 +405,8 @@ fn optimization(settings: &OptimizationSettings, cell: Cell) -> Result<Optimizat
     let clip_norm = at_least_0("optimization.clip_norm", settings.clip_norm.unwrap_or(0.25))?;
     let clip_value = at_least_0("optimization.clip_value", settings.clip_value.unwrap_or(0.0))?;
     let unit = settings.clip_norm_unit.unwrap_or(ClipUnit::One);
+    let minimum = min_learning_rate(settings, learning_rate)?;
+    let schedule = schedule(settings, minimum.unwrap_or(0.0))?;
     Ok(OptimizationPlan {
         optimizer: optimizer(settings, kind)?,
         learning_rate: above_0("optimization.learning_rate", learning_rate)?,
@@ -417,8 +419,9 @@ fn optimization(settings: &OptimizationSettings, cell: Cell) -> Result<Optimizat
             activation: penalty("optimization.activation_penalty", settings.activation_penalty)?,
             temporal: penalty("optimization.temporal_penalty", settings.temporal_penalty)?,
         },
-        min_learning_rate: min_learning_rate(settings, learning_rate)?,
-        schedule: schedule(settings)?,
+        min_learning_rate: minimum.filter(|_| !schedule.decays_over_run()),
+        schedule,
+        warmup: settings.warmup.unwrap_or(0) as u64,
         averaging: averaging(settings)?,
     })
 }
@@ -446,6 +449,8 @@ fn averaging(settings: &OptimizationSettings) -> Result<AveragingRule> {
             patience: positive("optimization.averaging_patience", averaging_patience.unwrap_or(5))?,
         },
         AveragingKind::Asgd => AveragingRule::After { epochs: averaging_after.unwrap_or(0) },
+        AveragingKind::Tail { share } => AveragingRule::Tail { share },
+        AveragingKind::Ema { decay } => AveragingRule::Exponential { decay },
     })
 }
 
@@ -470,7 +475,7 @@ fn optimizer(settings: &OptimizationSettings, kind: OptimizerKind) -> Result<Opt
     })
 }
 
-fn schedule(settings: &OptimizationSettings) -> Result<ScheduleRule> {
+fn schedule(settings: &OptimizationSettings, min_learning_rate: f64) -> Result<ScheduleRule> {
     let OptimizationSettings { decay_factor, decay_every, patience, reload_best, .. } = *settings;
     let decay_factor_or = |default| above_0("optimization.decay_factor", decay_factor.unwrap_or(default));
     let kind = settings.schedule.unwrap_or(ScheduleKind::Plateau);
@@ -485,6 +490,10 @@ fn schedule(settings: &OptimizationSettings) -> Result<ScheduleRule> {
         let given = [("optimization.decay_every", decay_every.is_some())];
         refuse_given(given, "`optimization.schedule` is `step`")?;
     }
+    if !matches!(kind, ScheduleKind::Plateau | ScheduleKind::Step) {
+        let given = [("optimization.decay_factor", decay_factor.is_some())];
+        refuse_given(given, "`optimization.schedule` is `plateau` or `step`")?;
+    }
     Ok(match kind {
         ScheduleKind::Plateau => ScheduleRule::Plateau {
             decay_factor: decay_factor_or(0.25)?,
@@ -495,11 +504,9 @@ fn schedule(settings: &OptimizationSettings) -> Result<ScheduleRule> {
             decay_factor: decay_factor_or(0.5)?,
             decay_every: positive("optimization.decay_every", decay_every.unwrap_or(10))?,
         },
-        ScheduleKind::Constant => {
-            let given = [("optimization.decay_factor", decay_factor.is_some())];
-            refuse_given(given, "`optimization.schedule` is `plateau` or `step`")?;
-            ScheduleRule::Constant
-        }
+        ScheduleKind::Constant => ScheduleRule::Constant,
+        ScheduleKind::Linear => ScheduleRule::Linear { min_learning_rate },
+        ScheduleKind::Cosine => ScheduleRule::Cosine { min_learning_rate },
     })
 }
 
@@ -507,7 +514,7 @@ fn min_learning_rate(settings: &OptimizationSettings, learning_rate: f64) -> Res
     const SETTING: &str = "optimization.min_learning_rate";
     let found = at_least_0(SETTING, settings.min_learning_rate.unwrap_or(0.0))?;
     if found > 0.0 && settings.schedule == Some(ScheduleKind::Constant) {
-        return Err(no_effect(SETTING, "`optimization.schedule` is `plateau` or `step`"));
+        return Err(no_effect(SETTING, "`optimization.schedule` is not `constant`"));
     }
     if found > learning_rate {
         return Err(out_of_range(SETTING, found, "at most `optimization.learning_rate`"));

@@ -163,6 +163,8 @@ const PLANS: &[&str] = &[
         averaging_after = 2
         min_learning_rate = 0.5
     "#,
+    "[optimization]\nschedule = 'linear'\nwarmup = 200\naveraging = 'tail:0.25'",
+    "[optimization]\noptimizer = 'adam'\nschedule = 'cosine'\nmin_learning_rate = 1e-5\naveraging = 'ema:0.9995'",
     "[text]\nlowercase = true\npunctuation = 'remove'\nnumber_token = '<num>'",
     "[training]\nfrom = '/model'",
     "[training]\nfrom = '/model'\nextend_vocab = true",
@@ -435,6 +437,16 @@ fn what_would_have_no_effect_is_refused() {
             "decay_factor",
             "`optimization.schedule` is `plateau` or `step`",
         ),
+        (
+            "schedule = \"cosine\"\ndecay_factor = 0.5",
+            "decay_factor",
+            "`optimization.schedule` is `plateau` or `step`",
+        ),
+        (
+            "averaging = \"tail:0.5\"\naveraging_after = 2",
+            "averaging_after",
+            "`optimization.averaging` is `asgd`",
+        ),
     ] {
         let expected = format!("`optimization.{setting}` has no effect unless {condition}");
         check_refused(&format!("[optimization]\n{text}"), &expected);
@@ -592,7 +604,7 @@ fn a_minimum_learning_rate_needs_a_schedule_and_is_no_higher_than_the_first() {
         |text: &str| Plan::new(&settings(&format!("[optimization]\n{text}"))).unwrap_err().to_string();
     assert_eq!(
         refused("schedule = 'constant'\nmin_learning_rate = 1"),
-        "`optimization.min_learning_rate` has no effect unless `optimization.schedule` is `plateau` or `step`"
+        "`optimization.min_learning_rate` has no effect unless `optimization.schedule` is not `constant`"
     );
     assert_eq!(
         refused("learning_rate = 1\nmin_learning_rate = 2"),
@@ -601,4 +613,11 @@ fn a_minimum_learning_rate_needs_a_schedule_and_is_no_higher_than_the_first() {
     let off =
         plan("[optimization]\nschedule = 'constant'\nmin_learning_rate = 0\n[training]\nearly_stopping = 0");
     assert_eq!((off.optimization.min_learning_rate, off.training.early_stopping), (None, None));
+}
+
+#[test]
+fn the_minimum_of_a_decay_over_the_run_does_not_end_the_run() {
+    let decay = plan("[optimization]\nschedule = 'cosine'\nmin_learning_rate = 2").optimization;
+    let expected = (ScheduleRule::Cosine { min_learning_rate: 2.0 }, None);
+    assert_eq!((decay.schedule, decay.min_learning_rate), expected);
 }

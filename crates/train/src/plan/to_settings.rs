@@ -186,6 +186,7 @@ fn optimization(plan: &OptimizationPlan) -> OptimizationSettings {
         clip_norm: Some(plan.clip_norm.map_or(0.0, |clip| clip.limit)),
         clip_norm_unit: Some(plan.clip_norm.map_or(ClipUnit::One, |clip| clip.unit)),
         clip_value: Some(plan.clip_value.unwrap_or(0.0)),
+        warmup: Some(plan.warmup as usize),
         min_learning_rate: Some(plan.min_learning_rate.unwrap_or(0.0)),
         activation_penalty: Some(plan.penalty.activation),
         temporal_penalty: Some(plan.penalty.temporal),
@@ -225,6 +226,16 @@ fn with_schedule(settings: OptimizationSettings, rule: ScheduleRule) -> Optimiza
             decay_every: Some(decay_every),
             ..settings
         },
+        ScheduleRule::Linear { min_learning_rate } => OptimizationSettings {
+            schedule: Some(ScheduleKind::Linear),
+            min_learning_rate: Some(min_learning_rate),
+            ..settings
+        },
+        ScheduleRule::Cosine { min_learning_rate } => OptimizationSettings {
+            schedule: Some(ScheduleKind::Cosine),
+            min_learning_rate: Some(min_learning_rate),
+            ..settings
+        },
     }
 }
 
@@ -241,5 +252,11 @@ fn with_averaging(settings: OptimizationSettings, rule: AveragingRule) -> Optimi
             averaging_after: Some(epochs),
             ..settings
         },
+        AveragingRule::Tail { share } => {
+            OptimizationSettings { averaging: Some(AveragingKind::Tail { share }), ..settings }
+        }
+        AveragingRule::Exponential { decay } => {
+            OptimizationSettings { averaging: Some(AveragingKind::Ema { decay }), ..settings }
+        }
     }
 }

@@ -368,6 +368,7 @@ mod tests {
             penalty: ActivationPenalty::default(),
             min_learning_rate: None,
             schedule: ScheduleRule::Plateau { decay_factor: 0.25, patience: 1, reload_best: false },
+            warmup: 0,
             averaging: AveragingRule::Off,
         };
         assert_eq!(plan.optimization, expected);

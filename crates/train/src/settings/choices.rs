@@ -99,19 +99,7 @@ choice! {
 }
 
 choice! {
-    /// Which weights are evaluated and saved: the latest ones or an average.
-    AveragingKind {
-        /// The latest weights.
-        Off = "off",
-        /// The average since the validation loss stopped improving (NT-ASGD).
-        NtAsgd = "nt-asgd",
-        /// The average since a given epoch (ASGD).
-        Asgd = "asgd",
-    }
-}
-
-choice! {
-    /// How the learning rate changes from epoch to epoch.
+    /// How the learning rate changes.
     ScheduleKind {
         /// It is reduced when the validation loss stops improving.
         Plateau = "plateau",
@@ -119,6 +107,10 @@ choice! {
         Step = "step",
         /// It does not change.
         Constant = "constant",
+        /// It decreases with every step, linearly until the end of the run.
+        Linear = "linear",
+        /// It decreases with every step, along half a period of a cosine until the end of the run.
+        Cosine = "cosine",
     }
 }
 

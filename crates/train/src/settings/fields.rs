@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Field;
+use super::averaging_kind::AveragingKind;
 use super::choices::*;
 use super::interval::CheckpointEvery;
 use super::macros::{aliased, impl_serde, is_common, sections};
@@ -230,14 +231,15 @@ sections! {
         /// from step to step; 0 is off
         temporal_penalty: f32, "BETA", "0";
         /// Weights to evaluate and save: the current ones (off), their average since the validation loss stopped
-        /// improving (nt-asgd), or their average since a given epoch (asgd)
+        /// improving (nt-asgd), since a given epoch (asgd) or over the last part of the run (tail:SHARE, such as
+        /// tail:0.25), or their exponential moving average (ema:DECAY, such as ema:0.999)
         averaging: AveragingKind, "METHOD", "off";
         /// Epochs without improvement before averaging starts, for nt-asgd
         averaging_patience: usize, "EPOCHS", "5";
         /// Epochs before averaging starts, for asgd
         averaging_after: usize, "EPOCHS", "0";
         /// Learning-rate schedule: lower it when the validation loss stops improving (plateau), every few epochs
-        /// (step), or never (constant)
+        /// (step), never (constant), or with every step until the end of the run (linear, cosine)
         schedule: ScheduleKind, "SCHEDULE", "plateau";
         /// Factor to multiply the learning rate by
         decay_factor: f64, "FACTOR", "0.25 for plateau, 0.5 for step";
@@ -247,8 +249,12 @@ sections! {
         patience: usize, "EPOCHS", "1";
         /// Reload the best weights when the learning rate is reduced, for plateau
         reload_best: bool, "BOOL", "false";
-        /// End the run instead of training with a learning rate below this; 0 is off
+        /// End the run instead of training with a learning rate below this; 0 is off. For linear and cosine, the
+        /// learning rate at the end of the run
         min_learning_rate: f64, "RATE", "0";
+        /// Warm-up, for all schedules: number of steps at the start of the run over which the learning rate increases
+        /// linearly; 0 is off
+        warmup: usize, "STEPS", "0";
     }
 
     /// How validation and test texts are evaluated.

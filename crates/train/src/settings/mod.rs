@@ -12,6 +12,7 @@
 
 use crate::{Result, TrainError};
 
+mod averaging_kind;
 mod choices;
 mod fields;
 mod file;
@@ -21,6 +22,7 @@ mod minimal;
 mod table;
 mod value;
 
+pub use averaging_kind::AveragingKind;
 pub use choices::*;
 pub use fields::*;
 pub(crate) use file::SettingsFile;
@@ -191,6 +193,12 @@ impl Settings {
         }
         if above.schedule.is_some_and(|schedule| schedule != below.schedule.unwrap_or(ScheduleKind::Plateau))
         {
+            // With `plateau` and `step` the minimum ends the run, with `linear` and `cosine` it is the last rate.
+            let ends_run = |kind| matches!(kind, None | Some(ScheduleKind::Plateau | ScheduleKind::Step));
+            let has_none = above.schedule == Some(ScheduleKind::Constant);
+            if has_none || ends_run(above.schedule) != ends_run(below.schedule) {
+                below.min_learning_rate = None;
+            }
             below.decay_factor = None;
             below.decay_every = None;
             below.patience = None;

@@ -87,7 +87,12 @@ fn an_impossible_value_is_refused_and_the_possible_ones_named() {
     value("true", "text.corpus", "text in quotes");
     value("3", "model.cell", "one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`");
     value("\"LSTM\"", "model.cell", "one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`; did you mean `lstm`?");
-    value("\"cosine\"", "optimization.schedule", "one of `plateau`, `step`, `constant`");
+    value("\"warm\"", "optimization.schedule", "one of `plateau`, `step`, `constant`, `linear`, `cosine`");
+    for averaging in ["\"tail\"", "0.9"] {
+        let expected =
+            "`off`, `nt-asgd`, `asgd`, `tail:SHARE` such as `tail:0.25`, or `ema:DECAY` such as `ema:0.999`";
+        value(averaging, "optimization.averaging", expected);
+    }
     value("\"a.txt\"", "text.data", "a list, `[\"a.txt\"]`");
     value("[3]", "text.data", "a list, each item text in quotes");
     value("[32, \"16\"]", "model.hidden_sizes", "a list, each item a non-negative integer");
@@ -197,6 +202,17 @@ fn another_optimizer_or_schedule_drops_what_was_meant_for_the_old_one() {
     assert_eq!(over("optimizer = \"sgd\"").optimization.learning_rate, Some(20.0));
     assert_eq!(over("schedule = \"step\"").optimization.reload_best, None);
     assert_eq!(over("schedule = \"plateau\"").optimization.reload_best, Some(true));
+    for (was, now, kept) in [
+        ("plateau", "step", Some(1.0)),
+        ("linear", "cosine", Some(1.0)),
+        ("plateau", "cosine", None),
+        ("cosine", "step", None),
+        ("cosine", "constant", None),
+    ] {
+        let recipe = parse(&format!("[optimization]\nschedule = '{was}'\nmin_learning_rate = 1\n"));
+        let over = recipe.overlaid_with(parse(&format!("[optimization]\nschedule = '{now}'\n")));
+        assert_eq!(over.optimization.min_learning_rate, kept, "{was} {now}");
+    }
     let recipe = parse("[optimization]\naveraging = \"nt-asgd\"\naveraging_patience = 3\n");
     let expected = parse("[optimization]\naveraging = \"asgd\"\n");
     assert_eq!(recipe.overlaid_with(expected.clone()), expected);

@@ -11,6 +11,7 @@ use rondo_nn::{Cell, Initializer};
 use serde::{Serialize, Serializer};
 use toml::Value as Toml;
 
+use super::averaging_kind::AveragingKind;
 use super::choices::*;
 use super::interval::CheckpointEvery;
 use crate::error::listed;
@@ -152,7 +153,6 @@ words!(
     StepDivisor,
     ClipUnit,
     ScheduleKind,
-    AveragingKind,
     OnNan
 );
 
@@ -211,6 +211,18 @@ impl Word for Initializer {
     fn from_word(word: &str) -> Result<Self, String> {
         let expected = "expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`";
         word.parse().map_err(|_| expected.to_owned())
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for AveragingKind {
+    const WORDS: Option<&'static [&'static str]> = None;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        word.parse()
     }
 
     fn word(&self) -> String {

@@ -5,7 +5,7 @@
 //! weights for `reload_best` are read from the best model: see where the checkpoint is restored.)
 
 use super::run::{Run, with_effect};
-use crate::resume::{AVERAGING, LEARNING_RATE, SCHEDULE};
+use crate::resume::{AVERAGING, LEARNING_RATE, MIN_LEARNING_RATE, SCHEDULE};
 use crate::{Result, RunEnd};
 use rondo_runs::Change;
 
@@ -21,7 +21,10 @@ impl Run<'_> {
             |settings: &[&str]| changes.iter().any(|change| settings.contains(&change.setting.as_str()));
         let optimization = &self.plan.optimization;
         let rate = has_changed(&[LEARNING_RATE]).then_some(optimization.learning_rate);
-        if rate.is_some() || has_changed(SCHEDULE) {
+        // A schedule that decays over the run contains its minimum.
+        let has_changed_minimum =
+            optimization.schedule.decays_over_run() && has_changed(&[MIN_LEARNING_RATE]);
+        if rate.is_some() || has_changed(SCHEDULE) || has_changed_minimum {
             self.progress.schedule.change(optimization.schedule, rate);
         }
         if has_changed(AVERAGING) {

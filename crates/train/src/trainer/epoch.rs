@@ -45,11 +45,10 @@ impl Run<'_> {
             if let Some(end) = self.progress.end {
                 return self.ended(end);
             }
-            let learning_rate = self.progress.schedule.learning_rate();
-            let ended = match self.train_epoch(learning_rate)? {
+            let ended = match self.train_epoch()? {
                 // The step that makes weights non-finite may be the last of the epoch, with no loss after it.
                 Ended::Completed if rolls_back && self.roll_back_non_finite_weights()? => Ended::RolledBack,
-                Ended::Completed => self.end_epoch(learning_rate)?,
+                Ended::Completed => self.end_epoch()?,
                 ended => ended,
             };
             match ended {
@@ -87,7 +86,7 @@ impl Run<'_> {
     }
 
     /// Trains on the remaining batches of the epoch.
-    fn train_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
+    fn train_epoch(&mut self) -> Result<Ended> {
         let (training, epoch) = (&self.plan.training, self.progress.epoch);
         let order = &mut rng(training.seed, Stream::BatchOrder { epoch });
         let shuffled = match self.texts.units.filter(|_| training.shuffle_lines) {
@@ -109,6 +108,10 @@ impl Run<'_> {
             self.progress.epoch_began_s = Some(self.elapsed_s());
         }
         self.batches = batch_count;
+        let learning_rate = match self.progress.batch < batch_count {
+            true => self.next_learning_rate(self.progress.batch),
+            false => self.progress.schedule.step_learning_rate(),
+        };
         self.watch.notify(Event::EpochStarted { epoch, epochs, batches: batch_count, learning_rate });
         let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
         if let Some(&longest) = batches.iter().max_by_key(|batch| batch.steps) {
@@ -127,13 +130,15 @@ impl Run<'_> {
             }
             let begun = Instant::now();
             tokens.fill(columns, batch)?;
+            let learning_rate = self.next_learning_rate(index);
             let learning_rate = match training.variable_bptt {
                 // The mean loss of a longer batch represents more tokens.
                 true => learning_rate * batch.steps as f64 / training.bptt as f64,
                 false => learning_rate,
             };
             let terms = self.terms(tokens.count());
-            match self.learner.take_step(self.progress, &tokens, terms, learning_rate)? {
+            let position = self.position(index);
+            match self.learner.take_step(self.progress, &tokens, terms, (position, learning_rate))? {
                 Ok(outcome) => {
                     self.progress.batch = index + 1;
                     let time = begun.elapsed();
@@ -156,6 +161,18 @@ impl Run<'_> {
             false if self.is_due_to_pause() => Ended::Paused,
             false => Ended::Completed,
         })
+    }
+
+    /// The part of the run that precedes a batch of this epoch, from 0 to 1.
+    fn position(&self, batch: usize) -> f64 {
+        let epochs = (self.progress.epoch - 1) as f64 + batch as f64 / self.batches as f64;
+        epochs / self.plan.training.epochs as f64
+    }
+
+    /// The learning rate that the schedule gives for a batch of this epoch.
+    fn next_learning_rate(&mut self, batch: usize) -> f64 {
+        let position = self.position(batch);
+        self.progress.schedule.before_step(self.progress.steps, position)
     }
 
     /// Updates the progress after a step, and reports it.
@@ -213,7 +230,7 @@ impl Run<'_> {
             interval_perplexity: Some(Perplexity::from_nll_mean(report.nll_mean).value()),
             epoch_loss_so_far: Some(self.progress.epoch_sum.nll_mean()),
             moving_loss: Some(report.moving_loss),
-            learning_rate: Some(self.progress.schedule.learning_rate()),
+            learning_rate: Some(self.progress.schedule.step_learning_rate()),
             step_learning_rate: self.plan.training.variable_bptt.then_some(report.learning_rate),
             unclipped_gradient_norm_last: Some(report.gradient_norm),
             unclipped_gradient_norm_mean: Some(interval.gradient_norm_mean()),

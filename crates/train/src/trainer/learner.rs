@@ -93,15 +93,16 @@ impl Learner {
         self.best.as_ref().filter(|best| best.epoch == epoch).map(|best| &best.parameters)
     }
 
-    /// Takes one training step.
+    /// Takes one training step, at a position in the run: the part of it that precedes the step.
     pub(super) fn take_step(
         &mut self,
         progress: &mut Progress,
         tokens: &Tokens,
         terms: StepTerms,
-        learning_rate: f64,
+        (position, learning_rate): (f64, f64),
     ) -> Result<std::result::Result<StepOutcome, NonFinite>> {
         let model = exclusive(&mut self.model);
+        self.averaging.before_step(&mut progress.averaging, position, model.parameters());
         let outcome = self.step.take(model, &mut self.state, tokens, terms, learning_rate)?;
         if outcome.is_ok() {
             self.averaging.after_step(&mut progress.averaging, model.parameters());

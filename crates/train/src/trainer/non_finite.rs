@@ -45,10 +45,10 @@ impl Run<'_> {
                 let Some(checkpoint) = latest else {
                     return Err(self.non_finite(what, found, Tried::Nothing));
                 };
-                let highest = self.progress.schedule.learning_rate();
+                let before = self.progress.schedule.clone();
                 self.restore(&checkpoint)?;
                 self.progress.rollbacks = rollbacks;
-                self.progress.schedule.lower_learning_rate(highest, factor);
+                self.progress.schedule.lower_learning_rate(&before, factor);
                 let (to_step, learning_rate) = (self.progress.steps, self.progress.schedule.learning_rate());
                 self.watch.notify(Event::RolledBack { what, found, epoch, step, to_step, learning_rate });
                 // A run resumed from here must use the lower rate and keep the count of rollbacks.

@@ -29,7 +29,7 @@ impl Run<'_> {
         if progress.warned_of_loss || is_first || progress.steps < FEWEST_STEPS {
             return;
         }
-        let learning_rate = progress.schedule.learning_rate();
+        let learning_rate = progress.schedule.step_learning_rate();
         let vocab_size = self.texts.corpus.vocab().len();
         // NaN if all steps were skipped.
         let loss = sum.nll_mean();

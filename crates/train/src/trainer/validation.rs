@@ -65,7 +65,8 @@ impl Run<'_> {
     /// Evaluates and saves the model, updates the schedule, and moves to the beginning of the next epoch. If
     /// the run is stopped during the evaluation, nothing is changed. A loss that is not finite is handled as the plan
     /// says: the run stops with an error, or rolls back, or the model is not the best.
-    pub(super) fn end_epoch(&mut self, learning_rate: f64) -> Result<Ended> {
+    pub(super) fn end_epoch(&mut self) -> Result<Ended> {
+        let learning_rate = self.progress.schedule.step_learning_rate();
         let (corpus, epoch, sum) = (self.texts.corpus, self.progress.epoch, self.progress.epoch_sum);
         let unaveraged_valid_loss = match &corpus.valid {
             Some(ids) if self.progress.averaging.has_average() && self.evaluates_after(epoch) => {
@@ -295,7 +296,7 @@ impl Run<'_> {
             valid_perplexity: perplexity(valid_loss),
             test_loss,
             test_perplexity: perplexity(test_loss),
-            learning_rate: Some(progress.schedule.learning_rate()),
+            learning_rate: Some(progress.schedule.step_learning_rate()),
             unclipped_gradient_norm_last: progress.gradient_norm.filter(|_| interval.is_some()),
             unclipped_gradient_norm_mean: interval
                 .map(|sum| sum.gradient_norm_mean())

@@ -146,6 +146,7 @@ impl Workload {
             min_learning_rate: None,
             penalty: ActivationPenalty::default(),
             schedule: ScheduleRule::Constant,
+            warmup: 0,
             averaging: AveragingRule::Off,
         }
     }
