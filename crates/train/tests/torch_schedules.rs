@@ -5,12 +5,10 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
-use rondo_kernels::Device;
-use rondo_nn::{Gradients, Parameters};
-use rondo_train::{
-    Averaging, AveragingProgress, AveragingRule, Optimizer, OptimizerOptions, OptimizerPlan, Schedule,
-    ScheduleRule,
-};
+use rondo_kernels::optimizer::{self, Sgd};
+use rondo_kernels::{Buffer, Device};
+use rondo_nn::Parameters;
+use rondo_train::{Averaging, AveragingProgress, AveragingRule, Schedule, ScheduleRule};
 use safetensors::SafeTensors;
 
 const STEPS: usize = 10;
@@ -82,30 +80,32 @@ fn values(parameters: &Parameters) -> Vec<f32> {
 fn check(name: &str, schedule: ScheduleRule, warmup: f64) {
     let golden = Golden::open();
     let tensor = |kind: &str| format!("{name}.{kind}");
-    let mut weights = Parameters::new(&Device::cpu(1).unwrap());
+    let device = Device::cpu(1).unwrap();
+    let mut weights = Parameters::new(&device);
     let id = weights.add("weight", &[5]);
     weights.values_mut(id).write_from(&golden.rows("init")[0]).unwrap();
-    let options = OptimizerOptions::new(OptimizerPlan::Sgd { momentum: MOMENTUM });
-    let mut optimizer = Optimizer::new(options, &weights);
-    let mut gradients = Gradients::new(&weights);
+    let [mut gradient, mut velocity] = [(); 2].map(|()| Buffer::zeros(&device, 5));
     let mut schedule = Schedule::new(schedule, RATE).with_warmup(warmup as u64);
     let share = TAIL / STEPS as f64;
     let [mut tail, mut moving] = [AveragingRule::Tail { share }, AveragingRule::Exponential { decay: DECAY }]
         .map(|rule| Averaged::new(rule, &weights));
     let (rates, moving_averages) = (golden.rates(&tensor("rates")), golden.rows(&tensor("ema")));
-    let (expected, gradient) = (golden.rows(&tensor("weights")), golden.rows("grads"));
+    let (expected, gradients) = (golden.rows(&tensor("weights")), golden.rows("grads"));
     for step in 0..STEPS {
         let position = step as f64 / STEPS as f64;
         let rate = schedule.before_step(step as u64, position);
         assert!((rate - rates[step]).abs() < 1e-12, "{name}, step {step}: {rate}, expected {}", rates[step]);
 
-        gradients.clear();
-        gradients.densify(&weights, id);
-        gradients.values_mut(id).unwrap().write_from(&gradient[step]).unwrap();
-        let clip = optimizer.clip(&mut gradients, &weights).unwrap();
-        [&mut tail, &mut moving].map(|of| of.averaging.before_step(&mut of.progress, position, &weights));
-        optimizer.update(rate, clip, &mut gradients, &mut weights);
-        [&mut tail, &mut moving].map(|of| of.averaging.after_step(&mut of.progress, &weights));
+        gradient.slice_mut().write_from(&gradients[step]).unwrap();
+        for of in [&mut tail, &mut moving] {
+            of.averaging.before_step(&mut of.progress, position, &weights);
+        }
+        let options = Sgd { learning_rate: rate, momentum: MOMENTUM, weight_decay: 0.0 };
+        let (weight, velocity) = (weights.values_mut(id), Some(velocity.slice_mut()));
+        optimizer::sgd(&device, &options, 1.0, gradient.slice(), weight, velocity);
+        for of in [&mut tail, &mut moving] {
+            of.averaging.after_step(&mut of.progress, &weights);
+        }
 
         assert_close(&tensor("weights"), &values(&weights), &expected[step]);
         // PyTorch's average starts from the first weights, whose share is dⁿ larger than without bias.
