@@ -101,7 +101,7 @@ pub(crate) fn run(args: CompareArgs) -> Result<ExitCode> {
     let inputs = Input::all(&args.texts);
     for input in &inputs {
         let mut text = comparer.text(&input.origin())?;
-        let mut batches = LineBatches::open(input, args.field.text_field.as_deref(), &codec, console)?;
+        let mut batches = LineBatches::open(input, args.field.text_field.as_deref(), Some(&codec), console)?;
         loop {
             let lines = batches.next()?;
             if lines.is_empty() {

@@ -79,7 +79,7 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
         let origin = input.origin();
         let codec = loaded.codec().clone().lossy(args.lossy.lossy);
         let mut encoder = codec.line_encoder(&origin);
-        let mut batches = LineBatches::open(input, None, &codec, console)?;
+        let mut batches = LineBatches::open(input, None, Some(&codec), console)?;
         let mut before = String::new();
         loop {
             let lines = batches.next()?;

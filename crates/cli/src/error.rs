@@ -46,6 +46,12 @@ pub(crate) enum CliError {
     /// A table of items, but not in which column the texts are.
     #[error("`{origin}` is a table, but `--text-column` does not say which column contains the text")]
     NoTextColumn { origin: String, known: Vec<String> },
+    /// A line to filter is not a record with the field.
+    #[error("line {line} of `{origin}` {reason}")]
+    FilterRecord { origin: String, line: u64, reason: String },
+    /// A text has bytes that are no text.
+    #[error("line {line} of `{origin}` is not UTF-8 text, or has a NUL byte")]
+    NotText { origin: String, line: u64 },
     /// The items of a document are not together.
     #[error(
         "line {line} of `{origin}` continues the document `{document}`, but other documents came in between"
@@ -301,11 +307,16 @@ fn hint(cause: &Cause) -> Option<String> {
                 [] => "its records have no fields".to_owned(),
                 known => format!("its columns are {}", all_of(known)),
             }),
+            CliError::NotText { .. } => Some(
+                "`--lossy` reads invalid bytes as U+FFFD; `iconv` converts a text from another encoding"
+                    .to_owned(),
+            ),
             CliError::DividedDocument { .. } => Some("sort the items by document".to_owned()),
             CliError::OtherColumns { .. } => {
                 Some("a table of surprisals has one header: make a table of each file".to_owned())
             }
-            CliError::Write { .. }
+            CliError::FilterRecord { .. }
+            | CliError::Write { .. }
             | CliError::NoSplit { .. }
             | CliError::TooShort { .. }
             | CliError::MoreThanBeams { .. }

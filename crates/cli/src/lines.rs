@@ -34,26 +34,31 @@ enum Source<'a> {
 }
 
 impl<'a> LineBatches<'a> {
-    /// Opens the input, to be read by this codec, and prints notes on what looks unintended in it. With `field`, the
-    /// text is this field of the records of a JSON Lines or CSV file.
+    /// Opens the input, and prints notes on what looks unintended in it to be read by this codec, if it is read as text.
+    /// With `field`, the text is this field of the records of a JSON Lines or CSV file.
     pub(crate) fn open(
         input: &'a Input,
         field: Option<&str>,
-        codec: &TextCodec,
+        noted_for: Option<&TextCodec>,
         console: Console,
     ) -> Result<LineBatches<'a>> {
         let origin = input.origin();
         let source = match input {
-            Input::File(_) => Source::Reader(input.open_noted(field, codec, console)?),
+            Input::File(_) => Source::Reader(match noted_for {
+                Some(codec) => input.open_noted(field, codec, console)?,
+                None => input.open_field(field, console)?,
+            }),
             Input::Stdin => {
                 input::invite(console);
                 let (sender, receiver) = sync_channel(WAITING_LINES);
-                let (field, tokenizer, name) =
-                    (field.map(str::to_owned), codec.tokenizer().clone(), origin.clone());
+                let (field, name) = (field.map(str::to_owned), origin.clone());
+                let tokenizer = noted_for.map(|codec| codec.tokenizer().clone());
                 thread::spawn(move || {
                     let opened = readable(io::stdin().lock(), &name, field.as_deref());
                     let opened = opened.and_then(|mut reader| {
-                        input::say_notes(&mut reader, &name, &tokenizer, console)?;
+                        if let Some(tokenizer) = &tokenizer {
+                            input::say_notes(&mut reader, &name, tokenizer, console)?;
+                        }
                         Ok(reader)
                     });
                     let mut reader = match opened {

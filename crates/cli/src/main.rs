@@ -26,6 +26,7 @@ mod describe;
 mod device;
 mod error;
 mod eval;
+mod filter;
 mod generate;
 mod input;
 mod lines;
@@ -79,6 +80,7 @@ enum Command {
     Rescore(rescore::RescoreArgs),
     Pairs(pairs::PairsArgs),
     Compare(compare::CompareArgs),
+    Filter(filter::FilterArgs),
     Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
     Reproduce(reproduce::ReproduceArgs),
@@ -106,6 +108,7 @@ fn main() -> ExitCode {
         Command::Rescore(args) => rescore::run(args),
         Command::Pairs(args) => pairs::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Filter(args) => filter::run(args),
         Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Reproduce(args) => reproduce::run(args),

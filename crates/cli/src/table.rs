@@ -3,7 +3,7 @@
 //! TSV and CSV are quoted as RFC 4180 says: a cell with a delimiter, a quote or a line end is enclosed in quotes, so that
 //! nothing in a text can break a row. A missing number is `NA`, as R and pandas expect; in JSON it is null.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -56,7 +56,7 @@ impl<'a> Table<'a> {
             TableFormat::Jsonl => return Ok(Table { columns, out: Out::Json(out) }),
         };
         let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(out);
-        writer.write_record(&columns)?;
+        writer.write_record(&columns).map_err(io_error)?;
         Ok(Table { columns, out: Out::Csv(Box::new(writer)) })
     }
 
@@ -66,9 +66,9 @@ impl<'a> Table<'a> {
         match &mut self.out {
             Out::Csv(writer) => {
                 for cell in cells {
-                    writer.write_field(cell.bytes())?;
+                    writer.write_field(cell.bytes()).map_err(io_error)?;
                 }
-                Ok(writer.write_record(None::<&[u8]>)?)
+                Ok(writer.write_record(None::<&[u8]>).map_err(io_error)?)
             }
             Out::Json(out) => {
                 // By hand, in the order of the columns: objects of `serde_json` are sorted by name.
@@ -86,6 +86,15 @@ impl<'a> Table<'a> {
             Out::Csv(writer) => Ok(writer.flush()?),
             Out::Json(out) => Ok(out.flush()?),
         }
+    }
+}
+
+/// The error of the file below, which says whether its reader has gone.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        // Rows have as many cells as there are columns, and cells can be any bytes.
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 

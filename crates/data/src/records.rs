@@ -143,6 +143,20 @@ impl<'a> Records<'a> {
         self
     }
 
+    /// Fails if the file is a table without a column of this name; each record of JSON Lines is checked when it is read.
+    ///
+    /// # Errors
+    /// [`DataError::NoField`].
+    pub fn require(&self, column: &str) -> Result<()> {
+        let Some(columns) = self.columns().filter(|columns| !columns.iter().any(|name| **name == *column))
+        else {
+            return Ok(());
+        };
+        let known = columns.iter().map(ToString::to_string).collect();
+        let (origin, line, field) = (self.origin.clone(), self.header_line(), column.to_owned());
+        Err(DataError::NoField { origin, line, field, known })
+    }
+
     /// The next record; `None` at the end.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub enum AveragingRule {
     },
     /// For the last steps of the run.
     Tail {
-        /// Their share of the run's steps, above 0 and at most 1.
+        /// Their fraction of the run's steps, above 0 and at most 1.
         share: f64,
     },
     /// From the first step, as an exponential moving average.

@@ -305,7 +305,7 @@ fn rest_of(all: f64, frequent: f64) -> f64 {
     all + (-(frequent - all).min(0.0).exp()).ln_1p().max(-12.0)
 }
 
-/// `ln (eᵃ + eᵇ)`, and the share of the second term.
+/// `ln (eᵃ + eᵇ)`, and the fraction of the second term.
 fn sum_and_share(a: f64, b: f64) -> (f64, f64) {
     let larger = a.max(b);
     let (first, second) = ((a - larger).exp(), (b - larger).exp());

@@ -43,7 +43,8 @@ fn an_approximate_model_scores_as_the_exact_one_and_says_how_exactly() {
         assert!(normalizer.statistics.deviation < 0.1, "{:?}", normalizer.statistics);
         // Without the units, the rest of the sum is missing.
         let mut without = normalizer.clone();
-        (without.output_weight.fill(0.0), without.output_bias = f32::NEG_INFINITY);
+        without.output_weight.fill(0.0);
+        without.output_bias = f32::NEG_INFINITY;
 
         let fitted = model.with_normalizer(normalizer);
         assert_eq!(loss(&fitted, &test), loss(&model, &test), "it is used only if asked for");

@@ -326,7 +326,7 @@ impl Job<'_> {
         self.say_seed();
         let (mut first, mut unreadable) = (0, 0);
         output::write(|out| {
-            let mut batches = LineBatches::open(input, None, &codec, self.console)?;
+            let mut batches = LineBatches::open(input, None, Some(&codec), self.console)?;
             loop {
                 let lines = batches.next()?;
                 if lines.is_empty() {

@@ -72,7 +72,7 @@ pub(super) fn write(inputs: &[Input], args: &ScoreArgs, loaded: &Loaded, to: &Pa
         // The token that the next one follows; it is read when there is one.
         let mut last = start;
         let mut encoder = codec.line_encoder(&origin);
-        let mut batches = LineBatches::open(input, loaded.text_field.as_deref(), codec, console)?;
+        let mut batches = LineBatches::open(input, loaded.text_field.as_deref(), Some(codec), console)?;
         loop {
             let lines = batches.next()?;
             if lines.is_empty() {

@@ -122,7 +122,7 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
                 scorer = scorer.with_ngram(ngram.interpolation.clone());
             }
             let mut encoder = codec.line_encoder(&origin);
-            let mut batches = LineBatches::open(input, loaded.text_field.as_deref(), codec, console)?;
+            let mut batches = LineBatches::open(input, loaded.text_field.as_deref(), Some(codec), console)?;
             loop {
                 let lines = batches.next()?;
                 if lines.is_empty() {

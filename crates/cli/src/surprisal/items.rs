@@ -59,6 +59,8 @@ pub(super) struct Items<'a> {
     columns: Vec<Arc<str>>,
     args: &'a ItemArgs,
     origin: String,
+    /// Whether texts can be any bytes.
+    takes_bytes: bool,
     /// The document of the last item, and those before it.
     document: Option<String>,
     finished: HashSet<String>,
@@ -82,6 +84,7 @@ impl ItemArgs {
         &'a self,
         input: &'a Input,
         codec: &TextCodec,
+        takes_bytes: bool,
         console: Console,
     ) -> Result<Items<'a>> {
         let origin = input.origin();
@@ -93,9 +96,10 @@ impl ItemArgs {
                 let known = known.iter().map(|(name, _)| name.to_string()).collect();
                 return Err(CliError::NoTextColumn { origin, known }.into());
             }
-            None => (Source::Lines(LineBatches::open(input, None, codec, console)?), Vec::new()),
+            None => (Source::Lines(LineBatches::open(input, None, Some(codec), console)?), Vec::new()),
             Some(text) => {
                 let mut records = Records::open(input.open(console)?, &origin, self.quoting())?;
+                records.require(text)?;
                 let first = records.next()?;
                 let names = first.iter().flat_map(|record| &record.fields).map(|(name, _)| Arc::clone(name));
                 let columns = names.filter(|name| **name != **text).collect();
@@ -103,7 +107,17 @@ impl ItemArgs {
             }
         };
         let (document, finished, left_out) = (None, HashSet::new(), BTreeSet::new());
-        Ok(Items { source, number: 0, columns, args: self, origin, document, finished, left_out })
+        Ok(Items {
+            source,
+            number: 0,
+            columns,
+            args: self,
+            origin,
+            takes_bytes,
+            document,
+            finished,
+            left_out,
+        })
     }
 
     fn quoting(&self) -> Quoting {
@@ -112,6 +126,14 @@ impl ItemArgs {
             QuotingRule::None => Quoting::None,
         }
     }
+}
+
+/// Fails unless a text on this line is one that the models can read.
+fn check_text(text: &[u8], takes_bytes: bool, origin: &str, line: u64) -> Result<()> {
+    if takes_bytes || (!text.contains(&0) && std::str::from_utf8(text).is_ok()) {
+        return Ok(());
+    }
+    Err(CliError::NotText { origin: origin.to_owned(), line }.into())
 }
 
 /// Whether the name of a file says that it is a table or consists of records.
@@ -147,6 +169,7 @@ impl Items<'_> {
                 let bom = "\u{feff}".as_bytes();
                 let text = line.strip_prefix(bom).filter(|_| self.number == 0).unwrap_or(line);
                 self.number += 1;
+                check_text(text, self.takes_bytes, &self.origin, self.number)?;
                 let passage = Passage { text: text.to_vec(), ..Passage::default() };
                 items.push(Item { passage, number: self.number, fields: Vec::new() });
             }
@@ -171,6 +194,9 @@ impl Items<'_> {
             None => Ok(Vec::new()),
         };
         let (text, context) = (text_of(text_column)?, text_of(context_column)?);
+        for text in [&text, &context] {
+            check_text(text, self.takes_bytes, &self.origin, record.line)?;
+        }
         let mut continues = false;
         if let Some(column) = document_column {
             let document = record.label(column, &self.origin)?;

@@ -135,6 +135,7 @@ pub(crate) fn run(args: SurprisalArgs) -> Result<ExitCode> {
         loaded.model = loaded.model.with_codec(args.reading.codec(loaded, false)?)?;
     }
     let models: Vec<_> = loaded.iter().map(|loaded| loaded.model.clone()).collect();
+    let takes_bytes = loaded.iter().all(|loaded| loaded.codec().is_lossy() || loaded.codec().is_of_bytes());
     let inputs = Input::all(files);
     let options = args.options();
     let columns = Columns { args: &args, names: &names, has_files: inputs.len() > 1 };
@@ -155,7 +156,7 @@ pub(crate) fn run(args: SurprisalArgs) -> Result<ExitCode> {
         let mut out = Some(out);
         for input in &inputs {
             let origin = input.origin();
-            let mut items = args.items.open(input, loaded[0].codec(), console)?;
+            let mut items = args.items.open(input, loaded[0].codec(), takes_bytes, console)?;
             let own: Vec<String> = items.columns().iter().map(ToString::to_string).collect();
             match &passed {
                 Some(passed) if *passed != own => {

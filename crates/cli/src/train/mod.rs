@@ -202,7 +202,7 @@ fn lower_learning_rate(plan: &Plan) -> f64 {
 }
 
 /// A flag that becomes true at the first Ctrl-C or termination signal; a second one exits at once.
-fn stop_on_interruption() -> Result<Arc<AtomicBool>> {
+pub(crate) fn stop_on_interruption() -> Result<Arc<AtomicBool>> {
     // A process can set the handler only once, but `recipes verify` may train several times.
     static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     if let Some(stop) = STOP.get() {

@@ -215,6 +215,7 @@ pages! {
     evaluation: "docs/evaluation.md",
     scoring: "docs/scoring.md",
     surprisal: "docs/surprisal.md",
+    filtering: "docs/filtering.md",
     approximation: "docs/approximation.md",
     rescoring: "docs/rescoring.md",
     generation: "docs/generation.md",

@@ -40,6 +40,11 @@ fn of_surprisal() {
 }
 
 #[test]
+fn of_filter() {
+    insta::assert_snapshot!(help(&["filter"]));
+}
+
+#[test]
 fn of_generate() {
     insta::assert_snapshot!(help(&["generate"]));
 }

@@ -13,6 +13,7 @@ mod comparing;
 mod diverging;
 mod documentation;
 mod faults;
+mod filtering;
 mod fine_tuning;
 mod help;
 mod hostile;

@@ -220,12 +220,33 @@ fn an_item_is_answered_before_the_next_one_comes() {
 }
 
 #[test]
+fn a_reader_that_goes_away_ends_the_table_without_a_word() {
+    let sandbox = Sandbox::with_run();
+    sandbox.write("items.txt", text(20_000));
+    for format in ["tsv", "jsonl"] {
+        let mut command = sandbox.command(&["surprisal", "run", "items.txt", "--format", format]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(0), ""),
+            "{format}"
+        );
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_in_one_line() {
     let sandbox = Sandbox::with_run();
     sandbox.write("items.tsv", "doc\ttext\n1\tthe cat\n2\ta\n1\tb\n");
     sandbox.write("quotes.csv", "id,text\n1,\"a\n2,b\n");
     sandbox.write("raw.tsv", "id\ttext\n1\t\"No,\" he said.\n");
     sandbox.write("others.tsv", "id\ttext\n1\ta\n");
+    sandbox.write("empty.tsv", "");
+    sandbox.write("latin.txt", b"the cat\ncaf\xe9\n");
+    sandbox.write("latin.csv", b"id,text\n1,\"a\nb\"\n2,caf\xe9\n");
     let error = |arguments: &[&str]| {
         let said = sandbox.run(&[&["surprisal", "run"], arguments].concat());
         assert_ne!(said.code, Some(0), "{}", said.stdout);
@@ -241,6 +262,9 @@ fn what_is_wrong_is_said_in_one_line() {
             error(&["items.tsv", "others.tsv", "--text-column", "text"]),
             error(&["items.tsv", "--text-column", "text", "--unknown", "share:0"]),
             error(&["missing.txt"]),
+            error(&["empty.tsv", "--text-column", "text"]),
+            error(&["latin.txt"]),
+            error(&["latin.csv", "--text-column", "text"]),
             error(&["items.tsv", "--text-column", "text", "--states", "no/s.npz"]),
         ]
         .join("\n")

@@ -3,25 +3,21 @@
 use std::io::{self, BufRead, Read};
 
 use super::{Field, Quoting, Records};
-use crate::{DataError, Result};
+use crate::Result;
 
 /// The text of a field of the records in `reader`, one line per record; `origin` is its name in errors. Double quotes are
 /// part of the text in files with tabs.
 ///
 /// # Errors
-/// [`DataError::NoField`] if the header of a CSV file does not have the field, and the errors of [`Records::open`]. Errors
-/// in later records are errors of reading, which contain a [`DataError`].
+/// The errors of [`Records::open`] and [`Records::require`]. Errors in later records are errors of reading, which contain a
+/// [`DataError`](crate::DataError).
 pub(crate) fn field_lines<'a>(
     reader: Box<dyn BufRead + 'a>,
     origin: &str,
     field: &str,
 ) -> Result<Box<dyn BufRead + 'a>> {
     let records = Records::open(reader, origin, Quoting::NotWithTabs)?;
-    if let Some(columns) = records.columns().filter(|columns| !columns.iter().any(|name| **name == *field)) {
-        let known = columns.iter().map(ToString::to_string).collect();
-        let (line, field) = (records.header_line(), field.to_owned());
-        return Err(DataError::NoField { origin: origin.to_owned(), line, field, known });
-    }
+    records.require(field)?;
     let (origin, field) = (origin.to_owned(), field.to_owned());
     Ok(Box::new(FieldLines { records, origin, field, text: Vec::new(), read: 0 }))
 }

@@ -121,7 +121,7 @@ impl Normalizer {
         let units = normalizer.units();
         let fits = units > 0
             && normalizer.output_weight.len() == units
-            && normalizer.hidden_weight.len() % units == 0
+            && normalizer.hidden_weight.len().is_multiple_of(units)
             && !normalizer.frequent.is_empty()
             && normalizer.frequent.iter().all(|&id| (id as usize) < vocab_size);
         fits.then_some(normalizer)

@@ -327,6 +327,10 @@ fn context(metadata: &BTreeMap<String, String>) -> ModelContext {
         vocab_fingerprint: "5f1e".to_owned(),
         metadata: metadata.clone(),
         attachments: BTreeMap::from([("codec".to_owned(), b"a codec".to_vec())]),
+        tensors: BTreeMap::from([(
+            "extra".to_owned(),
+            StoredTensor { shape: vec![1, 2], values: vec![0.5, -1.0] },
+        )]),
     }
 }
 

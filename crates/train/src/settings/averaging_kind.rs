@@ -21,7 +21,7 @@ pub enum AveragingKind {
     Asgd,
     /// The average over the last steps of the run.
     Tail {
-        /// Their share of the run's steps, above 0 and at most 1.
+        /// Their fraction of the run's steps, above 0 and at most 1.
         share: f64,
     },
     /// The exponential moving average over all steps.
@@ -42,7 +42,7 @@ impl FromStr for AveragingKind {
             None if text == "asgd" => Ok(AveragingKind::Asgd),
             Some(("tail", share)) => number(share, |share| share > 0.0 && share <= 1.0)
                 .map(|share| AveragingKind::Tail { share })
-                .ok_or_else(|| "expected a share of the steps above 0 and at most 1, such as `tail:0.25`".to_owned()),
+                .ok_or_else(|| "expected a fraction of the steps above 0 and at most 1, such as `tail:0.25`".to_owned()),
             Some(("ema", decay)) => number(decay, |decay| decay > 0.0 && decay < 1.0)
                 .map(|decay| AveragingKind::Ema { decay })
                 .ok_or_else(|| "expected a decay above 0 and below 1, such as `ema:0.999`".to_owned()),
@@ -80,7 +80,10 @@ mod tests {
     fn what_is_wrong_is_said() {
         let error = |text: &str| text.parse::<AveragingKind>().unwrap_err();
         for text in ["tail:0", "tail:1.5", "tail:", "tail:nan"] {
-            assert!(error(text).starts_with("expected a share of the steps above 0 and at most 1"), "{text}");
+            assert!(
+                error(text).starts_with("expected a fraction of the steps above 0 and at most 1"),
+                "{text}"
+            );
         }
         for text in ["ema:0", "ema:1", "ema:-0.5", "ema:x"] {
             assert!(error(text).starts_with("expected a decay above 0 and below 1"), "{text}");
