@@ -37,7 +37,7 @@ pub enum AveragingRule {
     /// For the last steps of the run.
     Tail {
         /// Their fraction of the run's steps, above 0 and at most 1.
-        share: f64,
+        fraction: f64,
     },
     /// From the first step, as an exponential moving average.
     ///
@@ -151,8 +151,8 @@ impl Averaging {
     pub fn before_step(&mut self, progress: &mut AveragingProgress, position: f64, parameters: &Parameters) {
         /// Far above the rounding error of positions, and far below the length of a step.
         const TOLERANCE: f64 = 1e-12;
-        let AveragingRule::Tail { share } = self.rule else { return };
-        let is_tail = 1.0 - position <= share + TOLERANCE;
+        let AveragingRule::Tail { fraction } = self.rule else { return };
+        let is_tail = 1.0 - position <= fraction + TOLERANCE;
         match (&self.average, is_tail) {
             (None, true) => self.begin(progress, parameters),
             (Some(_), false) => self.discard(progress),
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_tail_is_the_last_part_of_the_run() {
-        let tail = |share| averages(AveragingRule::Tail { share }, 0, 10);
+        let tail = |fraction| averages(AveragingRule::Tail { fraction }, 0, 10);
         assert_eq!(tail(0.3)[6..], [None, Some(8.0), Some(8.5), Some(9.0)]);
         assert_eq!(tail(0.25)[7..], [None, Some(9.0), Some(9.5)]);
         assert_eq!(tail(1.0)[..2], [Some(1.0), Some(1.5)]);
@@ -337,8 +337,8 @@ mod tests {
         // Positions are rounded: none of these tails has one step more or less.
         for length in [7, 30, 49, 1000] {
             for steps in 1..length {
-                let share = steps as f64 / length as f64;
-                let found = averages(AveragingRule::Tail { share }, length - steps - 1, length);
+                let fraction = steps as f64 / length as f64;
+                let found = averages(AveragingRule::Tail { fraction }, length - steps - 1, length);
                 assert_eq!(
                     (found[0], found[1]),
                     (None, Some((length - steps + 1) as f32)),
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn the_tail_of_a_run_that_has_become_longer_begins_later() {
         let (mut weights, mut progress) = (parameters(), AveragingProgress::default());
-        let mut averaging = Averaging::new(AveragingRule::Tail { share: 0.5 }, &mut progress, &weights);
+        let mut averaging = Averaging::new(AveragingRule::Tail { fraction: 0.5 }, &mut progress, &weights);
         let mut step = |position: f64, value: f32| {
             averaging.before_step(&mut progress, position, &weights);
             set(&mut weights, [value; 2]);

@@ -114,7 +114,7 @@ prop_compose! {
         if let Some((schedule, warmup, minimum)) = decay {
             (optimization.schedule, optimization.warmup) = (Some(schedule), Some(warmup));
             optimization.min_learning_rate = Some(minimum).filter(|&minimum| minimum < 0.02);
-            optimization.averaging = Some(AveragingKind::Tail { share: 0.3 });
+            optimization.averaging = Some(AveragingKind::Tail { fraction: 0.3 });
         }
         if averaging_after.is_some() {
             optimization.averaging = Some(AveragingKind::Asgd);

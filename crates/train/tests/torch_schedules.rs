@@ -86,9 +86,10 @@ fn check(name: &str, schedule: ScheduleRule, warmup: f64) {
     weights.values_mut(id).write_from(&golden.rows("init")[0]).unwrap();
     let [mut gradient, mut velocity] = [(); 2].map(|()| Buffer::zeros(&device, 5));
     let mut schedule = Schedule::new(schedule, RATE).with_warmup(warmup as u64);
-    let share = TAIL / STEPS as f64;
-    let [mut tail, mut moving] = [AveragingRule::Tail { share }, AveragingRule::Exponential { decay: DECAY }]
-        .map(|rule| Averaged::new(rule, &weights));
+    let fraction = TAIL / STEPS as f64;
+    let [mut tail, mut moving] =
+        [AveragingRule::Tail { fraction }, AveragingRule::Exponential { decay: DECAY }]
+            .map(|rule| Averaged::new(rule, &weights));
     let (rates, moving_averages) = (golden.rates(&tensor("rates")), golden.rows(&tensor("ema")));
     let (expected, gradients) = (golden.rows(&tensor("weights")), golden.rows("grads"));
     for step in 0..STEPS {

@@ -146,10 +146,13 @@ pub(crate) fn train(
     if session.is_complete() {
         let (run, epochs) = (session.folder().path().display().to_string(), session.plan().training.epochs);
         let (program, run) = (summary::program(), in_shell(&run));
-        console.say(&format!(
-            "\ncomplete: all {epochs} epochs are trained; for more, `{program} train --resume --out {run} --epochs {}`",
-            2 * epochs
-        ));
+        let how = match session.plan().optimization.schedule.decays_over_run() {
+            false => format!("--resume --out {run} --epochs {}", 2 * epochs),
+            // A run that decays has a fixed length, so that training continues in a new one.
+            true => format!("--from {run}"),
+        };
+        console
+            .say(&format!("\ncomplete: all {epochs} epochs are trained; for more, `{program} train {how}`"));
     }
     let stop = stop_on_interruption()?;
     let mut progress = Progress::new(console, &session.corpus().codec, stop);

@@ -196,8 +196,8 @@ impl Overview<'_> {
             }
             AveragingRule::After { epochs: 0 } => parts.push("ASGD".to_owned()),
             AveragingRule::After { epochs: after } => parts.push(format!("ASGD after {}", epochs(after))),
-            AveragingRule::Tail { share } => {
-                parts.push(format!("average of the last {} % of steps", 100.0 * share))
+            AveragingRule::Tail { fraction } => {
+                parts.push(format!("average of the last {} % of steps", 100.0 * fraction))
             }
             AveragingRule::Exponential { decay } => {
                 parts.push(format!("moving average of the weights, decay {decay}"))

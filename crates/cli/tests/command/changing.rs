@@ -107,6 +107,32 @@ fn fewer_epochs_than_there_are_are_refused_and_the_run_is_still_reproduced() {
 }
 
 #[test]
+fn a_run_that_decays_keeps_its_length_and_says_how_to_train_further() {
+    let sandbox = Sandbox::with_text();
+    let flags = ["train", "--data", "text.txt", "--out", "run", "--epochs", "2", "--threads", "1"];
+    let schedule = ["--schedule", "cosine", "--warmup", "5", "--averaging", "ema:0.9"];
+    let said = sandbox.run(&[&flags[..], &schedule, &TINY].concat());
+    let line = "adam, learning rate 0.02, cosine decay to 0, warm-up of 5 steps, clip norm 0.25, moving average of the \
+                weights, decay 0.9\n";
+    assert!(said.stderr.contains(line), "{}", said.stderr);
+    said.success();
+    let said = sandbox.run(&["train", "--resume", "--out", "run"]);
+    assert!(said.stderr.contains("epochs are trained; for more, `"), "{}", said.stderr);
+    assert!(said.stderr.contains(" train --from run`\n"), "{}", said.stderr);
+
+    let said = sandbox.run(&["train", "--resume", "--out", "run", "--epochs", "3"]);
+    assert_eq!(said.code, Some(2));
+    let error = "error: cannot change `training.epochs` from 2 to 3 when resuming a run: its learning rate decays over \
+                 all of its epochs\n";
+    assert!(said.stderr.starts_with(error), "{}", said.stderr);
+    follow(&sandbox, &said, "--from run", &["--out", "new"]).success();
+    assert_eq!(outcome(&sandbox.path("new")).0.last().unwrap()["epoch"], 3);
+    let resume = ["train", "--resume", "--out", "run", "--epochs", "3", "--schedule", "constant"];
+    sandbox.run(&resume).success();
+    sandbox.run(&["reproduce", "run", "--quiet"]).success();
+}
+
+#[test]
 fn what_cannot_change_is_refused_with_a_way_that_works() {
     let sandbox = Sandbox::with_run();
     let evaluated = sandbox.run(&["eval", "-m", "run", "--split", "valid", "--json"]).json();

@@ -31,9 +31,9 @@ fn an_invalid_value_in_a_recipe_is_named_with_its_line_and_what_is_allowed() {
         "`mine.toml`, line 3: `model.dropout_between` must be at least 0 and less than 1, but is -0.5",
     );
     check_recipe(
-        "[optimization]\nschedule = \"cosine\"\n",
-        "`mine.toml`, line 2: invalid value `\"cosine\"` for `optimization.schedule`: expected one of `plateau`, \
-         `step`, `constant`",
+        "[optimization]\nschedule = \"triangle\"\n",
+        "`mine.toml`, line 2: invalid value `\"triangle\"` for `optimization.schedule`: expected one of `plateau`, \
+         `step`, `constant`, `linear`, `cosine`",
     );
     check_recipe(
         "[model]\nlayers = 0\n",

@@ -449,7 +449,7 @@ fn averaging(settings: &OptimizationSettings) -> Result<AveragingRule> {
             patience: positive("optimization.averaging_patience", averaging_patience.unwrap_or(5))?,
         },
         AveragingKind::Asgd => AveragingRule::After { epochs: averaging_after.unwrap_or(0) },
-        AveragingKind::Tail { share } => AveragingRule::Tail { share },
+        AveragingKind::Tail { fraction } => AveragingRule::Tail { fraction },
         AveragingKind::Ema { decay } => AveragingRule::Exponential { decay },
     })
 }

@@ -252,8 +252,8 @@ fn with_averaging(settings: OptimizationSettings, rule: AveragingRule) -> Optimi
             averaging_after: Some(epochs),
             ..settings
         },
-        AveragingRule::Tail { share } => {
-            OptimizationSettings { averaging: Some(AveragingKind::Tail { share }), ..settings }
+        AveragingRule::Tail { fraction } => {
+            OptimizationSettings { averaging: Some(AveragingKind::Tail { fraction }), ..settings }
         }
         AveragingRule::Exponential { decay } => {
             OptimizationSettings { averaging: Some(AveragingKind::Ema { decay }), ..settings }

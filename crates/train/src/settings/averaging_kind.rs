@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// ```
 /// use rondo_train::settings::AveragingKind;
 ///
-/// assert_eq!("tail:0.25".parse(), Ok(AveragingKind::Tail { share: 0.25 }));
+/// assert_eq!("tail:0.25".parse(), Ok(AveragingKind::Tail { fraction: 0.25 }));
 /// assert_eq!(AveragingKind::Ema { decay: 0.999 }.to_string(), "ema:0.999");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub enum AveragingKind {
     /// The average over the last steps of the run.
     Tail {
         /// Their fraction of the run's steps, above 0 and at most 1.
-        share: f64,
+        fraction: f64,
     },
     /// The exponential moving average over all steps.
     Ema {
@@ -40,13 +40,13 @@ impl FromStr for AveragingKind {
             None if text == "off" => Ok(AveragingKind::Off),
             None if text == "nt-asgd" => Ok(AveragingKind::NtAsgd),
             None if text == "asgd" => Ok(AveragingKind::Asgd),
-            Some(("tail", share)) => number(share, |share| share > 0.0 && share <= 1.0)
-                .map(|share| AveragingKind::Tail { share })
+            Some(("tail", fraction)) => number(fraction, |fraction| fraction > 0.0 && fraction <= 1.0)
+                .map(|fraction| AveragingKind::Tail { fraction })
                 .ok_or_else(|| "expected a fraction of the steps above 0 and at most 1, such as `tail:0.25`".to_owned()),
             Some(("ema", decay)) => number(decay, |decay| decay > 0.0 && decay < 1.0)
                 .map(|decay| AveragingKind::Ema { decay })
                 .ok_or_else(|| "expected a decay above 0 and below 1, such as `ema:0.999`".to_owned()),
-            _ => Err("expected `off`, `nt-asgd`, `asgd`, `tail:SHARE` such as `tail:0.25`, or `ema:DECAY` such as \
+            _ => Err("expected `off`, `nt-asgd`, `asgd`, `tail:FRACTION` such as `tail:0.25`, or `ema:DECAY` such as \
                       `ema:0.999`"
                 .to_owned()),
         }
@@ -59,7 +59,7 @@ impl fmt::Display for AveragingKind {
             AveragingKind::Off => f.write_str("off"),
             AveragingKind::NtAsgd => f.write_str("nt-asgd"),
             AveragingKind::Asgd => f.write_str("asgd"),
-            AveragingKind::Tail { share } => write!(f, "tail:{share}"),
+            AveragingKind::Tail { fraction } => write!(f, "tail:{fraction}"),
             AveragingKind::Ema { decay } => write!(f, "ema:{decay}"),
         }
     }
@@ -89,7 +89,7 @@ mod tests {
             assert!(error(text).starts_with("expected a decay above 0 and below 1"), "{text}");
         }
         for text in ["tail", "ema", "swa", "off:1", ""] {
-            assert!(error(text).starts_with("expected `off`, `nt-asgd`, `asgd`, `tail:SHARE`"), "{text}");
+            assert!(error(text).starts_with("expected `off`, `nt-asgd`, `asgd`, `tail:FRACTION`"), "{text}");
         }
     }
 }

@@ -231,7 +231,7 @@ sections! {
         /// from step to step; 0 is off
         temporal_penalty: f32, "BETA", "0";
         /// Weights to evaluate and save: the current ones (off), their average since the validation loss stopped
-        /// improving (nt-asgd), since a given epoch (asgd) or over the last part of the run (tail:SHARE, such as
+        /// improving (nt-asgd), since a given epoch (asgd) or over the last part of the run (tail:FRACTION, such as
         /// tail:0.25), or their exponential moving average (ema:DECAY, such as ema:0.999)
         averaging: AveragingKind, "METHOD", "off";
         /// Epochs without improvement before averaging starts, for nt-asgd

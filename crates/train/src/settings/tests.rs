@@ -89,8 +89,7 @@ fn an_impossible_value_is_refused_and_the_possible_ones_named() {
     value("\"LSTM\"", "model.cell", "one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`; did you mean `lstm`?");
     value("\"warm\"", "optimization.schedule", "one of `plateau`, `step`, `constant`, `linear`, `cosine`");
     for averaging in ["\"tail\"", "0.9"] {
-        let expected =
-            "`off`, `nt-asgd`, `asgd`, `tail:SHARE` such as `tail:0.25`, or `ema:DECAY` such as `ema:0.999`";
+        let expected = "`off`, `nt-asgd`, `asgd`, `tail:FRACTION` such as `tail:0.25`, or `ema:DECAY` such as `ema:0.999`";
         value(averaging, "optimization.averaging", expected);
     }
     value("\"a.txt\"", "text.data", "a list, `[\"a.txt\"]`");
