@@ -257,7 +257,7 @@ mod tests {
                        columns without names, and has 3";
         check_error("a\tb\tc\n", None, columns);
         let json = "{\"sentence_good\": \"a\", \"bad\": \"b\"}\n";
-        let field = "line 1 of `file` has no field `sentence_bad`: its fields are `bad`, `sentence_good`; \
+        let field = "line 1 of `file` has no field `sentence_bad`: its fields are `sentence_good`, `bad`; \
                      did you mean `sentence_good`?";
         check_error(json, None, field);
         let group = "line 2 of `file` has no field `g`: its fields are `sentence_good`, `sentence_bad`";
