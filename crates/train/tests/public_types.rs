@@ -46,6 +46,7 @@ fn every_public_type_is_send() {
     let names = names_of_send_types![
         About,
         Averaging,
+        AveragingKind,
         AveragingProgress,
         AveragingRule,
         Band,
@@ -78,6 +79,7 @@ fn every_public_type_is_send() {
         NonFinite,
         NonFiniteRule,
         Note<'static>,
+        NormalizerOptions,
         OptimizationPlan,
         Optimizer,
         OptimizerOptions,

@@ -158,8 +158,10 @@ fn a_model_of_characters_scores_regions_too() {
     let sum = |text: &str, from: usize, to: usize| {
         line(text)[from..to].iter().map(|&log_prob| f64::from(log_prob)).sum()
     };
-    assert_close("region", scores[0].good, sum("a cat sat", 1, 5), 1e-4);
-    assert_close("region", scores[0].bad, sum("a cats sat", 1, 6), 1e-4);
+    // The region is the second word, which includes its end.
+    let second = |text: &str| model.surprisals(&[text]).unwrap()[0][1].scores[0].log_prob.unwrap();
+    assert_close("region", scores[0].good, second("a cat sat"), 1e-4);
+    assert_close("region", scores[0].bad, second("a cats sat"), 1e-4);
     assert_eq!(scores[1].outcome, Outcome::Impossible);
     let wholes = score_pairs(&model, &pairs, Scope::Sentence).unwrap();
     assert_close("whole", wholes[0].good, sum("a cat sat\n", 0, 10), 1e-4);

@@ -36,7 +36,7 @@ fn the_list_below_has_every_public_type() {
     assert!(names.len() > 30, "{names:?}");
     for name in names {
         let listed =
-            [format!("<{name}>"), format!("<{name}<'_>>"), format!("::{name}>"), format!("<{name}<'_, ")];
+            [format!("<{name}>"), format!("{name}<'_>>"), format!("::{name}>"), format!("<{name}<'_, ")];
         assert!(listed.iter().any(|listed| list.contains(listed)), "`{name}` is missing");
     }
 }
@@ -108,6 +108,29 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<rescore::Scored>();
     is_send::<rescore::Tuned>();
     is_send::<rescore::Weights>();
+    is_send::<Normalizer>();
+    is_send::<NormalizerCheck>();
+    is_send::<NormalizerSamples>();
+    is_send::<NormalizerStatistics>();
+    is_send::<compare::Bootstrap>();
+    is_send::<compare::CompareUnit>();
+    is_send::<compare::ComparedText<'_>>();
+    is_send::<compare::Comparer>();
+    is_send::<compare::Comparing>();
+    is_send::<compare::Comparison>();
+    is_send::<pairs::Accuracy>();
+    is_send::<pairs::Formula>();
+    is_send::<pairs::FormulaFault>();
+    is_send::<pairs::ItemResult>();
+    is_send::<pairs::Outcome>();
+    is_send::<pairs::Pair>();
+    is_send::<pairs::PairScore>();
+    is_send::<pairs::Prediction>();
+    is_send::<pairs::RegionReference>();
+    is_send::<pairs::Scope>();
+    is_send::<pairs::Suite>();
+    is_send::<pairs::SuiteFault>();
+    is_send::<pairs::Tests>();
     is_send::<rescore::WordErrors>();
 }
 

@@ -69,7 +69,7 @@ fn the_numbers_are_aligned_and_the_library_reads_them() {
     let (header_len, _) = SafeTensors::read_metadata(&bytes).unwrap();
     assert_eq!(header_len % 8, 0);
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    assert_eq!(tensors.len(), model.parameters().ids().len() + 1, "and the attachment");
+    assert_eq!(tensors.len(), model.parameters().ids().len() + 2, "and the attachments");
     let id = model.parameters().find("rnn.1.weight_hh").unwrap();
     let tensor = tensors.tensor("rnn.1.weight_hh").unwrap();
     assert_eq!((tensor.dtype(), tensor.shape()), (Dtype::F32, model.parameters().shape(id)));
