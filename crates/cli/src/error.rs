@@ -421,7 +421,7 @@ fn hint_on_inference(error: &InferError) -> Option<String> {
             "`--by word` and `--by character` compare models with different tokens"
         }
         InferError::NoNormalizer { .. } => {
-            "`rondo normalizer fit MODEL` fits one in seconds; without `--approximate`, probabilities are exact"
+            "`rondo normalizer fit MODEL` fits one; without `--approximate`, probabilities are exact"
         }
         InferError::PairColumns { .. } => {
             "`sentence_good` and `sentence_bad` name the columns in the first line of the file"

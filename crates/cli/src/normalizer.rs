@@ -33,7 +33,7 @@ enum Action {
 #[command(after_help = "\
 The softmax divides by a sum over the whole vocabulary. The normalizer sums the most frequent tokens exactly and predicts \
 the logarithm of the rest from the model's last hidden state. The model itself does not change: without --approximate, its \
-results are the same as before. Fitting reads the training text of the model's run and takes seconds.")]
+results are the same as before. Fitting reads the training text of the model's run and takes about a minute.")]
 struct FitArgs {
     /// Model file, or a run folder for its best model
     #[arg(value_name = "MODEL")]
