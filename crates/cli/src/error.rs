@@ -49,6 +49,9 @@ pub(crate) enum CliError {
     /// A line to filter is not a record with the field.
     #[error("line {line} of `{origin}` {reason}")]
     FilterRecord { origin: String, line: u64, reason: String },
+    /// No perplexity is within the bounds of a filter.
+    #[error("no perplexity is at least {min} and at most {max}")]
+    Bounds { min: f64, max: f64 },
     /// A text has bytes that are no text.
     #[error("line {line} of `{origin}` is not UTF-8 text, or has a NUL byte")]
     NotText { origin: String, line: u64 },
@@ -243,6 +246,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::UnknownScore { .. }
                     | CliError::ListsWithoutIds { .. }
                     | CliError::NoTextColumn { .. }
+                    | CliError::Bounds { .. }
             )
         )
 }
@@ -316,6 +320,7 @@ fn hint(cause: &Cause) -> Option<String> {
                 Some("a table of surprisals has one header: make a table of each file".to_owned())
             }
             CliError::FilterRecord { .. }
+            | CliError::Bounds { .. }
             | CliError::Write { .. }
             | CliError::NoSplit { .. }
             | CliError::TooShort { .. }

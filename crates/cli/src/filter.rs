@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 
 use crate::console::Console;
 use crate::error::CliError;
-use crate::input::Input;
+use crate::input::{Input, check_text};
 use crate::lines::LineBatches;
 use crate::model_args::DeviceArgs;
 use crate::normalizer::{self, ApproximateArgs};
@@ -118,6 +118,10 @@ impl Shard {
 /// Runs the command.
 pub(crate) fn run(args: FilterArgs) -> Result<ExitCode> {
     let console = Console::new(false);
+    let (min, max) = (args.min_perplexity, args.max_perplexity.unwrap_or(f64::INFINITY));
+    if min.is_nan() || max.is_nan() || min > max {
+        return Err(CliError::Bounds { min, max }.into());
+    }
     let mut loaded = args.device.load_all(std::slice::from_ref(&args.model), console)?.remove(0);
     loaded.model = loaded.model.with_codec(loaded.codec().clone().lossy(args.lossy.lossy))?;
     args.approximate.apply(&mut loaded)?;
@@ -126,29 +130,34 @@ pub(crate) fn run(args: FilterArgs) -> Result<ExitCode> {
     let filter = Filter { args: &args, codec, unknown_cost: unknown_cost(&args, codec) };
     let scoring = Scoring { start: codec.line_end(), batch_size: args.batch_size, ..Scoring::default() };
     let mut scorer = loaded.model.scorer(scoring)?;
-    let (mut counts, begun, mut line_number) = (Counts::default(), Instant::now(), 0);
+    let (mut counts, begun, mut all_lines) = (Counts::default(), Instant::now(), 0);
     let filtered = output::write(|out| {
-        let inputs = Input::all(&args.texts);
-        for input in &inputs {
+        for input in &Input::all(&args.texts) {
             let origin = input.origin();
             let mut encoder = codec.line_encoder(&origin);
-            let mut batches =
-                LineBatches::open(input, None, Some(codec).filter(|_| args.text_field.is_none()), console)?;
+            let noted_for = Some(codec).filter(|_| args.text_field.is_none());
+            let mut batches = LineBatches::open(input, None, noted_for, console)?;
+            let mut number = 0;
             while !stop.load(Ordering::Relaxed) {
-                let lines = batches.next()?;
+                let lines = batches.next_unless(&stop)?;
                 if lines.is_empty() {
                     break;
                 }
-                let (mut own, mut encoded) = (Vec::new(), Vec::new());
+                let (mut own, mut encoded, mut fault) = (Vec::new(), Vec::new(), None);
                 for line in lines {
-                    line_number += 1;
-                    let text = filter.text_of(&line, &origin, line_number)?;
-                    // The encoder counts lines, for its errors.
-                    let ids = encoder.encode(&text)?;
-                    if args.shard.has(line_number) {
-                        own.push(line);
-                        encoded.push(ids);
+                    (number, all_lines) = (number + 1, all_lines + 1);
+                    if !args.shard.has(all_lines) {
+                        continue;
                     }
+                    // The lines before a faulty one are filtered first.
+                    match filter.text_of(&line, &origin, number) {
+                        Ok(text) => encoded.push(encoder.encode(&text)?),
+                        Err(error) => {
+                            fault = Some(error);
+                            break;
+                        }
+                    }
+                    own.push(line);
                 }
                 let possible = encoded.iter().filter(|line| line.missing.is_empty());
                 let ids: Vec<&[u32]> = possible.map(|line| line.ids.as_slice()).collect();
@@ -165,6 +174,9 @@ pub(crate) fn run(args: FilterArgs) -> Result<ExitCode> {
                 }
                 // Whole lines at a time: an interruption comes between batches.
                 out.write_all(&kept)?;
+                if let Some(fault) = fault {
+                    return Err(fault);
+                }
                 if batches.is_interactive() {
                     out.flush()?;
                 }
@@ -172,9 +184,11 @@ pub(crate) fn run(args: FilterArgs) -> Result<ExitCode> {
         }
         Ok(())
     });
-    counts.say(&args, begun.elapsed().as_secs_f64(), console);
+    counts.say(&args, begun.elapsed().as_secs_f64(), normalizer::check_in_json(&loaded), console);
     filtered?;
-    normalizer::say_check(&loaded, console);
+    if !args.json {
+        normalizer::say_check(&loaded, console);
+    }
     Ok(if stop.load(Ordering::Relaxed) { INTERRUPTED.into() } else { ExitCode::SUCCESS })
 }
 
@@ -196,22 +210,29 @@ struct Filter<'a> {
 impl Filter<'_> {
     /// The text of a line: itself, or a field of the object in it.
     fn text_of(&self, line: &[u8], origin: &str, number: u64) -> Result<Vec<u8>> {
-        let Some(field) = &self.args.text_field else { return Ok(line.to_vec()) };
-        let bad = |reason: &str| CliError::FilterRecord {
-            origin: origin.to_owned(),
-            line: number,
-            reason: reason.to_owned(),
-        };
-        if line.trim_ascii().is_empty() {
+        let FilterArgs { text_field, add_score, .. } = self.args;
+        let takes_bytes = self.codec.is_lossy() || (self.codec.is_of_bytes() && text_field.is_none());
+        check_text(line, takes_bytes, origin, number)?;
+        let Some(field) = text_field else { return Ok(line.to_vec()) };
+        let refused =
+            |reason: String| CliError::FilterRecord { origin: origin.to_owned(), line: number, reason };
+        let json = String::from_utf8_lossy(line);
+        let json = json.strip_prefix('\u{feff}').unwrap_or(&json);
+        if json.trim_ascii().is_empty() {
             return Ok(Vec::new());
         }
-        let object: Map<String, Value> =
-            serde_json::from_slice(line).map_err(|_| bad("is not a JSON object"))?;
+        let object: Map<String, Value> = serde_json::from_str(json)
+            .map_err(|_| refused("is not a JSON object, and `--text-field` is for JSON Lines".to_owned()))?;
+        if let Some(name) = add_score.as_ref().filter(|name| object.contains_key(*name)) {
+            return Err(
+                refused(format!("already has a field `{name}`, which `--add-score` would add")).into()
+            );
+        }
         match object.get(field) {
             Some(Value::String(text)) => Ok(text.replace(['\r', '\n'], " ").into_bytes()),
             Some(Value::Null) => Ok(Vec::new()),
-            Some(_) => Err(bad(&format!("has a field `{field}` that is not text")).into()),
-            None => Err(bad(&format!("has no field `{field}`")).into()),
+            Some(_) => Err(refused(format!("has a field `{field}` that is not text")).into()),
+            None => Err(refused(format!("has no field `{field}`")).into()),
         }
     }
 
@@ -270,7 +291,8 @@ impl Counts {
         self.buckets[BUCKETS.partition_point(|&end| end < perplexity)] += 1;
     }
 
-    fn say(&self, args: &FilterArgs, seconds: f64, console: Console) {
+    /// Prints the counts, with the check of an approximate model if they are JSON.
+    fn say(&self, args: &FilterArgs, seconds: f64, approximate: Option<Value>, console: Console) {
         let Counts { kept, dropped, bytes, tokens, unknown_tokens, buckets } = self;
         let megabytes_per_s = *bytes as f64 / 1e6 / seconds;
         let unknown = *unknown_tokens as f64 / (*tokens).max(1) as f64;
@@ -278,7 +300,7 @@ impl Counts {
             let histogram = BUCKETS.map(Some).into_iter().chain([None]).zip(buckets);
             let histogram: Value =
                 histogram.map(|(end, count)| json!({ "up_to_perplexity": end, "lines": count })).collect();
-            let counts = json!({
+            let mut counts = json!({
                 "lines": kept + dropped,
                 "kept": kept,
                 "dropped": dropped,
@@ -286,6 +308,9 @@ impl Counts {
                 "megabytes_per_s": output::number(megabytes_per_s),
                 "histogram": histogram,
             });
+            if let Some(check) = approximate {
+                counts["approximate"] = check;
+            }
             return console.say(&counts.to_string());
         }
         let count = |count: u64| describe::count(count as usize);

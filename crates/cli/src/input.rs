@@ -7,6 +7,7 @@ use anyhow::Result;
 use rondo_data::{TextCodec, TextLook, TextSource, Tokenizer, readable};
 
 use crate::console::Console;
+use crate::error::CliError;
 
 /// What stands for stdin among files.
 pub(crate) const STDIN: &str = "-";
@@ -70,6 +71,14 @@ impl Input {
         say_notes(&mut reader, &self.origin(), codec.tokenizer(), console)?;
         Ok(reader)
     }
+}
+
+/// Fails unless a text on this line is one that models can read, of which some take any bytes.
+pub(crate) fn check_text(text: &[u8], takes_bytes: bool, origin: &str, line: u64) -> Result<()> {
+    if takes_bytes || (!text.contains(&0) && std::str::from_utf8(text).is_ok()) {
+        return Ok(());
+    }
+    Err(CliError::NotText { origin: origin.to_owned(), line }.into())
 }
 
 /// Prints a note that input is expected, if stdin is a terminal.

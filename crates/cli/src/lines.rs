@@ -9,8 +9,10 @@
 //! in batches as large as those of a file.
 
 use std::io::{self, BufRead};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
 use rondo_data::{TextCodec, read_error, readable};
@@ -21,6 +23,8 @@ use crate::input::{self, Input};
 /// The bytes of a batch, and the lines that wait at most.
 const BATCH_BYTES: usize = 1 << 16;
 const WAITING_LINES: usize = 1 << 12;
+/// How soon an interruption is noticed while lines are waited for.
+const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// The lines of an input, in batches.
 pub(crate) struct LineBatches<'a> {
@@ -89,12 +93,17 @@ impl<'a> LineBatches<'a> {
 
     /// The next lines, each with its line ending; none at the end.
     pub(crate) fn next(&mut self) -> Result<Vec<Vec<u8>>> {
+        self.next_unless(&AtomicBool::new(false))
+    }
+
+    /// The same; none, too, if `stop` becomes true while lines are waited for.
+    pub(crate) fn next_unless(&mut self, stop: &AtomicBool) -> Result<Vec<Vec<u8>>> {
         let (mut lines, mut bytes) = (vec![], 0);
         while bytes < BATCH_BYTES {
             let line = match &mut self.source {
                 Source::Reader(reader) => read_line(reader).transpose(),
                 // Only the first line is waited for.
-                Source::Arriving(receiver) if lines.is_empty() => receiver.recv().ok(),
+                Source::Arriving(receiver) if lines.is_empty() => wait(receiver, stop),
                 Source::Arriving(receiver) => receiver.try_recv().ok(),
             };
             let Some(line) = line else { break };
@@ -104,6 +113,18 @@ impl<'a> LineBatches<'a> {
         }
         Ok(lines)
     }
+}
+
+/// The next line to arrive; `None` at the end, or if `stop` becomes true before.
+fn wait(receiver: &Receiver<io::Result<Vec<u8>>>, stop: &AtomicBool) -> Option<io::Result<Vec<u8>>> {
+    while !stop.load(Ordering::Relaxed) {
+        match receiver.recv_timeout(LOOK_UP) {
+            Ok(line) => return Some(line),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+    None
 }
 
 /// Reads a line with its line ending; `None` at the end.

@@ -75,6 +75,11 @@ impl<'a> Distribution<'a> {
         Ok(Distribution { logits, maxima: blocks.maxima, largest: f64::from(largest), log_sum })
     }
 
+    /// `ln Σ eˣ` over the logits: the logarithm of the normalizer.
+    pub(crate) fn log_normalizer(&self) -> f64 {
+        self.largest + self.log_sum
+    }
+
     /// The log-probability (natural logarithm) of a token.
     ///
     /// # Panics

@@ -12,7 +12,7 @@ use rondo_infer::Passage;
 
 use crate::console::Console;
 use crate::error::CliError;
-use crate::input::Input;
+use crate::input::{Input, check_text};
 use crate::lines::LineBatches;
 
 /// The records that are read before they are answered.
@@ -126,14 +126,6 @@ impl ItemArgs {
             QuotingRule::None => Quoting::None,
         }
     }
-}
-
-/// Fails unless a text on this line is one that the models can read.
-fn check_text(text: &[u8], takes_bytes: bool, origin: &str, line: u64) -> Result<()> {
-    if takes_bytes || (!text.contains(&0) && std::str::from_utf8(text).is_ok()) {
-        return Ok(());
-    }
-    Err(CliError::NotText { origin: origin.to_owned(), line }.into())
 }
 
 /// Whether the name of a file says that it is a table or consists of records.

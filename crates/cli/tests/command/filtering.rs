@@ -87,6 +87,33 @@ fn records_stay_as_they_are_and_can_get_their_perplexity() {
         error(&["--text-field", "body"]).contains("error: line 1 of `records.jsonl` has no field `body`")
     );
     assert!(error(&["--shard", "3/2"]).contains("must be I/N with I from 1 to N"));
+    let bounds = error(&["--min-perplexity", "9", "--max-perplexity", "5"]);
+    assert_eq!(bounds, "error: no perplexity is at least 9 and at most 5\n");
+    assert!(error(&["--max-perplexity", "nan"]).starts_with("error: no perplexity"));
+    let twice = error(&["--text-field", "text", "--add-score", "id"]);
+    assert!(twice.contains("already has a field `id`, which `--add-score` would add"), "{twice}");
+}
+
+#[test]
+fn a_faulty_line_ends_the_job_after_the_lines_before_it() {
+    let sandbox = Sandbox::with_run();
+    let good = "\u{feff}{\"text\": \"the cat\"}\n";
+    sandbox.write("first.jsonl", "{\"text\": \"a dog\"}\n");
+    sandbox.write("bad.jsonl", [good.as_bytes(), b"{\"text\": \"caf\xe9\"}\nid,text\n"].concat());
+    let run = |flags: &[&str]| {
+        sandbox.run(&[&["filter", "run", "first.jsonl", "bad.jsonl", "--text-field", "text"], flags].concat())
+    };
+    let said = run(&[]);
+    assert_eq!((said.code, said.stdout), (Some(1), format!("{{\"text\": \"a dog\"}}\n{good}")));
+    assert!(said.stderr.contains("error: line 2 of `bad.jsonl` is not UTF-8 text"), "{}", said.stderr);
+    let said = run(&["--lossy", "--invert"]);
+    assert!(
+        said.stderr.contains("error: line 3 of `bad.jsonl` is not a JSON object, and"),
+        "{}",
+        said.stderr
+    );
+    // The faulty lines are not part of this shard.
+    assert_eq!(run(&["--shard", "2/4"]).code, Some(0));
 }
 
 /// The perplexity that garbage has with its unknown words as one token is low; as unseen words, it rises with its share.
@@ -133,6 +160,32 @@ fn a_reader_that_goes_away_gets_whole_lines() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((line.as_str(), output.status.code()), (text(1).as_str(), Some(0)));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("error"));
+}
+
+/// A termination signal is noticed while lines are waited for.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_filter_that_waits_for_lines_ends() {
+    let sandbox = Sandbox::with_run();
+    let mut command = sandbox.command(&["filter", "run", "--threads", "1"]);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, text(1).as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    // stdin is still open.
+    drop(stdin);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), counts(&stderr)), (Some(130), [1, 1, 0]), "{stderr}");
 }
 
 /// A termination signal ends the text at the end of a line.

@@ -8,7 +8,7 @@ use rondo_kernels::{Buffer, Device, DeviceError, Slice, cross_entropy, embedding
 use rondo_nn::{Decoder, Hidden, Model, NnError, Tape};
 
 use super::{Normalizer, NormalizerStatistics};
-use crate::{InferError, ModelHandle, Result};
+use crate::{Distribution, InferError, ModelHandle, Result};
 
 /// One position in this many is also normalized exactly.
 pub const CHECK_EVERY: u64 = 1000;
@@ -248,7 +248,7 @@ impl Approximation {
         let logits = tape.read(logits)?;
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         for (row, logits) in chosen.iter().zip(logits.chunks_exact(model.vocab_size())) {
-            errors.add(log_z[*row as usize] - exact_log_sum(logits));
+            errors.add(log_z[*row as usize] - Distribution::new(logits)?.log_normalizer());
         }
         Ok(())
     }
@@ -331,11 +331,6 @@ impl Buffers {
 fn log_of_sum(a: f64, b: f64) -> f64 {
     let (large, small) = if a > b { (a, b) } else { (b, a) };
     large + (small - large).exp().ln_1p()
-}
-
-fn exact_log_sum(logits: &[f32]) -> f64 {
-    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    largest + logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use rondo_nn::{Mode, NnError, State};
 use super::encode::{EncodedPassage, Token};
 use super::{Start, SurprisalOptions};
 use crate::handle::PooledWorkspace;
-use crate::{InferError, LanguageModel, ModelHandle, Result};
+use crate::{Distribution, InferError, LanguageModel, ModelHandle, Result};
 
 /// The size of the logits of a batch, in numbers.
 const LOGITS: usize = 1 << 22;
@@ -377,7 +377,8 @@ impl Member {
             return Ok(Some(predicted));
         }
         let logits = tape.read(logits)?;
-        let log_sums: Vec<f64> = logits.chunks_exact(dims.vocab).map(log_sum).collect();
+        let log_sum = |row| Ok(Distribution::new(row)?.log_normalizer());
+        let log_sums: Vec<f64> = logits.chunks_exact(dims.vocab).map(log_sum).collect::<Result<_>>()?;
         for (row, log_sum) in
             logits.chunks_exact(dims.vocab).zip(&log_sums).filter(|_| !separators.is_empty())
         {
@@ -420,13 +421,6 @@ fn check_finite(chunk: &Chunk<'_>, predicted: &Predicted) -> Result<()> {
     let mut is_finite = true;
     chunk.for_each(|row, _, _| is_finite &= !predicted.log_probs[row].is_nan());
     if is_finite { Ok(()) } else { Err(InferError::NonFiniteLogits) }
-}
-
-/// `ln Σ eˣ` of a row of logits.
-fn log_sum(row: &[f32]) -> f64 {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = row.iter().map(|&logit| f64::from((logit - largest).exp())).sum();
-    f64::from(largest) + sum.ln()
 }
 
 fn log_sum_of(logits: impl Iterator<Item = f64> + Clone) -> f64 {
