@@ -103,10 +103,11 @@ pub(crate) fn run(args: NormalizerArgs) -> Result<ExitCode> {
 
 fn in_words(statistics: NormalizerStatistics) -> String {
     format!(
-        "mean {:+.4}, standard deviation {:.4} nats at {} positions",
+        "mean {:+.4}, standard deviation {:.4} nats at {} position{}",
         statistics.mean,
         statistics.deviation,
-        describe::count(statistics.positions as usize)
+        describe::count(statistics.positions as usize),
+        if statistics.positions == 1 { "" } else { "s" }
     )
 }
 
@@ -134,11 +135,16 @@ pub(crate) fn say_check(loaded: &Loaded, console: Console) {
         fitted.deviation
     ));
     if check.is_poor() {
-        let path = loaded.path.display();
-        console.say(&format!(
-            "warning: the approximation is poor on this text; leave out --approximate, or fit again with more exact \
-             tokens: `rondo normalizer fit {path} --frequent 4000`"
-        ));
+        let more = loaded.model.normalizer().map(|normalizer| 4 * normalizer.frequent.len());
+        let more = more.filter(|&more| more < loaded.codec().vocab().len());
+        let again = more.map_or(String::new(), |more| {
+            format!(
+                ", or sum more tokens exactly: `rondo normalizer fit {} --frequent {more}`",
+                loaded.path.display()
+            )
+        });
+        console
+            .say(&format!("warning: the approximation is poor on this text; leave out --approximate{again}"));
     }
 }
 

@@ -72,9 +72,13 @@ fn an_approximate_model_scores_as_the_exact_one_and_says_how_exactly() {
         };
         let (exact, found, alone) = (scores(&model, 32), scores(&approximate, 32), scores(&approximate, 1));
         for ((exact, found), alone) in exact.iter().zip(&found).zip(&alone) {
-            assert!((exact - found).abs() < 0.02 * exact.abs() + 0.1, "{found}, exact {exact}");
+            assert!((exact - found).abs() < 0.05 * exact.abs(), "{found}, exact {exact}");
             assert!((found - alone).abs() < 1e-3, "{found}, alone {alone}");
         }
+        // Sentences begin with states that running text does not have.
+        let errors = exact.iter().zip(&found).map(|(exact, found)| (exact - found).abs() / exact.abs());
+        let mean = errors.sum::<f64>() / exact.len() as f64;
+        assert!(mean < 0.01, "{mean}");
     }
 }
 

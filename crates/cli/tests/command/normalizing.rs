@@ -7,7 +7,7 @@ const FIT: [&str; 8] = ["normalizer", "fit", "run", "--frequent", "5", "--units"
 fn fitted() -> Sandbox {
     let sandbox = Sandbox::with_run();
     // The plan's text is short: fit to all of it, often.
-    sandbox.run(&[&FIT[..], &["1", "--passes", "200"]].concat()).success();
+    sandbox.run(&[&FIT[..], &["1", "--passes", "2000"]].concat()).success();
     sandbox
 }
 
@@ -51,9 +51,8 @@ fn approximate_scores_are_asked_for_and_come_with_their_error() {
         };
         sum(said)
     };
-    // Lines are read from another state than the text that the normalizer of so small a model was fitted to.
     let (exact, approximate) = (scores(&[]), scores(&["--approximate"]));
-    assert!(exact != approximate && approximate < 0.0 && approximate > 4.0 * exact, "{exact} {approximate}");
+    assert!((exact - approximate).abs() < 0.2 * exact.abs() && exact != approximate, "{exact} {approximate}");
 
     sandbox.write("lists.tsv", "1\t-2\tthe cat sat on a mat .\n1\t-2\tmat a on sat cat the .\n");
     let best = |flags: &[&str]| {

@@ -27,7 +27,9 @@ pub struct NormalizerSamples {
 }
 
 impl NormalizerSamples {
-    /// Reads at most `count` positions of a text, spread over it.
+    /// Reads at most `count` positions of a text, spread over it: half of it as running text, and half line by line from a
+    /// zero state, as sentences are scored. The states after a few words of a line alone are others than those within a
+    /// text, and a normalizer that has not seen them is off by more than a nat there.
     ///
     /// # Errors
     /// [`InferError::NoDecoder`] if the model's logits are not those of a dense layer; [`InferError::TextTooShort`];
@@ -45,7 +47,8 @@ impl NormalizerSamples {
         if text.len() < 2 {
             return Err(InferError::TextTooShort { tokens: text.len() });
         }
-        let batch = (text.len() / (2 * WARM_UP)).clamp(1, COLUMNS);
+        // At least one column of each kind, if the text has two tokens for each.
+        let batch = (text.len() / (2 * WARM_UP)).clamp(1 + usize::from(text.len() >= 4), COLUMNS);
         let apart = text.len() / batch;
         // The last token of a column is only a target.
         let len = (count.div_ceil(batch) + WARM_UP).min(apart - 1);
@@ -67,6 +70,7 @@ impl NormalizerSamples {
         let approximation = Approximation::new(handle, &bare)?;
         let mut buffers = Buffers::new(device);
         let (mut workspace, mut state) = (handle.workspace(), inner.zero_state(batch));
+        let line_end = model.codec().line_end().filter(|_| inner.can_reset());
         let mut samples = NormalizerSamples::default();
         let warm_up = WARM_UP.min(len / 2);
         let mut before = vec![handle.start(); batch];
@@ -78,7 +82,14 @@ impl NormalizerSamples {
             };
             let (inputs, targets) = (at(0), at(1));
             let mut tape = workspace.tape(inner.parameters(), Mode::Evaluate);
-            handle.set_resets(&mut tape, &inputs, &before);
+            match (line_end, handle.resets()) {
+                (Some(line_end), None) => {
+                    let restarts =
+                        |(row, &id): (usize, &u32)| u32::from(row % batch % 2 == 1 && id == line_end);
+                    tape.set_resets(&inputs.iter().enumerate().map(restarts).collect::<Vec<_>>());
+                }
+                _ => handle.set_resets(&mut tape, &inputs, &before),
+            }
             before.copy_from_slice(&inputs[inputs.len() - batch..]);
             let hidden = inner.forward(&mut tape, &inputs, &mut state);
             let first = warm_up.saturating_sub(start).min(steps) * batch;
