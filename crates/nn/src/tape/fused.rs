@@ -221,6 +221,7 @@ impl Tape<'_> {
                 bias: bias.map(|id| self.parameters.values(id)),
                 hidden: workspace.values(self.parameters, hidden),
                 targets: targets.slice(),
+                only_as_target: None,
                 nll: nll.slice_mut(),
                 kept: training.then(|| kept.slice_mut()),
                 scratch: scratch.slice_mut(),
