@@ -22,6 +22,7 @@ mod observer;
 mod packs;
 mod primitives;
 mod regularize;
+mod sampled;
 
 use std::borrow::Cow;
 
@@ -499,6 +500,9 @@ impl Workspace {
             Node::Decoder(node) => {
                 self.id_pool.give(node.targets);
                 self.pool.give(node.kept);
+                if let Some(rows) = node.gathered {
+                    self.recycle_rows(rows);
+                }
             }
             Node::CrossEntropy { targets, log_sums, .. } => {
                 self.id_pool.give(targets);

@@ -16,3 +16,4 @@ mod observer;
 mod primitives;
 mod recurrence;
 mod regularize;
+mod sampled;
