@@ -53,6 +53,8 @@ pub(crate) const AVERAGING: &[&str] =
 /// The other settings that may change. They affect the results from then on, so the place of a change is recorded.
 const WITH_EFFECT: &[&str] = &[
     LEARNING_RATE,
+    "model.softmax",
+    "model.sampler",
     "model.dropout_input",
     "model.dropout_between",
     "model.dropout_output",

@@ -3,7 +3,7 @@
 use rondo_data::{Punctuation, Tokenizer, TokenizerOptions, Vocab, VocabSource};
 use rondo_nn::{Biases, Input, RnnLmConfig};
 
-use super::{ModelPlan, Plan, resolve, to_settings};
+use super::{ModelPlan, Plan, SoftmaxPlan, resolve, to_settings};
 use crate::settings::{ModelSettings, Settings, TextSettings};
 use crate::{Result, TrainError};
 
@@ -74,11 +74,12 @@ fn check_word_form(settings: &TextSettings, tokenizer: &Tokenizer) -> Result<()>
 /// The settings that describe a model.
 fn model_settings(config: &RnnLmConfig) -> ModelSettings {
     let RnnLmConfig { vocab_size: _, input, cell, ref hidden_sizes, biases, tied, dropout } = *config;
-    let plan = ModelPlan { input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout };
+    let (hidden_sizes, softmax) = (hidden_sizes.clone(), SoftmaxPlan::Full);
+    let plan = ModelPlan { input, cell, hidden_sizes, biases, tied, softmax, dropout };
     let mut settings = to_settings::model(&plan);
     // An embedding size that follows the hidden size must also follow a changed hidden size, so that the
     // error names the hidden size.
-    if settings.embedding_size == hidden_sizes.last().copied() {
+    if settings.embedding_size == plan.hidden_sizes.last().copied() {
         settings.embedding_size = None;
     }
     settings

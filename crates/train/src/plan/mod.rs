@@ -18,7 +18,7 @@ use rondo_kernels::Precision;
 use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig};
 
 use crate::settings::{
-    CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, ResetState, Settings, StepDivisor,
+    CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, ResetState, SamplerKind, Settings, StepDivisor,
 };
 use crate::{AveragingRule, Result, ScheduleRule};
 
@@ -95,8 +95,28 @@ pub struct ModelPlan {
     pub biases: Biases,
     /// Whether the decoder shares its weight with the embedding (weight tying).
     pub tied: bool,
+    /// How the softmax over the vocabulary is computed in training.
+    pub softmax: SoftmaxPlan,
     /// The dropout probabilities, and where dropout is locked.
     pub dropout: Dropout,
+}
+
+/// How the softmax over the vocabulary is computed in training.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SoftmaxPlan {
+    /// Over all tokens.
+    Full,
+    /// Over the targets of a batch and a sample of all tokens.
+    Sampled(SampledSoftmax),
+}
+
+/// The sample of a sampled softmax.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampledSoftmax {
+    /// The number of tokens drawn in each step, with replacement; duplicates are removed.
+    pub draws: usize,
+    /// The distribution that they are drawn from.
+    pub sampler: SamplerKind,
 }
 
 /// The batches, the number of epochs and other options of the training loop.
@@ -333,7 +353,7 @@ impl EvaluationPlan {
 impl ModelPlan {
     /// The model configuration for a vocabulary of `vocab_size` tokens.
     pub fn config(&self, vocab_size: usize) -> RnnLmConfig {
-        let ModelPlan { input, cell, ref hidden_sizes, biases, tied, dropout } = *self;
+        let ModelPlan { input, cell, ref hidden_sizes, biases, tied, dropout, softmax: _ } = *self;
         RnnLmConfig { vocab_size, input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout }
     }
 }

@@ -16,12 +16,12 @@ use rondo_nn::{
 
 use super::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
-    SamplePlan, TextPlan, TrainingPlan,
+    SamplePlan, SampledSoftmax, SoftmaxPlan, TextPlan, TrainingPlan,
 };
 use crate::settings::{
     AveragingKind, ClipUnit, InitSettings, LossReduction, ModelInput, ModelSettings, OnNan,
     OptimizationSettings, OptimizerKind, ResetState, SampleSettings, ScheduleKind, Settings, Site,
-    StepDivisor, TextSettings, TrainingSettings,
+    SoftmaxKind, StepDivisor, TextSettings, TrainingSettings,
 };
 use crate::{AveragingRule, Result, ScheduleRule, TrainError};
 
@@ -207,6 +207,7 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
             Some(2) => Biases::Two,
             Some(other) => return Err(out_of_range("model.biases", other, "1 or 2")),
         },
+        softmax: softmax(settings)?,
         tied: settings.tied.unwrap_or(input == Input::Embedding(hidden_size)),
         dropout: dropout(settings, of_preset.map(|config| config.dropout), input)?,
     };
@@ -235,6 +236,18 @@ fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Resul
             vec![size.unwrap_or(sizes[sizes.len() - 1]); layers.unwrap_or(sizes.len())]
         }
         (None, size, layers) => vec![size.unwrap_or(200); layers.unwrap_or(2)],
+    })
+}
+
+fn softmax(settings: &ModelSettings) -> Result<SoftmaxPlan> {
+    Ok(match settings.softmax.clone().unwrap_or_default() {
+        SoftmaxKind::Full => {
+            refuse_given([("model.sampler", settings.sampler.is_some())], "`model.softmax` is `sampled`")?;
+            SoftmaxPlan::Full
+        }
+        SoftmaxKind::Sampled { draws } => {
+            SoftmaxPlan::Sampled(SampledSoftmax { draws, sampler: settings.sampler.unwrap_or_default() })
+        }
     })
 }
 

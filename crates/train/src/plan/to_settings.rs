@@ -3,11 +3,14 @@
 use rondo_data::{TokenizerOptions, VocabOptions, VocabSource};
 use rondo_nn::{Biases, Input};
 
-use super::{CorpusChoice, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan, TextPlan};
+use super::{
+    CorpusChoice, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan, SampledSoftmax,
+    SoftmaxPlan, TextPlan,
+};
 use crate::settings::{
     AveragingKind, ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings, OnNan,
-    OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, TextSettings,
-    TrainingSettings,
+    OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, SoftmaxKind,
+    TextSettings, TrainingSettings,
 };
 use crate::{AveragingRule, ScheduleRule};
 
@@ -153,6 +156,12 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
     // If all layers have the same size, use the settings that a user would change.
     let width = plan.hidden_sizes.last().copied();
     let width = width.filter(|width| plan.hidden_sizes.iter().all(|size| size == width));
+    let (softmax, sampler) = match plan.softmax {
+        SoftmaxPlan::Full => (SoftmaxKind::Full, None),
+        SoftmaxPlan::Sampled(SampledSoftmax { draws, sampler }) => {
+            (SoftmaxKind::Sampled { draws }, Some(sampler))
+        }
+    };
     let locked = sites.into_iter().filter(|(_, site)| site.locked).map(|(site, _)| site);
     ModelSettings {
         preset: None,
@@ -163,6 +172,8 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
         layers: width.map(|_| plan.hidden_sizes.len()),
         hidden_sizes: Some(if width.is_some() { vec![] } else { plan.hidden_sizes.clone() }),
         tied: Some(plan.tied),
+        softmax: Some(softmax),
+        sampler,
         biases: Some(match plan.biases {
             Biases::One => 1,
             Biases::Two => 2,

@@ -19,6 +19,7 @@ mod file;
 mod interval;
 mod macros;
 mod minimal;
+mod softmax_kind;
 mod table;
 mod value;
 
@@ -28,6 +29,7 @@ pub use fields::*;
 pub(crate) use file::SettingsFile;
 pub use interval::CheckpointEvery;
 pub use rondo_data::TokenizerKind;
+pub use softmax_kind::{SamplerKind, SoftmaxKind};
 pub use value::Kind;
 
 /// The description of a setting, from which a command-line flag can be made.
@@ -170,6 +172,10 @@ impl Settings {
             self.model.dropout_input = None;
             self.model.dropout_between = None;
             self.model.dropout_output = None;
+        }
+        if over.model.softmax.as_ref().is_some_and(|softmax| !matches!(softmax, SoftmaxKind::Sampled { .. }))
+        {
+            self.model.sampler = None;
         }
         let (below, above) = (&mut self.training, &over.training);
         if above.reset_state.is_some() {

@@ -10,9 +10,9 @@ use rondo_runs::metrics::{Record, RecordKind};
 
 use super::non_finite::Remedy;
 use super::run::Run;
-use super::{Stream, rng};
 use crate::loss_sum::LossSum;
 use crate::observer::{BatchReport, Event};
+use crate::random::{Stream, rng};
 use crate::settings::ResetState;
 use crate::step::{StepOutcome, StepTerms, Tokens};
 use crate::{NonFiniteRule, Plan, Result, RunEnd, TrainError};

@@ -17,8 +17,6 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, Corpus, Units};
 use rondo_infer::{LanguageModel, ModelHandle, Resets};
 use rondo_kernels::Device;
@@ -30,7 +28,9 @@ use crate::memory::{self, parameter_bytes};
 use crate::observer::{Observer, Outcome, Watch};
 use crate::progress::{Position, Progress};
 use crate::provenance::fingerprint;
-use crate::{Plan, Result, TextPlan, TrainError};
+use crate::random::{Stream, rng};
+use crate::sampler::{Sampler, counts};
+use crate::{Plan, Result, SoftmaxPlan, TextPlan, TrainError};
 
 mod change;
 mod checkpoint_timer;
@@ -50,14 +50,6 @@ pub(crate) use summary::Origin;
 
 /// The key of the epoch in the metadata of a model file.
 const EPOCH_KEY: &str = "epoch";
-
-/// The uses of random numbers; each has its own stream.
-#[derive(Clone, Copy)]
-enum Stream {
-    Initialization,
-    BatchOrder { epoch: usize },
-    LineOrder { epoch: usize },
-}
 
 /// A model and everything needed to train it.
 #[derive(Debug)]
@@ -129,6 +121,7 @@ impl Trainer {
         if resets.is_some() && !model.can_reset() {
             return Err(TrainError::CannotReset);
         }
+        let sampler = sampler(&plan, &corpus, &model)?;
         let (batches, units) = batches(&plan, &corpus)?;
         for prefix in &plan.sample.prefixes {
             // Check prefixes now, so that an invalid one does not end the run after an epoch.
@@ -141,7 +134,7 @@ impl Trainer {
             batches,
             units,
             codec: corpus.codec.to_json(),
-            learner: Learner::new(&plan, Arc::new(model), resets, &mut progress),
+            learner: Learner::new(&plan, Arc::new(model), (resets, sampler), &mut progress),
             progress,
             continues: false,
             resumption: None,
@@ -216,7 +209,8 @@ impl Trainer {
         }
         self.progress = Progress::new(&plan);
         let resets = resets(&plan, &self.corpus)?;
-        self.learner = Learner::new(&plan, Arc::new(model), resets, &mut self.progress);
+        let sampler = sampler(&plan, &self.corpus, &model)?;
+        self.learner = Learner::new(&plan, Arc::new(model), (resets, sampler), &mut self.progress);
         self.plan = plan;
         self.folder = None;
         Ok(())
@@ -406,6 +400,16 @@ fn batches(plan: &Plan, corpus: &Corpus) -> Result<(Batches, Option<Units>)> {
     }
 }
 
+/// What draws the tokens of a sampled softmax, if the plan has one.
+fn sampler(plan: &Plan, corpus: &Corpus, model: &dyn Model) -> Result<Option<Sampler>> {
+    let SoftmaxPlan::Sampled(sampled) = plan.model.softmax else { return Ok(None) };
+    if model.decoder().is_none() {
+        let condition = "the logits of the model are those of a dense layer";
+        return Err(TrainError::NoEffect { setting: "model.softmax", condition });
+    }
+    Ok(Some(Sampler::new(sampled, &counts(&corpus.train, model.vocab_size())?)))
+}
+
 /// Where the state is reset, if before each line or paragraph.
 fn resets(plan: &Plan, corpus: &Corpus) -> Result<Option<Resets>> {
     let Some(unit) = plan.training.reset_state.unit() else { return Ok(None) };
@@ -413,15 +417,4 @@ fn resets(plan: &Plan, corpus: &Corpus) -> Result<Option<Resets>> {
         Some(line_end) => Ok(Some(Resets { unit, line_end })),
         None => Err(TrainError::NoLineEnds { reset_state: plan.training.reset_state }),
     }
-}
-
-/// The random number generator for one purpose.
-fn rng(seed: u64, stream: Stream) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(match stream {
-        Stream::Initialization => 0,
-        Stream::BatchOrder { epoch } => 1 + epoch as u64,
-        Stream::LineOrder { epoch } => (1 << 32) + epoch as u64,
-    });
-    rng
 }

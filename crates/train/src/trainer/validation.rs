@@ -149,10 +149,10 @@ impl Run<'_> {
 
     /// Runs a function with the weights that are evaluated: their average if there is one, otherwise the
     /// latest.
-    fn with_evaluated_weights<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
-        self.learner.swap_average(self.progress);
+    fn with_evaluated_weights<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.learner.swap_average(self.progress)?;
         let result = run(self);
-        self.learner.swap_average(self.progress);
+        self.learner.swap_average(self.progress)?;
         result
     }
 
