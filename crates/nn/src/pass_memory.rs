@@ -45,6 +45,8 @@ pub struct BatchSize {
 pub struct PassMemory<'a> {
     config: &'a RnnLmConfig,
     device: &'a Device,
+    /// The tokens drawn in a training step of a sampled softmax.
+    draws: Option<usize>,
     pool: Pool,
     packed: HashSet<Packed>,
     packed_bytes: u64,
@@ -105,7 +107,12 @@ impl<'a> PassMemory<'a> {
     /// No passes yet, of a model with this configuration on this device.
     pub fn new(config: &'a RnnLmConfig, device: &'a Device) -> PassMemory<'a> {
         let (pool, packed) = (Pool::default(), HashSet::new());
-        PassMemory { config, device, pool, packed, packed_bytes: 0, other_bytes: 0 }
+        PassMemory { config, device, draws: None, pool, packed, packed_bytes: 0, other_bytes: 0 }
+    }
+
+    /// Trains with a sampled softmax of at most this many sampled tokens.
+    pub fn with_sampled_softmax(self, draws: usize) -> PassMemory<'a> {
+        PassMemory { draws: Some(draws), ..self }
     }
 
     /// The bytes of all passes so far: the workspace, the gradients, the ids and the hidden states.
@@ -123,13 +130,26 @@ impl<'a> PassMemory<'a> {
         let Some(rows) = self.rows(size) else { return self.add_least(size) };
         self.state_and_ids(size, rows);
         let (values, kept) = self.forward(size, rows, true);
-        let dims = self.decoder_dims(rows);
+        let dims = self.training_dims(rows);
+        let gathered = self.gathered_rows(dims);
         let nll = self.pool.take(rows);
         let logits = self.pool.take(decoder::kept_len(self.device, dims));
         self.scratch(decoder::forward_scratch_len(self.device, dims));
         self.backward(size, rows, logits, kept, penalty);
         self.pool.give(nll);
         self.pool.give_all(values);
+        self.pool.give_all(gathered);
+    }
+
+    /// The weight and bias of the candidates of a sampled softmax, in memory for as many as there can be.
+    fn gathered_rows(&mut self, dims: decoder::Dims) -> Vec<usize> {
+        if self.draws.is_none() {
+            return vec![];
+        }
+        let gathered = vec![self.pool.take(dims.vocab * dims.width), self.pool.take(dims.vocab)];
+        self.scratch(dims.vocab); // the logarithms of the probabilities of inclusion
+        self.add_other(4 * dims.vocab as u64 * ELEMENT); // ids on host and device
+        gathered
     }
 
     /// Adds an evaluation in batches of this size.
@@ -169,6 +189,9 @@ impl<'a> PassMemory<'a> {
     pub fn gradients(&mut self, size: BatchSize, dense: bool) {
         let Some(rows) = self.rows(size) else { return self.add_other(clamped(self.parameter_bytes())) };
         let config = self.config;
+        if self.draws.is_some() && !dense {
+            return self.sparse_gradients(rows);
+        }
         let looked_up = config.parameter_shapes().into_iter().next();
         let (vocab, width) = looked_up.map_or((0, 0), |(_, shape)| (shape[0], shape[1]));
         let all = config.parameter_count();
@@ -181,6 +204,27 @@ impl<'a> PassMemory<'a> {
         let sparse_len = if has_rows { rows * (width + 3) } else { 0 };
         let bytes = (dense_len as u64).saturating_add(sparse_len as u64).saturating_mul(ELEMENT);
         self.add_other(bytes);
+    }
+
+    /// Adds the gradients of a sampled softmax: rows of embedding and decoder, everything else dense.
+    fn sparse_gradients(&mut self, rows: usize) {
+        /// The lists of ids that come with rows.
+        const LISTS: usize = 3;
+        let decoder = self.training_dims(rows);
+        let looked_up = self.config.parameter_shapes().into_iter().next().map_or(vec![], |(_, shape)| shape);
+        let (vocab, width) = (decoder.vocab.max(looked_up[0]), looked_up[1]);
+        let of_decoder = if self.config.tied { 0 } else { vocab * decoder.width };
+        let dense_len = self.config.parameter_count() - vocab * width - of_decoder - vocab;
+        let sparse = |rows: usize, width: usize| rows * (width + LISTS);
+        let of_weights = if self.config.tied {
+            // Rows of both, and their sums, with headroom.
+            let both = (decoder.vocab + rows) * 9 / 8;
+            sparse(both, width) + both * (width + 1)
+        } else {
+            sparse(decoder.vocab, decoder.width) + sparse(rows, width)
+        };
+        let len = dense_len + of_weights + sparse(decoder.vocab, 1);
+        self.add_other((len as u64).saturating_mul(ELEMENT));
     }
 
     /// The number of rows of a batch. `None` if the sizes are enormous.
@@ -280,7 +324,7 @@ impl<'a> PassMemory<'a> {
         penalty: ActivationPenalty,
     ) {
         let (config, device) = (self.config, self.device);
-        let dims = self.decoder_dims(rows);
+        let dims = self.training_dims(rows);
         // The penalties are recorded last. That of the output before dropout has its own gradient only if
         // there is a dropout.
         let drops = |probability: f32| probability > 0.0;
@@ -297,10 +341,12 @@ impl<'a> PassMemory<'a> {
         let scratch = self.pool.take(decoder::backward_scratch_len(device, dims));
         let mut gradient = self.pool.take(rows * dims.width);
         let d_bias = self.pool.take(dims.vocab);
+        let d_rows = self.draws.map(|_| self.pool.take(dims.vocab * dims.width));
         self.pool.give(scratch);
         let raw = (separate || (penalty.temporal != 0.0 && output_drops)).then(|| earlier.remove(0));
         self.pool.give_all(earlier);
         self.pool.give_all([d_bias, logits]);
+        self.pool.give_all(d_rows);
         if output_drops {
             let d_x = raw.unwrap_or_else(|| self.pool.take(rows * dims.width));
             self.pool.give(std::mem::replace(&mut gradient, d_x));
@@ -374,6 +420,13 @@ impl<'a> PassMemory<'a> {
         if self.packed.insert(packed) {
             self.packed_bytes += len as u64 * ELEMENT;
         }
+    }
+
+    /// The decoder of a training step: with a sampled softmax, over as many candidates as there can be.
+    fn training_dims(&self, rows: usize) -> decoder::Dims {
+        let all = self.decoder_dims(rows);
+        let candidates = self.draws.map_or(all.vocab, |draws| draws.saturating_add(rows));
+        decoder::Dims { vocab: candidates.min(all.vocab), ..all }
     }
 
     fn decoder_dims(&self, rows: usize) -> decoder::Dims {
