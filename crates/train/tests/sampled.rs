@@ -144,10 +144,9 @@ fn an_average_whose_rows_catch_up_is_the_average_of_all_steps() {
 fn a_text_is_learned_as_with_the_full_softmax() {
     let parent = tempfile::tempdir().unwrap();
     let losses = ["full", "sampled:5"].map(|softmax| {
-        let plan = plan(&format!("[model]\nsoftmax = '{softmax}'\n[training]\nepochs = 6"));
+        let plan = plan(&format!("[model]\nsoftmax = '{softmax}'\n[training]\nepochs = 20"));
         run(&plan, &parent.path().join(softmax)).unwrap().best_valid.unwrap()
     });
-    let uniform = 16f64.ln();
-    // Evaluations are exact, so both are comparable.
-    assert!(losses[1] < losses[0] + 0.1 && losses[1] < uniform / 3.0, "{losses:?}");
+    // Evaluations are exact, so both are comparable. A uniform guess has a loss of 2.8.
+    assert!(losses[0] < 0.1 && losses[1] < 0.3, "{losses:?}");
 }
