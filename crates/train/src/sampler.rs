@@ -80,6 +80,11 @@ impl Sampler {
         &self.candidates
     }
 
+    /// The expected number of different tokens that a step draws.
+    pub fn expected_count(&self) -> f64 {
+        self.log_inclusion.iter().map(|&log| f64::from(log).exp()).sum()
+    }
+
     /// The logarithm of the probability that a token is among those drawn in a step.
     pub fn log_inclusion(&self, id: u32) -> f32 {
         self.log_inclusion[id as usize]

@@ -3,7 +3,8 @@
 
 use rondo_kernels::{Buffer, Slice, SliceMut, Store, elementwise, embedding};
 
-use super::{Loss, Tape, Value, Workspace};
+use super::observer::{DECODER, EMBEDDING};
+use super::{Loss, Pass, Tape, Value, Workspace};
 use crate::{Candidates, Decoder, Gradients, ParameterId};
 
 /// The rows of a decoder's parameters that belong to candidates.
@@ -45,6 +46,7 @@ impl Tape<'_> {
             Some(id) => gather(id, bias.slice_mut()),
             None => bias.slice_mut().fill(0.0),
         }
+        workspace.tell(EMBEDDING, Pass::Forward);
         let written = log_inclusion.write_from(candidates.log_inclusion());
         workspace.note(written);
         elementwise::scale(&workspace.device, -1.0, log_inclusion.slice(), bias.slice_mut(), Store::Add);
@@ -61,6 +63,7 @@ impl Tape<'_> {
         d_bias: Option<Slice<'_>>,
         gradients: &mut Gradients,
     ) {
+        self.workspace.tell(DECODER, Pass::Backward);
         gradients.add_rows(self.parameters, decoder.weight, ids, d_weight);
         if let (Some(id), Some(d_bias)) = (decoder.bias, d_bias) {
             gradients.add_rows(self.parameters, id, ids, d_bias);
