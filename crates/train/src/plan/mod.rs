@@ -21,6 +21,7 @@ use crate::settings::{
     CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, ResetState, SamplerKind, Settings, StepDivisor,
 };
 use crate::{AveragingRule, Result, ScheduleRule};
+use rondo_runs::Perplexity;
 
 mod continuing;
 mod resolve;
@@ -322,6 +323,11 @@ impl Plan {
             OptimizerPlan::Adam { decoupled: true, .. } => OptimizerKind::AdamW,
         };
         resolve::default_learning_rate(self.model.cell, optimizer)
+    }
+
+    /// The perplexity of a mean training loss; `None` with a sampled softmax, whose loss is that among the candidates.
+    pub fn training_perplexity(&self, loss: f64) -> Option<Perplexity> {
+        (self.model.softmax == SoftmaxPlan::Full).then(|| Perplexity::from_nll_mean(loss))
     }
 
     /// Whether the epoch, counted from 1, ends with an evaluation on the validation text.

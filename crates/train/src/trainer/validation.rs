@@ -117,7 +117,7 @@ impl Run<'_> {
         self.watch.notify(Event::EpochFinished(&report));
         let record = Record {
             epoch_loss: Some(report.train_loss),
-            epoch_perplexity: perplexity(Some(report.train_loss)),
+            epoch_perplexity: self.plan.training_perplexity(report.train_loss).map(Perplexity::value),
             valid_loss,
             valid_perplexity: perplexity(valid_loss),
             unaveraged_valid_loss,
@@ -289,7 +289,9 @@ impl Run<'_> {
         let epoch_sum = Some(progress.epoch_sum).filter(|sum| sum.tokens() > 0);
         let record = Record {
             interval_loss,
-            interval_perplexity: perplexity(interval_loss),
+            interval_perplexity: interval_loss
+                .and_then(|loss| self.plan.training_perplexity(loss))
+                .map(Perplexity::value),
             epoch_loss_so_far: epoch_sum.map(|sum| sum.nll_mean()),
             moving_loss: progress.moving_loss.value(),
             valid_loss,
