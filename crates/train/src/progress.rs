@@ -121,6 +121,11 @@ impl Progress {
         }
     }
 
+    /// The number of batches since the start of the run that have been trained on or skipped.
+    pub(crate) fn batches(&self) -> u64 {
+        self.steps + self.skipped
+    }
+
     /// The place that the run has reached.
     pub(crate) fn position(&self) -> Position {
         Position { rollbacks: self.rollbacks, epoch: self.epoch, batch: self.batch }

@@ -125,6 +125,8 @@ impl Overview<'_> {
             units if training.shuffle_lines => format!(", independent {units}s in random order"),
             units => format!(", independent {units}s"),
         };
+        let most =
+            training.max_steps.map_or(String::new(), |steps| format!(", at most {steps} steps in all"));
         let about = if training.variable_bptt { "about " } else { "" };
         let early = match training.early_stopping {
             None => String::new(),
@@ -132,7 +134,7 @@ impl Overview<'_> {
             Some(most) => format!(", early stopping after {most} evaluations without improvement"),
         };
         format!(
-            "{} of {about}{} batches, {} sequences × {about}{} steps{units}; seed {}{early}",
+            "{} of {about}{} batches, {} sequences × {about}{} steps{most}{units}; seed {}{early}",
             epochs(training.epochs),
             describe::count(batch_count),
             training.batch_size,

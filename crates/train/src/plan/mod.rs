@@ -144,6 +144,8 @@ pub struct TrainingPlan {
     pub batch_order: BatchOrder,
     /// The maximum number of batches per epoch.
     pub max_batches: Option<usize>,
+    /// The maximum number of steps of the run, skipped ones included. The epoch that reaches it ends there.
+    pub max_steps: Option<u64>,
     /// Where the state is reset to zero.
     pub reset_state: ResetState,
     /// Whether independent lines or paragraphs are read in a new random order in each epoch.

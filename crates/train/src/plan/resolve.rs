@@ -331,6 +331,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         variable_bptt: variable_bptt(settings)?,
         batch_order: settings.batch_order.unwrap_or_default(),
         max_batches: settings.max_batches.filter(|&batches| batches != 0),
+        max_steps: settings.max_steps.filter(|&steps| steps != 0),
         reset_state,
         shuffle_lines: settings.shuffle_lines.unwrap_or(false),
         checkpoint_every: settings.checkpoint_every.unwrap_or_default(),

@@ -98,6 +98,7 @@ const PLANS: &[&str] = &[
         locked_dropout = ["input", "output"]
         [training]
         max_batches = 20
+        max_steps = 70
         log_every = 0
         carry_state = false
         batch_order = "shuffled"

@@ -262,8 +262,7 @@ impl Session {
         let resumed = resumed_plan(&folder, checkpoint.as_ref(), flags, planned);
         let (plan, changes) = resumed.map_err(|error| file.locate(error))?;
         changes.iter().for_each(|change| watch.notify(Event::Note(Note::Changed(change))));
-        let is_complete =
-            checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.epoch() > plan.training.epochs);
+        let is_complete = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_complete(&plan));
         let (device_is_given, instructions) = (options.device.is_some(), options.instructions);
         let device = device(options.device, instructions, &plan, &mut watch)?;
         let (mut plan, model) = match checkpoint {

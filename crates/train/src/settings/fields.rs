@@ -174,6 +174,8 @@ sections! {
         batch_order alias "chunk_order": BatchOrder, "ORDER", "sequential";
         /// Maximum number of batches per epoch; 0 is no limit
         max_batches: usize, "BATCHES", "0";
+        /// Maximum number of training steps (batches) of the run, which can end it within an epoch; 0 is no limit
+        max_steps: u64, "STEPS", "0";
         /// Where to reset the state to zero: never, before each line or paragraph (independent texts, one per line, or
         /// separated by blank lines), or before each batch
         reset_state: ResetState, "PLACE", "never";

@@ -31,6 +31,8 @@ pub(super) struct Run<'a> {
     pub(super) until: Option<Position>,
     /// The number of batches in the current epoch.
     pub(super) batches: usize,
+    /// The number that it would have without a maximum number of steps.
+    pub(super) full_epoch: usize,
     /// Set if the best model is the one of an interruption before the end of the first epoch.
     pub(super) partial_epoch: Option<PartialEpoch>,
     pub(super) clock: Clock,
@@ -105,6 +107,7 @@ impl<'a> Run<'a> {
             interrupted: false,
             until: None,
             batches: 0,
+            full_epoch: 0,
             partial_epoch: None,
             clock: Clock { resumed: Instant::now(), before_s: 0.0 },
             pace: Pace::default(),
