@@ -3,6 +3,8 @@
 //! A checkpoint stores it as JSON, in addition to the tensors. Every number that the loop must remember is a
 //! field here, so nothing needs to be copied when a checkpoint is written or read.
 
+use std::time::Instant;
+
 use rondo_runs::{Change, SettingsChange};
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +77,20 @@ pub(crate) struct Position {
     rollbacks: usize,
     epoch: usize,
     batch: usize,
+}
+
+/// When a run pauses, so that settings can be changed there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pause {
+    /// At a place.
+    At(Position),
+    /// At a time or after a number of steps, whichever comes first.
+    After {
+        /// The time.
+        time: Instant,
+        /// The number of steps since the start of the run.
+        steps: u64,
+    },
 }
 
 impl From<&SettingsChange> for Position {

@@ -63,6 +63,7 @@ const WITH_EFFECT: &[&str] = &[
     "model.locked_dropout",
     "training.epochs",
     "training.max_steps",
+    "training.time",
     "training.early_stopping",
     "training.threads",
     "training.precision",
@@ -161,7 +162,7 @@ fn changed_plan(
         }
     };
     check(run, &flags, &changes)?;
-    if let Some(reached) = reached {
+    if let Some(reached) = reached.filter(|_| !resumed.training.is_unplanned()) {
         reached.check_epochs(run, resumed.training.epochs)?;
     }
     Ok((resumed, changes))

@@ -39,7 +39,7 @@ pub enum RunEnd {
 impl RunEnd {
     /// The end of a run that has made this progress; `None` if it is to continue.
     pub(crate) fn of(plan: &Plan, progress: &Progress) -> Option<RunEnd> {
-        if progress.epoch > plan.training.epochs {
+        if progress.epoch > plan.training.epochs && !plan.training.is_unplanned() {
             return Some(RunEnd::Epochs);
         }
         if let Some(steps) = plan.training.max_steps.filter(|&steps| progress.batches() >= steps) {

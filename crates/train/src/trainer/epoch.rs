@@ -12,10 +12,14 @@ use super::non_finite::Remedy;
 use super::run::Run;
 use crate::loss_sum::LossSum;
 use crate::observer::{BatchReport, Event};
+use crate::progress::Pause;
 use crate::random::{Stream, rng};
 use crate::settings::ResetState;
 use crate::step::{StepOutcome, StepTerms, Tokens};
 use crate::{NonFiniteRule, Plan, Result, RunEnd, TrainError};
+
+/// Steps that a run takes at least before it pauses at a time, so that its speed can be measured.
+const FEWEST_STEPS: u64 = 10;
 
 /// How an epoch, or its end, has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +85,14 @@ impl Run<'_> {
 
     /// Whether the run has reached the place to pause at. If it is asked to stop there, it stops instead.
     fn is_due_to_pause(&self) -> bool {
-        let is_reached = self.until.is_some_and(|until| self.progress.position() >= until);
+        let is_reached = match self.until {
+            None => false,
+            Some(Pause::At(place)) => self.progress.position() >= place,
+            Some(Pause::After { time, steps }) => {
+                let done = self.progress.steps;
+                done >= self.steps_before + FEWEST_STEPS && (done >= steps || Instant::now() >= time)
+            }
+        };
         is_reached && !self.watch.asked_to_stop
     }
 
@@ -180,7 +191,7 @@ impl Run<'_> {
         let training = &self.plan.training;
         let (done, full) = (self.batches_before_epoch(), self.full_epoch as u64);
         let most = training.max_steps.map_or(u64::MAX, |most| most.saturating_sub(done));
-        let epochs = (training.epochs - (self.progress.epoch - 1)) as u64;
+        let epochs = (training.epochs.saturating_sub(self.progress.epoch - 1)).max(1) as u64;
         let all = full.saturating_mul(epochs).min(most);
         let begun = all.div_ceil(full.max(1)) as usize;
         (self.progress.epoch - 1 + begun.max(1), all.saturating_sub(self.progress.batch as u64))
@@ -190,6 +201,9 @@ impl Run<'_> {
     /// step, whichever comes first.
     fn position(&self, batch: usize) -> f64 {
         let training = &self.plan.training;
+        if training.is_unplanned() {
+            return 0.0;
+        }
         let epochs = (self.progress.epoch - 1) as f64 + batch as f64 / self.full_epoch as f64;
         let of_epochs = epochs / training.epochs as f64;
         let steps = (self.batches_before_epoch() + batch as u64) as f64;
