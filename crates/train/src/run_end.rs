@@ -57,12 +57,12 @@ impl RunEnd {
         minimum.map(|minimum| RunEnd::MinLearningRate { learning_rate, minimum })
     }
 
-    /// Whether the run has ended before the last epoch of its plan.
+    /// Whether the run has ended because of what happened in it.
     pub fn is_early(&self) -> bool {
-        *self != RunEnd::Epochs
+        !self.is_complete()
     }
 
-    /// Whether all training that the plan asks for is done, rather than ended because of what happened in it.
+    /// Whether all training that the plan asks for is done.
     pub fn is_complete(&self) -> bool {
         matches!(self, RunEnd::Epochs | RunEnd::Steps { .. })
     }

@@ -39,24 +39,29 @@ impl TimePlan {
         TimePlan { begun, limit_s: limit.as_secs_f64(), pauses: &PAUSES, last: (0.0, 0) }
     }
 
-    /// The plan of a run that is resumed at `now`, after it has taken `elapsed_s` for `steps` steps. It has been planned
-    /// before if `is_planned`.
+    /// The plan of a run that is resumed at `now`, after it has taken `elapsed_s` for `steps` of its `planned` steps, if they
+    /// have been planned before.
     pub(crate) fn resumed(
         limit: Duration,
         (now, elapsed_s): (Instant, f64),
         steps: u64,
-        is_planned: bool,
+        planned: Option<u64>,
     ) -> TimePlan {
         let begun = now.checked_sub(Duration::from_secs_f64(elapsed_s)).unwrap_or(now);
         let mut plan = TimePlan { last: (elapsed_s, steps), ..TimePlan::new(limit, begun) };
-        if is_planned {
-            plan.skip_pauses(elapsed_s);
+        if let Some(planned) = planned {
+            plan.skip_pauses(elapsed_s, steps, Some(planned));
         }
         plan
     }
 
-    fn skip_pauses(&mut self, elapsed_s: f64) {
-        let done = self.pauses.iter().take_while(|part| **part * self.limit_s <= elapsed_s).count();
+    /// Leaves out the pauses whose time or number of steps is reached.
+    fn skip_pauses(&mut self, elapsed_s: f64, steps: u64, planned: Option<u64>) {
+        let is_done = |part: f64| {
+            let of_steps = planned.is_some_and(|planned| steps >= part_of(part, planned));
+            of_steps || elapsed_s >= part * self.limit_s
+        };
+        let done = self.pauses.iter().take_while(|part| is_done(**part)).count();
         self.pauses = &self.pauses[done..];
     }
 
@@ -69,7 +74,7 @@ impl TimePlan {
     pub(crate) fn next_pause(&self, planned: Option<u64>) -> Option<Pause> {
         let part = self.pauses.first()?;
         let time = self.begun + Duration::from_secs_f64(part * self.limit_s);
-        let steps = planned.map_or(u64::MAX, |planned| (part * planned as f64) as u64);
+        let steps = planned.map_or(u64::MAX, |planned| part_of(*part, planned));
         Some(Pause::After { time, steps })
     }
 
@@ -79,7 +84,7 @@ impl TimePlan {
     }
 
     /// The maximum number of steps of a run that reached `steps` steps after `elapsed_s` and paused until `now_s`, if it
-    /// should be another than `planned`. Evaluations at its end take `evaluation_s`.
+    /// should differ from `planned`. Evaluations at its end take `evaluation_s`.
     pub(crate) fn replan(
         &mut self,
         (elapsed_s, now_s): (f64, f64),
@@ -87,7 +92,7 @@ impl TimePlan {
         evaluation_s: f64,
         planned: Option<u64>,
     ) -> Option<u64> {
-        self.skip_pauses(now_s);
+        self.skip_pauses(now_s, steps, planned);
         let (last_s, last_steps) = self.last;
         let step_s = (elapsed_s - last_s) / steps.saturating_sub(last_steps).max(1) as f64;
         self.last = (now_s, steps);
@@ -100,6 +105,10 @@ impl TimePlan {
         };
         (!planned.is_some_and(is_close)).then_some(steps.saturating_add(left))
     }
+}
+
+fn part_of(part: f64, steps: u64) -> u64 {
+    (part * steps as f64) as u64
 }
 
 #[cfg(test)]
@@ -130,15 +139,17 @@ mod tests {
     #[test]
     fn a_resumed_run_skips_the_pauses_that_it_has_made() {
         let now = Instant::now() + Duration::from_secs(1000);
-        let pause = |elapsed_s: f64, is_planned| {
-            let plan = TimePlan::resumed(LIMIT, (now, elapsed_s), 7, is_planned);
+        let pause = |elapsed_s: f64, planned| {
+            let plan = TimePlan::resumed(LIMIT, (now, elapsed_s), 7, planned);
             plan.next_pause(None).map(|pause| match pause {
                 Pause::After { time, .. } => (time - (now - Duration::from_secs_f64(elapsed_s))).as_secs(),
                 Pause::At(place) => panic!("{place:?}"),
             })
         };
-        assert_eq!(pause(30.0, true), Some(50));
-        assert_eq!(pause(30.0, false), Some(3));
-        assert_eq!(pause(95.0, true), None);
+        assert_eq!(pause(30.0, Some(100)), Some(50));
+        assert_eq!(pause(30.0, None), Some(3));
+        assert_eq!(pause(95.0, Some(100)), None);
+        // Faster than planned.
+        assert_eq!(pause(30.0, Some(9)), Some(90));
     }
 }

@@ -279,8 +279,8 @@ impl Session {
             let progress = &checkpoint.progress;
             (progress.elapsed_s, progress.steps)
         });
-        let is_planned = plan.training.max_steps.is_some();
-        let resumed = |time| TimePlan::resumed(time, (begun, elapsed_s), steps, is_planned);
+        let planned = plan.training.max_steps;
+        let resumed = |time| TimePlan::resumed(time, (begun, elapsed_s), steps, planned);
         let time_plan = plan.training.time.0.map(resumed);
         let (device_is_given, instructions) = (options.device.is_some(), options.instructions);
         let device = device(options.device, instructions, &plan, &mut watch)?;
