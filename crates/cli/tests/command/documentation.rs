@@ -210,6 +210,7 @@ pages! {
     own_text: "docs/own-text.md",
     training: "docs/training.md",
     averaging: "docs/averaging.md",
+    fast_training: "docs/fast-training.md",
     runs: "docs/runs.md",
     sweeps: "docs/sweeps.md",
     evaluation: "docs/evaluation.md",
