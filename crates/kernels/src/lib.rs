@@ -21,6 +21,7 @@
 
 pub mod activation;
 pub mod activation_penalty;
+pub mod adaptive_logits;
 mod available;
 pub mod bias;
 mod buffer;

@@ -8,6 +8,7 @@
 
 mod activation;
 mod activation_penalty;
+mod adaptive_logits;
 mod bias;
 mod cache_attention;
 mod check;
