@@ -83,6 +83,7 @@ fn configs() -> Vec<RnnLmConfig> {
             words: if input == Input::OneHot { 0.0 } else { 0.1 },
             weights: if biases == Biases::Two { 0.3 } else { 0.0 },
         },
+        adaptive_softmax: None,
     };
     let of_cell = |cell| {
         [

@@ -115,6 +115,7 @@ fn configs() -> Vec<RnnLmConfig> {
                 words: if one_hot { 0.0 } else { dropout },
                 weights: dropout,
             },
+            adaptive_softmax: None,
         }
     };
     let of_cell = |cell| {

@@ -275,6 +275,7 @@ impl Golden {
             biases: if self.value::<u8>("num_biases") == 1 { Biases::One } else { Biases::Two },
             tied: self.value("tied"),
             dropout: Dropout::default(),
+            adaptive_softmax: None,
         };
         let mut model = RnnLm::new(config, device).unwrap();
         for id in model.parameters().ids() {

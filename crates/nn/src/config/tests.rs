@@ -142,5 +142,6 @@ fn small() -> RnnLmConfig {
             output: site(0.5, true),
             ..Dropout::default()
         },
+        adaptive_softmax: None,
     }
 }

@@ -63,6 +63,7 @@ impl Node {
             Node::Recurrence(_) => RECURRENCE,
             Node::Dropout { .. } => "dropout",
             Node::Decoder(_) => "decoder",
+            Node::AdaptiveLogits(_) => "adaptive_logits",
             Node::Penalty { .. } => "activation_penalty",
             Node::Product { .. } => "product",
             Node::Add { .. } | Node::Multiply { .. } | Node::Scale { .. } => "elementwise",

@@ -334,7 +334,7 @@ impl ModelPlan {
     /// The model configuration for a vocabulary of `vocab_size` tokens.
     pub fn config(&self, vocab_size: usize) -> RnnLmConfig {
         let ModelPlan { input, cell, ref hidden_sizes, biases, tied, dropout } = *self;
-        RnnLmConfig { vocab_size, input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout }
+        RnnLmConfig { vocab_size, input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout, adaptive_softmax: None }
     }
 }
 

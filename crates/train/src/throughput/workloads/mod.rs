@@ -186,6 +186,7 @@ fn of_model(name: &str) -> Workload {
             biases: Biases::Two,
             tied: false,
             dropout: Dropout::default(),
+            adaptive_softmax: None,
         },
         batch_size: 20,
         bptt: 35,
