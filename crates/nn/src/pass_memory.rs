@@ -176,7 +176,7 @@ impl<'a> PassMemory<'a> {
             values.push(self.pool.take(rows * dims.vocab));
         }
         if let Some(softmax) = &self.config.adaptive_softmax {
-            let log_sums = self.pool.take(rows * softmax.cutoffs().len());
+            let log_sums = self.pool.take(rows * (1 + softmax.cutoffs().len()));
             values.push(self.pool.take(rows * self.config.vocab_size));
             self.pool.give(log_sums);
         }

@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rondo_kernels::Device;
 use rondo_kernels::optimizer::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_nn::{
+    AdaptiveSoftmax,
     ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialization, Input, Mode,
     Model, RnnLm, RnnLmConfig, State, Workspace,
 };
@@ -90,6 +91,10 @@ fn configs() -> Vec<RnnLmConfig> {
             with(cell, Input::Embedding(8), true, Biases::Two),
             with(cell, Input::Embedding(10), false, Biases::One),
             with(cell, Input::OneHot, false, Biases::Two),
+            RnnLmConfig {
+                adaptive_softmax: Some(AdaptiveSoftmax::new(vec![20])),
+                ..with(cell, Input::Embedding(10), false, Biases::Two)
+            },
         ]
     };
     Cell::ALL.into_iter().flat_map(of_cell).collect()

@@ -1,6 +1,6 @@
 //! The adaptive softmax: how the vocabulary is divided into clusters.
 
-use rondo_kernels::adaptive_logits::Dims;
+use rondo_kernels::adaptive_log_softmax::Dims;
 use serde::{Deserialize, Serialize};
 
 use crate::{NnError, Result, RnnLmConfig};

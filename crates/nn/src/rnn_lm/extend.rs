@@ -150,11 +150,11 @@ mod tests {
             let (before, after) = (logits(&old, &ids), logits(&new, &ids));
             let ranked = |rank: usize| order.get(rank).map_or(rank, |&id| id as usize);
             for (before, after) in before.chunks(5).zip(after.chunks(8)) {
-                // The clusters before are unchanged; the words of the last one are all less likely by the same factor.
+                // The clusters before it are unchanged; its own words are all less likely by the same factor.
                 let shifts: Vec<f32> =
                     (0..5).map(|rank| before[ranked(rank)] - after[ranked(rank)]).collect();
-                assert_eq!(shifts[..3], [0.0; 3]);
-                assert!(shifts[3] > 0.0 && (shifts[3] - shifts[4]).abs() < 1e-5, "{shifts:?}");
+                assert!(shifts[..3].iter().all(|shift| shift.abs() < 1e-5), "{shifts:?}");
+                assert!(shifts[3] > 1e-3 && (shifts[3] - shifts[4]).abs() < 1e-5, "{shifts:?}");
                 assert!(after.iter().all(|logit| logit.is_finite()));
             }
         }

@@ -210,7 +210,7 @@ impl Model for RnnLm {
     fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value {
         match &self.output {
             OutputLayer::Dense(Decoder { weight, bias }) => tape.linear(hidden.dropped, *weight, *bias),
-            OutputLayer::Adaptive(layers) => tape.adaptive_logits(hidden.dropped, layers),
+            OutputLayer::Adaptive(layers) => tape.adaptive_log_softmax(hidden.dropped, layers),
         }
     }
 

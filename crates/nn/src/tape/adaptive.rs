@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use rondo_kernels::adaptive_logits::{self, Dims};
+use rondo_kernels::adaptive_log_softmax::{self, Dims};
 use rondo_kernels::{Buffer, Device, Slice};
 
 use super::{Loss, Node, Shape, Tape, Value};
@@ -40,9 +40,9 @@ pub(crate) struct Tail {
     pub(crate) weight: ParameterId,
 }
 
-/// What the backward pass of the logits needs.
+/// What the backward pass of the log-probabilities needs.
 #[derive(Debug)]
-pub(super) struct AdaptiveLogitsNode {
+pub(super) struct AdaptiveLogSoftmaxNode {
     layers: Arc<AdaptiveLayers>,
     head: Value,
     tails: Vec<Value>,
@@ -134,9 +134,8 @@ impl Tape<'_> {
         loss
     }
 
-    /// The logits `[T, B, V]` of all tokens, in the order of their ids; those of a tail are relative to the head's logit of
-    /// the tail.
-    pub(crate) fn adaptive_logits(&mut self, hidden: Value, layers: &Arc<AdaptiveLayers>) -> Value {
+    /// The log-probabilities `[T, B, V]` of all tokens, in the order of their ids.
+    pub(crate) fn adaptive_log_softmax(&mut self, hidden: Value, layers: &Arc<AdaptiveLayers>) -> Value {
         let shape = self.shape(hidden);
         let dims = layers.dims(shape.rows());
         let head = self.linear(hidden, layers.head, None);
@@ -145,24 +144,24 @@ impl Tape<'_> {
             self.linear(projected, tail.weight, None)
         };
         let tails: Vec<Value> = layers.tails.iter().map(tail).collect();
-        let mut log_sums = self.workspace.pool.take(dims.rows * tails.len());
-        let mut logits = self.workspace.pool.take(dims.rows * dims.vocab);
+        let mut log_sums = self.workspace.pool.take(dims.rows * (1 + tails.len()));
+        let mut log_probs = self.workspace.pool.take(dims.rows * dims.vocab);
         let slices: Vec<Slice<'_>> = tails.iter().map(|&tail| self.values(tail)).collect();
-        let args = adaptive_logits::Forward {
+        let args = adaptive_log_softmax::Forward {
             head: self.values(head),
             tails: &slices,
             order: layers.order.as_ref().map(Buffer::slice),
             log_sums: log_sums.slice_mut(),
-            logits: logits.slice_mut(),
+            log_probs: log_probs.slice_mut(),
         };
-        adaptive_logits::forward(&self.workspace.device, dims, args);
-        let out = self.push(Shape { width: dims.vocab, ..shape }, logits, true);
+        adaptive_log_softmax::forward(&self.workspace.device, dims, args);
+        let out = self.push(Shape { width: dims.vocab, ..shape }, log_probs, true);
         let layers = Arc::clone(layers);
-        self.record(Node::AdaptiveLogits(AdaptiveLogitsNode { layers, head, tails, log_sums, out }));
+        self.record(Node::AdaptiveLogSoftmax(AdaptiveLogSoftmaxNode { layers, head, tails, log_sums, out }));
         out
     }
 
-    pub(super) fn adaptive_logits_back(&mut self, node: &AdaptiveLogitsNode, gradients: &mut Gradients) {
+    pub(super) fn adaptive_log_softmax_back(&mut self, node: &AdaptiveLogSoftmaxNode, gradients: &mut Gradients) {
         let Some(d_out) = self.take_gradient(node.out) else { return };
         let dims = node.layers.dims(self.shape(node.out).rows());
         // Nothing else reads the logits of the head and the tails.
@@ -170,15 +169,16 @@ impl Tape<'_> {
         let of_tail = |tail| self.workspace.pool.take(dims.rows * dims.tail(tail).len());
         let mut d_tails: Vec<Buffer> = (0..node.tails.len()).map(of_tail).collect();
         let tails: Vec<Slice<'_>> = node.tails.iter().map(|&tail| self.values(tail)).collect();
-        let args = adaptive_logits::Backward {
+        let args = adaptive_log_softmax::Backward {
+            head: self.values(node.head),
             tails: &tails,
             order: node.layers.order.as_ref().map(Buffer::slice),
             log_sums: node.log_sums.slice(),
-            d_logits: d_out.slice(),
+            d_log_probs: d_out.slice(),
             d_head: d_head.slice_mut(),
             d_tails: d_tails.iter_mut().map(Buffer::slice_mut).collect(),
         };
-        adaptive_logits::backward(&self.workspace.device, dims, args);
+        adaptive_log_softmax::backward(&self.workspace.device, dims, args);
         self.workspace.pool.give(d_out);
         self.keep_gradient(node.head, d_head, gradients);
         for (&tail, d_tail) in node.tails.iter().zip(d_tails) {

@@ -59,7 +59,7 @@ impl Tape<'_> {
             Node::Recurrence(node) => self.recurrence_back(node, gradients),
             Node::Decoder(node) if self.is_part(node.loss, from) => self.decoder_back(node, scale, gradients),
             Node::Decoder(_) => {}
-            Node::AdaptiveLogits(node) => self.adaptive_logits_back(node, gradients),
+            Node::AdaptiveLogSoftmax(node) => self.adaptive_log_softmax_back(node, gradients),
             Node::Dropout { x, dropout, out } => {
                 let dims = dropout_dims(self.shape(*x));
                 self.unary_back(*x, *out, gradients, |tape, d_out, d_x, store| {

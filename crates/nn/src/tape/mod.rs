@@ -170,7 +170,7 @@ enum Node {
         out: Value,
     },
     Decoder(fused::DecoderNode),
-    AdaptiveLogits(adaptive::AdaptiveLogitsNode),
+    AdaptiveLogSoftmax(adaptive::AdaptiveLogSoftmaxNode),
     Penalty {
         x: Value,
         penalty: Penalty,
@@ -546,7 +546,7 @@ impl Workspace {
                 self.id_pool.give(node.targets);
                 self.pool.give(node.kept);
             }
-            Node::AdaptiveLogits(node) => self.pool.give(node.log_sums),
+            Node::AdaptiveLogSoftmax(node) => self.pool.give(node.log_sums),
             Node::CrossEntropy { targets, log_sums, .. } => {
                 self.id_pool.give(targets);
                 self.pool.give(log_sums);

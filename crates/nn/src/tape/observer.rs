@@ -63,7 +63,7 @@ impl Node {
             Node::Recurrence(_) => RECURRENCE,
             Node::Dropout { .. } => "dropout",
             Node::Decoder(_) => "decoder",
-            Node::AdaptiveLogits(_) => "adaptive_logits",
+            Node::AdaptiveLogSoftmax(_) => "adaptive_log_softmax",
             Node::Penalty { .. } => "activation_penalty",
             Node::Product { .. } => "product",
             Node::Add { .. } | Node::Multiply { .. } | Node::Scale { .. } => "elementwise",

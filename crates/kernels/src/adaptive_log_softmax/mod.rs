@@ -1,4 +1,4 @@
-//! The logits of an adaptive softmax: those of its head and of its tails, combined into those of the vocabulary.
+//! The log-probabilities of an adaptive softmax, of all tokens, from the logits of its head and of its tails.
 //!
 //! ```text
 //! rank      0 … C₁−1           C₁ … C₂−1      C₂ … V−1          ranks: frequent words first
@@ -7,8 +7,7 @@
 //! tail 1                                      a logit each
 //! ```
 //!
-//! A word of a tail is predicted in two steps: `p(word) = p(tail) · p(word | tail)`. The tails are normalized here, the
-//! head is not, so the softmax of the result is exactly this distribution.
+//! A word of a tail is predicted in two steps: `p(word) = p(tail) · p(word | tail)`.
 //!
 //! *Source*: Grave et al. 2017; the order of the head's logits is that of PyTorch's `AdaptiveLogSoftmaxWithLoss`.
 //! Not here: the matrix multiplications ([`linear`](crate::linear)), and training, which never computes all logits
@@ -61,21 +60,21 @@ pub struct Forward<'a> {
     pub tails: &'a [Slice<'a>],
     /// `[V]`, read: the token with each rank, a permutation. `None` if the tokens are in this order.
     pub order: Option<Slice<'a, u32>>,
-    /// `[R, K]`, overwritten: the logarithm of the sum of the exponentials of each tail.
+    /// `[R, 1 + K]`, overwritten: the logarithm of the sum of the exponentials of the head, and of each tail.
     pub log_sums: SliceMut<'a>,
-    /// `[R, V]`, overwritten.
-    pub logits: SliceMut<'a>,
+    /// `[R, V]`, overwritten: the log-probability of each token.
+    pub log_probs: SliceMut<'a>,
 }
 
-/// Combines the logits.
+/// Computes the log-probabilities.
 ///
 /// ```text
-/// logits[r, order[w]] = head[r, w]                                             for the words w of the head
-/// logits[r, order[w]] = head[r, C₁ + k] + tail_k[r, w − C_k] − log_sum[r, k]   for the words w of tail k
-/// log_sum[r, k]       = log Σ_n e^tail_k[r, n]
+/// head'[r]               = log softmax(head[r])
+/// log_probs[r, order[w]] = head'[r, w]                                            for the words w of the head
+/// log_probs[r, order[w]] = head'[r, C₁ + k] + log softmax(tail_k[r])[w − C_k]     for the words w of tail k
 /// ```
 ///
-/// If a row of a tail has a NaN or ∞, all its words become NaN.
+/// If a row of a tail has a NaN or ∞, all words of the tail become NaN; if one of the head has, all words.
 ///
 /// # Panics
 /// If a length does not match `dims`, or the order has a token that is not below `V`.
@@ -83,8 +82,8 @@ pub fn forward(device: &Device, dims: Dims<'_>, args: Forward<'_>) {
     check_len("head", args.head.len(), dims.rows * dims.head_width());
     check_tails(dims, args.tails.iter().map(|tail| tail.len()));
     check_len("order", args.order.map_or(dims.vocab, |order| order.len()), dims.vocab);
-    check_len("log_sums", args.log_sums.len(), dims.rows * dims.cutoffs.len());
-    check_len("logits", args.logits.len(), dims.rows * dims.vocab);
+    check_len("log_sums", args.log_sums.len(), dims.rows * (1 + dims.cutoffs.len()));
+    check_len("log_probs", args.log_probs.len(), dims.rows * dims.vocab);
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, args),
     }
@@ -92,14 +91,16 @@ pub fn forward(device: &Device, dims: Dims<'_>, args: Forward<'_>) {
 
 /// The arguments of [`backward`].
 pub struct Backward<'a> {
+    /// `[R, C₁ + K]`, read.
+    pub head: Slice<'a>,
     /// For each tail `[R, N]`, read.
     pub tails: &'a [Slice<'a>],
     /// `[V]`, read: as in [`forward`].
     pub order: Option<Slice<'a, u32>>,
-    /// `[R, K]`, read: as computed by [`forward`].
+    /// `[R, 1 + K]`, read: as computed by [`forward`].
     pub log_sums: Slice<'a>,
-    /// `[R, V]`, read: the gradient of the logits.
-    pub d_logits: Slice<'a>,
+    /// `[R, V]`, read: the gradient of the log-probabilities.
+    pub d_log_probs: Slice<'a>,
     /// `[R, C₁ + K]`, overwritten: the gradient of the head.
     pub d_head: SliceMut<'a>,
     /// For each tail `[R, N]`, overwritten: its gradient.
@@ -109,18 +110,20 @@ pub struct Backward<'a> {
 /// The gradients of the head and the tails.
 ///
 /// ```text
-/// d_head[r, w]      = d[r, order[w]]                                     for the words w of the head
-/// d_head[r, C₁ + k] = Σ_w d[r, order[w]]                                 over the words w of tail k
-/// d_tail_k[r, n]    = d[r, order[C_k + n]] − p_k[r, n] · d_head[r, C₁ + k]   with p_k = e^(tail_k − log_sum)
+/// d'[r, w]       = d[r, order[w]]                                         for the words w of the head
+/// d'[r, C₁ + k]  = Σ_w d[r, order[w]]                                     over the words w of tail k
+/// d_head[r]      = d'[r] − softmax(head[r]) · Σ d'[r]
+/// d_tail_k[r, n] = d[r, order[C_k + n]] − softmax(tail_k[r])[n] · d'[r, C₁ + k]
 /// ```
 ///
 /// # Panics
 /// As [`forward`].
 pub fn backward(device: &Device, dims: Dims<'_>, args: Backward<'_>) {
+    check_len("head", args.head.len(), dims.rows * dims.head_width());
     check_tails(dims, args.tails.iter().map(|tail| tail.len()));
     check_len("order", args.order.map_or(dims.vocab, |order| order.len()), dims.vocab);
-    check_len("log_sums", args.log_sums.len(), dims.rows * dims.cutoffs.len());
-    check_len("d_logits", args.d_logits.len(), dims.rows * dims.vocab);
+    check_len("log_sums", args.log_sums.len(), dims.rows * (1 + dims.cutoffs.len()));
+    check_len("d_log_probs", args.d_log_probs.len(), dims.rows * dims.vocab);
     check_len("d_head", args.d_head.len(), dims.rows * dims.head_width());
     check_tails(dims, args.d_tails.iter().map(SliceMut::len));
     match device {
