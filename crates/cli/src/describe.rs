@@ -5,7 +5,7 @@ use rondo_nn::{Biases, DropoutSite, Input, RnnLmConfig};
 
 /// A configuration in one line, such as `lstm 2 × 200, embedding 200, tied, dropout 0.2 input`.
 pub(crate) fn model(config: &RnnLmConfig) -> String {
-    let RnnLmConfig { input, cell, ref hidden_sizes, biases, tied, dropout, vocab_size: _ } = *config;
+    let RnnLmConfig { input, cell, ref hidden_sizes, biases, tied, dropout, .. } = *config;
     let layers = match hidden_sizes.as_slice() {
         [first, rest @ ..] if rest.iter().all(|size| size == first) => {
             format!("{} × {first}", hidden_sizes.len())
@@ -19,6 +19,10 @@ pub(crate) fn model(config: &RnnLmConfig) -> String {
     });
     if tied {
         parts.push("tied".to_owned());
+    }
+    if let Some(softmax) = &config.adaptive_softmax {
+        let cutoffs = softmax.cutoffs().iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        parts.push(format!("adaptive softmax at {cutoffs}"));
     }
     if biases == Biases::One {
         parts.push("one bias per layer".to_owned());

@@ -294,7 +294,17 @@ impl<T: Element> BufferPool<T> {
     /// Reuses the smallest free buffer that is large enough, no matter how much larger, so the shorter last
     /// batch of an epoch finds the buffers of the full ones.
     pub fn take(&mut self, len: usize) -> Buffer<T> {
-        let lines = (len * size_of::<T>()).div_ceil(CACHE_LINE).max(1);
+        self.take_up_to(len, len)
+    }
+
+    /// A buffer of `len` elements with room for `most`, contents unspecified as with [`take`](BufferPool::take). Where
+    /// lengths change from batch to batch, equal room lets each batch find the buffers of the last one.
+    ///
+    /// # Panics
+    /// If `len` is above `most`.
+    pub fn take_up_to(&mut self, len: usize, most: usize) -> Buffer<T> {
+        assert!(len <= most, "{len} elements do not fit in room for {most}");
+        let lines = (most * size_of::<T>()).div_ceil(CACHE_LINE).max(1);
         let capacity = lines * CACHE_LINE / size_of::<T>();
         for (_, buffers) in self.free.range_mut(capacity..) {
             if let Some(mut buffer) = buffers.pop() {

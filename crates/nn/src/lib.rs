@@ -11,6 +11,7 @@
 //!
 //! Not here: text (a token is an id), optimizers, flags, clocks.
 
+mod candidates;
 mod config;
 mod error;
 mod initialize;
@@ -25,6 +26,7 @@ mod state;
 mod tape;
 pub mod tensor_file;
 
+pub use candidates::Candidates;
 pub use config::{AdaptiveSoftmax, Biases, Dropout, DropoutSite, Initialization, Initializer, Input, RnnLmConfig};
 pub use error::{NnError, Result};
 pub use model::{Decoder, Hidden, Model};

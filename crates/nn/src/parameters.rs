@@ -85,6 +85,11 @@ impl Parameters {
         &self.entries[id.0].shape
     }
 
+    /// The number of elements of one of its rows: 1 for a vector.
+    pub fn row_width(&self, id: ParameterId) -> usize {
+        self.shape(id)[1..].iter().product()
+    }
+
     /// Its values, row-major.
     pub fn values(&self, id: ParameterId) -> Slice<'_> {
         self.entries[id.0].values.slice()
@@ -167,6 +172,7 @@ struct Entry {
     kind: Kind,
     dense: Option<Buffer>,
     sparse: Option<Sparse>,
+    joined: Option<Joined>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,13 +183,22 @@ enum Kind {
     Rows,
 }
 
+/// The rows of a row-sparse gradient.
 #[derive(Debug)]
 struct Sparse {
+    width: usize,
     rows: Buffer<u32>,
     order: Buffer<u32>,
     starts: Buffer<u32>,
     values: Buffer,
     count: usize,
+}
+
+/// The rows of a row-sparse gradient, followed by those of a contribution to it.
+#[derive(Debug)]
+struct Joined {
+    ids: Buffer<u32>,
+    values: Buffer,
 }
 
 impl Gradients {
@@ -204,10 +219,7 @@ impl Gradients {
         let entry = &self.entries[id.0];
         match (entry.kind, &entry.dense, &entry.sparse) {
             (Kind::Dense, Some(dense), _) => Gradient::Dense(dense.slice()),
-            (Kind::Rows, _, Some(sparse)) => Gradient::Rows {
-                rows: sparse.rows.range(0..sparse.count),
-                values: sparse.values.range(0..sparse.values_len()),
-            },
+            (Kind::Rows, _, Some(sparse)) => Gradient::Rows { rows: sparse.rows(), values: sparse.values() },
             _ => Gradient::Zero,
         }
     }
@@ -218,10 +230,7 @@ impl Gradients {
         let entry = &mut self.entries[id.0];
         match (entry.kind, &mut entry.dense, &mut entry.sparse) {
             (Kind::Dense, Some(dense), _) => Some(dense.slice_mut()),
-            (Kind::Rows, _, Some(sparse)) => {
-                let len = sparse.values_len();
-                Some(sparse.values.range_mut(0..len))
-            }
+            (Kind::Rows, _, Some(sparse)) => Some(sparse.values.range_mut(0..sparse.count * sparse.width)),
             _ => None,
         }
     }
@@ -243,16 +252,15 @@ impl Gradients {
             && let Some(sparse) = &entry.sparse
         {
             dense.slice_mut().fill(0.0);
-            let width = parameters.shape(id)[1];
+            let width = sparse.width;
             let dims = embedding::Dims { rows: sparse.count, vocab: len / width, width };
-            let (rows, values) =
-                (sparse.rows.range(0..sparse.count), sparse.values.range(0..sparse.values_len()));
-            embedding::backward(parameters.device(), dims, rows, values, dense.slice_mut());
+            embedding::backward(parameters.device(), dims, sparse.rows(), sparse.values(), dense.slice_mut());
         }
         (dense.slice_mut(), if kind == Kind::Zero { Store::Overwrite } else { Store::Add })
     }
 
-    /// Adds the gradient of a look-up: to the dense gradient if there is one, otherwise as sparse rows.
+    /// Adds the gradient of a look-up, or of anything else that contributes to the rows `ids` of a parameter: to the dense
+    /// gradient if there is one, otherwise to the sparse rows.
     pub(crate) fn add_rows(
         &mut self,
         parameters: &Parameters,
@@ -261,40 +269,84 @@ impl Gradients {
         d_out: Slice<'_>,
     ) {
         let device = parameters.device();
-        let shape = parameters.shape(id);
-        let dims = embedding::Dims { rows: ids.len(), vocab: shape[0], width: shape[1] };
-        if self.entries[id.0].kind != Kind::Zero {
+        let (vocab, width) = (parameters.shape(id)[0], parameters.row_width(id));
+        let dims = embedding::Dims { rows: ids.len(), vocab, width };
+        if self.entries[id.0].kind == Kind::Dense {
             let (dense, _) = self.dense(parameters, id);
             return embedding::backward(device, dims, ids, d_out, dense);
         }
-        let entry = &mut self.entries[id.0];
-        if entry.sparse.as_ref().is_none_or(|sparse| sparse.rows.len() < dims.rows) {
-            entry.sparse = Some(Sparse {
-                rows: Buffer::zeros(device, dims.rows),
-                order: Buffer::zeros(device, dims.rows),
-                starts: Buffer::zeros(device, dims.rows + 1),
-                values: Buffer::zeros(device, dims.rows * dims.width),
-                count: 0,
-            });
+        let Entry { kind, sparse, joined, .. } = &mut self.entries[id.0];
+        match (*kind, &mut *sparse) {
+            (Kind::Rows, Some(earlier)) => {
+                let (first, all) = (earlier.count, earlier.count + ids.len());
+                if joined.as_ref().is_none_or(|joined| joined.ids.len() < all) {
+                    let room = with_headroom(all);
+                    *joined = Some(Joined {
+                        ids: Buffer::zeros(device, room),
+                        values: Buffer::zeros(device, room * width),
+                    });
+                }
+                let Some(joined) = joined else { return };
+                joined.ids.range_mut(0..first).copy_from(earlier.rows());
+                joined.ids.range_mut(first..all).copy_from(ids);
+                joined.values.range_mut(0..first * width).copy_from(earlier.values());
+                joined.values.range_mut(first * width..all * width).copy_from(d_out);
+                let (ids, values) = (joined.ids.range(0..all), joined.values.range(0..all * width));
+                Sparse::sum(sparse, device, embedding::Dims { rows: all, ..dims }, ids, values);
+            }
+            _ => Sparse::sum(sparse, device, dims, ids, d_out),
         }
-        let Some(sparse) = &mut entry.sparse else { return };
-        sparse.count = embedding::plan_rows(
-            device,
-            ids,
-            sparse.order.range_mut(0..dims.rows),
-            sparse.starts.range_mut(0..dims.rows + 1),
-            sparse.rows.range_mut(0..dims.rows),
-        );
-        let (order, starts) = (sparse.order.range(0..dims.rows), sparse.starts.range(0..sparse.count + 1));
-        let values = sparse.values.range_mut(0..sparse.count * dims.width);
-        embedding::backward_sparse(device, dims, d_out, order, starts, values);
-        entry.kind = Kind::Rows;
+        *kind = Kind::Rows;
     }
 }
 
+/// Room for a number of rows that changes a little from step to step.
+fn with_headroom(rows: usize) -> usize {
+    rows + rows / 8
+}
+
 impl Sparse {
-    fn values_len(&self) -> usize {
-        let width = self.values.len() / self.rows.len().max(1);
-        self.count * width
+    /// Replaces the rows by the sums of `d_out` over equal `ids`, in memory that is large enough.
+    fn sum(
+        sparse: &mut Option<Sparse>,
+        device: &Device,
+        dims: embedding::Dims,
+        ids: Slice<'_, u32>,
+        d_out: Slice<'_>,
+    ) {
+        let embedding::Dims { rows: count, width, .. } = dims;
+        if sparse.as_ref().is_none_or(|sparse| sparse.rows.len() < count) {
+            // A look-up has the same number of ids in each batch.
+            let room = if sparse.is_none() { count } else { with_headroom(count) };
+            *sparse = Some(Sparse {
+                width,
+                rows: Buffer::zeros(device, room),
+                order: Buffer::zeros(device, room),
+                starts: Buffer::zeros(device, room + 1),
+                values: Buffer::zeros(device, room * width),
+                count: 0,
+            });
+        }
+        let Some(sparse) = sparse else { return };
+        sparse.count = embedding::plan_rows(
+            device,
+            ids,
+            sparse.order.range_mut(0..count),
+            sparse.starts.range_mut(0..count + 1),
+            sparse.rows.range_mut(0..count),
+        );
+        let (order, starts) = (sparse.order.range(0..count), sparse.starts.range(0..sparse.count + 1));
+        let values = sparse.values.range_mut(0..sparse.count * width);
+        embedding::backward_sparse(device, dims, d_out, order, starts, values);
+    }
+
+    /// The indices of the rows, increasing.
+    fn rows(&self) -> Slice<'_, u32> {
+        self.rows.range(0..self.count)
+    }
+
+    /// Their gradients.
+    fn values(&self) -> Slice<'_> {
+        self.values.range(0..self.count * self.width)
     }
 }

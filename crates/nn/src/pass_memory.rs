@@ -47,6 +47,8 @@ pub struct BatchSize {
 pub struct PassMemory<'a> {
     config: &'a RnnLmConfig,
     device: &'a Device,
+    /// The tokens drawn in a training step of a sampled softmax.
+    draws: Option<usize>,
     pool: Pool,
     packed: HashSet<Packed>,
     packed_bytes: u64,
@@ -120,7 +122,12 @@ impl<'a> PassMemory<'a> {
     /// No passes yet, of a model with this configuration on this device.
     pub fn new(config: &'a RnnLmConfig, device: &'a Device) -> PassMemory<'a> {
         let (pool, packed) = (Pool::default(), HashSet::new());
-        PassMemory { config, device, pool, packed, packed_bytes: 0, other_bytes: 0 }
+        PassMemory { config, device, draws: None, pool, packed, packed_bytes: 0, other_bytes: 0 }
+    }
+
+    /// Trains with a sampled softmax of at most this many sampled tokens.
+    pub fn with_sampled_softmax(self, draws: usize) -> PassMemory<'a> {
+        PassMemory { draws: Some(draws), ..self }
     }
 
     /// The bytes of all passes so far: the workspace, the gradients, the ids and the hidden states.
@@ -141,6 +148,14 @@ impl<'a> PassMemory<'a> {
         let decoded = self.losses(rows, true, &mut values);
         self.backward(size, rows, decoded, kept, penalty);
         self.pool.give_all(values);
+    }
+
+    /// The weight and bias of the candidates of a sampled softmax, in memory for as many as there can be.
+    fn gathered_rows(&mut self, dims: decoder::Dims) -> [usize; 2] {
+        let gathered = [self.pool.take(dims.vocab * dims.width), self.pool.take(dims.vocab)];
+        self.scratch(dims.vocab); // the logarithms of the probabilities of inclusion
+        self.add_other(4 * dims.vocab as u64 * ELEMENT); // ids on host and device
+        gathered
     }
 
     /// Adds an evaluation in batches of this size.
@@ -188,6 +203,9 @@ impl<'a> PassMemory<'a> {
     pub fn gradients(&mut self, size: BatchSize, dense: bool) {
         let Some(rows) = self.rows(size) else { return self.add_other(clamped(self.parameter_bytes())) };
         let config = self.config;
+        if self.draws.is_some() && !dense {
+            return self.sparse_gradients(rows);
+        }
         let looked_up = config.parameter_shapes().into_iter().next();
         let (vocab, width) = looked_up.map_or((0, 0), |(_, shape)| (shape[0], shape[1]));
         let all = config.parameter_count();
@@ -200,6 +218,27 @@ impl<'a> PassMemory<'a> {
         let sparse_len = if has_rows { rows * (width + 3) } else { 0 };
         let bytes = (dense_len as u64).saturating_add(sparse_len as u64).saturating_mul(ELEMENT);
         self.add_other(bytes);
+    }
+
+    /// Adds the gradients of a sampled softmax: rows of embedding and decoder, everything else dense.
+    fn sparse_gradients(&mut self, rows: usize) {
+        /// The lists of ids that come with rows.
+        const LISTS: usize = 3;
+        let decoder = self.training_dims(rows);
+        let looked_up = self.config.parameter_shapes().into_iter().next().map_or(vec![], |(_, shape)| shape);
+        let (vocab, width) = (decoder.vocab.max(looked_up[0]), looked_up[1]);
+        let of_decoder = if self.config.tied { 0 } else { vocab * decoder.width };
+        let dense_len = self.config.parameter_count() - vocab * width - of_decoder - vocab;
+        let sparse = |rows: usize, width: usize| rows * (width + LISTS);
+        let of_weights = if self.config.tied {
+            // Rows of both, and their sums, with headroom.
+            let both = (decoder.vocab + rows) * 9 / 8;
+            sparse(both, width) + both * (width + 1)
+        } else {
+            sparse(decoder.vocab, decoder.width) + sparse(rows, width)
+        };
+        let len = dense_len + of_weights + sparse(decoder.vocab, 1);
+        self.add_other((len as u64).saturating_mul(ELEMENT));
     }
 
     /// The number of rows of a batch. `None` if the sizes are enormous.
@@ -303,7 +342,7 @@ impl<'a> PassMemory<'a> {
         let hidden = config.hidden_sizes.last().copied().unwrap_or(1);
         let mut decoders = vec![];
         match &config.adaptive_softmax {
-            None => decoders.push((None, decoder::Dims { rows, width: hidden, vocab: config.vocab_size })),
+            None => decoders.push((None, self.decoder_dims(rows))),
             Some(softmax) => {
                 let dims = softmax.dims(config.vocab_size, rows);
                 decoders.push((None, decoder::Dims { rows, width: hidden, vocab: dims.head_width() }));
@@ -328,7 +367,11 @@ impl<'a> PassMemory<'a> {
     /// The losses, added to the buffers that stay in use until the tape ends.
     fn losses(&mut self, rows: usize, records: bool, values: &mut Vec<usize>) -> Vec<Decoded> {
         let mut decoded = vec![];
-        for (projection, dims) in self.decoders(rows, |tail| self.tail_rows(rows, tail)) {
+        for (projection, mut dims) in self.decoders(rows, |tail| self.tail_rows(rows, tail)) {
+            if records && self.draws.is_some() {
+                dims = self.training_dims(rows);
+                values.extend(self.gathered_rows(dims));
+            }
             if let Some((tail, projection)) = projection {
                 values.push(self.pool.take(projection.rows * projection.inputs));
                 values.push(self.project(tail, projection));
@@ -368,10 +411,12 @@ impl<'a> PassMemory<'a> {
             let gradient = self.pool.take(dims.rows * dims.width);
             let Some((tail, projection)) = projection else {
                 let d_bias = self.config.adaptive_softmax.is_none().then(|| self.pool.take(dims.vocab));
+                let d_rows = self.draws.map(|_| self.pool.take(dims.vocab * dims.width));
                 self.pool.give(scratch);
                 self.pool.give_all(earlier.replace(gradient));
                 self.pool.give_all(d_bias);
                 self.pool.give(kept);
+                self.pool.give_all(d_rows);
                 continue;
             };
             self.pool.give_all([scratch, kept]);
@@ -483,6 +528,22 @@ impl<'a> PassMemory<'a> {
     fn pack(&mut self, packed: Packed, len: usize) {
         if self.packed.insert(packed) {
             self.packed_bytes += len as u64 * ELEMENT;
+        }
+    }
+
+    /// The decoder of a training step: with a sampled softmax, over as many candidates as there can be.
+    fn training_dims(&self, rows: usize) -> decoder::Dims {
+        let all = self.decoder_dims(rows);
+        let candidates = self.draws.map_or(all.vocab, |draws| draws.saturating_add(rows));
+        decoder::Dims { vocab: candidates.min(all.vocab), ..all }
+    }
+
+    fn decoder_dims(&self, rows: usize) -> decoder::Dims {
+        let config = self.config;
+        decoder::Dims {
+            rows,
+            width: config.hidden_sizes.last().copied().unwrap_or(1),
+            vocab: config.vocab_size,
         }
     }
 }

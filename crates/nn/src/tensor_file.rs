@@ -43,7 +43,7 @@ pub enum Values<'a> {
     /// 32-bit floating-point numbers, `F32`.
     Numbers(Cow<'a, [f32]>),
     /// Bytes, `U8`.
-    Bytes(&'a [u8]),
+    Bytes(Cow<'a, [u8]>),
 }
 
 impl Values<'_> {
@@ -317,7 +317,7 @@ mod tests {
                 shape: vec![2, 2],
                 values: Values::Numbers(vec![1.0, -2.0, 0.5, 4.0].into()),
             },
-            Tensor { name: "a".to_owned(), shape: vec![3], values: Values::Bytes(b"abc") },
+            Tensor { name: "a".to_owned(), shape: vec![3], values: Values::Bytes(b"abc".into()) },
         ];
         let metadata = BTreeMap::from([("key".to_owned(), "value".to_owned())]);
         let mut bytes = Vec::new();

@@ -163,16 +163,8 @@ impl Run {
                     optimizer::sgd(&self.device, &options, scale, gradient, parameters.values_mut(id), None);
                 }
                 Gradient::Rows { rows, values } => {
-                    let width = parameters.shape(id)[1];
-                    optimizer::sgd_rows(
-                        &self.device,
-                        1.0,
-                        scale,
-                        width,
-                        rows,
-                        values,
-                        parameters.values_mut(id),
-                    );
+                    let rows = optimizer::Rows { rows, values, width: parameters.row_width(id) };
+                    optimizer::sgd_rows(&self.device, &options, scale, rows, parameters.values_mut(id), None);
                 }
             }
         }

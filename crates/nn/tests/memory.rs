@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rondo_kernels::{Device, Precision};
 use rondo_nn::{
-    AdaptiveSoftmax,
-    ActivationPenalty, BatchSize, Biases, Cell, Dropout, DropoutSite, Gradients, Input, Mode, Model,
-    PassMemory, RnnLm, RnnLmConfig, Workspace,
+    ActivationPenalty, AdaptiveSoftmax, BatchSize, Biases, Candidates, Cell, Dropout, DropoutSite, Gradients,
+    Input, Mode, Model, PassMemory, RnnLm, RnnLmConfig, Workspace,
 };
 
 /// The system's allocator, counting the bytes in use.
@@ -52,6 +51,38 @@ fn the_estimate_of_passes_agrees_with_what_they_allocate() {
             check(config, device, ActivationPenalty { activation, temporal });
         }
     }
+    // Rows of candidates: an upper bound, because there are never as many as there could be.
+    for config in configs().iter().filter(|config| config.input != Input::OneHot) {
+        check_sampled(config, &devices[1]);
+    }
+}
+
+/// Trains twice with a sampled softmax.
+#[track_caller]
+fn check_sampled(config: &RnnLmConfig, device: &Device) {
+    const DRAWS: usize = 200;
+    let model = RnnLm::new(config.clone(), device).unwrap();
+    let parameters = model.parameters();
+    let before = BYTES.load(Ordering::Relaxed);
+    let (mut workspace, mut gradients) = (Workspace::new(device), Gradients::new(parameters));
+    let ids: Vec<u32> = (0..TRAINING.steps * TRAINING.columns).map(|i| (i % 77) as u32).collect();
+    let drawn: Vec<u32> = (0..DRAWS).map(|i| (i * 7 % config.vocab_size) as u32).collect();
+    let mut candidates = Candidates::default();
+    candidates.fill(&drawn, &ids, |_| 0.0);
+    let mut state = model.zero_state(TRAINING.columns);
+    for step in 0..2 {
+        gradients.clear();
+        let mut tape = workspace.tape(parameters, Mode::Train { seed: 1, step });
+        let hidden = model.forward(&mut tape, &ids, &mut state);
+        let loss = tape.sampled_decoder(hidden.dropped, model.decoder().unwrap(), &candidates);
+        tape.backward(loss, 1.0, &mut gradients).unwrap();
+    }
+    let found = (BYTES.load(Ordering::Relaxed) - before) as f64;
+    let mut memory = PassMemory::new(config, device).with_sampled_softmax(DRAWS);
+    memory.train(TRAINING, ActivationPenalty::default());
+    memory.gradients(TRAINING, false);
+    let ratio = memory.bytes() as f64 / found;
+    assert!((0.98..1.4).contains(&ratio), "{ratio} of what was allocated: {config:?}");
 }
 
 /// Trains twice, evaluates and computes logits.

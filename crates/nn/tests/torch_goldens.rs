@@ -210,9 +210,9 @@ fn descend(parameters: &mut Parameters, gradients: &Gradients, learning_rate: f6
                 optimizer::sgd(&device, &options, scale, gradient, parameters.values_mut(id), None);
             }
             Gradient::Rows { rows, values } => {
-                let width = parameters.shape(id)[1];
-                let weight = parameters.values_mut(id);
-                optimizer::sgd_rows(&device, learning_rate, scale, width, rows, values, weight);
+                let gradient = optimizer::Rows { rows, values, width: parameters.row_width(id) };
+                let options = Sgd { learning_rate, momentum: 0.0, weight_decay: 0.0 };
+                optimizer::sgd_rows(&device, &options, scale, gradient, parameters.values_mut(id), None);
             }
         }
     }

@@ -33,12 +33,14 @@ mod optimizer;
 mod plan;
 mod progress;
 mod provenance;
+mod random;
 pub mod recipes;
 mod repetition;
 mod reproduce;
 mod resume;
 mod run_end;
 mod sample;
+mod sampler;
 mod schedule;
 mod session;
 pub mod settings;
@@ -57,7 +59,7 @@ pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome, PartialEp
 pub use optimizer::{Clip, Optimizer, OptimizerOptions};
 pub use plan::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
-    SamplePlan, TextPlan, TrainingPlan,
+    SamplePlan, SampledSoftmax, SoftmaxPlan, TextPlan, TrainingPlan,
 };
 pub use provenance::fingerprint;
 pub use recipes::Recipe;
@@ -65,6 +67,7 @@ pub use reproduce::{Comparison, Difference, require_finished};
 pub use resume::resumed_plan;
 pub use rondo_runs::{Change, CorpusFingerprint, Perplexity, RunFolder, RunsError, SettingsChange};
 pub use run_end::RunEnd;
+pub use sampler::Sampler;
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
 pub use session::{
     BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, Note, Session, SessionOptions, SettingsSource,

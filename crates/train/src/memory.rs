@@ -13,7 +13,7 @@ use rondo_infer::{column_count, evaluation_batch};
 use rondo_kernels::Device;
 use rondo_nn::{BatchSize, Input, PassMemory, RnnLmConfig};
 
-use crate::{AveragingRule, OptimizerPlan, Plan, Result, TrainError};
+use crate::{AveragingRule, OptimizerPlan, Plan, Result, SampledSoftmax, SoftmaxPlan, TrainError};
 
 /// The steps of a batch of random length beyond `bptt` that are provided for: five standard deviations.
 const LONGER: usize = 25;
@@ -68,9 +68,16 @@ impl MemoryEstimate {
         let longest = (corpus.train / columns.max(1)).saturating_sub(1).max(1);
         let size = BatchSize { steps: training.bptt.saturating_add(longer).min(longest), columns };
 
-        let mut gradients = PassMemory::new(&config, device);
+        let passes = || {
+            let passes = PassMemory::new(&config, device);
+            match plan.model.softmax {
+                SoftmaxPlan::Sampled(SampledSoftmax { draws, .. }) => passes.with_sampled_softmax(draws),
+                SoftmaxPlan::Full | SoftmaxPlan::Adaptive { .. } => passes,
+            }
+        };
+        let mut gradients = passes();
         gradients.gradients(size, changes_all_rows(plan));
-        let mut passes = PassMemory::new(&config, device);
+        let mut passes = passes();
         passes.train(size, optimization.penalty);
         let trained = passes.bytes();
         for &tokens in &corpus.evaluated {
@@ -155,8 +162,11 @@ fn copies(plan: &Plan) -> u64 {
     2 + average + optimizer
 }
 
-/// Whether the optimizer changes all rows of an embedding in each step.
+/// Whether the optimizer changes all rows of an embedding in each step. Those of a sampled softmax are lazy.
 fn changes_all_rows(plan: &Plan) -> bool {
+    if matches!(plan.model.softmax, SoftmaxPlan::Sampled(_)) {
+        return false;
+    }
     let plain = OptimizerPlan::Sgd { momentum: 0.0 };
     plan.optimization.optimizer != plain || plan.optimization.weight_decay != 0.0
 }
@@ -233,5 +243,8 @@ mod tests {
         ] {
             assert!(estimate(settings).total() > base, "{settings}");
         }
+        // A sampled softmax needs neither the logits nor the gradients of the whole vocabulary.
+        let sampled = estimate("[model]\nsoftmax = 'sampled:4096'").total();
+        assert!(sampled < base - base / 3, "{sampled} instead of {base}");
     }
 }

@@ -1,6 +1,6 @@
 //! Optimizers: clip the gradients, then update every parameter with SGD or Adam.
 
-use rondo_kernels::optimizer::{self, Adam, Decay, GLUON_EPSILON, Sgd};
+use rondo_kernels::optimizer::{self, Adam, Decay, GLUON_EPSILON, Rows, Sgd};
 use rondo_kernels::{Buffer, Device};
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
 use rondo_nn::{Gradient, Gradients, NnError, ParameterId, Parameters};
@@ -46,6 +46,9 @@ pub struct OptimizerOptions {
     pub clip_norm: Option<f64>,
     /// The factor that multiplies the clipped gradient.
     pub step_scale: f64,
+    /// Whether a row-sparse gradient changes only its rows (*lazy* rows). Otherwise momentum, moments and weight decay
+    /// change all rows, as with a dense gradient, which is slower. Plain SGD is the same either way.
+    pub lazy_rows: bool,
 }
 
 /// The result of gradient clipping.
@@ -60,7 +63,14 @@ pub struct Clip {
 impl OptimizerOptions {
     /// Options without weight decay and without clipping.
     pub fn new(rule: OptimizerPlan) -> OptimizerOptions {
-        OptimizerOptions { rule, weight_decay: 0.0, clip_value: None, clip_norm: None, step_scale: 1.0 }
+        OptimizerOptions {
+            rule,
+            weight_decay: 0.0,
+            clip_value: None,
+            clip_norm: None,
+            step_scale: 1.0,
+            lazy_rows: false,
+        }
     }
 }
 
@@ -73,6 +83,7 @@ impl OptimizationPlan {
             clip_value: self.clip_value,
             clip_norm: self.clip_norm_limit(bptt, batch_size),
             step_scale: self.step_scale(batch_size),
+            lazy_rows: false,
         }
     }
 }
@@ -189,39 +200,50 @@ impl Optimizer {
         gradients: &mut Gradients,
         parameters: &mut Parameters,
     ) {
-        let plain = matches!(self.options.rule, OptimizerPlan::Sgd { momentum: 0.0 })
-            && self.options.weight_decay == 0.0;
-        if !plain {
-            // Momentum, moments and weight decay change every row, so a gradient with only some rows is not
-            // cheaper.
+        let OptimizerOptions { rule, weight_decay, lazy_rows, .. } = self.options;
+        let plain = rule == OptimizerPlan::Sgd { momentum: 0.0 } && weight_decay == 0.0;
+        if !plain && !lazy_rows {
             gradients.densify(parameters, id);
         }
-        let width = parameters.shape(id).last().copied().unwrap_or(1);
-        let memory = &mut self.memory[id.index()];
-        match (gradients.get(id), self.options.rule) {
-            (Gradient::Zero, _) => {}
-            (Gradient::Rows { rows, values }, _) => {
-                let weight = parameters.values_mut(id);
-                optimizer::sgd_rows(device, learning_rate, scale, width, rows, values, weight);
-            }
-            (Gradient::Dense(gradient), OptimizerPlan::Sgd { momentum }) => {
-                let options = Sgd { learning_rate, momentum, weight_decay: self.options.weight_decay };
-                let velocity = match memory {
+        let width = parameters.row_width(id);
+        let weight = parameters.values_mut(id);
+        match rule {
+            OptimizerPlan::Sgd { momentum } => {
+                let options = Sgd { learning_rate, momentum, weight_decay };
+                let velocity = match &mut self.memory[id.index()] {
                     Memory::Velocity(velocity) => Some(velocity.slice_mut()),
                     _ => None,
                 };
-                optimizer::sgd(device, &options, scale, gradient, parameters.values_mut(id), velocity);
+                match gradients.get(id) {
+                    Gradient::Zero => {}
+                    Gradient::Dense(gradient) => {
+                        optimizer::sgd(device, &options, scale, gradient, weight, velocity);
+                    }
+                    Gradient::Rows { rows, values } => {
+                        let gradient = Rows { rows, values, width };
+                        optimizer::sgd_rows(device, &options, scale, gradient, weight, velocity);
+                    }
+                }
             }
-            (Gradient::Dense(gradient), OptimizerPlan::Adam { beta1, beta2, epsilon, decoupled }) => {
-                let Memory::Moments(first, second) = memory else {
+            OptimizerPlan::Adam { beta1, beta2, epsilon, decoupled } => {
+                let Memory::Moments(first, second) = &mut self.memory[id.index()] else {
                     unreachable!("an Adam optimizer has moments")
                 };
                 let decay = if decoupled { Decay::Weight } else { Decay::Gradient };
-                let weight_decay = self.options.weight_decay;
                 let options = Adam { learning_rate, beta1, beta2, epsilon, weight_decay, decay };
-                let weight = parameters.values_mut(id);
                 let (first, second) = (first.slice_mut(), second.slice_mut());
-                optimizer::adam(device, &options, self.steps, scale, gradient, weight, first, second);
+                match gradients.get(id) {
+                    Gradient::Zero => {}
+                    Gradient::Dense(gradient) => {
+                        optimizer::adam(device, &options, self.steps, scale, gradient, weight, first, second);
+                    }
+                    Gradient::Rows { rows, values } => {
+                        let gradient = Rows { rows, values, width };
+                        optimizer::adam_rows(
+                            device, &options, self.steps, scale, gradient, weight, first, second,
+                        );
+                    }
+                }
             }
         }
     }

@@ -20,6 +20,7 @@ use rondo_nn::{ActivationPenalty, Gradients, Hidden, Mode, Model, NnError, State
 
 use crate::Result;
 use crate::optimizer::{Clip, Optimizer};
+use crate::sampler::Sampler;
 
 /// The state shared by all training steps: the gradients, the optimizer, and the workspace.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct TrainingStep {
     workspace: Workspace,
     gradients: Gradients,
     optimizer: Optimizer,
+    /// What draws the candidates of a sampled softmax; `None` computes the full softmax.
+    sampler: Option<Sampler>,
     /// The negative log-likelihoods of the last batch, one per row, and the number of rows.
     nll: Buffer,
     rows: usize,
@@ -99,9 +102,16 @@ impl TrainingStep {
             workspace: Workspace::new(device),
             gradients: Gradients::new(model.parameters()),
             optimizer,
+            sampler: None,
             nll: Buffer::zeros(device, 0),
             rows: 0,
         }
+    }
+
+    /// Trains with a sampled softmax, if there is a sampler and the model has a [decoder](Model::decoder). Then losses are
+    /// those among the candidates, and lower than those of the full softmax.
+    pub fn with_sampler(self, sampler: Option<Sampler>) -> TrainingStep {
+        TrainingStep { sampler, ..self }
     }
 
     /// The workspace of the steps, for running the model between steps.
@@ -137,6 +147,24 @@ impl TrainingStep {
         terms: StepTerms,
         learning_rate: f64,
     ) -> Result<std::result::Result<StepOutcome, NonFinite>> {
+        let gradients = self.gradients(model, state, tokens, terms)?;
+        Ok(gradients.map(|(outcome, clip)| {
+            self.update(model, clip, learning_rate);
+            outcome
+        }))
+    }
+
+    /// The first part of a step: backward and clip. The step is completed by [`update`](Self::update).
+    ///
+    /// # Errors
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
+    pub fn gradients(
+        &mut self,
+        model: &dyn Model,
+        state: &mut State,
+        tokens: &Tokens,
+        terms: StepTerms,
+    ) -> Result<std::result::Result<(StepOutcome, Clip), NonFinite>> {
         self.backward(model, state, tokens, terms)?;
         let nll_sum = self.nll_sum()?;
         if !nll_sum.is_finite() {
@@ -146,8 +174,7 @@ impl TrainingStep {
         if !clip.norm.is_finite() {
             return Ok(Err(NonFinite { what: Quantity::GradientNorm, found: clip.norm }));
         }
-        self.update(model, clip, learning_rate);
-        Ok(Ok(StepOutcome { nll_sum, gradient_norm: clip.norm }))
+        Ok(Ok((StepOutcome { nll_sum, gradient_norm: clip.norm }, clip)))
     }
 
     /// Computes the gradients of a batch, which replace the previous ones. The hidden state is read, and
@@ -170,7 +197,13 @@ impl TrainingStep {
             [] => hidden,
             rows => Hidden::new(tape.select_rows(hidden.dropped, rows)),
         };
-        let loss = model.loss(&mut tape, predicting, &tokens.targets);
+        let loss = match (&mut self.sampler, model.decoder(), terms.mode) {
+            (Some(sampler), Some(decoder), Mode::Train { seed, step }) => {
+                let candidates = sampler.candidates(seed, step, &tokens.targets);
+                tape.sampled_decoder(predicting.dropped, decoder, candidates)
+            }
+            _ => model.loss(&mut tape, predicting, &tokens.targets),
+        };
         let nll = tape.nll(loss);
         self.rows = nll.len();
         if self.nll.len() < self.rows {

@@ -46,6 +46,11 @@ fn every_public_type_is_send() {
     let names = names_of_send_types![
         About,
         Averaging,
+        SoftmaxPlan,
+        SoftmaxKind,
+        SamplerKind,
+        Sampler,
+        SampledSoftmax,
         AveragingKind,
         AveragingProgress,
         AveragingRule,

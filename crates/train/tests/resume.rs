@@ -151,6 +151,18 @@ const KINDS: &[(&str, &str)] = &[
         "[optimization]\noptimizer = 'sgd'\nlearning_rate = 30\nweight_decay = 1e-6\nschedule = 'constant'\naveraging = 'nt-asgd'\naveraging_patience = 1",
     ),
     (
+        "sampled softmax, average of most steps",
+        "[model]\nsoftmax = 'sampled:6'\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1\naveraging = 'tail:0.8'",
+    ),
+    (
+        "sampled softmax, not tied, lazy adam, moving average",
+        "[model]\ntied = false\nsoftmax = 'sampled:6'\nsampler = 'log-uniform'\n[optimization]\naveraging = 'ema:0.9'",
+    ),
+    (
+        "sampled softmax of independent lines, lazy momentum and weight decay, averaged from the second epoch",
+        "[model]\nsoftmax = 'sampled:3'\n[training]\nreset_state = 'line'\nshuffle_lines = true\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1\nmomentum = 0.9\nweight_decay = 1e-6\naveraging = 'asgd'\naveraging_after = 1",
+    ),
+    (
         "every second epoch validated, short last batch",
         "[evaluation]\nevery = 2\n[training]\nlast_batch = 'keep'\nmax_batches = 30",
     ),

@@ -21,7 +21,7 @@ impl Found<'_> {
     /// Prints one line, so that results can be collected in a file.
     pub(super) fn print_json(&self) -> Result<()> {
         let Found { benchmark, device, ref report, .. } = *self;
-        let Workload { name, ref config, batch_size, bptt, clip_norm, learning_rate, .. } =
+        let Workload { name, ref config, batch_size, bptt, clip_norm, learning_rate, sampled, .. } =
             benchmark.workload;
         let RnnLmConfig { vocab_size, input, cell, ref hidden_sizes, tied, ref dropout, .. } = *config;
         let giga = |flop: Option<f64>| rounded(flop.map(|flop| flop / 1e9));
@@ -56,6 +56,7 @@ impl Found<'_> {
             "dropout": dropout_json(dropout),
             "clip_norm": clip_norm,
             "learning_rate": learning_rate,
+            "sampled": sampled.map(|sampled| json!({ "draws": sampled.draws, "sampler": sampled.sampler.to_string() })),
             "parameters": config.parameter_count(),
             "train_step_gflop": rounded(Some(benchmark.workload.step_flop() / 1e9)),
             "rounds": report.rounds.iter().map(round_json).collect::<Value>(),

@@ -155,7 +155,7 @@ pub(crate) fn train(
             .say(&format!("\ncomplete: all {epochs} epochs are trained; for more, `{program} train {how}`"));
     }
     let stop = stop_on_interruption()?;
-    let mut progress = Progress::new(console, &session.corpus().codec, stop);
+    let mut progress = Progress::new(console, &session, stop);
     let trained = session.run(&mut progress).map_err(|error| stopped(&session, error))?;
     drop(progress);
     let summary = Summary { session: &session, trained: &trained };

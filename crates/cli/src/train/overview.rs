@@ -7,7 +7,9 @@ use rondo_data::{Division, Split};
 use rondo_nn::ActivationPenalty;
 use rondo_runs::Compact;
 use rondo_train::settings::ResetState;
-use rondo_train::{AveragingRule, ClipNorm, CorpusChoice, OptimizerPlan, ScheduleRule, Session};
+use rondo_train::{
+    AveragingRule, ClipNorm, CorpusChoice, OptimizerPlan, SampledSoftmax, ScheduleRule, Session, SoftmaxPlan,
+};
 
 use crate::describe;
 
@@ -148,6 +150,9 @@ impl Overview<'_> {
             OptimizerPlan::Adam { decoupled: true, .. } => "adamw".to_owned(),
         };
         let mut parts = vec![format!("{optimizer}, learning rate {}", Compact(optimization.learning_rate))];
+        if let SoftmaxPlan::Sampled(SampledSoftmax { draws, sampler }) = self.0.plan().model.softmax {
+            parts.push(format!("softmax over {} sampled tokens ({sampler})", describe::count(draws)));
+        }
         parts.push(match optimization.schedule {
             ScheduleRule::Constant => "constant".to_owned(),
             ScheduleRule::Plateau { decay_factor, patience: 1, .. } => {

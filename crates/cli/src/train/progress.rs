@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use rondo_data::TextCodec;
 use rondo_runs::{Compact, Loss, Perplexity};
-use rondo_train::{BatchReport, EpochReport, Event, Note, Observer};
+use rondo_train::{BatchReport, EpochReport, Event, Note, Observer, Session, SoftmaxPlan};
 
 use crate::console::{self, Console};
 use crate::describe;
@@ -29,6 +29,8 @@ pub(super) struct Progress {
     learning_rate: f64,
     tokens_per_s: Option<f64>,
     best_epoch: Option<usize>,
+    /// Whether training losses are those of a sampled softmax.
+    is_sampled: bool,
     /// The loss of a uniform guess over the vocabulary.
     uniform_loss: f64,
     /// Set to stop the run.
@@ -36,7 +38,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(console: Console, codec: &TextCodec, stop: Arc<AtomicBool>) -> Progress {
+    pub(super) fn new(console: Console, session: &Session, stop: Arc<AtomicBool>) -> Progress {
+        let codec = &session.corpus().codec;
         Progress {
             console,
             joint: if codec.is_of_words() { " " } else { "" },
@@ -47,6 +50,7 @@ impl Progress {
             learning_rate: 0.0,
             tokens_per_s: None,
             best_epoch: None,
+            is_sampled: matches!(session.plan().model.softmax, SoftmaxPlan::Sampled(_)),
             uniform_loss: uniform_loss(codec),
             stop,
         }
@@ -75,12 +79,15 @@ impl Progress {
         if !self.console.is_live() {
             let &BatchReport { batch, batches, nll_mean, moving_loss, .. } = report;
             let epoch = self.epoch(report.epoch);
-            let perplexity = Perplexity::from_nll_mean(nll_mean);
+            let perplexity = match self.is_sampled {
+                true => "sampled softmax".to_owned(),
+                false => format!("perplexity {:>8}", Perplexity::from_nll_mean(nll_mean)),
+            };
             let (loss, moving) = (Loss(nll_mean), Loss(moving_loss));
             let pace = self.pace(report, report.tokens_per_s);
             self.say(&format!(
                 "{epoch}  batch {batch}/{batches}  loss {loss:>6}, moving average {moving:>6}  \
-                 perplexity {perplexity:>8}  {pace}"
+                 {perplexity}  {pace}"
             ));
         }
     }
@@ -102,7 +109,11 @@ impl Progress {
     fn end_epoch(&mut self, report: &EpochReport) {
         let epoch = self.epoch(report.epoch);
         let line = |text: &str, loss: f64, note: &str| {
-            self.say(format!("{epoch}  {text:<5}  {}  {note}", in_columns(loss)).trim_end());
+            let loss = match self.is_sampled && text == "train" {
+                true => format!("loss {:>6}  sampled softmax    ", Loss(loss)),
+                false => in_columns(loss),
+            };
+            self.say(format!("{epoch}  {text:<5}  {loss}  {note}").trim_end());
         };
         let elapsed = console::clock(Duration::from_secs_f64(report.elapsed_s));
         let speed = describe::count(report.tokens_per_s as usize);

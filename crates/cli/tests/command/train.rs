@@ -20,6 +20,27 @@ fn a_run_says_what_it_does_and_leaves_its_files() {
 }
 
 #[test]
+fn a_sampled_softmax_says_that_training_losses_are_its_own() {
+    let sandbox = Sandbox::with_text();
+    let _filters = filters(&sandbox);
+    let flags = ["--data", "text.txt", "--epochs", "2", "--log-every", "10", "--softmax", "sampled:4"];
+    let said = sandbox.train(&[&flags[..], &TINY].concat());
+    insta::assert_snapshot!(said.stderr);
+    insta::assert_snapshot!(said.success());
+    let metrics = fs::read_to_string(sandbox.path("run/metrics.jsonl")).unwrap();
+    assert!(metrics.contains("epoch_loss") && !metrics.contains("epoch_perplexity"), "{metrics}");
+
+    let errors = [
+        &["--softmax", "sampled:0"][..],
+        &["--softmax", "half"],
+        &["--sampler", "log-uniform"],
+        &["--softmax", "sampled:4", "--sampler", "unigram:2"],
+    ]
+    .map(|flags| sandbox.run(&[&["train", "--data", "text.txt"][..], flags].concat()).stderr);
+    insta::assert_snapshot!(errors.join("\n"));
+}
+
+#[test]
 fn the_result_is_a_json_object_if_asked_for() {
     let sandbox = Sandbox::with_text();
     let said =

@@ -21,6 +21,9 @@ const ROW_BLOCK: usize = 768;
 /// The maximum number of vocabulary entries in a chunk: each chunk brings the whole gradient of the rows
 /// through the caches once.
 const CHUNK: usize = 192;
+/// The logit of a token in the rows that it is left out of. It is finite, so that a chunk in which all of a row's tokens
+/// are left out has a maximum to subtract; next to any logit of a row, its exponential is 0.
+const LEFT_OUT: f32 = -1e30;
 
 /// The memory layout of one block of rows. `kept` is `[V, R]` of exponentials relative to the maximum so far,
 /// in half the space if they are rounded, then `[chunks, R]` of these maxima, then `[R]` of the log of each
@@ -145,6 +148,7 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
             bias: args.bias.map(Slice::host),
             packed,
             targets: &targets[rows.clone()],
+            only_as_target: args.only_as_target.map(Slice::host),
             kept: own.map(SharedMut::new),
             target_logits: SharedMut::new(target_logits),
             scratch: SharedMut::new(scratch),
@@ -162,6 +166,7 @@ struct ForwardPass<'a> {
     /// The block's `hᵀ`, packed.
     packed: &'a [f32],
     targets: &'a [u32],
+    only_as_target: Option<&'a [u32]>,
     kept: Option<SharedMut<'a, f32>>,
     /// `[R]`, each written by the thread whose part of the vocabulary contains the target.
     target_logits: SharedMut<'a, f32>,
@@ -221,6 +226,14 @@ impl Vectorized for ForwardShare<'_> {
             max.fill(f32::NEG_INFINITY);
             for (token, logits) in tokens.clone().zip(logits.chunks_exact_mut(layout.stride)) {
                 let bias = pass.bias.map_or(0.0, |bias| bias[token]);
+                if pass.only_as_target.is_some_and(|only| only[token] != 0) {
+                    let targets = pass.targets.iter().map(|&target| target as usize);
+                    for (logit, target) in logits.iter_mut().zip(targets) {
+                        if target != token {
+                            *logit = LEFT_OUT;
+                        }
+                    }
+                }
                 add_and_maximize(s, bias, &mut logits[..rows], &mut max[..rows]);
             }
             for (row, &target) in pass.targets.iter().enumerate() {

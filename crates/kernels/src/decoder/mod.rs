@@ -8,6 +8,9 @@
 //! processed in chunks that stay in cache; each chunk's exponentials are stored relative to the chunk's own
 //! maximum, and the backward pass turns them into the logits' gradient while multiplying them by weight and
 //! input. If no gradient is needed, nothing of the logits' size is stored.
+//!
+//! The vocabulary can also be a sample of a larger one, as in a sampled softmax: then it includes tokens that are there
+//! only because they are a row's target, and that do not count in other rows ([`Forward::only_as_target`]).
 
 pub mod cases;
 mod cpu;
@@ -45,6 +48,9 @@ pub struct Forward<'a> {
     pub hidden: Slice<'a>,
     /// `[R]`, read: the target of each row.
     pub targets: Slice<'a, u32>,
+    /// `[V]`, read, optional: nonzero for tokens that are left out of the softmax of all rows but those whose target they
+    /// are. There, their probability and their gradient are 0.
+    pub only_as_target: Option<Slice<'a, u32>>,
     /// `[R]`, overwritten: each row's negative log-likelihood, in nats.
     pub nll: SliceMut<'a>,
     /// [`kept_len`] elements from the beginning of a buffer, overwritten with what [`backward`] needs; `None`
@@ -70,6 +76,7 @@ pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     check_len("bias", args.bias.map_or(dims.vocab, |bias| bias.len()), dims.vocab);
     check_len("hidden", args.hidden.len(), dims.rows * dims.width);
     check_len("targets", args.targets.len(), dims.rows);
+    check_len("only_as_target", args.only_as_target.map_or(dims.vocab, |only| only.len()), dims.vocab);
     check_len("nll", args.nll.len(), dims.rows);
     let kept = kept_len(device, dims);
     check_len("kept", args.kept.as_ref().map_or(kept, SliceMut::len), kept);

@@ -4,7 +4,7 @@ use num_traits::Float;
 
 use super::Dims;
 
-/// The inputs of the decoder. `bias` is empty if there is none.
+/// The inputs of the decoder. `bias` and `only_as_target` are empty if there are none.
 #[derive(Clone)]
 pub struct Inputs<F> {
     /// `[V, H]`.
@@ -15,6 +15,8 @@ pub struct Inputs<F> {
     pub hidden: Vec<F>,
     /// `[R]`.
     pub targets: Vec<u32>,
+    /// `[V]` or empty: nonzero for tokens that are left out of the softmax of rows whose target they are not.
+    pub only_as_target: Vec<u32>,
 }
 
 /// The gradients of weight, bias and input.
@@ -32,6 +34,11 @@ fn softmax<F: Float>(dims: Dims, inputs: &Inputs<F>, row: usize) -> (Vec<F>, F) 
     let Dims { width, vocab, .. } = dims;
     let logits: Vec<F> = (0..vocab)
         .map(|v| {
+            if inputs.only_as_target.get(v).is_some_and(|&only| only != 0)
+                && inputs.targets[row] as usize != v
+            {
+                return F::neg_infinity();
+            }
             let bias = inputs.bias.get(v).copied().unwrap_or(F::zero());
             (0..width)
                 .fold(bias, |sum, j| sum + inputs.weight[v * width + j] * inputs.hidden[row * width + j])

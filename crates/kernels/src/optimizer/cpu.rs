@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Adam, Sgd};
+use super::{Adam, Rows, Sgd};
 use crate::cpu::elements::{LINE, in_parts};
 use crate::cpu::math::{each_vector, load, store};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized};
@@ -66,16 +66,32 @@ pub(super) fn sgd_rows(
     cpu: &Cpu,
     options: &Sgd,
     scale: f64,
-    width: usize,
-    rows: &[u32],
-    values: &[f32],
+    gradient: Rows<'_>,
     weight: &mut [f32],
+    velocity: Option<&mut [f32]>,
 ) {
-    assert!(rows.is_sorted_by(|a, b| a < b), "rows of a sparse gradient must be strictly increasing");
     let factors = SgdFactors::new(options, scale);
-    let weight = &SharedMut::new(weight);
-    in_parts(cpu, rows.len(), 1, values.len(), |part| {
-        cpu.vectorized(SgdRows { factors, width, part, rows, values, weight });
+    let (values, width) = (gradient.values.host(), gradient.width);
+    let weight = SharedMut::new(weight);
+    let velocity = velocity.map(SharedMut::new);
+    each_row(cpu, gradient.rows.host(), width, |at, row| {
+        // SAFETY: each row belongs to one thread.
+        let weight = unsafe { weight.range(row.clone()) };
+        // SAFETY: as above.
+        let velocity = velocity.as_ref().map(|velocity| unsafe { velocity.range(row) });
+        let gradient = &values[at * width..(at + 1) * width];
+        cpu.vectorized(SgdStep { factors, gradient, weight, velocity });
+    });
+}
+
+/// Calls a function for each of some rows, split between the threads, with its position in the list and its elements.
+fn each_row(cpu: &Cpu, rows: &[u32], width: usize, run: impl Fn(usize, Range<usize>) + Sync) {
+    assert!(rows.is_sorted_by(|a, b| a < b), "rows of a sparse gradient must be strictly increasing");
+    in_parts(cpu, rows.len(), 1, rows.len() * width, |part| {
+        for at in part {
+            let first = rows[at] as usize * width;
+            run(at, first..first + width);
+        }
     });
 }
 
@@ -143,31 +159,6 @@ impl Vectorized for SgdStep<'_> {
     }
 }
 
-struct SgdRows<'a, 'b> {
-    factors: SgdFactors,
-    width: usize,
-    part: Range<usize>,
-    rows: &'a [u32],
-    values: &'a [f32],
-    weight: &'a SharedMut<'b, f32>,
-}
-
-impl Vectorized for SgdRows<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let SgdRows { factors, width, part, rows, values, weight } = self;
-        for unique in part {
-            let first = rows[unique] as usize * width;
-            // SAFETY: rows are strictly increasing, so each occurs once and belongs to one thread.
-            let weight = unsafe { weight.range(first..first + width) };
-            let gradient = &values[unique * width..(unique + 1) * width];
-            SgdStep { factors, gradient, weight, velocity: None }.run(s);
-        }
-    }
-}
-
 pub(super) fn adam(
     cpu: &Cpu,
     options: &Adam,
@@ -186,6 +177,28 @@ pub(super) fn adam(
         let (weight, first, second) =
             unsafe { (weight.range(part.clone()), first.range(part.clone()), second.range(part.clone())) };
         cpu.vectorized(AdamStep { factors, gradient: &gradient[part], weight, first, second });
+    });
+}
+
+pub(super) fn adam_rows(
+    cpu: &Cpu,
+    options: &Adam,
+    step: u64,
+    scale: f64,
+    gradient: Rows<'_>,
+    weight: &mut [f32],
+    moments: (&mut [f32], &mut [f32]),
+) {
+    let factors = AdamFactors::new(options, step, scale);
+    let (values, width) = (gradient.values.host(), gradient.width);
+    let weight = SharedMut::new(weight);
+    let (first, second) = (SharedMut::new(moments.0), SharedMut::new(moments.1));
+    each_row(cpu, gradient.rows.host(), width, |at, row| {
+        // SAFETY: each row belongs to one thread.
+        let (weight, first, second) =
+            unsafe { (weight.range(row.clone()), first.range(row.clone()), second.range(row)) };
+        let gradient = &values[at * width..(at + 1) * width];
+        cpu.vectorized(AdamStep { factors, gradient, weight, first, second });
     });
 }
 
@@ -277,6 +290,22 @@ pub(super) fn average(cpu: &Cpu, share: f32, weight: &[f32], average: &mut [f32]
         // SAFETY: parts do not overlap.
         let average = unsafe { average.range(part.clone()) };
         cpu.vectorized(AverageStep { share, weight: &weight[part], average });
+    });
+}
+
+pub(super) fn average_rows(
+    cpu: &Cpu,
+    width: usize,
+    rows: &[u32],
+    kept: &[f32],
+    weight: &[f32],
+    average: &mut [f32],
+) {
+    let average = SharedMut::new(average);
+    each_row(cpu, rows, width, |at, row| {
+        // SAFETY: each row belongs to one thread.
+        let average = unsafe { average.range(row.clone()) };
+        cpu.vectorized(AverageStep { share: 1.0 - kept[at], weight: &weight[row], average });
     });
 }
 

@@ -145,11 +145,7 @@ pub fn sgd(
 ) {
     check_len("gradient", gradient.len(), weight.len());
     check_len("velocity", velocity.as_ref().map_or(weight.len(), SliceMut::len), weight.len());
-    assert!(
-        velocity.is_some() || options.momentum == 0.0,
-        "momentum {} requires a velocity",
-        options.momentum
-    );
+    check_velocity(options, velocity.is_some());
     match device {
         Device::Cpu(cpu) => {
             cpu::sgd(cpu, options, scale, gradient.host(), weight.host(), velocity.map(SliceMut::host));
@@ -157,35 +153,41 @@ pub fn sgd(
     }
 }
 
-/// One SGD step on the rows of a row-sparse gradient.
-///
-/// ```text
-/// weight[rows[u]] = weight[rows[u]] − learning_rate · scale · values[u]
-/// ```
-///
-/// Equals [`sgd`] with the dense gradient, bit for bit. Momentum and weight decay are not supported: both
-/// would change every row.
+/// A row-sparse gradient: that of some rows of a parameter.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// `[U]`: the indices of the rows, strictly increasing, as from [`plan_rows`](crate::embedding::plan_rows).
+    pub rows: Slice<'a, u32>,
+    /// `[U, width]`: their gradients.
+    pub values: Slice<'a>,
+    /// The width of a row.
+    pub width: usize,
+}
+
+/// One SGD step on the rows of a row-sparse gradient: as [`sgd`] for these rows, bit for bit. All other rows keep their
+/// weight and their velocity, while [`sgd`] would also change them if there is momentum or weight decay (*lazy* rows).
 ///
 /// # Shapes
-/// - `rows: [U]`, read: strictly increasing, as from [`plan_rows`](crate::embedding::plan_rows).
-/// - `values: [U, width]`, read: their gradients.
+/// - `gradient`: `U` rows of `weight`.
 /// - `weight: [V, width]`, the given rows updated.
+/// - `velocity: [V, width]`, the given rows updated; can be omitted if the momentum is 0.
 /// # Panics
-/// If a length does not match, or the rows are not strictly increasing or are out of range.
+/// If a length does not match, the rows are not strictly increasing or are out of range, or there is momentum but no
+/// velocity.
 pub fn sgd_rows(
     device: &Device,
-    learning_rate: f64,
+    options: &Sgd,
     scale: f64,
-    width: usize,
-    rows: Slice<'_, u32>,
-    values: Slice<'_>,
+    gradient: Rows<'_>,
     weight: SliceMut<'_>,
+    velocity: Option<SliceMut<'_>>,
 ) {
-    check_len("values", values.len(), rows.len() * width);
-    let options = &Sgd { learning_rate, momentum: 0.0, weight_decay: 0.0 };
+    gradient.check();
+    check_len("velocity", velocity.as_ref().map_or(weight.len(), SliceMut::len), weight.len());
+    check_velocity(options, velocity.is_some());
     match device {
         Device::Cpu(cpu) => {
-            cpu::sgd_rows(cpu, options, scale, width, rows.host(), values.host(), weight.host());
+            cpu::sgd_rows(cpu, options, scale, gradient, weight.host(), velocity.map(SliceMut::host));
         }
     }
 }
@@ -229,6 +231,39 @@ pub fn adam(
     }
 }
 
+/// One step of Adam or AdamW on the rows of a row-sparse gradient: as [`adam`] for these rows, bit for bit. All other rows
+/// keep their weight and their moments, while [`adam`] would also change them (*lazy* rows).
+///
+/// # Shapes
+/// - `gradient`: `U` rows of `weight`.
+/// - `weight, first_moment, second_moment: [V, width]`, the given rows updated; the moments start at zero.
+/// # Panics
+/// If a length does not match, the rows are not strictly increasing or are out of range, or `step` is 0.
+/// # Source
+/// PyTorch's `torch.optim.SparseAdam`, with ε added as in [`adam`].
+#[allow(clippy::too_many_arguments)] // As `adam`.
+pub fn adam_rows(
+    device: &Device,
+    options: &Adam,
+    step: u64,
+    scale: f64,
+    gradient: Rows<'_>,
+    weight: SliceMut<'_>,
+    first_moment: SliceMut<'_>,
+    second_moment: SliceMut<'_>,
+) {
+    gradient.check();
+    check_len("first_moment", first_moment.len(), weight.len());
+    check_len("second_moment", second_moment.len(), weight.len());
+    assert!(step > 0, "Adam's `step` counts from 1");
+    match device {
+        Device::Cpu(cpu) => {
+            let moments = (first_moment.host(), second_moment.host());
+            cpu::adam_rows(cpu, options, step, scale, gradient, weight.host(), moments);
+        }
+    }
+}
+
 /// Updates a running average of the weights.
 ///
 /// ```text
@@ -248,6 +283,38 @@ pub fn average(device: &Device, share: f64, weight: Slice<'_>, average: SliceMut
     check_len("average", average.len(), weight.len());
     match device {
         Device::Cpu(cpu) => cpu::average(cpu, share as f32, weight.host(), average.host()),
+    }
+}
+
+/// Updates rows of a running average over steps in which their weights did not change.
+///
+/// ```text
+/// a[row] = w[row] + kept · (a[row] − w[row])
+/// ```
+///
+/// `kept` is the product of 1 − `share` over the calls of [`average`] that this one replaces.
+///
+/// # Shapes
+/// - `rows: [U]`, read: strictly increasing.
+/// - `kept: [U]`, read.
+/// - `weight: [V, width]`, read.
+/// - `average: [V, width]`, the given rows updated.
+/// # Panics
+/// If a length does not match, or the rows are not strictly increasing or are out of range.
+pub fn average_rows(
+    device: &Device,
+    width: usize,
+    rows: Slice<'_, u32>,
+    kept: Slice<'_>,
+    weight: Slice<'_>,
+    average: SliceMut<'_>,
+) {
+    check_len("kept", kept.len(), rows.len());
+    check_len("average", average.len(), weight.len());
+    match device {
+        Device::Cpu(cpu) => {
+            cpu::average_rows(cpu, width, rows.host(), kept.host(), weight.host(), average.host());
+        }
     }
 }
 
@@ -285,6 +352,18 @@ pub fn dynamic(
             let gradient = gradient.map(Slice::host);
             dynamic::step(cpu, options, rms_scale, scale, gradient, trained.host(), weight.host());
         }
+    }
+}
+
+/// Panics if there is momentum but no velocity.
+fn check_velocity(options: &Sgd, has_velocity: bool) {
+    assert!(has_velocity || options.momentum == 0.0, "momentum {} requires a velocity", options.momentum);
+}
+
+impl Rows<'_> {
+    /// Panics unless the lengths match.
+    fn check(self) {
+        check_len("values", self.values.len(), self.rows.len() * self.width);
     }
 }
 

@@ -33,22 +33,18 @@ pub fn sgd<F: Float + 'static>(
     }
 }
 
-/// One SGD step on the rows of a row-sparse gradient.
-pub fn sgd_rows<F: Float + 'static>(
-    learning_rate: f64,
-    scale: f64,
-    width: usize,
+/// Runs a step on each of some rows of a parameter's tensors: with the row's gradient, and its part of each tensor.
+pub fn each_row<F: Float, const N: usize>(
     rows: &[u32],
+    width: usize,
     values: &[F],
-    weight: &mut [F],
-) where
-    f64: AsPrimitive<F>,
-{
-    for (unique, &row) in rows.iter().enumerate() {
-        for column in 0..width {
-            let to = row as usize * width + column;
-            weight[to] = weight[to] - values[unique * width + column] * scale.as_() * learning_rate.as_();
-        }
+    tensors: [&mut [F]; N],
+    step: impl Fn(&[F], [&mut [F]; N]),
+) {
+    let mut tensors = tensors;
+    for (&row, gradient) in rows.iter().zip(values.chunks(width)) {
+        let first = row as usize * width;
+        step(gradient, tensors.each_mut().map(|tensor| &mut tensor[first..first + width]));
     }
 }
 

@@ -14,23 +14,38 @@ fn inputs(dims: Dims, with_bias: bool) -> Inputs<f64> {
         bias: random(if with_bias { dims.vocab } else { 0 }, 2),
         hidden: random(dims.rows * dims.width, 3),
         targets: random_ids(dims.rows, dims.vocab, 4),
+        only_as_target: vec![],
     }
+}
+
+/// With half of the tokens left out of the rows whose target they are not, and all of the second half of them, which is a
+/// chunk, a thread's part, or both. One token stays, so that no target is alone.
+fn sampled(dims: Dims, with_bias: bool) -> Inputs<f64> {
+    let mut inputs = inputs(dims, with_bias);
+    let only = random_ids(dims.vocab, 2, 5);
+    inputs.only_as_target = only
+        .iter()
+        .enumerate()
+        .map(|(v, &only)| u32::from(v > 0 && (only == 1 || v > dims.vocab / 2)))
+        .collect();
+    inputs
 }
 
 #[test]
 fn backward_is_the_gradient_of_forward() {
     let dims = Dims { rows: 3, width: 4, vocab: 6 };
-    let inputs = inputs(dims, true);
-    let scale = 0.7;
-    let gradients = reference::backward(dims, &inputs, scale);
-    let with = |change: &dyn Fn(&mut Inputs<f64>)| {
-        let mut inputs = inputs.clone();
-        change(&mut inputs);
-        scale * reference::forward(dims, &inputs).iter().sum::<f64>()
-    };
-    assert_gradient("weight", &inputs.weight, &gradients.weight, |v| with(&|i| i.weight = v.to_vec()));
-    assert_gradient("bias", &inputs.bias, &gradients.bias, |v| with(&|i| i.bias = v.to_vec()));
-    assert_gradient("hidden", &inputs.hidden, &gradients.hidden, |v| with(&|i| i.hidden = v.to_vec()));
+    for inputs in [inputs(dims, true), sampled(dims, true)] {
+        let scale = 0.7;
+        let gradients = reference::backward(dims, &inputs, scale);
+        let with = |change: &dyn Fn(&mut Inputs<f64>)| {
+            let mut inputs = inputs.clone();
+            change(&mut inputs);
+            scale * reference::forward(dims, &inputs).iter().sum::<f64>()
+        };
+        assert_gradient("weight", &inputs.weight, &gradients.weight, |v| with(&|i| i.weight = v.to_vec()));
+        assert_gradient("bias", &inputs.bias, &gradients.bias, |v| with(&|i| i.bias = v.to_vec()));
+        assert_gradient("hidden", &inputs.hidden, &gradients.hidden, |v| with(&|i| i.hidden = v.to_vec()));
+    }
 }
 
 /// Inputs on a device.
@@ -39,13 +54,15 @@ struct OnDevice {
     bias: Buffer,
     hidden: Buffer,
     targets: Buffer<u32>,
+    only_as_target: Buffer<u32>,
 }
 
 impl OnDevice {
     fn new(device: &Device, inputs: &Inputs<f64>) -> Self {
         let [weight, bias, hidden] =
             [&inputs.weight, &inputs.bias, &inputs.hidden].map(|v| buffer(device, v));
-        OnDevice { weight, bias, hidden, targets: filled(device, &inputs.targets) }
+        let [targets, only_as_target] = [&inputs.targets, &inputs.only_as_target].map(|v| filled(device, v));
+        OnDevice { weight, bias, hidden, targets, only_as_target }
     }
 
     fn forward(&self, device: &Device, dims: Dims, kept: Option<&mut Buffer>) -> Vec<f32> {
@@ -56,6 +73,7 @@ impl OnDevice {
             bias: (!self.bias.is_empty()).then(|| self.bias.slice()),
             hidden: self.hidden.slice(),
             targets: self.targets.slice(),
+            only_as_target: (!self.only_as_target.is_empty()).then(|| self.only_as_target.slice()),
             nll: nll.slice_mut(),
             kept: kept.map(Buffer::slice_mut),
             scratch: scratch.slice_mut(),
@@ -67,8 +85,9 @@ impl OnDevice {
 
 #[test]
 fn cpu_agrees_with_the_reference() {
-    for (&dims, with_bias) in CASES.iter().flat_map(|dims| [(dims, true), (dims, false)]) {
-        let inputs = inputs(dims, with_bias);
+    let all = |with_bias| CASES.iter().map(move |&dims| (dims, with_bias, inputs(dims, with_bias)));
+    let samples = |with_bias| CASES.iter().map(move |&dims| (dims, with_bias, sampled(dims, with_bias)));
+    for (dims, with_bias, inputs) in all(true).chain(all(false)).chain(samples(true)).chain(samples(false)) {
         let scale = 0.5;
         let nll = reference::forward(dims, &inputs);
         let gradients = reference::backward(dims, &inputs, scale);

@@ -1,6 +1,6 @@
 //! Optimizer steps, against their definition and against PyTorch.
 
-use rondo_kernels::optimizer::{self, Adam, Decay, Dynamic, GLUON_EPSILON, RmsScale, Sgd};
+use rondo_kernels::optimizer::{self, Adam, Decay, Dynamic, GLUON_EPSILON, RmsScale, Rows, Sgd};
 use rondo_kernels::optimizer::{cases::CASES, reference};
 use rondo_kernels::{Buffer, Device};
 
@@ -104,27 +104,117 @@ fn momentum_needs_a_velocity() {
     optimizer::sgd(&device, &SGDS[2], SCALE, gradient.slice(), weight.slice_mut(), None);
 }
 
+/// A row-sparse gradient of a `[V, width]` tensor: its rows and their values.
+fn some_rows(vocab: usize, width: usize, seed: u64) -> (Vec<u32>, Vec<f64>) {
+    let rows: Vec<u32> = (0..vocab as u32).filter(|row| row % 2 == 1 || row % 7 == 0).collect();
+    let values = random(rows.len() * width, seed);
+    (rows, values)
+}
+
+const SHAPES: [(usize, usize); 3] = [(500, 77), (40, 1), (3, 8)];
+
 #[test]
 fn sgd_on_rows_is_sgd_on_the_dense_gradient() {
-    let (vocab, width) = (500, 77);
-    let rows: Vec<u32> = (0..vocab as u32).filter(|row| row % 2 == 1 || row % 7 == 0).collect();
-    let values = random(rows.len() * width, 1);
+    let (vocab, width) = SHAPES[0];
+    let (rows, values) = some_rows(vocab, width, 1);
     let mut dense = vec![0.0; vocab * width];
     for (row, values) in rows.iter().zip(values.chunks(width)) {
         dense[*row as usize * width..][..width].copy_from_slice(values);
     }
-    let mut want = random(vocab * width, 2);
-    reference::sgd_rows(0.5, SCALE, width, &rows, &values, &mut want);
     for device in devices() {
         let mut sparse = buffer(&device, &random(vocab * width, 2));
         let mut whole = buffer(&device, &random(vocab * width, 2));
         let (rows, values) = (filled(&device, &rows), buffer(&device, &values));
-        let (r, v, w) = (rows.slice(), values.slice(), sparse.slice_mut());
-        optimizer::sgd_rows(&device, 0.5, SCALE, width, r, v, w);
+        let gradient = Rows { rows: rows.slice(), values: values.slice(), width };
+        optimizer::sgd_rows(&device, &SGDS[0], SCALE, gradient, sparse.slice_mut(), None);
         let gradient = buffer(&device, &dense);
         optimizer::sgd(&device, &SGDS[0], SCALE, gradient.slice(), whole.slice_mut(), None);
-        assert_close("rows", &read(&sparse), &want, Tolerance::Elementwise);
         assert_eq!(&read(&sparse), &read(&whole), "on {device}");
+    }
+}
+
+#[test]
+fn sgd_on_rows_agrees_with_the_reference() {
+    for ((vocab, width), options) in SHAPES.iter().flat_map(|&shape| SGDS.map(|options| (shape, options))) {
+        let gradients = [1, 2].map(|seed| some_rows(vocab, width, seed));
+        let (mut weight, mut velocity) = (random(vocab * width, 3), vec![0.0; vocab * width]);
+        for (rows, values) in &gradients {
+            reference::each_row(rows, width, values, [&mut weight, &mut velocity], |g, [w, v]| {
+                reference::sgd(&options, SCALE, g, w, v);
+            });
+        }
+        for device in devices() {
+            let mut got = buffer(&device, &random(vocab * width, 3));
+            let mut got_velocity = Buffer::zeros(&device, vocab * width);
+            for (rows, values) in &gradients {
+                let (rows, values) = (filled(&device, rows), buffer(&device, values));
+                let gradient = Rows { rows: rows.slice(), values: values.slice(), width };
+                let v = (options.momentum != 0.0).then(|| got_velocity.slice_mut());
+                optimizer::sgd_rows(&device, &options, SCALE, gradient, got.slice_mut(), v);
+            }
+            let name = format!("{vocab}x{width}, {options:?}, {device}");
+            assert_close(&name, &read(&got), &weight, Tolerance::Elementwise);
+            if options.momentum != 0.0 {
+                assert_close(&name, &read(&got_velocity), &velocity, Tolerance::Elementwise);
+            }
+        }
+    }
+}
+
+#[test]
+fn adam_on_rows_agrees_with_the_reference() {
+    for ((vocab, width), decay) in
+        SHAPES.iter().flat_map(|&shape| [Decay::Weight, Decay::Gradient].map(|d| (shape, d)))
+    {
+        let options = Adam { decay, ..ADAM };
+        let gradients = [1, 2].map(|seed| some_rows(vocab, width, seed));
+        let len = vocab * width;
+        let (mut weight, mut m, mut v) = (random(len, 3), vec![0.0; len], vec![0.0; len]);
+        for (step, (rows, values)) in (1..).zip(&gradients) {
+            reference::each_row(rows, width, values, [&mut weight, &mut m, &mut v], |g, [w, m, v]| {
+                reference::adam(&options, step, SCALE, g, w, (m, v));
+            });
+        }
+        for device in devices() {
+            let mut got = buffer(&device, &random(len, 3));
+            let [mut first, mut second] = [(); 2].map(|()| Buffer::zeros(&device, len));
+            for (step, (rows, values)) in (1..).zip(&gradients) {
+                let (rows, values) = (filled(&device, rows), buffer(&device, values));
+                let gradient = Rows { rows: rows.slice(), values: values.slice(), width };
+                let (w, m, v) = (got.slice_mut(), first.slice_mut(), second.slice_mut());
+                optimizer::adam_rows(&device, &options, step, SCALE, gradient, w, m, v);
+            }
+            let name = format!("{vocab}x{width}, {options:?}, {device}");
+            assert_close(&name, &read(&got), &weight, Tolerance::Elementwise);
+            assert_close(&name, &read(&first), &m, Tolerance::Elementwise);
+            assert_close(&name, &read(&second), &v, Tolerance::Elementwise);
+        }
+    }
+}
+
+#[test]
+fn rows_of_an_average_catch_up_with_weights_that_did_not_change() {
+    for (vocab, width) in SHAPES {
+        let (rows, _) = some_rows(vocab, width, 1);
+        let len = vocab * width;
+        let (weight, before) = (random(len, 2), random(len, 3));
+        let mut want = before.clone();
+        // One step of share 1/4 in some rows, and two, of shares 1/4 and 1/5, in others.
+        let kept: Vec<f64> = rows.iter().map(|row| if row % 3 == 0 { 0.75 } else { 0.75 * 0.8 }).collect();
+        for (row, kept) in rows.iter().zip(&kept) {
+            let own = *row as usize * width..(*row as usize + 1) * width;
+            reference::average(0.25, &weight[own.clone()], &mut want[own.clone()]);
+            if *kept < 0.7 {
+                reference::average(0.2, &weight[own.clone()], &mut want[own]);
+            }
+        }
+        for device in devices() {
+            let (rows, kept) = (filled(&device, &rows), buffer(&device, &kept));
+            let (weight, mut average) = (buffer(&device, &weight), buffer(&device, &before));
+            let (rows, kept) = (rows.slice(), kept.slice());
+            optimizer::average_rows(&device, width, rows, kept, weight.slice(), average.slice_mut());
+            assert_close("average", &read(&average), &want, Tolerance::Elementwise);
+        }
     }
 }
 
@@ -134,7 +224,8 @@ fn rows_that_repeat_are_refused() {
     let device = Device::cpu(1).unwrap();
     let rows = filled(&device, &[1, 1]);
     let (values, mut weight) = (Buffer::zeros(&device, 2), Buffer::zeros(&device, 2));
-    optimizer::sgd_rows(&device, 0.5, 1.0, 1, rows.slice(), values.slice(), weight.slice_mut());
+    let gradient = Rows { rows: rows.slice(), values: values.slice(), width: 1 };
+    optimizer::sgd_rows(&device, &SGDS[0], 1.0, gradient, weight.slice_mut(), None);
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl ModelFile {
         tensors.extend(context.attachments.iter().map(|(name, bytes)| Tensor {
             name: format!("{ATTACHMENT_PREFIX}{name}"),
             shape: vec![bytes.len()],
-            values: Values::Bytes(bytes),
+            values: Values::Bytes(bytes.into()),
         }));
         write_tensors(&tensors, &metadata, to)
     }

@@ -191,13 +191,23 @@ impl Tape<'_> {
         // Only penalties and parts of the loss are recorded after the decoder.
         let earlier = self.take_gradient(node.hidden);
         let mut d_hidden = self.workspace.pool.take(dims.rows * dims.width);
-        let mut d_bias = node.bias.map(|_| self.zeros(dims.vocab));
-        let (d_weight, store) = gradients.dense(self.parameters, node.weight);
+        let mut d_bias = node.decoder.bias.map(|_| self.zeros(dims.vocab));
+        let mut d_rows = node
+            .gathered
+            .as_ref()
+            .map(|rows| self.workspace.pool.take_up_to(rows.weight.len(), rows.most * dims.width));
+        let (d_weight, store) = match &mut d_rows {
+            Some(d_rows) => (d_rows.slice_mut(), Store::Overwrite),
+            None => gradients.dense(self.parameters, node.decoder.weight),
+        };
         decoder::backward(
             &self.workspace.device,
             dims,
             decoder::Backward {
-                weight: self.parameters.values(node.weight),
+                weight: match &node.gathered {
+                    Some(rows) => rows.weight.slice(),
+                    None => self.parameters.values(node.decoder.weight),
+                },
                 hidden: self.workspace.values(self.parameters, node.hidden),
                 targets: node.targets.slice(),
                 kept: node.kept.slice_mut(),
@@ -216,8 +226,20 @@ impl Tape<'_> {
             self.workspace.pool.give(earlier);
         }
         self.keep_gradient(node.hidden, d_hidden, gradients);
-        if let (Some(d_bias), Some(id)) = (d_bias, node.bias) {
-            self.add_dense(id, d_bias, gradients);
+        match (d_rows, &node.gathered) {
+            (Some(d_rows), Some(rows)) => {
+                let d_bias_rows = d_bias.as_ref().map(Buffer::slice);
+                self.scatter_rows(node.decoder, rows.ids.slice(), d_rows.slice(), d_bias_rows, gradients);
+                [Some(d_rows), d_bias]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|buffer| self.workspace.pool.give(buffer));
+            }
+            _ => {
+                if let (Some(d_bias), Some(id)) = (d_bias, node.decoder.bias) {
+                    self.add_dense(id, d_bias, gradients);
+                }
+            }
         }
     }
 

@@ -5,8 +5,9 @@ use rondo_kernels::{Buffer, Slice, decoder, embedding, linear};
 
 use super::packs::Layout;
 use super::regularize::DroppedWeight;
+use super::sampled::GatheredRows;
 use super::{Loss, Node, Pass, Shape, Tape, Value};
-use crate::{ParameterId, StatePart};
+use crate::{Decoder, ParameterId, StatePart};
 
 /// A recurrent layer's parameters.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +71,9 @@ pub(super) enum KeptProjection {
 pub(super) struct DecoderNode {
     pub(super) dims: decoder::Dims,
     pub(super) hidden: Value,
-    pub(super) weight: ParameterId,
-    pub(super) bias: Option<ParameterId>,
+    pub(super) decoder: Decoder,
+    /// The rows of weight and bias that it computes with, if not all.
+    pub(super) gathered: Option<GatheredRows>,
     pub(super) targets: Buffer<u32>,
     pub(super) kept: Buffer,
     pub(super) loss: Loss,
@@ -203,24 +205,49 @@ impl Tape<'_> {
         bias: Option<ParameterId>,
         targets: &[u32],
     ) -> Loss {
-        let shape = self.shape(hidden);
-        let (vocab, width) = self.matrix(weight);
-        let dims = decoder::Dims { rows: shape.rows(), width, vocab };
         let targets = self.ids(targets);
+        self.decode(hidden, Decoder { weight, bias }, targets, None)
+    }
+
+    /// The loss of a decoder over the whole vocabulary, or over gathered rows of it.
+    pub(super) fn decode(
+        &mut self,
+        hidden: Value,
+        decoder: Decoder,
+        targets: Buffer<u32>,
+        gathered: Option<GatheredRows>,
+    ) -> Loss {
+        let (vocab, width) = self.matrix(decoder.weight);
+        let all = decoder::Dims { rows: self.shape(hidden).rows(), width, vocab };
+        let (dims, most) = match &gathered {
+            Some(rows) => {
+                (decoder::Dims { vocab: rows.ids.len(), ..all }, decoder::Dims { vocab: rows.most, ..all })
+            }
+            None => (all, all),
+        };
         let training = self.is_training();
+        let parameters = self.parameters;
         let workspace = &mut *self.workspace;
         let device = &workspace.device;
         let mut nll = workspace.pool.take(dims.rows);
-        let mut kept = workspace.pool.take(if training { decoder::kept_len(device, dims) } else { 0 });
-        let mut scratch = workspace.pool.take(decoder::forward_scratch_len(device, dims));
+        let kept_len = |dims| if training { decoder::kept_len(device, dims) } else { 0 };
+        let mut kept = workspace.pool.take_up_to(kept_len(dims), kept_len(most));
+        let mut scratch = workspace.pool.take(decoder::forward_scratch_len(device, most));
         decoder::forward(
             &workspace.device,
             dims,
             decoder::Forward {
-                weight: self.parameters.values(weight),
-                bias: bias.map(|id| self.parameters.values(id)),
-                hidden: workspace.values(self.parameters, hidden),
+                weight: match &gathered {
+                    Some(rows) => rows.weight.slice(),
+                    None => parameters.values(decoder.weight),
+                },
+                bias: match &gathered {
+                    Some(rows) => Some(rows.bias.slice()),
+                    None => decoder.bias.map(|id| parameters.values(id)),
+                },
+                hidden: workspace.values(parameters, hidden),
                 targets: targets.slice(),
+                only_as_target: gathered.as_ref().map(|rows| rows.only_as_target.slice()),
                 nll: nll.slice_mut(),
                 kept: training.then(|| kept.slice_mut()),
                 scratch: scratch.slice_mut(),
@@ -228,7 +255,7 @@ impl Tape<'_> {
         );
         workspace.pool.give(scratch);
         let loss = self.push_loss(nll);
-        self.record(Node::Decoder(DecoderNode { dims, hidden, weight, bias, targets, kept, loss }));
+        self.record(Node::Decoder(DecoderNode { dims, hidden, decoder, gathered, targets, kept, loss }));
         loss
     }
 

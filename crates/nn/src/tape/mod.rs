@@ -26,6 +26,7 @@ mod observer;
 mod packs;
 mod primitives;
 mod regularize;
+mod sampled;
 
 use std::borrow::Cow;
 
@@ -545,6 +546,9 @@ impl Workspace {
             Node::Decoder(node) => {
                 self.id_pool.give(node.targets);
                 self.pool.give(node.kept);
+                if let Some(rows) = node.gathered {
+                    self.recycle_rows(rows);
+                }
             }
             Node::AdaptiveLogSoftmax(node) => self.pool.give(node.log_sums),
             Node::CrossEntropy { targets, log_sums, .. } => {

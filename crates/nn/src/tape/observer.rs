@@ -25,7 +25,8 @@ pub type OperationObserver = Box<dyn FnMut(&'static str, Pass) + Send + Sync>;
 /// The loop over time steps, reported separately from the input projection.
 pub(super) const RECURRENCE: &str = "recurrence";
 const LINEAR: &str = "linear";
-const EMBEDDING: &str = "embedding";
+pub(super) const DECODER: &str = "decoder";
+pub(super) const EMBEDDING: &str = "embedding";
 
 /// The observer of a workspace, if any.
 #[derive(Default)]
@@ -62,7 +63,7 @@ impl Node {
             Node::Linear { .. } => LINEAR,
             Node::Recurrence(_) => RECURRENCE,
             Node::Dropout { .. } => "dropout",
-            Node::Decoder(_) => "decoder",
+            Node::Decoder(_) => DECODER,
             Node::AdaptiveLogSoftmax(_) => "adaptive_log_softmax",
             Node::Penalty { .. } => "activation_penalty",
             Node::Product { .. } => "product",
@@ -76,10 +77,12 @@ impl Node {
         }
     }
 
-    /// The last operation of the node's backward pass: a recurrent layer's projection comes last.
+    /// The last operation of the node's backward pass: a recurrent layer's projection comes last, and for a sampled softmax
+    /// the gradients of the rows that were looked up.
     pub(super) fn last_operation_back(&self) -> &'static str {
         match self {
             Node::Recurrence(node) => node.projection.operation(),
+            Node::Decoder(node) if node.gathered.is_some() => EMBEDDING,
             node => node.operation(),
         }
     }

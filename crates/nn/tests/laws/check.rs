@@ -125,7 +125,7 @@ pub(crate) fn dense(parameters: &Parameters, gradients: &Gradients, id: Paramete
         Gradient::Zero => {}
         Gradient::Dense(values) => values.read_into(&mut dense).unwrap(),
         Gradient::Rows { rows, values } => {
-            let width = parameters.shape(id)[1];
+            let width = parameters.row_width(id);
             for (&row, values) in rows.read().unwrap().iter().zip(values.read().unwrap().chunks_exact(width))
             {
                 dense[row as usize * width..][..width].copy_from_slice(values);

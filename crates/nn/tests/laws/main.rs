@@ -18,3 +18,4 @@ mod observer;
 mod primitives;
 mod recurrence;
 mod regularize;
+mod sampled;

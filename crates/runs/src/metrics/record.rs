@@ -130,9 +130,10 @@ macro_rules! record {
 }
 
 record! {
-    /// Mean loss over the batches of the interval
+    /// Mean loss over the batches of the interval; with a sampled softmax, this and the other training losses are those
+    /// among the candidates
     interval_loss: "nats per token", [Batch], "loss/train_interval";
-    /// exp(`interval_loss`)
+    /// exp(`interval_loss`); missing with a sampled softmax
     interval_perplexity: "", [Batch], "perplexity/train_interval";
     /// Mean loss over the batches of the epoch so far
     epoch_loss_so_far: "nats per token", [Batch], "loss/train_epoch_so_far";
@@ -141,7 +142,7 @@ record! {
     moving_loss: "nats per token", [Batch], "loss/train_moving_average";
     /// Mean loss over all batches of the epoch, while the weights changed and with dropout
     epoch_loss: "nats per token", [Epoch], "loss/train_epoch";
-    /// exp(`epoch_loss`)
+    /// exp(`epoch_loss`); missing with a sampled softmax
     epoch_perplexity: "", [Epoch], "perplexity/train_epoch";
     /// Mean loss on the validation text, of the averaged weights if there are any
     valid_loss: "nats per token", [Start, Batch, Epoch], "loss/valid";

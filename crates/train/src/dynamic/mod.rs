@@ -232,8 +232,10 @@ fn step(
         let (from, weight) = (trained.values(id), model.parameters_mut().values_mut(id));
         match gradients.get(id) {
             Gradient::Rows { rows, values } => {
-                let width = trained.shape(id).last().copied().unwrap_or(1);
-                optimizer::sgd_rows(device, adapt.learning_rate, scale, width, rows, values, weight);
+                let gradient = optimizer::Rows { rows, values, width: trained.row_width(id) };
+                let options =
+                    optimizer::Sgd { learning_rate: adapt.learning_rate, momentum: 0.0, weight_decay: 0.0 };
+                optimizer::sgd_rows(device, &options, scale, gradient, weight, None);
             }
             Gradient::Dense(gradient) => {
                 optimizer::dynamic(device, &adapt, rms, scale, Some(gradient), from, weight);

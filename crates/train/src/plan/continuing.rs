@@ -3,7 +3,7 @@
 use rondo_data::{Punctuation, Tokenizer, TokenizerOptions, Vocab, VocabSource};
 use rondo_nn::{Biases, Input, RnnLmConfig};
 
-use super::{ModelPlan, Plan, resolve, to_settings};
+use super::{ModelPlan, Plan, SoftmaxPlan, resolve, to_settings};
 use crate::settings::{ModelSettings, Settings, TextSettings};
 use crate::{Result, TrainError};
 
@@ -73,15 +73,25 @@ fn check_word_form(settings: &TextSettings, tokenizer: &Tokenizer) -> Result<()>
 
 /// The settings that describe a model.
 fn model_settings(config: &RnnLmConfig) -> ModelSettings {
-    let RnnLmConfig { vocab_size: _, input, cell, ref hidden_sizes, biases, tied, dropout } = *config;
-    let plan = ModelPlan { input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout };
+    let RnnLmConfig { vocab_size: _, input, cell, ref hidden_sizes, biases, tied, dropout, adaptive_softmax: _ } =
+        *config;
+    let (hidden_sizes, softmax) = (hidden_sizes.clone(), softmax(config));
+    let plan = ModelPlan { input, cell, hidden_sizes, biases, tied, softmax, dropout };
     let mut settings = to_settings::model(&plan);
     // An embedding size that follows the hidden size must also follow a changed hidden size, so that the
     // error names the hidden size.
-    if settings.embedding_size == hidden_sizes.last().copied() {
+    if settings.embedding_size == plan.hidden_sizes.last().copied() {
         settings.embedding_size = None;
     }
     settings
+}
+
+/// The softmax of a model. Whether it was trained with a sample is not part of the model.
+fn softmax(config: &RnnLmConfig) -> SoftmaxPlan {
+    config.adaptive_softmax.as_ref().map_or(SoftmaxPlan::Full, |softmax| {
+        let cutoffs = softmax.cutoffs().to_vec();
+        SoftmaxPlan::Adaptive { cutoffs }
+    })
 }
 
 fn check_shape(plan: &ModelPlan, config: &RnnLmConfig) -> Result<()> {
@@ -99,6 +109,12 @@ fn check_shape(plan: &ModelPlan, config: &RnnLmConfig) -> Result<()> {
             Input::OneHot => "one-hot".to_owned(),
         });
         return Err(other("model.input", found, expected));
+    }
+    let is_adaptive = |softmax: &SoftmaxPlan| matches!(softmax, SoftmaxPlan::Adaptive { .. });
+    let of_model = softmax(config);
+    if (is_adaptive(&plan.softmax) || is_adaptive(&of_model)) && plan.softmax != of_model {
+        let [found, expected] = [&plan.softmax, &of_model].map(to_settings::softmax_kind);
+        return Err(other("model.softmax", found, expected));
     }
     if plan.tied != config.tied {
         return Err(other("model.tied", plan.tied, config.tied));

@@ -16,12 +16,12 @@ use rondo_nn::{
 
 use super::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
-    SamplePlan, TextPlan, TrainingPlan,
+    SamplePlan, SampledSoftmax, SoftmaxPlan, TextPlan, TrainingPlan,
 };
 use crate::settings::{
     AveragingKind, ClipUnit, InitSettings, LossReduction, ModelInput, ModelSettings, OnNan,
     OptimizationSettings, OptimizerKind, ResetState, SampleSettings, ScheduleKind, Settings, Site,
-    StepDivisor, TextSettings, TrainingSettings,
+    SoftmaxKind, StepDivisor, TextSettings, TrainingSettings,
 };
 use crate::{AveragingRule, Result, ScheduleRule, TrainError};
 
@@ -197,6 +197,8 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
         }
         ModelInput::OneHot => Input::OneHot,
     };
+    let softmax = softmax(settings)?;
+    let can_be_tied = !matches!(softmax, SoftmaxPlan::Adaptive { .. });
     let plan = ModelPlan {
         input,
         cell: settings.cell.or(of_preset.map(|config| config.cell)).unwrap_or(Cell::Lstm),
@@ -207,10 +209,16 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
             Some(2) => Biases::Two,
             Some(other) => return Err(out_of_range("model.biases", other, "1 or 2")),
         },
-        tied: settings.tied.unwrap_or(input == Input::Embedding(hidden_size)),
+        tied: settings.tied.unwrap_or(can_be_tied && input == Input::Embedding(hidden_size)),
+        softmax,
         dropout: dropout(settings, of_preset.map(|config| config.dropout), input)?,
     };
-    plan.config(1).check()?;
+    // The size of the vocabulary is not known yet.
+    let least_vocab_size = match &plan.softmax {
+        SoftmaxPlan::Adaptive { cutoffs } => cutoffs.last().map_or(1, |last| last.saturating_add(1)),
+        SoftmaxPlan::Full | SoftmaxPlan::Sampled(_) => 1,
+    };
+    plan.config(least_vocab_size).check()?;
     Ok(plan)
 }
 
@@ -235,6 +243,20 @@ fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Resul
             vec![size.unwrap_or(sizes[sizes.len() - 1]); layers.unwrap_or(sizes.len())]
         }
         (None, size, layers) => vec![size.unwrap_or(200); layers.unwrap_or(2)],
+    })
+}
+
+fn softmax(settings: &ModelSettings) -> Result<SoftmaxPlan> {
+    let kind = settings.softmax.clone().unwrap_or_default();
+    if !matches!(kind, SoftmaxKind::Sampled { .. }) {
+        refuse_given([("model.sampler", settings.sampler.is_some())], "`model.softmax` is `sampled`")?;
+    }
+    Ok(match kind {
+        SoftmaxKind::Full => SoftmaxPlan::Full,
+        SoftmaxKind::Sampled { draws } => {
+            SoftmaxPlan::Sampled(SampledSoftmax { draws, sampler: settings.sampler.unwrap_or_default() })
+        }
+        SoftmaxKind::Adaptive { cutoffs } => SoftmaxPlan::Adaptive { cutoffs },
     })
 }
 

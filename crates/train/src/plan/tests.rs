@@ -30,12 +30,15 @@ fn the_stated_defaults_hold() {
     let stalled = plan("[optimization]\naveraging = \"nt-asgd\"").settings();
     let averaged = plan("[optimization]\naveraging = \"asgd\"").settings();
     let moses = plan("[text]\ntokenizer = \"moses\"").settings();
+    let sampled = plan("[model]\nsoftmax = \"sampled:9\"").settings();
     let rollback = plan("[training]\non_nan = \"rollback\"").settings();
     for field in FIELDS {
         let texts = |settings: &Settings| {
             settings.given().find(|(given, _)| *given == field).map(|(_, texts)| texts.join(" "))
         };
-        let found = [&all, &adam, &step, &stalled, &averaged, &moses, &rollback].into_iter().find_map(texts);
+        let found = [&all, &adam, &step, &stalled, &averaged, &moses, &sampled, &rollback]
+            .into_iter()
+            .find_map(texts);
         match (field.path().as_str(), found) {
             ("model.preset" | "model.dropout", None) => {} // A plan has the values they stand for.
             ("training.from", None) => {}                  // A new model has no base model.
@@ -88,6 +91,8 @@ const PLANS: &[&str] = &[
         embedding_size = 7
         hidden_size = 8
         layers = 3
+        softmax = "sampled:7"
+        sampler = "log-uniform"
         biases = 1
         dropout = 0.3
         locked_dropout = ["input", "output"]

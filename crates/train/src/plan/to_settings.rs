@@ -3,11 +3,14 @@
 use rondo_data::{TokenizerOptions, VocabOptions, VocabSource};
 use rondo_nn::{Biases, Input};
 
-use super::{CorpusChoice, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan, TextPlan};
+use super::{
+    CorpusChoice, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan, SampledSoftmax,
+    SoftmaxPlan, TextPlan,
+};
 use crate::settings::{
     AveragingKind, ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings, OnNan,
-    OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, TextSettings,
-    TrainingSettings,
+    OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, SoftmaxKind,
+    TextSettings, TrainingSettings,
 };
 use crate::{AveragingRule, ScheduleRule};
 
@@ -153,6 +156,10 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
     // If all layers have the same size, use the settings that a user would change.
     let width = plan.hidden_sizes.last().copied();
     let width = width.filter(|width| plan.hidden_sizes.iter().all(|size| size == width));
+    let sampler = match plan.softmax {
+        SoftmaxPlan::Sampled(SampledSoftmax { sampler, .. }) => Some(sampler),
+        SoftmaxPlan::Full | SoftmaxPlan::Adaptive { .. } => None,
+    };
     let locked = sites.into_iter().filter(|(_, site)| site.locked).map(|(site, _)| site);
     ModelSettings {
         preset: None,
@@ -163,6 +170,8 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
         layers: width.map(|_| plan.hidden_sizes.len()),
         hidden_sizes: Some(if width.is_some() { vec![] } else { plan.hidden_sizes.clone() }),
         tied: Some(plan.tied),
+        softmax: Some(softmax_kind(&plan.softmax)),
+        sampler,
         biases: Some(match plan.biases {
             Biases::One => 1,
             Biases::Two => 2,
@@ -174,6 +183,15 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
         dropout_words: Some(dropout.words),
         dropout_weights: Some(dropout.weights),
         locked_dropout: Some(locked.collect()),
+    }
+}
+
+/// The setting that stands for a softmax.
+pub(super) fn softmax_kind(plan: &SoftmaxPlan) -> SoftmaxKind {
+    match plan {
+        SoftmaxPlan::Full => SoftmaxKind::Full,
+        SoftmaxPlan::Sampled(sampled) => SoftmaxKind::Sampled { draws: sampled.draws },
+        SoftmaxPlan::Adaptive { cutoffs } => SoftmaxKind::Adaptive { cutoffs: cutoffs.clone() },
     }
 }
 

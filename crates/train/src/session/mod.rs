@@ -29,7 +29,7 @@ use crate::repetition::Repetition;
 use crate::resume::resumed_plan;
 use crate::settings::{ResetState, Settings, SettingsFile};
 use crate::trainer::Origin;
-use crate::{CorpusChoice, Plan, Result, TrainError, Trainer};
+use crate::{CorpusChoice, Plan, Result, SoftmaxPlan, TrainError, Trainer};
 
 mod base_model;
 mod corpus_lookup;
@@ -411,7 +411,7 @@ fn notify_of_texts(plan: &Plan, corpus: &Corpus, device: &Device, watch: &mut Wa
         watch.notify(Event::Note(Note::Text { origin, note: &note, others }));
     }
     let vocab_size = corpus.vocab().len();
-    if vocab_size > LARGE_VOCABULARY {
+    if vocab_size > LARGE_VOCABULARY && plan.model.softmax == SoftmaxPlan::Full {
         let config = plan.model.config(vocab_size);
         let estimate = MemoryEstimate::of(plan, &CorpusSize::from(corpus), device)?;
         let softmax_fraction = softmax_fraction(&config);

@@ -104,8 +104,15 @@ impl fmt::Display for Note<'_> {
                     "with a vocabulary of {vocab_size} tokens, the run needs about {} of memory, ",
                     Bytes(*bytes)
                 )?;
-                write!(f, "and the softmax takes {percent} % of the computation; `--min-frequency 2` or ")?;
-                write!(f, "`--max-vocab-size 50000` replaces rare tokens by the unknown token")
+                write!(
+                    f,
+                    "and the softmax takes {percent} % of the computation; `--softmax sampled:4096` trains "
+                )?;
+                write!(
+                    f,
+                    "with a sample of them, and `--min-frequency 2` or `--max-vocab-size 50000` replaces "
+                )?;
+                write!(f, "rare tokens by the unknown token")
             }
             Note::LongEpoch { seconds, batches, vocab_size } => {
                 let days = seconds / (24.0 * 60.0 * 60.0);
@@ -152,7 +159,8 @@ mod tests {
         assert_eq!(
             note.to_string(),
             "with a vocabulary of 1000000 tokens, the run needs about 4.0 GB of memory, and the softmax takes 99 % of \
-             the computation; `--min-frequency 2` or `--max-vocab-size 50000` replaces rare tokens by the unknown token"
+             the computation; `--softmax sampled:4096` trains with a sample of them, and `--min-frequency 2` or \
+             `--max-vocab-size 50000` replaces rare tokens by the unknown token"
         );
         let note = Note::LongEpoch { seconds: 200_000.0, batches: 5000, vocab_size: 33_000 };
         assert!(

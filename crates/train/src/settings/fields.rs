@@ -16,6 +16,7 @@ use super::averaging_kind::AveragingKind;
 use super::choices::*;
 use super::interval::CheckpointEvery;
 use super::macros::{aliased, impl_serde, is_common, sections};
+use super::softmax_kind::{SamplerKind, SoftmaxKind};
 use super::table::{ReadValue, Table, WriteValue, read_table, write_table};
 use super::value::Value;
 
@@ -108,6 +109,14 @@ sections! {
         hidden_sizes: Vec<usize>, "SIZE", "";
         /// Weight tying: the decoder shares the embedding's weight
         tied: bool, "BOOL", "true where the sizes agree", common;
+        /// Softmax over the vocabulary: over all tokens (full), or, which is faster for large vocabularies, in training
+        /// over the targets and a sample (sampled:DRAWS, such as sampled:4096, drawn in each step), or in the model in two
+        /// steps, with clusters of rarer tokens that begin at these frequency ranks (adaptive:CUTOFFS, such as
+        /// adaptive:2000,10000; without --tied). Evaluations are always exact
+        softmax: SoftmaxKind, "SOFTMAX", "full";
+        /// Distribution of the tokens that are drawn, for sampled: a power of their frequency (unigram:POWER), or
+        /// log-uniform over frequency ranks (log-uniform)
+        sampler: SamplerKind, "SAMPLER", "unigram:0.75";
         /// Bias vectors per layer: 1, or 2 (input and recurrent) as in PyTorch and MXNet
         biases: usize, "COUNT", "2";
         /// Dropout probability on the embedding, between layers and on the last layer's output; 0 is off

@@ -19,6 +19,7 @@ mod file;
 mod interval;
 mod macros;
 mod minimal;
+mod softmax_kind;
 mod table;
 mod value;
 
@@ -28,6 +29,7 @@ pub use fields::*;
 pub(crate) use file::SettingsFile;
 pub use interval::CheckpointEvery;
 pub use rondo_data::TokenizerKind;
+pub use softmax_kind::{SamplerKind, SoftmaxKind};
 pub use value::Kind;
 
 /// The description of a setting, from which a command-line flag can be made.
@@ -123,6 +125,7 @@ impl Settings {
     /// - `preset` removes all other model settings;
     /// - `hidden_size` removes an `embedding_size` that is the same as the hidden size below;
     /// - `hidden_size` and `layers` remove `hidden_sizes`, and `hidden_sizes` removes these two;
+    /// - an adaptive `softmax` removes `tied`, and any other than a sampled one `sampler`;
     /// - `dropout` removes the probabilities of the individual places;
     /// - a different `optimizer` removes the learning rate and the options of the old optimizer;
     /// - a different `schedule` removes the options of the old schedule;
@@ -170,6 +173,13 @@ impl Settings {
             self.model.dropout_input = None;
             self.model.dropout_between = None;
             self.model.dropout_output = None;
+        }
+        if over.model.softmax.as_ref().is_some_and(|softmax| !matches!(softmax, SoftmaxKind::Sampled { .. }))
+        {
+            self.model.sampler = None;
+        }
+        if matches!(over.model.softmax, Some(SoftmaxKind::Adaptive { .. })) {
+            self.model.tied = None;
         }
         let (below, above) = (&mut self.training, &over.training);
         if above.reset_state.is_some() {

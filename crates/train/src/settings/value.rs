@@ -14,6 +14,7 @@ use toml::Value as Toml;
 use super::averaging_kind::AveragingKind;
 use super::choices::*;
 use super::interval::CheckpointEvery;
+use super::softmax_kind::{SamplerKind, SoftmaxKind};
 use crate::error::listed;
 
 /// The kind of values that a setting takes, as needed to define its command-line flag.
@@ -219,6 +220,30 @@ impl Word for Initializer {
 }
 
 impl Word for AveragingKind {
+    const WORDS: Option<&'static [&'static str]> = None;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        word.parse()
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for SoftmaxKind {
+    const WORDS: Option<&'static [&'static str]> = None;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        word.parse()
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for SamplerKind {
     const WORDS: Option<&'static [&'static str]> = None;
 
     fn from_word(word: &str) -> Result<Self, String> {

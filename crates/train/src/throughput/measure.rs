@@ -52,7 +52,7 @@ impl<'a> Subject<'a> {
         model.initialize(&Initialization::default(), &mut ChaCha8Rng::seed_from_u64(SEED))?;
         let optimization = workload.optimization();
         let optimizer = Optimizer::new(optimization.optimizer_options(bptt, batch_size), model.parameters());
-        let mut step = TrainingStep::new(&model, optimizer);
+        let mut step = TrainingStep::new(&model, optimizer).with_sampler(workload.sampler());
         let stopwatch = benchmark.profile.then(Stopwatch::new);
         step.workspace_mut().observe(stopwatch.as_ref().map(Stopwatch::observer));
         Ok(Subject {

@@ -10,9 +10,9 @@ use rondo_runs::metrics::{Record, RecordKind};
 
 use super::non_finite::Remedy;
 use super::run::Run;
-use super::{Stream, rng};
 use crate::loss_sum::LossSum;
 use crate::observer::{BatchReport, Event};
+use crate::random::{Stream, rng};
 use crate::settings::ResetState;
 use crate::step::{StepOutcome, StepTerms, Tokens};
 use crate::{NonFiniteRule, Plan, Result, RunEnd, TrainError};
@@ -227,7 +227,7 @@ impl Run<'_> {
         self.watch.notify(Event::Log(report));
         let record = Record {
             interval_loss: Some(report.nll_mean),
-            interval_perplexity: Some(Perplexity::from_nll_mean(report.nll_mean).value()),
+            interval_perplexity: self.plan.training_perplexity(report.nll_mean).map(Perplexity::value),
             epoch_loss_so_far: Some(self.progress.epoch_sum.nll_mean()),
             moving_loss: Some(report.moving_loss),
             learning_rate: Some(self.progress.schedule.step_learning_rate()),

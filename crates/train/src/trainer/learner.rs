@@ -9,10 +9,11 @@ use rondo_kernels::optimizer;
 use rondo_nn::tensor_file::{Tensor, TensorFile};
 use rondo_nn::{Model, NnError, Parameters, State, Workspace, parameter_tensors, read_parameters};
 
-use crate::averaging::{AVERAGE, Averaging};
+use crate::averaging::Averaging;
 use crate::checkpoint::{self, BEST, MODEL};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, OptimizerOptions};
 use crate::progress::Progress;
+use crate::sampler::Sampler;
 use crate::step::{NonFinite, StepOutcome, StepTerms, Tokens, TrainingStep};
 use crate::{Plan, Result};
 
@@ -44,14 +45,17 @@ impl Learner {
     pub(super) fn new(
         plan: &Plan,
         model: Arc<dyn Model>,
-        resets: Option<Resets>,
+        (resets, sampler): (Option<Resets>, Option<Sampler>),
         progress: &mut Progress,
     ) -> Learner {
         let (training, optimization) = (&plan.training, &plan.optimization);
-        let options = optimization.optimizer_options(training.bptt, training.batch_size);
+        let options = OptimizerOptions {
+            lazy_rows: sampler.is_some(),
+            ..optimization.optimizer_options(training.bptt, training.batch_size)
+        };
         let parameters = model.parameters();
         Learner {
-            step: TrainingStep::new(&*model, Optimizer::new(options, parameters)),
+            step: TrainingStep::new(&*model, Optimizer::new(options, parameters)).with_sampler(sampler),
             averaging: Averaging::new(optimization.averaging, &mut progress.averaging, parameters),
             state: model.zero_state(training.batch_size),
             best: None,
@@ -103,14 +107,20 @@ impl Learner {
     ) -> Result<std::result::Result<StepOutcome, NonFinite>> {
         let model = exclusive(&mut self.model);
         self.averaging.before_step(&mut progress.averaging, position, model.parameters());
-        let outcome = self.step.take(model, &mut self.state, tokens, terms, learning_rate)?;
-        if outcome.is_ok() {
+        let outcome = self.step.gradients(model, &mut self.state, tokens, terms)?;
+        if let Ok((_, clip)) = outcome {
+            self.averaging.before_update(
+                &progress.averaging,
+                self.step.gradients_mut(),
+                model.parameters(),
+            )?;
+            self.step.update(model, clip, learning_rate);
             self.averaging.after_step(&mut progress.averaging, model.parameters());
             progress.steps += 1;
             progress.optimizer_steps = self.step.optimizer().steps();
             progress.skipped_in_a_row = 0;
         }
-        Ok(outcome)
+        Ok(outcome.map(|(outcome, _)| outcome))
     }
 
     /// Allocates memory for a batch that is longer than all previous ones.
@@ -134,8 +144,8 @@ impl Learner {
     }
 
     /// Swaps the weights with their average, if there is one; a second call swaps them back.
-    pub(super) fn swap_average(&mut self, progress: &Progress) {
-        self.averaging.swap(&progress.averaging, exclusive(&mut self.model).parameters_mut());
+    pub(super) fn swap_average(&mut self, progress: &Progress) -> Result<()> {
+        self.averaging.swap(&progress.averaging, exclusive(&mut self.model).parameters_mut())
     }
 
     /// Continues with a changed rule of averaging; see [`Averaging::rule_changed`].
@@ -192,9 +202,7 @@ impl Learner {
     pub(super) fn tensors(&self, with_best: bool) -> Result<Vec<Tensor<'_>>> {
         let parameters = self.model.parameters();
         let mut tensors = parameter_tensors(MODEL, parameters)?;
-        if let Some(average) = self.averaging.average() {
-            tensors.extend(parameter_tensors(AVERAGE, average)?);
-        }
+        tensors.extend(self.averaging.tensors()?);
         if let Some(best) = self.best.as_ref().filter(|_| with_best) {
             tensors.extend(parameter_tensors(BEST, &best.parameters)?);
         }

@@ -17,9 +17,7 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rondo_data::{Batches, Corpus, Units};
+use rondo_data::{Batches, Corpus, Units, VocabSource};
 use rondo_infer::{LanguageModel, ModelHandle, Resets};
 use rondo_kernels::Device;
 use rondo_nn::{Model, RnnLm, RnnLmConfig};
@@ -30,7 +28,9 @@ use crate::memory::{self, parameter_bytes};
 use crate::observer::{Observer, Outcome, Watch};
 use crate::progress::{Position, Progress};
 use crate::provenance::fingerprint;
-use crate::{Plan, Result, TextPlan, TrainError};
+use crate::random::{Stream, rng};
+use crate::sampler::{Sampler, counts};
+use crate::{Plan, Result, SoftmaxPlan, TextPlan, TrainError};
 
 mod change;
 mod checkpoint_timer;
@@ -50,14 +50,6 @@ pub(crate) use summary::Origin;
 
 /// The key of the epoch in the metadata of a model file.
 const EPOCH_KEY: &str = "epoch";
-
-/// The uses of random numbers; each has its own stream.
-#[derive(Clone, Copy)]
-enum Stream {
-    Initialization,
-    BatchOrder { epoch: usize },
-    LineOrder { epoch: usize },
-}
 
 /// A model and everything needed to train it.
 #[derive(Debug)]
@@ -102,7 +94,7 @@ impl Trainer {
     /// is invalid; [`TrainError::NotEnoughMemory`] if the run does not fit in memory.
     pub fn new(plan: Plan, corpus: Corpus, device: &Device) -> Result<Trainer> {
         check_memory(&plan, &corpus, device, 0)?;
-        let mut model = RnnLm::new(plan.model.config(corpus.vocab().len()), device)?;
+        let mut model = RnnLm::new(new_config(&plan, &corpus), device)?;
         model.initialize(&plan.init, &mut rng(plan.training.seed, Stream::Initialization))?;
         Trainer::with_model(plan, corpus, model)
     }
@@ -129,6 +121,7 @@ impl Trainer {
         if resets.is_some() && !model.can_reset() {
             return Err(TrainError::CannotReset);
         }
+        let sampler = sampler(&plan, &corpus, &model)?;
         let (batches, units) = batches(&plan, &corpus)?;
         for prefix in &plan.sample.prefixes {
             // Check prefixes now, so that an invalid one does not end the run after an epoch.
@@ -141,7 +134,7 @@ impl Trainer {
             batches,
             units,
             codec: corpus.codec.to_json(),
-            learner: Learner::new(&plan, Arc::new(model), resets, &mut progress),
+            learner: Learner::new(&plan, Arc::new(model), (resets, sampler), &mut progress),
             progress,
             continues: false,
             resumption: None,
@@ -170,7 +163,7 @@ impl Trainer {
         }
         assert_eq!(
             *model.config(),
-            plan.model.config(corpus.vocab().len()),
+            config_of(&plan, corpus.vocab().len(), Some(model.config())),
             "the shapes of the model and the plan must be equal"
         );
         Ok(Trainer { continues: true, ..Trainer::with_model(plan, corpus, model)? })
@@ -189,7 +182,7 @@ impl Trainer {
         checkpoint: Checkpoint,
         changes: Vec<Change>,
     ) -> Result<Trainer> {
-        let config = plan.model.config(corpus.vocab().len());
+        let config = config_of(&plan, corpus.vocab().len(), checkpoint.config());
         let is_the_same = has_shape(&checkpoint, &config);
         // The checkpoint is freed before the first step.
         check_memory(&plan, &corpus, device, checkpoint.len())?;
@@ -207,7 +200,7 @@ impl Trainer {
         checkpoint: Checkpoint,
         changes: Vec<Change>,
     ) -> Result<()> {
-        let config = plan.model.config(self.corpus.vocab().len());
+        let config = config_of(&plan, self.corpus.vocab().len(), checkpoint.config());
         let is_the_same = has_shape(&checkpoint, &config);
         let model = RnnLm::new(config, device)?;
         self.resume_from(checkpoint, changes, is_the_same)?;
@@ -216,7 +209,8 @@ impl Trainer {
         }
         self.progress = Progress::new(&plan);
         let resets = resets(&plan, &self.corpus)?;
-        self.learner = Learner::new(&plan, Arc::new(model), resets, &mut self.progress);
+        let sampler = sampler(&plan, &self.corpus, &model)?;
+        self.learner = Learner::new(&plan, Arc::new(model), (resets, sampler), &mut self.progress);
         self.plan = plan;
         self.folder = None;
         Ok(())
@@ -384,6 +378,38 @@ fn check_memory(plan: &Plan, corpus: &Corpus, device: &Device, held: u64) -> Res
     memory::check(plan, corpus, device, held)
 }
 
+/// The configuration of a new model. With an adaptive softmax, special tokens and then the most frequent ones come first,
+/// as in a vocabulary that is ordered by frequency.
+fn new_config(plan: &Plan, corpus: &Corpus) -> RnnLmConfig {
+    let vocab = corpus.vocab();
+    let mut config = plan.model.config(vocab.len());
+    if let Some(softmax) = config.adaptive_softmax.take() {
+        let is_special = |id: &u32| match &plan.text.options.vocab {
+            VocabSource::Build { options, .. } | VocabSource::List { options, .. } => {
+                let token = vocab.token(*id);
+                options.unknown.iter().chain(&options.reserved).any(|special| Some(special.as_str()) == token)
+            }
+            VocabSource::Given(_) | VocabSource::Extend { .. } => false,
+        };
+        let (special, others): (Vec<u32>, Vec<u32>) = vocab.ids_by_frequency().into_iter().partition(is_special);
+        config.adaptive_softmax = Some(softmax.with_order([special, others].concat()));
+    }
+    config
+}
+
+/// The configuration of the plan's model. With an adaptive softmax, the tokens are ranked as in the model `before`, which
+/// was trained before.
+fn config_of(plan: &Plan, vocab_size: usize, before: Option<&RnnLmConfig>) -> RnnLmConfig {
+    let mut config = plan.model.config(vocab_size);
+    let before = before.and_then(|before| before.adaptive_softmax.as_ref());
+    if let (Some(softmax), Some(before)) = (&mut config.adaptive_softmax, before)
+        && softmax.cutoffs() == before.cutoffs()
+    {
+        softmax.clone_from(before);
+    }
+    config
+}
+
 /// Whether the checkpoint is one of a model with this configuration, except for dropout.
 fn has_shape(checkpoint: &Checkpoint, config: &RnnLmConfig) -> bool {
     checkpoint
@@ -406,6 +432,16 @@ fn batches(plan: &Plan, corpus: &Corpus) -> Result<(Batches, Option<Units>)> {
     }
 }
 
+/// What draws the tokens of a sampled softmax, if the plan has one.
+fn sampler(plan: &Plan, corpus: &Corpus, model: &dyn Model) -> Result<Option<Sampler>> {
+    let SoftmaxPlan::Sampled(sampled) = plan.model.softmax else { return Ok(None) };
+    if model.decoder().is_none() {
+        let condition = "the logits of the model are those of a dense layer";
+        return Err(TrainError::NoEffect { setting: "model.softmax", condition });
+    }
+    Ok(Some(Sampler::new(sampled, &counts(&corpus.train, model.vocab_size())?)))
+}
+
 /// Where the state is reset, if before each line or paragraph.
 fn resets(plan: &Plan, corpus: &Corpus) -> Result<Option<Resets>> {
     let Some(unit) = plan.training.reset_state.unit() else { return Ok(None) };
@@ -413,15 +449,4 @@ fn resets(plan: &Plan, corpus: &Corpus) -> Result<Option<Resets>> {
         Some(line_end) => Ok(Some(Resets { unit, line_end })),
         None => Err(TrainError::NoLineEnds { reset_state: plan.training.reset_state }),
     }
-}
-
-/// The random number generator for one purpose.
-fn rng(seed: u64, stream: Stream) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(match stream {
-        Stream::Initialization => 0,
-        Stream::BatchOrder { epoch } => 1 + epoch as u64,
-        Stream::LineOrder { epoch } => (1 << 32) + epoch as u64,
-    });
-    rng
 }

@@ -56,7 +56,7 @@ impl Run<'_> {
         let metrics = self.output.metrics.as_ref().map_or(Ok(vec![]), MetricsLog::content)?;
         let mut tensors = self.learner.tensors(self.plan.optimization.schedule.reloads_best())?;
         let bytes = |name: &str, bytes| {
-            let (shape, values) = (vec![<[u8]>::len(bytes)], Values::Bytes(bytes));
+            let (shape, values) = (vec![<[u8]>::len(bytes)], Values::Bytes(bytes.into()));
             Tensor { name: name.to_owned(), shape, values }
         };
         tensors.push(bytes(METRICS, &metrics));

@@ -117,7 +117,7 @@ impl Run<'_> {
         self.watch.notify(Event::EpochFinished(&report));
         let record = Record {
             epoch_loss: Some(report.train_loss),
-            epoch_perplexity: perplexity(Some(report.train_loss)),
+            epoch_perplexity: self.plan.training_perplexity(report.train_loss).map(Perplexity::value),
             valid_loss,
             valid_perplexity: perplexity(valid_loss),
             unaveraged_valid_loss,
@@ -149,10 +149,10 @@ impl Run<'_> {
 
     /// Runs a function with the weights that are evaluated: their average if there is one, otherwise the
     /// latest.
-    fn with_evaluated_weights<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
-        self.learner.swap_average(self.progress);
+    fn with_evaluated_weights<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.learner.swap_average(self.progress)?;
         let result = run(self);
-        self.learner.swap_average(self.progress);
+        self.learner.swap_average(self.progress)?;
         result
     }
 
@@ -289,7 +289,9 @@ impl Run<'_> {
         let epoch_sum = Some(progress.epoch_sum).filter(|sum| sum.tokens() > 0);
         let record = Record {
             interval_loss,
-            interval_perplexity: perplexity(interval_loss),
+            interval_perplexity: interval_loss
+                .and_then(|loss| self.plan.training_perplexity(loss))
+                .map(Perplexity::value),
             epoch_loss_so_far: epoch_sum.map(|sum| sum.nll_mean()),
             moving_loss: progress.moving_loss.value(),
             valid_loss,

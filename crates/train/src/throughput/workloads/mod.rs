@@ -6,8 +6,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Input, RnnLmConfig};
 
-use crate::settings::{ClipUnit, LossReduction, StepDivisor};
-use crate::{AveragingRule, ClipNorm, OptimizationPlan, OptimizerPlan, Result, ScheduleRule, TrainError};
+use crate::settings::{ClipUnit, LossReduction, SamplerKind, StepDivisor};
+use crate::{
+    AveragingRule, ClipNorm, OptimizationPlan, OptimizerPlan, Result, SampledSoftmax, Sampler, ScheduleRule,
+    TrainError,
+};
 
 /// A model and its training options: plain SGD on batches of `T` steps by `B` columns.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +27,8 @@ pub struct Workload {
     pub clip_norm: Option<f64>,
     /// The learning rate.
     pub learning_rate: f64,
+    /// The sample of the softmax in training; `None` is the full softmax.
+    pub sampled: Option<SampledSoftmax>,
     /// Whether it measures only generation.
     pub generates_only: bool,
 }
@@ -45,7 +50,7 @@ pub struct Sizes {
 }
 
 /// The names of all workloads.
-pub const WORKLOADS: [&str; 10] = ["W1", "W1u", "W2", "W3", "W4", "W5", "W6", "W7", "W8:W1", "W8:W6"];
+pub const WORKLOADS: [&str; 11] = ["W1", "W1u", "W1s", "W2", "W3", "W4", "W5", "W6", "W7", "W8:W1", "W8:W6"];
 
 /// The maximum number of columns, steps or layers, so that products of sizes do not overflow.
 const LARGEST: usize = 1 << 20;
@@ -110,7 +115,12 @@ impl Workload {
     /// 2 · (Σ_layers G·H·(D + H) + H_last·V)
     /// ```
     pub fn forward_flop_per_token(&self) -> f64 {
-        let RnnLmConfig { vocab_size, input, cell, ref hidden_sizes, .. } = self.config;
+        self.flop_per_token(self.config.vocab_size as f64)
+    }
+
+    /// As [`forward_flop_per_token`](Workload::forward_flop_per_token), with a softmax over `tokens` tokens.
+    fn flop_per_token(&self, tokens: f64) -> f64 {
+        let RnnLmConfig { input, cell, ref hidden_sizes, .. } = self.config;
         let mut width = match input {
             Input::Embedding(width) => width,
             Input::OneHot => 0,
@@ -120,12 +130,25 @@ impl Workload {
             products += cell.gates() * hidden * (width + hidden);
             width = hidden;
         }
-        2.0 * (products + width * vocab_size) as f64
+        2.0 * (products as f64 + width as f64 * tokens)
     }
 
-    /// The floating-point operations of a training step; see [`Workload::forward_flop_per_token`].
+    /// The floating-point operations of a training step; see [`Workload::forward_flop_per_token`]. A sampled softmax is
+    /// over the expected number of different tokens drawn; targets that are not among them are not counted.
     pub fn step_flop(&self) -> f64 {
-        3.0 * self.forward_flop_per_token() * self.step_tokens() as f64
+        let tokens = match self.sampler() {
+            Some(sampler) => sampler.expected_count(),
+            None => self.config.vocab_size as f64,
+        };
+        3.0 * self.flop_per_token(tokens) * self.step_tokens() as f64
+    }
+
+    /// What draws the tokens of a sampled softmax, if there is one.
+    pub(super) fn sampler(&self) -> Option<Sampler> {
+        /// The count of the most frequent token, from which those of the others follow by Zipf's law.
+        const HIGHEST: u64 = 1_000_000;
+        let counts = (1..=self.config.vocab_size as u64).map(|rank| HIGHEST / rank);
+        self.sampled.map(|sampled| Sampler::new(sampled, &counts.collect::<Vec<_>>()))
     }
 
     /// The number of tokens in a batch, `T·B`.
@@ -192,6 +215,7 @@ fn of_model(name: &str) -> Workload {
         bptt: 35,
         clip_norm: Some(0.25),
         learning_rate: 1.0,
+        sampled: None,
         generates_only: false,
     };
     let with = |mut workload: Workload, tied, dropout| {
@@ -206,6 +230,10 @@ fn of_model(name: &str) -> Workload {
     match name {
         "W1" => Workload { learning_rate: 20.0, ..with(lstm(200, WIKITEXT_2), true, everywhere(0.2)) },
         "W1u" => Workload { learning_rate: 20.0, ..with(lstm(200, WIKITEXT_2), false, everywhere(0.2)) },
+        "W1s" => {
+            let sampled = SampledSoftmax { draws: 4096, sampler: SamplerKind::default() };
+            Workload { sampled: Some(sampled), ..of_model("W1") }
+        }
         "W2" => Workload { learning_rate: 20.0, ..with(lstm(650, WIKITEXT_2), true, everywhere(0.5)) },
         "W3" => Workload { batch_size: 32, ..with(lstm(650, PTB), false, everywhere(0.5)) },
         "W4" => {

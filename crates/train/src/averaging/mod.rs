@@ -11,12 +11,15 @@
 //! *Source*: Polyak & Juditsky 1992; the trigger is that of NT-ASGD, Merity, Keskar & Socher 2017. Exponential moving
 //! average with bias correction: Kingma & Ba 2015, section 7.2.
 
+mod lag;
+
 use rondo_kernels::optimizer;
-use rondo_nn::tensor_file::TensorFile;
-use rondo_nn::{Parameters, read_parameters};
+use rondo_nn::tensor_file::{Tensor, TensorFile};
+use rondo_nn::{Gradient, Gradients, NnError, Parameters, parameter_tensors, read_parameters};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use lag::Lag;
 
 /// When averaging of the weights begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,6 +65,19 @@ impl AveragingRule {
             _ => 1.0 / steps as f64,
         }
     }
+
+    /// How much of an average over `from` steps is left in that over `to` steps, if the weights are the same in the steps
+    /// between: the product of 1 − [`latest_share`](Self::latest_share) over them.
+    fn kept(self, from: u64, to: u64) -> f64 {
+        match self {
+            _ if from == 0 => 0.0,
+            AveragingRule::Exponential { decay } => {
+                let sum = |steps: u64| (steps as f64 * decay.ln()).exp_m1();
+                ((to - from) as f64 * decay.ln()).exp() * sum(from) / sum(to)
+            }
+            _ => from as f64 / to as f64,
+        }
+    }
 }
 
 /// The prefix of the names of the average's tensors in a checkpoint.
@@ -83,15 +99,15 @@ pub(crate) const AVERAGE: &str = "average/";
 ///     // A training step changes the parameters here.
 ///     averaging.after_step(&mut progress, model.parameters());
 /// }
-/// averaging.swap(&progress, model.parameters_mut()); // evaluate the average …
-/// averaging.swap(&progress, model.parameters_mut()); // … and continue training
+/// averaging.swap(&progress, model.parameters_mut())?; // evaluate the average …
+/// averaging.swap(&progress, model.parameters_mut())?; // … and continue training
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Averaging {
     rule: AveragingRule,
-    /// The average of the weights over the counted steps.
-    average: Option<Parameters>,
+    /// The average of the weights over the counted steps, and how far its rows lag behind.
+    average: Option<(Parameters, Lag)>,
 }
 
 /// The progress of an [`Averaging`]: its state except the average itself.
@@ -125,9 +141,18 @@ impl Averaging {
         averaging
     }
 
-    /// The average, if averaging has begun. Its values are meaningless before a step has been counted.
+    /// The average, if averaging has begun. Its values are meaningless before a step has been counted. After
+    /// [`before_update`](Self::before_update), rows can lag behind until the next [`swap`](Self::swap).
     pub fn average(&self) -> Option<&Parameters> {
-        self.average.as_ref()
+        self.average.as_ref().map(|(average, _)| average)
+    }
+
+    /// The average as tensors of a checkpoint.
+    pub(crate) fn tensors(&self) -> Result<Vec<Tensor<'_>>> {
+        let Some((average, lag)) = &self.average else { return Ok(vec![]) };
+        let mut tensors = parameter_tensors(AVERAGE, average)?;
+        tensors.extend(lag.tensors(average));
+        Ok(tensors)
     }
 
     /// Restores the average from the tensors of a checkpoint, if `progress` says that there is one.
@@ -141,7 +166,9 @@ impl Averaging {
         if progress.steps.is_some() {
             let mut average = parameters.like();
             read_parameters(AVERAGE, tensors, &mut average)?;
-            self.average = Some(average);
+            let mut lag = Lag::new(parameters);
+            lag.restore(tensors, parameters)?;
+            self.average = Some((average, lag));
         }
         Ok(())
     }
@@ -160,12 +187,43 @@ impl Averaging {
         }
     }
 
+    /// Prepares for an update with these gradients: rows that are about to change catch up with the average. Optional: it
+    /// makes [`after_step`](Self::after_step) cheaper for parameters with row-sparse gradients, which then get only the
+    /// rows that change.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
+    pub fn before_update(
+        &mut self,
+        progress: &AveragingProgress,
+        gradients: &Gradients,
+        parameters: &Parameters,
+    ) -> Result<()> {
+        let (Some((average, lag)), Some(steps)) = (&mut self.average, progress.steps) else { return Ok(()) };
+        let at = (self.rule, steps);
+        for id in parameters.ids() {
+            match gradients.get(id) {
+                Gradient::Rows { rows, .. } => {
+                    lag.begin(id, steps, parameters);
+                    let rows = rows.read().map_err(NnError::from)?;
+                    lag.catch_up(at, id, rows.iter().copied(), parameters, average)?;
+                }
+                Gradient::Dense(_) if lag.has(id) => {
+                    let rows = 0..parameters.shape(id)[0] as u32;
+                    lag.catch_up(at, id, rows, parameters, average)?;
+                }
+                Gradient::Dense(_) | Gradient::Zero => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the weights after a step to the average.
     pub fn after_step(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
-        let (Some(average), Some(steps)) = (&mut self.average, &mut progress.steps) else { return };
+        let (Some((average, lag)), Some(steps)) = (&mut self.average, &mut progress.steps) else { return };
         *steps += 1;
         let share = self.rule.latest_share(*steps);
-        for id in parameters.ids() {
+        for id in parameters.ids().filter(|&id| !lag.has(id)) {
             let device = parameters.device();
             optimizer::average(device, share, parameters.values(id), average.values_mut(id));
         }
@@ -189,7 +247,7 @@ impl Averaging {
     }
 
     /// Continues after the rule has changed to that of this value: `Off` discards the average; any other rule keeps
-    /// it, or begins one if its condition is already met.
+    /// it, or begins one if its condition is already met. Rows that lag behind catch up by the new rule.
     pub(crate) fn rule_changed(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
         if self.rule == AveragingRule::Off {
             self.discard(progress);
@@ -212,7 +270,7 @@ impl Averaging {
     }
 
     fn begin(&mut self, progress: &mut AveragingProgress, parameters: &Parameters) {
-        self.average = Some(parameters.like());
+        self.average = Some((parameters.like(), Lag::new(parameters)));
         progress.steps = Some(0);
     }
 
@@ -222,10 +280,15 @@ impl Averaging {
     }
 
     /// Swaps the weights with their average, if there is one; a second call swaps them back.
-    pub fn swap(&mut self, progress: &AveragingProgress, parameters: &mut Parameters) {
-        if let Some(average) = self.average.as_mut().filter(|_| progress.has_average()) {
+    ///
+    /// # Errors
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
+    pub fn swap(&mut self, progress: &AveragingProgress, parameters: &mut Parameters) -> Result<()> {
+        if let (Some((average, lag)), Some(steps @ 1..)) = (&mut self.average, progress.steps) {
+            lag.catch_up_all((self.rule, steps), parameters, average)?;
             std::mem::swap(parameters, average);
         }
+        Ok(())
     }
 }
 
@@ -260,15 +323,15 @@ mod tests {
         assert!(!progress.has_average());
         assert!(averaging.after_epoch(&mut progress, Some(true), &weights));
         assert!(!progress.has_average(), "there is nothing to average yet");
-        averaging.swap(&progress, &mut weights);
+        averaging.swap(&progress, &mut weights).unwrap();
         assert_eq!(values(&weights), [100.0, 100.0]);
         for step in [[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]] {
             set(&mut weights, step);
             averaging.after_step(&mut progress, &weights);
         }
-        averaging.swap(&progress, &mut weights);
+        averaging.swap(&progress, &mut weights).unwrap();
         assert_eq!(values(&weights), [3.0, 5.0]);
-        averaging.swap(&progress, &mut weights);
+        averaging.swap(&progress, &mut weights).unwrap();
         assert_eq!(values(&weights), [5.0, 9.0]);
         assert!(!averaging.after_epoch(&mut progress, Some(true), &weights), "it begins once");
         assert!(progress.has_average());
