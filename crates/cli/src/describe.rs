@@ -61,7 +61,7 @@ pub(crate) fn in_shell(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rondo_nn::{Dropout, Preset};
+    use rondo_nn::{AdaptiveSoftmax, Dropout, Preset};
 
     use super::*;
 
@@ -87,6 +87,12 @@ mod tests {
             ..zoo.clone()
         };
         assert_eq!(model(&bare), "lstm 1 × 64, one-hot input, one bias per layer");
+        let adaptive_softmax = Some(AdaptiveSoftmax::new(vec![20, 300]));
+        let adaptive = RnnLmConfig { adaptive_softmax, ..bare };
+        assert_eq!(
+            model(&adaptive),
+            "lstm 1 × 64, one-hot input, adaptive softmax at 20, 300, one bias per layer"
+        );
         assert!(model(&RnnLmConfig { hidden_sizes: vec![6, 2], ..zoo }).starts_with("lstm 6 → 2, "));
     }
 }

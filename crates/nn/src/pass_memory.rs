@@ -66,12 +66,23 @@ struct Pool {
 /// A packed weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Packed {
-    Input { layer: usize, kind: linear::Pack },
-    Recurrent { layer: usize, kind: recurrence::Pack },
+    Input {
+        layer: usize,
+        kind: linear::Pack,
+    },
+    Recurrent {
+        layer: usize,
+        kind: recurrence::Pack,
+    },
     /// The decoder, or the head of an adaptive softmax.
     Decoder,
-    Projection { tail: usize, kind: linear::Pack },
-    Tail { tail: usize },
+    Projection {
+        tail: usize,
+        kind: linear::Pack,
+    },
+    Tail {
+        tail: usize,
+    },
 }
 
 /// The buffers of a layer that its backward pass needs.
@@ -263,11 +274,9 @@ impl<'a> PassMemory<'a> {
             Input::Embedding(width) => wide(width),
             Input::OneHot => 0,
         };
-        // The logits (those of the head, with an adaptive softmax), the embedding, and the gates, outputs and states of the
-        // layers.
-        let softmax = config.adaptive_softmax.as_ref();
-        let logits = softmax.map_or(config.vocab_size, |softmax| softmax.dims(config.vocab_size, 0).head_width());
-        let width = wide(logits) + embedding + (wide(config.cell.gates()) + 2) * hidden;
+        // The logits, the embedding, and the gates, outputs and states of the layers. An adaptive softmax has fewer logits,
+        // but that makes a difference only at sizes that no memory has.
+        let width = wide(config.vocab_size) + embedding + (wide(config.cell.gates()) + 2) * hidden;
         let elements = wide(steps).saturating_mul(wide(columns)).saturating_mul(width);
         elements.saturating_mul(u128::from(ELEMENT))
     }
@@ -360,7 +369,8 @@ impl<'a> PassMemory<'a> {
     /// The rows of a batch whose target is expected to be in a tail of an adaptive softmax.
     fn tail_rows(&self, rows: usize, tail: usize) -> usize {
         let softmax = self.config.adaptive_softmax.as_ref();
-        let frequency = softmax.map(|softmax| tail_frequency(softmax.dims(self.config.vocab_size, rows), tail));
+        let frequency =
+            softmax.map(|softmax| tail_frequency(softmax.dims(self.config.vocab_size, rows), tail));
         ((rows as f64 * frequency.unwrap_or(1.0)).ceil() as usize).clamp(1, rows.max(1))
     }
 

@@ -14,9 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use rondo_kernels::Device;
 use rondo_kernels::optimizer::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_nn::{
-    AdaptiveSoftmax,
-    ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialization, Input, Mode,
-    Model, RnnLm, RnnLmConfig, State, Workspace,
+    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, DropoutSite, Gradient, Gradients,
+    Initialization, Input, Mode, Model, RnnLm, RnnLmConfig, State, Workspace,
 };
 
 /// The system's allocator, counting the calls that hand memory out.

@@ -14,8 +14,8 @@ use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::optimizer::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_kernels::{Device, Precision};
 use rondo_nn::{
-    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Model, Parameters, RnnLm,
-    RnnLmConfig, State, Workspace,
+    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Model,
+    Parameters, RnnLm, RnnLmConfig, State, Workspace,
 };
 use safetensors::{Dtype, SafeTensors};
 
@@ -280,7 +280,10 @@ impl Golden {
             biases: if self.value::<u8>("num_biases") == 1 { Biases::One } else { Biases::Two },
             tied: self.value("tied"),
             dropout: Dropout::default(),
-            adaptive_softmax: self.metadata.get("cutoffs").map(|_| AdaptiveSoftmax::new(self.numbers("cutoffs"))),
+            adaptive_softmax: self
+                .metadata
+                .get("cutoffs")
+                .map(|_| AdaptiveSoftmax::new(self.numbers("cutoffs"))),
         };
         let mut model = RnnLm::new(config, device).unwrap();
         for id in model.parameters().ids() {

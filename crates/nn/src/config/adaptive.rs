@@ -104,15 +104,19 @@ impl AdaptiveSoftmax {
                 self.cutoffs.len()
             ));
         }
-        let mut ranked = vec![false; vocab];
-        let is_new = |&id: &u32| {
-            ranked.get_mut(id as usize).is_some_and(|ranked| !std::mem::replace(ranked, true))
-        };
-        if !self.order.is_empty() && (self.order.len() != vocab || !self.order.iter().all(is_new)) {
+        if self.order().is_some_and(|order| !is_permutation(order, vocab)) {
             return refuse("must have an order that lists each token of the vocabulary once".to_owned());
         }
         Ok(())
     }
+}
+
+/// Whether a list contains each id below `len` once.
+fn is_permutation(ids: &[u32], len: usize) -> bool {
+    let mut found = vec![false; ids.len()];
+    let mut is_new =
+        |&id: &u32| found.get_mut(id as usize).is_some_and(|found| !std::mem::replace(found, true));
+    ids.len() == len && ids.iter().all(&mut is_new)
 }
 
 impl RnnLmConfig {

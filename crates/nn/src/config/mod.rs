@@ -185,8 +185,7 @@ impl RnnLmConfig {
             softmax.check(self.vocab_size, last)?;
         }
         if self.checked_parameter_count().is_none() {
-            let without_vocabulary =
-                RnnLmConfig { vocab_size: 1, adaptive_softmax: None, ..self.clone() };
+            let without_vocabulary = RnnLmConfig { vocab_size: 1, adaptive_softmax: None, ..self.clone() };
             let fits = without_vocabulary.checked_parameter_count().is_some();
             return refuse(
                 if fits { "vocab_size" } else { "hidden_sizes" },

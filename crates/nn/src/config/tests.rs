@@ -96,10 +96,7 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
             "`tied` cannot be on with an adaptive softmax",
         ),
         (|c| *c = adaptive(&[]), "`softmax` must have at least one cutoff"),
-        (
-            |c| *c = adaptive(&[4, 4]),
-            "`softmax` must have increasing cutoffs of at least 1, but has 4,4",
-        ),
+        (|c| *c = adaptive(&[4, 4]), "`softmax` must have increasing cutoffs of at least 1, but has 4,4"),
         (
             |c| *c = adaptive(&[4, 9]),
             "`softmax` must have cutoffs below the vocabulary size (9), but the last is 9",
@@ -136,7 +133,8 @@ fn its_json_stays_what_it_is() {
     assert_eq!(serde_json::from_str::<RnnLmConfig>(&named).unwrap(), dropping);
     // Nor do files without an adaptive softmax; one over tokens in order of frequency does not list them.
     let softmax = |text: &str| {
-        json.replace("\"tied\":true", "\"tied\":false").replace("true}}}", &format!("true}}}},\"adaptive_softmax\":{text}}}"))
+        json.replace("\"tied\":true", "\"tied\":false")
+            .replace("true}}}", &format!("true}}}},\"adaptive_softmax\":{text}}}"))
     };
     let ordered = softmax(r#"{"cutoffs":[4]}"#);
     assert_eq!(serde_json::to_string(&adaptive(&[4])).unwrap(), ordered);

@@ -107,7 +107,12 @@ impl Tape<'_> {
     ///
     /// # Panics
     /// If there is not one target per row, or a target is not below `V`.
-    pub(crate) fn adaptive_softmax(&mut self, hidden: Value, layers: &AdaptiveLayers, targets: &[u32]) -> Loss {
+    pub(crate) fn adaptive_softmax(
+        &mut self,
+        hidden: Value,
+        layers: &AdaptiveLayers,
+        targets: &[u32],
+    ) -> Loss {
         let mut lists = std::mem::take(&mut self.workspace.target_lists);
         lists.head.clear();
         lists.head.extend(targets.iter().map(|&target| layers.head_target(layers.rank(target))));
@@ -161,7 +166,11 @@ impl Tape<'_> {
         out
     }
 
-    pub(super) fn adaptive_log_softmax_back(&mut self, node: &AdaptiveLogSoftmaxNode, gradients: &mut Gradients) {
+    pub(super) fn adaptive_log_softmax_back(
+        &mut self,
+        node: &AdaptiveLogSoftmaxNode,
+        gradients: &mut Gradients,
+    ) {
         let Some(d_out) = self.take_gradient(node.out) else { return };
         let dims = node.layers.dims(self.shape(node.out).rows());
         // Nothing else reads the logits of the head and the tails.

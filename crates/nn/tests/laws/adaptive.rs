@@ -1,7 +1,8 @@
 //! The adaptive softmax: its loss, its logits and its gradients are those of its definition, in any order of tokens.
 
 use rondo_nn::{
-    AdaptiveSoftmax, Cell, Gradients, Mode, Model, OperationObserver, Parameters, RnnLm, RnnLmConfig, Workspace,
+    AdaptiveSoftmax, Cell, Gradients, Mode, Model, OperationObserver, Parameters, RnnLm, RnnLmConfig,
+    Workspace,
 };
 
 use crate::check::{
@@ -141,13 +142,16 @@ fn sorted_clusters(order: &[u32]) -> Vec<u32> {
 fn only_the_tails_of_the_targets_are_computed_and_get_a_gradient() {
     let [model, _] = models();
     let inputs = tokens(STEPS * BATCH, 1);
-    for (targets, tails) in [([0, 1, 3], [false, false]), ([0, 4, 7], [true, false]), ([8, 9, 10], [false, true])] {
+    for (targets, tails) in
+        [([0, 1, 3], [false, false]), ([0, 4, 7], [true, false]), ([8, 9, 10], [false, true])]
+    {
         let (sender, receiver) = std::sync::mpsc::channel();
         let mut workspace = Workspace::new(&device());
         let observer: OperationObserver = Box::new(move |operation, _| sender.send(operation).unwrap());
         workspace.observe(Some(observer));
         let mut state = random_state(&model, BATCH);
-        let (_, gradients) = run_in(&mut workspace, TRAIN, &model, &inputs, &targets.repeat(STEPS), &mut state);
+        let (_, gradients) =
+            run_in(&mut workspace, TRAIN, &model, &inputs, &targets.repeat(STEPS), &mut state);
         workspace.observe(None);
         let decoders = receiver.iter().filter(|&operation| operation == "decoder").count();
         assert_eq!(decoders, 2 * (1 + tails.iter().filter(|&&used| used).count()));
@@ -176,8 +180,7 @@ fn a_model_with_another_order_of_tokens_is_the_same_model() {
     let (inputs, targets) = (tokens(STEPS * BATCH, 1), tokens(STEPS * BATCH, 2));
     let in_other = |ids: &[u32]| -> Vec<u32> { ids.iter().map(|&id| order[id as usize]).collect() };
     let (nll, _) = run(&ordered, &inputs, &targets, &mut random_state(&ordered, BATCH));
-    let (found, _) =
-        run(&other, &in_other(&inputs), &in_other(&targets), &mut random_state(&other, BATCH));
+    let (found, _) = run(&other, &in_other(&inputs), &in_other(&targets), &mut random_state(&other, BATCH));
     assert_eq!(found, nll);
     let (want, _) = logits(&ordered, &inputs);
     let (found, _) = logits(&other, &in_other(&inputs));
@@ -203,7 +206,9 @@ fn a_loss_of_parts_is_differentiated_in_all_of_them_and_a_part_alone() {
         let part = tape.decoder(selected, weight, bias, targets[1]);
         tape.add_part(whole, part, rows);
         let mut want = alone;
-        rows.iter().zip(tape.read_nll(part).unwrap().iter()).for_each(|(&row, nll)| want[row as usize] += nll);
+        rows.iter()
+            .zip(tape.read_nll(part).unwrap().iter())
+            .for_each(|(&row, nll)| want[row as usize] += nll);
         assert_eq!(*tape.read_nll(whole).unwrap(), want);
         tape.backward(if from_part { part } else { whole }, 1.0, &mut gradients).unwrap();
         drop(tape);

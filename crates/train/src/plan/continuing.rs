@@ -73,8 +73,16 @@ fn check_word_form(settings: &TextSettings, tokenizer: &Tokenizer) -> Result<()>
 
 /// The settings that describe a model.
 fn model_settings(config: &RnnLmConfig) -> ModelSettings {
-    let RnnLmConfig { vocab_size: _, input, cell, ref hidden_sizes, biases, tied, dropout, adaptive_softmax: _ } =
-        *config;
+    let RnnLmConfig {
+        vocab_size: _,
+        input,
+        cell,
+        ref hidden_sizes,
+        biases,
+        tied,
+        dropout,
+        adaptive_softmax: _,
+    } = *config;
     let (hidden_sizes, softmax) = (hidden_sizes.clone(), softmax(config));
     let plan = ModelPlan { input, cell, hidden_sizes, biases, tied, softmax, dropout };
     let mut settings = to_settings::model(&plan);

@@ -15,7 +15,9 @@ use std::path::PathBuf;
 
 use rondo_data::{BatchOrder, CorpusOptions, LastBatch, Tokenizer, Vocab};
 use rondo_kernels::Precision;
-use rondo_nn::{ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig};
+use rondo_nn::{
+    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig,
+};
 
 use crate::settings::{
     CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, ResetState, SamplerKind, Settings, StepDivisor,

@@ -41,16 +41,20 @@ impl FromStr for SoftmaxKind {
                 draws.map(|draws| SoftmaxKind::Sampled { draws }).ok_or_else(|| expected.to_owned())
             }
             Some(("adaptive", cutoffs)) => {
-                let cutoffs: Option<Vec<usize>> =
-                    cutoffs.split(',').map(|cutoff| cutoff.parse().ok().filter(|&cutoff| cutoff > 0)).collect();
+                let cutoffs: Option<Vec<usize>> = cutoffs
+                    .split(',')
+                    .map(|cutoff| cutoff.parse().ok().filter(|&cutoff| cutoff > 0))
+                    .collect();
                 let cutoffs = cutoffs.filter(|cutoffs| cutoffs.is_sorted_by(|a, b| a < b));
                 let expected = "expected increasing frequency ranks at which clusters begin, such as \
                                 `adaptive:2000,10000`";
                 cutoffs.map(|cutoffs| SoftmaxKind::Adaptive { cutoffs }).ok_or_else(|| expected.to_owned())
             }
-            _ => Err("expected `full`, `sampled:DRAWS` such as `sampled:4096`, or `adaptive:CUTOFFS` such as \
+            _ => {
+                Err("expected `full`, `sampled:DRAWS` such as `sampled:4096`, or `adaptive:CUTOFFS` such as \
                       `adaptive:2000,10000`"
-                .to_owned()),
+                    .to_owned())
+            }
         }
     }
 }
@@ -138,7 +142,10 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (texts, expected) in [
             (["sampled:0", "sampled:", "sampled:-1", "sampled:0.5"], "expected a number of tokens to draw"),
-            (["adaptive:", "adaptive:0,5", "adaptive:9,5", "adaptive:5,5"], "expected increasing frequency ranks"),
+            (
+                ["adaptive:", "adaptive:0,5", "adaptive:9,5", "adaptive:5,5"],
+                "expected increasing frequency ranks",
+            ),
             (["sampled", "adaptive", "full:1", ""], "expected `full`, `sampled:DRAWS` such as"),
         ] {
             for text in texts {

@@ -391,7 +391,8 @@ fn new_config(plan: &Plan, corpus: &Corpus) -> RnnLmConfig {
             }
             VocabSource::Given(_) | VocabSource::Extend { .. } => false,
         };
-        let (special, others): (Vec<u32>, Vec<u32>) = vocab.ids_by_frequency().into_iter().partition(is_special);
+        let (special, others): (Vec<u32>, Vec<u32>) =
+            vocab.ids_by_frequency().into_iter().partition(is_special);
         config.adaptive_softmax = Some(softmax.with_order([special, others].concat()));
     }
     config
