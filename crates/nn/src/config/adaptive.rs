@@ -99,8 +99,8 @@ impl AdaptiveSoftmax {
         let most = (0..).take_while(|&tail| Self::projection_width(tail, hidden) > 0).count();
         if self.cutoffs.len() > most {
             return refuse(format!(
-                "can have at most {most} cutoffs with a last hidden size of {hidden}, because each tail is {DIVISOR} \
-                 times narrower than the one before, but has {}",
+                "has {} cutoffs, but the last hidden size ({hidden}) is enough for {most}, because each tail is \
+                 {DIVISOR} times narrower than the one before",
                 self.cutoffs.len()
             ));
         }

@@ -103,8 +103,8 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
         ),
         (
             |c| *c = adaptive(&[4, 6]),
-            "`softmax` can have at most 1 cutoffs with a last hidden size of 4, because each tail is 4 times narrower \
-             than the one before, but has 2",
+            "`softmax` has 2 cutoffs, but the last hidden size (4) is enough for 1, because each tail is 4 times narrower \
+             than the one before",
         ),
         (
             |c| c.hidden_sizes = vec![1 << 40, 4],
