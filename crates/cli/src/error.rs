@@ -352,10 +352,11 @@ fn hint(cause: &Cause) -> Option<String> {
                      run with fewer epochs"
                 ))
             }
-            TrainError::FixedLength { run, now, .. } => {
+            TrainError::FixedLength { run, setting, now, .. } => {
+                let flag = Field::find(setting).map(Field::flag).unwrap_or_default();
                 let run = in_shell(&run.display().to_string());
                 Some(format!(
-                    "with `--schedule constant` the run continues at its current rate; `rondo train --from {run} --epochs \
+                    "with `--schedule constant` the run continues at its current rate; `rondo train --from {run} {flag} \
                      {now}` trains its best model further in a new run"
                 ))
             }
@@ -603,6 +604,7 @@ mod tests {
         });
         check("with `--schedule constant` the run continues", || TrainError::FixedLength {
             run: "run".into(),
+            setting: "training.epochs",
             before: 3,
             now: 4,
         });

@@ -263,16 +263,17 @@ pub enum TrainError {
     },
     /// A run whose learning rate decays over its whole length cannot be resumed with another length.
     #[error(
-        "cannot change `training.epochs` from {before} to {now} when resuming a run: its learning rate decays over all of \
-         its epochs"
+        "cannot change `{setting}` from {before} to {now} when resuming a run: its learning rate decays over the whole run"
     )]
     FixedLength {
         /// The folder of the run.
         run: PathBuf,
-        /// Its number of epochs.
-        before: usize,
-        /// The requested number of epochs.
-        now: usize,
+        /// The path of the setting: `training.epochs` or `training.max_steps`.
+        setting: &'static str,
+        /// Its number of epochs or steps.
+        before: u64,
+        /// The requested number.
+        now: u64,
     },
     /// A run cannot be resumed with `reload_best`, because its best weights are not available.
     #[error("cannot turn on `optimization.reload_best`: the weights of the best epoch, {epoch}, are not in `{}`", path.display())]

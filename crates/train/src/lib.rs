@@ -46,6 +46,7 @@ mod session;
 pub mod settings;
 mod step;
 pub mod throughput;
+mod time_plan;
 mod trainer;
 
 pub use averaging::{Averaging, AveragingProgress, AveragingRule};

@@ -142,6 +142,8 @@ pub enum Event<'a> {
         epochs: usize,
         /// The number of batches in this epoch.
         batches: usize,
+        /// The number of batches that are left in the run, about.
+        left: u64,
         /// Its learning rate. With variable BPTT, each batch scales it by its length.
         learning_rate: f64,
     },

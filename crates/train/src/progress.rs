@@ -3,6 +3,8 @@
 //! A checkpoint stores it as JSON, in addition to the tensors. Every number that the loop must remember is a
 //! field here, so nothing needs to be copied when a checkpoint is written or read.
 
+use std::time::Instant;
+
 use rondo_runs::{Change, SettingsChange};
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +79,20 @@ pub(crate) struct Position {
     batch: usize,
 }
 
+/// When a run pauses, so that settings can be changed there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pause {
+    /// At a place.
+    At(Position),
+    /// At a time or after a number of steps, whichever comes first.
+    After {
+        /// The time.
+        time: Instant,
+        /// The number of steps since the start of the run.
+        steps: u64,
+    },
+}
+
 impl From<&SettingsChange> for Position {
     fn from(change: &SettingsChange) -> Position {
         Position { rollbacks: change.rollbacks, epoch: change.epoch, batch: change.batch }
@@ -119,6 +135,11 @@ impl Progress {
             started_unix_s: 0.0,
             changes: vec![],
         }
+    }
+
+    /// The number of batches since the start of the run that have been trained on or skipped.
+    pub(crate) fn batches(&self) -> u64 {
+        self.steps + self.skipped
     }
 
     /// The place that the run has reached.

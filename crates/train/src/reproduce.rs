@@ -80,17 +80,17 @@ pub fn require_finished(folder: &RunFolder) -> Result<()> {
     let records = metrics::read(&folder.metrics())?;
     let ended = records.iter().filter(|record| record.kind == RecordKind::Epoch);
     let epochs = ended.map(|record| record.epoch).max().unwrap_or(0);
-    if epochs < wanted && !has_ended_early(folder, &plan)? {
+    if epochs < wanted && !has_ended(folder, &plan)? {
         return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
     }
     Ok(())
 }
 
-/// Whether the run has ended before its last epoch, as its plan says.
-pub(crate) fn has_ended_early(folder: &RunFolder, plan: &Plan) -> Result<bool> {
+/// Whether the run has ended, possibly before its last epoch, as its plan says.
+pub(crate) fn has_ended(folder: &RunFolder, plan: &Plan) -> Result<bool> {
     let latest = Checkpoint::latest(folder)?;
     let end = latest.and_then(|(checkpoint, _)| RunEnd::of(plan, &checkpoint.progress));
-    Ok(end.is_some_and(|end| end.is_early()))
+    Ok(end.is_some())
 }
 
 fn difference(ours: &[Record], theirs: &[Record]) -> Option<Difference> {

@@ -62,6 +62,8 @@ const WITH_EFFECT: &[&str] = &[
     "model.dropout_weights",
     "model.locked_dropout",
     "training.epochs",
+    "training.max_steps",
+    "training.time",
     "training.early_stopping",
     "training.threads",
     "training.precision",
@@ -99,7 +101,7 @@ pub(crate) fn has_effect(setting: &str) -> bool {
 ///
 /// # Errors
 /// [`TrainError::Fixed`] for a setting that cannot change in a resumed run; [`TrainError::FewerEpochs`] for fewer
-/// epochs than the run already has; [`TrainError::FixedLength`] for another number of epochs if the learning rate decays
+/// epochs than the run already has; [`TrainError::FixedLength`] for another number of epochs or steps if the learning rate decays
 /// over the run; those of reading the run's plan, and of `plan`.
 pub fn resumed_plan(
     run: &RunFolder,
@@ -160,7 +162,7 @@ fn changed_plan(
         }
     };
     check(run, &flags, &changes)?;
-    if let Some(reached) = reached {
+    if let Some(reached) = reached.filter(|_| !resumed.training.is_unplanned()) {
         reached.check_epochs(run, resumed.training.epochs)?;
     }
     Ok((resumed, changes))
@@ -196,13 +198,21 @@ impl Reached {
     }
 }
 
-/// Refuses another number of epochs if the learning rate has been decreasing toward the end of the run, and is to do so
-/// from now on.
+/// Refuses another number of epochs or steps if the learning rate has been decreasing toward the end of the run, and is to
+/// do so from now on.
 fn check_length(run: &Path, at: &Plan, resumed: &Plan) -> Result<()> {
-    let [(before, decayed), (now, decays)] =
-        [at, resumed].map(|plan| (plan.training.epochs, plan.optimization.schedule.decays_over_run()));
-    if decayed && decays && before != now {
-        return Err(TrainError::FixedLength { run: run.to_owned(), before, now });
+    let decays = |plan: &Plan| plan.optimization.schedule.decays_over_run();
+    if !(decays(at) && decays(resumed)) {
+        return Ok(());
+    }
+    let lengths = |plan: &Plan| {
+        let training = &plan.training;
+        [("training.epochs", training.epochs as u64), ("training.max_steps", training.max_steps.unwrap_or(0))]
+    };
+    for ((setting, before), (_, now)) in lengths(at).into_iter().zip(lengths(resumed)) {
+        if before != now {
+            return Err(TrainError::FixedLength { run: run.to_owned(), setting, before, now });
+        }
     }
     Ok(())
 }

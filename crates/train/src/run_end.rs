@@ -17,6 +17,11 @@ use crate::progress::Progress;
 pub enum RunEnd {
     /// All epochs of the plan are complete.
     Epochs,
+    /// The maximum number of steps is reached.
+    Steps {
+        /// That number.
+        steps: u64,
+    },
     /// Early stopping: the validation loss did not improve.
     EarlyStopping {
         /// The number of evaluations since the best one.
@@ -34,8 +39,11 @@ pub enum RunEnd {
 impl RunEnd {
     /// The end of a run that has made this progress; `None` if it is to continue.
     pub(crate) fn of(plan: &Plan, progress: &Progress) -> Option<RunEnd> {
-        if progress.epoch > plan.training.epochs {
+        if progress.epoch > plan.training.epochs && !plan.training.is_unplanned() {
             return Some(RunEnd::Epochs);
+        }
+        if let Some(steps) = plan.training.max_steps.filter(|&steps| progress.batches() >= steps) {
+            return Some(RunEnd::Steps { steps });
         }
         if progress.batch > 0 {
             return None; // An epoch that has begun is completed.
@@ -49,15 +57,21 @@ impl RunEnd {
         minimum.map(|minimum| RunEnd::MinLearningRate { learning_rate, minimum })
     }
 
-    /// Whether the run has ended before the last epoch of its plan.
+    /// Whether the run has ended because of what happened in it.
     pub fn is_early(&self) -> bool {
-        *self != RunEnd::Epochs
+        !self.is_complete()
     }
 
-    /// A short name: `epochs`, `early-stopping` or `min-learning-rate`.
+    /// Whether all training that the plan asks for is done.
+    pub fn is_complete(&self) -> bool {
+        matches!(self, RunEnd::Epochs | RunEnd::Steps { .. })
+    }
+
+    /// A short name: `epochs`, `steps`, `early-stopping` or `min-learning-rate`.
     pub fn name(&self) -> &'static str {
         match self {
             RunEnd::Epochs => "epochs",
+            RunEnd::Steps { .. } => "steps",
             RunEnd::EarlyStopping { .. } => "early-stopping",
             RunEnd::MinLearningRate { .. } => "min-learning-rate",
         }
@@ -68,6 +82,7 @@ impl fmt::Display for RunEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RunEnd::Epochs => write!(f, "all epochs are complete"),
+            RunEnd::Steps { steps } => write!(f, "the maximum of {steps} steps is reached"),
             RunEnd::EarlyStopping { evaluations: 1 } => write!(f, "no improvement in the last evaluation"),
             RunEnd::EarlyStopping { evaluations } => {
                 write!(f, "no improvement in the last {evaluations} evaluations")

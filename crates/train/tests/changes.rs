@@ -438,3 +438,32 @@ fn the_plan_of_a_changed_run_is_used_with_a_note() {
     );
     assert_eq!(notes, [note.clone(), note]);
 }
+
+#[test]
+fn a_run_of_limited_time_plans_its_steps_and_is_repeated_without_a_clock() {
+    let with = "[training]\ntime = '3s'\nepochs = 1\n[optimization]\nschedule = 'linear'";
+    let (folder, settings) = with_text(with);
+    for (name, stop) in [("whole", Stop::End), ("interrupted", Stop::Step(60))] {
+        let run = folder.path().join(name);
+        let begun = std::time::Instant::now();
+        let mut outcome = start(&settings, &run, &mut StopAt::from(stop)).unwrap();
+        if outcome.interrupted {
+            outcome = resume(&run, "", &mut ()).unwrap();
+        }
+        // How close to three seconds it comes depends on what else the machine does.
+        assert!((1.0..20.0).contains(&begun.elapsed().as_secs_f64()), "{name}: {:?}", begun.elapsed());
+        let changes = changes(&run);
+        let (last, steps) = (changes.last().unwrap(), outcome.steps);
+        assert!(last.3.contains(&format!("training.max_steps {steps}")), "{name}: {steps}, {changes:?}");
+        assert!(steps > 100, "{name}: {steps}");
+        let records = metrics::read(&run.join("metrics.jsonl")).unwrap();
+        let evaluated = records.iter().filter(|record| record.valid_loss.is_some()).count();
+        // Only the end is evaluated, and an interruption before it.
+        assert_eq!(evaluated, 1, "{name}");
+        // The learning rate has decreased to zero over the steps that were planned.
+        assert!(records.last().unwrap().learning_rate.unwrap() < 0.02 * 0.05, "{name}");
+        if !matches!(stop, Stop::Step(_)) {
+            assert_repeats(name, &run);
+        }
+    }
+}

@@ -151,6 +151,10 @@ const KINDS: &[(&str, &str)] = &[
         "[optimization]\noptimizer = 'sgd'\nlearning_rate = 30\nweight_decay = 1e-6\nschedule = 'constant'\naveraging = 'nt-asgd'\naveraging_patience = 1",
     ),
     (
+        "cosine decay to the last step, within an epoch",
+        "[training]\nmax_steps = 71\n[optimization]\nschedule = 'cosine'\naveraging = 'tail:0.3'",
+    ),
+    (
         "sampled softmax, average of most steps",
         "[model]\nsoftmax = 'sampled:6'\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1\naveraging = 'tail:0.8'",
     ),
@@ -350,8 +354,10 @@ fn a_decaying_run_keeps_its_length() {
         run_with(&plan(&of(schedule)), &path, &mut StopAfter(40)).unwrap();
         let error = resume(&path, "[training]\nepochs = 4", &mut ()).unwrap_err();
         let expected = "cannot change `training.epochs` from 3 to 4 when resuming a run: its learning rate decays over \
-                        all of its epochs";
+                        the whole run";
         assert_eq!(error.to_string(), expected);
+        let error = resume(&path, "[training]\nmax_steps = 60", &mut ()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot change `training.max_steps` from 0 to 60"), "{error}");
         let error = resume(&path, "[training]\nmax_batches = 9", &mut ()).unwrap_err();
         assert!(matches!(error, TrainError::Fixed { .. }), "{error}");
         // It can be made longer if it no longer decays; then it can begin to decay over what is left.

@@ -12,7 +12,7 @@ use rondo_nn::{Model, ModelFile, Workspace};
 use rondo_runs::metrics::{self, Record, RecordKind};
 use rondo_runs::{RunFolder, RunsError};
 use rondo_train::{
-    Checkpoint, EpochReport, Event, Observer, Outcome, Plan, Settings, TrainError, Trainer, recipes,
+    Checkpoint, EpochReport, Event, Observer, Outcome, Plan, RunEnd, Settings, TrainError, Trainer, recipes,
 };
 
 use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
@@ -173,6 +173,33 @@ fn the_same_plan_gives_the_same_numbers_bit_for_bit() {
     let seeded = self::plan("[training]\nbatch_order = 'shuffled'\nmax_batches = 20\nseed = 2");
     run(&seeded, &other).unwrap();
     assert_ne!(bytes(first.last_model()), bytes(RunFolder::open(&other).unwrap().last_model()));
+}
+
+#[test]
+fn a_run_ends_at_its_last_step_and_is_evaluated_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let schedule = "[optimization]\nschedule = 'linear'\naveraging = 'tail:0.5'";
+    let run = |name: &str, training: &str| {
+        let path = folder.path().join(name);
+        let outcome = run(&plan(&format!("[training]\n{training}\n{schedule}")), &path).unwrap();
+        (path, outcome)
+    };
+    let (whole, expected) = run("whole", "epochs = 2");
+    let epoch = expected.steps / 2;
+    // The same length, given by steps: the same run.
+    let (steps, found) = run("steps", &format!("epochs = 5\nmax_steps = {}", 2 * epoch));
+    assert_eq!(found.end, Some(RunEnd::Steps { steps: 2 * epoch }));
+    assert_eq!((found.steps, found.best_valid), (expected.steps, expected.best_valid));
+    let bytes = |path: &Path| std::fs::read(path.join("last.safetensors")).unwrap();
+    assert_eq!(bytes(&steps), bytes(&whole));
+
+    let most = epoch + epoch / 3;
+    let (path, found) = run("within", &format!("max_steps = {most}\n[evaluation]\nevery = 9"));
+    assert_eq!((found.steps, found.best_epoch), (most, Some(2)));
+    let records = metrics::read(&path.join("metrics.jsonl")).unwrap();
+    let last = records.last().unwrap();
+    assert!(last.kind == RecordKind::Epoch && last.step == most && last.valid_loss.is_some(), "{last:?}");
+    assert!(last.learning_rate.unwrap() < 0.02 * 2.0 / most as f64);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use rondo_data::{Division, Split};
 use rondo_nn::ActivationPenalty;
 use rondo_runs::Compact;
-use rondo_train::settings::ResetState;
+use rondo_train::settings::{ResetState, TimeLimit};
 use rondo_train::{
     AveragingRule, ClipNorm, CorpusChoice, OptimizerPlan, SampledSoftmax, ScheduleRule, Session, SoftmaxPlan,
 };
@@ -125,15 +125,21 @@ impl Overview<'_> {
             units if training.shuffle_lines => format!(", independent {units}s in random order"),
             units => format!(", independent {units}s"),
         };
+        let most =
+            training.max_steps.map_or(String::new(), |steps| format!(", at most {steps} steps in all"));
         let about = if training.variable_bptt { "about " } else { "" };
         let early = match training.early_stopping {
             None => String::new(),
             Some(1) => ", early stopping after an evaluation without improvement".to_owned(),
             Some(most) => format!(", early stopping after {most} evaluations without improvement"),
         };
+        let epochs = match (training.time, training.max_steps) {
+            (TimeLimit(None), _) => epochs(training.epochs),
+            (time, None) => format!("{time}, as many steps as fit; epochs"),
+            (time, Some(_)) => format!("{time}; epochs"),
+        };
         format!(
-            "{} of {about}{} batches, {} sequences × {about}{} steps{units}; seed {}{early}",
-            epochs(training.epochs),
+            "{epochs} of {about}{} batches, {} sequences × {about}{} steps{most}{units}; seed {}{early}",
             describe::count(batch_count),
             training.batch_size,
             training.bptt,

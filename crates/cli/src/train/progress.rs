@@ -23,8 +23,10 @@ pub(super) struct Progress {
     joint: &'static str,
     bar: ProgressBar,
     started: Instant,
-    /// Epochs completed before this session, with fractions; unknown until the first batch.
-    done_before: Option<f64>,
+    /// Batches trained on in this session.
+    done: u64,
+    /// Batches left in the run.
+    left: u64,
     epochs: usize,
     learning_rate: f64,
     tokens_per_s: Option<f64>,
@@ -45,7 +47,8 @@ impl Progress {
             joint: if codec.is_of_words() { " " } else { "" },
             bar: console.bar("{prefix}  {bar:24}  {pos}/{len}  {msg}"),
             started: Instant::now(),
-            done_before: None,
+            done: 0,
+            left: 0,
             epochs: 0,
             learning_rate: 0.0,
             tokens_per_s: None,
@@ -62,12 +65,12 @@ impl Progress {
     }
 
     fn draw_batch(&mut self, report: &BatchReport) {
-        let before = || (report.epoch - 1) as f64 + (report.batch - 1) as f64 / report.batches as f64;
-        self.done_before.get_or_insert_with(before);
+        self.done += 1;
+        self.left = self.left.saturating_sub(1);
         let old = self.tokens_per_s.unwrap_or(report.tokens_per_s);
         self.tokens_per_s = Some(SPEED_DECAY * old + (1.0 - SPEED_DECAY) * report.tokens_per_s);
         if self.console.is_live() {
-            let pace = self.pace(report, self.tokens_per_s.unwrap_or(old));
+            let pace = self.pace(self.tokens_per_s.unwrap_or(old));
             self.bar.set_position(report.batch as u64);
             self.bar
                 .set_message(format!("moving average of the loss {:>6}  {pace}", Loss(report.moving_loss)));
@@ -84,7 +87,7 @@ impl Progress {
                 false => format!("perplexity {:>8}", Perplexity::from_nll_mean(nll_mean)),
             };
             let (loss, moving) = (Loss(nll_mean), Loss(moving_loss));
-            let pace = self.pace(report, report.tokens_per_s);
+            let pace = self.pace(report.tokens_per_s);
             self.say(&format!(
                 "{epoch}  batch {batch}/{batches}  loss {loss:>6}, moving average {moving:>6}  \
                  {perplexity}  {pace}"
@@ -92,18 +95,15 @@ impl Progress {
         }
     }
 
-    fn pace(&self, report: &BatchReport, tokens_per_s: f64) -> String {
+    fn pace(&self, tokens_per_s: f64) -> String {
         let speed = describe::count(tokens_per_s as usize);
-        let left = console::clock(self.time_left(report));
+        let left = console::clock(self.time_left());
         format!("{speed} tokens/s  {left} left")
     }
 
-    /// Estimated time for the remaining epochs, evaluations included.
-    fn time_left(&self, report: &BatchReport) -> Duration {
-        let epochs = |batch: usize| (report.epoch - 1) as f64 + batch as f64 / report.batches as f64;
-        let (before, now) = (self.done_before.unwrap_or(0.0), epochs(report.batch));
-        let left = (self.epochs as f64 - now).max(0.0);
-        self.started.elapsed().mul_f64(left / (now - before).max(f64::MIN_POSITIVE))
+    /// Estimated time for the remaining batches, evaluations included.
+    fn time_left(&self) -> Duration {
+        self.started.elapsed().mul_f64(self.left as f64 / self.done.max(1) as f64)
     }
 
     fn end_epoch(&mut self, report: &EpochReport) {
@@ -211,7 +211,8 @@ impl Observer for Progress {
                     "{epoch}  the {what} is {found} at step {step}: rolled back to step {to_step}, learning rate {rate}"
                 ));
             }
-            Event::EpochStarted { epoch, epochs, batches, learning_rate } => {
+            Event::EpochStarted { epoch, epochs, batches, left, learning_rate } => {
+                self.left = left;
                 self.learning_rate = learning_rate;
                 self.epochs = epochs;
                 self.bar.set_prefix(self.epoch(epoch));

@@ -55,10 +55,7 @@ fn what_does_not_fit_an_adaptive_softmax_is_refused() {
     let sandbox = trained("frequency");
     let new = ["train", "--data", "text.txt", "--hidden-size", "16"];
     let errors = [
-        (
-            &["--softmax", "adaptive:8,4"][..],
-            "for `--softmax <SOFTMAX>`: expected increasing",
-        ),
+        (&["--softmax", "adaptive:8,4"][..], "for `--softmax <SOFTMAX>`: expected increasing"),
         (
             &["--softmax", "adaptive:4", "--tied", "true"],
             "error: `tied` cannot be on with an adaptive softmax",
@@ -67,7 +64,10 @@ fn what_does_not_fit_an_adaptive_softmax_is_refused() {
             &["--softmax", "adaptive:4,90"],
             "error: `softmax` must have cutoffs below the vocabulary size (11)",
         ),
-        (&["--softmax", "adaptive:2,4,8"], "error: `softmax` has 3 cutoffs, but the last hidden size (16) is enough for 2"),
+        (
+            &["--softmax", "adaptive:2,4,8"],
+            "error: `softmax` has 3 cutoffs, but the last hidden size (16) is enough for 2",
+        ),
     ];
     for (flags, expected) in errors {
         let said = sandbox.run(&[&new[..], flags].concat());

@@ -35,7 +35,7 @@ use rondo_nn::{CHECKPOINT_KEY, NnError, RnnLmConfig, State, StatePart};
 use rondo_runs::{CorpusFingerprint, RunFolder};
 
 use crate::progress::Progress;
-use crate::{Result, RunEnd, Settings, TrainError};
+use crate::{Plan, Result, RunEnd, Settings, TrainError};
 
 pub(crate) const VERSION_KEY: &str = CHECKPOINT_KEY;
 pub(crate) const VERSION: &str = "1";
@@ -181,6 +181,11 @@ impl Checkpoint {
     /// The current epoch, from 1; the run's epochs plus 1 if all have ended.
     pub fn epoch(&self) -> usize {
         self.progress.epoch
+    }
+
+    /// Whether all training that a plan asks for is done.
+    pub fn is_complete(&self, plan: &Plan) -> bool {
+        RunEnd::of(plan, &self.progress).is_some_and(|end| end.is_complete())
     }
 
     /// The number of optimizer steps since the start of the run.

@@ -21,6 +21,7 @@ use rondo_nn::{
 
 use crate::settings::{
     CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, ResetState, SamplerKind, Settings, StepDivisor,
+    TimeLimit,
 };
 use crate::{AveragingRule, Result, ScheduleRule};
 use rondo_runs::Perplexity;
@@ -151,6 +152,10 @@ pub struct TrainingPlan {
     pub batch_order: BatchOrder,
     /// The maximum number of batches per epoch.
     pub max_batches: Option<usize>,
+    /// The maximum number of steps of the run, skipped ones included. The epoch that reaches it ends there.
+    pub max_steps: Option<u64>,
+    /// The time of the whole run. It decides the number of steps while the run is trained, and is not read otherwise.
+    pub time: TimeLimit,
     /// Where the state is reset to zero.
     pub reset_state: ResetState,
     /// Whether independent lines or paragraphs are read in a new random order in each epoch.
@@ -339,7 +344,16 @@ impl Plan {
 
     /// Whether the epoch, counted from 1, ends with an evaluation on the validation text.
     pub fn evaluates_after(&self, epoch: usize) -> bool {
-        epoch.is_multiple_of(self.evaluation.every) || epoch == self.training.epochs
+        let is_last = epoch == self.training.epochs && !self.training.is_unplanned();
+        epoch.is_multiple_of(self.evaluation.every) || is_last
+    }
+}
+
+impl TrainingPlan {
+    /// Whether the run has a limited time and its number of steps is still unknown. Its epochs do not end it then, and its
+    /// schedules wait at their beginning.
+    pub(crate) fn is_unplanned(&self) -> bool {
+        self.time.0.is_some() && self.max_steps.is_none()
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
     SamplePlan, SampledSoftmax, SoftmaxPlan, TextPlan, TrainingPlan,
 };
+use crate::settings::TimeLimit;
 use crate::settings::{
     AveragingKind, ClipUnit, InitSettings, LossReduction, ModelInput, ModelSettings, OnNan,
     OptimizationSettings, OptimizerKind, ResetState, SampleSettings, ScheduleKind, Settings, Site,
@@ -28,6 +29,12 @@ use crate::{AveragingRule, Result, ScheduleRule, TrainError};
 /// The path that stands for stdin.
 pub(crate) const STDIN: &str = "-";
 
+/// The part of a run of limited time that is averaged by default.
+const TIMED_TAIL: f64 = 0.4;
+
+/// More epochs than a run has: only the last one is evaluated.
+const ONLY_LAST: usize = 1_000_000;
+
 const AT_LEAST_0_AND_LESS_THAN_1: &str = "at least 0 and less than 1";
 
 /// See [`Plan::new`].
@@ -37,7 +44,7 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
     Ok(Plan {
         text: text(settings)?,
         init: init(&settings.init),
-        optimization: optimization(&settings.optimization, model.cell)?,
+        optimization: optimization(&optimization_settings(settings), model.cell)?,
         evaluation: evaluation(settings)?,
         sample: sample(&settings.sample)?,
         model,
@@ -340,6 +347,8 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         variable_bptt: variable_bptt(settings)?,
         batch_order: settings.batch_order.unwrap_or_default(),
         max_batches: settings.max_batches.filter(|&batches| batches != 0),
+        max_steps: settings.max_steps.filter(|&steps| steps != 0),
+        time: settings.time.unwrap_or_default(),
         reset_state,
         shuffle_lines: settings.shuffle_lines.unwrap_or(false),
         checkpoint_every: settings.checkpoint_every.unwrap_or_default(),
@@ -419,6 +428,21 @@ pub(super) fn default_learning_rate(cell: Cell, optimizer: OptimizerKind) -> f64
         (OptimizerKind::Sgd, Cell::RnnTanh) => 2.0,
         (OptimizerKind::Sgd, Cell::RnnRelu) => 1.0,
     }
+}
+
+/// The settings of optimization. If the run has a limited time, and thus a length that is not known before, the average of
+/// its last part replaces the schedule that waits for validation losses, by default.
+fn optimization_settings(settings: &Settings) -> OptimizationSettings {
+    let mut optimization = settings.optimization.clone();
+    if has_time_limit(settings) {
+        optimization.schedule.get_or_insert(ScheduleKind::Constant);
+        optimization.averaging.get_or_insert(AveragingKind::Tail { fraction: TIMED_TAIL });
+    }
+    optimization
+}
+
+fn has_time_limit(settings: &Settings) -> bool {
+    settings.training.time.is_some_and(|TimeLimit(time)| time.is_some())
 }
 
 fn optimization(settings: &OptimizationSettings, cell: Cell) -> Result<OptimizationPlan> {
@@ -549,8 +573,9 @@ pub(super) fn evaluation(settings: &Settings) -> Result<EvaluationPlan> {
     let Settings { evaluation, training, .. } = settings;
     let batch_size = batch_size(training)?;
     let bptt = bptt(training)?;
+    let every = if has_time_limit(settings) { ONLY_LAST } else { 1 };
     Ok(EvaluationPlan {
-        every: positive("evaluation.every", evaluation.every.unwrap_or(1))?,
+        every: positive("evaluation.every", evaluation.every.unwrap_or(every))?,
         batch_size: positive("evaluation.batch_size", evaluation.batch_size.unwrap_or(batch_size))?,
         bptt: positive("evaluation.bptt", evaluation.bptt.unwrap_or(bptt))?,
     })

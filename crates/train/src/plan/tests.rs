@@ -55,6 +55,9 @@ fn the_stated_defaults_hold() {
             ("training.threads", Some(found)) => assert_ne!(found, "0"),
             ("optimization.learning_rate", Some(found)) => assert_eq!(found, "20"),
             ("optimization.decay_factor", Some(found)) => assert_eq!(found, "0.25"),
+            ("optimization.schedule", Some(found)) => assert_eq!(found, "plateau"),
+            ("optimization.averaging", Some(found)) => assert_eq!(found, "off"),
+            ("evaluation.every", Some(found)) => assert_eq!(found, "1"),
             ("evaluation.batch_size", Some(found)) => assert_eq!(found, "20"),
             ("evaluation.bptt", Some(found)) => assert_eq!(found, "35"),
             (path, Some(found)) => assert_eq!(found, field.default, "{path}"),
@@ -63,6 +66,9 @@ fn the_stated_defaults_hold() {
     }
     assert_eq!(texts_of(&adam, "optimization.learning_rate"), "0.001");
     assert_eq!(texts_of(&step, "optimization.decay_factor"), "0.5");
+    let timed = plan("[training]\ntime = \"10m\"").settings();
+    let defaults = ["optimization.schedule", "optimization.averaging"].map(|path| texts_of(&timed, path));
+    assert_eq!(defaults, ["constant", "tail:0.4"]);
     let shuffled = plan("[training]\nreset_state = \"line\"\nshuffle_lines = true").settings();
     assert_eq!(texts_of(&shuffled, "text.split"), "random-lines");
     let carried = |text: &str| texts_of(&plan(text).settings(), "training.reset_state");
@@ -98,6 +104,7 @@ const PLANS: &[&str] = &[
         locked_dropout = ["input", "output"]
         [training]
         max_batches = 20
+        max_steps = 70
         log_every = 0
         carry_state = false
         batch_order = "shuffled"

@@ -38,6 +38,8 @@ pub(super) fn settings(plan: &Plan) -> Settings {
                 variable_bptt: Some(training.variable_bptt),
                 batch_order: Some(training.batch_order),
                 max_batches: Some(training.max_batches.unwrap_or(0)),
+                max_steps: Some(training.max_steps.unwrap_or(0)),
+                time: Some(training.time),
                 reset_state: Some(training.reset_state),
                 shuffle_lines: Some(training.shuffle_lines),
                 checkpoint_every: Some(training.checkpoint_every),

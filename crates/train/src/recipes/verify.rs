@@ -6,7 +6,7 @@ use rondo_runs::metrics::{self, Record, RecordKind};
 use rondo_runs::{Change, Perplexity, Provenance, RunFolder, SettingsChange};
 
 use super::{Band, Recipe, Verify};
-use crate::reproduce::has_ended_early;
+use crate::reproduce::has_ended;
 use crate::resume::changes;
 use crate::{Plan, Result, Settings, TrainError};
 
@@ -152,7 +152,7 @@ impl Verification {
         let epochs = evaluated.map(|record| record.epoch).max().unwrap_or(0);
         let plan = Plan::new(&self.settings)?;
         let wanted = plan.training.epochs;
-        if epochs < wanted && !has_ended_early(folder, &plan)? {
+        if epochs < wanted && !has_ended(folder, &plan)? {
             return Err(TrainError::Unfinished { path: folder.path().to_owned(), epochs, wanted });
         }
         Ok(self.bands.iter().flat_map(|band| findings(band, &records, wanted)).collect())

@@ -11,6 +11,7 @@
 //! [`Note`] about anything the user should know. Not here: command-line flags, printing, signals.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rondo_data::tales::TalesText;
 use rondo_data::{Batches, Corpus, Places};
@@ -24,10 +25,12 @@ use crate::checkpoint::Checkpoint;
 use crate::memory::{CorpusSize, MemoryEstimate};
 use crate::observer::{Event, Observer, Outcome, Watch};
 use crate::plan::{STDIN, absolute};
+use crate::progress::Pause;
 use crate::provenance::fingerprint;
 use crate::repetition::Repetition;
-use crate::resume::resumed_plan;
+use crate::resume::{changes, resumed_plan};
 use crate::settings::{ResetState, Settings, SettingsFile};
+use crate::time_plan::TimePlan;
 use crate::trainer::Origin;
 use crate::{CorpusChoice, Plan, Result, SoftmaxPlan, TrainError, Trainer};
 
@@ -76,6 +79,8 @@ pub struct Session {
     changes: Vec<Change>,
     /// The changes that are still to be made to repeat another run.
     repetition: Repetition,
+    /// What decides the number of steps of a run that has a limited time, unless it repeats another run.
+    time_plan: Option<TimePlan>,
     is_complete: bool,
     /// Whether the observer asked to stop before the run began.
     asked_to_stop: bool,
@@ -137,7 +142,7 @@ impl Session {
     /// contains a run.
     pub fn start(settings: Settings, options: SessionOptions<'_>) -> Result<Session> {
         let wanted = options.source.resolve(settings)?;
-        Session::begin(wanted, Repetition::default(), options)
+        Session::begin(wanted, None, options)
     }
 
     /// Prepares a new run that repeats the run in a folder: with the settings that it began with, and with the
@@ -156,10 +161,13 @@ impl Session {
         relocate_in_settings(&mut settings.text, &run);
         let wanted = Wanted { name: corpus_name(&settings), settings, recipe: None, file: None };
         let corpus = options.corpus.clone().or(Some(provenance.corpus));
-        Session::begin(wanted, repetition, SessionOptions { corpus, ..options })
+        Session::begin(wanted, Some(repetition), SessionOptions { corpus, ..options })
     }
 
-    fn begin(wanted: Wanted, repetition: Repetition, options: SessionOptions<'_>) -> Result<Session> {
+    fn begin(wanted: Wanted, repetition: Option<Repetition>, options: SessionOptions<'_>) -> Result<Session> {
+        let begun = Instant::now();
+        let is_repetition = repetition.is_some();
+        let repetition = repetition.unwrap_or_default();
         let settings = &wanted.settings;
         let name = options.name.unwrap_or_else(|| wanted.name.clone());
         let mut silent = ();
@@ -199,6 +207,8 @@ impl Session {
         };
         store_texts(stored, &folder, &mut trainer)?;
         let (lock, asked_to_stop) = (Some(folder.lock()?), watch.asked_to_stop);
+        let time = trainer.plan().training.time.0.filter(|_| !is_repetition);
+        let time_plan = time.map(|time| TimePlan::new(time, begun));
         Ok(Session {
             trainer,
             folder,
@@ -210,6 +220,7 @@ impl Session {
             tales,
             changes: vec![],
             repetition,
+            time_plan,
             is_complete: false,
             asked_to_stop,
         })
@@ -243,6 +254,7 @@ impl Session {
         settings: Settings,
         options: SessionOptions<'_>,
     ) -> Result<Session> {
+        let begun = Instant::now();
         let folder = RunFolder::open(folder)?;
         let lock = Some(folder.lock()?);
         let mut silent = ();
@@ -262,8 +274,14 @@ impl Session {
         let resumed = resumed_plan(&folder, checkpoint.as_ref(), flags, planned);
         let (plan, changes) = resumed.map_err(|error| file.locate(error))?;
         changes.iter().for_each(|change| watch.notify(Event::Note(Note::Changed(change))));
-        let is_complete =
-            checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.epoch() > plan.training.epochs);
+        let is_complete = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_complete(&plan));
+        let (elapsed_s, steps) = checkpoint.as_ref().map_or((0.0, 0), |checkpoint| {
+            let progress = &checkpoint.progress;
+            (progress.elapsed_s, progress.steps)
+        });
+        let planned = plan.training.max_steps;
+        let resumed = |time| TimePlan::resumed(time, (begun, elapsed_s), steps, planned);
+        let time_plan = plan.training.time.0.map(resumed);
         let (device_is_given, instructions) = (options.device.is_some(), options.instructions);
         let device = device(options.device, instructions, &plan, &mut watch)?;
         let (mut plan, model) = match checkpoint {
@@ -304,6 +322,7 @@ impl Session {
             tales,
             changes,
             repetition: Repetition::default(),
+            time_plan,
             is_complete,
             asked_to_stop: watch.asked_to_stop,
         })
@@ -366,24 +385,63 @@ impl Session {
         };
         let outcome = loop {
             let asked_to_stop = std::mem::take(&mut self.asked_to_stop);
-            let until = self.repetition.next_place();
+            let until = match &self.time_plan {
+                Some(time_plan) => time_plan.next_pause(self.trainer.plan().training.max_steps),
+                None => self.repetition.next_place().map(Pause::At),
+            };
             let outcome = self.trainer.run_locked(&self.folder, observer, asked_to_stop, until)?;
-            if outcome.interrupted || !self.change_settings(observer)? {
+            let is_over = until.is_none() || (outcome.end.is_some() && self.time_plan.is_some());
+            if outcome.interrupted || is_over {
                 break outcome;
+            }
+            let change = match &mut self.time_plan {
+                Some(_) => self.replan(&outcome)?,
+                None => self
+                    .repetition
+                    .advance()?
+                    .map(|change| (self.repetition.settings.clone(), change.settings)),
+            };
+            if let Some((settings, changes)) = change {
+                self.change_settings(&settings, changes, observer)?;
             }
         };
         Ok(Trained { outcome, folder: self.folder.clone(), model: self.trainer.best_model()? })
     }
 
-    /// Makes the next change of the run that is repeated, at the latest checkpoint; false if there is none.
-    fn change_settings(&mut self, observer: &mut dyn Observer) -> Result<bool> {
-        let Some(change) = self.repetition.advance()? else { return Ok(false) };
+    /// The settings from here on of a run with a limited time, and the changes that lead to them; `None` if it is on time.
+    fn replan(&mut self, outcome: &Outcome) -> Result<Option<(Settings, Vec<Change>)>> {
+        let Some(time_plan) = &mut self.time_plan else { return Ok(None) };
+        let elapsed_s = time_plan.elapsed_s();
+        let evaluation_s = self.trainer.evaluation_seconds(time_plan.probe_s())?;
+        let (plan, times) = (self.trainer.plan(), (elapsed_s, time_plan.elapsed_s()));
+        let Some(steps) = time_plan.replan(times, outcome.steps, evaluation_s, plan.training.max_steps)
+        else {
+            return Ok(None);
+        };
+        let before = plan.settings();
+        let mut settings = before.clone();
+        settings.training.max_steps = Some(steps);
+        // Enough epochs for so many steps: the steps decide.
+        let batches =
+            self.trainer.batches().batch_count().min(plan.training.max_batches.unwrap_or(usize::MAX));
+        let epochs = steps.div_ceil(batches.max(1) as u64) as usize + 1;
+        settings.training.epochs = Some(plan.training.epochs.max(epochs));
+        let changes = changes(&before, &settings);
+        Ok(Some((settings, changes)))
+    }
+
+    /// Changes settings at the latest checkpoint.
+    fn change_settings(
+        &mut self,
+        settings: &Settings,
+        changes: Vec<Change>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
         let mut watch = Watch::new(observer, false);
         let Some(checkpoint) = latest_checkpoint(&self.folder, &mut watch)? else {
             let (path, reason) = (self.folder.path().to_owned(), "the folder contains none".to_owned());
             return Err(TrainError::NoCheckpoint { path, reason });
         };
-        let settings = &self.repetition.settings;
         let mut plan = match settings.training.from {
             Some(_) => Basis::of_run(&self.folder, &checkpoint)?.plan(settings)?,
             None => Plan::new(settings)?,
@@ -392,8 +450,7 @@ impl Session {
         let given = self.device_is_given.then(|| self.device.clone());
         self.device = device(given, self.instructions, &plan, &mut watch)?;
         self.asked_to_stop = watch.asked_to_stop;
-        self.trainer.change_plan(plan, &self.device, checkpoint, change.settings)?;
-        Ok(true)
+        self.trainer.change_plan(plan, &self.device, checkpoint, changes)
     }
 }
 

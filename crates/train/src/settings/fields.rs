@@ -14,7 +14,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::Field;
 use super::averaging_kind::AveragingKind;
 use super::choices::*;
-use super::interval::CheckpointEvery;
+use super::interval::{CheckpointEvery, TimeLimit};
 use super::macros::{aliased, impl_serde, is_common, sections};
 use super::softmax_kind::{SamplerKind, SoftmaxKind};
 use super::table::{ReadValue, Table, WriteValue, read_table, write_table};
@@ -175,6 +175,11 @@ sections! {
         batch_order alias "chunk_order": BatchOrder, "ORDER", "sequential";
         /// Maximum number of batches per epoch; 0 is no limit
         max_batches: usize, "BATCHES", "0";
+        /// Maximum number of training steps (batches) of the run, which can end it within an epoch; 0 is no limit
+        max_steps: u64, "STEPS", "0";
+        /// Time of the whole run, evaluations included: 30s, 10m or 2h. The number of steps follows from the speed of the
+        /// machine, which is measured first; 0 is no limit
+        time: TimeLimit, "TIME", "0", common;
         /// Where to reset the state to zero: never, before each line or paragraph (independent texts, one per line, or
         /// separated by blank lines), or before each batch
         reset_state: ResetState, "PLACE", "never";
@@ -242,14 +247,14 @@ sections! {
         /// Weights to evaluate and save: the current ones (off), their average since the validation loss stopped
         /// improving (nt-asgd), since a given epoch (asgd) or over the last part of the run (tail:FRACTION, such as
         /// tail:0.25), or their exponential moving average (ema:DECAY, such as ema:0.999)
-        averaging: AveragingKind, "METHOD", "off";
+        averaging: AveragingKind, "METHOD", "off; tail:0.4 with --time";
         /// Epochs without improvement before averaging starts, for nt-asgd
         averaging_patience: usize, "EPOCHS", "5";
         /// Epochs before averaging starts, for asgd
         averaging_after: usize, "EPOCHS", "0";
         /// Learning-rate schedule: lower it when the validation loss stops improving (plateau), every few epochs
         /// (step), never (constant), or with every step until the end of the run (linear, cosine)
-        schedule: ScheduleKind, "SCHEDULE", "plateau";
+        schedule: ScheduleKind, "SCHEDULE", "plateau; constant with --time";
         /// Factor to multiply the learning rate by
         decay_factor: f64, "FACTOR", "0.25 for plateau, 0.5 for step";
         /// Epochs between reductions of the learning rate, for step
@@ -270,7 +275,7 @@ sections! {
     "Evaluation", "evaluation-"
     evaluation: EvaluationSettings {
         /// Epochs between evaluations on the validation text; the last epoch is always evaluated
-        every: usize, "EPOCHS", "1";
+        every: usize, "EPOCHS", "1; only the last with --time";
         /// Batch size of evaluations
         batch_size: usize, "SEQUENCES", "as --batch-size";
         /// Time steps per batch in evaluations; affects only speed and memory

@@ -1,4 +1,4 @@
-//! How often a checkpoint is written.
+//! Settings that are times: how often a checkpoint is written, and how long a run takes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -70,9 +70,50 @@ impl fmt::Display for CheckpointEvery {
     }
 }
 
+/// The time of a whole run.
+///
+/// ```
+/// use std::time::Duration;
+/// use rondo_train::settings::TimeLimit;
+///
+/// assert_eq!("10m".parse(), Ok(TimeLimit(Some(Duration::from_secs(600)))));
+/// assert_eq!(TimeLimit::default().to_string(), "0");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeLimit(pub Option<Duration>);
+
+impl FromStr for TimeLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(CheckpointEvery::Epoch) => Ok(TimeLimit(None)),
+            Ok(CheckpointEvery::Time(time)) => Ok(TimeLimit(Some(time))),
+            _ => Err("expected a time with a unit, such as `30s`, `10m` or `2h`, or 0".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(CheckpointEvery::Epoch, CheckpointEvery::Time).fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_limit_is_a_time() {
+        for text in ["0", "1s", "90s", "10m", "2h"] {
+            assert_eq!(text.parse::<TimeLimit>().unwrap().to_string(), text);
+        }
+        for text in ["10", "5steps", "fast", "-1s", ""] {
+            let error = text.parse::<TimeLimit>().unwrap_err();
+            assert!(error.starts_with("expected a time with a unit"), "{text}");
+        }
+    }
 
     #[test]
     fn what_is_written_is_read() {

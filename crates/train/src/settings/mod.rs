@@ -27,7 +27,7 @@ pub use averaging_kind::AveragingKind;
 pub use choices::*;
 pub use fields::*;
 pub(crate) use file::SettingsFile;
-pub use interval::CheckpointEvery;
+pub use interval::{CheckpointEvery, TimeLimit};
 pub use rondo_data::TokenizerKind;
 pub use softmax_kind::{SamplerKind, SoftmaxKind};
 pub use value::Kind;

@@ -13,7 +13,7 @@ use toml::Value as Toml;
 
 use super::averaging_kind::AveragingKind;
 use super::choices::*;
-use super::interval::CheckpointEvery;
+use super::interval::{CheckpointEvery, TimeLimit};
 use super::softmax_kind::{SamplerKind, SoftmaxKind};
 use crate::error::listed;
 
@@ -244,6 +244,18 @@ impl Word for SoftmaxKind {
 }
 
 impl Word for SamplerKind {
+    const WORDS: Option<&'static [&'static str]> = None;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        word.parse()
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for TimeLimit {
     const WORDS: Option<&'static [&'static str]> = None;
 
     fn from_word(word: &str) -> Result<Self, String> {

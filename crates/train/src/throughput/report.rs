@@ -63,11 +63,14 @@ impl Report {
         median(self.rounds.iter().filter_map(|round| round.tokens_per_s(phase)))
     }
 
-    /// Useful floating-point operations per second of a phase, based on
-    /// [`forward_flop_per_token`](Workload::forward_flop_per_token).
+    /// Useful floating-point operations per second of a phase, based on [`step_flop`](Workload::step_flop) for training and
+    /// on [`forward_flop_per_token`](Workload::forward_flop_per_token) otherwise.
     pub fn flop_per_s(&self, phase: Phase) -> Option<f64> {
-        let passes = if phase == Phase::Train { 3.0 } else { 1.0 };
-        Some(self.tokens_per_s(phase)? * passes * self.workload.forward_flop_per_token())
+        let per_token = match phase {
+            Phase::Train => self.workload.step_flop() / self.workload.step_tokens() as f64,
+            Phase::Evaluate | Phase::Generate => self.workload.forward_flop_per_token(),
+        };
+        Some(self.tokens_per_s(phase)? * per_token)
     }
 
     /// The fraction of the machine's peak that a phase reaches: [`Report::flop_per_s`] divided by

@@ -12,10 +12,14 @@ use super::non_finite::Remedy;
 use super::run::Run;
 use crate::loss_sum::LossSum;
 use crate::observer::{BatchReport, Event};
+use crate::progress::Pause;
 use crate::random::{Stream, rng};
 use crate::settings::ResetState;
 use crate::step::{StepOutcome, StepTerms, Tokens};
 use crate::{NonFiniteRule, Plan, Result, RunEnd, TrainError};
+
+/// Steps that a run takes at least before it pauses at a time, so that its speed can be measured.
+const FEWEST_STEPS: u64 = 10;
 
 /// How an epoch, or its end, has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +85,14 @@ impl Run<'_> {
 
     /// Whether the run has reached the place to pause at. If it is asked to stop there, it stops instead.
     fn is_due_to_pause(&self) -> bool {
-        let is_reached = self.until.is_some_and(|until| self.progress.position() >= until);
+        let is_reached = match self.until {
+            None => false,
+            Some(Pause::At(place)) => self.progress.position() >= place,
+            Some(Pause::After { time, steps }) => {
+                let done = self.progress.steps;
+                done >= self.steps_before + FEWEST_STEPS && (done >= steps || Instant::now() >= time)
+            }
+        };
         is_reached && !self.watch.asked_to_stop
     }
 
@@ -103,7 +114,12 @@ impl Run<'_> {
             false => columns.epoch(training.batch_order, order),
         };
         batches.truncate(training.max_batches.unwrap_or(usize::MAX));
-        let (epochs, batch_count) = (training.epochs, batches.len());
+        self.full_epoch = batches.len();
+        if let Some(steps) = training.max_steps {
+            let left = steps.saturating_sub(self.batches_before_epoch());
+            batches.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        let batch_count = batches.len();
         if self.progress.batch == 0 {
             self.progress.epoch_began_s = Some(self.elapsed_s());
         }
@@ -112,7 +128,8 @@ impl Run<'_> {
             true => self.next_learning_rate(self.progress.batch),
             false => self.progress.schedule.step_learning_rate(),
         };
-        self.watch.notify(Event::EpochStarted { epoch, epochs, batches: batch_count, learning_rate });
+        let (epochs, left) = self.length();
+        self.watch.notify(Event::EpochStarted { epoch, epochs, batches: batch_count, left, learning_rate });
         let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
         if let Some(&longest) = batches.iter().max_by_key(|batch| batch.steps) {
             let terms = self.terms(longest.steps * training.batch_size);
@@ -163,10 +180,34 @@ impl Run<'_> {
         })
     }
 
-    /// The part of the run that precedes a batch of this epoch, from 0 to 1.
+    /// The number of batches of all epochs before this one.
+    fn batches_before_epoch(&self) -> u64 {
+        self.progress.batches().saturating_sub(self.progress.batch as u64)
+    }
+
+    /// The number of epochs of the run, the last of which can be shorter, and of the batches that are left, if all epochs
+    /// are as long as this one.
+    fn length(&self) -> (usize, u64) {
+        let training = &self.plan.training;
+        let (done, full) = (self.batches_before_epoch(), self.full_epoch as u64);
+        let most = training.max_steps.map_or(u64::MAX, |most| most.saturating_sub(done));
+        let epochs = (training.epochs.saturating_sub(self.progress.epoch - 1)).max(1) as u64;
+        let all = full.saturating_mul(epochs).min(most);
+        let begun = all.div_ceil(full.max(1)) as usize;
+        (self.progress.epoch - 1 + begun.max(1), all.saturating_sub(self.progress.batch as u64))
+    }
+
+    /// The part of the run that precedes a batch of this epoch, from 0 to 1. A run ends with its last epoch or its last
+    /// step, whichever comes first.
     fn position(&self, batch: usize) -> f64 {
-        let epochs = (self.progress.epoch - 1) as f64 + batch as f64 / self.batches as f64;
-        epochs / self.plan.training.epochs as f64
+        let training = &self.plan.training;
+        if training.is_unplanned() {
+            return 0.0;
+        }
+        let epochs = (self.progress.epoch - 1) as f64 + batch as f64 / self.full_epoch as f64;
+        let of_epochs = epochs / training.epochs as f64;
+        let steps = (self.batches_before_epoch() + batch as u64) as f64;
+        training.max_steps.map_or(of_epochs, |most| of_epochs.max(steps / most as f64))
     }
 
     /// The learning rate that the schedule gives for a batch of this epoch.

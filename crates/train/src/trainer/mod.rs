@@ -15,10 +15,12 @@
 //! gives bitwise the same results as one that was not interrupted. The state of a run is its [`Progress`] and
 //! the tensors of its [`Learner`]; a checkpoint contains both. Not here: terminal output ([`Observer`]).
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
-use rondo_data::{Batches, Corpus, Units, VocabSource};
-use rondo_infer::{LanguageModel, ModelHandle, Resets};
+use rondo_data::{Batches, Corpus, TokenIds, Units, VocabSource};
+use rondo_infer::{InferError, LanguageModel, ModelHandle, Resets, evaluate_with};
 use rondo_kernels::Device;
 use rondo_nn::{Model, RnnLm, RnnLmConfig};
 use rondo_runs::{Change, CorpusFingerprint, RunFolder, Status};
@@ -26,11 +28,11 @@ use rondo_runs::{Change, CorpusFingerprint, RunFolder, Status};
 use crate::checkpoint::Checkpoint;
 use crate::memory::{self, parameter_bytes};
 use crate::observer::{Observer, Outcome, Watch};
-use crate::progress::{Position, Progress};
+use crate::progress::{Pause, Progress};
 use crate::provenance::fingerprint;
 use crate::random::{Stream, rng};
 use crate::sampler::{Sampler, counts};
-use crate::{Plan, Result, SoftmaxPlan, TextPlan, TrainError};
+use crate::{AveragingRule, EvaluationPlan, Plan, Result, SoftmaxPlan, TextPlan, TrainError};
 
 mod change;
 mod checkpoint_timer;
@@ -68,8 +70,9 @@ pub struct Trainer {
     continues: bool,
     /// Where the next call of `run` resumes, if not from the beginning.
     resumption: Option<Resumption>,
-    /// The folder of the last run.
+    /// The folder of the last run, and whether that paused.
     folder: Option<RunFolder>,
+    is_paused: bool,
     /// What the settings are compared with in the summary.
     origin: Origin,
 }
@@ -79,8 +82,8 @@ pub struct Trainer {
 struct Resumption {
     checkpoint: Checkpoint,
     changes: Vec<Change>,
-    /// Whether the run was not interrupted, but repeats changes that another run made here.
-    is_repetition: bool,
+    /// Whether the run was not interrupted, but paused here to change settings.
+    is_pause: bool,
 }
 
 impl Trainer {
@@ -139,6 +142,7 @@ impl Trainer {
             continues: false,
             resumption: None,
             folder: None,
+            is_paused: false,
             origin: Origin::new(&plan.settings(), None)?,
             plan,
             corpus,
@@ -205,7 +209,7 @@ impl Trainer {
         let model = RnnLm::new(config, device)?;
         self.resume_from(checkpoint, changes, is_the_same)?;
         if let Some(resumption) = &mut self.resumption {
-            resumption.is_repetition = true;
+            resumption.is_pause = true;
         }
         self.progress = Progress::new(&plan);
         let resets = resets(&plan, &self.corpus)?;
@@ -245,7 +249,7 @@ impl Trainer {
     /// Makes the next call of `run` resume from a checkpoint.
     fn resume_from(&mut self, checkpoint: Checkpoint, changes: Vec<Change>, is_the_same: bool) -> Result<()> {
         self.check(&checkpoint, is_the_same)?;
-        self.resumption = Some(Resumption { checkpoint, changes, is_repetition: false });
+        self.resumption = Some(Resumption { checkpoint, changes, is_pause: false });
         Ok(())
     }
 
@@ -308,6 +312,33 @@ impl Trainer {
         Ok(Some(LanguageModel::new(handle, self.corpus.codec.clone())?))
     }
 
+    /// The seconds that the evaluations at the end of the run will take, estimated by evaluating for about `seconds`.
+    pub(crate) fn evaluation_seconds(&mut self, seconds: f64) -> Result<f64> {
+        let EvaluationPlan { batch_size, bptt, .. } = self.plan.evaluation;
+        let [valid, test] =
+            [&self.corpus.valid, &self.corpus.test].map(|text| text.as_ref().map_or(0, TokenIds::len));
+        let Some(text) = self.corpus.valid.as_ref().or(self.corpus.test.as_ref()) else { return Ok(0.0) };
+        // The current weights are evaluated in addition to their average.
+        let averages = self.plan.optimization.averaging != AveragingRule::Off;
+        let tokens = test + if averages { 2 * valid } else { valid };
+        let (begun, mut done) = (Instant::now(), 0);
+        let mut progress = |count: u64| {
+            done = count;
+            if begun.elapsed().as_secs_f64() < seconds {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        };
+        let resets = self.learner.resets();
+        let (model, workspace) = self.learner.model_and_workspace();
+        match evaluate_with(model, workspace, text, resets, (batch_size, bptt), &mut progress) {
+            Ok(_) | Err(InferError::Stopped { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(begun.elapsed().as_secs_f64() * tokens as f64 / done.max(1) as f64)
+    }
+
     /// Trains to the end of the plan, or until the observer asks to stop. When it stops, it saves a
     /// checkpoint and the model, which is evaluated and becomes the best model if there is none yet. Calling
     /// `run` again with the same folder resumes from there.
@@ -324,13 +355,13 @@ impl Trainer {
     }
 
     /// Same as [`Trainer::run`], in a folder already locked by this process; `asked_to_stop` says whether the
-    /// observer has already asked to stop. The run pauses with a checkpoint when it reaches the place `until`.
+    /// observer has already asked to stop. The run pauses with a checkpoint at `until`.
     pub(crate) fn run_locked(
         &mut self,
         folder: &RunFolder,
         observer: &mut dyn Observer,
         asked_to_stop: bool,
-        until: Option<Position>,
+        until: Option<Pause>,
     ) -> Result<Outcome> {
         if self.folder.is_some() {
             let latest = Checkpoint::latest(folder)?.map(|(checkpoint, _)| checkpoint);
@@ -338,7 +369,7 @@ impl Trainer {
                 self.check(checkpoint, checkpoint.description() == self.model().description())?;
             }
             self.resumption =
-                latest.map(|checkpoint| Resumption { checkpoint, changes: vec![], is_repetition: false });
+                latest.map(|checkpoint| Resumption { checkpoint, changes: vec![], is_pause: self.is_paused });
             if self.resumption.is_none() && self.progress.steps > 0 {
                 let reason = "the folder contains none, but the model has already been trained".to_owned();
                 return Err(TrainError::NoCheckpoint { path: folder.path().to_owned(), reason });
@@ -360,7 +391,9 @@ impl Trainer {
             Ok(()) => {
                 let status = if run.interrupted { Status::Interrupted } else { Status::Finished };
                 run.summarize(status, None)?;
-                Ok(run.outcome())
+                let outcome = run.outcome();
+                self.is_paused = until.is_some() && !outcome.interrupted;
+                Ok(outcome)
             }
             Err(error) => {
                 // The error that stopped the run is reported, not one of writing that down.

@@ -12,7 +12,7 @@ use super::long_epoch::Pace;
 use super::save::require_best;
 use super::{Origin, Resumption, Trainer};
 use crate::observer::{Outcome, PartialEpoch, Watch};
-use crate::progress::{Position, Progress};
+use crate::progress::{Pause, Progress};
 use crate::provenance::{of_new_run, resumption as resumption_now};
 use crate::resume::has_effect;
 use crate::{Plan, Result};
@@ -27,10 +27,14 @@ pub(super) struct Run<'a> {
     pub(super) watch: Watch<'a>,
     /// Whether the run is ending because it was asked to stop.
     pub(super) interrupted: bool,
+    /// The number of steps when the run was started or resumed in this process.
+    pub(super) steps_before: u64,
     /// Where to pause.
-    pub(super) until: Option<Position>,
+    pub(super) until: Option<Pause>,
     /// The number of batches in the current epoch.
     pub(super) batches: usize,
+    /// The number that it would have without a maximum number of steps.
+    pub(super) full_epoch: usize,
     /// Set if the best model is the one of an interruption before the end of the first epoch.
     pub(super) partial_epoch: Option<PartialEpoch>,
     pub(super) clock: Clock,
@@ -103,8 +107,10 @@ impl<'a> Run<'a> {
             progress,
             watch,
             interrupted: false,
+            steps_before: 0,
             until: None,
             batches: 0,
+            full_epoch: 0,
             partial_epoch: None,
             clock: Clock { resumed: Instant::now(), before_s: 0.0 },
             pace: Pace::default(),
@@ -118,6 +124,7 @@ impl<'a> Run<'a> {
         if let Some(resumption) = resumption {
             self.resume(resumption)?;
         }
+        self.steps_before = self.progress.steps;
         self.summarize(Status::Running, None)?;
         if is_new && continues {
             self.validate_base_model()?;
@@ -163,10 +170,10 @@ fn begin_provenance(
     let new = || of_new_run(device, plan.training.seed, fingerprint.clone());
     let provenance = match resumption {
         None => new(),
-        Some(Resumption { checkpoint, changes, is_repetition }) => {
+        Some(Resumption { checkpoint, changes, is_pause }) => {
             // A missing provenance file does not prevent resuming.
             let mut provenance = if folder.provenance().exists() { Provenance::read(folder)? } else { new() };
-            if !is_repetition {
+            if !is_pause {
                 let place = (checkpoint.epoch(), checkpoint.steps());
                 provenance.resumptions.push(resumption_now(device, place, changes.clone()));
             }

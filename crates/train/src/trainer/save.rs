@@ -86,12 +86,12 @@ impl Run<'_> {
 
     /// Resumes from a checkpoint, usually in a new process, with the changes of settings.
     pub(super) fn resume(&mut self, resumption: Resumption) -> Result<()> {
-        let Resumption { checkpoint, changes, is_repetition } = resumption;
+        let Resumption { checkpoint, changes, is_pause } = resumption;
         self.restore(&checkpoint)?;
         self.clock.before_s = checkpoint.progress.elapsed_s;
         self.progress.training_s = checkpoint.progress.training_s;
         let Progress { epoch, batch, steps: step, best_epoch, .. } = checkpoint.progress;
-        if is_repetition {
+        if is_pause {
             for change in &changes {
                 self.watch.notify(Event::Changed { epoch, step, change });
             }

@@ -193,12 +193,13 @@ impl Run<'_> {
         Ok(Some(EpochValidation { valid_loss, test_loss, decision, non_finite }))
     }
 
-    /// Whether the epoch ends with an evaluation: if the plan says so, or the run ends because the schedule lowers the
-    /// learning rate below the minimum whether or not the epoch is evaluated.
+    /// Whether the epoch ends with an evaluation: if the plan says so, or the run ends because it reaches its maximum number
+    /// of steps, or because the schedule lowers the learning rate below the minimum whether or not the epoch is evaluated.
     fn evaluates_after(&self, epoch: usize) -> bool {
         let minimum = self.plan.optimization.min_learning_rate.unwrap_or(0.0);
         let unevaluated = self.progress.schedule.clone().after_epoch(Validation::NotDue);
-        self.plan.evaluates_after(epoch) || unevaluated.learning_rate < minimum
+        let is_last = self.plan.training.max_steps.is_some_and(|most| self.progress.batches() >= most);
+        self.plan.evaluates_after(epoch) || is_last || unevaluated.learning_rate < minimum
     }
 
     /// Saves the model as the best.
