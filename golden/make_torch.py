@@ -43,6 +43,7 @@ class Case:
     num_biases: int = 2
     activation: float = 0.0  # Weight of the mean square of the last layer's output.
     temporal: float = 0.0  # Weight of the mean square of its changes from step to step.
+    cutoffs: tuple[int, ...] = ()  # Where the tails of an adaptive softmax begin; none: softmax of all words.
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
@@ -59,6 +60,7 @@ CASES = [
     Case("rnn_relu", "rnn_relu", hidden_size=8, embedding_size=8, tied=True, learning_rate=2.0),
     Case("awd_lstm", "lstm", hidden_size=(9, 7, 6), num_layers=3, embedding_size=6, tied=True, activation=2.0,
          temporal=1.0, learning_rate=2.0),
+    Case("lstm_adaptive", "lstm", hidden_size=17, embedding_size=6, cutoffs=(6, 12), learning_rate=4.0),
     Case("rnn_tanh_one_hot", "rnn_tanh", hidden_size=8, embedding_size=None, num_layers=1, num_biases=1,
          learning_rate=4.0),
 ]
@@ -78,7 +80,7 @@ def main() -> None:
 
 
 class LanguageModel(nn.Module):
-    """Embedding or one-hot → stacked recurrent layers → dense decoder with bias; no dropout."""
+    """Embedding or one-hot → stacked recurrent layers → dense decoder with bias, or adaptive softmax; no dropout."""
 
     def __init__(self, case: Case):
         super().__init__()
@@ -87,7 +89,10 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Embedding(VOCAB, case.embedding_size) if case.embedding_size else None
         widths = (case.embedding_size or VOCAB, *case.hidden_sizes)
         self.rnn = nn.ModuleList(layer(*sizes, **kind) for sizes in zip(widths, case.hidden_sizes))
-        self.decoder = nn.Linear(widths[-1], VOCAB)
+        if case.cutoffs:
+            self.decoder = nn.AdaptiveLogSoftmaxWithLoss(widths[-1], VOCAB, case.cutoffs)
+        else:
+            self.decoder = nn.Linear(widths[-1], VOCAB)
         if case.tied:
             self.decoder.weight = self.embedding.weight
         if case.num_biases == 1:
@@ -103,7 +108,15 @@ class LanguageModel(nn.Module):
         for layer, state in zip(self.rnn, states):
             outputs, state = layer(outputs, state)
             last_states.append(state)
-        return self.decoder(outputs), outputs, last_states
+        if isinstance(self.decoder, nn.Linear):
+            return self.decoder(outputs), outputs, last_states
+        return self.decoder.log_prob(outputs.flatten(0, 1)).unflatten(0, outputs.shape[:2]), outputs, last_states
+
+    def nll(self, logits, outputs, targets):
+        """The negative log-likelihood of each target."""
+        if isinstance(self.decoder, nn.Linear):
+            return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        return -self.decoder(outputs.flatten(0, 1), targets.flatten()).output
 
     def trained(self) -> dict[str, torch.Tensor]:
         """The trained parameters by their PyTorch names; a tied matrix appears once, as the embedding."""
@@ -137,6 +150,8 @@ def language_model(case: Case):
     }
     if case.embedding_size:
         metadata["embedding_size"] = case.embedding_size
+    if case.cutoffs:
+        metadata["cutoffs"] = ",".join(map(str, case.cutoffs))
     if case.activation or case.temporal:
         metadata |= {"activation": case.activation, "temporal": case.temporal}
     return tensors, metadata
@@ -171,8 +186,7 @@ def train(case: Case, initial, inputs, targets, dtype):
     for batch in range(BATCHES):
         model.zero_grad()
         logits, outputs, states = model(torch.from_numpy(inputs[batch]), [detached(state) for state in states])
-        wanted = torch.from_numpy(targets[batch])
-        nll = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+        nll = model.nll(logits, outputs, torch.from_numpy(targets[batch]))
         loss = nll.mean()
         changes = outputs[1:] - outputs[:-1]
         penalty = case.activation * (outputs**2).mean() + case.temporal * (changes**2).mean()
@@ -221,6 +235,8 @@ def rondo_tensors(case: Case, prefix: str, tensors):
     named = {}
     for name, tensor in tensors.items():
         name = re.sub(r"^(rnn\.\d+\.\w+)_l0$", r"\1", name)
+        name = re.sub(r"^decoder\.tail\.(\d+)\.0\.weight$", r"decoder.tails.\1.projection", name)
+        name = re.sub(r"^decoder\.tail\.(\d+)\.1\.weight$", r"decoder.tails.\1.weight", name)
         if case.embedding_size is None and name == "rnn.0.weight_ih":
             # One row per id, [V, G·H]: what a one-hot input adds to the pre-activations.
             name, tensor = "input.weight", tensor.T

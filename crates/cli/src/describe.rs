@@ -5,7 +5,7 @@ use rondo_nn::{Biases, DropoutSite, Input, RnnLmConfig};
 
 /// A configuration in one line, such as `lstm 2 × 200, embedding 200, tied, dropout 0.2 input`.
 pub(crate) fn model(config: &RnnLmConfig) -> String {
-    let RnnLmConfig { input, cell, ref hidden_sizes, biases, tied, dropout, vocab_size: _ } = *config;
+    let RnnLmConfig { input, cell, ref hidden_sizes, biases, tied, dropout, .. } = *config;
     let layers = match hidden_sizes.as_slice() {
         [first, rest @ ..] if rest.iter().all(|size| size == first) => {
             format!("{} × {first}", hidden_sizes.len())
@@ -19,6 +19,10 @@ pub(crate) fn model(config: &RnnLmConfig) -> String {
     });
     if tied {
         parts.push("tied".to_owned());
+    }
+    if let Some(softmax) = &config.adaptive_softmax {
+        let cutoffs = softmax.cutoffs().iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        parts.push(format!("adaptive softmax at {cutoffs}"));
     }
     if biases == Biases::One {
         parts.push("one bias per layer".to_owned());
@@ -57,7 +61,7 @@ pub(crate) fn in_shell(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rondo_nn::{Dropout, Preset};
+    use rondo_nn::{AdaptiveSoftmax, Dropout, Preset};
 
     use super::*;
 
@@ -83,6 +87,12 @@ mod tests {
             ..zoo.clone()
         };
         assert_eq!(model(&bare), "lstm 1 × 64, one-hot input, one bias per layer");
+        let adaptive_softmax = Some(AdaptiveSoftmax::new(vec![20, 300]));
+        let adaptive = RnnLmConfig { adaptive_softmax, ..bare };
+        assert_eq!(
+            model(&adaptive),
+            "lstm 1 × 64, one-hot input, adaptive softmax at 20, 300, one bias per layer"
+        );
         assert!(model(&RnnLmConfig { hidden_sizes: vec![6, 2], ..zoo }).starts_with("lstm 6 → 2, "));
     }
 }

@@ -184,6 +184,11 @@ fn contents(config: &RnnLmConfig, name: &str) -> &'static str {
         "input.weight" if has_gates => "a row for each token, gates side by side",
         "embedding.weight" | "input.weight" | "decoder.weight" => "a row for each token",
         "decoder.bias" => "an element for each token",
+        "decoder.head.weight" => "a row for each frequent token, and for each cluster",
+        name if name.starts_with("decoder.tails.") => match name.ends_with(".projection") {
+            true => "hidden to cluster",
+            false => "a row for each token of the cluster",
+        },
         name => match (name.rsplit_once('.').map(|(_, kind)| kind), has_gates) {
             (Some("weight_ih"), true) => "input to hidden, gates stacked",
             (Some("weight_ih"), false) => "input to hidden",

@@ -63,7 +63,8 @@ pub enum InferError {
     },
     /// The logits of a model are not those of a dense layer of the normalizer's width.
     #[error(
-        "an approximate normalizer needs a model whose logits are those of a dense layer, of the width it was fitted to"
+        "an approximate normalizer needs a model whose logits are those of a dense layer, of the width it was fitted to, and \
+         not those of an adaptive softmax"
     )]
     NoDecoder,
     /// Characters were asked for, but a model's tokens are words.

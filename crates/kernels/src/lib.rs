@@ -21,6 +21,7 @@
 
 pub mod activation;
 pub mod activation_penalty;
+pub mod adaptive_log_softmax;
 mod available;
 pub mod bias;
 mod buffer;

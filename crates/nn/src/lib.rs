@@ -27,7 +27,9 @@ mod tape;
 pub mod tensor_file;
 
 pub use candidates::Candidates;
-pub use config::{Biases, Dropout, DropoutSite, Initialization, Initializer, Input, RnnLmConfig};
+pub use config::{
+    AdaptiveSoftmax, Biases, Dropout, DropoutSite, Initialization, Initializer, Input, RnnLmConfig,
+};
 pub use error::{NnError, Result};
 pub use model::{Decoder, Hidden, Model};
 pub use model_file::{

@@ -2,7 +2,8 @@
 //!
 //! The estimate repeats, in the same order, the requests that [`RnnLm`](crate::RnnLm) and the tape make to a
 //! workspace: its pool of buffers, its packed weights, and the gradients. So it finds the same reuse of
-//! buffers. A test compares it with what is really allocated.
+//! buffers. A test compares it with what is really allocated. How many rows each tail of an adaptive softmax has depends
+//! on the text; Zipf's law says how many to expect.
 //!
 //! Promises: no sizes make it overflow, panic or take long. Not here: the parameters themselves, the
 //! optimizer's state and other copies of the parameters (the caller).
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use rondo_kernels::{Device, decoder, linear, recurrence};
 
+use crate::config::{AdaptiveSoftmax, tail_frequency};
 use crate::{ActivationPenalty, Input, RnnLmConfig};
 
 /// Bytes of an element of a buffer.
@@ -64,9 +66,23 @@ struct Pool {
 /// A packed weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Packed {
-    Input { layer: usize, kind: linear::Pack },
-    Recurrent { layer: usize, kind: recurrence::Pack },
+    Input {
+        layer: usize,
+        kind: linear::Pack,
+    },
+    Recurrent {
+        layer: usize,
+        kind: recurrence::Pack,
+    },
+    /// The decoder, or the head of an adaptive softmax.
     Decoder,
+    Projection {
+        tail: usize,
+        kind: linear::Pack,
+    },
+    Tail {
+        tail: usize,
+    },
 }
 
 /// The buffers of a layer that its backward pass needs.
@@ -75,6 +91,16 @@ struct Kept {
     extra: usize,
     cell_state: usize,
     dropped_weight: Option<usize>,
+}
+
+/// A decoder that computes losses: the only one, or one of an adaptive softmax.
+#[derive(Clone, Copy)]
+struct Decoded {
+    /// The index and the sizes of the projection of a tail.
+    projection: Option<(usize, linear::Dims)>,
+    dims: decoder::Dims,
+    /// The buffer that its backward pass needs.
+    kept: usize,
 }
 
 impl Pool {
@@ -129,24 +155,15 @@ impl<'a> PassMemory<'a> {
     pub fn train(&mut self, size: BatchSize, penalty: ActivationPenalty) {
         let Some(rows) = self.rows(size) else { return self.add_least(size) };
         self.state_and_ids(size, rows);
-        let (values, kept) = self.forward(size, rows, true);
-        let dims = self.training_dims(rows);
-        let gathered = self.gathered_rows(dims);
-        let nll = self.pool.take(rows);
-        let logits = self.pool.take(decoder::kept_len(self.device, dims));
-        self.scratch(decoder::forward_scratch_len(self.device, dims));
-        self.backward(size, rows, logits, kept, penalty);
-        self.pool.give(nll);
+        let (mut values, kept) = self.forward(size, rows, true);
+        let decoded = self.losses(rows, true, &mut values);
+        self.backward(size, rows, decoded, kept, penalty);
         self.pool.give_all(values);
-        self.pool.give_all(gathered);
     }
 
     /// The weight and bias of the candidates of a sampled softmax, in memory for as many as there can be.
-    fn gathered_rows(&mut self, dims: decoder::Dims) -> Vec<usize> {
-        if self.draws.is_none() {
-            return vec![];
-        }
-        let gathered = vec![self.pool.take(dims.vocab * dims.width), self.pool.take(dims.vocab)];
+    fn gathered_rows(&mut self, dims: decoder::Dims) -> [usize; 2] {
+        let gathered = [self.pool.take(dims.vocab * dims.width), self.pool.take(dims.vocab)];
         self.scratch(dims.vocab); // the logarithms of the probabilities of inclusion
         self.add_other(4 * dims.vocab as u64 * ELEMENT); // ids on host and device
         gathered
@@ -156,11 +173,8 @@ impl<'a> PassMemory<'a> {
     pub fn evaluate(&mut self, size: BatchSize) {
         let Some(rows) = self.rows(size) else { return self.add_least(size) };
         self.state_and_ids(size, rows);
-        let (values, _) = self.forward(size, rows, false);
-        let nll = self.pool.take(rows);
-        let nothing = self.pool.take(0);
-        self.scratch(decoder::forward_scratch_len(self.device, self.decoder_dims(rows)));
-        self.pool.give_all([nothing, nll]);
+        let (mut values, _) = self.forward(size, rows, false);
+        self.losses(rows, false, &mut values);
         self.pool.give_all(values);
     }
 
@@ -176,11 +190,22 @@ impl<'a> PassMemory<'a> {
         let size = BatchSize { steps: 1, columns: rows };
         let Some(rows) = self.rows(size) else { return self.add_least(size) };
         self.state_and_ids(size, rows);
-        let (values, _) = self.forward(size, rows, false);
-        let dims = self.decoder_dims(rows);
-        let len = linear::pack_len(self.device, dims.width, dims.vocab, linear::Pack::Forward);
-        self.pack(Packed::Decoder, len);
-        self.scratch(rows * dims.vocab);
+        let (mut values, _) = self.forward(size, rows, false);
+        for (projection, dims) in self.decoders(rows, |_| rows) {
+            let mut packed = Packed::Decoder;
+            if let Some((tail, projection)) = projection {
+                values.push(self.project(tail, projection));
+                packed = Packed::Tail { tail };
+            }
+            let len = linear::pack_len(self.device, dims.width, dims.vocab, linear::Pack::Forward);
+            self.pack(packed, len);
+            values.push(self.pool.take(rows * dims.vocab));
+        }
+        if let Some(softmax) = &self.config.adaptive_softmax {
+            let log_sums = self.pool.take(rows * (1 + softmax.cutoffs().len()));
+            values.push(self.pool.take(rows * self.config.vocab_size));
+            self.pool.give(log_sums);
+        }
         self.pool.give_all(values);
     }
 
@@ -249,7 +274,8 @@ impl<'a> PassMemory<'a> {
             Input::Embedding(width) => wide(width),
             Input::OneHot => 0,
         };
-        // The logits, the embedding, and the gates, outputs and states of the layers.
+        // The logits, the embedding, and the gates, outputs and states of the layers. An adaptive softmax has fewer logits,
+        // but that makes a difference only at sizes that no memory has.
         let width = wide(config.vocab_size) + embedding + (wide(config.cell.gates()) + 2) * hidden;
         let elements = wide(steps).saturating_mul(wide(columns)).saturating_mul(width);
         elements.saturating_mul(u128::from(ELEMENT))
@@ -314,41 +340,134 @@ impl<'a> PassMemory<'a> {
         (values, kept)
     }
 
+    /// The decoders that compute the losses of `rows` rows, or their logits: each with the index and the sizes of its
+    /// projection, if it is a tail of an adaptive softmax. `of_tail` is the number of rows of a tail.
+    fn decoders(
+        &self,
+        rows: usize,
+        of_tail: impl Fn(usize) -> usize,
+    ) -> Vec<(Option<(usize, linear::Dims)>, decoder::Dims)> {
+        let config = self.config;
+        let hidden = config.hidden_sizes.last().copied().unwrap_or(1);
+        let mut decoders = vec![];
+        match &config.adaptive_softmax {
+            None => decoders.push((None, self.decoder_dims(rows))),
+            Some(softmax) => {
+                let dims = softmax.dims(config.vocab_size, rows);
+                decoders.push((None, decoder::Dims { rows, width: hidden, vocab: dims.head_width() }));
+                for tail in 0..dims.cutoffs.len() {
+                    let (rows, vocab) = (of_tail(tail), dims.tail(tail).len());
+                    let width = AdaptiveSoftmax::projection_width(tail, hidden);
+                    let projection = linear::Dims { rows, inputs: hidden, outputs: width };
+                    decoders.push((Some((tail, projection)), decoder::Dims { rows, width, vocab }));
+                }
+            }
+        }
+        decoders
+    }
+
+    /// The rows of a batch whose target is expected to be in a tail of an adaptive softmax.
+    fn tail_rows(&self, rows: usize, tail: usize) -> usize {
+        let softmax = self.config.adaptive_softmax.as_ref();
+        let frequency =
+            softmax.map(|softmax| tail_frequency(softmax.dims(self.config.vocab_size, rows), tail));
+        ((rows as f64 * frequency.unwrap_or(1.0)).ceil() as usize).clamp(1, rows.max(1))
+    }
+
+    /// The losses, added to the buffers that stay in use until the tape ends.
+    fn losses(&mut self, rows: usize, records: bool, values: &mut Vec<usize>) -> Vec<Decoded> {
+        let mut decoded = vec![];
+        for (projection, mut dims) in self.decoders(rows, |tail| self.tail_rows(rows, tail)) {
+            if records && self.draws.is_some() {
+                dims = self.training_dims(rows);
+                values.extend(self.gathered_rows(dims));
+            }
+            if let Some((tail, projection)) = projection {
+                values.push(self.pool.take(projection.rows * projection.inputs));
+                values.push(self.project(tail, projection));
+            }
+            values.push(self.pool.take(dims.rows));
+            let kept = self.pool.take(if records { decoder::kept_len(self.device, dims) } else { 0 });
+            self.scratch(decoder::forward_scratch_len(self.device, dims));
+            if records {
+                decoded.push(Decoded { projection, dims, kept });
+            } else {
+                self.pool.give(kept);
+            }
+        }
+        decoded
+    }
+
+    /// The projection of a tail.
+    fn project(&mut self, tail: usize, dims: linear::Dims) -> usize {
+        let kind = linear::Pack::Forward;
+        let output = self.pool.take(dims.rows * dims.outputs);
+        self.pack(
+            Packed::Projection { tail, kind },
+            linear::pack_len(self.device, dims.inputs, dims.outputs, kind),
+        );
+        output
+    }
+
+    /// The backward pass of the losses, to the gradient of the decoder's input; `earlier` is what it already has.
+    fn losses_back(
+        &mut self,
+        rows: usize,
+        decoded: Vec<Decoded>,
+        mut earlier: Option<usize>,
+    ) -> Option<usize> {
+        for Decoded { projection, dims, kept } in decoded.into_iter().rev() {
+            let scratch = self.pool.take(decoder::backward_scratch_len(self.device, dims));
+            let gradient = self.pool.take(dims.rows * dims.width);
+            let Some((tail, projection)) = projection else {
+                let d_bias = self.config.adaptive_softmax.is_none().then(|| self.pool.take(dims.vocab));
+                let d_rows = self.draws.map(|_| self.pool.take(dims.vocab * dims.width));
+                self.pool.give(scratch);
+                self.pool.give_all(earlier.replace(gradient));
+                self.pool.give_all(d_bias);
+                self.pool.give(kept);
+                self.pool.give_all(d_rows);
+                continue;
+            };
+            self.pool.give_all([scratch, kept]);
+            let d_selected = self.pool.take(projection.rows * projection.inputs);
+            let kind = linear::Pack::Backward;
+            let len = linear::pack_len(self.device, projection.inputs, projection.outputs, kind);
+            self.pack(Packed::Projection { tail, kind }, len);
+            self.scratch(linear::backward_scratch_len(self.device, projection));
+            self.pool.give(gradient);
+            earlier = Some(earlier.unwrap_or_else(|| self.pool.take(rows * projection.inputs)));
+            self.pool.give(d_selected);
+        }
+        earlier
+    }
+
     /// The backward pass.
     fn backward(
         &mut self,
         size: BatchSize,
         rows: usize,
-        logits: usize,
+        decoded: Vec<Decoded>,
         mut kept: Vec<Kept>,
         penalty: ActivationPenalty,
     ) {
         let (config, device) = (self.config, self.device);
-        let dims = self.training_dims(rows);
-        // The penalties are recorded last. That of the output before dropout has its own gradient only if
-        // there is a dropout.
+        let width = config.hidden_sizes.last().copied().unwrap_or(1);
+        // The penalties are recorded last, that on changes after the other. The output before dropout has its own gradient
+        // only if there is a dropout.
         let drops = |probability: f32| probability > 0.0;
         let output_drops = drops(config.dropout.output.probability);
-        let mut earlier = vec![];
-        let penalized = [penalty.temporal != 0.0, penalty.activation != 0.0];
-        let separate = penalized == [true; 2] && output_drops;
-        if penalized.contains(&true) {
-            earlier.push(self.pool.take(rows * dims.width));
+        let (mut d_raw, mut d_dropped) = (None, None);
+        if penalty.temporal != 0.0 {
+            let gradient = Some(self.pool.take(rows * width));
+            *(if output_drops { &mut d_raw } else { &mut d_dropped }) = gradient;
         }
-        if separate {
-            earlier.push(self.pool.take(rows * dims.width));
+        if penalty.activation != 0.0 && d_dropped.is_none() {
+            d_dropped = Some(self.pool.take(rows * width));
         }
-        let scratch = self.pool.take(decoder::backward_scratch_len(device, dims));
-        let mut gradient = self.pool.take(rows * dims.width);
-        let d_bias = self.pool.take(dims.vocab);
-        let d_rows = self.draws.map(|_| self.pool.take(dims.vocab * dims.width));
-        self.pool.give(scratch);
-        let raw = (separate || (penalty.temporal != 0.0 && output_drops)).then(|| earlier.remove(0));
-        self.pool.give_all(earlier);
-        self.pool.give_all([d_bias, logits]);
-        self.pool.give_all(d_rows);
+        let Some(mut gradient) = self.losses_back(rows, decoded, d_dropped) else { return };
         if output_drops {
-            let d_x = raw.unwrap_or_else(|| self.pool.take(rows * dims.width));
+            let d_x = d_raw.unwrap_or_else(|| self.pool.take(rows * width));
             self.pool.give(std::mem::replace(&mut gradient, d_x));
         }
         for (layer, &hidden) in config.hidden_sizes.iter().enumerate().rev() {

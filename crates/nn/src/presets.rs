@@ -92,6 +92,7 @@ impl Preset {
             biases: Biases::Two,
             tied: true,
             dropout: self.dropout,
+            adaptive_softmax: None,
         }
     }
 }

@@ -14,8 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use rondo_kernels::Device;
 use rondo_kernels::optimizer::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_nn::{
-    ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialization, Input, Mode,
-    Model, RnnLm, RnnLmConfig, State, Workspace,
+    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, DropoutSite, Gradient, Gradients,
+    Initialization, Input, Mode, Model, RnnLm, RnnLmConfig, State, Workspace,
 };
 
 /// The system's allocator, counting the calls that hand memory out.
@@ -83,12 +83,17 @@ fn configs() -> Vec<RnnLmConfig> {
             words: if input == Input::OneHot { 0.0 } else { 0.1 },
             weights: if biases == Biases::Two { 0.3 } else { 0.0 },
         },
+        adaptive_softmax: None,
     };
     let of_cell = |cell| {
         [
             with(cell, Input::Embedding(8), true, Biases::Two),
             with(cell, Input::Embedding(10), false, Biases::One),
             with(cell, Input::OneHot, false, Biases::Two),
+            RnnLmConfig {
+                adaptive_softmax: Some(AdaptiveSoftmax::new(vec![20])),
+                ..with(cell, Input::Embedding(10), false, Biases::Two)
+            },
         ]
     };
     Cell::ALL.into_iter().flat_map(of_cell).collect()

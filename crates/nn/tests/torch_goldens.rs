@@ -14,8 +14,8 @@ use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::optimizer::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_kernels::{Device, Precision};
 use rondo_nn::{
-    ActivationPenalty, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Model, Parameters, RnnLm,
-    RnnLmConfig, State, Workspace,
+    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Model,
+    Parameters, RnnLm, RnnLmConfig, State, Workspace,
 };
 use safetensors::{Dtype, SafeTensors};
 
@@ -33,6 +33,11 @@ fn lstm_untied() {
 #[test]
 fn awd_lstm() {
     check("awd_lstm");
+}
+
+#[test]
+fn lstm_adaptive() {
+    check("lstm_adaptive");
 }
 
 #[test]
@@ -275,6 +280,10 @@ impl Golden {
             biases: if self.value::<u8>("num_biases") == 1 { Biases::One } else { Biases::Two },
             tied: self.value("tied"),
             dropout: Dropout::default(),
+            adaptive_softmax: self
+                .metadata
+                .get("cutoffs")
+                .map(|_| AdaptiveSoftmax::new(self.numbers("cutoffs"))),
         };
         let mut model = RnnLm::new(config, device).unwrap();
         for id in model.parameters().ids() {
@@ -288,7 +297,7 @@ impl Golden {
     fn hidden_sizes(&self) -> Vec<usize> {
         match self.metadata["hidden_size"].split_once(',') {
             None => vec![self.value("hidden_size"); self.value("num_layers")],
-            Some(_) => self.metadata["hidden_size"].split(',').map(|size| size.parse().unwrap()).collect(),
+            Some(_) => self.numbers("hidden_size"),
         }
     }
 
@@ -305,6 +314,11 @@ impl Golden {
         let len = self.value::<usize>("steps") * self.value::<usize>("batch_size");
         let part = |name| self.tensor(name, Dtype::U32, u32::from_le_bytes)[batch * len..][..len].to_vec();
         (part("inputs"), part("targets"))
+    }
+
+    /// Numbers of the metadata, separated by commas.
+    fn numbers(&self, key: &str) -> Vec<usize> {
+        self.metadata[key].split(',').map(|number| number.parse().unwrap()).collect()
     }
 
     /// A value of the metadata.

@@ -118,6 +118,7 @@ fn fused(network: &Network) -> RnnLm {
         biases: Biases::One,
         tied: false,
         dropout: Dropout::default(),
+        adaptive_softmax: None,
     };
     let mut model = RnnLm::new(config, network.parameters().device()).unwrap();
     let names = [

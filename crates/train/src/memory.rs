@@ -72,7 +72,7 @@ impl MemoryEstimate {
             let passes = PassMemory::new(&config, device);
             match plan.model.softmax {
                 SoftmaxPlan::Sampled(SampledSoftmax { draws, .. }) => passes.with_sampled_softmax(draws),
-                SoftmaxPlan::Full => passes,
+                SoftmaxPlan::Full | SoftmaxPlan::Adaptive { .. } => passes,
             }
         };
         let mut gradients = passes();

@@ -16,7 +16,7 @@ use std::path::Path;
 use rondo_runs::{Change, RunFolder};
 
 use crate::checkpoint::Checkpoint;
-use crate::settings::{FIELDS, Field, Settings};
+use crate::settings::{FIELDS, Field, Settings, SoftmaxKind};
 use crate::{Plan, Result, TrainError};
 
 /// Settings that may change and do not affect the results: where the texts are (their content is compared), and
@@ -234,11 +234,17 @@ fn is_changeable(setting: &str) -> bool {
     [WITHOUT_EFFECT, SCHEDULE, AVERAGING, WITH_EFFECT].iter().any(|settings| settings.contains(&setting))
 }
 
+/// Whether a run cannot resume with the change. An adaptive softmax is part of the model.
+fn is_fixed(Change { setting, before, now }: &Change) -> bool {
+    let is_adaptive = |text: &str| matches!(text.parse(), Ok(SoftmaxKind::Adaptive { .. }));
+    !is_changeable(setting) || (setting == "model.softmax" && (is_adaptive(before) || is_adaptive(now)))
+}
+
 /// Refuses changes that are not allowed in a resumed run. The error names the setting that was given, rather than
 /// one that follows it.
 fn check(run: &Path, flags: &Settings, changes: &[Change]) -> Result<()> {
     let is_given = |change: &Change| flags.given().any(|(field, _)| field.path() == change.setting);
-    let fixed = || changes.iter().filter(|change| !is_changeable(&change.setting));
+    let fixed = || changes.iter().filter(|change| is_fixed(change));
     match fixed().find(|change| is_given(change)).or_else(|| fixed().next()) {
         None => Ok(()),
         Some(Change { setting, before, now }) => Err(TrainError::Fixed {
@@ -294,6 +300,7 @@ mod tests {
         for (flags, setting, before, now) in [
             ("[model]\nhidden_size = 64", "model.hidden_size", "`200`", "`64`"),
             ("[model]\ncell = 'gru'", "model.cell", "`lstm`", "`gru`"),
+            ("[model]\nsoftmax = 'adaptive:5'", "model.softmax", "`full`", "`adaptive:5`"),
             ("[training]\nseed = 2", "training.seed", "`1`", "`2`"),
             ("[training]\nbptt = 20", "training.bptt", "`35`", "`20`"),
             ("[training]\nfrom = '/m'", "training.from", "unset", "`/m`"),

@@ -27,6 +27,7 @@ fn model(tied: bool) -> (RnnLm, Workspace) {
         biases: Biases::Two,
         tied,
         dropout: Dropout { input: site, between: site, output: site, ..Dropout::default() },
+        adaptive_softmax: None,
     };
     let device = Device::cpu(1).unwrap();
     let mut model = RnnLm::new(config, &device).unwrap();

@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rondo_kernels::Device;
 use rondo_nn::{Cell, Initializer, Model, RnnLm};
-use rondo_train::settings::{AveragingKind, LossReduction, OptimizerKind, ScheduleKind, Settings};
+use rondo_train::settings::{
+    AveragingKind, LossReduction, OptimizerKind, ScheduleKind, Settings, SoftmaxKind,
+};
 use rondo_train::{CorpusSize, MemoryEstimate, Plan, RunFolder, Trainer};
 
 mod tiny;
@@ -50,6 +52,7 @@ prop_compose! {
         tied in prop::option::of(any::<bool>()),
         dropout in prop::option::of(number()),
         dropout_weights in prop::option::weighted(0.3, number()),
+        cutoffs in prop::option::weighted(0.3, prop::collection::btree_set(size(), 1..4)),
     ) -> Settings {
         let mut settings = Settings::default();
         let model = &mut settings.model;
@@ -57,6 +60,7 @@ prop_compose! {
         (model.hidden_sizes, model.embedding_size, model.tied) = (hidden_sizes, embedding_size, tied);
         model.dropout = dropout.map(|dropout| dropout as f32);
         model.dropout_weights = dropout_weights.map(|dropout| dropout as f32);
+        model.softmax = cutoffs.map(|cutoffs| SoftmaxKind::Adaptive { cutoffs: cutoffs.into_iter().collect() });
         settings
     }
 }

@@ -54,6 +54,7 @@ fn training_losses_equal_those_of_pytorch_on_padded_sentences() {
             biases: Biases::Two,
             tied: false,
             dropout: Dropout::default(),
+            adaptive_softmax: None,
         };
         let mut model = RnnLm::new(config, &device).unwrap();
         let parameters = model.parameters_mut();

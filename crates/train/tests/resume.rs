@@ -167,6 +167,10 @@ const KINDS: &[(&str, &str)] = &[
         "[model]\nsoftmax = 'sampled:3'\n[training]\nreset_state = 'line'\nshuffle_lines = true\n[optimization]\noptimizer = 'sgd'\nlearning_rate = 1\nmomentum = 0.9\nweight_decay = 1e-6\naveraging = 'asgd'\naveraging_after = 1",
     ),
     (
+        "adaptive softmax of tokens in order of appearance",
+        "[text]\nvocab_order = 'first-appearance'\n[model]\nsoftmax = 'adaptive:4,8'\nlayers = 2",
+    ),
+    (
         "every second epoch validated, short last batch",
         "[evaluation]\nevery = 2\n[training]\nlast_batch = 'keep'\nmax_batches = 30",
     ),

@@ -26,6 +26,7 @@ A workload is a model of a published size, trained with SGD on token ids sampled
   W1      lstm 2 × 200, embedding 200, tied, 33,278 tokens, dropout 0.2, 20 × 35
   W1u     the same, not tied
   W1s     W1, trained with a sampled softmax of 4,096 draws
+  W1a     W1u with an adaptive softmax, whose clusters begin at 2,000 and 10,000
   W2      lstm 2 × 650, embedding 650, tied, 33,278 tokens, dropout 0.5, 20 × 35
   W3      lstm 2 × 650, embedding 650, 10,000 tokens, dropout 0.5, 32 × 35
   W4      rnn_relu 2 × 100, embedding 100, tied, 10,000 tokens, dropout 0.2, 32 × 5

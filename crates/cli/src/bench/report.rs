@@ -57,6 +57,7 @@ impl Found<'_> {
             "clip_norm": clip_norm,
             "learning_rate": learning_rate,
             "sampled": sampled.map(|sampled| json!({ "draws": sampled.draws, "sampler": sampled.sampler.to_string() })),
+            "cutoffs": config.adaptive_softmax.as_ref().map(|softmax| softmax.cutoffs()),
             "parameters": config.parameter_count(),
             "train_step_gflop": rounded(Some(benchmark.workload.step_flop() / 1e9)),
             "rounds": report.rounds.iter().map(round_json).collect::<Value>(),

@@ -53,7 +53,7 @@ impl Progress {
             learning_rate: 0.0,
             tokens_per_s: None,
             best_epoch: None,
-            is_sampled: session.plan().model.softmax != SoftmaxPlan::Full,
+            is_sampled: matches!(session.plan().model.softmax, SoftmaxPlan::Sampled(_)),
             uniform_loss: uniform_loss(codec),
             stop,
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod adaptive_eval;
+mod adaptive_softmax;
 mod bad_input;
 mod baselines;
 mod bench;

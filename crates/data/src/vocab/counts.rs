@@ -31,6 +31,17 @@ impl Vocab {
         self.counts.as_deref()
     }
 
+    /// The ids by decreasing frequency in the training text, equally frequent ones by id; by id alone if frequencies are
+    /// not known, since most vocabularies are ordered by frequency.
+    #[must_use]
+    pub fn ids_by_frequency(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = (0..self.len() as u32).collect();
+        if let Some(counts) = self.counts() {
+            ids.sort_by_key(|&id| std::cmp::Reverse(counts[id as usize]));
+        }
+        ids
+    }
+
     /// The same vocabulary with these counts, `[V]`; see [`counts`](Self::counts).
     ///
     /// # Errors
@@ -101,8 +112,10 @@ mod tests {
         let old = Vocab::from_tokens("test", ["<unk>", "a"], Some("<unk>")).unwrap();
         let counter: Counter = "a c b c".split(' ').collect();
         assert_eq!(old.extended(&counter, 1, None).counts(), None);
-        let old = old.with_counts(vec![7, 5]).unwrap();
-        assert_eq!(old.extended(&counter, 1, None).counts(), Some(&[7, 5, 2, 1][..]));
+        assert_eq!(old.ids_by_frequency(), [0, 1]);
+        let old = old.with_counts(vec![5, 7]).unwrap();
+        assert_eq!(old.ids_by_frequency(), [1, 0]);
+        assert_eq!(old.extended(&counter, 1, None).counts(), Some(&[5, 7, 2, 1][..]));
     }
 
     #[test]

@@ -76,10 +76,7 @@ impl Normalizer {
     /// The `count` most frequent tokens of the training text, by frequency and then by id; the first tokens of the
     /// vocabulary if frequencies are not known, since vocabularies are ordered by frequency.
     pub fn most_frequent(codec: &TextCodec, count: usize) -> Vec<u32> {
-        let mut ids: Vec<u32> = (0..codec.vocab().len() as u32).collect();
-        if let Some(counts) = codec.vocab().counts() {
-            ids.sort_by_key(|&id| std::cmp::Reverse(counts[id as usize]));
-        }
+        let mut ids = codec.vocab().ids_by_frequency();
         ids.truncate(count);
         ids
     }

@@ -35,6 +35,7 @@ fn uniform() -> LanguageModel {
         biases: Biases::One,
         tied: false,
         dropout: Dropout::default(),
+        adaptive_softmax: None,
     };
     LanguageModel::new(RnnLm::new(config, model.device()).unwrap(), model.codec().clone()).unwrap()
 }

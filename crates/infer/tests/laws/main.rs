@@ -61,6 +61,7 @@ fn rnn_lm_on(device: &Device, cell: Cell, input: Input, vocab_size: usize) -> Rn
         biases: Biases::Two,
         tied: false,
         dropout,
+        adaptive_softmax: None,
     };
     let mut model = RnnLm::new(config, device).unwrap();
     let uniform = Initializer::Uniform(0.6);

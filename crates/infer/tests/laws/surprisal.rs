@@ -217,6 +217,7 @@ fn a_model_of_pytorch_says_the_same() {
         biases: Biases::Two,
         tied: false,
         dropout: Dropout::default(),
+        adaptive_softmax: None,
     };
     let mut model = RnnLm::new(config, &Device::cpu(2).unwrap()).unwrap();
     for (name, _) in golden.tensors().iter().filter(|(name, _)| name.starts_with("model.")) {

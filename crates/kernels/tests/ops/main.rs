@@ -8,6 +8,7 @@
 
 mod activation;
 mod activation_penalty;
+mod adaptive_log_softmax;
 mod bias;
 mod cache_attention;
 mod check;

@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{NnError, Result};
 
+mod adaptive;
+
+pub use adaptive::AdaptiveSoftmax;
+pub(crate) use adaptive::tail_frequency;
+
 /// The architecture of a recurrent language model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +33,10 @@ pub struct RnnLmConfig {
     pub tied: bool,
     /// The dropout applied in training.
     pub dropout: Dropout,
+    /// The adaptive softmax that predicts the next token; `None` is a softmax over the whole vocabulary. Its decoder
+    /// cannot be tied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive_softmax: Option<AdaptiveSoftmax>,
 }
 
 /// How a token enters the network.
@@ -110,7 +119,7 @@ pub struct Initialization {
     pub embedding: Initializer,
     /// The matrices of the recurrent layers.
     pub recurrent: Initializer,
-    /// The decoder's matrix, if it is not tied.
+    /// The decoder's matrix, if it is not tied; or the matrices of an adaptive softmax.
     pub decoder: Initializer,
     /// All biases.
     pub bias: Initializer,
@@ -169,8 +178,14 @@ impl RnnLmConfig {
             }
             _ => {}
         }
+        if let Some(softmax) = &self.adaptive_softmax {
+            if self.tied {
+                return refuse("tied", "cannot be on with an adaptive softmax".to_owned());
+            }
+            softmax.check(self.vocab_size, last)?;
+        }
         if self.checked_parameter_count().is_none() {
-            let without_vocabulary = RnnLmConfig { vocab_size: 1, ..self.clone() };
+            let without_vocabulary = RnnLmConfig { vocab_size: 1, adaptive_softmax: None, ..self.clone() };
             let fits = without_vocabulary.checked_parameter_count().is_some();
             return refuse(
                 if fits { "vocab_size" } else { "hidden_sizes" },

@@ -41,12 +41,22 @@ fn every_kind_of_model_has_the_parameters_it_needs() {
     ];
     assert_eq!(names(&one_hot), expected);
     assert_eq!(one_hot.parameter_count(), 36 + 16 + 4 + 36 + 9);
+    let adaptive = RnnLmConfig { hidden_sizes: vec![4, 35], ..adaptive(&[3, 5]) };
+    adaptive.check().unwrap();
+    let expected = [
+        "decoder.head.weight [5, 35]",
+        "decoder.tails.0.projection [8, 35]",
+        "decoder.tails.0.weight [2, 8]",
+        "decoder.tails.1.projection [2, 35]",
+        "decoder.tails.1.weight [4, 2]",
+    ];
+    assert!(names(&adaptive).ends_with(&expected.map(str::to_owned)));
 }
 
 #[test]
 fn sizes_that_do_not_fit_are_refused_by_name() {
     type Change = fn(&mut RnnLmConfig);
-    let cases: [(Change, &str); 14] = [
+    let cases: [(Change, &str); 19] = [
         (|c| c.vocab_size = 0, "`vocab_size` must be at least 1"),
         (|c| c.hidden_sizes.clear(), "`hidden_sizes` must have at least one layer"),
         (|c| c.hidden_sizes = vec![0, 4], "`hidden_sizes` must all be at least 1"),
@@ -82,6 +92,21 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
             "`dropout.input` must be at least 0 and below 1, but is NaN",
         ),
         (
+            |c| c.adaptive_softmax = Some(AdaptiveSoftmax::new(vec![4])),
+            "`tied` cannot be on with an adaptive softmax",
+        ),
+        (|c| *c = adaptive(&[]), "`softmax` must have at least one cutoff"),
+        (|c| *c = adaptive(&[4, 4]), "`softmax` must have increasing cutoffs of at least 1, but has 4,4"),
+        (
+            |c| *c = adaptive(&[4, 9]),
+            "`softmax` must have cutoffs below the vocabulary size (9), but the last is 9",
+        ),
+        (
+            |c| *c = adaptive(&[4, 6]),
+            "`softmax` has 2 cutoffs, but the last hidden size (4) is enough for 1, because each tail is 4 times narrower \
+             than the one before",
+        ),
+        (
             |c| c.hidden_sizes = vec![1 << 40, 4],
             "`hidden_sizes` and the other sizes give more parameters than memory can hold",
         ),
@@ -106,6 +131,22 @@ fn its_json_stays_what_it_is() {
     let named = json.replace("\"locked\":true}}", "\"locked\":true},\"words\":0.25,\"weights\":0.5}");
     assert_eq!(serde_json::to_string(&dropping).unwrap(), named);
     assert_eq!(serde_json::from_str::<RnnLmConfig>(&named).unwrap(), dropping);
+    // Nor do files without an adaptive softmax; one over tokens in order of frequency does not list them.
+    let softmax = |text: &str| {
+        json.replace("\"tied\":true", "\"tied\":false")
+            .replace("true}}}", &format!("true}}}},\"adaptive_softmax\":{text}}}"))
+    };
+    let ordered = softmax(r#"{"cutoffs":[4]}"#);
+    assert_eq!(serde_json::to_string(&adaptive(&[4])).unwrap(), ordered);
+    assert_eq!(serde_json::from_str::<RnnLmConfig>(&ordered).unwrap(), adaptive(&[4]));
+    let other = softmax(r#"{"cutoffs":[4],"order":[0,2,5,8,1,3,4,6,7]}"#);
+    let mut config = adaptive(&[4]);
+    config.adaptive_softmax = Some(AdaptiveSoftmax::new(vec![4]).with_order(vec![8, 5, 2, 0, 7, 6, 4, 3, 1]));
+    assert_eq!(serde_json::to_string(&config).unwrap(), other);
+    assert_eq!(serde_json::from_str::<RnnLmConfig>(&other).unwrap(), config);
+    let repeated: RnnLmConfig = serde_json::from_str(&other.replace("8,1", "8,8")).unwrap();
+    let error = repeated.check().unwrap_err().to_string();
+    assert_eq!(error, "`softmax` must have an order that lists each token of the vocabulary once");
     let one_hot = json.replace(r#"{"embedding":4}"#, r#""one-hot""#);
     assert_eq!(serde_json::from_str::<RnnLmConfig>(&one_hot).unwrap().input, Input::OneHot);
     let unknown = json.replace("tied", "knotted");
@@ -127,6 +168,12 @@ fn initializers_are_read_as_they_are_written() {
     }
 }
 
+/// An adaptive softmax with these cutoffs.
+fn adaptive(cutoffs: &[usize]) -> RnnLmConfig {
+    let adaptive_softmax = Some(AdaptiveSoftmax::new(cutoffs.to_vec()));
+    RnnLmConfig { tied: false, adaptive_softmax, ..small() }
+}
+
 fn small() -> RnnLmConfig {
     let site = |probability, locked| DropoutSite { probability, locked };
     RnnLmConfig {
@@ -142,5 +189,6 @@ fn small() -> RnnLmConfig {
             output: site(0.5, true),
             ..Dropout::default()
         },
+        adaptive_softmax: None,
     }
 }

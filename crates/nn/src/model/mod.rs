@@ -84,7 +84,8 @@ pub trait Model: fmt::Debug + Send + Sync {
     /// [`vocab_size`](Model::vocab_size).
     fn forward(&self, tape: &mut Tape<'_>, ids: &[u32], state: &mut State) -> Hidden;
 
-    /// The logits `[T, B, V]`, given the output of [`forward`](Model::forward).
+    /// The logits `[T, B, V]`, given the output of [`forward`](Model::forward): their softmax is the distribution of the next
+    /// token.
     fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value;
 
     /// The dense layer that [`logits`](Model::logits) consists of, if it is nothing else: `logits = W · h + b` with the

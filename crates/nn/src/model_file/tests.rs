@@ -308,6 +308,7 @@ fn config(tied: bool) -> RnnLmConfig {
             words: 0.05,
             weights: 0.2,
         },
+        adaptive_softmax: None,
     }
 }
 

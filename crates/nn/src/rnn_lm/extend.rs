@@ -1,7 +1,7 @@
 //! Adapts a trained model to other text: different dropout, a larger vocabulary.
 //!
-//! Promises: the learned parameters are kept; the ratios between the probabilities of old tokens do not
-//! change.
+//! Promises: the learned parameters are kept; the ratios between the probabilities of old tokens do not change, or, with
+//! an adaptive softmax, those within a cluster.
 //! Not here: the vocabulary itself, which only has to keep its old ids.
 
 use rand::Rng;
@@ -25,6 +25,9 @@ impl RnnLm {
     /// unchanged; those of the new tokens are initialized randomly. In the decoder's bias the new tokens get
     /// the mean of the old ones, so they start as words of average frequency.
     ///
+    /// With an adaptive softmax, the new tokens join the last tail, whose old tokens have to share its probability with
+    /// them. It has no bias, so the mean of the old tokens' rows is added to those of the new ones.
+    ///
     /// # Errors
     /// [`NnError::Config`] if the vocabulary would shrink, or as [`RnnLmConfig::check`].
     pub fn extended(
@@ -39,21 +42,36 @@ impl RnnLm {
                 format!("must be at least the model's vocabulary size ({old_size}), but is {vocab_size}");
             return Err(NnError::Config { field: "vocab_size", reason });
         }
-        let config = RnnLmConfig { vocab_size, ..self.config().clone() };
+        let mut config = RnnLmConfig { vocab_size, ..self.config().clone() };
+        let mut last_tail = None;
+        if let Some(softmax) = &mut config.adaptive_softmax {
+            softmax.extend(vocab_size);
+            last_tail = Some(format!("decoder.tails.{}.weight", softmax.cutoffs().len() - 1));
+        }
         let mut extended = RnnLm::new(config, self.parameters().device())?;
         extended.initialize(initialization, rng)?;
         for (id, from) in extended.parameters().ids().zip(self.parameters().ids()) {
-            let name = self.parameters().name(from).to_owned();
-            let old = self.parameters().values(from);
-            let mut new = extended.parameters_mut().values_mut(id);
+            let name = self.parameters().name(from);
+            let old = self.parameters().values(from).read()?;
+            let mut values = extended.parameters().values(id).read()?.into_owned();
             if name == "decoder.bias" {
-                let mean = old.read()?.iter().map(|&bias| f64::from(bias)).sum::<f64>() / old_size as f64;
-                new.reborrow().fill(mean as f32);
+                values.fill(mean_row(&old, 1)[0]);
+            } else if last_tail.as_deref() == Some(name) {
+                let mean = mean_row(&old, self.parameters().shape(from)[1]);
+                values.iter_mut().zip(mean.iter().cycle()).for_each(|(value, mean)| *value += mean);
             }
-            new.range(0..old.len()).copy_from(old);
+            values[..old.len()].copy_from_slice(&old);
+            extended.parameters_mut().values_mut(id).write_from(&values)?;
         }
         Ok(extended)
     }
+}
+
+/// The mean of the rows of a matrix with this many columns.
+fn mean_row(values: &[f32], columns: usize) -> Vec<f32> {
+    let rows = values.len() / columns;
+    let column = |column| values.iter().skip(column).step_by(columns).map(|&value| f64::from(value));
+    (0..columns).map(|index| (column(index).sum::<f64>() / rows as f64) as f32).collect()
 }
 
 #[cfg(test)]
@@ -64,7 +82,7 @@ mod tests {
     use rondo_kernels::recurrence::Cell;
 
     use super::*;
-    use crate::config::{Biases, Initializer, Input};
+    use crate::config::{AdaptiveSoftmax, Biases, Initializer, Input};
     use crate::{Mode, Workspace};
 
     fn model(input: Input, tied: bool) -> RnnLm {
@@ -76,6 +94,7 @@ mod tests {
             biases: Biases::Two,
             tied,
             dropout: Dropout::default(),
+            adaptive_softmax: None,
         };
         let mut model = RnnLm::new(config, &Device::cpu(1).unwrap()).unwrap();
         let all = Initializer::Normal(0.5);
@@ -113,6 +132,31 @@ mod tests {
             };
             let mean = bias(&old).iter().sum::<f32>() / 5.0;
             assert!(bias(&new)[5..].iter().all(|bias| (bias - mean).abs() < 1e-6));
+        }
+    }
+
+    #[test]
+    fn new_tokens_join_the_last_tail_of_an_adaptive_softmax() {
+        for order in [[].as_slice(), &[4, 1, 0, 3, 2]] {
+            let softmax = AdaptiveSoftmax::new(vec![2, 3]).with_order(order.to_vec());
+            let mut old = model(Input::Embedding(2), false).config().clone();
+            (old.adaptive_softmax, old.hidden_sizes) = (Some(softmax), vec![3, 16]);
+            let mut old = RnnLm::new(old, &Device::cpu(1).unwrap()).unwrap();
+            let mut rng = ChaCha8Rng::seed_from_u64(2);
+            old.initialize(&Initialization::default(), &mut rng).unwrap();
+            let new = old.extended(8, &Initialization::default(), &mut rng).unwrap();
+            new.config().check().unwrap();
+            let ids = [0, 4, 2];
+            let (before, after) = (logits(&old, &ids), logits(&new, &ids));
+            let ranked = |rank: usize| order.get(rank).map_or(rank, |&id| id as usize);
+            for (before, after) in before.chunks(5).zip(after.chunks(8)) {
+                // The clusters before it are unchanged; its own words are all less likely by the same factor.
+                let shifts: Vec<f32> =
+                    (0..5).map(|rank| before[ranked(rank)] - after[ranked(rank)]).collect();
+                assert!(shifts[..3].iter().all(|shift| shift.abs() < 1e-5), "{shifts:?}");
+                assert!(shifts[3] > 1e-3 && (shifts[3] - shifts[4]).abs() < 1e-5, "{shifts:?}");
+                assert!(after.iter().all(|logit| logit.is_finite()));
+            }
         }
     }
 

@@ -1,10 +1,12 @@
 //! The recurrent language model.
 
+use std::sync::Arc;
+
 use rand::Rng;
 use rondo_kernels::Device;
 
-use crate::config::{Biases, Initialization, Input, RnnLmConfig};
-use crate::tape::{Layer, Loss, Projection, Tape, Value};
+use crate::config::{AdaptiveSoftmax, Biases, Initialization, Input, RnnLmConfig};
+use crate::tape::{AdaptiveLayers, Layer, Loss, Projection, Tail, Tape, Value};
 use crate::{Decoder, Hidden, Model, ParameterId, Parameters, Result, State};
 
 mod extend;
@@ -24,20 +26,33 @@ mod extend;
 /// | `rnn.{l}.bias_ih`, `rnn.{l}.bias_hh` | `[G·H]` | the second only with [`Biases::Two`] |
 /// | `decoder.weight` | `[V, H]` | absent when tied to the embedding |
 /// | `decoder.bias` | `[V]` | |
+///
+/// With an [adaptive softmax](AdaptiveSoftmax), these replace the decoder's weight and bias:
+///
+/// | parameter | shape | |
+/// |---|---|---|
+/// | `decoder.head.weight` | `[C₁ + K, H]` | a row for each frequent word, then one for each of the `K` tails |
+/// | `decoder.tails.{i}.projection` | `[P, H]` | `P = H / 4^(i+1)` |
+/// | `decoder.tails.{i}.weight` | `[N, P]` | a row for each of the tail's `N` words |
 #[derive(Clone, Debug)]
 pub struct RnnLm {
     config: RnnLmConfig,
     parameters: Parameters,
     input: InputLayer,
     layers: Vec<LayerParameters>,
-    decoder_weight: ParameterId,
-    decoder_bias: ParameterId,
+    output: OutputLayer,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum InputLayer {
     Embedding(ParameterId),
     OneHot(ParameterId),
+}
+
+#[derive(Clone, Debug)]
+enum OutputLayer {
+    Dense(Decoder),
+    Adaptive(Arc<AdaptiveLayers>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +66,7 @@ impl RnnLm {
     /// A model with all parameters zero; see [`RnnLm::initialize`].
     ///
     /// # Errors
-    /// As [`RnnLmConfig::check`].
+    /// As [`RnnLmConfig::check`]; [`NnError::Device`](crate::NnError::Device) if the device has failed.
     pub fn new(config: RnnLmConfig, device: &Device) -> Result<RnnLm> {
         config.check()?;
         let mut parameters = Parameters::new(device);
@@ -78,9 +93,23 @@ impl RnnLm {
             weight_ih: parameters.find(&format!("rnn.{l}.weight_ih")),
         };
         let layers = config.hidden_sizes.iter().enumerate().map(layer).collect();
-        let decoder_weight = id(if config.tied { "embedding.weight" } else { "decoder.weight" });
-        let decoder_bias = id("decoder.bias");
-        Ok(RnnLm { config, parameters, input, layers, decoder_weight, decoder_bias })
+        let output = match &config.adaptive_softmax {
+            None => OutputLayer::Dense(Decoder {
+                weight: id(if config.tied { "embedding.weight" } else { "decoder.weight" }),
+                bias: Some(id("decoder.bias")),
+            }),
+            Some(softmax) => {
+                let tail = |tail| Tail {
+                    projection: id(&format!("decoder.tails.{tail}.projection")),
+                    weight: id(&format!("decoder.tails.{tail}.weight")),
+                };
+                let tails = (0..softmax.cutoffs().len()).map(tail).collect();
+                let head = id("decoder.head.weight");
+                let layers = AdaptiveLayers::new(softmax, config.vocab_size, head, tails, device)?;
+                OutputLayer::Adaptive(Arc::new(layers))
+            }
+        };
+        Ok(RnnLm { config, parameters, input, layers, output })
     }
 
     /// Initializes all parameters randomly, in order.
@@ -92,8 +121,8 @@ impl RnnLm {
             let name = self.parameters.name(id);
             let initializer = match name {
                 "embedding.weight" | "input.weight" => initialization.embedding,
-                "decoder.weight" => initialization.decoder,
                 _ if name.contains("bias") => initialization.bias,
+                _ if name.starts_with("decoder.") => initialization.decoder,
                 _ => initialization.recurrent,
             };
             let shape = self.parameters.shape(id);
@@ -179,15 +208,26 @@ impl Model for RnnLm {
     }
 
     fn logits(&self, tape: &mut Tape<'_>, hidden: Hidden) -> Value {
-        tape.linear(hidden.dropped, self.decoder_weight, Some(self.decoder_bias))
+        match &self.output {
+            OutputLayer::Dense(Decoder { weight, bias }) => tape.linear(hidden.dropped, *weight, *bias),
+            OutputLayer::Adaptive(layers) => tape.adaptive_log_softmax(hidden.dropped, layers),
+        }
     }
 
     fn decoder(&self) -> Option<Decoder> {
-        Some(Decoder { weight: self.decoder_weight, bias: Some(self.decoder_bias) })
+        match self.output {
+            OutputLayer::Dense(decoder) => Some(decoder),
+            OutputLayer::Adaptive(_) => None,
+        }
     }
 
     fn loss(&self, tape: &mut Tape<'_>, hidden: Hidden, targets: &[u32]) -> Loss {
-        tape.decoder(hidden.dropped, self.decoder_weight, Some(self.decoder_bias), targets)
+        match &self.output {
+            OutputLayer::Dense(Decoder { weight, bias }) => {
+                tape.decoder(hidden.dropped, *weight, *bias, targets)
+            }
+            OutputLayer::Adaptive(layers) => tape.adaptive_softmax(hidden.dropped, layers, targets),
+        }
     }
 }
 
@@ -226,8 +266,19 @@ impl RnnLmConfig {
             }
             width = Some(hidden);
         }
+        let width = width.unwrap_or(0);
+        if let Some(softmax) = &self.adaptive_softmax {
+            let dims = softmax.dims(self.vocab_size, 1);
+            add("decoder.head.weight".to_owned(), &[dims.head_width(), width]);
+            for tail in 0..softmax.cutoffs().len() {
+                let projection = AdaptiveSoftmax::projection_width(tail, width);
+                add(format!("decoder.tails.{tail}.projection"), &[projection, width]);
+                add(format!("decoder.tails.{tail}.weight"), &[dims.tail(tail).len(), projection]);
+            }
+            return shapes;
+        }
         if !self.tied {
-            add("decoder.weight".to_owned(), &[self.vocab_size, width.unwrap_or(0)]);
+            add("decoder.weight".to_owned(), &[self.vocab_size, width]);
         }
         add("decoder.bias".to_owned(), &[self.vocab_size]);
         shapes

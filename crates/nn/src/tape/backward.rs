@@ -14,7 +14,8 @@ use super::{Loss, Node, Pass, Storage, Tape, Value};
 use crate::{Gradients, ParameterId, Result};
 
 impl Tape<'_> {
-    /// Adds the gradient of `scale · (Σ nll + R·penalties)` to `gradients`, where `R` is the number of rows:
+    /// Adds the gradient of `scale · (Σ nll + R·penalties)` to `gradients`, where `R` is the number of rows and `nll`
+    /// includes the [parts](Tape::add_part) of the loss:
     /// with `scale` 1/R, the gradient of the mean over rows plus the penalties; with 1, that of the sum. The
     /// recording can be run backward only once.
     ///
@@ -56,8 +57,9 @@ impl Tape<'_> {
                 }
             }
             Node::Recurrence(node) => self.recurrence_back(node, gradients),
-            Node::Decoder(node) if node.loss == from => self.decoder_back(node, scale, gradients),
+            Node::Decoder(node) if self.is_part(node.loss, from) => self.decoder_back(node, scale, gradients),
             Node::Decoder(_) => {}
+            Node::AdaptiveLogSoftmax(node) => self.adaptive_log_softmax_back(node, gradients),
             Node::Dropout { x, dropout, out } => {
                 let dims = dropout_dims(self.shape(*x));
                 self.unary_back(*x, *out, gradients, |tape, d_out, d_x, store| {
@@ -66,7 +68,7 @@ impl Tape<'_> {
             }
             Node::Penalty { x, penalty, weight } => {
                 let dims = penalty_dims(self.shape(*x));
-                let rows = self.workspace.losses[from.0].len();
+                let rows = self.workspace.losses[from.0].nll.len();
                 let scale = f64::from(scale) * rows as f64 * f64::from(*weight);
                 let x = *x;
                 self.with_target(x, gradients, |tape, d_x, store| {
@@ -132,7 +134,7 @@ impl Tape<'_> {
                     );
                 });
             }
-            Node::CrossEntropy { logits, targets, log_sums, loss } if *loss == from => {
+            Node::CrossEntropy { logits, targets, log_sums, loss } if self.is_part(*loss, from) => {
                 let shape = self.shape(*logits);
                 let dims = cross_entropy::Dims { rows: shape.rows(), vocab: shape.width };
                 let (logits, targets, log_sums) = (*logits, targets.slice(), log_sums.slice());
@@ -186,7 +188,7 @@ impl Tape<'_> {
         let dims = node.dims;
         let scratch_len = decoder::backward_scratch_len(&self.workspace.device, dims);
         let mut scratch = self.workspace.pool.take(scratch_len);
-        // Only penalties are recorded after the decoder, so there is rarely a gradient here yet.
+        // Only penalties and parts of the loss are recorded after the decoder.
         let earlier = self.take_gradient(node.hidden);
         let mut d_hidden = self.workspace.pool.take(dims.rows * dims.width);
         let mut d_bias = node.decoder.bias.map(|_| self.zeros(dims.vocab));
@@ -412,7 +414,7 @@ impl Tape<'_> {
     }
 
     /// The gradient accumulated for a value; `None` if nothing depends on it.
-    fn take_gradient(&mut self, value: Value) -> Option<Buffer> {
+    pub(super) fn take_gradient(&mut self, value: Value) -> Option<Buffer> {
         self.workspace.slots[value.0].gradient.take()
     }
 
@@ -436,7 +438,7 @@ impl Tape<'_> {
     }
 
     /// Stores a value's gradient where it will be looked up: with the value, or with its parameter.
-    fn keep_gradient(&mut self, value: Value, gradient: Buffer, gradients: &mut Gradients) {
+    pub(super) fn keep_gradient(&mut self, value: Value, gradient: Buffer, gradients: &mut Gradients) {
         match self.workspace.slots[value.0].storage {
             Storage::Parameter(id) => self.add_dense(id, gradient, gradients),
             Storage::Own { .. } => self.workspace.slots[value.0].gradient = Some(gradient),

@@ -254,8 +254,7 @@ impl Tape<'_> {
             },
         );
         workspace.pool.give(scratch);
-        workspace.losses.push(nll);
-        let loss = Loss(workspace.losses.len() - 1);
+        let loss = self.push_loss(nll);
         self.record(Node::Decoder(DecoderNode { dims, hidden, decoder, gathered, targets, kept, loss }));
         loss
     }

@@ -15,7 +15,11 @@
 //! not stop the recording: it is reported by the next call that reads values, or by `backward`. All memory
 //! comes from the workspace and returns to it when the tape ends, so a training step allocates nothing after
 //! the first.
+//!
+//! A loss can be made of parts: [`Tape::add_part`] adds the losses of some of its rows, which another operation has
+//! computed. The backward pass of the whole also starts from each part, with the same factor.
 
+mod adaptive;
 mod backward;
 mod fused;
 mod observer;
@@ -28,9 +32,10 @@ use std::borrow::Cow;
 
 use rondo_kernels::activation_penalty::Penalty;
 use rondo_kernels::dropout::Dropout;
-use rondo_kernels::{Buffer, BufferPool, Device, DeviceError, Slice, activation, concat};
+use rondo_kernels::{Buffer, BufferPool, Device, DeviceError, Slice, activation, concat, embedding};
 
 use crate::{ParameterId, Parameters, Result, StatePart};
+pub(crate) use adaptive::{AdaptiveLayers, Tail};
 pub use fused::{Layer, Projection};
 use observer::Observer;
 pub use observer::{OperationObserver, Pass};
@@ -45,7 +50,8 @@ pub struct Workspace {
     packs: Packs,
     slots: Vec<Slot>,
     nodes: Vec<Node>,
-    losses: Vec<Buffer>,
+    losses: Vec<LossSlot>,
+    target_lists: adaptive::TargetLists,
     observer: Observer,
     /// The device failure since the tape began, if any. Operations continue, and the next read reports it.
     failure: Option<DeviceError>,
@@ -134,6 +140,14 @@ struct Slot {
     gradient: Option<Buffer>,
 }
 
+#[derive(Debug)]
+struct LossSlot {
+    /// The negative log-likelihood of each row.
+    nll: Buffer,
+    /// The loss that it has been added to.
+    part_of: Option<Loss>,
+}
+
 /// A recorded operation: its inputs, its output and what its backward pass needs.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // Boxes would allocate in every step; a tape has a dozen nodes.
@@ -157,6 +171,7 @@ enum Node {
         out: Value,
     },
     Decoder(fused::DecoderNode),
+    AdaptiveLogSoftmax(adaptive::AdaptiveLogSoftmaxNode),
     Penalty {
         x: Value,
         penalty: Penalty,
@@ -235,6 +250,7 @@ impl Workspace {
             slots: Vec::new(),
             nodes: Vec::new(),
             losses: Vec::new(),
+            target_lists: adaptive::TargetLists::default(),
             observer: Observer::default(),
             failure: None,
         }
@@ -284,7 +300,7 @@ impl Workspace {
         }
         self.nodes = nodes;
         for loss in self.losses.drain(..) {
-            self.pool.give(loss);
+            self.pool.give(loss.nll);
         }
     }
 }
@@ -330,7 +346,7 @@ impl Tape<'_> {
 
     /// Each row's negative log-likelihood, in nats, on the device.
     pub fn nll(&self, loss: Loss) -> Slice<'_> {
-        self.workspace.losses[loss.0].slice()
+        self.workspace.losses[loss.0].nll.slice()
     }
 
     /// Each row's negative log-likelihood, in nats, on the host.
@@ -348,6 +364,25 @@ impl Tape<'_> {
     /// As [`Tape::read`].
     pub fn nll_sum(&self, loss: Loss) -> Result<f64> {
         Ok(self.read_nll(loss)?.iter().map(|&nll| f64::from(nll)).sum())
+    }
+
+    /// Adds the losses `part` of some rows to those of `whole`: `nll[rows[n]] += part[n]`. The whole's backward pass then
+    /// also starts from the part.
+    ///
+    /// # Panics
+    /// If there is not one row for each loss of the part, a row is out of range, the part has already been added, or it is
+    /// the whole itself.
+    pub fn add_part(&mut self, whole: Loss, part: Loss, rows: &[u32]) {
+        let ids = self.ids(rows);
+        let Workspace { device, losses, id_pool, .. } = &mut *self.workspace;
+        let Ok([to, from]) = losses.get_disjoint_mut([whole.0, part.0]) else {
+            panic!("a loss cannot be a part of itself");
+        };
+        assert!(from.part_of.is_none(), "a loss is added to another only once");
+        from.part_of = Some(whole);
+        let dims = embedding::Dims { rows: rows.len(), vocab: to.nll.len(), width: 1 };
+        embedding::backward(device, dims, ids.slice(), from.nll.slice(), to.nll.slice_mut());
+        id_pool.give(ids);
     }
 
     /// A constant from host values; it needs no gradient.
@@ -439,6 +474,17 @@ impl Tape<'_> {
         Value(self.workspace.slots.len() - 1)
     }
 
+    fn push_loss(&mut self, nll: Buffer) -> Loss {
+        self.workspace.losses.push(LossSlot { nll, part_of: None });
+        Loss(self.workspace.losses.len() - 1)
+    }
+
+    /// Whether the backward pass from `whole` starts from `loss`: they are the same, or it is a part.
+    fn is_part(&self, loss: Loss, whole: Loss) -> bool {
+        let part_of = |loss: &Loss| self.workspace.losses[loss.0].part_of;
+        std::iter::successors(Some(loss), part_of).any(|found| found == whole)
+    }
+
     fn needs_gradient(&self, value: Value) -> bool {
         self.workspace.slots[value.0].needs_gradient
     }
@@ -504,6 +550,7 @@ impl Workspace {
                     self.recycle_rows(rows);
                 }
             }
+            Node::AdaptiveLogSoftmax(node) => self.pool.give(node.log_sums),
             Node::CrossEntropy { targets, log_sums, .. } => {
                 self.id_pool.give(targets);
                 self.pool.give(log_sums);

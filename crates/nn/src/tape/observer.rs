@@ -64,6 +64,7 @@ impl Node {
             Node::Recurrence(_) => RECURRENCE,
             Node::Dropout { .. } => "dropout",
             Node::Decoder(_) => DECODER,
+            Node::AdaptiveLogSoftmax(_) => "adaptive_log_softmax",
             Node::Penalty { .. } => "activation_penalty",
             Node::Product { .. } => "product",
             Node::Add { .. } | Node::Multiply { .. } | Node::Scale { .. } => "elementwise",

@@ -119,8 +119,7 @@ impl Tape<'_> {
         let values = self.values(logits);
         let device = &self.workspace.device;
         cross_entropy::forward(device, dims, values, targets.slice(), nll.slice_mut(), log_sums.slice_mut());
-        self.workspace.losses.push(nll);
-        let loss = Loss(self.workspace.losses.len() - 1);
+        let loss = self.push_loss(nll);
         self.record(Node::CrossEntropy { logits, targets, log_sums, loss });
         loss
     }

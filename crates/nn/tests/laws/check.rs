@@ -30,6 +30,7 @@ pub(crate) fn config(cell: Cell) -> RnnLmConfig {
         biases: Biases::Two,
         tied: false,
         dropout: Dropout::default(),
+        adaptive_softmax: None,
     }
 }
 

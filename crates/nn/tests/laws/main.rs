@@ -1,5 +1,6 @@
 //! What must hold of any model and any recording, whatever its weights.
 //!
+//! - `adaptive`: the adaptive softmax is its definition, in any order of tokens.
 //! - `primitives`: the gradient of every operation on the tape, by differences.
 //! - `cells`: a cell written from the primitives computes what the fused layer does, gradients included.
 //! - `recurrence`: state, batches, batch rows, ties, inputs.
@@ -9,6 +10,7 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod adaptive;
 mod cells;
 mod check;
 mod modes;

@@ -73,8 +73,17 @@ fn check_word_form(settings: &TextSettings, tokenizer: &Tokenizer) -> Result<()>
 
 /// The settings that describe a model.
 fn model_settings(config: &RnnLmConfig) -> ModelSettings {
-    let RnnLmConfig { vocab_size: _, input, cell, ref hidden_sizes, biases, tied, dropout } = *config;
-    let (hidden_sizes, softmax) = (hidden_sizes.clone(), SoftmaxPlan::Full);
+    let RnnLmConfig {
+        vocab_size: _,
+        input,
+        cell,
+        ref hidden_sizes,
+        biases,
+        tied,
+        dropout,
+        adaptive_softmax: _,
+    } = *config;
+    let (hidden_sizes, softmax) = (hidden_sizes.clone(), softmax(config));
     let plan = ModelPlan { input, cell, hidden_sizes, biases, tied, softmax, dropout };
     let mut settings = to_settings::model(&plan);
     // An embedding size that follows the hidden size must also follow a changed hidden size, so that the
@@ -83,6 +92,14 @@ fn model_settings(config: &RnnLmConfig) -> ModelSettings {
         settings.embedding_size = None;
     }
     settings
+}
+
+/// The softmax of a model. Whether it was trained with a sample is not part of the model.
+fn softmax(config: &RnnLmConfig) -> SoftmaxPlan {
+    config.adaptive_softmax.as_ref().map_or(SoftmaxPlan::Full, |softmax| {
+        let cutoffs = softmax.cutoffs().to_vec();
+        SoftmaxPlan::Adaptive { cutoffs }
+    })
 }
 
 fn check_shape(plan: &ModelPlan, config: &RnnLmConfig) -> Result<()> {
@@ -100,6 +117,12 @@ fn check_shape(plan: &ModelPlan, config: &RnnLmConfig) -> Result<()> {
             Input::OneHot => "one-hot".to_owned(),
         });
         return Err(other("model.input", found, expected));
+    }
+    let is_adaptive = |softmax: &SoftmaxPlan| matches!(softmax, SoftmaxPlan::Adaptive { .. });
+    let of_model = softmax(config);
+    if (is_adaptive(&plan.softmax) || is_adaptive(&of_model)) && plan.softmax != of_model {
+        let [found, expected] = [&plan.softmax, &of_model].map(to_settings::softmax_kind);
+        return Err(other("model.softmax", found, expected));
     }
     if plan.tied != config.tied {
         return Err(other("model.tied", plan.tied, config.tied));

@@ -15,7 +15,9 @@ use std::path::PathBuf;
 
 use rondo_data::{BatchOrder, CorpusOptions, LastBatch, Tokenizer, Vocab};
 use rondo_kernels::Precision;
-use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig};
+use rondo_nn::{
+    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig,
+};
 
 use crate::settings::{
     CheckpointEvery, ClipUnit, LossReduction, OptimizerKind, ResetState, SamplerKind, Settings, StepDivisor,
@@ -97,19 +99,24 @@ pub struct ModelPlan {
     pub biases: Biases,
     /// Whether the decoder shares its weight with the embedding (weight tying).
     pub tied: bool,
-    /// How the softmax over the vocabulary is computed in training.
+    /// The softmax over the vocabulary.
     pub softmax: SoftmaxPlan,
     /// The dropout probabilities, and where dropout is locked.
     pub dropout: Dropout,
 }
 
-/// How the softmax over the vocabulary is computed in training.
+/// The softmax over the vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SoftmaxPlan {
     /// Over all tokens.
     Full,
-    /// Over the targets of a batch and a sample of all tokens.
+    /// In training, over the targets of a batch and a sample of all tokens.
     Sampled(SampledSoftmax),
+    /// In two steps: frequent tokens and clusters of the others, then the tokens of a cluster.
+    Adaptive {
+        /// The frequency ranks at which the clusters begin.
+        cutoffs: Vec<usize>,
+    },
 }
 
 /// The sample of a sampled softmax.
@@ -332,7 +339,7 @@ impl Plan {
 
     /// The perplexity of a mean training loss; `None` with a sampled softmax, whose loss is that among the candidates.
     pub fn training_perplexity(&self, loss: f64) -> Option<Perplexity> {
-        (self.model.softmax == SoftmaxPlan::Full).then(|| Perplexity::from_nll_mean(loss))
+        (!matches!(self.model.softmax, SoftmaxPlan::Sampled(_))).then(|| Perplexity::from_nll_mean(loss))
     }
 
     /// Whether the epoch, counted from 1, ends with an evaluation on the validation text.
@@ -371,10 +378,15 @@ impl EvaluationPlan {
 }
 
 impl ModelPlan {
-    /// The model configuration for a vocabulary of `vocab_size` tokens.
+    /// The model configuration for a vocabulary of `vocab_size` tokens, ordered by frequency.
     pub fn config(&self, vocab_size: usize) -> RnnLmConfig {
-        let ModelPlan { input, cell, ref hidden_sizes, biases, tied, dropout, softmax: _ } = *self;
-        RnnLmConfig { vocab_size, input, cell, hidden_sizes: hidden_sizes.clone(), biases, tied, dropout }
+        let ModelPlan { input, cell, ref hidden_sizes, biases, tied, dropout, ref softmax } = *self;
+        let adaptive_softmax = match softmax {
+            SoftmaxPlan::Adaptive { cutoffs } => Some(AdaptiveSoftmax::new(cutoffs.clone())),
+            SoftmaxPlan::Full | SoftmaxPlan::Sampled(_) => None,
+        };
+        let hidden_sizes = hidden_sizes.clone();
+        RnnLmConfig { vocab_size, input, cell, hidden_sizes, biases, tied, dropout, adaptive_softmax }
     }
 }
 

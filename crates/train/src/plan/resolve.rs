@@ -204,6 +204,8 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
         }
         ModelInput::OneHot => Input::OneHot,
     };
+    let softmax = softmax(settings)?;
+    let can_be_tied = !matches!(softmax, SoftmaxPlan::Adaptive { .. });
     let plan = ModelPlan {
         input,
         cell: settings.cell.or(of_preset.map(|config| config.cell)).unwrap_or(Cell::Lstm),
@@ -214,11 +216,16 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
             Some(2) => Biases::Two,
             Some(other) => return Err(out_of_range("model.biases", other, "1 or 2")),
         },
-        softmax: softmax(settings)?,
-        tied: settings.tied.unwrap_or(input == Input::Embedding(hidden_size)),
+        tied: settings.tied.unwrap_or(can_be_tied && input == Input::Embedding(hidden_size)),
+        softmax,
         dropout: dropout(settings, of_preset.map(|config| config.dropout), input)?,
     };
-    plan.config(1).check()?;
+    // The size of the vocabulary is not known yet.
+    let least_vocab_size = match &plan.softmax {
+        SoftmaxPlan::Adaptive { cutoffs } => cutoffs.last().map_or(1, |last| last.saturating_add(1)),
+        SoftmaxPlan::Full | SoftmaxPlan::Sampled(_) => 1,
+    };
+    plan.config(least_vocab_size).check()?;
     Ok(plan)
 }
 
@@ -247,14 +254,16 @@ fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Resul
 }
 
 fn softmax(settings: &ModelSettings) -> Result<SoftmaxPlan> {
-    Ok(match settings.softmax.clone().unwrap_or_default() {
-        SoftmaxKind::Full => {
-            refuse_given([("model.sampler", settings.sampler.is_some())], "`model.softmax` is `sampled`")?;
-            SoftmaxPlan::Full
-        }
+    let kind = settings.softmax.clone().unwrap_or_default();
+    if !matches!(kind, SoftmaxKind::Sampled { .. }) {
+        refuse_given([("model.sampler", settings.sampler.is_some())], "`model.softmax` is `sampled`")?;
+    }
+    Ok(match kind {
+        SoftmaxKind::Full => SoftmaxPlan::Full,
         SoftmaxKind::Sampled { draws } => {
             SoftmaxPlan::Sampled(SampledSoftmax { draws, sampler: settings.sampler.unwrap_or_default() })
         }
+        SoftmaxKind::Adaptive { cutoffs } => SoftmaxPlan::Adaptive { cutoffs },
     })
 }
 

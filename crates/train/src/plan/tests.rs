@@ -148,6 +148,7 @@ const PLANS: &[&str] = &[
     r#"
         [model]
         hidden_sizes = [6, 5, 4]
+        softmax = "adaptive:100"
         dropout_words = 0.05
         dropout_weights = 0.2
         [training]

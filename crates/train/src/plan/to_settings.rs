@@ -158,11 +158,9 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
     // If all layers have the same size, use the settings that a user would change.
     let width = plan.hidden_sizes.last().copied();
     let width = width.filter(|width| plan.hidden_sizes.iter().all(|size| size == width));
-    let (softmax, sampler) = match plan.softmax {
-        SoftmaxPlan::Full => (SoftmaxKind::Full, None),
-        SoftmaxPlan::Sampled(SampledSoftmax { draws, sampler }) => {
-            (SoftmaxKind::Sampled { draws }, Some(sampler))
-        }
+    let sampler = match plan.softmax {
+        SoftmaxPlan::Sampled(SampledSoftmax { sampler, .. }) => Some(sampler),
+        SoftmaxPlan::Full | SoftmaxPlan::Adaptive { .. } => None,
     };
     let locked = sites.into_iter().filter(|(_, site)| site.locked).map(|(site, _)| site);
     ModelSettings {
@@ -174,7 +172,7 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
         layers: width.map(|_| plan.hidden_sizes.len()),
         hidden_sizes: Some(if width.is_some() { vec![] } else { plan.hidden_sizes.clone() }),
         tied: Some(plan.tied),
-        softmax: Some(softmax),
+        softmax: Some(softmax_kind(&plan.softmax)),
         sampler,
         biases: Some(match plan.biases {
             Biases::One => 1,
@@ -187,6 +185,15 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
         dropout_words: Some(dropout.words),
         dropout_weights: Some(dropout.weights),
         locked_dropout: Some(locked.collect()),
+    }
+}
+
+/// The setting that stands for a softmax.
+pub(super) fn softmax_kind(plan: &SoftmaxPlan) -> SoftmaxKind {
+    match plan {
+        SoftmaxPlan::Full => SoftmaxKind::Full,
+        SoftmaxPlan::Sampled(sampled) => SoftmaxKind::Sampled { draws: sampled.draws },
+        SoftmaxPlan::Adaptive { cutoffs } => SoftmaxKind::Adaptive { cutoffs: cutoffs.clone() },
     }
 }
 

@@ -109,9 +109,10 @@ sections! {
         hidden_sizes: Vec<usize>, "SIZE", "";
         /// Weight tying: the decoder shares the embedding's weight
         tied: bool, "BOOL", "true where the sizes agree", common;
-        /// Softmax over the vocabulary in training: over all tokens (full), or over the targets and a sample
-        /// (sampled:DRAWS, such as sampled:4096, drawn in each step), which is faster for large vocabularies. Evaluations
-        /// are always exact
+        /// Softmax over the vocabulary: over all tokens (full), or, which is faster for large vocabularies, in training
+        /// over the targets and a sample (sampled:DRAWS, such as sampled:4096, drawn in each step), or in the model in two
+        /// steps, with clusters of rarer tokens that begin at these frequency ranks (adaptive:CUTOFFS, such as
+        /// adaptive:2000,10000; without --tied). Evaluations are always exact
         softmax: SoftmaxKind, "SOFTMAX", "full";
         /// Distribution of the tokens that are drawn, for sampled: a power of their frequency (unigram:POWER), or
         /// log-uniform over frequency ranks (log-uniform)

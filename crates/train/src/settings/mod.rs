@@ -125,6 +125,7 @@ impl Settings {
     /// - `preset` removes all other model settings;
     /// - `hidden_size` removes an `embedding_size` that is the same as the hidden size below;
     /// - `hidden_size` and `layers` remove `hidden_sizes`, and `hidden_sizes` removes these two;
+    /// - an adaptive `softmax` removes `tied`, and any other than a sampled one `sampler`;
     /// - `dropout` removes the probabilities of the individual places;
     /// - a different `optimizer` removes the learning rate and the options of the old optimizer;
     /// - a different `schedule` removes the options of the old schedule;
@@ -176,6 +177,9 @@ impl Settings {
         if over.model.softmax.as_ref().is_some_and(|softmax| !matches!(softmax, SoftmaxKind::Sampled { .. }))
         {
             self.model.sampler = None;
+        }
+        if matches!(over.model.softmax, Some(SoftmaxKind::Adaptive { .. })) {
+            self.model.tied = None;
         }
         let (below, above) = (&mut self.training, &over.training);
         if above.reset_state.is_some() {

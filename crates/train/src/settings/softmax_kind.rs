@@ -1,15 +1,15 @@
-//! How the softmax over the vocabulary is computed in training: the settings, with their parameters. Not here: sampling
-//! (`sampler`).
+//! The softmax over the vocabulary: the settings, with their parameters. Not here: sampling (`sampler`).
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The softmax over the vocabulary in training.
+/// The softmax over the vocabulary.
 ///
 /// ```
 /// use rondo_train::settings::SoftmaxKind;
 ///
 /// assert_eq!("sampled:4096".parse(), Ok(SoftmaxKind::Sampled { draws: 4096 }));
+/// assert_eq!("adaptive:2000,10000".parse(), Ok(SoftmaxKind::Adaptive { cutoffs: vec![2_000, 10_000] }));
 /// assert_eq!(SoftmaxKind::Full.to_string(), "full");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,10 +17,15 @@ pub enum SoftmaxKind {
     /// Over all tokens.
     #[default]
     Full,
-    /// Over the targets and a sample of all tokens; evaluations are exact.
+    /// In training, over the targets and a sample of all tokens; evaluations are exact.
     Sampled {
         /// The number of tokens drawn in each step, with replacement.
         draws: usize,
+    },
+    /// Adaptive, a property of the model: frequent tokens are predicted directly, the others in two steps.
+    Adaptive {
+        /// The frequency ranks at which the clusters of rarer tokens begin, increasing.
+        cutoffs: Vec<usize>,
     },
 }
 
@@ -35,7 +40,21 @@ impl FromStr for SoftmaxKind {
                 let expected = "expected a number of tokens to draw in each step, such as `sampled:4096`";
                 draws.map(|draws| SoftmaxKind::Sampled { draws }).ok_or_else(|| expected.to_owned())
             }
-            _ => Err("expected `full`, or `sampled:DRAWS` such as `sampled:4096`".to_owned()),
+            Some(("adaptive", cutoffs)) => {
+                let cutoffs: Option<Vec<usize>> = cutoffs
+                    .split(',')
+                    .map(|cutoff| cutoff.parse().ok().filter(|&cutoff| cutoff > 0))
+                    .collect();
+                let cutoffs = cutoffs.filter(|cutoffs| cutoffs.is_sorted_by(|a, b| a < b));
+                let expected = "expected increasing frequency ranks at which clusters begin, such as \
+                                `adaptive:2000,10000`";
+                cutoffs.map(|cutoffs| SoftmaxKind::Adaptive { cutoffs }).ok_or_else(|| expected.to_owned())
+            }
+            _ => {
+                Err("expected `full`, `sampled:DRAWS` such as `sampled:4096`, or `adaptive:CUTOFFS` such as \
+                      `adaptive:2000,10000`"
+                    .to_owned())
+            }
         }
     }
 }
@@ -45,6 +64,10 @@ impl fmt::Display for SoftmaxKind {
         match self {
             SoftmaxKind::Full => f.write_str("full"),
             SoftmaxKind::Sampled { draws } => write!(f, "sampled:{draws}"),
+            SoftmaxKind::Adaptive { cutoffs } => {
+                let cutoffs = cutoffs.iter().map(usize::to_string).collect::<Vec<_>>();
+                write!(f, "adaptive:{}", cutoffs.join(","))
+            }
         }
     }
 }
@@ -107,7 +130,7 @@ mod tests {
 
     #[test]
     fn kinds_read_back_as_written() {
-        for text in ["full", "sampled:1", "sampled:4096"] {
+        for text in ["full", "sampled:1", "sampled:4096", "adaptive:1", "adaptive:2000,10000"] {
             assert_eq!(text.parse::<SoftmaxKind>().unwrap().to_string(), text);
         }
         for text in ["log-uniform", "unigram:0", "unigram:0.75", "unigram:1"] {
@@ -119,7 +142,11 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (texts, expected) in [
             (["sampled:0", "sampled:", "sampled:-1", "sampled:0.5"], "expected a number of tokens to draw"),
-            (["sampled", "half", "full:1", ""], "expected `full`, or `sampled:DRAWS`"),
+            (
+                ["adaptive:", "adaptive:0,5", "adaptive:9,5", "adaptive:5,5"],
+                "expected increasing frequency ranks",
+            ),
+            (["sampled", "adaptive", "full:1", ""], "expected `full`, `sampled:DRAWS` such as"),
         ] {
             for text in texts {
                 let error = text.parse::<SoftmaxKind>().unwrap_err();

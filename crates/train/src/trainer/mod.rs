@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rondo_data::{Batches, Corpus, TokenIds, Units};
+use rondo_data::{Batches, Corpus, TokenIds, Units, VocabSource};
 use rondo_infer::{InferError, LanguageModel, ModelHandle, Resets, evaluate_with};
 use rondo_kernels::Device;
 use rondo_nn::{Model, RnnLm, RnnLmConfig};
@@ -97,7 +97,7 @@ impl Trainer {
     /// is invalid; [`TrainError::NotEnoughMemory`] if the run does not fit in memory.
     pub fn new(plan: Plan, corpus: Corpus, device: &Device) -> Result<Trainer> {
         check_memory(&plan, &corpus, device, 0)?;
-        let mut model = RnnLm::new(plan.model.config(corpus.vocab().len()), device)?;
+        let mut model = RnnLm::new(new_config(&plan, &corpus), device)?;
         model.initialize(&plan.init, &mut rng(plan.training.seed, Stream::Initialization))?;
         Trainer::with_model(plan, corpus, model)
     }
@@ -167,7 +167,7 @@ impl Trainer {
         }
         assert_eq!(
             *model.config(),
-            plan.model.config(corpus.vocab().len()),
+            config_of(&plan, corpus.vocab().len(), Some(model.config())),
             "the shapes of the model and the plan must be equal"
         );
         Ok(Trainer { continues: true, ..Trainer::with_model(plan, corpus, model)? })
@@ -186,7 +186,7 @@ impl Trainer {
         checkpoint: Checkpoint,
         changes: Vec<Change>,
     ) -> Result<Trainer> {
-        let config = plan.model.config(corpus.vocab().len());
+        let config = config_of(&plan, corpus.vocab().len(), checkpoint.config());
         let is_the_same = has_shape(&checkpoint, &config);
         // The checkpoint is freed before the first step.
         check_memory(&plan, &corpus, device, checkpoint.len())?;
@@ -204,7 +204,7 @@ impl Trainer {
         checkpoint: Checkpoint,
         changes: Vec<Change>,
     ) -> Result<()> {
-        let config = plan.model.config(self.corpus.vocab().len());
+        let config = config_of(&plan, self.corpus.vocab().len(), checkpoint.config());
         let is_the_same = has_shape(&checkpoint, &config);
         let model = RnnLm::new(config, device)?;
         self.resume_from(checkpoint, changes, is_the_same)?;
@@ -409,6 +409,39 @@ impl Trainer {
 fn check_memory(plan: &Plan, corpus: &Corpus, device: &Device, held: u64) -> Result<()> {
     batches(plan, corpus)?;
     memory::check(plan, corpus, device, held)
+}
+
+/// The configuration of a new model. With an adaptive softmax, special tokens and then the most frequent ones come first,
+/// as in a vocabulary that is ordered by frequency.
+fn new_config(plan: &Plan, corpus: &Corpus) -> RnnLmConfig {
+    let vocab = corpus.vocab();
+    let mut config = plan.model.config(vocab.len());
+    if let Some(softmax) = config.adaptive_softmax.take() {
+        let is_special = |id: &u32| match &plan.text.options.vocab {
+            VocabSource::Build { options, .. } | VocabSource::List { options, .. } => {
+                let token = vocab.token(*id);
+                options.unknown.iter().chain(&options.reserved).any(|special| Some(special.as_str()) == token)
+            }
+            VocabSource::Given(_) | VocabSource::Extend { .. } => false,
+        };
+        let (special, others): (Vec<u32>, Vec<u32>) =
+            vocab.ids_by_frequency().into_iter().partition(is_special);
+        config.adaptive_softmax = Some(softmax.with_order([special, others].concat()));
+    }
+    config
+}
+
+/// The configuration of the plan's model. With an adaptive softmax, the tokens are ranked as in the model `before`, which
+/// was trained before.
+fn config_of(plan: &Plan, vocab_size: usize, before: Option<&RnnLmConfig>) -> RnnLmConfig {
+    let mut config = plan.model.config(vocab_size);
+    let before = before.and_then(|before| before.adaptive_softmax.as_ref());
+    if let (Some(softmax), Some(before)) = (&mut config.adaptive_softmax, before)
+        && softmax.cutoffs() == before.cutoffs()
+    {
+        softmax.clone_from(before);
+    }
+    config
 }
 
 /// Whether the checkpoint is one of a model with this configuration, except for dropout.

@@ -4,7 +4,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rondo_nn::{ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Input, RnnLmConfig};
+use rondo_nn::{ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, DropoutSite, Input, RnnLmConfig};
 
 use crate::settings::{ClipUnit, LossReduction, SamplerKind, StepDivisor};
 use crate::{
@@ -50,7 +50,8 @@ pub struct Sizes {
 }
 
 /// The names of all workloads.
-pub const WORKLOADS: [&str; 11] = ["W1", "W1u", "W1s", "W2", "W3", "W4", "W5", "W6", "W7", "W8:W1", "W8:W6"];
+pub const WORKLOADS: [&str; 12] =
+    ["W1", "W1u", "W1s", "W1a", "W2", "W3", "W4", "W5", "W6", "W7", "W8:W1", "W8:W6"];
 
 /// The maximum number of columns, steps or layers, so that products of sizes do not overflow.
 const LARGEST: usize = 1 << 20;
@@ -114,12 +115,14 @@ impl Workload {
     /// ```text
     /// 2 · (Σ_layers G·H·(D + H) + H_last·V)
     /// ```
+    ///
+    /// With an adaptive softmax, [`RnnLmConfig::decoder_products`] replaces `H_last·V`.
     pub fn forward_flop_per_token(&self) -> f64 {
-        self.flop_per_token(self.config.vocab_size as f64)
+        self.flop_per_token(self.config.decoder_products())
     }
 
-    /// As [`forward_flop_per_token`](Workload::forward_flop_per_token), with a softmax over `tokens` tokens.
-    fn flop_per_token(&self, tokens: f64) -> f64 {
+    /// As [`forward_flop_per_token`](Workload::forward_flop_per_token), with a decoder of this many multiplications.
+    fn flop_per_token(&self, decoder: f64) -> f64 {
         let RnnLmConfig { input, cell, ref hidden_sizes, .. } = self.config;
         let mut width = match input {
             Input::Embedding(width) => width,
@@ -130,17 +133,18 @@ impl Workload {
             products += cell.gates() * hidden * (width + hidden);
             width = hidden;
         }
-        2.0 * (products as f64 + width as f64 * tokens)
+        2.0 * (products as f64 + decoder)
     }
 
     /// The floating-point operations of a training step; see [`Workload::forward_flop_per_token`]. A sampled softmax is
     /// over the expected number of different tokens drawn; targets that are not among them are not counted.
     pub fn step_flop(&self) -> f64 {
-        let tokens = match self.sampler() {
-            Some(sampler) => sampler.expected_count(),
-            None => self.config.vocab_size as f64,
+        let all = self.config.decoder_products();
+        let decoder = match self.sampler() {
+            Some(sampler) => all * sampler.expected_count() / self.config.vocab_size as f64,
+            None => all,
         };
-        3.0 * self.flop_per_token(tokens) * self.step_tokens() as f64
+        3.0 * self.flop_per_token(decoder) * self.step_tokens() as f64
     }
 
     /// What draws the tokens of a sampled softmax, if there is one.
@@ -209,6 +213,7 @@ fn of_model(name: &str) -> Workload {
             biases: Biases::Two,
             tied: false,
             dropout: Dropout::default(),
+            adaptive_softmax: None,
         },
         batch_size: 20,
         bptt: 35,
@@ -232,6 +237,11 @@ fn of_model(name: &str) -> Workload {
         "W1s" => {
             let sampled = SampledSoftmax { draws: 4096, sampler: SamplerKind::default() };
             Workload { sampled: Some(sampled), ..of_model("W1") }
+        }
+        "W1a" => {
+            let mut workload = of_model("W1u");
+            workload.config.adaptive_softmax = Some(AdaptiveSoftmax::new(vec![2_000, 10_000]));
+            workload
         }
         "W2" => Workload { learning_rate: 20.0, ..with(lstm(650, WIKITEXT_2), true, everywhere(0.5)) },
         "W3" => Workload { batch_size: 32, ..with(lstm(650, PTB), false, everywhere(0.5)) },

@@ -30,6 +30,18 @@ fn a_step_costs_what_was_computed_by_hand() {
 }
 
 #[test]
+fn an_adaptive_softmax_costs_what_zipf_says() {
+    // The head, and the tails with the frequencies of their ranks.
+    let (all, gamma) = (33_278f64, 0.577_215_664_9);
+    let share = |from: f64, to: f64| (to.ln() - from.ln()) / (all.ln() + gamma);
+    let tails = share(2_000.0, 10_000.0) * 50.0 * (200.0 + 8_000.0)
+        + share(10_000.0, all) * 12.0 * (200.0 + 23_278.0);
+    let expected = 2.0 * (2.0 * 4.0 * 200.0 * 400.0 + 200.0 * 2_002.0 + tails);
+    assert!((found("W1a").forward_flop_per_token() / expected - 1.0).abs() < 1e-9);
+    assert!(found("W1a").step_flop() < 0.2 * found("W1u").step_flop());
+}
+
+#[test]
 fn every_name_is_a_workload_whose_sizes_fit_together() {
     for name in WORKLOADS {
         let workload = found(name);
