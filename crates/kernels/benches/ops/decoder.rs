@@ -34,6 +34,7 @@ impl Inputs {
             bias: Some(self.bias.slice()),
             hidden: self.hidden.slice(),
             targets: self.targets.slice(),
+            only_as_target: None,
             nll: nll.slice_mut(),
             kept: kept.map(Buffer::slice_mut),
             scratch: scratch.slice_mut(),
