@@ -84,6 +84,7 @@ const WITH_EFFECT: &[&str] = &[
     "optimization.activation_penalty",
     "optimization.temporal_penalty",
     "evaluation.every",
+    "evaluation.unaveraged",
     "evaluation.bptt",
 ];
 

@@ -265,6 +265,8 @@ pub struct ClipNorm {
 pub struct EvaluationPlan {
     /// The number of epochs between evaluations on the validation text.
     pub every: usize,
+    /// Whether the current weights are evaluated, too, if their average is.
+    pub unaveraged: bool,
     /// The batch size: the number of columns that a text is divided into.
     pub batch_size: usize,
     /// The sequence length: the time steps of a batch.

@@ -573,8 +573,10 @@ pub(super) fn evaluation(settings: &Settings) -> Result<EvaluationPlan> {
     let Settings { evaluation, training, .. } = settings;
     let batch_size = batch_size(training)?;
     let bptt = bptt(training)?;
-    let every = if has_time_limit(settings) { ONLY_LAST } else { 1 };
+    let is_timed = has_time_limit(settings);
+    let every = if is_timed { ONLY_LAST } else { 1 };
     Ok(EvaluationPlan {
+        unaveraged: evaluation.unaveraged.unwrap_or(!is_timed),
         every: positive("evaluation.every", evaluation.every.unwrap_or(every))?,
         batch_size: positive("evaluation.batch_size", evaluation.batch_size.unwrap_or(batch_size))?,
         bptt: positive("evaluation.bptt", evaluation.bptt.unwrap_or(bptt))?,

@@ -58,6 +58,7 @@ fn the_stated_defaults_hold() {
             ("optimization.schedule", Some(found)) => assert_eq!(found, "plateau"),
             ("optimization.averaging", Some(found)) => assert_eq!(found, "off"),
             ("evaluation.every", Some(found)) => assert_eq!(found, "1"),
+            ("evaluation.unaveraged", Some(found)) => assert_eq!(found, "true"),
             ("evaluation.batch_size", Some(found)) => assert_eq!(found, "20"),
             ("evaluation.bptt", Some(found)) => assert_eq!(found, "35"),
             (path, Some(found)) => assert_eq!(found, field.default, "{path}"),
@@ -117,6 +118,7 @@ const PLANS: &[&str] = &[
         reload_best = true
         [evaluation]
         every = 2
+        unaveraged = false
     "#,
     r#"
         [text]

@@ -56,6 +56,7 @@ pub(super) fn settings(plan: &Plan) -> Settings {
         optimization: optimization(&plan.optimization),
         evaluation: EvaluationSettings {
             every: Some(evaluation.every),
+            unaveraged: Some(evaluation.unaveraged),
             batch_size: Some(evaluation.batch_size),
             bptt: Some(evaluation.bptt),
         },

@@ -276,6 +276,8 @@ sections! {
     evaluation: EvaluationSettings {
         /// Epochs between evaluations on the validation text; the last epoch is always evaluated
         every: usize, "EPOCHS", "1; only the last with --time";
+        /// With averaging, also evaluate the current weights on the validation text, for comparison
+        unaveraged: bool, "BOOL", "true; false with --time";
         /// Batch size of evaluations
         batch_size: usize, "SEQUENCES", "as --batch-size";
         /// Time steps per batch in evaluations; affects only speed and memory

@@ -319,8 +319,8 @@ impl Trainer {
             [&self.corpus.valid, &self.corpus.test].map(|text| text.as_ref().map_or(0, TokenIds::len));
         let Some(text) = self.corpus.valid.as_ref().or(self.corpus.test.as_ref()) else { return Ok(0.0) };
         // The current weights are evaluated in addition to their average.
-        let averages = self.plan.optimization.averaging != AveragingRule::Off;
-        let tokens = test + if averages { 2 * valid } else { valid };
+        let both = self.plan.optimization.averaging != AveragingRule::Off && self.plan.evaluation.unaveraged;
+        let tokens = test + if both { 2 * valid } else { valid };
         let (begun, mut done) = (Instant::now(), 0);
         let mut progress = |count: u64| {
             done = count;

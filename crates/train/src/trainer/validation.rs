@@ -69,7 +69,7 @@ impl Run<'_> {
         let learning_rate = self.progress.schedule.step_learning_rate();
         let (corpus, epoch, sum) = (self.texts.corpus, self.progress.epoch, self.progress.epoch_sum);
         let unaveraged_valid_loss = match &corpus.valid {
-            Some(ids) if self.progress.averaging.has_average() && self.evaluates_after(epoch) => {
+            Some(ids) if self.compares_with_average() && self.evaluates_after(epoch) => {
                 match self.evaluate("valid", ids)? {
                     None => return Ok(Ended::Stopped),
                     loss => loss,
@@ -145,6 +145,11 @@ impl Run<'_> {
         self.save_checkpoint()?;
         self.summarize(Status::Running, None)?;
         Ok(Ended::Completed)
+    }
+
+    /// Whether the current weights are evaluated, too, because their average is.
+    fn compares_with_average(&self) -> bool {
+        self.progress.averaging.has_average() && self.plan.evaluation.unaveraged
     }
 
     /// Runs a function with the weights that are evaluated: their average if there is one, otherwise the
