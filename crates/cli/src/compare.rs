@@ -14,6 +14,7 @@ use crate::console::Console;
 use crate::input::Input;
 use crate::lines::LineBatches;
 use crate::model_args::DeviceArgs;
+use crate::normalizer::{self, ApproximateArgs};
 use crate::text_args::{FieldArgs, LossyArgs};
 use crate::{describe, output};
 
@@ -49,6 +50,8 @@ pub(crate) struct CompareArgs {
     /// Carry the hidden state from each line of a file to the next, for models of running text
     #[arg(long, help_heading = "Scoring")]
     carry_state: bool,
+    #[command(flatten)]
+    approximate: ApproximateArgs,
     /// Batch size: lines to score in parallel; affects only speed and memory
     #[arg(long, value_name = "LINES", default_value_t = 32, help_heading = "Scoring")]
     batch_size: usize,
@@ -88,7 +91,10 @@ impl From<UnitName> for CompareUnit {
 pub(crate) fn run(args: CompareArgs) -> Result<ExitCode> {
     let console = Console::new(false);
     let paths = [args.a.clone(), args.b.clone()];
-    let models = args.lossy.models(args.device.load_all(&paths, console)?)?;
+    let mut loaded = args.device.load_all(&paths, console)?;
+    args.lossy.apply(&mut loaded)?;
+    args.approximate.apply_all(&mut loaded)?;
+    let models: Vec<_> = loaded.iter().map(|loaded| loaded.model.clone()).collect();
     let Ok(models) = <[_; 2]>::try_from(models) else { unreachable!("two paths give two models") };
     let codec = models[0].codec().clone();
     let options = Comparing {
@@ -115,11 +121,18 @@ pub(crate) fn run(args: CompareArgs) -> Result<ExitCode> {
     let title = inputs.iter().map(Input::origin).collect::<Vec<_>>().join(", ");
     let paths = paths.map(|path| path.display().to_string());
     if args.json {
-        output::json(&in_json(&title, &paths, bootstrap, &comparison))?;
+        let mut object = in_json(&title, &paths, bootstrap, &comparison);
+        for (place, check) in loaded.iter().map(normalizer::check_in_json).enumerate() {
+            if let Some(check) = check {
+                object["models"][place]["approximate"] = check;
+            }
+        }
+        output::json(&object)?;
     } else {
         output::text(&in_columns(&title, &paths, bootstrap, &comparison))?;
     }
     say_notes(&comparison, console);
+    normalizer::say_checks(&loaded, console);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -46,12 +46,21 @@ pub(crate) enum CliError {
     /// A table of items, but not in which column the texts are.
     #[error("`{origin}` is a table, but `--text-column` does not say which column contains the text")]
     NoTextColumn { origin: String, known: Vec<String> },
+    /// A bucket is to be written to a file that is being filtered.
+    #[error("the bucket `{}` would replace a text that is read: `--out` must be another prefix", path.display())]
+    OverInput { path: PathBuf },
+    /// A preset is to be written like a model.
+    #[error("the preset `{preset}` has no weights to write: it is only the sizes of a model")]
+    NoWeights { preset: &'static str },
+    /// A model is to be replaced by itself in another format.
+    #[error("`{}` would be replaced by itself with other weights: `--out` must be another file", path.display())]
+    OverItself { path: PathBuf },
+    /// Buckets are asked for, and something about them is not said.
+    #[error("`--buckets` does not say {what}: `{flags}` does")]
+    BucketsWithout { what: &'static str, flags: &'static str },
     /// A line to filter is not a record with the field.
     #[error("line {line} of `{origin}` {reason}")]
     FilterRecord { origin: String, line: u64, reason: String },
-    /// No perplexity is within the bounds of a filter.
-    #[error("no perplexity is at least {min} and at most {max}")]
-    Bounds { min: f64, max: f64 },
     /// A text has bytes that are no text.
     #[error("line {line} of `{origin}` is not UTF-8 text, or has a NUL byte")]
     NotText { origin: String, line: u64 },
@@ -223,6 +232,9 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 | InferError::NoEmbedding
                 | InferError::IndependentUnits { .. }
                 | InferError::DifferentTokens { .. }
+                | InferError::NeedsDistribution { .. }
+                | InferError::Bounds { .. }
+                | InferError::Buckets { .. }
         )
     };
     matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
@@ -246,7 +258,10 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::UnknownScore { .. }
                     | CliError::ListsWithoutIds { .. }
                     | CliError::NoTextColumn { .. }
-                    | CliError::Bounds { .. }
+                    | CliError::BucketsWithout { .. }
+                    | CliError::NoWeights { .. }
+                    | CliError::OverItself { .. }
+                    | CliError::OverInput { .. }
             )
         )
 }
@@ -320,7 +335,10 @@ fn hint(cause: &Cause) -> Option<String> {
                 Some("a table of surprisals has one header: make a table of each file".to_owned())
             }
             CliError::FilterRecord { .. }
-            | CliError::Bounds { .. }
+            | CliError::BucketsWithout { .. }
+            | CliError::NoWeights { .. }
+            | CliError::OverItself { .. }
+            | CliError::OverInput { .. }
             | CliError::Write { .. }
             | CliError::NoSplit { .. }
             | CliError::TooShort { .. }
@@ -425,6 +443,9 @@ fn hint_on_inference(error: &InferError) -> Option<String> {
         }
         InferError::DifferentTokens { what, .. } if *what != "an ensemble" => {
             "`--by word` and `--by character` compare models with different tokens"
+        }
+        InferError::NeedsDistribution { .. } => {
+            "leave out `--approximate`; `rondo surprisal --by token` and `--by character`, and whole sentences, do not need it"
         }
         InferError::NoNormalizer { .. } => {
             "`rondo normalizer fit MODEL` fits one; without `--approximate`, probabilities are exact"

@@ -1,14 +1,14 @@
-//! `rondo models`: the presets, and the contents of a model file.
+//! `rondo models`: the presets, the contents of a model file, and the format of its weights.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rondo_infer::{InferError, LanguageModel};
-use rondo_kernels::Precision;
-use rondo_nn::{Cell, Dropout, DropoutSite, ModelFile, PRESETS, Preset, RnnLmConfig};
+use rondo_kernels::{Bytes, Precision};
+use rondo_nn::{Cell, Dropout, DropoutSite, ModelFile, PRESETS, Preset, RnnLmConfig, WeightFormat};
 use rondo_train::TrainError;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::{describe, device, output};
 
-/// List the model presets, or describe a preset, a model file or the model of a run
+/// List the model presets, describe a preset or a model, or store a model in half the space
 #[derive(Args, Debug)]
 pub(crate) struct ModelsArgs {
     /// Preset, model file, or run folder for its best model, to describe
@@ -25,9 +25,22 @@ pub(crate) struct ModelsArgs {
     /// Vocabulary size to compute the parameter counts of presets for [default: 33278, that of WikiText-2]
     #[arg(long, value_name = "TOKENS")]
     vocab_size: Option<NonZeroUsize>,
+    /// Write the model with weights in this format to the file --out: bf16 takes half the space, f32 is exact
+    #[arg(long, value_name = "FORMAT", requires_all = ["model", "out"], conflicts_with_all = ["vocab_size", "json"])]
+    to: Option<Format>,
+    /// Model file to write
+    #[arg(long, value_name = "FILE", requires = "to")]
+    out: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// [`WeightFormat`], as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    F32,
+    Bf16,
 }
 
 /// The vocabulary size of WikiText-2.
@@ -36,6 +49,10 @@ const VOCAB_SIZE: usize = 33_278;
 /// Runs the command.
 pub(crate) fn run(args: ModelsArgs) -> Result<ExitCode> {
     let vocab_size = args.vocab_size.map_or(VOCAB_SIZE, NonZeroUsize::get);
+    if let (Some(model), Some(format), Some(out)) = (&args.model, args.to, &args.out) {
+        convert(model, format, out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match args.model {
         Some(model) => match model.to_str().and_then(Preset::find) {
             // A file or folder of this name comes first.
@@ -47,6 +64,37 @@ pub(crate) fn run(args: ModelsArgs) -> Result<ExitCode> {
         None => list(vocab_size, args.json)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a model with weights in another format.
+fn convert(model: &Path, format: Format, out: &Path) -> Result<()> {
+    if is_no_path(model) {
+        return Err(match model.to_str().and_then(Preset::find) {
+            Some(preset) => CliError::NoWeights { preset: preset.name }.into(),
+            None => unknown_preset(model),
+        });
+    }
+    let path = LanguageModel::file_at(model)?;
+    let is_same = |path: &Path, other: &Path| Some(path.canonicalize().ok()? == other.canonicalize().ok()?);
+    if is_same(&path, out) == Some(true) {
+        return Err(CliError::OverItself { path }.into());
+    }
+    let console = Console::new(false);
+    let device = device::cpu(None, Precision::F32, console)?;
+    let format = match format {
+        Format::F32 => WeightFormat::F32,
+        Format::Bf16 => WeightFormat::Bf16,
+    };
+    LanguageModel::open(&path, &device)?.save_as(out, format)?;
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    console.say(&format!(
+        "wrote `{}` with {} weights: {} instead of {}",
+        out.display(),
+        format.name(),
+        Bytes(size(out)),
+        Bytes(size(&path))
+    ));
+    Ok(())
 }
 
 /// Whether an argument names neither a file nor a folder, and looks like the name of a preset.

@@ -101,7 +101,8 @@ pub(crate) fn run(args: NormalizerArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn in_words(statistics: NormalizerStatistics) -> String {
+/// The errors of a normalizer.
+pub(crate) fn in_words(statistics: NormalizerStatistics) -> String {
     format!(
         "mean {:+.4}, standard deviation {:.4} nats at {} position{}",
         statistics.mean,
@@ -114,7 +115,12 @@ fn in_words(statistics: NormalizerStatistics) -> String {
 impl ApproximateArgs {
     /// Makes the model approximate, if asked for.
     pub(crate) fn apply(self, loaded: &mut Loaded) -> Result<()> {
-        if self.approximate {
+        self.apply_all(std::slice::from_mut(loaded))
+    }
+
+    /// Makes the models approximate, if asked for.
+    pub(crate) fn apply_all(self, loaded: &mut [Loaded]) -> Result<()> {
+        for loaded in loaded.iter_mut().filter(|_| self.approximate) {
             loaded.model = loaded.model.approximate()?;
         }
         Ok(())
@@ -123,13 +129,25 @@ impl ApproximateArgs {
 
 /// Says how exact an approximate model was.
 pub(crate) fn say_check(loaded: &Loaded, console: Console) {
+    say_checks(std::slice::from_ref(loaded), console);
+}
+
+/// Says how exact approximate models were; several are named.
+pub(crate) fn say_checks(all: &[Loaded], console: Console) {
+    for loaded in all {
+        let of = if all.len() > 1 { format!(" of `{}`", loaded.path.display()) } else { String::new() };
+        say_check_of(loaded, &of, console);
+    }
+}
+
+fn say_check_of(loaded: &Loaded, of: &str, console: Console) {
     let Some(check) = loaded.model.normalizer_check() else { return };
     let (here, fitted) = (check.here, check.fitted);
     if here.positions == 0 {
         return;
     }
     console.say(&format!(
-        "note: approximate normalizer, checked at one position in {}: error {} (validation text: standard deviation {:.4})",
+        "note: approximate normalizer{of}, checked at one position in {}: error {} (validation text: standard deviation {:.4})",
         describe::count(CHECK_EVERY as usize),
         in_words(here),
         fitted.deviation
@@ -143,8 +161,9 @@ pub(crate) fn say_check(loaded: &Loaded, console: Console) {
                 loaded.path.display()
             )
         });
-        console
-            .say(&format!("warning: the approximation is poor on this text; leave out --approximate{again}"));
+        console.say(&format!(
+            "warning: the approximation{of} is poor on this text; leave out --approximate{again}"
+        ));
     }
 }
 

@@ -3,7 +3,6 @@
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rondo_data::{TextCodec, Tokenizer};
-use rondo_infer::LanguageModel;
 
 use crate::error::CliError;
 use crate::model_args::Loaded;
@@ -17,10 +16,12 @@ pub(crate) struct LossyArgs {
 }
 
 impl LossyArgs {
-    /// Models that read text in this way.
-    pub(crate) fn models(self, loaded: Vec<Loaded>) -> Result<Vec<LanguageModel>> {
-        let lossy = |loaded: Loaded| Ok(loaded.model.with_codec(loaded.codec().clone().lossy(self.lossy))?);
-        loaded.into_iter().map(lossy).collect()
+    /// Makes models read text in this way.
+    pub(crate) fn apply(self, loaded: &mut [Loaded]) -> Result<()> {
+        for loaded in loaded {
+            loaded.model = loaded.model.with_codec(loaded.codec().clone().lossy(self.lossy))?;
+        }
+        Ok(())
     }
 }
 

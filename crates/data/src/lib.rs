@@ -50,7 +50,9 @@ pub mod vocab;
 
 pub use arpa::{Arpa, ArpaFault};
 pub use batches::{Batch, BatchOrder, Batches, LastBatch, NO_TARGET, Unit, Units};
-pub use codec::{Encoded, EncodedLine, LineEncoder, Lines, Spacing, TextCodec, TextDecoder, TextReport};
+pub use codec::{
+    Encoded, EncodedLine, LineEncoder, Lines, Spacing, TextCodec, TextDecoder, TextReport, Tokens,
+};
 pub use corpus::{
     Corpus, CorpusOptions, CorpusPart, CorpusTexts, Division, SourceReport, Split, TextSource, VocabSource,
     VocabSplits, readable,

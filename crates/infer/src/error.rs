@@ -67,6 +67,26 @@ pub enum InferError {
          not those of an adaptive softmax"
     )]
     NoDecoder,
+    /// No perplexity is within the bounds of a filter.
+    #[error("no perplexity is at least {min} and at most {max}")]
+    Bounds {
+        /// The lower bound.
+        min: f64,
+        /// The upper bound.
+        max: f64,
+    },
+    /// Perplexities cannot be divided into buckets in this way.
+    #[error("{reason}")]
+    Buckets {
+        /// What is wrong, with what was found.
+        reason: String,
+    },
+    /// Something that is not known of an approximate model was asked for.
+    #[error("{what} needs the whole distribution, which an approximate normalizer leaves out")]
+    NeedsDistribution {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// Characters were asked for, but a model's tokens are words.
     #[error("a model with the tokenizer `{tokens}` has no surprisals of characters: its tokens are words")]
     NoCharacters {

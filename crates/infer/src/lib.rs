@@ -11,6 +11,7 @@
 //!           run it in)  ├ BeamSearch          prefix              ──► the most likely continuations
 //!                       ├ Predictor           ids of a text       ──► the next token's Distribution at each position
 //!                       ├ Surprisals          texts               ──► surprisal, entropy and rank of their words
+//!                       ├ Filter              texts               ──► perplexity per word, kept or dropped, bucket
 //!                       └ Decoder             states, tokens      ──► states, log-probabilities of all tokens
 //! ```
 //!
@@ -29,6 +30,7 @@ mod decoder;
 mod distribution;
 mod error;
 mod evaluate;
+mod filter;
 mod handle;
 mod language_model;
 mod logit_blocks;
@@ -58,6 +60,7 @@ pub use error::{InferError, Result};
 pub use evaluate::{
     Evaluation, check_text, column_count, evaluate, evaluate_with, evaluation_batch, target_count, warm_state,
 };
+pub use filter::{Buckets, Filter, FilterSummary, FilterUnit, Filtering, TextSample, Verdict};
 pub use handle::ModelHandle;
 pub use language_model::{LanguageModel, ModelParts, model_context};
 pub use measures::{Measures, TextCounts};

@@ -33,7 +33,8 @@ pub use config::{
 pub use error::{NnError, Result};
 pub use model::{Decoder, Hidden, Model};
 pub use model_file::{
-    CHECKPOINT_KEY, ModelContext, ModelFile, StoredTensor, parameter_tensors, read_parameters,
+    CHECKPOINT_KEY, ModelContext, ModelFile, StoredTensor, WEIGHTS_KEY, WeightFormat, parameter_tensors,
+    read_parameters,
 };
 pub use parameters::{Gradient, Gradients, ParameterId, Parameters};
 pub use pass_memory::{BatchSize, PassMemory};

@@ -5,17 +5,22 @@
 //! | `sha256` | checksum of all other metadata and all tensors, see [`TensorFile::verify`] |
 //! | … | any other metadata |
 //!
+//! Numbers are stored with 32 bits, or as bf16: the upper half of the 32 bits, rounded to the nearest, ties to even. They
+//! are read as 32-bit numbers.
+//!
 //! Promises: the same content gives the same bytes; nothing larger than the file is allocated, even if the
-//! header is forged. Not here: what the tensors mean (the model file, a checkpoint), replacing a file
+//! header is forged; of an open file, only the header and a piece of a tensor are in memory. Not here: what the tensors mean (the model file, a checkpoint), replacing a file
 //! atomically (the caller).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use rondo_kernels::SliceMut;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -42,6 +47,8 @@ pub struct Tensor<'a> {
 pub enum Values<'a> {
     /// 32-bit floating-point numbers, `F32`.
     Numbers(Cow<'a, [f32]>),
+    /// The same, rounded to bf16, `BF16`.
+    Bf16(Cow<'a, [f32]>),
     /// Bytes, `U8`.
     Bytes(Cow<'a, [u8]>),
 }
@@ -50,6 +57,7 @@ impl Values<'_> {
     fn dtype(&self) -> Dtype {
         match self {
             Values::Numbers(_) => Dtype::F32,
+            Values::Bf16(_) => Dtype::BF16,
             Values::Bytes(_) => Dtype::U8,
         }
     }
@@ -57,6 +65,7 @@ impl Values<'_> {
     fn bytes_len(&self) -> usize {
         match self {
             Values::Numbers(numbers) => size_of_val(&**numbers),
+            Values::Bf16(numbers) => size_of_val(&**numbers) / 2,
             Values::Bytes(bytes) => bytes.len(),
         }
     }
@@ -65,17 +74,37 @@ impl Values<'_> {
     fn for_each_piece(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         match self {
             Values::Bytes(bytes) => take(bytes),
-            Values::Numbers(numbers) => {
+            Values::Numbers(numbers) | Values::Bf16(numbers) => {
                 let mut bytes = Vec::new();
                 for numbers in numbers.chunks(NUMBERS_AT_ONCE) {
                     bytes.clear();
-                    bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+                    match self {
+                        Values::Bf16(_) => {
+                            bytes.extend(numbers.iter().flat_map(|&number| bf16_of(number).to_le_bytes()));
+                        }
+                        _ => bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes())),
+                    }
                     take(&bytes)?;
                 }
                 Ok(())
             }
         }
     }
+}
+
+/// The bf16 number that is nearest, of two the one with an even last bit.
+fn bf16_of(number: f32) -> u16 {
+    let bits = number.to_bits();
+    if number.is_nan() {
+        // Rounding could make an infinity of it.
+        return ((bits >> 16) | 0x40) as u16;
+    }
+    ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+}
+
+/// The same number with 32 bits.
+fn from_bf16(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
 }
 
 /// Writes tensors and metadata: the header's length in 8 bytes, the header as JSON, the data.
@@ -115,9 +144,46 @@ pub fn write_tensors(
 #[derive(Debug)]
 pub struct TensorFile<'a> {
     path: PathBuf,
-    tensors: SafeTensors<'a>,
+    content: Content<'a>,
+    /// The bytes before the tensors.
+    start: usize,
+    tensors: BTreeMap<String, TensorInfo>,
     metadata: BTreeMap<String, String>,
     checksum: Option<String>,
+}
+
+/// What is in a file.
+#[derive(Debug)]
+enum Content<'a> {
+    Bytes(Cow<'a, [u8]>),
+    File(File),
+}
+
+impl TensorFile<'static> {
+    /// Opens a file, and reads its header. The tensors are read when they are asked for.
+    ///
+    /// # Errors
+    /// [`NnError::Io`] if it cannot be read, [`NnError::Format`] if it is not a valid safetensors file.
+    pub fn open(path: &Path) -> Result<TensorFile<'static>> {
+        let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(io_error)?;
+        let about = file.metadata().map_err(io_error)?;
+        if !about.is_file() {
+            // A pipe is read once.
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(io_error)?;
+            let header = header_of(&bytes, bytes.len() as u64);
+            return TensorFile::new(Content::Bytes(bytes.into()), header, path);
+        }
+        let mut header = Vec::new();
+        (&mut file).take(HEADER_LEN).read_to_end(&mut header).map_err(io_error)?;
+        let claim = header.as_slice().try_into().map_or(0, u64::from_le_bytes);
+        if claim <= about.len() {
+            (&mut file).take(claim).read_to_end(&mut header).map_err(io_error)?;
+        }
+        let header = header_of(&header, about.len());
+        TensorFile::new(Content::File(file), header, path)
+    }
 }
 
 impl<'a> TensorFile<'a> {
@@ -126,13 +192,20 @@ impl<'a> TensorFile<'a> {
     /// # Errors
     /// [`NnError::Format`] if it is not a valid safetensors file.
     pub fn from_bytes(bytes: &'a [u8], path: &Path) -> Result<TensorFile<'a>> {
-        let format = |source| NnError::Format { path: path.to_owned(), source };
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
+        TensorFile::new(Content::Bytes(bytes.into()), header_of(bytes, bytes.len() as u64), path)
+    }
+
+    fn new(
+        content: Content<'a>,
+        header: std::result::Result<(usize, Metadata), SafeTensorError>,
+        path: &Path,
+    ) -> Result<TensorFile<'a>> {
+        let (start, header) = header.map_err(|source| NnError::Format { path: path.to_owned(), source })?;
+        let tensors = header.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
         let mut metadata: BTreeMap<_, _> =
             header.metadata().clone().unwrap_or_default().into_iter().collect();
         let checksum = metadata.remove(CHECKSUM_KEY);
-        Ok(TensorFile { path: path.to_owned(), tensors, metadata, checksum })
+        Ok(TensorFile { path: path.to_owned(), content, start, tensors, metadata, checksum })
     }
 
     /// The metadata of the file.
@@ -140,9 +213,9 @@ impl<'a> TensorFile<'a> {
         &self.metadata
     }
 
-    /// The names of all tensors, in no particular order.
+    /// The names of all tensors, in alphabetical order.
     pub fn names(&self) -> Vec<&str> {
-        self.tensors.names()
+        self.tensors.keys().map(String::as_str).collect()
     }
 
     /// Whether the file contains a checksum. Files of version 0.1 and earlier, and of other programs, do not.
@@ -157,16 +230,16 @@ impl<'a> TensorFile<'a> {
     /// lengths and sizes are 64 bits wide, little-endian.
     ///
     /// # Errors
-    /// [`NnError::Damaged`] if it does not match.
+    /// [`NnError::Damaged`] if it does not match, [`NnError::Io`] if the file cannot be read.
     pub fn verify(&self) -> Result<()> {
         let Some(expected) = &self.checksum else { return Ok(()) };
         let mut checksum = Checksum::of(&self.metadata);
-        let mut names = self.tensors.names();
-        names.sort_unstable();
-        for name in names {
-            let tensor = self.tensor(name)?;
-            checksum.tensor(name, tensor.dtype(), tensor.shape(), tensor.data().len());
-            checksum.0.update(tensor.data());
+        for (name, tensor) in &self.tensors {
+            checksum.tensor(name, tensor.dtype, &tensor.shape, bytes_len(tensor));
+            self.for_each_piece(tensor, |bytes| {
+                checksum.0.update(bytes);
+                Ok(())
+            })?;
         }
         let found = checksum.finish();
         if found == *expected {
@@ -181,54 +254,151 @@ impl<'a> TensorFile<'a> {
     /// # Errors
     /// [`NnError::MissingTensor`], [`NnError::Type`], [`NnError::Shape`].
     pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Numbers<'_>> {
-        self.check(name, Dtype::F32, shape)?;
-        Ok(Numbers(self.tensor(name)?))
+        let tensor = self.tensor(name)?;
+        let is_of_numbers = matches!(tensor.dtype, Dtype::F32 | Dtype::BF16);
+        self.check(name, if is_of_numbers { tensor.dtype } else { Dtype::F32 }, shape)?;
+        Ok(Numbers { file: self, tensor })
     }
 
-    /// The shape and the elements of a tensor of 32-bit numbers of any shape; `None` if there is none of this name.
+    /// The shape and the elements of a tensor of numbers of any shape; `None` if there is none of this name.
     pub fn any_numbers(&self, name: &str) -> Option<(Vec<usize>, Numbers<'_>)> {
-        let tensor = self.tensor(name).ok().filter(|tensor| tensor.dtype() == Dtype::F32)?;
-        Some((tensor.shape().to_vec(), Numbers(tensor)))
+        let shape = self.tensor(name).ok()?.shape.clone();
+        let numbers = self.numbers(name, &shape).ok()?;
+        Some((shape, numbers))
     }
 
     /// The bytes of a tensor.
     ///
     /// # Errors
-    /// [`NnError::MissingTensor`], [`NnError::Type`].
-    pub fn bytes(&self, name: &str) -> Result<&[u8]> {
+    /// [`NnError::MissingTensor`], [`NnError::Type`], [`NnError::Io`] if the file cannot be read.
+    pub fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
         let tensor = self.tensor(name)?;
-        self.check(name, Dtype::U8, tensor.shape())?;
-        Ok(self.tensor(name)?.data())
+        self.check(name, Dtype::U8, &tensor.shape)?;
+        if let Content::Bytes(bytes) = &self.content {
+            let (start, end) = tensor.data_offsets;
+            return Ok(bytes[self.start + start..self.start + end].into());
+        }
+        let mut bytes = Vec::with_capacity(bytes_len(tensor));
+        self.for_each_piece(tensor, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes.into())
     }
 
     /// Checks a tensor's type and shape.
     fn check(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<()> {
         let tensor = self.tensor(name)?;
-        if tensor.dtype() != dtype {
-            let (found, expected) = (format!("{:?}", tensor.dtype()), format!("{dtype:?}"));
+        if tensor.dtype != dtype {
+            let (found, expected) = (format!("{:?}", tensor.dtype), format!("{dtype:?}"));
             return Err(NnError::Type { name: name.to_owned(), found, expected });
         }
-        if tensor.shape() != shape {
-            let (found, expected) = (tensor.shape().to_vec(), shape.to_vec());
+        if tensor.shape != shape {
+            let (found, expected) = (tensor.shape.clone(), shape.to_vec());
             return Err(NnError::Shape { name: name.to_owned(), found, expected });
         }
         Ok(())
     }
 
-    fn tensor(&self, name: &str) -> Result<TensorView<'a>> {
-        self.tensors.tensor(name).map_err(|_| NnError::MissingTensor { name: name.to_owned() })
+    fn tensor(&self, name: &str) -> Result<&TensorInfo> {
+        self.tensors.get(name).ok_or_else(|| NnError::MissingTensor { name: name.to_owned() })
     }
+
+    /// Passes the bytes of a tensor to `take`, in pieces that do not divide numbers.
+    fn for_each_piece(&self, tensor: &TensorInfo, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let (start, end) = tensor.data_offsets;
+        let mut file = match &self.content {
+            Content::Bytes(bytes) => {
+                let mut pieces = bytes[self.start + start..self.start + end].chunks(PIECE_BYTES);
+                return pieces.try_for_each(take);
+            }
+            Content::File(file) => file,
+        };
+        let io_error = |source| NnError::Io { action: "read", path: self.path.clone(), source };
+        file.seek(SeekFrom::Start((self.start + start) as u64)).map_err(io_error)?;
+        let mut piece = vec![0; PIECE_BYTES.min(end - start)];
+        let mut left = end - start;
+        while left > 0 {
+            let len = left.min(PIECE_BYTES);
+            file.read_exact(&mut piece[..len]).map_err(io_error)?;
+            take(&piece[..len])?;
+            left -= len;
+        }
+        Ok(())
+    }
+}
+
+/// The length of a header is in this many bytes before it.
+const HEADER_LEN: u64 = 8;
+
+/// How many bytes are read at a time.
+const PIECE_BYTES: usize = NUMBERS_AT_ONCE * size_of::<f32>();
+
+fn bytes_len(tensor: &TensorInfo) -> usize {
+    tensor.data_offsets.1 - tensor.data_offsets.0
+}
+
+/// The header in the first bytes of a file of this length, and the number of bytes before the tensors. There may be fewer
+/// bytes than the header claims to have.
+fn header_of(bytes: &[u8], file_len: u64) -> std::result::Result<(usize, Metadata), SafeTensorError> {
+    let (len, header) = match SafeTensors::read_metadata(bytes) {
+        Ok(header) => header,
+        // The header is as it should be, but the tensors are not among the bytes.
+        Err(SafeTensorError::MetadataIncompleteBuffer) => {
+            let (len, rest) = bytes.split_at(HEADER_LEN as usize);
+            let len = len.try_into().map_or(0, u64::from_le_bytes) as usize;
+            let header = serde_json::from_slice(&rest[..len]);
+            (len, header.map_err(SafeTensorError::InvalidHeaderDeserialization)?)
+        }
+        Err(error) => return Err(error),
+    };
+    let start = HEADER_LEN as usize + len;
+    if start as u64 + header.data_len() as u64 != file_len {
+        return Err(SafeTensorError::MetadataIncompleteBuffer);
+    }
+    Ok((start, header))
 }
 
 /// The elements of a tensor in a file.
 #[derive(Debug)]
-pub struct Numbers<'a>(TensorView<'a>);
+pub struct Numbers<'f> {
+    file: &'f TensorFile<'f>,
+    tensor: &'f TensorInfo,
+}
 
 impl Numbers<'_> {
+    /// The number of elements.
+    fn len(&self) -> usize {
+        bytes_len(self.tensor) * 8 / self.tensor.dtype.bitsize()
+    }
+
+    /// Passes the elements to `take` in pieces.
+    fn for_each_piece(&self, mut take: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        let mut numbers = Vec::new();
+        self.file.for_each_piece(self.tensor, |bytes| {
+            numbers.clear();
+            if self.tensor.dtype == Dtype::BF16 {
+                let (halves, _) = bytes.as_chunks();
+                numbers.extend(halves.iter().map(|&bytes| from_bf16(u16::from_le_bytes(bytes))));
+            } else {
+                let (words, _) = bytes.as_chunks();
+                numbers.extend(words.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+            }
+            take(&numbers)
+        })
+    }
+
     /// The elements on the host.
-    pub fn to_vec(&self) -> Vec<f32> {
-        let (numbers, _) = self.0.data().as_chunks();
-        numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    ///
+    /// # Errors
+    /// [`NnError::Io`] if the file cannot be read.
+    pub fn to_vec(&self) -> Result<Vec<f32>> {
+        let mut all = Vec::with_capacity(self.len());
+        self.for_each_piece(|numbers| {
+            all.extend_from_slice(numbers);
+            Ok(())
+        })?;
+        Ok(all)
     }
 
     /// Copies them to a device.
@@ -236,18 +406,15 @@ impl Numbers<'_> {
     /// # Panics
     /// If the lengths of `to` and the tensor differ.
     /// # Errors
-    /// [`NnError::Device`] if they cannot be written there.
+    /// [`NnError::Device`] if they cannot be written there, [`NnError::Io`] if the file cannot be read.
     pub fn copy_to(&self, mut to: SliceMut<'_>) -> Result<()> {
-        let (numbers, rest) = self.0.data().as_chunks();
-        assert_eq!((numbers.len(), rest.len()), (to.len(), 0), "elements of a tensor and of the target");
-        let mut piece = Vec::with_capacity(NUMBERS_AT_ONCE.min(numbers.len()));
-        for (index, numbers) in numbers.chunks(NUMBERS_AT_ONCE).enumerate() {
-            piece.clear();
-            piece.extend(numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)));
-            let start = index * NUMBERS_AT_ONCE;
-            to.reborrow().range(start..start + piece.len()).write_from(&piece)?;
-        }
-        Ok(())
+        assert_eq!(self.len(), to.len(), "elements of a tensor and of the target");
+        let mut start = 0;
+        self.for_each_piece(|numbers| {
+            to.reborrow().range(start..start + numbers.len()).write_from(numbers)?;
+            start += numbers.len();
+            Ok(())
+        })
     }
 }
 
@@ -341,12 +508,96 @@ mod tests {
         file.numbers("b", &[2, 2]).unwrap().copy_to(numbers.slice_mut()).unwrap();
         assert_eq!(*numbers.read().unwrap(), [1.0, -2.0, 0.5, 4.0]);
         let (shape, numbers) = file.any_numbers("b").unwrap();
-        assert_eq!((shape, numbers.to_vec()), (vec![2, 2], vec![1.0, -2.0, 0.5, 4.0]));
+        assert_eq!((shape, numbers.to_vec().unwrap()), (vec![2, 2], vec![1.0, -2.0, 0.5, 4.0]));
         assert!(file.any_numbers("a").is_none() && file.any_numbers("c").is_none());
-        assert_eq!(file.bytes("a").unwrap(), b"abc");
+        assert_eq!(*file.bytes("a").unwrap(), *b"abc");
         assert!(matches!(file.bytes("b"), Err(NnError::Type { .. })));
         assert!(matches!(file.numbers("b", &[4]), Err(NnError::Shape { .. })));
         assert!(matches!(file.numbers("c", &[4]), Err(NnError::MissingTensor { .. })));
+    }
+
+    /// A file on the disk and its bytes give the same tensors, and the same errors.
+    #[test]
+    fn a_file_is_read_like_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let large: Vec<f32> = (0..2 * NUMBERS_AT_ONCE + 7).map(|number| number as f32 + 0.5).collect();
+        let large = Tensor {
+            name: "large".to_owned(),
+            shape: vec![large.len()],
+            values: Values::Numbers(large.into()),
+        };
+        let mut bytes = Vec::new();
+        write_tensors(std::slice::from_ref(&large), &BTreeMap::new(), &mut bytes).unwrap();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = TensorFile::open(&path).unwrap();
+        file.verify().unwrap();
+        let (Values::Numbers(expected), found) = (large.values, file.any_numbers("large").unwrap().1) else {
+            unreachable!()
+        };
+        assert_eq!(found.to_vec().unwrap(), *expected);
+        let mut numbers: Buffer = Buffer::zeros(&Device::cpu(1).unwrap(), expected.len());
+        found.copy_to(numbers.slice_mut()).unwrap();
+        assert_eq!(*numbers.read().unwrap(), *expected);
+
+        let bytes = written();
+        let said = |error: NnError| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            format!("{error}: {cause:?}").replace(&path.display().to_string(), "file")
+        };
+        let check = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let found = TensorFile::open(&path).and_then(|file| {
+                file.verify()?;
+                Ok((file.bytes("a")?.into_owned(), file.numbers("b", &[2, 2])?.to_vec()?))
+            });
+            let expected = read(bytes)
+                .and_then(|file| Ok((file.bytes("a")?.into_owned(), file.numbers("b", &[2, 2])?.to_vec()?)));
+            assert_eq!(found.map_err(said), expected.map_err(said));
+        };
+        (0..=bytes.len()).for_each(|len| check(&bytes[..len]));
+        check(&[&bytes[..], b"0"].concat());
+        for bit in (0..8 * bytes.len()).step_by(3) {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            check(&damaged);
+        }
+    }
+
+    #[test]
+    fn bf16_is_rounded_to_the_nearest_and_ties_to_even() {
+        let check = |number: f32, expected: f32| assert_eq!(from_bf16(bf16_of(number)), expected, "{number}");
+        for exact in [0.0, 1.0, -1.5, 0.007_812_5, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(1 << 16)]
+        {
+            check(exact, exact);
+        }
+        // Around 1, bf16 numbers are 1 / 128 apart.
+        check(1.0 + 0.4 / 128.0, 1.0);
+        check(1.0 + 0.6 / 128.0, 1.0 + 1.0 / 128.0);
+        check(1.0 + 0.5 / 128.0, 1.0);
+        check(1.0 + 1.5 / 128.0, 1.0 + 2.0 / 128.0);
+        check(-1.0 - 1.5 / 128.0, -1.0 - 2.0 / 128.0);
+        check(f32::MAX, f32::INFINITY);
+        assert!(from_bf16(bf16_of(f32::from_bits(0x7f80_0001))).is_nan());
+        assert!(bf16_of(-0.0) == 0x8000);
+    }
+
+    #[test]
+    fn bf16_takes_half_the_space_and_comes_back_exactly() {
+        let numbers = vec![1.0, -2.5, 3.140_625, 0.0];
+        let write = |values| {
+            let mut bytes = Vec::new();
+            let tensor = Tensor { name: "b".to_owned(), shape: vec![4], values };
+            write_tensors(&[tensor], &BTreeMap::new(), &mut bytes).unwrap();
+            bytes
+        };
+        let bytes = write(Values::Bf16(numbers.clone().into()));
+        let file = read(&bytes).unwrap();
+        let (shape, found) = file.any_numbers("b").unwrap();
+        assert_eq!((shape, found.to_vec().unwrap()), (vec![4], numbers.clone()));
+        assert_eq!(file.numbers("b", &[4]).unwrap().to_vec().unwrap(), numbers);
+        let data = |bytes: &[u8]| bytes.len() - 8 - SafeTensors::read_metadata(bytes).unwrap().0;
+        assert_eq!(2 * data(&bytes), data(&write(Values::Numbers(numbers.into()))));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use rondo_infer::NormalizerStatistics;
 use rondo_runs::Change;
 
 use crate::{Note, Quantity, RunEnd};
@@ -176,6 +177,16 @@ pub enum Event<'a> {
         epoch: usize,
         /// The reason.
         end: RunEnd,
+    },
+    /// An approximate normalizer is being fitted to the best model, which takes about a minute.
+    FittingNormalizer {
+        /// The number of tokens that it sums exactly.
+        frequent: usize,
+    },
+    /// It is fitted, and stored in the model's file.
+    NormalizerFitted {
+        /// Its errors on the validation text.
+        statistics: NormalizerStatistics,
     },
     /// The run was asked to stop; it saves its state and ends.
     Interrupted {

@@ -19,8 +19,8 @@ use crate::checkpoint::Checkpoint;
 use crate::settings::{FIELDS, Field, Settings, SoftmaxKind};
 use crate::{Plan, Result, TrainError};
 
-/// Settings that may change and do not affect the results: where the texts are (their content is compared), and
-/// what is generated after an epoch.
+/// Settings that may change and do not affect the results: where the texts are (their content is compared),
+/// what is generated after an epoch, and what is fitted to the best model at the end.
 const WITHOUT_EFFECT: &[&str] = &[
     "text.corpus",
     "text.data",
@@ -31,6 +31,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "sample.prefix",
     "sample.length",
     "sample.temperature",
+    "training.normalizer",
 ];
 
 pub(crate) const LEARNING_RATE: &str = "optimization.learning_rate";

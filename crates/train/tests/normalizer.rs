@@ -102,6 +102,50 @@ fn the_same_fit_is_the_same_and_is_stored_with_the_model() {
     assert!(opened.with_codec(opened.codec().clone().lossy(true)).unwrap().approximate().is_ok());
 }
 
+/// A run with the setting stores what a separate fit with the same options gives; its training is the same without.
+#[test]
+fn a_run_can_end_with_a_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("text.txt"),
+        "the cat sat on a mat .\na dog saw the cat .\n".repeat(60),
+    )
+    .unwrap();
+    let start = |name: &str, normalizer: usize| {
+        let text = folder.path().join("text.txt").display().to_string();
+        let settings = format!(
+            "[text]\ndata = ['{text}']\n[model]\nhidden_size = 8\nlayers = 1\n[training]\nepochs = 2\nbatch_size = 4\nthreads = 1\nnormalizer = {normalizer}"
+        );
+        let options = SessionOptions { out: Some(folder.path().join(name)), ..SessionOptions::default() };
+        Session::start(Settings::parse("test", &settings).unwrap(), options)
+    };
+    let mut session = start("with", 4).unwrap();
+    let trained = session.run(&mut ()).unwrap();
+    let device = Device::cpu(1).unwrap();
+    let path = trained.folder.best_model();
+    let opened = LanguageModel::open(&path, &device).unwrap();
+    let normalizer = opened.normalizer().unwrap().clone();
+    assert_eq!(normalizer.frequent.len(), 4);
+    assert_eq!(trained.model.unwrap().normalizer(), Some(&normalizer));
+    let corpus = session.corpus();
+    let seed = session.plan().training.seed;
+    let options = NormalizerOptions { frequent: 4, seed, ..NormalizerOptions::default() };
+    let again = fit_normalizer(&opened, &corpus.train, corpus.valid.as_ref().unwrap(), options).unwrap();
+    assert_eq!(again, normalizer);
+
+    let without = start("without", 0).unwrap().run(&mut ()).unwrap();
+    let plain = LanguageModel::open(without.folder.best_model(), &device).unwrap();
+    assert!(plain.normalizer().is_none());
+    let metadata =
+        |model: &LanguageModel| model.metadata().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>();
+    assert_eq!(metadata(&plain), metadata(&opened));
+    let ids = corpus.train.read(0..50).unwrap().into_owned();
+    let score = |model: &LanguageModel| model.scorer(Scoring::default()).unwrap().score(&[&ids]).unwrap();
+    assert_eq!(score(&plain), score(&opened));
+    assert!(matches!(start("small", 999), Err(TrainError::SmallVocabulary { frequent: 999, .. })));
+    assert!(!folder.path().join("small").exists(), "it is refused before anything is trained");
+}
+
 #[test]
 fn what_cannot_be_approximated_is_refused() {
     let folder = tempfile::tempdir().unwrap();

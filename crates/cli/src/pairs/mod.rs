@@ -18,6 +18,7 @@ use rondo_runs::write_atomically;
 use crate::console::Console;
 use crate::input::{Input, STDIN};
 use crate::model_args::DeviceArgs;
+use crate::normalizer::{self, ApproximateArgs};
 use crate::output;
 use crate::table::{Cell, Table, TableFormat};
 use crate::text_args::LossyArgs;
@@ -55,6 +56,8 @@ pub(crate) struct PairsArgs {
     /// in one of them, the word after them, or the line end, is compared too
     #[arg(long, help_heading = "Scoring")]
     region: bool,
+    #[command(flatten)]
+    approximate: ApproximateArgs,
     /// Also write a row for each pair, or item of a suite, and model, as TSV; with - as the file, print the rows instead
     /// of the summary
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -76,15 +79,18 @@ pub(crate) fn run(args: PairsArgs) -> Result<ExitCode> {
     let input = Input::all(std::slice::from_ref(&args.file)).remove(0);
     let reader = input.open(console)?;
     let tests = Tests::read(reader, &input.origin(), args.lossy.lossy, args.group.as_deref())?;
-    let models = args.lossy.models(args.device.load_all(&args.models, console)?)?;
+    let mut loaded = args.device.load_all(&args.models, console)?;
+    args.lossy.apply(&mut loaded)?;
+    args.approximate.apply_all(&mut loaded)?;
     let mut results = vec![];
-    for (path, model) in args.models.iter().zip(&models) {
-        results.push((path.display().to_string(), test(&tests, model, args.scope())?));
+    for (path, loaded) in args.models.iter().zip(&loaded) {
+        results.push((path.display().to_string(), test(&tests, &loaded.model, args.scope())?));
     }
     let rows = |to: &mut dyn Write| write_rows(&tests, &results, to);
     match &args.per_pair {
         Some(path) if path == Path::new(STDIN) => {
             output::write(|out| rows(out))?;
+            normalizer::say_checks(&loaded, console);
             return Ok(ExitCode::SUCCESS);
         }
         Some(path) => {
@@ -93,12 +99,19 @@ pub(crate) fn run(args: PairsArgs) -> Result<ExitCode> {
         }
         None => {}
     }
-    let report = Report { origin: &input.origin(), scope: args.scope(), tests: &tests, results: &results };
+    let report = Report {
+        origin: &input.origin(),
+        scope: args.scope(),
+        tests: &tests,
+        results: &results,
+        checks: loaded.iter().map(normalizer::check_in_json).collect(),
+    };
     if args.json {
         output::json(&report.in_json())?
     } else {
         output::text(&report.in_columns())?
     }
+    normalizer::say_checks(&loaded, console);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,6 +12,8 @@ pub(super) struct Report<'a> {
     pub(super) scope: Scope,
     pub(super) tests: &'a Tests,
     pub(super) results: &'a [(String, Results)],
+    /// How exact each model was, if it is approximate.
+    pub(super) checks: Vec<Option<Value>>,
 }
 
 /// The accuracies of a model: on all pairs, if these are pairs, and on each group or prediction.
@@ -75,18 +77,23 @@ impl Report<'_> {
     }
 
     pub(super) fn in_json(&self) -> Value {
-        let models = self.results.iter().zip(self.accuracies()).map(|((path, _), accuracies)| {
-            let key = if accuracies.all.is_some() { "group" } else { "prediction" };
-            let mut object = accuracies.all.as_ref().map_or_else(|| json!({}), numbers);
-            object["model"] = path.as_str().into();
-            let group = |(name, accuracy): &(String, Accuracy)| {
-                let mut object = numbers(accuracy);
-                object[key] = name.as_str().into();
+        let models = self.results.iter().zip(self.accuracies()).zip(&self.checks).map(
+            |(((path, _), accuracies), check)| {
+                let key = if accuracies.all.is_some() { "group" } else { "prediction" };
+                let mut object = accuracies.all.as_ref().map_or_else(|| json!({}), numbers);
+                object["model"] = path.as_str().into();
+                if let Some(check) = check {
+                    object["approximate"] = check.clone();
+                }
+                let group = |(name, accuracy): &(String, Accuracy)| {
+                    let mut object = numbers(accuracy);
+                    object[key] = name.as_str().into();
+                    object
+                };
+                object[format!("{key}s")] = accuracies.groups.iter().map(group).collect();
                 object
-            };
-            object[format!("{key}s")] = accuracies.groups.iter().map(group).collect();
-            object
-        });
+            },
+        );
         let models: Value = models.collect();
         match self.tests {
             Tests::Pairs(pairs) => {

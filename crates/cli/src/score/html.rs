@@ -123,7 +123,7 @@ impl<'a> Page<'a> {
         let read_only = line.tokens.len() - guesses.len();
         // The same word within the line is a word, as in the scores.
         let end =
-            self.codec.tokenizer().eos().filter(|eos| line.tokens.last().is_some_and(|last| last == eos));
+            self.codec.tokenizer().eos().filter(|eos| line.tokens.last().is_some_and(|last| last == *eos));
         let mut ids = line.ids.iter();
         self.lines += &format!("<li value=\"{}\">", line.number);
         for (place, token) in line.tokens.iter().enumerate() {
@@ -131,14 +131,14 @@ impl<'a> Page<'a> {
                 self.lines.push(' ');
             }
             let guess = place.checked_sub(read_only).and_then(|place| guesses.get(place));
-            let id = if line.missing.contains(token) { None } else { ids.next() };
+            let id = if line.missing.iter().any(|missing| missing == token) { None } else { ids.next() };
             let unknown = id.is_none_or(|&id| Some(id) == self.codec.unknown_id());
             let mut class = guess.map_or("n".to_owned(), |guess| format!("s{}", step(guess.log_prob)));
             if unknown {
                 class += " u";
             }
             let shown = match end {
-                Some(eos) if token == eos && place + 1 < line.tokens.len() => token.clone(),
+                Some(eos) if token == eos && place + 1 < line.tokens.len() => token.to_owned(),
                 _ => shown(token, self.codec),
             };
             let tip = escaped(&self.tooltip(&shown, guess, unknown, !line.missing.is_empty()));
@@ -254,7 +254,7 @@ mod tests {
         let vocab = Vocab::from_tokens("test", ["<unk>", "<eos>", "a"], Some("<unk>")).unwrap();
         let codec = TextCodec::new(Tokenizer::default(), vocab);
         let mut page = Page::new(&codec);
-        let tokens = ["<script>", "a", "<eos>"].map(str::to_owned).to_vec();
+        let tokens = ["<script>", "a", "<eos>"].into_iter().collect();
         let line = EncodedLine {
             number: 3,
             tokens,

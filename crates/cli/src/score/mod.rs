@@ -194,14 +194,12 @@ struct Record<'a> {
 
 impl Record<'_> {
     /// The tokens that are scored, with their log-probabilities and whether they are unknown.
-    fn tokens(&self) -> Vec<(&str, f64, bool)> {
-        let Some(score) = self.score else { return vec![] };
-        let line = self.line;
-        let scored = line.tokens.iter().zip(&line.ids).skip(score.unscored_tokens).zip(&score.log_probs);
-        let unknown = self.codec.unknown_id();
-        scored
-            .map(|((token, &id), &log_prob)| (token.as_str(), f64::from(log_prob), unknown == Some(id)))
-            .collect()
+    fn tokens(&self) -> impl Iterator<Item = (&str, f64, bool)> {
+        let (line, unknown) = (self.line, self.codec.unknown_id());
+        self.score.into_iter().flat_map(move |score| {
+            let scored = line.tokens.iter().zip(&line.ids).skip(score.unscored_tokens).zip(&score.log_probs);
+            scored.map(move |((token, &id), &log_prob)| (token, f64::from(log_prob), unknown == Some(id)))
+        })
     }
 
     fn log_prob(&self) -> f64 {
@@ -244,18 +242,11 @@ impl Record<'_> {
             if !line.missing.is_empty() {
                 object["missing"] = line.missing.clone().into();
             }
-            if args.per_token {
-                let token = |&(token, log_prob, is_unknown): &(&str, f64, bool)| {
-                    let mut object =
-                        json!({ "token": token, "log_prob": output::number(base.log(log_prob)) });
-                    if is_unknown {
-                        object["unknown"] = true.into();
-                    }
-                    object
-                };
-                object["log_probs"] = self.tokens().iter().map(token).collect::<Value>();
+            if !args.per_token {
+                return Ok(writeln!(out, "{object}")?);
             }
-            return Ok(writeln!(out, "{object}")?);
+            object["log_probs"] = Value::Null;
+            return self.print_with_tokens(&object, base, out);
         }
         if let Some(file) = self.file {
             out.write_all(&in_column(file.as_bytes()))?;
@@ -272,6 +263,28 @@ impl Record<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Record<'_> {
+    /// Prints an object, with the tokens one by one as its `log_probs`: as one value, they would take much memory.
+    fn print_with_tokens(&self, object: &Value, base: Base, out: &mut dyn Write) -> Result<()> {
+        for (place, (key, value)) in object.as_object().into_iter().flatten().enumerate() {
+            write!(out, "{}{}:", if place == 0 { '{' } else { ',' }, Value::from(key.as_str()))?;
+            if key != "log_probs" {
+                write!(out, "{value}")?;
+                continue;
+            }
+            for (place, (token, log_prob, is_unknown)) in self.tokens().enumerate() {
+                let mut object = json!({ "token": token, "log_prob": output::number(base.log(log_prob)) });
+                if is_unknown {
+                    object["unknown"] = true.into();
+                }
+                write!(out, "{}{object}", if place == 0 { '[' } else { ',' })?;
+            }
+            write!(out, "{}", if self.tokens().next().is_none() { "[]" } else { "]" })?;
+        }
+        Ok(writeln!(out, "}}")?)
     }
 }
 

@@ -15,6 +15,11 @@ pub(super) struct Columns<'a> {
 }
 
 impl Columns<'_> {
+    /// Whether there are columns that need the whole distribution.
+    fn has_distribution(&self) -> bool {
+        !self.args.approximate.approximate
+    }
+
     /// The names of the columns, with those that are passed through, and which of these have got another name because the
     /// table has a column of the same name.
     pub(super) fn names(&self, passed: &[String]) -> (Vec<String>, Vec<String>) {
@@ -32,10 +37,11 @@ impl Columns<'_> {
                 format!("tokens{end}"),
                 format!("surprisal_{unit}{end}"),
                 format!("unknown_tokens{end}"),
-                format!("entropy_{unit}{end}"),
-                format!("rank{end}"),
-                format!("{log}_frequency{end}"),
             ]);
+            if self.has_distribution() {
+                last.extend([format!("entropy_{unit}{end}"), format!("rank{end}")]);
+            }
+            last.push(format!("{log}_frequency{end}"));
         }
         if self.args.mean {
             last.extend(["mean", "low", "high"].map(|name| format!("surprisal_{unit}.{name}")));
@@ -76,10 +82,12 @@ impl Rows<'_> {
                 Cell::Count(score.tokens as u64),
                 Cell::number(surprisal(score)),
                 Cell::Count(score.unknown_tokens as u64),
-                Cell::number(score.entropy.map(|entropy| base.log(entropy))),
-                score.rank.map_or(Cell::Missing, |rank| Cell::Count(rank.into())),
-                Cell::number(score.log_frequency.map(|frequency| base.log(frequency))),
             ]);
+            if columns.has_distribution() {
+                row.push(Cell::number(score.entropy.map(|entropy| base.log(entropy))));
+                row.push(score.rank.map_or(Cell::Missing, |rank| Cell::Count(rank.into())));
+            }
+            row.push(Cell::number(score.log_frequency.map(|frequency| base.log(frequency))));
         }
         if columns.args.mean {
             let models = &region.scores[..columns.names.len()];

@@ -22,6 +22,7 @@ use crate::describe;
 use crate::error::CliError;
 use crate::input::Input;
 use crate::model_args::DeviceArgs;
+use crate::normalizer::{self, ApproximateArgs};
 use crate::output;
 use crate::several_models;
 use crate::table::{Table, TableFormat};
@@ -46,7 +47,8 @@ each model its number of tokens, surprisal, number of unknown tokens, the entrop
 rank of that token, and, for a region of one token, the logarithm of its frequency in the training text. The last row of an \
 item is its end, with an empty text: surprisals of an item add up to its score.\n\n\
 Each item begins after a line end, so its first word has a surprisal. A word of a model of characters includes its end: the \
-surprisal says that exactly this word comes, not one that begins with it. NA is a missing number."
+surprisal says that exactly this word comes, not one that begins with it. NA is a missing number.\n\n\
+With --approximate, the columns entropy and rank are left out: they need the whole distribution, as words of characters do."
 )]
 pub(crate) struct SurprisalArgs {
     /// Models, then files of items; - is stdin [default: stdin]
@@ -77,6 +79,8 @@ pub(crate) struct SurprisalArgs {
     /// Also score with the mean of the models' probabilities
     #[arg(long, help_heading = "Scoring")]
     ensemble: bool,
+    #[command(flatten)]
+    approximate: ApproximateArgs,
     /// Batch size: items to read in parallel; affects only speed and memory
     #[arg(long, value_name = "ITEMS", default_value_t = 32, help_heading = "Scoring")]
     batch_size: usize,
@@ -134,6 +138,7 @@ pub(crate) fn run(args: SurprisalArgs) -> Result<ExitCode> {
     for loaded in &mut loaded {
         loaded.model = loaded.model.with_codec(args.reading.codec(loaded, false)?)?;
     }
+    args.approximate.apply_all(&mut loaded)?;
     let models: Vec<_> = loaded.iter().map(|loaded| loaded.model.clone()).collect();
     let takes_bytes = loaded.iter().all(|loaded| loaded.codec().is_lossy() || loaded.codec().is_of_bytes());
     let inputs = Input::all(files);
@@ -209,6 +214,10 @@ pub(crate) fn run(args: SurprisalArgs) -> Result<ExitCode> {
         states.finish()?;
     }
     notes.say(console);
+    if args.approximate.approximate {
+        console.say("note: no columns `entropy` and `rank`, which need the whole distribution; --approximate leaves it out");
+    }
+    normalizer::say_checks(&loaded, console);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,6 +12,7 @@ use rondo_train::{BatchReport, EpochReport, Event, Note, Observer, Session, Soft
 
 use crate::console::{self, Console};
 use crate::describe;
+use crate::normalizer::in_words;
 
 /// Decay of the moving average of the displayed speed.
 const SPEED_DECAY: f64 = 0.95;
@@ -191,6 +192,15 @@ impl Observer for Progress {
             Event::Note(note) => self.say(&format!("warning  {note}")),
             Event::EndsEarly { epoch, end } => {
                 self.say(&format!("ended after {}: {end}", self.epoch(epoch)));
+            }
+            Event::FittingNormalizer { frequent } => {
+                self.say(&format!(
+                    "normalizer  fitting one that sums {} tokens exactly",
+                    describe::count(frequent)
+                ));
+            }
+            Event::NormalizerFitted { statistics } => {
+                self.say(&format!("normalizer  error {} of the validation text", in_words(statistics)));
             }
             Event::Resumed { epoch, batch, step, best_epoch, path } => {
                 self.best_epoch = best_epoch;

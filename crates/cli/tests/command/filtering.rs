@@ -79,7 +79,7 @@ fn records_stay_as_they_are_and_can_get_their_perplexity() {
     ]);
     let counts: serde_json::Value = serde_json::from_str(&json.stderr).unwrap();
     assert_eq!(
-        counts["lines"].as_u64().unwrap(),
+        counts["documents"].as_u64().unwrap(),
         counts["kept"].as_u64().unwrap() + counts["dropped"].as_u64().unwrap()
     );
     let error = |flags: &[&str]| sandbox.run(&[&["filter", "run", "records.jsonl"], flags].concat()).stderr;
@@ -149,6 +149,194 @@ fn garbage_is_not_rewarded() {
     assert!(medians.is_sorted() && medians[4] > 100.0 * medians[0], "{medians:?}");
 }
 
+/// Documents of one to three lines with blank lines between them; `\r` and bytes that a filter could change.
+fn documents() -> String {
+    let mut documents = "\n \n".to_owned();
+    for number in 0..30 {
+        let lines = text(40)
+            .lines()
+            .skip(number % 5)
+            .take(number % 3 + 1)
+            .map(|line| format!("{line}\n"))
+            .collect::<String>();
+        let garbage = "zyzzyva xq  qwerty \r\n".repeat(number % 4);
+        documents += &format!("{lines}{garbage}{}", "\n".repeat(number % 2 + 1));
+    }
+    documents + "the cat sat\non the mat ."
+}
+
+#[test]
+fn documents_pass_as_a_whole_with_the_blank_lines_after_them() {
+    let sandbox = Sandbox::with_run();
+    let (all, unit) = (documents(), ["documents.txt", "--unit", "document"]);
+    sandbox.write("documents.txt", &all);
+    let (kept, stderr) = filter(&sandbox, &unit);
+    assert_eq!((kept.as_str(), counts(&stderr)), (all.as_str(), [31, 31, 0]));
+    assert!(stderr.starts_with("31 documents read, ") && stderr.contains("\ndocuments "), "{stderr}");
+    let bounds = [&unit[..], &["--max-perplexity", "60"]].concat();
+    let (kept, stderr) = filter(&sandbox, &bounds);
+    let (dropped, _) = filter(&sandbox, &[&bounds[..], &["--invert"]].concat());
+    // A blank line after a document goes with it, as do all after that; so the two are the text, document by document.
+    let mut rest = all.as_str();
+    let (mut kept_rest, mut dropped_rest, mut found) = (kept.as_str(), dropped.as_str(), [0, 0]);
+    while !rest.is_empty() {
+        let text_from = rest.find(|char: char| !char.is_whitespace()).unwrap_or(rest.len());
+        let end = rest[text_from..].find("\n\n").map_or(rest.len(), |end| {
+            text_from + end + rest[text_from + end..].find(|char| char != '\n').unwrap_or(0)
+        });
+        let (document, others) = rest.split_at(end);
+        match (kept_rest.strip_prefix(document), dropped_rest.strip_prefix(document)) {
+            (Some(more), _) => (kept_rest, found[0]) = (more, found[0] + 1),
+            (None, Some(more)) => (dropped_rest, found[1]) = (more, found[1] + 1),
+            (None, None) => panic!("{document:?} is in neither"),
+        }
+        rest = others;
+    }
+    assert_eq!((kept_rest, dropped_rest, counts(&stderr)), ("", "", [31, found[0], found[1]]));
+    assert!(found[0] > 0 && found[1] > 0);
+
+    let shards: Vec<String> = ["1/3", "2/3", "3/3"]
+        .iter()
+        .map(|shard| filter(&sandbox, &[&unit[..], &["--shard", shard]].concat()).0)
+        .collect();
+    assert_eq!(shards.iter().map(String::len).sum::<usize>(), all.len());
+    assert!(shards[0].starts_with("\n \nthe cat sat on the mat .\n\n"), "{}", shards[0]);
+    // Documents end at the end of a file, and from a pipe they are the same.
+    sandbox.write("one.txt", "the cat sat\n");
+    let (_, stderr) = filter(&sandbox, &["one.txt", "one.txt", "--unit", "document"]);
+    assert_eq!(counts(&stderr), [2, 2, 0]);
+    let piped = sandbox.run_with_stdin(&[&["filter", "run", "--threads", "1"], &bounds[1..]].concat(), &all);
+    assert_eq!(piped.success(), kept);
+}
+
+/// The perplexities of the lines of a file.
+fn perplexities(sandbox: &Sandbox, flags: &[&str]) -> Vec<f64> {
+    let (scored, _) = filter(sandbox, &[flags, &["--text-field", "text", "--add-score", "ppl"]].concat());
+    let of = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["ppl"].as_f64().unwrap();
+    scored.lines().map(of).collect()
+}
+
+#[test]
+fn a_record_is_a_document_of_lines() {
+    let sandbox = Sandbox::with_run();
+    let text = "the cat sat on the mat .\\n\\na dog sat on a mat .\\n";
+    sandbox.write("two.jsonl", format!("{{\"text\": \"{text}\"}}\n"));
+    let alone = "{\"text\": \"the cat sat on the mat .\"}\n{\"text\": \"a dog sat on a mat .\"}\n";
+    sandbox.write("alone.jsonl", alone);
+    let alone = perplexities(&sandbox, &["alone.jsonl"]);
+    let expected = ((8.0 * alone[0].ln() + 8.0 * alone[1].ln()) / 16.0).exp();
+    let [document] = perplexities(&sandbox, &["two.jsonl"])[..] else { panic!("one record") };
+    assert!((document - expected).abs() < 1e-3, "{document} {expected}");
+    let [line] = perplexities(&sandbox, &["two.jsonl", "--unit", "line"])[..] else { panic!("one record") };
+    assert!((document - line).abs() > 0.01, "{document} {line}");
+}
+
+#[test]
+fn buckets_are_thirds_of_the_reference_in_files_of_their_own() {
+    let sandbox = Sandbox::with_run();
+    let garbage =
+        |line: usize, words: &str| if line % 3 == 1 { format!("xq{line} {words}") } else { words.to_owned() };
+    let lines: Vec<String> = (0..300)
+        .map(|line| {
+            let words = text(line % 4 + 1).lines().last().unwrap().to_owned();
+            // Each line has a different perplexity.
+            garbage(line, &format!("{words} {}", "the ".repeat(line % 17 + line / 60))) + "\n"
+        })
+        .collect();
+    sandbox.write("many.txt", lines.concat());
+    let named = ["many.txt", "--buckets", "head,middle,tail", "--out", "out"];
+    let (stdout, stderr) = filter(&sandbox, &[&named[..], &["--reference", "many.txt"]].concat());
+    assert_eq!(stdout, "");
+    let read = |name: &str| std::fs::read_to_string(sandbox.path(name)).unwrap();
+    let buckets = ["out.head", "out.middle", "out.tail"].map(read);
+    // Every line is in one of them, in order.
+    let mut rests = buckets.each_ref().map(|bucket| bucket.as_str());
+    for line in &lines {
+        let place = rests.iter().position(|rest| rest.starts_with(line.as_str())).unwrap();
+        rests[place] = &rests[place][line.len()..];
+    }
+    assert_eq!(rests, [""; 3]);
+    for bucket in &buckets {
+        let count = bucket.lines().count();
+        assert!((85..=115).contains(&count), "{count}: {stderr}");
+    }
+    let said: Vec<&str> = stderr.lines().collect();
+    assert!(
+        said[0].starts_with("buckets end at the perplexities ")
+            && said[0].contains(" (of 300 texts of `many.txt`)")
+    );
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(said[4]), ["bucket", "head", "middle", "tail"]);
+    let found: Vec<usize> = words(said[5])[1..].iter().map(|count| count.parse().unwrap()).collect();
+    assert_eq!(found, buckets.each_ref().map(|bucket| bucket.lines().count()));
+
+    // The cutoffs that are printed are the same as the reference.
+    let cutoffs = said[0].split("--cutoffs ").nth(1).unwrap().split(' ').next().unwrap();
+    let (head, _) = cutoffs.split_once(',').unwrap();
+    assert_eq!(filter(&sandbox, &["many.txt", "--max-perplexity", head]).0, buckets[0]);
+    filter(&sandbox, &[&named[..], &["--cutoffs", cutoffs]].concat());
+    assert_eq!(["out.head", "out.middle", "out.tail"].map(read), buckets);
+    // Quantiles, a sample, and bounds.
+    let flags = ["--reference", "many.txt", "--quantiles", "0.1,0.9", "--reference-size", "200", "--json"];
+    let (_, stderr) = filter(&sandbox, &[&named[..], &flags, &["--max-perplexity", "1e9"]].concat());
+    let counts: serde_json::Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    let kept: Vec<u64> = (0..3).map(|place| counts["buckets"][place]["kept"].as_u64().unwrap()).collect();
+    assert_eq!(kept.iter().sum::<u64>(), counts["kept"].as_u64().unwrap());
+    assert!((5..=60).contains(&kept[0]) && kept[1] > 180, "{counts}");
+    assert!(counts["buckets"][2]["up_to_perplexity"].is_null(), "{counts}");
+}
+
+#[test]
+fn a_bucket_can_be_a_field_of_a_record() {
+    let sandbox = Sandbox::with_run();
+    sandbox.write(
+        "records.jsonl",
+        "{\"text\": \"the cat sat on the mat .\"}\r\n{}\n{\"text\": \"xq xq xq\"}\n".replace("{}\n", ""),
+    );
+    let flags = ["records.jsonl", "--text-field", "text", "--buckets", "good,bad", "--cutoffs", "60"];
+    let (all, _) = filter(&sandbox, &[&flags[..], &["--add-bucket", "bucket"]].concat());
+    let expected = "{\"text\": \"the cat sat on the mat .\",\"bucket\":\"good\"}\r\n{\"text\": \"xq xq xq\",\"bucket\":\"bad\"}\n";
+    assert_eq!(all, expected);
+    let (nothing, _) = filter(
+        &sandbox,
+        &[&flags[..], &["--add-bucket", "bucket", "--add-score", "ppl", "--out", "r"]].concat(),
+    );
+    let good = std::fs::read_to_string(sandbox.path("r.good")).unwrap();
+    assert!(
+        nothing.is_empty() && good.contains("\"ppl\":") && good.ends_with(",\"bucket\":\"good\"}\r\n"),
+        "{good}"
+    );
+}
+
+#[test]
+fn what_gives_no_buckets_is_one_line() {
+    let sandbox = Sandbox::with_run();
+    sandbox.write("few.txt", text(2));
+    let error = |flags: &[&str]| {
+        let said = sandbox.run(&[&["filter", "run", "few.txt"], flags].concat());
+        assert!(said.stdout.is_empty() && said.code != Some(0));
+        said.stderr
+    };
+    let three = ["--buckets", "head,middle,tail"];
+    let out = [&three[..], &["--out", "out"]].concat();
+    let errors = [
+        error(&out),
+        error(&[&three[..], &["--cutoffs", "1,2"]].concat()),
+        error(&[&out[..], &["--cutoffs", "1"]].concat()),
+        error(&[&out[..], &["--cutoffs", "2,1"]].concat()),
+        error(&[&out[..], &["--reference", "few.txt"]].concat()),
+        error(&[&out[..], &["--reference", "few.txt", "--quantiles", "0.5,2"]].concat()),
+        error(&[&out[..], &["--reference", "missing.txt"]].concat()),
+        error(&["--buckets", "a,a", "--cutoffs", "1", "--out", "out"]),
+        error(&["--buckets", "a,b", "--cutoffs", "1", "--out", "missing/out"]),
+        error(&["--buckets", "txt,b", "--cutoffs", "1", "--out", "few"]),
+        error(&["--reference", "few.txt"]),
+        error(&[&three[..], &["--cutoffs", "1,2", "--add-bucket", "bucket"]].concat()),
+    ];
+    insta::assert_snapshot!(errors.join("\n"));
+    assert_eq!(std::fs::read_to_string(sandbox.path("few.txt")).unwrap(), text(2), "it is not replaced");
+}
+
 #[test]
 fn a_reader_that_goes_away_gets_whole_lines() {
     let sandbox = Sandbox::with_run();
@@ -213,4 +401,33 @@ fn an_interrupted_filter_writes_no_part_of_a_line() {
     assert!(found.ends_with(".\n") && lines < 400_000 && found == text(lines), "{lines}");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(counts(&stderr)[..2], [lines, lines], "{stderr}");
+}
+
+/// The same for the files of buckets.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_filter_leaves_whole_lines_in_its_buckets() {
+    let sandbox = Sandbox::with_run();
+    sandbox.write("many.txt", text(400_000));
+    let flags =
+        ["filter", "run", "many.txt", "--threads", "1", "--buckets", "a,b", "--cutoffs", "5", "--out", "out"];
+    let child = sandbox.command(&flags).stderr(Stdio::piped()).spawn().unwrap();
+    let size = |name: &str| std::fs::metadata(sandbox.path(name)).map_or(0, |file| file.len());
+    while size("out.a") + size("out.b") == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let killed =
+        std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let mut lines = 0;
+    for name in ["out.a", "out.b"] {
+        let found = std::fs::read_to_string(sandbox.path(name)).unwrap();
+        lines += found.lines().count();
+        assert!(found.is_empty() || found.ends_with(".\n"), "{name}");
+    }
+    assert!(lines < 400_000, "{lines}");
+    assert_eq!(counts(&stderr), [lines, lines, 0], "{stderr}");
 }

@@ -128,5 +128,21 @@ fn a_model_file_larger_than_memory_is_refused() {
     file.set_len(1 << 40).unwrap();
     let said = limited(&sandbox, 400_000, &["models", "large.safetensors"]);
     assert_eq!(said.code, Some(2), "{said:?}");
-    assert!(said.stderr.contains("needs about 2.2 TB of memory, but only "), "{}", said.stderr);
+    assert!(said.stderr.contains("needs about 1.1 TB of memory, but only "), "{}", said.stderr);
+}
+
+/// Tokens are printed one by one: a line of a million characters takes no more than some tens of megabytes.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_long_line_needs_little_memory() {
+    let sandbox = Sandbox::with_text();
+    let flags = ["--data", "text.txt", "--tokenizer", "chars", "--epochs", "1", "--hidden-size", "4"];
+    sandbox.train(&flags).success();
+    let line = "the cat sat on a mat . ".repeat(1_000_000 / 23);
+    sandbox.write("long.txt", &line);
+    let score = ["score", "-m", "run", "long.txt", "--threads", "1", "--json", "--per-token"];
+    let said = limited(&sandbox, 150_000, &score);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let object: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(object["log_probs"].as_array().unwrap().len(), line.len() + 1);
 }

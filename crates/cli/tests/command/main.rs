@@ -34,6 +34,7 @@ mod resume;
 mod sandbox;
 mod scoring;
 mod search;
+mod storing;
 mod surprisal;
 mod sweeps;
 mod train;

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::BufRead;
 
-use super::TextCodec;
+use super::{TextCodec, Tokens};
 use crate::error::read_error;
 use crate::{Result, tokenize::Scanner};
 
@@ -20,7 +20,7 @@ pub struct EncodedLine {
     ///
     /// For characters and bytes, the line ending is a token of its line. A blank line that the tokenizer skips has no
     /// tokens.
-    pub tokens: Vec<String>,
+    pub tokens: Tokens,
     /// The id of each token.
     pub ids: Vec<u32>,
     /// The number of out-of-vocabulary tokens.
@@ -39,7 +39,7 @@ pub struct EncodedLine {
 impl EncodedLine {
     /// Appends the tokens of `next`.
     pub fn append(&mut self, mut next: Self) {
-        self.tokens.append(&mut next.tokens);
+        self.tokens.extend(next.tokens.iter());
         self.ids.append(&mut next.ids);
         self.out_of_vocab_tokens += next.out_of_vocab_tokens;
         self.text.append(&mut next.text);
@@ -50,7 +50,7 @@ impl EncodedLine {
     /// The id of each token; `None` for the [missing](Self::missing) ones, which [`ids`](Self::ids) leaves out.
     pub fn token_ids(&self) -> impl Iterator<Item = Option<u32>> + '_ {
         let (mut ids, mut missing) = (self.ids.iter(), self.missing.iter().peekable());
-        self.tokens.iter().map(move |token| match missing.next_if(|missing| *missing == token) {
+        self.tokens.iter().map(move |token| match missing.next_if(|missing| missing.as_str() == token) {
             Some(_) => None,
             None => ids.next().copied(),
         })
@@ -65,14 +65,14 @@ impl EncodedLine {
         self.out_of_vocab_tokens += u64::from(codec.vocab.id(token).is_none());
         self.unknown_tokens += u64::from(codec.unknown_id() == Some(id));
         self.ids.push(id);
-        self.tokens.push(token.to_owned());
+        self.tokens.push(token);
         Ok(())
     }
 
     /// As [`push`](Self::push), but a token that has no id is missing.
     fn push_or_miss(&mut self, codec: &TextCodec, token: &str, is_control: bool) {
         let known = codec.vocab.id(token).filter(|_| !is_control);
-        self.tokens.push(token.to_owned());
+        self.tokens.push(token);
         self.out_of_vocab_tokens += u64::from(known.is_none());
         match known.or(codec.unknown_id()) {
             Some(id) => {
@@ -112,9 +112,18 @@ impl LineEncoder {
         let mut encoded = EncodedLine::new(self.number);
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         encoded.text = self.text_of(line);
-        let mut tokens: Vec<String> = Vec::new();
+        // The last token of a line of words is its end. The same word within the line is a word, and not in the vocabulary.
+        let (codec, eos) = (&self.codec, self.codec.tokenizer.eos());
+        let mut last: Option<String> = None;
         let mut visit = |token: &str, _| {
-            tokens.push(token.to_owned());
+            match &mut last {
+                Some(before) => {
+                    encoded.push_or_miss(codec, before, eos == Some(before.as_str()));
+                    before.clear();
+                    before.push_str(token);
+                }
+                None => last = Some(token.to_owned()),
+            }
             Ok(())
         };
         self.scanner.feed(line, &mut visit)?;
@@ -123,11 +132,8 @@ impl LineEncoder {
         } else {
             self.scanner.flush(&mut visit)?;
         }
-        // The last token of a line of words is its end. The same word within the line is a word, and not in the vocabulary.
-        let eos = self.codec.tokenizer.eos();
-        for (place, token) in tokens.iter().enumerate() {
-            let is_control = eos == Some(token.as_str()) && place + 1 < tokens.len();
-            encoded.push_or_miss(&self.codec, token, is_control);
+        if let Some(last) = last {
+            encoded.push_or_miss(&self.codec, &last, false);
         }
         Ok(encoded)
     }

@@ -20,10 +20,12 @@ use crate::{Result, TextSource, TextStats, TokenIds, Tokenizer, Vocab, tokenize,
 mod decoder;
 mod json;
 mod lines;
+mod tokens;
 
 pub use decoder::{Spacing, TextDecoder};
 pub(crate) use json::{FORMAT, VERSION};
 pub use lines::{EncodedLine, LineEncoder, Lines};
+pub use tokens::Tokens;
 
 /// A tokenizer and a vocabulary, which encode text to ids and decode ids to text. Cheap to clone.
 ///
@@ -175,8 +177,9 @@ impl TextCodec {
     ///
     /// # Errors
     /// The index of the first token that does not match the text; if there is more text than tokens, their number.
-    pub fn align(&self, text: &[u8], tokens: &[String]) -> std::result::Result<Vec<Range<usize>>, usize> {
-        self.tokenizer.align(text, tokens)
+    pub fn align(&self, text: &[u8], tokens: &Tokens) -> std::result::Result<Vec<Range<usize>>, usize> {
+        let tokens: Vec<String> = tokens.iter().map(str::to_owned).collect();
+        self.tokenizer.align(text, &tokens)
     }
 
     /// The tokens that separate words, if words consist of tokens that do not tell where a word ends: whitespace and the

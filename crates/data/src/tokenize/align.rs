@@ -217,6 +217,7 @@ mod tests {
         let vocab = Vocab::from_tokens("test", ["<unk>", "<eos>", "\n"], Some("<unk>")).unwrap();
         let mut encoder = TextCodec::new(tokenizer.clone(), vocab).lossy(true).line_encoder("test");
         let tokens = encoder.encode(text).unwrap().tokens;
+        let tokens: Vec<String> = tokens.iter().map(str::to_owned).collect();
         let parts = tokenizer.align(text, &tokens)?;
         let shown = |part: Range<usize>| String::from_utf8_lossy(&text[part]).into_owned();
         Ok(tokens.into_iter().zip(parts.into_iter().map(shown)).collect())
@@ -324,6 +325,7 @@ mod tests {
             let vocab = Vocab::from_tokens("test", ["<unk>", "<eos>", "\n", "<0x0A>"], Some("<unk>")).unwrap();
             let mut encoder = TextCodec::new(tokenizer.clone(), vocab).lossy(true).line_encoder("test");
             let tokens = encoder.encode(&bytes).unwrap().tokens;
+            let tokens: Vec<String> = tokens.iter().map(str::to_owned).collect();
             let parts = tokenizer.align(&bytes, &tokens);
             prop_assert!(parts.is_ok(), "{parts:?} {tokens:?}");
             let mut end = 0;

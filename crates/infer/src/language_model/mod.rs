@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use rondo_data::{EncodedLine, TextCodec, TokenIds};
 use rondo_kernels::Device;
-use rondo_nn::{Model, ModelContext, ModelFile, RnnLm};
+use rondo_nn::{Model, ModelContext, ModelFile, RnnLm, WeightFormat};
 use rondo_runs::write_atomically;
 
 use crate::evaluate::{Reader, evaluate_by, for_each_token};
@@ -150,12 +150,24 @@ impl LanguageModel {
         LanguageModel { normalizer: Some(Arc::new(normalizer)), ..self.clone() }
     }
 
-    /// Writes the model atomically to a file that [`LanguageModel::open`] can read.
+    /// Writes the model atomically to a file that [`LanguageModel::open`] can read, with weights in the format of the file
+    /// that it was read from, if any.
     ///
     /// # Errors
     /// [`InferError::Runs`] if it cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let metadata = self.metadata().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let format = self.origin.as_ref().map(|origin| WeightFormat::in_metadata(&origin.metadata));
+        self.save_as(path, format.unwrap_or_default())
+    }
+
+    /// Writes the model as [`save`](Self::save) does, with weights in this format.
+    ///
+    /// # Errors
+    /// [`InferError::Runs`] if it cannot be written.
+    pub fn save_as(&self, path: impl AsRef<Path>, format: WeightFormat) -> Result<()> {
+        let metadata = self.metadata().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut metadata = metadata.collect();
+        format.set_in(&mut metadata);
         let mut context = model_context(&self.codec, self.handle.resets(), metadata);
         if let Some(normalizer) = &self.normalizer {
             normalizer.store(&mut context);
@@ -456,7 +468,7 @@ pub(crate) fn encode_line(
         encoded.append(part?);
     }
     if let (true, Some(end)) = (encoded.ids.is_empty(), codec.line_end()) {
-        encoded.tokens.extend(codec.vocab().token(end).map(str::to_owned));
+        encoded.tokens.extend(codec.vocab().token(end));
         encoded.ids.push(end);
     }
     Ok(encoded)

@@ -162,6 +162,11 @@ impl Approximation {
         })
     }
 
+    /// How many numbers it computes for a row: the logits that are summed, and the units.
+    pub(crate) fn width(&self) -> usize {
+        self.frequent.outputs + 2 * self.hidden.outputs
+    }
+
     /// The negative log-likelihood of each row's target, approximately. The rows that `is_text` accepts are positions of
     /// the text, of which some are checked.
     pub(crate) fn nll(

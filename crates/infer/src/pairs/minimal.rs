@@ -16,7 +16,7 @@ use rondo_data::records::{Quoting, Records};
 
 use super::regions::region_log_probs;
 use super::{Accuracy, Outcome};
-use crate::{InferError, LanguageModel, Result};
+use crate::{InferError, LanguageModel, RegionUnit, Result};
 
 const GOOD: &str = "sentence_good";
 const BAD: &str = "sentence_bad";
@@ -98,10 +98,14 @@ pub(super) fn read(text: &str, origin: &str, group: Option<&str>) -> Result<Vec<
 ///
 /// # Errors
 /// [`InferError::Data`] for a sentence that cannot be encoded; [`InferError::Unaligned`] if the model's tokens cannot be
-/// assigned to regions; [`InferError::NonFiniteLogits`].
+/// assigned to regions; [`InferError::NeedsDistribution`] for regions of an approximate model whose tokens are characters;
+/// [`InferError::NonFiniteLogits`].
 pub fn score_pairs(model: &LanguageModel, pairs: &[Pair], scope: Scope) -> Result<Vec<PairScore>> {
     let texts: Vec<_> = pairs.iter().flat_map(|pair| regions(pair, scope)).collect();
-    let scores = region_log_probs(model, &texts.iter().map(Scored::text).collect::<Vec<_>>())?;
+    // The end of a word of characters needs the whole distribution, and is of no importance to a sentence.
+    let is_approximate = model.normalizer_check().is_some();
+    let unit = if is_approximate && scope == Scope::Sentence { RegionUnit::Token } else { RegionUnit::Word };
+    let scores = region_log_probs(model, &texts.iter().map(Scored::text).collect::<Vec<_>>(), unit)?;
     let mut encoder = model.codec().line_encoder("the sentence");
     let mut scored = texts.iter().zip(&scores).map(|(text, scores)| {
         let log_prob: f64 = scores[text.scored.clone()].iter().map(|score| score.log_prob).sum();

@@ -4,7 +4,9 @@
 
 use std::ops::Range;
 
-use crate::{InferError, LanguageModel, Passage, RegionFault, Result, SurprisalOptions, Surprisals};
+use crate::{
+    InferError, LanguageModel, Passage, RegionFault, RegionUnit, Result, SurprisalOptions, Surprisals,
+};
 
 /// The texts that are read at a time.
 const BATCH: usize = 1 << 10;
@@ -22,12 +24,15 @@ pub(super) struct RegionScore {
 }
 
 /// The score of each region of each text, given as byte ranges in order; the last entry of a text is its end. Texts are
-/// independent lines.
+/// independent lines. `unit` says whether words of characters include their end, as [`RegionUnit::Word`] does: this makes
+/// no difference to the sum of a text.
 pub(super) fn region_log_probs(
     model: &LanguageModel,
     texts: &[(String, Vec<Range<usize>>)],
+    unit: RegionUnit,
 ) -> Result<Vec<Vec<RegionScore>>> {
-    let mut reader = Surprisals::new(std::slice::from_ref(model), SurprisalOptions::default())?;
+    let options = SurprisalOptions { unit, ..SurprisalOptions::default() };
+    let mut reader = Surprisals::new(std::slice::from_ref(model), options)?;
     let mut all = Vec::with_capacity(texts.len());
     for texts in texts.chunks(BATCH) {
         let passage = |(text, regions): &(String, Vec<Range<usize>>)| Passage {

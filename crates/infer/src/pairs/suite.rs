@@ -28,7 +28,7 @@ use serde_json::Value;
 use super::formula::{Formula, FormulaFault, RegionReference};
 use super::regions::{RegionScore, region_log_probs};
 use super::{Accuracy, Outcome};
-use crate::{InferError, LanguageModel, Result};
+use crate::{InferError, LanguageModel, RegionUnit, Result};
 
 /// A test suite in the format of SyntaxGym.
 #[derive(Clone, Debug, PartialEq)]
@@ -247,14 +247,15 @@ impl Suite {
     ///
     /// # Errors
     /// [`InferError::Data`] for a text that cannot be encoded; [`InferError::Unaligned`] if the model's tokens cannot be
-    /// assigned to regions; [`InferError::NonFiniteLogits`].
+    /// assigned to regions; [`InferError::NeedsDistribution`] if an approximate model's tokens are characters;
+    /// [`InferError::NonFiniteLogits`].
     pub fn evaluate(&self, model: &LanguageModel) -> Result<Vec<ItemResult>> {
         let conditions = self.items.iter().flat_map(|item| &item.conditions);
         let ranges =
             |condition: &Condition| condition.regions.iter().map(|(_, range)| range.clone()).collect();
         let texts: Vec<(String, Vec<Range<usize>>)> =
             conditions.map(|condition| (condition.sentence.clone(), ranges(condition))).collect();
-        let mut scores = region_log_probs(model, &texts)?.into_iter();
+        let mut scores = region_log_probs(model, &texts, RegionUnit::Word)?.into_iter();
         let results = self.items.iter().map(|item| {
             let scores: Vec<_> = scores.by_ref().take(item.conditions.len()).collect();
             self.result(item, &scores)

@@ -4,6 +4,8 @@
 //! read        ⏎  the  cat      slept        in batches of texts of similar length
 //! predicted   the  cat  slept  ⏎            log-probability, entropy, rank, ln p(B): of each model, and of their mean
 //! ```
+//!
+//! An approximate model predicts only log-probabilities, and so does a mean with one.
 
 use std::cmp::Reverse;
 
@@ -15,9 +17,10 @@ use rondo_nn::{Mode, NnError, State};
 use super::encode::{EncodedPassage, Token};
 use super::{Start, SurprisalOptions};
 use crate::handle::PooledWorkspace;
+use crate::normalizer::{Approximation, Buffers, nll_of};
 use crate::{Distribution, InferError, LanguageModel, ModelHandle, Result};
 
-/// The size of the logits of a batch, in numbers.
+/// The size of the logits of a batch, in numbers; of an approximate model, of those that are summed and of the units.
 const LOGITS: usize = 1 << 22;
 
 /// How a model predicts a token.
@@ -58,6 +61,8 @@ struct Member {
     /// After all tokens of the text before except the last.
     carried: State,
     results: Results,
+    /// For an approximate model.
+    buffers: Buffers,
 }
 
 /// What a batch predicts: on the device.
@@ -72,6 +77,7 @@ struct Results {
 /// The same, on the host.
 struct Predicted {
     log_probs: Vec<f32>,
+    /// Empty, as all below, if the model is approximate.
     entropies: Vec<f32>,
     ranks: Vec<u32>,
     /// `ln p(B)`; empty without separators.
@@ -101,8 +107,8 @@ impl Group {
     pub(super) fn add(&mut self, model: &LanguageModel) -> usize {
         let handle = model.handle().clone();
         let (workspace, carried) = (handle.workspace(), handle.model().zero_state(1));
-        let results = Results::new(handle.device(), 0);
-        self.members.push(Member { handle, workspace, carried, results });
+        let (results, buffers) = (Results::new(handle.device(), 0), Buffers::new(handle.device()));
+        self.members.push(Member { handle, workspace, carried, results, buffers });
         self.members.len() - 1
     }
 
@@ -134,7 +140,7 @@ impl Group {
         let tokens = line.tokens.iter().zip(line.token_ids()).enumerate();
         Ok(tokens
             .map(|(index, (token, id))| Token {
-                text: token.clone(),
+                text: token.to_owned(),
                 id,
                 is_unknown: id.is_some() && unknown == id,
                 is_line_end: index + 1 == line.tokens.len() && line_end == Some(token),
@@ -156,10 +162,15 @@ impl Group {
             context.push(b' ');
         }
         let line = self.encoder.encode(&context)?;
-        let has_end = line.tokens.last().map(String::as_str) == self.codec.tokenizer().line_end();
+        let has_end = line.tokens.last() == self.codec.tokenizer().line_end();
         let count = line.ids.len() - usize::from(has_end && !line.tokens.is_empty());
         ids.extend(&line.ids[..count]);
         Ok(ids)
+    }
+
+    /// Whether words have an end of their own: the tokens are characters.
+    pub(super) fn has_separators(&self) -> bool {
+        !self.separators.is_empty()
     }
 
     /// Whether a token separates words.
@@ -210,6 +221,10 @@ impl Group {
         // The last token is read only for the state after it.
         let read = |row: &Row| if options.states { row.ids.len() } else { row.ids.len().saturating_sub(1) };
         let vocab = codec.vocab().len();
+        let width =
+            members.iter().map(|member| member.handle.approximation().map_or(vocab, Approximation::width));
+        let width = width.max().unwrap_or(vocab);
+        let is_mean_exact = members.iter().all(|member| member.handle.approximation().is_none());
         let longest = rows.first().map_or(0, read);
         let mut states: Vec<State> = members
             .iter_mut()
@@ -223,17 +238,18 @@ impl Group {
         while start < longest {
             let running = rows.partition_point(|row| read(row) > start);
             let rows = &rows[..running];
-            let all = (LOGITS / vocab / running).max(1);
+            let all = (LOGITS / width / running).max(1);
             let steps = if options.states { 1 } else { all.min(longest - start) };
             let chunk = Chunk { rows, start, steps };
-            let (mut mean, count) = (Vec::new(), members.len());
+            let (mut mean, mut all_log_probs, count) = (Vec::new(), Vec::new(), members.len());
             for (number, (member, state)) in members.iter_mut().zip(&mut states).enumerate() {
                 if running < state.batch() {
                     *state = state.select(member.handle.device(), &(0..running).collect::<Vec<_>>());
                 }
-                let into_mean = options.ensemble.then_some((&mut mean, count));
+                let into_mean = (options.ensemble && is_mean_exact).then_some((&mut mean, count));
                 let predicted = member.read(&chunk, state, separators, into_mean)?;
                 chunk.store(predicted.as_ref(), &mut scores[number]);
+                all_log_probs.extend(predicted.map(|predicted| predicted.log_probs));
                 if options.states {
                     chunk.store_states(state, &mut scores[number])?;
                 }
@@ -241,6 +257,8 @@ impl Group {
             if options.ensemble && !mean.is_empty() {
                 let predicted = members[0].predict_mean(&chunk, &mean, separators)?;
                 chunk.store(Some(&predicted), &mut scores[count]);
+            } else if options.ensemble && !all_log_probs.is_empty() {
+                chunk.store(Some(&Predicted::mean_of(&all_log_probs)), &mut scores[count]);
             }
             start += steps;
         }
@@ -305,6 +323,12 @@ impl Chunk<'_> {
         }
     }
 
+    /// Whether a row of the batch predicts a token of a text.
+    fn predicts(&self, row: usize) -> bool {
+        let (step, place) = (row / self.rows.len(), row % self.rows.len());
+        matches!(self.rows[place].tokens.get(self.start + step + 1), Some(Some(_)))
+    }
+
     fn predicts_something(&self) -> bool {
         let mut some = false;
         self.for_each(|_, _, _| some = true);
@@ -317,8 +341,8 @@ impl Chunk<'_> {
             scores[text][token] = Some(TokenScore {
                 // `x + 0` rather than −0 for a token of probability 1.
                 log_prob: Some(f64::from(predicted.log_probs[row]) + 0.0),
-                entropy: Some(f64::from(predicted.entropies[row].max(0.0))),
-                rank: Some(predicted.ranks[row]),
+                entropy: predicted.entropies.get(row).map(|entropy| f64::from(entropy.max(0.0))),
+                rank: predicted.ranks.get(row).copied(),
                 separators: predicted.separators.get(row).copied(),
                 state: Vec::new(),
             });
@@ -355,7 +379,7 @@ impl Member {
         separators: &[u32],
         into_mean: Option<(&mut Vec<f64>, usize)>,
     ) -> Result<Option<Predicted>> {
-        let Member { handle, workspace, results, .. } = self;
+        let Member { handle, workspace, results, buffers, .. } = self;
         let model = handle.model();
         let inputs = chunk.ids(0);
         let before = chunk.rows.iter().map(|row| match chunk.start.checked_sub(1) {
@@ -367,6 +391,14 @@ impl Member {
         let hidden = model.forward(&mut tape, &inputs, state);
         if !chunk.predicts_something() {
             return Ok(None);
+        }
+        if let Some(approximation) = handle.approximation() {
+            let is_text = |row| chunk.predicts(row);
+            let approximation = Some((approximation, buffers));
+            let nll = nll_of(approximation, model, &mut tape, hidden, &chunk.ids(1), &is_text)?;
+            let predicted = Predicted::only(nll.iter().map(|nll| 0.0 - nll).collect());
+            check_finite(chunk, &predicted)?;
+            return Ok(Some(predicted));
         }
         let logits = model.logits(&mut tape, hidden);
         let dims = Dims { rows: inputs.len(), vocab: model.vocab_size() };
@@ -413,6 +445,23 @@ impl Member {
             predicted.separators = mean.chunks_exact(vocab).map(share).collect();
         }
         Ok(predicted)
+    }
+}
+
+impl Predicted {
+    /// Log-probabilities, and nothing that needs the whole distribution.
+    fn only(log_probs: Vec<f32>) -> Predicted {
+        Predicted { log_probs, entropies: Vec::new(), ranks: Vec::new(), separators: Vec::new() }
+    }
+
+    /// The mean of the probabilities of several models.
+    fn mean_of(all: &[Vec<f32>]) -> Predicted {
+        let rows = 0..all.first().map_or(0, Vec::len);
+        let mean = |row: usize| {
+            let log_sum = log_sum_of(all.iter().map(|log_probs| f64::from(log_probs[row])));
+            (log_sum - (all.len() as f64).ln()) as f32
+        };
+        Predicted::only(rows.map(mean).collect())
     }
 }
 

@@ -145,7 +145,8 @@ pub struct RegionScore {
     /// The natural logarithm of its probability. `None` if it has no token, if its first token follows nothing, if it is
     /// not scored because of an unknown token, or because of a [fault](Self::fault). −∞ if a token has no id.
     pub log_prob: Option<f64>,
-    /// The entropy, in nats, of the prediction of its first token after whitespace.
+    /// The entropy, in nats, of the prediction of its first token after whitespace; `None`, as the rank, for an approximate
+    /// model.
     pub entropy: Option<f64>,
     /// One more than the number of tokens that are more likely in this place.
     pub rank: Option<u32>,
@@ -205,7 +206,8 @@ impl Surprisals {
     /// # Errors
     /// [`InferError::ZeroSize`] if a size is 0; [`InferError::DifferentTokens`] if models that must have the same tokens
     /// have not; [`InferError::NoCharacters`] if the regions are characters, but a model's tokens are words;
-    /// [`InferError::OneModel`] if states of several models are asked for.
+    /// [`InferError::OneModel`] if states of several models are asked for; [`InferError::NeedsDistribution`] if the regions
+    /// are words, and an approximate model's tokens are characters.
     pub fn new(models: &[LanguageModel], options: SurprisalOptions) -> Result<Surprisals> {
         if options.batch_size == 0 {
             return Err(InferError::ZeroSize { name: "batch_size" });
@@ -232,6 +234,11 @@ impl Surprisals {
         if groups.len() > 1 && (options.ensemble || options.unit == RegionUnit::Token) {
             let tokens = groups.iter().map(|group| described(group.codec())).collect();
             return Err(InferError::DifferentTokens { what, tokens });
+        }
+        let is_approximate = models.iter().any(|model| model.handle().approximation().is_some());
+        let divides = options.unit == RegionUnit::Word && groups.iter().any(Group::has_separators);
+        if is_approximate && divides {
+            return Err(InferError::NeedsDistribution { what: "the probability of a word of characters" });
         }
         if models.len() > 1 && options.states {
             return Err(InferError::OneModel { what: "states" });

@@ -126,7 +126,7 @@ fn lines_are_scored_as_what_follows_a_line_end() {
     let moses = language_model(&WORDS, Tokenizer::moses());
     let scored = moses.score(&["The cat sat. The cat.", "the mat"]).unwrap();
     assert_eq!(scored.len(), 2);
-    assert_eq!(scored[0].line.tokens.last().map(String::as_str), Some("<eos>"));
+    assert_eq!(scored[0].line.tokens.last(), Some("<eos>"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod compare;
 mod complete;
 mod decoder;
 mod evaluate;
+mod filter;
 mod language_model;
 mod neighbors;
 mod ngram;

@@ -109,7 +109,12 @@ fn no_more_is_read_than_looked_ahead_for() {
     let line = |number| {
         read.set(read.get() + 1);
         let tokens = vec!["w".to_owned(); 2];
-        Ok(EncodedLine { number, tokens, ids: vec![3, 4], ..EncodedLine::default() })
+        Ok(EncodedLine {
+            number,
+            tokens: tokens.into_iter().collect(),
+            ids: vec![3, 4],
+            ..EncodedLine::default()
+        })
     };
     let (model, _) = model();
     let scoring = Scoring { lookahead_tokens: 6, ..Scoring::default() };
@@ -123,7 +128,12 @@ fn no_more_is_read_than_looked_ahead_for() {
 
 #[test]
 fn an_error_comes_after_the_lines_before_it() {
-    let good = EncodedLine { number: 1, tokens: vec!["a".into()], ids: vec![2], ..EncodedLine::default() };
+    let good = EncodedLine {
+        number: 1,
+        tokens: ["a"].into_iter().collect(),
+        ids: vec![2],
+        ..EncodedLine::default()
+    };
     let bad = DataError::Empty { origin: "test".into() };
     let (model, _) = model();
     let mut scorer = Scorer::new(&model, Scoring::default()).unwrap();

@@ -2,8 +2,8 @@
 
 use rondo_data::{Joints, Normalization, TextCodec, Tokenizer, Vocab};
 use rondo_infer::{
-    InferError, LanguageModel, ModelHandle, Passage, Region, RegionFault, RegionUnit, Start,
-    SurprisalOptions, Surprisals, UnknownWords,
+    InferError, LanguageModel, ModelHandle, Normalizer, NormalizerStatistics, Passage, Region, RegionFault,
+    RegionUnit, Start, SurprisalOptions, Surprisals, UnknownWords,
 };
 use rondo_kernels::Device;
 use rondo_nn::{Biases, Cell, Dropout, Initialization, Initializer, Input, Model, RnnLm, RnnLmConfig};
@@ -513,6 +513,58 @@ fn an_ensemble_is_the_mean_of_probabilities() {
             assert_close("sum", total(words), total(tokens), 1e-5);
         }
     }
+}
+
+/// The same model with the logits of all tokens and `e^bias` more in the sum.
+fn approximate(model: &LanguageModel, bias: f32) -> LanguageModel {
+    let vocab = model.codec().vocab().len() as u32;
+    let width = model.model().decoder().unwrap().weight;
+    let hidden = model.model().parameters().shape(width)[1];
+    let normalizer = Normalizer {
+        frequent: (0..vocab).collect(),
+        hidden_weight: vec![0.0; hidden],
+        hidden_bias: vec![0.0],
+        output_weight: vec![0.0],
+        output_bias: bias,
+        statistics: NormalizerStatistics::default(),
+    };
+    model.with_normalizer(normalizer).approximate().unwrap()
+}
+
+#[test]
+fn approximate_surprisals_are_those_of_the_normalizer() {
+    let first = moses();
+    let second = another(&first, 7);
+    let models = [first.clone(), second.clone(), approximate(&first, -30.0), approximate(&second, 2.0)];
+    let texts = ["the cat sat, the mat's.", "the dog", ""];
+    let options = SurprisalOptions { ensemble: true, batch_size: 2, ..SurprisalOptions::default() };
+    let mut surprisals = Surprisals::new(&models[2..], options).unwrap();
+    let found = surprisals.read(&passages(&texts)).unwrap();
+    let exact =
+        Surprisals::new(&models[..2], SurprisalOptions::default()).unwrap().read(&passages(&texts)).unwrap();
+    let mut scored = models[3].scorer(rondo_infer::Scoring { start: Some(1), ..Default::default() }).unwrap();
+    for ((found, exact), text) in found.iter().zip(&exact).zip(texts) {
+        let mut sums = [0.0; 2];
+        for (found, exact) in found.iter().zip(exact) {
+            let [a, b, mean] = [0, 1, 2].map(|place| found.scores[place].log_prob.unwrap());
+            assert_close("all tokens are summed", a, exact.scores[0].log_prob.unwrap(), 1e-4);
+            if found.scores[0].tokens == 1 {
+                assert_close("mean", mean, ((a.exp() + b.exp()) / 2.0).ln(), 1e-4);
+            }
+            assert!(found.scores.iter().all(|score| score.entropy.is_none() && score.rank.is_none()));
+            sums = [sums[0] + b, sums[1] + exact.scores[1].log_prob.unwrap()];
+        }
+        let line = models[3].codec().line_encoder("text").encode(text.as_bytes()).unwrap();
+        let expected = scored.score(&[line.ids]).unwrap()[0].log_prob_sum;
+        assert_close("a text", sums[0], expected, 1e-4);
+        assert!(text.is_empty() || sums[0] < sums[1] - 0.1, "{sums:?}");
+    }
+    let check = models[2].normalizer_check().unwrap().here;
+    assert!(check.positions > 0 && check.mean.abs() < 1e-4, "{check:?}");
+    let characters = approximate(&language_model(&CHARACTERS, Tokenizer::chars()), 0.0);
+    let error = Surprisals::new(&[characters.clone()], by(RegionUnit::Word)).unwrap_err();
+    assert!(matches!(error, InferError::NeedsDistribution { .. }), "{error}");
+    assert!(sum(&read(&characters, by(RegionUnit::Character), &["ab a"])[0]).is_finite());
 }
 
 #[test]

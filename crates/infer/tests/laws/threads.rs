@@ -44,6 +44,7 @@ fn the_list_below_has_every_public_type() {
 #[test]
 fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<BeamSearch>();
+    is_send::<Buckets>();
     is_send::<Cache>();
     is_send::<CacheEvaluation>();
     is_send::<CachePoint>();
@@ -56,6 +57,10 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<DecoderState>();
     is_send::<Distribution<'_>>();
     is_send::<Evaluation>();
+    is_send::<Filter>();
+    is_send::<FilterSummary>();
+    is_send::<FilterUnit>();
+    is_send::<Filtering>();
     is_send::<Hypothesis>();
     is_send::<InferError>();
     is_send::<Interpolation>();
@@ -92,8 +97,10 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<Surprisals>();
     is_send::<TextAssembler>();
     is_send::<TextCounts>();
+    is_send::<TextSample>();
     is_send::<TextStream>();
     is_send::<UnknownWords>();
+    is_send::<Verdict>();
     is_send::<rescore::Entry>();
     is_send::<rescore::ErrorUnit>();
     is_send::<rescore::Format>();

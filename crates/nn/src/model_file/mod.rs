@@ -6,11 +6,12 @@
 //! | `config` | [`RnnLmConfig`] as JSON, or the description of another [`Model`] |
 //! | `vocab_fingerprint` | fingerprint of the vocabulary that the token ids refer to |
 //! | `sha256` | checksum of everything else ([`tensor_file`](crate::tensor_file)); absent in files of earlier versions |
+//! | `weights` | `bf16` if the parameters are stored as bf16; absent if with 32 bits |
 //! | `epoch`, … | any other metadata |
 //!
 //! | tensors | what |
 //! |---|---|
-//! | the parameters' names | their values, 32-bit little-endian |
+//! | the parameters' names | their values, 32-bit little-endian or bf16 |
 //! | `rondo.NAME` | the bytes or numbers of an attachment: other data that belongs to the model, such as its vocabulary |
 //!
 //! Promises: the same model, metadata and attachments give the same bytes; a file is checked against its own
@@ -32,6 +33,8 @@ const VERSION: &str = "2";
 const READABLE: [&str; 2] = ["1", VERSION];
 const CONFIG_KEY: &str = "config";
 const FINGERPRINT_KEY: &str = "vocab_fingerprint";
+/// The metadata key of the format of the parameters, if it is not that of 32-bit numbers.
+pub const WEIGHTS_KEY: &str = "weights";
 /// The metadata key of checkpoints, which are tensor files, too, but no model files.
 pub const CHECKPOINT_KEY: &str = "rondo_checkpoint";
 /// The prefix of the names of attachments. Unknown attachments are ignored.
@@ -44,6 +47,42 @@ pub struct ModelFile {
     pub model: RnnLm,
     /// Everything else.
     pub context: ModelContext,
+}
+
+/// How parameters are stored in a file. They are read as 32-bit numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightFormat {
+    /// 32-bit numbers, as they are.
+    #[default]
+    F32,
+    /// bf16: half the size, rounded to the nearest, ties to even.
+    Bf16,
+}
+
+impl WeightFormat {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            WeightFormat::F32 => "f32",
+            WeightFormat::Bf16 => "bf16",
+        }
+    }
+
+    /// The format that the metadata of a file asks for.
+    pub fn in_metadata(metadata: &BTreeMap<String, String>) -> WeightFormat {
+        match metadata.get(WEIGHTS_KEY).map(String::as_str) {
+            Some("bf16") => WeightFormat::Bf16,
+            _ => WeightFormat::F32,
+        }
+    }
+
+    /// Makes the metadata of a file ask for it.
+    pub fn set_in(self, metadata: &mut BTreeMap<String, String>) {
+        metadata.remove(WEIGHTS_KEY);
+        if self != WeightFormat::default() {
+            metadata.insert(WEIGHTS_KEY.to_owned(), self.name().to_owned());
+        }
+    }
 }
 
 /// The contents of a model file other than the model.
@@ -69,7 +108,7 @@ pub struct StoredTensor {
 }
 
 impl ModelFile {
-    /// Writes a model file.
+    /// Writes a model file; its metadata may ask for a [`WeightFormat`].
     ///
     /// # Errors
     /// An I/O error if the writer fails or the parameters cannot be read from their device.
@@ -83,6 +122,13 @@ impl ModelFile {
         metadata.insert(CONFIG_KEY.to_owned(), model.description());
         metadata.insert(FINGERPRINT_KEY.to_owned(), context.vocab_fingerprint.clone());
         let mut tensors = parameter_tensors("", model.parameters()).map_err(io::Error::other)?;
+        if WeightFormat::in_metadata(&metadata) == WeightFormat::Bf16 {
+            for tensor in &mut tensors {
+                if let Values::Numbers(numbers) = &mut tensor.values {
+                    tensor.values = Values::Bf16(std::mem::take(numbers));
+                }
+            }
+        }
         tensors.extend(context.tensors.iter().map(|(name, tensor)| Tensor {
             name: format!("{ATTACHMENT_PREFIX}{name}"),
             shape: tensor.shape.clone(),
@@ -104,8 +150,7 @@ impl ModelFile {
     /// missing, unexpected, or of the wrong shape or type, [`NnError::Damaged`] if its checksum does not match,
     /// and [`NnError::TooLarge`] if it does not fit in memory.
     pub fn read(path: &Path, device: &Device) -> Result<ModelFile> {
-        let bytes = bytes_of(path, device)?;
-        ModelFile::from_bytes(&bytes, path, device)
+        ModelFile::of(&opened(path, device)?, path, device)
     }
 
     /// Reads the bytes of a model file; `path` is used in error messages.
@@ -113,16 +158,22 @@ impl ModelFile {
     /// # Errors
     /// As [`ModelFile::read`].
     pub fn from_bytes(bytes: &[u8], path: &Path, device: &Device) -> Result<ModelFile> {
-        let (file, description, context) = parts(bytes, path)?;
+        ModelFile::of(&TensorFile::from_bytes(bytes, path)?, path, device)
+    }
+
+    fn of(file: &TensorFile<'_>, path: &Path, device: &Device) -> Result<ModelFile> {
+        let (description, context) = parts(file, path)?;
         let refuse = |reason| NnError::Metadata { path: path.to_owned(), key: CONFIG_KEY, reason };
         let config: RnnLmConfig =
             serde_json::from_str(&description).map_err(|error| refuse(error.to_string()))?;
         config.check().map_err(|error| refuse(error.to_string()))?;
 
-        check_tensors(&config.parameter_shapes(), &file)?;
+        let shapes = config.parameter_shapes();
+        check_tensors(&shapes, file)?;
+        check_memory(shapes.iter().map(|(_, shape)| shape.as_slice()), path, device)?;
         file.verify()?;
         let mut model = RnnLm::new(config, device)?;
-        read_parameters("", &file, model.parameters_mut())?;
+        read_parameters("", file, model.parameters_mut())?;
         Ok(ModelFile { model, context })
     }
 
@@ -132,8 +183,8 @@ impl ModelFile {
     /// # Errors
     /// As [`ModelFile::read`]; [`NnError::OtherModel`] if the file describes a different model.
     pub fn read_into(model: &mut dyn Model, path: &Path) -> Result<ModelContext> {
-        let bytes = bytes_of(path, model.parameters().device())?;
-        let (file, found, context) = parts(&bytes, path)?;
+        let file = opened(path, model.parameters().device())?;
+        let (found, context) = parts(&file, path)?;
         let expected = model.description();
         if found != expected {
             return Err(NnError::OtherModel { path: path.to_owned(), found, expected });
@@ -147,20 +198,27 @@ impl ModelFile {
     }
 }
 
-/// The bytes of a model file, if both they and the model fit in memory.
-fn bytes_of(path: &Path, device: &Device) -> Result<Vec<u8>> {
+/// A model file, if its model fits in memory.
+fn opened(path: &Path, device: &Device) -> Result<TensorFile<'static>> {
     let io_error = |source| NnError::Io { action: "read", path: path.to_owned(), source };
-    // The model has about as many bytes as its file.
-    let needed = std::fs::metadata(path).map_err(io_error)?.len().saturating_mul(2);
+    // The model has about as many bytes as its file, or more.
+    let needed = std::fs::metadata(path).map_err(io_error)?.len();
     let too_large = |available| NnError::TooLarge { path: path.to_owned(), needed, available };
     device.check_memory(needed).map_err(too_large)?;
-    std::fs::read(path).map_err(io_error)
+    TensorFile::open(path)
 }
 
-/// The tensors of a model file, the description of its model, and the other contents.
-fn parts<'a>(bytes: &'a [u8], path: &Path) -> Result<(TensorFile<'a>, String, ModelContext)> {
+/// Checks that parameters of these shapes fit in memory: those of a file with bf16 numbers take twice its size.
+fn check_memory<'s>(shapes: impl Iterator<Item = &'s [usize]>, path: &Path, device: &Device) -> Result<()> {
+    let elements = shapes.map(|shape| shape.iter().product::<usize>() as u64);
+    let needed = elements.sum::<u64>().saturating_mul(size_of::<f32>() as u64);
+    let too_large = |available| NnError::TooLarge { path: path.to_owned(), needed, available };
+    device.check_memory(needed).map_err(too_large)
+}
+
+/// The description of the model in a file, and the contents other than its parameters.
+fn parts(file: &TensorFile<'_>, path: &Path) -> Result<(String, ModelContext)> {
     let refuse = |key, reason| NnError::Metadata { path: path.to_owned(), key, reason };
-    let file = TensorFile::from_bytes(bytes, path)?;
     let mut metadata = file.metadata().clone();
     if metadata.contains_key(CHECKPOINT_KEY) {
         return Err(NnError::Checkpoint { path: path.to_owned() });
@@ -180,13 +238,19 @@ fn parts<'a>(bytes: &'a [u8], path: &Path) -> Result<(TensorFile<'a>, String, Mo
     for name in file.names() {
         let Some(short) = name.strip_prefix(ATTACHMENT_PREFIX) else { continue };
         // An attachment of another type belongs to a later version.
-        if let Ok(bytes) = file.bytes(name) {
-            attachments.insert(short.to_owned(), bytes.to_vec());
-        } else if let Some((shape, numbers)) = file.any_numbers(name) {
-            tensors.insert(short.to_owned(), StoredTensor { shape, values: numbers.to_vec() });
+        match file.bytes(name) {
+            Ok(bytes) => {
+                attachments.insert(short.to_owned(), bytes.into_owned());
+            }
+            Err(error @ NnError::Io { .. }) => return Err(error),
+            Err(_) => {
+                if let Some((shape, numbers)) = file.any_numbers(name) {
+                    tensors.insert(short.to_owned(), StoredTensor { shape, values: numbers.to_vec()? });
+                }
+            }
         }
     }
-    Ok((file, description, ModelContext { vocab_fingerprint, metadata, attachments, tensors }))
+    Ok((description, ModelContext { vocab_fingerprint, metadata, attachments, tensors }))
 }
 
 /// The parameters as tensors to be written, named `PREFIX` followed by their own name.

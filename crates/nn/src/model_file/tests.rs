@@ -42,6 +42,37 @@ fn the_same_model_makes_the_same_bytes() {
 }
 
 #[test]
+fn bf16_weights_take_half_the_space_and_what_is_bf16_comes_back_exactly() {
+    let model = model(config(true));
+    let mut bf16 = metadata();
+    WeightFormat::Bf16.set_in(&mut bf16);
+    let (whole, half) = (written(&model), written_with(&model, &bf16));
+    let data = |bytes: &[u8]| bytes.len() - 8 - SafeTensors::read_metadata(bytes).unwrap().0;
+    let extra = b"a codec".len() + 2 * size_of::<f32>();
+    assert_eq!(data(&whole) - extra, 2 * (data(&half) - extra));
+    let rounded = read(&half).unwrap();
+    assert_eq!(rounded.context.metadata, bf16);
+    assert_eq!(rounded.context.tensors, context(&bf16).tensors);
+    for id in model.parameters().ids() {
+        let [found, exact] =
+            [&rounded.model, &model].map(|model| model.parameters().values(id).read().unwrap().into_owned());
+        for (found, exact) in found.iter().zip(&exact) {
+            assert!((found - exact).abs() <= exact.abs() / 256.0, "{found} {exact}");
+        }
+        assert!(found != exact || found.iter().all(|&number| number == 0.0));
+    }
+    assert_eq!(written_with(&rounded.model, &bf16), half);
+    let again = read(&written(&rounded.model)).unwrap();
+    for id in model.parameters().ids() {
+        let [found, expected] = [&again.model, &rounded.model]
+            .map(|model| model.parameters().values(id).read().unwrap().into_owned());
+        assert_eq!(found, expected);
+    }
+    WeightFormat::F32.set_in(&mut bf16);
+    assert_eq!(bf16, metadata());
+}
+
+#[test]
 fn a_model_of_any_kind_is_read_from_its_file_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");

@@ -218,7 +218,8 @@ impl Checkpoint {
         if !tensors.names().contains(&CODEC) {
             return Ok(None);
         }
-        let json = String::from_utf8_lossy(tensors.bytes(CODEC)?);
+        let json = tensors.bytes(CODEC)?;
+        let json = String::from_utf8_lossy(&json);
         Ok(Some(TextCodec::from_json(&self.path.display().to_string(), &json)?))
     }
 
@@ -250,7 +251,7 @@ impl Checkpoint {
 
     /// The bytes of `metrics.jsonl` when the checkpoint was written.
     pub(crate) fn metrics(&self) -> Result<Vec<u8>> {
-        Ok(self.tensors()?.bytes(METRICS)?.to_vec())
+        Ok(self.tensors()?.bytes(METRICS)?.into_owned())
     }
 }
 

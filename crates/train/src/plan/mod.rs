@@ -156,6 +156,8 @@ pub struct TrainingPlan {
     pub max_steps: Option<u64>,
     /// The time of the whole run. It decides the number of steps while the run is trained, and is not read otherwise.
     pub time: TimeLimit,
+    /// How many tokens an approximate normalizer sums exactly, which is fitted to the best model at the end of the run.
+    pub normalizer: Option<usize>,
     /// Where the state is reset to zero.
     pub reset_state: ResetState,
     /// Whether independent lines or paragraphs are read in a new random order in each epoch.

@@ -349,6 +349,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         max_batches: settings.max_batches.filter(|&batches| batches != 0),
         max_steps: settings.max_steps.filter(|&steps| steps != 0),
         time: settings.time.unwrap_or_default(),
+        normalizer: settings.normalizer.filter(|&tokens| tokens != 0),
         reset_state,
         shuffle_lines: settings.shuffle_lines.unwrap_or(false),
         checkpoint_every: settings.checkpoint_every.unwrap_or_default(),

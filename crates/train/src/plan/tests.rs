@@ -106,6 +106,7 @@ const PLANS: &[&str] = &[
         [training]
         max_batches = 20
         max_steps = 70
+        normalizer = 50
         log_every = 0
         carry_state = false
         batch_order = "shuffled"

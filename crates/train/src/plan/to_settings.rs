@@ -40,6 +40,7 @@ pub(super) fn settings(plan: &Plan) -> Settings {
                 max_batches: Some(training.max_batches.unwrap_or(0)),
                 max_steps: Some(training.max_steps.unwrap_or(0)),
                 time: Some(training.time),
+                normalizer: Some(training.normalizer.unwrap_or(0)),
                 reset_state: Some(training.reset_state),
                 shuffle_lines: Some(training.shuffle_lines),
                 checkpoint_every: Some(training.checkpoint_every),

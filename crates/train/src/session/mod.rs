@@ -23,6 +23,7 @@ use rondo_runs::{Change, CorpusFingerprint, Provenance, RunFolder, RunLock};
 
 use crate::checkpoint::Checkpoint;
 use crate::memory::{CorpusSize, MemoryEstimate};
+use crate::normalizer::{NormalizerOptions, fit_normalizer};
 use crate::observer::{Event, Observer, Outcome, Watch};
 use crate::plan::{STDIN, absolute};
 use crate::progress::Pause;
@@ -32,7 +33,7 @@ use crate::resume::{changes, resumed_plan};
 use crate::settings::{ResetState, Settings, SettingsFile};
 use crate::time_plan::TimePlan;
 use crate::trainer::Origin;
-use crate::{CorpusChoice, Plan, Result, SoftmaxPlan, TrainError, Trainer};
+use crate::{CorpusChoice, Plan, Result, SoftmaxPlan, TrainError, Trainer, TrainingPlan};
 
 mod base_model;
 mod corpus_lookup;
@@ -405,7 +406,32 @@ impl Session {
                 self.change_settings(&settings, changes, observer)?;
             }
         };
-        Ok(Trained { outcome, folder: self.folder.clone(), model: self.trainer.best_model()? })
+        let model = match self.trainer.best_model()? {
+            Some(model) if !outcome.interrupted => Some(self.with_normalizer(model, observer)?),
+            model => model,
+        };
+        Ok(Trained { outcome, folder: self.folder.clone(), model })
+    }
+
+    /// The best model with the approximate normalizer that the plan asks for, which is stored in its file, too.
+    fn with_normalizer(&self, model: LanguageModel, observer: &mut dyn Observer) -> Result<LanguageModel> {
+        let TrainingPlan { normalizer, seed, .. } = self.trainer.plan().training;
+        let Some(frequent) = normalizer else { return Ok(model) };
+        let path = self.folder.best_model();
+        let stored = LanguageModel::open(&path, &self.device)?;
+        // A run that was already complete has it: weights and normalizer are written together.
+        if let Some(known) = stored.normalizer().filter(|known| known.frequent.len() == frequent) {
+            return Ok(model.with_normalizer(known.clone()));
+        }
+        let mut watch = Watch::new(observer, false);
+        watch.notify(Event::FittingNormalizer { frequent });
+        let corpus = self.trainer.corpus();
+        let valid = corpus.valid.as_ref().unwrap_or(&corpus.train);
+        let options = NormalizerOptions { frequent, seed, ..NormalizerOptions::default() };
+        let fitted = fit_normalizer(&model, &corpus.train, valid, options)?;
+        watch.notify(Event::NormalizerFitted { statistics: fitted.statistics });
+        stored.with_normalizer(fitted.clone()).save(&path)?;
+        Ok(model.with_normalizer(fitted))
     }
 
     /// The settings from here on of a run with a limited time, and the changes that lead to them; `None` if it is on time.
@@ -462,12 +488,16 @@ fn own_title(choice: &CorpusChoice) -> Option<String> {
     Some(if paths.len() > 1 { format!("{first} and {} more", paths.len() - 1) } else { first })
 }
 
-/// Notifies of what looks unintended in the texts, and of a vocabulary that makes training slow.
+/// Notifies of what looks unintended in the texts, and of a vocabulary that makes training slow. Fails if it is too small
+/// for the normalizer that the plan asks for.
 fn notify_of_texts(plan: &Plan, corpus: &Corpus, device: &Device, watch: &mut Watch<'_>) -> Result<()> {
     for (origin, note, others) in corpus.notes() {
         watch.notify(Event::Note(Note::Text { origin, note: &note, others }));
     }
     let vocab_size = corpus.vocab().len();
+    if let Some(frequent) = plan.training.normalizer.filter(|&frequent| frequent >= vocab_size) {
+        return Err(TrainError::SmallVocabulary { vocab_size, frequent });
+    }
     if vocab_size > LARGE_VOCABULARY && plan.model.softmax == SoftmaxPlan::Full {
         let config = plan.model.config(vocab_size);
         let estimate = MemoryEstimate::of(plan, &CorpusSize::from(corpus), device)?;

@@ -180,6 +180,9 @@ sections! {
         /// Time of the whole run, evaluations included: 30s, 10m or 2h. The number of steps follows from the speed of the
         /// machine, which is measured first; 0 is no limit
         time: TimeLimit, "TIME", "0", common;
+        /// Fit an approximate normalizer to the best model at the end of the run, for `--approximate`: it sums this many of
+        /// the most frequent tokens exactly; 0 is off
+        normalizer: usize, "TOKENS", "0";
         /// Where to reset the state to zero: never, before each line or paragraph (independent texts, one per line, or
         /// separated by blank lines), or before each batch
         reset_state: ResetState, "PLACE", "never";

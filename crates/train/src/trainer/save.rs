@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rondo_infer::model_context;
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values, write_tensors};
-use rondo_nn::{ModelFile, Parameters, read_parameters};
+use rondo_nn::{ModelFile, Parameters, WeightFormat, read_parameters};
 use rondo_runs::metrics::MetricsLog;
 use rondo_runs::{RunFolder, write_atomically};
 
@@ -160,6 +160,8 @@ fn best_file(folder: &RunFolder, epoch: usize) -> Result<Option<Vec<u8>>> {
     let bytes = fs::read(&path).map_err(TrainError::io("read", &path))?;
     let file = TensorFile::from_bytes(&bytes, &path)?;
     file.verify()?;
+    // Rounded weights are not those of the run.
+    let is_exact = WeightFormat::in_metadata(file.metadata()) == WeightFormat::F32;
     let is_of_epoch = file.metadata().get(EPOCH_KEY) == Some(&epoch.to_string());
-    Ok(Some(bytes).filter(|_| is_of_epoch))
+    Ok(Some(bytes).filter(|_| is_of_epoch && is_exact))
 }

@@ -1,0 +1,92 @@
+//! `rondo models --to`: the format of weights.
+
+use std::fs;
+
+use crate::sandbox::{Sandbox, TINY, text};
+
+const TO_BF16: [&str; 6] = ["models", "run", "--to", "bf16", "--out", "half.safetensors"];
+
+#[test]
+fn a_model_in_half_the_space_has_almost_the_same_perplexity() {
+    let sandbox = Sandbox::with_run();
+    sandbox.write("new.txt", text(50));
+    let said = sandbox.run(&TO_BF16);
+    assert!(said.stderr.starts_with("wrote `half.safetensors` with bf16 weights: "), "{}", said.stderr);
+    said.success();
+    let size = |name: &str| fs::metadata(sandbox.path(name)).unwrap().len();
+    let parameters = sandbox.run(&["models", "run", "--json"]).json()["parameters"].as_u64().unwrap();
+    let saved = size("run/best.safetensors") - size("half.safetensors");
+    // A parameter takes two bytes less; the header says that they do.
+    assert!(saved.abs_diff(2 * parameters) < 64, "{saved} of {parameters}");
+    let about = sandbox.run(&["models", "half.safetensors"]).success();
+    assert!(about.lines().any(|line| line.split_whitespace().eq(["weights", "bf16"])), "{about}");
+
+    let loss = |model: &str| {
+        sandbox.run(&["eval", "-m", model, "--json", "new.txt"]).json()["loss"].as_f64().unwrap()
+    };
+    let (exact, rounded) = (loss("run"), loss("half.safetensors"));
+    assert!(exact != rounded && ((exact - rounded).exp() - 1.0).abs() < 1e-3, "{exact} {rounded}");
+    for arguments in [
+        &["score", "-m", "half.safetensors", "new.txt"][..],
+        &["generate", "-m", "half.safetensors", "--tokens", "3"],
+        &["surprisal", "half.safetensors", "new.txt"],
+        &["filter", "half.safetensors", "new.txt"],
+        &["complete", "-m", "half.safetensors", "the cat"],
+        &["neighbors", "half.safetensors", "cat"],
+    ] {
+        let said = sandbox.run(arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.stderr);
+    }
+
+    // What is bf16 already is exact: with 32 bits and back it is the same file.
+    let to = |model: &str, format: &str, out: &str| {
+        sandbox.run(&["models", model, "--to", format, "--out", out]).success();
+        fs::read(sandbox.path(out)).unwrap()
+    };
+    let half = fs::read(sandbox.path("half.safetensors")).unwrap();
+    to("half.safetensors", "f32", "whole.safetensors");
+    assert_eq!(size("whole.safetensors"), size("run/best.safetensors"));
+    assert_eq!(loss("whole.safetensors"), rounded);
+    assert_eq!(to("whole.safetensors", "bf16", "again.safetensors"), half);
+    assert_eq!(to("half.safetensors", "bf16", "again.safetensors"), half);
+}
+
+#[test]
+fn what_cannot_be_stored_is_one_line() {
+    let sandbox = Sandbox::with_run();
+    let checkpoint = fs::read_dir(sandbox.path("run")).unwrap().find_map(|file| {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        name.starts_with("checkpoint").then_some(format!("run/{name}"))
+    });
+    let checkpoint = checkpoint.unwrap();
+    let to = |model: &str, rest: &[&str]| {
+        let said = sandbox.run(&[&["models", model, "--to", "bf16"], rest].concat());
+        assert_ne!(said.code, Some(0));
+        said.stderr
+    };
+    let out = ["--out", "out.safetensors"];
+    let errors = [
+        to("run", &["--out", "run/best.safetensors"]),
+        to(&checkpoint, &out).replace(&checkpoint, "run/checkpoint.safetensors"),
+        to("awd_lstm_lm_600", &out),
+        to("missing.safetensors", &out),
+        to("run", &[]),
+        sandbox.run(&["models", "run", "--out", "out.safetensors"]).stderr,
+    ];
+    insta::assert_snapshot!(errors.join("\n"));
+    assert!(!sandbox.path("out.safetensors").exists());
+}
+
+/// The best weights that a run reloads are those it had, not rounded ones.
+#[test]
+fn a_run_does_not_resume_from_rounded_weights() {
+    let sandbox = Sandbox::with_text();
+    let flags = [&TINY[..], &["--data", "text.txt", "--epochs", "2"]].concat();
+    sandbox.train(&flags).success();
+    sandbox.run(&TO_BF16).success();
+    fs::copy(sandbox.path("half.safetensors"), sandbox.path("run/best.safetensors")).unwrap();
+    let said = sandbox.train(&["--resume", "--epochs", "3", "--reload-best", "true"]);
+    assert_ne!(said.code, Some(0));
+    let refused = "cannot turn on `optimization.reload_best`: the weights of the best epoch, ";
+    assert!(said.stderr.contains(refused), "{}", said.stderr);
+}
