@@ -562,7 +562,7 @@ fn approximate_surprisals_are_those_of_the_normalizer() {
     let check = models[2].normalizer_check().unwrap().here;
     assert!(check.positions > 0 && check.mean.abs() < 1e-4, "{check:?}");
     let characters = approximate(&language_model(&CHARACTERS, Tokenizer::chars()), 0.0);
-    let error = Surprisals::new(&[characters.clone()], by(RegionUnit::Word)).unwrap_err();
+    let error = Surprisals::new(std::slice::from_ref(&characters), by(RegionUnit::Word)).unwrap_err();
     assert!(matches!(error, InferError::NeedsDistribution { .. }), "{error}");
     assert!(sum(&read(&characters, by(RegionUnit::Character), &["ab a"])[0]).is_finite());
 }
