@@ -25,17 +25,16 @@ fn a_model_is_trained_resumed_evaluated_and_generates() {
         let (loss, tokens) = (evaluated["loss"].as_f64().unwrap(), evaluated["tokens"].as_f64().unwrap());
         assert!(loss < 0.7, "{order}: {loss}");
 
-        let scored = sandbox.run(&["score", "-m", "run", "text.txt"]).success();
+        let scored = sandbox.run(&["score", "-m", "run", "--carry-state", "text.txt"]).success();
         let log_prob = |line: &str| line.split('\t').next().unwrap().parse::<f64>().unwrap();
         let sum: f64 = scored.lines().map(log_prob).sum();
-        // A line on its own does not know what was before it.
-        assert!((sum / tokens + loss).abs() < 0.3, "{order}: {sum} of {tokens}, {loss}");
+        assert!((sum / tokens + loss).abs() < 0.02, "{order}: {sum} of {tokens}, {loss}");
 
         let generated = sandbox.run(&["generate", "-m", "run", "--prefix", "the dog", "-n", "30"]).success();
-        assert!(text(100).contains(generated.lines().nth(1).unwrap()), "{generated}");
+        assert!(generated.starts_with("the dog "), "{generated}");
         let candidates = sandbox.run(&["complete", "-m", "run", "--json", "the"]).success();
         assert!(candidates.contains("\"dog\"") && candidates.contains("\"cat\""), "{candidates}");
-        let table = sandbox.run(&["models", "show", "run"]).success();
+        let table = sandbox.run(&["models", "run"]).success();
         assert!(table.contains("decoder.tails.1.projection  [1, 16]"), "{table}");
     }
 }
@@ -53,7 +52,7 @@ fn new_words_join_the_last_cluster() {
 #[test]
 fn what_does_not_fit_an_adaptive_softmax_is_refused() {
     let sandbox = trained("frequency");
-    let new = ["train", "--data", "text.txt", "--hidden-size", "16"];
+    let new = [&["train", "--data", "text.txt"][..], &TINY].concat();
     let errors = [
         (&["--softmax", "adaptive:8,4"][..], "for `--softmax <SOFTMAX>`: expected increasing"),
         (
@@ -77,7 +76,10 @@ fn what_does_not_fit_an_adaptive_softmax_is_refused() {
     for (flags, expected) in [
         (&["train", "--resume", "--out", "run", "--softmax", "full"][..], "cannot change `model.softmax`"),
         (&["train", "--from", "run", "--data", "text.txt", "--softmax", "sampled:4"], "`model.softmax`"),
-        (&["normalizer", "fit", "run"], "not those of an adaptive softmax"),
+        (
+            &["normalizer", "fit", "run", "--frequent", "5", "--units", "8"],
+            "not those of an adaptive softmax",
+        ),
     ] {
         let said = sandbox.run(flags);
         assert!(said.stderr.contains(expected), "{flags:?}: {}", said.stderr);
