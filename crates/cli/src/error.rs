@@ -374,7 +374,7 @@ fn hint(cause: &Cause) -> Option<String> {
                 let flag = Field::find(setting).map(Field::flag).unwrap_or_default();
                 let run = in_shell(&run.display().to_string());
                 Some(format!(
-                    "with `--schedule constant` the run continues at its current rate; `rondo train --from {run} {flag} \
+                    "with `--schedule constant` the run continues at its current rate; `rondo train --from {run} --{flag} \
                      {now}` trains its best model further in a new run"
                 ))
             }

@@ -46,6 +46,7 @@ fn every_public_type_is_send() {
     let names = names_of_send_types![
         About,
         Averaging,
+        TimeLimit,
         SoftmaxPlan,
         SoftmaxKind,
         SamplerKind,

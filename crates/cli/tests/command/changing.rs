@@ -123,7 +123,7 @@ fn a_run_that_decays_keeps_its_length_and_says_how_to_train_further() {
     let said = sandbox.run(&["train", "--resume", "--out", "run", "--epochs", "3"]);
     assert_eq!(said.code, Some(2));
     let error = "error: cannot change `training.epochs` from 2 to 3 when resuming a run: its learning rate decays over \
-                 all of its epochs\n";
+                 the whole run\n";
     assert!(said.stderr.starts_with(error), "{}", said.stderr);
     follow(&sandbox, &said, "--from run", &["--out", "new"]).success();
     assert_eq!(outcome(&sandbox.path("new")).0.last().unwrap()["epoch"], 3);
