@@ -94,7 +94,7 @@ fn signed(changes: BTreeMap<String, String>) -> Vec<u8> {
         tensors.push(Tensor {
             name: name.to_owned(),
             shape: vec![bytes.len()],
-            values: Values::Bytes(bytes.into()),
+            values: Values::Bytes(bytes),
         });
     }
     let mut bytes = Vec::new();
