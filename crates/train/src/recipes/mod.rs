@@ -31,7 +31,6 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "ptb-rnn",
     "ptb-rnn-lstm",
     "ptb-fast",
-    "shakespeare-char-fast",
     "wikitext2-fast",
     "wikitext2-standard-200",
     "own-text",
