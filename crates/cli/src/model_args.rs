@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use rondo_data::TextCodec;
-use rondo_infer::LanguageModel;
+use rondo_infer::{LanguageModel, OpenOptions};
 use rondo_kernels::{Device, Precision};
 
 use crate::console::Console;
@@ -34,6 +34,10 @@ pub(crate) struct DeviceArgs {
     /// Precision of matrix multiplications: f32, or bf16, which falls back to f32 on processors without it
     #[arg(long, value_name = "PRECISION", default_value_t, help_heading = "Model")]
     precision: Precision,
+    /// Map the model file into memory instead of reading it, so that all processes that do so share its pages. The file
+    /// must not be truncated meanwhile
+    #[arg(long, help_heading = "Model")]
+    mmap: bool,
 }
 
 /// An opened model.
@@ -50,7 +54,8 @@ impl ModelArgs {
     /// Loads the model and its vocabulary.
     pub(crate) fn load(&self, console: Console) -> Result<Loaded> {
         let device = self.device.device(console)?;
-        let model = LanguageModel::open_with(&self.model, self.vocab.as_deref(), &device)?;
+        let options = OpenOptions { vocab: self.vocab.clone(), mmap: self.device.mmap };
+        let model = LanguageModel::open_with(&self.model, &options, &device)?;
         let path = LanguageModel::file_at(&self.model)?;
         Ok(Loaded { path, model, text_field: None })
     }
@@ -66,7 +71,8 @@ impl DeviceArgs {
     pub(crate) fn load_all(&self, paths: &[PathBuf], console: Console) -> Result<Vec<Loaded>> {
         let device = self.device(console)?;
         let load = |path: &PathBuf| {
-            let model = LanguageModel::open(path, &device)?;
+            let options = OpenOptions { mmap: self.mmap, ..OpenOptions::default() };
+            let model = LanguageModel::open_with(path, &options, &device)?;
             Ok(Loaded { path: LanguageModel::file_at(path)?, model, text_field: None })
         };
         paths.iter().map(load).collect()

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rondo_infer::{LanguageModel, Neighbor};
+use rondo_infer::{LanguageModel, Neighbor, OpenOptions};
 use rondo_kernels::Precision;
 use serde_json::{Value, json};
 
@@ -38,7 +38,8 @@ pub(crate) struct NeighborsArgs {
 /// Runs the command.
 pub(crate) fn run(args: NeighborsArgs) -> Result<ExitCode> {
     let device = device::cpu(None, Precision::F32, Console::new(false))?;
-    let model = LanguageModel::open_with(&args.model, args.vocab.as_deref(), &device)?;
+    let options = OpenOptions { vocab: args.vocab, ..OpenOptions::default() };
+    let model = LanguageModel::open_with(&args.model, &options, &device)?;
     // All words are looked up before anything is printed.
     let mut found: Vec<(&str, Vec<Neighbor>)> = vec![];
     for word in &args.words {

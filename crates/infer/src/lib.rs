@@ -62,7 +62,7 @@ pub use evaluate::{
 };
 pub use filter::{Buckets, Filter, FilterSummary, FilterUnit, Filtering, TextSample, Verdict};
 pub use handle::ModelHandle;
-pub use language_model::{LanguageModel, ModelParts, model_context};
+pub use language_model::{LanguageModel, ModelParts, OpenOptions, model_context};
 pub use measures::{Measures, TextCounts};
 pub use memory::check_memory;
 pub use neighbors::Neighbor;

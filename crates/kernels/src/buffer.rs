@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use crate::memory::{CACHE_LINE, Memory};
+use crate::memory::{CACHE_LINE, MappedFile, Memory};
 use crate::{Device, DeviceError, check_len};
 
 /// The element types of buffers.
@@ -20,7 +21,7 @@ mod private {
     impl Sealed for u32 {}
 }
 
-/// `len` elements of device memory, initialized to zero and aligned to a cache line.
+/// `len` elements of device memory, initialized to zero and aligned to a cache line, or part of a [`MappedFile`].
 pub struct Buffer<T: Element = f32> {
     memory: Memory,
     len: usize,
@@ -71,6 +72,23 @@ impl<T: Element> Buffer<T> {
         Ok(buffer)
     }
 
+    /// The elements in these bytes of a file, if `device` can use them where they are: its memory is the host's, and they
+    /// are aligned to `T`, little-endian like the host's numbers. When the buffer is written for the first time, it is
+    /// copied.
+    ///
+    /// # Panics
+    /// If they are not in the file, or not a whole number of elements.
+    pub fn mapped(device: &Device, file: &MappedFile, bytes: Range<usize>) -> Option<Self> {
+        match device {
+            Device::Cpu(_) => {}
+        }
+        assert!(bytes.len().is_multiple_of(size_of::<T>()), "{} bytes are not whole elements", bytes.len());
+        let len = bytes.len() / size_of::<T>();
+        let memory = Memory::mapped(file, bytes);
+        let is_usable = memory.pointer().cast::<T>().is_aligned() && cfg!(target_endian = "little");
+        is_usable.then_some(Buffer { memory, len, element: std::marker::PhantomData })
+    }
+
     /// The number of elements.
     pub fn len(&self) -> usize {
         self.len
@@ -87,7 +105,7 @@ impl<T: Element> Buffer<T> {
     }
 
     /// The elements of `range`, for reading.
-    pub fn range(&self, range: std::ops::Range<usize>) -> Slice<'_, T> {
+    pub fn range(&self, range: Range<usize>) -> Slice<'_, T> {
         Slice(Elements::Cpu(&self.host()[range]))
     }
 
@@ -97,7 +115,7 @@ impl<T: Element> Buffer<T> {
     }
 
     /// The elements of `range`, for writing.
-    pub fn range_mut(&mut self, range: std::ops::Range<usize>) -> SliceMut<'_, T> {
+    pub fn range_mut(&mut self, range: Range<usize>) -> SliceMut<'_, T> {
         SliceMut(ElementsMut::Cpu(&mut self.host_mut()[range]))
     }
 
@@ -123,17 +141,23 @@ impl<T: Element> Buffer<T> {
     ///
     /// # Panics
     /// If either range is out of bounds.
-    pub fn copy_within(&mut self, from: std::ops::Range<usize>, to: usize) {
+    pub fn copy_within(&mut self, from: Range<usize>, to: usize) {
         self.host_mut().copy_within(from, to);
     }
 
     fn host(&self) -> &[T] {
-        // SAFETY: the memory has at least `len` elements of `T`, aligned to 64 bytes and initialized; every bit
-        // pattern is a valid `f32` or `u32` (the trait is sealed).
+        // SAFETY: the memory has at least `len` elements of `T`, aligned and initialized; every bit pattern is a valid
+        // `f32` or `u32` (the trait is sealed).
         unsafe { std::slice::from_raw_parts(self.memory.pointer().cast(), self.len) }
     }
 
     fn host_mut(&mut self) -> &mut [T] {
+        if self.memory.is_read_only() {
+            let memory = Memory::zeroed(self.len * size_of::<T>());
+            // SAFETY: the new memory is as large as the old one, and another one.
+            unsafe { memory.pointer().copy_from_nonoverlapping(self.memory.pointer(), self.memory.bytes()) };
+            self.memory = memory;
+        }
         // SAFETY: as in `host`, and `&mut self` makes the borrow exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.memory.pointer().cast(), self.len) }
     }
@@ -182,7 +206,7 @@ impl<'a, T: Element> Slice<'a, T> {
     ///
     /// # Panics
     /// If the range is out of bounds.
-    pub fn range(self, range: std::ops::Range<usize>) -> Slice<'a, T> {
+    pub fn range(self, range: Range<usize>) -> Slice<'a, T> {
         Slice(Elements::Cpu(&self.host()[range]))
     }
 
@@ -216,7 +240,7 @@ impl<'a, T: Element> SliceMut<'a, T> {
     ///
     /// # Panics
     /// If the range is out of bounds.
-    pub fn range(self, range: std::ops::Range<usize>) -> SliceMut<'a, T> {
+    pub fn range(self, range: Range<usize>) -> SliceMut<'a, T> {
         SliceMut(ElementsMut::Cpu(&mut self.host()[range]))
     }
 

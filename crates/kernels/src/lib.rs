@@ -17,7 +17,7 @@
 //! merged), `D` input width, `H` hidden size, `G` gates of a cell, `E` embedding size, `V` vocabulary size,
 //! `L` layers. Everything is row-major and time first: an activation is `[T, B, D]` and its row is `t·B + b`.
 
-#![allow(unsafe_code)] // The only crate that uses unsafe code: SIMD, and threads that write disjoint parts of a buffer.
+#![allow(unsafe_code)] // The only crate that uses unsafe code: SIMD, mapped files, and threads that write disjoint parts of a buffer.
 
 pub mod activation;
 pub mod activation_penalty;
@@ -50,6 +50,7 @@ pub mod target_logits;
 pub use available::{AvailableMemory, Bytes, MemoryLimit};
 pub use buffer::{Buffer, BufferPool, Element, Slice, SliceMut};
 pub use device::{Device, DeviceError};
+pub use memory::MappedFile;
 pub use precision::Precision;
 
 /// How a result is combined with the old values.

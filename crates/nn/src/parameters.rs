@@ -52,10 +52,18 @@ impl Parameters {
     /// # Panics
     /// If there is already one with this name.
     pub fn add(&mut self, name: &str, shape: &[usize]) -> ParameterId {
+        self.add_values(name, shape, Buffer::zeros(&self.device, shape.iter().product()))
+    }
+
+    /// Adds a parameter with these values, row-major, on the set's device.
+    ///
+    /// # Panics
+    /// If there is already one with this name, or the number of values is not the shape's.
+    pub fn add_values(&mut self, name: &str, shape: &[usize], values: Buffer) -> ParameterId {
         let id = ParameterId(self.entries.len());
         let previous = self.by_name.insert(name.to_owned(), id);
         assert!(previous.is_none(), "duplicate parameter `{name}`");
-        let values = Buffer::zeros(&self.device, shape.iter().product());
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "values of `{name}`");
         self.entries.push(Parameter { name: name.to_owned(), shape: shape.to_vec(), values });
         id
     }

@@ -9,8 +9,8 @@
 //! are read as 32-bit numbers.
 //!
 //! Promises: the same content gives the same bytes; nothing larger than the file is allocated, even if the
-//! header is forged; of an open file, only the header and a piece of a tensor are in memory. Not here: what the tensors mean (the model file, a checkpoint), replacing a file
-//! atomically (the caller).
+//! header is forged; of an open file, only the header and a piece of a tensor are in memory, or nothing if it is mapped.
+//! Not here: what the tensors mean (the model file, a checkpoint), replacing a file atomically (the caller).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use rondo_kernels::SliceMut;
+use rondo_kernels::{Buffer, Device, MappedFile, SliceMut};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use serde_json::json;
@@ -157,6 +157,18 @@ pub struct TensorFile<'a> {
 enum Content<'a> {
     Bytes(Cow<'a, [u8]>),
     File(File),
+    Mapped(MappedFile),
+}
+
+impl Content<'_> {
+    /// The whole content, if it is in the address space.
+    fn in_memory(&self) -> Option<&[u8]> {
+        match self {
+            Content::Bytes(bytes) => Some(bytes),
+            Content::Mapped(file) => Some(file.bytes()),
+            Content::File(_) => None,
+        }
+    }
 }
 
 impl TensorFile<'static> {
@@ -183,6 +195,22 @@ impl TensorFile<'static> {
         }
         let header = header_of(&header, about.len());
         TensorFile::new(Content::File(file), header, path)
+    }
+
+    /// [`open`](TensorFile::open), but a regular file is mapped: see [`MappedFile`] for the condition.
+    ///
+    /// # Errors
+    /// As [`open`](TensorFile::open), also if it cannot be mapped.
+    pub fn map(path: &Path) -> Result<TensorFile<'static>> {
+        let io_error = |action| move |source| NnError::Io { action, path: path.to_owned(), source };
+        let file = File::open(path).map_err(io_error("read"))?;
+        let about = file.metadata().map_err(io_error("read"))?;
+        if !about.is_file() || about.len() == 0 {
+            return TensorFile::open(path);
+        }
+        let file = MappedFile::new(&file).map_err(io_error("map"))?;
+        let header = header_of(file.bytes(), file.bytes().len() as u64);
+        TensorFile::new(Content::Mapped(file), header, path)
     }
 }
 
@@ -274,7 +302,7 @@ impl<'a> TensorFile<'a> {
     pub fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
         let tensor = self.tensor(name)?;
         self.check(name, Dtype::U8, &tensor.shape)?;
-        if let Content::Bytes(bytes) = &self.content {
+        if let Some(bytes) = self.content.in_memory() {
             let (start, end) = tensor.data_offsets;
             return Ok(bytes[self.start + start..self.start + end].into());
         }
@@ -307,13 +335,11 @@ impl<'a> TensorFile<'a> {
     /// Passes the bytes of a tensor to `take`, in pieces that do not divide numbers.
     fn for_each_piece(&self, tensor: &TensorInfo, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let (start, end) = tensor.data_offsets;
-        let mut file = match &self.content {
-            Content::Bytes(bytes) => {
-                let mut pieces = bytes[self.start + start..self.start + end].chunks(PIECE_BYTES);
-                return pieces.try_for_each(take);
-            }
-            Content::File(file) => file,
-        };
+        if let Some(bytes) = self.content.in_memory() {
+            return bytes[self.start + start..self.start + end].chunks(PIECE_BYTES).try_for_each(take);
+        }
+        let Content::File(file) = &self.content else { unreachable!("all others are in memory") };
+        let mut file = file;
         let io_error = |source| NnError::Io { action: "read", path: self.path.clone(), source };
         file.seek(SeekFrom::Start((self.start + start) as u64)).map_err(io_error)?;
         let mut piece = vec![0; PIECE_BYTES.min(end - start)];
@@ -401,6 +427,25 @@ impl Numbers<'_> {
         Ok(all)
     }
 
+    /// A buffer on `device` with these elements: those of a mapped file where they are, if that is possible, otherwise a
+    /// copy.
+    ///
+    /// # Errors
+    /// As [`copy_to`](Numbers::copy_to).
+    pub fn to_buffer(&self, device: &Device) -> Result<Buffer> {
+        if let Content::Mapped(file) = &self.file.content
+            && self.tensor.dtype == Dtype::F32
+        {
+            let (start, end) = self.tensor.data_offsets;
+            if let Some(buffer) = Buffer::mapped(device, file, self.file.start + start..self.file.start + end) {
+                return Ok(buffer);
+            }
+        }
+        let mut buffer = Buffer::zeros(device, self.len());
+        self.copy_to(buffer.slice_mut())?;
+        Ok(buffer)
+    }
+
     /// Copies them to a device.
     ///
     /// # Panics
@@ -473,8 +518,6 @@ fn checksum_of(tensors: &[Tensor<'_>], metadata: &BTreeMap<String, String>) -> i
 
 #[cfg(test)]
 mod tests {
-    use rondo_kernels::{Buffer, Device};
-
     use super::*;
 
     fn written() -> Vec<u8> {
@@ -540,6 +583,12 @@ mod tests {
         found.copy_to(numbers.slice_mut()).unwrap();
         assert_eq!(*numbers.read().unwrap(), *expected);
 
+        let mapped = TensorFile::map(&path).unwrap();
+        mapped.verify().unwrap();
+        let found = mapped.any_numbers("large").unwrap().1.to_buffer(&Device::cpu(1).unwrap()).unwrap();
+        assert_eq!(*found.read().unwrap(), *expected);
+        assert!(mapped.content.in_memory().unwrap().as_ptr_range().contains(&found.read().unwrap().as_ptr().cast()));
+
         let bytes = written();
         let said = |error: NnError| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -547,13 +596,13 @@ mod tests {
         };
         let check = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            let found = TensorFile::open(&path).and_then(|file| {
+            let contents = |file: TensorFile<'_>| {
                 file.verify()?;
                 Ok((file.bytes("a")?.into_owned(), file.numbers("b", &[2, 2])?.to_vec()?))
-            });
-            let expected = read(bytes)
-                .and_then(|file| Ok((file.bytes("a")?.into_owned(), file.numbers("b", &[2, 2])?.to_vec()?)));
-            assert_eq!(found.map_err(said), expected.map_err(said));
+            };
+            let expected = read(bytes).and_then(contents).map_err(said);
+            assert_eq!(TensorFile::open(&path).and_then(contents).map_err(said), expected);
+            assert_eq!(TensorFile::map(&path).and_then(contents).map_err(said), expected);
         };
         (0..=bytes.len()).for_each(|len| check(&bytes[..len]));
         check(&[&bytes[..], b"0"].concat());

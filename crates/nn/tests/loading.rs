@@ -1,4 +1,4 @@
-//! A model file is read into the model's own memory, and hardly more.
+//! A model file is read into the model's own memory, and hardly more; a mapped one needs none.
 //!
 //! This file is a program of its own because it counts what *all* its threads allocate: it holds one test.
 
@@ -72,5 +72,14 @@ fn loading_takes_hardly_more_memory_than_the_model() {
         let peak = PEAK.load(Ordering::Relaxed) - before;
         assert!(peak as f64 <= 1.1 * model_bytes as f64, "{peak} bytes for a model of {model_bytes}");
         assert_eq!(read.model.parameters().count() * 4, model_bytes);
+
+        let before = BYTES.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        let mapped = ModelFile::map(&path, &device).unwrap();
+        let peak = PEAK.load(Ordering::Relaxed) - before;
+        if format == WeightFormat::F32 {
+            assert!(peak < 100_000, "{peak} bytes for a mapped model");
+        }
+        assert_eq!(mapped.model.parameters().count() * 4, model_bytes);
     }
 }

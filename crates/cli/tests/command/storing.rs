@@ -1,4 +1,4 @@
-//! `rondo models --to`: the format of weights.
+//! `rondo models --to`: the format of weights; `--mmap`.
 
 use std::fs;
 
@@ -89,4 +89,25 @@ fn a_run_does_not_resume_from_rounded_weights() {
     assert_ne!(said.code, Some(0));
     let refused = "cannot turn on `optimization.reload_best`: the weights of the best epoch, ";
     assert!(said.stderr.contains(refused), "{}", said.stderr);
+}
+
+#[test]
+fn a_mapped_model_gives_the_same_results() {
+    let sandbox = Sandbox::with_run();
+    sandbox.write("new.txt", text(50));
+    for arguments in [
+        &["score", "-m", "run", "new.txt"][..],
+        &["surprisal", "run", "new.txt"],
+        &["generate", "-m", "run", "--tokens", "5", "--seed", "1"],
+        &["filter", "run", "new.txt"],
+    ] {
+        let read = sandbox.run(arguments).success();
+        assert_eq!(sandbox.run(&[arguments, &["--mmap"]].concat()).success(), read, "{arguments:?}");
+    }
+    sandbox.write("empty.safetensors", "");
+    for file in ["empty.safetensors", "new.txt", "absent.safetensors"] {
+        let read = sandbox.run(&["score", "-m", file, "new.txt"]);
+        let mapped = sandbox.run(&["score", "--mmap", "-m", file, "new.txt"]);
+        assert_eq!((mapped.code, mapped.stderr), (read.code, read.stderr));
+    }
 }

@@ -33,7 +33,7 @@ use crate::{
 
 mod open;
 
-pub use open::ModelParts;
+pub use open::{ModelParts, OpenOptions};
 
 /// The default number of columns for evaluation.
 const COLUMNS: usize = 20;

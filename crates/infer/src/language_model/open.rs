@@ -21,16 +21,19 @@ impl LanguageModel {
     /// parts do not belong together; [`InferError::NoVocabulary`] if there is no `vocab.json` next to a file
     /// of version 0.1.0.
     pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<LanguageModel> {
-        LanguageModel::open_with(path, None, device)
+        LanguageModel::open_with(path, &OpenOptions::default(), device)
     }
 
-    /// [`open`](Self::open) with the vocabulary in this file, which must be the one the model was trained
-    /// with.
+    /// [`open`](Self::open) with options.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_with(path: impl AsRef<Path>, vocab: Option<&Path>, device: &Device) -> Result<LanguageModel> {
-        let parts = ModelParts::open(path, vocab, device)?;
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        options: &OpenOptions,
+        device: &Device,
+    ) -> Result<LanguageModel> {
+        let parts = ModelParts::open(path, options, device)?;
         let ModelParts { path, model, codec, resets, metadata, normalizer } = parts;
         let handle = ModelHandle::new(model).with_resets(resets);
         let opened = LanguageModel::with_origin(handle, codec, path, metadata);
@@ -89,6 +92,18 @@ impl InferError {
     }
 }
 
+/// How to open a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// The vocabulary file, instead of the vocabulary in the model file or next to it. It must be the one that the model
+    /// was trained with.
+    pub vocab: Option<PathBuf>,
+    /// Map the file into memory instead of reading it: weights are read when they are used, and all processes that do so
+    /// share them. The file must not be truncated meanwhile, or the system ends the process. Weights that are stored as
+    /// bf16 are read.
+    pub mmap: bool,
+}
+
 /// The parts of a model, for code that changes them, such as further training.
 #[derive(Debug)]
 pub struct ModelParts {
@@ -107,16 +122,16 @@ pub struct ModelParts {
 }
 
 impl ModelParts {
-    /// Reads a model file, or the best model of the run in a folder, with the vocabulary in the file `vocab`
-    /// if given.
+    /// Reads a model file, or the best model of the run in a folder.
     ///
     /// # Errors
     /// As [`LanguageModel::open`].
-    pub fn open(path: impl AsRef<Path>, vocab: Option<&Path>, device: &Device) -> Result<ModelParts> {
+    pub fn open(path: impl AsRef<Path>, options: &OpenOptions, device: &Device) -> Result<ModelParts> {
         let path = LanguageModel::file_at(path)?;
         let open = |source| InferError::of_file(source, &path);
-        let ModelFile { model, context } = ModelFile::read(&path, device).map_err(open)?;
-        let codec = codec_of(&context, &path, vocab, model.vocab_size())?;
+        let read = if options.mmap { ModelFile::map } else { ModelFile::read };
+        let ModelFile { model, context } = read(&path, device).map_err(open)?;
+        let codec = codec_of(&context, &path, options.vocab.as_deref(), model.vocab_size())?;
         let resets = resets_of(&context, &codec, &path)?;
         let normalizer = Normalizer::stored(&context, model.vocab_size());
         Ok(ModelParts { path, model, codec, resets, metadata: context.metadata, normalizer })

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rondo_data::{Spacing, TextCodec, Tokenizer, Vocab};
 use rondo_infer::rescore::{Entry, List, Weights};
-use rondo_infer::{InferError, LanguageModel, Piece, Sampling, Scoring, StopReason, StopRule, StreamOptions};
+use rondo_infer::{InferError, LanguageModel, OpenOptions, Piece, Sampling, Scoring, StopReason, StopRule, StreamOptions};
 use rondo_kernels::Device;
-use rondo_nn::{Cell, Input, Model, ModelContext, ModelFile};
+use rondo_nn::{Cell, Input, Model, ModelContext, ModelFile, WeightFormat};
 
 use crate::{assert_close, log_probs_of, rnn_lm};
 
@@ -49,6 +49,35 @@ fn what_is_saved_is_opened_with_nothing_beside_it() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+#[test]
+fn a_mapped_model_is_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let lines = ["the cat sat", "the dog"];
+    let options = OpenOptions { mmap: true, ..OpenOptions::default() };
+    for format in [WeightFormat::F32, WeightFormat::Bf16] {
+        of_words().save_as(&path, format).unwrap();
+        let read = LanguageModel::open(&path, &device()).unwrap();
+        let mut mapped = LanguageModel::open_with(&path, &options, &device()).unwrap();
+        let scores = |model: &LanguageModel| {
+            model.score(&lines).unwrap().iter().map(|line| line.score.log_prob_sum.to_bits()).collect::<Vec<_>>()
+        };
+        let expected = scores(&read);
+        assert_eq!(scores(&mapped), expected);
+        // The file is replaced, not overwritten: what is mapped stays.
+        mapped.save_as(&path, format).unwrap();
+        assert_eq!(scores(&mapped), expected);
+        // Its weights can be changed, and the file stays as it is.
+        let before = std::fs::read(&path).unwrap();
+        let parameters = mapped.model_mut().unwrap().parameters_mut();
+        let id = parameters.find("embedding.weight").unwrap();
+        parameters.values_mut(id).fill(0.5);
+        assert!(parameters.values(id).read().unwrap().iter().all(|&value| value == 0.5));
+        assert_ne!(scores(&mapped), expected);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
 /// A model file of version 0.1.0: no codec in it, the vocabulary in a file beside it.
 fn write_old(path: &Path, model: &LanguageModel) {
     let codec = model.codec();
@@ -89,7 +118,8 @@ fn parts_that_do_not_belong_together_are_refused() {
         } else {
             model.save(&path).unwrap()
         }
-        let error = LanguageModel::open_with(&path, Some(&other), &device()).unwrap_err().to_string();
+        let options = OpenOptions { vocab: Some(other.clone()), ..OpenOptions::default() };
+        let error = LanguageModel::open_with(&path, &options, &device()).unwrap_err().to_string();
         assert!(error.contains("is not the model's vocabulary"), "{error}");
     }
     let error = LanguageModel::new(rnn_lm(Cell::Gru, Input::OneHot, 9), model.codec().clone()).unwrap_err();

@@ -71,6 +71,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<ModelParts>();
     is_send::<Neighbor>();
     is_send::<NgramEvaluation>();
+    is_send::<OpenOptions>();
     is_send::<Passage>();
     is_send::<Piece>();
     is_send::<Predictor>();

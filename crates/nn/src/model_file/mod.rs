@@ -153,6 +153,16 @@ impl ModelFile {
         ModelFile::of(&opened(path, device)?, path, device)
     }
 
+    /// Reads a model file whose parameters stay in the file as far as possible: their pages are read when they are used,
+    /// and shared by all processes that read the file this way. See [`MappedFile`](rondo_kernels::MappedFile) for the
+    /// condition. Parameters that are stored as bf16 are copied.
+    ///
+    /// # Errors
+    /// As [`ModelFile::read`].
+    pub fn map(path: &Path, device: &Device) -> Result<ModelFile> {
+        ModelFile::of(&TensorFile::map(path)?, path, device)
+    }
+
     /// Reads the bytes of a model file; `path` is used in error messages.
     ///
     /// # Errors
@@ -172,9 +182,11 @@ impl ModelFile {
         check_tensors(&shapes, file)?;
         check_memory(shapes.iter().map(|(_, shape)| shape.as_slice()), path, device)?;
         file.verify()?;
-        let mut model = RnnLm::new(config, device)?;
-        read_parameters("", file, model.parameters_mut())?;
-        Ok(ModelFile { model, context })
+        let mut parameters = Parameters::new(device);
+        for (name, shape) in &shapes {
+            parameters.add_values(name, shape, file.numbers(name, shape)?.to_buffer(device)?);
+        }
+        Ok(ModelFile { model: RnnLm::with_parameters(config, parameters)?, context })
     }
 
     /// Reads the parameters of any kind of model from the file it was written to, and returns the other

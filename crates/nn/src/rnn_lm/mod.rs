@@ -73,6 +73,17 @@ impl RnnLm {
         for (name, shape) in config.parameter_shapes() {
             parameters.add(&name, &shape);
         }
+        RnnLm::with_parameters(config, parameters)
+    }
+
+    /// A model with these parameters, whose names and shapes are [those of the configuration](RnnLmConfig::parameter_shapes).
+    ///
+    /// # Errors
+    /// As [`RnnLm::new`].
+    /// # Panics
+    /// If a parameter is missing.
+    pub(crate) fn with_parameters(config: RnnLmConfig, parameters: Parameters) -> Result<RnnLm> {
+        config.check()?;
         let id = |name: &str| match parameters.find(name) {
             Some(id) => id,
             None => unreachable!("`{name}` is among the configuration's parameters"),
@@ -105,7 +116,8 @@ impl RnnLm {
                 };
                 let tails = (0..softmax.cutoffs().len()).map(tail).collect();
                 let head = id("decoder.head.weight");
-                let layers = AdaptiveLayers::new(softmax, config.vocab_size, head, tails, device)?;
+                let (vocab_size, device) = (config.vocab_size, parameters.device());
+                let layers = AdaptiveLayers::new(softmax, vocab_size, head, tails, device)?;
                 OutputLayer::Adaptive(Arc::new(layers))
             }
         };

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use rondo_data::tales::TalesText;
 use rondo_data::{Batches, Corpus, Places};
-use rondo_infer::{LanguageModel, ModelParts};
+use rondo_infer::{LanguageModel, ModelParts, OpenOptions};
 use rondo_kernels::Device;
 use rondo_kernels::cpu::InstructionSet;
 use rondo_nn::{Input, RnnLm, RnnLmConfig};
@@ -556,7 +556,7 @@ fn device(
 /// The plan and the model of a run that continues from a model; otherwise the unchanged plan and no model.
 fn with_base_model(plan: Plan, settings: &Settings, device: &Device) -> Result<(Plan, Option<RnnLm>)> {
     let Some(from) = &plan.training.from else { return Ok((plan, None)) };
-    let ModelParts { model, codec, resets, .. } = ModelParts::open(from, None, device)?;
+    let ModelParts { model, codec, resets, .. } = ModelParts::open(from, &OpenOptions::default(), device)?;
     let basis = Basis::of_model(&model, codec);
     // Unless the settings say otherwise, the model is trained on what it was trained on.
     let mut below = Settings::default();
