@@ -44,6 +44,7 @@ mod sampler;
 mod schedule;
 mod session;
 pub mod settings;
+mod size_rule;
 mod step;
 pub mod throughput;
 mod time_plan;
