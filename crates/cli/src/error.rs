@@ -49,6 +49,12 @@ pub(crate) enum CliError {
     /// A bucket is to be written to a file that is being filtered.
     #[error("the bucket `{}` would replace a text that is read: `--out` must be another prefix", path.display())]
     OverInput { path: PathBuf },
+    /// Other machines could use the server without a key.
+    #[error("the address {host} can be reached from other machines, so clients need API keys")]
+    NoKeys { host: std::net::IpAddr },
+    /// A file of keys has none.
+    #[error("`{}` contains no API key", file.display())]
+    EmptyKeyFile { file: PathBuf },
     /// A preset is to be written like a model.
     #[error("the preset `{preset}` has no weights to write: it is only the sizes of a model")]
     NoWeights { preset: &'static str },
@@ -259,6 +265,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::ListsWithoutIds { .. }
                     | CliError::NoTextColumn { .. }
                     | CliError::BucketsWithout { .. }
+                    | CliError::NoKeys { .. }
                     | CliError::NoWeights { .. }
                     | CliError::OverItself { .. }
                     | CliError::OverInput { .. }
@@ -334,6 +341,10 @@ fn hint(cause: &Cause) -> Option<String> {
             CliError::OtherColumns { .. } => {
                 Some("a table of surprisals has one header: make a table of each file".to_owned())
             }
+            CliError::NoKeys { .. } | CliError::EmptyKeyFile { .. } => Some(
+                "`--api-key-file FILE` has one key per line; `RONDO_API_KEYS` has them separated by commas"
+                    .to_owned(),
+            ),
             CliError::FilterRecord { .. }
             | CliError::BucketsWithout { .. }
             | CliError::NoWeights { .. }

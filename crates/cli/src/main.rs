@@ -44,6 +44,7 @@ mod reproduce;
 mod rescore;
 mod runs;
 mod score;
+mod serve;
 mod several_models;
 mod surprisal;
 mod table;
@@ -83,6 +84,7 @@ enum Command {
     Filter(filter::FilterArgs),
     Complete(complete::CompleteArgs),
     Generate(generate::GenerateArgs),
+    Serve(serve::ServeArgs),
     Reproduce(reproduce::ReproduceArgs),
     Runs(runs::RunsArgs),
     Plot(plot::PlotArgs),
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Command::Filter(args) => filter::run(args),
         Command::Complete(args) => complete::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Reproduce(args) => reproduce::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Plot(args) => plot::run(args),

@@ -21,7 +21,11 @@ use std::collections::HashMap;
 
 use rondo_data::TextCodec;
 
-use crate::{BeamSearch, Hypothesis, InferError, ModelHandle, Predictor, Result};
+use crate::{BeamSearch, Candidate, Hypothesis, InferError, ModelHandle, Predictor, Result};
+
+mod suggester;
+
+pub use suggester::Suggester;
 
 /// The search gives up on a word after this many characters or bytes.
 const LONGEST_WORD: usize = 40;
@@ -121,18 +125,24 @@ impl Completer {
     fn complete_by_words(&self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
         let (before, begun) = if completing.partial { split_last_word(text) } else { (text, "") };
         let prefix = self.codec.prompt(before)?;
-        let vocab = self.codec.vocab();
-        let allowed = |id| {
-            let fits = begun.is_empty() || vocab.token(id).is_some_and(|token| token.starts_with(begun));
-            fits && !completing.forbidden.contains(&id)
-        };
-        let mut predictor = Predictor::new(&self.handle);
-        let candidates = predictor.candidates(&prefix, completing.top, allowed)?;
-        let completion = |candidate: &crate::Candidate| {
-            let word = vocab.token(candidate.id).unwrap_or_default().to_owned();
+        let allowed = |id| self.is_allowed(id, begun, completing);
+        let candidates = Predictor::new(&self.handle).candidates(&prefix, completing.top, allowed)?;
+        Ok(self.completions(&candidates))
+    }
+
+    /// Whether a word may be proposed for a partial one.
+    fn is_allowed(&self, id: u32, begun: &str, completing: &Completing) -> bool {
+        let fits =
+            begun.is_empty() || self.codec.vocab().token(id).is_some_and(|token| token.starts_with(begun));
+        fits && !completing.forbidden.contains(&id)
+    }
+
+    fn completions(&self, candidates: &[Candidate]) -> Vec<Completion> {
+        let completion = |candidate: &Candidate| {
+            let word = self.codec.vocab().token(candidate.id).unwrap_or_default().to_owned();
             Completion { word, log_prob: candidate.log_prob }
         };
-        Ok(candidates.iter().map(completion).collect())
+        candidates.iter().map(completion).collect()
     }
 
     /// Completes a partial word by characters or bytes; `prefix` is all of the text.

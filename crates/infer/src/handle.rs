@@ -116,7 +116,16 @@ impl ModelHandle {
 
     /// Advances a zero state of one row over a text, without predicting. Returns the last token.
     pub(crate) fn read_text(&self, workspace: &mut Workspace, ids: &[u32], state: &mut State) -> u32 {
-        let mut before = self.start();
+        self.read_more(workspace, ids, (state, self.start()))
+    }
+
+    /// The same for a state of one row after the token `before`.
+    pub(crate) fn read_more(
+        &self,
+        workspace: &mut Workspace,
+        ids: &[u32],
+        (state, mut before): (&mut State, u32),
+    ) -> u32 {
         for ids in ids.chunks(PREFIX_STEPS) {
             let mut tape = workspace.tape(self.model.parameters(), Mode::Evaluate);
             self.set_resets(&mut tape, ids, &[before]);

@@ -53,7 +53,7 @@ mod text_stream;
 pub use baseline::evaluate_baseline;
 pub use beam::{BeamSearch, Hypothesis};
 pub use cache::{Cache, CacheEvaluation, CachePoint, CacheTuning, evaluate_with_cache, tune_cache};
-pub use complete::{Completer, Completing, Completion};
+pub use complete::{Completer, Completing, Completion, Suggester};
 pub use decoder::{Decoder, DecoderState, LogProbs};
 pub use distribution::{Candidate, Distribution};
 pub use error::{InferError, Result};

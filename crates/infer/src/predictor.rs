@@ -37,9 +37,13 @@ pub struct Predictor {
 impl Predictor {
     /// A predictor that has read nothing yet.
     pub fn new(model: &ModelHandle) -> Self {
-        let (workspace, state) = (model.workspace(), model.model().zero_state(1));
-        let blocks = LogitBlocks::new(model.device());
-        Predictor { handle: model.clone(), workspace, state, before: model.start(), blocks }
+        Predictor::after(model, model.model().zero_state(1), model.start())
+    }
+
+    /// A predictor that continues from a state of one row after the token `before`.
+    pub(crate) fn after(model: &ModelHandle, state: State, before: u32) -> Self {
+        let (workspace, blocks) = (model.workspace(), LogitBlocks::new(model.device()));
+        Predictor { handle: model.clone(), workspace, state, before, blocks }
     }
 
     /// Resets the hidden state to zero.

@@ -249,6 +249,15 @@ impl Streams {
     /// # Errors
     /// [`InferError::NonFiniteLogits`] if the logits are not finite; the streams cannot be used afterwards.
     pub fn step(&mut self) -> Result<&[StreamToken]> {
+        self.step_with(|_, _| {})
+    }
+
+    /// [`step`](Self::step), and shows `visit` each token with the model's own logits, which it was sampled from with the
+    /// settings of its stream: `[V]`.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn step_with(&mut self, mut visit: impl FnMut(StreamToken, &[f32])) -> Result<&[StreamToken]> {
         self.tokens.clear();
         if self.streams.is_empty() {
             return Ok(&self.tokens);
@@ -292,11 +301,13 @@ impl Streams {
             let log_sums: Vec<f64> = plain.read()?.rows().map(|row| row.log_sum()).collect();
             sampler.pick(drawn_from, &mut |row| streams[row].rng.random(), ids)?;
             for (row, (stream, &token)) in streams.iter_mut().zip(&*ids).enumerate() {
-                let logit = on_host[(rows.start + row) * vocab_size + token as usize];
-                let log_prob = f64::from(logit) - log_sums[row];
-                self.tokens.push(StreamToken { stream: stream.id, token, log_prob });
+                let logits = &on_host[(rows.start + row) * vocab_size..][..vocab_size];
+                let log_prob = f64::from(logits[token as usize]) - log_sums[row];
+                let token = StreamToken { stream: stream.id, token, log_prob };
+                visit(token, logits);
+                self.tokens.push(token);
                 if let Some(history) = &mut stream.history {
-                    *history.generated.entry(token).or_default() += 1;
+                    *history.generated.entry(token.token).or_default() += 1;
                 }
             }
             first = rows.end;

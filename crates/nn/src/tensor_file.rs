@@ -437,7 +437,8 @@ impl Numbers<'_> {
             && self.tensor.dtype == Dtype::F32
         {
             let (start, end) = self.tensor.data_offsets;
-            if let Some(buffer) = Buffer::mapped(device, file, self.file.start + start..self.file.start + end) {
+            if let Some(buffer) = Buffer::mapped(device, file, self.file.start + start..self.file.start + end)
+            {
                 return Ok(buffer);
             }
         }
@@ -587,7 +588,14 @@ mod tests {
         mapped.verify().unwrap();
         let found = mapped.any_numbers("large").unwrap().1.to_buffer(&Device::cpu(1).unwrap()).unwrap();
         assert_eq!(*found.read().unwrap(), *expected);
-        assert!(mapped.content.in_memory().unwrap().as_ptr_range().contains(&found.read().unwrap().as_ptr().cast()));
+        assert!(
+            mapped
+                .content
+                .in_memory()
+                .unwrap()
+                .as_ptr_range()
+                .contains(&found.read().unwrap().as_ptr().cast())
+        );
 
         let bytes = written();
         let said = |error: NnError| {

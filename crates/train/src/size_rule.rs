@@ -23,7 +23,7 @@ const WORDS: usize = 1_000;
 /// How often a text of words is read.
 const WORD_EPOCHS: f64 = 3.0;
 /// How often a text of characters is read.
-const CHARACTER_EPOCHS: f64 = 3.0;
+const CHARACTER_EPOCHS: f64 = 5.0;
 /// The hidden sizes: multiples of this, a whole number of vectors.
 const UNIT: usize = 32;
 const SMALLEST: usize = 64;

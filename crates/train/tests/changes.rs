@@ -484,11 +484,8 @@ fn the_model_of_a_text_and_a_time_alone_follows_from_both() {
         }
         ControlFlow::Continue(())
     };
-    let options = SessionOptions {
-        out: Some(run.clone()),
-        observer: Some(&mut observer),
-        ..SessionOptions::default()
-    };
+    let options =
+        SessionOptions { out: Some(run.clone()), observer: Some(&mut observer), ..SessionOptions::default() };
     let mut session = Session::start(alone(""), options).unwrap();
     let plan = session.plan().clone();
     let size = plan.model.hidden_sizes[0];

@@ -30,6 +30,11 @@ fn of_eval() {
 }
 
 #[test]
+fn of_serve() {
+    insta::assert_snapshot!(help(&["serve"]));
+}
+
+#[test]
 fn of_score() {
     insta::assert_snapshot!(help(&["score"]));
 }

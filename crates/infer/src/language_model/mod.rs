@@ -27,7 +27,7 @@ use crate::rescore::{Entry, List, ListScorer, Weights};
 use crate::{
     BeamSearch, Cache, CacheEvaluation, CacheTuning, Completer, Completing, Completion, Decoder, Evaluation,
     Hypothesis, InferError, Interpolation, Measures, ModelHandle, NgramEvaluation, Normalizer, Predictor,
-    Resets, Result, ScoredLine, Scorer, Scoring, StreamOptions, Streams, TextCounts, TextStream,
+    Resets, Result, ScoredLine, Scorer, Scoring, StreamOptions, Streams, Suggester, TextCounts, TextStream,
     evaluate_baseline, evaluate_with_cache, evaluate_with_ngram, tune_cache, tune_ngram,
 };
 
@@ -434,6 +434,11 @@ impl LanguageModel {
     /// A completer of texts.
     pub fn completer(&self) -> Completer {
         Completer::new(&self.handle, &self.codec)
+    }
+
+    /// A completer of a text that grows.
+    pub fn suggester(&self) -> Suggester {
+        Suggester::new(self.completer())
     }
 
     /// A decoder that advances states, for beam search and keyboards.

@@ -1,7 +1,7 @@
 //! Words that may come.
 
 use rondo_data::{TextCodec, Tokenizer, Vocab};
-use rondo_infer::{Completer, Completing, Completion, InferError};
+use rondo_infer::{Completer, Completing, Completion, InferError, LanguageModel};
 use rondo_nn::{Cell, Input};
 
 use crate::{assert_close, log_probs_after, log_probs_of, model_with};
@@ -132,4 +132,33 @@ fn what_cannot_be_completed_is_refused() {
     assert_eq!(refusal("a", 0), "`top` must be at least 1");
     assert!(refusal("z", 1).starts_with("out-of-vocabulary token `z`"));
     assert!(matches!(completer.complete("", &Completing::default()), Err(InferError::EmptyPrefix)));
+}
+
+#[test]
+fn a_suggester_agrees_with_a_completer() {
+    let of_words = (
+        &WORDS[..],
+        Tokenizer::words(),
+        ["", "the", "the l", "the lit", "the lid ", "the lid c", "cat", "the"],
+    );
+    let of_chars = (&CHARACTERS[..], Tokenizer::chars(), ["", "a", "ab", "ab ", "ab a", "b", "", "ab"]);
+    for (tokens, tokenizer, texts) in [of_words, of_chars] {
+        let vocab =
+            Vocab::from_tokens("test", tokens.iter().copied(), tokens.contains(&"<unk>").then_some("<unk>"))
+                .unwrap();
+        let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), tokens.len());
+        let model = LanguageModel::new(model, TextCodec::new(tokenizer, vocab)).unwrap();
+        let (completer, mut suggester) = (model.completer(), model.suggester());
+        for partial in [true, false] {
+            let completing = Completing { top: 3, partial, ..Completing::default() };
+            for text in texts {
+                let found = suggester.suggest(text, &completing).unwrap();
+                let expected = completer.complete(text, &completing).unwrap();
+                assert_eq!(words(&found), words(&expected), "{text:?}");
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert_close("log_prob", found.log_prob, expected.log_prob, 1e-5);
+                }
+            }
+        }
+    }
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use rondo_data::{Spacing, TextCodec, Tokenizer, Vocab};
 use rondo_infer::rescore::{Entry, List, Weights};
-use rondo_infer::{InferError, LanguageModel, OpenOptions, Piece, Sampling, Scoring, StopReason, StopRule, StreamOptions};
+use rondo_infer::{
+    InferError, LanguageModel, OpenOptions, Piece, Sampling, Scoring, StopReason, StopRule, StreamOptions,
+};
 use rondo_kernels::Device;
 use rondo_nn::{Cell, Input, Model, ModelContext, ModelFile, WeightFormat};
 
@@ -60,7 +62,12 @@ fn a_mapped_model_is_the_same_model() {
         let read = LanguageModel::open(&path, &device()).unwrap();
         let mut mapped = LanguageModel::open_with(&path, &options, &device()).unwrap();
         let scores = |model: &LanguageModel| {
-            model.score(&lines).unwrap().iter().map(|line| line.score.log_prob_sum.to_bits()).collect::<Vec<_>>()
+            model
+                .score(&lines)
+                .unwrap()
+                .iter()
+                .map(|line| line.score.log_prob_sum.to_bits())
+                .collect::<Vec<_>>()
         };
         let expected = scores(&read);
         assert_eq!(scores(&mapped), expected);

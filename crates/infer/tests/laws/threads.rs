@@ -94,6 +94,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<StreamOptions>();
     is_send::<StreamToken>();
     is_send::<Streams>();
+    is_send::<Suggester>();
     is_send::<SurprisalOptions>();
     is_send::<Surprisals>();
     is_send::<TextAssembler>();

@@ -206,7 +206,10 @@ impl Session {
             None => settings,
             Some(sized) => {
                 plan = Plan { text: plan.text, ..Plan::new(&sized.settings)? };
-                watch.notify(Event::Note(Note::Sized { hidden_size: sized.hidden_size, epochs: sized.epochs }));
+                watch.notify(Event::Note(Note::Sized {
+                    hidden_size: sized.hidden_size,
+                    epochs: sized.epochs,
+                }));
                 &sized.settings
             }
         };

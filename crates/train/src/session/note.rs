@@ -122,7 +122,10 @@ impl fmt::Display for Note<'_> {
                 write!(f, "rare tokens by the unknown token")
             }
             Note::Sized { hidden_size, epochs } => {
-                write!(f, "in this time, a model with {hidden_size} units reads the text about {epochs:.1} times; ")?;
+                write!(
+                    f,
+                    "in this time, a model with {hidden_size} units reads the text about {epochs:.1} times; "
+                )?;
                 write!(f, "its hyperparameters follow from that (see the plan)")
             }
             Note::LongEpoch { seconds, batches, vocab_size } => {
