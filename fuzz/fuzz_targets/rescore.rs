@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 
 use libfuzzer_sys::fuzz_target;
 use rondo_infer::rescore::{
-    ErrorUnit, Format, Free, List, ListReader, ListWriter, ScoreFile, Weights, errors, oracle, ranking, references,
-    search, tune,
+    ErrorUnit, Format, Free, List, ListReader, ListWriter, ScoreFile, Weights, errors, oracle, ranking,
+    references, search, tune,
 };
 
 fuzz_target!(|input: &[u8]| {

@@ -49,6 +49,9 @@ pub(crate) struct ServeArgs {
     /// Seconds that requests may still take after the server was asked to stop
     #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "Server")]
     grace: u64,
+    /// Log the prompts of completions, too
+    #[arg(long, conflicts_with = "quiet", help_heading = "Server")]
+    log_prompts: bool,
     /// Do not log requests to stderr
     #[arg(long, short, help_heading = "Server")]
     quiet: bool,
@@ -96,6 +99,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
         },
         grace: Duration::from_secs(args.grace),
         runs: args.runs,
+        log_prompts: args.log_prompts,
     };
     let level = if args.quiet { LevelFilter::ERROR } else { LevelFilter::INFO };
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(level).init();

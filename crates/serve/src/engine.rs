@@ -87,7 +87,7 @@ struct Job {
 }
 
 impl Engine {
-    /// Starts a thread for this model, which ends after [`close`](Self::close) and the last text.
+    /// Starts a thread for this model, which ends with the last text after the engine was dropped.
     pub(crate) fn start(
         name: &str,
         model: LanguageModel,
@@ -130,10 +130,16 @@ impl Engine {
         (waiting.running, waiting.jobs.len())
     }
 
-    /// Refuses further requests; those that were queued are answered.
-    pub(crate) fn close(&self) {
+    /// Refuses further requests; those that were queued are answered. Then the thread ends.
+    fn close(&self) {
         self.queue.lock().is_closed = true;
         self.queue.changed.notify_one();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

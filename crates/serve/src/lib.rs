@@ -28,4 +28,4 @@ mod sessions;
 pub use api::OPENAPI;
 pub use error::ServeError;
 pub use options::{ApiKeys, Limits, ServeOptions};
-pub use server::{Server, Stopper};
+pub use server::{Server, Stopper, routes};

@@ -22,6 +22,8 @@ pub struct ServeOptions {
     pub grace: Duration,
     /// The folder of the runs that the page shows.
     pub runs: Option<PathBuf>,
+    /// Whether prompts are logged.
+    pub log_prompts: bool,
 }
 
 impl Default for ServeOptions {
@@ -34,6 +36,7 @@ impl Default for ServeOptions {
             limits: Limits::default(),
             grace: Duration::from_secs(10),
             runs: None,
+            log_prompts: false,
         }
     }
 }

@@ -38,6 +38,23 @@ impl Stopper {
     }
 }
 
+/// The routes of a server as a service, to be part of another one.
+///
+/// # Errors
+/// As [`Server::bind`], except those of the address.
+pub fn routes(
+    models: Vec<(String, LanguageModel)>,
+    options: ServeOptions,
+) -> Result<axum::Router, ServeError> {
+    Ok(router(shared(models, options)?))
+}
+
+fn shared(models: Vec<(String, LanguageModel)>, options: ServeOptions) -> Result<Shared, ServeError> {
+    let metrics = Arc::new(Metrics::new());
+    let models = Models::start(models, &options.limits, &metrics)?;
+    Ok(Shared::new(models, options, metrics))
+}
+
 impl Server {
     /// Loads nothing and answers nothing yet, but listens. Models are served under their names; the first is the default.
     ///
@@ -54,9 +71,7 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
         let runtime = Builder::new_multi_thread().worker_threads(NETWORK_THREADS).enable_all().build();
         let runtime = runtime.map_err(ServeError::Start)?;
-        let metrics = Arc::new(Metrics::new());
-        let models = Models::start(models, &options.limits, &metrics)?;
-        let shared = Shared::new(models, options, metrics);
+        let shared = shared(models, options)?;
         Ok(Server { listener, address, runtime, shared, stop: watch::Sender::new(false) })
     }
 
@@ -77,13 +92,11 @@ impl Server {
     pub fn run(self) -> Result<(), ServeError> {
         let Server { listener, runtime, shared, stop, .. } = self;
         let (limits, grace) = (shared.options.limits.clone(), shared.options.grace);
-        let models = shared.models.clone();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::Start)?;
             connection::serve(listener, router(shared), limits.client_timeout, stop.subscribe(), grace).await;
             Ok(())
         })?;
-        models.iter().for_each(|model| model.engine.close());
         // Computations whose clients are gone do not keep the process.
         runtime.shutdown_background();
         Ok(())

@@ -128,6 +128,11 @@ pub(super) async fn complete(
     }
     let job = Arc::new(job);
     let begun = begun(&shared, &served, &job).await?;
+    if shared.options.log_prompts {
+        job.prompts
+            .iter()
+            .for_each(|prompt| tracing::info!(model = served.name, prompt = ?prompt.text, "prompt"));
+    }
     // All prompts are submitted before the first is answered.
     let submit = |prompt| job.submit(prompt, &served);
     let chunks = job.prompts.iter().map(submit).collect::<Result<Vec<_>, _>>()?;
