@@ -72,6 +72,13 @@ impl ApiError {
         ApiError { code: Some("invalid_api_key"), ..ApiError::new(StatusCode::UNAUTHORIZED, message) }
     }
 
+    /// 403.
+    pub(crate) fn wrong_host() -> ApiError {
+        let message = "without API keys, the server is only for `localhost` and addresses of this machine, not for the \
+                       name in the header `Host`";
+        ApiError::new(StatusCode::FORBIDDEN, message)
+    }
+
     /// 405.
     pub(crate) fn wrong_method() -> ApiError {
         ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "the route does not have this method")

@@ -3,7 +3,7 @@
 //! | | words (1,000 tokens or more) | characters, bytes |
 //! |---|---|---|
 //! | model | LSTM with two layers, tied | the same |
-//! | hidden size | the largest with which the run reads the text [`WORD_EPOCHS`] times | [`CHARACTER_EPOCHS`] times |
+//! | hidden size | the largest with which the run reads enough tokens: [`WORD_TOKENS`] | [`CHARACTER_TOKENS`] |
 //! | softmax | sampled, from 4,000 tokens | full |
 //! | batch | 10 × 20 tokens | 16 × 64 tokens |
 //! | optimization | SGD at 20, average of the last 40 % | Adam, linear decay |
@@ -20,10 +20,9 @@ use crate::settings::{
 
 /// Vocabularies of at least this many tokens are those of words.
 const WORDS: usize = 1_000;
-/// How often a text of words is read.
-const WORD_EPOCHS: f64 = 3.0;
-/// How often a text of characters is read.
-const CHARACTER_EPOCHS: f64 = 5.0;
+/// How many tokens are enough: so many times the text, and so many more. A short text is read more often.
+const WORD_TOKENS: (f64, f64) = (2.0, 1.2e6);
+const CHARACTER_TOKENS: (f64, f64) = (3.0, 2e6);
 /// The hidden sizes: multiples of this, a whole number of vectors.
 const UNIT: usize = 32;
 const SMALLEST: usize = 64;
@@ -61,14 +60,13 @@ pub(crate) fn sized(
 fn sized_for(settings: &Settings, corpus: &CorpusSize, flop: f64) -> Sized {
     let are_words = corpus.vocab_size >= WORDS;
     let draws = draws(corpus.vocab_size);
-    let epochs_of = |hidden_size: usize| {
-        let tokens = flop / train_flop_per_token(hidden_size, draws.unwrap_or(corpus.vocab_size));
-        tokens / corpus.train.max(1) as f64
-    };
-    let least = if are_words { WORD_EPOCHS } else { CHARACTER_EPOCHS };
+    let tokens_of =
+        |hidden_size: usize| flop / train_flop_per_token(hidden_size, draws.unwrap_or(corpus.vocab_size));
+    let (times, more) = if are_words { WORD_TOKENS } else { CHARACTER_TOKENS };
+    let (train, enough) = (corpus.train.max(1) as f64, times * corpus.train as f64 + more);
     let mut largest_first = (SMALLEST / UNIT..=LARGEST / UNIT).rev().map(|units| units * UNIT);
-    let hidden_size = largest_first.find(|&size| epochs_of(size) >= least).unwrap_or(SMALLEST);
-    let epochs = epochs_of(hidden_size);
+    let hidden_size = largest_first.find(|&size| tokens_of(size) >= enough).unwrap_or(SMALLEST);
+    let epochs = tokens_of(hidden_size) / train;
 
     let mut settings = settings.clone();
     let (batch_size, bptt) = if are_words { (10, 20) } else { (16, 64) };

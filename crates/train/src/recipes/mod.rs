@@ -31,6 +31,7 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "ptb-rnn",
     "ptb-rnn-lstm",
     "ptb-fast",
+    "shakespeare-char-fast",
     "wikitext2-fast",
     "wikitext2-standard-200",
     "own-text",
