@@ -20,7 +20,7 @@ use crate::settings::{
 
 /// Vocabularies of at least this many tokens are those of words.
 const WORDS: usize = 1_000;
-/// How many tokens are enough: so many times the text, and so many more. A short text is read more often.
+/// How many tokens are enough: a multiple of those of the text, and more. A short text is read more often.
 const WORD_TOKENS: (f64, f64) = (2.0, 1.2e6);
 const CHARACTER_TOKENS: (f64, f64) = (3.0, 2e6);
 /// The hidden sizes: multiples of this, a whole number of vectors.
