@@ -17,7 +17,7 @@
 //! merged), `D` input width, `H` hidden size, `G` gates of a cell, `E` embedding size, `V` vocabulary size,
 //! `L` layers. Everything is row-major and time first: an activation is `[T, B, D]` and its row is `t·B + b`.
 
-#![allow(unsafe_code)] // The only crate that uses unsafe code: SIMD, mapped files, and threads that write disjoint parts of a buffer.
+#![allow(unsafe_code)] // One of two crates that use unsafe code: SIMD, mapped files, and threads that write disjoint parts of a buffer.
 
 pub mod activation;
 pub mod activation_penalty;

@@ -5,10 +5,10 @@
 //! | model | LSTM with two layers, tied | the same |
 //! | hidden size | the largest with which the run reads enough tokens: [`WORD_TOKENS`] | [`CHARACTER_TOKENS`] |
 //! | softmax | sampled, from 4,000 tokens | full |
-//! | batch | 10 × 20 tokens | 16 × 64 tokens |
+//! | batch | 10 × 20 tokens; 20 × 35 from [`MANY_EPOCHS`] epochs | 16 × 64 tokens |
 //! | optimization | SGD at 20, average of the last 40 % | Adam, linear decay |
 //!
-//! Dropout grows with the number of times that the text is read. How many tokens the run reads follows from the work per
+//! Dropout grows with the number of times that the text is read and with the size. How many tokens the run reads follows from the work per
 //! token and from the peak of the machine, which is measured. Not here: the number of steps (`time_plan`).
 
 use rondo_kernels::{Device, roofline};
@@ -27,6 +27,8 @@ const CHARACTER_TOKENS: (f64, f64) = (3.0, 2e6);
 const UNIT: usize = 32;
 const SMALLEST: usize = 64;
 const LARGEST: usize = 1_024;
+/// From this number of epochs on, models are evaluated during the run, and batches of words are larger: few steps are no problem.
+const MANY_EPOCHS: f64 = 8.0;
 /// The fraction of the peak of multiply-adds at which a run trains, evaluations and pauses included.
 const EFFICIENCY: f64 = 0.45;
 
@@ -69,18 +71,22 @@ fn sized_for(settings: &Settings, corpus: &CorpusSize, flop: f64) -> Sized {
     let epochs = tokens_of(hidden_size) / train;
 
     let mut settings = settings.clone();
-    let (batch_size, bptt) = if are_words { (10, 20) } else { (16, 64) };
+    let (batch_size, bptt) = match are_words {
+        true if epochs < MANY_EPOCHS => (10, 20),
+        true => (20, 35),
+        false => (16, 64),
+    };
     // At least two batches of a short text.
     let bptt = bptt.min(corpus.train / 4).max(1);
     let batch_size = batch_size.min(corpus.train / (2 * (bptt + 1))).max(1);
     settings.model.hidden_size = Some(hidden_size);
-    settings.model.dropout = Some(dropout(epochs));
+    settings.model.dropout = Some(dropout(epochs, hidden_size));
     settings.model.softmax = draws.map(|draws| SoftmaxKind::Sampled { draws });
     settings.training.batch_size = Some(batch_size);
     settings.training.bptt = Some(bptt);
     let evaluation = &mut settings.evaluation;
     // The best of some evaluations, in case that the model begins to learn the text by heart.
-    evaluation.every = evaluation.every.or(Some((epochs / 8.0) as usize).filter(|&every| every > 0));
+    evaluation.every = evaluation.every.or(Some((epochs / MANY_EPOCHS) as usize).filter(|&every| every > 0));
     evaluation.batch_size = evaluation.batch_size.or(Some(32));
     let optimization = &mut settings.optimization;
     if are_words {
@@ -111,10 +117,11 @@ fn train_flop_per_token(hidden_size: usize, rows: usize) -> f64 {
     3.0 * 2.0 * (layers * gates * inputs * size * size + rows as f64 * size)
 }
 
-/// More dropout for a text that is read more often: 0 for once, 0.5 for 16 times or more.
-fn dropout(epochs: f64) -> f32 {
-    let dropout = 0.125 * epochs.max(1.0).log2();
-    (dropout.min(0.5) * 20.0).round() as f32 / 20.0
+/// More dropout for a text that is read more often and for a larger model: 0 for once, 0.5 for 16 times or more with at
+/// least 400 units, and half of that with 200.
+fn dropout(epochs: f64, hidden_size: usize) -> f32 {
+    let dropout = (0.125 * epochs.max(1.0).log2()).min(0.5) * (hidden_size as f64 / 400.0).min(1.0);
+    (dropout * 20.0).round() as f32 / 20.0
 }
 
 #[cfg(test)]
@@ -144,8 +151,10 @@ mod tests {
 
     #[test]
     fn dropout_grows_with_the_number_of_epochs() {
-        let dropouts = [0.2, 1.0, 2.0, 4.0, 16.0, 100.0].map(dropout);
-        assert_eq!(dropouts, [0.0, 0.0, 0.15, 0.25, 0.5, 0.5]);
+        let dropouts =
+            |hidden_size| [0.2, 1.0, 2.0, 4.0, 16.0, 100.0].map(|epochs| dropout(epochs, hidden_size));
+        assert_eq!(dropouts(512), [0.0, 0.0, 0.15, 0.25, 0.5, 0.5]);
+        assert_eq!(dropouts(200), [0.0, 0.0, 0.05, 0.15, 0.25, 0.25]);
     }
 
     #[test]

@@ -1,0 +1,179 @@
+//! The interface from Rust and from C: the example is compiled with the system's C compiler, with and without its address
+//! sanitizer, and agrees with the library.
+
+#![allow(unsafe_code)] // The functions of the interface are unsafe to call.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+use std::ffi::{CStr, CString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::ptr;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rondo_capi::{
+    rondo_advance, rondo_begin, rondo_encode, rondo_free, rondo_last_error, rondo_line_end, rondo_open,
+    rondo_score, rondo_state_free, rondo_token, rondo_vocab_size,
+};
+use rondo_data::{TextCodec, Tokenizer, Vocab};
+use rondo_infer::LanguageModel;
+use rondo_kernels::Device;
+use rondo_nn::{Initialization, Input, PRESETS, RnnLm};
+
+const WORDS: [&str; 8] = ["<unk>", "<eos>", "the", "cat", "sat", "on", "mat", "a"];
+
+/// A model, also in a file of this folder.
+fn saved(folder: &Path) -> (LanguageModel, PathBuf) {
+    let mut config = PRESETS[0].config(WORDS.len());
+    config.hidden_sizes = vec![8, 8];
+    config.input = Input::Embedding(8);
+    let mut model = RnnLm::new(config, &Device::cpu(1).unwrap()).unwrap();
+    model.initialize(&Initialization::default(), &mut ChaCha8Rng::seed_from_u64(5)).unwrap();
+    let vocab = Vocab::from_tokens("test", WORDS, Some("<unk>")).unwrap();
+    let model = LanguageModel::new(model, TextCodec::new(Tokenizer::words(), vocab)).unwrap();
+    let path = folder.join("model.safetensors");
+    model.save(&path).unwrap();
+    (model, path)
+}
+
+fn last_error() -> String {
+    // SAFETY: it is a text until the next failure.
+    unsafe { CStr::from_ptr(rondo_last_error()) }.to_str().unwrap().to_owned()
+}
+
+fn c_text(text: impl Into<Vec<u8>>) -> CString {
+    CString::new(text).unwrap()
+}
+
+#[test]
+fn states_advance_as_in_the_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, path) = saved(folder.path());
+    let path = c_text(path.to_str().unwrap());
+    // SAFETY: all pointers are to values of this function, and what is made is freed once.
+    unsafe {
+        let opened = rondo_open(path.as_ptr(), 1);
+        assert!(!opened.is_null(), "{}", last_error());
+        assert_eq!((rondo_vocab_size(opened), rondo_line_end(opened)), (8, 1));
+        assert_eq!(CStr::from_ptr(rondo_token(opened, 3)), c"cat");
+
+        let (begin, mut next, mut row) = (rondo_begin(opened), [ptr::null_mut(); 2], [0.0_f32; 16]);
+        let states = [begin.cast_const(), begin.cast_const()];
+        assert_eq!(
+            rondo_advance(opened, states.as_ptr(), [1, 2].as_ptr(), 2, next.as_mut_ptr(), row.as_mut_ptr()),
+            0
+        );
+        let mut decoder = model.decoder();
+        let (_, expected) = decoder.advance(&[decoder.begin(), decoder.begin()], &[1, 2]).unwrap();
+        assert_eq!(row, [expected.row(0), expected.row(1)].concat()[..]);
+
+        // A failure writes nothing, and the states can still be used.
+        let before = (next, row);
+        let states = next.map(<*mut _>::cast_const);
+        assert_eq!(
+            rondo_advance(opened, states.as_ptr(), [3, 8].as_ptr(), 2, next.as_mut_ptr(), row.as_mut_ptr()),
+            -1
+        );
+        assert!(last_error().contains('8'), "{}", last_error());
+        assert_eq!((next, row), before);
+        let mut after = [ptr::null_mut(); 2];
+        assert_eq!(
+            rondo_advance(opened, states.as_ptr(), [3, 4].as_ptr(), 2, after.as_mut_ptr(), ptr::null_mut()),
+            0
+        );
+        next.into_iter()
+            .chain(after)
+            .chain([begin, ptr::null_mut()])
+            .for_each(|state| rondo_state_free(state));
+        rondo_free(opened);
+    }
+}
+
+#[test]
+fn texts_are_encoded_and_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, path) = saved(folder.path());
+    let (path, line) = (c_text(path.to_str().unwrap()), c_text("the dog sat"));
+    // SAFETY: as above.
+    unsafe {
+        let opened = rondo_open(path.as_ptr(), 0);
+        let (mut ids, mut score) = ([9; 2], 0.0);
+        assert_eq!(rondo_encode(opened, line.as_ptr(), ids.as_mut_ptr(), 2), 3);
+        assert_eq!(ids, [2, 0]);
+        assert_eq!(rondo_encode(opened, line.as_ptr(), ptr::null_mut(), 0), 3);
+        assert_eq!(rondo_score(opened, line.as_ptr(), &mut score), 4);
+        let expected = model.score(&["the dog sat"]).unwrap()[0].score.log_prob_sum;
+        assert!((score - expected).abs() < 1e-4, "{score} {expected}");
+        rondo_free(opened);
+    }
+}
+
+#[test]
+fn what_cannot_be_done_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, path) = saved(folder.path());
+    let path = c_text(path.to_str().unwrap());
+    // SAFETY: as above.
+    unsafe {
+        assert!(rondo_open(ptr::null(), 1).is_null());
+        assert_eq!(last_error(), "`path` is NULL");
+        assert!(rondo_open(c"/nowhere/model".as_ptr(), 1).is_null());
+        assert!(last_error().contains("/nowhere/model"), "{}", last_error());
+        assert!(rondo_open(path.as_ptr(), 1 << 40).is_null());
+        assert!(last_error().contains("threads"), "{}", last_error());
+        assert_eq!(rondo_vocab_size(ptr::null()), 0);
+
+        let opened = rondo_open(path.as_ptr(), 1);
+        assert!(rondo_token(opened, 8).is_null());
+        assert_eq!(last_error(), "there is no token 8: the vocabulary has 8 tokens");
+        let mut score = 0.0;
+        assert_eq!(rondo_score(opened, c"\xff".as_ptr(), &mut score), -1);
+        assert_eq!(last_error(), "`line` is not UTF-8");
+        assert_eq!(rondo_score(opened, c"the".as_ptr(), ptr::null_mut()), -1);
+        assert_eq!(last_error(), "`log_prob` is NULL");
+        let states = [ptr::null()];
+        let mut next = [ptr::null_mut()];
+        assert_eq!(
+            rondo_advance(opened, states.as_ptr(), [1].as_ptr(), 1, next.as_mut_ptr(), ptr::null_mut()),
+            -1
+        );
+        assert_eq!(last_error(), "`states` is NULL");
+        rondo_free(opened);
+        rondo_free(ptr::null_mut());
+    }
+}
+
+#[test]
+fn the_example_in_c_finds_what_the_library_finds() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The library is in the folder of the tests.
+    let libraries = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+    assert!(libraries.join("librondo_capi.a").is_file(), "{}", libraries.display());
+    let folder = tempfile::tempdir().unwrap();
+    let (model, path) = saved(folder.path());
+    let texts = ["the", "a"]
+        .into_iter()
+        .flat_map(|first| ["cat", "mat"].map(|second| format!("{first} {second} sat")));
+    let score = |text: String| (model.score(&[&text]).unwrap()[0].score.log_prob_sum, text);
+    let (best, text) = texts.map(score).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    for sanitizer in [&[][..], &["-fsanitize=address", "-fno-omit-frame-pointer"]] {
+        let program = folder.path().join("beam");
+        let compiled = Command::new("gcc")
+            .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-I"])
+            .arg(here.join("include"))
+            .args(sanitizer)
+            .arg(here.join("examples/beam.c"))
+            .arg(libraries.join("librondo_capi.a"))
+            .args(["-lpthread", "-ldl", "-lm", "-o"])
+            .arg(&program)
+            .output()
+            .unwrap();
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        let said = Command::new(&program).arg(&path).arg("the|a cat|mat sat").output().unwrap();
+        assert!(said.status.success(), "{sanitizer:?}: {}", String::from_utf8_lossy(&said.stderr));
+        let found = String::from_utf8(said.stdout).unwrap();
+        let (found, found_text) = found.trim().split_once(' ').unwrap();
+        assert_eq!(found_text, text);
+        assert!((found.parse::<f64>().unwrap() - best).abs() < 1e-3, "{found} {best}");
+    }
+}
