@@ -44,7 +44,6 @@ mod sampler;
 mod schedule;
 mod session;
 pub mod settings;
-mod size_rule;
 mod step;
 pub mod throughput;
 mod time_plan;

@@ -467,37 +467,3 @@ fn a_run_of_limited_time_plans_its_steps_and_is_repeated_without_a_clock() {
         }
     }
 }
-
-#[test]
-fn the_model_of_a_text_and_a_time_alone_follows_from_both() {
-    let (folder, _) = with_text("");
-    let alone = |with: &str| {
-        let mut settings = settings("[training]\ntime = '1s'\nthreads = 1").overlaid_with(settings(with));
-        settings.text.data = Some(vec![folder.path().join("text.txt")]);
-        settings
-    };
-    let run = folder.path().join("run");
-    let mut notes: Vec<String> = vec![];
-    let mut observer = |event: Event<'_>| {
-        if let Event::Note(note) = event {
-            notes.push(note.to_string());
-        }
-        ControlFlow::Continue(())
-    };
-    let options =
-        SessionOptions { out: Some(run.clone()), observer: Some(&mut observer), ..SessionOptions::default() };
-    let mut session = Session::start(alone(""), options).unwrap();
-    let plan = session.plan().clone();
-    let size = plan.model.hidden_sizes[0];
-    assert!(plan.model.hidden_sizes == [size; 2] && size.is_multiple_of(32), "{:?}", plan.model);
-    assert!(notes[0].contains(&format!("a model with {size} units reads the text about ")), "{notes:?}");
-    let outcome = session.run(&mut ()).unwrap().outcome;
-    assert!(outcome.end.is_some() && outcome.steps > 0);
-    // The size is in the plan: it is not measured again.
-    assert_repeats("run", &run);
-
-    let given = alone("[model]\nhidden_size = 10\n[training]\nbptt = 10");
-    let options = SessionOptions { out: Some(folder.path().join("given")), ..SessionOptions::default() };
-    let plan = Session::start(given, options).unwrap().plan().clone();
-    assert_eq!((plan.model.hidden_sizes, plan.training.batch_size), (vec![10; 2], 20));
-}

@@ -31,7 +31,6 @@ use crate::provenance::fingerprint;
 use crate::repetition::Repetition;
 use crate::resume::{changes, resumed_plan};
 use crate::settings::{ResetState, Settings, SettingsFile};
-use crate::size_rule::sized;
 use crate::time_plan::TimePlan;
 use crate::trainer::Origin;
 use crate::{CorpusChoice, Plan, Result, SoftmaxPlan, TrainError, Trainer, TrainingPlan};
@@ -197,22 +196,6 @@ impl Session {
             expected.check(&fingerprint(&corpus)?)?;
         }
         let time = plan.training.time.0.filter(|_| !is_repetition);
-        let is_text_alone = model.is_none() && wanted.recipe.is_none() && wanted.file.is_none();
-        let sized = time.filter(|_| is_text_alone).and_then(|time| {
-            let size = CorpusSize::from(&corpus);
-            sized(settings, &size, time.as_secs_f64(), &device)
-        });
-        let settings = match &sized {
-            None => settings,
-            Some(sized) => {
-                plan = Plan { text: plan.text, ..Plan::new(&sized.settings)? };
-                watch.notify(Event::Note(Note::Sized {
-                    hidden_size: sized.hidden_size,
-                    epochs: sized.epochs,
-                }));
-                &sized.settings
-            }
-        };
         let trainer = match model {
             Some(model) => Trainer::continuing(plan, corpus, model)?,
             None => Trainer::new(plan, corpus, &device)?,

@@ -58,13 +58,6 @@ pub enum Note<'a> {
         /// The fraction of the multiplications that the softmax over the vocabulary takes.
         softmax_fraction: f64,
     },
-    /// The size of the model, and the other hyperparameters, follow from the text and the time.
-    Sized {
-        /// The hidden size.
-        hidden_size: usize,
-        /// How often the text will be read, about.
-        epochs: f64,
-    },
     /// An epoch will take more than a day.
     LongEpoch {
         /// The estimated time of an epoch in seconds.
@@ -120,13 +113,6 @@ impl fmt::Display for Note<'_> {
                     "with a sample of them, and `--min-frequency 2` or `--max-vocab-size 50000` replaces "
                 )?;
                 write!(f, "rare tokens by the unknown token")
-            }
-            Note::Sized { hidden_size, epochs } => {
-                write!(
-                    f,
-                    "in this time, a model with {hidden_size} units reads the text about {epochs:.1} times; "
-                )?;
-                write!(f, "its hyperparameters follow from that (see the plan)")
             }
             Note::LongEpoch { seconds, batches, vocab_size } => {
                 let days = seconds / (24.0 * 60.0 * 60.0);
