@@ -1,0 +1,134 @@
+//! Models of Rondo for other tools.
+//!
+//! | target | files |
+//! |---|---|
+//! | [`Target::Torch`] | `model.pt`, a state dict; `model.py`, which loads it; `config.json`, sizes and tokens |
+//! | [`Target::Onnx`] | `model.onnx`, one step with its state; `tokens.txt` |
+//! | [`Target::OnnxRescoring`] | `rescoring.onnx`, whole texts; `tokens.txt` |
+//!
+//! Promises: the same numbers within rounding. Not here: adaptive softmax, one-hot inputs, which the formats' usual
+//! models do not have.
+
+use std::path::{Path, PathBuf};
+
+use rondo_data::TextCodec;
+use rondo_nn::{Input, Model, NnError, RnnLm};
+use rondo_runs::write_atomically;
+
+use crate::import::new_file;
+use crate::{ConvertError, Result};
+
+mod onnx;
+mod torch;
+
+/// What a model is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A state dict of PyTorch.
+    Torch,
+    /// ONNX with the state as input and output.
+    Onnx,
+    /// ONNX without state, from tokens to the loss of a text.
+    OnnxRescoring,
+}
+
+impl Target {
+    /// Its name in errors.
+    fn name(self) -> &'static str {
+        match self {
+            Target::Torch => "for PyTorch",
+            Target::Onnx | Target::OnnxRescoring => "as ONNX",
+        }
+    }
+}
+
+/// Writes a model for another tool to files of a folder, which is made if it is missing, and returns their paths.
+///
+/// # Errors
+/// [`ConvertError::NotInFormat`] if the model has something that the target does not have; [`ConvertError::Exists`],
+/// [`ConvertError::Io`] and [`ConvertError::Runs`] if a file cannot be written.
+pub fn export(model: &RnnLm, codec: &TextCodec, target: Target, folder: &Path) -> Result<Vec<PathBuf>> {
+    let parts = Parts::of(model, target)?;
+    let files: Vec<(&str, Vec<u8>)> = match target {
+        Target::Torch => torch::files(&parts, codec)?,
+        Target::Onnx => onnx::files(&parts, codec, true)?,
+        Target::OnnxRescoring => onnx::files(&parts, codec, false)?,
+    };
+    let paths = files.iter().map(|(name, _)| new_file(folder, name)).collect::<Result<Vec<_>>>()?;
+    for (path, (_, content)) in paths.iter().zip(&files) {
+        write_atomically(path, |to| to.write_all(content))?;
+    }
+    Ok(paths)
+}
+
+/// A matrix or vector of a model.
+struct Weight {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+/// The weights of a recurrent layer; both biases have the same length.
+struct LayerWeights {
+    weight_ih: Weight,
+    weight_hh: Weight,
+    bias_ih: Weight,
+    bias_hh: Weight,
+}
+
+/// A model as its parts.
+struct Parts<'m> {
+    model: &'m RnnLm,
+    embedding: Weight,
+    layers: Vec<LayerWeights>,
+    /// `None` if it is the embedding's.
+    decoder_weight: Option<Weight>,
+    decoder_bias: Weight,
+}
+
+impl<'m> Parts<'m> {
+    fn of(model: &'m RnnLm, target: Target) -> Result<Parts<'m>> {
+        let config = model.config();
+        let refuse =
+            |what: &str| Err(ConvertError::NotInFormat { what: what.to_owned(), format: target.name() });
+        if config.adaptive_softmax.is_some() {
+            return refuse("an adaptive softmax");
+        }
+        if config.input == Input::OneHot {
+            return refuse("a one-hot input");
+        }
+        let parameters = model.parameters();
+        let weight = |name: &str| -> Result<Weight> {
+            let missing = || NnError::MissingTensor { name: name.to_owned() };
+            let id = parameters.find(name).ok_or_else(missing)?;
+            let values = parameters.values(id).read().map_err(NnError::from)?;
+            Ok(Weight { shape: parameters.shape(id).to_vec(), values: values.into_owned() })
+        };
+        let layer = |l: usize| -> Result<LayerWeights> {
+            let part = |kind| weight(&format!("rnn.{l}.{kind}"));
+            let bias_ih = part("bias_ih")?;
+            // With one bias per layer, the other is 0.
+            let zeros = || Weight { shape: bias_ih.shape.clone(), values: vec![0.0; bias_ih.values.len()] };
+            let bias_hh = part("bias_hh").unwrap_or_else(|_| zeros());
+            Ok(LayerWeights {
+                weight_ih: part("weight_ih")?,
+                weight_hh: part("weight_hh")?,
+                bias_ih,
+                bias_hh,
+            })
+        };
+        Ok(Parts {
+            model,
+            embedding: weight("embedding.weight")?,
+            layers: (0..config.hidden_sizes.len()).map(layer).collect::<Result<_>>()?,
+            decoder_weight: if config.tied { None } else { Some(weight("decoder.weight")?) },
+            decoder_bias: weight("decoder.bias")?,
+        })
+    }
+}
+
+/// The hidden size of all layers; `None` if they differ.
+fn equal_hidden_size(model: &RnnLm) -> Option<usize> {
+    let sizes = &model.config().hidden_sizes;
+    let first = *sizes.first()?;
+    sizes.iter().all(|&size| size == first).then_some(first)
+}

@@ -1,0 +1,131 @@
+//! Files that PyTorch and MXNet have written (`golden/make_convert_*.py`): the same log-probabilities, or an error that
+//! says why.
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rondo_convert::{ConvertError, ImportOptions, Imported, Target, VocabularySource, Weights, export};
+use rondo_data::TokenizerKind;
+use rondo_kernels::Device;
+use rondo_nn::{Cell, Model, ModelFile};
+use serde_json::Value;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/convert").join(name)
+}
+
+fn device() -> Device {
+    Device::cpu(1).unwrap()
+}
+
+fn cases(name: &str) -> (String, Vec<Value>) {
+    let json: Value = serde_json::from_str(&fs::read_to_string(golden(name)).unwrap()).unwrap();
+    (json["text"].as_str().unwrap().to_owned(), json["cases"].as_array().unwrap().clone())
+}
+
+fn options(list: &str, cell: Option<Cell>) -> ImportOptions {
+    let vocabulary = Some(VocabularySource::List(golden(list)));
+    ImportOptions { cell, vocabulary, tokenizer: TokenizerKind::from_name("words") }
+}
+
+/// Fails unless each case gives its log-probabilities, or its error.
+fn check(list: &str, vocab: &str) {
+    let (text, cases) = cases(list);
+    for case in &cases {
+        let file = case["file"].as_str().unwrap();
+        let Some(expected) = case["log_probs"].as_array() else {
+            let error =
+                Imported::read(&golden(file), &options(vocab, None), &device()).unwrap_err().to_string();
+            assert!(error.contains(case["error"].as_str().unwrap()), "{file}: {error}");
+            continue;
+        };
+        let cell: Cell = case["cell"].as_str().unwrap().parse().unwrap();
+        let asks = case["ask_cell"] == true;
+        if asks {
+            let error = Imported::read(&golden(file), &options(vocab, None), &device()).unwrap_err();
+            assert!(matches!(error, ConvertError::Nonlinearity { .. }), "{file}: {error}");
+        }
+        let imported = Imported::read(&golden(file), &options(vocab, asks.then_some(cell)), &device());
+        let imported = imported.unwrap_or_else(|error| panic!("{file}: {error}"));
+        let config = imported.weights.model.config();
+        assert_eq!(imported.weights.scheme, case["scheme"], "{file}");
+        assert_eq!((config.cell, config.tied), (cell, case["tied"] == true), "{file}");
+        let scored = imported.into_language_model().unwrap().score(&[&text]).unwrap();
+        let found = &scored[0].score.log_probs;
+        assert_eq!(found.len(), expected.len(), "{file}");
+        for (found, expected) in found.iter().zip(expected) {
+            let expected = expected.as_f64().unwrap();
+            assert!((f64::from(*found) - expected).abs() < 1e-4, "{file}: {found}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn models_of_pytorch_give_the_same_log_probabilities() {
+    check("torch.json", "words.txt");
+}
+
+#[test]
+fn models_of_mxnet_give_the_same_log_probabilities() {
+    check("mxnet.json", "gluon.json");
+}
+
+#[test]
+fn an_exported_state_dict_is_read_as_the_same_model() {
+    let (_, cases) = cases("torch.json");
+    for case in cases.iter().filter(|case| case["scheme"].is_string()) {
+        let file = case["file"].as_str().unwrap();
+        let cell = case["cell"].as_str().unwrap().parse().ok();
+        let imported = Imported::read(&golden(file), &options("words.txt", cell), &device()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let model = &imported.weights.model;
+        let paths = export(model, &imported.codec, Target::Torch, folder.path()).unwrap();
+        let again = Weights::read(&paths[0], cell, &device()).unwrap().model;
+        assert_eq!(again.config(), model.config(), "{file}");
+        for id in model.parameters().ids() {
+            let [one, other] =
+                [model, &again].map(|model| model.parameters().values(id).read().unwrap().to_vec());
+            assert_eq!(one, other, "{file}: {}", model.parameters().name(id));
+        }
+        let error = export(model, &imported.codec, Target::Torch, folder.path()).unwrap_err();
+        assert!(matches!(error, ConvertError::Exists { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_converted_model_is_a_model_file_and_is_not_converted_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let imported = Imported::read(&golden("awd.pt"), &options("words.txt", None), &device()).unwrap();
+    let path = imported.save(&folder.path().join("new")).unwrap();
+    assert_eq!(path.file_name().unwrap(), "best.safetensors");
+    let file = ModelFile::read(&path, &device()).unwrap();
+    assert_eq!(file.context.metadata["converted_from"], "PyTorch, AWD-LSTM");
+    assert_eq!(file.model.config().hidden_sizes, [8, 7, 6]);
+    let error = imported.save(&folder.path().join("new")).unwrap_err();
+    assert!(matches!(error, ConvertError::Exists { .. }), "{error}");
+    let error = Weights::read(&path, None, &device()).unwrap_err();
+    assert!(matches!(error, ConvertError::AlreadyConverted { .. }), "{error}");
+}
+
+#[test]
+fn what_is_missing_is_asked_for() {
+    let read = |options: &ImportOptions| {
+        Imported::read(&golden("wlm_lstm_tied.pt"), options, &device()).unwrap_err()
+    };
+    let none = ImportOptions::default();
+    assert!(matches!(read(&none), ConvertError::NoVocabulary { tokens: 11, .. }));
+    let list = ImportOptions { tokenizer: None, ..options("words.txt", None) };
+    assert!(matches!(read(&list), ConvertError::NoTokenizer { .. }));
+    let other = options("words.txt", Some(Cell::Gru));
+    assert_eq!(
+        read(&other).to_string(),
+        format!("the model in `{}` has the cell `lstm`, not `gru`", golden("wlm_lstm_tied.pt").display())
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let short = folder.path().join("short.txt");
+    fs::write(&short, "<eos>\nthe\n").unwrap();
+    let error = read(&ImportOptions { vocabulary: Some(VocabularySource::List(short)), ..list });
+    assert!(error.to_string().ends_with("has 2 tokens, but the model has 11"), "{error}");
+}
