@@ -10,6 +10,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use rondo_convert::ConvertError;
 use rondo_data::{DataError, NAMED_CORPORA, Split, nearest};
 use rondo_infer::InferError;
 use rondo_infer::rescore::LineFault;
@@ -250,6 +251,17 @@ fn is_wrong_usage(cause: &Cause) -> bool {
         || matches!(
             cause.downcast_ref(),
             Some(
+                ConvertError::Nonlinearity { .. }
+                    | ConvertError::NoVocabulary { .. }
+                    | ConvertError::NoTokenizer { .. }
+                    | ConvertError::OtherCell { .. }
+                    | ConvertError::AlreadyConverted { .. }
+                    | ConvertError::NotInFormat { .. }
+            )
+        )
+        || matches!(
+            cause.downcast_ref(),
+            Some(
                 CliError::NoPlan { .. }
                     | CliError::MoreThanBeams { .. }
                     | CliError::VocabSizeOfModel { .. }
@@ -420,6 +432,9 @@ fn hint(cause: &Cause) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return hint_on_inference(error);
     }
+    if let Some(error) = cause.downcast_ref() {
+        return hint_on_conversion(error);
+    }
     hint_on_data(cause.downcast_ref()?)
 }
 
@@ -491,6 +506,38 @@ fn hint_on_runs(error: &RunsError) -> Option<String> {
             "`--data` sets where the run's texts are; to train its model on another text, `rondo train --from RUN \
              --data TEXT` starts a new run"
         }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn hint_on_conversion(error: &ConvertError) -> Option<String> {
+    let hint = match error {
+        ConvertError::BeforeTorch16 { path } => {
+            let path = path.display();
+            return Some(format!(
+                "PyTorch saves it in the new format: python3 -c \"import torch; torch.save(torch.load('{path}', \
+                 map_location='cpu', weights_only=False), 'new.pt')\""
+            ));
+        }
+        ConvertError::TorchScript { .. } => {
+            "save the weights alone: `torch.save(model.state_dict(), 'model.pt')`"
+        }
+        ConvertError::Nonlinearity { .. } => "`--cell rnn_tanh` or `--cell rnn_relu` says which",
+        ConvertError::NoVocabulary { .. } => {
+            "`--vocab-list FILE` names a list of its tokens, `--vocab-from-corpus DIR` the texts that it was trained on"
+        }
+        ConvertError::NoTokenizer { .. } => "`--tokenizer` says how: words, moses, chars or bytes",
+        ConvertError::VocabularySize { .. } => {
+            "the vocabulary must be that of the model, with its special tokens"
+        }
+        ConvertError::Exists { .. } => "`--out` names another folder",
+        ConvertError::AlreadyConverted { .. } => {
+            "`--to pytorch` or `--to onnx` writes it for other programs; every command opens it as it is"
+        }
+        ConvertError::Data(error) => return hint_on_data(error),
+        ConvertError::Runs(error) => return hint_on_runs(error),
+        ConvertError::Infer(error) => return hint_on_inference(error),
         _ => return None,
     };
     Some(hint.to_owned())

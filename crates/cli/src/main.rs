@@ -20,6 +20,7 @@ mod compare;
 mod complete;
 mod completions;
 mod console;
+mod convert;
 mod corpus_lookup;
 mod datasets;
 mod describe;
@@ -92,6 +93,7 @@ enum Command {
     Datasets(datasets::DatasetsArgs),
     Recipes(recipes::RecipesArgs),
     Models(models::ModelsArgs),
+    Convert(convert::ConvertArgs),
     Neighbors(neighbors::NeighborsArgs),
     Normalizer(normalizer::NormalizerArgs),
     Completions(completions::CompletionsArgs),
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
         Command::Datasets(args) => datasets::run(args),
         Command::Recipes(args) => recipes::run(args),
         Command::Models(args) => models::run(args),
+        Command::Convert(args) => convert::run(&args),
         Command::Neighbors(args) => neighbors::run(args),
         Command::Normalizer(args) => normalizer::run(args),
         Command::Completions(args) => completions::run(args),

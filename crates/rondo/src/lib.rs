@@ -6,6 +6,7 @@
 //! | [`nn`] | models, and the autograd tape that custom models run on |
 //! | [`infer`] | inference with language models: evaluation, scoring, generation, beam search |
 //! | [`train`] | recipes, plans, sessions and the training loop |
+//! | [`convert`] | models of PyTorch and MXNet, and models for PyTorch and ONNX |
 //! | [`runs`] | run folders: metrics, provenance; plots with the feature `plot` |
 //! | [`kernels`] | the device and its operations |
 //!
@@ -87,6 +88,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub use rondo_convert as convert;
 pub use rondo_data as data;
 pub use rondo_infer as infer;
 pub use rondo_kernels as kernels;

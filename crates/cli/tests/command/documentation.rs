@@ -116,6 +116,19 @@ fn sandbox(markdown: &str) -> Sandbox {
     sandbox.write("tiny.txt", "too short\n");
     sandbox.write("names.txt", "anna\nbernard\ncharlotte\ndaniel\neva\nfrederick\n".repeat(20));
     sandbox.write("words.txt", "the\ncat\ndog\nmat\n");
+    // Models of other tools.
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/convert");
+    for (from, to) in [
+        ("wlm_lstm_tied.pt", "model.pt"),
+        ("words.txt", "tokens.txt"),
+        ("standard_lstm_tied.params", "standard_lstm.params"),
+        ("gluon.json", "vocab.json"),
+    ] {
+        sandbox.write(to, fs::read(golden.join(from)).unwrap());
+    }
+    for name in ["train", "valid", "test"] {
+        sandbox.write(&format!("corpus/{name}.txt"), "the cat sat on a mat\na dog saw the <unk> .\n");
+    }
     let records =
         text(600).lines().map(|line| format!("{{\"id\": 1, \"text\": \"{line}\"}}\n")).collect::<String>();
     sandbox.write("reviews.jsonl", records);
@@ -221,6 +234,7 @@ pages! {
     rescoring: "docs/rescoring.md",
     generation: "docs/generation.md",
     models: "docs/models.md",
+    converting: "docs/converting.md",
     recipes: "docs/recipes.md",
     library: "docs/library.md",
     performance: "docs/performance.md",

@@ -132,3 +132,8 @@ fn nothing_at_all_is_answered_with_help_and_exit_code_2() {
     assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
     assert!(said.stderr.contains("Usage: rondo <COMMAND>"), "{}", said.stderr);
 }
+
+#[test]
+fn of_convert() {
+    insta::assert_snapshot!(help(&["convert"]));
+}

@@ -11,6 +11,7 @@ mod bench;
 mod bigram;
 mod changing;
 mod comparing;
+mod converting;
 mod diverging;
 mod documentation;
 mod faults;
