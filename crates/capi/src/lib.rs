@@ -134,10 +134,10 @@ pub unsafe extern "C" fn rondo_encode(
         let model = unsafe { known("model", model) }?;
         // SAFETY: the caller passes a text.
         let found = model.model.codec().encode_prefix(unsafe { text("line", line) }?)?;
-        let count = found.len().min(capacity);
-        if count > 0 {
+        let written = &found[..found.len().min(capacity)];
+        if !written.is_empty() {
             // SAFETY: the caller has room for `capacity` ids.
-            unsafe { known_mut("ids", ids, count) }?.copy_from_slice(&found[..count]);
+            unsafe { write("ids", ids, written) }?;
         }
         Ok(found.len() as i64)
     })
@@ -156,8 +156,7 @@ pub unsafe extern "C" fn rondo_score(model: *const Model, line: *const c_char, l
         // SAFETY: the caller passes a text.
         let scored = model.model.score(&[unsafe { text("line", line) }?])?;
         // SAFETY: the caller has room for a number.
-        let log_prob = unsafe { known_mut("log_prob", log_prob, 1) }?;
-        log_prob[0] = scored[0].score.log_prob_sum;
+        unsafe { write("log_prob", log_prob, &[scored[0].score.log_prob_sum]) }?;
         Ok(scored[0].line.ids.len() as i64)
     })
 }
@@ -218,20 +217,20 @@ pub unsafe extern "C" fn rondo_advance(
         let states =
             states.iter().map(|&state| unsafe { known("states", state) }.map(|state| state.0.clone()));
         let states = states.collect::<Result<Vec<_>, Fault>>()?;
-        // SAFETY: the caller has room for `count` states.
-        let next = unsafe { known_mut("next", next, count) }?;
+        if next.is_null() {
+            return Err(Fault::Null("next"));
+        }
         let (advanced, found) = model.model.decoder().advance(&states, tokens)?;
         if !log_probs.is_null() {
-            let vocab_size = model.tokens.len();
-            // SAFETY: the caller has room for `count` rows.
-            let rows = unsafe { known_mut("log_probs", log_probs, count * vocab_size) }?;
-            for (row, found) in rows.chunks_exact_mut(vocab_size).zip(found.rows()) {
-                row.copy_from_slice(found);
+            for (row, found) in found.rows().enumerate() {
+                // SAFETY: the caller has room for `count` rows.
+                unsafe { write("log_probs", log_probs.add(row * found.len()), found) }?;
             }
         }
-        for (next, state) in next.iter_mut().zip(advanced) {
-            *next = Box::into_raw(Box::new(State(state)));
-        }
+        let advanced: Vec<*mut State> =
+            advanced.into_iter().map(|state| Box::into_raw(Box::new(State(state)))).collect();
+        // SAFETY: the caller has room for `count` states.
+        unsafe { write("next", next, &advanced) }?;
         Ok(0)
     })
 }
@@ -269,14 +268,15 @@ unsafe fn many<'a, T>(name: &'static str, values: *const T, count: usize) -> Res
     Ok(unsafe { slice::from_raw_parts(values, count) })
 }
 
-/// Room of the caller's.
+/// Writes values to the caller's room, which need not be initialized.
 ///
 /// # Safety
-/// If the pointer is not NULL, it points to room for `count` values, which nothing else uses meanwhile.
-unsafe fn known_mut<'a, T>(name: &'static str, values: *mut T, count: usize) -> Result<&'a mut [T], Fault> {
-    if values.is_null() {
+/// If the pointer is not NULL, it points to room for these values, which nothing else uses meanwhile.
+unsafe fn write<T: Copy>(name: &'static str, to: *mut T, values: &[T]) -> Result<(), Fault> {
+    if to.is_null() {
         return Err(Fault::Null(name));
     }
-    // SAFETY: as above. The types are plain numbers and pointers, for which any bits are valid.
-    Ok(unsafe { slice::from_raw_parts_mut(values, count) })
+    // SAFETY: as above; the room is the caller's, so the values are not in it.
+    unsafe { to.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+    Ok(())
 }

@@ -5,6 +5,8 @@
 //!   cause: tensor `rnn.0.weight_hh` has shape …               why it failed, one line per step
 //!    hint: …                                                  what to do, where that is sure
 //! ```
+//!
+//! This is one file so that the texts of all errors, their exit codes and their hints can be read side by side.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use rondo_infer::rescore::LineFault;
 use rondo_kernels::DeviceError;
 use rondo_nn::NnError;
 use rondo_runs::{Compact, RunsError};
+use rondo_serve::ServeError;
 use rondo_train::settings::Field;
 use rondo_train::{Quantity, TrainError};
 
@@ -296,6 +299,13 @@ fn is_unknown_device(error: &DeviceError) -> bool {
 
 /// What the user can do, where that is sure.
 fn hint(cause: &Cause) -> Option<String> {
+    if let Some(error) = cause.downcast_ref() {
+        return match error {
+            ServeError::DuplicateName(_) => Some("`NAME=PATH` gives a model another name".to_owned()),
+            ServeError::Listen { .. } => Some("`--port` names another port; 0 is any free one".to_owned()),
+            _ => None,
+        };
+    }
     if let Some(error) = cause.downcast_ref() {
         return match error {
             CliError::NoPlan { flag, .. } => Some(format!("`{flag}` names the text to read")),

@@ -153,8 +153,9 @@ impl<T: Element> Buffer<T> {
 
     fn host_mut(&mut self) -> &mut [T] {
         if self.memory.is_read_only() {
-            let memory = Memory::zeroed(self.len * size_of::<T>());
-            // SAFETY: the new memory is as large as the old one, and another one.
+            // All of it: a pool may have made the buffer shorter than its memory.
+            let memory = Memory::zeroed(self.memory.bytes());
+            // SAFETY: the new memory is at least as large as the old one, and another one.
             unsafe { memory.pointer().copy_from_nonoverlapping(self.memory.pointer(), self.memory.bytes()) };
             self.memory = memory;
         }
@@ -344,5 +345,27 @@ impl<T: Element> BufferPool<T> {
     /// Returns a buffer to the pool for reuse.
     pub fn give(&mut self, buffer: Buffer<T>) {
         self.free.entry(buffer.capacity()).or_default().push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pool may lend less of a mapped buffer than there is in the file: what is written is a copy of all of it.
+    #[test]
+    fn a_mapped_buffer_is_copied_when_it_is_written() {
+        let file = std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/src/buffer.rs")).unwrap();
+        let file = MappedFile::new(&file).unwrap();
+        let device = Device::cpu(1).unwrap();
+        let mapped = || Buffer::<u32>::mapped(&device, &file, 0..4_096).unwrap();
+        let before = mapped().read().unwrap().into_owned();
+        let mut pool = BufferPool::new(&device);
+        pool.give(mapped());
+        let mut taken = pool.take(16);
+        taken.write_from(&[7; 16]).unwrap();
+        assert_eq!(*taken.read().unwrap(), [7; 16]);
+        assert_eq!(*mapped().read().unwrap(), before);
+        assert!(Buffer::<u32>::mapped(&device, &file, 1..5).is_none());
     }
 }

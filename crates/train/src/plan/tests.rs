@@ -1,4 +1,4 @@
-//! Tests of the defaults, the checks and the round trip of plans.
+//! Tests of the defaults, the checks and the round trip of plans. They are one file because each needs the same plans.
 
 use std::path::PathBuf;
 
