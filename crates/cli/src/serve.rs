@@ -55,19 +55,19 @@ pub(crate) struct ServeArgs {
     /// Do not log requests to stderr
     #[arg(long, short, help_heading = "Server")]
     quiet: bool,
-    /// Texts that a model generates at the same time
+    /// Maximum number of texts that a model generates at the same time; more wait
     #[arg(long, value_name = "TEXTS", default_value = "64", help_heading = "Limits")]
     max_streams: NonZeroUsize,
-    /// Requests that wait for a model; more get status 429
+    /// Maximum number of requests that wait for a model; more get status 429
     #[arg(long, value_name = "REQUESTS", default_value_t = 256, help_heading = "Limits")]
     max_queue: usize,
-    /// Tokens of a generated text
+    /// Maximum number of tokens of a generated text
     #[arg(long, value_name = "TOKENS", default_value_t = 4096, help_heading = "Limits")]
     max_tokens: usize,
-    /// Tokens of a prompt, or of all texts of a request to score
+    /// Maximum number of tokens of a prompt, or of all texts of a request to score
     #[arg(long, value_name = "TOKENS", default_value_t = 100_000, help_heading = "Limits")]
     max_prompt_tokens: usize,
-    /// Bytes of a request
+    /// Maximum size of a request in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, help_heading = "Limits")]
     max_body: usize,
     /// Seconds that a client may take to send a request, or to receive a part of the answer
