@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rondo_convert::{ImportOptions, Imported, Target, VocabularySource, export};
-use rondo_data::TokenizerKind;
+use rondo_data::TokenizerChoice;
 use rondo_infer::{ModelParts, OpenOptions};
 use rondo_kernels::Precision;
 use rondo_nn::Cell;
@@ -42,9 +42,10 @@ pub(crate) struct ConvertArgs {
     /// word_language_model
     #[arg(long, value_name = "DIR", help_heading = "From another tool")]
     vocab_from_corpus: Option<PathBuf>,
-    /// How texts are split into tokens: words, moses, chars or bytes [default: words with --vocab-from-corpus]
-    #[arg(long, value_name = "TOKENS", value_parser = tokenizer, help_heading = "From another tool")]
-    tokenizer: Option<TokenizerKind>,
+    /// How texts are split into tokens: words, moses, chars or bytes; or the file of a tokenizer with its vocabulary:
+    /// tokenizer.json of Hugging Face, or a .model of SentencePiece [default: words with --vocab-from-corpus]
+    #[arg(long, value_name = "TOKENS", help_heading = "From another tool")]
+    tokenizer: Option<TokenizerChoice>,
     /// Cell, if the file does not say which: rnn_tanh or rnn_relu
     #[arg(long, value_name = "CELL", help_heading = "From another tool")]
     cell: Option<Cell>,
@@ -67,10 +68,6 @@ enum Format {
     Pytorch,
     Onnx,
     OnnxRescoring,
-}
-
-fn tokenizer(name: &str) -> std::result::Result<TokenizerKind, String> {
-    TokenizerKind::from_name(name).ok_or_else(|| "expected words, moses, chars or bytes".to_owned())
 }
 
 /// Runs the command.
@@ -105,7 +102,7 @@ fn read(args: &ConvertArgs) -> Result<()> {
     let device = device::cpu(None, Precision::F32, console)?;
     let list = args.vocab_list.clone().map(VocabularySource::List);
     let vocabulary = list.or_else(|| args.vocab_from_corpus.clone().map(VocabularySource::Corpus));
-    let options = ImportOptions { cell: args.cell, vocabulary, tokenizer: args.tokenizer };
+    let options = ImportOptions { cell: args.cell, vocabulary, tokenizer: args.tokenizer.clone() };
     let imported = Imported::read(&args.model, &options, &device)?;
     let path = imported.save(&args.out)?;
     for note in &imported.notes {

@@ -53,6 +53,10 @@ pub(crate) enum CliError {
     /// A bucket is to be written to a file that is being filtered.
     #[error("the bucket `{}` would replace a text that is read: `--out` must be another prefix", path.display())]
     OverInput { path: PathBuf },
+    /// A file to write exists already.
+    #[cfg(feature = "tokenizers")]
+    #[error("`{}` already exists", path.display())]
+    Exists { path: PathBuf },
     /// Other machines could use the server without a key.
     #[error("the address {host} can be reached from other machines, so clients need API keys")]
     NoKeys { host: std::net::IpAddr },
@@ -257,6 +261,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                 ConvertError::Nonlinearity { .. }
                     | ConvertError::NoVocabulary { .. }
                     | ConvertError::NoTokenizer { .. }
+                    | ConvertError::OwnVocabulary { .. }
                     | ConvertError::OtherCell { .. }
                     | ConvertError::AlreadyConverted { .. }
                     | ConvertError::NotInFormat { .. }
@@ -359,6 +364,8 @@ fn hint(cause: &Cause) -> Option<String> {
                 "`--lossy` reads invalid bytes as U+FFFD; `iconv` converts a text from another encoding"
                     .to_owned(),
             ),
+            #[cfg(feature = "tokenizers")]
+            CliError::Exists { .. } => Some("`--out` names another file".to_owned()),
             CliError::DividedDocument { .. } => Some("sort the items by document".to_owned()),
             CliError::OtherColumns { .. } => {
                 Some("a table of surprisals has one header: make a table of each file".to_owned())
@@ -537,7 +544,10 @@ fn hint_on_conversion(error: &ConvertError) -> Option<String> {
         ConvertError::NoVocabulary { .. } => {
             "`--vocab-list FILE` names a list of its tokens, `--vocab-from-corpus DIR` the texts that it was trained on"
         }
-        ConvertError::NoTokenizer { .. } => "`--tokenizer` says how: words, moses, chars or bytes",
+        ConvertError::NoTokenizer { .. } => {
+            "`--tokenizer` says how: words, moses, chars or bytes, or the file of a tokenizer"
+        }
+        ConvertError::OwnVocabulary { .. } => "omit `--vocab-list` and `--vocab-from-corpus`",
         ConvertError::VocabularySize { .. } => {
             "the vocabulary must be that of the model, with its special tokens"
         }
@@ -590,6 +600,18 @@ fn hint_on_data(error: &DataError) -> Option<String> {
         }
         DataError::NoTrainingText { .. } => {
             return Some("`--train FILE` names the training text".to_owned());
+        }
+        DataError::TokenizerFile { .. } => {
+            return Some(
+                "it must be a `tokenizer.json` of Hugging Face, or a `.model` of SentencePiece; `rondo tokenizer train` \
+                 makes one"
+                    .to_owned(),
+            );
+        }
+        DataError::NoTokenizers { .. } => {
+            return Some(
+                "`cargo install` or `cargo build` with `--features tokenizers` adds them".to_owned(),
+            );
         }
         DataError::Missing { path } => path.file_name()?.to_str()?,
         _ => return None,

@@ -50,6 +50,8 @@ mod several_models;
 mod surprisal;
 mod table;
 mod text_args;
+#[cfg(feature = "tokenizers")]
+mod tokenizer;
 mod train;
 
 /// Train, evaluate and use recurrent language models
@@ -94,6 +96,8 @@ enum Command {
     Recipes(recipes::RecipesArgs),
     Models(models::ModelsArgs),
     Convert(convert::ConvertArgs),
+    #[cfg(feature = "tokenizers")]
+    Tokenizer(tokenizer::TokenizerArgs),
     Neighbors(neighbors::NeighborsArgs),
     Normalizer(normalizer::NormalizerArgs),
     Completions(completions::CompletionsArgs),
@@ -124,6 +128,8 @@ fn main() -> ExitCode {
         Command::Recipes(args) => recipes::run(args),
         Command::Models(args) => models::run(args),
         Command::Convert(args) => convert::run(&args),
+        #[cfg(feature = "tokenizers")]
+        Command::Tokenizer(args) => tokenizer::run(args),
         Command::Neighbors(args) => neighbors::run(args),
         Command::Normalizer(args) => normalizer::run(args),
         Command::Completions(args) => completions::run(args),

@@ -148,6 +148,12 @@ pub enum ConvertError {
         /// The vocabulary.
         path: PathBuf,
     },
+    /// A vocabulary was given, and a tokenizer that has its own.
+    #[error("`{}` has its own vocabulary", tokenizer.display())]
+    OwnVocabulary {
+        /// The file of the tokenizer.
+        tokenizer: PathBuf,
+    },
     /// The vocabulary belongs to another model.
     #[error("the vocabulary of `{origin}` has {found} tokens, but the model has {expected}")]
     VocabularySize {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rondo_data::{TextCodec, Tokenizer, TokenizerKind, TokenizerOptions};
+use rondo_data::{TextCodec, Tokenizer, TokenizerChoice, TokenizerOptions};
 use rondo_infer::{LanguageModel, model_context};
 use rondo_kernels::Device;
 use rondo_nn::{Cell, ModelFile, RnnLm};
@@ -17,10 +17,10 @@ use crate::{ConvertError, Result, Vocabulary, VocabularySource, Weights};
 pub struct ImportOptions {
     /// The cell, needed for a simple RNN: tanh or ReLU.
     pub cell: Option<Cell>,
-    /// The vocabulary; a model of bytes needs none.
+    /// The vocabulary; a model of bytes, or with a tokenizer in a file, needs none.
     pub vocabulary: Option<VocabularySource>,
     /// How texts are split into tokens; known for a vocabulary from a corpus.
-    pub tokenizer: Option<TokenizerKind>,
+    pub tokenizer: Option<TokenizerChoice>,
 }
 
 /// A model that was read from a file of another tool.
@@ -43,16 +43,20 @@ impl Imported {
     pub fn read(path: &Path, options: &ImportOptions, device: &Device) -> Result<Imported> {
         let weights = Weights::read(path, options.cell, device)?;
         let tokens = weights.model.config().vocab_size;
-        let vocabulary = match (&options.vocabulary, options.tokenizer) {
-            (Some(source), _) => Vocabulary::read(source, tokens)?,
-            (None, Some(kind)) if kind.name() == Tokenizer::bytes().name() => Vocabulary::bytes()?,
+        let kind = options.tokenizer.as_ref().and_then(TokenizerChoice::kind);
+        let file = options.tokenizer.as_ref().and_then(TokenizerChoice::file);
+        let vocabulary = match (&options.vocabulary, file) {
+            (Some(_), Some(file)) => return Err(ConvertError::OwnVocabulary { tokenizer: file.to_owned() }),
+            (Some(source), None) => Vocabulary::read(source, tokens)?,
+            (None, Some(file)) => Vocabulary::of_tokenizer(file, tokens)?,
+            (None, None) if kind == Tokenizer::bytes().kind() => Vocabulary::bytes()?,
             _ => return Err(ConvertError::NoVocabulary { path: path.to_owned(), tokens }),
         };
         let (found, expected) = (vocabulary.vocab.len(), tokens);
         if found != expected {
             return Err(ConvertError::VocabularySize { origin: vocabulary.origin, found, expected });
         }
-        let tokenizer = match (options.tokenizer, vocabulary.tokenizer) {
+        let tokenizer = match (kind, vocabulary.tokenizer) {
             (Some(kind), _) => {
                 let line_end = vocabulary.line_end.as_deref();
                 kind.fitted(&vocabulary.vocab, line_end, &TokenizerOptions::default())

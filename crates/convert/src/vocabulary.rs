@@ -91,6 +91,20 @@ impl Vocabulary {
         Ok(Vocabulary { vocab, line_end, tokenizer: None, origin: origin.to_owned(), notes })
     }
 
+    /// That of a tokenizer for a model with this many tokens: with the line end that is added to a tokenizer that has
+    /// none, or without it.
+    pub(crate) fn of_tokenizer(path: &Path, tokens: usize) -> Result<Vocabulary> {
+        let tokenizer = Tokenizer::open(path)?;
+        let without = tokenizer.with_eos(None);
+        let of =
+            |tokenizer: &Tokenizer| Ok::<_, ConvertError>(tokenizer.vocab()?.map_or(0, |vocab| vocab.len()));
+        let has_none = of(&tokenizer)? != tokens && of(&without)? == tokens;
+        let tokenizer = if has_none { without } else { tokenizer };
+        let vocab = tokenizer.vocab()?.ok_or(rondo_data::DataError::EmptyVocab)?;
+        let (line_end, origin) = (tokenizer.eos().map(str::to_owned), path.display().to_string());
+        Ok(Vocabulary { vocab, line_end, tokenizer: Some(tokenizer), origin, notes: vec![] })
+    }
+
     /// The 256 bytes, in order.
     pub(crate) fn bytes() -> Result<Vocabulary> {
         let mut tokens = Vec::new();

@@ -7,6 +7,10 @@ use crate::arpa::ArpaFault;
 use crate::corpus::Split;
 use crate::nearest::or_nearest;
 
+/// Why there are no tokenizers for subwords.
+pub(crate) const NO_TOKENIZERS: &str =
+    "this build of Rondo has no tokenizers for subwords (its feature `tokenizers` is off)";
+
 /// The result type of this crate's functions.
 pub type Result<T> = std::result::Result<T, DataError>;
 
@@ -40,6 +44,34 @@ pub enum DataError {
     Missing {
         /// The path.
         path: PathBuf,
+    },
+    /// The file of a tokenizer cannot be read.
+    #[error("`{origin}` is not a tokenizer that Rondo can read: {reason}")]
+    TokenizerFile {
+        /// The file.
+        origin: String,
+        /// What is wrong with it, as the library for its format says.
+        reason: String,
+    },
+    /// A tokenizer is to be read from a file, without the feature for it.
+    #[error("`{origin}` cannot be read: {NO_TOKENIZERS}")]
+    NoTokenizers {
+        /// The file.
+        origin: String,
+    },
+    /// A tokenizer that was read from a file cannot split a line.
+    #[error("the tokenizer cannot split line {line} of the text: {reason}")]
+    Tokenize {
+        /// The line number, starting at 1.
+        line: u64,
+        /// Why, as the library for its format says.
+        reason: String,
+    },
+    /// A tokenizer could not be trained.
+    #[error("the tokenizer could not be trained: {reason}")]
+    Training {
+        /// Why, as the library for its format says.
+        reason: String,
     },
     /// A line of a Punkt table cannot be parsed.
     #[error("line {line} of `{}` is not a valid Punkt table entry", path.display())]

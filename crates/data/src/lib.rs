@@ -68,6 +68,9 @@ pub use nearest::{nearest, nearest_names, or_nearest};
 pub use tales::Tales;
 pub use text_lines::{TextLines, read_text};
 pub use tokenize::{
-    BlankLines, Normalization, Punctuation, TextStats, Tokenizer, TokenizerKind, TokenizerOptions,
+    BlankLines, Normalization, Punctuation, TextStats, Tokenizer, TokenizerChoice, TokenizerKind,
+    TokenizerOptions,
 };
+#[cfg(feature = "tokenizers")]
+pub use tokenize::{BpeOptions, train_bpe};
 pub use vocab::{Vocab, VocabOptions, VocabOrder};

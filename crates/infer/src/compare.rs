@@ -259,7 +259,7 @@ pub(crate) fn described(codec: &TextCodec) -> String {
 
 /// Whether texts in these tokens consist of words.
 fn has_words(codec: &TextCodec) -> bool {
-    codec.is_of_words() || codec.vocab().id(" ").is_some()
+    codec.is_of_words() || codec.separators().iter().any(|&id| Some(id) != codec.line_end())
 }
 
 /// The ratio of the sums of both numbers in each resample, in increasing order.

@@ -4,6 +4,7 @@
 //!               "the lit"                            "the lit", partial
 //! words         after `the`, `lit`: any word         after `the`: a word that begins with `lit`
 //! characters    after `the lit`: up to whitespace    the same
+//! subwords      after `the`: a word that begins with `lit`, in both cases
 //! ```
 //!
 //! Characters continue the text where it ends: `the lit` with `tle`, `the lit ` with a new word.
@@ -23,8 +24,10 @@ use rondo_data::TextCodec;
 
 use crate::{BeamSearch, Candidate, Hypothesis, InferError, ModelHandle, Predictor, Result};
 
+mod subwords;
 mod suggester;
 
+use subwords::Subwords;
 pub use suggester::Suggester;
 
 /// The search gives up on a word after this many characters or bytes.
@@ -40,7 +43,7 @@ const FEWEST_BEAMS: usize = 40;
 pub struct Completing {
     /// How many words to return.
     pub top: usize,
-    /// Whether the text ends in a partial word that is to be completed. With a model of characters or bytes, it does
+    /// Whether the text ends in a partial word that is to be completed. With a model of characters, bytes or subwords, it does
     /// unless whitespace follows.
     pub partial: bool,
     /// Tokens that are never proposed.
@@ -63,6 +66,8 @@ pub struct Completer {
     codec: TextCodec,
     /// The whitespace tokens.
     spaces: Vec<u32>,
+    /// For a model of subwords.
+    subwords: Option<Subwords>,
 }
 
 impl Default for Completing {
@@ -80,7 +85,8 @@ impl Completer {
             !text.is_empty() && text.chars().all(char::is_whitespace)
         };
         let spaces = codec.vocab().tokens().zip(0..).filter(|(token, _)| is_space(token)).map(|(_, id)| id);
-        Completer { handle: model.clone(), codec: codec.clone(), spaces: spaces.collect() }
+        let subwords = codec.is_of_subwords().then(|| Subwords::new(codec));
+        Completer { handle: model.clone(), codec: codec.clone(), spaces: spaces.collect(), subwords }
     }
 
     /// The most likely words after `text`, most likely first; fewer than requested if there are no more or
@@ -97,6 +103,8 @@ impl Completer {
         let text = &*self.codec.normalized(text);
         if self.codec.is_of_words() {
             self.complete_by_words(text, completing)
+        } else if let Some(subwords) = &self.subwords {
+            subwords.complete(&self.handle, &self.codec, text, completing)
         } else {
             let (_, begun) = split_last_word(text);
             self.complete_by_characters(&self.codec.prompt(text)?, begun, completing)
@@ -170,11 +178,15 @@ impl Completer {
             }
         }
         let completion = |(word, probability): (String, f64)| Completion { word, log_prob: probability.ln() };
-        let mut completions: Vec<Completion> = words.into_iter().map(completion).collect();
-        completions.sort_by(|a, b| b.log_prob.total_cmp(&a.log_prob).then_with(|| a.word.cmp(&b.word)));
-        completions.truncate(completing.top);
-        Ok(completions)
+        Ok(sorted(words.into_iter().map(completion).collect(), completing.top))
     }
+}
+
+/// The most likely words first, as many as requested.
+fn sorted(mut completions: Vec<Completion>, top: usize) -> Vec<Completion> {
+    completions.sort_by(|a, b| b.log_prob.total_cmp(&a.log_prob).then_with(|| a.word.cmp(&b.word)));
+    completions.truncate(top);
+    completions
 }
 
 /// Splits a text after its last whitespace, into the text before and the partial word.

@@ -88,7 +88,7 @@ pub enum InferError {
         what: &'static str,
     },
     /// Characters were asked for, but a model's tokens are words.
-    #[error("a model with the tokenizer `{tokens}` has no surprisals of characters: its tokens are words")]
+    #[error("a model with the tokenizer `{tokens}` has no surprisals of characters: its tokens are longer")]
     NoCharacters {
         /// The name of its tokenizer.
         tokens: String,

@@ -8,6 +8,7 @@
 //!   summary.json            changed settings, sizes, results, times; replaced after each epoch
 //!   vocab.json              the tokens, in the order of their ids
 //!   vocab-list.txt          the word list of the user, if the vocabulary is one
+//!   tokenizer.json, tokenizer.model  the tokenizer of the user, if it is in a file
 //!   stdin-*.txt             texts that could be read only once, from stdin or a pipe
 //!   metrics.jsonl           one record per line, append-only
 //!   events.out.tfevents.*   the same for TensorBoard, append-only
@@ -47,6 +48,10 @@ impl RunFolder {
     pub const VOCAB: &str = "vocab.json";
     /// File name of the user's word list.
     pub const VOCAB_LIST: &str = "vocab-list.txt";
+    /// File name of the user's tokenizer, if it is JSON of Hugging Face's library.
+    pub const TOKENIZER_JSON: &str = "tokenizer.json";
+    /// File name of the user's tokenizer, if it is a model of SentencePiece.
+    pub const TOKENIZER_MODEL: &str = "tokenizer.model";
     /// File name of the metrics, one record per line.
     pub const METRICS: &str = "metrics.jsonl";
     /// File name of the model with the lowest validation loss.
@@ -219,6 +224,8 @@ impl RunFolder {
                 Self::SUMMARY,
                 Self::VOCAB,
                 Self::VOCAB_LIST,
+                Self::TOKENIZER_JSON,
+                Self::TOKENIZER_MODEL,
                 Self::METRICS,
                 Self::BEST_MODEL,
                 Self::LAST_MODEL,

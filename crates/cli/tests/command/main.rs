@@ -36,6 +36,7 @@ mod sandbox;
 mod scoring;
 mod search;
 mod storing;
+mod subwords;
 mod surprisal;
 mod sweeps;
 mod train;

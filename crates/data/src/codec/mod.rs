@@ -80,6 +80,14 @@ impl TextCodec {
         Self { tokenizer, vocab: Arc::new(vocab), lossy: false }
     }
 
+    /// A codec with the vocabulary that comes with a tokenizer, if one does; see [`Tokenizer::open`].
+    ///
+    /// # Errors
+    /// As [`Tokenizer::vocab`].
+    pub fn of_tokenizer(tokenizer: Tokenizer) -> Result<Option<Self>> {
+        Ok(tokenizer.vocab()?.map(|vocab| Self::new(tokenizer, vocab)))
+    }
+
     /// The same vocabulary with a different tokenizer, for texts that must be split into these tokens in a
     /// different way. Texts are normalized as before, since the tokens of the vocabulary are.
     #[must_use]
@@ -182,19 +190,56 @@ impl TextCodec {
         self.tokenizer.align(text, &tokens)
     }
 
-    /// The tokens that separate words, if words consist of tokens that do not tell where a word ends: whitespace and the
-    /// line end for characters, the whitespace of ASCII for bytes. None if tokens are words.
+    /// The tokens that end the word before them, if words consist of tokens that do not tell where a word ends: those
+    /// that begin with whitespace, and the line end. Of bytes, this is the whitespace of ASCII. None if tokens are words.
     #[must_use]
     pub fn separators(&self) -> Vec<u32> {
-        const BYTES: [&str; 6] = ["<0x09>", "<0x0A>", "<0x0B>", "<0x0C>", "<0x0D>", " "];
+        self.with_text(|text| text.first().is_some_and(|&first| self.is_space(first, text)))
+    }
+
+    /// The tokens that are nothing but whitespace, or the line end. None if tokens are words.
+    #[must_use]
+    pub fn blanks(&self) -> Vec<u32> {
+        let is_blank = |text: &[u8]| String::from_utf8_lossy(text).chars().all(char::is_whitespace);
+        self.with_text(|text| !text.is_empty() && is_blank(text))
+    }
+
+    /// Whether a text begins with whitespace.
+    fn is_space(&self, first: u8, text: &[u8]) -> bool {
+        if first.is_ascii() || self.is_of_bytes() {
+            return matches!(first, b'\t'..=b'\r' | b' ');
+        }
+        let first = text.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
+        first.is_some_and(char::is_whitespace)
+    }
+
+    /// The tokens whose text, after a word, is one of these; none if tokens are words.
+    fn with_text(&self, is_one: impl Fn(&[u8]) -> bool) -> Vec<u32> {
         if self.is_of_words() {
             return vec![];
         }
-        if self.is_of_bytes() {
-            return BYTES.iter().filter_map(|token| self.vocab.id(token)).collect();
-        }
-        let is_space = |token: &str| !token.is_empty() && token.chars().all(char::is_whitespace);
-        (0..).zip(self.vocab.tokens()).filter(|(_, token)| is_space(token)).map(|(id, _)| id).collect()
+        let texts = self.texts_after_word();
+        (0..).zip(texts).filter(|(_, text)| is_one(text)).map(|(id, _)| id).collect()
+    }
+
+    /// The text that each token, in the order of their ids, adds to a text that ends in a word.
+    #[must_use]
+    pub fn texts_after_word(&self) -> Vec<Vec<u8>> {
+        let word = self.vocab.tokens().find(|token| self.join([token]).starts_with(char::is_alphanumeric));
+        let text_of = |token: &str| {
+            let (mut decoder, mut text) = (self.decoder(Spacing::AsRead), Vec::new());
+            word.into_iter().for_each(|word| decoder.push_token(word, &mut text));
+            let before = text.len();
+            decoder.push_token(token, &mut text);
+            text.split_off(before)
+        };
+        self.vocab.tokens().map(text_of).collect()
+    }
+
+    /// Whether tokens are words and parts of words, of a tokenizer that was read from a file.
+    #[must_use]
+    pub fn is_of_subwords(&self) -> bool {
+        self.tokenizer.kind().is_none()
     }
 
     /// Whether tokens are bytes.

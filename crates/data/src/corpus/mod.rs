@@ -105,12 +105,16 @@ impl CorpusOptions {
     /// The default options for a tokenizer: 5 % each for validation and test, nothing dropped.
     ///
     /// The vocabulary is [the default one](VocabOptions::for_tokenizer), built from the training text for words
-    /// and from all texts for characters, since characters have no unknown token.
+    /// and from all texts for characters, since characters have no unknown token. A tokenizer for subwords comes with its
+    /// vocabulary.
     #[must_use]
     pub fn for_tokenizer(tokenizer: Tokenizer) -> Self {
         let options = VocabOptions::for_tokenizer(&tokenizer);
         let splits = if options.unknown.is_some() { VocabSplits::Train } else { VocabSplits::All };
-        let vocab = VocabSource::Build { options, splits };
+        let vocab = match tokenizer.vocab() {
+            Ok(Some(vocab)) => VocabSource::Given(vocab),
+            _ => VocabSource::Build { options, splits },
+        };
         Self {
             tokenizer,
             vocab,
@@ -144,6 +148,9 @@ pub enum VocabSource {
         /// The special tokens.
         options: VocabOptions,
     },
+    /// The vocabulary of a tokenizer in a file, and this tokenizer, instead of the one of the options; see
+    /// [`Tokenizer::open`].
+    TokenizerFile(PathBuf),
     /// An existing vocabulary: that of a model to continue training or to evaluate.
     Given(Vocab),
     /// The vocabulary of a model, extended by the new tokens of the texts; see [`Vocab::extended`].
@@ -240,8 +247,7 @@ impl Corpus {
         divide::check_fractions(options.valid_fraction, options.test_fraction)?;
         let sources = texts.sources();
         let codec = |vocab: Vocab| TextCodec::new(options.tokenizer.clone(), vocab);
-        let encoded = |vocab: Vocab| {
-            let codec = codec(vocab);
+        let encoded = |codec: TextCodec| {
             let all = encode(&sources, &codec, options, None)?;
             let parts = parts(&all, texts, options, |token| codec.vocab().id(token))?;
             Ok::<_, DataError>((all, parts, codec))
@@ -260,9 +266,15 @@ impl Corpus {
             Ok::<_, DataError>((all, parts, codec))
         };
         let (mut all, parts, codec) = match &options.vocab {
-            VocabSource::Given(vocab) => encoded(vocab.clone())?,
-            VocabSource::List { list, options: special } => {
-                encoded(Vocab::from_list(&TextSource::File(list.clone()), &options.tokenizer, special)?)?
+            VocabSource::Given(vocab) => encoded(codec(vocab.clone()))?,
+            VocabSource::List { list, options: special } => encoded(codec(Vocab::from_list(
+                &TextSource::File(list.clone()),
+                &options.tokenizer,
+                special,
+            )?))?,
+            VocabSource::TokenizerFile(path) => {
+                let tokenizer = Tokenizer::open(path)?;
+                encoded(TextCodec::of_tokenizer(tokenizer)?.ok_or(DataError::EmptyVocab)?)?
             }
             VocabSource::Build { options, splits } => {
                 counted(*splits, &|counter| Vocab::from_counter(counter, options))?
@@ -325,7 +337,7 @@ impl Corpus {
 /// The index of the first token that is to be counted in the training text; `None` if no token is.
 fn first_counted(source: &VocabSource) -> Option<usize> {
     match source {
-        VocabSource::Build { .. } | VocabSource::List { .. } => Some(0),
+        VocabSource::Build { .. } | VocabSource::List { .. } | VocabSource::TokenizerFile(_) => Some(0),
         VocabSource::Extend { vocab, .. } => vocab.counts().map(<[u64]>::len),
         VocabSource::Given(_) => None,
     }

@@ -80,7 +80,7 @@ impl Tokenizer {
         let line_end = tokens.last().is_some_and(|last| self.line_end() == Some(last));
         let count = tokens.len() - usize::from(line_end);
         let words = &tokens[..count];
-        let alignment = self.kind().0.alignment;
+        let alignment = self.alignment();
         let mut parts = if alignment == Alignment::Bytes {
             if count != text.len() {
                 return Err(count.min(text.len()));
@@ -90,6 +90,7 @@ impl Tokenizer {
             let characters = Characters::new(text);
             let mut parts = match alignment {
                 Alignment::Chunks => self.align_chunks(characters.text(), words)?,
+                Alignment::Own => self.align_spans(characters.text(), words)?,
                 _ => self.align_letters(alignment, characters.text(), words)?,
             };
             for part in &mut parts {
@@ -125,6 +126,22 @@ impl Tokenizer {
             }
         }
         if parts.len() == tokens.len() { Ok(parts) } else { Err(parts.len()) }
+    }
+
+    /// The tokenizer says where its tokens are. Several can stand for the same character, which belongs to the first.
+    fn align_spans(&self, text: &str, tokens: &[String]) -> Result<Vec<Range<usize>>, usize> {
+        let spans = self.spans(text).ok_or(0_usize)?;
+        let same = spans.iter().zip(tokens).take_while(|((found, _), token)| found == *token).count();
+        if same < spans.len() || same < tokens.len() {
+            return Err(same);
+        }
+        let mut end = 0;
+        let mut part = |range: Range<usize>| {
+            let part = range.start.max(end)..range.end.max(end);
+            end = part.end;
+            part
+        };
+        Ok(spans.into_iter().map(|(_, range)| part(range)).collect())
     }
 
     /// The characters of the tokens are those of the text.

@@ -5,17 +5,17 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::kind::{Alignment, Cutter, Entry, Joiner, Kind};
+use super::TokenizerOptions;
+use super::kind::{Alignment, AnyKind, Cutter, Entry, Joiner, Kind, Named};
 use crate::VocabOptions;
 
 /// The entry of this kind.
-pub(super) const ENTRY: &Entry = &Entry {
-    name: "bytes",
-    make: |_, _| Arc::new(Bytes),
-    fit: |_, _, _| Arc::new(Bytes),
-    read: |_| Ok(Arc::new(Bytes)),
-    alignment: Alignment::Bytes,
-};
+pub(super) const ENTRY: &Entry =
+    &Entry { name: "bytes", read: |_| Ok(Arc::new(Bytes)), alignment: Alignment::Bytes };
+
+/// How it is created.
+pub(super) const NAMED: &Named =
+    &Named { entry: ENTRY, make: |_, _| Arc::new(Bytes), fit: |_, _, _| Arc::new(Bytes) };
 
 static TOKENS: LazyLock<Vec<String>> = LazyLock::new(|| (0..=u8::MAX).map(form).collect());
 
@@ -28,11 +28,15 @@ impl Kind for Bytes {
         ENTRY
     }
 
+    fn with(&self, _eos: Option<&str>, _options: &TokenizerOptions) -> AnyKind {
+        Arc::new(Bytes)
+    }
+
     fn unit(&self) -> &'static str {
         "byte"
     }
 
-    fn is_of_text(&self) -> bool {
+    fn is_normalizable(&self) -> bool {
         false
     }
 

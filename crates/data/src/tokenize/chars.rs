@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::kind::{Alignment, Cutter, Entry, Joiner, Kind, Output, TextCutter};
+use super::TokenizerOptions;
+use super::kind::{Alignment, AnyKind, Cutter, Entry, Joiner, Kind, Named, Output, TextCutter};
 use crate::{Result, VocabOptions};
 
 /// The entry of this kind.
-pub(super) const ENTRY: &Entry = &Entry {
-    name: "chars",
-    make: |_, _| Arc::new(Chars),
-    fit: |_, _, _| Arc::new(Chars),
-    read: |_| Ok(Arc::new(Chars)),
-    alignment: Alignment::Characters,
-};
+pub(super) const ENTRY: &Entry =
+    &Entry { name: "chars", read: |_| Ok(Arc::new(Chars)), alignment: Alignment::Characters };
+
+/// How it is created.
+pub(super) const NAMED: &Named =
+    &Named { entry: ENTRY, make: |_, _| Arc::new(Chars), fit: |_, _, _| Arc::new(Chars) };
 
 /// The character tokenizer; it has no options.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ struct Chars;
 impl Kind for Chars {
     fn entry(&self) -> &'static Entry {
         ENTRY
+    }
+
+    fn with(&self, _eos: Option<&str>, _options: &TokenizerOptions) -> AnyKind {
+        Arc::new(Chars)
     }
 
     fn unit(&self) -> &'static str {

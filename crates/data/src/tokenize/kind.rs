@@ -1,10 +1,11 @@
 //! The interface of a tokenizer kind, and the registry of kinds.
 //!
-//! To add a kind, add a file next to this one with a type that implements [`Kind`] and an [`Entry`], and a line in
-//! [`KINDS`]. The entry defines the name in recipes, flags and model files. No other code depends on the kind of a
-//! tokenizer.
+//! To add a kind, add a file next to this one with a type that implements [`Kind`], an [`Entry`] and a [`Named`], and a
+//! line in [`KINDS`]. The entry defines the name in recipes, flags and model files. No other code depends on the kind of a
+//! tokenizer. Subwords have no name in recipes and flags: these tokenizers are files.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -13,7 +14,7 @@ use super::{TokenizerOptions, bytes, chars, moses, words};
 use crate::{Result, Vocab, VocabOptions};
 
 /// All kinds, in the order in which they are listed for users.
-pub(super) const KINDS: [&Entry; 4] = [words::ENTRY, moses::ENTRY, chars::ENTRY, bytes::ENTRY];
+pub(super) const KINDS: [&Named; 4] = [words::NAMED, moses::NAMED, chars::NAMED, bytes::NAMED];
 
 /// The default end-of-line token for words.
 pub(super) const DEFAULT_EOS: &str = "<eos>";
@@ -21,20 +22,29 @@ pub(super) const DEFAULT_EOS: &str = "<eos>";
 /// A tokenizer of any kind.
 pub(super) type AnyKind = Arc<dyn Kind>;
 
-/// How to create tokenizers of a kind.
+/// How to recognize and read tokenizers of a kind.
 pub(super) struct Entry {
-    /// Its name in recipes, flags and model files.
+    /// Its name in model files.
     pub(super) name: &'static str,
-    /// Creates a tokenizer with this end-of-line token and these options. Options that are `None` get their defaults;
-    /// options that the kind does not have are ignored.
-    pub(super) make: fn(Option<&str>, &TokenizerOptions) -> AnyKind,
-    /// Like `make`, but options that can be inferred from the vocabulary are chosen so that the tokens match it.
-    pub(super) fit: fn(&Vocab, Option<&str>, &TokenizerOptions) -> AnyKind,
     /// Parses a tokenizer from its JSON object, without the field `kind`.
     pub(super) read: fn(Map<String, Value>) -> serde_json::Result<AnyKind>,
     /// How the tokens of a text are found in it.
     pub(super) alignment: Alignment,
 }
+
+/// A kind whose tokenizers can be created from its name and options.
+pub(super) struct Named {
+    /// Its entry, which has the name in recipes and flags.
+    pub(super) entry: &'static Entry,
+    /// Creates a tokenizer with this end-of-line token and these options. Options that are `None` get their defaults;
+    /// options that the kind does not have are ignored.
+    pub(super) make: fn(Option<&str>, &TokenizerOptions) -> AnyKind,
+    /// Like `make`, but options that can be inferred from the vocabulary are chosen so that the tokens match it.
+    pub(super) fit: fn(&Vocab, Option<&str>, &TokenizerOptions) -> AnyKind,
+}
+
+/// A token of a line, and the part of the line that it stands for.
+pub(super) type Span = (String, Range<usize>);
 
 /// How the tokens of a text are found in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +57,19 @@ pub(super) enum Alignment {
     Characters,
     /// Each token is a byte.
     Bytes,
+    /// As the tokenizer says.
+    #[cfg_attr(not(feature = "tokenizers"), expect(dead_code, reason = "subwords are not compiled"))]
+    Own,
 }
 
 /// A tokenizer of some kind.
 pub(super) trait Kind: Debug + Send + Sync {
     /// The entry of its kind.
     fn entry(&self) -> &'static Entry;
+
+    /// The same tokenizer with this end-of-line token and these options. Options that are `None` get their defaults;
+    /// options that the kind does not have are ignored.
+    fn with(&self, eos: Option<&str>, options: &TokenizerOptions) -> AnyKind;
 
     /// The name of one token, in the singular.
     fn unit(&self) -> &'static str {
@@ -64,8 +81,8 @@ pub(super) trait Kind: Debug + Send + Sync {
         false
     }
 
-    /// Whether it reads characters, which can be normalized, as opposed to bytes.
-    fn is_of_text(&self) -> bool {
+    /// Whether texts can be normalized before it reads them.
+    fn is_normalizable(&self) -> bool {
         true
     }
 
@@ -90,6 +107,16 @@ pub(super) trait Kind: Debug + Send + Sync {
             reserved: self.eos().map(str::to_owned).into_iter().collect(),
             ..VocabOptions::default()
         }
+    }
+
+    /// The vocabulary that comes with it, if there is one.
+    fn vocab(&self) -> Result<Option<Vocab>> {
+        Ok(None)
+    }
+
+    /// The tokens of a line, which has no line ending, and their parts, if it is of the alignment [`Alignment::Own`].
+    fn spans(&self, _line: &str) -> Option<Vec<Span>> {
+        None
     }
 
     /// Its options; those that it does not have are `None`.

@@ -6,17 +6,20 @@
 //!              chars   a ␠ b ⏎ ⏎ c                Unicode scalar values, including line endings
 //!              bytes   a ␠ b <0x0A> <0x0A> c      any file; see [`bytes`](Tokenizer::bytes)
 //!
+//! "Hello world\n"   subwords   Hello Ġworld Ċ        a tokenizer from a file; with the feature `tokenizers`
+//!
 //! "It's a\ndog.\n\nGood."   moses  It 's a dog . <eos> Good . <eos>    sentences, across lines; see [`moses`](Tokenizer::moses)
 //! ```
 //!
-//! | in the text | words | chars | bytes |
+//! | in the text | words, subwords | chars | bytes |
 //! |---|---|---|---|
 //! | invalid UTF-8, NUL bytes | an error with the position, or U+FFFD on request | the same | tokens |
 //! | a byte-order mark at the start | skipped | skipped | tokens |
-//! | a carriage return before a line ending | whitespace | a token | a token |
+//! | a carriage return before a line ending | skipped | a token | a token |
 //! | a last line without line ending | a line like all others | no line ending | no line ending |
 //!
-//! Promises: memory is bounded by the longest token (for running text, by a megabyte), not by the text or its lines.
+//! Promises: memory is bounded by the longest token (for running text, by a megabyte; for subwords, by 64 kB), not by the
+//! text or its lines.
 //! Not here: ids (`codec`), cleaning of any kind except Unicode normalization and the form of words on request: texts are
 //! used as they are.
 
@@ -25,6 +28,7 @@ use serde::{Deserialize, Serialize};
 mod align;
 mod bytes;
 mod chars;
+mod choice;
 mod decode;
 mod kind;
 mod moses;
@@ -32,15 +36,20 @@ mod normalize;
 mod read;
 mod running;
 mod scanner;
+#[cfg(feature = "tokenizers")]
+mod subwords;
 mod tokenizer;
 mod word_form;
 mod words;
 
+pub use choice::TokenizerChoice;
 pub(crate) use decode::Decoder;
 pub(crate) use kind::Joiner;
 pub use normalize::Normalization;
 pub(crate) use read::{Reading, read_tokens};
 pub(crate) use scanner::Scanner;
+#[cfg(feature = "tokenizers")]
+pub use subwords::{BpeOptions, train_bpe};
 pub use tokenizer::{Tokenizer, TokenizerKind, TokenizerOptions};
 pub use word_form::Punctuation;
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::kind::{Alignment, AnyKind, Cutter, Entry, Joiner, Kind};
+use super::kind::{Alignment, AnyKind, Cutter, Entry, Joiner, Kind, Named};
 use super::running::Running;
 use super::words::{default_eos, read_eos, write_eos};
 use super::{Tokenizer, TokenizerKind, TokenizerOptions};
@@ -23,13 +23,18 @@ use crate::moses::{Detokenized, Joints};
 /// The entry of this kind.
 pub(super) const ENTRY: &Entry = &Entry {
     name: "moses",
+    read: |fields| Ok(Arc::new(serde_json::from_value::<RunningText>(Value::Object(fields))?)),
+    alignment: Alignment::Letters,
+};
+
+/// How it is created.
+pub(super) const NAMED: &Named = &Named {
+    entry: ENTRY,
     make,
     fit: |vocab, eos, options| {
         let (joints, lowercase) = (Some(joints(vocab)), Some(is_lowercase(vocab)));
         make(eos, &TokenizerOptions { joints, lowercase, ..options.clone() })
     },
-    read: |fields| Ok(Arc::new(serde_json::from_value::<RunningText>(Value::Object(fields))?)),
-    alignment: Alignment::Letters,
 };
 
 /// The tokenizer for running text.
@@ -63,6 +68,10 @@ fn make(eos: Option<&str>, options: &TokenizerOptions) -> AnyKind {
 impl Kind for RunningText {
     fn entry(&self) -> &'static Entry {
         ENTRY
+    }
+
+    fn with(&self, eos: Option<&str>, options: &TokenizerOptions) -> AnyKind {
+        make(eos, options)
     }
 
     fn is_of_words(&self) -> bool {
@@ -131,7 +140,7 @@ impl Tokenizer {
     #[must_use]
     pub fn moses_for(vocab: &Vocab, eos: Option<&str>, sentences: bool) -> Self {
         let options = TokenizerOptions { sentences: Some(sentences), ..TokenizerOptions::default() };
-        TokenizerKind(ENTRY).fitted(vocab, eos, &options)
+        TokenizerKind(NAMED).fitted(vocab, eos, &options)
     }
 }
 

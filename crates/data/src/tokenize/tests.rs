@@ -336,7 +336,7 @@ fn its_json_is_that_of_model_files() {
         assert_eq!(tokenizer.to_json(), json);
         assert_eq!(serde_json::from_str::<Tokenizer>(json).unwrap(), tokenizer);
         let kind_alone = format!("{{\"kind\":\"{tokenizer}\"}}");
-        let usual = tokenizer.kind().tokenizer(&TokenizerOptions::default());
+        let usual = tokenizer.kind().unwrap().tokenizer(&TokenizerOptions::default());
         assert_eq!(serde_json::from_str::<Tokenizer>(&kind_alone).unwrap(), usual);
     }
     for (json, expected) in [
@@ -359,12 +359,12 @@ fn a_kind_is_found_by_its_name_and_made_with_its_options() {
     for &name in TokenizerKind::NAMES {
         let kind = TokenizerKind::from_name(name).unwrap();
         let usual = kind.tokenizer(&TokenizerOptions::default());
-        assert_eq!((usual.name(), usual.kind(), usual.unit().is_empty()), (name, kind, false));
+        assert_eq!((usual.name(), usual.kind(), usual.unit().is_empty()), (name, Some(kind), false));
         assert_eq!(kind.tokenizer(&usual.options()), usual);
     }
     assert_eq!(TokenizerKind::from_name("Words"), None);
     let by_line = moses_by_line().options();
-    assert_eq!(Tokenizer::moses().kind().tokenizer(&by_line), moses_by_line());
+    assert_eq!(Tokenizer::moses().kind().unwrap().tokenizer(&by_line), moses_by_line());
     assert_eq!(Tokenizer::chars().with_options(by_line), Tokenizer::chars(), "it has no options");
     assert_ne!(words(), skip_blank());
 }

@@ -1,7 +1,8 @@
 //! The handle to a tokenizer of any kind, its options, and its JSON form.
 
 use std::fmt;
-use std::io::BufRead;
+use std::io::{BufRead, ErrorKind};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::de::Error;
@@ -9,12 +10,18 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::kind::{AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, KINDS};
+use super::kind::{Alignment, AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, KINDS, Named, Span};
 use super::{
     BlankLines, Normalization, Punctuation, Reading, TextStats, bytes, chars, moses, read_tokens, words,
 };
+#[cfg(not(feature = "tokenizers"))]
+use crate::error::NO_TOKENIZERS;
+use crate::error::read_error;
 use crate::moses::Joints;
-use crate::{Result, Vocab, VocabOptions};
+use crate::{DataError, Result, Vocab, VocabOptions};
+
+/// The name of tokenizers that were read from files.
+pub(super) const SUBWORDS: &str = "subwords";
 
 /// The key of the normalization in a tokenizer's JSON.
 const NORMALIZATION: &str = "normalization";
@@ -42,9 +49,9 @@ pub struct Tokenizer {
     normalization: Normalization,
 }
 
-/// The kind of a tokenizer, such as `words`; see the table in [`tokenize`](super).
+/// The kind of a tokenizer that has a name, such as `words`; see the table in [`tokenize`](super).
 #[derive(Clone, Copy)]
-pub struct TokenizerKind(pub(super) &'static Entry);
+pub struct TokenizerKind(pub(super) &'static Named);
 
 /// The options of a tokenizer. `None` means the default, or that the tokenizer does not have the option.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,19 +93,19 @@ impl Tokenizer {
     /// Words separated by whitespace, with `<eos>` after every line, including blank lines.
     #[must_use]
     pub fn words() -> Self {
-        TokenizerKind(words::ENTRY).tokenizer(&TokenizerOptions::default())
+        TokenizerKind(words::NAMED).tokenizer(&TokenizerOptions::default())
     }
 
     /// Words and punctuation of running text, with `<eos>` after every sentence. Hyphens and case are kept.
     #[must_use]
     pub fn moses() -> Self {
-        TokenizerKind(moses::ENTRY).tokenizer(&TokenizerOptions::default())
+        TokenizerKind(moses::NAMED).tokenizer(&TokenizerOptions::default())
     }
 
     /// Unicode scalar values, including line endings.
     #[must_use]
     pub fn chars() -> Self {
-        TokenizerKind(chars::ENTRY).tokenizer(&TokenizerOptions::default())
+        TokenizerKind(chars::NAMED).tokenizer(&TokenizerOptions::default())
     }
 
     /// Bytes, for any file.
@@ -107,20 +114,50 @@ impl Tokenizer {
     /// characters with two uppercase hexadecimal digits. The two forms are distinct, so joining bytes is exact.
     #[must_use]
     pub fn bytes() -> Self {
-        TokenizerKind(bytes::ENTRY).tokenizer(&TokenizerOptions::default())
+        TokenizerKind(bytes::NAMED).tokenizer(&TokenizerOptions::default())
+    }
+
+    /// Opens the file of a tokenizer for subwords: a `tokenizer.json` of Hugging Face (BPE, WordPiece, unigram) or a
+    /// `.model` of SentencePiece. It comes with its [vocabulary](Self::vocab).
+    ///
+    /// # Errors
+    /// [`DataError::Missing`] and [`DataError::Read`](crate::DataError::Read); as [`from_bytes`](Self::from_bytes).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let origin = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => DataError::Missing { path: path.to_owned() },
+            _ => read_error(&origin, source),
+        })?;
+        Self::from_bytes(&origin, bytes)
+    }
+
+    /// A tokenizer for subwords, from the contents of its [file](Self::open); `origin` is its name in errors.
+    ///
+    /// # Errors
+    /// [`DataError::TokenizerFile`] for a file that is damaged or of another kind; the errors of [`Vocab::from_tokens`];
+    /// [`DataError::NoTokenizers`] without the feature `tokenizers`.
+    pub fn from_bytes(origin: &str, bytes: Vec<u8>) -> Result<Self> {
+        #[cfg(feature = "tokenizers")]
+        return Ok(Self::of(super::subwords::open(origin, bytes)?, None));
+        #[cfg(not(feature = "tokenizers"))]
+        {
+            drop(bytes);
+            Err(DataError::NoTokenizers { origin: origin.to_owned() })
+        }
     }
 
     /// Sets the token after each line or sentence, or removes it. Has no effect for characters and bytes.
     #[must_use]
     pub fn with_eos(&self, eos: Option<&str>) -> Self {
-        Self { kind: (self.kind.entry().make)(eos, &self.options()), ..self.clone() }
+        Self { kind: self.kind.with(eos, &self.options()), ..self.clone() }
     }
 
     /// Sets the options that are not `None`; options that the tokenizer does not have are ignored.
     #[must_use]
     pub fn with_options(&self, options: TokenizerOptions) -> Self {
         let options = options.or(self.options());
-        Self::of((self.kind.entry().make)(self.eos(), &options), options.normalization)
+        Self::of(self.kind.with(self.eos(), &options), options.normalization)
     }
 
     /// Sets [`TokenizerOptions::blank_lines`].
@@ -180,19 +217,19 @@ impl Tokenizer {
         self.with_options(TokenizerOptions { normalization, ..TokenizerOptions::default() })
     }
 
-    /// A tokenizer of this kind; a kind that reads bytes does not normalize them.
+    /// A tokenizer of this kind, which may not be one for normalized texts.
     fn of(kind: AnyKind, normalization: Option<Normalization>) -> Self {
-        let normalization = normalization.filter(|_| kind.is_of_text()).unwrap_or_default();
+        let normalization = normalization.filter(|_| kind.is_normalizable()).unwrap_or_default();
         Self { kind, normalization }
     }
 
-    /// Its kind.
+    /// Its kind; `None` for a tokenizer that was read from a file.
     #[must_use]
-    pub fn kind(&self) -> TokenizerKind {
-        TokenizerKind(self.kind.entry())
+    pub fn kind(&self) -> Option<TokenizerKind> {
+        TokenizerKind::from_name(self.name())
     }
 
-    /// The name of its kind.
+    /// The name of its kind; `subwords` for a tokenizer that was read from a file.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.kind.entry().name
@@ -201,7 +238,7 @@ impl Tokenizer {
     /// Its options.
     #[must_use]
     pub fn options(&self) -> TokenizerOptions {
-        let normalization = self.kind.is_of_text().then_some(self.normalization);
+        let normalization = self.kind.is_normalizable().then_some(self.normalization);
         TokenizerOptions { normalization, ..self.kind.options() }
     }
 
@@ -246,6 +283,24 @@ impl Tokenizer {
         self.kind.vocab_options()
     }
 
+    /// The vocabulary that comes with a tokenizer that was read from a file, and with its end-of-line token.
+    ///
+    /// # Errors
+    /// The errors of [`Vocab::from_tokens`], if its tokens are none.
+    pub fn vocab(&self) -> Result<Option<Vocab>> {
+        self.kind.vocab()
+    }
+
+    /// How the tokens of a text are found in it.
+    pub(super) fn alignment(&self) -> Alignment {
+        self.kind.entry().alignment
+    }
+
+    /// See [`Kind::spans`](super::kind::Kind::spans).
+    pub(super) fn spans(&self, line: &str) -> Option<Vec<Span>> {
+        self.kind.spans(line)
+    }
+
     /// Creates a joiner at the start of a text.
     pub(crate) fn joiner(&self) -> Box<dyn Joiner> {
         self.kind.joiner()
@@ -288,13 +343,28 @@ impl Tokenizer {
     }
 }
 
+/// The entry with this name in model files, or what is wrong with it.
+fn entry(name: &str) -> std::result::Result<&'static Entry, String> {
+    if name == SUBWORDS {
+        #[cfg(feature = "tokenizers")]
+        return Ok(super::subwords::ENTRY);
+        #[cfg(not(feature = "tokenizers"))]
+        return Err(format!("its tokenizer is for subwords, and {NO_TOKENIZERS}"));
+    }
+    let known = TokenizerKind::from_name(name).map(|TokenizerKind(named)| named.entry);
+    known.ok_or_else(|| {
+        let names: Vec<String> = TokenizerKind::NAMES.iter().map(|name| format!("`{name}`")).collect();
+        format!("unknown variant `{name}`, expected one of {}", names.join(", "))
+    })
+}
+
 impl TokenizerKind {
     /// The names of all kinds.
     pub const NAMES: &'static [&'static str] = &{
         let mut names = [""; KINDS.len()];
         let mut index = 0;
         while index < KINDS.len() {
-            names[index] = KINDS[index].name;
+            names[index] = KINDS[index].entry.name;
             index += 1;
         }
         names
@@ -303,13 +373,13 @@ impl TokenizerKind {
     /// The kind with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        KINDS.into_iter().find(|entry| entry.name == name).map(TokenizerKind)
+        KINDS.into_iter().find(|kind| kind.entry.name == name).map(TokenizerKind)
     }
 
     /// The name in recipes, flags and model files.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.0.name
+        self.0.entry.name
     }
 
     /// Creates a tokenizer of this kind. Options that the kind does not have are ignored.
@@ -369,9 +439,7 @@ impl<'de> Deserialize<'de> for Tokenizer {
         let mut fields = Map::deserialize(deserializer)?;
         let name = fields.remove("kind").ok_or_else(|| D::Error::missing_field("kind"))?;
         let name = name.as_str().ok_or_else(|| D::Error::custom("the field `kind` is not a string"))?;
-        let Some(TokenizerKind(entry)) = TokenizerKind::from_name(name) else {
-            return Err(D::Error::unknown_variant(name, TokenizerKind::NAMES));
-        };
+        let entry = entry(name).map_err(D::Error::custom)?;
         let normalization = match fields.remove(NORMALIZATION) {
             Some(value) => Some(Normalization::deserialize(value).map_err(D::Error::custom)?),
             None => None,
@@ -383,7 +451,7 @@ impl<'de> Deserialize<'de> for Tokenizer {
 impl Default for TokenizerKind {
     /// Words.
     fn default() -> Self {
-        Self(words::ENTRY)
+        Self(words::NAMED)
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::kind::{Alignment, AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, Kind, Output, TextCutter};
+use super::kind::{Alignment, AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, Kind, Named, Output, TextCutter};
 use super::word_form::WordForm;
 use super::{BlankLines, Punctuation, TokenizerOptions};
 use crate::Result;
@@ -19,11 +19,12 @@ use crate::Result;
 /// The entry of this kind.
 pub(super) const ENTRY: &Entry = &Entry {
     name: "words",
-    make,
-    fit: |_, eos, options| make(eos, options),
     read: |fields| Ok(Arc::new(Words::from(serde_json::from_value::<Fields>(Value::Object(fields))?))),
     alignment: Alignment::Chunks,
 };
+
+/// How it is created.
+pub(super) const NAMED: &Named = &Named { entry: ENTRY, make, fit: |_, eos, options| make(eos, options) };
 
 /// The word tokenizer: splits at Unicode whitespace.
 #[derive(Debug, Clone)]
@@ -70,6 +71,10 @@ fn make(eos: Option<&str>, options: &TokenizerOptions) -> AnyKind {
 impl Kind for Words {
     fn entry(&self) -> &'static Entry {
         ENTRY
+    }
+
+    fn with(&self, eos: Option<&str>, options: &TokenizerOptions) -> AnyKind {
+        make(eos, options)
     }
 
     fn is_of_words(&self) -> bool {

@@ -30,8 +30,12 @@ pub(super) struct EncodedPassage {
     pub(super) continues: bool,
     /// Whether a token that is not predicted is left out of its region's score.
     pub(super) is_partial: bool,
-    /// Whether each token separates words.
+    /// Whether the first token ends the last word of what comes before.
+    pub(super) follows_word: bool,
+    /// Whether each token ends the word before it.
     pub(super) separates: Vec<bool>,
+    /// Whether each token is no part of a word.
+    pub(super) is_blank: Vec<bool>,
     faults: Vec<Option<RegionFault>>,
 }
 
@@ -63,14 +67,18 @@ impl EncodedPassage {
         };
         let is_partial = passage.regions.is_some();
         let before = group.before(&passage.context, text)?;
+        let follows_word = group.adds_space(&passage.context, text);
         let separates = tokens.iter().map(|token| group.separates(token.id)).collect();
+        let is_blank = tokens.iter().map(|token| group.is_blank(token.id)).collect();
         Ok(EncodedPassage {
             tokens,
             places,
             before,
             continues: passage.continues,
             is_partial,
+            follows_word,
             separates,
+            is_blank,
             faults,
         })
     }

@@ -44,8 +44,10 @@ pub(super) type Scores = Vec<Vec<Option<TokenScore>>>;
 pub(super) struct Group {
     codec: TextCodec,
     encoder: LineEncoder,
-    /// Sorted.
+    /// The tokens that end the word before them. Sorted.
     separators: Vec<u32>,
+    /// Those that are nothing else, such as a space. Sorted.
+    blanks: Vec<u32>,
     start: Option<u32>,
     members: Vec<Member>,
     /// The last token of the text before, if its state is carried over.
@@ -97,10 +99,21 @@ impl Group {
     pub(super) fn new(codec: &TextCodec, options: &SurprisalOptions) -> Group {
         let mut separators = codec.separators();
         separators.sort_unstable();
+        let mut blanks = codec.blanks();
+        blanks.sort_unstable();
         let start = codec.line_end().filter(|_| options.start == Start::LineEnd);
         let encoder = codec.line_encoder("the text");
         let log_total = codec.vocab().counts().map(|counts| (counts.iter().sum::<u64>() as f64).ln());
-        Group { codec: codec.clone(), encoder, separators, start, members: Vec::new(), last: None, log_total }
+        Group {
+            codec: codec.clone(),
+            encoder,
+            separators,
+            blanks,
+            start,
+            members: Vec::new(),
+            last: None,
+            log_total,
+        }
     }
 
     /// Adds a model, and returns its number.
@@ -127,14 +140,24 @@ impl Group {
         Some((count as f64).ln() - self.log_total?)
     }
 
-    /// The tokens of a text.
-    pub(super) fn encode(&mut self, text: &[u8]) -> Result<Vec<Token>> {
-        let line = self.encoder.encode(text)?;
+    /// Whether a text begins with the space after its context, which it does not contain.
+    pub(super) fn adds_space(&self, context: &[u8], text: &[u8]) -> bool {
+        self.codec.is_of_subwords() && is_space_missing(context, text)
+    }
+
+    /// The tokens of a text that comes after some context.
+    pub(super) fn encode(&mut self, text: &[u8], context: &[u8]) -> Result<Vec<Token>> {
+        let added = usize::from(self.adds_space(context, text));
+        let spaced = [&b" "[..added], text].concat();
+        let line = self.encoder.encode(&spaced)?;
         // A token that does not match the text, and those after it, are nowhere.
-        let (parts, known) = match self.codec.align(text, &line.tokens) {
+        let (mut parts, known) = match self.codec.align(&spaced, &line.tokens) {
             Ok(parts) => (parts, line.tokens.len()),
             Err(_) => (Vec::new(), 0),
         };
+        for part in &mut parts {
+            *part = part.start.saturating_sub(added)..part.end.saturating_sub(added);
+        }
         let line_end = self.codec.tokenizer().line_end();
         let unknown = self.codec.unknown_id();
         let tokens = line.tokens.iter().zip(line.token_ids()).enumerate();
@@ -156,9 +179,9 @@ impl Group {
             return Ok(ids);
         }
         let mut context = super::one_line(context);
-        let spaced = |text: &[u8]| text.is_empty() || text.iter().any(u8::is_ascii_whitespace);
-        let (last, first) = (&context[context.len() - 1..], &text[..text.len().min(1)]);
-        if !self.separators.is_empty() && !spaced(last) && !spaced(first) {
+        // With subwords, the space belongs to the first word of the text.
+        let is_of_characters = !self.separators.is_empty() && !self.codec.is_of_subwords();
+        if is_of_characters && is_space_missing(&context, text) {
             context.push(b' ');
         }
         let line = self.encoder.encode(&context)?;
@@ -168,14 +191,19 @@ impl Group {
         Ok(ids)
     }
 
-    /// Whether words have an end of their own: the tokens are characters.
+    /// Whether words have an end of their own: the tokens are characters or parts of words.
     pub(super) fn has_separators(&self) -> bool {
         !self.separators.is_empty()
     }
 
-    /// Whether a token separates words.
+    /// Whether a token ends the word before it.
     pub(super) fn separates(&self, id: Option<u32>) -> bool {
         id.is_some_and(|id| self.separators.binary_search(&id).is_ok())
+    }
+
+    /// Whether a token is no part of a word.
+    pub(super) fn is_blank(&self, id: Option<u32>) -> bool {
+        id.is_some_and(|id| self.blanks.binary_search(&id).is_ok())
     }
 
     /// The scores of each model, and of the ensemble, if asked for.
@@ -267,6 +295,12 @@ impl Group {
         }
         Ok(())
     }
+}
+
+/// Whether a context and the text after it have no space between them.
+fn is_space_missing(context: &[u8], text: &[u8]) -> bool {
+    let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| !byte.is_ascii_whitespace());
+    is_word(context.last()) && is_word(text.first())
 }
 
 /// The first token that is read is not predicted, and has no score.

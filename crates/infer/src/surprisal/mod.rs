@@ -217,7 +217,8 @@ impl Surprisals {
         }
         let (mut groups, mut places) = (Vec::<Group>::new(), Vec::new());
         for model in models {
-            if options.unit == RegionUnit::Character && model.codec().is_of_words() {
+            let codec = model.codec();
+            if options.unit == RegionUnit::Character && (codec.is_of_words() || codec.is_of_subwords()) {
                 return Err(InferError::NoCharacters { tokens: model.codec().tokenizer().to_string() });
             }
             let index = groups.iter().position(|group| group.codec() == model.codec());
@@ -271,7 +272,7 @@ impl Surprisals {
         for group in groups.iter_mut() {
             let mut encoded = Vec::with_capacity(texts.len());
             for ((passage, text), spans) in passages.iter().zip(&texts).zip(&mut regions) {
-                let tokens = group.encode(text)?;
+                let tokens = group.encode(text, &passage.context)?;
                 if options.unit == RegionUnit::Token && passage.regions.is_none() {
                     *spans = regions::tokens(text, &tokens);
                 }

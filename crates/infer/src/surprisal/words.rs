@@ -32,7 +32,7 @@ impl Combine<'_> {
         if score.fault.is_some() || (unknown_tokens > 0 && options.unknown == UnknownWords::Missing) {
             return score;
         }
-        let own = range.clone().find(|&index| !passage.separates[index]).or_else(|| range.clone().next());
+        let own = range.clone().find(|&index| !passage.is_blank[index]).or_else(|| range.clone().next());
         if let Some(first) = own.and_then(|index| predicted[index].as_ref()) {
             score.entropy = first.entropy;
             score.rank = first.rank;
@@ -68,8 +68,9 @@ impl Combine<'_> {
         }
         if options.unit == RegionUnit::Word {
             // That a separator comes belongs to the word before it.
-            let is_word = |index: usize| !passage.separates[index];
-            if range.start > 0 && passage.separates[range.start] && is_word(range.start - 1) {
+            let is_word = |index: usize| !passage.is_blank[index];
+            let follows_word = range.start.checked_sub(1).map_or(passage.follows_word, is_word);
+            if follows_word && passage.separates.get(range.start) == Some(&true) {
                 sum -= predicted[range.start].as_ref()?.separators?;
             }
             let follows = passage.separates.get(range.end).is_some_and(|&separates| separates);

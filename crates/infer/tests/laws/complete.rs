@@ -112,6 +112,44 @@ fn characters_are_completed_to_whole_words() {
 }
 
 #[test]
+fn subwords_are_completed_to_whole_words() {
+    let codec = crate::subword_codec("byte_bpe.json");
+    let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), codec.vocab().len());
+    let completer = Completer::new(&model, &codec);
+    let ends = codec.separators();
+    let begins: f64 = {
+        let log_probs = log_probs_after(&model, &codec.prompt("the cat").unwrap()).pop().unwrap();
+        let spaced = (0..).zip(codec.vocab().tokens()).filter(|(_, token)| token.starts_with('Ġ'));
+        spaced.map(|(id, _): (usize, _)| log_probs[id].exp()).sum()
+    };
+    // The words of one token are found with their exact probabilities.
+    let found = completer.complete("the cat ", &Completing { top: 200, ..Completing::default() }).unwrap();
+    assert!(found.len() > 50 && found.iter().all(|found| !found.word.contains(char::is_whitespace)));
+    assert!(found.iter().map(|found| found.log_prob.exp()).sum::<f64>() < 1.0);
+    let of_tokens = |text: &str, word: &str, count: f64| {
+        let ids = codec.encode_prefix(&format!("{text} {word}")).unwrap();
+        let known = codec.prompt(text).unwrap();
+        let all: Vec<u32> = codec.line_end().into_iter().chain(ids).collect();
+        let rows = log_probs_after(&model, &all);
+        let tokens: f64 = (known.len()..all.len()).map(|at| rows[at - 1][all[at] as usize]).sum();
+        let end: f64 = ends.iter().map(|&id| rows.last().unwrap()[id as usize].exp()).sum();
+        tokens + end.ln() - count.ln()
+    };
+    for Completion { word, log_prob } in &found {
+        let ids = codec.encode_prefix(&format!(" {word}")).unwrap();
+        if word.len() == 1 && word.is_ascii() && ids.len() == 2 {
+            assert_close(word, *log_prob, of_tokens("the cat", word, begins), 1e-3);
+        }
+    }
+    // A partial word is completed to what begins so, whatever its tokens are.
+    let all = completer.complete("the cat wal", &Completing { top: 5, ..Completing::default() }).unwrap();
+    assert_eq!(all.len(), 5);
+    assert!(words(&all).iter().all(|word| word.starts_with("wal")), "{all:?}");
+    assert!(words(&all).contains(&"walks"), "{all:?}");
+    assert!(!completer.complete("", &Completing::default()).unwrap().is_empty());
+}
+
+#[test]
 fn bytes_are_joined_to_characters() {
     let tokens = ["<0x0A>", " ", "<0xC3>", "<0xA9>"];
     let completing = Completing { top: 40, ..Completing::default() };

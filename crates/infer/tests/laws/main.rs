@@ -126,3 +126,9 @@ fn assert_close(what: &str, found: f64, expected: f64, tolerance: f64) {
     let difference = (found - expected).abs();
     assert!(difference <= tolerance, "{what}: {found}, expected {expected} within {tolerance}");
 }
+
+/// The codec of a tokenizer among the goldens.
+fn subword_codec(file: &str) -> rondo_data::TextCodec {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/tokenizers").join(file);
+    rondo_data::TextCodec::of_tokenizer(rondo_data::Tokenizer::open(path).unwrap()).unwrap().unwrap()
+}

@@ -51,6 +51,12 @@ fn bytes() -> LanguageModel {
     language_model(&all.iter().map(String::as_str).collect::<Vec<_>>(), Tokenizer::bytes())
 }
 
+fn subwords(file: &str) -> LanguageModel {
+    let codec = crate::subword_codec(file);
+    let model = rnn_lm(Cell::Lstm, Input::Embedding(6), codec.vocab().len());
+    LanguageModel::new(model, codec).unwrap()
+}
+
 fn moses() -> LanguageModel {
     language_model(&WORDS, Tokenizer::moses())
 }
@@ -114,7 +120,14 @@ fn models() -> Vec<LanguageModel> {
             Tokenizer::chars().with_normalization(Normalization::Nfc),
         ),
         bytes(),
+        subwords("byte_bpe.json"),
+        subwords("sp_bytes.model"),
     ]
+}
+
+/// Whether the model predicts characters.
+fn is_of_characters(model: &LanguageModel) -> bool {
+    !model.codec().is_of_words() && !model.codec().is_of_subwords()
 }
 
 #[test]
@@ -130,7 +143,7 @@ fn the_surprisals_of_a_text_add_up_to_its_score() {
             })
             .collect();
         for unit in [RegionUnit::Word, RegionUnit::Token, RegionUnit::Character] {
-            if unit == RegionUnit::Character && model.codec().is_of_words() {
+            if unit == RegionUnit::Character && !is_of_characters(&model) {
                 continue;
             }
             for batch_size in [1, 3, 32] {
@@ -158,14 +171,13 @@ fn the_surprisals_of_a_text_add_up_to_its_score() {
 #[test]
 fn regions_cover_the_text_except_for_whitespace() {
     for model in models() {
-        let is_of_words = model.codec().is_of_words();
         for (unit, split_punctuation) in [
             (RegionUnit::Word, false),
             (RegionUnit::Word, true),
             (RegionUnit::Token, false),
             (RegionUnit::Character, false),
         ] {
-            if unit == RegionUnit::Character && is_of_words {
+            if unit == RegionUnit::Character && !is_of_characters(&model) {
                 continue;
             }
             let options = SurprisalOptions { split_punctuation, ..by(unit) };
@@ -331,9 +343,10 @@ fn read_end(model: &LanguageModel, text: &str) -> f64 {
 
 #[test]
 fn context_is_read_and_not_scored() {
-    for model in [moses(), language_model(&CHARACTERS, Tokenizer::chars())] {
+    let models = [moses(), subwords("byte_bpe.json"), language_model(&CHARACTERS, Tokenizer::chars())];
+    for model in models {
         let (context, text) =
-            if model.codec().is_of_words() { ("the cat", "sat mat") } else { ("ab a", "b ba") };
+            if !is_of_characters(&model) { ("the cat", "sat mat") } else { ("ab a", "b ba") };
         let together = read(&model, SurprisalOptions::default(), &[&format!("{context} {text}")]);
         let passage = Passage { text: text.into(), context: context.into(), ..Passage::default() };
         let mut reader = Surprisals::new(std::slice::from_ref(&model), SurprisalOptions::default()).unwrap();
@@ -342,7 +355,7 @@ fn context_is_read_and_not_scored() {
         assert_eq!(skipped, 2);
         for (place, (apart, together)) in apart[0].iter().zip(&together[0][skipped..]).enumerate() {
             // The space before the first word is part of the context.
-            if place > 0 || model.codec().is_of_words() {
+            if place > 0 || !is_of_characters(&model) {
                 assert_close("region", log_prob(apart), log_prob(together), 1e-5);
             }
         }

@@ -4,7 +4,7 @@ use rondo_data::{Punctuation, Tokenizer, TokenizerOptions, Vocab, VocabSource};
 use rondo_nn::{Biases, Input, RnnLmConfig};
 
 use super::{ModelPlan, Plan, SoftmaxPlan, resolve, to_settings};
-use crate::settings::{ModelSettings, Settings, TextSettings};
+use crate::settings::{ModelSettings, Settings, TextSettings, TokenizerChoice};
 use crate::{Result, TrainError};
 
 /// See [`Plan::continuing`].
@@ -25,11 +25,18 @@ pub(super) fn plan(
     }
     check_word_form(&settings.text, tokenizer)?;
     let options = &mut plan.text.options;
-    if matches!(options.vocab, VocabSource::List { .. }) {
-        let condition = "the run does not continue from a model, which has its vocabulary";
-        return Err(TrainError::NoEffect { setting: "text.vocab_list", condition });
+    let condition = "the run does not continue from a model, which has its vocabulary";
+    match options.vocab {
+        VocabSource::List { .. } => {
+            return Err(TrainError::NoEffect { setting: "text.vocab_list", condition });
+        }
+        VocabSource::TokenizerFile(_) => {
+            return Err(TrainError::NoEffect { setting: "text.tokenizer", condition });
+        }
+        _ => {}
     }
-    options.tokenizer = match settings.text.tokenizer.filter(|&kind| kind != tokenizer.kind()) {
+    let given = settings.text.tokenizer.as_ref().and_then(TokenizerChoice::kind);
+    options.tokenizer = match given.filter(|&kind| Some(kind) != tokenizer.kind()) {
         None => tokenizer.clone(),
         // A text for a model of words may use the other word tokenizer: one for running text, one for text
         // that is already tokenized and only split at whitespace.
@@ -52,7 +59,8 @@ pub(super) fn plan(
 
 /// Refuses another form of words than that of the model's tokenizer, if the text is read with that.
 fn check_word_form(settings: &TextSettings, tokenizer: &Tokenizer) -> Result<()> {
-    if settings.tokenizer.is_some_and(|kind| kind != tokenizer.kind()) {
+    let given = settings.tokenizer.as_ref().and_then(TokenizerChoice::kind);
+    if given.is_some_and(|kind| Some(kind) != tokenizer.kind()) {
         return Ok(());
     }
     let TokenizerOptions { lowercase, punctuation, number_token, .. } = tokenizer.options();

@@ -22,7 +22,7 @@ use crate::settings::TimeLimit;
 use crate::settings::{
     AveragingKind, ClipUnit, InitSettings, LossReduction, ModelInput, ModelSettings, OnNan,
     OptimizationSettings, OptimizerKind, ResetState, SampleSettings, ScheduleKind, Settings, Site,
-    SoftmaxKind, StepDivisor, TextSettings, TrainingSettings,
+    SoftmaxKind, StepDivisor, TextSettings, TokenizerChoice, TrainingSettings,
 };
 use crate::{AveragingRule, Result, ScheduleRule, TrainError};
 
@@ -56,7 +56,9 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
 pub(super) fn text(settings: &Settings) -> Result<TextPlan> {
     let shuffles = settings.training.shuffle_lines == Some(true);
     let settings = &settings.text;
-    let tokenizer = settings.tokenizer.unwrap_or_default().tokenizer(&tokenizer_options(settings));
+    let kind = settings.tokenizer.as_ref().and_then(TokenizerChoice::kind).unwrap_or_default();
+    let tokenizer_file = settings.tokenizer.as_ref().and_then(TokenizerChoice::file);
+    let tokenizer = kind.tokenizer(&tokenizer_options(settings));
     let default = VocabOptions::for_tokenizer(&tokenizer);
     let unknown = match &settings.unknown_token {
         None => default.unknown,
@@ -89,8 +91,12 @@ pub(super) fn text(settings: &Settings) -> Result<TextPlan> {
     Ok(TextPlan {
         corpus: corpus(settings)?,
         options: CorpusOptions {
-            vocab: match &settings.vocab_list {
-                Some(list) if !list.as_os_str().is_empty() => {
+            vocab: match (tokenizer_file, &settings.vocab_list) {
+                (Some(file), _) => {
+                    refuse_with_file(settings)?;
+                    VocabSource::TokenizerFile(absolute(file)?)
+                }
+                (None, Some(list)) if !list.as_os_str().is_empty() => {
                     refuse_building(settings)?;
                     VocabSource::List {
                         list: absolute(list)?,
@@ -110,6 +116,28 @@ pub(super) fn text(settings: &Settings) -> Result<TextPlan> {
     })
 }
 
+/// Refuses settings of words and of the vocabulary, because a tokenizer that has its own was given.
+fn refuse_with_file(settings: &TextSettings) -> Result<()> {
+    let is_given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let given = [
+        ("text.vocab_list", settings.vocab_list.as_ref().is_some_and(|list| !list.as_os_str().is_empty())),
+        ("text.vocab_order", settings.vocab_order.is_some()),
+        ("text.vocab_from", settings.vocab_from.is_some()),
+        ("text.min_frequency", settings.min_frequency.is_some_and(|least| least > 1)),
+        ("text.max_vocab_size", settings.max_vocab_size.is_some_and(|most| most > 0)),
+        ("text.unknown_token", is_given(&settings.unknown_token)),
+        ("text.reserved_tokens", settings.reserved_tokens.as_ref().is_some_and(|tokens| !tokens.is_empty())),
+        ("text.lowercase", settings.lowercase == Some(true)),
+        (
+            "text.punctuation",
+            settings.punctuation.is_some_and(|punctuation| punctuation != Punctuation::Keep),
+        ),
+        ("text.number_token", is_given(&settings.number_token)),
+        ("text.normalize", settings.normalize.is_some_and(|form| form != Normalization::None)),
+    ];
+    refuse_given(given, "`text.tokenizer` is a name such as `words`: a file has its own vocabulary")
+}
+
 /// Refuses settings that select the words of a text, because a word list has been given.
 fn refuse_building(settings: &TextSettings) -> Result<()> {
     let given = [
@@ -119,7 +147,11 @@ fn refuse_building(settings: &TextSettings) -> Result<()> {
         ("text.max_vocab_size", settings.max_vocab_size.is_some_and(|most| most > 0)),
     ];
     refuse_given(given, "the vocabulary is built from the text, without `text.vocab_list`")?;
-    let is_of_bytes = settings.tokenizer.is_some_and(|kind| kind.name() == "bytes");
+    let is_of_bytes = settings
+        .tokenizer
+        .as_ref()
+        .and_then(TokenizerChoice::kind)
+        .is_some_and(|kind| kind.name() == "bytes");
     refuse_given([("text.vocab_list", is_of_bytes)], "tokens are words or characters, not bytes")
 }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::settings::{
     AveragingKind, ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings, OnNan,
     OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, SoftmaxKind,
-    TextSettings, TrainingSettings,
+    TextSettings, TokenizerChoice, TrainingSettings,
 };
 use crate::{AveragingRule, ScheduleRule};
 
@@ -115,7 +115,7 @@ fn text(plan: &TextPlan) -> TextSettings {
         split: Some(options.division),
         valid_fraction: Some(options.valid_fraction),
         test_fraction: Some(options.test_fraction),
-        tokenizer: Some(options.tokenizer.kind()),
+        tokenizer: options.tokenizer.kind().map(TokenizerChoice::Kind),
         blank_lines,
         sentences,
         joints,
@@ -135,6 +135,12 @@ fn text(plan: &TextPlan) -> TextSettings {
         settings.vocab_from = Some(*splits);
         settings.min_frequency = Some(vocab.min_freq);
         settings.max_vocab_size = Some(vocab.max_size.unwrap_or(0));
+    }
+    if let VocabSource::TokenizerFile(path) = &options.vocab {
+        settings.tokenizer = Some(TokenizerChoice::File(path.clone()));
+        // Those of the default kind of tokenizer, which is not used.
+        (settings.blank_lines, settings.lowercase, settings.normalize) = (None, None, None);
+        (settings.punctuation, settings.number_token) = (None, None);
     }
     if let VocabSource::List { list, .. } = &options.vocab {
         settings.vocab_list = Some(list.clone());

@@ -189,7 +189,7 @@ impl Session {
         let FoundCorpus { title, choice, texts, tales } = found.map_err(|error| wanted.locate(error))?;
         let title = title_of_own.unwrap_or(title);
         plan.text.corpus = choice;
-        stored = stored.and_word_list(&mut plan.text, &out).map_err(|error| wanted.locate(error))?;
+        stored = stored.and_vocabulary(&mut plan.text, &out).map_err(|error| wanted.locate(error))?;
         let corpus = Corpus::read(&texts, &plan.text.options)?;
         notify_of_texts(&plan, &corpus, &device, &mut watch)?;
         if let Some(expected) = options.corpus {

@@ -111,8 +111,9 @@ fn of_model(given: &Settings) -> Result<Settings> {
     if !is_built_in(given) {
         settings.text = TextSettings::default();
     }
-    // The model file has its own vocabulary.
+    // The model file has its own vocabulary and tokenizer.
     settings.text.vocab_list = None;
+    settings.text.tokenizer = settings.text.tokenizer.filter(|tokenizer| tokenizer.file().is_none());
     // The model file defines its own shape, and already includes what the earlier run continued from.
     settings.model = ModelSettings::default();
     settings.training.from = None;

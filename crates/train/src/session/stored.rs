@@ -1,4 +1,5 @@
-//! Texts that can be read only once, and word lists: the run keeps copies, so that it can be resumed and repeated.
+//! Texts that can be read only once, word lists and tokenizers: the run keeps copies, so that it can be resumed and
+//! repeated.
 //!
 //! ```text
 //! stdin, named pipe ─▶ temporary file ─▶ read as a corpus ─▶ moved into the folder of the run, named in its plan
@@ -11,12 +12,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rondo_data::VocabSource;
+use rondo_data::{Tokenizer, VocabSource};
 use rondo_runs::RunFolder;
 use tempfile::NamedTempFile;
 
 use crate::plan::STDIN;
-use crate::settings::TextSettings;
+use crate::settings::{TextSettings, TokenizerChoice};
 use crate::{CorpusChoice, Result, TextPlan, TrainError};
 
 /// Files to keep in the folder of a run. They are removed if there will be no run.
@@ -44,14 +45,26 @@ impl Stored {
         Ok(stored)
     }
 
-    /// Copies the word list of the plan, if it has one.
-    pub(super) fn and_word_list(mut self, plan: &mut TextPlan, out: &Path) -> Result<Stored> {
-        if let VocabSource::List { list, .. } = &mut plan.options.vocab {
-            if !list.exists() {
-                return Err(rondo_data::DataError::Missing { path: list.clone() }.into());
+    /// Copies the word list or the tokenizer of the plan, if it has one.
+    pub(super) fn and_vocabulary(mut self, plan: &mut TextPlan, out: &Path) -> Result<Stored> {
+        let (file, name) = match &mut plan.options.vocab {
+            VocabSource::List { list, .. } => (list, RunFolder::VOCAB_LIST),
+            VocabSource::TokenizerFile(file)
+                if file.extension().is_some_and(|extension| extension == "json") =>
+            {
+                (file, RunFolder::TOKENIZER_JSON)
             }
-            *list = self.store(list, RunFolder::VOCAB_LIST.to_owned(), out)?;
+            VocabSource::TokenizerFile(file) => (file, RunFolder::TOKENIZER_MODEL),
+            _ => return Ok(self),
+        };
+        if name == RunFolder::VOCAB_LIST && !file.exists() {
+            return Err(rondo_data::DataError::Missing { path: file.clone() }.into());
         }
+        if name != RunFolder::VOCAB_LIST {
+            // So that an error names the user's file, not the copy.
+            Tokenizer::open(&*file)?;
+        }
+        *file = self.store(file, name.to_owned(), out)?;
         Ok(self)
     }
 
@@ -105,15 +118,21 @@ pub(super) fn relocate(plan: &mut TextPlan, run: &RunFolder) {
 
 /// The same for the settings of the run.
 pub(super) fn relocate_in_settings(settings: &mut TextSettings, run: &RunFolder) {
-    let TextSettings { data, train, valid, test, vocab_list, .. } = settings;
+    let TextSettings { data, train, valid, test, vocab_list, tokenizer, .. } = settings;
     let texts = [data, train, valid, test].into_iter().flatten().flatten();
-    relocate_paths(texts.chain(vocab_list), run);
+    let tokenizer = match tokenizer {
+        Some(TokenizerChoice::File(path)) => Some(path),
+        _ => None,
+    };
+    relocate_paths(texts.chain(vocab_list).chain(tokenizer), run);
 }
 
 fn relocate_paths<'a>(paths: impl Iterator<Item = &'a mut PathBuf>, run: &RunFolder) {
     for path in paths.filter(|path| !path.exists()) {
         let Some(name) = path.file_name() else { continue };
-        let is_stored = name == RunFolder::VOCAB_LIST || RunFolder::is_stored_text(&name.to_string_lossy());
+        let vocabularies = [RunFolder::VOCAB_LIST, RunFolder::TOKENIZER_JSON, RunFolder::TOKENIZER_MODEL];
+        let is_stored = vocabularies.iter().any(|stored| name == *stored)
+            || RunFolder::is_stored_text(&name.to_string_lossy());
         let here = run.path().join(name);
         if is_stored && here.exists() {
             *path = here;
@@ -129,7 +148,7 @@ fn paths(plan: &mut TextPlan) -> impl Iterator<Item = &mut PathBuf> {
         CorpusChoice::BuiltIn | CorpusChoice::Named { .. } => vec![],
     };
     let list = match &mut plan.options.vocab {
-        VocabSource::List { list, .. } => Some(list),
+        VocabSource::List { list, .. } | VocabSource::TokenizerFile(list) => Some(list),
         _ => None,
     };
     texts.into_iter().chain(list)

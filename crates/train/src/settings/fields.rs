@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{
-    BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, Punctuation, TokenizerKind,
+    BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, Punctuation, TokenizerChoice,
     VocabOrder, VocabSplits,
 };
 use rondo_kernels::Precision;
@@ -39,8 +39,10 @@ sections! {
         /// within it become spaces; '' reads files as plain text
         text_field: String, "NAME", "";
         /// Unit of a token. words: split at whitespace, `<eos>` at each line end. moses: words and
-        /// punctuation of running text, `<eos>` at each sentence end. chars: Unicode characters. bytes: bytes
-        tokenizer: TokenizerKind, "TOKENS", "words", common;
+        /// punctuation of running text, `<eos>` at each sentence end. chars: Unicode characters. bytes: bytes. Or the file
+        /// of a tokenizer for subwords: tokenizer.json (Hugging Face; `rondo tokenizer train` makes one) or a .model of
+        /// SentencePiece
+        tokenizer: TokenizerChoice, "TOKENS", "words", common;
         /// How to treat lines without words: keep them as a single `<eos>`, or skip them
         blank_lines: BlankLines, "MODE", "keep";
         /// Split running text into sentences (moses); if off, each line is a sentence

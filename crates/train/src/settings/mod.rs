@@ -28,7 +28,7 @@ pub use choices::*;
 pub use fields::*;
 pub(crate) use file::SettingsFile;
 pub use interval::{CheckpointEvery, TimeLimit};
-pub use rondo_data::TokenizerKind;
+pub use rondo_data::{TokenizerChoice, TokenizerKind};
 pub use softmax_kind::{SamplerKind, SoftmaxKind};
 pub use value::Kind;
 
@@ -121,6 +121,7 @@ impl Settings {
     /// Settings given in `over` also remove settings below that no longer apply:
     /// - `corpus`, `data` and `train` replace each other, except that `data` can be the place of a `corpus`; with
     ///   `train`, also `valid` and `test`;
+    /// - a `tokenizer` in a file removes the settings of the vocabulary and of words;
     /// - `vocab_list` removes the other settings of the vocabulary, and each of these removes it;
     /// - `preset` removes all other model settings;
     /// - `hidden_size` removes an `embedding_size` that is the same as the hidden size below;
@@ -144,6 +145,12 @@ impl Settings {
         }
         if above.corpus.is_some() || is_given(&above.data) || is_given(&above.train) {
             (below.train, below.valid, below.test) = (None, None, None);
+        }
+        if above.tokenizer.as_ref().is_some_and(|tokenizer| tokenizer.file().is_some()) {
+            (below.vocab_order, below.vocab_from, below.vocab_list) = (None, None, None);
+            (below.min_frequency, below.max_vocab_size) = (None, None);
+            (below.unknown_token, below.reserved_tokens) = (None, None);
+            (below.punctuation, below.number_token, below.normalize) = (None, None, None);
         }
         if above.vocab_list.as_ref().is_some_and(|list| !list.as_os_str().is_empty()) {
             (below.vocab_order, below.vocab_from) = (None, None);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{
-    BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, Punctuation, TokenizerKind,
+    BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, Punctuation, TokenizerChoice,
     VocabOrder, VocabSplits, or_nearest,
 };
 use rondo_kernels::Precision;
@@ -145,7 +145,6 @@ macro_rules! words {
 }
 
 words!(
-    TokenizerKind,
     ModelInput,
     Site,
     OptimizerKind,
@@ -212,6 +211,18 @@ impl Word for Initializer {
     fn from_word(word: &str) -> Result<Self, String> {
         let expected = "expected `zeros`, `xavier`, `uniform:LIMIT` or `normal:DEVIATION`";
         word.parse().map_err(|_| expected.to_owned())
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for TokenizerChoice {
+    const WORDS: Option<&'static [&'static str]> = None;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        word.parse()
     }
 
     fn word(&self) -> String {

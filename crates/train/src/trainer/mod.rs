@@ -422,7 +422,7 @@ fn new_config(plan: &Plan, corpus: &Corpus) -> RnnLmConfig {
                 let token = vocab.token(*id);
                 options.unknown.iter().chain(&options.reserved).any(|special| Some(special.as_str()) == token)
             }
-            VocabSource::Given(_) | VocabSource::Extend { .. } => false,
+            VocabSource::Given(_) | VocabSource::Extend { .. } | VocabSource::TokenizerFile(_) => false,
         };
         let (special, others): (Vec<u32>, Vec<u32>) =
             vocab.ids_by_frequency().into_iter().partition(is_special);
