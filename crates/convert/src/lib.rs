@@ -27,7 +27,7 @@ mod weights;
 mod zip;
 
 pub use error::{ConvertError, Fault, Result};
-pub use export::{Target, export};
+pub use export::{Storage, Target, export};
 pub use import::{ImportOptions, Imported};
 pub use vocabulary::{Vocabulary, VocabularySource};
 pub use weights::{Format, Weights};

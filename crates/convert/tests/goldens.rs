@@ -6,7 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rondo_convert::{ConvertError, ImportOptions, Imported, Target, VocabularySource, Weights, export};
+use rondo_convert::{
+    ConvertError, ImportOptions, Imported, Storage, Target, VocabularySource, Weights, export,
+};
 use rondo_kernels::Device;
 use rondo_nn::{Cell, Model, ModelFile};
 use serde_json::Value;
@@ -80,7 +82,7 @@ fn an_exported_state_dict_is_read_as_the_same_model() {
         let imported = Imported::read(&golden(file), &options("words.txt", cell), &device()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let model = &imported.weights.model;
-        let paths = export(model, &imported.codec, Target::Torch, folder.path()).unwrap();
+        let paths = export(model, &imported.codec, Target::Torch, Storage::F32, folder.path()).unwrap();
         let again = Weights::read(&paths[0], cell, &device()).unwrap().model;
         assert_eq!(again.config(), model.config(), "{file}");
         for id in model.parameters().ids() {
@@ -88,7 +90,7 @@ fn an_exported_state_dict_is_read_as_the_same_model() {
                 [model, &again].map(|model| model.parameters().values(id).read().unwrap().to_vec());
             assert_eq!(one, other, "{file}: {}", model.parameters().name(id));
         }
-        let error = export(model, &imported.codec, Target::Torch, folder.path()).unwrap_err();
+        let error = export(model, &imported.codec, Target::Torch, Storage::F32, folder.path()).unwrap_err();
         assert!(matches!(error, ConvertError::Exists { .. }), "{error}");
     }
 }

@@ -154,6 +154,17 @@ fn a_run_is_written_for_other_tools_and_read_again() {
         let said = sandbox.run(&["convert", "run", "--to", format, "--out", format]).success();
         assert_eq!(said, format!("{format}/{file}\n{format}/tokens.txt\n"));
     }
+    // Both in one folder, in 8 bits.
+    for format in ["onnx", "onnx-rescoring"] {
+        sandbox.run(&["convert", "run", "--to", format, "--int8", "--out", "both"]).success();
+    }
+    let len = |file: &str| fs::metadata(sandbox.path(file)).unwrap().len();
+    assert!(len("both/model.onnx") < len("onnx/model.onnx") && sandbox.path("both/rescoring.onnx").exists());
+    let refused = sandbox.run(&["convert", "run", "--to", "pytorch", "--int8", "--out", "none"]);
+    assert!(
+        refused.stderr.contains("a model with 8-bit weights cannot be written for PyTorch"),
+        "{refused:?}"
+    );
     let refused = sandbox.run(&["convert", "run/best.safetensors", "--out", "new"]);
     assert_eq!(refused.code, Some(2));
     assert!(refused.stderr.contains("is a model of Rondo already"), "{}", refused.stderr);

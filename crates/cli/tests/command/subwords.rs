@@ -126,7 +126,7 @@ fn a_model_of_another_tool_is_converted_with_its_tokenizer() {
     let sandbox = trained();
     sandbox.run(&[&TRAIN[..], &["tokenizer.json", "--max-steps", "5"]].concat()).success();
     sandbox.run(&["convert", "run", "--to", "pytorch", "--out", "torch"]).success();
-    let flags = ["convert", "torch/model.pt", "--tokenizer", "tokenizer.json", "--out", "again"];
+    let flags = ["convert", "torch/model.pt", "--tokenizer", "torch/tokenizer.json", "--out", "again"];
     let said = sandbox.run(&flags).success();
     assert!(said.contains("tokenizer      subwords\nline end       Ċ\n"), "{said}");
     let scores = |model: &str| sandbox.run(&["score", "-m", model, "text.txt"]).success();

@@ -6,9 +6,12 @@
 //! | [`Target::Onnx`] | `model.onnx`, one step with its state; `tokens.txt` |
 //! | [`Target::OnnxRescoring`] | `rescoring.onnx`, whole texts; `tokens.txt` |
 //!
+//! A tokenizer that was read from a file is written, too.
+//!
 //! Promises: the same numbers within rounding. Not here: adaptive softmax, one-hot inputs, which the formats' usual
 //! models do not have.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use rondo_data::TextCodec;
@@ -20,6 +23,9 @@ use crate::{ConvertError, Result};
 
 mod onnx;
 mod torch;
+
+/// The tokens and their ids, beside an ONNX file.
+const TOKENS: &str = "tokens.txt";
 
 /// What a model is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,18 +48,46 @@ impl Target {
     }
 }
 
+/// How the weights of an ONNX file are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// As 32-bit floats.
+    #[default]
+    F32,
+    /// As 8-bit integers with a scale for each row: a quarter of the size.
+    Int8,
+}
+
 /// Writes a model for another tool to files of a folder, which is made if it is missing, and returns their paths.
+/// The list of tokens and the tokenizer can be there already, if they are the same.
 ///
 /// # Errors
 /// [`ConvertError::NotInFormat`] if the model has something that the target does not have; [`ConvertError::Exists`],
 /// [`ConvertError::Io`] and [`ConvertError::Runs`] if a file cannot be written.
-pub fn export(model: &RnnLm, codec: &TextCodec, target: Target, folder: &Path) -> Result<Vec<PathBuf>> {
+pub fn export(
+    model: &RnnLm,
+    codec: &TextCodec,
+    target: Target,
+    storage: Storage,
+    folder: &Path,
+) -> Result<Vec<PathBuf>> {
+    if target == Target::Torch && storage == Storage::Int8 {
+        let what = "8-bit weights".to_owned();
+        return Err(ConvertError::NotInFormat { what, format: target.name() });
+    }
     let parts = Parts::of(model, target)?;
-    let files: Vec<(&str, Vec<u8>)> = match target {
+    let mut files: Vec<(&str, Vec<u8>)> = match target {
         Target::Torch => torch::files(&parts, codec)?,
-        Target::Onnx => onnx::files(&parts, codec, true)?,
-        Target::OnnxRescoring => onnx::files(&parts, codec, false)?,
+        Target::Onnx => onnx::files(&parts, codec, true, storage)?,
+        Target::OnnxRescoring => onnx::files(&parts, codec, false, storage)?,
     };
+    let tokenizer = codec.tokenizer().file();
+    files.extend(tokenizer.map(|(name, contents)| (name, contents.to_vec())));
+    // Both ONNX files can be in one folder, with the same tokens and tokenizer.
+    let is_shared = |name: &str| name == TOKENS || tokenizer.is_some_and(|(file, _)| file == name);
+    let is_there =
+        |(name, content): &(&str, Vec<u8>)| fs::read(folder.join(name)).is_ok_and(|old| old == *content);
+    files.retain(|file| !is_shared(file.0) || !is_there(file));
     let paths = files.iter().map(|(name, _)| new_file(folder, name)).collect::<Result<Vec<_>>>()?;
     for (path, (_, content)) in paths.iter().zip(&files) {
         write_atomically(path, |to| to.write_all(content))?;

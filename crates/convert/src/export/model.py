@@ -12,7 +12,7 @@ from torch import nn
 
 
 class RNNModel(nn.Module):
-    def __init__(self, cell, vocab_size, embedding_size, hidden_sizes, **_):
+    def __init__(self, cell, vocab_size, embedding_size, hidden_sizes, tied, **_):
         super().__init__()
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}.get(cell, nn.RNN)
         options = {"nonlinearity": cell[4:]} if kind is nn.RNN else {}
@@ -23,6 +23,8 @@ class RNNModel(nn.Module):
             sizes = zip([embedding_size, *hidden_sizes], hidden_sizes)
             self.rnns = nn.ModuleList(kind(width, hidden, **options) for width, hidden in sizes)
         self.decoder = nn.Linear(hidden_sizes[-1], vocab_size)
+        if tied:
+            self.decoder.weight = self.encoder.weight
 
     def forward(self, ids, states=None):
         """Ids [T, B] to logits [T, B, V] and the state of each layer, or of all."""

@@ -114,6 +114,11 @@ pub(super) trait Kind: Debug + Send + Sync {
         Ok(None)
     }
 
+    /// The name and the contents of the file that it was read from, if it was.
+    fn file(&self) -> Option<(&'static str, &[u8])> {
+        None
+    }
+
     /// The tokens of a line, which has no line ending, and their parts, if it is of the alignment [`Alignment::Own`].
     fn spans(&self, _line: &str) -> Option<Vec<Span>> {
         None

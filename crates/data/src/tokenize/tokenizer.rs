@@ -291,6 +291,12 @@ impl Tokenizer {
         self.kind.vocab()
     }
 
+    /// The usual name (`tokenizer.json` or `tokenizer.model`) and the contents of the file that it was read from, if it was.
+    #[must_use]
+    pub fn file(&self) -> Option<(&'static str, &[u8])> {
+        self.kind.file()
+    }
+
     /// How the tokens of a text are found in it.
     pub(super) fn alignment(&self) -> Alignment {
         self.kind.entry().alignment

@@ -4,7 +4,8 @@ use rondo_nn::Cell;
 
 use super::super::Weight;
 use super::messages::{
-    Attribute, Dim, FLOAT, Graph, INT, INT64, INTS, Node, STRINGS, Shape, Tensor, TensorType, Type, ValueInfo,
+    Attribute, Dim, FLOAT, Graph, INT, INT8, INT64, INTS, Node, STRINGS, Shape, Tensor, TensorType, Type,
+    ValueInfo,
 };
 
 /// A graph that is being put together.
@@ -59,6 +60,18 @@ impl Builder {
     fn push(&mut self, operation: &str, input: Vec<String>, output: Vec<String>, attribute: Vec<Attribute>) {
         let name = format!("node_{}", self.graph.node.len());
         self.graph.node.push(Node { input, output, name, op_type: operation.to_owned(), attribute });
+    }
+
+    /// Adds a product with a matrix of 8-bit integers, whose columns have scales. The left side is quantized with one
+    /// scale and zero point for all of it.
+    pub(super) fn quantized_product(&mut self, x: &str, weight: &str, scales: &str) -> String {
+        let [values, scale, zero] = ["values", "scale", "zero"].map(|part| self.new_name(part));
+        let outputs = vec![values.clone(), scale.clone(), zero.clone()];
+        self.push("DynamicQuantizeLinear", vec![x.to_owned()], outputs, vec![]);
+        let sums = self.node("MatMulInteger", &[&values, weight, &zero], &[]);
+        let sums = self.node("Cast", &[&sums], &[("to", i64::from(FLOAT))]);
+        let scales = self.node("Mul", &[&scale, scales], &[]);
+        self.node("Mul", &[&sums, &scales], &[])
     }
 
     /// Gives the output of the last operation a name of its own.
@@ -119,6 +132,28 @@ impl Builder {
         let tensor = Tensor { dims: dims.to_vec(), data_type: FLOAT, name: name.to_owned(), raw_data };
         self.graph.initializer.push(tensor);
         name.to_owned()
+    }
+
+    /// Adds 8-bit integers and a scale for each row, which together are a matrix; returns both names.
+    pub(super) fn quantized(
+        &mut self,
+        name: &str,
+        values: &[f32],
+        dims: &[i64],
+        scale_dims: &[i64],
+    ) -> [String; 2] {
+        let rows: i64 = scale_dims.iter().product();
+        let mut scales = Vec::new();
+        let mut raw_data = Vec::with_capacity(values.len());
+        for row in values.chunks_exact((values.len() / (rows as usize).max(1)).max(1)) {
+            let largest = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+            raw_data.extend(row.iter().map(|value| (value / scale).round() as i8 as u8));
+            scales.push(scale);
+        }
+        let tensor = Tensor { dims: dims.to_vec(), data_type: INT8, name: name.to_owned(), raw_data };
+        self.graph.initializer.push(tensor);
+        [name.to_owned(), self.floats_named(&format!("{name}.scale"), &scales, scale_dims)]
     }
 
     /// Adds constant numbers.

@@ -98,6 +98,7 @@ pub(super) struct Tensor {
 
 /// The types of elements.
 pub(super) const FLOAT: i32 = 1;
+pub(super) const INT8: i32 = 3;
 pub(super) const INT64: i32 = 7;
 
 #[derive(Clone, PartialEq, Message)]

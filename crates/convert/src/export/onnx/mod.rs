@@ -5,6 +5,9 @@
 //! rescoring    x [N, L], x_lens [N] ─▶ nll [N]        start and end of the text are added inside
 //! ```
 //!
+//! With 8-bit weights, each row of a matrix has a scale; the decoder multiplies integers, and the recurrent layers get their
+//! weights as floats.
+//!
 //! Gates are reordered: LSTM i f g o becomes i o f c, GRU r z n becomes z r h. *Source*: ONNX's operators, opset 13;
 //! icefall's `export-onnx.py` for the names and the order of inputs and outputs.
 
@@ -12,7 +15,7 @@ use prost::Message;
 use rondo_data::TextCodec;
 use rondo_nn::{Cell, RnnLmConfig};
 
-use super::{LayerWeights, Parts, Weight, equal_hidden_size};
+use super::{LayerWeights, Parts, Storage, Weight, equal_hidden_size};
 use crate::{ConvertError, Result};
 
 mod graph;
@@ -32,6 +35,7 @@ pub(super) fn files(
     parts: &Parts<'_>,
     codec: &TextCodec,
     with_state: bool,
+    storage: Storage,
 ) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let config = parts.model.config();
     let refuse = |what: String| Err(ConvertError::NotInFormat { what, format: FORMAT });
@@ -47,9 +51,9 @@ pub(super) fn files(
     };
     let mut builder = Builder::default();
     if with_state {
-        one_step(&mut builder, parts, hidden_size as i64);
+        one_step(&mut builder, parts, hidden_size as i64, storage);
     } else {
-        whole_text(&mut builder, parts, i64::from(line_end));
+        whole_text(&mut builder, parts, i64::from(line_end), storage);
     }
     let entry = |(key, value): (&str, String)| Entry { key: key.to_owned(), value };
     let metadata = [
@@ -72,20 +76,20 @@ pub(super) fn files(
     if codec.vocab().tokens().all(|token| !token.is_empty() && !token.contains(char::is_whitespace)) {
         let lines: String =
             codec.vocab().tokens().zip(0..).map(|(token, id)| format!("{token} {id}\n")).collect();
-        files.push(("tokens.txt", lines.into_bytes()));
+        files.push((super::TOKENS, lines.into_bytes()));
     }
     Ok(files)
 }
 
 /// The graph of one step, with the state as input and output.
-fn one_step(builder: &mut Builder, parts: &Parts<'_>, hidden_size: i64) {
+fn one_step(builder: &mut Builder, parts: &Parts<'_>, hidden_size: i64, storage: Storage) {
     let config = parts.model.config();
     let layers = config.hidden_sizes.len() as i64;
     builder.input("x", INT64, &["N", "1"]);
     for name in ["h0", "c0"] {
         builder.input(name, FLOAT, &[&layers.to_string(), "N", &hidden_size.to_string()]);
     }
-    let (log_probs, hidden, cells) = network(builder, parts, "x", Some(("h0", "c0")));
+    let (log_probs, hidden, cells) = network(builder, parts, "x", Some(("h0", "c0")), storage);
     builder.rename(&log_probs, "log_softmax");
     builder.output("log_softmax", FLOAT, &["N", "1", &config.vocab_size.to_string()]);
     builder.named("Concat", &hidden, "next_h0", &[("axis", 0)]);
@@ -100,7 +104,7 @@ fn one_step(builder: &mut Builder, parts: &Parts<'_>, hidden_size: i64) {
 }
 
 /// The graph of whole texts: the sum of the losses of their tokens and the line end, after a line end.
-fn whole_text(builder: &mut Builder, parts: &Parts<'_>, line_end: i64) {
+fn whole_text(builder: &mut Builder, parts: &Parts<'_>, line_end: i64, storage: Storage) {
     builder.input("x", INT64, &["N", "L"]);
     builder.input("x_lens", INT64, &["N"]);
     builder.output("nll", FLOAT, &["N"]);
@@ -125,7 +129,7 @@ fn whole_text(builder: &mut Builder, parts: &Parts<'_>, line_end: i64) {
     let targets = builder.node("Where", &[&is_end, &end, &padded], &[]);
     let counts = builder.node("LessOrEqual", &[&positions, &lens], &[]);
 
-    let (log_probs, _, _) = network(builder, parts, &inputs, None);
+    let (log_probs, _, _) = network(builder, parts, &inputs, None, storage);
     let targets = builder.node("Unsqueeze", &[&targets, &two], &[]);
     let found = builder.node("GatherElements", &[&log_probs, &targets], &[("axis", 2)]);
     let found = builder.node("Squeeze", &[&found, &two], &[]);
@@ -141,10 +145,11 @@ fn network(
     parts: &Parts<'_>,
     ids: &str,
     state: Option<(&str, &str)>,
+    storage: Storage,
 ) -> (String, Vec<String>, Vec<String>) {
     let config = parts.model.config();
-    let embedding = builder.weight("embedding.weight", &parts.embedding);
-    let x = builder.node("Gather", &[&embedding, ids], &[("axis", 0)]);
+    let table = Table::new(builder, "embedding.weight", &parts.embedding, storage);
+    let x = table.rows(builder, ids);
     let mut x = builder.transpose(&x, &[1, 0, 2]);
     let (mut hidden, mut cells) = (vec![], vec![]);
     for (l, layer) in parts.layers.iter().enumerate() {
@@ -153,17 +158,19 @@ fn network(
             builder.node("Gather", &[name, &index], &[("axis", 0)])
         };
         let initial = state.map(|(h, c)| (state_of(h), config.cell.has_cell_state().then(|| state_of(c))));
+        let mut matrix = |name: &str, weight: &Weight| {
+            let (values, dims) = (reordered(config, weight), with_direction(weight));
+            match storage {
+                Storage::F32 => builder.floats_named(name, &values, &dims),
+                Storage::Int8 => {
+                    let [values, scale] = builder.quantized(name, &values, &dims, &dims[1..2]);
+                    builder.node("DequantizeLinear", &[&values, &scale], &[("axis", 1)])
+                }
+            }
+        };
         let weights = [
-            builder.floats_named(
-                &format!("rnn.{l}.W"),
-                &reordered(config, &layer.weight_ih),
-                &with_direction(&layer.weight_ih),
-            ),
-            builder.floats_named(
-                &format!("rnn.{l}.R"),
-                &reordered(config, &layer.weight_hh),
-                &with_direction(&layer.weight_hh),
-            ),
+            matrix(&format!("rnn.{l}.W"), &layer.weight_ih),
+            matrix(&format!("rnn.{l}.R"), &layer.weight_hh),
             bias(builder, config, l, layer),
         ];
         let [w, r, b] = &weights;
@@ -180,15 +187,60 @@ fn network(
         x = builder.node("Squeeze", &[&outputs[0], &one], &[]);
     }
     let x = builder.transpose(&x, &[1, 0, 2]);
-    let weight = match &parts.decoder_weight {
-        Some(weight) => builder.weight("decoder.weight", weight),
-        None => embedding,
+    let decoder = match &parts.decoder_weight {
+        Some(weight) => &Table::new(builder, "decoder.weight", weight, storage),
+        None => &table,
     };
-    let weight = builder.transpose(&weight, &[1, 0]);
-    let logits = builder.node("MatMul", &[&x, &weight], &[]);
+    let logits = decoder.product(builder, &x);
     let bias = builder.weight("decoder.bias", &parts.decoder_bias);
     let logits = builder.node("Add", &[&logits, &bias], &[]);
     (builder.node("LogSoftmax", &[&logits], &[("axis", 2)]), hidden, cells)
+}
+
+/// A matrix with a row for each token.
+enum Table {
+    F32(String),
+    /// Integers, and scales `[V, 1]`.
+    Int8([String; 2]),
+}
+
+impl Table {
+    fn new(builder: &mut Builder, name: &str, weight: &Weight, storage: Storage) -> Table {
+        match storage {
+            Storage::F32 => Table::F32(builder.weight(name, weight)),
+            Storage::Int8 => {
+                let dims: Vec<i64> = weight.shape.iter().map(|&size| size as i64).collect();
+                Table::Int8(builder.quantized(name, &weight.values, &dims, &[dims[0], 1]))
+            }
+        }
+    }
+
+    /// The rows of ids.
+    fn rows(&self, builder: &mut Builder, ids: &str) -> String {
+        match self {
+            Table::F32(weight) => builder.node("Gather", &[weight, ids], &[("axis", 0)]),
+            Table::Int8(parts) => {
+                let [values, scales] =
+                    parts.each_ref().map(|part| builder.node("Gather", &[part, ids], &[("axis", 0)]));
+                let values = builder.node("Cast", &[&values], &[("to", i64::from(FLOAT))]);
+                builder.node("Mul", &[&values, &scales], &[])
+            }
+        }
+    }
+
+    /// The products of `x` and all rows.
+    fn product(&self, builder: &mut Builder, x: &str) -> String {
+        match self {
+            Table::F32(weight) => {
+                let weight = builder.transpose(weight, &[1, 0]);
+                builder.node("MatMul", &[x, &weight], &[])
+            }
+            Table::Int8(parts) => {
+                let [weight, scales] = parts.each_ref().map(|part| builder.transpose(part, &[1, 0]));
+                builder.quantized_product(x, &weight, &scales)
+            }
+        }
+    }
 }
 
 /// The shape of a layer's weight for one direction.

@@ -37,8 +37,12 @@ fn model(cell: Cell, tied: bool, hidden_sizes: &[usize]) -> RnnLm {
 }
 
 fn written(model: &RnnLm, target: Target) -> ModelProto {
+    written_as(model, target, Storage::F32)
+}
+
+fn written_as(model: &RnnLm, target: Target, storage: Storage) -> ModelProto {
     let parts = Parts::of(model, target).unwrap();
-    let files = files(&parts, &codec(), target == Target::Onnx).unwrap();
+    let files = files(&parts, &codec(), target == Target::Onnx, storage).unwrap();
     assert_eq!(files[1], ("tokens.txt", b"<eos> 0\na 1\nb 2\nc 3\n<unk> 4\n".to_vec()));
     ModelProto::decode(files[0].1.as_slice()).unwrap()
 }
@@ -50,8 +54,14 @@ fn tensor<'g>(graph: &'g Graph, name: &str) -> &'g Tensor {
 #[test]
 fn every_value_is_made_before_it_is_used_and_every_output_is_made() {
     for cell in Cell::ALL {
-        for (tied, target) in [(true, Target::Onnx), (false, Target::Onnx), (true, Target::OnnxRescoring)] {
-            let file = written(&model(cell, tied, &[3, 3]), target);
+        for (tied, target, storage) in [
+            (true, Target::Onnx, Storage::F32),
+            (false, Target::Onnx, Storage::F32),
+            (true, Target::OnnxRescoring, Storage::F32),
+            (true, Target::Onnx, Storage::Int8),
+            (false, Target::OnnxRescoring, Storage::Int8),
+        ] {
+            let file = written_as(&model(cell, tied, &[3, 3]), target, storage);
             assert_eq!((file.ir_version, file.opset_import[0].version), (Some(7), Some(13)));
             let graph = file.graph.unwrap();
             let inputs = graph.input.iter().map(|input| input.name.as_str());
@@ -109,9 +119,27 @@ fn gates_are_in_the_order_of_onnx() {
 }
 
 #[test]
+fn integers_and_scales_are_the_weights_within_half_a_step() {
+    let model = model(Cell::Lstm, false, &[3]);
+    let graph = written_as(&model, Target::Onnx, Storage::Int8).graph.unwrap();
+    let parts = Parts::of(&model, Target::Onnx).unwrap();
+    let decoder = parts.decoder_weight.as_ref().unwrap();
+    for (name, weight) in [("embedding.weight", &parts.embedding), ("decoder.weight", decoder)] {
+        let (values, scales) = (tensor(&graph, name), tensor(&graph, &format!("{name}.scale")));
+        assert_eq!((values.data_type, &values.dims, &scales.dims), (3, &vec![5, 3], &vec![5, 1]));
+        let scales: Vec<f32> =
+            scales.raw_data.chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+        for (index, (&byte, &value)) in values.raw_data.iter().zip(&weight.values).enumerate() {
+            let scale = scales[index / 3];
+            assert!((f32::from(byte as i8) * scale - value).abs() <= 0.501 * scale, "{name} {index}");
+        }
+    }
+}
+
+#[test]
 fn what_onnx_does_not_have_is_refused() {
     let error = |model: &RnnLm, codec: &TextCodec| {
-        files(&Parts::of(model, Target::Onnx).unwrap(), codec, true).unwrap_err().to_string()
+        files(&Parts::of(model, Target::Onnx).unwrap(), codec, true, Storage::F32).unwrap_err().to_string()
     };
     let wide = model(Cell::Lstm, true, &[4, 3]);
     assert_eq!(

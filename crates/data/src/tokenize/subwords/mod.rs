@@ -163,6 +163,13 @@ impl Kind for Subwords {
         self.vocab_named("the tokenizer").map(Some)
     }
 
+    fn file(&self) -> Option<(&'static str, &[u8])> {
+        Some(match &*self.file {
+            File::Json(text) => ("tokenizer.json", text.as_bytes()),
+            File::SentencePiece(bytes) => ("tokenizer.model", bytes),
+        })
+    }
+
     fn fields(&self) -> Vec<(&'static str, Value)> {
         let file = match &*self.file {
             File::Json(text) => ("json", Value::from(text.as_str())),

@@ -80,6 +80,9 @@ fn a_codec_contains_its_tokenizer() {
         let text = lines().join("\r\n");
         assert_eq!(read.encode(&text).unwrap().ids, codec.encode(&lines().join("\n")).unwrap().ids, "{file}");
         assert_eq!((codec.tokenizer().name(), codec.tokenizer().kind()), ("subwords", None));
+        let (name, contents) = read.tokenizer().file().unwrap();
+        assert!(name == "tokenizer.json" || file.ends_with(".model"), "{file}");
+        assert_eq!(contents, std::fs::read(golden(file)).unwrap());
     }
     let json = codec("sp_bpe.model").to_json();
     let broken = json.replace("\"sentencepiece\":\"", "\"sentencepiece\":\"!");
