@@ -85,9 +85,9 @@ pub(crate) fn files(folder: impl AsRef<Path>, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The Rust files of all crates, `xtask` and the fuzz targets.
+/// The Rust files of all crates, `xtask`, the fuzz targets and the Python package.
 pub(crate) fn rust_files() -> Vec<PathBuf> {
-    let found = [files("crates", "rs"), files("xtask", "rs"), files("fuzz/fuzz_targets", "rs")].concat();
+    let found = ["crates", "xtask", "fuzz/fuzz_targets", "python/src"].map(|folder| files(folder, "rs")).concat();
     assert!(!found.is_empty());
     found
 }

@@ -24,7 +24,7 @@ use crate::{ConvertError, Result};
 mod onnx;
 mod torch;
 
-/// The tokens and their ids, beside an ONNX file.
+/// The tokens and their ids, next to an ONNX file.
 const TOKENS: &str = "tokens.txt";
 
 /// What a model is written for.

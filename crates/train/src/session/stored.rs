@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rondo_data::{Tokenizer, VocabSource};
+use rondo_data::{TextSource, Tokenizer, Vocab, VocabSource};
 use rondo_runs::RunFolder;
 use tempfile::NamedTempFile;
 
@@ -47,8 +47,13 @@ impl Stored {
 
     /// Copies the word list or the tokenizer of the plan, if it has one.
     pub(super) fn and_vocabulary(mut self, plan: &mut TextPlan, out: &Path) -> Result<Stored> {
+        // Each is read here so that an error names the user's file, not the copy.
+        let tokenizer = plan.options.tokenizer.clone();
         let (file, name) = match &mut plan.options.vocab {
-            VocabSource::List { list, .. } => (list, RunFolder::VOCAB_LIST),
+            VocabSource::List { list, options } => {
+                Vocab::from_list(&TextSource::File(list.clone()), &tokenizer, options)?;
+                (list, RunFolder::VOCAB_LIST)
+            }
             VocabSource::TokenizerFile(file)
                 if file.extension().is_some_and(|extension| extension == "json") =>
             {
@@ -57,11 +62,7 @@ impl Stored {
             VocabSource::TokenizerFile(file) => (file, RunFolder::TOKENIZER_MODEL),
             _ => return Ok(self),
         };
-        if name == RunFolder::VOCAB_LIST && !file.exists() {
-            return Err(rondo_data::DataError::Missing { path: file.clone() }.into());
-        }
         if name != RunFolder::VOCAB_LIST {
-            // So that an error names the user's file, not the copy.
             Tokenizer::open(&*file)?;
         }
         *file = self.store(file, name.to_owned(), out)?;

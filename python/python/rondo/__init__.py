@@ -1,0 +1,66 @@
+"""Recurrent language models: train, evaluate, score, generate.
+
+>>> import rondo
+>>> history = rondo.train("poems.txt", epochs=3)          # doctest: +SKIP
+>>> history.model.generate("The sea", max_tokens=50)      # doctest: +SKIP
+>>> model = rondo.open("runs/poems-1")                    # doctest: +SKIP
+>>> model.score(["the cat sat", "sat the cat"])           # doctest: +SKIP
+array([-21.3, -30.8])
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import data
+from ._rondo import (
+    LanguageModel,
+    ModelError,
+    RondoError,
+    State,
+    Stream,
+    TextError,
+    TrainingError,
+    __version__,
+)
+from ._train import Event, History, train
+
+__all__ = [
+    "Event",
+    "History",
+    "LanguageModel",
+    "ModelError",
+    "RondoError",
+    "State",
+    "Stream",
+    "TextError",
+    "TrainingError",
+    "__version__",
+    "data",
+    "open",
+    "train",
+]
+
+
+def open(  # noqa: A001 - `rondo.open`, as `gzip.open`
+    path: str | os.PathLike[str], *, threads: int | None = None, precision: str = "f32", mmap: bool = False
+) -> LanguageModel:
+    """Open a model: a model file, or the folder of a run for its best model.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    threads
+        Number of threads to compute with; by default all of the machine.
+    precision
+        ``"f32"``, or ``"bf16"`` on processors that have it.
+    mmap
+        Map the file into memory, so that processes share its pages.
+
+    Raises
+    ------
+    ModelError
+        If there is no model, or it is damaged.
+    """
+    return LanguageModel.open(path, threads=threads, precision=precision, mmap=mmap)

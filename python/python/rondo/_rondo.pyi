@@ -1,0 +1,181 @@
+"""What of the package is written in Rust."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+__version__: str
+
+class RondoError(Exception):
+    """Something that Rondo cannot do; all its errors are of this class."""
+
+class TextError(RondoError):
+    """A text, a vocabulary or a tokenizer cannot be read."""
+
+class ModelError(RondoError):
+    """A model cannot be opened or used as asked."""
+
+class TrainingError(RondoError):
+    """Settings are invalid, or a run cannot begin or continue."""
+
+class State:
+    """The state of a model after the tokens of a hypothesis. It is never modified: hypotheses can share one."""
+
+class Stream(Iterator[tuple[str, str, float, str | None]]):
+    """The pieces of a generated text: text, token, log-probability, and why the text ends here, if it does
+    (``token``, ``string`` or ``length``)."""
+
+    def __iter__(self) -> Stream: ...
+    def __next__(self) -> tuple[str, str, float, str | None]: ...
+
+class LanguageModel:
+    """A language model: weights, vocabulary and tokenizer. Any number of threads can use it. Log-probabilities are
+    natural logarithms."""
+
+    @staticmethod
+    def open(
+        path: str | os.PathLike[str], *, threads: int | None = None, precision: str = "f32", mmap: bool = False
+    ) -> LanguageModel:
+        """Open a model; see `rondo.open`."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model file."""
+
+    @property
+    def path(self) -> os.PathLike[str] | None:
+        """The file that it was opened from."""
+
+    @property
+    def vocab(self) -> list[str]:
+        """The tokens in the order of their ids."""
+
+    @property
+    def line_end(self) -> int | None:
+        """The id of the token that ends a line, which also comes before the first token of one."""
+
+    @property
+    def unknown(self) -> int | None:
+        """The id of the token that stands for those that are not in the vocabulary."""
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of parameters."""
+
+    @property
+    def embeddings(self) -> npt.NDArray[np.float32] | None:
+        """The embedding of each token ``[V, E]``; None for one-hot inputs."""
+
+    def state_dict(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The weights by name, in PyTorch's layout and order of gates."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text that is to be continued: its last line gets no line end."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids."""
+
+    @overload
+    def score(self, texts: str) -> float:  # type: ignore[overload-overlap]
+        """The log-probability of a line with its line end, after a line end."""
+
+    @overload
+    def score(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """The same for each of several lines."""
+
+    def full_scores(self, text: str) -> list[tuple[str, float, bool]]:
+        """Each token of a line and its line end: the token, its log-probability, and whether it is unknown."""
+
+    def perplexity(self, text: str) -> float:
+        """The perplexity of a line, per token."""
+
+    def evaluate(self, text: str) -> dict[str, float]:
+        """``loss`` in nats per token, ``perplexity`` and ``tokens`` of a text, as the trainer reports them."""
+
+    def surprisals(self, texts: Sequence[str], *, unit: str = "word") -> list[list[tuple[str, float | None]]]:
+        """The surprisal in bits of each word (``unit="word"``), token or character of lines; the last one is that of
+        the line end. None where there is no score."""
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        max_tokens: int | None = 100,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        seed: int = 1,
+        stop: str | Sequence[str] = (),
+        stop_tokens: Sequence[int] = (),
+    ) -> Stream:
+        """Continue a text, piece by piece. Temperature 0 is greedy."""
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        max_tokens: int | None = 100,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        seed: int = 1,
+        stop: str | Sequence[str] = (),
+        stop_tokens: Sequence[int] = (),
+    ) -> str:
+        """Continue a text; returns what is new."""
+
+    def complete(self, text: str, n: int = 5) -> list[tuple[str, float]]:
+        """The ``n`` most likely next words, with their log-probabilities."""
+
+    def begin(self) -> State:
+        """The state before any token. Advance it by `line_end` first, if there is one."""
+
+    def advance(
+        self, states: Sequence[State], tokens: Sequence[int]
+    ) -> tuple[list[State], npt.NDArray[np.float32]]:
+        """Feed each state its token, all in one step: the new states, and the log-probabilities of the next token
+        ``[N, V]``."""
+
+    def to_bytes(self) -> bytes:
+        """The model file as bytes; pickle uses it."""
+
+    @staticmethod
+    def from_bytes(contents: bytes, *, threads: int | None = None) -> LanguageModel:
+        """The model of a file's bytes."""
+
+class Tokenizer:
+    """A tokenizer: ``words``, ``moses``, ``chars``, ``bytes``, or the file of a tokenizer for subwords."""
+
+    def __init__(self, name: str) -> None: ...
+    @property
+    def name(self) -> str: ...
+    def tokenize(self, text: str) -> list[str]:
+        """The tokens of a text, with those for its line ends."""
+
+def train(
+    given: Mapping[str, Any],
+    *,
+    recipe: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    callback: Callable[[dict[str, Any]], object] | None = None,
+) -> tuple[LanguageModel | None, str | os.PathLike[str], dict[str, Any]]: ...
+def settings() -> dict[str, tuple[str, str]]:
+    """All settings of training: help and default by name."""
+
+def corpora() -> list[str]:
+    """The names of the published corpora."""
+
+def train_tokenizer(
+    files: Sequence[str], *, vocab_size: int = 8000, min_frequency: int = 2, whole: Sequence[str] = ()
+) -> str: ...

@@ -1,0 +1,34 @@
+//! The Python module `rondo._rondo`: what of the package `rondo` is written in Rust.
+//!
+//! ```text
+//! rondo (python/rondo, typed)  ─▶  rondo._rondo (this crate)  ─▶  the library `rondo`
+//! ```
+//!
+//! Computation runs without the GIL. Errors are exceptions with the messages of the command. Documentation for users is
+//! in `python/rondo/_rondo.pyi`.
+
+use pyo3::prelude::*;
+
+mod arrays;
+mod error;
+mod model;
+mod settings;
+mod stream;
+mod tokenizer;
+mod train;
+
+/// The module.
+#[pymodule]
+fn _rondo(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    error::add(module)?;
+    module.add_class::<model::LanguageModel>()?;
+    module.add_class::<model::State>()?;
+    module.add_class::<stream::Stream>()?;
+    module.add_class::<tokenizer::Tokenizer>()?;
+    module.add_function(wrap_pyfunction!(train::train, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::corpora, module)?)?;
+    module.add_function(wrap_pyfunction!(tokenizer::train_tokenizer, module)?)?;
+    Ok(())
+}

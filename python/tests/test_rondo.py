@@ -1,0 +1,188 @@
+"""The package: training, models, errors."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rondo
+
+sys.path.append(str(Path(__file__).parent.parent / "examples"))
+import beam_search  # noqa: E402
+
+LINES = ["the cat sat on the mat", "a dog sat on a log", "the dog saw a cat", "a cat saw the dog"] * 60
+SMALL = {"hidden_size": 16, "layers": 1, "epochs": 3, "batch_size": 4, "bptt": 8, "optimizer": "adam", "threads": 1}
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> rondo.History:
+    return rondo.train(LINES, out=tmp_path_factory.mktemp("runs") / "run", progress=False, learning_rate=0.02, **SMALL)
+
+
+@pytest.fixture
+def model(history: rondo.History) -> rondo.LanguageModel:
+    assert history.model is not None
+    return history.model
+
+
+def test_training_lowers_the_loss_and_leaves_a_run(history: rondo.History) -> None:
+    losses = [epoch["train_loss"] for epoch in history.epochs]
+    assert len(losses) == 3 and losses == sorted(losses, reverse=True)
+    assert history.results["steps"] > 0 and not history.results["interrupted"]
+    assert (history.folder / "best.safetensors").exists()
+    assert "<svg" in (history._repr_svg_() or "")
+    again = rondo.open(history.folder)
+    assert history.model is not None
+    assert again.score(LINES[:3]).tolist() == history.model.score(LINES[:3]).tolist()
+
+
+def test_data_can_be_a_path_a_text_or_a_corpus(tmp_path: Path) -> None:
+    text = "".join(f"{line}\n" for line in LINES)
+    (tmp_path / "text.txt").write_text(text)
+    flags = {**SMALL, "epochs": 1, "max_steps": 5}
+    scores = []
+    for number, data in enumerate([tmp_path / "text.txt", str(tmp_path / "text.txt"), text, iter(LINES)]):
+        history = rondo.train(data, out=tmp_path / f"run{number}", progress=False, **flags)
+        assert history.model is not None
+        scores.append(history.model.score("the cat sat"))
+    assert len(set(scores)) == 1
+    assert "ptb" in rondo.data.corpora()
+
+
+def test_a_run_resumes(tmp_path: Path) -> None:
+    flags = {**SMALL, "epochs": 2}
+    whole = rondo.train(LINES, out=tmp_path / "whole", progress=False, **flags)
+    part = rondo.train(
+        LINES,
+        out=tmp_path / "part",
+        progress=False,
+        callbacks=[lambda event: event["kind"] != "batch" or event["step"] < 20],
+        **flags,
+    )
+    assert part.results["interrupted"] and part.results["steps"] == 20
+    resumed = rondo.train(out=tmp_path / "part", resume=True, progress=False)
+    assert not resumed.results["interrupted"]
+    assert resumed.results["valid_loss"] == whole.results["valid_loss"]
+
+
+def test_exceptions_of_callbacks_and_data_are_raised(tmp_path: Path) -> None:
+    def fail(event: rondo.Event) -> None:
+        if event["kind"] == "batch":
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        rondo.train(LINES, out=tmp_path / "a", progress=False, callbacks=[fail], **SMALL)
+
+    def lines():
+        yield from LINES
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError):
+        rondo.train(lines(), out=tmp_path / "b", progress=False, **SMALL)
+
+
+def test_mistakes_have_the_messages_of_the_command(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="unknown setting `hiden_size`; did you mean `hidden_size`?"):
+        rondo.train(LINES, hiden_size=3)
+    with pytest.raises(rondo.TrainingError, match="cell"):
+        rondo.train(LINES, cell="transformer")
+    with pytest.raises(rondo.TextError, match="missing.txt"):
+        rondo.train(tmp_path / "missing.txt")
+    with pytest.raises(rondo.ModelError, match="missing"):
+        rondo.open(tmp_path / "missing")
+    (tmp_path / "broken.safetensors").write_bytes(b"no model")
+    with pytest.raises(rondo.RondoError, match="broken.safetensors"):
+        rondo.open(tmp_path / "broken.safetensors")
+
+
+def test_scores_agree_with_each_other(model: rondo.LanguageModel) -> None:
+    texts = ["the cat sat on the mat", "", "mat zebra the"]
+    scores = model.score(texts)
+    assert scores.dtype == np.float64 and scores.shape == (3,)
+    for text, score in zip(texts, scores):
+        tokens = model.full_scores(text)
+        assert math.isclose(sum(log_prob for _, log_prob, _ in tokens), score, rel_tol=1e-5)
+        assert math.isclose(model.perplexity(text), math.exp(-score / len(tokens)), rel_tol=1e-6)
+        assert model.score(text) == pytest.approx(score)
+    assert [unknown for _, _, unknown in model.full_scores("mat zebra the")] == [False, True, False, False]
+    assert scores[0] > model.score("mat the on sat cat the")
+    words = model.surprisals(texts[:1])[0]
+    assert [word for word, _ in words][:2] == ["the", "cat"]
+    bits = sum(bits for _, bits in words if bits is not None)
+    assert math.isclose(bits * math.log(2), -scores[0], rel_tol=1e-5)
+    assert model.evaluate("\n".join(LINES))["perplexity"] < 10
+
+
+def test_texts_are_generated_and_completed(model: rondo.LanguageModel) -> None:
+    text = model.generate("the cat", max_tokens=5, seed=3)
+    assert text == model.generate("the cat", max_tokens=5, seed=3)
+    pieces = list(model.stream("the cat", max_tokens=5, seed=3))
+    assert "".join(piece for piece, _, _, _ in pieces) == text
+    assert [stop for _, _, _, stop in pieces] == [None] * 4 + ["length"]
+    assert model.generate("the", temperature=0, stop="sat", max_tokens=50).count("sat") == 0
+    words = model.complete("the", 3)
+    assert len(words) == 3 and words == sorted(words, key=lambda word: -word[1])
+    with pytest.raises(TypeError, match="did you mean `temperature`?"):
+        model.generate("the", temprature=1)  # type: ignore[call-arg]
+
+
+def test_a_decoder_sees_the_distribution_of_the_next_token(model: rondo.LanguageModel) -> None:
+    assert model.line_end is not None
+    ids = model.encode("the cat sat")
+    states, rows = model.advance([model.begin()], [model.line_end])
+    total = 0.0
+    for token in [*ids, model.line_end]:
+        assert rows.shape == (1, len(model.vocab)) and rows.dtype == np.float32
+        assert np.exp(rows).sum() == pytest.approx(1.0, abs=1e-4)
+        total += rows[0, token]
+        states, rows = model.advance(states, [token])
+    assert total == pytest.approx(model.score("the cat sat"), rel=1e-4)
+    # Hypotheses can share a state.
+    both, rows = model.advance([states[0], states[0]], ids[:2])
+    assert len(both) == 2 and rows.shape[0] == 2
+    with pytest.raises(rondo.ModelError):
+        model.advance(states, [10**6])
+
+
+def test_beam_search_with_shallow_fusion(model: rondo.LanguageModel) -> None:
+    """An acoustic model that hears `the mat sat` a little better than `the cat sat`."""
+    heard = [{"the": -0.1}, {"mat": -0.6, "cat": -0.8}, {"sat": -0.1}]
+    assert beam_search.decode(model, heard, weight=0.0) == ["the", "mat", "sat"]
+    assert beam_search.decode(model, heard, weight=1.0) == ["the", "cat", "sat"]
+
+
+def test_models_are_pickled_and_used_by_threads(model: rondo.LanguageModel, tmp_path: Path) -> None:
+    expected = model.score(LINES[:8]).tolist()
+    assert pickle.loads(pickle.dumps(model)).score(LINES[:8]).tolist() == expected
+    model.save(tmp_path / "model.safetensors")
+    assert rondo.open(tmp_path / "model.safetensors", mmap=True).score(LINES[:8]).tolist() == expected
+    found: list[list[float]] = []
+    threads = [threading.Thread(target=lambda: found.append(model.score(LINES[:8]).tolist())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 4
+
+
+def test_weights_are_arrays(model: rondo.LanguageModel) -> None:
+    weights = model.state_dict()
+    assert sum(array.size for array in weights.values()) == model.parameter_count
+    assert model.embeddings is not None
+    assert weights["embedding.weight"].shape == model.embeddings.shape == (len(model.vocab), 16)
+    assert f"{model.parameter_count} parameters" in repr(model)
+
+
+def test_subwords(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("".join(f"{line}\n" for line in LINES))
+    file = rondo.data.train_bpe([tmp_path / "text.txt"], tmp_path / "tokenizer.json", vocab_size=280)
+    assert rondo.data.Tokenizer(str(file)).tokenize("the cat\n") == ["the", "Ġcat", "Ċ"]
+    history = rondo.train(LINES, tokenizer=file, out=tmp_path / "run", progress=False, **SMALL)
+    assert history.model is not None and history.model.decode(history.model.encode("the 🐈")) == "the 🐈"
+    assert rondo.data.Tokenizer("words").tokenize("a b") == ["a", "b", "<eos>"]
