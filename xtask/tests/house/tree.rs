@@ -87,7 +87,8 @@ pub(crate) fn files(folder: impl AsRef<Path>, extension: &str) -> Vec<PathBuf> {
 
 /// The Rust files of all crates, `xtask`, the fuzz targets and the Python package.
 pub(crate) fn rust_files() -> Vec<PathBuf> {
-    let found = ["crates", "xtask", "fuzz/fuzz_targets", "python/src"].map(|folder| files(folder, "rs")).concat();
+    let found =
+        ["crates", "xtask", "fuzz/fuzz_targets", "python/src"].map(|folder| files(folder, "rs")).concat();
     assert!(!found.is_empty());
     found
 }
