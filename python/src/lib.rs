@@ -10,6 +10,7 @@
 use pyo3::prelude::*;
 
 mod arrays;
+mod convert;
 mod error;
 mod model;
 mod settings;
@@ -29,6 +30,8 @@ fn _rondo(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(train::train, module)?)?;
     module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
     module.add_function(wrap_pyfunction!(settings::corpora, module)?)?;
+    module.add_function(wrap_pyfunction!(convert::load, module)?)?;
+    module.add_function(wrap_pyfunction!(convert::export, module)?)?;
     module.add_function(wrap_pyfunction!(tokenizer::train_tokenizer, module)?)?;
     Ok(())
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -186,3 +187,51 @@ def test_subwords(tmp_path: Path) -> None:
     history = rondo.train(LINES, tokenizer=file, out=tmp_path / "run", progress=False, **SMALL)
     assert history.model is not None and history.model.decode(history.model.encode("the 🐈")) == "the 🐈"
     assert rondo.data.Tokenizer("words").tokenize("a b") == ["a", "b", "<eos>"]
+
+
+def test_models_are_converted(history: rondo.History, model: rondo.LanguageModel, tmp_path: Path) -> None:
+    files = rondo.convert.export(history.folder, tmp_path / "torch", to="pytorch")
+    assert [file.name for file in files] == ["model.pt", "config.json", "model.py"]
+    (tmp_path / "words.txt").write_text("\n".join(model.vocab))
+    again = rondo.convert.load(files[0], vocab_list=tmp_path / "words.txt", tokenizer="words")
+    assert again.score(LINES[:4]).tolist() == model.score(LINES[:4]).tolist()
+    with pytest.raises(rondo.ModelError, match="lists the tokens, but not how texts are split"):
+        rondo.convert.load(files[0], vocab_list=tmp_path / "words.txt")
+    with pytest.raises(rondo.ModelError, match="unknown format"):
+        rondo.convert.export(history.folder, tmp_path, to="tensorflow")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_ctrl_c_stops_a_run_that_can_be_resumed(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, rondo\n"
+        "def interrupt(event):\n"
+        "    if event['kind'] == 'batch' and event['step'] == 30:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        f"rondo.train({LINES!r}, out='run', epochs=100, hidden_size=16, callbacks=[interrupt])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ended.returncode != 0 and ended.stderr.rstrip().endswith("KeyboardInterrupt"), ended.stderr
+    resumed = rondo.train(out=tmp_path / "run", resume=True, max_steps=40, progress=False)
+    assert resumed.results["steps"] == 40
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_is_freed(history: rondo.History) -> None:
+    def resident() -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+    def use() -> None:
+        model = rondo.open(history.folder)
+        states = [model.begin()] * 100
+        for _ in range(5):
+            states, rows = model.advance(states, [2] * 100)
+        model.generate(max_tokens=20)
+
+    for _ in range(5):
+        use()
+    before = resident()
+    for _ in range(40):
+        use()
+    assert resident() - before < 20_000  # kB

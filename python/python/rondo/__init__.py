@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from . import data
+from . import convert, data
 from ._rondo import (
     LanguageModel,
     ModelError,
@@ -36,6 +36,7 @@ __all__ = [
     "TextError",
     "TrainingError",
     "__version__",
+    "convert",
     "data",
     "open",
     "train",

@@ -179,3 +179,14 @@ def corpora() -> list[str]:
 def train_tokenizer(
     files: Sequence[str], *, vocab_size: int = 8000, min_frequency: int = 2, whole: Sequence[str] = ()
 ) -> str: ...
+def load(
+    path: str | os.PathLike[str],
+    *,
+    vocab_list: str | os.PathLike[str] | None = None,
+    vocab_from_corpus: str | os.PathLike[str] | None = None,
+    tokenizer: str | None = None,
+    cell: str | None = None,
+) -> LanguageModel: ...
+def export(
+    path: str | os.PathLike[str], out: str | os.PathLike[str], *, to: str, int8: bool = False
+) -> list[str | os.PathLike[str]]: ...
