@@ -225,15 +225,34 @@ impl TextCodec {
     /// The text that each token, in the order of their ids, adds to a text that ends in a word.
     #[must_use]
     pub fn texts_after_word(&self) -> Vec<Vec<u8>> {
-        let word = self.vocab.tokens().find(|token| self.join([token]).starts_with(char::is_alphanumeric));
-        let text_of = |token: &str| {
-            let (mut decoder, mut text) = (self.decoder(Spacing::AsRead), Vec::new());
-            word.into_iter().for_each(|word| decoder.push_token(word, &mut text));
-            let before = text.len();
-            decoder.push_token(token, &mut text);
-            text.split_off(before)
-        };
-        self.vocab.tokens().map(text_of).collect()
+        let word = self.word();
+        self.vocab.tokens().map(|token| self.text_after(word, token)).collect()
+    }
+
+    /// What a token stands for: for one of subwords, the text that it adds to a text that ends in a word; for others, the
+    /// token itself. `None` if there is no token with this id.
+    #[must_use]
+    pub fn token_text(&self, id: u32) -> Option<Cow<'_, str>> {
+        let token = self.vocab.token(id)?;
+        if !self.is_of_subwords() {
+            return Some(Cow::Borrowed(token));
+        }
+        let text = self.text_after(self.word(), token);
+        Some(Cow::Owned(String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// A token that is a word, or the beginning of one.
+    fn word(&self) -> Option<&str> {
+        self.vocab.tokens().find(|token| self.join([token]).starts_with(char::is_alphanumeric))
+    }
+
+    /// The text that a token adds to the one of `word`.
+    fn text_after(&self, word: Option<&str>, token: &str) -> Vec<u8> {
+        let (mut decoder, mut text) = (self.decoder(Spacing::AsRead), Vec::new());
+        word.into_iter().for_each(|word| decoder.push_token(word, &mut text));
+        let before = text.len();
+        decoder.push_token(token, &mut text);
+        text.split_off(before)
     }
 
     /// Whether tokens are words and parts of words, of a tokenizer that was read from a file.

@@ -77,12 +77,12 @@ impl LogProbs {
         likely: &[Candidate],
         offset: usize,
     ) {
-        let name = |id| codec.vocab().token(id).unwrap_or_default();
-        self.tokens.push(name(token).into());
+        let name = |id| codec.token_text(id).unwrap_or_default();
+        self.tokens.push(name(token).into_owned().into());
         self.log_probs.push(log_prob.map_or(Value::Null, |log_prob| json!(finite(log_prob))));
         let mut top: Map<String, Value> = Map::new();
         for candidate in likely {
-            top.insert(name(candidate.id).to_owned(), json!(finite(candidate.log_prob)));
+            top.insert(name(candidate.id).into_owned(), json!(finite(candidate.log_prob)));
         }
         self.top.push(if likely.is_empty() { Value::Null } else { top.into() });
         self.offsets.push(offset);

@@ -111,6 +111,7 @@ fn each_token_has_its_part_of_the_line() {
         let separators = codec.separators();
         let begins = |id: &u32| separators.contains(id);
         assert!(begins(&line.ids[1]), "{file}: {:?}", line.tokens);
+        assert_eq!(codec.token_text(line.ids[0]).unwrap().trim_start(), "the", "{file}");
         assert!(separators.len() > 5 && separators.len() < codec.vocab().len(), "{file}");
     }
 }
