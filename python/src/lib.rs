@@ -13,6 +13,7 @@ mod arrays;
 mod convert;
 mod error;
 mod model;
+mod plot;
 mod settings;
 mod stream;
 mod tokenizer;
@@ -30,6 +31,7 @@ fn _rondo(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(train::train, module)?)?;
     module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
     module.add_function(wrap_pyfunction!(settings::corpora, module)?)?;
+    module.add_function(wrap_pyfunction!(plot::plot_runs, module)?)?;
     module.add_function(wrap_pyfunction!(convert::load, module)?)?;
     module.add_function(wrap_pyfunction!(convert::export, module)?)?;
     module.add_function(wrap_pyfunction!(tokenizer::train_tokenizer, module)?)?;

@@ -180,6 +180,16 @@ def test_weights_are_arrays(model: rondo.LanguageModel) -> None:
     assert f"{model.parameter_count} parameters" in repr(model)
 
 
+def test_pictures(history: rondo.History, model: rondo.LanguageModel, tmp_path: Path) -> None:
+    assert rondo.plot.runs([history.folder])._repr_html_().startswith("<svg")
+    shown = rondo.plot.surprisal(model, ["the <unk> sat", "a dog"]).source
+    assert shown.count("<div>") == 2 and "&lt;unk&gt;" in shown and "bits" in shown
+    with pytest.raises(rondo.RondoError, match="unknown axis"):
+        rondo.plot.runs([history.folder], x="weeks")
+    with pytest.raises(rondo.RondoError):
+        rondo.plot.runs([tmp_path])
+
+
 def test_subwords(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("".join(f"{line}\n" for line in LINES))
     file = rondo.data.train_bpe([tmp_path / "text.txt"], tmp_path / "tokenizer.json", vocab_size=280)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from . import convert, data
+from . import convert, data, plot
 from ._rondo import (
     LanguageModel,
     ModelError,
@@ -39,6 +39,7 @@ __all__ = [
     "convert",
     "data",
     "open",
+    "plot",
     "train",
 ]
 
