@@ -13,6 +13,7 @@ mod arrays;
 mod convert;
 mod error;
 mod model;
+mod nn;
 mod plot;
 mod settings;
 mod stream;
@@ -28,6 +29,9 @@ fn _rondo(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<model::State>()?;
     module.add_class::<stream::Stream>()?;
     module.add_class::<tokenizer::Tokenizer>()?;
+    module.add_class::<nn::Parameters>()?;
+    module.add_class::<nn::Tape>()?;
+    module.add_class::<nn::Value>()?;
     module.add_function(wrap_pyfunction!(train::train, module)?)?;
     module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
     module.add_function(wrap_pyfunction!(settings::corpora, module)?)?;

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from . import convert, data, plot
+from . import convert, data, nn, plot
 from ._rondo import (
     LanguageModel,
     ModelError,
@@ -38,6 +38,7 @@ __all__ = [
     "__version__",
     "convert",
     "data",
+    "nn",
     "open",
     "plot",
     "train",

@@ -191,3 +191,100 @@ def export(
     path: str | os.PathLike[str], out: str | os.PathLike[str], *, to: str, int8: bool = False
 ) -> list[str | os.PathLike[str]]: ...
 def plot_runs(folders: Sequence[str | os.PathLike[str]], x: str) -> str: ...
+
+_Matrix = npt.NDArray[np.float32]
+_Ids = npt.NDArray[np.uint32]
+
+class Parameters:
+    """Named matrices, and their gradients after `Tape.backward`. A vector is a matrix of one row.
+
+    ``parameters[name]`` is a copy; assigning to it writes."""
+
+    def __init__(self, *, threads: int | None = None) -> None: ...
+    def add(self, name: str, values: _Matrix) -> None:
+        """Add a parameter."""
+
+    def __getitem__(self, name: str) -> _Matrix: ...
+    def __setitem__(self, name: str, values: _Matrix) -> None: ...
+    def __contains__(self, name: str) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+    def keys(self) -> list[str]:
+        """The names, in the order in which they were added."""
+
+    def gradients(self) -> dict[str, _Matrix]:
+        """The gradient of each parameter, from the last `Tape.backward`."""
+
+    def sgd(self, learning_rate: float, *, clip_norm: float | None = None) -> float:
+        """One step of SGD, after scaling all gradients to a norm of at most ``clip_norm``. Returns the norm before."""
+
+class Value:
+    """A matrix that a tape will compute."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+class Tape:
+    """Operations on matrices, recorded in order. Sizes are checked when an operation is recorded (ValueError)."""
+
+    def __init__(self, parameters: Parameters) -> None: ...
+    def __len__(self) -> int: ...
+    def parameter(self, name: str) -> Value:
+        """A parameter ``[R, C]``."""
+
+    def constant(self, values: _Matrix) -> Value:
+        """Numbers that need no gradient, such as the state before a batch."""
+
+    def one_hot(self, ids: _Ids, size: int) -> Value:
+        """The one-hot rows of ids: ``[R] → [R, size]``."""
+
+    def select_rows(self, x: Value, rows: _Ids) -> Value:
+        """Rows of a matrix by their numbers, such as embeddings: ``[R, C], [N] → [N, C]``."""
+
+    def product(self, a: Value, b: Value) -> Value:
+        """The product of matrices: ``[M, K] · [K, N] → [M, N]``."""
+
+    def add(self, a: Value, b: Value) -> Value:
+        """``a + b``, element-wise."""
+
+    def multiply(self, a: Value, b: Value) -> Value:
+        """``a ∘ b``, element-wise."""
+
+    def scale(self, x: Value, factor: float) -> Value:
+        """``factor · x``."""
+
+    def add_row(self, x: Value, row: Value) -> Value:
+        """Add a row ``[1, C]`` to each row of ``x [R, C]``."""
+
+    def tanh(self, x: Value) -> Value:
+        """``tanh x``."""
+
+    def sigmoid(self, x: Value) -> Value:
+        """``1 / (1 + e⁻ˣ)``."""
+
+    def relu(self, x: Value) -> Value:
+        """``max(0, x)``."""
+
+    def softmax(self, x: Value, *, temperature: float = 1.0) -> Value:
+        """The softmax of each row."""
+
+    def slice_rows(self, x: Value, start: int, end: int) -> Value:
+        """Rows ``start`` to ``end``, which is excluded."""
+
+    def slice_columns(self, x: Value, start: int, end: int) -> Value:
+        """Columns ``start`` to ``end``, which is excluded."""
+
+    def concat_rows(self, parts: Sequence[Value]) -> Value:
+        """Matrices below each other."""
+
+    def concat_columns(self, parts: Sequence[Value]) -> Value:
+        """Matrices side by side."""
+
+    def run(self, outputs: Sequence[Value]) -> list[_Matrix]:
+        """Compute everything, and return some values."""
+
+    def backward(
+        self, logits: Value, targets: _Ids, *, outputs: Sequence[Value] = ()
+    ) -> tuple[npt.NDArray[np.float32], list[_Matrix]]:
+        """Compute everything, the cross-entropy of each row of logits with its target in nats, and the gradients of
+        the mean over rows. Returns the cross-entropies ``[R]`` and the values of ``outputs``."""
