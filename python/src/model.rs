@@ -17,7 +17,9 @@ use crate::{arrays, error};
 /// A language model; see `_rondo.pyi`.
 #[pyclass(frozen, module = "rondo")]
 pub(crate) struct LanguageModel {
-    pub(crate) model: infer::LanguageModel,
+    model: infer::LanguageModel,
+    /// The process that opened it: its threads do not exist in others.
+    process: u32,
     /// Decoders that are not in use: each has memory for its steps.
     decoders: Mutex<Vec<Decoder>>,
 }
@@ -53,11 +55,22 @@ pub(crate) fn device(threads: Option<usize>, precision: &str) -> PyResult<Device
 
 impl LanguageModel {
     pub(crate) fn new(model: infer::LanguageModel) -> LanguageModel {
-        LanguageModel { model, decoders: Mutex::default() }
+        LanguageModel { model, process: std::process::id(), decoders: Mutex::default() }
+    }
+
+    /// The model, to compute with.
+    fn here(&self) -> PyResult<&infer::LanguageModel> {
+        if self.process == std::process::id() || self.model.device().threads() == 1 {
+            return Ok(&self.model);
+        }
+        Err(error::ModelError::new_err(
+            "the model was opened before a fork: open it in the child process, or pickle it",
+        ))
     }
 
     fn log_probs(&self, py: Python<'_>, texts: &[String]) -> PyResult<Vec<f64>> {
-        let scored = py.detach(|| self.model.score(texts)).map_err(error::of_model)?;
+        let model = self.here()?;
+        let scored = py.detach(|| model.score(texts)).map_err(error::of_model)?;
         Ok(scored.iter().map(|line| line.score.log_prob_sum).collect())
     }
 }
@@ -124,7 +137,8 @@ impl LanguageModel {
     }
 
     fn full_scores(&self, py: Python<'_>, text: String) -> PyResult<Vec<(String, f64, bool)>> {
-        let scored = py.detach(|| self.model.score(&[text])).map_err(error::of_model)?;
+        let model = self.here()?;
+        let scored = py.detach(|| model.score(&[text])).map_err(error::of_model)?;
         let unknown = self.model.codec().unknown_id();
         let line = scored.into_iter().next();
         let tokens = line.iter().flat_map(|line| {
@@ -136,13 +150,15 @@ impl LanguageModel {
     }
 
     fn perplexity(&self, py: Python<'_>, text: String) -> PyResult<f64> {
-        let scored = py.detach(|| self.model.score(&[text])).map_err(error::of_model)?;
+        let model = self.here()?;
+        let scored = py.detach(|| model.score(&[text])).map_err(error::of_model)?;
         let mean = |line: &infer::ScoredLine| -line.score.log_prob_sum / line.score.log_probs.len() as f64;
         Ok(scored.first().map_or(f64::NAN, mean).exp())
     }
 
     fn evaluate<'py>(&self, py: Python<'py>, text: String) -> PyResult<Bound<'py, PyDict>> {
-        let found = py.detach(|| self.model.evaluate(&text)).map_err(error::of_model)?;
+        let model = self.here()?;
+        let found = py.detach(|| model.evaluate(&text)).map_err(error::of_model)?;
         let result = PyDict::new(py);
         result.set_item("loss", found.nll_mean())?;
         result.set_item("perplexity", found.perplexity())?;
@@ -161,11 +177,12 @@ impl LanguageModel {
                 return Err(error::ModelError::new_err(message));
             }
         };
+        let model = self.here()?;
         let read = || {
             let options = SurprisalOptions { unit, ..SurprisalOptions::default() };
             let passage = |text: &String| Passage { text: text.clone().into_bytes(), ..Passage::default() };
             let passages: Vec<Passage> = texts.iter().map(passage).collect();
-            Surprisals::new(std::slice::from_ref(&self.model), options)?.read(&passages)
+            Surprisals::new(std::slice::from_ref(model), options)?.read(&passages)
         };
         let regions = py.detach(read).map_err(error::of_model)?;
         let surprisal = |text: &str, region: &infer::Region| {
@@ -182,7 +199,8 @@ impl LanguageModel {
     #[pyo3(signature = (prompt="", **sampling))]
     fn stream(&self, py: Python<'_>, prompt: &str, sampling: Option<&Bound<'_, PyDict>>) -> PyResult<Stream> {
         let options = options(sampling)?;
-        let stream = py.detach(|| self.model.stream(prompt, options)).map_err(error::of_model)?;
+        let model = self.here()?;
+        let stream = py.detach(|| model.stream(prompt, options)).map_err(error::of_model)?;
         Ok(Stream::new(stream, &self.model))
     }
 
@@ -194,7 +212,7 @@ impl LanguageModel {
         sampling: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<String> {
         let options = options(sampling)?;
-        let mut stream = self.model.stream(prompt, options).map_err(error::of_model)?;
+        let mut stream = self.here()?.stream(prompt, options).map_err(error::of_model)?;
         let mut text = String::new();
         // In parts, so that Ctrl-C is noticed.
         loop {
@@ -212,7 +230,8 @@ impl LanguageModel {
 
     #[pyo3(signature = (text, n=5))]
     fn complete(&self, py: Python<'_>, text: &str, n: usize) -> PyResult<Vec<(String, f64)>> {
-        let found = py.detach(|| self.model.complete(text, n)).map_err(error::of_model)?;
+        let model = self.here()?;
+        let found = py.detach(|| model.complete(text, n)).map_err(error::of_model)?;
         Ok(found.into_iter().map(|completion| (completion.word, completion.log_prob)).collect())
     }
 
@@ -227,9 +246,10 @@ impl LanguageModel {
         tokens: Vec<u32>,
     ) -> PyResult<(Vec<State>, Bound<'py, PyArray2<f32>>)> {
         let states: Vec<DecoderState> = states.iter().map(|state| state.get().0.clone()).collect();
+        let model = self.here()?;
         let advance = || {
             let idle = self.decoders.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut decoder = idle.unwrap_or_else(|| self.model.decoder());
+            let mut decoder = idle.unwrap_or_else(|| model.decoder());
             let advanced = decoder.advance(&states, &tokens);
             self.decoders.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
             advanced

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -224,6 +225,20 @@ def test_ctrl_c_stops_a_run_that_can_be_resumed(tmp_path: Path) -> None:
     assert ended.returncode != 0 and ended.stderr.rstrip().endswith("KeyboardInterrupt"), ended.stderr
     resumed = rondo.train(out=tmp_path / "run", resume=True, max_steps=40, progress=False)
     assert resumed.results["steps"] == 40
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_after_a_fork_a_model_is_refused_or_works(history: rondo.History) -> None:
+    for threads, refused in [(1, False), (2, True)]:
+        model = rondo.open(history.folder, threads=threads)
+        expected = model.score("the cat sat")
+        child = os.fork()
+        if child == 0:
+            try:
+                os._exit(0 if model.score("the cat sat") == expected and not refused else 1)
+            except rondo.ModelError as error:
+                os._exit(0 if refused and "fork" in str(error) else 2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
