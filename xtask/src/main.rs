@@ -27,7 +27,7 @@ struct Step {
 }
 
 /// The steps of the check, fastest first.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "format", command: "cargo fmt --all --check", environment: &[] },
     Step { name: "deny", command: "cargo xtask deny", environment: &[] },
     Step {
@@ -39,6 +39,12 @@ const STEPS: [Step; 7] = [
         name: "features",
         // A build of the whole workspace enables every optional feature; a user of the library has none by default.
         command: "cargo clippy --package rondo-lm --lib -- --deny warnings",
+        environment: &[],
+    },
+    Step {
+        name: "command",
+        // The same for the command, whose tests enable all of its features.
+        command: "cargo clippy --package rondo-cli --bins -- --deny warnings",
         environment: &[],
     },
     Step {
@@ -134,7 +140,7 @@ mod tests {
     fn all_steps_run_unless_some_are_named() {
         assert_eq!(
             names_chosen(&["check"]),
-            Some(vec!["format", "deny", "lints", "features", "fuzz", "tests", "docs"])
+            Some(vec!["format", "deny", "lints", "features", "command", "fuzz", "tests", "docs"])
         );
         assert_eq!(names_chosen(&["check", "docs", "lints"]), Some(vec!["lints", "docs"]));
         for wrong in [&[][..], &["chek"], &["check", "lint"]] {

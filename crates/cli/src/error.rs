@@ -610,7 +610,8 @@ fn hint_on_data(error: &DataError) -> Option<String> {
         }
         DataError::NoTokenizers { .. } => {
             return Some(
-                "`cargo install` or `cargo build` with `--features tokenizers` adds them".to_owned(),
+                "`cargo install --path crates/cli --features tokenizers` builds a command that has them"
+                    .to_owned(),
             );
         }
         DataError::Missing { path } => path.file_name()?.to_str()?,

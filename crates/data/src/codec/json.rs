@@ -14,6 +14,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::TextCodec;
+use crate::error::NO_TOKENIZERS;
 use crate::vocab::{Header, VocabFile};
 use crate::{DataError, Result, Tokenizer, hex::hex};
 
@@ -49,7 +50,7 @@ impl TextCodec {
     ///
     /// # Errors
     /// [`DataError::CodecSyntax`] if it is not valid codec JSON, [`DataError::CodecVersion`] if its format or
-    /// version is not supported, and the errors of [`Vocab::from_json`](crate::Vocab::from_json) if its
+    /// version is not supported, [`DataError::NoTokenizers`] if its tokenizer needs the feature `tokenizers`, and the errors of [`Vocab::from_json`](crate::Vocab::from_json) if its
     /// vocabulary is invalid.
     pub fn from_json(origin: &str, json: &str) -> Result<Self> {
         let syntax = |source| DataError::CodecSyntax { origin: origin.to_owned(), source };
@@ -58,7 +59,13 @@ impl TextCodec {
         if format != FORMAT || version != VERSION {
             return Err(DataError::CodecVersion { origin: origin.to_owned(), format, version });
         }
-        let CodecFile { tokenizer, vocabulary, .. } = serde_json::from_str(json).map_err(syntax)?;
+        let CodecFile { tokenizer, vocabulary, .. } = match serde_json::from_str(json) {
+            Ok(file) => file,
+            Err(error) if error.to_string().contains(NO_TOKENIZERS) => {
+                return Err(DataError::NoTokenizers { origin: origin.to_owned() });
+            }
+            Err(error) => return Err(syntax(error)),
+        };
         Ok(Self::new(tokenizer, vocabulary.into_vocab(origin)?))
     }
 
