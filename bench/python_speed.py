@@ -20,6 +20,7 @@ import numpy as np
 import rondo
 
 ROUNDS = 3
+LINES = 10_000
 STEPS = 400
 
 
@@ -48,7 +49,7 @@ def training(command: str, data: str) -> tuple[float, float]:
 
 def scores(command: str, data: str, path: str) -> tuple[float, float]:
     """Seconds for 10,000 lines: of the command, and of the package, both with opening the model."""
-    lines = (Path(data) / "ptb.train.txt").read_text().splitlines()[:10_000]
+    lines = (Path(data) / "ptb.train.txt").read_text().splitlines()[:LINES]
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "lines.txt"
         text.write_text("".join(f"{line}\n" for line in lines))
@@ -139,7 +140,7 @@ def main() -> None:
     command, package = training(args.rondo, args.data)
     print(f"training: command {command:,.0f} tokens/s, package {package:,.0f} ({package / command:.3f})")
     command, package = scores(args.rondo, args.data, args.model)
-    print(f"10,000 lines: command {command:.2f} s, package {package:.2f} s ({package / command:.3f})")
+    print(f"{LINES:,} lines: command {command:.2f} s, package {package:.2f} s ({package / command:.3f})")
     print(f"32 states, one thread: {advances(args.model):,.0f} us")
     if args.torch:
         print(f"the same in PyTorch: {torch_advances(args.model):,.0f} us")
