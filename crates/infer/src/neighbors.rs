@@ -63,9 +63,13 @@ impl LanguageModel {
         Ok(neighbors)
     }
 
-    /// The id of a word that is in the vocabulary, in lowercase if the model reads texts in lowercase.
+    /// The id of a word that is in the vocabulary, in lowercase if the model reads texts in lowercase. Of subwords, the
+    /// token that is the whole word after another one comes first.
     fn id_of(&self, word: &str) -> Result<u32> {
         let vocab = self.codec().vocab();
+        if let Some(id) = self.subword(word)? {
+            return Ok(id);
+        }
         if let Some(id) = vocab.id(word) {
             return Ok(id);
         }
@@ -78,6 +82,21 @@ impl LanguageModel {
         let nearest = nearest_names(word, vocab.tokens(), SUGGESTIONS);
         let nearest = nearest.into_iter().map(str::to_owned).collect();
         Err(InferError::UnknownWord { word: word.to_owned(), nearest })
+    }
+}
+
+impl LanguageModel {
+    /// The token of subwords that is this word, if there is one.
+    fn subword(&self, word: &str) -> Result<Option<u32>> {
+        if !self.codec().is_of_subwords() {
+            return Ok(None);
+        }
+        let before = self.codec().encode_prefix("a")?;
+        let both = self.codec().encode_prefix(&format!("a {word}"))?;
+        Ok(match both.strip_prefix(before.as_slice()) {
+            Some(&[id]) => Some(id),
+            _ => None,
+        })
     }
 }
 

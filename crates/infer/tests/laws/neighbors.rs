@@ -64,3 +64,14 @@ fn a_model_without_embeddings_and_one_with_damaged_ones_give_an_error() {
     let found = damaged.neighbors("dog", 9).unwrap();
     assert!(found.iter().all(|neighbor| neighbor.token != "cat") && found.len() == 4);
 }
+
+#[test]
+fn a_word_is_found_among_subwords() {
+    let codec = crate::subword_codec("byte_bpe.json");
+    let model = rnn_lm(Cell::Lstm, Input::Embedding(6), codec.vocab().len());
+    let model = LanguageModel::new(model, codec).unwrap();
+    let id = model.codec().vocab().id("Ġcat").unwrap();
+    let found = model.neighbors("cat", 400).unwrap();
+    assert!(found.iter().all(|neighbor| neighbor.id != id), "the word itself is not its neighbor");
+    assert!(model.neighbors("Ġcat", 1).is_ok() && model.neighbors("mountaincat", 1).is_err());
+}
