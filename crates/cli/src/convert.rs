@@ -94,6 +94,9 @@ fn write(args: &ConvertArgs, format: Format) -> Result<()> {
     };
     let storage = if args.int8 { Storage::Int8 } else { Storage::F32 };
     let paths = export(&parts.model, &parts.codec, target, storage, &args.out)?;
+    if target != Target::Torch && !args.out.join("tokens.txt").exists() {
+        Console::new(false).say("note: no tokens.txt: its format cannot hold tokens with whitespace");
+    }
     let files: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     if args.json {
         return output::json(&json!({ "files": files }));

@@ -160,6 +160,14 @@ fn a_run_is_written_for_other_tools_and_read_again() {
     }
     let len = |file: &str| fs::metadata(sandbox.path(file)).unwrap().len();
     assert!(len("both/model.onnx") < len("onnx/model.onnx") && sandbox.path("both/rescoring.onnx").exists());
+    let flags =
+        ["train", "--data", "text.txt", "--tokenizer", "chars", "--hidden-size", "8", "--max-steps", "2"];
+    sandbox.run(&[&flags[..], &["--out", "chars"]].concat()).success();
+    let said = sandbox.run(&["convert", "chars", "--to", "onnx", "--out", "of-chars"]);
+    assert!(
+        said.stderr.contains("note: no tokens.txt") && said.stdout == "of-chars/model.onnx\n",
+        "{said:?}"
+    );
     let refused = sandbox.run(&["convert", "run", "--to", "pytorch", "--int8", "--out", "none"]);
     assert!(
         refused.stderr.contains("a model with 8-bit weights cannot be written for PyTorch"),
