@@ -3,7 +3,8 @@
 //! The estimate repeats, in the same order, the requests that [`RnnLm`](crate::RnnLm) and the tape make to a
 //! workspace: its pool of buffers, its packed weights, and the gradients. So it finds the same reuse of
 //! buffers. A test compares it with what is really allocated. How many rows each tail of an adaptive softmax has depends
-//! on the text; Zipf's law says how many to expect.
+//! on the text; Zipf's law says how many to expect. This is a single file because the order of the requests is the whole
+//! of it.
 //!
 //! Promises: no sizes make it overflow, panic or take long. Not here: the parameters themselves, the
 //! optimizer's state and other copies of the parameters (the caller).

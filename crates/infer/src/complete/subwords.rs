@@ -5,9 +5,9 @@
 //!                 Ġun hap py │ B      a word ends where one of the tokens B that begin with a space, or a line end, follows
 //! ```
 //!
-//! The probability of a word is that of its tokens and of B after them, divided by that of all tokens that begin with a space:
-//! the space after the text before is known (Oh and Schuler 2024, Pimentel and Meister 2024). A word can consist of other tokens than those
-//! that the tokenizer makes of it; these count as well, if the search finds them.
+//! The probability of a word is that of its tokens and of B after them, divided by that of all tokens that begin with a
+//! space: the space after the text before is known (Oh and Schuler 2024, Pimentel and Meister 2024). A word can consist of
+//! other tokens than those that the tokenizer makes of it; these count as well, if the search finds them.
 
 use std::collections::HashMap;
 
@@ -62,19 +62,14 @@ impl Subwords {
         // The last space belongs to the word.
         let space = before.chars().next_back();
         let context = &before[..before.len() - space.map_or(0, char::len_utf8)];
-        let prompt = codec.prompt(context)?;
-        if prompt.is_empty() {
-            return Err(InferError::EmptyPrefix);
-        }
         let mut decoder = Decoder::new(handle);
-        let mut state = decoder.begin();
-        let mut log_probs = None;
-        for id in prompt {
-            let (states, rows) = decoder.advance(&[state], &[id])?;
-            state = states.into_iter().next().ok_or(InferError::EmptyPrefix)?;
-            log_probs = Some(rows);
+        let mut read = None;
+        let mut states = vec![decoder.begin()];
+        for id in codec.prompt(context)? {
+            let (next, rows) = decoder.advance(&states, &[id])?;
+            (states, read) = (next, Some(rows));
         }
-        let Some(mut rows) = log_probs else { return Err(InferError::EmptyPrefix) };
+        let (Some(state), Some(mut rows)) = (states.pop(), read) else { return Err(InferError::EmptyPrefix) };
 
         let first = space.map(String::from).or_else(|| self.starts_spaced.then(|| " ".to_owned()));
         let begins = |id: u32| match &first {
@@ -92,13 +87,14 @@ impl Subwords {
         let mut words: HashMap<String, f64> = HashMap::new();
         let mut beams = vec![Beam { state, row: 0, word: vec![], log_prob: -known.ln() }];
         for length in 0..LONGEST_WORD {
-            let least = kth_largest(words.values().copied(), completing.top);
+            // The probability of a word is at most that of its beginning.
+            let least = kth_largest(words.values().copied(), completing.top).ln();
             let mut next: Vec<(f64, usize, u32)> = Vec::new();
             for (index, beam) in beams.iter().enumerate() {
                 for (id, &log_prob) in (0..).zip(rows.row(beam.row)) {
                     let log_prob = beam.log_prob + f64::from(log_prob);
                     let continues = if length == 0 { begins(id) } else { !self.ends_word[id as usize] };
-                    if log_prob > least.ln()
+                    if log_prob > least
                         && continues
                         && self.fits(&beam.word, id, begun.as_bytes())
                         && !completing.forbidden.contains(&id)

@@ -10,6 +10,8 @@
 //!   gradients of the parameters
 //! ```
 //!
+//! This is a single file because a recording, its nodes and the memory they return to are defined by each other.
+//!
 //! A model is a short function that puts operations on a tape. Training, scoring and generation run the same
 //! function; with [`Mode::Evaluate`], nothing is recorded and dropout is the identity. A device failure does
 //! not stop the recording: it is reported by the next call that reads values, or by `backward`. All memory

@@ -9,6 +9,8 @@
 //!
 //! Promises: invalid settings and texts are refused before a folder is created; an [`Observer`] receives a
 //! [`Note`] about anything the user should know. Not here: command-line flags, printing, signals.
+//!
+//! This is a single file because new, repeated and resumed runs take the same steps in an order that matters.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

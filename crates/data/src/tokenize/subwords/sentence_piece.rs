@@ -44,20 +44,21 @@ impl SentencePiece {
 
     /// The ids of a normalized word with the space before it, if it is one that is tokenized independently.
     fn word(&self, word: &str) -> Result<Option<Vec<u32>>, Failure> {
-        let text = word.replace(SPACE, " ");
-        if self.processor.normalize(&text).map_err(failure)? != word {
-            return Ok(None);
+        // Models differ in whether normalization adds a space before a text, or keeps only one.
+        for text in [word.strip_prefix(SPACE).unwrap_or(word), word] {
+            let text = text.replace(SPACE, " ");
+            if self.processor.normalize(&text).map_err(failure)? == word {
+                return self.ids(&text).map(Some);
+            }
         }
-        self.ids(&text).map(Some)
+        Ok(None)
     }
 
     fn ids(&self, text: &str) -> Result<Vec<u32>, Failure> {
         let ids = self.processor.encode_to_ids(text).map_err(failure)?;
         Ok(ids.into_iter().map(|id| id as u32).collect())
     }
-}
 
-impl SentencePiece {
     /// The parts of a line that normalization does not change, except for a space before the first word.
     fn spans_of_same(&self, line: &str) -> Option<Vec<(u32, Range<usize>)>> {
         let (pieces, ids) = (self.processor.encode(line).ok()?, self.ids(line).ok()?);
