@@ -32,7 +32,7 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
         }
         _ => {
             console::error_text(&format!("error: {}", message(error)));
-            if let Some(hint) = known_elsewhere(error).or_else(|| hint(error)) {
+            if let Some(hint) = known_elsewhere(error).or_else(|| left_out(error)).or_else(|| hint(error)) {
                 console::error_text(&format!("   hint: {hint}"));
             }
             ExitCode::from(2)
@@ -47,6 +47,13 @@ fn known_elsewhere(error: &clap::Error) -> Option<String> {
     let name = std::env::args().nth(1)?;
     let ours = other_tools::ours(flag, command.find_subcommand(name)?)?;
     Some(format!("Rondo calls it `--{ours}`"))
+}
+
+/// How to get a subcommand that this build leaves out.
+fn left_out(error: &clap::Error) -> Option<String> {
+    let is_left_out = parts(error, ContextKind::InvalidSubcommand) == ["tokenizer"];
+    let command = "`cargo install --path crates/cli --features tokenizers`";
+    is_left_out.then(|| format!("{command} builds a command that has it"))
 }
 
 /// What is wrong, on one line.
