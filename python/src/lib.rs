@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 
 mod arrays;
 mod convert;
+mod data;
 mod error;
 mod model;
 mod nn;
@@ -29,11 +30,20 @@ fn _rondo(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<model::State>()?;
     module.add_class::<stream::Stream>()?;
     module.add_class::<tokenizer::Tokenizer>()?;
+    module.add_class::<data::Vocab>()?;
+    module.add_class::<data::Corpus>()?;
+    module.add_class::<data::Batches>()?;
+    module.add_class::<nn::Generator>()?;
     module.add_class::<nn::Parameters>()?;
     module.add_class::<nn::Tape>()?;
     module.add_class::<nn::Value>()?;
     module.add_function(wrap_pyfunction!(train::train, module)?)?;
+    module.add_function(wrap_pyfunction!(train::plan, module)?)?;
+    module.add_function(wrap_pyfunction!(data::read_corpus, module)?)?;
+    module.add_function(wrap_pyfunction!(data::count_tokens, module)?)?;
+    module.add_function(wrap_pyfunction!(data::tales, module)?)?;
     module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::text_settings, module)?)?;
     module.add_function(wrap_pyfunction!(settings::corpora, module)?)?;
     module.add_function(wrap_pyfunction!(plot::plot_runs, module)?)?;
     module.add_function(wrap_pyfunction!(convert::load, module)?)?;

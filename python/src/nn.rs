@@ -9,14 +9,63 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, ToPyArray};
+use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, ToPyArray};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use rondo::nn::{self, Gradient, Gradients, Mode, NnError, ParameterId, Shape, Workspace};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rondo::nn::{self, Gradient, Gradients, Initializer, Mode, NnError, ParameterId, Shape, Workspace};
 
 use crate::model::device;
 use crate::{arrays, error};
+
+/// Random numbers for initial values; see `_rondo.pyi`.
+#[pyclass(module = "rondo.nn")]
+pub(crate) struct Generator(ChaCha8Rng);
+
+impl Generator {
+    fn fill<'py>(
+        &mut self,
+        py: Python<'py>,
+        (rows, columns): (usize, usize),
+        initializer: Initializer,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let mut values = vec![0.0; rows * columns];
+        initializer.fill(rows, columns, &mut values, &mut self.0);
+        arrays::matrix(py, &values, columns)
+    }
+}
+
+#[pymethods]
+impl Generator {
+    #[new]
+    fn new(seed: u64) -> Self {
+        Generator(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    fn normal<'py>(
+        &mut self,
+        py: Python<'py>,
+        shape: (usize, usize),
+        deviation: f32,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        self.fill(py, shape, Initializer::Normal(deviation))
+    }
+
+    fn uniform<'py>(
+        &mut self,
+        py: Python<'py>,
+        shape: (usize, usize),
+        limit: f32,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        self.fill(py, shape, Initializer::Uniform(limit))
+    }
+
+    fn xavier<'py>(&mut self, py: Python<'py>, shape: (usize, usize)) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        self.fill(py, shape, Initializer::Xavier)
+    }
+}
 
 /// Parameters, their gradients, and memory to compute with.
 struct Memory {

@@ -27,6 +27,12 @@ pub(crate) fn settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(all)
 }
 
+/// The names of the settings of the text.
+#[pyfunction]
+pub(crate) fn text_settings() -> Vec<String> {
+    FIELDS.iter().filter(|field| field.path().starts_with("text.")).map(name).collect()
+}
+
 /// The names of the published corpora.
 #[pyfunction]
 pub(crate) fn corpora() -> Vec<&'static str> {

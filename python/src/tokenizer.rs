@@ -11,16 +11,26 @@ use crate::error;
 #[pyclass(frozen, module = "rondo")]
 pub(crate) struct Tokenizer(data::Tokenizer);
 
+impl Tokenizer {
+    /// The tokenizer with a name or in a file.
+    pub(crate) fn named(name: &str) -> PyResult<data::Tokenizer> {
+        let choice: TokenizerChoice = name.parse().map_err(error::TextError::new_err)?;
+        match choice {
+            TokenizerChoice::Kind(kind) => Ok(kind.tokenizer(&TokenizerOptions::default())),
+            TokenizerChoice::File(path) => data::Tokenizer::open(path).map_err(error::of_text),
+        }
+    }
+
+    pub(crate) fn tokenizer(&self) -> &data::Tokenizer {
+        &self.0
+    }
+}
+
 #[pymethods]
 impl Tokenizer {
     #[new]
     fn new(name: &str) -> PyResult<Self> {
-        let choice: TokenizerChoice = name.parse().map_err(error::TextError::new_err)?;
-        let tokenizer = match choice {
-            TokenizerChoice::Kind(kind) => kind.tokenizer(&TokenizerOptions::default()),
-            TokenizerChoice::File(path) => data::Tokenizer::open(path).map_err(error::of_text)?,
-        };
-        Ok(Tokenizer(tokenizer))
+        Tokenizer::named(name).map(Tokenizer)
     }
 
     fn tokenize(&self, py: Python<'_>, text: &str) -> PyResult<Vec<String>> {

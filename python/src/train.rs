@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rondo::train::{Event, Outcome, Session, SessionOptions, SettingsSource, Trained};
+use rondo::train::{Event, Observer, Outcome, Session, SessionOptions, SettingsSource, Trained};
 
+use crate::data::Corpus;
 use crate::model::LanguageModel;
 use crate::{error, settings};
 
@@ -98,25 +99,36 @@ fn described<'py>(py: Python<'py>, event: Event<'_>) -> PyResult<Option<Bound<'p
     Ok(Some(told))
 }
 
+/// The plan of a new run, as TOML.
+#[pyfunction]
+#[pyo3(signature = (given, *, recipe=None))]
+pub(crate) fn plan(given: &Bound<'_, PyDict>, recipe: Option<String>) -> PyResult<String> {
+    let settings = settings::read(given)?;
+    let source = recipe.map_or_else(SettingsSource::default, SettingsSource::Recipe);
+    source.plan(settings).and_then(|plan| plan.to_toml()).map_err(error::of_training)
+}
+
 /// Trains a model, and returns it with its folder and results.
 #[pyfunction]
-#[pyo3(signature = (given, *, recipe=None, out=None, resume=false, callback=None))]
+#[pyo3(signature = (given, *, corpus=None, recipe=None, out=None, resume=false, callback=None))]
 pub(crate) fn train<'py>(
     py: Python<'py>,
     given: &Bound<'py, PyDict>,
+    corpus: Option<&Corpus>,
     recipe: Option<String>,
     out: Option<PathBuf>,
     resume: bool,
     callback: Option<Py<PyAny>>,
 ) -> PyResult<(Option<LanguageModel>, PathBuf, Bound<'py, PyDict>)> {
     let settings = settings::read(given)?;
+    let in_memory = corpus.map(|corpus| corpus.corpus().clone());
     let mut calls = Calls { callback, error: None };
     let run = || {
         let mut observer = |event: Event<'_>| calls.observe(event);
         let source = recipe.map_or_else(SettingsSource::default, SettingsSource::Recipe);
         let folder = out.clone();
-        let options =
-            SessionOptions { source, out, observer: Some(&mut observer), ..SessionOptions::default() };
+        let observer = Some(&mut observer as &mut dyn Observer);
+        let options = SessionOptions { source, out, in_memory, observer, ..SessionOptions::default() };
         let mut session = match folder {
             Some(folder) if resume => Session::resume(folder, settings, options)?,
             _ => Session::start(settings, options)?,

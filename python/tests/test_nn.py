@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import doctest
+import sys
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+import rondo.data
 import rondo.nn
+
+sys.path.append(str(Path(__file__).parent.parent / "examples"))
+import from_scratch  # noqa: E402
 
 V, H, T, B = 7, 6, 5, 3
 Array = npt.NDArray[np.float32]
@@ -84,6 +90,23 @@ def test_ten_steps_of_the_tutorials_network_agree_with_numpy() -> None:
         assert weights.sgd(2.0, clip_norm=0.3) == pytest.approx(norm, rel=1e-4)
         for name in w:
             w[name] -= 2.0 * min(1, 0.3 / norm) * gradients[name]
+
+
+def test_the_tutorial_has_the_losses_of_the_same_network_in_rust() -> None:
+    corpus = rondo.data.read_corpus(
+        rondo.data.tales(40, seed=1),
+        tokenizer="chars",
+        vocab_order="first-appearance",
+        valid_fraction=0,
+        test_fraction=0,
+    )
+    weights = from_scratch.network(len(corpus.vocab), 24, threads=2)
+    losses = list(from_scratch.train(weights, corpus.train, epochs=2, batch_size=4, bptt=16))
+    assert len(losses) == 100
+    # Those of `crates/rondo/tests/from_scratch.rs`.
+    assert [losses[0], losses[10], losses[99]] == pytest.approx([3.370055, 3.203741, 2.947618], abs=1e-5)
+    text = from_scratch.write(weights, corpus.vocab, 50)
+    assert len(text) == 51 and set(text) <= set(corpus.vocab)
 
 
 def test_every_operation_computes_what_numpy_does() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 import os
 import pickle
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import rondo
+from rondo._progress import Notebook, Terminal
 
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 import beam_search  # noqa: E402
@@ -179,6 +181,116 @@ def test_weights_are_arrays(model: rondo.LanguageModel) -> None:
     assert model.embeddings is not None
     assert weights["embedding.weight"].shape == model.embeddings.shape == (len(model.vocab), 16)
     assert f"{model.parameter_count} parameters" in repr(model)
+
+
+def test_plans_are_checked_and_trainers_fit_and_resume(tmp_path: Path) -> None:
+    plan = rondo.Plan(LINES, cell="gru", **SMALL)
+    assert 'cell = "gru"' in plan.to_toml() and repr(plan).startswith("Plan(cell='gru', hidden_size=16")
+    with pytest.raises(TypeError, match="did you mean `hidden_size`"):
+        rondo.Plan(LINES, hiden_size=3)
+    with pytest.raises(rondo.TrainingError, match="no effect"):
+        rondo.Plan(LINES, momentum=0.9, optimizer="adam")
+    with pytest.raises(rondo.TrainingError, match="did you mean `ptb-rnn`"):
+        rondo.Plan(recipe="ptb-rn")
+    steps: list[int] = []
+
+    def stop(event: rondo.Event) -> bool:
+        if event["kind"] == "batch":
+            steps.append(event["step"])
+        return len(steps) < 10
+
+    whole = rondo.Trainer(plan, out=tmp_path / "whole").fit(progress=False)
+    first = rondo.Trainer(plan, out=tmp_path / "run").fit([stop], progress=False)
+    assert first.results["interrupted"] and first.results["steps"] == 10
+    second = rondo.Trainer.resume(tmp_path / "run").fit(progress=False)
+    assert second.results["valid_loss"] == whole.results["valid_loss"]
+    with pytest.raises(TypeError, match="folder of the run"):
+        rondo.train(resume=True)
+
+
+def test_ids_are_data(tmp_path: Path) -> None:
+    ids = np.arange(1000) % 7
+    history = rondo.train(ids, out=tmp_path / "run", progress=False, learning_rate=0.02, **SMALL)
+    model = history.model
+    assert model is not None and model.vocab == [str(i) for i in range(7)] and model.line_end is None
+    _, rows = model.advance(model.advance([model.begin()], [3])[0], [4])
+    assert rows[0].argmax() == 5
+    with pytest.raises(rondo.TrainingError, match="pass it again"):
+        rondo.train(out=tmp_path / "run", resume=True, epochs=4, progress=False)
+    resumed = rondo.train(ids, out=tmp_path / "run", resume=True, epochs=4, progress=False)
+    assert resumed.results["best_epoch"] == 4
+
+    vocab = rondo.data.Vocab(["<unk>", "<eos>", "a", "b"], unknown="<unk>")
+    corpus = rondo.data.Corpus([2, 3, 1] * 50, valid=[2, 3, 1], vocab=vocab)
+    assert corpus.test is None and corpus.vocab == vocab and corpus.decode(corpus.valid) == "a b\n"
+    assert corpus.encode("b zebra\n").tolist() == [3, 0, 1]
+    model = rondo.train(corpus, out=tmp_path / "words", progress=False, **SMALL).model
+    assert model is not None and model.score("a b") > model.score("b a")
+    for wrong, message in [([2, 4] * 20, "out of range"), ([-1], "not an id"), ([0.5], "integers"), ([[1]], "vector")]:
+        with pytest.raises((rondo.TextError, ValueError, TypeError), match=message):
+            rondo.data.Corpus(wrong, vocab=vocab)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="`tokenizer` has no effect"):
+        rondo.train(corpus, tokenizer="chars")
+
+
+def test_texts_become_counts_vocabularies_and_batches(tmp_path: Path) -> None:
+    assert doctest.testmod(rondo.data).failed == 0
+    counter = rondo.data.Counter.read(LINES)
+    assert counter["the"] == 240 and counter["<eos>"] == 240 and list(counter)[:3] == ["the", "cat", "sat"]
+    (tmp_path / "text.txt").write_text("\n".join(LINES) + "\n")
+    assert rondo.data.Counter.read(tmp_path / "text.txt") == counter
+    assert rondo.data.Counter.read("ab\nb", "chars") == {"a": 1, "b": 2, "\n": 2}
+    rare = counter.discard(100)
+    assert rare["<unk>"] == 120 and rare.total() == counter.total() and "log" not in rare
+    vocab = rondo.data.Vocab.from_counts(rare, reserved=["<eos>"])
+    assert vocab.tokens[:3] == ["<unk>", "<eos>", "a"] and len(vocab) == len(rare)
+    assert vocab["mouse"] == 0 and vocab[["a", "mouse"]].tolist() == [2, 0] and "mouse" not in vocab
+    assert vocab.to_tokens(np.array([2, 0])) == ["a", "<unk>"] and vocab.counts is not None
+    vocab.save(tmp_path / "vocab.json")
+    assert rondo.data.Vocab.load(tmp_path / "vocab.json") == pickle.loads(pickle.dumps(vocab)) == vocab
+    with pytest.raises(KeyError):
+        rondo.data.Vocab(["a"])["b"]
+
+    corpus = rondo.data.read_corpus(LINES, min_frequency=100)
+    assert corpus.vocab.tokens[:2] == ["<unk>", "<eos>"] and "the" in corpus.vocab and "log" not in corpus.vocab
+    assert corpus.valid is not None and corpus.test is not None
+    assert len(corpus.train) + len(corpus.valid) + len(corpus.test) == counter.total()
+    with pytest.raises(TypeError, match="did you mean `tokenizer`"):
+        rondo.data.read_corpus(LINES, tokeniser="chars")
+
+    ids = np.arange(23)
+    for last_batch, shapes in [("keep", [(4, 3), (2, 3)]), ("discard", [(4, 3)])]:
+        batches = rondo.data.Batches(ids, 3, 4, last_batch=last_batch)
+        assert [inputs.shape for inputs, _ in batches] == shapes and batches.dropped_tokens == 2
+        for (inputs, targets), start in zip(batches, (0, 4)):
+            columns = np.stack([np.arange(7), np.arange(7, 14), np.arange(14, 21)], axis=1)
+            assert (inputs == columns[start : start + 4][: len(inputs)]).all() and (targets == inputs + 1).all()
+    assert batches[-1][0].shape == (4, 3)
+    with pytest.raises(IndexError):
+        batches[1]
+    with pytest.raises(rondo.TextError, match="too short|batch"):
+        rondo.data.batchify([1, 2], 3, 4)
+
+
+def test_progress_in_notebooks_and_terminals(capsys: pytest.CaptureFixture[str]) -> None:
+    batch = {"kind": "batch", "epoch": 1, "batch": 3, "batches": 4, "moving_loss": 2.0, "tokens_per_s": 1000.0}
+    epoch = {"kind": "epoch", "epoch": 1, "train_loss": 2.0, "valid_loss": None, "test_loss": 1.5, "is_best": True}
+    events = [{"kind": "epoch_started", "epochs": 2}, batch, {"kind": "note", "text": "1 < 2"}, epoch]
+
+    class Shown(Notebook):
+        def _show(self) -> None:
+            seen.append(self.html())
+
+    seen: list[str] = []
+    notebook, terminal = Shown(), Terminal()
+    for event in events:
+        notebook(event)
+        terminal(event)
+    assert '<progress value="3" max="4">' in seen[0] and "epoch 1/2" in seen[0]
+    assert "1 &lt; 2" in seen[-1] and "<progress" not in seen[-1]
+    assert "<th>epoch</th><th>train</th><th>test</th>" in seen[-1] and "<td>1.5000</td><td>best</td>" in seen[-1]
+    printed = capsys.readouterr().err
+    assert "epoch 1/2  " + "\u2501" * 18 + "\u2500" * 6 in printed and "train 2.0000  test 1.5000  best" in printed
 
 
 def test_pictures(history: rondo.History, model: rondo.LanguageModel, tmp_path: Path) -> None:

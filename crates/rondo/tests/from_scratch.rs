@@ -30,7 +30,7 @@ fn plan() -> Plan {
 }
 
 fn corpus(plan: &Plan) -> Corpus {
-    let text = Tales::new().sentences(1, 0).take(40).collect();
+    let text = Tales::new().sentences(1, 0).take(40).map(|sentence| sentence + "\n").collect();
     let texts = CorpusTexts::Whole(vec![TextSource::Memory { name: "tales".into(), text }]);
     Corpus::read(&texts, &plan.text.options).unwrap()
 }
@@ -71,6 +71,10 @@ fn the_example_and_the_fused_model_have_the_same_losses() {
     }
     assert!((text_loss - fused_text_loss).abs() < 1e-6, "{text_loss} and {fused_text_loss}");
     assert_eq!(samples, fused_samples);
+    // The same network in Python has these losses, too: `python/tests/test_nn.py`.
+    for (batch, expected) in [(0, 3.370055), (10, 3.203741), (99, 2.947618)] {
+        assert!((losses[batch] - expected).abs() < 1e-5, "batch {batch}: {}", losses[batch]);
+    }
     // From an even guess on, it learns.
     assert!((losses[0] - (vocab_size as f64).ln()).abs() < 0.01, "{losses:?}");
     assert!(losses[losses.len() - 1] < losses[0] - 0.3, "{losses:?}");

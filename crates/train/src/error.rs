@@ -132,6 +132,12 @@ pub enum TrainError {
         /// The setting.
         reset_state: ResetState,
     },
+    /// The corpus of a run was in the memory of the program that trained, and is not at hand.
+    #[error("the corpus of the run was in memory and cannot be read again: pass it again, or give a text")]
+    NotInMemory,
+    /// A corpus in memory does not have the tokenizer and vocabulary of the model to continue from.
+    #[error("the corpus in memory has another tokenizer or vocabulary than the model to continue from")]
+    OtherCodec,
     /// The state is to be reset before each line, but the model cannot do that.
     #[error("the model cannot be trained on independent lines: it does not implement `Model::can_reset`")]
     CannotReset,

@@ -71,8 +71,8 @@ pub use run_end::RunEnd;
 pub use sampler::Sampler;
 pub use schedule::{Decision, Schedule, ScheduleRule, Validation};
 pub use session::{
-    BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, Note, Session, SessionOptions, SettingsSource,
-    Trained, default_places,
+    BUILT_IN, DATA_VARIABLE, FoundCorpus, IN_MEMORY, MIRROR_VARIABLE, Note, Session, SessionOptions,
+    SettingsSource, Trained, default_places,
 };
 pub use settings::Settings;
 pub use step::{NonFinite, Quantity, StepOutcome, StepTerms, Tokens, TrainingStep};

@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use rondo_data::DataError;
+use rondo_data::{Corpus, DataError, TextCodec, Tokenizer, Vocab};
 use rondo_infer::InferError;
 use rondo_nn::{Model, ModelFile};
 use rondo_train::{
@@ -79,6 +79,50 @@ fn a_text_becomes_a_trained_model() {
     assert_eq!(values(model.model()), values(&file.model));
     assert_eq!(file.context.attachments["codec"], model.codec().to_json().into_bytes());
     assert_eq!(*model.codec(), session.corpus().codec);
+}
+
+/// Ids of the numbers 0 to 6, each followed by the next one.
+fn ids_in_memory(count: u32) -> Corpus {
+    let numbers = (0..7).map(|number: u32| number.to_string());
+    let vocab = Vocab::from_tokens("numbers", numbers, None).unwrap();
+    let codec = TextCodec::new(Tokenizer::words(), vocab);
+    Corpus::of_divided_ids(codec, (0..count).map(|at| at % 7).collect(), 0.1, 0.1).unwrap()
+}
+
+#[test]
+fn a_corpus_in_memory_is_trained_on_and_passed_again_to_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = || Settings::parse("test", SETTINGS).unwrap();
+    let with = |corpus: Corpus, out: &str| SessionOptions {
+        in_memory: Some(corpus),
+        ..options(&folder.path().join(out))
+    };
+    let mut session = Session::start(settings(), with(ids_in_memory(400), "whole")).unwrap();
+    assert_eq!(session.title(), "in-memory");
+    let whole = session.run(&mut ()).unwrap().model.unwrap();
+    assert!(whole.generate("3", rondo_infer::StreamOptions::default()).unwrap().starts_with(" 4 5 6 0"));
+
+    let mut stopped = Session::start(settings(), with(ids_in_memory(400), "run")).unwrap();
+    let mut notes = Notes { stop_after: Some(20), ..Notes::default() };
+    assert!(stopped.run(&mut notes).unwrap().outcome.interrupted);
+    drop(stopped);
+    let resume = |corpus: Option<Corpus>| {
+        let options = SessionOptions { in_memory: corpus, ..SessionOptions::default() };
+        Session::resume(folder.path().join("run"), Settings::default(), options)
+    };
+    assert!(matches!(resume(None), Err(TrainError::NotInMemory)));
+    assert!(matches!(resume(Some(ids_in_memory(500))), Err(TrainError::Runs(RunsError::OtherCorpus { .. }))));
+    let resumed = resume(Some(ids_in_memory(400))).unwrap().run(&mut ()).unwrap().model.unwrap();
+    assert_eq!(values(resumed.model()), values(whole.model()));
+
+    // A model to continue from must know these tokens.
+    let mut continued = settings();
+    continued.training.from = Some(folder.path().join("whole"));
+    let session = Session::start(continued.clone(), with(ids_in_memory(300), "continued")).unwrap();
+    assert_eq!(session.corpus().codec, *whole.codec());
+    let codec = TextCodec::new(Tokenizer::words(), Vocab::from_tokens("other", ["7", "8"], None).unwrap());
+    let other = Corpus::of_ids(codec, vec![0, 1].into(), None, None).unwrap();
+    assert!(matches!(Session::start(continued, with(other, "other")), Err(TrainError::OtherCodec)));
 }
 
 #[test]

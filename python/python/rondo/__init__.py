@@ -23,17 +23,19 @@ from ._rondo import (
     TrainingError,
     __version__,
 )
-from ._train import Event, History, train
+from ._train import Event, History, Plan, Trainer, train
 
 __all__ = [
     "Event",
     "History",
     "LanguageModel",
     "ModelError",
+    "Plan",
     "RondoError",
     "State",
     "Stream",
     "TextError",
+    "Trainer",
     "TrainingError",
     "__version__",
     "convert",

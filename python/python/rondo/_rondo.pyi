@@ -162,9 +162,146 @@ class Tokenizer:
     def tokenize(self, text: str) -> list[str]:
         """The tokens of a text, with those for its line ends."""
 
+class Vocab:
+    """Tokens and their ids. Iterating gives the tokens in the order of their ids.
+
+    Parameters
+    ----------
+    tokens
+        The tokens in the order of their ids.
+    unknown
+        The one among them that stands for all others; by default, others are an error.
+    """
+
+    def __init__(self, tokens: Sequence[str], *, unknown: str | None = None) -> None: ...
+    @staticmethod
+    def from_counts(
+        counts: Mapping[str, int],
+        *,
+        max_size: int | None = None,
+        min_frequency: int = 1,
+        unknown: str | None = "<unk>",
+        reserved: Sequence[str] = (),
+        order: str = "frequency",
+    ) -> Vocab:
+        """The vocabulary of counted tokens: the unknown token, the reserved ones, and the others by decreasing
+        frequency (ties alphabetical), or all by first appearance (``order="first-appearance"``)."""
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Vocab:
+        """Read a ``vocab.json``, such as the one of a run."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a ``vocab.json``."""
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens in the order of their ids."""
+
+    @property
+    def unknown(self) -> str | None:
+        """The token that stands for those that are not in the vocabulary."""
+
+    @property
+    def counts(self) -> list[int] | None:
+        """How often each token occurs in the training text, if that is known."""
+
+    def to_tokens(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[str]:
+        """The tokens of ids."""
+
+    @overload
+    def __getitem__(self, tokens: str) -> int:  # type: ignore[overload-overlap]
+        """The id of a token, or of the unknown token (KeyError if there is none)."""
+
+    @overload
+    def __getitem__(self, tokens: Sequence[str]) -> npt.NDArray[np.uint32]:
+        """The ids of tokens."""
+
+    def __contains__(self, token: str) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+
+class Corpus:
+    """Training, validation and test text as ids, with their vocabulary. `rondo.train` takes it as data.
+
+    Parameters
+    ----------
+    train
+        The ids of the training text: a vector of integers.
+    valid, test
+        Those of the validation and test text. Without either, the end of ``train`` is split off.
+    vocab
+        The tokens; by default, each id is its own name.
+    tokenizer
+        How new texts are split into these tokens: ``words`` (the default), ``moses``, ``chars``, ``bytes``, or a file.
+    valid_fraction, test_fraction
+        The fractions to split off; 0 for none.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[int] | npt.NDArray[np.integer[Any]],
+        valid: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
+        test: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
+        *,
+        vocab: Vocab | None = None,
+        tokenizer: str | None = None,
+        valid_fraction: float = 0.05,
+        test_fraction: float = 0.05,
+    ) -> None: ...
+    @property
+    def train(self) -> npt.NDArray[np.uint32]:
+        """The ids of the training text."""
+
+    @property
+    def valid(self) -> npt.NDArray[np.uint32] | None:
+        """The ids of the validation text."""
+
+    @property
+    def test(self) -> npt.NDArray[np.uint32] | None:
+        """The ids of the test text."""
+
+    @property
+    def vocab(self) -> Vocab:
+        """The vocabulary."""
+
+    def encode(self, text: str) -> npt.NDArray[np.uint32]:
+        """The ids of a text, line ends included."""
+
+    def decode(self, ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> str:
+        """The text of ids."""
+
+class Batches(Sequence[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]]):
+    """Batches for truncated backpropagation through time: a sequence of inputs and targets, both ``[T, B]``. See
+    `rondo.data.batchify`."""
+
+    def __init__(
+        self,
+        ids: Sequence[int] | npt.NDArray[np.integer[Any]],
+        batch_size: int,
+        bptt: int,
+        *,
+        last_batch: str = "keep",
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(  # type: ignore[override]
+        self, index: int
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]: ...
+    @property
+    def dropped_tokens(self) -> int:
+        """The number of ids at the end that fill no row of the columns."""
+
+def count_tokens(paths: Sequence[str], tokenizer: Tokenizer) -> list[tuple[str, int]]: ...
+def tales(count: int, *, seed: int = ...) -> list[str]:
+    """Sentences of the built-in language, one for each line."""
+
+def read_corpus(given: Mapping[str, Any]) -> Corpus: ...
+def plan(given: Mapping[str, Any], *, recipe: str | None = None) -> str: ...
+def text_settings() -> list[str]: ...
 def train(
     given: Mapping[str, Any],
     *,
+    corpus: Corpus | None = None,
     recipe: str | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -194,6 +331,19 @@ def plot_runs(folders: Sequence[str | os.PathLike[str]], x: str) -> str: ...
 
 _Matrix = npt.NDArray[np.float32]
 _Ids = npt.NDArray[np.uint32]
+
+class Generator:
+    """Random numbers for initial values, the same on every machine. The command uses this generator, too."""
+
+    def __init__(self, seed: int) -> None: ...
+    def normal(self, shape: tuple[int, int], deviation: float) -> _Matrix:
+        """Normally distributed numbers with mean 0 and this standard deviation."""
+
+    def uniform(self, shape: tuple[int, int], limit: float) -> _Matrix:
+        """Numbers between ``-limit`` and ``limit``."""
+
+    def xavier(self, shape: tuple[int, int]) -> _Matrix:
+        """Numbers between ``±√(6 / (rows + columns))`` (Glorot & Bengio 2010)."""
 
 class Parameters:
     """Named matrices, and their gradients after `Tape.backward`. A vector is a matrix of one row.

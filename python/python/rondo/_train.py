@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from . import _rondo
+from . import _rondo, data as texts
+from ._progress import is_interactive, progress as shown_progress
+from ._source import Data as Texts, is_lines, source
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas
+
+    Data = Texts | _rondo.Corpus | npt.NDArray[np.integer[Any]]
 
 Event = dict[str, Any]
 """What a callback receives: ``kind`` and the values that belong to it.
@@ -35,7 +38,6 @@ Event = dict[str, Any]
 ================= ==================================================================================
 """
 
-Data = str | os.PathLike[str] | Iterable[str]
 Callback = Callable[[Event], object]
 
 
@@ -72,6 +74,134 @@ class History:
         return curve.read_text() if curve.exists() else None
 
 
+class Plan:
+    """What to train: data and settings. Their names, values and combination are checked at once.
+
+    Parameters
+    ----------
+    data
+        As in `train`.
+    recipe
+        The name of a recipe, or its file, whose settings the given ones override.
+    **settings
+        As in `train`.
+
+    Raises
+    ------
+    TypeError
+        For a setting that there is not.
+    TrainingError
+        If a setting has a wrong value, or no effect beside the others.
+    """
+
+    def __init__(self, data: Data | None = None, *, recipe: str | None = None, **settings: Any) -> None:
+        self.data = texts.Corpus(data) if _is_array(data) else data
+        self.recipe = recipe
+        self.settings = settings
+        if isinstance(self.data, _rondo.Corpus):
+            for name in settings:
+                if name in _rondo.text_settings():
+                    raise TypeError(f"the corpus has been read: `{name}` has no effect")
+        self.to_toml()
+
+    def to_toml(self) -> str:
+        """All settings, including the defaults, as the file ``plan.toml`` of a run has them."""
+        if isinstance(self.data, _rondo.Corpus):
+            return _rondo.plan({"corpus": "in-memory", **self.settings}, recipe=self.recipe)
+        if is_lines(self.data):
+            return _rondo.plan({"data": "-", **self.settings}, recipe=self.recipe)
+        with source(self.data) as given:
+            return _rondo.plan({**given, **self.settings}, recipe=self.recipe)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
+        return f"Plan({self.recipe or ''}{', ' if self.recipe and given else ''}{given})"
+
+
+class Trainer:
+    """Trains as planned, or resumes a run.
+
+    Parameters
+    ----------
+    plan
+        What to train.
+    out
+        The folder of the run; by default the first free one of ``runs/NAME-1``, ``runs/NAME-2``, …
+
+    Examples
+    --------
+    >>> plan = Plan(["the cat sat", "the dog sat"] * 100, hidden_size=16, epochs=2)
+    >>> history = Trainer(plan, out="runs/cats").fit()  # doctest: +SKIP
+    """
+
+    def __init__(self, plan: Plan, *, out: str | os.PathLike[str] | None = None) -> None:
+        self.plan: Plan | None = plan
+        self.out = out
+        self._data, self._recipe, self._settings = plan.data, plan.recipe, plan.settings
+        self._resume = False
+
+    @classmethod
+    def resume(cls, folder: str | os.PathLike[str], data: Data | None = None, **settings: Any) -> Trainer:
+        """Continue the run in a folder from its last checkpoint.
+
+        Parameters
+        ----------
+        folder
+            The folder of the run.
+        data
+            For a run on ids, the same ids; for others, only if the texts have been moved.
+        **settings
+            Settings to change.
+        """
+        trainer = cls.__new__(cls)
+        trainer.plan, trainer.out, trainer._resume = None, folder, True
+        trainer._data = texts.Corpus(data) if _is_array(data) else data
+        trainer._recipe, trainer._settings = None, settings
+        return trainer
+
+    def fit(self, callbacks: Sequence[Callback] = (), *, progress: bool | None = None) -> History:
+        """Train to the end.
+
+        Parameters
+        ----------
+        callbacks
+            Functions that receive each `Event`. One that returns False stops the run, which can be resumed.
+        progress
+            Show a bar and the losses of each epoch; by default in a terminal and in notebooks.
+
+        Raises
+        ------
+        TrainingError
+            If the run cannot begin or continue.
+        TextError
+            If a text cannot be read.
+        KeyboardInterrupt
+            With Ctrl-C: the run stops after the current batch, and can be resumed.
+        """
+        history = History(None, Path())
+        shown = is_interactive() if progress is None else progress
+        told: list[Callback] = [*([shown_progress()] if shown else []), *callbacks]
+
+        def observe(event: Event) -> bool:
+            if event["kind"] == "epoch":
+                history.epochs.append(event)
+            # All are told, and any can stop the run.
+            answers = [callback(event) for callback in told]
+            return not any(answer is False for answer in answers)
+
+        with _given(self._data) as (given, corpus):
+            model, folder, results = _rondo.train(
+                {**given, **self._settings},
+                corpus=corpus,
+                recipe=self._recipe,
+                out=None if self.out is None else os.fspath(self.out),
+                resume=self._resume,
+                callback=observe,
+            )
+        history.model, history.folder, history.results = model, Path(folder), results
+        return history
+
+
 def train(
     data: Data | None = None,
     *,
@@ -88,17 +218,18 @@ def train(
     ----------
     data
         A file or folder, the name of a published corpus such as ``"ptb"``, a text (a string with line
-        ends), or an iterable of lines. By default, a small built-in language.
+        ends), an iterable of lines, or ids (an array of integers, or a `rondo.data.Corpus`). By default, a
+        small built-in language.
     recipe
         The name of a recipe, or its file, whose settings the given ones override.
     out
         The folder of the run; by default the first free one of ``runs/NAME-1``, ``runs/NAME-2``, …
     resume
-        Continue the run in ``out`` from its last checkpoint.
+        Continue the run in ``out`` from its last checkpoint, as `Trainer.resume`.
     callbacks
         Functions that receive each `Event`. One that returns False stops the run, which can be resumed.
     progress
-        Print an epoch per line, and a bar while it runs; by default in a terminal and in notebooks.
+        Show a bar and the losses of each epoch; by default in a terminal and in notebooks.
     **settings
         All settings of ``rondo train`` under their names, such as ``hidden_size=200``; ``from`` is
         ``from_model``. `rondo.data.settings` lists them.
@@ -114,97 +245,24 @@ def train(
     KeyboardInterrupt
         With Ctrl-C: the run stops after the current batch, and can be resumed.
     """
-    history = History(None, Path())
-    shown = _is_interactive() if progress is None else progress
-    told: list[Callback] = [*([_Progress()] if shown else []), *callbacks]
-
-    def observe(event: Event) -> bool:
-        if event["kind"] == "epoch":
-            history.epochs.append(event)
-        # All are told, and any can stop the run.
-        answers = [callback(event) for callback in told]
-        return not any(answer is False for answer in answers)
-
-    with _source(data) as source:
-        given = {**source, **settings}
-        path = None if out is None else os.fspath(out)
-        model, folder, results = _rondo.train(
-            given, recipe=recipe, out=path, resume=resume, callback=observe
-        )
-    history.model, history.folder, history.results = model, Path(folder), results
-    return history
-
-
-@contextlib.contextmanager
-def _source(data: Data | None) -> Iterator[dict[str, Any]]:
-    """The settings that stand for the data."""
-    if data is None:
-        yield {}
-    elif isinstance(data, os.PathLike):
-        yield {"data": os.fspath(data)}
-    elif isinstance(data, str) and "\n" not in data:
-        is_name = data in _rondo.corpora() and not os.path.exists(data)
-        yield {"corpus" if is_name else "data": data}
+    if resume:
+        if out is None:
+            raise TypeError("resume needs the folder of the run as `out`")
+        trainer = Trainer.resume(out, data, **settings)
     else:
-        lines = data.splitlines() if isinstance(data, str) else data
-        with _piped(lines) as path:
-            yield {"data": path}
+        trainer = Trainer(Plan(data, recipe=recipe, **settings), out=out)
+    return trainer.fit(callbacks, progress=progress)
+
+
+def _is_array(data: object) -> TypeGuard[npt.NDArray[np.integer[Any]]]:
+    return hasattr(data, "dtype")
 
 
 @contextlib.contextmanager
-def _piped(lines: Iterable[str]) -> Iterator[str]:
-    """A path from which lines can be read once; the run keeps a copy of what it reads from a pipe."""
-    if sys.platform == "win32":
-        # No pipe has a path there: the file stays until the run ends.
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "text.txt")
-            with open(path, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{line}\n" for line in lines)
-            yield path
-        return
-    reader, writer = os.pipe()
-    errors: list[BaseException] = []
-
-    def write() -> None:
-        try:
-            with open(writer, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{line}\n" for line in lines)
-        except BrokenPipeError:
-            pass  # The run has ended without reading all.
-        except BaseException as error:  # noqa: BLE001 - raised below
-            errors.append(error)
-
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    try:
-        yield f"/dev/fd/{reader}"
-    finally:
-        os.close(reader)
-        thread.join()
-        if errors:
-            raise errors[0]
-
-
-def _is_interactive() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
-
-
-class _Progress:
-    """Prints a line for each epoch, and one that changes while it runs."""
-
-    def __call__(self, event: Event) -> None:
-        kind = event["kind"]
-        if kind == "log":
-            self._show(
-                f"epoch {event['epoch']}  batch {event['batch']}/{event['batches']}  "
-                f"loss {event['loss']:.4f}  {event['tokens_per_s']:,.0f} tokens/s"
-            )
-        elif kind == "epoch":
-            losses = [("train", "train_loss"), ("valid", "valid_loss"), ("test", "test_loss")]
-            shown = [f"{name} {event[key]:.4f}" for name, key in losses if event[key] is not None]
-            self._show(f"epoch {event['epoch']}  {'  '.join(shown)}", end="\n")
-        elif kind == "note":
-            self._show(f"note: {event['text']}", end="\n")
-
-    def _show(self, text: str, end: str = "") -> None:
-        print(f"\r{text:<78}", end=end, file=sys.stderr, flush=True)
+def _given(data: Any) -> Iterator[tuple[dict[str, Any], _rondo.Corpus | None]]:
+    """The settings that stand for the data, or the corpus that it is."""
+    if isinstance(data, _rondo.Corpus):
+        yield {}, data
+    else:
+        with source(data) as given:
+            yield given, None

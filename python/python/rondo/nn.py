@@ -27,6 +27,6 @@ call without the GIL. A recurrent network that reads ``ids [T, B]`` and predicts
 >>> norm = weights.sgd(0.1, clip_norm=1.0)
 """
 
-from ._rondo import Parameters, Tape, Value
+from ._rondo import Generator, Parameters, Tape, Value
 
-__all__ = ["Parameters", "Tape", "Value"]
+__all__ = ["Generator", "Parameters", "Tape", "Value"]

@@ -303,6 +303,59 @@ impl Corpus {
         })
     }
 
+    /// A corpus of ids. If the vocabulary has no [counts](Vocab::counts), it gets those of the training text.
+    ///
+    /// ```
+    /// use rondo_data::{Corpus, TextCodec, TokenIds, Tokenizer, Vocab};
+    ///
+    /// let codec = TextCodec::new(Tokenizer::words(), Vocab::from_tokens("example", ["a", "b"], None)?);
+    /// let corpus = Corpus::of_ids(codec, vec![0, 1, 1].into(), None, Some(vec![1].into()))?;
+    /// assert_eq!((corpus.vocab().counts(), corpus.test), (Some(&[1, 2][..]), Some(TokenIds::from(vec![1]))));
+    /// # Ok::<(), rondo_data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::IdOutOfRange`] for an id that is not in the vocabulary; [`DataError::Empty`] for a text without ids.
+    pub fn of_ids(
+        codec: TextCodec,
+        train: TokenIds,
+        valid: Option<TokenIds>,
+        test: Option<TokenIds>,
+    ) -> Result<Self> {
+        let vocab_size = codec.vocab().len();
+        for ids in [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten() {
+            if ids.is_empty() {
+                return Err(DataError::Empty { origin: "the ids".to_owned() });
+            }
+            for block in ids.blocks() {
+                if let Some(&id) = block?.iter().find(|&&id| id as usize >= vocab_size) {
+                    return Err(DataError::IdOutOfRange { id, vocab_size });
+                }
+            }
+        }
+        let codec = if codec.vocab().counts().is_none() { codec.counted_from(0, &train)? } else { codec };
+        Ok(Self { train, valid, test, codec, sources: Vec::new(), divided: false })
+    }
+
+    /// The same for one text, whose end becomes validation and test text: whole lines if the codec has line ends.
+    ///
+    /// # Errors
+    /// As [`of_ids`](Self::of_ids), and those of [`read`](Self::read) for a text without splits of its own.
+    pub fn of_divided_ids(
+        codec: TextCodec,
+        ids: Vec<u32>,
+        valid_fraction: f64,
+        test_fraction: f64,
+    ) -> Result<Self> {
+        divide::check_fractions(valid_fraction, test_fraction)?;
+        let [train_end, valid_end] = divide::cuts(&ids, codec.line_end(), valid_fraction, test_fraction)?;
+        let ids = TokenIds::from(ids);
+        let part = |range: Range<usize>| (!range.is_empty()).then(|| ids.slice(range));
+        let (valid, test) = (part(train_end..valid_end), part(valid_end..ids.len()));
+        let corpus = Self::of_ids(codec, ids.slice(0..train_end), valid, test)?;
+        Ok(Self { divided: valid_fraction + test_fraction > 0.0, ..corpus })
+    }
+
     /// The vocabulary.
     #[must_use]
     pub fn vocab(&self) -> &Vocab {

@@ -51,6 +51,26 @@ fn three_texts_share_the_vocabulary_of_train() {
 }
 
 #[test]
+fn ids_are_a_corpus_if_the_vocabulary_has_them() {
+    let codec = || {
+        let vocab = Vocab::from_tokens("test", ["<eos>", "a", "b"], None).unwrap();
+        TextCodec::new(Tokenizer::words(), vocab)
+    };
+    let ids = vec![1, 2, 0, 2, 0, 1, 0, 1, 0, 2, 0];
+    let corpus = Corpus::of_divided_ids(codec(), ids.clone(), 0.1, 0.3).unwrap();
+    let parts = [Some(&corpus.train), corpus.valid.as_ref(), corpus.test.as_ref()].map(|part| part.map(read));
+    assert_eq!(parts, [Some(vec![1, 2, 0, 2, 0]), Some(vec![1, 0]), Some(vec![1, 0, 2, 0])]);
+    assert_eq!((corpus.vocab().counts(), corpus.divided), (Some(&[2, 1, 2][..]), true));
+    let whole = Corpus::of_divided_ids(codec(), ids, 0.0, 0.0).unwrap();
+    assert_eq!((whole.train.len(), whole.valid, whole.divided), (11, None, false));
+    let error = |train: Vec<u32>, valid: Option<Vec<u32>>| {
+        Corpus::of_ids(codec(), train.into(), valid.map(TokenIds::from), None).unwrap_err().to_string()
+    };
+    assert_eq!(error(vec![0, 3], None), "token id 3 is out of range for a vocabulary of 3 tokens");
+    assert_eq!(error(vec![0], Some(vec![])), error(vec![], None));
+}
+
+#[test]
 fn a_split_has_a_fingerprint_of_its_ids() {
     let read = |valid| Corpus::read(&splits("b a b\n", valid, "a\n"), &CorpusOptions::default()).unwrap();
     let (one, other) = (read("a z\n"), read("z a\n"));

@@ -1,14 +1,15 @@
 //! A vocabulary from a word list: a text file with one word per line.
 
-use std::collections::HashSet;
+use indexmap::IndexSet;
 
 use super::{Vocab, VocabOptions};
 use crate::tokenize::{Reading, read_tokens};
 use crate::{DataError, Result, TextLines, TextSource, Tokenizer};
 
 impl Vocab {
-    /// The vocabulary of a word list: the special tokens of `options`, the tokenizer's tokens for line ends and for numbers
-    /// if it has them, and the words in the order of the list. Its other options have no effect.
+    /// The vocabulary of a word list: the words in the order of the list, after those special tokens of `options` and those
+    /// tokens of the tokenizer for line ends and numbers that the list lacks. So a list that has all of them keeps its ids.
+    /// The other options have no effect.
     ///
     /// A word is a whole line, changed as the tokenizer changes the words of a text. Blank lines are skipped, and repeated
     /// words are listed once. The list can be compressed.
@@ -21,39 +22,31 @@ impl Vocab {
         let line_end = tokenizer.line_end().map(str::to_owned);
         let numbers = tokenizer.options().number_token.filter(|token| !token.is_empty());
         let special = options.unknown.iter().chain(&options.reserved).cloned().chain(line_end).chain(numbers);
-        let (mut tokens, mut known) = (Vec::new(), HashSet::new());
-        for token in special {
-            if known.insert(token.clone()) {
-                tokens.push(token);
-            }
-        }
-        let mut words = 0_u64;
+        let special: IndexSet<String> = special.collect();
+        let mut listed: IndexSet<String> = IndexSet::new();
         for (word, line) in TextLines::new(list.open()?, &origin, false).zip(1..) {
             let word = word?;
             if word.is_empty() {
                 continue;
             }
             // A token of its own in any case, such as `<unk>`.
-            if known.contains(&word) {
-                words += 1;
+            if special.contains(&word) {
+                listed.insert(word);
                 continue;
             }
-            let found = tokens_of(&word, tokenizer)?;
-            words += u64::from(!found.is_empty());
-            match <[String; 1]>::try_from(found) {
+            match <[String; 1]>::try_from(tokens_of(&word, tokenizer)?) {
                 Ok([token]) => {
-                    if known.insert(token.clone()) {
-                        tokens.push(token);
-                    }
+                    listed.insert(token);
                 }
                 Err(found) if found.is_empty() => {}
                 Err(_) => return Err(DataError::ListedWord { origin, line, word, unit: tokenizer.unit() }),
             }
         }
-        if words == 0 {
+        if listed.is_empty() {
             return Err(DataError::Empty { origin });
         }
-        Self::from_tokens(&origin, tokens, options.unknown.as_deref())
+        let missing: Vec<String> = special.into_iter().filter(|token| !listed.contains(token)).collect();
+        Self::from_tokens(&origin, missing.into_iter().chain(listed), options.unknown.as_deref())
     }
 }
 
@@ -86,14 +79,16 @@ mod tests {
     }
 
     #[test]
-    fn special_tokens_come_first_and_words_in_their_order() {
+    fn words_keep_their_order_after_the_special_tokens_that_the_list_lacks() {
         let found = tokens("the\r\ncat\n\n<eos>\nthe\na\n", &Tokenizer::words()).unwrap();
-        assert_eq!(found, ["<unk>", "<eos>", "the", "cat", "a"]);
+        assert_eq!(found, ["<unk>", "the", "cat", "<eos>", "a"]);
+        let found = tokens("<eps>\n<eos>\nthe\n<unk>\n", &Tokenizer::words()).unwrap();
+        assert_eq!(found, ["<eps>", "<eos>", "the", "<unk>"]);
         let found = tokens("Don\n't\n,\nU.S.\n", &Tokenizer::moses().with_lowercase(true)).unwrap();
         assert_eq!(found, ["<unk>", "<eos>", "don", "'t", ",", "u.s."]);
         let plain = Tokenizer::words().with_lowercase(true).with_punctuation(Punctuation::Remove);
         let found = tokens("Don't,\n7\n--\nthe\n", &plain.with_number_token("<num>")).unwrap();
-        assert_eq!(found, ["<unk>", "<eos>", "<num>", "don't", "the"]);
+        assert_eq!(found, ["<unk>", "<eos>", "don't", "<num>", "the"]);
         let nfc = Tokenizer::words().with_normalization(Normalization::Nfc);
         assert_eq!(tokens("cafe\u{301}\ncafé\n", &nfc).unwrap(), ["<unk>", "<eos>", "café"]);
     }

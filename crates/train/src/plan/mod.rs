@@ -73,6 +73,8 @@ pub enum CorpusChoice {
         /// its files, the texts there are read instead, and the plan of the run says [`Own`](CorpusChoice::Own).
         data: Option<PathBuf>,
     },
+    /// A corpus that is in memory: [`SessionOptions::in_memory`](crate::SessionOptions::in_memory).
+    InMemory,
     /// The user's own texts: a folder or a file, or several files. The paths are absolute, except `-` for stdin.
     Own(Vec<PathBuf>),
     /// The user's own texts, with one or more files for each split.

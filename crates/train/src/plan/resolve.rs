@@ -205,6 +205,7 @@ fn corpus(settings: &TextSettings) -> Result<CorpusChoice> {
     }
     Ok(match (name, data.as_slice()) {
         (None, []) => CorpusChoice::BuiltIn,
+        (Some(crate::IN_MEMORY), []) => CorpusChoice::InMemory,
         (Some(name), []) => CorpusChoice::Named { name: name.to_owned(), data: None },
         (Some(name), [folder]) => CorpusChoice::Named { name: name.to_owned(), data: Some(folder.clone()) },
         (_, _) => CorpusChoice::Own(data),

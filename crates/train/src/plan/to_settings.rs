@@ -86,6 +86,7 @@ fn text(plan: &TextPlan) -> TextSettings {
     let mut settings = TextSettings::default();
     let (corpus, data) = match &plan.corpus {
         CorpusChoice::BuiltIn => (Some(crate::BUILT_IN), vec![]),
+        CorpusChoice::InMemory => (Some(crate::IN_MEMORY), vec![]),
         CorpusChoice::Named { name, data } => (Some(name.as_str()), data.iter().cloned().collect()),
         CorpusChoice::Own(paths) => (None, paths.clone()),
         CorpusChoice::OwnSplits { train, valid, test } => {

@@ -15,10 +15,12 @@ use rondo_data::{
 use super::Note;
 use crate::observer::{Event, Observer, Watch};
 use crate::settings::Settings;
-use crate::{CorpusChoice, Result};
+use crate::{CorpusChoice, Result, TrainError};
 
 /// The name of the built-in corpus, which is generated.
 pub const BUILT_IN: &str = "built-in";
+/// The name, in settings, of a corpus that is in the memory of the program that trains.
+pub const IN_MEMORY: &str = "in-memory";
 /// The environment variable for the folder of the published corpora, or of the requested one.
 pub const DATA_VARIABLE: &str = "RONDO_DATA";
 /// The environment variable for the URL of a mirror of the published corpora, with one folder for each.
@@ -109,6 +111,7 @@ pub(super) fn find(choice: &CorpusChoice, places: &Places, watch: &mut Watch<'_>
             let (title, texts) = ("built-in language".to_owned(), text.to_texts());
             Ok(FoundCorpus { title, choice: choice.clone(), texts, tales: Some(text) })
         }
+        CorpusChoice::InMemory => Err(TrainError::NotInMemory),
         CorpusChoice::Named { name, data: None } => {
             let mut progress = |Progress { file, received_bytes, total_bytes }: Progress<'_>| {
                 watch.notify(Event::Downloading { file, received_bytes, total_bytes });

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rondo_data::tales::TalesText;
-use rondo_data::{Batches, Corpus, Places};
+use rondo_data::{Batches, Corpus, Places, VocabSource};
 use rondo_infer::{LanguageModel, ModelParts, OpenOptions};
 use rondo_kernels::Device;
 use rondo_kernels::cpu::InstructionSet;
@@ -44,7 +44,7 @@ mod settings_source;
 mod stored;
 
 use base_model::Basis;
-pub use corpus_lookup::{BUILT_IN, DATA_VARIABLE, FoundCorpus, MIRROR_VARIABLE, default_places};
+pub use corpus_lookup::{BUILT_IN, DATA_VARIABLE, FoundCorpus, IN_MEMORY, MIRROR_VARIABLE, default_places};
 use corpus_lookup::{find, with_named_corpus};
 pub use note::Note;
 pub use settings_source::SettingsSource;
@@ -97,6 +97,9 @@ pub struct SessionOptions<'a> {
     pub out: Option<PathBuf>,
     /// The name of a new run [default: the name of its recipe or corpus].
     pub name: Option<String>,
+    /// A corpus that has already been read, instead of the texts that the settings name; their other settings of the
+    /// text have no effect [default: none]. The run does not keep it: to resume the run, pass it again.
+    pub in_memory: Option<Corpus>,
     /// The fingerprint that the corpus of a new run must have [default: any].
     pub corpus: Option<CorpusFingerprint>,
     /// The device to compute on [default: the CPU with the plan's threads and precision, or `f32` if it does
@@ -116,6 +119,7 @@ impl Default for SessionOptions<'_> {
             source: SettingsSource::default(),
             out: None,
             name: None,
+            in_memory: None,
             corpus: None,
             device: None,
             instructions: None,
@@ -144,6 +148,7 @@ impl Session {
     /// [`Trainer::new`], and [`RunsError::RunExists`](crate::RunsError::RunExists) if the folder already
     /// contains a run.
     pub fn start(settings: Settings, options: SessionOptions<'_>) -> Result<Session> {
+        let settings = with_corpus_in_memory(settings, options.in_memory.is_some());
         let wanted = options.source.resolve(settings)?;
         Session::begin(wanted, None, options)
     }
@@ -187,12 +192,16 @@ impl Session {
         let out = options.out.clone().unwrap_or_else(|| Path::new(RUNS).join(&name));
         let out = absolute(&out)?;
         let mut stored = Stored::texts(&mut plan.text, &out)?;
-        let found = find(&plan.text.corpus, &options.places, &mut watch);
-        let FoundCorpus { title, choice, texts, tales } = found.map_err(|error| wanted.locate(error))?;
-        let title = title_of_own.unwrap_or(title);
-        plan.text.corpus = choice;
-        stored = stored.and_vocabulary(&mut plan.text, &out).map_err(|error| wanted.locate(error))?;
-        let corpus = Corpus::read(&texts, &plan.text.options)?;
+        let (title, tales, corpus) = if let Some(corpus) = options.in_memory {
+            use_in_memory(&mut plan, &corpus, model.is_some())?;
+            (IN_MEMORY.to_owned(), None, corpus)
+        } else {
+            let found = find(&plan.text.corpus, &options.places, &mut watch);
+            let FoundCorpus { title, choice, texts, tales } = found.map_err(|error| wanted.locate(error))?;
+            plan.text.corpus = choice;
+            stored = stored.and_vocabulary(&mut plan.text, &out).map_err(|error| wanted.locate(error))?;
+            (title_of_own.unwrap_or(title), tales, Corpus::read(&texts, &plan.text.options)?)
+        };
         notify_of_texts(&plan, &corpus, &device, &mut watch)?;
         if let Some(expected) = options.corpus {
             expected.check(&fingerprint(&corpus)?)?;
@@ -272,6 +281,7 @@ impl Session {
             Some(basis) => basis.plan(settings),
             None => Plan::new(settings),
         };
+        let settings = with_corpus_in_memory(settings, options.in_memory.is_some());
         let flags = with_named_corpus(settings);
         let file = file.overridden_by(&flags);
         let resumed = resumed_plan(&folder, checkpoint.as_ref(), flags, planned);
@@ -297,11 +307,15 @@ impl Session {
         relocate(&mut plan.text, &folder);
         let title_of_own = own_title(&plan.text.corpus);
         let stored = Stored::texts(&mut plan.text, folder.path())?;
-        let FoundCorpus { title, choice, texts, tales } =
-            find(&plan.text.corpus, &options.places, &mut watch)?;
-        let title = title_of_own.unwrap_or(title);
-        plan.text.corpus = choice;
-        let corpus = Corpus::read(&texts, &plan.text.options)?;
+        let (title, tales, corpus) = if let Some(corpus) = options.in_memory {
+            use_in_memory(&mut plan, &corpus, basis.is_some() || model.is_some())?;
+            (IN_MEMORY.to_owned(), None, corpus)
+        } else {
+            let FoundCorpus { title, choice, texts, tales } =
+                find(&plan.text.corpus, &options.places, &mut watch)?;
+            plan.text.corpus = choice;
+            (title_of_own.unwrap_or(title), tales, Corpus::read(&texts, &plan.text.options)?)
+        };
         notify_of_texts(&plan, &corpus, &device, &mut watch)?;
         let from_checkpoint = checkpoint.is_some();
         let mut trainer = match (checkpoint, model) {
@@ -480,6 +494,25 @@ impl Session {
         self.asked_to_stop = watch.asked_to_stop;
         self.trainer.change_plan(plan, &self.device, checkpoint, changes)
     }
+}
+
+/// The settings, with the corpus named as being in memory if it is.
+fn with_corpus_in_memory(mut settings: Settings, is_in_memory: bool) -> Settings {
+    if is_in_memory {
+        settings.text.corpus = Some(IN_MEMORY.to_owned());
+    }
+    settings
+}
+
+/// Lets the plan say how the corpus in memory was read. A model to continue from must know its tokens.
+fn use_in_memory(plan: &mut Plan, corpus: &Corpus, continues: bool) -> Result<()> {
+    let options = &mut plan.text.options;
+    let vocab = VocabSource::Given(corpus.vocab().clone());
+    if continues && (options.tokenizer != *corpus.tokenizer() || options.vocab != vocab) {
+        return Err(TrainError::OtherCodec);
+    }
+    (options.tokenizer, options.vocab) = (corpus.tokenizer().clone(), vocab);
+    Ok(())
 }
 
 /// The name of the user's own texts in messages, if one of them is stdin.

@@ -8,7 +8,7 @@ use rondo_runs::{Provenance, RunFolder};
 use super::corpus_lookup::{BUILT_IN, with_named_corpus};
 use super::stored::is_stream;
 use crate::settings::{ModelSettings, Settings, SettingsFile, TextSettings};
-use crate::{Result, TrainError, recipes};
+use crate::{Plan, Result, TrainError, recipes};
 
 /// Where the base settings of a new run come from. The given settings override them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,15 @@ impl Wanted {
 }
 
 impl SettingsSource {
+    /// The plan of a new run with these settings, before its texts and the model to continue from are read.
+    ///
+    /// # Errors
+    /// [`TrainError::UnknownRecipe`], those of reading a file with settings, and those of [`Plan::new`].
+    pub fn plan(&self, given: Settings) -> Result<Plan> {
+        let wanted = self.resolve(given)?;
+        Plan::new(&wanted.settings).map_err(|error| wanted.locate(error))
+    }
+
     /// Combines these settings with the given ones, which override them.
     pub(super) fn resolve(&self, given: Settings) -> Result<Wanted> {
         let given = with_named_corpus(given);

@@ -34,7 +34,7 @@ impl Stored {
         let groups = match &mut plan.corpus {
             CorpusChoice::Own(paths) => vec![paths],
             CorpusChoice::OwnSplits { train, valid, test } => vec![train, valid, test],
-            CorpusChoice::BuiltIn | CorpusChoice::Named { .. } => vec![],
+            CorpusChoice::BuiltIn | CorpusChoice::Named { .. } | CorpusChoice::InMemory => vec![],
         };
         for path in groups.into_iter().flatten() {
             if is_stream(path) {
@@ -146,7 +146,7 @@ fn paths(plan: &mut TextPlan) -> impl Iterator<Item = &mut PathBuf> {
     let texts: Vec<&mut PathBuf> = match &mut plan.corpus {
         CorpusChoice::Own(paths) => paths.iter_mut().collect(),
         CorpusChoice::OwnSplits { train, valid, test } => train.iter_mut().chain(valid).chain(test).collect(),
-        CorpusChoice::BuiltIn | CorpusChoice::Named { .. } => vec![],
+        CorpusChoice::BuiltIn | CorpusChoice::Named { .. } | CorpusChoice::InMemory => vec![],
     };
     let list = match &mut plan.options.vocab {
         VocabSource::List { list, .. } | VocabSource::TokenizerFile(list) => Some(list),

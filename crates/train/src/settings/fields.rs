@@ -61,8 +61,8 @@ sections! {
         /// Unicode normalization of all texts, kept with the model: none, nfc (accents composed with their letters)
         /// or nfkc (in addition, ligatures, full-width letters and other variants replaced)
         normalize: Normalization, "FORM", "none";
-        /// Vocabulary of your own: a file with one word per line, instead of the words of the text; special tokens such
-        /// as `<unk>` and `<eos>` are added first
+        /// Vocabulary of your own: a file with one word per line, instead of the words of the text, in this order; special
+        /// tokens such as `<unk>` and `<eos>` that it lacks are added first
         vocab_list: PathBuf, "FILE", "";
         /// Order of token ids: special tokens first and then by decreasing frequency, or by first appearance
         vocab_order: VocabOrder, "ORDER", "frequency";
