@@ -67,10 +67,10 @@ def scores(command: str, data: str, path: str) -> tuple[float, float]:
 def advances(path: str, count: int = 32, calls: int = 100) -> float:
     """Microseconds of a call for some states, on one thread."""
     model = rondo.open(path, threads=1)
-    states = [model.begin()] * count
+    states, size = [model.begin()] * count, model.vocab_size
     times = []
     for call in range(calls):
-        tokens = [(call * 7919 + i * 104729) % len(model.vocab) for i in range(count)]
+        tokens = [(call * 7919 + i * 104729) % size for i in range(count)]
         start = time.perf_counter()
         states, _ = model.advance(states, tokens)
         times.append(time.perf_counter() - start)
@@ -104,7 +104,7 @@ def torch_advances(path: str, count: int = 32, calls: int = 100) -> float:
     return statistics.median(times) * 1e6
 
 
-def network(steps: int = 35, batch: int = 32, vocab: int = 28, width: int = 256, calls: int = 60) -> float:
+def network(steps: int = 64, batch: int = 32, vocab: int = 77, width: int = 256, calls: int = 60) -> float:
     """Tokens per second of the tutorial's network from operations."""
     rng = np.random.default_rng(1)
     weights = rondo.nn.Parameters()

@@ -12,11 +12,11 @@ pub(crate) fn vector<'py>(py: Python<'py>, values: &[f64]) -> Bound<'py, PyArray
 /// A matrix with this number of columns.
 pub(crate) fn matrix<'py>(
     py: Python<'py>,
-    values: &[f32],
+    values: Vec<f32>,
     columns: usize,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
     let rows = values.len().checked_div(columns).unwrap_or(0);
-    values.to_pyarray(py).reshape([rows, columns])
+    PyArray1::from_vec(py, values).reshape([rows, columns])
 }
 
 /// An array of any shape.

@@ -107,6 +107,11 @@ impl LanguageModel {
     }
 
     #[getter]
+    fn vocab_size(&self) -> usize {
+        self.model.model().vocab_size()
+    }
+
+    #[getter]
     fn line_end(&self) -> Option<u32> {
         self.model.codec().line_end()
     }
@@ -255,9 +260,8 @@ impl LanguageModel {
             advanced
         };
         let (states, rows) = py.detach(advance).map_err(error::of_model)?;
-        let values: Vec<f32> = rows.rows().flatten().copied().collect();
         let vocab_size = self.model.model().vocab_size();
-        Ok((states.into_iter().map(State).collect(), arrays::matrix(py, &values, vocab_size)?))
+        Ok((states.into_iter().map(State).collect(), arrays::matrix(py, rows.into_values(), vocab_size)?))
     }
 
     fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -33,7 +33,7 @@ impl Generator {
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let mut values = vec![0.0; rows * columns];
         initializer.fill(rows, columns, &mut values, &mut self.0);
-        arrays::matrix(py, &values, columns)
+        arrays::matrix(py, values, columns)
     }
 }
 
@@ -494,7 +494,11 @@ fn replay(tape: &mut nn::Tape<'_>, operations: &[Operation], shapes: &[(usize, u
             Operation::Constant(numbers) => tape.constant(Shape::matrix(rows, columns), numbers),
             Operation::OneHot(ids) => tape.one_hot(ids, columns),
             Operation::Rows(x, ids) => tape.select_rows(values[*x], ids),
-            Operation::Product(a, b) => tape.product(values[*a], values[*b]),
+            Operation::Product(a, b) => match &operations[*a] {
+                // A product with one-hot rows selects rows.
+                Operation::OneHot(ids) => tape.select_rows(values[*b], ids),
+                _ => tape.product(values[*a], values[*b]),
+            },
             Operation::Add(a, b) => tape.add(values[*a], values[*b]),
             Operation::Multiply(a, b) => tape.multiply(values[*a], values[*b]),
             Operation::Scale(x, factor) => tape.scale(values[*x], *factor),

@@ -142,7 +142,7 @@ def test_a_decoder_sees_the_distribution_of_the_next_token(model: rondo.Language
     states, rows = model.advance([model.begin()], [model.line_end])
     total = 0.0
     for token in [*ids, model.line_end]:
-        assert rows.shape == (1, len(model.vocab)) and rows.dtype == np.float32
+        assert rows.shape == (1, len(model.vocab)) == (1, model.vocab_size) and rows.dtype == np.float32
         assert np.exp(rows).sum() == pytest.approx(1.0, abs=1e-4)
         total += rows[0, token]
         states, rows = model.advance(states, [token])

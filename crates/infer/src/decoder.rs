@@ -143,6 +143,11 @@ impl LogProbs {
         &self.values[state * self.vocab_size..(state + 1) * self.vocab_size]
     }
 
+    /// `[N, V]`: all rows, one after another.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// The rows, in the order of the states.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.vocab_size)

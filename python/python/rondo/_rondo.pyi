@@ -53,6 +53,10 @@ class LanguageModel:
         """The tokens in the order of their ids."""
 
     @property
+    def vocab_size(self) -> int:
+        """The number of tokens, V."""
+
+    @property
     def line_end(self) -> int | None:
         """The id of the token that ends a line, which also comes before the first token of one."""
 

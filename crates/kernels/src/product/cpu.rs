@@ -1,4 +1,4 @@
-//! CPU implementation: the right factor is packed, then rows or panels are split between the threads.
+//! CPU implementation: the right factor is packed panel by panel, and panels or rows are split between the threads.
 
 use super::Dims;
 use crate::Store;
@@ -18,8 +18,7 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, a: &[f32], b: &[f32], c: &mut [f32]
     let (a, b) = (Matrix::rows(a, k), Matrix::rows(b, n));
     // SAFETY: the caller has checked that a is [m, k] and b [k, n].
     unsafe {
-        tile::pack_all(cpu, k, n, b, scratch);
-        tile::product_all(cpu, (m, k, n), a, scratch, c, n, Store::Overwrite);
+        tile::pack_and_multiply(cpu, (m, k, n), a, b, scratch, c, Store::Overwrite);
     }
 }
 
@@ -36,8 +35,7 @@ pub(super) fn backward_a(
     let (d_c, b) = (Matrix::rows(d_c, n), Matrix::rows(b, n).transposed());
     // SAFETY: the caller has checked that d_c is [m, n] and b [k, n].
     unsafe {
-        tile::pack_all(cpu, n, k, b, scratch);
-        tile::product_all(cpu, (m, n, k), d_c, scratch, d_a, k, store);
+        tile::pack_and_multiply(cpu, (m, n, k), d_c, b, scratch, d_a, store);
     }
 }
 
@@ -54,7 +52,6 @@ pub(super) fn backward_b(
     let (a, d_c) = (Matrix::rows(a, k).transposed(), Matrix::rows(d_c, n));
     // SAFETY: the caller has checked that a is [m, k] and d_c [m, n].
     unsafe {
-        tile::pack_all(cpu, m, n, d_c, scratch);
-        tile::product_all(cpu, (k, m, n), a, scratch, d_b, n, store);
+        tile::pack_and_multiply(cpu, (k, m, n), a, d_c, scratch, d_b, store);
     }
 }

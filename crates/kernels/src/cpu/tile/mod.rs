@@ -277,6 +277,76 @@ pub(crate) unsafe fn product_all(
     cpu.parallel(|thread| cpu.vectorized(part(thread, threads)));
 }
 
+/// Packs the `[k, n]` matrix `b` and multiplies by it on all threads: `C (+)= A · B`, C row-major and contiguous.
+///
+/// If B has enough panels, each thread multiplies by those that it has packed: they stay in its cache, and no thread
+/// waits between the two.
+///
+/// # Safety
+/// `a` must be readable as `[m, k]`, `b` as `[k, n]`.
+/// # Panics
+/// If C or the packed matrix does not fit.
+pub(crate) unsafe fn pack_and_multiply(
+    cpu: &Cpu,
+    (m, k, n): (usize, usize, usize),
+    a: Matrix,
+    b: Matrix,
+    packed: &mut [f32],
+    c: &mut [f32],
+    store: Store,
+) {
+    struct PanelCount(usize);
+    impl Vectorized for PanelCount {
+        type Output = usize;
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> usize {
+            panel_count(s, self.0)
+        }
+    }
+    struct Part<'a, 'b> {
+        shape: (usize, usize, usize),
+        a: Matrix,
+        b: Matrix,
+        packed: &'a SharedMut<'b, f32>,
+        c: *mut f32,
+        store: Store,
+        panels: std::ops::Range<usize>,
+    }
+    impl Vectorized for Part<'_, '_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Part { shape: (m, k, n), a, b, packed, c, store, panels } = self;
+            // SAFETY: the outer caller guarantees the matrices; each thread has its own panels.
+            unsafe {
+                pack(s, k, n, b, packed, panels.clone());
+                let packed = packed.at(0);
+                s.product(Product { shape: (m, k, n), a, packed, panels, c, c_stride: n, store });
+            }
+        }
+    }
+    let panels = cpu.vectorized(PanelCount(n));
+    let threads = if m * k * n < SMALL { 1 } else { cpu.threads() };
+    if panels % threads != 0 && panels < 4 * threads {
+        // Panels alone would not keep all threads busy.
+        // SAFETY: as the caller guarantees.
+        unsafe {
+            pack_all(cpu, k, n, b, packed);
+            product_all(cpu, (m, k, n), a, packed, c, n, store);
+        }
+        return;
+    }
+    assert!(c.len() >= m * n, "C has {} elements, needs {}", c.len(), m * n);
+    let needed = packed_len(k, n);
+    assert!(packed.len() >= needed, "packed has {} elements, needs {needed}", packed.len());
+    let (packed, c) = (SharedMut::new(packed), SharedMut::new(c));
+    let part = |panels| Part { shape: (m, k, n), a, b, packed: &packed, c: c.at(0), store, panels };
+    if threads == 1 {
+        return cpu.vectorized(part(0..panels));
+    }
+    cpu.parallel(|thread| cpu.vectorized(part(share(panels, 1, threads, thread))));
+}
+
 /// Maximum number of rows of a tile: with two vectors per row, sums and operands fill the 32 registers of
 /// AVX-512, or the 16 of AVX2.
 #[inline(always)]
