@@ -132,7 +132,7 @@ pub enum TrainError {
         /// The setting.
         reset_state: ResetState,
     },
-    /// The corpus of a run was in the memory of the program that trained, and is not at hand.
+    /// The corpus of a run was in the memory of the program that trained, and has not been passed.
     #[error("the corpus of the run was in memory and cannot be read again: pass it again, or give a text")]
     NotInMemory,
     /// A corpus in memory does not have the tokenizer and vocabulary of the model to continue from.

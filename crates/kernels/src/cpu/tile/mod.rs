@@ -327,7 +327,7 @@ pub(crate) unsafe fn pack_and_multiply(
     }
     let panels = cpu.vectorized(PanelCount(n));
     let threads = if m * k * n < SMALL { 1 } else { cpu.threads() };
-    if panels % threads != 0 && panels < 4 * threads {
+    if !panels.is_multiple_of(threads) && panels < 4 * threads {
         // Panels alone would not keep all threads busy.
         // SAFETY: as the caller guarantees.
         unsafe {
