@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+#[cfg(feature = "gpu")]
+use crate::gpu::{GpuMemory, View};
 use crate::memory::{CACHE_LINE, MappedFile, Memory};
 use crate::{Device, DeviceError, check_len};
 
@@ -16,16 +18,26 @@ impl Element for f32 {}
 impl Element for u32 {}
 
 mod private {
+    #[cfg(not(feature = "gpu"))]
     pub trait Sealed {}
+    #[cfg(feature = "gpu")]
+    pub trait Sealed: bytemuck::Pod {}
     impl Sealed for f32 {}
     impl Sealed for u32 {}
 }
 
 /// `len` elements of device memory, initialized to zero and aligned to a cache line, or part of a [`MappedFile`].
 pub struct Buffer<T: Element = f32> {
-    memory: Memory,
+    memory: Place,
     len: usize,
     element: std::marker::PhantomData<T>,
+}
+
+/// Where a buffer is.
+enum Place {
+    Host(Memory),
+    #[cfg(feature = "gpu")]
+    Gpu(GpuMemory),
 }
 
 /// Elements of a buffer, borrowed for reading.
@@ -38,6 +50,12 @@ pub struct Slice<'a, T: Element = f32>(Elements<'a, T>);
 #[derive(Clone, Copy)]
 enum Elements<'a, T> {
     Cpu(&'a [T]),
+    #[cfg(feature = "gpu")]
+    Gpu {
+        memory: &'a GpuMemory,
+        offset: usize,
+        len: usize,
+    },
 }
 
 /// Elements of a buffer, borrowed for writing.
@@ -48,18 +66,24 @@ pub struct SliceMut<'a, T: Element = f32>(ElementsMut<'a, T>);
 /// Where mutably borrowed elements are stored.
 enum ElementsMut<'a, T> {
     Cpu(&'a mut [T]),
+    /// No other code has access to these elements while they are borrowed.
+    #[cfg(feature = "gpu")]
+    Gpu {
+        memory: &'a GpuMemory,
+        offset: usize,
+        len: usize,
+    },
 }
 
 impl<T: Element> Buffer<T> {
     /// A buffer of `len` zeros on `device`.
     pub fn zeros(device: &Device, len: usize) -> Self {
-        match device {
-            Device::Cpu(_) => Buffer {
-                memory: Memory::zeroed(len * size_of::<T>()),
-                len,
-                element: std::marker::PhantomData,
-            },
-        }
+        let memory = match device {
+            Device::Cpu(_) => Place::Host(Memory::zeroed(len * size_of::<T>())),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => Place::Gpu(GpuMemory::zeroed(gpu, len)),
+        };
+        Buffer { memory, len, element: std::marker::PhantomData }
     }
 
     /// A buffer on `device` with these values.
@@ -81,12 +105,14 @@ impl<T: Element> Buffer<T> {
     pub fn mapped(device: &Device, file: &MappedFile, bytes: Range<usize>) -> Option<Self> {
         match device {
             Device::Cpu(_) => {}
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => return None,
         }
         assert!(bytes.len().is_multiple_of(size_of::<T>()), "{} bytes are not whole elements", bytes.len());
         let len = bytes.len() / size_of::<T>();
         let memory = Memory::mapped(file, bytes);
         let is_usable = memory.pointer().cast::<T>().is_aligned() && cfg!(target_endian = "little");
-        is_usable.then_some(Buffer { memory, len, element: std::marker::PhantomData })
+        is_usable.then_some(Buffer { memory: Place::Host(memory), len, element: std::marker::PhantomData })
     }
 
     /// The number of elements.
@@ -101,22 +127,30 @@ impl<T: Element> Buffer<T> {
 
     /// The whole buffer, for reading.
     pub fn slice(&self) -> Slice<'_, T> {
-        Slice(Elements::Cpu(self.host()))
+        match &self.memory {
+            Place::Host(memory) => Slice(Elements::Cpu(host(memory, self.len))),
+            #[cfg(feature = "gpu")]
+            Place::Gpu(memory) => Slice(Elements::Gpu { memory, offset: 0, len: self.len }),
+        }
     }
 
     /// The elements of `range`, for reading.
     pub fn range(&self, range: Range<usize>) -> Slice<'_, T> {
-        Slice(Elements::Cpu(&self.host()[range]))
+        self.slice().range(range)
     }
 
     /// The whole buffer, for writing.
     pub fn slice_mut(&mut self) -> SliceMut<'_, T> {
-        SliceMut(ElementsMut::Cpu(self.host_mut()))
+        match &mut self.memory {
+            Place::Host(memory) => SliceMut(ElementsMut::Cpu(host_mut(memory, self.len))),
+            #[cfg(feature = "gpu")]
+            Place::Gpu(memory) => SliceMut(ElementsMut::Gpu { memory, offset: 0, len: self.len }),
+        }
     }
 
     /// The elements of `range`, for writing.
     pub fn range_mut(&mut self, range: Range<usize>) -> SliceMut<'_, T> {
-        SliceMut(ElementsMut::Cpu(&mut self.host_mut()[range]))
+        self.slice_mut().range(range)
     }
 
     /// All values, on the host: see [`Slice::read`].
@@ -142,35 +176,53 @@ impl<T: Element> Buffer<T> {
     /// # Panics
     /// If either range is out of bounds.
     pub fn copy_within(&mut self, from: Range<usize>, to: usize) {
-        self.host_mut().copy_within(from, to);
-    }
-
-    fn host(&self) -> &[T] {
-        // SAFETY: the memory has at least `len` elements of `T`, aligned and initialized; every bit pattern is a valid
-        // `f32` or `u32` (the trait is sealed).
-        unsafe { std::slice::from_raw_parts(self.memory.pointer().cast(), self.len) }
-    }
-
-    fn host_mut(&mut self) -> &mut [T] {
-        if self.memory.is_read_only() {
-            // All of it: a pool may have made the buffer shorter than its memory.
-            let memory = Memory::zeroed(self.memory.bytes());
-            // SAFETY: the new memory is at least as large as the old one, and another one.
-            unsafe { memory.pointer().copy_from_nonoverlapping(self.memory.pointer(), self.memory.bytes()) };
-            self.memory = memory;
+        match &mut self.memory {
+            Place::Host(memory) => host_mut::<T>(memory, self.len).copy_within(from, to),
+            #[cfg(feature = "gpu")]
+            Place::Gpu(memory) => {
+                assert!(
+                    from.start <= from.end && from.end <= self.len && to + from.len() <= self.len,
+                    "range"
+                );
+                memory.copy_within(from.start, to, from.len());
+            }
         }
-        // SAFETY: as in `host`, and `&mut self` makes the borrow exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.pointer().cast(), self.len) }
     }
 
     fn capacity(&self) -> usize {
-        self.memory.bytes() / size_of::<T>()
+        match &self.memory {
+            Place::Host(memory) => memory.bytes() / size_of::<T>(),
+            #[cfg(feature = "gpu")]
+            Place::Gpu(memory) => memory.capacity(),
+        }
     }
+}
+
+fn host<T: Element>(memory: &Memory, len: usize) -> &[T] {
+    // SAFETY: the memory has at least `len` elements of `T`, aligned and initialized; every bit pattern is a valid
+    // `f32` or `u32` (the trait is sealed).
+    unsafe { std::slice::from_raw_parts(memory.pointer().cast(), len) }
+}
+
+fn host_mut<T: Element>(memory: &mut Memory, len: usize) -> &mut [T] {
+    if memory.is_read_only() {
+        // All of it: a pool may have made the buffer shorter than its memory.
+        let written = Memory::zeroed(memory.bytes());
+        // SAFETY: the new memory is at least as large as the old one, and another one.
+        unsafe { written.pointer().copy_from_nonoverlapping(memory.pointer(), memory.bytes()) };
+        *memory = written;
+    }
+    // SAFETY: as in `host`, and `&mut` makes the borrow exclusive.
+    unsafe { std::slice::from_raw_parts_mut(memory.pointer().cast(), len) }
 }
 
 impl<T: Element + std::fmt::Debug> std::fmt::Debug for Buffer<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Buffer").field(&self.host()).finish()
+        match &self.memory {
+            Place::Host(memory) => f.debug_tuple("Buffer").field(&host::<T>(memory, self.len)).finish(),
+            #[cfg(feature = "gpu")]
+            Place::Gpu(_) => f.debug_struct("Buffer").field("len", &self.len).finish_non_exhaustive(),
+        }
     }
 }
 
@@ -188,7 +240,15 @@ impl<'a, T: Element> Slice<'a, T> {
     /// # Errors
     /// [`DeviceError`] if the device has failed, now or in an earlier operation. A CPU does not fail.
     pub fn read(self) -> Result<Cow<'a, [T]>, DeviceError> {
-        Ok(Cow::Borrowed(self.host()))
+        match self.0 {
+            Elements::Cpu(values) => Ok(Cow::Borrowed(values)),
+            #[cfg(feature = "gpu")]
+            Elements::Gpu { memory, offset, len } => {
+                let mut values = vec![T::default(); len];
+                memory.read(offset, bytemuck::cast_slice_mut(&mut values))?;
+                Ok(Cow::Owned(values))
+            }
+        }
     }
 
     /// Copies the values to `to`, in host memory.
@@ -199,7 +259,11 @@ impl<'a, T: Element> Slice<'a, T> {
     /// As [`Slice::read`].
     pub fn read_into(self, to: &mut [T]) -> Result<(), DeviceError> {
         check_len("values to read", self.len(), to.len());
-        to.copy_from_slice(self.host());
+        match self.0 {
+            Elements::Cpu(values) => to.copy_from_slice(values),
+            #[cfg(feature = "gpu")]
+            Elements::Gpu { memory, offset, .. } => memory.read(offset, bytemuck::cast_slice_mut(to))?,
+        }
         Ok(())
     }
 
@@ -208,12 +272,23 @@ impl<'a, T: Element> Slice<'a, T> {
     /// # Panics
     /// If the range is out of bounds.
     pub fn range(self, range: Range<usize>) -> Slice<'a, T> {
-        Slice(Elements::Cpu(&self.host()[range]))
+        match self.0 {
+            Elements::Cpu(values) => Slice(Elements::Cpu(&values[range])),
+            #[cfg(feature = "gpu")]
+            Elements::Gpu { memory, offset, len } => {
+                let (offset, len) = part(offset, len, range);
+                Slice(Elements::Gpu { memory, offset, len })
+            }
+        }
     }
 
     /// The number of elements.
     pub fn len(&self) -> usize {
-        self.host().len()
+        match self.0 {
+            Elements::Cpu(values) => values.len(),
+            #[cfg(feature = "gpu")]
+            Elements::Gpu { len, .. } => len,
+        }
     }
 
     /// Whether it is empty.
@@ -225,8 +300,27 @@ impl<'a, T: Element> Slice<'a, T> {
     pub(crate) fn host(self) -> &'a [T] {
         match self.0 {
             Elements::Cpu(values) => values,
+            #[cfg(feature = "gpu")]
+            Elements::Gpu { .. } => panic!("the values are on another device"),
         }
     }
+
+    /// The values in the memory of a GPU, to be bound.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn gpu(self) -> View<'a> {
+        match self.0 {
+            Elements::Cpu(_) => panic!("the values are on another device"),
+            Elements::Gpu { memory, offset, .. } => memory.view(offset),
+        }
+    }
+}
+
+/// The offset and length of a range of elements.
+#[cfg(feature = "gpu")]
+#[track_caller]
+fn part(offset: usize, len: usize, Range { start, end }: Range<usize>) -> (usize, usize) {
+    assert!(start <= end && end <= len, "range {start}..{end} is out of bounds for {len} elements");
+    (offset + start, end - start)
 }
 
 impl<'a, T: Element> SliceMut<'a, T> {
@@ -234,6 +328,10 @@ impl<'a, T: Element> SliceMut<'a, T> {
     pub fn reborrow(&mut self) -> SliceMut<'_, T> {
         match &mut self.0 {
             ElementsMut::Cpu(values) => SliceMut(ElementsMut::Cpu(values)),
+            #[cfg(feature = "gpu")]
+            &mut ElementsMut::Gpu { memory, offset, len } => {
+                SliceMut(ElementsMut::Gpu { memory, offset, len })
+            }
         }
     }
 
@@ -242,7 +340,14 @@ impl<'a, T: Element> SliceMut<'a, T> {
     /// # Panics
     /// If the range is out of bounds.
     pub fn range(self, range: Range<usize>) -> SliceMut<'a, T> {
-        SliceMut(ElementsMut::Cpu(&mut self.host()[range]))
+        match self.0 {
+            ElementsMut::Cpu(values) => SliceMut(ElementsMut::Cpu(&mut values[range])),
+            #[cfg(feature = "gpu")]
+            ElementsMut::Gpu { memory, offset, len } => {
+                let (offset, len) = part(offset, len, range);
+                SliceMut(ElementsMut::Gpu { memory, offset, len })
+            }
+        }
     }
 
     /// Overwrites the elements with those of `from`, on the same device.
@@ -251,7 +356,11 @@ impl<'a, T: Element> SliceMut<'a, T> {
     /// If the lengths differ.
     pub fn copy_from(self, from: Slice<'_, T>) {
         check_len("a copy", self.len(), from.len());
-        self.host().copy_from_slice(from.host());
+        match self.0 {
+            ElementsMut::Cpu(values) => values.copy_from_slice(from.host()),
+            #[cfg(feature = "gpu")]
+            ElementsMut::Gpu { memory, offset, len } => memory.copy_from(offset, from.gpu(), len),
+        }
     }
 
     /// Overwrites the elements with host values.
@@ -262,19 +371,29 @@ impl<'a, T: Element> SliceMut<'a, T> {
     /// [`DeviceError`] if the device has failed. A CPU does not fail.
     pub fn write_from(self, values: &[T]) -> Result<(), DeviceError> {
         check_len("values to write", values.len(), self.len());
-        self.host().copy_from_slice(values);
+        match self.0 {
+            ElementsMut::Cpu(to) => to.copy_from_slice(values),
+            #[cfg(feature = "gpu")]
+            ElementsMut::Gpu { memory, offset, .. } => memory.write(offset, bytemuck::cast_slice(values))?,
+        }
         Ok(())
     }
 
     /// Overwrites every element with `value`.
     pub fn fill(self, value: T) {
-        self.host().fill(value);
+        match self.0 {
+            ElementsMut::Cpu(values) => values.fill(value),
+            #[cfg(feature = "gpu")]
+            ElementsMut::Gpu { memory, offset, len } => memory.fill(offset, len, bytemuck::cast(value)),
+        }
     }
 
     /// The number of elements.
     pub fn len(&self) -> usize {
         match &self.0 {
             ElementsMut::Cpu(values) => values.len(),
+            #[cfg(feature = "gpu")]
+            ElementsMut::Gpu { len, .. } => *len,
         }
     }
 
@@ -287,6 +406,17 @@ impl<'a, T: Element> SliceMut<'a, T> {
     pub(crate) fn host(self) -> &'a mut [T] {
         match self.0 {
             ElementsMut::Cpu(values) => values,
+            #[cfg(feature = "gpu")]
+            ElementsMut::Gpu { .. } => panic!("the values are on another device"),
+        }
+    }
+
+    /// The values in the memory of a GPU, to be bound.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn gpu(self) -> View<'a> {
+        match self.0 {
+            ElementsMut::Cpu(_) => panic!("the values are on another device"),
+            ElementsMut::Gpu { memory, offset, .. } => memory.view(offset),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::available::available;
 use crate::cpu::{Cpu, InstructionSet};
+#[cfg(feature = "gpu")]
+use crate::gpu::Gpu;
 use crate::{AvailableMemory, Precision};
 
 /// A processor to run operations on. Cheap to clone: clones share the same threads.
@@ -12,6 +14,9 @@ use crate::{AvailableMemory, Precision};
 pub enum Device {
     /// The machine's own processor.
     Cpu(Cpu),
+    /// A GPU.
+    #[cfg(feature = "gpu")]
+    Gpu(Gpu),
 }
 
 /// Why a device could not be set up, or has failed.
@@ -54,9 +59,64 @@ pub enum DeviceError {
         /// The requested number.
         threads: usize,
     },
+    /// The requested device is unknown.
+    #[error("unknown device `{name}`, expected `cpu`, `gpu`, `gpu:N` or `auto`")]
+    UnknownDevice {
+        /// The requested name.
+        name: String,
+    },
+    /// This program was built without support for GPUs.
+    #[error("this build does not support GPUs; `--features gpu` builds one that does")]
+    NoGpuSupport,
+    /// There is no GPU with this number.
+    #[error("there is no GPU {index}: {}", found_gpus(*found))]
+    NoGpu {
+        /// The requested number.
+        index: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A GPU multiplies matrices in `f32` only.
+    #[error("a GPU does not support {wanted} matrix multiplication yet")]
+    GpuPrecision {
+        /// The requested precision.
+        wanted: Precision,
+    },
+    /// Something is available on a CPU only.
+    #[error("{what} is not available on a GPU yet; use `--device cpu`")]
+    NotOnGpu {
+        /// What is not available.
+        what: &'static str,
+    },
+    /// A GPU has failed.
+    #[error("the GPU has failed (last operation: {operation}): {message}")]
+    Gpu {
+        /// The operation that was recorded last.
+        operation: &'static str,
+        /// What the driver says.
+        message: String,
+    },
+    /// The memory of a GPU is not enough.
+    #[error(
+        "the memory of the GPU is not enough (last operation: {operation}): {message}; reduce the batch size, `--bptt` or the model"
+    )]
+    GpuMemory {
+        /// The operation that was recorded last.
+        operation: &'static str,
+        /// What the driver says.
+        message: String,
+    },
     /// The operating system could not start a thread.
     #[error("could not start a worker thread")]
     Thread(#[source] Arc<std::io::Error>),
+}
+
+fn found_gpus(found: usize) -> String {
+    match found {
+        0 => "none was found; a driver for Vulkan, Metal or DX12 is needed".to_owned(),
+        1 => "the only one is 0".to_owned(),
+        more => format!("they are 0 to {}", more - 1),
+    }
 }
 
 impl Device {
@@ -82,6 +142,15 @@ impl Device {
         Cpu::new(threads, instructions).map(Device::Cpu)
     }
 
+    /// The GPU with this number in the list of [`Gpu::list`].
+    ///
+    /// # Errors
+    /// [`DeviceError::NoGpu`]; [`DeviceError::Gpu`] if it cannot be opened.
+    #[cfg(feature = "gpu")]
+    pub fn gpu(index: usize) -> Result<Device, DeviceError> {
+        Gpu::open(index).map(Device::Gpu)
+    }
+
     /// The same processor with matrix multiplications of this precision.
     ///
     /// # Errors
@@ -89,6 +158,11 @@ impl Device {
     pub fn with_precision(self, precision: Precision) -> Result<Device, DeviceError> {
         match self {
             Device::Cpu(cpu) => cpu.with_precision(precision).map(Device::Cpu),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => match precision {
+                Precision::F32 => Ok(Device::Gpu(gpu)),
+                wanted => Err(DeviceError::GpuPrecision { wanted }),
+            },
         }
     }
 
@@ -96,13 +170,51 @@ impl Device {
     pub fn precision(&self) -> Precision {
         match self {
             Device::Cpu(cpu) => cpu.precision(),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => Precision::F32,
         }
     }
 
-    /// The number of threads that share the work of one operation.
+    /// The number of threads of the host that share the work of one operation.
     pub fn threads(&self) -> usize {
         match self {
             Device::Cpu(cpu) => cpu.threads(),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => 1,
+        }
+    }
+
+    pub(crate) fn as_cpu(&self) -> Option<&Cpu> {
+        match self {
+            Device::Cpu(cpu) => Some(cpu),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => None,
+        }
+    }
+
+    /// Fails on a GPU, which cannot do everything that a CPU can.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotOnGpu`].
+    pub fn require_cpu(&self, what: &'static str) -> Result<(), DeviceError> {
+        if self.works_ahead() { Err(DeviceError::NotOnGpu { what }) } else { Ok(()) }
+    }
+
+    /// Whether the device works on its own: operations are only recorded, and reading values waits for them.
+    pub fn works_ahead(&self) -> bool {
+        match self {
+            Device::Cpu(_) => false,
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => true,
+        }
+    }
+
+    /// Starts the operations that have been recorded, if the device works on its own.
+    pub fn submit(&self) {
+        match self {
+            Device::Cpu(_) => {}
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => gpu.submit(),
         }
     }
 
@@ -111,6 +223,8 @@ impl Device {
     pub fn available_memory(&self) -> Option<AvailableMemory> {
         match self {
             Device::Cpu(_) => available(),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(_) => None,
         }
     }
 
@@ -138,6 +252,8 @@ impl std::fmt::Display for Device {
                     precision => write!(f, ", {precision} precision)"),
                 }
             }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => write!(f, "gpu:{} ({})", gpu.info().index, gpu.info()),
         }
     }
 }

@@ -27,9 +27,9 @@ const COPIED: usize = 32 << 20;
 /// instruction set without a fused multiply-add is measured by its multiplications and additions.
 ///
 /// # Units
-/// Floating-point operations per second.
+/// Floating-point operations per second; NaN for a GPU, which is not measured.
 pub fn fma_peak(device: &Device) -> f64 {
-    let Device::Cpu(cpu) = device;
+    let Some(cpu) = device.as_cpu() else { return f64::NAN };
     let lanes = cpu.vectorized(Lanes);
     // As many steps of one chain as make a burst of twelve chains last long enough.
     let mut steps = 1 << 12;
@@ -51,9 +51,9 @@ pub fn fma_peak(device: &Device) -> f64 {
 /// Uses 256 MiB while it runs.
 ///
 /// # Units
-/// Bytes per second.
+/// Bytes per second; NaN for a GPU, which is not measured.
 pub fn copy_bandwidth(device: &Device) -> f64 {
-    let Device::Cpu(cpu) = device;
+    let Some(cpu) = device.as_cpu() else { return f64::NAN };
     let from = vec![1.0_f32; COPIED];
     let mut to = vec![0.0_f32; COPIED];
     // The first copy also makes the system allocate the pages: it does not count.

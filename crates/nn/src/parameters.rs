@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rondo_kernels::{Buffer, Device, Slice, SliceMut, Store, embedding};
 
+use crate::tape::Ids;
+
 /// Numbers the states of all sets of parameters, so that data derived from one is never confused with
 /// another's.
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
@@ -170,6 +172,8 @@ pub enum Gradient<'a> {
     Rows {
         /// The indices of the rows, increasing.
         rows: Slice<'a, u32>,
+        /// The same, on the host.
+        rows_on_host: &'a [u32],
         /// `[rows, width]`.
         values: Slice<'a>,
     },
@@ -200,12 +204,21 @@ struct Sparse {
     starts: Buffer<u32>,
     values: Buffer,
     count: usize,
+    plan: RowPlan,
+}
+
+/// Which contributions belong to which row, on the host.
+#[derive(Debug, Default)]
+struct RowPlan {
+    rows: Vec<u32>,
+    order: Vec<u32>,
+    starts: Vec<u32>,
 }
 
 /// The rows of a row-sparse gradient, followed by those of a contribution to it.
 #[derive(Debug)]
 struct Joined {
-    ids: Buffer<u32>,
+    ids: Vec<u32>,
     values: Buffer,
 }
 
@@ -227,7 +240,11 @@ impl Gradients {
         let entry = &self.entries[id.0];
         match (entry.kind, &entry.dense, &entry.sparse) {
             (Kind::Dense, Some(dense), _) => Gradient::Dense(dense.slice()),
-            (Kind::Rows, _, Some(sparse)) => Gradient::Rows { rows: sparse.rows(), values: sparse.values() },
+            (Kind::Rows, _, Some(sparse)) => Gradient::Rows {
+                rows: sparse.rows(),
+                rows_on_host: &sparse.plan.rows[..sparse.count],
+                values: sparse.values(),
+            },
             _ => Gradient::Zero,
         }
     }
@@ -269,40 +286,35 @@ impl Gradients {
 
     /// Adds the gradient of a look-up, or of anything else that contributes to the rows `ids` of a parameter: to the dense
     /// gradient if there is one, otherwise to the sparse rows.
-    pub(crate) fn add_rows(
-        &mut self,
-        parameters: &Parameters,
-        id: ParameterId,
-        ids: Slice<'_, u32>,
-        d_out: Slice<'_>,
-    ) {
+    pub(crate) fn add_rows(&mut self, parameters: &Parameters, id: ParameterId, ids: &Ids, d_out: Slice<'_>) {
         let device = parameters.device();
         let (vocab, width) = (parameters.shape(id)[0], parameters.row_width(id));
-        let dims = embedding::Dims { rows: ids.len(), vocab, width };
+        let dims = embedding::Dims { rows: ids.on_host.len(), vocab, width };
         if self.entries[id.0].kind == Kind::Dense {
             let (dense, _) = self.dense(parameters, id);
-            return embedding::backward(device, dims, ids, d_out, dense);
+            return embedding::backward(device, dims, ids.on_device.slice(), d_out, dense);
         }
         let Entry { kind, sparse, joined, .. } = &mut self.entries[id.0];
         match (*kind, &mut *sparse) {
             (Kind::Rows, Some(earlier)) => {
-                let (first, all) = (earlier.count, earlier.count + ids.len());
-                if joined.as_ref().is_none_or(|joined| joined.ids.len() < all) {
+                let (first, all) = (earlier.count, earlier.count + ids.on_host.len());
+                if joined.as_ref().is_none_or(|joined| joined.values.len() < all * width) {
                     let room = with_headroom(all);
                     *joined = Some(Joined {
-                        ids: Buffer::zeros(device, room),
+                        ids: Vec::with_capacity(room),
                         values: Buffer::zeros(device, room * width),
                     });
                 }
                 let Some(joined) = joined else { return };
-                joined.ids.range_mut(0..first).copy_from(earlier.rows());
-                joined.ids.range_mut(first..all).copy_from(ids);
+                joined.ids.clear();
+                joined.ids.extend(&earlier.plan.rows[..first]);
+                joined.ids.extend(&ids.on_host);
                 joined.values.range_mut(0..first * width).copy_from(earlier.values());
                 joined.values.range_mut(first * width..all * width).copy_from(d_out);
-                let (ids, values) = (joined.ids.range(0..all), joined.values.range(0..all * width));
-                Sparse::sum(sparse, device, embedding::Dims { rows: all, ..dims }, ids, values);
+                let values = joined.values.range(0..all * width);
+                Sparse::sum(sparse, device, embedding::Dims { rows: all, ..dims }, &joined.ids, values);
             }
-            _ => Sparse::sum(sparse, device, dims, ids, d_out),
+            _ => Sparse::sum(sparse, device, dims, &ids.on_host, d_out),
         }
         *kind = Kind::Rows;
     }
@@ -319,7 +331,7 @@ impl Sparse {
         sparse: &mut Option<Sparse>,
         device: &Device,
         dims: embedding::Dims,
-        ids: Slice<'_, u32>,
+        ids: &[u32],
         d_out: Slice<'_>,
     ) {
         let embedding::Dims { rows: count, width, .. } = dims;
@@ -333,16 +345,27 @@ impl Sparse {
                 starts: Buffer::zeros(device, room + 1),
                 values: Buffer::zeros(device, room * width),
                 count: 0,
+                plan: RowPlan::default(),
             });
         }
         let Some(sparse) = sparse else { return };
+        let Sparse { rows, order, starts, plan, .. } = sparse;
+        plan.rows.resize(rows.len(), 0);
+        plan.order.resize(rows.len(), 0);
+        plan.starts.resize(rows.len() + 1, 0);
         sparse.count = embedding::plan_rows(
-            device,
             ids,
-            sparse.order.range_mut(0..count),
-            sparse.starts.range_mut(0..count + 1),
-            sparse.rows.range_mut(0..count),
+            &mut plan.order[..count],
+            &mut plan.starts[..count + 1],
+            &mut plan.rows[..count],
         );
+        let found = sparse.count;
+        let written = [
+            order.range_mut(0..count).write_from(&plan.order[..count]),
+            starts.range_mut(0..found + 1).write_from(&plan.starts[..found + 1]),
+            rows.range_mut(0..found).write_from(&plan.rows[..found]),
+        ];
+        drop(written); // A device that has failed says so when values are read.
         let (order, starts) = (sparse.order.range(0..count), sparse.starts.range(0..sparse.count + 1));
         let values = sparse.values.range_mut(0..sparse.count * width);
         embedding::backward_sparse(device, dims, d_out, order, starts, values);

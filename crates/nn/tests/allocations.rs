@@ -152,7 +152,7 @@ impl Run {
                 optimizer::squared_norm(&self.device, values).unwrap()
             }
         });
-        let scale = clip_scale(squared.sum::<f64>().sqrt(), 0.25, GLUON_EPSILON);
+        let scale = clip_scale(squared.sum::<f64>().sqrt(), 0.25, GLUON_EPSILON).into();
         let options = Sgd { learning_rate: 1.0, momentum: 0.0, weight_decay: 0.0 };
         let parameters = self.model.parameters_mut();
         for id in parameters.ids() {
@@ -161,7 +161,7 @@ impl Run {
                 Gradient::Dense(gradient) => {
                     optimizer::sgd(&self.device, &options, scale, gradient, parameters.values_mut(id), None);
                 }
-                Gradient::Rows { rows, values } => {
+                Gradient::Rows { rows, values, .. } => {
                     let rows = optimizer::Rows { rows, values, width: parameters.row_width(id) };
                     optimizer::sgd_rows(&self.device, &options, scale, rows, parameters.values_mut(id), None);
                 }

@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use rondo_kernels::cpu::InstructionSet;
-use rondo_kernels::optimizer::{self, GLUON_EPSILON, Sgd, clip_scale};
+use rondo_kernels::optimizer::{self, GLUON_EPSILON, Scale, Sgd, clip_scale};
 use rondo_kernels::{Device, Precision};
 use rondo_nn::{
     ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Model,
@@ -84,7 +84,25 @@ fn check(name: &str) {
             ten_steps(&golden, &device);
         }
     }
+    #[cfg(feature = "gpu")]
+    if !name.contains("adaptive") {
+        on_gpu(&golden);
+    }
     rounded_products(&golden);
+}
+
+/// The same on a GPU, if there is one; where `RONDO_TEST_GPU` is set, there must be one.
+#[cfg(feature = "gpu")]
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+fn on_gpu(golden: &Golden) {
+    match Device::gpu(0) {
+        Ok(device) => {
+            first_batch(golden, &device);
+            ten_steps(golden, &device);
+        }
+        Err(error) if std::env::var_os("RONDO_TEST_GPU").is_some() => panic!("{error}"),
+        Err(error) => eprintln!("skipped on a GPU: {error}"),
+    }
 }
 
 /// Ten steps with products of bf16, where the processor has them.
@@ -191,7 +209,7 @@ fn train(golden: &Golden, device: &Device) -> Training {
         let norm = squared.sum::<f64>().sqrt();
         norms.push(norm);
         let scale = clip_scale(norm, golden.value("clip_norm"), GLUON_EPSILON);
-        descend(model.parameters_mut(), &gradients, golden.value("learning_rate"), scale);
+        descend(model.parameters_mut(), &gradients, golden.value("learning_rate"), scale.into());
     }
     Training { model, losses, norms, penalties }
 }
@@ -200,7 +218,7 @@ fn train(golden: &Golden, device: &Device) -> Training {
 const TRAIN: Mode = Mode::Train { seed: 0, step: 0 };
 
 /// One step of plain gradient descent.
-fn descend(parameters: &mut Parameters, gradients: &Gradients, learning_rate: f64, scale: f64) {
+fn descend(parameters: &mut Parameters, gradients: &Gradients, learning_rate: f64, scale: Scale<'_>) {
     let device = parameters.device().clone();
     for id in parameters.ids() {
         match gradients.get(id) {
@@ -209,7 +227,7 @@ fn descend(parameters: &mut Parameters, gradients: &Gradients, learning_rate: f6
                 let options = Sgd { learning_rate, momentum: 0.0, weight_decay: 0.0 };
                 optimizer::sgd(&device, &options, scale, gradient, parameters.values_mut(id), None);
             }
-            Gradient::Rows { rows, values } => {
+            Gradient::Rows { rows, values, .. } => {
                 let gradient = optimizer::Rows { rows, values, width: parameters.row_width(id) };
                 let options = Sgd { learning_rate, momentum: 0.0, weight_decay: 0.0 };
                 optimizer::sgd_rows(&device, &options, scale, gradient, parameters.values_mut(id), None);
@@ -224,7 +242,7 @@ fn dense(parameters: &Parameters, id: rondo_nn::ParameterId, gradient: Gradient<
     match gradient {
         Gradient::Zero => {}
         Gradient::Dense(values) => values.read_into(&mut dense).unwrap(),
-        Gradient::Rows { rows, values } => {
+        Gradient::Rows { rows, values, .. } => {
             let width = parameters.shape(id)[1];
             for (&row, values) in rows.read().unwrap().iter().zip(values.read().unwrap().chunks_exact(width))
             {

@@ -1,7 +1,7 @@
 //! Optimizers: clip the gradients, then update every parameter with SGD or Adam.
 
-use rondo_kernels::optimizer::{self, Adam, Decay, GLUON_EPSILON, Rows, Sgd};
-use rondo_kernels::{Buffer, Device};
+use rondo_kernels::optimizer::{self, Adam, Decay, GLUON_EPSILON, Rows, Scale, Sgd};
+use rondo_kernels::{Buffer, Device, SliceMut};
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
 use rondo_nn::{Gradient, Gradients, NnError, ParameterId, Parameters};
 
@@ -162,17 +162,44 @@ impl Optimizer {
     /// # Errors
     /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
     pub fn clip(&self, gradients: &mut Gradients, parameters: &Parameters) -> Result<Clip> {
-        let device = parameters.device();
-        if let Some(limit) = self.options.clip_value {
-            for id in parameters.ids() {
-                if let Some(values) = gradients.values_mut(id) {
-                    optimizer::clip_values(device, limit as f32, values);
-                }
-            }
-        }
-        let norm = global_norm(device, gradients, parameters)?;
+        self.clip_values(gradients, parameters);
+        let norm = global_norm(parameters.device(), gradients, parameters)?;
         let limited = |limit| optimizer::clip_scale(norm, limit, GLUON_EPSILON);
         Ok(Clip { norm, scale: self.options.clip_norm.map_or(1.0, limited) })
+    }
+
+    /// The same without waiting for the device: the scale of the step and the norm stay there.
+    ///
+    /// # Shapes
+    /// - `squares`: an element for each parameter, overwritten.
+    /// - `scale: [2]`, overwritten: a [`Scale::Device`].
+    pub(crate) fn clip_on_device(
+        &self,
+        gradients: &mut Gradients,
+        parameters: &Parameters,
+        squares: &mut Buffer,
+        scale: SliceMut<'_>,
+    ) {
+        let device = parameters.device();
+        self.clip_values(gradients, parameters);
+        let mut count = 0;
+        for id in parameters.ids() {
+            if let Gradient::Dense(values) | Gradient::Rows { values, .. } = gradients.get(id) {
+                optimizer::squares(device, values, squares.range_mut(count..count + 1));
+                count += 1;
+            }
+        }
+        let OptimizerOptions { step_scale, clip_norm, .. } = self.options;
+        optimizer::clip(device, squares.range(0..count), step_scale, clip_norm, GLUON_EPSILON, scale);
+    }
+
+    fn clip_values(&self, gradients: &mut Gradients, parameters: &Parameters) {
+        let Some(limit) = self.options.clip_value else { return };
+        for id in parameters.ids() {
+            if let Some(values) = gradients.values_mut(id) {
+                optimizer::clip_values(parameters.device(), limit as f32, values);
+            }
+        }
     }
 
     /// Updates the parameters with the clipped gradients.
@@ -183,10 +210,21 @@ impl Optimizer {
         gradients: &mut Gradients,
         parameters: &mut Parameters,
     ) {
+        let scale = Scale::Host(clip.scale * self.options.step_scale);
+        self.update_scaled(learning_rate, scale, gradients, parameters);
+    }
+
+    /// Updates the parameters with gradients that are still to be scaled.
+    pub(crate) fn update_scaled(
+        &mut self,
+        learning_rate: f64,
+        scale: Scale<'_>,
+        gradients: &mut Gradients,
+        parameters: &mut Parameters,
+    ) {
         let device = parameters.device().clone();
         self.steps += 1;
         for id in parameters.ids() {
-            let scale = clip.scale * self.options.step_scale;
             self.update_one(&device, id, learning_rate, scale, gradients, parameters);
         }
     }
@@ -196,7 +234,7 @@ impl Optimizer {
         device: &Device,
         id: ParameterId,
         learning_rate: f64,
-        scale: f64,
+        scale: Scale<'_>,
         gradients: &mut Gradients,
         parameters: &mut Parameters,
     ) {
@@ -219,7 +257,7 @@ impl Optimizer {
                     Gradient::Dense(gradient) => {
                         optimizer::sgd(device, &options, scale, gradient, weight, velocity);
                     }
-                    Gradient::Rows { rows, values } => {
+                    Gradient::Rows { rows, values, .. } => {
                         let gradient = Rows { rows, values, width };
                         optimizer::sgd_rows(device, &options, scale, gradient, weight, velocity);
                     }
@@ -237,7 +275,7 @@ impl Optimizer {
                     Gradient::Dense(gradient) => {
                         optimizer::adam(device, &options, self.steps, scale, gradient, weight, first, second);
                     }
-                    Gradient::Rows { rows, values } => {
+                    Gradient::Rows { rows, values, .. } => {
                         let gradient = Rows { rows, values, width };
                         optimizer::adam_rows(
                             device, &options, self.steps, scale, gradient, weight, first, second,

@@ -103,7 +103,7 @@ fn check(name: &str, schedule: ScheduleRule, warmup: f64) {
         }
         let options = Sgd { learning_rate: rate, momentum: MOMENTUM, weight_decay: 0.0 };
         let (weight, velocity) = (weights.values_mut(id), Some(velocity.slice_mut()));
-        optimizer::sgd(&device, &options, 1.0, gradient.slice(), weight, velocity);
+        optimizer::sgd(&device, &options, 1.0.into(), gradient.slice(), weight, velocity);
         for of in [&mut tail, &mut moving] {
             of.averaging.after_step(&mut of.progress, &weights);
         }

@@ -24,11 +24,14 @@ mod streams;
 mod surprisal;
 mod threads;
 
+use std::sync::LazyLock;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rondo_data::TokenIds;
 use rondo_infer::ModelHandle;
-use rondo_kernels::Device;
+use rondo_kernels::cpu::InstructionSet;
+use rondo_kernels::{Device, DeviceChoice};
 use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialization, Initializer, Input, Model};
 use rondo_nn::{Mode, RnnLm, RnnLmConfig, Workspace};
 
@@ -48,7 +51,17 @@ fn model_with(cell: Cell, input: Input, vocab_size: usize) -> (ModelHandle, Work
 }
 
 fn rnn_lm(cell: Cell, input: Input, vocab_size: usize) -> RnnLm {
-    rnn_lm_on(&Device::cpu(2).unwrap(), cell, input, vocab_size)
+    rnn_lm_on(&device(), cell, input, vocab_size)
+}
+
+/// The device of the tests: that of `RONDO_TEST_DEVICE`, such as `gpu`, or the CPU.
+fn device() -> Device {
+    static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+        let choice = std::env::var("RONDO_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+        let choice: DeviceChoice = choice.parse().unwrap();
+        choice.open(2, InstructionSet::detect()).unwrap().0
+    });
+    DEVICE.clone()
 }
 
 fn rnn_lm_on(device: &Device, cell: Cell, input: Input, vocab_size: usize) -> RnnLm {

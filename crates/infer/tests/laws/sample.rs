@@ -5,13 +5,13 @@ use rand_chacha::ChaCha8Rng;
 use rondo_infer::{InferError, Sampler, Sampling};
 use rondo_kernels::{Buffer, Device};
 
-use crate::{SEED, VOCAB_SIZE, text};
+use crate::{SEED, VOCAB_SIZE, device, text};
 
 /// Logits of a small vocabulary, the largest of them twice.
 const LOGITS: [f32; 6] = [0.5, 2.0, -1.0, 2.0, f32::NEG_INFINITY, 1.0];
 
 fn sampler(sampling: &Sampling, vocab_size: usize) -> Sampler {
-    Sampler::new(sampling, vocab_size, &Device::cpu(2).unwrap()).unwrap()
+    Sampler::new(sampling, vocab_size, &device()).unwrap()
 }
 
 /// How often each token was drawn in `draws` draws.
@@ -244,7 +244,8 @@ fn neither_threads_nor_rows_beside_it_change_a_draw() {
         let rows = logits.repeat(ROWS);
         let mut together = Vec::new();
         for threads in 1..=3 {
-            let device = Device::cpu(threads).unwrap();
+            // A GPU has no threads.
+            let device = if device().works_ahead() { device() } else { Device::cpu(threads).unwrap() };
             let mut sampler = Sampler::new(&sampling, LARGE_VOCAB_SIZE, &device).unwrap();
             let (mut rngs, mut ids) = (rngs.clone().collect::<Vec<_>>(), [0; ROWS]);
             sampler.draw_rows(on_device(&rows).slice(), &mut |row| rngs[row].random(), &mut ids).unwrap();
@@ -258,5 +259,5 @@ fn neither_threads_nor_rows_beside_it_change_a_draw() {
 }
 
 fn on_device(values: &[f32]) -> Buffer {
-    Buffer::from_slice(&Device::cpu(1).unwrap(), values).unwrap()
+    Buffer::from_slice(&device(), values).unwrap()
 }

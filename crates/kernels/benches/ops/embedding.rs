@@ -19,13 +19,14 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             measure(criterion, "embedding_backward", dims, &device, len, || {
                 embedding::backward(&device, dims, ids.slice(), out.slice(), table.slice_mut());
             });
-            let zeros = |len| Buffer::zeros(&device, len);
-            let (mut order, mut starts, mut rows) =
-                (zeros(dims.rows), zeros(dims.rows + 1), zeros(dims.rows));
+            let on_host = ids.read().unwrap().into_owned();
+            let [mut o, mut s, mut r] = [dims.rows, dims.rows + 1, dims.rows].map(|len| vec![0; len]);
+            let [mut order, mut starts] = [o.len(), s.len()].map(|len| Buffer::zeros(&device, len));
             let mut values = numbers(&device, len);
             measure(criterion, "embedding_backward_sparse", dims, &device, len, || {
-                let (o, s, r) = (order.slice_mut(), starts.slice_mut(), rows.slice_mut());
-                let unique = embedding::plan_rows(&device, ids.slice(), o, s, r);
+                let unique = embedding::plan_rows(&on_host, &mut o, &mut s, &mut r);
+                order.write_from(&o).unwrap();
+                starts.write_from(&s).unwrap();
                 let (order, starts) = (order.slice(), starts.range(0..unique + 1));
                 let values = values.range_mut(0..unique * dims.width);
                 embedding::backward_sparse(&device, dims, out.slice(), order, starts, values);

@@ -24,18 +24,18 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 std::hint::black_box(optimizer::squared_norm(&device, gradient.slice()).unwrap());
             });
             measure(criterion, "sgd", len, &device, len, || {
-                optimizer::sgd(&device, &sgd, 0.5, gradient.slice(), weight.slice_mut(), None);
+                optimizer::sgd(&device, &sgd, 0.5.into(), gradient.slice(), weight.slice_mut(), None);
             });
             measure(criterion, "sgd_momentum", len, &device, len, || {
                 let options = Sgd { momentum: 0.5, ..sgd };
                 let velocity = Some(first.slice_mut());
-                optimizer::sgd(&device, &options, 0.5, gradient.slice(), weight.slice_mut(), velocity);
+                optimizer::sgd(&device, &options, 0.5.into(), gradient.slice(), weight.slice_mut(), velocity);
             });
             second.slice_mut().fill(1.0); // The mean of squares is not negative.
             measure(criterion, "adam", len, &device, len, || {
                 let (g, w) = (gradient.slice(), weight.slice_mut());
                 let (m, v) = (first.slice_mut(), second.slice_mut());
-                optimizer::adam(&device, &adam, 1, 0.5, g, w, m, v);
+                optimizer::adam(&device, &adam, 1, 0.5.into(), g, w, m, v);
             });
         }
     }

@@ -2,6 +2,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
@@ -33,6 +35,8 @@ pub fn forward(device: &Device, activation: Activation, x: Slice<'_>, y: SliceMu
     check_len("x", x.len(), y.len());
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, activation, x.host(), y.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, activation, x.gpu(), y),
     }
 }
 
@@ -60,5 +64,7 @@ pub fn backward(
     check_len("d_y", d_y.len(), d_x.len());
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, activation, y.host(), d_y.host(), d_x.host(), store),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::backward(gpu, activation, y.gpu(), d_y.gpu(), d_x, store),
     }
 }

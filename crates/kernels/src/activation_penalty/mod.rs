@@ -6,6 +6,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::cpu::sums;
@@ -47,14 +49,15 @@ impl Dims {
     }
 }
 
-/// The mean square, accumulated in `f64`; 0 if there is nothing to square, such as changes within a single
+/// The mean square; 0 if there is nothing to square, such as changes within a single
 /// step.
 ///
 /// ```text
 /// size     Σ h[t]² / T·B·H               change   Σ (h[t+1] − h[t])² / (T−1)·B·H
 /// ```
 ///
-/// The result does not depend on the number of threads or the instruction set.
+/// A CPU accumulates in `f64`; the result does not depend on the number of threads or the instruction set. A GPU
+/// accumulates parts in `f32`, and the host adds them up.
 ///
 /// # Shapes
 /// - `h: [T, B, H]`, read.
@@ -78,6 +81,8 @@ pub fn forward(device: &Device, dims: Dims, penalty: Penalty, h: Slice<'_>) -> R
                 sums::squared_differences(cpu, &h[row..], &h[..squares])
             }
         },
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, penalty, squares, dims.batch * dims.width, h.gpu())?,
     };
     Ok(sum / squares as f64)
 }
@@ -122,5 +127,10 @@ pub fn backward(
                 cpu::change_backward(cpu, dims.batch * dims.width, factor, h.host(), d_h.host(), store);
             }
         },
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => {
+            let row = dims.batch * dims.width;
+            gpu::backward(gpu, penalty, [len, row], factor, h.gpu(), d_h.gpu(), store);
+        }
     }
 }

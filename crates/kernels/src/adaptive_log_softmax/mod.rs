@@ -77,7 +77,7 @@ pub struct Forward<'a> {
 /// If a row of a tail has a NaN or ∞, all words of the tail become NaN; if one of the head has, all words.
 ///
 /// # Panics
-/// If a length does not match `dims`, or the order has a token that is not below `V`.
+/// If a length does not match `dims`, the order has a token that is not below `V`, or the device is a GPU.
 pub fn forward(device: &Device, dims: Dims<'_>, args: Forward<'_>) {
     check_len("head", args.head.len(), dims.rows * dims.head_width());
     check_tails(dims, args.tails.iter().map(|tail| tail.len()));
@@ -86,6 +86,9 @@ pub fn forward(device: &Device, dims: Dims<'_>, args: Forward<'_>) {
     check_len("log_probs", args.log_probs.len(), dims.rows * dims.vocab);
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        // Models refuse it before.
+        Device::Gpu(_) => panic!("an adaptive softmax is not available on a GPU"),
     }
 }
 
@@ -128,6 +131,9 @@ pub fn backward(device: &Device, dims: Dims<'_>, args: Backward<'_>) {
     check_tails(dims, args.d_tails.iter().map(SliceMut::len));
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        // Models refuse it before.
+        Device::Gpu(_) => panic!("an adaptive softmax is not available on a GPU"),
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
@@ -29,6 +31,8 @@ pub fn forward(device: &Device, dims: Dims, x: Slice<'_>, bias: Slice<'_>, y: Sl
     check_len("y", y.len(), dims.rows * dims.columns);
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, x.host(), bias.host(), y.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, x.gpu(), bias.gpu(), y.gpu()),
     }
 }
 
@@ -44,5 +48,7 @@ pub fn backward(device: &Device, dims: Dims, d_y: Slice<'_>, d_bias: SliceMut<'_
     check_len("d_bias", d_bias.len(), dims.columns);
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, d_y.host(), d_bias.host(), store),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::backward(gpu, dims, d_y, d_bias, store),
     }
 }

@@ -12,6 +12,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, check_len};
@@ -72,5 +74,7 @@ pub fn forward(
     assert!(theta >= 0.0, "theta must be at least 0, but is {theta}");
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, theta, scores.host(), next.host(), shares.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, theta, scores.gpu(), next.gpu(), shares.gpu()),
     }
 }

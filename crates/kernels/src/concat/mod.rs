@@ -11,6 +11,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store};
@@ -80,6 +82,10 @@ fn copy(
     match device {
         Device::Cpu(cpu) => {
             cpu::copy(cpu, rows, columns, (from.0, from.1.host()), (to.0, to.1.host()), store);
+        }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => {
+            gpu::copy(gpu, rows, columns, (from.0, from.1.gpu()), (to.0, to.1.gpu()), store);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sums of squares in `f64`, over a partition that is the same on all machines: the result is bitwise
+//! Sums in `f64`, over a partition that is the same on all machines: the result is bitwise
 //! independent of the number of threads and the instruction set.
 
 use std::ops::Range;
@@ -12,6 +12,11 @@ const PARTS: usize = 64;
 /// Independent partial sums within a part, regardless of the vector width; enough to hide the latency of an
 /// addition.
 const LANES: usize = 32;
+
+/// `Σ x`.
+pub(crate) fn all(cpu: &Cpu, x: &[f32]) -> f64 {
+    of_parts(cpu, x.len(), |part| cpu.vectorized(All(&x[part])))
+}
 
 /// `Σ x²`.
 pub(crate) fn squares(cpu: &Cpu, x: &[f32]) -> f64 {
@@ -44,12 +49,34 @@ fn of_parts(cpu: &Cpu, len: usize, sum: impl Fn(Range<usize>) -> f64 + Sync) -> 
     sums.iter().sum()
 }
 
+struct All<'a>(&'a [f32]);
+
+impl Vectorized for All<'_> {
+    type Output = f64;
+
+    // A plain loop, which the compiler vectorizes for this instruction set's `f64`.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f64 {
+        let mut sums = [0.0; LANES];
+        let (lines, rest) = self.0.as_chunks::<LANES>();
+        for line in lines {
+            for (sum, &x) in sums.iter_mut().zip(line) {
+                *sum += f64::from(x);
+            }
+        }
+        for (sum, &x) in sums.iter_mut().zip(rest) {
+            *sum += f64::from(x);
+        }
+        sums.iter().sum()
+    }
+}
+
 struct Squares<'a>(&'a [f32]);
 
 impl Vectorized for Squares<'_> {
     type Output = f64;
 
-    // A plain loop, which the compiler vectorizes for this instruction set's `f64`.
+    // As above.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> f64 {
         let mut sums = [0.0; LANES];

@@ -4,6 +4,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
@@ -33,7 +35,7 @@ pub struct Dims {
 /// - `nll: [R]`, overwritten.
 /// - `log_sums: [R]`, overwritten: needed by [`backward`].
 /// # Panics
-/// If a length does not match `dims`, or a target is not below `V`.
+/// If a length does not match `dims`, or a target is not below `V` on a CPU; a GPU does not check that.
 pub fn forward(
     device: &Device,
     dims: Dims,
@@ -49,6 +51,10 @@ pub fn forward(
     match device {
         Device::Cpu(cpu) => {
             cpu::forward(cpu, dims, logits.host(), targets.host(), nll.host(), log_sums.host());
+        }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => {
+            gpu::forward(gpu, dims, logits.gpu(), targets.gpu(), nll.gpu(), log_sums.gpu());
         }
     }
 }
@@ -81,6 +87,11 @@ pub fn backward(
         Device::Cpu(cpu) => {
             let rows = (logits.host(), targets.host(), log_sums.host());
             cpu::backward(cpu, dims, scale, rows, d_logits.host(), store);
+        }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => {
+            let rows = [logits.gpu(), targets.gpu(), log_sums.gpu()];
+            gpu::backward(gpu, dims, scale, rows, d_logits.gpu(), store);
         }
     }
 }

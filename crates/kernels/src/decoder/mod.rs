@@ -14,6 +14,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 mod rounded;
 mod vectors;
@@ -35,6 +37,8 @@ pub struct Dims {
 pub fn kept_len(device: &Device, dims: Dims) -> usize {
     match device {
         Device::Cpu(cpu) => cpu::kept_len(cpu, dims),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => gpu::kept_len(dims),
     }
 }
 
@@ -64,6 +68,8 @@ pub struct Forward<'a> {
 pub fn forward_scratch_len(device: &Device, dims: Dims) -> usize {
     match device {
         Device::Cpu(cpu) => cpu::forward_scratch_len(cpu, dims),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => gpu::forward_scratch_len(dims),
     }
 }
 
@@ -84,6 +90,8 @@ pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     assert!(args.scratch.len() >= scratch, "scratch has {} elements, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, args),
     }
 }
 
@@ -115,6 +123,8 @@ pub struct Backward<'a> {
 pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
     match device {
         Device::Cpu(cpu) => cpu::backward_scratch_len(cpu, dims),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => gpu::backward_scratch_len(dims),
     }
 }
 
@@ -134,5 +144,7 @@ pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
     assert!(args.scratch.len() >= scratch, "scratch has {} elements, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::backward(gpu, dims, args),
     }
 }

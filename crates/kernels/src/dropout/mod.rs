@@ -8,6 +8,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod philox;
 pub mod reference;
 
@@ -127,6 +129,10 @@ pub fn rows_in_place(
     check_probability(probability);
     match device {
         Device::Cpu(cpu) => cpu::rows_in_place(cpu, dims, probability, key, ids.host(), values.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => {
+            gpu::rows_in_place(gpu, dims, probability, key, ids.gpu(), values.gpu());
+        }
     }
 }
 
@@ -144,6 +150,8 @@ fn apply(
     check_probability(dropout.probability);
     match device {
         Device::Cpu(cpu) => cpu::apply(cpu, dims, dropout, from.map(Slice::host), to.host(), store),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::apply(gpu, dims, dropout, from.map(Slice::gpu), to, store),
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
@@ -18,6 +20,8 @@ pub fn add(device: &Device, a: Slice<'_>, b: Slice<'_>, y: SliceMut<'_>) {
     check_len("b", b.len(), y.len());
     match device {
         Device::Cpu(cpu) => cpu::add(cpu, a.host(), b.host(), y.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::add(gpu, a.gpu(), b.gpu(), y),
     }
 }
 
@@ -35,6 +39,8 @@ pub fn multiply(device: &Device, a: Slice<'_>, b: Slice<'_>, y: SliceMut<'_>, st
     check_len("b", b.len(), y.len());
     match device {
         Device::Cpu(cpu) => cpu::multiply(cpu, a.host(), b.host(), y.host(), store),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::multiply(gpu, a.gpu(), b.gpu(), y, store),
     }
 }
 
@@ -51,5 +57,7 @@ pub fn scale(device: &Device, factor: f32, x: Slice<'_>, y: SliceMut<'_>, store:
     check_len("x", x.len(), y.len());
     match device {
         Device::Cpu(cpu) => cpu::scale(cpu, factor, x.host(), y.host(), store),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::scale(gpu, factor, x.gpu(), y, store),
     }
 }

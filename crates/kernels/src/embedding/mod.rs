@@ -14,6 +14,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, check_len};
@@ -36,13 +38,16 @@ pub struct Dims {
 /// - `ids: [R]`, read.
 /// - `out: [R, E]`, overwritten.
 /// # Panics
-/// If a length does not match `dims`, or an id is not below `V`.
+/// If a length does not match `dims`, or an id is not below `V`. On a GPU ids are not checked, and the row of one that is
+/// not below `V` becomes NaN.
 pub fn forward(device: &Device, dims: Dims, table: Slice<'_>, ids: Slice<'_, u32>, out: SliceMut<'_>) {
     check_len("table", table.len(), dims.vocab * dims.width);
     check_len("ids", ids.len(), dims.rows);
     check_len("out", out.len(), dims.rows * dims.width);
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, table.host(), ids.host(), out.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, table.gpu(), ids.gpu(), out.gpu()),
     }
 }
 
@@ -53,17 +58,20 @@ pub fn forward(device: &Device, dims: Dims, table: Slice<'_>, ids: Slice<'_, u32
 /// - `d_out: [R, E]`, read.
 /// - `d_table: [V, E]`, added to.
 /// # Panics
-/// If a length does not match `dims`, or an id is not below `V`.
+/// If a length does not match `dims`, or an id is not below `V`. On a GPU ids are not checked, and one that is not below
+/// `V` adds nothing.
 pub fn backward(device: &Device, dims: Dims, ids: Slice<'_, u32>, d_out: Slice<'_>, d_table: SliceMut<'_>) {
     check_len("ids", ids.len(), dims.rows);
     check_len("d_out", d_out.len(), dims.rows * dims.width);
     check_len("d_table", d_table.len(), dims.vocab * dims.width);
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, ids.host(), d_out.host(), d_table.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::backward(gpu, dims, ids, d_out, d_table.gpu()),
     }
 }
 
-/// Finds the rows of a sparse gradient, and returns their number `U`.
+/// Finds the rows of a sparse gradient on the host, and returns their number `U`.
 ///
 /// # Shapes
 /// - `ids: [R]`, read.
@@ -72,19 +80,11 @@ pub fn backward(device: &Device, dims: Dims, ids: Slice<'_, u32>, d_out: Slice<'
 /// - `rows: [R]`, the first `U` overwritten: the ids that occur, increasing.
 /// # Panics
 /// If a length does not match, or `R` does not fit in 32 bits.
-pub fn plan_rows(
-    device: &Device,
-    ids: Slice<'_, u32>,
-    order: SliceMut<'_, u32>,
-    starts: SliceMut<'_, u32>,
-    rows: SliceMut<'_, u32>,
-) -> usize {
+pub fn plan_rows(ids: &[u32], order: &mut [u32], starts: &mut [u32], rows: &mut [u32]) -> usize {
     check_len("order", order.len(), ids.len());
     check_len("starts", starts.len(), ids.len() + 1);
     check_len("rows", rows.len(), ids.len());
-    match device {
-        Device::Cpu(_) => cpu::plan_rows(ids.host(), order.host(), starts.host(), rows.host()),
-    }
+    cpu::plan_rows(ids, order, starts, rows)
 }
 
 /// Computes the gradient's rows: `values[u] = Σ d_out[r]` over the positions `r` of row `u`, in order.
@@ -111,5 +111,7 @@ pub fn backward_sparse(
         Device::Cpu(cpu) => {
             cpu::backward_sparse(cpu, dims, d_out.host(), order.host(), starts.host(), values.host());
         }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::backward_sparse(gpu, dims, d_out.gpu(), order.gpu(), starts, values.gpu()),
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
@@ -33,6 +35,8 @@ pub enum Pack {
 pub fn pack_len(device: &Device, inputs: usize, outputs: usize, kind: Pack) -> usize {
     match device {
         Device::Cpu(_) => cpu::pack_len(inputs, outputs, kind),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => inputs * outputs,
     }
 }
 
@@ -45,6 +49,8 @@ pub fn pack(device: &Device, inputs: usize, outputs: usize, kind: Pack, w: Slice
     check_len("packed", packed.len(), pack_len(device, inputs, outputs, kind));
     match device {
         Device::Cpu(cpu) => cpu::pack(cpu, inputs, outputs, kind, w.host(), packed.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => packed.copy_from(w),
     }
 }
 
@@ -73,6 +79,8 @@ pub fn forward(
         Device::Cpu(cpu) => {
             cpu::forward(cpu, dims, packed.host(), bias.map(Slice::host), x.host(), y.host());
         }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, packed.gpu(), bias.map(Slice::gpu), x.gpu(), y.gpu()),
     }
 }
 
@@ -99,6 +107,8 @@ pub struct Backward<'a> {
 pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
     match device {
         Device::Cpu(_) => cpu::backward_scratch_len(dims),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => 0,
     }
 }
 
@@ -119,5 +129,7 @@ pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
     assert!(args.scratch.len() >= scratch, "scratch has {} elements, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::backward(gpu, dims, args),
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, check_len};
@@ -24,11 +26,13 @@ pub struct Dims {
 /// - `ids: [R]`, read.
 /// - `out: [R, V]`, overwritten.
 /// # Panics
-/// If a length does not match `dims`, or an id is not below `V`.
+/// If a length does not match `dims`, or an id is not below `V` on a CPU; a GPU does not check that.
 pub fn forward(device: &Device, dims: Dims, ids: Slice<'_, u32>, out: SliceMut<'_>) {
     check_len("ids", ids.len(), dims.rows);
     check_len("out", out.len(), dims.rows * dims.vocab);
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, ids.host(), out.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, ids.gpu(), out.gpu()),
     }
 }

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::{Adam, Rows, Sgd};
+use super::Rows;
+use super::factors::{AdamFactors, SgdFactors};
 use crate::cpu::elements::{LINE, in_parts};
 use crate::cpu::math::{each_vector, load, store};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized};
@@ -43,13 +44,12 @@ impl Vectorized for Clip<'_> {
 
 pub(super) fn sgd(
     cpu: &Cpu,
-    options: &Sgd,
-    scale: f64,
+    factors: SgdFactors,
+    scale: f32,
     gradient: &[f32],
     weight: &mut [f32],
     velocity: Option<&mut [f32]>,
 ) {
-    let factors = SgdFactors::new(options, scale);
     let len = weight.len();
     let weight = SharedMut::new(weight);
     let velocity = velocity.map(SharedMut::new);
@@ -58,19 +58,18 @@ pub(super) fn sgd(
         let weight = unsafe { weight.range(part.clone()) };
         // SAFETY: as above.
         let velocity = velocity.as_ref().map(|velocity| unsafe { velocity.range(part.clone()) });
-        cpu.vectorized(SgdStep { factors, gradient: &gradient[part], weight, velocity });
+        cpu.vectorized(SgdStep { factors, scale, gradient: &gradient[part], weight, velocity });
     });
 }
 
 pub(super) fn sgd_rows(
     cpu: &Cpu,
-    options: &Sgd,
-    scale: f64,
+    factors: SgdFactors,
+    scale: f32,
     gradient: Rows<'_>,
     weight: &mut [f32],
     velocity: Option<&mut [f32]>,
 ) {
-    let factors = SgdFactors::new(options, scale);
     let (values, width) = (gradient.values.host(), gradient.width);
     let weight = SharedMut::new(weight);
     let velocity = velocity.map(SharedMut::new);
@@ -80,7 +79,7 @@ pub(super) fn sgd_rows(
         // SAFETY: as above.
         let velocity = velocity.as_ref().map(|velocity| unsafe { velocity.range(row) });
         let gradient = &values[at * width..(at + 1) * width];
-        cpu.vectorized(SgdStep { factors, gradient, weight, velocity });
+        cpu.vectorized(SgdStep { factors, scale, gradient, weight, velocity });
     });
 }
 
@@ -95,29 +94,9 @@ fn each_row(cpu: &Cpu, rows: &[u32], width: usize, run: impl Fn(usize, Range<usi
     });
 }
 
-/// The constants of a step, rounded to `f32`.
-#[derive(Clone, Copy)]
-struct SgdFactors {
-    scale: f32,
-    decay: f32,
-    momentum: f32,
-    /// The negative learning rate.
-    rate: f32,
-}
-
-impl SgdFactors {
-    fn new(options: &Sgd, scale: f64) -> Self {
-        SgdFactors {
-            scale: scale as f32,
-            decay: options.weight_decay as f32,
-            momentum: options.momentum as f32,
-            rate: -options.learning_rate as f32,
-        }
-    }
-}
-
 struct SgdStep<'a> {
     factors: SgdFactors,
+    scale: f32,
     gradient: &'a [f32],
     weight: &'a mut [f32],
     velocity: Option<&'a mut [f32]>,
@@ -128,9 +107,9 @@ impl Vectorized for SgdStep<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let SgdStep { factors, gradient, weight, velocity } = self;
+        let SgdStep { factors, scale, gradient, weight, velocity } = self;
         assert!(gradient.len() == weight.len(), "{} gradients, {} weights", gradient.len(), weight.len());
-        let (scale, decay) = (s.splat(factors.scale), s.splat(factors.decay));
+        let (scale, decay) = (s.splat(scale), s.splat(factors.decay));
         let (momentum, rate) = (s.splat(factors.momentum), s.splat(factors.rate));
         let (len, from, weight) = (weight.len(), gradient.as_ptr(), weight.as_mut_ptr());
         if let Some(velocity) = velocity {
@@ -161,14 +140,12 @@ impl Vectorized for SgdStep<'_> {
 
 pub(super) fn adam(
     cpu: &Cpu,
-    options: &Adam,
-    step: u64,
-    scale: f64,
+    factors: AdamFactors,
+    scale: f32,
     gradient: &[f32],
     weight: &mut [f32],
     moments: (&mut [f32], &mut [f32]),
 ) {
-    let factors = AdamFactors::new(options, step, scale);
     let len = weight.len();
     let weight = SharedMut::new(weight);
     let (first, second) = (SharedMut::new(moments.0), SharedMut::new(moments.1));
@@ -176,20 +153,18 @@ pub(super) fn adam(
         // SAFETY: parts do not overlap.
         let (weight, first, second) =
             unsafe { (weight.range(part.clone()), first.range(part.clone()), second.range(part.clone())) };
-        cpu.vectorized(AdamStep { factors, gradient: &gradient[part], weight, first, second });
+        cpu.vectorized(AdamStep { factors, scale, gradient: &gradient[part], weight, first, second });
     });
 }
 
 pub(super) fn adam_rows(
     cpu: &Cpu,
-    options: &Adam,
-    step: u64,
-    scale: f64,
+    factors: AdamFactors,
+    scale: f32,
     gradient: Rows<'_>,
     weight: &mut [f32],
     moments: (&mut [f32], &mut [f32]),
 ) {
-    let factors = AdamFactors::new(options, step, scale);
     let (values, width) = (gradient.values.host(), gradient.width);
     let weight = SharedMut::new(weight);
     let (first, second) = (SharedMut::new(moments.0), SharedMut::new(moments.1));
@@ -198,48 +173,13 @@ pub(super) fn adam_rows(
         let (weight, first, second) =
             unsafe { (weight.range(row.clone()), first.range(row.clone()), second.range(row)) };
         let gradient = &values[at * width..(at + 1) * width];
-        cpu.vectorized(AdamStep { factors, gradient, weight, first, second });
+        cpu.vectorized(AdamStep { factors, scale, gradient, weight, first, second });
     });
-}
-
-/// The constants of a step, computed in `f64` and rounded to `f32`.
-#[derive(Clone, Copy)]
-struct AdamFactors {
-    scale: f32,
-    decay: f32,
-    keep: f32,
-    beta1: f32,
-    rest1: f32,
-    beta2: f32,
-    rest2: f32,
-    /// `1 / √(1 − β₂ᵗ)`.
-    root: f32,
-    epsilon: f32,
-    /// `−learning_rate / (1 − β₁ᵗ)`.
-    rate: f32,
-}
-
-impl AdamFactors {
-    fn new(options: &Adam, step: u64, scale: f64) -> Self {
-        let (correction1, correction2) = options.corrections(step);
-        let (decay, keep) = options.decays();
-        AdamFactors {
-            scale: scale as f32,
-            decay: decay as f32,
-            keep: keep as f32,
-            beta1: options.beta1 as f32,
-            rest1: (1.0 - options.beta1) as f32,
-            beta2: options.beta2 as f32,
-            rest2: (1.0 - options.beta2) as f32,
-            root: (1.0 / correction2.sqrt()) as f32,
-            epsilon: options.epsilon as f32,
-            rate: (-options.learning_rate / correction1) as f32,
-        }
-    }
 }
 
 struct AdamStep<'a> {
     factors: AdamFactors,
+    scale: f32,
     gradient: &'a [f32],
     weight: &'a mut [f32],
     first: &'a mut [f32],
@@ -251,7 +191,7 @@ impl Vectorized for AdamStep<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let AdamStep { factors, gradient, weight, first, second } = self;
+        let AdamStep { factors, scale, gradient, weight, first, second } = self;
         let len = weight.len();
         assert!(
             gradient.len() == len && first.len() == len && second.len() == len,
@@ -260,7 +200,7 @@ impl Vectorized for AdamStep<'_> {
             first.len(),
             second.len()
         );
-        let (scale, decay, keep) = (s.splat(factors.scale), s.splat(factors.decay), s.splat(factors.keep));
+        let (scale, decay, keep) = (s.splat(scale), s.splat(factors.decay), s.splat(factors.keep));
         let (beta1, rest1) = (s.splat(factors.beta1), s.splat(factors.rest1));
         let (beta2, rest2) = (s.splat(factors.beta2), s.splat(factors.rest2));
         let (root, epsilon, rate) = (s.splat(factors.root), s.splat(factors.epsilon), s.splat(factors.rate));

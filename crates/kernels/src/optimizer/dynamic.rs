@@ -1,24 +1,19 @@
 //! CPU implementation of dynamic evaluation steps: the elements are split between the threads.
 
-use super::{Dynamic, RmsScale};
+use super::RmsScale;
+use super::factors::DynamicFactors;
 use crate::cpu::elements::{LINE, in_parts};
 use crate::cpu::math::{each_vector, load, store};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized};
 
 pub(super) fn step(
     cpu: &Cpu,
-    options: &Dynamic,
+    factors: DynamicFactors,
     rms_scale: Option<RmsScale<'_>>,
-    scale: f64,
     gradient: Option<&[f32]>,
     trained: &[f32],
     weight: &mut [f32],
 ) {
-    let factors = Factors {
-        rate: (-options.learning_rate * scale) as f32,
-        decay: rms_scale.map_or(options.decay.min(1.0), |rms_scale| options.decay / rms_scale.mean) as f32,
-        epsilon: rms_scale.map_or(0.0, |rms_scale| rms_scale.epsilon) as f32,
-    };
     let rms = rms_scale.map(|rms_scale| rms_scale.rms.host());
     let len = weight.len();
     let weight = SharedMut::new(weight);
@@ -31,18 +26,8 @@ pub(super) fn step(
     });
 }
 
-/// The constants of a step, rounded to `f32`.
-#[derive(Clone, Copy)]
-struct Factors {
-    /// The negative learning rate, times the gradient's scale.
-    rate: f32,
-    /// The decay, divided by the mean RMS if RMS scaling is used.
-    decay: f32,
-    epsilon: f32,
-}
-
 struct Step<'a> {
-    factors: Factors,
+    factors: DynamicFactors,
     gradient: Option<&'a [f32]>,
     rms: Option<&'a [f32]>,
     trained: &'a [f32],

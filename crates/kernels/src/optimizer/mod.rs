@@ -1,8 +1,14 @@
 //! Optimizer steps: update the weights from a gradient, in one pass over memory.
 //!
-//! A step takes the gradient as it was summed and a `scale`, the product of everything that multiplies it:
+//! A step takes the gradient as it was summed and a [`Scale`], the product of everything that multiplies it:
 //! the gradient clipping factor ([`clip_scale`]) and, for example, one over the number of tokens that the
-//! loss is averaged over. Hyperparameters are `f64` and are rounded once, after terms such as 1 − β have been
+//! loss is averaged over. It can be computed on the device, so that a step waits for nothing:
+//!
+//! ```text
+//! each gradient ── squares ──▶ [n] sums ── clip ──▶ scale, norm ──▶ steps
+//! ```
+//!
+//! Hyperparameters are `f64` and are rounded once, after terms such as 1 − β have been
 //! computed.
 //!
 //! Not here: learning rate schedules (`train`).
@@ -10,7 +16,12 @@
 pub mod cases;
 mod cpu;
 mod dynamic;
+mod factors;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
+
+use factors::{AdamFactors, DynamicFactors, SgdFactors};
 
 use crate::cpu::sums;
 use crate::{Device, DeviceError, Slice, SliceMut, check_len};
@@ -75,16 +86,71 @@ pub struct RmsScale<'a> {
     pub epsilon: f64,
 }
 
+/// What multiplies a gradient: a number of the host, or one that the device has computed.
+#[derive(Clone, Copy)]
+pub enum Scale<'a> {
+    /// A number.
+    Host(f64),
+    /// `[2]`, as written by [`clip`]: the scale, and the norm. If the norm is not finite, the step changes nothing.
+    Device(Slice<'a>),
+}
+
+impl From<f64> for Scale<'_> {
+    fn from(scale: f64) -> Self {
+        Scale::Host(scale)
+    }
+}
+
+impl Scale<'_> {
+    /// Panics unless there are two numbers.
+    #[track_caller]
+    fn check(self) {
+        if let Scale::Device(numbers) = self {
+            check_len("scale", numbers.len(), 2);
+        }
+    }
+
+    /// The number, on a CPU; `None` if the step changes nothing.
+    fn host(self) -> Option<f32> {
+        match self {
+            Scale::Host(scale) => Some(scale as f32),
+            Scale::Device(numbers) => {
+                let numbers = numbers.host();
+                numbers[1].is_finite().then_some(numbers[0])
+            }
+        }
+    }
+}
+
 /// `Σ x²`, a tensor's contribution to the squared global norm.
 ///
-/// The squares and the sum are in `f64`, over a partition that is the same on all machines: the result does
-/// not depend on the number of threads or the instruction set.
+/// On a CPU, the squares and the sum are in `f64`, over a partition that is the same on all machines: the result does
+/// not depend on the number of threads or the instruction set. On a GPU, up to 1,024 parts are summed in `f32`, and their
+/// sums in `f64`. Neither overflows.
 ///
 /// # Errors
 /// As [`Slice::read`]: the sum is read on the host.
 pub fn squared_norm(device: &Device, x: Slice<'_>) -> Result<f64, DeviceError> {
     match device {
         Device::Cpu(cpu) => Ok(sums::squares(cpu, x.host())),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::squared_norm(gpu, x),
+    }
+}
+
+/// `Σ x²` as [`squared_norm`], but left on the device, rounded to `f32`; ∞ if it is larger than `f32` allows.
+///
+/// # Shapes
+/// - `x`, of any length, read.
+/// - `sum: [1]`, overwritten.
+/// # Panics
+/// If a length does not match.
+pub fn squares(device: &Device, x: Slice<'_>, sum: SliceMut<'_>) {
+    check_len("sum", sum.len(), 1);
+    match device {
+        Device::Cpu(cpu) => sum.host()[0] = sums::squares(cpu, x.host()) as f32,
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::squares(gpu, x, sum.gpu()),
     }
 }
 
@@ -106,6 +172,63 @@ pub fn clip_scale(norm: f64, max_norm: f64, epsilon: f64) -> f64 {
     (max_norm / (norm + epsilon)).min(1.0)
 }
 
+/// Computes the [`Scale::Device`] of a step: gradient clipping on the device.
+///
+/// ```text
+/// norm = √(Σ squares)
+/// to   = factor · min(1, max_norm / (norm + epsilon)), norm        `factor, norm` without a limit
+/// ```
+///
+/// If the norm is not finite, the scale is unspecified: the steps that get it change nothing.
+///
+/// # Shapes
+/// - `squares: [n]`, read: as written by [`squares`](fn@squares).
+/// - `to: [2]`, overwritten.
+/// # Panics
+/// If a length does not match.
+/// # Source
+/// As [`clip_scale`].
+pub fn clip(
+    device: &Device,
+    squares: Slice<'_>,
+    factor: f64,
+    max_norm: Option<f64>,
+    epsilon: f64,
+    to: SliceMut<'_>,
+) {
+    check_len("to", to.len(), 2);
+    match device {
+        Device::Cpu(_) => {
+            let norm = squares.host().iter().map(|&square| f64::from(square)).sum::<f64>().sqrt();
+            let limited = max_norm.map_or(1.0, |max_norm| clip_scale(norm, max_norm, epsilon));
+            to.host().copy_from_slice(&[(factor * limited) as f32, norm as f32]);
+        }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::clip(gpu, squares, factor, max_norm, epsilon, to.gpu()),
+    }
+}
+
+/// Sets values to zero if the norm of a [`Scale::Device`] is not finite: those that were computed along with the gradient
+/// may not be finite either.
+///
+/// # Shapes
+/// - `scale: [2]`, read: as written by [`clip`].
+/// - `values`, of any length, overwritten if the norm is not finite.
+/// # Panics
+/// If a length does not match.
+pub fn zero_unless_finite(device: &Device, scale: Slice<'_>, values: SliceMut<'_>) {
+    check_len("scale", scale.len(), 2);
+    match device {
+        Device::Cpu(_) => {
+            if !scale.host()[1].is_finite() {
+                values.host().fill(0.0);
+            }
+        }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::zero_unless_finite(gpu, scale.gpu(), values),
+    }
+}
+
 /// Clips each element: `x = max(−limit, min(limit, x))`. NaN is propagated.
 ///
 /// # Shapes
@@ -116,6 +239,8 @@ pub fn clip_values(device: &Device, limit: f32, values: SliceMut<'_>) {
     assert!(limit >= 0.0, "limit must be at least 0, but is {limit}");
     match device {
         Device::Cpu(cpu) => cpu::clip_values(cpu, limit, values.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::clip_values(gpu, limit, values),
     }
 }
 
@@ -138,25 +263,32 @@ pub fn clip_values(device: &Device, limit: f32, values: SliceMut<'_>) {
 pub fn sgd(
     device: &Device,
     options: &Sgd,
-    scale: f64,
+    scale: Scale<'_>,
     gradient: Slice<'_>,
     weight: SliceMut<'_>,
     velocity: Option<SliceMut<'_>>,
 ) {
+    scale.check();
     check_len("gradient", gradient.len(), weight.len());
     check_len("velocity", velocity.as_ref().map_or(weight.len(), SliceMut::len), weight.len());
     check_velocity(options, velocity.is_some());
+    let factors = SgdFactors::new(options);
     match device {
         Device::Cpu(cpu) => {
-            cpu::sgd(cpu, options, scale, gradient.host(), weight.host(), velocity.map(SliceMut::host));
+            if let Some(scale) = scale.host() {
+                cpu::sgd(cpu, factors, scale, gradient.host(), weight.host(), velocity.map(SliceMut::host));
+            }
         }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::sgd(gpu, factors, scale, gradient.into(), weight, velocity),
     }
 }
 
 /// A row-sparse gradient: that of some rows of a parameter.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
-    /// `[U]`: the indices of the rows, strictly increasing, as from [`plan_rows`](crate::embedding::plan_rows).
+    /// `[U]`: the indices of the rows, strictly increasing, as from [`plan_rows`](crate::embedding::plan_rows). On a GPU
+    /// they are not checked.
     pub rows: Slice<'a, u32>,
     /// `[U, width]`: their gradients.
     pub values: Slice<'a>,
@@ -177,18 +309,24 @@ pub struct Rows<'a> {
 pub fn sgd_rows(
     device: &Device,
     options: &Sgd,
-    scale: f64,
+    scale: Scale<'_>,
     gradient: Rows<'_>,
     weight: SliceMut<'_>,
     velocity: Option<SliceMut<'_>>,
 ) {
+    scale.check();
     gradient.check();
     check_len("velocity", velocity.as_ref().map_or(weight.len(), SliceMut::len), weight.len());
     check_velocity(options, velocity.is_some());
+    let factors = SgdFactors::new(options);
     match device {
         Device::Cpu(cpu) => {
-            cpu::sgd_rows(cpu, options, scale, gradient, weight.host(), velocity.map(SliceMut::host));
+            if let Some(scale) = scale.host() {
+                cpu::sgd_rows(cpu, factors, scale, gradient, weight.host(), velocity.map(SliceMut::host));
+            }
         }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::sgd(gpu, factors, scale, gradient.into(), weight, velocity),
     }
 }
 
@@ -213,20 +351,28 @@ pub fn adam(
     device: &Device,
     options: &Adam,
     step: u64,
-    scale: f64,
+    scale: Scale<'_>,
     gradient: Slice<'_>,
     weight: SliceMut<'_>,
     first_moment: SliceMut<'_>,
     second_moment: SliceMut<'_>,
 ) {
+    scale.check();
     check_len("gradient", gradient.len(), weight.len());
     check_len("first_moment", first_moment.len(), weight.len());
     check_len("second_moment", second_moment.len(), weight.len());
     assert!(step > 0, "Adam's `step` counts from 1");
+    let factors = AdamFactors::new(options, step);
     match device {
         Device::Cpu(cpu) => {
-            let moments = (first_moment.host(), second_moment.host());
-            cpu::adam(cpu, options, step, scale, gradient.host(), weight.host(), moments);
+            if let Some(scale) = scale.host() {
+                let moments = (first_moment.host(), second_moment.host());
+                cpu::adam(cpu, factors, scale, gradient.host(), weight.host(), moments);
+            }
+        }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => {
+            gpu::adam(gpu, factors, scale, gradient.into(), weight, [first_moment, second_moment]);
         }
     }
 }
@@ -246,20 +392,28 @@ pub fn adam_rows(
     device: &Device,
     options: &Adam,
     step: u64,
-    scale: f64,
+    scale: Scale<'_>,
     gradient: Rows<'_>,
     weight: SliceMut<'_>,
     first_moment: SliceMut<'_>,
     second_moment: SliceMut<'_>,
 ) {
+    scale.check();
     gradient.check();
     check_len("first_moment", first_moment.len(), weight.len());
     check_len("second_moment", second_moment.len(), weight.len());
     assert!(step > 0, "Adam's `step` counts from 1");
+    let factors = AdamFactors::new(options, step);
     match device {
         Device::Cpu(cpu) => {
-            let moments = (first_moment.host(), second_moment.host());
-            cpu::adam_rows(cpu, options, step, scale, gradient, weight.host(), moments);
+            if let Some(scale) = scale.host() {
+                let moments = (first_moment.host(), second_moment.host());
+                cpu::adam_rows(cpu, factors, scale, gradient, weight.host(), moments);
+            }
+        }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => {
+            gpu::adam(gpu, factors, scale, gradient.into(), weight, [first_moment, second_moment]);
         }
     }
 }
@@ -283,6 +437,8 @@ pub fn average(device: &Device, share: f64, weight: Slice<'_>, average: SliceMut
     check_len("average", average.len(), weight.len());
     match device {
         Device::Cpu(cpu) => cpu::average(cpu, share as f32, weight.host(), average.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::average(gpu, share as f32, weight.gpu(), average),
     }
 }
 
@@ -295,7 +451,7 @@ pub fn average(device: &Device, share: f64, weight: Slice<'_>, average: SliceMut
 /// `kept` is the product of 1 − `share` over the calls of [`average`] that this one replaces.
 ///
 /// # Shapes
-/// - `rows: [U]`, read: strictly increasing.
+/// - `rows: [U]`, read: strictly increasing. On a GPU they are not checked.
 /// - `kept: [U]`, read.
 /// - `weight: [V, width]`, read.
 /// - `average: [V, width]`, the given rows updated.
@@ -315,6 +471,8 @@ pub fn average_rows(
         Device::Cpu(cpu) => {
             cpu::average_rows(cpu, width, rows.host(), kept.host(), weight.host(), average.host());
         }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::average_rows(gpu, width, rows, kept.gpu(), weight.gpu(), average.gpu()),
     }
 }
 
@@ -347,11 +505,14 @@ pub fn dynamic(
     check_len("gradient", gradient.as_ref().map_or(weight.len(), Slice::len), weight.len());
     check_len("trained", trained.len(), weight.len());
     check_len("rms", rms_scale.as_ref().map_or(weight.len(), |scale| scale.rms.len()), weight.len());
+    let factors = DynamicFactors::new(options, rms_scale, scale);
     match device {
         Device::Cpu(cpu) => {
             let gradient = gradient.map(Slice::host);
-            dynamic::step(cpu, options, rms_scale, scale, gradient, trained.host(), weight.host());
+            dynamic::step(cpu, factors, rms_scale, gradient, trained.host(), weight.host());
         }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::dynamic(gpu, factors, rms_scale, gradient, trained.gpu(), weight),
     }
 }
 

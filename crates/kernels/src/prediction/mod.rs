@@ -12,6 +12,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, check_len};
@@ -51,7 +53,8 @@ pub struct Forward<'a> {
 /// its log-probability is NaN, and its other results are undefined.
 ///
 /// # Panics
-/// If a length does not match `dims`, or a token is not below `V`.
+/// If a length does not match `dims`, or a token is not below `V`. On a GPU tokens are not checked, and the log-probability
+/// of one that is not below `V` is NaN.
 pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     check_len("logits", args.logits.len(), dims.rows * dims.vocab);
     check_len("targets", args.targets.len(), dims.rows);
@@ -60,5 +63,7 @@ pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     check_len("ranks", args.ranks.len(), dims.rows);
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, args),
     }
 }

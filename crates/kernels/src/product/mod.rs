@@ -5,6 +5,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
@@ -24,6 +26,8 @@ pub struct Dims {
 pub fn forward_scratch_len(device: &Device, dims: Dims) -> usize {
     match device {
         Device::Cpu(_) => cpu::forward_scratch_len(dims),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => 0,
     }
 }
 
@@ -50,6 +54,8 @@ pub fn forward(
     check_scratch(scratch.len(), forward_scratch_len(device, dims));
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, a.host(), b.host(), c.host(), scratch.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, a.gpu(), b.gpu(), c.gpu()),
     }
 }
 
@@ -57,6 +63,8 @@ pub fn forward(
 pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
     match device {
         Device::Cpu(_) => cpu::backward_scratch_len(dims),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => 0,
     }
 }
 
@@ -86,6 +94,8 @@ pub fn backward_a(
         Device::Cpu(cpu) => {
             cpu::backward_a(cpu, dims, d_c.host(), b.host(), d_a.host(), store, scratch.host())
         }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::backward_a(gpu, dims, d_c.gpu(), b.gpu(), d_a.gpu(), store),
     }
 }
 
@@ -115,6 +125,8 @@ pub fn backward_b(
         Device::Cpu(cpu) => {
             cpu::backward_b(cpu, dims, a.host(), d_c.host(), d_b.host(), store, scratch.host())
         }
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::backward_b(gpu, dims, a.gpu(), d_c.gpu(), d_b.gpu(), store),
     }
 }
 

@@ -11,6 +11,8 @@
 pub mod cases;
 mod cell;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod gru;
 mod lstm;
 pub mod reference;
@@ -78,6 +80,8 @@ pub enum Pack {
 pub fn pack_len(device: &Device, cell: Cell, hidden: usize, kind: Pack) -> usize {
     match device {
         Device::Cpu(_) => cpu::pack_len(cell, hidden, kind),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => gpu::pack_len(cell, hidden),
     }
 }
 
@@ -90,6 +94,8 @@ pub fn pack(device: &Device, cell: Cell, hidden: usize, kind: Pack, r: Slice<'_>
     assert_eq!(packed.len(), pack_len(device, cell, hidden, kind), "length of packed");
     match device {
         Device::Cpu(cpu) => cpu::pack(cpu, cell, hidden, kind, r.host(), packed.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::pack(gpu, cell, hidden, kind, r, packed),
     }
 }
 
@@ -119,6 +125,8 @@ pub struct Forward<'a> {
 pub fn forward_scratch_len(device: &Device, dims: Dims, resets: bool) -> usize {
     match device {
         Device::Cpu(cpu) => cpu::forward_scratch_len(cpu, dims, resets),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => 0,
     }
 }
 
@@ -159,6 +167,8 @@ pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     assert!(args.scratch.len() >= scratch, "scratch has {} elements, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, args),
     }
 }
 
@@ -194,6 +204,8 @@ pub struct Backward<'a> {
 pub fn backward_scratch_len(device: &Device, dims: Dims, resets: bool) -> usize {
     match device {
         Device::Cpu(_) => cpu::backward_scratch_len(dims, resets),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => gpu::backward_scratch_len(dims, resets),
     }
 }
 
@@ -222,5 +234,7 @@ pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
     assert!(args.scratch.len() >= scratch, "scratch has {} elements, needs {scratch}", args.scratch.len());
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::backward(gpu, dims, args),
     }
 }

@@ -17,6 +17,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, check_len};
@@ -77,6 +79,8 @@ pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     }
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, args),
     }
 }
 
@@ -107,7 +111,8 @@ pub struct Pick<'a> {
 /// w[v] = e^(x[r, v] / temperature)        ids[r] = the first v with Σ_{u ≤ v} w[u] > points[r] · Σ_u w[u]
 /// ```
 ///
-/// A token with zero weight is never sampled. If the largest of a row's maxima is not finite, its token is 0.
+/// A token with zero weight is never sampled. On a GPU, weights are rounded down to multiples of 2⁻⁴² of the row's largest.
+/// If the largest of a row's maxima is not finite, its token is 0.
 ///
 /// # Panics
 /// If a length does not match `dims`, or the temperature is not above 0.
@@ -122,6 +127,8 @@ pub fn pick(device: &Device, dims: Dims, args: Pick<'_>) {
     check_len("ids", args.ids.len(), dims.rows);
     match device {
         Device::Cpu(cpu) => cpu::pick(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::pick(gpu, dims, args),
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, Store, check_len};
@@ -36,6 +38,8 @@ pub fn forward(device: &Device, dims: Dims, temperature: f32, x: Slice<'_>, y: S
     assert!(temperature > 0.0, "temperature must be above 0, but is {temperature}");
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, temperature, x.host(), y.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, temperature, x.gpu(), y.gpu()),
     }
 }
 
@@ -62,5 +66,9 @@ pub fn backward(
     assert!(temperature > 0.0, "temperature must be above 0, but is {temperature}");
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, temperature, y.host(), d_y.host(), d_x.host(), store),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => {
+            gpu::backward(gpu, dims, temperature, y.gpu(), d_y.gpu(), d_x.gpu(), store);
+        }
     }
 }

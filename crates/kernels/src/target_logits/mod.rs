@@ -4,6 +4,8 @@
 
 pub mod cases;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::{Device, Slice, SliceMut, check_len};
@@ -36,7 +38,7 @@ pub struct Forward<'a> {
 /// Computes the logits: `logits[r] = W[t] · h[r] + b[t]` with `t = targets[r]`.
 ///
 /// # Panics
-/// If a length does not match `dims`, or a token is not below `V`.
+/// If a length does not match `dims`, or a token is not below `V` on a CPU; a GPU does not check that.
 pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     check_len("hidden", args.hidden.len(), dims.rows * dims.hidden);
     check_len("weight", args.weight.len(), dims.vocab * dims.hidden);
@@ -45,5 +47,7 @@ pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     check_len("logits", args.logits.len(), dims.rows);
     match device {
         Device::Cpu(cpu) => cpu::forward(cpu, dims, args),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu::forward(gpu, dims, args),
     }
 }

@@ -19,7 +19,7 @@ fn backward_is_the_gradient_of_forward() {
 }
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     for &len in CASES {
         let (x, d_y) = (random(len, 1).iter().map(|x| 8.0 * x).collect::<Vec<_>>(), random(len, 2));
         for activation in Activation::ALL {

@@ -26,7 +26,7 @@ fn the_means_are_over_what_is_squared() {
 }
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     /// In the order of the number of rows, as training has it: gradients of the order of one.
     const SCALE: f64 = 700.0;
     for &dims in CASES {
@@ -39,9 +39,15 @@ fn cpu_agrees_with_the_reference() {
                 let name = |what: &str| format!("{what} of {penalty:?}, {dims:?} on {device}");
                 let from = buffer(&device, &h);
                 let value = activation_penalty::forward(&device, dims, penalty, from.slice()).unwrap();
-                // In `f64` both, in other orders; and the same bit for bit on every device.
-                assert!((value - want).abs() <= 1e-12 * (1.0 + want), "{}: {value}, {want}", name("mean"));
-                assert_eq!(value, *first.get_or_insert(value), "{}", name("mean"));
+                // On a CPU in `f64`, too, in another order; and the same bit for bit on every CPU. A GPU has no `f64`.
+                let is_cpu = matches!(device, Device::Cpu(_));
+                let tolerance = if is_cpu { 1e-12 } else { 1e-6 };
+                assert!(
+                    (value - want).abs() <= tolerance * (1.0 + want),
+                    "{}: {value}, {want}",
+                    name("mean")
+                );
+                assert!(!is_cpu || value == *first.get_or_insert(value), "{}", name("mean"));
                 for (store, want) in stores(&reference::backward(dims, penalty, SCALE, &h)) {
                     let mut d_h = ones(&device, len);
                     let (from, to) = (from.slice(), d_h.slice_mut());

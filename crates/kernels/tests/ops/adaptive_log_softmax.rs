@@ -4,7 +4,7 @@ use rondo_kernels::adaptive_log_softmax::{self, Backward, Dims, Forward, cases::
 use rondo_kernels::{Buffer, Device};
 
 use crate::check::{
-    Tolerance, assert_close, assert_gradient, buffer, devices, dot, filled, ones, random, read, set,
+    Tolerance, assert_close, assert_gradient, buffer, cpus, dot, filled, ones, random, read, set,
 };
 
 /// The head, the tails, and a gradient of the log-probabilities.
@@ -108,7 +108,7 @@ fn cpu_agrees_with_the_reference() {
         for (order, is_given) in orders(dims.vocab).into_iter().zip([false, true]) {
             let (want, log_sums) = reference::forward(dims, &head, &tails, &order);
             let (want_head, want_tails) = reference::backward(dims, (&head, &tails), &order, &log_sums, &d);
-            for device in devices() {
+            for device in cpus() {
                 let name = |what: &str| format!("{what} of {dims:?} on {device}");
                 let own: Vec<Buffer> = tails.iter().map(|tail| buffer(&device, tail)).collect();
                 let given = is_given.then(|| filled(&device, &order));
@@ -127,7 +127,7 @@ fn cpu_agrees_with_the_reference() {
 #[test]
 fn a_nan_spoils_its_tail_only() {
     let dims = Dims { rows: 1, cutoffs: &[2, 20], vocab: 40 };
-    for device in devices() {
+    for device in cpus() {
         let mut tails = [ones(&device, 18), ones(&device, 20)];
         set(&mut tails[0], 17, f32::NAN);
         let (log_probs, _, _) = run(&device, dims, (&ones(&device, 4), &tails), None, &ones(&device, 40));
@@ -138,7 +138,7 @@ fn a_nan_spoils_its_tail_only() {
 #[test]
 #[should_panic(expected = "token 4 is out of range for a vocabulary of 4")]
 fn a_token_beyond_the_vocabulary_is_refused() {
-    let device = &devices()[0];
+    let device = &cpus()[0];
     let dims = Dims { rows: 1, cutoffs: &[2], vocab: 4 };
     let order = filled(device, &[0, 1, 4, 2]);
     run(device, dims, (&ones(device, 3), &[ones(device, 2)]), Some(&order), &ones(device, 4));

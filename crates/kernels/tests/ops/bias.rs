@@ -16,7 +16,7 @@ fn backward_is_the_gradient_of_forward() {
 }
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     for &dims in CASES {
         let len = dims.rows * dims.columns;
         let (x, bias, d_y) = (random(len, 1), random(dims.columns, 2), random(len, 3));
@@ -32,6 +32,20 @@ fn cpu_agrees_with_the_reference() {
                 bias::backward(&device, dims, d_y_buffer.slice(), d_bias.slice_mut(), store);
                 assert_close(&name("d_bias"), &read(&d_bias), &want, Tolerance::Sum);
             }
+        }
+    }
+}
+
+/// More than a GPU adds up at once.
+#[test]
+fn no_row_of_many_is_lost() {
+    let dims = Dims { rows: 600_001, columns: 2 };
+    for device in devices() {
+        let d_y = ones(&device, 2 * dims.rows);
+        for (store, want) in stores(&[600_001.0; 2]) {
+            let mut d_bias = ones(&device, 2);
+            bias::backward(&device, dims, d_y.slice(), d_bias.slice_mut(), store);
+            assert_close(&format!("d_bias on {device}"), &read(&d_bias), &want, Tolerance::Exact);
         }
     }
 }

@@ -24,7 +24,7 @@ fn the_reference_is_what_a_small_case_says() {
 }
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     for &dims in CASES {
         let scores: Vec<f64> =
             random(dims.rows * dims.positions, 1).iter().map(|score| 20.0 * score).collect();

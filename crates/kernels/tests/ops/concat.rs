@@ -20,7 +20,7 @@ fn backward_is_the_gradient_of_forward() {
 }
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     for &dims in CASES {
         let (source_len, target_len) = (len(dims.rows, dims.source), len(dims.rows, dims.target));
         let (source, target) = (random(source_len, 1), random(target_len, 2));

@@ -19,7 +19,7 @@ fn backward_is_the_gradient_of_forward() {
 }
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     const SCALE: f32 = 0.25;
     for &dims in CASES {
         let Dims { rows, vocab } = dims;

@@ -22,7 +22,7 @@ fn backward_is_the_gradient_of_forward() {
 }
 
 #[test]
-fn cpu_drops_the_same_elements_everywhere() {
+fn devices_drop_the_same_elements_everywhere() {
     for &dims in CASES {
         let len = dims.steps * dims.batch * dims.width;
         let x: Vec<f32> = random(len, 1).iter().map(|&x| x as f32).collect();
@@ -40,7 +40,10 @@ fn cpu_drops_the_same_elements_everywhere() {
                 assert_close(&name("d_x"), &read(&y), &want, Tolerance::Exact);
                 let mut added = ones(&device, len);
                 dropout::backward(&device, dims, dropout, from.slice(), added.slice_mut(), Store::Add);
-                assert_close(&name("d_x, added"), &read(&added), &want_added, Tolerance::Exact);
+                // A GPU may fuse the product and the sum, and so round once.
+                let is_cpu = matches!(device, Device::Cpu(_));
+                let tolerance = if is_cpu { Tolerance::Exact } else { Tolerance::Elementwise };
+                assert_close(&name("d_x, added"), &read(&added), &want_added, tolerance);
                 let mut values = from;
                 dropout::in_place(&device, dims, dropout, values.slice_mut());
                 assert_close(&name("values"), &read(&values), &want, Tolerance::Exact);
@@ -59,7 +62,7 @@ fn rows_are_their_own_backward() {
 }
 
 #[test]
-fn cpu_drops_the_same_rows_everywhere() {
+fn devices_drop_the_same_rows_everywhere() {
     for &dims in ROW_CASES {
         let ids = random_ids(dims.rows, 2 * dims.rows, 3);
         let x: Vec<f32> = random(dims.rows * dims.width, 1).iter().map(|&x| x as f32).collect();

@@ -27,7 +27,7 @@ fn the_sparse_gradient_is_the_dense_ones_rows() {
 }
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     for &dims in CASES {
         let Dims { rows, vocab, width } = dims;
         let ids = random_ids(rows, vocab, 3);
@@ -68,6 +68,22 @@ fn the_dense_gradient_is_added() {
 }
 
 #[test]
+fn frequent_words_in_long_batches_are_added_in_order() {
+    let dims = Dims { rows: 9_001, vocab: 5, width: 3 };
+    let ids = random_ids(dims.rows, dims.vocab, 1);
+    let d_out: Vec<f32> = random(dims.rows * dims.width, 2).iter().map(|&x| x as f32).collect();
+    let want = reference::backward(dims, &ids, &d_out);
+    let (_, want_values) = reference::backward_sparse(dims, &ids, &d_out);
+    for device in devices() {
+        let (ids, d_out) = (filled(&device, &ids), filled(&device, &d_out));
+        let mut d_table = Buffer::zeros(&device, dims.vocab * dims.width);
+        embedding::backward(&device, dims, ids.slice(), d_out.slice(), d_table.slice_mut());
+        assert_close("d_table", &read(&d_table), &want, Tolerance::Exact);
+        assert_close("values", &sparse(&device, dims, &ids, &d_out).1, &want_values, Tolerance::Exact);
+    }
+}
+
+#[test]
 #[should_panic(expected = "id 3 at position 1 is out of range for a table of 3 rows")]
 fn an_id_beyond_the_table_is_refused() {
     let device = Device::cpu(1).unwrap();
@@ -76,15 +92,29 @@ fn an_id_beyond_the_table_is_refused() {
     embedding::forward(&device, dims, table.slice(), ids.slice(), Buffer::zeros(&device, 2).slice_mut());
 }
 
+#[test]
+#[cfg(feature = "gpu")]
+fn on_a_gpu_an_id_beyond_the_table_is_told_by_nan() {
+    let dims = Dims { rows: 3, vocab: 3, width: 2 };
+    if let Some(device) = crate::check::gpu() {
+        let (table, ids) = (filled(&device, &[1.0; 6]), filled(&device, &[2, 3, u32::MAX]));
+        let mut out = Buffer::zeros(&device, 6);
+        embedding::forward(&device, dims, table.slice(), ids.slice(), out.slice_mut());
+        let out = read(&out);
+        assert!(out[..2] == [1.0; 2] && out[2..].iter().all(|x| x.is_nan()), "{out:?}");
+        let mut d_table = Buffer::zeros(&device, 6);
+        embedding::backward(&device, dims, ids.slice(), table.slice(), d_table.slice_mut());
+        assert_eq!(read(&d_table), [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+    }
+}
+
 /// The gradient's rows and their values.
 fn sparse(device: &Device, dims: Dims, ids: &Buffer<u32>, d_out: &Buffer) -> (Vec<u32>, Vec<f32>) {
-    let mut order = Buffer::zeros(device, dims.rows);
-    let mut starts = Buffer::zeros(device, dims.rows + 1);
-    let mut rows = Buffer::zeros(device, dims.rows);
-    let (o, s, r) = (order.slice_mut(), starts.slice_mut(), rows.slice_mut());
-    let unique = embedding::plan_rows(device, ids.slice(), o, s, r);
+    let [mut order, mut starts, mut rows] = [dims.rows, dims.rows + 1, dims.rows].map(|len| vec![0; len]);
+    let unique = embedding::plan_rows(&read(ids), &mut order, &mut starts, &mut rows);
+    let (order, starts) = (filled(device, &order), filled(device, &starts));
     let mut values = filled(device, &vec![f32::NAN; unique * dims.width]);
     let (order, starts) = (order.slice(), starts.range(0..unique + 1));
     embedding::backward_sparse(device, dims, d_out.slice(), order, starts, values.slice_mut());
-    (read(&rows)[..unique].to_vec(), read(&values).to_vec())
+    (rows[..unique].to_vec(), read(&values).to_vec())
 }

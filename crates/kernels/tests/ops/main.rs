@@ -26,4 +26,5 @@ mod product;
 mod recurrence;
 mod sample;
 mod softmax;
+mod sum;
 mod target_logits;

@@ -6,7 +6,7 @@ use rondo_kernels::one_hot::{self, Dims, cases::CASES, reference};
 use crate::check::{Tolerance, assert_close, devices, filled, ones, random_ids, read};
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     for &dims in CASES {
         let ids = random_ids(dims.rows, dims.vocab, 1);
         let want = reference::forward::<f64>(dims, &ids);

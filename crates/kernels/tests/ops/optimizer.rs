@@ -1,10 +1,10 @@
 //! Optimizer steps, against their definition and against PyTorch.
 
-use rondo_kernels::optimizer::{self, Adam, Decay, Dynamic, GLUON_EPSILON, RmsScale, Rows, Sgd};
+use rondo_kernels::optimizer::{self, Adam, Decay, Dynamic, GLUON_EPSILON, RmsScale, Rows, Scale, Sgd};
 use rondo_kernels::optimizer::{cases::CASES, reference};
 use rondo_kernels::{Buffer, Device};
 
-use crate::check::{Golden, Tolerance, assert_close, buffer, devices, filled, random, read, set};
+use crate::check::{Golden, Tolerance, assert_close, buffer, cpus, devices, filled, random, read, set};
 
 const SGDS: [Sgd; 3] = [
     Sgd { learning_rate: 0.5, momentum: 0.0, weight_decay: 0.0 },
@@ -26,12 +26,18 @@ fn the_norm_agrees_and_is_the_same_everywhere() {
     for &len in CASES {
         let x = random(len, 1);
         let want = reference::squared_norm(&x);
-        let norms: Vec<f64> = devices()
-            .iter()
-            .map(|device| optimizer::squared_norm(device, buffer(device, &x).slice()).unwrap())
-            .collect();
+        let norm = |device: &Device| optimizer::squared_norm(device, buffer(device, &x).slice()).unwrap();
+        let norms: Vec<f64> = cpus().iter().map(norm).collect();
         assert!((norms[0] - want).abs() < 1e-12 * want, "{} instead of {want}", norms[0]);
         assert!(norms.iter().all(|&norm| norm == norms[0]), "{norms:?}");
+        // A GPU has no `f64`.
+        for device in devices() {
+            let (norm, mut sum) = (norm(&device), filled(&device, &[f32::NAN]));
+            assert!((norm - want).abs() < 1e-6 * want, "{norm} instead of {want} on {device}");
+            optimizer::squares(&device, buffer(&device, &x).slice(), sum.slice_mut());
+            let sum = f64::from(read(&sum)[0]);
+            assert!((sum - want).abs() < 1e-6 * want, "{sum} instead of {want} on {device}");
+        }
     }
 }
 
@@ -41,6 +47,102 @@ fn the_norm_of_large_numbers_does_not_overflow() {
         let x = filled(&device, &[1e30; 3]);
         let norm = optimizer::squared_norm(&device, x.slice()).unwrap().sqrt();
         assert!((norm / (3.0f64.sqrt() * 1e30) - 1.0).abs() < 1e-6, "{norm}");
+        let x = filled(&device, &[1e-30; 3]);
+        let norm = optimizer::squared_norm(&device, x.slice()).unwrap().sqrt();
+        assert!((norm / (3.0f64.sqrt() * 1e-30) - 1.0).abs() < 1e-6, "{norm}");
+        for (value, want) in [(0.0, 0.0), (1e15, 3e30), (1e30, f32::INFINITY), (f32::INFINITY, f32::INFINITY)]
+        {
+            let (x, mut sum) = (filled(&device, &[value; 3]), filled(&device, &[f32::NAN]));
+            optimizer::squares(&device, x.slice(), sum.slice_mut());
+            let sum = read(&sum)[0];
+            assert!(sum == want || (sum / want - 1.0).abs() < 1e-6, "{sum} for {value} on {device}");
+        }
+        let (x, mut sum) = (filled(&device, &[1.0, f32::NAN]), filled(&device, &[0.0]));
+        optimizer::squares(&device, x.slice(), sum.slice_mut());
+        assert!(read(&sum)[0].is_nan(), "on {device}");
+        assert!(optimizer::squared_norm(&device, x.slice()).unwrap().is_nan(), "on {device}");
+        optimizer::squares(&device, x.range(0..0), sum.slice_mut());
+        assert_eq!(read(&sum), [0.0], "on {device}");
+    }
+}
+
+#[test]
+fn clipping_on_the_device_is_clipping_on_the_host() {
+    // More sums than a workgroup has invocations.
+    for sums in [vec![0.0], vec![0.01, 0.02], (0..700).map(f64::from).collect::<Vec<_>>()] {
+        let norm = sums.iter().sum::<f64>().sqrt();
+        for (factor, limit) in
+            [(1.0, None), (0.3, None), (1.0, Some(0.25)), (0.3, Some(0.1)), (2.0, Some(1e9))]
+        {
+            let scale = factor * limit.map_or(1.0, |limit| optimizer::clip_scale(norm, limit, GLUON_EPSILON));
+            for device in devices() {
+                let (sums, mut to) = (buffer(&device, &sums), filled(&device, &[f32::NAN; 2]));
+                optimizer::clip(&device, sums.slice(), factor, limit, GLUON_EPSILON, to.slice_mut());
+                for (got, want) in read(&to).into_iter().zip([scale, norm]) {
+                    let error = (f64::from(got) - want).abs();
+                    assert!(error <= 1e-6 * want, "{got} instead of {want} on {device}");
+                }
+            }
+        }
+    }
+    for device in devices() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let (sums, mut to) = (filled(&device, &[1.0, bad]), filled(&device, &[0.0; 2]));
+            optimizer::clip(&device, sums.slice(), 1.0, Some(0.25), GLUON_EPSILON, to.slice_mut());
+            assert!(!read(&to)[1].is_finite(), "{bad} on {device}");
+        }
+    }
+}
+
+/// The weight and two tensors of state after each kind of step with a scale.
+fn after_each_step(device: &Device, scale: Scale<'_>) -> Vec<Vec<f32>> {
+    let (vocab, width) = (9, 40);
+    let (rows, values) = some_rows(vocab, width, 1);
+    let (rows, values) = (filled(device, &rows), buffer(device, &values));
+    let gradient = Rows { rows: rows.slice(), values: values.slice(), width };
+    let dense = buffer(device, &random(vocab * width, 2));
+    let mut after = Vec::new();
+    for kind in 0..4 {
+        let [mut w, mut m, mut v] = initial(device);
+        let (weight, first, second) = (w.slice_mut(), m.slice_mut(), v.slice_mut());
+        match kind {
+            0 => optimizer::sgd(device, &SGDS[2], scale, dense.slice(), weight, Some(first)),
+            1 => optimizer::sgd_rows(device, &SGDS[2], scale, gradient, weight, Some(first)),
+            2 => optimizer::adam(device, &ADAM, 3, scale, dense.slice(), weight, first, second),
+            _ => optimizer::adam_rows(device, &ADAM, 3, scale, gradient, weight, first, second),
+        }
+        after.extend([read(&w), read(&m), read(&v)]);
+    }
+    after
+}
+
+fn initial(device: &Device) -> [Buffer; 3] {
+    [3, 4, 5].map(|seed| buffer(device, &random(360, seed).iter().map(|x| x.abs()).collect::<Vec<_>>()))
+}
+
+#[test]
+fn a_scale_of_the_device_is_one_of_the_host() {
+    for device in devices() {
+        let scale = filled(&device, &[8.0, 9.0, SCALE as f32, 7.0]);
+        let want = after_each_step(&device, SCALE.into());
+        assert_eq!(after_each_step(&device, Scale::Device(scale.range(2..4))), want, "on {device}");
+    }
+}
+
+#[test]
+fn a_norm_that_is_not_finite_changes_nothing() {
+    for device in devices() {
+        for norm in [f32::NAN, -f32::NAN, f32::INFINITY] {
+            let scale = filled(&device, &[SCALE as f32, norm]);
+            let want = [(); 4].map(|()| initial(&device).map(|buffer| read(&buffer))).concat();
+            assert_eq!(after_each_step(&device, Scale::Device(scale.slice())), want, "{norm} on {device}");
+            let mut values = filled(&device, &[1.0, f32::NAN, 3.0]);
+            optimizer::zero_unless_finite(&device, scale.slice(), values.range_mut(0..2));
+            assert_eq!(read(&values), [0.0, 0.0, 3.0], "{norm} on {device}");
+        }
+        let (scale, mut values) = (filled(&device, &[0.5, 1e30]), filled(&device, &[1.0, 2.0]));
+        optimizer::zero_unless_finite(&device, scale.slice(), values.slice_mut());
+        assert_eq!(read(&values), [1.0, 2.0]);
     }
 }
 
@@ -84,7 +186,7 @@ fn sgd_agrees_with_the_reference() {
                 for gradient in &gradients {
                     let gradient = buffer(&device, gradient);
                     let v = got_velocity.as_mut().map(Buffer::slice_mut);
-                    optimizer::sgd(&device, &options, SCALE, gradient.slice(), got.slice_mut(), v);
+                    optimizer::sgd(&device, &options, SCALE.into(), gradient.slice(), got.slice_mut(), v);
                 }
                 let name = format!("{len} numbers, {options:?}, {device}");
                 assert_close(&name, &read(&got), &weight, Tolerance::Elementwise);
@@ -101,7 +203,7 @@ fn sgd_agrees_with_the_reference() {
 fn momentum_needs_a_velocity() {
     let device = Device::cpu(1).unwrap();
     let (gradient, mut weight) = (Buffer::zeros(&device, 1), Buffer::zeros(&device, 1));
-    optimizer::sgd(&device, &SGDS[2], SCALE, gradient.slice(), weight.slice_mut(), None);
+    optimizer::sgd(&device, &SGDS[2], SCALE.into(), gradient.slice(), weight.slice_mut(), None);
 }
 
 /// A row-sparse gradient of a `[V, width]` tensor: its rows and their values.
@@ -126,9 +228,9 @@ fn sgd_on_rows_is_sgd_on_the_dense_gradient() {
         let mut whole = buffer(&device, &random(vocab * width, 2));
         let (rows, values) = (filled(&device, &rows), buffer(&device, &values));
         let gradient = Rows { rows: rows.slice(), values: values.slice(), width };
-        optimizer::sgd_rows(&device, &SGDS[0], SCALE, gradient, sparse.slice_mut(), None);
+        optimizer::sgd_rows(&device, &SGDS[0], SCALE.into(), gradient, sparse.slice_mut(), None);
         let gradient = buffer(&device, &dense);
-        optimizer::sgd(&device, &SGDS[0], SCALE, gradient.slice(), whole.slice_mut(), None);
+        optimizer::sgd(&device, &SGDS[0], SCALE.into(), gradient.slice(), whole.slice_mut(), None);
         assert_eq!(&read(&sparse), &read(&whole), "on {device}");
     }
 }
@@ -150,7 +252,7 @@ fn sgd_on_rows_agrees_with_the_reference() {
                 let (rows, values) = (filled(&device, rows), buffer(&device, values));
                 let gradient = Rows { rows: rows.slice(), values: values.slice(), width };
                 let v = (options.momentum != 0.0).then(|| got_velocity.slice_mut());
-                optimizer::sgd_rows(&device, &options, SCALE, gradient, got.slice_mut(), v);
+                optimizer::sgd_rows(&device, &options, SCALE.into(), gradient, got.slice_mut(), v);
             }
             let name = format!("{vocab}x{width}, {options:?}, {device}");
             assert_close(&name, &read(&got), &weight, Tolerance::Elementwise);
@@ -182,7 +284,7 @@ fn adam_on_rows_agrees_with_the_reference() {
                 let (rows, values) = (filled(&device, rows), buffer(&device, values));
                 let gradient = Rows { rows: rows.slice(), values: values.slice(), width };
                 let (w, m, v) = (got.slice_mut(), first.slice_mut(), second.slice_mut());
-                optimizer::adam_rows(&device, &options, step, SCALE, gradient, w, m, v);
+                optimizer::adam_rows(&device, &options, step, SCALE.into(), gradient, w, m, v);
             }
             let name = format!("{vocab}x{width}, {options:?}, {device}");
             assert_close(&name, &read(&got), &weight, Tolerance::Elementwise);
@@ -225,7 +327,7 @@ fn rows_that_repeat_are_refused() {
     let rows = filled(&device, &[1, 1]);
     let (values, mut weight) = (Buffer::zeros(&device, 2), Buffer::zeros(&device, 2));
     let gradient = Rows { rows: rows.slice(), values: values.slice(), width: 1 };
-    optimizer::sgd_rows(&device, &SGDS[0], 1.0, gradient, weight.slice_mut(), None);
+    optimizer::sgd_rows(&device, &SGDS[0], 1.0.into(), gradient, weight.slice_mut(), None);
 }
 
 #[test]
@@ -311,7 +413,7 @@ fn sgd_agrees_with_pytorch() {
             for (gradient, want) in steps(&golden, "sgd", parameter, weight.len()) {
                 let gradient = filled(&device, &gradient);
                 let v = Some(velocity.slice_mut());
-                optimizer::sgd(&device, &options, 1.0, gradient.slice(), weight.slice_mut(), v);
+                optimizer::sgd(&device, &options, 1.0.into(), gradient.slice(), weight.slice_mut(), v);
                 assert_close(&format!("{parameter} on {device}"), &read(&weight), &want, Tolerance::Function);
             }
         }
@@ -371,7 +473,7 @@ fn adam(
 ) {
     let gradient = buffer(device, gradient);
     let (g, w, m, v) = (gradient.slice(), weight.slice_mut(), m.slice_mut(), v.slice_mut());
-    optimizer::adam(device, options, step, scale, g, w, m, v);
+    optimizer::adam(device, options, step, scale.into(), g, w, m, v);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn the_reference_is_what_a_small_case_says() {
 }
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     // Flat, usual, and so sharp that most tokens are below the range of exponentials.
     for (&dims, scale) in CASES.iter().flat_map(|dims| [0.01, 12.0, 300.0].map(|scale| (dims, scale))) {
         // The numbers that the devices get: rounding would change a rank.

@@ -5,7 +5,7 @@ use rondo_kernels::recurrence::{self, Backward, Cell, Dims, Forward, Pack, cases
 use rondo_kernels::{Buffer, Device, Store};
 
 use crate::check::{
-    Tolerance, assert_close, assert_gradient, buffer, dot, filled, product_devices, random, read,
+    Tolerance, assert_close, assert_gradient, buffer, devices, dot, filled, product_devices, random, read,
 };
 
 /// Random inputs, small enough that tanh and sigmoid stay in their bends.
@@ -107,64 +107,119 @@ fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
     walk
 }
 
-#[test]
-fn cpu_agrees_with_the_reference() {
-    let cases = cases().flat_map(|dims| [(dims, true, false), (dims, false, true), (dims, true, true)]);
-    for (dims, two_biases, resets) in cases {
-        let inputs = inputs(dims, two_biases, resets);
-        let d_hidden = random(dims.steps * dims.batch * dims.hidden, 7);
-        let outputs = reference::forward(dims, &inputs);
-        let gradients = reference::backward(dims, &inputs, &outputs, &d_hidden);
-        for device in product_devices() {
-            let name = |what: &str| format!("{what} of {dims:?} on {device}, resets: {resets}");
-            let mut walk = walk(&device, dims, &inputs);
-            assert_close(&name("gates"), &read(&walk.gates), &outputs.gates, Tolerance::Chain.on(&device));
-            assert_close(&name("hidden"), &read(&walk.hidden), &outputs.hidden, Tolerance::Chain.on(&device));
-            assert_close(
-                &name("cell_state"),
-                &read(&walk.cell_state),
-                &outputs.cell_state,
-                Tolerance::Chain.on(&device),
-            );
+/// How far a device may be from the reference.
+fn tolerance(dims: Dims, device: &Device) -> Tolerance {
+    match (dims.cell, Tolerance::Chain.on(device)) {
+        (Cell::RnnRelu, Tolerance::Rounded) => Tolerance::Rectified,
+        (_, tolerance) => tolerance,
+    }
+}
 
-            let packed = pack(&device, dims, Pack::Backward, &inputs.r);
-            let d_hidden = buffer(&device, &d_hidden);
-            let ones = |len| filled(&device, &vec![1.0; len]);
-            let mut d_r = ones(dims.gates_width() * dims.hidden);
-            let mut d_bias_ih = ones(dims.gates_width());
-            let mut d_bias_hh = ones(dims.gates_width());
-            let mask = resets.then(|| Buffer::from_slice(&device, &inputs.resets).unwrap());
-            let scratch_len = recurrence::backward_scratch_len(&device, dims, resets);
-            let mut scratch = buffer(&device, &vec![f64::NAN; scratch_len]);
-            let args = Backward {
-                packed: packed.slice(),
-                gates: walk.gates.slice_mut(),
-                extra: walk.extra.slice_mut(),
-                hidden: walk.hidden.slice(),
-                cell_state: walk.cell_state.slice(),
-                resets: mask.as_ref().map(Buffer::slice),
-                d_hidden: d_hidden.slice(),
-                d_r: d_r.slice_mut(),
-                d_bias_ih: d_bias_ih.slice_mut(),
-                d_bias_hh: two_biases.then(|| d_bias_hh.slice_mut()),
-                store: if two_biases { Store::Add } else { Store::Overwrite },
-                scratch: scratch.slice_mut(),
-            };
-            recurrence::backward(&device, dims, args);
-            let before = if two_biases { 1.0 } else { 0.0 };
-            let want = |values: &[f64]| values.iter().map(|v| v + before).collect::<Vec<_>>();
-            assert_close(&name("d_xw"), &read(&walk.gates), &gradients.xw, Tolerance::Chain.on(&device));
-            assert_close(&name("d_r"), &read(&d_r), &want(&gradients.r), Tolerance::Chain.on(&device));
-            assert_close(
-                &name("d_bias_ih"),
-                &read(&d_bias_ih),
-                &want(&gradients.bias_ih),
-                Tolerance::Chain.on(&device),
-            );
-            if two_biases {
-                let want = want(&gradients.bias_hh);
-                assert_close(&name("d_bias_hh"), &read(&d_bias_hh), &want, Tolerance::Chain.on(&device));
+/// Fails unless the devices agree with the reference, forward and backward.
+fn assert_agree(devices: &[Device], dims: Dims, two_biases: bool, resets: bool) {
+    let inputs = inputs(dims, two_biases, resets);
+    let d_hidden = random(dims.steps * dims.batch * dims.hidden, 7);
+    let outputs = reference::forward(dims, &inputs);
+    let gradients = reference::backward(dims, &inputs, &outputs, &d_hidden);
+    for device in devices {
+        let name = |what: &str| format!("{what} of {dims:?} on {device}, resets: {resets}");
+        let mut walk = walk(device, dims, &inputs);
+        assert_close(&name("gates"), &read(&walk.gates), &outputs.gates, tolerance(dims, device));
+        assert_close(&name("hidden"), &read(&walk.hidden), &outputs.hidden, tolerance(dims, device));
+        assert_close(
+            &name("cell_state"),
+            &read(&walk.cell_state),
+            &outputs.cell_state,
+            tolerance(dims, device),
+        );
+
+        let packed = pack(device, dims, Pack::Backward, &inputs.r);
+        let d_hidden = buffer(device, &d_hidden);
+        let ones = |len| filled(device, &vec![1.0; len]);
+        let mut d_r = ones(dims.gates_width() * dims.hidden);
+        let mut d_bias_ih = ones(dims.gates_width());
+        let mut d_bias_hh = ones(dims.gates_width());
+        let mask = resets.then(|| Buffer::from_slice(device, &inputs.resets).unwrap());
+        let scratch_len = recurrence::backward_scratch_len(device, dims, resets);
+        let mut scratch = buffer(device, &vec![f64::NAN; scratch_len]);
+        let args = Backward {
+            packed: packed.slice(),
+            gates: walk.gates.slice_mut(),
+            extra: walk.extra.slice_mut(),
+            hidden: walk.hidden.slice(),
+            cell_state: walk.cell_state.slice(),
+            resets: mask.as_ref().map(Buffer::slice),
+            d_hidden: d_hidden.slice(),
+            d_r: d_r.slice_mut(),
+            d_bias_ih: d_bias_ih.slice_mut(),
+            d_bias_hh: two_biases.then(|| d_bias_hh.slice_mut()),
+            store: if two_biases { Store::Add } else { Store::Overwrite },
+            scratch: scratch.slice_mut(),
+        };
+        recurrence::backward(device, dims, args);
+        let before = if two_biases { 1.0 } else { 0.0 };
+        let want = |values: &[f64]| values.iter().map(|v| v + before).collect::<Vec<_>>();
+        assert_close(&name("d_xw"), &read(&walk.gates), &gradients.xw, tolerance(dims, device));
+        assert_close(&name("d_r"), &read(&d_r), &want(&gradients.r), tolerance(dims, device));
+        assert_close(
+            &name("d_bias_ih"),
+            &read(&d_bias_ih),
+            &want(&gradients.bias_ih),
+            tolerance(dims, device),
+        );
+        if two_biases {
+            let want = want(&gradients.bias_hh);
+            assert_close(&name("d_bias_hh"), &read(&d_bias_hh), &want, tolerance(dims, device));
+        }
+    }
+}
+
+#[test]
+fn devices_agree_with_the_reference() {
+    let cases = cases().flat_map(|dims| [(dims, true, false), (dims, false, true), (dims, true, true)]);
+    let devices = product_devices();
+    for (dims, two_biases, resets) in cases {
+        assert_agree(&devices, dims, two_biases, resets);
+    }
+}
+
+/// So large that a GPU no longer walks in one workgroup, and sums are split; so long that it splits the walk.
+#[test]
+fn devices_agree_with_the_reference_in_large_layers_and_long_walks() {
+    for cell in Cell::ALL {
+        let hidden = if cell.gates() == 1 { 530 } else { 300 };
+        for (steps, batch, hidden) in [(3, 5, hidden), (9_000, 1, 9)] {
+            let dims = Dims { cell, steps, batch, hidden };
+            for (two_biases, resets) in [(true, false), (false, true)] {
+                assert_agree(&devices(), dims, two_biases, resets);
             }
+        }
+    }
+    let dims = Dims { cell: Cell::Lstm, steps: 2, batch: 3, hidden: 2_060 };
+    assert_agree(&devices(), dims, true, true);
+}
+
+#[test]
+fn large_inputs_saturate_and_nan_is_kept() {
+    for cell in Cell::ALL {
+        let dims = Dims { cell, steps: 3, batch: 2, hidden: 20 };
+        let mut inputs = inputs(dims, true, false);
+        for scale in [1e2, 1e6] {
+            inputs.xw.iter_mut().for_each(|x| *x *= scale);
+            let outputs = reference::forward(dims, &inputs);
+            for device in devices() {
+                let walk = walk(&device, dims, &inputs);
+                let name = format!("hidden of {cell} on {device}");
+                assert_close(&name, &read(&walk.hidden), &outputs.hidden, Tolerance::Chain);
+            }
+        }
+        inputs.xw[0] = f64::NAN;
+        for device in devices() {
+            let hidden = read(&walk(&device, dims, &inputs).hidden);
+            let row = |step: usize, b: usize| &hidden[(2 * step + b) * 20..][..20];
+            assert!(row(1, 0)[0].is_nan(), "{cell} on {device}");
+            assert!(row(2, 0).iter().all(|h| h.is_nan()), "{cell} on {device}");
+            assert!((1..=3).all(|step| row(step, 1).iter().all(|h| h.is_finite())), "{cell} on {device}");
         }
     }
 }

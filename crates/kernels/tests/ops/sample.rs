@@ -76,7 +76,7 @@ fn the_reference_is_what_a_small_case_says() {
 }
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     for (&dims, temperature) in CASES.iter().flat_map(|dims| [(dims, 0.5f32), (dims, 2.0)]) {
         let (logits, caps) = inputs(dims);
         for with_caps in [false, true] {
@@ -143,14 +143,15 @@ fn neither_threads_nor_other_rows_change_a_token() {
     let points = points(dims.rows, 3);
     let mut together: Vec<(String, Vec<u32>)> = Vec::new();
     for device in devices() {
-        let Device::Cpu(cpu) = &device else { panic!("not a CPU") };
         let found = pick(&device, dims, 1.5, &buffer(&device, &logits), None, &points);
         for (row, &id) in found.iter().enumerate() {
             let one = Dims { rows: 1, ..dims };
             let logits = buffer(&device, &logits[row * dims.vocab..(row + 1) * dims.vocab]);
             assert_eq!(pick(&device, one, 1.5, &logits, None, &points[row..=row]), [id], "on {device}");
         }
-        together.push((cpu.instructions().to_string(), found));
+        if let Device::Cpu(cpu) = &device {
+            together.push((cpu.instructions().to_string(), found));
+        }
     }
     for pair in together.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
         assert_eq!(pair[0], pair[1]);
@@ -200,5 +201,27 @@ fn the_coldest_and_the_most_extreme_leave_only_the_largest() {
         let mut logits = filled(&device, &[-3e38; 1_000]);
         set(&mut logits, 500, 3e38);
         assert_eq!(pick(&device, dims, 0.5, &logits, None, &[0.999]), [500], "on {device}");
+    }
+}
+
+#[test]
+fn rare_tokens_are_drawn_as_often_as_they_should() {
+    // One token has almost all; the others, in their own blocks, less than `f32` tells from 1.
+    let dims = Dims { rows: 60, vocab: 4 * BLOCK };
+    let mut row = vec![f32::NEG_INFINITY; dims.vocab];
+    let rare = 1e-9_f64;
+    for (block, place) in [3, 17, 100, 200].into_iter().enumerate() {
+        row[block * BLOCK + place] = if block == 0 { 0.0 } else { rare.ln() as f32 };
+    }
+    let logits = row.repeat(dims.rows);
+    let all = 1.0 + 3.0 * rare;
+    // Points of the middle of each token.
+    let middles = [0.5, 1.0 + 0.5 * rare, 1.0 + 1.5 * rare, 1.0 + 2.5 * rare].map(|point| point / all);
+    let points: Vec<f64> = (0..dims.rows).map(|row| middles[row % 4]).collect();
+    let tokens = [3, BLOCK + 17, 2 * BLOCK + 100, 3 * BLOCK + 200];
+    let want: Vec<u32> = (0..dims.rows).map(|row| tokens[row % 4] as u32).collect();
+    for device in devices() {
+        let found = pick(&device, dims, 1.0, &filled(&device, &logits), None, &points);
+        assert_eq!(found, want, "on {device}");
     }
 }

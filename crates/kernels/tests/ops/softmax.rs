@@ -20,7 +20,7 @@ fn backward_is_the_gradient_of_forward() {
 }
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     for &dims in CASES {
         let len = dims.rows * dims.columns;
         let (x, d_y) = (random(len, 1).iter().map(|x| 20.0 * x).collect::<Vec<_>>(), random(len, 2));
@@ -98,5 +98,16 @@ fn it_agrees_with_pytorch() {
             // At temperature 0.1 a rounding of y is multiplied by ten.
             assert_close("d_x", &read(&d_x), &gradients[28 * i..28 * (i + 1)], Tolerance::Sum);
         }
+    }
+}
+
+/// More rows than a GPU has workgroups along one dimension.
+#[test]
+fn no_row_of_many_is_forgotten() {
+    let dims = Dims { rows: 70_001, columns: 1 };
+    for device in devices() {
+        let (x, mut y) = (buffer(&device, &random(dims.rows, 1)), buffer(&device, &random(dims.rows, 2)));
+        softmax::forward(&device, dims, 1.0, x.slice(), y.slice_mut());
+        assert!(read(&y).iter().all(|&y| y == 1.0), "on {device}");
     }
 }

@@ -5,7 +5,7 @@ use rondo_kernels::target_logits::{self, Forward, cases::CASES, reference};
 use crate::check::{Tolerance, assert_close, buffer, devices, filled, ones, random, read};
 
 #[test]
-fn cpu_agrees_with_the_reference() {
+fn devices_agree_with_the_reference() {
     for &dims in CASES {
         let (hidden, weight) = (random(dims.rows * dims.hidden, 1), random(dims.vocab * dims.hidden, 2));
         let bias = random(dims.vocab, 3);

@@ -110,6 +110,7 @@ impl RnnLm {
                 bias: Some(id("decoder.bias")),
             }),
             Some(softmax) => {
+                parameters.device().require_cpu("an adaptive softmax")?;
                 let tail = |tail| Tail {
                     projection: id(&format!("decoder.tails.{tail}.projection")),
                     weight: id(&format!("decoder.tails.{tail}.weight")),

@@ -44,9 +44,9 @@ impl Tape<'_> {
             Node::Embedding { table, ids, dropped, out } => {
                 if let Some(mut d_out) = self.take_gradient(*out) {
                     if let Some(words) = *dropped {
-                        self.drop_words(words, ids, self.shape(*out).width, &mut d_out);
+                        self.drop_words(words, &ids.on_device, self.shape(*out).width, &mut d_out);
                     }
-                    gradients.add_rows(self.parameters, *table, ids.slice(), d_out.slice());
+                    gradients.add_rows(self.parameters, *table, ids, d_out.slice());
                     self.workspace.pool.give(d_out);
                 }
             }
@@ -229,7 +229,7 @@ impl Tape<'_> {
         match (d_rows, &node.gathered) {
             (Some(d_rows), Some(rows)) => {
                 let d_bias_rows = d_bias.as_ref().map(Buffer::slice);
-                self.scatter_rows(node.decoder, rows.ids.slice(), d_rows.slice(), d_bias_rows, gradients);
+                self.scatter_rows(node.decoder, &rows.ids, d_rows.slice(), d_bias_rows, gradients);
                 [Some(d_rows), d_bias]
                     .into_iter()
                     .flatten()
@@ -299,7 +299,7 @@ impl Tape<'_> {
                 self.linear_back(*x, *weight_ih, None, node.gates.slice(), gradients);
             }
             KeptProjection::LookUp { ids, table } => {
-                gradients.add_rows(self.parameters, *table, ids.slice(), node.gates.slice());
+                gradients.add_rows(self.parameters, *table, ids, node.gates.slice());
             }
         }
     }

@@ -6,7 +6,7 @@ use rondo_kernels::{Buffer, Slice, decoder, embedding, linear};
 use super::packs::Layout;
 use super::regularize::DroppedWeight;
 use super::sampled::GatheredRows;
-use super::{Loss, Node, Pass, Shape, Tape, Value};
+use super::{Ids, Loss, Node, Pass, Shape, Tape, Value};
 use crate::{Decoder, ParameterId, StatePart};
 
 /// A recurrent layer's parameters.
@@ -63,7 +63,7 @@ pub(super) struct RecurrenceNode {
 #[derive(Debug)]
 pub(super) enum KeptProjection {
     Dense { x: Value, weight_ih: ParameterId },
-    LookUp { ids: Buffer<u32>, table: ParameterId },
+    LookUp { ids: Ids, table: ParameterId },
 }
 
 /// What the backward pass of a decoder needs.
@@ -127,10 +127,11 @@ impl Tape<'_> {
             }
             Projection::LookUp { ids, table } => {
                 let (vocab, width) = self.matrix(table);
-                let ids = self.ids(ids);
+                let ids = self.look_up_ids(ids);
                 let values = self.parameters.values(table);
                 let dims = embedding::Dims { rows: steps * batch, vocab, width };
-                embedding::forward(&self.workspace.device, dims, values, ids.slice(), gates.slice_mut());
+                let on_device = ids.on_device.slice();
+                embedding::forward(&self.workspace.device, dims, values, on_device, gates.slice_mut());
                 KeptProjection::LookUp { ids, table }
             }
         };
@@ -220,9 +221,10 @@ impl Tape<'_> {
         let (vocab, width) = self.matrix(decoder.weight);
         let all = decoder::Dims { rows: self.shape(hidden).rows(), width, vocab };
         let (dims, most) = match &gathered {
-            Some(rows) => {
-                (decoder::Dims { vocab: rows.ids.len(), ..all }, decoder::Dims { vocab: rows.most, ..all })
-            }
+            Some(rows) => (
+                decoder::Dims { vocab: rows.ids.on_host.len(), ..all },
+                decoder::Dims { vocab: rows.most, ..all },
+            ),
             None => (all, all),
         };
         let training = self.is_training();

@@ -49,6 +49,8 @@ pub struct Workspace {
     device: Device,
     pool: BufferPool,
     id_pool: BufferPool<u32>,
+    /// Memory of the host for ids.
+    host_ids: Vec<Vec<u32>>,
     packs: Packs,
     slots: Vec<Slot>,
     nodes: Vec<Node>,
@@ -124,6 +126,13 @@ pub struct Tape<'a> {
     resets_on_host: Vec<u32>,
 }
 
+/// Ids on the device, and on the host.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    pub(crate) on_device: Buffer<u32>,
+    pub(crate) on_host: Vec<u32>,
+}
+
 /// Where a value's elements are stored.
 #[derive(Debug)]
 enum Storage {
@@ -156,7 +165,7 @@ struct LossSlot {
 enum Node {
     Embedding {
         table: ParameterId,
-        ids: Buffer<u32>,
+        ids: Ids,
         dropped: Option<regularize::DroppedWords>,
         out: Value,
     },
@@ -248,6 +257,7 @@ impl Workspace {
             device: device.clone(),
             pool: BufferPool::new(device),
             id_pool: BufferPool::new(device),
+            host_ids: Vec::new(),
             packs: Packs::default(),
             slots: Vec::new(),
             nodes: Vec::new(),
@@ -501,6 +511,14 @@ impl Tape<'_> {
         }
     }
 
+    /// Ids that get a gradient: the host plans which rows they belong to.
+    fn look_up_ids(&mut self, ids: &[u32]) -> Ids {
+        let mut on_host = self.workspace.host_ids.pop().unwrap_or_default();
+        on_host.clear();
+        on_host.extend(ids);
+        Ids { on_device: self.ids(ids), on_host }
+    }
+
     fn ids(&mut self, ids: &[u32]) -> Buffer<u32> {
         let mut buffer = self.workspace.id_pool.take(ids.len());
         let written = buffer.write_from(ids);
@@ -530,9 +548,14 @@ impl Workspace {
         }
     }
 
+    fn recycle_ids(&mut self, ids: Ids) {
+        self.id_pool.give(ids.on_device);
+        self.host_ids.push(ids.on_host);
+    }
+
     fn recycle_node(&mut self, node: Node) {
         match node {
-            Node::Embedding { ids, .. } => self.id_pool.give(ids),
+            Node::Embedding { ids, .. } => self.recycle_ids(ids),
             Node::Rows { rows, .. } => self.id_pool.give(rows),
             Node::Recurrence(node) => {
                 for buffer in [node.gates, node.extra, node.cell_state] {
@@ -542,7 +565,7 @@ impl Workspace {
                     self.pool.give(dropped.values);
                 }
                 if let fused::KeptProjection::LookUp { ids, .. } = node.projection {
-                    self.id_pool.give(ids);
+                    self.recycle_ids(ids);
                 }
             }
             Node::Decoder(node) => {

@@ -174,11 +174,11 @@ impl Tape<'_> {
         let shape = Shape { steps, batch, width };
         let mut out = self.workspace.pool.take(shape.count());
         let dims = embedding::Dims { rows: shape.rows(), vocab, width };
-        let ids = self.ids(ids);
+        let ids = self.look_up_ids(ids);
         let values = self.parameters.values(table);
-        embedding::forward(&self.workspace.device, dims, values, ids.slice(), out.slice_mut());
+        embedding::forward(&self.workspace.device, dims, values, ids.on_device.slice(), out.slice_mut());
         if let Some(words) = dropped {
-            self.drop_words(words, &ids, width, &mut out);
+            self.drop_words(words, &ids.on_device, width, &mut out);
         }
         let out = self.push(shape, out, true);
         self.record(Node::Embedding { table, ids, dropped, out });

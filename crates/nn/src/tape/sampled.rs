@@ -4,14 +4,14 @@
 use rondo_kernels::{Buffer, Slice, SliceMut, Store, elementwise, embedding};
 
 use super::observer::{DECODER, EMBEDDING};
-use super::{Loss, Pass, Tape, Value, Workspace};
+use super::{Ids, Loss, Pass, Tape, Value, Workspace};
 use crate::{Candidates, Decoder, Gradients, ParameterId};
 
 /// The rows of a decoder's parameters that belong to candidates.
 #[derive(Debug)]
 pub(super) struct GatheredRows {
     /// `[C]`, increasing.
-    pub(super) ids: Buffer<u32>,
+    pub(super) ids: Ids,
     /// `[C, H]`.
     pub(super) weight: Buffer,
     /// `[C]`: the bias, lowered by the logarithm of the probability of inclusion.
@@ -30,16 +30,17 @@ impl Tape<'_> {
     /// If there are not as many targets as rows of `hidden`, or a candidate is out of range.
     pub fn sampled_decoder(&mut self, hidden: Value, decoder: Decoder, candidates: &Candidates) -> Loss {
         let (vocab, width) = self.matrix(decoder.weight);
-        let [ids, only_as_target, targets] =
-            [candidates.ids(), candidates.only_as_target(), candidates.targets()].map(|ids| self.ids(ids));
-        let (count, most) = (ids.len(), candidates.most().min(vocab));
+        let ids = self.look_up_ids(candidates.ids());
+        let [only_as_target, targets] =
+            [candidates.only_as_target(), candidates.targets()].map(|ids| self.ids(ids));
+        let (count, most) = (ids.on_host.len(), candidates.most().min(vocab));
         let (parameters, workspace) = (self.parameters, &mut *self.workspace);
         let mut weight = workspace.pool.take_up_to(count * width, most * width);
         let mut bias = workspace.pool.take_up_to(count, most);
         let mut log_inclusion = workspace.pool.take_up_to(count, most);
         let gather = |id: ParameterId, out: SliceMut<'_>| {
             let dims = embedding::Dims { rows: count, vocab, width: parameters.row_width(id) };
-            embedding::forward(&workspace.device, dims, parameters.values(id), ids.slice(), out);
+            embedding::forward(&workspace.device, dims, parameters.values(id), ids.on_device.slice(), out);
         };
         gather(decoder.weight, weight.slice_mut());
         match decoder.bias {
@@ -58,7 +59,7 @@ impl Tape<'_> {
     pub(super) fn scatter_rows(
         &mut self,
         decoder: Decoder,
-        ids: Slice<'_, u32>,
+        ids: &Ids,
         d_weight: Slice<'_>,
         d_bias: Option<Slice<'_>>,
         gradients: &mut Gradients,
@@ -75,7 +76,7 @@ impl Workspace {
     /// Takes back the memory of gathered rows.
     pub(super) fn recycle_rows(&mut self, rows: GatheredRows) {
         let GatheredRows { ids, weight, bias, only_as_target, most: _ } = rows;
-        self.id_pool.give(ids);
+        self.recycle_ids(ids);
         self.id_pool.give(only_as_target);
         self.pool.give(weight);
         self.pool.give(bias);

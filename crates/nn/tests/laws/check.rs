@@ -1,8 +1,11 @@
 //! What these tests share: numbers, models, one way to run a batch, and comparisons.
 
+use std::sync::LazyLock;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rondo_kernels::Device;
+use rondo_kernels::cpu::InstructionSet;
+use rondo_kernels::{Device, DeviceChoice};
 use rondo_nn::{
     Biases, Cell, Dropout, Gradient, Gradients, Initialization, Initializer, Input, Mode, Model, ParameterId,
     Parameters, RnnLm, RnnLmConfig, State, Workspace,
@@ -16,8 +19,14 @@ pub(crate) const TRAIN: Mode = Mode::Train { seed: 0, step: 0 };
 /// dozen terms in another order, carried over a few steps. Measured: 4e-7.
 const TOLERANCE: f32 = 3e-6;
 
+/// The device of the tests: that of `RONDO_TEST_DEVICE`, such as `gpu`, or the CPU.
 pub(crate) fn device() -> Device {
-    Device::cpu(2).unwrap()
+    static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+        let choice = std::env::var("RONDO_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+        let choice: DeviceChoice = choice.parse().unwrap();
+        choice.open(2, InstructionSet::detect()).unwrap().0
+    });
+    DEVICE.clone()
 }
 
 /// Two layers of a cell over an embedding, nothing tied, nothing dropped.
@@ -124,7 +133,7 @@ pub(crate) fn dense(parameters: &Parameters, gradients: &Gradients, id: Paramete
     match gradients.get(id) {
         Gradient::Zero => {}
         Gradient::Dense(values) => values.read_into(&mut dense).unwrap(),
-        Gradient::Rows { rows, values } => {
+        Gradient::Rows { rows, values, .. } => {
             let width = parameters.row_width(id);
             for (&row, values) in rows.read().unwrap().iter().zip(values.read().unwrap().chunks_exact(width))
             {

@@ -15,7 +15,7 @@ mod lag;
 
 use rondo_kernels::optimizer;
 use rondo_nn::tensor_file::{Tensor, TensorFile};
-use rondo_nn::{Gradient, Gradients, NnError, Parameters, parameter_tensors, read_parameters};
+use rondo_nn::{Gradient, Gradients, Parameters, parameter_tensors, read_parameters};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -203,10 +203,9 @@ impl Averaging {
         let at = (self.rule, steps);
         for id in parameters.ids() {
             match gradients.get(id) {
-                Gradient::Rows { rows, .. } => {
+                Gradient::Rows { rows_on_host, .. } => {
                     lag.begin(id, steps, parameters);
-                    let rows = rows.read().map_err(NnError::from)?;
-                    lag.catch_up(at, id, rows.iter().copied(), parameters, average)?;
+                    lag.catch_up(at, id, rows_on_host.iter().copied(), parameters, average)?;
                 }
                 Gradient::Dense(_) if lag.has(id) => {
                     let rows = 0..parameters.shape(id)[0] as u32;

@@ -231,11 +231,11 @@ fn step(
         }
         let (from, weight) = (trained.values(id), model.parameters_mut().values_mut(id));
         match gradients.get(id) {
-            Gradient::Rows { rows, values } => {
+            Gradient::Rows { rows, values, .. } => {
                 let gradient = optimizer::Rows { rows, values, width: trained.row_width(id) };
                 let options =
                     optimizer::Sgd { learning_rate: adapt.learning_rate, momentum: 0.0, weight_decay: 0.0 };
-                optimizer::sgd_rows(device, &options, scale, gradient, weight, None);
+                optimizer::sgd_rows(device, &options, scale.into(), gradient, weight, None);
             }
             Gradient::Dense(gradient) => {
                 optimizer::dynamic(device, &adapt, rms, scale, Some(gradient), from, weight);

@@ -1,0 +1,518 @@
+//! A GPU: its queue, its compiled kernels, and the recording in progress.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::kernel::{Kernel, MAX_WORDS, View};
+use crate::DeviceError;
+
+const PRELUDE: &str = include_str!("prelude.wgsl");
+
+/// The bytes of the numbers of one dispatch: the alignment that every device accepts.
+const WORDS_BYTES: usize = MAX_WORDS * size_of::<u32>();
+
+/// The most dispatches of one submission.
+const MAX_DISPATCHES: usize = 4_096;
+
+/// The room for values from the host in one submission; more is written at once.
+const UPLOAD_BYTES: usize = 4 << 20;
+
+/// The bytes of the room for partial sums.
+const PARTIAL_BYTES: usize = 16 << 10;
+
+/// A GPU. Cheap to clone: clones share the device and the recording.
+#[derive(Clone)]
+pub struct Gpu(Arc<Context>);
+
+/// What is known about a GPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuInfo {
+    /// Its number: `gpu:N`.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// The interface: Vulkan, Metal or DX12.
+    pub backend: String,
+    /// The driver and its version.
+    pub driver: String,
+    /// Whether it is a GPU or software that acts as one.
+    pub is_software: bool,
+    /// The largest buffer, in bytes.
+    pub max_buffer: u64,
+}
+
+/// How much a GPU has been asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Kernels that were recorded.
+    pub dispatches: u64,
+    /// Recordings that were submitted.
+    pub submissions: u64,
+    /// Waits for values.
+    pub read_backs: u64,
+}
+
+struct Context {
+    info: GpuInfo,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    recorder: Mutex<Recorder>,
+    /// The first failure.
+    failure: Arc<Mutex<Option<Failure>>>,
+    /// Numbers for buffers.
+    next_id: AtomicU64,
+    /// The buffers of bindings that a call does not use: one to read, one to write.
+    unused: [wgpu::Buffer; 2],
+    /// Room for partial sums.
+    partial: wgpu::Buffer,
+    /// Held by the operation that uses it.
+    partial_user: Mutex<()>,
+}
+
+/// What failed.
+#[derive(Clone, Debug)]
+struct Failure {
+    message: String,
+    out_of_memory: bool,
+}
+
+/// The recording in progress, and what is kept from one to the next.
+struct Recorder {
+    encoder: Option<wgpu::CommandEncoder>,
+    pass: Option<wgpu::ComputePass<'static>>,
+    /// The numbers of the dispatches of this recording.
+    words: Vec<u32>,
+    words_buffer: wgpu::Buffer,
+    /// The values from the host of this recording.
+    uploads: Vec<u8>,
+    uploads_buffer: wgpu::Buffer,
+    pipelines: HashMap<(&'static str, &'static str), Arc<Pipeline>>,
+    bind_groups: HashMap<(&'static str, &'static str, Vec<u64>), wgpu::BindGroup>,
+    /// Buffers that no longer exist.
+    dropped: Vec<u64>,
+    counts: Counts,
+    /// The operation recorded last.
+    operation: &'static str,
+}
+
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+fn instance() -> wgpu::Instance {
+    let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    let descriptor =
+        wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    wgpu::Instance::new(descriptor)
+}
+
+/// The adapters, hardware first.
+fn adapters() -> Vec<wgpu::Adapter> {
+    let mut adapters = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()));
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    });
+    adapters
+}
+
+fn info(index: usize, adapter: &wgpu::Adapter) -> GpuInfo {
+    let info = adapter.get_info();
+    let driver = format!("{} {}", info.driver, info.driver_info);
+    let limits = adapter.limits();
+    GpuInfo {
+        index,
+        name: info.name,
+        backend: info.backend.to_string(),
+        driver: driver.trim().to_owned(),
+        is_software: info.device_type == wgpu::DeviceType::Cpu,
+        max_buffer: limits.max_buffer_size.min(limits.max_storage_buffer_binding_size),
+    }
+}
+
+impl Gpu {
+    /// The GPUs of this machine, hardware before software.
+    pub fn list() -> Vec<GpuInfo> {
+        adapters().iter().enumerate().map(|(index, adapter)| info(index, adapter)).collect()
+    }
+
+    /// Opens the GPU with this number in the [list](Gpu::list).
+    pub(crate) fn open(index: usize) -> Result<Gpu, DeviceError> {
+        let adapters = adapters();
+        let found = adapters.len();
+        let adapter = adapters.into_iter().nth(index).ok_or(DeviceError::NoGpu { index, found })?;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("rondo"),
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        let (device, queue) = opened.map_err(|error| DeviceError::Gpu {
+            operation: "opening the device",
+            message: error.to_string(),
+        })?;
+        let failure: Arc<Mutex<Option<Failure>>> = Arc::default();
+        let failed = Arc::clone(&failure);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let out_of_memory = matches!(error, wgpu::Error::OutOfMemory { .. });
+            keep(&failed, Failure { message: error.to_string(), out_of_memory });
+        }));
+        let failed = Arc::clone(&failure);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                let message = format!("the device was lost: {message}");
+                keep(&failed, Failure { message, out_of_memory: false });
+            }
+        });
+        let buffer = |bytes: usize, usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("rondo"),
+                size: bytes as u64,
+                usage: usage | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let unused = [(), ()].map(|()| buffer(16, wgpu::BufferUsages::STORAGE));
+        let partial = buffer(PARTIAL_BYTES, wgpu::BufferUsages::STORAGE);
+        let recorder = Recorder {
+            encoder: None,
+            pass: None,
+            words: Vec::new(),
+            words_buffer: buffer(MAX_DISPATCHES * WORDS_BYTES, wgpu::BufferUsages::UNIFORM),
+            uploads: Vec::new(),
+            uploads_buffer: buffer(UPLOAD_BYTES, wgpu::BufferUsages::COPY_SRC),
+            pipelines: HashMap::new(),
+            bind_groups: HashMap::new(),
+            dropped: Vec::new(),
+            counts: Counts::default(),
+            operation: "",
+        };
+        Ok(Gpu(Arc::new(Context {
+            info: info(index, &adapter),
+            device,
+            queue,
+            recorder: Mutex::new(recorder),
+            failure,
+            next_id: AtomicU64::new(3),
+            unused,
+            partial,
+            partial_user: Mutex::new(()),
+        })))
+    }
+
+    /// What is known about it.
+    pub fn info(&self) -> &GpuInfo {
+        &self.0.info
+    }
+
+    /// How much it has been asked for since it was opened.
+    pub fn counts(&self) -> Counts {
+        self.recorder().counts
+    }
+
+    /// Starts what has been recorded, without waiting for it.
+    pub fn submit(&self) {
+        self.recorder().submit(&self.0);
+    }
+
+    /// Records a kernel: inputs, then outputs; the numbers that it finds after their offsets; and how many workgroups run.
+    ///
+    /// # Panics
+    /// If the number of bindings is not the kernel's, or there are too many numbers.
+    pub(crate) fn run(&self, kernel: &Kernel, bindings: &[View<'_>], numbers: &[u32], groups: [u32; 3]) {
+        assert_eq!(bindings.len(), kernel.inputs + kernel.outputs, "bindings of {}", kernel.name);
+        assert!(bindings.len() + numbers.len() <= MAX_WORDS, "numbers of {}", kernel.name);
+        if self.has_failed() || groups.contains(&0) {
+            return;
+        }
+        let recorder = &mut *self.recorder();
+        recorder.operation = kernel.name;
+        if recorder.words.len() == MAX_DISPATCHES * MAX_WORDS {
+            recorder.submit(&self.0);
+        }
+        let pipeline = recorder.pipeline(&self.0.device, kernel);
+        let bind_group = recorder.bind_group(&self.0.device, kernel, &pipeline, bindings);
+        let start = recorder.words.len() * size_of::<u32>();
+        recorder.words.extend(bindings.iter().map(|view| view.offset as u32));
+        recorder.words.extend(numbers);
+        recorder.words.resize(start / size_of::<u32>() + MAX_WORDS, 0);
+        let pass = recorder.pass(&self.0.device);
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &bind_group, &[start as u32]);
+        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        recorder.counts.dispatches += 1;
+    }
+
+    /// What is bound to read where a call has no such input.
+    pub(crate) fn no_input(&self) -> View<'_> {
+        View { buffer: &self.0.unused[0], id: 0, offset: 0 }
+    }
+
+    /// What is bound to write where a call has no such output.
+    pub(crate) fn no_output(&self) -> View<'_> {
+        View { buffer: &self.0.unused[1], id: 1, offset: 0 }
+    }
+
+    /// Lends room for 4,096 partial sums to an operation of several kernels, while it records them.
+    pub(crate) fn with_partial(&self, record: impl FnOnce(View<'_>)) {
+        let _user = self.0.partial_user.lock().unwrap_or_else(PoisonError::into_inner);
+        record(View { buffer: &self.0.partial, id: 2, offset: 0 });
+    }
+
+    /// A buffer of zeros, and its number.
+    pub(super) fn allocate(&self, bytes: usize) -> (wgpu::Buffer, u64) {
+        let size = (bytes as u64).max(16).next_multiple_of(16);
+        let largest = self.0.info.max_buffer;
+        if size > largest {
+            let message =
+                format!("a buffer of {size} bytes is larger than the {largest} that this device allows");
+            keep(&self.0.failure, Failure { message, out_of_memory: true });
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let size = if size > largest { 16 } else { size };
+        let descriptor =
+            wgpu::BufferDescriptor { label: Some("rondo"), size, usage, mapped_at_creation: false };
+        (self.0.device.create_buffer(&descriptor), self.0.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Forgets a buffer that no longer exists.
+    pub(super) fn forget(&self, id: u64) {
+        self.recorder().dropped.push(id);
+    }
+
+    /// Records that values are written to a buffer.
+    pub(super) fn upload(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+        if bytes.is_empty() || self.has_failed() {
+            return;
+        }
+        let recorder = &mut *self.recorder();
+        if bytes.len() > UPLOAD_BYTES / 4 {
+            // What has been recorded may read the old values.
+            recorder.submit(&self.0);
+            self.0.queue.write_buffer(buffer, offset, bytes);
+            return;
+        }
+        if recorder.uploads.len() + bytes.len() > UPLOAD_BYTES {
+            recorder.submit(&self.0);
+        }
+        let start = recorder.uploads.len() as u64;
+        recorder.uploads.extend(bytes);
+        let from = recorder.uploads_buffer.clone();
+        let encoder = recorder.encoder(&self.0.device);
+        encoder.copy_buffer_to_buffer(&from, start, buffer, offset, bytes.len() as u64);
+    }
+
+    /// Records a copy between buffers.
+    pub(super) fn copy(&self, from: (&wgpu::Buffer, u64), to: (&wgpu::Buffer, u64), bytes: u64) {
+        if bytes == 0 || self.has_failed() {
+            return;
+        }
+        let recorder = &mut *self.recorder();
+        let encoder = recorder.encoder(&self.0.device);
+        encoder.copy_buffer_to_buffer(from.0, from.1, to.0, to.1, bytes);
+    }
+
+    /// Submits the recording, waits for it, and copies bytes of a buffer.
+    pub(super) fn read(&self, buffer: &wgpu::Buffer, offset: u64, to: &mut [u8]) -> Result<(), DeviceError> {
+        self.check()?;
+        if to.is_empty() {
+            return Ok(());
+        }
+        let staging = {
+            let recorder = &mut *self.recorder();
+            let staging = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("rondo"),
+                size: to.len() as u64,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            let encoder = recorder.encoder(&self.0.device);
+            encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, to.len() as u64);
+            recorder.submit(&self.0);
+            recorder.counts.read_backs += 1;
+            staging
+        };
+        let (sender, receiver) = mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |mapped| drop(sender.send(mapped)));
+        let failed = |message: String| DeviceError::Gpu { operation: "reading values", message };
+        let mapped = loop {
+            let polled = self.0.device.poll(wgpu::PollType::wait_indefinitely());
+            self.check()?;
+            polled.map_err(|error| failed(error.to_string()))?;
+            // Another thread that waits may be about to call back.
+            match receiver.recv_timeout(Duration::from_millis(1)) {
+                Ok(mapped) => break mapped,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(failed("the device did not answer".to_owned()));
+                }
+            }
+        };
+        mapped.map_err(|error| failed(error.to_string()))?;
+        let mapped = staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
+        to.copy_from_slice(&mapped);
+        Ok(())
+    }
+
+    /// Returns the first failure, if there has been one.
+    pub(crate) fn check(&self) -> Result<(), DeviceError> {
+        let failure = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(Failure { message, out_of_memory }) = failure else { return Ok(()) };
+        let operation = self.recorder().operation;
+        Err(if out_of_memory {
+            DeviceError::GpuMemory { operation, message }
+        } else {
+            DeviceError::Gpu { operation, message }
+        })
+    }
+
+    fn has_failed(&self) -> bool {
+        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.0.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the first failure.
+fn keep(kept: &Mutex<Option<Failure>>, failure: Failure) {
+    kept.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+}
+
+impl Recorder {
+    fn encoder(&mut self, device: &wgpu::Device) -> &mut wgpu::CommandEncoder {
+        // A pass ends when it is dropped.
+        self.pass = None;
+        self.encoder
+            .get_or_insert_with(|| device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default()))
+    }
+
+    fn pass(&mut self, device: &wgpu::Device) -> &mut wgpu::ComputePass<'static> {
+        if self.pass.is_none() {
+            let pass = self.encoder(device).begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            self.pass = Some(pass.forget_lifetime());
+        }
+        self.pass.as_mut().expect("a pass has begun")
+    }
+
+    fn submit(&mut self, context: &Context) {
+        self.pass = None;
+        if let Some(encoder) = self.encoder.take() {
+            if !self.words.is_empty() {
+                context.queue.write_buffer(&self.words_buffer, 0, bytemuck::cast_slice(&self.words));
+            }
+            if !self.uploads.is_empty() {
+                context.queue.write_buffer(&self.uploads_buffer, 0, &self.uploads);
+            }
+            context.queue.submit([encoder.finish()]);
+            self.counts.submissions += 1;
+        }
+        self.words.clear();
+        self.uploads.clear();
+        if !self.dropped.is_empty() {
+            let dropped = std::mem::take(&mut self.dropped);
+            self.bind_groups.retain(|(_, _, buffers), _| !buffers.iter().any(|id| dropped.contains(id)));
+        }
+    }
+
+    fn pipeline(&mut self, device: &wgpu::Device, kernel: &Kernel) -> Arc<Pipeline> {
+        let key = (kernel.name, kernel.entry);
+        let pipeline = self.pipelines.entry(key).or_insert_with(|| Arc::new(Pipeline::new(device, kernel)));
+        Arc::clone(pipeline)
+    }
+
+    fn bind_group(
+        &mut self,
+        device: &wgpu::Device,
+        kernel: &Kernel,
+        pipeline: &Pipeline,
+        bindings: &[View<'_>],
+    ) -> wgpu::BindGroup {
+        let key = (kernel.name, kernel.entry, bindings.iter().map(|view| view.id).collect());
+        if let Some(known) = self.bind_groups.get(&key) {
+            return known.clone();
+        }
+        let words = wgpu::BufferBinding {
+            buffer: &self.words_buffer,
+            offset: 0,
+            size: wgpu::BufferSize::new(WORDS_BYTES as u64),
+        };
+        let words = wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(words) };
+        let buffers = bindings.iter().zip(1..).map(|(view, binding)| wgpu::BindGroupEntry {
+            binding,
+            resource: view.buffer.as_entire_binding(),
+        });
+        let entries: Vec<_> = std::iter::once(words).chain(buffers).collect();
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(kernel.name),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        self.bind_groups.insert(key, bind_group.clone());
+        bind_group
+    }
+}
+
+impl Pipeline {
+    fn new(device: &wgpu::Device, kernel: &Kernel) -> Pipeline {
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.name),
+            source: wgpu::ShaderSource::Wgsl(format!("{PRELUDE}\n{}", kernel.source).into()),
+        });
+        let entry = |binding: usize, ty| wgpu::BindGroupLayoutEntry {
+            binding: binding as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: binding == 0, min_binding_size: None },
+            count: None,
+        };
+        let storage = |binding: usize| {
+            entry(binding, wgpu::BufferBindingType::Storage { read_only: binding <= kernel.inputs })
+        };
+        let words = entry(0, wgpu::BufferBindingType::Uniform);
+        let entries: Vec<_> =
+            std::iter::once(words).chain((1..=kernel.inputs + kernel.outputs).map(storage)).collect();
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(kernel.name),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(kernel.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(kernel.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..wgpu::PipelineCompilationOptions::default()
+            },
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    }
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gpu").field(&self.0.info).finish()
+    }
+}
+
+impl fmt::Display for GpuInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}, {}", self.name, self.backend, self.driver)
+    }
+}

@@ -1,0 +1,28 @@
+// Long short-term memory. The states are the cell states; what is carried is their gradient.
+
+const GATES: u32 = 4u;
+
+fn d_recurrent(row: u32, term: u32) -> f32 {
+    return gates[word(4u) + row * gates_width() + term];
+}
+
+fn previous(row: u32, b: u32, j: u32, d_h: f32, carried: f32) -> vec4<f32> {
+    let i = gate(row, 0u, j);
+    let f = gate(row, 1u, j);
+    let g = gate(row, 2u, j);
+    let o = gate(row, 3u, j);
+    let tanh_c = tanh_of(states[word(1u) + (row + batch()) * hidden() + j]);
+    let d_c = fma(d_h * o, 1.0 - tanh_c * tanh_c, carried);
+    let d_gates = vec4<f32>(
+        sigmoid_gradient(d_c * g, i),
+        sigmoid_gradient(d_c * state(row, j), f),
+        d_c * i * (1.0 - g * g),
+        sigmoid_gradient(d_h * tanh_c, o),
+    );
+    set_gate(row, 0u, j, d_gates.x);
+    set_gate(row, 1u, j, d_gates.y);
+    set_gate(row, 2u, j, d_gates.z);
+    set_gate(row, 3u, j, d_gates.w);
+    carry[word(6u) + b * hidden() + j] = d_c * f;
+    return d_gates;
+}
