@@ -142,7 +142,7 @@ impl Trained {
             device,
             &options,
             step,
-            1.0,
+            1.0.into(),
             gradient.slice(),
             values.slice_mut(),
             moments.0,

@@ -66,6 +66,7 @@ const WITH_EFFECT: &[&str] = &[
     "training.max_steps",
     "training.time",
     "training.early_stopping",
+    "training.device",
     "training.threads",
     "training.precision",
     "training.checkpoint_every", // a rollback returns to the last checkpoint

@@ -15,7 +15,8 @@
 use std::fmt;
 
 use rondo_data::{Batch, Batches, NO_TARGET};
-use rondo_kernels::Buffer;
+use rondo_kernels::optimizer::{self, Scale};
+use rondo_kernels::{Buffer, sum};
 use rondo_nn::{ActivationPenalty, Gradients, Hidden, Mode, Model, NnError, State, Workspace};
 
 use crate::Result;
@@ -33,7 +34,21 @@ pub struct TrainingStep {
     /// The negative log-likelihoods of the last batch, one per row, and the number of rows.
     nll: Buffer,
     rows: usize,
+    /// What is known of deferred steps, on the device.
+    ledger: Option<Ledger>,
 }
+
+/// What steps leave on the device, to be read for many of them at once.
+#[derive(Debug)]
+struct Ledger {
+    /// For each step: the sum of the losses, the scale of its gradients, and their norm before clipping.
+    entries: Buffer,
+    /// Memory for the squared norm of each gradient.
+    squares: Buffer,
+}
+
+/// The numbers of a step in the ledger.
+const ENTRY: usize = 3;
 
 /// The parameters of a step's backward pass.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +68,20 @@ pub struct StepOutcome {
     pub nll_sum: f64,
     /// The global gradient norm before clipping.
     pub gradient_norm: f64,
+}
+
+impl StepOutcome {
+    /// The outcome, if loss and norm are finite.
+    pub(crate) fn finite(self) -> std::result::Result<StepOutcome, NonFinite> {
+        let StepOutcome { nll_sum, gradient_norm } = self;
+        if !nll_sum.is_finite() {
+            return Err(NonFinite { what: Quantity::Loss, found: nll_sum });
+        }
+        if !gradient_norm.is_finite() {
+            return Err(NonFinite { what: Quantity::GradientNorm, found: gradient_norm });
+        }
+        Ok(self)
+    }
 }
 
 /// A quantity that must be finite.
@@ -105,6 +134,7 @@ impl TrainingStep {
             sampler: None,
             nll: Buffer::zeros(device, 0),
             rows: 0,
+            ledger: None,
         }
     }
 
@@ -171,10 +201,71 @@ impl TrainingStep {
             return Ok(Err(NonFinite { what: Quantity::Loss, found: nll_sum }));
         }
         let clip = self.clip(model)?;
-        if !clip.norm.is_finite() {
-            return Ok(Err(NonFinite { what: Quantity::GradientNorm, found: clip.norm }));
+        let outcome = StepOutcome { nll_sum, gradient_norm: clip.norm };
+        Ok(outcome.finite().map(|outcome| (outcome, clip)))
+    }
+
+    /// The most steps that can be deferred.
+    pub(crate) const MOST_DEFERRED: usize = 256;
+
+    /// The first part of a step whose outcome is not waited for: backward and clip. The step is completed by
+    /// [`update_deferred`](Self::update_deferred), and its outcome is the one at `place` of [`outcomes`](Self::outcomes).
+    ///
+    /// If the gradient turns out not to be finite, the step changes nothing, and the state becomes zero.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
+    ///
+    /// # Panics
+    /// If the place is not below [`MOST_DEFERRED`](Self::MOST_DEFERRED).
+    pub(crate) fn defer(
+        &mut self,
+        model: &dyn Model,
+        state: &mut State,
+        tokens: &Tokens,
+        terms: StepTerms,
+        place: usize,
+    ) -> Result<()> {
+        self.backward(model, state, tokens, terms)?;
+        let parameters = model.parameters();
+        let device = parameters.device();
+        let ledger = self.ledger.get_or_insert_with(|| Ledger {
+            entries: Buffer::zeros(device, ENTRY * Self::MOST_DEFERRED),
+            squares: Buffer::zeros(device, parameters.ids().len()),
+        });
+        let Ledger { entries, squares } = ledger;
+        let at = ENTRY * place;
+        sum::forward(device, self.nll.range(0..self.rows), entries.range_mut(at..at + 1));
+        let scale = entries.range_mut(at + 1..at + ENTRY);
+        self.optimizer.clip_on_device(&mut self.gradients, parameters, squares, scale);
+        for part in state.parts_mut() {
+            let scale = entries.range(at + 1..at + ENTRY);
+            optimizer::zero_unless_finite(device, scale, part.values_mut().slice_mut());
         }
-        Ok(Ok((StepOutcome { nll_sum, gradient_norm: clip.norm }, clip)))
+        Ok(())
+    }
+
+    /// Updates the parameters in the step at this place, and starts it on the device.
+    pub(crate) fn update_deferred(&mut self, model: &mut dyn Model, learning_rate: f64, place: usize) {
+        let Some(Ledger { entries, .. }) = &self.ledger else { return };
+        let at = ENTRY * place;
+        let scale = Scale::Device(entries.range(at + 1..at + ENTRY));
+        self.optimizer.update_scaled(learning_rate, scale, &mut self.gradients, model.parameters_mut());
+        model.parameters().device().submit();
+    }
+
+    /// Waits for the first `count` deferred steps, and returns their outcomes.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
+    pub(crate) fn outcomes(&self, count: usize) -> Result<Vec<StepOutcome>> {
+        let Some(Ledger { entries, .. }) = &self.ledger else { return Ok(vec![]) };
+        let entries = entries.range(0..ENTRY * count).read().map_err(NnError::from)?;
+        let outcome = |entry: &[f32; ENTRY]| {
+            let [nll_sum, _, norm] = *entry;
+            StepOutcome { nll_sum: f64::from(nll_sum), gradient_norm: f64::from(norm) }
+        };
+        Ok(entries.as_chunks().0.iter().map(outcome).collect())
     }
 
     /// Computes the gradients of a batch, which replace the previous ones. The hidden state is read, and

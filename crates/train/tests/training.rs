@@ -15,7 +15,7 @@ use rondo_train::{
     Checkpoint, EpochReport, Event, Observer, Outcome, Plan, RunEnd, Settings, TrainError, Trainer, recipes,
 };
 
-use tiny::{StopAfter, corpus, plan, run, run_with, without_times};
+use tiny::{StopAfter, corpus, device, plan, run, run_with, waiting, without_times};
 
 mod tiny;
 
@@ -47,7 +47,7 @@ fn a_run_leaves_what_it_promises_and_the_best_model_evaluates_to_what_was_said()
     assert!(samples.0.iter().all(|text| text.split_whitespace().count() <= 5), "{:?}", samples.0);
 
     let corpus = corpus(&plan, 200);
-    let device = Device::cpu(2).unwrap();
+    let device = device(2);
     let file = ModelFile::read(&run.best_model(), &device).unwrap();
     assert_eq!(file.context.vocab_fingerprint, corpus.vocab().fingerprint());
     // How often each token occurs is known wherever the vocabulary is.
@@ -222,7 +222,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_best_model() {
 #[test]
 fn a_run_that_is_asked_to_stop_saves_and_evaluates_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = plan("");
+    let plan = waiting(plan(""));
     // In the first epoch there is no best model yet, in the second there is.
     for (name, steps, best_epoch) in [("first", 9, None), ("second", 45, Some(1))] {
         let path = folder.path().join(name);
@@ -326,7 +326,7 @@ fn averaged_weights_are_judged_and_saved_while_training_goes_on_with_the_weights
     let best = with.1.iter().rfind(|epoch| epoch.is_best).unwrap();
     let plan = plan("");
     let corpus = corpus(&plan, 200);
-    let device = Device::cpu(2).unwrap();
+    let device = device(2);
     let file = ModelFile::read(&with.0.join("best.safetensors"), &device).unwrap();
     let valid = corpus.valid.as_ref().unwrap();
     let evaluation = evaluate(&file.model, &mut Workspace::new(&device), valid, 4, 7).unwrap();
@@ -356,7 +356,7 @@ fn going_on_begins_where_the_model_was_and_keeps_it_until_an_epoch_is_better() {
     let plan = plan("[training]\nepochs = 2");
     let first = folder.path().join("first");
     let trained = run(&plan, &first).unwrap();
-    let device = Device::cpu(2).unwrap();
+    let device = device(2);
     let load = |path: &Path| ModelFile::read(&path.join("best.safetensors"), &device).unwrap().model;
     let continued = |optimization: &str, name: &str| {
         let mut settings = plan.settings();
@@ -393,7 +393,7 @@ fn new_words_are_learnt_while_old_ones_keep_their_ids() {
     let plan = plan("");
     let first = folder.path().join("first");
     run(&plan, &first).unwrap();
-    let device = Device::cpu(2).unwrap();
+    let device = device(2);
     let file = ModelFile::read(&first.join("best.safetensors"), &device).unwrap();
     let vocab = Vocab::load(first.join("vocab.json")).unwrap();
 

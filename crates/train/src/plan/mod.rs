@@ -14,7 +14,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{BatchOrder, CorpusOptions, LastBatch, Tokenizer, Vocab};
-use rondo_kernels::Precision;
+use rondo_kernels::{DeviceChoice, Precision};
 use rondo_nn::{
     ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig,
 };
@@ -176,6 +176,8 @@ pub struct TrainingPlan {
     pub moving_loss_correction: bool,
     /// The random seed.
     pub seed: u64,
+    /// The device.
+    pub device: DeviceChoice,
     /// The number of threads.
     pub threads: usize,
     /// The precision of the inputs of matrix multiplications, if the device supports it.

@@ -394,6 +394,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         )?,
         moving_loss_correction: settings.moving_loss_correction.unwrap_or(true),
         seed,
+        device: settings.device.unwrap_or_default(),
         threads,
         precision: settings.precision.unwrap_or_default(),
     })

@@ -48,6 +48,7 @@ pub(super) fn settings(plan: &Plan) -> Settings {
                 moving_loss_decay: Some(training.moving_loss_decay),
                 moving_loss_correction: Some(training.moving_loss_correction),
                 seed: Some(training.seed),
+                device: Some(training.device),
                 threads: Some(training.threads),
                 precision: Some(training.precision),
                 ..TrainingSettings::default()

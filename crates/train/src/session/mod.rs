@@ -102,8 +102,8 @@ pub struct SessionOptions<'a> {
     pub in_memory: Option<Corpus>,
     /// The fingerprint that the corpus of a new run must have [default: any].
     pub corpus: Option<CorpusFingerprint>,
-    /// The device to compute on [default: the CPU with the plan's threads and precision, or `f32` if it does
-    /// not support that precision].
+    /// The device to compute on [default: the plan's, with its threads and precision, or `f32` if it does not support
+    /// that precision].
     pub device: Option<Device>,
     /// The instruction set of the default device [default: the best that the processor supports].
     pub instructions: Option<InstructionSet>,
@@ -567,7 +567,7 @@ fn store_texts(stored: Stored, folder: &RunFolder, trainer: &mut Trainer) -> Res
     Ok(folder.replace_plan(&trainer.plan().to_toml()?)?)
 }
 
-/// The given device, or the CPU as configured by the plan.
+/// The given device, or that of the plan.
 fn device(
     given: Option<Device>,
     instructions: Option<InstructionSet>,
@@ -578,7 +578,10 @@ fn device(
         return Ok(device);
     }
     let instructions = instructions.unwrap_or_else(InstructionSet::detect);
-    let device = Device::cpu_with(plan.training.threads, instructions)?;
+    let (device, missing) = plan.training.device.open(plan.training.threads, instructions)?;
+    if let Some(error) = missing {
+        watch.notify(Event::Note(Note::NoGpu { error: &error, used: &device }));
+    }
     match device.clone().with_precision(plan.training.precision) {
         Ok(device) => Ok(device),
         Err(error) => {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use rondo_data::{DataError, TextNote};
-use rondo_kernels::{Bytes, DeviceError, Precision};
+use rondo_kernels::{Bytes, Device, DeviceError, Precision};
 use rondo_runs::{Change, Compact, Loss};
 
 use crate::TrainError;
@@ -39,6 +39,13 @@ pub enum Note<'a> {
         error: &'a DeviceError,
         /// The precision that is used.
         used: Precision,
+    },
+    /// There is no GPU, and the plan says to use one if there is.
+    NoGpu {
+        /// Why there is none.
+        error: &'a DeviceError,
+        /// The device that is used.
+        used: &'a Device,
     },
     /// Something in a text looks unintended.
     Text {
@@ -95,6 +102,7 @@ impl fmt::Display for Note<'_> {
             }
             Note::OwnText(error) => write!(f, "{error}; reading it as your own text"),
             Note::Precision { error, used } => write!(f, "{error}; computing with {used}"),
+            Note::NoGpu { error, used } => write!(f, "{error}; computing on {used}"),
             Note::Text { origin, note, others: 0 } => write!(f, "`{origin}` {note}"),
             Note::Text { origin, note, others } => write!(f, "`{origin}` (and {others} more) {note}"),
             Note::LargeVocabulary { vocab_size, bytes, softmax_fraction } => {

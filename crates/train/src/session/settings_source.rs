@@ -127,6 +127,7 @@ fn of_model(given: &Settings) -> Result<Settings> {
     settings.model = ModelSettings::default();
     settings.training.from = None;
     settings.training.extend_vocab = None;
+    settings.training.device = None;
     settings.training.threads = None;
     settings.training.precision = None;
     Ok(settings)

@@ -6,7 +6,7 @@ use rondo_data::{
     BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, Punctuation, TokenizerChoice,
     VocabOrder, VocabSplits,
 };
-use rondo_kernels::Precision;
+use rondo_kernels::{DeviceChoice, Precision};
 use rondo_nn::{Cell, Initializer};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -211,6 +211,9 @@ sections! {
         moving_loss_correction: bool, "BOOL", "true";
         /// Random seed
         seed: u64, "SEED", "1", common;
+        /// Device to compute on: cpu, gpu, gpu:N (see `rondo devices`), or auto, which is a GPU if there is one. The last
+        /// digits of results depend on it. The environment variable RONDO_DEVICE sets another default
+        device: DeviceChoice, "DEVICE", "cpu", common;
         /// Number of threads, at most 1024. The last digits of results depend on it
         threads: usize, "THREADS", "one per core", common;
         /// Precision of matrix multiplications; bf16 falls back to f32 on processors without it

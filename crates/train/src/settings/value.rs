@@ -6,7 +6,7 @@ use rondo_data::{
     BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, Punctuation, TokenizerChoice,
     VocabOrder, VocabSplits, or_nearest,
 };
-use rondo_kernels::Precision;
+use rondo_kernels::{DeviceChoice, Precision};
 use rondo_nn::{Cell, Initializer};
 use serde::{Serialize, Serializer};
 use toml::Value as Toml;
@@ -223,6 +223,18 @@ impl Word for TokenizerChoice {
 
     fn from_word(word: &str) -> Result<Self, String> {
         word.parse()
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for DeviceChoice {
+    const WORDS: Option<&'static [&'static str]> = None;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        word.parse().map_err(|_| "expected `cpu`, `gpu`, `gpu:N` or `auto`".to_owned())
     }
 
     fn word(&self) -> String {

@@ -18,6 +18,8 @@ use crate::optimizer::Optimizer;
 use crate::step::{NonFinite, StepTerms, Tokens, TrainingStep};
 use crate::{OptimizationPlan, Result, TrainError, Tried};
 
+/// Steps that are taken on a device that works on its own before their outcomes are read.
+const DEFERRED: usize = 8;
 /// The number of batches in the training text, which is repeated with the hidden state carried.
 const TRAINING_BATCHES: usize = 8;
 /// The number of rows in each column of the evaluation text: enough for several batches of `infer`, and more
@@ -116,30 +118,77 @@ impl<'a> Subject<'a> {
         let batches = Batches::new(&self.training_text, batch_size, bptt, LastBatch::Keep)?;
         while clock.has_time() {
             clock.begin();
-            let batch = batches.batch(self.steps as usize % batches.batch_count());
-            self.tokens.fill(&batches, batch)?;
-            let terms = StepTerms {
-                mode: Mode::Train { seed: SEED, step: self.steps },
-                gradient_scale: self.optimization.gradient_scale(self.tokens.count()),
-                penalty: self.optimization.penalty,
-            };
-            let learning_rate = self.optimization.learning_rate;
-            self.steps += 1;
-            let Some(model) = Arc::get_mut(&mut self.model) else {
-                unreachable!("nothing else holds the model while it is trained")
-            };
-            let step = self.step.take(model, &mut self.state, &self.tokens, terms, learning_rate)?;
-            step.map_err(|NonFinite { what, found }| TrainError::NonFinite {
-                what,
-                found,
-                epoch: 1,
-                step: self.steps,
-                tried: Tried::Nothing,
-                best: None,
-            })?;
-            clock.end(batch.steps * batch_size, "optimizer");
+            let mut count = 0;
+            if self.model.parameters().device().works_ahead() {
+                // As the trainer does, several steps are taken before their outcomes are read.
+                for place in 0..DEFERRED {
+                    count += self.next_step(&batches)?;
+                    self.defer_step(place)?;
+                }
+                for outcome in self.step.outcomes(DEFERRED)? {
+                    outcome.finite().map_err(|found| self.non_finite(found))?;
+                }
+            } else {
+                count = self.next_step(&batches)?;
+                let (terms, learning_rate) = (self.terms(), self.optimization.learning_rate);
+                let model = exclusive(&mut self.model);
+                let step = self.step.take(model, &mut self.state, &self.tokens, terms, learning_rate)?;
+                step.map_err(|found| self.non_finite(found))?;
+            }
+            clock.end(count * batch_size, "optimizer");
         }
         Ok(())
+    }
+
+    /// Prepares the next step; returns its number of time steps.
+    fn next_step(&mut self, batches: &Batches) -> Result<usize> {
+        let batch = batches.batch(self.steps as usize % batches.batch_count());
+        self.steps += 1;
+        self.tokens.fill(batches, batch)?;
+        Ok(batch.steps)
+    }
+
+    /// Takes a step without waiting for it.
+    fn defer_step(&mut self, place: usize) -> Result<()> {
+        let (terms, learning_rate) = (self.terms(), self.optimization.learning_rate);
+        let model = exclusive(&mut self.model);
+        self.step.defer(model, &mut self.state, &self.tokens, terms, place)?;
+        self.step.update_deferred(model, learning_rate, place);
+        Ok(())
+    }
+
+    /// The terms of a step.
+    fn terms(&self) -> StepTerms {
+        StepTerms {
+            mode: Mode::Train { seed: SEED, step: self.steps - 1 },
+            gradient_scale: self.optimization.gradient_scale(self.tokens.count()),
+            penalty: self.optimization.penalty,
+        }
+    }
+
+    fn non_finite(&self, NonFinite { what, found }: NonFinite) -> TrainError {
+        TrainError::NonFinite { what, found, epoch: 1, step: self.steps, tried: Tried::Nothing, best: None }
+    }
+
+    /// How many kernels a GPU runs in a training step, and how often the step submits work and waits.
+    #[cfg(all(test, feature = "gpu"))]
+    pub(super) fn count_step(&mut self) -> Result<rondo_kernels::gpu::Counts> {
+        let Workload { batch_size, bptt, .. } = *self.workload;
+        let batches = Batches::new(&self.training_text, batch_size, bptt, LastBatch::Keep)?;
+        let Device::Gpu(gpu) = self.model.parameters().device().clone() else { panic!("not a GPU") };
+        // The first step lays out the weights and allocates memory.
+        let mut before = gpu.counts();
+        for _ in 0..2 {
+            before = gpu.counts();
+            self.next_step(&batches)?;
+            self.defer_step(0)?;
+        }
+        let after = gpu.counts();
+        Ok(rondo_kernels::gpu::Counts {
+            dispatches: after.dispatches - before.dispatches,
+            submissions: after.submissions - before.submissions,
+            read_backs: after.read_backs - before.read_backs,
+        })
     }
 
     /// Evaluates the text repeatedly. The time from the end of one batch to the end of the next is measured:
@@ -198,6 +247,14 @@ impl<'a> Subject<'a> {
             clock.end(self.streams, "sample");
         }
         Ok(())
+    }
+}
+
+/// The model, for changing it.
+fn exclusive(model: &mut Arc<dyn Model>) -> &mut dyn Model {
+    match Arc::get_mut(model) {
+        Some(model) => model,
+        None => unreachable!("nothing else holds the model while it is trained"),
     }
 }
 

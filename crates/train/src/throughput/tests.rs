@@ -103,3 +103,25 @@ fn without_rounds_or_streams_there_is_nothing_to_measure() {
         assert_eq!(error, format!("`{setting}` must be at least 1, but is 0"));
     }
 }
+
+/// A step on a GPU is one submission, and nothing is read back.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_step_on_a_gpu_is_one_submission() {
+    let device = match Device::gpu(0) {
+        Ok(device) => device,
+        Err(error) if std::env::var_os("RONDO_TEST_GPU").is_some() => panic!("{error}"),
+        Err(error) => return eprintln!("skipped on a GPU: {error}"),
+    };
+    // All workloads with RONDO_COUNT_ALL: on a device of software, the large ones take minutes.
+    let all = std::env::var_os("RONDO_COUNT_ALL").is_some();
+    for name in if all { &["W1", "W2", "W5", "W7"][..] } else { &["W1"] } {
+        // The number of kernels does not depend on these.
+        let sizes = Sizes { batch_size: Some(4), vocab_size: Some(2_000), ..Sizes::default() };
+        let benchmark = benchmark(name, sizes);
+        let counts = Subject::new(&benchmark, &device).unwrap().count_step().unwrap();
+        eprintln!("{name}: {counts:?}");
+        assert_eq!((counts.submissions, counts.read_backs), (1, 0), "{name}");
+        assert!(*name != "W1" || counts.dispatches <= 150, "{counts:?}");
+    }
+}

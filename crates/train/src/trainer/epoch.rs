@@ -15,7 +15,7 @@ use crate::observer::{BatchReport, Event};
 use crate::progress::Pause;
 use crate::random::{Stream, rng};
 use crate::settings::ResetState;
-use crate::step::{StepOutcome, StepTerms, Tokens};
+use crate::step::{StepOutcome, StepTerms, Tokens, TrainingStep};
 use crate::{NonFiniteRule, Plan, Result, RunEnd, TrainError};
 
 /// Steps that a run takes at least before it pauses at a time, so that its speed can be measured.
@@ -32,6 +32,40 @@ pub(super) enum Ended {
     RolledBack,
     /// Reached the place to pause at.
     Paused,
+}
+
+/// A step that has been taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    /// Its batch, counted from 1, and the number of batches of the epoch.
+    batch: usize,
+    batches: usize,
+    /// The number of its targets.
+    count: u64,
+    learning_rate: f64,
+}
+
+/// Steps whose outcome is still on the device.
+#[derive(Debug)]
+pub(super) struct Deferred {
+    steps: Vec<Taken>,
+    /// When the first of them began.
+    begun: Instant,
+}
+
+impl Default for Deferred {
+    fn default() -> Self {
+        Deferred { steps: Vec::new(), begun: Instant::now() }
+    }
+}
+
+impl Deferred {
+    /// How long an outcome may stay unknown.
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    fn is_due(&self) -> bool {
+        self.steps.len() == TrainingStep::MOST_DEFERRED || self.begun.elapsed() >= Deferred::LONGEST
+    }
 }
 
 impl Run<'_> {
@@ -136,6 +170,9 @@ impl Run<'_> {
             self.learner.make_room(longest, columns, &mut tokens, terms)?;
         }
         for (index, &batch) in batches.iter().enumerate().skip(self.progress.batch) {
+            if (self.watch.asked_to_stop || self.is_due_to_pause()) && self.settle()? == Remedy::RolledBack {
+                return Ok(Ended::RolledBack);
+            }
             if self.watch.asked_to_stop {
                 return Ok(Ended::Stopped);
             }
@@ -155,20 +192,39 @@ impl Run<'_> {
             };
             let terms = self.terms(tokens.count());
             let position = self.position(index);
-            match self.learner.take_step(self.progress, &tokens, terms, (position, learning_rate))? {
-                Ok(outcome) => {
-                    self.progress.batch = index + 1;
-                    let time = begun.elapsed();
-                    self.after_step(outcome, tokens.count() as u64, (batch_count, learning_rate), time)?;
-                    self.warn_of_long_epoch(time, batch_count);
+            let taken =
+                Taken { batch: index + 1, batches: batch_count, count: tokens.count() as u64, learning_rate };
+            let is_saved = if self.learner.defers_steps() {
+                let place = self.deferred.steps.len();
+                self.learner.defer_step(self.progress, &tokens, terms, (position, learning_rate), place)?;
+                self.progress.batch = index + 1;
+                if place == 0 {
+                    self.deferred.begun = begun;
                 }
-                Err(found) => match self.remedy(found)? {
-                    Remedy::NextBatch => self.progress.batch = index + 1,
-                    Remedy::RolledBack => return Ok(Ended::RolledBack),
-                },
-            }
-            self.compare_with_uniform_guess(index + 1, batch_count);
-            if self.output.checkpoint_timer.is_due(self.progress.steps) {
+                self.deferred.steps.push(taken);
+                let is_logged = training.log_every.is_some_and(|every| (index + 1).is_multiple_of(every));
+                let is_saved = self.output.checkpoint_timer.is_due(self.progress.steps);
+                if (is_logged || is_saved || self.deferred.is_due() || index + 1 == batch_count)
+                    && self.settle()? == Remedy::RolledBack
+                {
+                    return Ok(Ended::RolledBack);
+                }
+                is_saved
+            } else {
+                match self.learner.take_step(self.progress, &tokens, terms, (position, learning_rate))? {
+                    Ok(outcome) => {
+                        self.progress.batch = index + 1;
+                        self.after_step(outcome, taken, self.progress.steps, begun.elapsed())?;
+                    }
+                    Err(found) => match self.remedy(found)? {
+                        Remedy::NextBatch => self.progress.batch = index + 1,
+                        Remedy::RolledBack => return Ok(Ended::RolledBack),
+                    },
+                }
+                self.compare_with_uniform_guess(index + 1, batch_count);
+                self.output.checkpoint_timer.is_due(self.progress.steps)
+            };
+            if is_saved {
                 self.save_checkpoint()?;
             }
         }
@@ -178,6 +234,37 @@ impl Run<'_> {
             false if self.is_due_to_pause() => Ended::Paused,
             false => Ended::Completed,
         })
+    }
+
+    /// Waits for the deferred steps, and reports each of them.
+    fn settle(&mut self) -> Result<Remedy> {
+        let Deferred { steps, begun } = mem::take(&mut self.deferred);
+        if steps.is_empty() {
+            return Ok(Remedy::NextBatch);
+        }
+        let outcomes = self.learner.outcomes(steps.len())?;
+        let time = begun.elapsed() / steps.len() as u32;
+        let first = self.progress.steps - steps.len() as u64;
+        for ((taken, outcome), step) in steps.into_iter().zip(outcomes).zip(first + 1..) {
+            match outcome.finite() {
+                Ok(outcome) => {
+                    self.progress.skipped_in_a_row = 0;
+                    self.after_step(outcome, taken, step, time)?;
+                }
+                Err(found) => {
+                    // The step counts already.
+                    let later = self.progress.steps - (step - 1);
+                    self.progress.steps -= later;
+                    let remedy = self.remedy(found)?;
+                    if remedy == Remedy::RolledBack {
+                        return Ok(remedy);
+                    }
+                    self.progress.steps += later;
+                }
+            }
+            self.compare_with_uniform_guess(taken.batch, taken.batches);
+        }
+        Ok(Remedy::NextBatch)
     }
 
     /// The number of batches of all epochs before this one.
@@ -220,8 +307,8 @@ impl Run<'_> {
     fn after_step(
         &mut self,
         StepOutcome { nll_sum, gradient_norm }: StepOutcome,
-        count: u64,
-        (batches, learning_rate): (usize, f64),
+        Taken { batch, batches, count, learning_rate }: Taken,
+        step: u64,
         time: Duration,
     ) -> Result<()> {
         let training = &self.plan.training;
@@ -235,9 +322,9 @@ impl Run<'_> {
         let nll_mean = nll_sum / count as f64;
         let mut report = BatchReport {
             epoch: self.progress.epoch,
-            batch: self.progress.batch,
+            batch,
             batches,
-            step: self.progress.steps,
+            step,
             nll_mean,
             moving_loss: self.progress.moving_loss.update(nll_mean),
             tokens_per_s: count as f64 / seconds,
@@ -251,6 +338,7 @@ impl Run<'_> {
             report.tokens_per_s = interval.tokens_per_s();
             self.log(&report, interval)?;
         }
+        self.warn_of_long_epoch(time, batches);
         Ok(())
     }
 

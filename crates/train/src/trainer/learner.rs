@@ -123,6 +123,38 @@ impl Learner {
         Ok(outcome.map(|(outcome, _)| outcome))
     }
 
+    /// Whether steps are deferred: the device works on its own, and waiting for each step would slow it down.
+    pub(super) fn defers_steps(&self) -> bool {
+        self.model.parameters().device().works_ahead()
+    }
+
+    /// Takes one training step without waiting for its outcome, which is the one at `place` of
+    /// [`outcomes`](Self::outcomes). A step that turns out not to be finite changes no weights, but counts.
+    pub(super) fn defer_step(
+        &mut self,
+        progress: &mut Progress,
+        tokens: &Tokens,
+        terms: StepTerms,
+        (position, learning_rate): (f64, f64),
+        place: usize,
+    ) -> Result<()> {
+        let model = exclusive(&mut self.model);
+        self.averaging.before_step(&mut progress.averaging, position, model.parameters());
+        self.step.defer(model, &mut self.state, tokens, terms, place)?;
+        let gradients = self.step.gradients_mut();
+        self.averaging.before_update(&progress.averaging, gradients, model.parameters())?;
+        self.step.update_deferred(model, learning_rate, place);
+        self.averaging.after_step(&mut progress.averaging, model.parameters());
+        progress.steps += 1;
+        progress.optimizer_steps = self.step.optimizer().steps();
+        Ok(())
+    }
+
+    /// Waits for the first `count` deferred steps, and returns their outcomes.
+    pub(super) fn outcomes(&self, count: usize) -> Result<Vec<StepOutcome>> {
+        self.step.outcomes(count)
+    }
+
     /// Allocates memory for a batch that is longer than all previous ones.
     ///
     /// If batches of increasing length allocated memory one after the other, the buffers of the shorter ones

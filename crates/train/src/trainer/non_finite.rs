@@ -11,6 +11,7 @@ use crate::{NonFiniteRule, Result, TrainError};
 const MOST_SKIPS_IN_A_ROW: u64 = 20;
 
 /// How training continues after a step that could not be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
     /// Continue with the next batch.
     NextBatch,
@@ -30,8 +31,10 @@ impl Run<'_> {
                 }
                 self.progress.skipped += 1;
                 self.progress.skipped_in_a_row += 1;
-                // The cause may be the hidden state.
-                self.learner.state.clear();
+                // The cause may be the hidden state. That of a deferred step is zero already.
+                if !self.learner.defers_steps() {
+                    self.learner.state.clear();
+                }
                 self.watch.notify(Event::Skipped { what, found, epoch, step });
                 Ok(Remedy::NextBatch)
             }

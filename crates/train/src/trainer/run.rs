@@ -7,6 +7,7 @@ use rondo_runs::metrics::{MetricsLog, Record};
 use rondo_runs::{Change, CheckpointWriter, CorpusFingerprint, Provenance, RunFolder, Status};
 
 use super::checkpoint_timer::CheckpointTimer;
+use super::epoch::Deferred;
 use super::learner::Learner;
 use super::long_epoch::Pace;
 use super::save::require_best;
@@ -29,6 +30,8 @@ pub(super) struct Run<'a> {
     pub(super) interrupted: bool,
     /// The number of steps when the run was started or resumed in this process.
     pub(super) steps_before: u64,
+    /// Steps whose outcome is not known yet.
+    pub(super) deferred: Deferred,
     /// Where to pause.
     pub(super) until: Option<Pause>,
     /// The number of batches in the current epoch.
@@ -108,6 +111,7 @@ impl<'a> Run<'a> {
             watch,
             interrupted: false,
             steps_before: 0,
+            deferred: Deferred::default(),
             until: None,
             batches: 0,
             full_epoch: 0,

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use rondo_data::{Corpus, CorpusTexts, TextSource};
-use rondo_kernels::Device;
+use rondo_kernels::cpu::InstructionSet;
+use rondo_kernels::{Device, DeviceChoice};
 use rondo_runs::RunFolder;
 use rondo_runs::metrics;
 use rondo_train::{Event, Observer, Outcome, Plan, Result, Settings, Trainer};
@@ -47,8 +48,23 @@ pub(crate) fn plan(settings: &str) -> Plan {
     Plan::new(&Settings::parse("base", base).unwrap().overlaid_with(settings)).unwrap()
 }
 
+/// The same plan, in which the outcome of each step is known before the next one: a GPU works ahead otherwise.
+pub(crate) fn waiting(mut plan: Plan) -> Plan {
+    if device(1).works_ahead() {
+        plan.training.log_every = Some(1);
+    }
+    plan
+}
+
+/// The device of the tests: that of `RONDO_TEST_DEVICE`, such as `gpu`, or the CPU.
+pub(crate) fn device(threads: usize) -> Device {
+    let choice = std::env::var("RONDO_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    let choice: DeviceChoice = choice.parse().unwrap();
+    choice.open(threads, InstructionSet::detect()).unwrap().0
+}
+
 pub(crate) fn run_with(plan: &Plan, path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
-    let device = Device::cpu(plan.training.threads).unwrap();
+    let device = device(plan.training.threads);
     let mut trainer = Trainer::new(plan.clone(), corpus(plan, 200), &device)?;
     trainer.run(&RunFolder::create(path, &plan.to_toml()?)?, observer)
 }
