@@ -8,7 +8,6 @@ use clap::{Args, ValueEnum};
 use rondo_convert::{ImportOptions, Imported, Storage, Target, VocabularySource, export};
 use rondo_data::TokenizerChoice;
 use rondo_infer::{ModelParts, OpenOptions};
-use rondo_kernels::Precision;
 use rondo_nn::Cell;
 use serde_json::json;
 
@@ -85,7 +84,7 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
 
 /// Writes a model for another tool.
 fn write(args: &ConvertArgs, format: Format) -> Result<()> {
-    let device = device::cpu(None, Precision::F32, Console::new(false))?;
+    let device = device::cpu(Console::new(false))?;
     let parts = ModelParts::open(&args.model, &OpenOptions::default(), &device)?;
     let target = match format {
         Format::Pytorch => Target::Torch,
@@ -107,7 +106,7 @@ fn write(args: &ConvertArgs, format: Format) -> Result<()> {
 /// Reads a model of another tool.
 fn read(args: &ConvertArgs) -> Result<()> {
     let console = Console::new(false);
-    let device = device::cpu(None, Precision::F32, console)?;
+    let device = device::cpu(console)?;
     let list = args.vocab_list.clone().map(VocabularySource::List);
     let vocabulary = list.or_else(|| args.vocab_from_corpus.clone().map(VocabularySource::Corpus));
     let options = ImportOptions { cell: args.cell, vocabulary, tokenizer: args.tokenizer.clone() };

@@ -5,7 +5,7 @@ use std::{env, thread};
 
 use anyhow::{Context, Result};
 use rondo_kernels::cpu::InstructionSet;
-use rondo_kernels::{Device, Precision};
+use rondo_kernels::{Device, DeviceChoice, Precision};
 
 use crate::console::Console;
 
@@ -21,12 +21,35 @@ pub(crate) fn instructions() -> Result<Option<InstructionSet>> {
     Ok(Some(name.parse().with_context(cannot_use)?))
 }
 
-/// The CPU with `threads` threads, by default one per core. If it does not support the precision, prints a note and
-/// falls back to `f32`.
-pub(crate) fn cpu(threads: Option<NonZeroUsize>, precision: Precision, console: Console) -> Result<Device> {
+/// Environment variable for the device, if no flag names one.
+const DEVICE_VARIABLE: &str = "RONDO_DEVICE";
+
+/// The device that the environment names, if it does.
+pub(crate) fn from_environment() -> Result<Option<DeviceChoice>> {
+    let Some(name) = env::var(DEVICE_VARIABLE).ok().filter(|name| !name.is_empty()) else { return Ok(None) };
+    Ok(Some(name.parse().with_context(|| format!("cannot use `{DEVICE_VARIABLE}`"))?))
+}
+
+/// The CPU with one thread per core, in `f32`.
+pub(crate) fn cpu(console: Console) -> Result<Device> {
+    open(Some(DeviceChoice::Cpu), None, Precision::F32, console)
+}
+
+/// The device: the chosen one, or that of the environment, or the CPU, which gets `threads` threads, by default one per
+/// core. If it does not support the precision, prints a note and falls back to `f32`.
+pub(crate) fn open(
+    choice: Option<DeviceChoice>,
+    threads: Option<NonZeroUsize>,
+    precision: Precision,
+    console: Console,
+) -> Result<Device> {
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let instructions = instructions()?.unwrap_or_else(InstructionSet::detect);
-    let device = Device::cpu_with(threads.unwrap_or_else(cores).get(), instructions)?;
+    let choice = choice.map_or_else(from_environment, |choice| Ok(Some(choice)))?.unwrap_or_default();
+    let (device, missing) = choice.open(threads.unwrap_or_else(cores).get(), instructions)?;
+    if let Some(error) = missing {
+        console.say(&format!("note: {error}; computing on {device}"));
+    }
     match device.clone().with_precision(precision) {
         Ok(device) => Ok(device),
         Err(error) => {

@@ -25,6 +25,7 @@ mod corpus_lookup;
 mod datasets;
 mod describe;
 mod device;
+mod devices;
 mod error;
 mod eval;
 mod filter;
@@ -93,6 +94,7 @@ enum Command {
     Plot(plot::PlotArgs),
     Bench(bench::BenchArgs),
     Datasets(datasets::DatasetsArgs),
+    Devices(devices::DevicesArgs),
     Recipes(recipes::RecipesArgs),
     Models(models::ModelsArgs),
     Convert(convert::ConvertArgs),
@@ -125,6 +127,7 @@ fn main() -> ExitCode {
         Command::Plot(args) => plot::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Datasets(args) => datasets::run(args),
+        Command::Devices(args) => devices::run(args),
         Command::Recipes(args) => recipes::run(args),
         Command::Models(args) => models::run(args),
         Command::Convert(args) => convert::run(&args),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use rondo_data::TextCodec;
 use rondo_infer::{LanguageModel, OpenOptions};
-use rondo_kernels::{Device, Precision};
+use rondo_kernels::{Device, DeviceChoice, Precision};
 
 use crate::console::Console;
 use crate::device;
@@ -28,6 +28,9 @@ pub(crate) struct ModelArgs {
 /// The device to run models on.
 #[derive(Args, Debug)]
 pub(crate) struct DeviceArgs {
+    /// Device to run the model on: cpu, gpu, gpu:N (see `rondo devices`), or auto [default: cpu, or RONDO_DEVICE]
+    #[arg(long, value_name = "DEVICE", help_heading = "Model")]
+    device: Option<DeviceChoice>,
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "THREADS", help_heading = "Model")]
     threads: Option<NonZeroUsize>,
@@ -64,7 +67,7 @@ impl ModelArgs {
 impl DeviceArgs {
     /// The device.
     fn device(&self, console: Console) -> Result<Device> {
-        device::cpu(self.threads, self.precision, console)
+        device::open(self.device, self.threads, self.precision, console)
     }
 
     /// Loads models, in model files or run folders, onto one device.

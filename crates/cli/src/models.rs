@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rondo_infer::{InferError, LanguageModel};
-use rondo_kernels::{Bytes, Precision};
+use rondo_kernels::Bytes;
 use rondo_nn::{Cell, Dropout, DropoutSite, ModelFile, PRESETS, Preset, RnnLmConfig, WeightFormat};
 use rondo_train::TrainError;
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ fn convert(model: &Path, format: Format, out: &Path) -> Result<()> {
         return Err(CliError::OverItself { path }.into());
     }
     let console = Console::new(false);
-    let device = device::cpu(None, Precision::F32, console)?;
+    let device = device::cpu(console)?;
     let format = match format {
         Format::F32 => WeightFormat::F32,
         Format::Bf16 => WeightFormat::Bf16,
@@ -174,7 +174,7 @@ fn describe_preset(preset: Preset, vocab_size: usize, json: bool) -> Result<()> 
 }
 
 fn describe_file(path: &Path, json: bool) -> Result<()> {
-    let device = device::cpu(None, Precision::F32, Console::new(false))?;
+    let device = device::cpu(Console::new(false))?;
     let file = ModelFile::read(path, &device).map_err(|source| InferError::of_file(source, path))?;
     let config = file.model.config();
     if json {

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use rondo_infer::{LanguageModel, Neighbor, OpenOptions};
-use rondo_kernels::Precision;
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -37,7 +36,7 @@ pub(crate) struct NeighborsArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: NeighborsArgs) -> Result<ExitCode> {
-    let device = device::cpu(None, Precision::F32, Console::new(false))?;
+    let device = device::cpu(Console::new(false))?;
     let options = OpenOptions { vocab: args.vocab, ..OpenOptions::default() };
     let model = LanguageModel::open_with(&args.model, &options, &device)?;
     // All words are looked up before anything is printed.

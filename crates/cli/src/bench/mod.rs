@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use rondo_kernels::Precision;
+use rondo_kernels::{DeviceChoice, Precision};
 use rondo_train::throughput::{self, Benchmark, Budget, Phase, Progress, Sizes, Workload};
 
 use crate::console::Console;
@@ -60,6 +60,9 @@ pub(crate) struct BenchArgs {
     /// Steps, batches or tokens per phase in each round, instead of --seconds
     #[arg(long, value_name = "COUNT", conflicts_with = "seconds", help_heading = "Measurement")]
     repeats: Option<NonZeroUsize>,
+    /// Device to measure: cpu, gpu, gpu:N (see `rondo devices`), or auto [default: cpu, or RONDO_DEVICE]
+    #[arg(long, value_name = "DEVICE", help_heading = "Measurement")]
+    device: Option<DeviceChoice>,
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "COUNT", help_heading = "Measurement")]
     threads: Option<NonZeroUsize>,
@@ -152,7 +155,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<ExitCode> {
         profile: args.profile,
     };
     let phases = benchmark.resolved_phases()?;
-    let device = device::cpu(args.threads, args.precision, console)?;
+    let device = device::open(args.device, args.threads, args.precision, console)?;
     console.say(&format!(
         "{}: {}, {} tokens, on {device}",
         benchmark.workload.name,

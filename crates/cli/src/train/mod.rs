@@ -66,7 +66,7 @@ reported and saved. A given learning rate becomes the current one. The changes a
 `rondo reproduce` repeats them. For other settings, start a new run: --from RUN keeps the weights, --plan RUN only the \
 settings.
 
-RONDO_CPU=portable, avx2 or avx512 selects the vector instructions."
+RONDO_CPU=portable, avx2 or avx512 selects the vector instructions; RONDO_DEVICE=cpu, gpu, gpu:N or auto the device."
 )]
 pub(crate) struct TrainArgs {
     /// Recipe to start from: a name (see `rondo recipes`) or a TOML file; flags override it [default: built-in, unless
@@ -99,7 +99,9 @@ variables.";
 
 /// Runs the command.
 pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
-    let TrainArgs { recipe, plan, out, resume, quiet, json, settings: SettingFlags(settings) } = args;
+    let TrainArgs { recipe, plan, out, resume, quiet, json, settings: SettingFlags(mut settings) } = args;
+    settings.training.device =
+        settings.training.device.map_or_else(device::from_environment, |given| Ok(Some(given)))?;
     let format = if json { Format::Json } else { Format::Text };
     let texts = [&settings.text.data, &settings.text.train, &settings.text.valid, &settings.text.test];
     if texts.into_iter().flatten().flatten().any(|path| path == Path::new(STDIN)) && io::stdin().is_terminal()
