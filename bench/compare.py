@@ -38,6 +38,7 @@ def parse_arguments(arguments: List[str]) -> argparse.Namespace:
     what("--rounds", type=positive, metavar="N", default=3, help="number of rounds of each workload [default: 3]")
     what("--peers", metavar="P1,P2,…", default="torch,jax", help="torch, jax or both [default: %(default)s]")
     what("--bf16", action="store_true", help="also measure bf16: Rondo's, and PyTorch's autocast")
+    what("--gpu", action="store_true", help="also measure a GPU: Rondo's, and PyTorch's with CUDA where there is one")
     what("--threads", type=positive, metavar="N", help="number of threads for all sides [default: each side's own]")
     streams = "texts that Rondo generates at once, in addition to one; 1 turns it off [default: 32]"
     what("--streams", type=positive, metavar="N", default=32, help=streams)
@@ -107,13 +108,13 @@ class Comparison:
                 pythons[name] = environments.python_of(arguments.environments, name)
             except RunError as error:
                 self.remark("%s is skipped: %s" % (name, error))
-        return arguments.rondo or environments.build_rondo(arguments.setup_timeout), pythons
+        return arguments.rondo or environments.build_rondo(arguments.setup_timeout, arguments.gpu), pythons
 
     def measure(self, rondo: str, pythons: Dict[str, str]) -> None:
         """Runs all sides of all workloads, and saves each record immediately."""
         given = self.arguments
         extra = tuple(shlex.split(given.rondo_arguments))
-        options = Options(given.threads, given.bf16, given.streams, given.quick, extra)
+        options = Options(given.threads, given.bf16, given.gpu, given.streams, given.quick, extra)
         plan: List[Tuple[str, int, Side]] = []
         for workload in given.workloads:
             sides = rondo_sides(rondo, workload, options) + peer_sides(pythons, workload, options)
@@ -124,7 +125,7 @@ class Comparison:
             started_at = now().isoformat(timespec="seconds")
             outcome = run(side.command, given.timeout, side.environment)
             record = dict(workload=workload, round=number, side=side.key, title=side.title, peer=side.peer)
-            record.update(precision=side.precision, streams=side.streams, started_at=started_at)
+            record.update(precision=side.precision, streams=side.streams, device=side.device, started_at=started_at)
             record.update(command=[self.short(word) for word in side.command], environment=side.environment)
             record.update(vars(outcome))
             record["failure"] = outcome.failure and self.short(outcome.failure)

@@ -77,9 +77,10 @@ def prepare(folder: pathlib.Path, name: str, base_python: str, timeout_s: float)
     return version_of(folder, name)
 
 
-def build_rondo(timeout_s: float) -> str:
+def build_rondo(timeout_s: float, gpu: bool = False) -> str:
     """Builds this checkout's `rondo` in release mode and returns its path; raises `RunError` if that fails."""
     print("building Rondo", file=sys.stderr)
-    text_of(["cargo", "build", "--release", "--bin", "rondo"], timeout_s, cwd=ROOT)
+    features = ["--package", "rondo-cli", "--features", "gpu"] if gpu else []
+    text_of(["cargo", "build", "--release", "--bin", "rondo", *features], timeout_s, cwd=ROOT)
     metadata = text_of(["cargo", "metadata", "--no-deps", "--format-version", "1"], CHECK_TIMEOUT_S, cwd=ROOT)
     return str(pathlib.Path(json.loads(metadata)["target_directory"]) / "release" / "rondo")

@@ -36,11 +36,15 @@ class Results:
         values = self.values(workload, side, figure)
         return statistics.median(values) if values else None
 
-    def best_peer(self, workload: str, figure: str, precision: str = "f32") -> Tuple[str, Optional[float]]:
+    def best_peer(
+        self, workload: str, figure: str, precision: str = "f32", device: str = "cpu"
+    ) -> Tuple[str, Optional[float]]:
         """The peer variant with the highest median of a figure, and that median."""
         best: Tuple[str, Optional[float]] = (NOTHING, None)
         for key, side in self.sides(workload).items():
             if side["peer"] == "rondo" or side["precision"] != precision:
+                continue
+            if side.get("device", "cpu") != device:
                 continue
             median = self.median(workload, key, figure)
             if median is not None and (best[1] is None or median > best[1]):
@@ -51,7 +55,7 @@ class Results:
 def tables(records: Iterable[dict], remarks: Iterable[str] = ()) -> str:
     """All tables in Markdown, followed by notes, `remarks` first."""
     results = Results(records)
-    parts = [training(results), generation(results), bf16(results), every_side(results)]
+    parts = [training(results), generation(results), bf16(results), gpu(results), every_side(results)]
     notes = [*remarks, *limits(results), *disagreements(results), *disturbances(results), *failures(results)]
     parts.append("## Notes\n\n" + "\n".join("- %s." % note for note in notes) if notes else "")
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -103,6 +107,23 @@ def bf16(results: Results) -> str:
     side = ["times own f32", "PyTorch bf16, tokens/s", "ratio"]
     header = ["", "training, tokens/s", *side, "evaluation, tokens/s", *side]
     return table("bf16", header, rows)
+
+
+def gpu(results: Results) -> str:
+    """Training and evaluation on a GPU, compared with Rondo on the processor and PyTorch with CUDA."""
+    rows = []
+    for workload in results.workloads:
+        if "rondo-gpu" not in results.sides(workload) or is_generation(workload):
+            continue
+        row = [workload]
+        for figure in ("train_tok_s", "eval_tok_s"):
+            ours, cpu = (results.median(workload, side, figure) for side in ("rondo-gpu", "rondo"))
+            _, theirs = results.best_peer(workload, figure, device="gpu")
+            row += [count(ours), ratio(ours, cpu), count(theirs), ratio(ours, theirs)]
+        rows.append(row)
+    side = ["times own CPU", "PyTorch CUDA, tokens/s", "ratio"]
+    header = ["", "training, tokens/s", *side, "evaluation, tokens/s", *side]
+    return table("GPU, f32", header, rows)
 
 
 def every_side(results: Results) -> str:

@@ -30,6 +30,7 @@ class Side:
     environment: Dict[str, str]
     precision: str = "f32"
     streams: int = 1  # Number of texts generated at once.
+    device: str = "cpu"  # Sides on other devices are not compared with each other.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Options:
 
     threads: Optional[int] = None  # None: each side's own default.
     bf16: bool = False
+    gpu: bool = False
     streams: int = 32  # Texts that Rondo generates at once, in addition to one; 1 turns it off.
     quick: bool = False
     rondo_arguments: Tuple[str, ...] = ()
@@ -61,12 +63,17 @@ def rondo_sides(program: str, workload: str, options: Options) -> List[Side]:
     elif options.bf16:
         bf16 = command + ("--precision", "bf16")
         sides.append(Side("rondo-bf16", "Rondo, bf16", "rondo", bf16, {}, precision="bf16"))
+    if options.gpu:
+        gpu = command + ("--device", "gpu")
+        sides.append(Side("rondo-gpu", "Rondo, GPU", "rondo", gpu, {}, device="gpu"))
     return sides
 
 
 def peer_sides(pythons: Dict[str, str], workload: str, options: Options) -> List[Side]:
     """The variants on a workload of each peer for which `pythons` has an interpreter."""
     variants = generation_variants() if is_generation(workload) else training_variants(workload, options)
+    if options.gpu:
+        variants = variants + gpu_variants(workload, options)
     sides = []
     for key, title, peer, flags, environment in variants:
         if peer not in pythons:
@@ -76,7 +83,8 @@ def peer_sides(pythons: Dict[str, str], workload: str, options: Options) -> List
         if options.threads and "--threads" not in flags:
             command += ["--threads", str(options.threads)]
         precision = "bf16" if "--bf16" in flags else "f32"
-        sides.append(Side(key, title, peer, tuple(command + flags), environment, precision))
+        device = "gpu" if "cuda" in flags else "cpu"
+        sides.append(Side(key, title, peer, tuple(command + flags), environment, precision, device=device))
     return sides
 
 
@@ -105,6 +113,15 @@ def training_variants(workload: str, options: Options) -> List[Variant]:
     if options.bf16:
         flags = ["--bf16", "--tag", "+malloc"]
         variants.append(("pytorch-bf16", "PyTorch, bf16 autocast, tuned", "torch", flags, KEEP_FREED_MEMORY))
+    return variants
+
+
+def gpu_variants(workload: str, options: Options) -> List[Variant]:
+    """The variants on a GPU."""
+    cuda = ["--device", "cuda", "--tag", "+cuda"]
+    variants: List[Variant] = [("pytorch-cuda", "PyTorch, CUDA", "torch", cuda, {})]
+    if options.bf16 and not is_generation(workload):
+        variants.append(("pytorch-cuda-bf16", "PyTorch, CUDA, bf16 autocast", "torch", cuda + ["--bf16"], {}))
     return variants
 
 

@@ -183,6 +183,14 @@ class CompareTest(unittest.TestCase):
         self.assertEqual(self.row(text, "| W5 | 3,000 |")[4], "1,000")
         self.assertIn("- on W5 Rondo reports `precision` as f32, not bf16.", text)
 
+    def test_gpus_are_compared_with_gpus(self):
+        gpu = [rondo_line("W5", 9000.0, 27000.0)]
+        self.fake("rondo", self.rondo, {"gpu": gpu, "W5": [rondo_line("W5", 3000.0, 9000.0)]})
+        self.peer("torch", {"cuda": [dict(train_tok_s=18000.0, eval_tok_s=54000.0)], "W5": [dict(train_tok_s=1000.0)]})
+        text = self.compare("--gpu", "--rounds", "1")
+        self.assertIn("| W5 | 9,000 | 3.00 | 18,000 | 0.50 | 27,000 | 3.00 | 54,000 | 0.50 |", text)
+        self.assertEqual(self.row(text, "| W5 | 3,000 |")[4], "1,000")
+
     def test_threads_go_to_all(self):
         self.compare("--threads", "1", "--rounds", "1")
         for record in self.records():

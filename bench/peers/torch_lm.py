@@ -17,7 +17,7 @@ def locked_dropout(x, probability, training):
     """Dropout of `[T, B, H]` whose mask is the same at every step."""
     if not training or not probability:
         return x
-    kept = torch.empty(1, x.shape[1], x.shape[2]).bernoulli_(1 - probability)
+    kept = torch.empty(1, x.shape[1], x.shape[2], device=x.device).bernoulli_(1 - probability)
     return x * kept.div_(1 - probability).to(x.dtype)
 
 
@@ -73,6 +73,7 @@ def add_flags(parser):
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
     parser.add_argument("--allow-rnn", action="store_true", help="let torch.compile trace through nn.LSTM")
     parser.add_argument("--bf16", action="store_true", help="autocast to bf16")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--sampler", default="multinomial", choices=["multinomial", "cumsum", "greedy"])
     parser.add_argument("--no-mkldnn", action="store_true", help="use PyTorch's own LSTM kernels instead of oneDNN's")
     parser.add_argument("--optim", default="fused", choices=["fused", "foreach", "plain"], help="SGD implementation")
@@ -83,6 +84,7 @@ def variant_of(arguments):
     parts = ["bf16" if arguments.bf16 else "fp32", "compile" if arguments.compile else "eager"]
     parts += ["allowrnn"] if arguments.allow_rnn else []
     parts += ["nomkldnn"] if arguments.no_mkldnn else []
+    parts += ["cuda"] if arguments.device == "cuda" else []
     if is_generation(arguments.workload) and arguments.sampler != "multinomial":
         parts.append(arguments.sampler)
     return "-".join(parts)
@@ -96,7 +98,7 @@ def next_token(logits, sampler):
     if sampler == "greedy":
         return probabilities.argmax(-1, keepdim=True)
     cumulative = probabilities.cumsum(-1)
-    drawn = torch.searchsorted(cumulative, torch.rand(1, 1) * cumulative[:, -1:])
+    drawn = torch.searchsorted(cumulative, torch.rand(1, 1, device=logits.device) * cumulative[:, -1:])
     return drawn.clamp_(max=logits.shape[-1] - 1)
 
 
@@ -104,20 +106,23 @@ def measure_generation(arguments, model, autocast, more):
     model.eval()
     forward = torch.compile(model) if arguments.compile else model
     with torch.inference_mode(), autocast:
-        ids, state = torch.zeros(1, 1, dtype=torch.long), None
+        ids, state = torch.zeros(1, 1, dtype=torch.long, device=arguments.device), None
 
         def generate(count):
             nonlocal ids, state
             for _ in range(count):
                 logits, state = forward(ids, state)
                 ids = next_token(logits[-1], arguments.sampler)
+            if arguments.device == "cuda":
+                torch.cuda.synchronize()
 
         report_generation(arguments, "pytorch", variant_of(arguments), generate, **more)
 
 
 def measure_training(arguments, model, autocast, more):
     workload = model.workload
-    data = [(torch.from_numpy(x), torch.from_numpy(y).reshape(-1)) for x, y in batches(workload)]
+    pairs = [(torch.from_numpy(x), torch.from_numpy(y).reshape(-1)) for x, y in batches(workload)]
+    data = [(x.to(arguments.device), y.to(arguments.device)) for x, y in pairs]
 
     def mean_loss(inputs, targets, state):
         logits, state = model(inputs, state)
@@ -168,8 +173,10 @@ def main():
         torch.backends.mkldnn.enabled = False
     if arguments.allow_rnn:
         torch._dynamo.config.allow_rnn = True
-    model = LanguageModel(model_of(arguments.workload))
-    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.bf16)
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("PyTorch finds no GPU: " + torch.__version__)
+    model = LanguageModel(model_of(arguments.workload)).to(arguments.device)
+    autocast = torch.autocast(arguments.device, dtype=torch.bfloat16, enabled=arguments.bf16)
     measure = measure_generation if is_generation(arguments.workload) else measure_training
     measure(arguments, model, autocast, dict(threads=torch.get_num_threads(), version=torch.__version__))
 
