@@ -516,3 +516,74 @@ impl fmt::Display for GpuInfo {
         write!(f, "{}, {}, {}", self.name, self.backend, self.driver)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Buffer, Device};
+
+    /// The GPU of this machine, if it has one; where `RONDO_TEST_GPU` is set, it must have one.
+    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+    fn gpu() -> Option<Device> {
+        match Device::gpu(0) {
+            Ok(device) => Some(device),
+            Err(error) if std::env::var_os("RONDO_TEST_GPU").is_some() => panic!("{error}"),
+            Err(error) => {
+                eprintln!("skipped on a GPU: {error}");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_is_refused_is_named_by_the_next_read() {
+        let Some(device) = gpu() else { return };
+        let Device::Gpu(gpu) = &device else { panic!("not a GPU") };
+        let buffer: Buffer = Buffer::zeros(&device, 4);
+        assert_eq!(*buffer.read().unwrap(), [0.0; 4]);
+        let broken = Kernel { name: "broken", source: "no program", entry: "main", inputs: 1, outputs: 0 };
+        gpu.run(&broken, &[buffer.slice().gpu()], &[], [1, 1, 1]);
+        let error = buffer.read().unwrap_err();
+        assert!(matches!(error, DeviceError::Gpu { operation: "broken", .. }), "{error}");
+        // Nothing is computed any more, and each read says why.
+        gpu.run(&broken, &[buffer.slice().gpu()], &[], [1, 1, 1]);
+        assert!(Buffer::<f32>::zeros(&device, 4).read().is_err());
+    }
+
+    #[test]
+    fn a_buffer_that_is_too_large_is_an_error_and_not_a_panic() {
+        let Some(device) = gpu() else { return };
+        let Device::Gpu(gpu) = &device else { panic!("not a GPU") };
+        let elements = gpu.info().max_buffer as usize / 4 + 1;
+        let mut large: Buffer = Buffer::zeros(&device, elements);
+        let error = large.range_mut(0..1).write_from(&[1.0]).unwrap_err();
+        assert!(matches!(error, DeviceError::GpuMemory { .. }), "{error}");
+        assert!(error.to_string().contains("larger than"), "{error}");
+    }
+
+    #[test]
+    fn values_from_the_host_arrive_in_order() {
+        let Some(device) = gpu() else { return };
+        let mut buffer: Buffer = Buffer::zeros(&device, 3);
+        let mut copy: Buffer = Buffer::zeros(&device, 3);
+        buffer.write_from(&[1.0, 2.0, 3.0]).unwrap();
+        copy.slice_mut().copy_from(buffer.slice());
+        // What has been recorded sees the old values.
+        buffer.range_mut(1..3).write_from(&[8.0, 9.0]).unwrap();
+        buffer.copy_within(1..3, 0);
+        buffer.range_mut(2..3).fill(7.0);
+        assert_eq!(
+            (copy.read().unwrap(), buffer.read().unwrap()),
+            ([1.0, 2.0, 3.0][..].into(), [8.0, 9.0, 7.0][..].into())
+        );
+        // More than a recording has room for.
+        let many: Vec<f32> = (0..2_000_000).map(|i| i as f32).collect();
+        let mut large: Buffer = Buffer::zeros(&device, many.len());
+        large.write_from(&many).unwrap();
+        for at in 0..5_000 {
+            large.range_mut(at..at + 1).write_from(&[-1.0]).unwrap();
+        }
+        let read = large.read().unwrap();
+        assert!(read[..5_000].iter().all(|&value| value == -1.0) && read[5_000..] == many[5_000..]);
+    }
+}
