@@ -8,6 +8,9 @@
 //! update     updates the parameters with the optimizer
 //! ```
 //!
+//! A device that works ahead is not waited for: [`TrainingStep::defer`] and `update_deferred` leave losses and norms on it,
+//! and `outcomes` reads those of many steps.
+//!
 //! Promises: no memory is allocated after the first step; a loss or a norm is copied to the host only by the
 //! call that returns it. Not here: choosing the next batch, and handling values that are NaN or infinite (the
 //! trainer).

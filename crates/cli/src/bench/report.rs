@@ -83,11 +83,13 @@ impl Found<'_> {
         let mut rows = vec![header.map(str::to_owned).to_vec()];
         rows.extend(self.phases.iter().filter_map(|&phase| self.row(phase)));
         let mut text = output::columns(&rows, &[1, 2, 3, 4]);
-        let memory = self.peak_rss_mib.map_or(String::new(), |mib| format!("; peak memory {mib:.0} MiB"));
+        // The limits of a GPU are not measured.
+        let (peak, copy) = (report.fma_peak() / 1e9, report.copy_bandwidth() / 1e9);
+        let limits = peak.is_finite().then(|| format!("FMA peak {peak:.1} GFLOP/s, copy {copy:.1} GB/s"));
+        let memory = self.peak_rss_mib.map(|mib| format!("peak memory {mib:.0} MiB"));
         text.push_str(&format!(
-            "\nFMA peak {:.1} GFLOP/s, copy {:.1} GB/s{memory}\n",
-            report.fma_peak() / 1e9,
-            report.copy_bandwidth() / 1e9,
+            "\n{}\n",
+            [limits, memory].into_iter().flatten().collect::<Vec<_>>().join("; ")
         ));
         text.push_str(&format!(
             "median of {} rounds on {}; a step is {} × {} tokens\n",
@@ -116,7 +118,10 @@ impl Found<'_> {
             describe::count(tokens_per_s.round() as usize),
             format!("{:.3}", 1e3 * unit_tokens as f64 / tokens_per_s),
             format!("{:.1}", report.flop_per_s(phase)? / 1e9),
-            format!("{:.1} %", 100.0 * report.share_of_fma_peak(phase)?),
+            match 100.0 * report.share_of_fma_peak(phase)? {
+                share if share.is_finite() => format!("{share:.1} %"),
+                _ => "–".to_owned(),
+            },
         ])
     }
 }

@@ -1,6 +1,5 @@
-//! A GPU: its queue, its compiled kernels, and the recording in progress.
+//! A GPU: finding and opening it, and what operations ask of it.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -8,18 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::kernel::{Kernel, MAX_WORDS, View};
+use super::recorder::Recorder;
 use crate::DeviceError;
-
-const PRELUDE: &str = include_str!("prelude.wgsl");
-
-/// The bytes of the numbers of one dispatch: the alignment that every device accepts.
-const WORDS_BYTES: usize = MAX_WORDS * size_of::<u32>();
-
-/// The most dispatches of one submission.
-const MAX_DISPATCHES: usize = 4_096;
-
-/// The room for values from the host in one submission; more is written at once.
-const UPLOAD_BYTES: usize = 4 << 20;
 
 /// The bytes of the room for partial sums.
 const PARTIAL_BYTES: usize = 16 << 10;
@@ -78,30 +67,6 @@ struct Context {
 struct Failure {
     message: String,
     out_of_memory: bool,
-}
-
-/// The recording in progress, and what is kept from one to the next.
-struct Recorder {
-    encoder: Option<wgpu::CommandEncoder>,
-    pass: Option<wgpu::ComputePass<'static>>,
-    /// The numbers of the dispatches of this recording.
-    words: Vec<u32>,
-    words_buffer: wgpu::Buffer,
-    /// The values from the host of this recording.
-    uploads: Vec<u8>,
-    uploads_buffer: wgpu::Buffer,
-    pipelines: HashMap<(&'static str, &'static str), Arc<Pipeline>>,
-    bind_groups: HashMap<(&'static str, &'static str, Vec<u64>), wgpu::BindGroup>,
-    /// Buffers that no longer exist.
-    dropped: Vec<u64>,
-    counts: Counts,
-    /// The operation recorded last.
-    operation: &'static str,
-}
-
-struct Pipeline {
-    pipeline: wgpu::ComputePipeline,
-    layout: wgpu::BindGroupLayout,
 }
 
 fn instance() -> wgpu::Instance {
@@ -183,19 +148,7 @@ impl Gpu {
         };
         let unused = [(), ()].map(|()| buffer(16, wgpu::BufferUsages::STORAGE));
         let partial = buffer(PARTIAL_BYTES, wgpu::BufferUsages::STORAGE);
-        let recorder = Recorder {
-            encoder: None,
-            pass: None,
-            words: Vec::new(),
-            words_buffer: buffer(MAX_DISPATCHES * WORDS_BYTES, wgpu::BufferUsages::UNIFORM),
-            uploads: Vec::new(),
-            uploads_buffer: buffer(UPLOAD_BYTES, wgpu::BufferUsages::COPY_SRC),
-            pipelines: HashMap::new(),
-            bind_groups: HashMap::new(),
-            dropped: Vec::new(),
-            counts: Counts::default(),
-            operation: "",
-        };
+        let recorder = Recorder::new(&device);
         Ok(Gpu(Arc::new(Context {
             info: info(index, &adapter),
             device,
@@ -221,7 +174,7 @@ impl Gpu {
 
     /// Starts what has been recorded, without waiting for it.
     pub fn submit(&self) {
-        self.recorder().submit(&self.0);
+        self.recorder().submit(&self.0.queue);
     }
 
     /// Records a kernel: inputs, then outputs; the numbers that it finds after their offsets; and how many workgroups run.
@@ -234,22 +187,7 @@ impl Gpu {
         if self.has_failed() || groups.contains(&0) {
             return;
         }
-        let recorder = &mut *self.recorder();
-        recorder.operation = kernel.name;
-        if recorder.words.len() == MAX_DISPATCHES * MAX_WORDS {
-            recorder.submit(&self.0);
-        }
-        let pipeline = recorder.pipeline(&self.0.device, kernel);
-        let bind_group = recorder.bind_group(&self.0.device, kernel, &pipeline, bindings);
-        let start = recorder.words.len() * size_of::<u32>();
-        recorder.words.extend(bindings.iter().map(|view| view.offset as u32));
-        recorder.words.extend(numbers);
-        recorder.words.resize(start / size_of::<u32>() + MAX_WORDS, 0);
-        let pass = recorder.pass(&self.0.device);
-        pass.set_pipeline(&pipeline.pipeline);
-        pass.set_bind_group(0, &bind_group, &[start as u32]);
-        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
-        recorder.counts.dispatches += 1;
+        self.recorder().dispatch(self.parts(), kernel, bindings, numbers, groups);
     }
 
     /// What is bound to read where a call has no such input.
@@ -286,7 +224,7 @@ impl Gpu {
 
     /// Forgets a buffer that no longer exists.
     pub(super) fn forget(&self, id: u64) {
-        self.recorder().dropped.push(id);
+        self.recorder().forget(id);
     }
 
     /// Records that values are written to a buffer.
@@ -294,21 +232,7 @@ impl Gpu {
         if bytes.is_empty() || self.has_failed() {
             return;
         }
-        let recorder = &mut *self.recorder();
-        if bytes.len() > UPLOAD_BYTES / 4 {
-            // What has been recorded may read the old values.
-            recorder.submit(&self.0);
-            self.0.queue.write_buffer(buffer, offset, bytes);
-            return;
-        }
-        if recorder.uploads.len() + bytes.len() > UPLOAD_BYTES {
-            recorder.submit(&self.0);
-        }
-        let start = recorder.uploads.len() as u64;
-        recorder.uploads.extend(bytes);
-        let from = recorder.uploads_buffer.clone();
-        let encoder = recorder.encoder(&self.0.device);
-        encoder.copy_buffer_to_buffer(&from, start, buffer, offset, bytes.len() as u64);
+        self.recorder().upload(self.parts(), buffer, offset, bytes);
     }
 
     /// Records a copy between buffers.
@@ -337,7 +261,7 @@ impl Gpu {
             });
             let encoder = recorder.encoder(&self.0.device);
             encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, to.len() as u64);
-            recorder.submit(&self.0);
+            recorder.submit(&self.0.queue);
             recorder.counts.read_backs += 1;
             staging
         };
@@ -379,6 +303,10 @@ impl Gpu {
         self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    fn parts(&self) -> (&wgpu::Device, &wgpu::Queue) {
+        (&self.0.device, &self.0.queue)
+    }
+
     fn recorder(&self) -> MutexGuard<'_, Recorder> {
         self.0.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -387,122 +315,6 @@ impl Gpu {
 /// Keeps the first failure.
 fn keep(kept: &Mutex<Option<Failure>>, failure: Failure) {
     kept.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
-}
-
-impl Recorder {
-    fn encoder(&mut self, device: &wgpu::Device) -> &mut wgpu::CommandEncoder {
-        // A pass ends when it is dropped.
-        self.pass = None;
-        self.encoder
-            .get_or_insert_with(|| device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default()))
-    }
-
-    fn pass(&mut self, device: &wgpu::Device) -> &mut wgpu::ComputePass<'static> {
-        if self.pass.is_none() {
-            let pass = self.encoder(device).begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            self.pass = Some(pass.forget_lifetime());
-        }
-        self.pass.as_mut().expect("a pass has begun")
-    }
-
-    fn submit(&mut self, context: &Context) {
-        self.pass = None;
-        if let Some(encoder) = self.encoder.take() {
-            if !self.words.is_empty() {
-                context.queue.write_buffer(&self.words_buffer, 0, bytemuck::cast_slice(&self.words));
-            }
-            if !self.uploads.is_empty() {
-                context.queue.write_buffer(&self.uploads_buffer, 0, &self.uploads);
-            }
-            context.queue.submit([encoder.finish()]);
-            self.counts.submissions += 1;
-        }
-        self.words.clear();
-        self.uploads.clear();
-        if !self.dropped.is_empty() {
-            let dropped = std::mem::take(&mut self.dropped);
-            self.bind_groups.retain(|(_, _, buffers), _| !buffers.iter().any(|id| dropped.contains(id)));
-        }
-    }
-
-    fn pipeline(&mut self, device: &wgpu::Device, kernel: &Kernel) -> Arc<Pipeline> {
-        let key = (kernel.name, kernel.entry);
-        let pipeline = self.pipelines.entry(key).or_insert_with(|| Arc::new(Pipeline::new(device, kernel)));
-        Arc::clone(pipeline)
-    }
-
-    fn bind_group(
-        &mut self,
-        device: &wgpu::Device,
-        kernel: &Kernel,
-        pipeline: &Pipeline,
-        bindings: &[View<'_>],
-    ) -> wgpu::BindGroup {
-        let key = (kernel.name, kernel.entry, bindings.iter().map(|view| view.id).collect());
-        if let Some(known) = self.bind_groups.get(&key) {
-            return known.clone();
-        }
-        let words = wgpu::BufferBinding {
-            buffer: &self.words_buffer,
-            offset: 0,
-            size: wgpu::BufferSize::new(WORDS_BYTES as u64),
-        };
-        let words = wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(words) };
-        let buffers = bindings.iter().zip(1..).map(|(view, binding)| wgpu::BindGroupEntry {
-            binding,
-            resource: view.buffer.as_entire_binding(),
-        });
-        let entries: Vec<_> = std::iter::once(words).chain(buffers).collect();
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(kernel.name),
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
-        self.bind_groups.insert(key, bind_group.clone());
-        bind_group
-    }
-}
-
-impl Pipeline {
-    fn new(device: &wgpu::Device, kernel: &Kernel) -> Pipeline {
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(kernel.name),
-            source: wgpu::ShaderSource::Wgsl(format!("{PRELUDE}\n{}", kernel.source).into()),
-        });
-        let entry = |binding: usize, ty| wgpu::BindGroupLayoutEntry {
-            binding: binding as u32,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: binding == 0, min_binding_size: None },
-            count: None,
-        };
-        let storage = |binding: usize| {
-            entry(binding, wgpu::BufferBindingType::Storage { read_only: binding <= kernel.inputs })
-        };
-        let words = entry(0, wgpu::BufferBindingType::Uniform);
-        let entries: Vec<_> =
-            std::iter::once(words).chain((1..=kernel.inputs + kernel.outputs).map(storage)).collect();
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(kernel.name),
-            entries: &entries,
-        });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(kernel.name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.name),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some(kernel.entry),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: false,
-                ..wgpu::PipelineCompilationOptions::default()
-            },
-            cache: None,
-        });
-        Pipeline { pipeline, layout }
-    }
 }
 
 impl fmt::Debug for Gpu {
@@ -523,7 +335,6 @@ mod tests {
     use crate::{Buffer, Device};
 
     /// The GPU of this machine, if it has one; where `RONDO_TEST_GPU` is set, it must have one.
-    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
     fn gpu() -> Option<Device> {
         match Device::gpu(0) {
             Ok(device) => Some(device),

@@ -18,6 +18,7 @@ mod context;
 mod kernel;
 mod memory;
 pub(crate) mod product;
+mod recorder;
 
 pub use context::{Counts, Gpu, GpuInfo};
 pub(crate) use kernel::{Kernel, View, groups, is_add};
