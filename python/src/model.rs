@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use rondo::infer::Passage;
 use rondo::infer::{self, Decoder, DecoderState, OpenOptions, RegionUnit, SurprisalOptions, Surprisals};
-use rondo::kernels::{Device, Precision};
+use rondo::kernels::cpu::InstructionSet;
+use rondo::kernels::{Device, DeviceChoice, Precision};
 
 use crate::stream::{Stream, options};
 use crate::{arrays, error};
@@ -38,8 +39,8 @@ enum Texts {
     Many(Vec<String>),
 }
 
-/// The device for this many threads, by default all of the machine.
-pub(crate) fn device(threads: Option<usize>, precision: &str) -> PyResult<Device> {
+/// The device with this name, and this many threads, by default all of the machine.
+fn open_device(name: &str, threads: Option<usize>, precision: &str) -> PyResult<Device> {
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let precision = match precision {
         "f32" => Precision::F32,
@@ -50,7 +51,14 @@ pub(crate) fn device(threads: Option<usize>, precision: &str) -> PyResult<Device
             )));
         }
     };
-    Device::cpu(threads).and_then(|device| device.with_precision(precision)).map_err(error::of_model)
+    let choice: DeviceChoice = name.parse().map_err(error::of_model)?;
+    let (device, _) = choice.open(threads, InstructionSet::detect()).map_err(error::of_model)?;
+    device.with_precision(precision).map_err(error::of_model)
+}
+
+/// The CPU with this many threads, by default all of the machine.
+pub(crate) fn device(threads: Option<usize>, precision: &str) -> PyResult<Device> {
+    open_device("cpu", threads, precision)
 }
 
 impl LanguageModel {
@@ -60,7 +68,8 @@ impl LanguageModel {
 
     /// The model, to compute with.
     fn here(&self) -> PyResult<&infer::LanguageModel> {
-        if self.process == std::process::id() || self.model.device().threads() == 1 {
+        let device = self.model.device();
+        if self.process == std::process::id() || (device.threads() == 1 && !device.works_ahead()) {
             return Ok(&self.model);
         }
         Err(error::ModelError::new_err(
@@ -78,15 +87,16 @@ impl LanguageModel {
 #[pymethods]
 impl LanguageModel {
     #[staticmethod]
-    #[pyo3(signature = (path, *, threads=None, precision="f32", mmap=false))]
+    #[pyo3(signature = (path, *, device="cpu", threads=None, precision="f32", mmap=false))]
     fn open(
         py: Python<'_>,
         path: PathBuf,
+        device: &str,
         threads: Option<usize>,
         precision: &str,
         mmap: bool,
     ) -> PyResult<Self> {
-        let device = device(threads, precision)?;
+        let device = open_device(device, threads, precision)?;
         let options = OpenOptions { mmap, ..OpenOptions::default() };
         let opened = py.detach(|| infer::LanguageModel::open_with(&path, &options, &device));
         opened.map(Self::new).map_err(error::of_model)

@@ -100,6 +100,8 @@ def test_mistakes_have_the_messages_of_the_command(tmp_path: Path) -> None:
         rondo.train(tmp_path / "missing.txt")
     with pytest.raises(rondo.ModelError, match="missing"):
         rondo.open(tmp_path / "missing")
+    with pytest.raises(rondo.ModelError, match="expected `cpu`, `gpu`, `gpu:N` or `auto`"):
+        rondo.open(tmp_path, device="cuda")
     (tmp_path / "broken.safetensors").write_bytes(b"no model")
     with pytest.raises(rondo.RondoError, match="broken.safetensors"):
         rondo.open(tmp_path / "broken.safetensors")

@@ -48,7 +48,12 @@ __all__ = [
 
 
 def open(  # noqa: A001 - `rondo.open`, as `gzip.open`
-    path: str | os.PathLike[str], *, threads: int | None = None, precision: str = "f32", mmap: bool = False
+    path: str | os.PathLike[str],
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    precision: str = "f32",
+    mmap: bool = False,
 ) -> LanguageModel:
     """Open a model: a model file, or the folder of a run for its best model.
 
@@ -56,6 +61,8 @@ def open(  # noqa: A001 - `rondo.open`, as `gzip.open`
     ----------
     path
         The file or folder.
+    device
+        ``"cpu"``, or, if the package was built with the feature ``gpu``, ``"gpu"``, ``"gpu:N"`` or ``"auto"``.
     threads
         Number of threads to compute with; by default all of the machine.
     precision
@@ -68,4 +75,4 @@ def open(  # noqa: A001 - `rondo.open`, as `gzip.open`
     ModelError
         If there is no model, or it is damaged.
     """
-    return LanguageModel.open(path, threads=threads, precision=precision, mmap=mmap)
+    return LanguageModel.open(path, device=device, threads=threads, precision=precision, mmap=mmap)

@@ -37,7 +37,12 @@ class LanguageModel:
 
     @staticmethod
     def open(
-        path: str | os.PathLike[str], *, threads: int | None = None, precision: str = "f32", mmap: bool = False
+        path: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        precision: str = "f32",
+        mmap: bool = False,
     ) -> LanguageModel:
         """Open a model; see `rondo.open`."""
 

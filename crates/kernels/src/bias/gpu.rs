@@ -1,19 +1,14 @@
-//! GPU implementation: forward has an invocation for each element, backward a workgroup for some columns.
+//! GPU implementation: an invocation for each element; backward is a sum of columns (`gpu::columns`).
 
 use super::Dims;
-use crate::gpu::{Gpu, Kernel, View, groups, is_add};
-use crate::{Slice, SliceMut, Store};
+use crate::Store;
+use crate::gpu::{Gpu, Kernel, View, columns, groups};
 
-const SOURCE: &str = include_str!("bias.wgsl");
-const FORWARD: Kernel = Kernel { name: "bias", source: SOURCE, entry: "forward", inputs: 2, outputs: 1 };
-const BACKWARD: Kernel = Kernel { name: "bias", source: SOURCE, entry: "backward", inputs: 2, outputs: 1 };
+const FORWARD: Kernel =
+    Kernel { name: "bias", source: include_str!("bias.wgsl"), entry: "forward", inputs: 2, outputs: 1 };
 
-/// Elements of a workgroup of forward.
+/// Elements of a workgroup.
 const GROUP: usize = 256;
-/// Columns of a workgroup of backward.
-const COLUMNS: usize = 16;
-/// The most rows that a dispatch adds up: software devices stop a loop after 65,535 iterations.
-const MAX_ROWS: usize = 1 << 19;
 
 pub(super) fn forward(gpu: &Gpu, Dims { rows, columns }: Dims, x: View<'_>, bias: View<'_>, y: View<'_>) {
     let len = rows * columns;
@@ -22,22 +17,6 @@ pub(super) fn forward(gpu: &Gpu, Dims { rows, columns }: Dims, x: View<'_>, bias
     }
 }
 
-pub(super) fn backward(gpu: &Gpu, dims: Dims, d_y: Slice<'_>, mut d_bias: SliceMut<'_>, store: Store) {
-    let Dims { rows, columns } = dims;
-    if columns == 0 {
-        return;
-    }
-    let mut start = 0;
-    loop {
-        let end = rows.min(start + MAX_ROWS);
-        let add = if start == 0 { is_add(store) } else { 1 };
-        let bindings =
-            [d_y.range(start * columns..end * columns).gpu(), gpu.no_input(), d_bias.reborrow().gpu()];
-        let numbers = [(end - start) as u32, columns as u32, add];
-        gpu.run(&BACKWARD, &bindings, &numbers, groups(columns.div_ceil(COLUMNS)));
-        start = end;
-        if start == rows {
-            break;
-        }
-    }
+pub(super) fn backward(gpu: &Gpu, dims: Dims, d_y: View<'_>, d_bias: View<'_>, store: Store) {
+    columns::sum(gpu, (dims.rows, dims.columns), d_y, dims.columns, d_bias, store);
 }

@@ -49,6 +49,6 @@ pub fn backward(device: &Device, dims: Dims, d_y: Slice<'_>, d_bias: SliceMut<'_
     match device {
         Device::Cpu(cpu) => cpu::backward(cpu, dims, d_y.host(), d_bias.host(), store),
         #[cfg(feature = "gpu")]
-        Device::Gpu(gpu) => gpu::backward(gpu, dims, d_y, d_bias, store),
+        Device::Gpu(gpu) => gpu::backward(gpu, dims, d_y.gpu(), d_bias.gpu(), store),
     }
 }

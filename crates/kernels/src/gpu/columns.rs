@@ -9,6 +9,9 @@ const SUM: Kernel =
 /// Columns of a workgroup.
 const COLUMNS: usize = 32;
 
+/// The most rows that a dispatch adds up: software devices stop a loop after 65,535 iterations.
+const MAX_ROWS: usize = 1 << 18;
+
 /// `to[j] (+)= Σ_i x[i, j]` for `rows` rows of `columns` elements, `stride` apart.
 pub(crate) fn sum(
     gpu: &Gpu,
@@ -18,8 +21,18 @@ pub(crate) fn sum(
     to: View<'_>,
     store: Store,
 ) {
-    if columns > 0 {
-        let numbers = [rows as u32, columns as u32, stride as u32, is_add(store)];
-        gpu.run(&SUM, &[x, to], &numbers, groups(columns.div_ceil(COLUMNS)));
+    if columns == 0 {
+        return;
+    }
+    let mut start = 0;
+    loop {
+        let count = (rows - start).min(MAX_ROWS);
+        let add = if start == 0 { is_add(store) } else { 1 };
+        let numbers = [count as u32, columns as u32, stride as u32, add];
+        gpu.run(&SUM, &[x.after(start * stride), to], &numbers, groups(columns.div_ceil(COLUMNS)));
+        start += count;
+        if start == rows {
+            break;
+        }
     }
 }
