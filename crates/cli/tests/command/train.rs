@@ -67,7 +67,8 @@ fn tokens_seconds_and_tokens_per_second_agree() {
     };
     let [speed, tokens, seconds] = numbers(lines[0])[..] else { panic!("{text}") };
     let [total_speed, total_seconds] = numbers(lines[1])[..] else { panic!("{text}") };
-    let agree = |speed: f64, seconds: f64| (speed * seconds / tokens - 1.0).abs() < 0.01;
+    // Seconds are printed with four decimals, and a fast machine needs only a few thousandths.
+    let agree = |speed: f64, seconds: f64| (speed * seconds - tokens).abs() < 0.01 * tokens + 0.5e-4 * speed;
     assert!(agree(speed, seconds) && agree(total_speed, total_seconds), "{text}");
     assert!(total_seconds > seconds, "{text}");
 
