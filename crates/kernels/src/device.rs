@@ -89,7 +89,10 @@ pub enum DeviceError {
         what: &'static str,
     },
     /// A GPU has failed.
-    #[error("the GPU has failed (last operation: {operation}): {message}")]
+    #[error(
+        "the GPU has failed (last operation: {operation}): {message}; a run can be resumed from its last \
+         checkpoint, on the CPU with `--device cpu`"
+    )]
     Gpu {
         /// The operation that was recorded last.
         operation: &'static str,
