@@ -13,8 +13,8 @@
 
 use super::{Backward, Cell, Dims, Forward, Pack};
 use crate::gpu::product::{Matrix, Product};
-use crate::gpu::{Gpu, Kernel, View, groups, is_add};
-use crate::{Slice, SliceMut, Store};
+use crate::gpu::{Gpu, Kernel, View, columns, groups};
+use crate::{Slice, SliceMut};
 
 /// The kernels of a cell.
 struct Kernels {
@@ -68,11 +68,13 @@ const TRANSPOSE: Kernel = Kernel {
     outputs: 1,
 };
 
-const GRADIENTS: &str = include_str!("gpu/gradients.wgsl");
-const MASKED: Kernel =
-    Kernel { name: "recurrence gradients", source: GRADIENTS, entry: "masked", inputs: 2, outputs: 2 };
-const COLUMN_SUMS: Kernel =
-    Kernel { name: "recurrence gradients", source: GRADIENTS, entry: "column_sums", inputs: 2, outputs: 2 };
+const MASKED: Kernel = Kernel {
+    name: "recurrence resets",
+    source: include_str!("gpu/masked.wgsl"),
+    entry: "masked",
+    inputs: 2,
+    outputs: 1,
+};
 
 /// The invocations of a workgroup.
 const GROUP: usize = 256;
@@ -227,7 +229,7 @@ pub(super) fn backward(gpu: &Gpu, dims: Dims, args: Backward<'_>) {
             let len = rows * width;
             let masked = scratch.range(batch * width..batch * width + len).gpu();
             if len > 0 {
-                let bindings = [args.hidden.gpu(), resets.gpu(), masked, gpu.no_output()];
+                let bindings = [args.hidden.gpu(), resets.gpu(), masked];
                 gpu.run(&MASKED, &bindings, &[len as u32, width as u32], groups(len.div_ceil(GROUP)));
             }
             masked
@@ -246,29 +248,12 @@ pub(super) fn backward(gpu: &Gpu, dims: Dims, args: Backward<'_>) {
         let d_r_second = d_r.range(in_place * width..gates_width * width).gpu();
         product(Matrix::rows(extra, width), width, d_r_second);
     }
-    let d_bias_ih = args.d_bias_ih.gpu();
-    let Some(mut d_bias_hh) = args.d_bias_hh else {
-        column_sums(gpu, gates, (rows, gates_width), d_bias_ih, None, store);
-        return;
-    };
-    let shared = d_bias_hh.reborrow().range(0..in_place).gpu();
-    column_sums(gpu, gates, (rows, gates_width), d_bias_ih, Some((shared, in_place)), store);
+    let sum =
+        |x: View<'_>, stride, columns, to: View<'_>| columns::sum(gpu, (rows, columns), x, stride, to, store);
+    sum(gates, gates_width, gates_width, args.d_bias_ih.gpu());
+    let Some(d_bias_hh) = args.d_bias_hh.map(SliceMut::gpu) else { return };
+    sum(gates, gates_width, in_place, d_bias_hh);
     if in_place < gates_width {
-        let d_bias_extra = d_bias_hh.range(in_place..gates_width).gpu();
-        column_sums(gpu, extra, (rows, width), d_bias_extra, None, store);
+        sum(extra, width, width, d_bias_hh.after(in_place));
     }
-}
-
-/// The sums of the columns of `x: [rows, width]`, and a second copy of the first of them.
-fn column_sums(
-    gpu: &Gpu,
-    x: View<'_>,
-    (rows, width): (usize, usize),
-    to: View<'_>,
-    also: Option<(View<'_>, usize)>,
-    store: Store,
-) {
-    let (second, copied) = also.unwrap_or_else(|| (gpu.no_output(), 0));
-    let numbers = [rows as u32, width as u32, copied as u32, is_add(store)];
-    gpu.run(&COLUMN_SUMS, &[x, gpu.no_input(), to, second], &numbers, groups(width.div_ceil(32)));
 }

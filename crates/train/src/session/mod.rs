@@ -512,6 +512,8 @@ fn use_in_memory(plan: &mut Plan, corpus: &Corpus, continues: bool) -> Result<()
         return Err(TrainError::OtherCodec);
     }
     (options.tokenizer, options.vocab) = (corpus.tokenizer().clone(), vocab);
+    // The settings may name texts, too: those of a recipe or of another run.
+    plan.text.corpus = CorpusChoice::InMemory;
     Ok(())
 }
 
