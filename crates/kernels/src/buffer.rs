@@ -379,6 +379,25 @@ impl<'a, T: Element> SliceMut<'a, T> {
         Ok(())
     }
 
+    /// Lets `change` change the values on the host: where they are if the device uses host memory, otherwise in a copy that
+    /// is written back.
+    ///
+    /// # Errors
+    /// [`DeviceError`] if the device has failed. A CPU does not fail.
+    pub fn update(self, change: impl FnOnce(&mut [T])) -> Result<(), DeviceError> {
+        match self.0 {
+            ElementsMut::Cpu(values) => change(values),
+            #[cfg(feature = "gpu")]
+            ElementsMut::Gpu { memory, offset, len } => {
+                let mut values = vec![T::default(); len];
+                memory.read(offset, bytemuck::cast_slice_mut(&mut values))?;
+                change(&mut values);
+                memory.write(offset, bytemuck::cast_slice(&values))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Overwrites every element with `value`.
     pub fn fill(self, value: T) {
         match self.0 {

@@ -41,6 +41,31 @@ impl DeviceChoice {
     }
 }
 
+impl DeviceChoice {
+    /// The choice for the process with this number among those on the machine that compute together: instead of the first
+    /// GPU, each gets one of its own, in turn.
+    #[must_use]
+    pub fn of_rank(self, local_rank: usize) -> DeviceChoice {
+        match self {
+            DeviceChoice::Gpu(0) => DeviceChoice::Gpu(local_rank % gpu_count().max(1)),
+            other => other,
+        }
+    }
+}
+
+#[cfg(feature = "gpu")]
+fn gpu_count() -> usize {
+    // Software that acts as a GPU does not count, unless there is nothing else.
+    let found = crate::gpu::Gpu::list();
+    let hardware = found.iter().filter(|gpu| !gpu.is_software).count();
+    if hardware > 0 { hardware } else { found.len() }
+}
+
+#[cfg(not(feature = "gpu"))]
+fn gpu_count() -> usize {
+    1
+}
+
 #[cfg(feature = "gpu")]
 fn gpu(index: usize) -> Result<Device, DeviceError> {
     Device::gpu(index)

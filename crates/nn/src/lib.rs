@@ -44,4 +44,7 @@ pub use rnn_lm::RnnLm;
 pub use rondo_kernels::activation_penalty::Penalty;
 pub use rondo_kernels::recurrence::Cell;
 pub use state::{State, StatePart};
-pub use tape::{Layer, Loss, Mode, OperationObserver, Pass, Projection, Shape, Tape, Value, Workspace};
+pub use tape::{
+    Contribution, GradientObserver, Layer, Loss, Mode, OperationObserver, Pass, Projection, Shape, Tape,
+    Value, Workspace,
+};

@@ -76,7 +76,7 @@ impl Parameters {
     }
 
     /// The ids of all parameters, in order.
-    pub fn ids(&self) -> impl ExactSizeIterator<Item = ParameterId> + use<> {
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = ParameterId> + DoubleEndedIterator + use<> {
         (0..self.entries.len()).map(ParameterId)
     }
 
@@ -258,6 +258,49 @@ impl Gradients {
             (Kind::Rows, _, Some(sparse)) => Some(sparse.values.range_mut(0..sparse.count * sparse.width)),
             _ => None,
         }
+    }
+
+    /// Takes away a gradient as a dense one: zeros if there are no contributions. [`Gradients::put_dense`] puts it back.
+    pub fn take_dense(&mut self, parameters: &Parameters, id: ParameterId) -> Buffer {
+        let (mut values, store) = self.dense(parameters, id);
+        if store == Store::Overwrite {
+            values.reborrow().fill(0.0);
+        }
+        match self.entries[id.0].dense.take() {
+            Some(dense) => dense,
+            None => unreachable!("it has just been made"),
+        }
+    }
+
+    /// Whether a gradient has been taken away.
+    pub fn is_taken(&self, id: ParameterId) -> bool {
+        let entry = &self.entries[id.0];
+        entry.kind == Kind::Dense && entry.dense.is_none()
+    }
+
+    /// Puts back a gradient that was taken away, perhaps changed.
+    pub fn put_dense(&mut self, id: ParameterId, values: Buffer) {
+        let entry = &mut self.entries[id.0];
+        (entry.kind, entry.dense) = (Kind::Dense, Some(values));
+    }
+
+    /// Replaces a gradient by a row-sparse one: the sums of the rows `values: [rows, width]` over equal indices `rows`.
+    ///
+    /// # Panics
+    /// If an index is out of range, or the lengths do not match.
+    pub fn replace_rows(
+        &mut self,
+        parameters: &Parameters,
+        id: ParameterId,
+        rows: &[u32],
+        values: Slice<'_>,
+    ) {
+        let (vocab, width) = (parameters.shape(id)[0], parameters.row_width(id));
+        assert!(rows.iter().all(|&row| (row as usize) < vocab), "a row is out of range for {vocab}");
+        let dims = embedding::Dims { rows: rows.len(), vocab, width };
+        let Entry { kind, sparse, .. } = &mut self.entries[id.0];
+        Sparse::sum(sparse, parameters.device(), dims, rows, values);
+        *kind = Kind::Rows;
     }
 
     /// Turns a row-sparse gradient into a dense one, for code that does not handle sparse gradients.

@@ -3,8 +3,10 @@
 //! A group's factors (zero or the scale) are generated into the first-level cache and then multiplied with
 //! every step that shares them.
 
+use std::ops::Range;
+
 use super::reference::{BLOCKS, GROUP, counter, is_kept};
-use super::{Dims, Dropout, Key, Mask, RowDims, philox, threshold};
+use super::{Dims, Dropout, Key, Mask, RowDims, Step, philox, threshold};
 use crate::Store;
 use crate::cpu::elements::{Identity, in_parts, map};
 use crate::cpu::math::{each_vector, load, store};
@@ -19,17 +21,12 @@ pub(super) fn apply(
     to: &mut [f32],
     how: Store,
 ) {
-    let Dims { steps, batch, width } = dims;
     if dropout.probability == 0.0 {
         if let Some(from) = from {
             map(cpu, Identity, [from], to, how);
         }
         return;
     }
-    let (repeats, mask_len) = match dropout.mask {
-        Mask::Elementwise => (1, steps * batch * width),
-        Mask::Locked => (steps, batch * width),
-    };
     let keys = philox::round_keys(dropout.key.seed);
     let draw = Draw {
         keys: &keys,
@@ -39,20 +36,45 @@ pub(super) fn apply(
     };
     let numbers = to.len();
     let to = SharedMut::new(to);
-    in_parts(cpu, mask_len, GROUP, numbers, |part| {
-        for start in part.clone().step_by(GROUP) {
-            let elements = start..part.end.min(start + GROUP);
+    let Step { before, own, all } = Step::new(dims, dropout.columns);
+    // Applies the elements `mask` of the mask, the first of which is for element `first` of a step, to `repeats` steps.
+    let apply = |mask: Range<usize>, first: usize, repeats: usize| {
+        let mut start = mask.start;
+        while start < mask.end {
+            let group = start / GROUP;
+            let end = mask.end.min((group + 1) * GROUP);
             let mut factors = [0.0; GROUP];
-            cpu.vectorized(Factors { draw, group: start / GROUP, factors: &mut factors });
+            cpu.vectorized(Factors { draw, group, factors: &mut factors });
+            let factors = &factors[start % GROUP..][..end - start];
             for repeat in 0..repeats {
-                let (first, end) = (repeat * mask_len + elements.start, repeat * mask_len + elements.end);
-                // SAFETY: parts of the mask do not overlap, so neither do their elements of each step.
-                let to = unsafe { to.range(first..end) };
-                let from = from.map(|from| &from[first..end]);
-                cpu.vectorized(Multiply { factors: &factors, from, to, how });
+                let first = repeat * own + first + (start - mask.start);
+                // SAFETY: the parts below do not overlap, so neither do their elements of each step.
+                let to = unsafe { to.range(first..first + factors.len()) };
+                let from = from.map(|from| &from[first..first + factors.len()]);
+                cpu.vectorized(Multiply { factors, from, to, how });
             }
+            start = end;
         }
-    });
+    };
+    match dropout.mask {
+        Mask::Locked => {
+            // Whole groups of the mask, of which the first and the last have elements of other columns.
+            let skipped = before / GROUP * GROUP;
+            in_parts(cpu, before + own - skipped, GROUP, numbers, |part| {
+                let mask = before.max(skipped + part.start)..skipped + part.end;
+                apply(mask.clone(), mask.start - before, dims.steps);
+            });
+        }
+        Mask::Elementwise if own == all => {
+            in_parts(cpu, numbers, GROUP, numbers, |part| apply(part.clone(), part.start, 1));
+        }
+        Mask::Elementwise => in_parts(cpu, dims.steps, 1, numbers, |part| {
+            for step in part {
+                let first = step * all + before;
+                apply(first..first + own, step * own, 1);
+            }
+        }),
+    }
 }
 
 /// Drops rows by their ids. The mask of a row's id is generated where the row is: one generator block per few
@@ -145,7 +167,7 @@ impl Vectorized for Factors<'_> {
 
 /// Multiplies by a group's factors.
 struct Multiply<'a> {
-    factors: &'a [f32; GROUP],
+    factors: &'a [f32],
     from: Option<&'a [f32]>,
     to: &'a mut [f32],
     how: Store,
@@ -158,7 +180,10 @@ impl Vectorized for Multiply<'_> {
     fn run<S: Simd>(self, s: S) {
         let Multiply { factors, from, to, how } = self;
         let (len, to) = (to.len(), to.as_mut_ptr());
-        assert!(len <= GROUP && from.is_none_or(|from| from.len() == len), "{len} elements of a group");
+        assert!(
+            len == factors.len() && from.is_none_or(|from| from.len() == len),
+            "{len} elements of a group"
+        );
         let from = from.map_or(to.cast_const(), <[f32]>::as_ptr);
         each_vector!(s, len, |offset, count| {
             // SAFETY: the three have at least the length that is iterated over.

@@ -57,7 +57,12 @@ fn elements(
         if (element >= mask_len) {
             break;
         }
-        let at = step * mask_len + element;
+        // The mask may be for more columns than there are here.
+        let in_step = element % word(16u);
+        if (in_step < word(14u) || in_step >= word(14u) + word(15u)) {
+            continue;
+        }
+        let at = (step + element / word(16u)) * word(15u) + in_step - word(14u);
         let to = word(2u) + at;
         if (word(12u) != 0u) {
             out[to] *= factor(words, draw);

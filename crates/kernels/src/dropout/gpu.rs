@@ -1,7 +1,7 @@
 //! GPU implementation: the mask is generated where it is applied, the same as on a CPU.
 
 use super::reference::{BLOCKS, GROUP};
-use super::{Dims, Dropout, Key, Mask, RowDims, threshold};
+use super::{Dims, Dropout, Key, Mask, RowDims, Step, threshold};
 use crate::gpu::{Gpu, Kernel, View, groups, is_add};
 use crate::{SliceMut, Store};
 
@@ -21,19 +21,20 @@ pub(super) fn apply(
     to: SliceMut<'_>,
     store: Store,
 ) {
-    let Dims { steps, batch, width } = dims;
     if to.is_empty() || (from.is_none() && dropout.probability == 0.0) {
         return;
     }
+    let Step { before, own, all } = Step::new(dims, dropout.columns);
     let (repeats, mask_len) = match dropout.mask {
-        Mask::Elementwise => (1, steps * batch * width),
-        Mask::Locked => (steps, batch * width),
+        Mask::Elementwise => (1, dims.steps * all),
+        Mask::Locked => (dims.steps, all),
     };
     let blocks = mask_len.div_ceil(GROUP) * BLOCKS;
     let is_in_place = u32::from(from.is_none());
     let bindings = [from.unwrap_or_else(|| gpu.no_input()), gpu.no_input(), to.gpu()];
     let mut numbers = draw(dropout.probability, dropout.key).to_vec();
     numbers.extend([blocks as u32, mask_len as u32, repeats as u32, is_in_place, is_add(store)]);
+    numbers.extend([before, own, all].map(|count| count as u32));
     gpu.run(&ELEMENTS, &bindings, &numbers, groups((blocks * repeats).div_ceil(INVOCATIONS)));
 }
 

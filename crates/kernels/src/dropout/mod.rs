@@ -62,6 +62,34 @@ pub struct Dropout {
     pub mask: Mask,
     /// The key of the mask.
     pub key: Key,
+    /// The columns of a larger batch that the activation has: its mask is theirs in the mask of that batch. `None` if it is
+    /// the batch.
+    pub columns: Option<Columns>,
+}
+
+/// Neighboring columns of a larger batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// The number of columns before them.
+    pub first: usize,
+    /// The number of columns of the batch.
+    pub all: usize,
+}
+
+/// The numbers of elements of a step: before those of the activation, in the activation, and in the batch that its mask
+/// is for.
+#[derive(Clone, Copy)]
+struct Step {
+    before: usize,
+    own: usize,
+    all: usize,
+}
+
+impl Step {
+    fn new(dims: Dims, columns: Option<Columns>) -> Step {
+        let Columns { first, all } = columns.unwrap_or(Columns { first: 0, all: dims.batch });
+        Step { before: first * dims.width, own: dims.batch * dims.width, all: all * dims.width }
+    }
 }
 
 /// `y = m ∘ x / (1 − p)`, where `m` is 0 with probability `p`, else 1.
@@ -70,7 +98,7 @@ pub struct Dropout {
 /// - `x: [T, B, D]`, read.
 /// - `y: [T, B, D]`, overwritten.
 /// # Panics
-/// If a length does not match `dims`, or the probability is not in [0, 1).
+/// If a length does not match `dims`, the probability is not in [0, 1), or the batch does not have the columns.
 /// # Source
 /// Srivastava et al. 2014; locked masks: Gal & Ghahramani 2016. Random bits: Philox4x32-10, Salmon et al.
 /// 2011.
@@ -148,6 +176,9 @@ fn apply(
     check_len("input", from.map_or(len, |from| from.len()), len);
     check_len("output", to.len(), len);
     check_probability(dropout.probability);
+    if let Some(Columns { first, all }) = dropout.columns {
+        assert!(first + dims.batch <= all, "{} columns from column {first} of {all}", dims.batch);
+    }
     match device {
         Device::Cpu(cpu) => cpu::apply(cpu, dims, dropout, from.map(Slice::host), to.host(), store),
         #[cfg(feature = "gpu")]

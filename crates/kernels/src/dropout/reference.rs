@@ -3,7 +3,7 @@
 use num_traits::Float;
 
 use super::philox;
-use super::{Dims, Dropout, Key, Mask, RowDims, threshold};
+use super::{Columns, Dims, Dropout, Key, Mask, RowDims, threshold};
 
 /// Masks are generated in groups of this many elements; each group takes 128 blocks of the generator, eight
 /// values per block.
@@ -29,12 +29,15 @@ pub fn is_kept(key: Key, probability: f32, index: usize) -> bool {
 /// `y = m ∘ x / (1 − p)`; the backward pass applies the same function to the gradient.
 pub fn forward<F: Float + From<f32>>(dims: Dims, dropout: Dropout, x: &[F]) -> Vec<F> {
     let scale = F::one() / (F::one() - dropout.probability.into());
-    let mask_len = match dropout.mask {
-        Mask::Elementwise => dims.steps * dims.batch * dims.width,
-        Mask::Locked => dims.batch * dims.width,
-    };
+    let Columns { first, all } = dropout.columns.unwrap_or(Columns { first: 0, all: dims.batch });
     let element = |(index, &x): (usize, &F)| {
-        let kept = is_kept(dropout.key, dropout.probability, index % mask_len);
+        let (row, unit) = (index / dims.width, index % dims.width);
+        let step = match dropout.mask {
+            Mask::Elementwise => row / dims.batch,
+            Mask::Locked => 0,
+        };
+        let column = first + row % dims.batch;
+        let kept = is_kept(dropout.key, dropout.probability, (step * all + column) * dims.width + unit);
         if kept { x * scale } else { F::zero() }
     };
     x.iter().enumerate().map(element).collect()

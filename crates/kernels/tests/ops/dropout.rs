@@ -1,7 +1,7 @@
 //! Dropout, element-wise and locked, and the statistics of its masks.
 
 use rondo_kernels::dropout::cases::{CASES, ROW_CASES};
-use rondo_kernels::dropout::{self, Dims, Dropout, Key, Mask, RowDims, reference};
+use rondo_kernels::dropout::{self, Columns, Dims, Dropout, Key, Mask, RowDims, reference};
 use rondo_kernels::{Device, Store};
 
 use crate::check::{
@@ -15,7 +15,7 @@ fn backward_is_the_gradient_of_forward() {
     let dims = Dims { steps: 3, batch: 2, width: 5 };
     let (x, d_y) = (random(30, 1), random(30, 2));
     for mask in [Mask::Elementwise, Mask::Locked] {
-        let dropout = Dropout { probability: 0.4, mask, key: KEY };
+        let dropout = Dropout { probability: 0.4, mask, key: KEY, columns: None };
         let gradient = reference::forward(dims, dropout, &d_y);
         assert_gradient("x", &x, &gradient, |x| dot(&reference::forward(dims, dropout, x), &d_y));
     }
@@ -27,7 +27,7 @@ fn devices_drop_the_same_elements_everywhere() {
         let len = dims.steps * dims.batch * dims.width;
         let x: Vec<f32> = random(len, 1).iter().map(|&x| x as f32).collect();
         for (probability, mask) in [(0.0, Mask::Locked), (0.2, Mask::Elementwise), (0.65, Mask::Locked)] {
-            let dropout = Dropout { probability, mask, key: KEY };
+            let dropout = Dropout { probability, mask, key: KEY, columns: None };
             let want = reference::forward(dims, dropout, &x);
             let want_added: Vec<f32> = want.iter().map(|want| 1.0 + want).collect();
             for device in devices() {
@@ -47,6 +47,39 @@ fn devices_drop_the_same_elements_everywhere() {
                 let mut values = from;
                 dropout::in_place(&device, dims, dropout, values.slice_mut());
                 assert_close(&name("values"), &read(&values), &want, Tolerance::Exact);
+            }
+        }
+    }
+}
+
+/// A batch divided by columns, whose parts are smaller and larger than a group of the mask, and begin within one.
+#[test]
+fn columns_have_their_part_of_the_mask_of_the_batch() {
+    for width in [1, 5, 205, 1500] {
+        let (steps, all) = (3, 7);
+        let whole = Dims { steps, batch: all, width };
+        let x: Vec<f32> = random(steps * all * width, 1).iter().map(|&x| x as f32).collect();
+        let of_columns = |values: &[f32], first: usize, batch: usize| -> Vec<f32> {
+            values
+                .chunks(all * width)
+                .flat_map(|step| &step[first * width..(first + batch) * width])
+                .copied()
+                .collect()
+        };
+        for mask in [Mask::Elementwise, Mask::Locked] {
+            let dropout = Dropout { probability: 0.4, mask, key: KEY, columns: None };
+            let want = reference::forward(whole, dropout, &x);
+            for (first, batch) in [(0, 7), (0, 3), (3, 4), (6, 1), (2, 2)] {
+                let dims = Dims { steps, batch, width };
+                let dropout = Dropout { columns: Some(Columns { first, all }), ..dropout };
+                let (x, want) = (of_columns(&x, first, batch), of_columns(&want, first, batch));
+                assert_close("reference", &reference::forward(dims, dropout, &x), &want, Tolerance::Exact);
+                for device in devices() {
+                    let mut y = filled(&device, &x);
+                    dropout::in_place(&device, dims, dropout, y.slice_mut());
+                    let name = format!("{dims:?}, {dropout:?} on {device}");
+                    assert_close(&name, &read(&y), &want, Tolerance::Exact);
+                }
             }
         }
     }
@@ -83,7 +116,7 @@ fn probability_zero_is_the_identity() {
     let dims = Dims { steps: 2, batch: 3, width: 4 };
     let x = random(24, 1);
     for mask in [Mask::Elementwise, Mask::Locked] {
-        let dropout = Dropout { probability: 0.0, mask, key: KEY };
+        let dropout = Dropout { probability: 0.0, mask, key: KEY, columns: None };
         assert_eq!(reference::forward(dims, dropout, &x), x);
     }
 }
@@ -133,7 +166,7 @@ fn elements_are_dropped_as_often_as_told_and_independently() {
 #[should_panic(expected = "dropout probability must be at least 0 and below 1, but is 1")]
 fn dropping_everything_is_refused() {
     let device = Device::cpu(1).unwrap();
-    let dropout = Dropout { probability: 1.0, mask: Mask::Locked, key: KEY };
+    let dropout = Dropout { probability: 1.0, mask: Mask::Locked, key: KEY, columns: None };
     let dims = Dims { steps: 1, batch: 1, width: 1 };
     dropout::in_place(&device, dims, dropout, ones(&device, 1).slice_mut());
 }
@@ -142,6 +175,6 @@ fn dropping_everything_is_refused() {
 fn kept(dims: Dims, mask: Mask, probability: f32, key: Key) -> Vec<bool> {
     let device = Device::cpu(1).unwrap();
     let mut values = ones(&device, dims.steps * dims.batch * dims.width);
-    dropout::in_place(&device, dims, Dropout { probability, mask, key }, values.slice_mut());
+    dropout::in_place(&device, dims, Dropout { probability, mask, key, columns: None }, values.slice_mut());
     read(&values).iter().map(|&value| value != 0.0).collect()
 }

@@ -61,6 +61,13 @@ pub(super) struct TargetLists {
     words: Vec<u32>,
 }
 
+impl AdaptiveLogSoftmaxNode {
+    /// The logits that it is computed from.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &Value> {
+        std::iter::once(&self.head).chain(&self.tails)
+    }
+}
+
 impl AdaptiveLayers {
     /// The layers of a softmax over `vocab` tokens.
     ///

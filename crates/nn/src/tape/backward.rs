@@ -6,6 +6,7 @@ use rondo_kernels::{
 };
 use rondo_kernels::{concat, linear, product, recurrence, softmax};
 
+use super::finished::{GradientObserver, each_use};
 use super::fused::{DecoderNode, KeptProjection, RecurrenceNode};
 use super::observer::RECURRENCE;
 use super::packs::Layout;
@@ -24,15 +25,43 @@ impl Tape<'_> {
     /// # Errors
     /// [`NnError::Device`](crate::NnError::Device) if the device has failed, now or since the tape began.
     pub fn backward(&mut self, loss: Loss, scale: f32, gradients: &mut Gradients) -> Result<()> {
+        self.backward_observed(loss, scale, gradients, None)
+    }
+
+    /// The same, with an observer that learns which gradients are finished while the pass is running.
+    ///
+    /// # Panics
+    /// As [`backward`](Self::backward).
+    /// # Errors
+    /// As [`backward`](Self::backward).
+    pub fn backward_observed(
+        &mut self,
+        loss: Loss,
+        scale: f32,
+        gradients: &mut Gradients,
+        mut observer: Option<&mut dyn GradientObserver>,
+    ) -> Result<()> {
         assert!(self.is_training(), "backward on a tape that does not record");
         assert!(
             !self.workspace.nodes.is_empty(),
             "backward on a tape whose backward pass has already been run"
         );
+        if let Some(observer) = &mut observer {
+            self.workspace.find_uses(self.parameters.ids().len());
+            observer.begin(&self.workspace.uses.contributions, gradients);
+        }
         let mut nodes = std::mem::take(&mut self.workspace.nodes);
         while let Some(mut node) = nodes.pop() {
             self.run_back(&mut node, loss, scale, gradients);
             self.workspace.tell(node.last_operation_back(), Pass::Backward);
+            if let Some(observer) = &mut observer {
+                let workspace = &*self.workspace;
+                each_use(workspace, &node, |id, _| {
+                    if workspace.uses.first[id.0] == nodes.len() {
+                        observer.finished(id, gradients);
+                    }
+                });
+            }
             self.workspace.recycle_node(node);
         }
         self.workspace.nodes = nodes;

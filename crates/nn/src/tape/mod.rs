@@ -23,6 +23,7 @@
 
 mod adaptive;
 mod backward;
+mod finished;
 mod fused;
 mod observer;
 mod packs;
@@ -31,13 +32,16 @@ mod regularize;
 mod sampled;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use rondo_kernels::activation_penalty::Penalty;
-use rondo_kernels::dropout::Dropout;
+use rondo_kernels::dropout::{Columns, Dropout};
 use rondo_kernels::{Buffer, BufferPool, Device, DeviceError, Slice, activation, concat, embedding};
 
 use crate::{ParameterId, Parameters, Result, StatePart};
 pub(crate) use adaptive::{AdaptiveLayers, Tail};
+use finished::Uses;
+pub use finished::{Contribution, GradientObserver};
 pub use fused::{Layer, Projection};
 use observer::Observer;
 pub use observer::{OperationObserver, Pass};
@@ -57,6 +61,8 @@ pub struct Workspace {
     losses: Vec<LossSlot>,
     target_lists: adaptive::TargetLists,
     observer: Observer,
+    /// How the recorded operations use each parameter.
+    uses: Uses,
     /// The device failure since the tape began, if any. Operations continue, and the next read reports it.
     failure: Option<DeviceError>,
 }
@@ -124,6 +130,8 @@ pub struct Tape<'a> {
     resets: Option<Buffer<u32>>,
     /// The same, on the host.
     resets_on_host: Vec<u32>,
+    /// The columns that these are of a larger batch, and their number.
+    columns: Option<(Columns, usize)>,
 }
 
 /// Ids on the device, and on the host.
@@ -264,6 +272,7 @@ impl Workspace {
             losses: Vec::new(),
             target_lists: adaptive::TargetLists::default(),
             observer: Observer::default(),
+            uses: Uses::default(),
             failure: None,
         }
     }
@@ -285,6 +294,7 @@ impl Workspace {
             parameter_masks: 0,
             resets: None,
             resets_on_host: Vec::new(),
+            columns: None,
         }
     }
 
@@ -440,6 +450,18 @@ impl Tape<'_> {
             self.resets = Some(self.ids(resets));
             self.resets_on_host = resets.to_vec();
         }
+    }
+
+    /// Says that the columns `columns` of a batch of `batch` columns are on this tape, and not the whole batch. Dropout then
+    /// drops the same elements of them as it would in the whole batch.
+    ///
+    /// It must be set before the model's forward pass.
+    ///
+    /// # Panics
+    /// If the batch does not have these columns.
+    pub fn set_columns(&mut self, columns: Range<usize>, batch: usize) {
+        assert!(columns.start <= columns.end && columns.end <= batch, "columns {columns:?} of {batch}");
+        self.columns = Some((Columns { first: columns.start, all: batch }, columns.len()));
     }
 
     /// `state: [B, width]` with the rows set to zero that are reset before this step; the state itself if there are

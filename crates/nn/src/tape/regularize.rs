@@ -68,12 +68,14 @@ impl Tape<'_> {
         if site.probability == 0.0 {
             return x;
         }
+        let shape = self.shape(x);
         let dropout = Dropout {
             probability: site.probability,
             mask: if site.locked { Mask::Locked } else { Mask::Elementwise },
             key: Key { seed, stream: mask_number(step, place) },
+            // What is not `[T, B, D]` has masks of its own.
+            columns: self.columns.filter(|(_, count)| *count == shape.batch).map(|(columns, _)| columns),
         };
-        let shape = self.shape(x);
         let mut y = self.workspace.pool.take(shape.count());
         let device = &self.workspace.device;
         let values = self.workspace.values(self.parameters, x);
@@ -125,7 +127,7 @@ impl Tape<'_> {
         let key = self.parameter_mask(probability)?;
         let (rows, columns) = self.matrix(layer.weight_hh);
         let dims = dropout::Dims { steps: 1, batch: rows, width: columns };
-        let dropout = Dropout { probability, mask: Mask::Elementwise, key };
+        let dropout = Dropout { probability, mask: Mask::Elementwise, key, columns: None };
         let mut values = self.workspace.pool.take(rows * columns);
         let weight = self.parameters.values(layer.weight_hh);
         dropout::forward(&self.workspace.device, dims, dropout, weight, values.slice_mut());
