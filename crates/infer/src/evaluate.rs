@@ -20,7 +20,7 @@
 //! per batch, and depends on the number of columns only through the few tokens that the diagram shows as not
 //! predicted.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use rondo_data::{Batches, LastBatch, NO_TARGET, TokenIds, Units};
 use rondo_nn::{BatchSize, Mode, Model, State, Workspace};
@@ -110,6 +110,48 @@ pub fn evaluate_with(
     evaluate_by(reader, workspace, ids, (batch_size, bptt), progress)
 }
 
+/// Part `index` of `count` of a text's columns, for processes that evaluate a text together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvaluationPart {
+    /// The number of the part, from 0.
+    pub index: usize,
+    /// The number of parts.
+    pub count: usize,
+}
+
+impl EvaluationPart {
+    /// The only part.
+    pub const WHOLE: EvaluationPart = EvaluationPart { index: 0, count: 1 };
+
+    /// The columns of this part; none if there are more parts than columns.
+    fn columns(self, all: usize) -> Range<usize> {
+        let start = |index: usize| (all as u128 * index as u128 / self.count as u128) as usize;
+        start(self.index)..start(self.index + 1)
+    }
+}
+
+/// [`evaluate_with`] for some of the columns: the sums over all parts are the evaluation of the text. `progress` receives
+/// the number of tokens of this part that are predicted so far, and the number of all.
+///
+/// # Errors
+/// As [`evaluate_with`].
+///
+/// # Panics
+/// If the index of the part is not below their number.
+pub fn evaluate_part(
+    model: &dyn Model,
+    workspace: &mut Workspace,
+    ids: &TokenIds,
+    resets: Option<Resets>,
+    sizes: (usize, usize),
+    part: EvaluationPart,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<Evaluation> {
+    assert!(part.index < part.count, "{part:?}");
+    let reader = Reader { model, resets, approximation: None };
+    evaluate_columns(reader, workspace, ids, sizes, part, progress)
+}
+
 /// [`evaluate_with`], by a model that may be approximate.
 pub(crate) fn evaluate_by(
     reader: Reader<'_>,
@@ -118,8 +160,20 @@ pub(crate) fn evaluate_by(
     sizes: (usize, usize),
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
+    let part = EvaluationPart::WHOLE;
+    evaluate_columns(reader, workspace, ids, sizes, part, &mut |done, _| progress(done))
+}
+
+fn evaluate_columns(
+    reader: Reader<'_>,
+    workspace: &mut Workspace,
+    ids: &TokenIds,
+    sizes: (usize, usize),
+    part: EvaluationPart,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<Evaluation> {
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
-    for_each_token(reader, workspace, ids, sizes, progress, &mut |Predicted { nll, .. }| {
+    for_each_token_of(reader, workspace, ids, sizes, part, progress, &mut |Predicted { nll, .. }| {
         evaluation.nll_sum += f64::from(nll);
         evaluation.tokens += 1;
     })?;
@@ -151,11 +205,25 @@ pub(crate) struct Predicted {
 
 /// Reads a text as [`evaluate_with`] does, and calls `each` with every predicted token, those of a column in order.
 pub(crate) fn for_each_token(
+    reader: Reader<'_>,
+    workspace: &mut Workspace,
+    ids: &TokenIds,
+    sizes: (usize, usize),
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    each: &mut dyn FnMut(Predicted),
+) -> Result<()> {
+    let part = EvaluationPart::WHOLE;
+    for_each_token_of(reader, workspace, ids, sizes, part, &mut |done, _| progress(done), each)
+}
+
+/// The same for the columns of a part.
+pub(crate) fn for_each_token_of(
     Reader { model, resets, approximation }: Reader<'_>,
     workspace: &mut Workspace,
     ids: &TokenIds,
     (batch_size, bptt): (usize, usize),
-    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    part: EvaluationPart,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
     each: &mut dyn FnMut(Predicted),
 ) -> Result<()> {
     for (name, size) in [("batch_size", batch_size), ("bptt", bptt)] {
@@ -163,23 +231,32 @@ pub(crate) fn for_each_token(
             return Err(InferError::ZeroSize { name });
         }
     }
-    let (batches, mut state) = match resets {
+    let (batches, own, mut state) = match resets {
         None => {
             check_text(model, ids)?;
             let BatchSize { steps, columns } = evaluation_batch(ids.len(), batch_size, bptt);
             let batches = Batches::new(ids, columns, steps, LastBatch::Keep)?;
-            let state = warm_state(model, workspace, ids, &batches)?;
-            (batches, state)
+            let own = part.columns(columns);
+            let state = warm_columns(model, workspace, ids, &batches, own.clone())?;
+            (batches, own, state)
         }
         Some(Resets { unit, line_end }) => {
             ids.blocks().try_for_each(|block| check_ids(model, &block?))?;
             let units = Units::find(ids, unit, line_end)?;
             let columns = batch_size.min(units.len()).max(1);
             let batches = Batches::of_units(ids, &units, None, columns, bptt.max(BATCH_ROWS / columns))?;
-            (batches, model.zero_state(columns))
+            let own = part.columns(columns);
+            let state = model.zero_state(own.len());
+            (batches, own, state)
         }
     };
-    let (columns, total_tokens) = (batches.batch_size(), batches.target_count() as u64);
+    let (columns, mut total_tokens) = (own.len(), batches.target_count() as u64);
+    if columns < batches.batch_size() {
+        total_tokens = total_tokens * columns as u64 / batches.batch_size() as u64;
+    }
+    if columns == 0 {
+        return Ok(());
+    }
     let longest = batches.bptt() * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut resets = vec![0; if batches.has_resets() { longest } else { 0 }];
@@ -189,10 +266,10 @@ pub(crate) fn for_each_token(
         let batch = batches.batch(index);
         let rows = batch.steps * columns;
         let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
-        batches.fill(batch, inputs, targets)?;
+        batches.fill_columns(batch, own.clone(), inputs, targets)?;
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         if batches.has_resets() {
-            batches.fill_resets(batch, &mut resets[..rows])?;
+            batches.fill_resets_of_columns(batch, own.clone(), &mut resets[..rows])?;
             tape.set_resets(&resets[..rows]);
         }
         let hidden = model.forward(&mut tape, inputs, &mut state);
@@ -203,10 +280,10 @@ pub(crate) fn for_each_token(
         let nll = nll_of(approximation, model, &mut tape, hidden, targets, &|row| scored[row])?;
         let rows = nll.iter().zip(&*targets).zip(&scored).enumerate();
         for (row, ((&nll, &target), _)) in rows.filter(|(_, (_, scored))| **scored) {
-            each(Predicted { column: row % columns, target, nll });
+            each(Predicted { column: own.start + row % columns, target, nll });
             done_tokens += 1;
         }
-        if progress(done_tokens).is_break() && done_tokens < total_tokens {
+        if progress(done_tokens, total_tokens).is_break() && done_tokens < total_tokens {
             return Err(InferError::Stopped { done_tokens, total_tokens });
         }
     }
@@ -264,27 +341,40 @@ pub fn warm_state(
     ids: &TokenIds,
     batches: &Batches,
 ) -> Result<State> {
-    let (columns, column_len) = (batches.batch_size(), batches.column_len());
+    warm_columns(model, workspace, ids, batches, 0..batches.batch_size())
+}
+
+/// The same for some of the columns.
+fn warm_columns(
+    model: &dyn Model,
+    workspace: &mut Workspace,
+    ids: &TokenIds,
+    batches: &Batches,
+    own: Range<usize>,
+) -> Result<State> {
+    let (columns, column_len) = (own.len(), batches.column_len());
     let mut state = model.zero_state(columns);
-    if columns == 1 {
+    if batches.batch_size() == 1 || columns == 0 {
         return Ok(state);
     }
     let mut inputs = vec![0; batches.bptt().min(WARM_UP) * columns];
     for start in (0..WARM_UP).step_by(batches.bptt()) {
         let steps = batches.bptt().min(WARM_UP - start);
         let inputs = &mut inputs[..steps * columns];
-        for b in 0..columns {
+        for (to, b) in own.clone().enumerate() {
             // The first column has nothing before it: it reads the start of the text, and its state is then
             // reset to zero.
             let before = if b == 0 { 0 } else { b * column_len - WARM_UP } + start;
             let read = ids.read(before..before + steps)?;
-            for (id, &read) in inputs[b..].iter_mut().step_by(columns).zip(&*read) {
+            for (id, &read) in inputs[to..].iter_mut().step_by(columns).zip(&*read) {
                 *id = read;
             }
         }
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
         model.forward(&mut tape, inputs, &mut state);
     }
-    state.clear_rows(0..1);
+    if own.start == 0 {
+        state.clear_rows(0..1);
+    }
     Ok(state)
 }

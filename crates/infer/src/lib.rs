@@ -58,7 +58,8 @@ pub use decoder::{Decoder, DecoderState, LogProbs};
 pub use distribution::{Candidate, Distribution};
 pub use error::{InferError, Result};
 pub use evaluate::{
-    Evaluation, check_text, column_count, evaluate, evaluate_with, evaluation_batch, target_count, warm_state,
+    Evaluation, EvaluationPart, check_text, column_count, evaluate, evaluate_part, evaluate_with,
+    evaluation_batch, target_count, warm_state,
 };
 pub use filter::{Buckets, Filter, FilterSummary, FilterUnit, Filtering, TextSample, Verdict};
 pub use handle::ModelHandle;

@@ -18,6 +18,8 @@
 //! units, each token of the text is a target once.
 //! Not here: tokenization (`tokenize`), carrying the hidden state (the caller).
 
+use std::ops::Range;
+
 use rand::{Rng, RngExt, seq::SliceRandom};
 use rand_distr::StandardNormal;
 
@@ -313,32 +315,61 @@ impl Batches {
     /// # Errors
     /// See [`TokenIds::read`].
     pub fn fill(&self, batch: Batch, inputs: &mut [u32], targets: &mut [u32]) -> Result<()> {
-        let (batch_size, column_len) = (self.batch_size, self.column_len());
-        let expected = batch.steps * batch_size;
-        assert_eq!(inputs.len(), expected, "inputs must be {} steps by {batch_size} columns", batch.steps);
-        assert_eq!(targets.len(), expected, "targets must be {} steps by {batch_size} columns", batch.steps);
+        self.fill_columns(batch, 0..self.batch_size, inputs, targets)
+    }
+
+    /// The same for some of the columns.
+    ///
+    /// # Shapes
+    /// - `inputs, targets: [T, C]`, overwritten, where C is the number of these columns.
+    ///
+    /// # Panics
+    /// As [`fill`](Self::fill), and if there are no such columns.
+    /// # Errors
+    /// See [`TokenIds::read`].
+    pub fn fill_columns(
+        &self,
+        batch: Batch,
+        columns: Range<usize>,
+        inputs: &mut [u32],
+        targets: &mut [u32],
+    ) -> Result<()> {
+        assert!(columns.end <= self.batch_size, "columns {columns:?} of {}", self.batch_size);
+        let (count, column_len) = (columns.len(), self.column_len());
+        let expected = batch.steps * count;
+        assert_eq!(inputs.len(), expected, "inputs must be {} steps by {count} columns", batch.steps);
+        assert_eq!(targets.len(), expected, "targets must be {} steps by {count} columns", batch.steps);
         assert!(
             batch.start + batch.steps < column_len,
             "{batch:?} extends past the end of columns of {column_len} tokens"
         );
         if let Some(units) = &self.units {
-            for b in 0..batch_size {
+            for (to, b) in columns.enumerate() {
                 units.read(&self.ids, b, (batch.start, batch.steps), |t, input, target, _| {
-                    inputs[t * batch_size + b] = input;
-                    targets[t * batch_size + b] = target;
+                    inputs[t * count + to] = input;
+                    targets[t * count + to] = target;
                 })?;
             }
             return Ok(());
         }
-        for b in 0..batch_size {
+        for (to, b) in columns.enumerate() {
             let start = b * column_len + batch.start;
             let rows = self.ids.read(start..start + batch.steps + 1)?;
             for (t, pair) in rows.windows(2).enumerate() {
-                inputs[t * batch_size + b] = pair[0];
-                targets[t * batch_size + b] = pair[1];
+                inputs[t * count + to] = pair[0];
+                targets[t * count + to] = pair[1];
             }
         }
         Ok(())
+    }
+
+    /// The number of targets of a batch: T · B, or fewer where columns of units have ended.
+    #[must_use]
+    pub fn targets_in(&self, batch: Batch) -> usize {
+        match &self.units {
+            None => batch.steps * self.batch_size,
+            Some(units) => (0..self.batch_size).map(|b| units.tokens_in(b, batch.start, batch.steps)).sum(),
+        }
     }
 
     /// Whether the state is reset within batches: in columns of units.
@@ -357,18 +388,31 @@ impl Batches {
     /// # Errors
     /// See [`TokenIds::read`].
     pub fn fill_resets(&self, batch: Batch, resets: &mut [u32]) -> Result<()> {
-        let batch_size = self.batch_size;
-        assert_eq!(
-            resets.len(),
-            batch.steps * batch_size,
-            "resets must be {} steps by {batch_size}",
-            batch.steps
-        );
+        self.fill_resets_of_columns(batch, 0..self.batch_size, resets)
+    }
+
+    /// The same for some of the columns.
+    ///
+    /// # Shapes
+    /// - `resets: [T, C]`, overwritten, where C is the number of these columns.
+    ///
+    /// # Panics
+    /// As [`fill_resets`](Self::fill_resets), and if there are no such columns.
+    /// # Errors
+    /// See [`TokenIds::read`].
+    pub fn fill_resets_of_columns(
+        &self,
+        batch: Batch,
+        columns: Range<usize>,
+        resets: &mut [u32],
+    ) -> Result<()> {
+        let count = columns.len();
+        assert_eq!(resets.len(), batch.steps * count, "resets must be {} steps by {count}", batch.steps);
         resets.fill(0);
         if let Some(units) = &self.units {
-            for b in 0..batch_size {
+            for (to, b) in columns.enumerate() {
                 units.read(&self.ids, b, (batch.start, batch.steps), |t, _, _, begins| {
-                    resets[t * batch_size + b] = u32::from(begins);
+                    resets[t * count + to] = u32::from(begins);
                 })?;
             }
         }

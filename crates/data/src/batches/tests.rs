@@ -169,6 +169,43 @@ fn a_wrong_length_is_a_bug() {
 
 proptest! {
     #[test]
+    fn some_columns_are_those_of_the_batch(
+        len in 12usize..60, lines: bool, batch_size in 1usize..6, bptt in 1usize..5, first in 0usize..6, count in 1usize..6,
+    ) {
+        // Line ends at irregular places.
+        let ids = TokenIds::from((0..len as u32).map(|id| id * id % 7).collect::<Vec<_>>());
+        let batches = if lines {
+            let units = Units::find(&ids, Unit::Line, 0).unwrap();
+            Batches::of_units(&ids, &units, None, batch_size, bptt).unwrap()
+        } else {
+            Batches::new(&ids, batch_size, bptt, LastBatch::Keep).unwrap()
+        };
+        let first = first.min(batch_size);
+        let some = first..batch_size.min(first + count);
+        for index in 0..batches.batch_count() {
+            let batch = batches.batch(index);
+            let (all, own) = (batch.steps * batch_size, batch.steps * some.len());
+            let (mut inputs, mut targets, mut resets) = (vec![9; all], vec![9; all], vec![9; all]);
+            batches.fill(batch, &mut inputs, &mut targets).unwrap();
+            batches.fill_resets(batch, &mut resets).unwrap();
+            prop_assert_eq!(
+                batches.targets_in(batch),
+                targets.iter().filter(|&&target| target != NO_TARGET).count()
+            );
+            let of_columns = |values: &[u32]| -> Vec<u32> {
+                values.chunks(batch_size).flat_map(|step| &step[some.clone()]).copied().collect()
+            };
+            let (mut some_inputs, mut some_targets) = (vec![9; own], vec![9; own]);
+            batches.fill_columns(batch, some.clone(), &mut some_inputs, &mut some_targets).unwrap();
+            prop_assert_eq!(some_inputs, of_columns(&inputs));
+            prop_assert_eq!(some_targets, of_columns(&targets));
+            let mut some_resets = vec![9; own];
+            batches.fill_resets_of_columns(batch, some.clone(), &mut some_resets).unwrap();
+            prop_assert_eq!(some_resets, of_columns(&resets));
+        }
+    }
+
+    #[test]
     fn each_token_but_a_columns_first_is_a_target_once_and_in_order(
         len in 2usize..200, batch_size in 1usize..12, bptt in 1usize..20, seed: u64,
     ) {

@@ -129,6 +129,11 @@ impl UnitColumns {
         self.before[self.columns[column + 1]] - self.before[self.columns[column]]
     }
 
+    /// The number of tokens of a column in `steps` rows from row `start`.
+    pub(super) fn tokens_in(&self, column: usize, start: usize, steps: usize) -> usize {
+        self.len(column).saturating_sub(start).min(steps)
+    }
+
     /// The number of tokens of the longest column.
     pub(super) fn longest(&self) -> usize {
         (0..self.columns.len() - 1).map(|column| self.len(column)).max().unwrap_or(0)

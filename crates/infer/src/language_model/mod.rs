@@ -21,7 +21,7 @@ use rondo_kernels::Device;
 use rondo_nn::{Model, ModelContext, ModelFile, RnnLm, WeightFormat};
 use rondo_runs::write_atomically;
 
-use crate::evaluate::{Reader, evaluate_by, for_each_token};
+use crate::evaluate::{EvaluationPart, Reader, evaluate_by, for_each_token_of};
 use crate::memory::check_evaluation;
 use crate::rescore::{Entry, List, ListScorer, Weights};
 use crate::{
@@ -313,12 +313,29 @@ impl LanguageModel {
         bptt: usize,
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Measures> {
+        self.measure_part(ids, batch_size, bptt, EvaluationPart::WHOLE, progress)
+    }
+
+    /// The same for some of the columns: the sums of the losses over all parts are those of the text. What the text consists
+    /// of is counted for all of it.
+    ///
+    /// # Errors
+    /// As [`evaluate_ids`](Self::evaluate_ids).
+    pub fn measure_part(
+        &self,
+        ids: &TokenIds,
+        batch_size: usize,
+        bptt: usize,
+        part: EvaluationPart,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Measures> {
         check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
         let (unknown_id, zero) = (self.codec.unknown_id(), Evaluation { nll_sum: 0.0, tokens: 0 });
         let [mut all, mut unknown] = [zero, zero];
         let (reader, sizes) = (Reader::of(&self.handle), (batch_size, bptt));
         let workspace = &mut self.handle.workspace();
-        for_each_token(reader, workspace, ids, sizes, progress, &mut |predicted| {
+        let progress = &mut |done, _| progress(done);
+        for_each_token_of(reader, workspace, ids, sizes, part, progress, &mut |predicted| {
             let nll = f64::from(predicted.nll);
             all.nll_sum += nll;
             all.tokens += 1;

@@ -57,6 +57,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<DecoderState>();
     is_send::<Distribution<'_>>();
     is_send::<Evaluation>();
+    is_send::<EvaluationPart>();
     is_send::<Filter>();
     is_send::<FilterSummary>();
     is_send::<FilterUnit>();
