@@ -129,6 +129,12 @@ impl RunFolder {
         path.join(Self::PLAN).is_file() || path.join(Self::METRICS).is_file()
     }
 
+    /// The folder of a run that another process has created, or will; nothing is read or checked.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> RunFolder {
+        RunFolder { path: path.into() }
+    }
+
     /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path

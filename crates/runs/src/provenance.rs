@@ -61,8 +61,11 @@ pub struct Provenance {
     pub device: String,
     /// The random seed.
     pub seed: u64,
-    /// The number of threads.
+    /// The number of threads, of each process.
     pub threads: usize,
+    /// The number of processes that trained together when the run began.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub processes: usize,
     /// The corpus.
     pub corpus: CorpusFingerprint,
     /// When the run began, in seconds since 1970.
@@ -95,6 +98,14 @@ pub struct SettingsChange {
     pub settings: Vec<Change>,
 }
 
+fn one() -> usize {
+    1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
+}
+
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
@@ -108,6 +119,9 @@ pub struct Resumption {
     pub rondo: String,
     /// The device and its instruction set.
     pub device: String,
+    /// The number of processes that trained together from then on.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub processes: usize,
     /// The epoch in which the run was resumed.
     pub epoch: usize,
     /// The number of steps before the resumption.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rondo_collective::CollectiveError;
 use rondo_data::{DataError, or_nearest};
 use rondo_kernels::{AvailableMemory, Bytes};
 use rondo_nn::NnError;
@@ -181,6 +182,37 @@ pub enum TrainError {
     /// The model's configuration is invalid, or a model or tensor file cannot be used.
     #[error(transparent)]
     Model(#[from] NnError),
+    /// The processes that train together cannot communicate.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
+    /// The devices of the processes that train together differ.
+    #[error(
+        "the processes that train together compute with {first} and with {other}: set `RONDO_CPU`, `training.device` and `training.precision` to what all of them have"
+    )]
+    DifferentDevices {
+        /// The device of the first process.
+        first: String,
+        /// Another device.
+        other: String,
+    },
+    /// A text can be read by one process only.
+    #[error("`{}` can be read by one process only: save the text to a file that all processes can read", path.display())]
+    NotShared {
+        /// Stdin or a named pipe.
+        path: PathBuf,
+    },
+    /// A batch has fewer columns than it is to be divided into.
+    #[error(
+        "a batch of {batch_size} sequences cannot be divided among {processes} processes in {accumulate} parts each: increase `training.batch_size`, or reduce `training.accumulate` or the number of processes"
+    )]
+    TooManyParts {
+        /// The batch size.
+        batch_size: usize,
+        /// The number of processes.
+        processes: usize,
+        /// The number of parts of each process's columns.
+        accumulate: usize,
+    },
     /// A text cannot be read, or is too short for the plan.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -24,12 +24,14 @@ mod averaging;
 mod checkpoint;
 mod dynamic;
 mod error;
+mod exchange;
 mod loss_sum;
 mod memory;
 mod moving_loss;
 mod normalizer;
 mod observer;
 mod optimizer;
+mod part;
 mod plan;
 mod progress;
 mod provenance;
@@ -58,6 +60,7 @@ pub use moving_loss::MovingLoss;
 pub use normalizer::{NormalizerOptions, fit_normalizer};
 pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome, PartialEpoch};
 pub use optimizer::{Clip, Optimizer, OptimizerOptions};
+pub use part::{Part, Tokens};
 pub use plan::{
     ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
     SamplePlan, SampledSoftmax, SoftmaxPlan, TextPlan, TrainingPlan,
@@ -75,5 +78,5 @@ pub use session::{
     SettingsSource, Trained, default_places,
 };
 pub use settings::Settings;
-pub use step::{NonFinite, Quantity, StepOutcome, StepTerms, Tokens, TrainingStep};
+pub use step::{NonFinite, Quantity, StepOutcome, StepTerms, TrainingStep};
 pub use trainer::Trainer;

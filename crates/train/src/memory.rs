@@ -60,13 +60,30 @@ impl MemoryEstimate {
     /// # Errors
     /// [`TrainError::Model`] if the model has more parameters than memory can hold.
     pub fn of(plan: &Plan, corpus: &CorpusSize, device: &Device) -> Result<MemoryEstimate> {
+        MemoryEstimate::of_rank(plan, corpus, device, 1)
+    }
+
+    /// The same for one of `ranks` processes that train together.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn of_rank(
+        plan: &Plan,
+        corpus: &CorpusSize,
+        device: &Device,
+        ranks: usize,
+    ) -> Result<MemoryEstimate> {
         let config = plan.model.config(corpus.vocab_size);
         config.check()?;
         let (training, optimization) = (&plan.training, &plan.optimization);
         let columns = training.batch_size;
         let longer = if training.variable_bptt { LONGER } else { 0 };
         let longest = (corpus.train / columns.max(1)).saturating_sub(1).max(1);
-        let size = BatchSize { steps: training.bptt.saturating_add(longer).min(longest), columns };
+        let parts = ranks.max(1).saturating_mul(training.accumulate);
+        let size = BatchSize {
+            steps: training.bptt.saturating_add(longer).min(longest),
+            columns: columns.div_ceil(parts.max(1)),
+        };
 
         let passes = || {
             let passes = PassMemory::new(&config, device);
@@ -135,9 +152,9 @@ impl MemoryEstimate {
 
 /// Returns an error if a run of this plan does not fit in memory. `held` are the bytes of the estimate that
 /// are already allocated, and of data that will be freed before.
-pub(crate) fn check(plan: &Plan, corpus: &Corpus, device: &Device, held: u64) -> Result<()> {
+pub(crate) fn check(plan: &Plan, corpus: &Corpus, device: &Device, held: u64, ranks: usize) -> Result<()> {
     let size = CorpusSize::from(corpus);
-    let estimate = MemoryEstimate::of(plan, &size, device)?;
+    let estimate = MemoryEstimate::of_rank(plan, &size, device, ranks)?;
     let needed = estimate.total().saturating_sub(held);
     device.check_memory(needed).map_err(|available| {
         let reduce = estimate.to_reduce(plan, size.vocab_size);

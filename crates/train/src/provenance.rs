@@ -24,13 +24,18 @@ pub fn fingerprint(corpus: &Corpus) -> Result<CorpusFingerprint> {
 }
 
 /// The provenance of a run that starts now.
-pub(crate) fn of_new_run(device: &Device, seed: u64, corpus: CorpusFingerprint) -> Provenance {
+pub(crate) fn of_new_run(
+    (device, processes): (&Device, usize),
+    seed: u64,
+    corpus: CorpusFingerprint,
+) -> Provenance {
     Provenance {
         rondo: VERSION.to_owned(),
         system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         device: device.to_string(),
         seed,
         threads: device.threads(),
+        processes,
         corpus,
         started_unix_s: unix_seconds(),
         resumptions: vec![],
@@ -39,9 +44,13 @@ pub(crate) fn of_new_run(device: &Device, seed: u64, corpus: CorpusFingerprint) 
 }
 
 /// The record of a run resumed now, in `epoch` after `step` steps.
-pub(crate) fn resumption(device: &Device, (epoch, step): (usize, u64), changes: Vec<Change>) -> Resumption {
+pub(crate) fn resumption(
+    (device, processes): (&Device, usize),
+    (epoch, step): (usize, u64),
+    changes: Vec<Change>,
+) -> Resumption {
     let (rondo, device) = (VERSION.to_owned(), device.to_string());
-    Resumption { unix_s: unix_seconds(), rondo, device, epoch, step, changes }
+    Resumption { unix_s: unix_seconds(), rondo, device, processes, epoch, step, changes }
 }
 
 /// Seconds since 1970 (Unix time); 0 if the clock is set to an earlier time.

@@ -66,6 +66,7 @@ const WITH_EFFECT: &[&str] = &[
     "training.max_steps",
     "training.time",
     "training.early_stopping",
+    "training.accumulate", // the last digits differ
     "training.device",
     "training.threads",
     "training.precision",

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! backward   forward pass, losses, and gradients of a batch            nll_sum   reads the losses
-//!    │       (data-parallel workers sum their gradients here)
+//!    │       (the gradients of all parts and ranks are added up)
 //! clip       clips the gradients, reads their norm
 //!    │
 //! update     updates the parameters with the optimizer
@@ -16,14 +16,17 @@
 //! trainer).
 
 use std::fmt;
+use std::sync::Arc;
 
-use rondo_data::{Batch, Batches, NO_TARGET};
+use rondo_collective::{Collective, alone};
 use rondo_kernels::optimizer::{self, Scale};
 use rondo_kernels::{Buffer, sum};
-use rondo_nn::{ActivationPenalty, Gradients, Hidden, Mode, Model, NnError, State, Workspace};
+use rondo_nn::{ActivationPenalty, GradientObserver, Gradients, Hidden, Mode, Model, NnError, Workspace};
 
 use crate::Result;
+use crate::exchange::{Exchange, Watching};
 use crate::optimizer::{Clip, Optimizer};
+use crate::part::Part;
 use crate::sampler::Sampler;
 
 /// The state shared by all training steps: the gradients, the optimizer, and the workspace.
@@ -37,6 +40,7 @@ pub struct TrainingStep {
     /// The negative log-likelihoods of the last batch, one per row, and the number of rows.
     nll: Buffer,
     rows: usize,
+    exchange: Exchange,
     /// What is known of deferred steps, on the device.
     ledger: Option<Ledger>,
 }
@@ -137,6 +141,7 @@ impl TrainingStep {
             sampler: None,
             nll: Buffer::zeros(device, 0),
             rows: 0,
+            exchange: Exchange::new(alone()),
             ledger: None,
         }
     }
@@ -145,6 +150,16 @@ impl TrainingStep {
     /// those among the candidates, and lower than those of the full softmax.
     pub fn with_sampler(self, sampler: Option<Sampler>) -> TrainingStep {
         TrainingStep { sampler, ..self }
+    }
+
+    /// Adds up losses and gradients over these ranks, each of which computes some columns of a batch.
+    pub fn with_ranks(self, ranks: Arc<dyn Collective>) -> TrainingStep {
+        TrainingStep { exchange: Exchange::new(ranks), ..self }
+    }
+
+    /// The ranks that take the steps together.
+    pub fn ranks(&self) -> &Arc<dyn Collective> {
+        self.exchange.ranks()
     }
 
     /// The workspace of the steps, for running the model between steps.
@@ -162,12 +177,12 @@ impl TrainingStep {
         &mut self.optimizer
     }
 
-    /// The gradients computed by [`backward`](Self::backward), so that data-parallel workers can sum theirs.
+    /// The gradients computed by [`backward`](Self::backward).
     pub fn gradients_mut(&mut self) -> &mut Gradients {
         &mut self.gradients
     }
 
-    /// Takes one step on a batch: backward, clip, update. The outer result is an error of the device; the
+    /// Takes one step on a batch, or on this rank's part of it: backward, clip, update. The outer result is an error of the device; the
     /// inner one says whether the step was taken.
     ///
     /// # Errors
@@ -175,12 +190,11 @@ impl TrainingStep {
     pub fn take(
         &mut self,
         model: &mut dyn Model,
-        state: &mut State,
-        tokens: &Tokens,
+        parts: &mut [Part],
         terms: StepTerms,
         learning_rate: f64,
     ) -> Result<std::result::Result<StepOutcome, NonFinite>> {
-        let gradients = self.gradients(model, state, tokens, terms)?;
+        let gradients = self.gradients(model, parts, terms)?;
         Ok(gradients.map(|(outcome, clip)| {
             self.update(model, clip, learning_rate);
             outcome
@@ -194,11 +208,10 @@ impl TrainingStep {
     pub fn gradients(
         &mut self,
         model: &dyn Model,
-        state: &mut State,
-        tokens: &Tokens,
+        parts: &mut [Part],
         terms: StepTerms,
     ) -> Result<std::result::Result<(StepOutcome, Clip), NonFinite>> {
-        self.backward(model, state, tokens, terms)?;
+        self.backward(model, parts, terms)?;
         let nll_sum = self.nll_sum()?;
         if !nll_sum.is_finite() {
             return Ok(Err(NonFinite { what: Quantity::Loss, found: nll_sum }));
@@ -224,12 +237,11 @@ impl TrainingStep {
     pub(crate) fn defer(
         &mut self,
         model: &dyn Model,
-        state: &mut State,
-        tokens: &Tokens,
+        parts: &mut [Part],
         terms: StepTerms,
         place: usize,
     ) -> Result<()> {
-        self.backward(model, state, tokens, terms)?;
+        self.backward(model, parts, terms)?;
         let parameters = model.parameters();
         let device = parameters.device();
         let ledger = self.ledger.get_or_insert_with(|| Ledger {
@@ -241,7 +253,7 @@ impl TrainingStep {
         sum::forward(device, self.nll.range(0..self.rows), entries.range_mut(at..at + 1));
         let scale = entries.range_mut(at + 1..at + ENTRY);
         self.optimizer.clip_on_device(&mut self.gradients, parameters, squares, scale);
-        for part in state.parts_mut() {
+        for part in parts.iter_mut().flat_map(|part| part.state.parts_mut()) {
             let scale = entries.range(at + 1..at + ENTRY);
             optimizer::zero_unless_finite(device, scale, part.values_mut().slice_mut());
         }
@@ -271,20 +283,45 @@ impl TrainingStep {
         Ok(entries.as_chunks().0.iter().map(outcome).collect())
     }
 
-    /// Computes the gradients of a batch, which replace the previous ones. The hidden state is read, and
-    /// updated to the state at the end of the batch.
+    /// Computes the gradients of a batch, which replace the previous ones: the sums over the parts, and over those of all
+    /// ranks. The hidden states are read, and updated to those at the end of the batch.
     ///
     /// # Errors
     /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
-    pub fn backward(
+    pub fn backward(&mut self, model: &dyn Model, parts: &mut [Part], terms: StepTerms) -> Result<()> {
+        self.gradients.clear();
+        let rows = parts.iter().map(|part| part.tokens.count()).sum();
+        if self.nll.len() < rows {
+            self.nll = Buffer::zeros(model.parameters().device(), rows);
+        }
+        self.rows = 0;
+        // The columns of a part without targets have ended.
+        let has_targets = |part: &&mut Part| part.tokens.count() > 0;
+        let mut parts = parts.iter_mut().filter(has_targets).peekable();
+        if parts.peek().is_none() {
+            self.exchange.begin(&[], model.parameters(), &mut self.gradients)?;
+        }
+        while let Some(part) = parts.next() {
+            self.backward_part(model, part, terms, parts.peek().is_none())?;
+        }
+        self.exchange.complete(model.parameters(), &mut self.gradients)
+    }
+
+    /// Adds the gradients of a part. Those of the last part are exchanged with other ranks as soon as they are finished.
+    fn backward_part(
         &mut self,
         model: &dyn Model,
-        state: &mut State,
-        tokens: &Tokens,
+        part: &mut Part,
         terms: StepTerms,
+        is_last: bool,
     ) -> Result<()> {
-        self.gradients.clear();
+        let penalty = part.penalty(terms.penalty);
         let mut tape = self.workspace.tape(model.parameters(), terms.mode);
+        if !part.is_whole() {
+            let (columns, batch_size) = part.columns();
+            tape.set_columns(columns, batch_size);
+        }
+        let (tokens, state) = (&part.tokens, &mut part.state);
         tape.set_resets(&tokens.resets);
         let hidden = model.forward(&mut tape, &tokens.inputs, state);
         let predicting = match tokens.rows.as_slice() {
@@ -299,30 +336,41 @@ impl TrainingStep {
             _ => model.loss(&mut tape, predicting, &tokens.targets),
         };
         let nll = tape.nll(loss);
-        self.rows = nll.len();
-        if self.nll.len() < self.rows {
-            self.nll = Buffer::zeros(model.parameters().device(), self.rows);
-        }
-        self.nll.range_mut(0..self.rows).copy_from(nll);
-        terms.penalty.add_to(&mut tape, hidden);
-        Ok(tape.backward(loss, terms.gradient_scale as f32, &mut self.gradients)?)
+        let rows = self.rows..self.rows + nll.len();
+        self.rows = rows.end;
+        self.nll.range_mut(rows).copy_from(nll);
+        penalty.add_to(&mut tape, hidden);
+        let mut watching = Watching { exchange: &mut self.exchange, parameters: model.parameters() };
+        let observer = is_last.then_some(&mut watching as &mut dyn GradientObserver);
+        let scale = terms.gradient_scale as f32;
+        Ok(tape.backward_observed(loss, scale, &mut self.gradients, observer)?)
     }
 
-    /// The sum of the last batch's losses, in nats, accumulated in `f64` on the host.
+    /// The sum of the last batch's losses over all ranks, in nats, accumulated in `f64` on the host.
     ///
     /// # Errors
-    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed;
+    /// [`TrainError::Collective`](crate::TrainError::Collective) if a rank has ended.
     pub fn nll_sum(&self) -> Result<f64> {
         let nll = self.nll.range(0..self.rows).read().map_err(NnError::from)?;
-        Ok(nll.iter().map(|&nll| f64::from(nll)).sum())
+        let mut sum = [nll.iter().map(|&nll| f64::from(nll)).sum()];
+        self.ranks().sum(&mut sum)?;
+        Ok(sum[0])
     }
 
-    /// Clips the gradients and reads their norm: see [`Optimizer::clip`].
+    /// Clips the gradients and reads their norm: see [`Optimizer::clip`]. All ranks use the numbers of the first, so that
+    /// their weights stay equal even if they have different numbers of threads.
     ///
     /// # Errors
-    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
+    /// [`TrainError::Model`](crate::TrainError::Model) if the device failed;
+    /// [`TrainError::Collective`](crate::TrainError::Collective) if a rank has ended.
     pub fn clip(&mut self, model: &dyn Model) -> Result<Clip> {
-        self.optimizer.clip(&mut self.gradients, model.parameters())
+        let Clip { norm, scale } = self.optimizer.clip(&mut self.gradients, model.parameters())?;
+        let ranks = self.ranks();
+        let mut numbers = if ranks.leads() { [norm, scale] } else { [0.0; 2] };
+        ranks.sum(&mut numbers)?;
+        let [norm, scale] = numbers;
+        Ok(Clip { norm, scale })
     }
 
     /// Updates the parameters with the clipped gradients.
@@ -331,66 +379,17 @@ impl TrainingStep {
     }
 
     /// Runs a forward and backward pass with its result ignored, to allocate new memory that also fits
-    /// shorter batches.
+    /// shorter batches. The states of the parts change.
     ///
     /// # Errors
     /// [`TrainError::Model`](crate::TrainError::Model) if the device failed.
     pub(crate) fn make_room(
         &mut self,
         model: &dyn Model,
-        batch_size: usize,
-        tokens: &Tokens,
+        parts: &mut [Part],
         terms: StepTerms,
     ) -> Result<()> {
         self.workspace.release();
-        self.backward(model, &mut model.zero_state(batch_size), tokens, terms)
-    }
-}
-
-/// The inputs and targets of a batch. Their memory is reused for all batches.
-#[derive(Clone, Debug, Default)]
-pub struct Tokens {
-    /// `[T, B]`.
-    pub inputs: Vec<u32>,
-    /// `[T, B]`; in columns of units that have ended, only those of `rows`.
-    pub targets: Vec<u32>,
-    /// `[T, B]`: nonzero where the state is reset before a step; empty if it never is.
-    pub resets: Vec<u32>,
-    /// The rows that have a target; empty if all have one.
-    pub rows: Vec<u32>,
-}
-
-impl Tokens {
-    /// Empty, with memory for `capacity` inputs and targets.
-    pub fn with_capacity(capacity: usize) -> Tokens {
-        let with_capacity = || Vec::with_capacity(capacity);
-        Tokens { inputs: with_capacity(), targets: with_capacity(), ..Tokens::default() }
-    }
-
-    /// Replaces them with those of a batch.
-    ///
-    /// # Errors
-    /// [`TrainError::Data`](crate::TrainError::Data) if they cannot be read.
-    pub fn fill(&mut self, batches: &Batches, batch: Batch) -> Result<()> {
-        let count = batch.steps * batches.batch_size();
-        self.inputs.resize(count, 0);
-        self.targets.resize(count, 0);
-        self.rows.clear();
-        batches.fill(batch, &mut self.inputs, &mut self.targets)?;
-        if batches.has_resets() {
-            self.resets.resize(count, 0);
-            batches.fill_resets(batch, &mut self.resets)?;
-            if self.targets.contains(&NO_TARGET) {
-                let has_target = |row: &u32| self.targets[*row as usize] != NO_TARGET;
-                self.rows.extend((0..count as u32).filter(has_target));
-                self.targets.retain(|&target| target != NO_TARGET);
-            }
-        }
-        Ok(())
-    }
-
-    /// The number of targets.
-    pub fn count(&self) -> usize {
-        self.targets.len()
+        self.backward(model, parts, terms)
     }
 }

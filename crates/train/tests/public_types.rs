@@ -93,6 +93,7 @@ fn every_public_type_is_send() {
         Outcome,
         PartialEpoch,
         Phase,
+        Part,
         Plan,
         Profile,
         ProfilePart,

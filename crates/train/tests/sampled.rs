@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+use std::slice::from_mut;
+
 use rondo_kernels::Device;
 use rondo_nn::{Candidates, Decoder, Gradients, Mode, Model, Parameters, RnnLm, Workspace};
 use rondo_train::settings::SamplerKind;
 use rondo_train::{
-    Averaging, AveragingProgress, AveragingRule, Optimizer, OptimizerOptions, OptimizerPlan, SampledSoftmax,
-    Sampler, Settings, StepTerms, Tokens, TrainingStep,
+    Averaging, AveragingProgress, AveragingRule, Optimizer, OptimizerOptions, OptimizerPlan, Part,
+    SampledSoftmax, Sampler, Settings, StepTerms, Tokens, TrainingStep,
 };
 use safetensors::SafeTensors;
 use tiny::{plan, run};
@@ -94,7 +96,7 @@ fn small(tied: bool) -> (RnnLm, TrainingStep, Tokens) {
     let sampler =
         Sampler::new(SampledSoftmax { draws: DRAWS, sampler: SamplerKind::LogUniform }, &[1; VOCAB]);
     let step = TrainingStep::new(&model, optimizer).with_sampler(Some(sampler));
-    let mut tokens = Tokens::with_capacity(ROWS);
+    let mut tokens = Tokens::default();
     tokens.inputs = (0..ROWS as u32).map(|i| i % 5).collect();
     tokens.targets = (0..ROWS as u32).map(|i| (i + 1) % 5).collect();
     (model, step, tokens)
@@ -109,12 +111,13 @@ fn an_average_whose_rows_catch_up_is_the_average_of_all_steps() {
                 let (mut model, mut step, tokens) = small(tied);
                 let mut progress = AveragingProgress::default();
                 let mut averaging = Averaging::new(rule, &mut progress, model.parameters());
-                let mut state = model.zero_state(3);
+                let mut part = Part::whole(model.zero_state(3));
+                part.tokens = tokens;
                 for number in 0..STEPS {
                     averaging.before_step(&mut progress, number as f64 / STEPS as f64, model.parameters());
                     let mode = Mode::Train { seed: 1, step: number };
                     let terms = StepTerms { mode, gradient_scale: 0.1, penalty: Default::default() };
-                    let (_, clip) = step.gradients(&model, &mut state, &tokens, terms).unwrap().unwrap();
+                    let (_, clip) = step.gradients(&model, from_mut(&mut part), terms).unwrap().unwrap();
                     if catches_up {
                         averaging.before_update(&progress, step.gradients_mut(), model.parameters()).unwrap();
                     }

@@ -27,8 +27,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use rondo_collective::Collective;
 use rondo_data::{TextCodec, Tokenizer};
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
 use rondo_nn::{CHECKPOINT_KEY, NnError, RnnLmConfig, State, StatePart};
@@ -88,6 +90,25 @@ impl Checkpoint {
     /// [`TrainError::CheckpointVersion`] if one has a different version.
     pub fn latest(folder: &RunFolder) -> Result<Option<(Checkpoint, Vec<TrainError>)>> {
         Checkpoint::latest_that(folder, |_| true)
+    }
+
+    /// The checkpoint that `read` reads on the first rank, on all ranks: the others may find another one in the folder, or
+    /// none.
+    pub(crate) fn of_first_rank(
+        ranks: &dyn Collective,
+        read: impl FnOnce() -> Result<Option<Checkpoint>>,
+    ) -> Result<Option<Checkpoint>> {
+        if ranks.is_alone() {
+            return read();
+        }
+        let mut found = if ranks.leads() { read()? } else { None };
+        let path = found.as_ref().map(|found| found.path.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = PathBuf::from(String::from_utf8_lossy(&ranks.broadcast(path.into_bytes())?).into_owned());
+        let bytes = ranks.broadcast(found.as_mut().map(|found| found.bytes.clone()).unwrap_or_default())?;
+        match found {
+            None if !bytes.is_empty() => Checkpoint::from_bytes(bytes, &path).map(Some),
+            found => Ok(found),
+        }
     }
 
     /// The latest undamaged checkpoint from before this number of steps; if there is none, the latest one.
@@ -255,22 +276,55 @@ impl Checkpoint {
     }
 }
 
-/// The hidden state, as tensors to write.
-pub(crate) fn state_tensors(state: &State) -> Result<Vec<Tensor<'_>>> {
-    let mut tensors = vec![];
-    for part in state.parts() {
-        let values = Values::Numbers(part.values().read().map_err(NnError::from)?);
-        tensors.push(Tensor { name: state_tensor(part), shape: vec![state.batch(), part.width()], values });
-    }
-    Ok(tensors)
+/// The hidden states of all columns of a batch, which may be computed in parts and by several ranks.
+pub(crate) struct CarriedState {
+    /// The name, the width and the values of each part of the state.
+    parts: Vec<(String, usize, Vec<f32>)>,
 }
 
-/// Reads the hidden state that [`state_tensors`] wrote.
-pub(crate) fn read_state(tensors: &TensorFile<'_>, state: &mut State) -> Result<()> {
-    let batch = state.batch();
+impl CarriedState {
+    /// The states of the columns of this rank, in their order, followed by those of the next ranks.
+    ///
+    /// All ranks must call it together.
+    pub(crate) fn of(states: &[&State], ranks: &dyn Collective) -> Result<CarriedState> {
+        let mut parts = vec![];
+        for (index, part) in states.first().map_or(&[][..], |state| state.parts()).iter().enumerate() {
+            let mut values = vec![];
+            for state in states {
+                values.extend_from_slice(&state.parts()[index].values().read().map_err(NnError::from)?);
+            }
+            if !ranks.is_alone() {
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let all = ranks.gather(bytes)?.concat();
+                values = all.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            }
+            parts.push((state_tensor(part), part.width(), values));
+        }
+        Ok(CarriedState { parts })
+    }
+
+    /// As tensors to write.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = Tensor<'_>> {
+        self.parts.iter().map(|(name, width, values)| Tensor {
+            name: name.clone(),
+            shape: vec![values.len() / (*width).max(1), *width],
+            values: Values::Numbers(values.into()),
+        })
+    }
+}
+
+/// Reads the hidden states of some columns of a batch of `batch_size` columns.
+pub(crate) fn read_state(
+    tensors: &TensorFile<'_>,
+    state: &mut State,
+    columns: Range<usize>,
+    batch_size: usize,
+) -> Result<()> {
     for part in state.parts_mut() {
-        let numbers = tensors.numbers(&state_tensor(part), &[batch, part.width()])?;
-        numbers.copy_to(part.values_mut().slice_mut())?;
+        let width = part.width();
+        let all = tensors.numbers(&state_tensor(part), &[batch_size, width])?.to_vec()?;
+        let own = &all[columns.start * width..columns.end * width];
+        part.values_mut().write_from(own).map_err(NnError::from)?;
     }
     Ok(())
 }

@@ -144,6 +144,8 @@ pub struct TrainingPlan {
     pub early_stopping: Option<usize>,
     /// The batch size `B`: the number of columns that the text is divided into.
     pub batch_size: usize,
+    /// The number of parts in which the columns of a batch, or those of each process, are computed one after another.
+    pub accumulate: usize,
     /// The sequence length `T`: the time steps of a batch, for truncated BPTT.
     pub bptt: usize,
     /// How a last batch that is not full is handled.

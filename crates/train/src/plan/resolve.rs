@@ -375,6 +375,7 @@ fn training(settings: &TrainingSettings) -> Result<TrainingPlan> {
         epochs: positive("training.epochs", settings.epochs.unwrap_or(10))?,
         early_stopping: settings.early_stopping.filter(|&evaluations| evaluations != 0),
         batch_size: batch_size(settings)?,
+        accumulate: accumulate(settings)?,
         bptt: bptt(settings)?,
         last_batch: settings.last_batch.unwrap_or_default(),
         variable_bptt: variable_bptt(settings)?,
@@ -616,6 +617,14 @@ pub(super) fn evaluation(settings: &Settings) -> Result<EvaluationPlan> {
         batch_size: positive("evaluation.batch_size", evaluation.batch_size.unwrap_or(batch_size))?,
         bptt: positive("evaluation.bptt", evaluation.bptt.unwrap_or(bptt))?,
     })
+}
+
+fn accumulate(settings: &TrainingSettings) -> Result<usize> {
+    let parts = positive("training.accumulate", settings.accumulate.unwrap_or(1))?;
+    if parts > batch_size(settings)? {
+        return Err(out_of_range("training.accumulate", parts, "at most `training.batch_size`"));
+    }
+    Ok(parts)
 }
 
 fn batch_size(settings: &TrainingSettings) -> Result<usize> {

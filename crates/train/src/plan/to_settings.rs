@@ -33,6 +33,7 @@ pub(super) fn settings(plan: &Plan) -> Settings {
                 epochs: Some(training.epochs),
                 early_stopping: Some(training.early_stopping.unwrap_or(0)),
                 batch_size: Some(training.batch_size),
+                accumulate: Some(training.accumulate),
                 bptt: Some(training.bptt),
                 last_batch: Some(training.last_batch),
                 variable_bptt: Some(training.variable_bptt),

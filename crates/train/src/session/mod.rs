@@ -13,8 +13,10 @@
 //! This is a single file because new, repeated and resumed runs take the same steps in an order that matters.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
+use rondo_collective::{Collective, alone, local_rank};
 use rondo_data::tales::TalesText;
 use rondo_data::{Batches, Corpus, Places, VocabSource};
 use rondo_infer::{LanguageModel, ModelParts, OpenOptions};
@@ -35,7 +37,7 @@ use crate::resume::{changes, resumed_plan};
 use crate::settings::{ResetState, Settings, SettingsFile};
 use crate::time_plan::TimePlan;
 use crate::trainer::Origin;
-use crate::{CorpusChoice, Plan, Result, SoftmaxPlan, TrainError, Trainer, TrainingPlan};
+use crate::{CorpusChoice, Plan, Result, SoftmaxPlan, TextPlan, TrainError, Trainer, TrainingPlan};
 
 mod base_model;
 mod corpus_lookup;
@@ -109,6 +111,10 @@ pub struct SessionOptions<'a> {
     pub instructions: Option<InstructionSet>,
     /// Where to look for published corpora [default: [`default_places`]].
     pub places: Places,
+    /// The processes that train together, of which this is one [default: only this one]. All must be given the same settings,
+    /// and the run's folder and the texts must be on a file system that they share. Only the first one writes, and its
+    /// observer alone is told of notes.
+    pub ranks: Arc<dyn Collective>,
     /// Receives notes and download progress while the session is set up [default: none].
     pub observer: Option<&'a mut dyn Observer>,
 }
@@ -124,6 +130,7 @@ impl Default for SessionOptions<'_> {
             device: None,
             instructions: None,
             places: default_places(),
+            ranks: alone(),
             observer: None,
         }
     }
@@ -185,12 +192,15 @@ impl Session {
         }
         let plan = Plan::new(settings).map_err(|error| wanted.locate(error))?;
         let (device_is_given, instructions) = (options.device.is_some(), options.instructions);
-        let device = device(options.device, instructions, &plan, &mut watch)?;
+        let ranks = &options.ranks;
+        let device = device(options.device, instructions, &plan, &**ranks, &mut watch)?;
+        require_equal_devices(&**ranks, &device)?;
         let (mut plan, model) =
             with_base_model(plan, settings, &device).map_err(|error| wanted.locate(error))?;
         let title_of_own = own_title(&plan.text.corpus);
         let out = options.out.clone().unwrap_or_else(|| Path::new(RUNS).join(&name));
         let out = absolute(&out)?;
+        require_shared_texts(&**ranks, &plan.text)?;
         let mut stored = Stored::texts(&mut plan.text, &out)?;
         let (title, tales, corpus) = if let Some(corpus) = options.in_memory {
             use_in_memory(&mut plan, &corpus, model.is_some())?;
@@ -199,7 +209,9 @@ impl Session {
             let found = find(&plan.text.corpus, &options.places, &mut watch);
             let FoundCorpus { title, choice, texts, tales } = found.map_err(|error| wanted.locate(error))?;
             plan.text.corpus = choice;
-            stored = stored.and_vocabulary(&mut plan.text, &out).map_err(|error| wanted.locate(error))?;
+            if ranks.leads() {
+                stored = stored.and_vocabulary(&mut plan.text, &out).map_err(|error| wanted.locate(error))?;
+            }
             (title_of_own.unwrap_or(title), tales, Corpus::read(&texts, &plan.text.options)?)
         };
         notify_of_texts(&plan, &corpus, &device, &mut watch)?;
@@ -208,18 +220,21 @@ impl Session {
         }
         let time = plan.training.time.0.filter(|_| !is_repetition);
         let trainer = match model {
-            Some(model) => Trainer::continuing(plan, corpus, model)?,
-            None => Trainer::new(plan, corpus, &device)?,
+            Some(model) => Trainer::continuing_with(plan, corpus, model, ranks)?,
+            None => Trainer::new_with(plan, corpus, &device, ranks)?,
         };
         let mut trainer = trainer.with_origin(Origin::new(settings, wanted.recipe)?);
         // The folder is created last, so that nothing is left behind if the plan or a text is invalid.
         let plan = trainer.plan().to_toml()?;
-        let folder = match options.out {
-            Some(path) => RunFolder::create(path, &plan)?,
-            None => RunFolder::create_next(RUNS, &name, &plan)?,
-        };
+        let folder = folder_of_first_rank(&**ranks, || {
+            Ok(match options.out {
+                Some(path) => RunFolder::create(path, &plan)?,
+                None => RunFolder::create_next(RUNS, &name, &plan)?,
+            })
+        })?;
         store_texts(stored, &folder, &mut trainer)?;
-        let (lock, asked_to_stop) = (Some(folder.lock()?), watch.asked_to_stop);
+        let lock = ranks.leads().then(|| folder.lock()).transpose()?;
+        let asked_to_stop = watch.asked_to_stop;
         let time_plan = time.map(|time| TimePlan::new(time, begun));
         Ok(Session {
             trainer,
@@ -268,11 +283,12 @@ impl Session {
     ) -> Result<Session> {
         let begun = Instant::now();
         let folder = RunFolder::open(folder)?;
-        let lock = Some(folder.lock()?);
+        let ranks = &options.ranks;
+        let lock = ranks.leads().then(|| folder.lock()).transpose()?;
         let mut silent = ();
         let mut watch = Watch::new(options.observer.unwrap_or(&mut silent), false);
         let (file, before) = SettingsFile::read(&folder.plan())?;
-        let checkpoint = latest_checkpoint(&folder, &mut watch)?;
+        let checkpoint = Checkpoint::of_first_rank(&**ranks, || latest_checkpoint(&folder, &mut watch))?;
         let basis = match &checkpoint {
             Some(checkpoint) if before.training.from.is_some() => Some(Basis::of_run(&folder, checkpoint)?),
             _ => None,
@@ -296,7 +312,8 @@ impl Session {
         let resumed = |time| TimePlan::resumed(time, (begun, elapsed_s), steps, planned);
         let time_plan = plan.training.time.0.map(resumed);
         let (device_is_given, instructions) = (options.device.is_some(), options.instructions);
-        let device = device(options.device, instructions, &plan, &mut watch)?;
+        let device = device(options.device, instructions, &plan, &**ranks, &mut watch)?;
+        require_equal_devices(&**ranks, &device)?;
         let (mut plan, model) = match checkpoint {
             Some(_) => (plan, None),
             None => {
@@ -306,6 +323,7 @@ impl Session {
         };
         relocate(&mut plan.text, &folder);
         let title_of_own = own_title(&plan.text.corpus);
+        require_shared_texts(&**ranks, &plan.text)?;
         let stored = Stored::texts(&mut plan.text, folder.path())?;
         let (title, tales, corpus) = if let Some(corpus) = options.in_memory {
             use_in_memory(&mut plan, &corpus, basis.is_some() || model.is_some())?;
@@ -319,12 +337,17 @@ impl Session {
         notify_of_texts(&plan, &corpus, &device, &mut watch)?;
         let from_checkpoint = checkpoint.is_some();
         let mut trainer = match (checkpoint, model) {
-            (Some(checkpoint), _) => Trainer::resuming(plan, corpus, &device, checkpoint, changes.clone())?,
-            (None, Some(model)) => Trainer::continuing(plan, corpus, model)?,
-            (None, None) => Trainer::new(plan, corpus, &device)?,
+            (Some(checkpoint), _) => {
+                let from = (checkpoint, changes.clone());
+                Trainer::resuming_with(plan, corpus, &device, from, ranks)?
+            }
+            (None, Some(model)) => Trainer::continuing_with(plan, corpus, model, ranks)?,
+            (None, None) => Trainer::new_with(plan, corpus, &device, ranks)?,
         };
+        // The first rank writes only when all have read.
+        ranks.gather(vec![])?;
         store_texts(stored, &folder, &mut trainer)?;
-        if !from_checkpoint && !changes.is_empty() {
+        if !from_checkpoint && !changes.is_empty() && ranks.leads() {
             // A run that resumes from a checkpoint writes its changed plan when it starts.
             folder.replace_plan(&trainer.plan().to_toml()?)?;
         }
@@ -396,9 +419,10 @@ impl Session {
     /// # Errors
     /// As [`Trainer::run`] and [`Trainer::best_model`].
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Trained> {
+        let ranks = Arc::clone(self.trainer.ranks());
         let _lock = match self.lock.take() {
-            Some(lock) => lock,
-            None => self.folder.lock()?,
+            None if ranks.leads() => Some(self.folder.lock()?),
+            lock => lock,
         };
         let outcome = loop {
             let asked_to_stop = std::mem::take(&mut self.asked_to_stop);
@@ -423,7 +447,9 @@ impl Session {
             }
         };
         let model = match self.trainer.best_model()? {
-            Some(model) if !outcome.interrupted => Some(self.with_normalizer(model, observer)?),
+            Some(model) if !outcome.interrupted && ranks.leads() => {
+                Some(self.with_normalizer(model, observer)?)
+            }
             model => model,
         };
         Ok(Trained { outcome, folder: self.folder.clone(), model })
@@ -456,10 +482,11 @@ impl Session {
         let elapsed_s = time_plan.elapsed_s();
         let evaluation_s = self.trainer.evaluation_seconds(time_plan.probe_s())?;
         let (plan, times) = (self.trainer.plan(), (elapsed_s, time_plan.elapsed_s()));
-        let Some(steps) = time_plan.replan(times, outcome.steps, evaluation_s, plan.training.max_steps)
-        else {
-            return Ok(None);
-        };
+        let steps = time_plan.replan(times, outcome.steps, evaluation_s, plan.training.max_steps);
+        // The clock of the first rank decides.
+        let steps =
+            self.trainer.ranks().broadcast(steps.map_or(vec![], |steps| steps.to_le_bytes().to_vec()))?;
+        let Ok(steps) = steps.try_into().map(u64::from_le_bytes) else { return Ok(None) };
         let before = plan.settings();
         let mut settings = before.clone();
         settings.training.max_steps = Some(steps);
@@ -480,7 +507,9 @@ impl Session {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let mut watch = Watch::new(observer, false);
-        let Some(checkpoint) = latest_checkpoint(&self.folder, &mut watch)? else {
+        let ranks = Arc::clone(self.trainer.ranks());
+        let read = || latest_checkpoint(&self.folder, &mut watch);
+        let Some(checkpoint) = Checkpoint::of_first_rank(&*ranks, read)? else {
             let (path, reason) = (self.folder.path().to_owned(), "the folder contains none".to_owned());
             return Err(TrainError::NoCheckpoint { path, reason });
         };
@@ -490,10 +519,54 @@ impl Session {
         };
         plan.text.corpus.clone_from(&self.trainer.plan().text.corpus);
         let given = self.device_is_given.then(|| self.device.clone());
-        self.device = device(given, self.instructions, &plan, &mut watch)?;
+        self.device = device(given, self.instructions, &plan, &*ranks, &mut watch)?;
         self.asked_to_stop = watch.asked_to_stop;
         self.trainer.change_plan(plan, &self.device, checkpoint, changes)
     }
+}
+
+/// Fails unless the devices of all ranks compute the same bits: their weights would drift apart.
+fn require_equal_devices(ranks: &dyn Collective, device: &Device) -> Result<()> {
+    let kind = match device {
+        Device::Cpu(cpu) => format!("{} in {}", cpu.instructions(), device.precision()),
+        #[allow(unreachable_patterns)] // Without the feature `gpu`, there is no other device.
+        _ => device.to_string(),
+    };
+    let all = ranks.gather(kind.into_bytes())?;
+    let all: Vec<String> = all.iter().map(|kind| String::from_utf8_lossy(kind).into_owned()).collect();
+    match all.iter().find(|kind| **kind != all[0]) {
+        None => Ok(()),
+        Some(other) => Err(TrainError::DifferentDevices { first: all[0].clone(), other: other.clone() }),
+    }
+}
+
+/// Fails for texts that only one process can read.
+fn require_shared_texts(ranks: &dyn Collective, text: &TextPlan) -> Result<()> {
+    let paths = match &text.corpus {
+        CorpusChoice::Own(paths) => paths.iter().collect(),
+        CorpusChoice::OwnSplits { train, valid, test } => {
+            [train, valid, test].into_iter().flatten().collect()
+        }
+        CorpusChoice::BuiltIn | CorpusChoice::Named { .. } | CorpusChoice::InMemory => vec![],
+    };
+    match paths.into_iter().find(|path| is_stream(path)) {
+        Some(path) if !ranks.is_alone() => Err(TrainError::NotShared { path: path.clone() }),
+        _ => Ok(()),
+    }
+}
+
+/// The folder that the first rank creates.
+fn folder_of_first_rank(
+    ranks: &dyn Collective,
+    create: impl FnOnce() -> Result<RunFolder>,
+) -> Result<RunFolder> {
+    if ranks.leads() {
+        let folder = create()?;
+        ranks.broadcast(folder.path().to_string_lossy().into_owned().into_bytes())?;
+        return Ok(folder);
+    }
+    let path = ranks.broadcast(vec![])?;
+    Ok(RunFolder::at(PathBuf::from(String::from_utf8_lossy(&path).into_owned())))
 }
 
 /// The settings, with the corpus named as being in memory if it is.
@@ -574,13 +647,16 @@ fn device(
     given: Option<Device>,
     instructions: Option<InstructionSet>,
     plan: &Plan,
+    ranks: &dyn Collective,
     watch: &mut Watch<'_>,
 ) -> Result<Device> {
     if let Some(device) = given {
         return Ok(device);
     }
     let instructions = instructions.unwrap_or_else(InstructionSet::detect);
-    let (device, missing) = plan.training.device.open(plan.training.threads, instructions)?;
+    let choice = plan.training.device;
+    let choice = if ranks.is_alone() { choice } else { choice.of_rank(local_rank().unwrap_or(ranks.rank())) };
+    let (device, missing) = choice.open(plan.training.threads, instructions)?;
     if let Some(error) = missing {
         watch.notify(Event::Note(Note::NoGpu { error: &error, used: &device }));
     }

@@ -166,6 +166,9 @@ sections! {
         early_stopping: usize, "EVALUATIONS", "0";
         /// Batch size: number of parallel sequences that the text is split into
         batch_size: usize, "SEQUENCES", "20", common;
+        /// Gradient accumulation: compute each batch in this many parts of its sequences, one after another, and add up their
+        /// gradients. The results are those of the whole batch, up to rounding, with the memory of a part; 1 is off
+        accumulate: usize, "PARTS", "1";
         /// Truncated BPTT length: time steps per batch
         bptt: usize, "STEPS", "35", common;
         /// How to treat the last batch of an epoch if it is shorter: keep or discard it

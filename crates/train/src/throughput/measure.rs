@@ -1,6 +1,7 @@
 //! Runs the phases of a workload and measures their time.
 
 use std::ops::ControlFlow;
+use std::slice;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,13 +10,14 @@ use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, LastBatch, TokenIds};
 use rondo_infer::{InferError, ModelHandle, Sampling, Streams, evaluate_with};
 use rondo_kernels::{Device, roofline};
-use rondo_nn::{Initialization, Mode, Model, RnnLm, State, Workspace};
+use rondo_nn::{Initialization, Mode, Model, RnnLm, Workspace};
 
 use super::profile::{Profile, Stopwatch};
 use super::report::{Round, median};
 use super::{Benchmark, Budget, Phase, Workload};
 use crate::optimizer::Optimizer;
-use crate::step::{NonFinite, StepTerms, Tokens, TrainingStep};
+use crate::part::Part;
+use crate::step::{NonFinite, StepTerms, TrainingStep};
 use crate::{OptimizationPlan, Result, TrainError, Tried};
 
 /// Steps that are taken on a device that works on its own before their outcomes are read.
@@ -38,8 +40,7 @@ pub(super) struct Subject<'a> {
     model: Arc<dyn Model>,
     optimization: OptimizationPlan,
     step: TrainingStep,
-    state: State,
-    tokens: Tokens,
+    part: Part,
     steps: u64,
     training_text: TokenIds,
     evaluation_text: TokenIds,
@@ -63,8 +64,7 @@ impl<'a> Subject<'a> {
             streams: benchmark.streams,
             step,
             optimization,
-            state: model.zero_state(batch_size),
-            tokens: Tokens::with_capacity(bptt * batch_size),
+            part: Part::whole(model.zero_state(batch_size)),
             steps: 0,
             training_text: workload.text(batch_size, TRAINING_BATCHES * bptt).into(),
             evaluation_text: workload.text(batch_size, EVALUATION_ROWS.max(4 * bptt)).into(),
@@ -132,7 +132,7 @@ impl<'a> Subject<'a> {
                 count = self.next_step(&batches)?;
                 let (terms, learning_rate) = (self.terms(), self.optimization.learning_rate);
                 let model = exclusive(&mut self.model);
-                let step = self.step.take(model, &mut self.state, &self.tokens, terms, learning_rate)?;
+                let step = self.step.take(model, slice::from_mut(&mut self.part), terms, learning_rate)?;
                 step.map_err(|found| self.non_finite(found))?;
             }
             clock.end(count * batch_size, "optimizer");
@@ -144,7 +144,7 @@ impl<'a> Subject<'a> {
     fn next_step(&mut self, batches: &Batches) -> Result<usize> {
         let batch = batches.batch(self.steps as usize % batches.batch_count());
         self.steps += 1;
-        self.tokens.fill(batches, batch)?;
+        self.part.fill(batches, batch)?;
         Ok(batch.steps)
     }
 
@@ -152,7 +152,7 @@ impl<'a> Subject<'a> {
     fn defer_step(&mut self, place: usize) -> Result<()> {
         let (terms, learning_rate) = (self.terms(), self.optimization.learning_rate);
         let model = exclusive(&mut self.model);
-        self.step.defer(model, &mut self.state, &self.tokens, terms, place)?;
+        self.step.defer(model, slice::from_mut(&mut self.part), terms, place)?;
         self.step.update_deferred(model, learning_rate, place);
         Ok(())
     }
@@ -161,7 +161,7 @@ impl<'a> Subject<'a> {
     fn terms(&self) -> StepTerms {
         StepTerms {
             mode: Mode::Train { seed: SEED, step: self.steps - 1 },
-            gradient_scale: self.optimization.gradient_scale(self.tokens.count()),
+            gradient_scale: self.optimization.gradient_scale(self.part.tokens.count()),
             penalty: self.optimization.penalty,
         }
     }

@@ -15,7 +15,7 @@ use crate::observer::{BatchReport, Event};
 use crate::progress::Pause;
 use crate::random::{Stream, rng};
 use crate::settings::ResetState;
-use crate::step::{StepOutcome, StepTerms, Tokens, TrainingStep};
+use crate::step::{StepOutcome, StepTerms, TrainingStep};
 use crate::{NonFiniteRule, Plan, Result, RunEnd, TrainError};
 
 /// Steps that a run takes at least before it pauses at a time, so that its speed can be measured.
@@ -71,12 +71,14 @@ impl Deferred {
 impl Run<'_> {
     pub(super) fn epochs(&mut self) -> Result<()> {
         let rolls_back = matches!(self.plan.training.non_finite, NonFiniteRule::Rollback { .. });
+        self.agree()?;
         // There must be a checkpoint to roll back to, unless the run is about to stop before its first step.
-        if rolls_back && self.progress.steps == 0 && !self.watch.asked_to_stop {
+        if rolls_back && self.progress.steps == 0 && !self.agreed.stop {
             self.save_checkpoint()?;
         }
         loop {
-            if self.is_due_to_pause() {
+            self.agree()?;
+            if self.agreed.pause {
                 return self.save_checkpoint();
             }
             self.progress.end = RunEnd::of(self.plan, self.progress);
@@ -117,17 +119,16 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Whether the run has reached the place to pause at. If it is asked to stop there, it stops instead.
-    fn is_due_to_pause(&self) -> bool {
-        let is_reached = match self.until {
+    /// Whether the run has reached the place to pause at.
+    pub(super) fn has_reached_pause(&self) -> bool {
+        match self.until {
             None => false,
             Some(Pause::At(place)) => self.progress.position() >= place,
             Some(Pause::After { time, steps }) => {
                 let done = self.progress.steps;
                 done >= self.steps_before + FEWEST_STEPS && (done >= steps || Instant::now() >= time)
             }
-        };
-        is_reached && !self.watch.asked_to_stop
+        }
     }
 
     /// Trains on the remaining batches of the epoch.
@@ -164,46 +165,46 @@ impl Run<'_> {
         };
         let (epochs, left) = self.length();
         self.watch.notify(Event::EpochStarted { epoch, epochs, batches: batch_count, left, learning_rate });
-        let mut tokens = Tokens::with_capacity(training.bptt * training.batch_size);
         if let Some(&longest) = batches.iter().max_by_key(|batch| batch.steps) {
             let terms = self.terms(longest.steps * training.batch_size);
-            self.learner.make_room(longest, columns, &mut tokens, terms)?;
+            self.learner.make_room(longest, columns, terms)?;
         }
         for (index, &batch) in batches.iter().enumerate().skip(self.progress.batch) {
-            if (self.watch.asked_to_stop || self.is_due_to_pause()) && self.settle()? == Remedy::RolledBack {
+            self.agree()?;
+            if (self.agreed.stop || self.agreed.pause) && self.settle()? == Remedy::RolledBack {
                 return Ok(Ended::RolledBack);
             }
-            if self.watch.asked_to_stop {
+            if self.agreed.stop {
                 return Ok(Ended::Stopped);
             }
-            if self.is_due_to_pause() {
+            if self.agreed.pause {
                 return Ok(Ended::Paused);
             }
             if training.reset_state == ResetState::Batch {
-                self.learner.state.clear();
+                self.learner.clear_state();
             }
             let begun = Instant::now();
-            tokens.fill(columns, batch)?;
+            self.learner.fill(columns, batch)?;
+            let count = columns.targets_in(batch);
             let learning_rate = self.next_learning_rate(index);
             let learning_rate = match training.variable_bptt {
                 // The mean loss of a longer batch represents more tokens.
                 true => learning_rate * batch.steps as f64 / training.bptt as f64,
                 false => learning_rate,
             };
-            let terms = self.terms(tokens.count());
+            let terms = self.terms(count);
             let position = self.position(index);
-            let taken =
-                Taken { batch: index + 1, batches: batch_count, count: tokens.count() as u64, learning_rate };
+            let taken = Taken { batch: index + 1, batches: batch_count, count: count as u64, learning_rate };
             let is_saved = if self.learner.defers_steps() {
                 let place = self.deferred.steps.len();
-                self.learner.defer_step(self.progress, &tokens, terms, (position, learning_rate), place)?;
+                self.learner.defer_step(self.progress, terms, (position, learning_rate), place)?;
                 self.progress.batch = index + 1;
                 if place == 0 {
                     self.deferred.begun = begun;
                 }
                 self.deferred.steps.push(taken);
                 let is_logged = training.log_every.is_some_and(|every| (index + 1).is_multiple_of(every));
-                let is_saved = self.output.checkpoint_timer.is_due(self.progress.steps);
+                let is_saved = self.is_due_to_save();
                 if (is_logged || is_saved || self.deferred.is_due() || index + 1 == batch_count)
                     && self.settle()? == Remedy::RolledBack
                 {
@@ -211,7 +212,7 @@ impl Run<'_> {
                 }
                 is_saved
             } else {
-                match self.learner.take_step(self.progress, &tokens, terms, (position, learning_rate))? {
+                match self.learner.take_step(self.progress, terms, (position, learning_rate))? {
                     Ok(outcome) => {
                         self.progress.batch = index + 1;
                         self.after_step(outcome, taken, self.progress.steps, begun.elapsed())?;
@@ -222,18 +223,24 @@ impl Run<'_> {
                     },
                 }
                 self.compare_with_uniform_guess(index + 1, batch_count);
-                self.output.checkpoint_timer.is_due(self.progress.steps)
+                self.is_due_to_save()
             };
             if is_saved {
                 self.save_checkpoint()?;
             }
         }
         // Do not start the evaluation if the run is about to stop or to pause.
-        Ok(match self.watch.asked_to_stop {
+        self.agree()?;
+        Ok(match self.agreed.stop {
             true => Ended::Stopped,
-            false if self.is_due_to_pause() => Ended::Paused,
+            false if self.agreed.pause => Ended::Paused,
             false => Ended::Completed,
         })
+    }
+
+    /// Whether a checkpoint is due after the last step.
+    fn is_due_to_save(&self) -> bool {
+        self.agreed.save || self.output.checkpoint_timer.is_due_after(self.progress.steps)
     }
 
     /// Waits for the deferred steps, and reports each of them.

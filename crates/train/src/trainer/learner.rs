@@ -3,19 +3,21 @@
 use std::mem;
 use std::sync::Arc;
 
+use rondo_collective::Collective;
 use rondo_data::{Batch, Batches};
 use rondo_infer::{ModelHandle, Resets};
 use rondo_kernels::optimizer;
 use rondo_nn::tensor_file::{Tensor, TensorFile};
-use rondo_nn::{Model, NnError, Parameters, State, Workspace, parameter_tensors, read_parameters};
+use rondo_nn::{Model, NnError, Parameters, Workspace, parameter_tensors, read_parameters};
 
 use crate::averaging::Averaging;
-use crate::checkpoint::{self, BEST, MODEL};
+use crate::checkpoint::{self, BEST, CarriedState, MODEL};
 use crate::optimizer::{Optimizer, OptimizerOptions};
+use crate::part::{Part, divide};
 use crate::progress::Progress;
 use crate::sampler::Sampler;
-use crate::step::{NonFinite, StepOutcome, StepTerms, Tokens, TrainingStep};
-use crate::{Plan, Result};
+use crate::step::{NonFinite, StepOutcome, StepTerms, TrainingStep};
+use crate::{Plan, Result, TrainError};
 
 /// The tensors of a run. The counts that belong to them are in its [`Progress`].
 #[derive(Debug)]
@@ -24,8 +26,8 @@ pub(super) struct Learner {
     model: Arc<dyn Model>,
     step: TrainingStep,
     averaging: Averaging,
-    /// The hidden state after the last batch.
-    pub(super) state: State,
+    /// The columns that this process computes, with their hidden states after the last batch.
+    parts: Vec<Part>,
     best: Option<Best>,
     /// The length of the longest batch so far.
     longest_steps: usize,
@@ -46,23 +48,40 @@ impl Learner {
         plan: &Plan,
         model: Arc<dyn Model>,
         (resets, sampler): (Option<Resets>, Option<Sampler>),
+        ranks: &Arc<dyn Collective>,
         progress: &mut Progress,
-    ) -> Learner {
+    ) -> Result<Learner> {
         let (training, optimization) = (&plan.training, &plan.optimization);
         let options = OptimizerOptions {
             lazy_rows: sampler.is_some(),
             ..optimization.optimizer_options(training.bptt, training.batch_size)
         };
         let parameters = model.parameters();
-        Learner {
-            step: TrainingStep::new(&*model, Optimizer::new(options, parameters)).with_sampler(sampler),
+        let step = TrainingStep::new(&*model, Optimizer::new(options, parameters)).with_sampler(sampler);
+        Ok(Learner {
+            step: step.with_ranks(Arc::clone(ranks)),
             averaging: Averaging::new(optimization.averaging, &mut progress.averaging, parameters),
-            state: model.zero_state(training.batch_size),
+            parts: parts(&*model, training.batch_size, &**ranks, training.accumulate)?,
             best: None,
             longest_steps: training.bptt,
             resets,
             model,
-        }
+        })
+    }
+
+    /// The ranks that train together.
+    pub(super) fn ranks(&self) -> &Arc<dyn Collective> {
+        self.step.ranks()
+    }
+
+    /// Resets the hidden states to zero.
+    pub(super) fn clear_state(&mut self) {
+        self.parts.iter_mut().for_each(|part| part.state.clear());
+    }
+
+    /// Reads the tokens of a batch.
+    pub(super) fn fill(&mut self, batches: &Batches, batch: Batch) -> Result<()> {
+        self.parts.iter_mut().try_for_each(|part| part.fill(batches, batch))
     }
 
     /// Where the state is reset, if before each line or paragraph.
@@ -97,17 +116,16 @@ impl Learner {
         self.best.as_ref().filter(|best| best.epoch == epoch).map(|best| &best.parameters)
     }
 
-    /// Takes one training step, at a position in the run: the part of it that precedes the step.
+    /// Takes one training step on the batch that was read, at a position in the run: the part of it that precedes the step.
     pub(super) fn take_step(
         &mut self,
         progress: &mut Progress,
-        tokens: &Tokens,
         terms: StepTerms,
         (position, learning_rate): (f64, f64),
     ) -> Result<std::result::Result<StepOutcome, NonFinite>> {
         let model = exclusive(&mut self.model);
         self.averaging.before_step(&mut progress.averaging, position, model.parameters());
-        let outcome = self.step.gradients(model, &mut self.state, tokens, terms)?;
+        let outcome = self.step.gradients(model, &mut self.parts, terms)?;
         if let Ok((_, clip)) = outcome {
             self.averaging.before_update(
                 &progress.averaging,
@@ -123,9 +141,10 @@ impl Learner {
         Ok(outcome.map(|(outcome, _)| outcome))
     }
 
-    /// Whether steps are deferred: the device works on its own, and waiting for each step would slow it down.
+    /// Whether steps are deferred: the device works on its own, and waiting for each step would slow it down. Ranks that
+    /// train together wait for each other in any case.
     pub(super) fn defers_steps(&self) -> bool {
-        self.model.parameters().device().works_ahead()
+        self.model.parameters().device().works_ahead() && self.ranks().is_alone()
     }
 
     /// Takes one training step without waiting for its outcome, which is the one at `place` of
@@ -133,14 +152,13 @@ impl Learner {
     pub(super) fn defer_step(
         &mut self,
         progress: &mut Progress,
-        tokens: &Tokens,
         terms: StepTerms,
         (position, learning_rate): (f64, f64),
         place: usize,
     ) -> Result<()> {
         let model = exclusive(&mut self.model);
         self.averaging.before_step(&mut progress.averaging, position, model.parameters());
-        self.step.defer(model, &mut self.state, tokens, terms, place)?;
+        self.step.defer(model, &mut self.parts, terms, place)?;
         let gradients = self.step.gradients_mut();
         self.averaging.before_update(&progress.averaging, gradients, model.parameters())?;
         self.step.update_deferred(model, learning_rate, place);
@@ -160,19 +178,19 @@ impl Learner {
     /// If batches of increasing length allocated memory one after the other, the buffers of the shorter ones
     /// would stay unused and add up to several times the necessary memory. So the longest batch runs once
     /// first, with its result ignored, in newly allocated memory.
-    pub(super) fn make_room(
-        &mut self,
-        longest: Batch,
-        batches: &Batches,
-        tokens: &mut Tokens,
-        terms: StepTerms,
-    ) -> Result<()> {
+    pub(super) fn make_room(&mut self, longest: Batch, batches: &Batches, terms: StepTerms) -> Result<()> {
         if longest.steps <= self.longest_steps {
             return Ok(());
         }
         self.longest_steps = longest.steps;
-        tokens.fill(batches, longest)?;
-        self.step.make_room(&*self.model, batches.batch_size(), tokens, terms)
+        let of_part = |part: &Part| {
+            let (columns, batch_size) = part.columns();
+            let mut part = Part::of_columns(&*self.model, columns, batch_size);
+            part.fill(batches, longest)?;
+            Ok(part)
+        };
+        let mut parts = self.parts.iter().map(of_part).collect::<Result<Vec<Part>>>()?;
+        self.step.make_room(&*self.model, &mut parts, terms)
     }
 
     /// Swaps the weights with their average, if there is one; a second call swaps them back.
@@ -229,9 +247,19 @@ impl Learner {
         Ok(squares.sqrt())
     }
 
-    /// All tensors for a checkpoint; `with_best` includes the best weights, needed only if the schedule may
+    /// The hidden states of all columns, of all ranks, for [`Learner::tensors`].
+    pub(super) fn states(&self) -> Result<CarriedState> {
+        let states = self.parts.iter().map(|part| &part.state).collect::<Vec<_>>();
+        CarriedState::of(&states, &**self.ranks())
+    }
+
+    /// All tensors for a checkpoint, with the hidden states; `with_best` includes the best weights, needed only if the schedule may
     /// restore them.
-    pub(super) fn tensors(&self, with_best: bool) -> Result<Vec<Tensor<'_>>> {
+    pub(super) fn tensors<'a>(
+        &'a self,
+        states: &'a CarriedState,
+        with_best: bool,
+    ) -> Result<Vec<Tensor<'a>>> {
         let parameters = self.model.parameters();
         let mut tensors = parameter_tensors(MODEL, parameters)?;
         tensors.extend(self.averaging.tensors()?);
@@ -239,7 +267,7 @@ impl Learner {
             tensors.extend(parameter_tensors(BEST, &best.parameters)?);
         }
         tensors.extend(self.step.optimizer().tensors(parameters)?);
-        tensors.extend(checkpoint::state_tensors(&self.state)?);
+        tensors.extend(states.tensors());
         Ok(tensors)
     }
 
@@ -256,7 +284,10 @@ impl Learner {
         let parameters = model.parameters();
         self.averaging.restore(&progress.averaging, tensors, parameters)?;
         self.step.optimizer_mut().restore(progress.optimizer_steps, tensors, parameters)?;
-        checkpoint::read_state(tensors, &mut self.state)?;
+        for part in &mut self.parts {
+            let (columns, batch_size) = part.columns();
+            checkpoint::read_state(tensors, &mut part.state, columns, batch_size)?;
+        }
         // Keep the best weights in memory if they are also those of the checkpoint.
         self.best = self.best.take().filter(|best| Some(best.epoch) == progress.best_epoch);
         if let Some(epoch) = progress.best_epoch.filter(|_| with_best) {
@@ -266,6 +297,23 @@ impl Learner {
         }
         Ok(())
     }
+}
+
+/// The columns that this rank computes.
+fn parts(
+    model: &dyn Model,
+    batch_size: usize,
+    ranks: &dyn Collective,
+    accumulate: usize,
+) -> Result<Vec<Part>> {
+    let Some(columns) = divide(batch_size, (ranks.rank(), ranks.size()), accumulate) else {
+        return Err(TrainError::TooManyParts { batch_size, processes: ranks.size(), accumulate });
+    };
+    let part = |columns| match ranks.is_alone() && accumulate == 1 {
+        true => Part::whole(model.zero_state(batch_size)),
+        false => Part::of_columns(model, columns, batch_size),
+    };
+    Ok(columns.into_iter().map(part).collect())
 }
 
 /// The model, for changing it.

@@ -19,6 +19,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rondo_collective::{Collective, alone};
 use rondo_data::{Batches, Corpus, TokenIds, Units, VocabSource};
 use rondo_infer::{InferError, LanguageModel, ModelHandle, Resets, evaluate_with};
 use rondo_kernels::Device;
@@ -96,10 +97,20 @@ impl Trainer {
     /// cannot be encoded; [`TrainError::Model`](crate::TrainError::Model) if the configuration of the model
     /// is invalid; [`TrainError::NotEnoughMemory`] if the run does not fit in memory.
     pub fn new(plan: Plan, corpus: Corpus, device: &Device) -> Result<Trainer> {
-        check_memory(&plan, &corpus, device, 0)?;
+        Trainer::new_with(plan, corpus, device, &alone())
+    }
+
+    /// The same on one of several ranks.
+    pub(crate) fn new_with(
+        plan: Plan,
+        corpus: Corpus,
+        device: &Device,
+        ranks: &Arc<dyn Collective>,
+    ) -> Result<Trainer> {
+        check_memory(&plan, &corpus, device, 0, ranks.size())?;
         let mut model = RnnLm::new(new_config(&plan, &corpus), device)?;
         model.initialize(&plan.init, &mut rng(plan.training.seed, Stream::Initialization))?;
-        Trainer::with_model(plan, corpus, model)
+        Trainer::with_model_and_ranks(plan, corpus, model, ranks)
     }
 
     /// Trains a model of any kind, starting from its current parameters. The plan's settings of the model and
@@ -111,6 +122,23 @@ impl Trainer {
     /// # Panics
     /// If the vocabulary sizes of the model and the corpus differ.
     pub fn with_model(plan: Plan, corpus: Corpus, model: impl Model + 'static) -> Result<Trainer> {
+        Trainer::with_model_and_ranks(plan, corpus, model, &alone())
+    }
+
+    /// The same on one of several ranks, which train together: each computes some of the columns of a batch. All must have
+    /// the same plan, corpus and model.
+    ///
+    /// # Errors
+    /// As [`Trainer::with_model`]; [`TrainError::TooManyParts`] if a batch has fewer columns than there are ranks.
+    ///
+    /// # Panics
+    /// As [`Trainer::with_model`].
+    pub fn with_model_and_ranks(
+        plan: Plan,
+        corpus: Corpus,
+        model: impl Model + 'static,
+        ranks: &Arc<dyn Collective>,
+    ) -> Result<Trainer> {
         assert_eq!(
             model.vocab_size(),
             corpus.vocab().len(),
@@ -137,7 +165,7 @@ impl Trainer {
             batches,
             units,
             codec: corpus.codec.to_json(),
-            learner: Learner::new(&plan, Arc::new(model), (resets, sampler), &mut progress),
+            learner: Learner::new(&plan, Arc::new(model), (resets, sampler), ranks, &mut progress)?,
             progress,
             continues: false,
             resumption: None,
@@ -159,7 +187,18 @@ impl Trainer {
     /// If the model does not have the plan's shape ([`Plan::continuing`] ensures that it does), or has a
     /// larger vocabulary than the corpus.
     pub fn continuing(plan: Plan, corpus: Corpus, model: RnnLm) -> Result<Trainer> {
-        check_memory(&plan, &corpus, model.parameters().device(), parameter_bytes(model.config()))?;
+        Trainer::continuing_with(plan, corpus, model, &alone())
+    }
+
+    /// The same on one of several ranks.
+    pub(crate) fn continuing_with(
+        plan: Plan,
+        corpus: Corpus,
+        model: RnnLm,
+        ranks: &Arc<dyn Collective>,
+    ) -> Result<Trainer> {
+        let held = parameter_bytes(model.config());
+        check_memory(&plan, &corpus, model.parameters().device(), held, ranks.size())?;
         let mut model = model.with_dropout(plan.model.dropout)?;
         if model.config().vocab_size != corpus.vocab().len() {
             let rng = &mut rng(plan.training.seed, Stream::Initialization);
@@ -170,7 +209,8 @@ impl Trainer {
             config_of(&plan, corpus.vocab().len(), Some(model.config())),
             "the shapes of the model and the plan must be equal"
         );
-        Ok(Trainer { continues: true, ..Trainer::with_model(plan, corpus, model)? })
+        let trainer = Trainer::with_model_and_ranks(plan, corpus, model, ranks)?;
+        Ok(Trainer { continues: true, ..trainer })
     }
 
     /// Resumes a run from a checkpoint, with its plan and its texts; `changes` are the settings that have
@@ -186,11 +226,23 @@ impl Trainer {
         checkpoint: Checkpoint,
         changes: Vec<Change>,
     ) -> Result<Trainer> {
+        Trainer::resuming_with(plan, corpus, device, (checkpoint, changes), &alone())
+    }
+
+    /// The same on one of several ranks.
+    pub(crate) fn resuming_with(
+        plan: Plan,
+        corpus: Corpus,
+        device: &Device,
+        (checkpoint, changes): (Checkpoint, Vec<Change>),
+        ranks: &Arc<dyn Collective>,
+    ) -> Result<Trainer> {
         let config = config_of(&plan, corpus.vocab().len(), checkpoint.config());
         let is_the_same = has_shape(&checkpoint, &config);
         // The checkpoint is freed before the first step.
-        check_memory(&plan, &corpus, device, checkpoint.len())?;
-        let mut trainer = Trainer::with_model(plan, corpus, RnnLm::new(config, device)?)?;
+        check_memory(&plan, &corpus, device, checkpoint.len(), ranks.size())?;
+        let model = RnnLm::new(config, device)?;
+        let mut trainer = Trainer::with_model_and_ranks(plan, corpus, model, ranks)?;
         trainer.resume_from(checkpoint, changes, is_the_same)?;
         Ok(trainer)
     }
@@ -214,7 +266,8 @@ impl Trainer {
         self.progress = Progress::new(&plan);
         let resets = resets(&plan, &self.corpus)?;
         let sampler = sampler(&plan, &self.corpus, &model)?;
-        self.learner = Learner::new(&plan, Arc::new(model), (resets, sampler), &mut self.progress);
+        let ranks = Arc::clone(self.learner.ranks());
+        self.learner = Learner::new(&plan, Arc::new(model), (resets, sampler), &ranks, &mut self.progress)?;
         self.plan = plan;
         self.folder = None;
         Ok(())
@@ -281,6 +334,11 @@ impl Trainer {
     /// The batches of the training text, in the order of the text.
     pub fn batches(&self) -> &Batches {
         &self.batches
+    }
+
+    /// The ranks that train together.
+    pub fn ranks(&self) -> &Arc<dyn Collective> {
+        self.learner.ranks()
     }
 
     /// The model in its current state.
@@ -350,7 +408,7 @@ impl Trainer {
     /// [`RunsError::Locked`](crate::RunsError::Locked) if another process trains in the folder.
     /// [`RunsError::Io`](crate::RunsError::Io) and similar errors if a file cannot be written.
     pub fn run(&mut self, folder: &RunFolder, observer: &mut dyn Observer) -> Result<Outcome> {
-        let _lock = folder.lock()?;
+        let _lock = self.ranks().leads().then(|| folder.lock()).transpose()?;
         self.run_locked(folder, observer, false, None)
     }
 
@@ -364,7 +422,9 @@ impl Trainer {
         until: Option<Pause>,
     ) -> Result<Outcome> {
         if self.folder.is_some() {
-            let latest = Checkpoint::latest(folder)?.map(|(checkpoint, _)| checkpoint);
+            let latest = Checkpoint::of_first_rank(&**self.learner.ranks(), || {
+                Ok(Checkpoint::latest(folder)?.map(|(checkpoint, _)| checkpoint))
+            })?;
             if let Some(checkpoint) = &latest {
                 self.check(checkpoint, checkpoint.description() == self.model().description())?;
             }
@@ -406,9 +466,9 @@ impl Trainer {
 
 /// Checks that there are batches, whose size decides what memory is needed, and that the run fits in memory.
 /// `held` are the bytes of the run that are already allocated, or that will be freed.
-fn check_memory(plan: &Plan, corpus: &Corpus, device: &Device, held: u64) -> Result<()> {
+fn check_memory(plan: &Plan, corpus: &Corpus, device: &Device, held: u64, ranks: usize) -> Result<()> {
     batches(plan, corpus)?;
-    memory::check(plan, corpus, device, held)
+    memory::check(plan, corpus, device, held, ranks)
 }
 
 /// The configuration of a new model. With an adaptive softmax, special tokens and then the most frequent ones come first,

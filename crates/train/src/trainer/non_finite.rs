@@ -33,7 +33,7 @@ impl Run<'_> {
                 self.progress.skipped_in_a_row += 1;
                 // The cause may be the hidden state. That of a deferred step is zero already.
                 if !self.learner.defers_steps() {
-                    self.learner.state.clear();
+                    self.learner.clear_state();
                 }
                 self.watch.notify(Event::Skipped { what, found, epoch, step });
                 Ok(Remedy::NextBatch)
@@ -44,7 +44,9 @@ impl Run<'_> {
                 }
                 let rollbacks = self.progress.rollbacks + 1;
                 // A checkpoint from this step would fail again at once, since its weights are these.
-                let latest = Checkpoint::latest_before(self.output.folder, self.progress.steps)?;
+                let latest = Checkpoint::of_first_rank(&**self.learner.ranks(), || {
+                    Checkpoint::latest_before(self.output.folder, self.progress.steps)
+                })?;
                 let Some(checkpoint) = latest else {
                     return Err(self.non_finite(what, found, Tried::Nothing));
                 };

@@ -34,6 +34,7 @@ pub(super) struct Run<'a> {
     pub(super) deferred: Deferred,
     /// Where to pause.
     pub(super) until: Option<Pause>,
+    pub(super) agreed: Agreed,
     /// The number of batches in the current epoch.
     pub(super) batches: usize,
     /// The number that it would have without a maximum number of steps.
@@ -55,13 +56,25 @@ pub(super) struct Texts<'a> {
     pub(super) codec: &'a str,
 }
 
-/// The outputs of a run.
+/// The outputs of a run. Only the first rank writes.
 pub(super) struct Output<'a> {
     pub(super) folder: &'a RunFolder,
     /// `None` only until a checkpoint with the recorded metrics has been restored.
     pub(super) metrics: Option<MetricsLog>,
-    pub(super) checkpoints: CheckpointWriter,
+    /// `None` on ranks other than the first, which write nothing.
+    pub(super) checkpoints: Option<CheckpointWriter>,
     pub(super) checkpoint_timer: CheckpointTimer,
+}
+
+/// What the ranks have agreed to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Agreed {
+    /// Any of them was asked to stop.
+    pub(super) stop: bool,
+    /// The run has reached the place to pause at.
+    pub(super) pause: bool,
+    /// The time of a checkpoint has come.
+    pub(super) save: bool,
 }
 
 /// Measures the total time of a run.
@@ -80,28 +93,33 @@ impl<'a> Run<'a> {
         watch: Watch<'a>,
         resumption: Option<&Resumption>,
     ) -> Result<Run<'a>> {
-        if let Some(Resumption { checkpoint, .. }) = resumption {
+        let leads = trainer.ranks().leads();
+        if let Some(Resumption { checkpoint, .. }) = resumption.filter(|_| leads) {
             require_best(&trainer.plan, checkpoint, folder)?;
         }
-        let provenance = begin_provenance(trainer, folder, resumption)?;
-        let origin = trainer.origin(folder, resumption)?;
+        let origin = if leads { trainer.origin(folder, resumption)? } else { trainer.origin.clone() };
+        let provenance = leads.then(|| begin_provenance(trainer, folder, resumption)).transpose()?;
         let Trainer { plan, corpus, fingerprint, batches, units, codec, learner, progress, .. } = trainer;
-        corpus.vocab().save(folder.vocab())?;
-        let metrics = match resumption {
-            Some(_) => None,
-            // A run that was killed before its first checkpoint starts from the beginning, and so do its
-            // records.
-            None if folder.metrics().exists() => {
-                Some(MetricsLog::resume(folder, &[], provenance.started_unix_s)?)
-            }
-            None => Some(MetricsLog::create(folder, provenance.started_unix_s)?),
-        };
-        progress.started_unix_s = provenance.started_unix_s;
+        let (mut metrics, mut checkpoints) = (None, None);
+        if let Some(provenance) = provenance {
+            corpus.vocab().save(folder.vocab())?;
+            metrics = match resumption {
+                Some(_) => None,
+                // A run that was killed before its first checkpoint starts from the beginning, and so do its
+                // records.
+                None if folder.metrics().exists() => {
+                    Some(MetricsLog::resume(folder, &[], provenance.started_unix_s)?)
+                }
+                None => Some(MetricsLog::create(folder, provenance.started_unix_s)?),
+            };
+            progress.started_unix_s = provenance.started_unix_s;
+            checkpoints = Some(CheckpointWriter::open(folder)?);
+        }
         Ok(Run {
             output: Output {
                 folder,
                 metrics,
-                checkpoints: CheckpointWriter::open(folder)?,
+                checkpoints,
                 checkpoint_timer: CheckpointTimer::new(plan.training.checkpoint_every),
             },
             plan,
@@ -113,6 +131,7 @@ impl<'a> Run<'a> {
             steps_before: 0,
             deferred: Deferred::default(),
             until: None,
+            agreed: Agreed::default(),
             batches: 0,
             full_epoch: 0,
             partial_epoch: None,
@@ -134,6 +153,27 @@ impl<'a> Run<'a> {
             self.validate_base_model()?;
         }
         self.epochs()
+    }
+
+    /// Whether this rank writes files: the first.
+    pub(super) fn writes(&self) -> bool {
+        self.learner.ranks().leads()
+    }
+
+    /// Lets all ranks agree on what to do next. Clocks and signals differ among them.
+    pub(super) fn agree(&mut self) -> Result<()> {
+        let stop = self.watch.asked_to_stop;
+        let ranks = self.learner.ranks();
+        // The first rank decides about time.
+        let decides = ranks.leads();
+        let pause = decides && self.has_reached_pause();
+        let save = decides && self.output.checkpoint_timer.time_is_up();
+        let mut codes = [stop, pause, save].map(u8::from);
+        ranks.max(&mut codes)?;
+        let [stop, pause, save] = codes.map(|code| code > 0);
+        // A run that is asked to stop at the place to pause at stops.
+        self.agreed = Agreed { stop, pause: pause && !stop, save };
+        Ok(())
     }
 
     /// Seconds since the start of the run, excluding interruptions.
@@ -171,7 +211,8 @@ fn begin_provenance(
 ) -> Result<Provenance> {
     let Trainer { plan, fingerprint, .. } = trainer;
     let device = trainer.model().parameters().device();
-    let new = || of_new_run(device, plan.training.seed, fingerprint.clone());
+    let processes = trainer.ranks().size();
+    let new = || of_new_run((device, processes), plan.training.seed, fingerprint.clone());
     let provenance = match resumption {
         None => new(),
         Some(Resumption { checkpoint, changes, is_pause }) => {
@@ -179,7 +220,7 @@ fn begin_provenance(
             let mut provenance = if folder.provenance().exists() { Provenance::read(folder)? } else { new() };
             if !is_pause {
                 let place = (checkpoint.epoch(), checkpoint.steps());
-                provenance.resumptions.push(resumption_now(device, place, changes.clone()));
+                provenance.resumptions.push(resumption_now((device, processes), place, changes.clone()));
             }
             // A change that was made after the checkpoint has no effect on the run from here.
             provenance.changes.clone_from(&checkpoint.progress.changes);

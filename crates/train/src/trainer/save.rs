@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use rondo_collective::Collective;
 use rondo_infer::model_context;
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values, write_tensors};
 use rondo_nn::{ModelFile, Parameters, WeightFormat, read_parameters};
@@ -20,6 +22,9 @@ use crate::{Plan, Result, TrainError};
 impl Run<'_> {
     /// Saves the current model, with the tokenizer and vocabulary needed to use it on texts.
     pub(super) fn save_model(&self, path: &Path, epoch: usize) -> Result<()> {
+        if !self.writes() {
+            return Ok(());
+        }
         let metadata = BTreeMap::from([
             (EPOCH_KEY.to_owned(), epoch.to_string()),
             ("step".to_owned(), self.progress.steps.to_string()),
@@ -31,6 +36,9 @@ impl Run<'_> {
     /// Draws the losses and perplexities recorded so far.
     #[cfg(feature = "plot")]
     pub(super) fn draw_curve(&self) -> Result<()> {
+        if !self.writes() {
+            return Ok(());
+        }
         let records = rondo_runs::metrics::read(&self.output.folder.metrics())?;
         let name = self.output.folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let picture = rondo_runs::plot::draw(&name, &records)?;
@@ -52,16 +60,24 @@ impl Run<'_> {
             return Ok(());
         }
         self.progress.elapsed_s = self.elapsed_s();
+        self.output.checkpoint_timer.restart(self.progress.steps);
+        let states = self.learner.states()?;
+        if !self.writes() {
+            return Ok(());
+        }
         let metadata = self.checkpoint_metadata()?;
         let metrics = self.output.metrics.as_ref().map_or(Ok(vec![]), MetricsLog::content)?;
-        let mut tensors = self.learner.tensors(self.plan.optimization.schedule.reloads_best())?;
+        let mut tensors = self.learner.tensors(&states, self.plan.optimization.schedule.reloads_best())?;
         let bytes = |name: &str, bytes| {
             let (shape, values) = (vec![<[u8]>::len(bytes)], Values::Bytes(bytes.into()));
             Tensor { name: name.to_owned(), shape, values }
         };
         tensors.push(bytes(METRICS, &metrics));
         tensors.push(bytes(CODEC, self.texts.codec.as_bytes()));
-        self.output.checkpoints.write(|to| write_tensors(&tensors, &metadata, to))?;
+        if let Some(checkpoints) = &mut self.output.checkpoints {
+            checkpoints.write(|to| write_tensors(&tensors, &metadata, to))?;
+        }
+        // Writing takes time, too.
         self.output.checkpoint_timer.restart(self.progress.steps);
         Ok(())
     }
@@ -107,8 +123,9 @@ impl Run<'_> {
         let with_best = self.plan.optimization.schedule.reloads_best() && missing_best.is_none();
         self.learner.restore(&checkpoint.progress, &checkpoint.tensors()?, with_best)?;
         if let Some(epoch) = missing_best {
-            let folder = self.output.folder;
-            if !self.learner.read_best(epoch, |parameters| read_best(folder, epoch, parameters))? {
+            let (folder, ranks) = (self.output.folder, Arc::clone(self.learner.ranks()));
+            let read = |parameters: &mut _| read_best_of_first_rank(&*ranks, folder, epoch, parameters);
+            if !self.learner.read_best(epoch, read)? {
                 return Err(TrainError::NoBestWeights { path: folder.best_model(), epoch });
             }
         }
@@ -116,9 +133,10 @@ impl Run<'_> {
         let restored = checkpoint.progress.clone();
         let warned_of_loss = warned_of_loss || restored.warned_of_loss;
         *self.progress = Progress { training_s, elapsed_s, warned_of_loss, ..restored };
-        let metrics =
-            MetricsLog::resume(self.output.folder, &checkpoint.metrics()?, self.progress.started_unix_s)?;
-        self.output.metrics = Some(metrics);
+        if self.writes() {
+            let (metrics, started_unix_s) = (checkpoint.metrics()?, self.progress.started_unix_s);
+            self.output.metrics = Some(MetricsLog::resume(self.output.folder, &metrics, started_unix_s)?);
+        }
         self.output.checkpoint_timer.restart(self.progress.steps);
         Ok(())
     }
@@ -142,6 +160,22 @@ pub(super) fn require_best(plan: &Plan, checkpoint: &Checkpoint, folder: &RunFol
         }
         _ => Ok(()),
     }
+}
+
+/// The same on all ranks, from what the first one reads.
+fn read_best_of_first_rank(
+    ranks: &dyn Collective,
+    folder: &RunFolder,
+    epoch: usize,
+    parameters: &mut Parameters,
+) -> Result<bool> {
+    let bytes = if ranks.leads() { best_file(folder, epoch)?.unwrap_or_default() } else { vec![] };
+    let bytes = ranks.broadcast(bytes)?;
+    if bytes.is_empty() {
+        return Ok(false);
+    }
+    read_parameters("", &TensorFile::from_bytes(&bytes, &folder.best_model())?, parameters)?;
+    Ok(true)
 }
 
 /// Reads the weights of the best model in the folder of a run; false if there is none, or one of another epoch.

@@ -51,6 +51,9 @@ impl Trainer {
 impl Run<'_> {
     /// Writes the summary with the results so far.
     pub(super) fn summarize(&self, status: Status, error: Option<&TrainError>) -> Result<()> {
+        if !self.writes() {
+            return Ok(());
+        }
         let (progress, folder) = (&self.progress, self.output.folder);
         // Without a validation text too, the best epoch is what the progress says.
         let results = match self.output.metrics {

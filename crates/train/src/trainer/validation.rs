@@ -1,9 +1,10 @@
 //! The end of an epoch: evaluates the model, updates the schedule, and saves the models, metrics and samples.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use rondo_data::TokenIds;
-use rondo_infer::{InferError, ModelHandle, evaluate_with, target_count};
+use rondo_infer::{EvaluationPart, InferError, ModelHandle, evaluate_part};
 use rondo_runs::metrics::{Record, RecordKind};
 use rondo_runs::{Perplexity, Status};
 
@@ -35,7 +36,8 @@ impl Run<'_> {
                 *loss = self.evaluate(what, ids)?;
             }
         }
-        if self.watch.asked_to_stop {
+        self.agree()?;
+        if self.agreed.stop {
             return Ok(());
         }
         let [valid_loss, test_loss] = losses;
@@ -139,7 +141,7 @@ impl Run<'_> {
         self.save_model(&self.output.folder.last_model(), epoch)?;
         self.draw_curve()?;
         self.with_evaluated_weights(|run| run.samples(epoch))?;
-        self.learner.state.clear();
+        self.learner.clear_state();
         self.progress.next_epoch();
         self.progress.end = RunEnd::of(self.plan, self.progress);
         self.save_checkpoint()?;
@@ -218,33 +220,41 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The mean negative log-likelihood of a text; `None` if the run is stopped during the evaluation.
+    /// The mean negative log-likelihood of a text; `None` if the run is stopped during the evaluation. Each rank evaluates
+    /// some of its columns.
     fn evaluate(&mut self, what: &'static str, ids: &TokenIds) -> Result<Option<f64>> {
         let EvaluationPlan { batch_size, bptt, .. } = self.plan.evaluation;
-        let resets = self.learner.resets();
-        let total = match resets {
-            Some(_) => ids.len() as u64,
-            None => target_count(ids.len(), batch_size),
-        };
         // A run that is stopping still evaluates its model if it has no best model yet.
         let stoppable = !self.interrupted;
-        let watch = &mut self.watch;
-        if stoppable && watch.asked_to_stop {
-            return Ok(None);
+        if stoppable {
+            self.agree()?;
+            if self.agreed.stop {
+                return Ok(None);
+            }
         }
-        let mut progress = |done| {
+        let ranks = Arc::clone(self.learner.ranks());
+        let part = EvaluationPart { index: ranks.rank(), count: ranks.size() };
+        let watch = &mut self.watch;
+        let mut progress = |done, total| {
             watch.notify(Event::Evaluating { what, done, total });
             match stoppable && watch.asked_to_stop {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         };
+        let resets = self.learner.resets();
         let (model, workspace) = self.learner.model_and_workspace();
-        match evaluate_with(model, workspace, ids, resets, (batch_size, bptt), &mut progress) {
-            Ok(evaluation) => Ok(Some(evaluation.nll_mean())),
-            Err(InferError::Stopped { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let sizes = (batch_size, bptt);
+        let found = match evaluate_part(model, workspace, ids, resets, sizes, part, &mut progress) {
+            Ok(found) => Some(found),
+            Err(InferError::Stopped { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let (nll_sum, tokens) = found.map_or((0.0, 0), |found| (found.nll_sum, found.tokens));
+        let mut sums = [nll_sum, tokens as f64, f64::from(u8::from(found.is_none()))];
+        ranks.sum(&mut sums)?;
+        let [nll_sum, tokens, stopped] = sums;
+        Ok((stopped == 0.0).then_some(nll_sum / tokens))
     }
 
     /// Saves the state of a run that was asked to stop.
@@ -319,6 +329,9 @@ impl Run<'_> {
     fn samples(&mut self, epoch: usize) -> Result<()> {
         let (plan, corpus) = (self.plan, self.texts.corpus);
         let seed = plan.training.seed.wrapping_add(epoch as u64);
+        if !self.writes() {
+            return Ok(());
+        }
         for prefix in &plan.sample.prefixes {
             let sample = |model: &ModelHandle| sample::generate(model, corpus, &plan.sample, prefix, seed);
             let text = match self.learner.shared(sample) {
