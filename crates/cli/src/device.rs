@@ -4,10 +4,12 @@ use std::num::NonZeroUsize;
 use std::{env, thread};
 
 use anyhow::{Context, Result};
+use rondo_collective::local_rank;
 use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::{Device, DeviceChoice, Precision};
 
 use crate::console::Console;
+use crate::ranks;
 
 /// Environment variable that selects the vector instructions, to compare them or to rule one out.
 const INSTRUCTIONS_VARIABLE: &str = "RONDO_CPU";
@@ -46,6 +48,7 @@ pub(crate) fn open(
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let instructions = instructions()?.unwrap_or_else(InstructionSet::detect);
     let choice = choice.map_or_else(from_environment, |choice| Ok(Some(choice)))?.unwrap_or_default();
+    let choice = if ranks::all().is_alone() { choice } else { choice.of_rank(local_rank().unwrap_or(0)) };
     let (device, missing) = choice.open(threads.unwrap_or_else(cores).get(), instructions)?;
     if let Some(error) = missing {
         console.say(&format!("note: {error}; computing on {device}"));

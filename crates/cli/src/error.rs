@@ -29,6 +29,18 @@ use crate::describe::in_shell;
 /// What the command itself refuses.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
+    /// Several processes were started for a command that one process runs.
+    #[error("`rondo {name}` runs in one process, but {size} have been started")]
+    NotDivided { name: &'static str, size: usize },
+    /// An option cannot be divided among processes.
+    #[error("`{flag}` works in one process only, but several have been started")]
+    FlagNotDivided { flag: &'static str },
+    /// A build without MPI was started by `mpirun`.
+    #[cfg(not(feature = "mpi"))]
+    #[error(
+        "this build of Rondo does not support MPI, so the processes that `mpirun` starts cannot work together"
+    )]
+    NoMpi,
     /// The corpus has no text of this kind.
     #[error("{corpus} has no {split} text")]
     NoSplit { corpus: String, split: Split },
@@ -204,6 +216,8 @@ fn is_wrong_usage(cause: &Cause) -> bool {
     match cause.downcast_ref() {
         Some(
             TrainError::Settings { .. }
+            | TrainError::TooManyParts { .. }
+            | TrainError::NotShared { .. }
             | TrainError::UnknownRecipe { .. }
             | TrainError::UnknownBand { .. }
             | TrainError::UnknownWorkload { .. }
@@ -285,6 +299,8 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::ListsWithoutIds { .. }
                     | CliError::NoTextColumn { .. }
                     | CliError::BucketsWithout { .. }
+                    | CliError::NotDivided { .. }
+                    | CliError::FlagNotDivided { .. }
                     | CliError::NoKeys { .. }
                     | CliError::NoWeights { .. }
                     | CliError::OverItself { .. }
@@ -313,6 +329,19 @@ fn hint(cause: &Cause) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref() {
         return match error {
+            CliError::NotDivided { .. } => {
+                Some("start it without `mpirun`; `train`, `eval` and `score` run in several processes".to_owned())
+            }
+            CliError::FlagNotDivided { flag: "-" } => {
+                Some("save the text to a file that all processes can read".to_owned())
+            }
+            CliError::FlagNotDivided { .. } => Some("start the command without `mpirun`".to_owned()),
+            #[cfg(not(feature = "mpi"))]
+            CliError::NoMpi => Some(
+                "`cargo install --path crates/cli --locked --features mpi` builds one that does, with the MPI library \
+                 and libclang"
+                    .to_owned(),
+            ),
             CliError::NoPlan { flag, .. } => Some(format!("`{flag}` names the text to read")),
             CliError::PictureFormat { .. } => {
                 Some("`rsvg-convert` or a browser converts SVG to PNG".to_owned())

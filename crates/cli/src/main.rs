@@ -41,6 +41,7 @@ mod normalizer;
 mod output;
 mod pairs;
 mod plot;
+mod ranks;
 mod recipes;
 mod reproduce;
 mod rescore;
@@ -108,8 +109,19 @@ enum Command {
 fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
-        Err(error) => return clap_error::report(&error),
+        Err(error) => {
+            if !error.use_stderr() && rondo_collective::launched_rank().unwrap_or(0) > 0 {
+                return ExitCode::SUCCESS; // One process prints help.
+            }
+            ranks::before_error();
+            return clap_error::report(&error);
+        }
     };
+    let (name, is_divided) = command.name();
+    if let Err(error) = ranks::start(name, is_divided) {
+        ranks::before_error();
+        return error::report(&error);
+    }
     let result = match command {
         Command::Train(args) => train::run(*args),
         Command::Eval(args) => eval::run(args),
@@ -137,5 +149,47 @@ fn main() -> ExitCode {
         Command::Normalizer(args) => normalizer::run(args),
         Command::Completions(args) => completions::run(args),
     };
-    result.unwrap_or_else(|error| error::report(&error))
+    match result {
+        Ok(code) => {
+            ranks::finish();
+            code
+        }
+        Err(error) => {
+            ranks::before_error();
+            error::report(&error)
+        }
+    }
+}
+
+impl Command {
+    /// Its name, and whether several processes can run it together.
+    fn name(&self) -> (&'static str, bool) {
+        match self {
+            Command::Train(_) => ("train", true),
+            Command::Eval(_) => ("eval", true),
+            Command::Score(_) => ("score", true),
+            Command::Surprisal(_) => ("surprisal", false),
+            Command::Rescore(_) => ("rescore", false),
+            Command::Pairs(_) => ("pairs", false),
+            Command::Compare(_) => ("compare", false),
+            Command::Filter(_) => ("filter", false),
+            Command::Complete(_) => ("complete", false),
+            Command::Generate(_) => ("generate", false),
+            Command::Serve(_) => ("serve", false),
+            Command::Reproduce(_) => ("reproduce", false),
+            Command::Runs(_) => ("runs", false),
+            Command::Plot(_) => ("plot", false),
+            Command::Bench(_) => ("bench", false),
+            Command::Datasets(_) => ("datasets", false),
+            Command::Devices(_) => ("devices", false),
+            Command::Recipes(_) => ("recipes", false),
+            Command::Models(_) => ("models", false),
+            Command::Convert(_) => ("convert", false),
+            #[cfg(feature = "tokenizers")]
+            Command::Tokenizer(_) => ("tokenizer", false),
+            Command::Neighbors(_) => ("neighbors", false),
+            Command::Normalizer(_) => ("normalizer", false),
+            Command::Completions(_) => ("completions", false),
+        }
+    }
 }

@@ -52,6 +52,11 @@ pub(crate) struct LoadedNgram {
 }
 
 impl NgramArgs {
+    /// Whether there is one.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.ngram.is_some()
+    }
+
     /// Reads the n-gram model, if one is given, and tunes its weight if requested. Notes words that only one of the two
     /// models knows.
     pub(crate) fn load(&self, loaded: &Loaded, console: Console) -> Result<Option<LoadedNgram>> {

@@ -18,7 +18,7 @@ mod text;
 use std::fs;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -26,15 +26,17 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use rondo_data::Split;
-use rondo_infer::{InferError, Measures};
+use rondo_infer::{Evaluation, EvaluationPart, InferError, Measures};
 use rondo_runs::RunFolder;
 use rondo_train::{EvaluationPlan, Settings};
 
 use crate::console::Console;
 use crate::error::CliError;
+use crate::input::STDIN;
 use crate::model_args::{Loaded, ModelArgs};
 use crate::ngram_args::NgramArgs;
 use crate::normalizer::{self, ApproximateArgs};
+use crate::ranks;
 use crate::text_args::{FieldArgs, ReadingArgs};
 use baselines::Baselines;
 use report::Findings;
@@ -123,8 +125,12 @@ impl From<SplitName> for Split {
 
 /// Runs the command.
 pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
-    let console = Console::new(args.quiet);
+    let ranks = ranks::all();
+    let console = Console::new(args.quiet || !ranks.leads());
     args.cache.check()?;
+    if !ranks.is_alone() {
+        args.require_divided()?;
+    }
     let mut loaded = args.model.load(console)?;
     ApproximateArgs { approximate: args.approximate }.apply(&mut loaded)?;
     let own_codec = loaded.codec().clone();
@@ -186,9 +192,30 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     } else {
         None
     };
-    report::print(args.json, &loaded, &text, &findings, baselines.as_ref())?;
+    if ranks.leads() {
+        report::print(args.json, &loaded, &text, &findings, baselines.as_ref())?;
+    }
     normalizer::say_check(&loaded, console);
     Ok(ExitCode::SUCCESS)
+}
+
+impl EvalArgs {
+    /// Fails for what only one process can do.
+    fn require_divided(&self) -> Result<()> {
+        let reads_stdin = self.data.is_empty()
+            && self.split.is_none()
+            && (self.texts.is_empty() || self.texts.iter().any(|path| path == Path::new(STDIN)));
+        let given = [
+            ("--cache", self.cache.is_wanted()),
+            ("--dynamic", self.dynamic.is_wanted()),
+            ("--ngram", self.ngram.is_wanted()),
+            ("-", reads_stdin),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((flag, _)) => Err(CliError::FlagNotDivided { flag }.into()),
+        }
+    }
 }
 
 /// The settings of the run that wrote the model, if its plan is next to it, and the paths of those that this version does
@@ -216,12 +243,23 @@ fn measure(
         bar.set_position(done);
         ControlFlow::Continue(())
     };
-    Ok(loaded.model.measure(&text.ids, batch_size, bptt, &mut progress)?)
+    let ranks = ranks::all();
+    let part = EvaluationPart { index: ranks.rank(), count: ranks.size() };
+    let mut measures = loaded.model.measure_part(&text.ids, batch_size, bptt, part, &mut progress)?;
+    let of_part = |evaluation: Evaluation| [evaluation.nll_sum, evaluation.tokens as f64];
+    let ([all, all_tokens], [unknown, unknown_tokens]) = (of_part(measures.all), of_part(measures.unknown));
+    let mut sums = [all, all_tokens, unknown, unknown_tokens];
+    ranks.sum(&mut sums)?;
+    let of_all = |nll_sum, tokens| Evaluation { nll_sum, tokens: tokens as u64 };
+    measures.all = of_all(sums[0], sums[1]);
+    measures.unknown = of_all(sums[2], sums[3]);
+    Ok(measures)
 }
 
 /// A progress bar over the tokens of a text.
 fn token_bar(console: Console, text: &Text) -> ProgressBar {
     let bar = console.bar("{bar:24}  {human_pos} of {human_len} tokens  {per_sec}  {eta} left");
-    bar.set_length(text.ids.len() as u64);
+    // A part of the text for each process.
+    bar.set_length((text.ids.len() / ranks::all().size()) as u64);
     bar
 }

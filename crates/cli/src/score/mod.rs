@@ -5,7 +5,7 @@
 
 use std::io::Write;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -18,14 +18,16 @@ use serde_json::{Value, json};
 use crate::base::Base;
 use crate::console::Console;
 use crate::error::CliError;
-use crate::input::Input;
+use crate::input::{Input, STDIN};
 use crate::lines::LineBatches;
 use crate::model_args::ModelArgs;
 use crate::ngram_args::NgramArgs;
 use crate::normalizer::{self, ApproximateArgs};
 use crate::text_args::{FieldArgs, ReadingArgs};
-use crate::{describe, measures, output};
+use crate::{describe, measures, output, ranks};
+use divided::{add_up, write_in_turn};
 
+mod divided;
 mod html;
 
 /// Score lines: log-probability, number of tokens, unknown tokens
@@ -90,7 +92,11 @@ pub(crate) struct ScoreArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
-    let console = Console::new(false);
+    let ranks = ranks::all();
+    let console = Console::new(!ranks.leads());
+    if !ranks.is_alone() {
+        args.require_divided()?;
+    }
     let mut loaded = args.model.load(console)?;
     args.approximate.apply(&mut loaded)?;
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, false)?)?;
@@ -112,7 +118,7 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     let zero = Evaluation { nll_sum: 0.0, tokens: 0 };
     let mut summary = Measures { counts: TextCounts::default(), all: zero, unknown: zero };
     let mut impossible = 0;
-    output::write(|out| {
+    write_in_turn(&*ranks, |out| {
         for input in &inputs {
             let origin = input.origin();
             let file = (inputs.len() > 1).then_some(origin.as_str());
@@ -128,8 +134,12 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
                 if lines.is_empty() {
                     break;
                 }
+                let is_own = out.begin_batch()?;
                 let lines: Vec<EncodedLine> =
                     lines.iter().map(|line| encoder.encode(line)).collect::<rondo_data::Result<_>>()?;
+                if !is_own {
+                    continue;
+                }
                 for (line, score) in lines.iter().zip(scores(&mut scorer, &lines)?) {
                     check(line, &origin, args.strict)?;
                     impossible += u64::from(!line.missing.is_empty());
@@ -137,23 +147,37 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
                     if args.summary {
                         record.add_to(&mut summary)?;
                     } else {
-                        record.print(&args, out)?;
+                        record.print(&args, out.writer())?;
                     }
                 }
                 if batches.is_interactive() {
-                    out.flush()?;
+                    out.writer().flush()?;
                 }
             }
         }
         Ok(())
     })?;
-    if args.summary {
+    add_up(&*ranks, &mut summary, &mut impossible)?;
+    if args.summary && ranks.leads() {
         let summary = args.unknown_words.map_or(summary, |words| summary.with_unknown_words(words.get()));
         print_summary(&args, &summary)?;
     }
     say_impossible(impossible, console);
     normalizer::say_check(&loaded, console);
     Ok(ExitCode::SUCCESS)
+}
+
+impl ScoreArgs {
+    /// Fails for what only one process can do.
+    fn require_divided(&self) -> Result<()> {
+        let reads_stdin = self.texts.is_empty() || self.texts.iter().any(|path| path == Path::new(STDIN));
+        let given =
+            [("--carry-state", self.carry_state), ("--html", self.html.is_some()), ("-", reads_stdin)];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((flag, _)) => Err(CliError::FlagNotDivided { flag }.into()),
+        }
+    }
 }
 
 /// Fails if a character of the line has no id, and that is to be an error.

@@ -22,6 +22,7 @@ use crate::describe::in_shell;
 use crate::device;
 use crate::error::CliError;
 use crate::input::STDIN;
+use crate::ranks;
 use flags::SettingFlags;
 use overview::Overview;
 use progress::Progress;
@@ -108,6 +109,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
     {
         Console::new(quiet).say("reading the text from the terminal; end with Ctrl-D on an empty line");
     }
+    let (quiet, format) = if ranks::leads() { (quiet, format) } else { (true, Format::Nothing) };
     let trained = train(Console::new(quiet), format, |options| match (resume, out) {
         (true, Some(out)) => Session::resume(out, settings, options),
         (_, out) => {
@@ -142,7 +144,8 @@ pub(crate) fn train(
     let instructions = device::instructions()?;
     let mut notes = Notes::new(console);
     let observer = Some(&mut notes as _);
-    let mut session = prepare(SessionOptions { instructions, observer, ..SessionOptions::default() })?;
+    let ranks = ranks::all();
+    let mut session = prepare(SessionOptions { instructions, ranks, observer, ..SessionOptions::default() })?;
     drop(notes);
     console.say(&Overview(&session).to_string());
     if session.is_complete() {
