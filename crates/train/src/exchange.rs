@@ -12,6 +12,7 @@
 //! A row-sparse gradient is not made dense: the ranks exchange its rows, and add those with the same index.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rondo_collective::{Collective, CollectiveError};
 use rondo_kernels::Buffer;
@@ -31,6 +32,8 @@ pub(crate) struct Exchange {
     started: usize,
     /// What went wrong at the beginning of a pass.
     failure: Option<CollectiveError>,
+    /// How long this rank has waited for sums and rows after its own backward passes.
+    waiting: Duration,
 }
 
 /// Watches a backward pass.
@@ -42,7 +45,12 @@ pub(crate) struct Watching<'a> {
 impl Exchange {
     pub(crate) fn new(ranks: Arc<dyn Collective>) -> Exchange {
         let (contributions, finished) = (vec![], vec![]);
-        Exchange { ranks, contributions, finished, started: 0, failure: None }
+        Exchange { ranks, contributions, finished, started: 0, failure: None, waiting: Duration::ZERO }
+    }
+
+    /// How long this rank has waited for the gradients of the others: what the backward passes did not hide.
+    pub(crate) fn waiting(&self) -> Duration {
+        self.waiting
     }
 
     pub(crate) fn ranks(&self) -> &Arc<dyn Collective> {
@@ -108,7 +116,7 @@ impl Exchange {
         if let Some(error) = self.failure.take() {
             return Err(error.into());
         }
-        let of_one = self.ranks.is_alone();
+        let (of_one, begun) = (self.ranks.is_alone(), Instant::now());
         self.finished.fill(true);
         self.start_finished(parameters, gradients);
         for id in parameters.ids().rev() {
@@ -124,6 +132,7 @@ impl Exchange {
                     self.exchange_rows(id, parameters, gradients)?;
                 }
             }
+            self.waiting += begun.elapsed();
         }
         Ok(())
     }

@@ -278,6 +278,9 @@ pub struct Outcome {
     pub tokens: u64,
     /// Seconds spent on training steps.
     pub training_s: f64,
+    /// Seconds of the training steps in this process, since it started or resumed the run, that it waited for the gradients
+    /// of the processes that train with it.
+    pub waiting_s: f64,
     /// Total time in seconds: training steps, evaluation, and everything else.
     pub elapsed_s: f64,
     /// Whether the run was asked to stop before its end.

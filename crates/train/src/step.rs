@@ -17,6 +17,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rondo_collective::{Collective, alone};
 use rondo_kernels::optimizer::{self, Scale};
@@ -160,6 +161,11 @@ impl TrainingStep {
     /// The ranks that take the steps together.
     pub fn ranks(&self) -> &Arc<dyn Collective> {
         self.exchange.ranks()
+    }
+
+    /// How long the steps have waited for the gradients of other ranks.
+    pub fn waiting(&self) -> Duration {
+        self.exchange.waiting()
     }
 
     /// The workspace of the steps, for running the model between steps.

@@ -85,6 +85,11 @@ impl Summary<'_> {
             rows.push(row("speed", training));
             rows.push(row("", total));
         }
+        let processes = self.session.ranks().size();
+        if processes > 1 {
+            let waiting = seconds(outcome.waiting_s);
+            rows.push(row("processes", format!("{processes}, of which the first waited {waiting} for the others")));
+        }
         rows.push(row("files", format!("{}", self.trained.folder.path().display())));
         let mut text = format!("\n{}", output::columns(&rows, &[]));
         if let Some((baselines, test)) = self.baselines()? {
@@ -120,6 +125,8 @@ impl Summary<'_> {
             "tokens": outcome.tokens,
             "training_s": output::number(outcome.training_s),
             "training_tokens_per_s": outcome.training_tokens_per_s().map(output::number),
+            "processes": self.session.ranks().size(),
+            "waiting_s": output::number(outcome.waiting_s),
             "elapsed_s": output::number(outcome.elapsed_s),
             "tokens_per_s": outcome.tokens_per_s().map(output::number),
             "interrupted": outcome.interrupted,

@@ -393,6 +393,11 @@ impl Session {
         &self.device
     }
 
+    /// The processes that train together, of which this is one.
+    pub fn ranks(&self) -> &Arc<dyn Collective> {
+        self.trainer.ranks()
+    }
+
     /// The name of the corpus in messages.
     pub fn title(&self) -> &str {
         &self.title

@@ -74,6 +74,11 @@ impl Learner {
         self.step.ranks()
     }
 
+    /// Seconds that the steps have waited for the gradients of other ranks.
+    pub(super) fn waiting_s(&self) -> f64 {
+        self.step.waiting().as_secs_f64()
+    }
+
     /// Resets the hidden states to zero.
     pub(super) fn clear_state(&mut self) {
         self.parts.iter_mut().for_each(|part| part.state.clear());

@@ -196,6 +196,7 @@ impl<'a> Run<'a> {
             steps: progress.steps,
             tokens: progress.tokens,
             training_s: progress.training_s,
+            waiting_s: self.learner.waiting_s(),
             elapsed_s: self.elapsed_s(),
             interrupted: self.interrupted,
             end: progress.end,
