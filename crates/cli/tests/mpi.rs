@@ -33,6 +33,9 @@ const TRAIN: &[&str] = &[
     "1",
     "--threads",
     "1",
+    // With the default, rounding errors grow a hundredfold in ten steps, as between numbers of threads.
+    "--learning-rate",
+    "1",
 ];
 
 /// The command in `size` processes; one is started without `mpirun`.

@@ -8,6 +8,7 @@
 //! | [`train`] | recipes, plans, sessions and the training loop |
 //! | [`convert`] | models of PyTorch and MXNet, and models for PyTorch and ONNX |
 //! | [`runs`] | run folders: metrics, provenance; plots with the feature `plot` |
+//! | [`collective`] | the processes or threads that train together; MPI with the feature `mpi` |
 //! | [`kernels`] | the device and its operations |
 //!
 //! # Train on your text
@@ -88,6 +89,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub use rondo_collective as collective;
 pub use rondo_convert as convert;
 pub use rondo_data as data;
 pub use rondo_infer as infer;

@@ -49,7 +49,8 @@ fn checkpoints(path: &Path) -> Vec<PathBuf> {
 /// Fails unless the results of two runs are the same, except times.
 #[track_caller]
 fn assert_same(name: &str, (whole, expected): (&Path, &Outcome), (path, found): (&Path, &Outcome)) {
-    let timeless = |outcome: &Outcome| Outcome { training_s: 0.0, waiting_s: 0.0, elapsed_s: 0.0, ..*outcome };
+    let timeless =
+        |outcome: &Outcome| Outcome { training_s: 0.0, waiting_s: 0.0, elapsed_s: 0.0, ..*outcome };
     assert_eq!(timeless(found), timeless(expected), "{name}");
     assert_eq!(
         without_times(&path.join("metrics.jsonl")),

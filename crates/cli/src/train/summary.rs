@@ -88,7 +88,10 @@ impl Summary<'_> {
         let processes = self.session.ranks().size();
         if processes > 1 {
             let waiting = seconds(outcome.waiting_s);
-            rows.push(row("processes", format!("{processes}, of which the first waited {waiting} for the others")));
+            rows.push(row(
+                "processes",
+                format!("{processes}, of which the first waited {waiting} for the others"),
+            ));
         }
         rows.push(row("files", format!("{}", self.trained.folder.path().display())));
         let mut text = format!("\n{}", output::columns(&rows, &[]));
