@@ -36,6 +36,39 @@ pub enum DataError {
         /// The underlying I/O error.
         source: io::Error,
     },
+    /// A file of ids contains a number that is not an id.
+    #[error("`{}` is damaged: it contains id {id}, and all ids are below {limit}; remove it, and it is made again", path.display())]
+    DamagedIds {
+        /// The file.
+        path: PathBuf,
+        /// The number.
+        id: u32,
+        /// The number of ids that there are.
+        limit: u32,
+    },
+    /// A file is to be written where there is one.
+    #[error("`{}` already exists", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A generated language is to have more topics than words.
+    #[error("{topics} topics need at least {topics} words, and there are {vocab}")]
+    TooManyTopics {
+        /// The number of topics.
+        topics: usize,
+        /// The number of words.
+        vocab: usize,
+    },
+    /// A text is not what it was a moment ago.
+    #[error("`{origin}` changed while it was read")]
+    TextChanged {
+        /// The text.
+        origin: String,
+    },
+    /// The observer of a corpus that is being tokenized asked to stop.
+    #[error("tokenizing the texts was interrupted")]
+    Interrupted,
     /// A file could not be written atomically.
     #[error(transparent)]
     Runs(#[from] rondo_runs::RunsError),

@@ -20,9 +20,9 @@
 //! punctuation, and joins them again.
 //!
 //! Sources of texts: `named` and `download` (published corpora), `tales` (the built-in corpus, whose entropy is
-//! known). Baselines for a model: `ngram`. N-gram models of other toolkits: `arpa`.
+//! known), `generated` (corpora of any size for tests). Baselines for a model: `ngram`. N-gram models of other toolkits: `arpa`.
 //!
-//! Promises: a text is never in memory as a whole, a token takes four bytes, and every problem with a text is a
+//! Promises: a text is never in memory as a whole, a token takes four bytes in memory or in a file, and every problem with a text is a
 //! [`DataError`] that names the file and, where possible, the line.
 //! Not here: devices and models; floating-point numbers, except for statistics of texts.
 
@@ -34,6 +34,7 @@ pub mod corpus;
 pub mod counter;
 pub mod download;
 mod error;
+mod generated;
 mod hex;
 mod ids;
 mod look;
@@ -54,12 +55,13 @@ pub use codec::{
     Encoded, EncodedLine, LineEncoder, Lines, Spacing, TextCodec, TextDecoder, TextReport, Tokens,
 };
 pub use corpus::{
-    Corpus, CorpusOptions, CorpusPart, CorpusTexts, Division, SourceReport, Split, TextSource, VocabSource,
-    VocabSplits, readable,
+    Corpus, CorpusEvent, CorpusObserver, CorpusOptions, CorpusPart, CorpusReading, CorpusTexts, Division,
+    IdStore, IdsFault, SourceReport, Split, TextSource, VocabSource, VocabSplits, readable,
 };
 pub use counter::Counter;
 pub use download::{Downloader, Progress};
 pub use error::{DataError, Result, read_error};
+pub use generated::{GeneratedFiles, TokenProgress, ZipfText};
 pub use ids::TokenIds;
 pub use look::{TextLook, TextNote};
 pub use moses::Joints;

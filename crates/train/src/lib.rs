@@ -62,8 +62,8 @@ pub use observer::{BatchReport, EpochReport, Event, Observer, Outcome, PartialEp
 pub use optimizer::{Clip, Optimizer, OptimizerOptions};
 pub use part::{Part, Tokens};
 pub use plan::{
-    ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
-    SamplePlan, SampledSoftmax, SoftmaxPlan, TextPlan, TrainingPlan,
+    ClipNorm, CorpusChoice, EvaluationPlan, IdsPlace, ModelPlan, NonFiniteRule, OptimizationPlan,
+    OptimizerPlan, Plan, SamplePlan, SampledSoftmax, SoftmaxPlan, TextPlan, TrainingPlan,
 };
 pub use provenance::fingerprint;
 pub use recipes::Recipe;

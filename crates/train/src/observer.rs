@@ -61,7 +61,14 @@ impl Watch<'_> {
 
     /// Passes an event to the observer, and remembers whether it asks to stop.
     pub(crate) fn notify(&mut self, event: Event<'_>) {
-        self.asked_to_stop |= self.observer.observe(event).is_break();
+        let _ = self.pass_on(event);
+    }
+
+    /// The same; returns what the observer asks for.
+    pub(crate) fn pass_on(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        let asked = self.observer.observe(event);
+        self.asked_to_stop |= asked.is_break();
+        asked
     }
 }
 
@@ -79,6 +86,16 @@ pub enum Event<'a> {
         received_bytes: u64,
         /// The size of the file in bytes.
         total_bytes: u64,
+    },
+    /// The texts are being tokenized. Returning `Break` stops that with
+    /// [`DataError::Interrupted`](rondo_data::DataError::Interrupted).
+    Tokenizing {
+        /// The number of bytes that have been read from the files, which can be compressed.
+        read_bytes: u64,
+        /// The size of the files in bytes.
+        total_bytes: u64,
+        /// The number of bytes of text that have been tokenized.
+        text_bytes: u64,
     },
     /// The model to continue from has been evaluated, before the first epoch.
     Begun {

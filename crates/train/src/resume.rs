@@ -28,6 +28,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "text.valid",
     "text.test",
     "text.text_field",
+    "text.ids_dir",
     "sample.prefix",
     "sample.length",
     "sample.temperature",

@@ -57,7 +57,7 @@ pub(crate) fn corpus_text(
     let (choice, options) = if data.is_empty() {
         let no_plan = || CliError::NoPlan { model: loaded.path.clone(), split, flag };
         let (settings, _) = run_settings(loaded)?.ok_or_else(no_plan)?;
-        let TextPlan { corpus, options } = TextPlan::new(&settings)?;
+        let TextPlan { corpus, options, .. } = TextPlan::new(&settings)?;
         (corpus, options)
     } else {
         (CorpusChoice::given(data), CorpusOptions::for_tokenizer(loaded.codec().tokenizer().clone()))

@@ -221,6 +221,7 @@ pages! {
     readme: "README.md",
     getting_started: "docs/getting-started.md",
     own_text: "docs/own-text.md",
+    large_corpora: "docs/large-corpora.md",
     subwords: "docs/subwords.md",
     training: "docs/training.md",
     averaging: "docs/averaging.md",

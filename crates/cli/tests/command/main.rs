@@ -21,6 +21,7 @@ mod help;
 mod hostile;
 mod input;
 mod interruption;
+mod large_corpora;
 mod limits;
 mod lines;
 mod lists;

@@ -10,8 +10,13 @@
 //! A unit is in one column, so columns differ in length by up to a unit. Where a column has ended, its targets are
 //! [`NO_TARGET`](super::NO_TARGET).
 //!
+//! A text can have many millions of lines, so a unit takes five bytes, and four more in a column of shuffled units.
+//!
 //! Promises: each token is a target once; the input before the first token of a unit is the line end, also where
 //! another text precedes the unit in its column.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -28,12 +33,42 @@ pub enum Unit {
     Paragraph,
 }
 
-/// The independent units of a text.
+/// The independent units of a text. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Units {
     line_end: u32,
     /// Where each unit begins, and where the last one ends.
-    starts: Vec<usize>,
+    starts: Arc<Places>,
+}
+
+/// Places in a text, of five bytes each.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Places(Vec<[u8; 5]>);
+
+impl Places {
+    /// # Panics
+    /// If the place is 2⁴⁰ or more: ids up to there take 4 TiB.
+    fn push(&mut self, place: usize) {
+        let [start @ .., 0, 0, 0] = (place as u64).to_le_bytes() else {
+            panic!("a text can have at most 2^40 tokens, and this one has {place}")
+        };
+        self.0.push(start);
+    }
+
+    fn at(&self, index: usize) -> usize {
+        let [a, b, c, d, e] = self.0[index];
+        u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]) as usize
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl std::fmt::Debug for Places {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries((0..self.len()).map(|index| self.at(index))).finish()
+    }
 }
 
 impl Unit {
@@ -50,7 +85,8 @@ impl Units {
     /// # Errors
     /// See [`TokenIds::read`].
     pub fn find(ids: &TokenIds, unit: Unit, line_end: u32) -> Result<Units> {
-        let (mut starts, mut before, mut at) = (vec![0], line_end, 0);
+        let (mut starts, mut before, mut at) = (Places::default(), line_end, 0);
+        starts.push(0);
         for block in ids.blocks() {
             for &token in &*block? {
                 at += 1;
@@ -60,10 +96,18 @@ impl Units {
                 before = token;
             }
         }
-        if starts.last() != Some(&ids.len()) {
+        if starts.at(starts.len() - 1) != ids.len() {
             starts.push(ids.len());
         }
-        Ok(Units { line_end, starts })
+        starts.0.shrink_to_fit();
+        Ok(Units { line_end, starts: Arc::new(starts) })
+    }
+
+    /// A text of `len` tokens as one unit.
+    pub(crate) fn one(len: usize) -> Units {
+        let mut starts = Places::default();
+        [0, len].into_iter().for_each(|place| starts.push(place));
+        Units { line_end: NO_TARGET, starts: Arc::new(starts) }
     }
 
     /// The number of units.
@@ -85,48 +129,91 @@ impl Units {
         order
     }
 
+    /// Where a unit is in the text.
+    pub(crate) fn range(&self, unit: u32) -> Range<usize> {
+        self.starts.at(unit as usize)..self.starts.at(unit as usize + 1)
+    }
+
     /// The number of tokens of a unit.
     fn tokens(&self, unit: usize) -> usize {
-        self.starts[unit + 1] - self.starts[unit]
+        self.starts.at(unit + 1) - self.starts.at(unit)
     }
 }
+
+/// The number of units after which the number of tokens before them is kept; between, it is summed.
+const STRIDE: usize = 32;
 
 /// Units in columns.
 #[derive(Debug, Clone)]
 pub(super) struct UnitColumns {
-    line_end: u32,
-    /// Where each unit begins in the text, in the order of the columns.
-    starts: Vec<usize>,
-    /// The number of tokens in the units before each unit, in the order of the columns, and the total.
-    before: Vec<usize>,
-    /// The first unit of each column, and the number of units.
-    columns: Vec<usize>,
+    units: Units,
+    /// The units in the order of the columns; `None` for the order of the text.
+    order: Option<Arc<[u32]>>,
+    /// The number of tokens in the units before every [`STRIDE`]th unit, in the order of the columns.
+    before: Vec<u64>,
+    tokens: usize,
+    /// For each column, its first unit and the number of tokens before it; then the number of units and that of all tokens.
+    columns: Vec<Place>,
+}
+
+/// A unit in the order of the columns, and the number of tokens before it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    index: usize,
+    before: usize,
 }
 
 impl UnitColumns {
     /// Packs units into columns in this order, or in that of the text. A column ends with the unit in which the columns
     /// so far reach their part of the tokens.
     pub(super) fn new(units: &Units, order: Option<&[u32]>, batch_size: usize) -> UnitColumns {
-        let in_order = |place: usize| order.map_or(place, |order| order[place] as usize);
-        let order = || (0..units.len()).map(in_order);
-        let mut before = vec![0];
-        before.extend(order().scan(0, |sum, unit| {
-            *sum += units.tokens(unit);
-            Some(*sum)
-        }));
-        let total = before[units.len()];
-        let first = |column: usize| {
-            let share = (total as u128 * column as u128).div_ceil(batch_size as u128) as usize;
-            before.partition_point(|&tokens| tokens < share)
-        };
-        let columns = (0..=batch_size).map(first).collect();
-        let starts = order().map(|unit| units.starts[unit]).collect();
-        UnitColumns { line_end: units.line_end, starts, before, columns }
+        let (units, order) = (units.clone(), order.map(Arc::from));
+        let mut packed = UnitColumns { units, order, before: vec![], tokens: 0, columns: vec![] };
+        for index in 0..packed.units.len() {
+            if index % STRIDE == 0 {
+                packed.before.push(packed.tokens as u64);
+            }
+            packed.tokens += packed.units.tokens(packed.unit(index));
+        }
+        let part =
+            |column: usize| (packed.tokens as u128 * column as u128).div_ceil(batch_size as u128) as usize;
+        packed.columns = (0..=batch_size).map(|column| packed.first_from(part(column))).collect();
+        packed
+    }
+
+    /// The unit at this index of the order of the columns.
+    fn unit(&self, index: usize) -> usize {
+        self.order.as_ref().map_or(index, |order| order[index] as usize)
+    }
+
+    /// The unit that contains this token, which counts in the order of the columns; after all tokens, the end.
+    fn containing(&self, token: usize) -> Place {
+        let group = self.before.partition_point(|&before| before <= token as u64).saturating_sub(1);
+        let before = self.before.get(group).map_or(0, |&before| before as usize);
+        let mut place = Place { index: group * STRIDE, before };
+        while place.index < self.units.len() {
+            let end = place.before + self.units.tokens(self.unit(place.index));
+            if end > token {
+                break;
+            }
+            place = Place { index: place.index + 1, before: end };
+        }
+        place
+    }
+
+    /// The first unit with at least this number of tokens before it.
+    fn first_from(&self, tokens: usize) -> Place {
+        let place = self.containing(tokens);
+        if place.before >= tokens {
+            return place;
+        }
+        let end = place.before + self.units.tokens(self.unit(place.index));
+        Place { index: place.index + 1, before: end }
     }
 
     /// The number of tokens of a column.
     fn len(&self, column: usize) -> usize {
-        self.before[self.columns[column + 1]] - self.before[self.columns[column]]
+        self.columns[column + 1].before - self.columns[column].before
     }
 
     /// The number of tokens of a column in `steps` rows from row `start`.
@@ -141,7 +228,7 @@ impl UnitColumns {
 
     /// The number of tokens of all columns.
     pub(super) fn tokens(&self) -> usize {
-        self.before.last().copied().unwrap_or(0)
+        self.tokens
     }
 
     /// Passes the input, the target and whether a unit begins, for `steps` rows of a column from row `start`.
@@ -153,20 +240,20 @@ impl UnitColumns {
         mut take: impl FnMut(usize, u32, u32, bool),
     ) -> Result<()> {
         let end = steps.min(self.len(column).saturating_sub(start));
+        let line_end = self.units.line_end;
         let mut row = 0;
-        // The place in the order of the columns, and its unit.
-        let place = self.before[self.columns[column]] + start;
-        let mut unit = self.before.partition_point(|&tokens| tokens <= place).saturating_sub(1);
+        let mut place = self.containing(self.columns[column].before + start);
         while row < end {
-            let within = self.before[self.columns[column]] + start + row - self.before[unit];
-            let left = self.before[unit + 1] - self.before[unit] - within;
-            let count = left.min(end - row);
-            let first = self.starts[unit] + within;
+            let unit = self.unit(place.index);
+            let len = self.units.tokens(unit);
+            let within = self.columns[column].before + start + row - place.before;
+            let count = (len - within).min(end - row);
+            let first = self.units.starts.at(unit) + within;
             let begins = within == 0;
             // The first token of a unit follows the line end, every other one the token before it.
             let from = if begins { first } else { first - 1 };
             let tokens = ids.read(from..first + count)?;
-            let mut input = self.line_end;
+            let mut input = line_end;
             for (index, &token) in tokens.iter().enumerate() {
                 if begins || index > 0 {
                     take(row, input, token, begins && index == 0);
@@ -174,9 +261,9 @@ impl UnitColumns {
                 }
                 input = token;
             }
-            unit += 1;
+            place = Place { index: place.index + 1, before: place.before + len };
         }
-        (end..steps).for_each(|row| take(row, self.line_end, NO_TARGET, true));
+        (end..steps).for_each(|row| take(row, line_end, NO_TARGET, true));
         Ok(())
     }
 }
@@ -191,7 +278,21 @@ mod tests {
     use super::*;
 
     fn units(ids: &[u32], unit: Unit) -> Vec<usize> {
-        Units::find(&TokenIds::from(ids.to_vec()), unit, 0).unwrap().starts
+        starts(&Units::find(&TokenIds::from(ids.to_vec()), unit, 0).unwrap())
+    }
+
+    fn starts(units: &Units) -> Vec<usize> {
+        (0..=units.len()).map(|unit| units.starts.at(unit)).collect()
+    }
+
+    #[test]
+    fn places_are_kept_in_five_bytes() {
+        let mut places = Places::default();
+        for place in [0, 255, 1 << 32, (1 << 40) - 1] {
+            places.push(place);
+            assert_eq!(places.at(places.len() - 1), place);
+        }
+        assert_eq!(size_of_val(&places.0[..]), 20);
     }
 
     #[test]
@@ -230,7 +331,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_token_is_a_target_once_after_its_own_unit_alone(
-            ids in prop::collection::vec(0u32..4, 1..80), batch_size in 1usize..6, bptt in 1usize..7,
+            ids in prop::collection::vec(0u32..4, 1..300), batch_size in 1usize..6, bptt in 1usize..7,
             seed in 0u64..5, paragraphs: bool,
         ) {
             let ids = TokenIds::from(ids);
@@ -258,7 +359,7 @@ mod tests {
             }
             let all = ids.read(0..ids.len()).unwrap();
             let mut expected: Vec<Vec<u32>> =
-                found.starts.windows(2).map(|pair| all[pair[0]..pair[1]].to_vec()).collect();
+                starts(&found).windows(2).map(|pair| all[pair[0]..pair[1]].to_vec()).collect();
             let mut found_units = vec![];
             for (read, predicted) in columns.into_iter().flatten() {
                 let with_start: Vec<u32> = std::iter::once(0).chain(predicted.iter().copied()).collect();

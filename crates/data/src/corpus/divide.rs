@@ -1,13 +1,13 @@
 //! Splits one text into training, validation and test text.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{DataError, Result};
+use crate::batches::{Unit, Units};
+use crate::{DataError, Result, TokenIds};
 
 /// The seed of the lines that are drawn. It is not the run's, so that runs with different seeds have the same texts.
 const SEED: u64 = 0;
@@ -16,31 +16,34 @@ const SEED: u64 = 0;
 pub(super) enum Parts {
     /// One after another: the ends of the training text and of the validation text.
     InOrder([usize; 2]),
-    /// The lines of each.
+    /// The lines of each; successive lines are one range.
     Lines([Vec<Range<usize>>; 3]),
 }
 
 impl Parts {
-    /// The training text.
-    pub(super) fn train<'a>(&self, ids: &'a [u32]) -> Cow<'a, [u32]> {
-        match self {
-            Parts::InOrder([train_end, _]) => Cow::Borrowed(&ids[..*train_end]),
-            Parts::Lines([train, ..]) => {
-                Cow::Owned(train.iter().flat_map(|line| &ids[line.clone()]).copied().collect())
+    /// How often each index, of which there are `len`, occurs in the training text.
+    pub(super) fn count_train(&self, ids: &TokenIds, len: usize) -> Result<Vec<u64>> {
+        let mut counts = vec![0; len];
+        let mut count = |range: &Range<usize>| -> Result<()> {
+            for block in ids.slice(range.clone()).blocks() {
+                block?.iter().for_each(|&index| counts[index as usize] += 1);
             }
+            Ok(())
+        };
+        match self {
+            Parts::InOrder([train_end, _]) => count(&(0..*train_end))?,
+            Parts::Lines([train, ..]) => train.iter().try_for_each(count)?,
         }
+        Ok(counts)
     }
 
-    /// The three texts one after another, and the ends of the first two.
-    pub(super) fn divide(self, ids: Vec<u32>) -> (Vec<u32>, [usize; 2]) {
+    /// The ends of the first two texts, if the three are one after another.
+    pub(super) fn ends(&self) -> [usize; 2] {
         match self {
-            Parts::InOrder(ends) => (ids, ends),
-            Parts::Lines(lines) => {
+            Parts::InOrder(ends) => *ends,
+            Parts::Lines([train, valid, _]) => {
                 let len = |lines: &[Range<usize>]| lines.iter().map(Range::len).sum::<usize>();
-                let train_end = len(&lines[0]);
-                let ends = [train_end, train_end + len(&lines[1])];
-                let divided = lines.iter().flatten().flat_map(|line| &ids[line.clone()]).copied();
-                (divided.collect(), ends)
+                [len(train), len(train) + len(valid)]
             }
         }
     }
@@ -50,28 +53,24 @@ impl Parts {
 /// `line_end`, the text is one line.
 ///
 /// # Errors
-/// [`DataError::CannotDivide`] if no line is left for training.
+/// [`DataError::CannotDivide`] if no line is left for training. See [`TokenIds::read`].
 pub(super) fn random_lines(
-    ids: &[u32],
+    ids: &TokenIds,
     line_end: Option<u32>,
     valid_fraction: f64,
     test_fraction: f64,
 ) -> Result<Parts> {
-    let ends = (0..ids.len()).filter(|&at| Some(ids[at]) == line_end || at + 1 == ids.len());
-    let lines: Vec<Range<usize>> = ends
-        .scan(0, |start, end| {
-            let line = *start..end + 1;
-            *start = end + 1;
-            Some(line)
-        })
-        .collect();
-    let mut order: Vec<usize> = (0..lines.len()).collect();
+    let lines = match line_end {
+        Some(line_end) => Units::find(ids, Unit::Line, line_end)?,
+        None => Units::one(ids.len()),
+    };
+    let mut order: Vec<u32> = (0..lines.len() as u32).collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(SEED));
     let mut draw = |fraction: f64| {
         let (mut drawn, mut tokens) = (vec![], 0);
         while (tokens as f64) < fraction * ids.len() as f64 {
             let Some(line) = order.pop() else { break };
-            tokens += lines[line].len();
+            tokens += lines.range(line).len();
             drawn.push(line);
         }
         drawn
@@ -80,9 +79,17 @@ pub(super) fn random_lines(
     if order.is_empty() {
         return Err(DataError::CannotDivide { tokens: ids.len(), valid_fraction, test_fraction });
     }
-    let in_order = |mut drawn: Vec<usize>| {
+    let in_order = |mut drawn: Vec<u32>| {
         drawn.sort_unstable();
-        drawn.into_iter().map(|line| lines[line].clone()).collect()
+        let mut ranges: Vec<Range<usize>> = vec![];
+        for line in drawn {
+            let range = lines.range(line);
+            match ranges.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => ranges.push(range),
+            }
+        }
+        ranges
     };
     Ok(Parts::Lines([order, valid, test].map(in_order)))
 }
@@ -107,35 +114,55 @@ pub(super) fn check_fractions(valid_fraction: f64, test_fraction: f64) -> Result
 /// # Errors
 /// [`DataError::CannotDivide`] if one of the three texts would be empty.
 pub(super) fn cuts(
-    ids: &[u32],
+    ids: &TokenIds,
     eos: Option<u32>,
     valid_fraction: f64,
     test_fraction: f64,
 ) -> Result<[usize; 2]> {
-    let by_lines = eos.and_then(|eos| cuts_at(ids, Some(eos), valid_fraction, test_fraction));
-    by_lines.or_else(|| cuts_at(ids, None, valid_fraction, test_fraction)).ok_or(DataError::CannotDivide {
-        tokens: ids.len(),
-        valid_fraction,
-        test_fraction,
-    })
+    let by_lines = match eos {
+        Some(_) => cuts_at(ids, eos, valid_fraction, test_fraction)?,
+        None => None,
+    };
+    let cuts = match by_lines {
+        Some(cuts) => Some(cuts),
+        None => cuts_at(ids, None, valid_fraction, test_fraction)?,
+    };
+    cuts.ok_or(DataError::CannotDivide { tokens: ids.len(), valid_fraction, test_fraction })
 }
 
 /// The cuts, right after `eos` tokens if `eos` is given; `None` if nothing is left for training.
-fn cuts_at(ids: &[u32], eos: Option<u32>, valid_fraction: f64, test_fraction: f64) -> Option<[usize; 2]> {
-    let line_start = |at: usize| match eos {
-        Some(eos) => ids[..at].iter().rposition(|&id| id == eos).map_or(0, |before| before + 1),
-        None => at,
-    };
+fn cuts_at(
+    ids: &TokenIds,
+    eos: Option<u32>,
+    valid_fraction: f64,
+    test_fraction: f64,
+) -> Result<Option<[usize; 2]>> {
     let cut_before = |end: usize, fraction: f64| {
         if fraction == 0.0 {
-            return end;
+            return Ok(end);
         }
         let wanted = (fraction * ids.len() as f64).ceil().max(1.0) as usize;
-        line_start(end.saturating_sub(wanted))
+        let at = end.saturating_sub(wanted);
+        eos.map_or(Ok(at), |eos| line_start(ids, at, eos))
     };
-    let valid_end = cut_before(ids.len(), test_fraction);
-    let train_end = cut_before(valid_end, valid_fraction);
-    (train_end > 0).then_some([train_end, valid_end])
+    let valid_end = cut_before(ids.len(), test_fraction)?;
+    let train_end = cut_before(valid_end, valid_fraction)?;
+    Ok((train_end > 0).then_some([train_end, valid_end]))
+}
+
+/// The beginning of the line that contains the token at `at`, or that begins there.
+fn line_start(ids: &TokenIds, at: usize, eos: u32) -> Result<usize> {
+    /// Ids read at once, backwards.
+    const PIECE: usize = 1 << 12;
+    let mut end = at;
+    while end > 0 {
+        let start = end.saturating_sub(PIECE);
+        if let Some(before) = ids.read(start..end)?.iter().rposition(|&id| id == eos) {
+            return Ok(start + before + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 #[cfg(test)]
@@ -143,6 +170,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn cuts(ids: &[u32], eos: Option<u32>, valid: f64, test: f64) -> Result<[usize; 2]> {
+        super::cuts(&ids.to_vec().into(), eos, valid, test)
+    }
 
     #[test]
     fn lines_stay_whole() {
@@ -188,10 +219,16 @@ mod tests {
         fn drawn_lines_are_whole_and_each_is_in_one_text(
             ids in prop::collection::vec(0u32..4, 1..80), valid in 0.0..0.5, test in 0.0..0.5,
         ) {
-            let Ok(parts) = random_lines(&ids, Some(0), valid, test) else { return Ok(()) };
-            let train = parts.train(&ids).into_owned();
-            let (divided, [train_end, valid_end]) = parts.divide(ids.clone());
-            prop_assert_eq!(&train, &divided[..train_end]);
+            let all = TokenIds::from(ids.clone());
+            let Ok(parts) = random_lines(&all, Some(0), valid, test) else { return Ok(()) };
+            let [train_end, valid_end] = parts.ends();
+            let counts = parts.count_train(&all, 4).unwrap();
+            let Parts::Lines(ranges) = parts else { panic!("lines") };
+            let divided: Vec<u32> = ranges.iter().flatten().flat_map(|range| ids[range.clone()].to_vec()).collect();
+            for (id, count) in (0..).zip(counts) {
+                let expected = divided[..train_end].iter().filter(|&&train| train == id).count();
+                prop_assert_eq!(count, expected as u64);
+            }
             let lines = |ids: &[u32]| -> Vec<Vec<u32>> {
                 ids.split_inclusive(|&id| id == 0).map(<[u32]>::to_vec).collect()
             };
@@ -217,7 +254,7 @@ mod tests {
                 prop_assert!((valid_end - train_end) as f64 >= valid * ids.len() as f64);
                 prop_assert!((ids.len() - valid_end) as f64 >= test * ids.len() as f64);
                 // A cut falls within a line only if there is no other way to split the text.
-                let by_lines = by_line && cuts_at(&ids, eos, valid, test).is_some();
+                let by_lines = by_line && cuts_at(&ids.clone().into(), eos, valid, test).unwrap().is_some();
                 for cut in [train_end, valid_end] {
                     prop_assert!(!by_lines || cut == ids.len() || ids[cut - 1] == 0);
                 }

@@ -8,33 +8,31 @@
 //! files   one.txt two.txt      ┘ (files joined)
 //! ```
 //!
-//! Each text is read once. Each token is first stored as its index in order of first appearance. When the
-//! vocabulary is complete, the indices are replaced by ids in place. So a token takes four bytes, and each
-//! distinct token one string.
+//! Reading (`read`) is parallel (`reading`), and the ids are in memory or in a file (`store`). A token takes four bytes
+//! there, and each distinct token one string in memory, which can be limited (`counting`).
 //!
 //! Promises: ids depend only on the texts and the options; statistics are reported for each file.
 //! Not here: batches (`batches`), finding the named corpora (`named`).
 
-use std::{
-    fmt,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::{fmt, ops::Range, path::PathBuf};
 
-use crate::{
-    Counter, DataError, Result, TextCodec, TextLook, TextReport, TokenIds, Tokenizer, Vocab, VocabOptions,
-    tokenize,
-};
+use crate::{DataError, Result, TextCodec, TextLook, TextReport, TokenIds, Tokenizer, Vocab, VocabOptions};
 
+mod counting;
+mod destination;
 mod divide;
 mod find;
 mod part;
+mod read;
+mod reading;
 mod source;
+mod store;
 
-use divide::Parts;
 pub use find::CorpusTexts;
 pub use part::CorpusPart;
+pub use read::{CorpusEvent, CorpusObserver, CorpusReading, IdsFault};
 pub use source::{TextSource, readable};
+pub use store::IdStore;
 
 /// A split of a corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +79,10 @@ pub struct CorpusOptions {
     pub test_fraction: f64,
     /// Where in such a text they are.
     pub division: Division,
+    /// The memory in bytes, about, for the tokens that are counted to build a vocabulary; `None` for no limit. If it is
+    /// exceeded, the rarest ones are forgotten, and the texts are read twice. A text without splits of its own is then
+    /// counted as a whole.
+    pub count_memory: Option<u64>,
 }
 
 /// Where in a text without splits of its own the validation and test text are.
@@ -124,6 +126,7 @@ impl CorpusOptions {
             valid_fraction: 0.05,
             test_fraction: 0.05,
             division: Division::End,
+            count_memory: None,
         }
     }
 }
@@ -221,88 +224,7 @@ pub struct SourceReport {
     pub text: TextReport,
 }
 
-/// All texts in one sequence, and where each text ends.
-struct Sequence {
-    ids: Vec<u32>,
-    sources: Vec<SourceReport>,
-}
-
 impl Corpus {
-    /// Finds the texts at `path`, a folder or a file, and reads them.
-    ///
-    /// # Errors
-    /// The errors of [`CorpusTexts::find`] and [`read`](Self::read).
-    pub fn open(path: impl AsRef<Path>, options: &CorpusOptions) -> Result<Self> {
-        Self::read(&CorpusTexts::find(path)?, options)
-    }
-
-    /// Reads the texts.
-    ///
-    /// # Errors
-    /// [`DataError::Empty`] for a text without tokens; the errors of [`Tokenizer::for_each_token`] for a file
-    /// that is not a text; [`DataError::UnknownToken`] for an out-of-vocabulary token if there is no unknown
-    /// token; the errors of [`Vocab::from_counter`]; [`DataError::SplitFractions`] and
-    /// [`DataError::CannotDivide`] for a text without splits of its own.
-    pub fn read(texts: &CorpusTexts, options: &CorpusOptions) -> Result<Self> {
-        divide::check_fractions(options.valid_fraction, options.test_fraction)?;
-        let sources = texts.sources();
-        let codec = |vocab: Vocab| TextCodec::new(options.tokenizer.clone(), vocab);
-        let encoded = |codec: TextCodec| {
-            let all = encode(&sources, &codec, options, None)?;
-            let parts = parts(&all, texts, options, |token| codec.vocab().id(token))?;
-            Ok::<_, DataError>((all, parts, codec))
-        };
-        let counted = |splits: VocabSplits, vocab: &dyn Fn(&Counter) -> Result<Vocab>| {
-            let (mut all, counter) = count(&sources, options)?;
-            let parts = parts(&all, texts, options, |token| counter.index(token))?;
-            let codec = codec(match splits {
-                VocabSplits::All => vocab(&counter)?,
-                VocabSplits::Train => vocab(&counter.restricted_to(&parts.train(&all.ids)))?,
-            });
-            if !replace_indices(&mut all, &counter, codec.vocab()) {
-                // The token is known but not its line, so the texts are read again to find it.
-                encode(&sources, &codec, options, None)?;
-            }
-            Ok::<_, DataError>((all, parts, codec))
-        };
-        let (mut all, parts, codec) = match &options.vocab {
-            VocabSource::Given(vocab) => encoded(codec(vocab.clone()))?,
-            VocabSource::List { list, options: special } => encoded(codec(Vocab::from_list(
-                &TextSource::File(list.clone()),
-                &options.tokenizer,
-                special,
-            )?))?,
-            VocabSource::TokenizerFile(path) => {
-                let tokenizer = Tokenizer::open(path)?;
-                encoded(TextCodec::of_tokenizer(tokenizer)?.ok_or(DataError::EmptyVocab)?)?
-            }
-            VocabSource::Build { options, splits } => {
-                counted(*splits, &|counter| Vocab::from_counter(counter, options))?
-            }
-            VocabSource::Extend { vocab, min_freq, max_size, splits } => {
-                counted(*splits, &|counter| Ok(vocab.extended(counter, *min_freq, *max_size)))?
-            }
-        };
-        all.ids.shrink_to_fit();
-        let (ids, [train_end, valid_end]) = parts.divide(all.ids);
-        let ids = TokenIds::from(ids);
-        let train = ids.slice(0..train_end);
-        let codec = match first_counted(&options.vocab) {
-            Some(first) => codec.counted_from(first, &train)?,
-            None => codec,
-        };
-        let part = |range: Range<usize>| (!range.is_empty()).then(|| ids.slice(range));
-        Ok(Self {
-            train,
-            valid: part(train_end..valid_end),
-            test: part(valid_end..ids.len()),
-            codec,
-            sources: all.sources,
-            divided: matches!(texts, CorpusTexts::Whole(_))
-                && options.valid_fraction + options.test_fraction > 0.0,
-        })
-    }
-
     /// A corpus of ids. If the vocabulary has no [counts](Vocab::counts), it gets those of the training text.
     ///
     /// ```
@@ -349,8 +271,8 @@ impl Corpus {
         test_fraction: f64,
     ) -> Result<Self> {
         divide::check_fractions(valid_fraction, test_fraction)?;
-        let [train_end, valid_end] = divide::cuts(&ids, codec.line_end(), valid_fraction, test_fraction)?;
         let ids = TokenIds::from(ids);
+        let [train_end, valid_end] = divide::cuts(&ids, codec.line_end(), valid_fraction, test_fraction)?;
         let part = |range: Range<usize>| (!range.is_empty()).then(|| ids.slice(range));
         let (valid, test) = (part(train_end..valid_end), part(valid_end..ids.len()));
         let corpus = Self::of_ids(codec, ids.slice(0..train_end), valid, test)?;
@@ -385,129 +307,6 @@ impl Corpus {
             Split::Valid => self.valid.as_ref(),
             Split::Test => self.test.as_ref(),
         }
-    }
-}
-
-/// The index of the first token that is to be counted in the training text; `None` if no token is.
-fn first_counted(source: &VocabSource) -> Option<usize> {
-    match source {
-        VocabSource::Build { .. } | VocabSource::List { .. } | VocabSource::TokenizerFile(_) => Some(0),
-        VocabSource::Extend { vocab, .. } => vocab.counts().map(<[u64]>::len),
-        VocabSource::Given(_) => None,
-    }
-}
-
-/// Reads all sources as ids. With `missing`, this is the id of each out-of-vocabulary token.
-fn encode(
-    sources: &[(Option<Split>, &TextSource)],
-    codec: &TextCodec,
-    options: &CorpusOptions,
-    missing: Option<u32>,
-) -> Result<Sequence> {
-    let codec = codec.clone().lossy(options.lossy);
-    let mut all = Sequence { ids: Vec::new(), sources: Vec::new() };
-    for &(split, source) in sources {
-        let origin = source.origin();
-        let mut reader = source.open_field(options.text_field.as_deref())?;
-        let look = TextLook::at(&mut reader, &origin)?;
-        let drop_tail_chars = options.drop_tail_chars;
-        let text = match missing {
-            None => codec.append(reader, &origin, drop_tail_chars, &mut all.ids)?,
-            Some(id) => {
-                codec.append_with(reader, &origin, drop_tail_chars, &mut all.ids, |_, _| Ok(Some(id)))?
-            }
-        };
-        all.push(split, look, text)?;
-    }
-    Ok(all)
-}
-
-/// Reads all sources as indices of a counter.
-fn count(sources: &[(Option<Split>, &TextSource)], options: &CorpusOptions) -> Result<(Sequence, Counter)> {
-    let mut counter = Counter::new();
-    let reading = tokenize::Reading { drop_tail_chars: options.drop_tail_chars, lossy: options.lossy };
-    let mut all = Sequence { ids: Vec::new(), sources: Vec::new() };
-    for &(split, source) in sources {
-        let (mut reader, origin) = (source.open_field(options.text_field.as_deref())?, source.origin());
-        let look = TextLook::at(&mut reader, &origin)?;
-        let visit = |token: &str, _line| {
-            all.ids.push(counter.add(token));
-            Ok(())
-        };
-        let stats = tokenize::read_tokens(&options.tokenizer, reader, &origin, reading, visit)?;
-        all.push(split, look, TextReport { origin, stats, unknown_tokens: 0, out_of_vocab_tokens: 0 })?;
-    }
-    Ok((all, counter))
-}
-
-/// Replaces the counter's indices by vocabulary ids, and counts unknown tokens in the reports.
-///
-/// Stops and returns false if a token has no id.
-fn replace_indices(all: &mut Sequence, counter: &Counter, vocab: &Vocab) -> bool {
-    /// The id for an index; an out-of-vocabulary token is distinguished from the unknown token itself.
-    struct Target {
-        id: u32,
-        in_vocab: bool,
-    }
-    let targets = counter.iter().map(|(token, _)| {
-        vocab.id_or_unknown(token).map(|id| Target { id, in_vocab: vocab.id(token).is_some() })
-    });
-    let Some(targets) = targets.collect::<Option<Vec<Target>>>() else {
-        return false;
-    };
-    let mut rest = all.ids.as_mut_slice();
-    for source in &mut all.sources {
-        let report = &mut source.text;
-        let (ids, later) = rest.split_at_mut(report.stats.tokens as usize);
-        rest = later;
-        for id in ids {
-            let target = &targets[*id as usize];
-            *id = target.id;
-            report.unknown_tokens += u64::from(vocab.unknown_id() == Some(target.id));
-            report.out_of_vocab_tokens += u64::from(!target.in_vocab);
-        }
-    }
-    true
-}
-
-/// The parts of the texts for training, validation and testing; `id` gives the ids of tokens in `all`.
-fn parts(
-    all: &Sequence,
-    texts: &CorpusTexts,
-    options: &CorpusOptions,
-    id: impl Fn(&str) -> Option<u32>,
-) -> Result<Parts> {
-    let CorpusOptions { valid_fraction, test_fraction, division, ref tokenizer, .. } = *options;
-    match texts {
-        CorpusTexts::Splits { .. } | CorpusTexts::Assigned(_) => {
-            let len = |splits: &[Split]| -> usize {
-                let of_them =
-                    all.sources.iter().filter(|source| source.split.is_some_and(|s| splits.contains(&s)));
-                of_them.map(|source| source.text.stats.tokens as usize).sum()
-            };
-            Ok(Parts::InOrder([len(&[Split::Train]), len(&[Split::Train, Split::Valid])]))
-        }
-        CorpusTexts::Whole(_) => match division {
-            Division::RandomLines => {
-                let line_end = tokenizer.line_end().and_then(id);
-                divide::random_lines(&all.ids, line_end, valid_fraction, test_fraction)
-            }
-            Division::End => {
-                let eos = tokenizer.eos().and_then(id);
-                Ok(Parts::InOrder(divide::cuts(&all.ids, eos, valid_fraction, test_fraction)?))
-            }
-        },
-    }
-}
-
-impl Sequence {
-    /// Adds the report of a text that was read to its end.
-    fn push(&mut self, split: Option<Split>, look: TextLook, text: TextReport) -> Result<()> {
-        if text.stats.tokens == 0 {
-            return Err(DataError::Empty { origin: text.origin });
-        }
-        self.sources.push(SourceReport { split, look, text });
-        Ok(())
     }
 }
 

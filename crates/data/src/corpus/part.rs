@@ -2,7 +2,12 @@
 //!
 //! Not here: the texts for training ([`Corpus::read`]).
 
-use super::{Corpus, CorpusOptions, CorpusTexts, Split, divide, encode, parts};
+use std::ops::ControlFlow;
+
+use super::destination::Place;
+use super::read::{divided, parts, thread_count};
+use super::reading::{ReadState, Reader, Sizes};
+use super::{Corpus, CorpusOptions, CorpusTexts, Split, divide};
 use crate::{Result, TextCodec, TokenIds};
 
 /// What stands for an out-of-vocabulary token until the text is divided. No vocabulary is so large.
@@ -38,9 +43,21 @@ impl Corpus {
         let options = &CorpusOptions { tokenizer, lossy, ..options.clone() };
         let unknown = codec.unknown_id();
         let refused = strict && unknown.is_none();
-        let all = encode(&texts.sources(), codec, options, (!refused).then_some(MISSING))?;
-        let parts = parts(&all, texts, options, |token| codec.vocab().id(token))?;
-        let (mut ids, [train_end, valid_end]) = parts.divide(all.ids);
+        let (sources, mut state) = (texts.sources(), ReadState::default());
+        let mut place = Place::Memory(vec![]);
+        let mut reader = Reader {
+            sources: &sources,
+            options,
+            threads: thread_count(0),
+            sizes: Sizes::default(),
+            observer: &mut |_| ControlFlow::Continue(()),
+            looks: vec![],
+        };
+        reader.encode(codec, (!refused).then_some(MISSING), &mut state, place.destination())?;
+        let ids = place.taken()?;
+        let parts = parts(&ids, &state.done, texts, options, |token| codec.vocab().id(token))?;
+        let (ids, [train_end, valid_end]) = divided(&mut place, ids, &parts)?;
+        let mut ids = ids.into_vec()?;
         let range = match split {
             Split::Train => 0..train_end,
             Split::Valid => train_end..valid_end,

@@ -1,9 +1,11 @@
 //! The source of a text.
 
 use std::{
-    fs::File,
-    io::{BufRead, BufReader, ErrorKind},
+    cell::Cell,
+    fs::{self, File},
+    io::{self, BufRead, BufReader, ErrorKind, Read},
     path::PathBuf,
+    rc::Rc,
 };
 
 use crate::compressed::decompressed;
@@ -49,16 +51,58 @@ impl TextSource {
     /// # Errors
     /// Those of [`open`](Self::open) and [`readable`].
     pub fn open_field(&self, field: Option<&str>) -> Result<Box<dyn BufRead + '_>> {
+        self.open_counted(field, &Rc::default())
+    }
+
+    /// The same; the number of bytes read from the file, which can be compressed, is added to `read_bytes`.
+    pub(crate) fn open_counted(
+        &self,
+        field: Option<&str>,
+        read_bytes: &Rc<Cell<u64>>,
+    ) -> Result<Box<dyn BufRead + '_>> {
         match self {
-            Self::File(path) => match File::open(path) {
-                Ok(file) => readable(BufReader::with_capacity(1 << 16, file), &self.origin(), field),
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    Err(DataError::Missing { path: path.clone() })
-                }
-                Err(source) => Err(DataError::Read { origin: self.origin(), source }),
-            },
-            Self::Memory { text, .. } => Ok(Box::new(text.as_bytes())),
+            Self::File(path) => {
+                let file =
+                    Counted { file: File::open(path).map_err(self.failed())?, bytes: Rc::clone(read_bytes) };
+                readable(BufReader::with_capacity(1 << 16, file), &self.origin(), field)
+            }
+            Self::Memory { text, .. } => {
+                read_bytes.update(|bytes| bytes + text.len() as u64);
+                Ok(Box::new(text.as_bytes()))
+            }
         }
+    }
+
+    /// The size of the file or text in bytes.
+    pub(crate) fn size(&self) -> Result<u64> {
+        match self {
+            Self::File(path) => Ok(fs::metadata(path).map_err(self.failed())?.len()),
+            Self::Memory { text, .. } => Ok(text.len() as u64),
+        }
+    }
+
+    /// The error of a file that cannot be opened.
+    pub(crate) fn failed(&self) -> impl Fn(io::Error) -> DataError + '_ {
+        move |source| match self {
+            Self::File(path) if source.kind() == ErrorKind::NotFound => {
+                DataError::Missing { path: path.clone() }
+            }
+            _ => DataError::Read { origin: self.origin(), source },
+        }
+    }
+}
+
+/// A file, and how much of it has been read.
+struct Counted {
+    file: File,
+    bytes: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.bytes.update(|bytes| bytes + read as u64);
+        Ok(read)
     }
 }
 

@@ -9,6 +9,7 @@
 //! [`String::from_utf8_lossy`], with U+FFFD for each NUL byte as well.
 //! Not here: tokens (`scanner`).
 
+use super::chunks::Position;
 use crate::{DataError, Result};
 
 /// Decodes the bytes of a text, which are fed in pieces that can end anywhere, to characters.
@@ -28,7 +29,13 @@ pub(crate) struct Decoder {
 impl Decoder {
     /// Creates a decoder that rejects bytes that are not text, or replaces them by U+FFFD if `lossy`.
     pub(crate) fn new(origin: &str, lossy: bool) -> Self {
-        Self { origin: origin.to_owned(), lossy, bytes: 0, line_ends: 0, replaced: 0, partial: Vec::new() }
+        Self::at(origin, lossy, Position::default())
+    }
+
+    /// The same, for the rest of a text from a place between characters on.
+    pub(super) fn at(origin: &str, lossy: bool, start: Position) -> Self {
+        let Position { bytes, lines } = start;
+        Self { origin: origin.to_owned(), lossy, bytes, line_ends: lines, replaced: 0, partial: Vec::new() }
     }
 
     /// The name of the text in errors.

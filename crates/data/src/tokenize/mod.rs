@@ -20,6 +20,8 @@
 //!
 //! Promises: memory is bounded by the longest token (for running text, by a megabyte; for subwords, by 64 kB), not by the
 //! text or its lines.
+//! Texts of a corpus are tokenized by several threads (`pool`), in chunks that end where lines do (`chunks`).
+//!
 //! Not here: ids (`codec`), cleaning of any kind except Unicode normalization and the form of words on request: texts are
 //! used as they are.
 
@@ -29,10 +31,12 @@ mod align;
 mod bytes;
 mod chars;
 mod choice;
+mod chunks;
 mod decode;
 mod kind;
 mod moses;
 mod normalize;
+mod pool;
 mod read;
 mod running;
 mod scanner;
@@ -43,10 +47,12 @@ mod word_form;
 mod words;
 
 pub use choice::TokenizerChoice;
+pub(crate) use chunks::{Border, CHUNK_BYTES, Chunks, Position, Reading, TextEnd};
 pub(crate) use decode::Decoder;
 pub(crate) use kind::Joiner;
 pub use normalize::Normalization;
-pub(crate) use read::{Reading, read_tokens};
+pub(crate) use pool::{ChunkCounts, ChunkOf, SHORT_BYTES, Texts, Tokenized, Work};
+pub(crate) use read::read_tokens;
 pub(crate) use scanner::Scanner;
 #[cfg(feature = "tokenizers")]
 pub use subwords::{BpeOptions, train_bpe};

@@ -2,6 +2,7 @@
 //! cutter's buffer.
 
 use super::Tokenizer;
+use super::chunks::Position;
 use super::decode::Decoder;
 use super::kind::{Counts, Cutter, Output, TextCutter, Visit};
 use super::normalize::Normalizer;
@@ -21,9 +22,15 @@ pub(crate) struct Scanner {
 impl Scanner {
     /// Creates a scanner that rejects bytes that are not text, or replaces them by U+FFFD if `lossy`.
     pub(crate) fn new(tokenizer: &Tokenizer, origin: &str, lossy: bool) -> Self {
-        let decoder = Decoder::new(origin, lossy);
+        Self::at(tokenizer, origin, lossy, Position::default())
+    }
+
+    /// The same, for the rest of a text from a border on; see [`Chunks`](super::chunks::Chunks).
+    pub(crate) fn at(tokenizer: &Tokenizer, origin: &str, lossy: bool, start: Position) -> Self {
+        let decoder = Decoder::at(origin, lossy, start);
         let normalizer = Normalizer::new(tokenizer.normalization());
-        Self { decoder, normalizer, cutter: tokenizer.cutter(), counts: Counts::default(), line_open: false }
+        let counts = Counts { lines: start.lines, ..Counts::default() };
+        Self { decoder, normalizer, cutter: tokenizer.cutter(), counts, line_open: false }
     }
 
     /// The line of the next byte, starting at 1.

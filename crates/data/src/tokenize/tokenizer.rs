@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 
 use super::kind::{Alignment, AnyKind, Cutter, DEFAULT_EOS, Entry, Joiner, KINDS, Named, Span};
 use super::{
-    BlankLines, Normalization, Punctuation, Reading, TextStats, bytes, chars, moses, read_tokens, words,
+    BlankLines, Border, Normalization, Punctuation, Reading, TextStats, bytes, chars, moses, read_tokens,
+    words,
 };
 #[cfg(not(feature = "tokenizers"))]
 use crate::error::NO_TOKENIZERS;
@@ -276,6 +277,11 @@ impl Tokenizer {
     /// Whether text is split into sentences, independently of lines.
     pub(crate) fn is_by_sentences(&self) -> bool {
         self.kind.is_by_sentences()
+    }
+
+    /// Where a text can be cut into parts that are tokenized independently.
+    pub(crate) fn border(&self) -> Border {
+        if self.is_by_sentences() { Border::BlankLine } else { Border::Line }
     }
 
     /// The default vocabulary options for its tokens.

@@ -58,6 +58,20 @@ pub struct TextPlan {
     pub corpus: CorpusChoice,
     /// The tokenizer, the vocabulary and how the texts are split.
     pub options: CorpusOptions,
+    /// Where the ids of the texts are kept.
+    pub ids: IdsPlace,
+}
+
+/// Where the ids of texts are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum IdsPlace {
+    /// In memory, or in the user's cache folder if the texts are [large](rondo_data::IdStore::LARGE_BYTES).
+    #[default]
+    Automatic,
+    /// In memory.
+    Memory,
+    /// In files in a folder. Its path is absolute.
+    Folder(PathBuf),
 }
 
 /// Where texts come from.

@@ -15,8 +15,8 @@ use rondo_nn::{
 };
 
 use super::{
-    ClipNorm, CorpusChoice, EvaluationPlan, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan,
-    SamplePlan, SampledSoftmax, SoftmaxPlan, TextPlan, TrainingPlan,
+    ClipNorm, CorpusChoice, EvaluationPlan, IdsPlace, ModelPlan, NonFiniteRule, OptimizationPlan,
+    OptimizerPlan, Plan, SamplePlan, SampledSoftmax, SoftmaxPlan, TextPlan, TrainingPlan,
 };
 use crate::settings::TimeLimit;
 use crate::settings::{
@@ -112,6 +112,12 @@ pub(super) fn text(settings: &Settings) -> Result<TextPlan> {
             division: settings.split.unwrap_or(if shuffles { Division::RandomLines } else { Division::End }),
             valid_fraction,
             test_fraction,
+            count_memory: settings.count_memory.map(|size| size.0).filter(|&bytes| bytes > 0),
+        },
+        ids: match &settings.ids_dir {
+            None => IdsPlace::Automatic,
+            Some(path) if path.as_os_str().is_empty() => IdsPlace::Memory,
+            Some(path) => IdsPlace::Folder(absolute(path)?),
         },
     })
 }
@@ -125,6 +131,7 @@ fn refuse_with_file(settings: &TextSettings) -> Result<()> {
         ("text.vocab_from", settings.vocab_from.is_some()),
         ("text.min_frequency", settings.min_frequency.is_some_and(|least| least > 1)),
         ("text.max_vocab_size", settings.max_vocab_size.is_some_and(|most| most > 0)),
+        ("text.count_memory", settings.count_memory.is_some_and(|size| size.0 > 0)),
         ("text.unknown_token", is_given(&settings.unknown_token)),
         ("text.reserved_tokens", settings.reserved_tokens.as_ref().is_some_and(|tokens| !tokens.is_empty())),
         ("text.lowercase", settings.lowercase == Some(true)),
@@ -145,6 +152,7 @@ fn refuse_building(settings: &TextSettings) -> Result<()> {
         ("text.vocab_from", settings.vocab_from.is_some()),
         ("text.min_frequency", settings.min_frequency.is_some_and(|least| least > 1)),
         ("text.max_vocab_size", settings.max_vocab_size.is_some_and(|most| most > 0)),
+        ("text.count_memory", settings.count_memory.is_some_and(|size| size.0 > 0)),
     ];
     refuse_given(given, "the vocabulary is built from the text, without `text.vocab_list`")?;
     let is_of_bytes = settings

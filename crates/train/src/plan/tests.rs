@@ -43,6 +43,7 @@ fn the_stated_defaults_hold() {
             ("model.preset" | "model.dropout", None) => {} // A plan has the values they stand for.
             ("training.from", None) => {}                  // A new model has no base model.
             ("text.train" | "text.valid" | "text.test" | "text.vocab_list", None) => {} // Only if files are given.
+            ("text.ids_dir" | "text.count_memory", None) => {} // The default depends on the texts; there is no limit.
             ("text.vocab_from", Some(found)) => assert_eq!(found, "train"),
             ("text.unknown_token", Some(found)) => assert_eq!(found, "<unk>"),
             ("text.split", Some(found)) => assert_eq!(found, "end"),
@@ -94,6 +95,8 @@ const PLANS: &[&str] = &[
         min_frequency = 2
         unknown_token = "oov"
         reserved_tokens = ["<pad>"]
+        count_memory = "500MB"
+        ids_dir = "/tmp/ids"
         [model]
         embedding_size = 7
         hidden_size = 8

@@ -1,14 +1,16 @@
 //! Converts a plan back to settings.
 
+use std::path::PathBuf;
+
 use rondo_data::{TokenizerOptions, VocabOptions, VocabSource};
 use rondo_nn::{Biases, Input};
 
 use super::{
-    CorpusChoice, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan, SampledSoftmax,
+    CorpusChoice, IdsPlace, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan, SampledSoftmax,
     SoftmaxPlan, TextPlan,
 };
 use crate::settings::{
-    AveragingKind, ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings, OnNan,
+    AveragingKind, ByteSize, ClipUnit, EvaluationSettings, InitSettings, ModelInput, ModelSettings, OnNan,
     OptimizationSettings, OptimizerKind, SampleSettings, ScheduleKind, Settings, Site, SoftmaxKind,
     TextSettings, TokenizerChoice, TrainingSettings,
 };
@@ -113,6 +115,12 @@ fn text(plan: &TextPlan) -> TextSettings {
         text_field: Some(options.text_field.clone().unwrap_or_default()),
         normalize: normalization,
         data: Some(data),
+        count_memory: options.count_memory.map(ByteSize),
+        ids_dir: match &plan.ids {
+            IdsPlace::Automatic => None,
+            IdsPlace::Memory => Some(PathBuf::new()),
+            IdsPlace::Folder(path) => Some(path.clone()),
+        },
         drop_tail_chars: Some(options.drop_tail_chars),
         lossy: Some(options.lossy),
         split: Some(options.division),

@@ -41,6 +41,7 @@ use crate::{CorpusChoice, Plan, Result, SoftmaxPlan, TextPlan, TrainError, Train
 
 mod base_model;
 mod corpus_lookup;
+mod corpus_reading;
 mod note;
 mod settings_source;
 mod stored;
@@ -48,6 +49,7 @@ mod stored;
 use base_model::Basis;
 pub use corpus_lookup::{BUILT_IN, DATA_VARIABLE, FoundCorpus, IN_MEMORY, MIRROR_VARIABLE, default_places};
 use corpus_lookup::{find, with_named_corpus};
+use corpus_reading::read;
 pub use note::Note;
 pub use settings_source::SettingsSource;
 use settings_source::{Wanted, corpus_name};
@@ -212,7 +214,8 @@ impl Session {
             if ranks.leads() {
                 stored = stored.and_vocabulary(&mut plan.text, &out).map_err(|error| wanted.locate(error))?;
             }
-            (title_of_own.unwrap_or(title), tales, Corpus::read(&texts, &plan.text.options)?)
+            let corpus = read(&texts, &plan, &options.places, &stored, &mut watch)?;
+            (title_of_own.unwrap_or(title), tales, corpus)
         };
         notify_of_texts(&plan, &corpus, &device, &mut watch)?;
         if let Some(expected) = options.corpus {
@@ -332,7 +335,8 @@ impl Session {
             let FoundCorpus { title, choice, texts, tales } =
                 find(&plan.text.corpus, &options.places, &mut watch)?;
             plan.text.corpus = choice;
-            (title_of_own.unwrap_or(title), tales, Corpus::read(&texts, &plan.text.options)?)
+            let corpus = read(&texts, &plan, &options.places, &stored, &mut watch)?;
+            (title_of_own.unwrap_or(title), tales, corpus)
         };
         notify_of_texts(&plan, &corpus, &device, &mut watch)?;
         let from_checkpoint = checkpoint.is_some();

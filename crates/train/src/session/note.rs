@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use rondo_data::{DataError, TextNote};
+use rondo_data::{DataError, IdsFault, TextNote};
 use rondo_kernels::{Bytes, Device, DeviceError, Precision};
 use rondo_runs::{Change, Compact, Loss};
 
@@ -56,6 +56,33 @@ pub enum Note<'a> {
         /// The number of other texts that look the same.
         others: usize,
     },
+    /// Another process is tokenizing the same texts, and its result will be used.
+    WaitingForIds {
+        /// The folder of the ids.
+        path: &'a Path,
+    },
+    /// The texts have been tokenized before.
+    KnownIds {
+        /// The file of the ids.
+        path: &'a Path,
+    },
+    /// The texts are tokenized again, because what is there cannot be used.
+    IdsAgain {
+        /// The file of the ids.
+        path: &'a Path,
+        /// What is wrong with it.
+        fault: &'a IdsFault,
+    },
+    /// Tokenizing continues where it was interrupted.
+    TokenizingContinued {
+        /// The number of tokens that are already there.
+        tokens: u64,
+    },
+    /// The memory for counting was not enough for all tokens.
+    Undercount {
+        /// The most that a count can be too low.
+        undercount: u64,
+    },
     /// The vocabulary is so large that training will be slow.
     LargeVocabulary {
         /// The size of the vocabulary.
@@ -105,6 +132,25 @@ impl fmt::Display for Note<'_> {
             Note::NoGpu { error, used } => write!(f, "{error}; computing on {used}"),
             Note::Text { origin, note, others: 0 } => write!(f, "`{origin}` {note}"),
             Note::Text { origin, note, others } => write!(f, "`{origin}` (and {others} more) {note}"),
+            Note::WaitingForIds { path } => {
+                write!(f, "another process tokenizes the same texts in `{}`; waiting for it", path.display())
+            }
+            Note::KnownIds { path } => {
+                write!(f, "the texts are already tokenized, in `{}`", path.display())
+            }
+            Note::IdsAgain { path, fault } => {
+                write!(f, "`{}` is made again: {fault}", path.display())
+            }
+            Note::TokenizingContinued { tokens } => {
+                write!(f, "tokenizing continues after {tokens} tokens, where it was interrupted")
+            }
+            Note::Undercount { undercount } => {
+                write!(
+                    f,
+                    "`--count-memory` was not enough for all tokens: tokens that occur at most {undercount} times "
+                )?;
+                write!(f, "may be missing from the vocabulary, and the text is read a second time")
+            }
             Note::LargeVocabulary { vocab_size, bytes, softmax_fraction } => {
                 let percent = (100.0 * softmax_fraction).floor();
                 write!(

@@ -69,6 +69,11 @@ impl Stored {
         Ok(self)
     }
 
+    /// Whether a path is that of a temporary file.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.files.iter().any(|(file, _)| file.path() == path)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }

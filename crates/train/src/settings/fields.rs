@@ -13,6 +13,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Field;
 use super::averaging_kind::AveragingKind;
+use super::byte_size::ByteSize;
 use super::choices::*;
 use super::interval::{CheckpointEvery, TimeLimit};
 use super::macros::{aliased, impl_serde, is_common, sections};
@@ -72,10 +73,15 @@ sections! {
         min_frequency: u64, "COUNT", "1";
         /// Maximum vocabulary size, special tokens included; 0 is no limit
         max_vocab_size: usize, "TOKENS", "0";
+        /// Memory for counting tokens, such as 2GB: if it is exceeded, the rarest tokens are forgotten, which may then be
+        /// missing from the vocabulary, and the text is read twice; 0 is no limit
+        count_memory: ByteSize, "SIZE", "0";
         /// Token that replaces out-of-vocabulary tokens; '' makes an out-of-vocabulary token an error
         unknown_token: String, "TOKEN", "<unk> for words, else none";
         /// Token to add to the vocabulary even if the text does not contain it; '' is none
         reserved_tokens: Vec<String>, "TOKEN", "";
+        /// Folder for the tokenized text, which is used again and does not need memory; '' keeps it in memory
+        ids_dir: PathBuf, "DIR", "the user's cache folder for more than 256 MB of text, else memory";
         /// Number of characters to drop from the end of each text file, such as a license; 0 drops none
         drop_tail_chars: u64, "CHARS", "0";
         /// Replace invalid UTF-8 sequences and NUL bytes by U+FFFD instead of refusing the text. Has no effect with

@@ -13,6 +13,7 @@
 use crate::{Result, TrainError};
 
 mod averaging_kind;
+mod byte_size;
 mod choices;
 mod fields;
 mod file;
@@ -24,6 +25,7 @@ mod table;
 mod value;
 
 pub use averaging_kind::AveragingKind;
+pub use byte_size::ByteSize;
 pub use choices::*;
 pub use fields::*;
 pub(crate) use file::SettingsFile;

@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use toml::Value as Toml;
 
 use super::averaging_kind::AveragingKind;
+use super::byte_size::ByteSize;
 use super::choices::*;
 use super::interval::{CheckpointEvery, TimeLimit};
 use super::softmax_kind::{SamplerKind, SoftmaxKind};
@@ -279,6 +280,18 @@ impl Word for SamplerKind {
 }
 
 impl Word for TimeLimit {
+    const WORDS: Option<&'static [&'static str]> = None;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        word.parse()
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for ByteSize {
     const WORDS: Option<&'static [&'static str]> = None;
 
     fn from_word(word: &str) -> Result<Self, String> {
