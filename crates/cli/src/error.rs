@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use rondo_convert::ConvertError;
 use rondo_data::{DataError, NAMED_CORPORA, Split, nearest};
 use rondo_infer::InferError;
+use rondo_infer::lattice::LatticeFault;
 use rondo_infer::rescore::LineFault;
 use rondo_kernels::DeviceError;
 use rondo_nn::NnError;
@@ -120,6 +121,12 @@ pub(crate) enum CliError {
     /// Lists of several files would be printed without their ids.
     #[error("the lines of {files} lists of SRILM have no ids: printed together, they cannot be told apart")]
     ListsWithoutIds { files: usize },
+    /// A flag has no meaning for the format that is read.
+    #[error("`{flag}` is for {formats}")]
+    FlagOfFormat { flag: &'static str, formats: &'static str },
+    /// The value of a flag is out of its range.
+    #[error("`{flag}` must be {expected}")]
+    FlagValue { flag: &'static str, expected: &'static str },
     /// A character of a line is not in the vocabulary.
     #[error(
         "{origin}, line {line}: `{}` is not in the model's vocabulary, which has no unknown token",
@@ -297,6 +304,8 @@ fn is_wrong_usage(cause: &Cause) -> bool {
                     | CliError::NoLineEnd { .. }
                     | CliError::UnknownScore { .. }
                     | CliError::ListsWithoutIds { .. }
+                    | CliError::FlagOfFormat { .. }
+                    | CliError::FlagValue { .. }
                     | CliError::NoTextColumn { .. }
                     | CliError::BucketsWithout { .. }
                     | CliError::NotDivided { .. }
@@ -416,10 +425,12 @@ fn hint(cause: &Cause) -> Option<String> {
             | CliError::UnknownToken { nearest: None, .. }
             | CliError::LogitBias { .. }
             | CliError::NoLineEnd { .. }
+            | CliError::FlagValue { .. }
             | CliError::UnknownScore { nearest: None, .. } => None,
             CliError::ListsWithoutIds { .. } => {
                 Some("`--best` and `--json` print ids; without them, give one list at a time".to_owned())
             }
+            CliError::FlagOfFormat { .. } => Some("`--format` names the format".to_owned()),
             CliError::MissingToken { .. } => Some(
                 "without `--strict`, such a line has probability 0, and the others are scored".to_owned(),
             ),
@@ -512,6 +523,12 @@ fn hint_on_inference(error: &InferError) -> Option<String> {
     let hint = match error {
         InferError::ListLine { fault: LineFault::UnknownFormat, .. } => {
             "`--format` names the format of a list that cannot be recognized by its first line"
+        }
+        InferError::Lattice { fault: LatticeFault::TooLarge { .. }, .. } => {
+            "leave out `--exact`: merged and limited histories are hardly ever worse"
+        }
+        InferError::LatticeLine { fault: LatticeFault::NoWords { .. }, .. } => {
+            "`--words` names the table of the words and their numbers"
         }
         InferError::DifferentTokens { what, .. } if *what != "an ensemble" => {
             "`--by word` and `--by character` compare models with different tokens"

@@ -7,6 +7,7 @@ use rondo_kernels::{AvailableMemory, Bytes};
 use rondo_nn::NnError;
 
 use crate::compare::CompareUnit;
+use crate::lattice::LatticeFault;
 use crate::pairs::SuiteFault;
 use crate::rescore::LineFault;
 
@@ -266,6 +267,26 @@ pub enum InferError {
         line: usize,
         /// The cause.
         fault: LineFault,
+    },
+    /// A line of a file of lattices cannot be parsed.
+    #[error("{origin}, line {line}: {fault}")]
+    LatticeLine {
+        /// The file.
+        origin: String,
+        /// The line number, from 1.
+        line: usize,
+        /// The cause.
+        fault: LatticeFault,
+    },
+    /// A graph is no lattice, or cannot be searched.
+    #[error("`{origin}`, lattice `{id}`: {fault}")]
+    Lattice {
+        /// The file.
+        origin: String,
+        /// The id of the lattice.
+        id: String,
+        /// The cause.
+        fault: LatticeFault,
     },
     /// A list is empty.
     #[error("{origin} is empty: it contains no {what}")]

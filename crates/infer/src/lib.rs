@@ -33,6 +33,7 @@ mod evaluate;
 mod filter;
 mod handle;
 mod language_model;
+pub mod lattice;
 mod logit_blocks;
 mod measures;
 mod memory;

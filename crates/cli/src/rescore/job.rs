@@ -12,11 +12,11 @@ use rondo_infer::rescore::{
     Format, List, ListReader, ListScorer, ListWriter, Reference, ScoreFile, Scored, Weights, ranking,
     references,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::stdin::{StdinAhead, Waiting};
 use super::weigh::{Given, paired};
-use super::{NamedFile, RescoreArgs, file_id};
+use super::{FormatName, NamedFile, RescoreArgs, file_id};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::input::Input;
@@ -70,7 +70,7 @@ impl<'a> Job<'a> {
         Ok(Job {
             args,
             inputs,
-            reader: ListReader::new(args.format.map(Format::from), lossy).with_scores(files),
+            reader: ListReader::new(args.format.and_then(FormatName::of_lists), lossy).with_scores(files),
             scorer,
             given: Given::new(&args.weight, args.word_bonus),
             console,
@@ -252,21 +252,11 @@ impl<'a> Job<'a> {
             self.given.weights(names)
         } else {
             let unit = self.args.error_rate.into();
-            self.given.tuned(&pairs, unit, names, Some(format), self.console)
+            let start = Weights { lm: self.given.lm().unwrap_or(0.0), ..self.given.weights(names) };
+            let tuned = (&start, format.has_features());
+            self.given.tuned(&pairs, unit, names, tuned, Some(self.console))
         };
-        if !pairs.is_empty() && pairs.len() < lists.len() {
-            let missing = lists.len() - pairs.len();
-            self.console.say(&format!("note: {missing} of the {} ids have no reference", lists.len()));
-        }
-        if let Some(first) = unknown.first() {
-            self.console.say(&format!(
-                "note: {} of the {} references have ids that are not in the list: the first is `{}` in line {}",
-                unknown.len(),
-                references.len(),
-                first.id,
-                first.line
-            ));
-        }
+        say_unpaired(lists.len(), pairs.len(), &unknown, references.len(), self.console);
         weights
     }
 
@@ -283,21 +273,7 @@ impl<'a> Job<'a> {
         }
         let count = if self.args.best { 1 } else { list.hypotheses.len() };
         for place in ranking(&list.hypotheses, weights).into_iter().take(count) {
-            let one = &list.hypotheses[place];
-            let mut object = json!({
-                "id": list.id,
-                "score": output::number(one.combined(weights)),
-                "text": one.text,
-                "lm_log_prob": output::number(one.lm_log_prob),
-                "words": one.words(),
-            });
-            if let [score] = one.scores[..] {
-                object["other_score"] = output::number(score);
-            } else {
-                let scores = names.iter().zip(&one.scores);
-                object["scores"] =
-                    scores.map(|(name, &score)| (name.clone(), output::number(score))).collect();
-            }
+            let object = hypothesis_in_json(&list.id, &list.hypotheses[place], weights, names);
             writeln!(out, "{object}")?;
         }
         Ok(())
@@ -340,6 +316,45 @@ impl<'a> Job<'a> {
             self.console.say(&format!("note: no hypothesis has a score named `{name}`"));
         }
         Ok(())
+    }
+}
+
+/// A hypothesis as an object.
+pub(super) fn hypothesis_in_json(id: &str, one: &Scored, weights: &Weights, names: &[String]) -> Value {
+    let mut object = json!({
+        "id": id,
+        "score": output::number(one.combined(weights)),
+        "text": one.text,
+        "lm_log_prob": output::number(one.lm_log_prob),
+        "words": one.words(),
+    });
+    if let [score] = one.scores[..] {
+        object["other_score"] = output::number(score);
+    } else {
+        let scores = names.iter().zip(&one.scores);
+        object["scores"] = scores.map(|(name, &score)| (name.clone(), output::number(score))).collect();
+    }
+    object
+}
+
+/// Says which ids have no reference, and which references no list.
+pub(super) fn say_unpaired(
+    lists: usize,
+    paired: usize,
+    unknown: &[&Reference],
+    references: usize,
+    console: Console,
+) {
+    if paired > 0 && paired < lists {
+        console.say(&format!("note: {} of the {lists} ids have no reference", lists - paired));
+    }
+    if let Some(first) = unknown.first() {
+        console.say(&format!(
+            "note: {} of the {references} references have ids that are not in the list: the first is `{}` in line {}",
+            unknown.len(),
+            first.id,
+            first.line
+        ));
     }
 }
 

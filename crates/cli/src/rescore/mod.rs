@@ -1,4 +1,4 @@
-//! `rondo rescore`: reranks the hypotheses of another system.
+//! `rondo rescore`: reranks the hypotheses of another system, in lists or in lattices.
 //!
 //! ```text
 //! list by list:   read ─▶ score ─▶ print          files whose lists stand together, and stdin
@@ -15,9 +15,11 @@ use std::str::FromStr;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rondo_data::TextSource;
+use rondo_infer::lattice::LatticeFormat;
 use rondo_infer::rescore::{ErrorUnit, Format, List, ListReader};
 
 use crate::console::Console;
+use crate::error::CliError;
 use crate::input::Input;
 use crate::model_args::ModelArgs;
 use crate::ngram_args::NgramArgs;
@@ -25,13 +27,17 @@ use crate::normalizer::{self, ApproximateArgs};
 use crate::output;
 use crate::text_args::LossyArgs;
 use job::Job;
+use lattice_args::LatticeArgs;
+use lattices::LatticeJob;
 use weigh::NamedWeight;
 
 mod job;
+mod lattice_args;
+mod lattices;
 mod stdin;
 mod weigh;
 
-/// Rerank the hypotheses of another system with a language model
+/// Rerank the hypotheses of another system with a language model: lists, or lattices
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The list has one hypothesis per line in three tab-separated columns: an id (such as the utterance), the other system's \
@@ -52,6 +58,11 @@ References have an id and a text per line, separated by a tab; for the lists of 
 for moses the text alone. With them, weights that are not given are chosen to minimize the error rate, and the error \
 rates before and after are printed. Use these weights on other lists: on the list they were tuned on, the error rate is \
 too optimistic.\n\n\
+Lattices are read with --format slf (HTK, SRILM, PocketSphinx; one per file), kaldi-lattice (text archives of lattices \
+and compact lattices) and confusion (an object with id and positions per line, each position a list of objects with word \
+and score). Their scores are acoustic and, where the lattice has it, lm, the score of the language model that made it. The \
+output has the best paths of each lattice: id, combined score and text, or with --best id and text. Weights that are not \
+given are those that the lattice names (lmscale, wdpenalty; of lm and the model alike), else 1.\n\n\
 Lists are read, scored and printed one by one if the lines of each stand together. With references, and for files whose \
 lists are mixed, all are held in memory.")]
 pub(crate) struct RescoreArgs {
@@ -60,7 +71,7 @@ pub(crate) struct RescoreArgs {
     /// Lists of hypotheses; - is stdin [default: stdin]
     #[arg(value_name = "FILE")]
     lists: Vec<PathBuf>,
-    /// Format of the lists [default: recognized by the first line]
+    /// Format of the lists, or of the lattices [default: recognized by the first line; slf by the file's ending]
     #[arg(long, help_heading = "Text")]
     format: Option<FormatName>,
     /// File with a further score of each hypothesis, and its name: for kaldi lines of a key and a cost (lower is better),
@@ -95,6 +106,8 @@ pub(crate) struct RescoreArgs {
     )]
     error_rate: UnitName,
     #[command(flatten)]
+    lattice: LatticeArgs,
+    #[command(flatten)]
     approximate: ApproximateArgs,
     #[command(flatten)]
     ngram: NgramArgs,
@@ -113,8 +126,8 @@ pub(crate) struct RescoreArgs {
     scores_out: Option<PathBuf>,
 }
 
-/// [`Format`], as a flag.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+/// [`Format`] or [`LatticeFormat`], as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FormatName {
     Tsv,
     Mikolov,
@@ -123,18 +136,33 @@ enum FormatName {
     Moses,
     Espnet,
     Jsonl,
+    Slf,
+    KaldiLattice,
+    Confusion,
 }
 
-impl From<FormatName> for Format {
-    fn from(name: FormatName) -> Format {
-        match name {
-            FormatName::Tsv => Format::Tsv,
-            FormatName::Mikolov => Format::Mikolov,
-            FormatName::Kaldi => Format::Kaldi,
-            FormatName::Srilm => Format::Srilm,
-            FormatName::Moses => Format::Moses,
-            FormatName::Espnet => Format::Espnet,
-            FormatName::Jsonl => Format::Jsonl,
+impl FormatName {
+    /// The format, if it is one of lists.
+    fn of_lists(self) -> Option<Format> {
+        match self {
+            FormatName::Tsv => Some(Format::Tsv),
+            FormatName::Mikolov => Some(Format::Mikolov),
+            FormatName::Kaldi => Some(Format::Kaldi),
+            FormatName::Srilm => Some(Format::Srilm),
+            FormatName::Moses => Some(Format::Moses),
+            FormatName::Espnet => Some(Format::Espnet),
+            FormatName::Jsonl => Some(Format::Jsonl),
+            FormatName::Slf | FormatName::KaldiLattice | FormatName::Confusion => None,
+        }
+    }
+
+    /// The format, if it is one of lattices.
+    fn of_lattices(self) -> Option<LatticeFormat> {
+        match self {
+            FormatName::Slf => Some(LatticeFormat::Slf),
+            FormatName::KaldiLattice => Some(LatticeFormat::Kaldi),
+            FormatName::Confusion => Some(LatticeFormat::Confusion),
+            _ => None,
         }
     }
 }
@@ -180,6 +208,20 @@ pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
     let console = Console::new(false);
     let mut loaded = args.model.load(console)?;
     args.approximate.apply(&mut loaded)?;
+    if let Some(format) = lattice_format(&args) {
+        let mut job = LatticeJob::new(&args, format, &loaded, console)?;
+        output::write(|out| job.run(out))?;
+        job.finish();
+        normalizer::say_check(&loaded, console);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(flag) = args.lattice.given() {
+        return Err(CliError::FlagOfFormat {
+            flag,
+            formats: "lattices: `slf`, `kaldi-lattice` and `confusion`",
+        }
+        .into());
+    }
     let inputs = Input::all(&args.lists);
     let is_together = args.reference.is_none() && are_together(&args, &inputs, console)?;
     let mut job = Job::new(&args, &inputs, &loaded, console)?;
@@ -189,11 +231,23 @@ pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The format of lattices, if they are given: by its name, or by the ending of the first file.
+fn lattice_format(args: &RescoreArgs) -> Option<LatticeFormat> {
+    let is_slf = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        [".slf", ".slf.gz", ".slf.zst"].iter().any(|ending| name.ends_with(ending))
+    };
+    match args.format {
+        Some(format) => format.of_lattices(),
+        None => args.lists.first().is_some_and(is_slf).then_some(LatticeFormat::Slf),
+    }
+}
+
 /// Whether the lines of each list stand together. Files are read for this once; what can be read only once, such as stdin,
 /// has to be so.
 fn are_together(args: &RescoreArgs, inputs: &[Input], console: Console) -> Result<bool> {
     let (mut reader, hasher) =
-        (ListReader::new(args.format.map(Format::from), args.lossy.lossy), RandomState::new());
+        (ListReader::new(args.format.and_then(FormatName::of_lists), args.lossy.lossy), RandomState::new());
     // Equal hashes of different ids only mean that all lists are held.
     let (mut seen, mut is_together) = (HashSet::new(), true);
     let each = &mut |_: &ListReader, list: List| {
@@ -213,7 +267,7 @@ fn are_together(args: &RescoreArgs, inputs: &[Input], console: Console) -> Resul
 fn file_id(input: &Input) -> String {
     let origin = input.origin();
     let mut name = Path::new(&origin).file_name().and_then(|name| name.to_str()).unwrap_or(&origin);
-    for ending in [".gz", ".zst", ".score", ".nbest", ".txt"] {
+    for ending in [".gz", ".zst", ".score", ".nbest", ".txt", ".slf", ".lat"] {
         name = name.strip_suffix(ending).unwrap_or(name);
     }
     name.to_owned()

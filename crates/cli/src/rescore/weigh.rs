@@ -6,21 +6,13 @@ use std::str::FromStr;
 use anyhow::Result;
 use rondo_data::nearest;
 use rondo_infer::rescore::{
-    ErrorUnit, Format, Free, List, Reference, Scored, Tuned, Weights, WordErrors, errors, oracle, search,
-    tune,
+    CrossValidated, Edge, ErrorUnit, Format, Free, List, Reference, Scored, Tuned, Tuning, Weights,
+    WordErrors, errors, oracle, tune_free,
 };
 
 use crate::console::Console;
 use crate::error::CliError;
 use crate::{describe, output};
-
-/// The grid of weights: the scores of other systems differ in scale by orders of magnitude.
-const LM_WEIGHTS: [f64; 20] = [
-    0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0,
-    20.0,
-];
-const WORD_BONUSES: [f64; 17] =
-    [0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, -0.1, -0.2, -0.5, -1.0, -2.0, -5.0, -10.0, -20.0];
 
 /// The name of the model's own score.
 const MODEL: &str = "model";
@@ -58,7 +50,8 @@ impl Given {
         Given { weights, word_bonus }
     }
 
-    fn lm(&self) -> Option<f64> {
+    /// The model's weight.
+    pub(super) fn lm(&self) -> Option<f64> {
         self.weights.get(MODEL).copied()
     }
 
@@ -102,36 +95,39 @@ impl Given {
         }
     }
 
-    /// Tunes the weights that are not given on lists with references, and prints them and the error rates.
+    /// The weights that are given, and others where they are not.
+    pub(super) fn weights_or(&self, names: &[String], default: &Weights) -> Weights {
+        let score = |(name, &default): (&String, &f64)| self.weights.get(name).copied().unwrap_or(default);
+        Weights {
+            lm: self.lm().unwrap_or(default.lm),
+            word_bonus: self.word_bonus.unwrap_or(default.word_bonus),
+            scores: names.iter().zip(&default.scores).map(score).collect(),
+        }
+    }
+
+    /// Tunes the weights that are not given on lists with references, from where to start, and whether weights of scores
+    /// can be negative; prints them and the error rates.
     pub(super) fn tuned(
         &self,
         pairs: &[(&[Scored], &str)],
         unit: ErrorUnit,
         names: &[String],
-        format: Option<Format>,
-        console: Console,
+        (start, signed): (&Weights, bool),
+        console: Option<Console>,
     ) -> Weights {
-        let scores = self.scores(names);
-        let start = Weights {
-            lm: self.lm().unwrap_or(0.0),
-            word_bonus: self.word_bonus.unwrap_or(0.0),
-            scores: scores.clone(),
-        };
-        let other = Weights { scores: scores.clone(), ..Weights::default() };
+        let other = Weights { scores: start.scores.clone(), ..Weights::default() };
         let before = errors(pairs, unit, &other);
-        let Tuned { weights, after } = if names.len() > 1 {
-            let free = Free {
-                scores: names.iter().map(|name| !self.weights.contains_key(name)).collect(),
-                lm: self.lm().is_none(),
-                word_bonus: self.word_bonus.is_none(),
-                signed: format.is_some_and(Format::has_features),
-            };
-            search(pairs, unit, &start, &free)
-        } else {
-            let grid = |value: Option<f64>, grid: &[f64]| value.map_or(grid.to_vec(), |value| vec![value]);
-            let (lm, bonus) = (grid(self.lm(), &LM_WEIGHTS), grid(self.word_bonus, &WORD_BONUSES));
-            tune(pairs, unit, &scores, &lm, &bonus).unwrap_or(Tuned { weights: start, after: before })
+        let is_alone = names.len() <= 1;
+        let free = Free {
+            // The weight of a single score sets the scale.
+            scores: names.iter().map(|name| !is_alone && !self.weights.contains_key(name)).collect(),
+            lm: self.lm().is_none(),
+            word_bonus: self.word_bonus.is_none(),
+            signed,
         };
+        let Tuning { tuned: Tuned { weights, after }, cross_validated, at_edge } =
+            tune_free(pairs, unit, start, &free);
+        let Some(console) = console else { return weights };
         let row = |name: String, value: f64, given: bool| {
             vec![name, value.to_string(), if given { "given" } else { "tuned" }.to_owned()]
         };
@@ -157,8 +153,23 @@ impl Given {
         };
         rows.push(rate_row(format!("{rate} before"), before));
         rows.push(rate_row(format!("{rate} after"), after));
+        if let Some(CrossValidated { errors, folds }) = cross_validated {
+            let mut row = rate_row("cross-validated".to_owned(), errors);
+            row[2].push_str(&format!(", each of {folds} parts with weights of the others"));
+            rows.push(row);
+        }
         rows.push(rate_row("oracle (best possible)".to_owned(), oracle(pairs, unit)));
         console.say(output::columns(&rows, &[1]).trim_end());
+        for edge in at_edge {
+            let name = match edge {
+                Edge::Model => "weight".to_owned(),
+                Edge::WordBonus => "word bonus".to_owned(),
+                Edge::Score(place) => format!("weight of {}", names[place]),
+            };
+            console.say(&format!(
+                "note: the {name} is at the edge of what makes a difference: ten times as much gives no more errors"
+            ));
+        }
         weights
     }
 }

@@ -22,6 +22,7 @@ mod hostile;
 mod input;
 mod interruption;
 mod large_corpora;
+mod lattices;
 mod limits;
 mod lines;
 mod lists;

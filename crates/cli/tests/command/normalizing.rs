@@ -61,6 +61,34 @@ fn approximate_scores_are_asked_for_and_come_with_their_error() {
     assert_eq!(best(&[]).split('\t').next_back(), best(&["--approximate"]).split('\t').next_back());
 }
 
+/// The states of a lattice's paths are advanced step by step, and lines are scored as a whole: the same approximation.
+#[test]
+fn lattices_have_approximate_scores_too() {
+    let sandbox = fitted();
+    sandbox.write("u.slf", "J=0 S=0 E=1 W=the\nJ=1 S=1 E=2 W=cat\nJ=2 S=1 E=2 W=mat\n");
+    let lattice = |flags: &[&str]| {
+        let said = sandbox.run(&[&["rescore", "-m", "run", "u.slf", "--best", "--json"], flags].concat());
+        assert_eq!(
+            said.stderr.contains("approximate normalizer, checked"),
+            !flags.is_empty(),
+            "{}",
+            said.stderr
+        );
+        serde_json::from_str::<serde_json::Value>(&said.success()).unwrap()
+    };
+    let (exact, approximate) = (lattice(&[]), lattice(&["--approximate"]));
+    let line = format!("{}\n", approximate["text"].as_str().unwrap());
+    let flags = ["score", "-m", "run", "--json", "--approximate"];
+    let score = sandbox.run_with_stdin(&flags, &line).json();
+    let [exact, approximate, expected] =
+        [&exact["lm_log_prob"], &approximate["lm_log_prob"], &score["log_prob"]]
+            .map(|number| number.as_f64().unwrap());
+    assert!(
+        (approximate - expected).abs() < 1e-3 && approximate != exact,
+        "{approximate} {expected} {exact}"
+    );
+}
+
 #[test]
 fn words_and_pairs_have_approximate_scores_too() {
     let sandbox = fitted();

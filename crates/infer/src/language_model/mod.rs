@@ -22,6 +22,7 @@ use rondo_nn::{Model, ModelContext, ModelFile, RnnLm, WeightFormat};
 use rondo_runs::write_atomically;
 
 use crate::evaluate::{EvaluationPart, Reader, evaluate_by, for_each_token_of};
+use crate::lattice::LatticeScorer;
 use crate::memory::check_evaluation;
 use crate::rescore::{Entry, List, ListScorer, Weights};
 use crate::{
@@ -400,6 +401,11 @@ impl LanguageModel {
     pub fn list_scorer(&self, batch_size: usize) -> Result<ListScorer> {
         let scoring = Scoring { start: self.codec.line_end(), batch_size, ..Scoring::default() };
         Ok(ListScorer::new(self.codec_of_lines(), self.scorer(scoring)?))
+    }
+
+    /// Searches lattices.
+    pub fn lattice_scorer(&self) -> LatticeScorer {
+        LatticeScorer::new(self.codec_of_lines(), self.decoder())
     }
 
     /// Generates a text that continues `prompt`, piece by piece. If the prompt is empty and the model has no line-end

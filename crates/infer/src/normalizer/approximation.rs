@@ -51,6 +51,10 @@ struct Layer {
     bias: Buffer,
 }
 
+/// The rows of a decoder that give the logits of some tokens.
+#[derive(Debug)]
+pub(crate) struct TokenLogits(Layer);
+
 /// The negative log-likelihood of each row's target: exact, or approximate if there is an approximation.
 pub(crate) fn nll_of<'t>(
     approximation: Option<(&Approximation, &mut Buffers)>,
@@ -105,6 +109,25 @@ impl Layer {
         Layer { inputs, outputs, packed, bias }
     }
 
+    /// The rows of the decoder that belong to some tokens.
+    fn of_tokens(model: &dyn Model, decoder: Decoder, tokens: &[u32]) -> Result<Layer> {
+        let (parameters, device) = (model.parameters(), model.parameters().device());
+        let (vocab, hidden, rows) = (model.vocab_size(), parameters.shape(decoder.weight)[1], tokens.len());
+        let ids = Buffer::from_slice(device, tokens).map_err(NnError::from)?;
+        let gathered = |table: Slice<'_>, width: usize| {
+            let mut out = Buffer::zeros(device, rows * width);
+            let dims = embedding::Dims { rows, vocab, width };
+            embedding::forward(device, dims, table, ids.slice(), out.slice_mut());
+            out
+        };
+        let weight = gathered(parameters.values(decoder.weight), hidden);
+        let bias = match decoder.bias {
+            Some(bias) => gathered(parameters.values(bias), 1),
+            None => Buffer::zeros(device, rows),
+        };
+        Ok(Layer::new(device, weight.slice(), bias))
+    }
+
     /// `y = x·Wᵀ + b` for each row.
     fn forward(&self, device: &Device, rows: usize, x: Slice<'_>, y: &mut Buffer) {
         let dims = linear::Dims { rows, inputs: self.inputs, outputs: self.outputs };
@@ -120,33 +143,14 @@ impl Approximation {
         let (model, device) = (handle.model(), handle.device());
         let decoder = model.decoder().ok_or(InferError::NoDecoder)?;
         let parameters = model.parameters();
-        let (vocab, hidden) = (model.vocab_size(), parameters.shape(decoder.weight)[1]);
+        let hidden = parameters.shape(decoder.weight)[1];
         if normalizer.hidden_weight.len() != normalizer.units() * hidden {
             return Err(InferError::NoDecoder);
         }
         let upload = |values: &[f32]| Buffer::from_slice(device, values).map_err(NnError::from);
-        // The rows of the decoder that belong to frequent tokens.
-        let ids = Buffer::from_slice(device, &normalizer.frequent).map_err(NnError::from)?;
-        let rows = normalizer.frequent.len();
-        let gathered = |table: Slice<'_>, width: usize| {
-            let mut out = Buffer::zeros(device, rows * width);
-            embedding::forward(
-                device,
-                embedding::Dims { rows, vocab, width },
-                table,
-                ids.slice(),
-                out.slice_mut(),
-            );
-            out
-        };
-        let weight = gathered(parameters.values(decoder.weight), hidden);
-        let bias = match decoder.bias {
-            Some(bias) => gathered(parameters.values(bias), 1),
-            None => Buffer::zeros(device, rows),
-        };
         Ok(Approximation {
             decoder,
-            frequent: Layer::new(device, weight.slice(), bias),
+            frequent: Layer::of_tokens(model, decoder, &normalizer.frequent)?,
             hidden: Layer::new(
                 device,
                 upload(&normalizer.hidden_weight)?.slice(),
@@ -199,6 +203,36 @@ impl Approximation {
             log_z.iter().zip(&*logits).map(|(log_z, &logit)| (log_z - f64::from(logit)) as f32).collect();
         self.check_some(model, tape, hidden, &log_z, is_text, &mut buffers.positions)?;
         Ok(nll)
+    }
+
+    /// The logits of some tokens, to be asked for again and again.
+    pub(crate) fn token_logits(&self, model: &dyn Model, tokens: &[u32]) -> Result<TokenLogits> {
+        Ok(TokenLogits(Layer::of_tokens(model, self.decoder, tokens)?))
+    }
+
+    /// The log-probabilities of some tokens after each row, approximately, row by row.
+    pub(crate) fn log_probs(
+        &self,
+        model: &dyn Model,
+        tape: &mut Tape<'_>,
+        hidden: Hidden,
+        rows: usize,
+        TokenLogits(layer): &TokenLogits,
+        buffers: &mut Buffers,
+    ) -> Result<Vec<f32>> {
+        let device = model.parameters().device();
+        buffers.fit(device, rows, self);
+        let h = tape.values(hidden.dropped);
+        let log_z = self.log_sums(device, rows, h, buffers).map_err(NnError::from)?;
+        let mut logits = Buffer::zeros(device, rows * layer.outputs);
+        layer.forward(device, rows, h, &mut logits);
+        let logits = logits.read().map_err(NnError::from)?;
+        let rows = logits.chunks_exact(layer.outputs).zip(&log_z);
+        let log_probs = rows
+            .flat_map(|(logits, log_z)| logits.iter().map(move |&logit| (f64::from(logit) - log_z) as f32));
+        let log_probs = log_probs.collect();
+        self.check_some(model, tape, hidden, &log_z, &|_| true, &mut buffers.positions)?;
+        Ok(log_probs)
     }
 
     /// The logarithm of each row's sum, approximately.

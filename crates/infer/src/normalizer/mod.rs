@@ -27,7 +27,7 @@ use crate::{InferError, LanguageModel, Result};
 mod approximation;
 mod samples;
 
-pub(crate) use approximation::{Approximation, Buffers, nll_of};
+pub(crate) use approximation::{Approximation, Buffers, TokenLogits, nll_of};
 pub use approximation::{CHECK_EVERY, NormalizerCheck};
 pub use samples::NormalizerSamples;
 

@@ -24,6 +24,7 @@ mod list;
 mod reader;
 mod score;
 mod search;
+mod tuning;
 mod writer;
 
 pub use format::Format;
@@ -31,6 +32,7 @@ pub use list::{Entry, LineFault, Reference, entries, references};
 pub use reader::{ListReader, ScoreFile};
 pub use score::ListScorer;
 pub use search::{Free, search};
+pub use tuning::{CrossValidated, Edge, Tuning, tune_free};
 pub use writer::ListWriter;
 
 /// A hypothesis of another system, with a language model's score.

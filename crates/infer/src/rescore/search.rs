@@ -101,8 +101,13 @@ fn unflat(weights: &[f64]) -> Weights {
     Weights { lm: rest[0], word_bonus: rest[1], scores: scores.to_vec() }
 }
 
+/// The spread of each value within the lists, in the order of [`flat`]: its unit. 0 if it makes no difference.
+pub(super) fn spreads(lists: &[Vec<Counted<'_>>], count: usize) -> Vec<f64> {
+    Problem::new(lists, &Free { scores: vec![true; count], ..Free::default() }).spreads
+}
+
 /// A number, rounded to significant digits.
-fn round(number: f64, digits: i32) -> f64 {
+pub(super) fn round(number: f64, digits: i32) -> f64 {
     if number == 0.0 {
         return 0.0;
     }

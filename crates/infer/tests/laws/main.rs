@@ -12,6 +12,7 @@ mod decoder;
 mod evaluate;
 mod filter;
 mod language_model;
+mod lattice;
 mod neighbors;
 mod ngram;
 mod pairs;
