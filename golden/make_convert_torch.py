@@ -28,13 +28,15 @@ KINDS = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
 class RNNModel(nn.Module):
     """The model of pytorch/examples' word_language_model, by the names of its parts."""
 
-    def __init__(self, cell, tied, width=6, hidden=6, layers=2):
+    def __init__(self, cell, tied, width=6, hidden=6, layers=2, projection=0):
         super().__init__()
         options = {"nonlinearity": cell[4:]} if cell.startswith("rnn_") else {}
+        if projection:
+            options["proj_size"] = projection
         self.drop = nn.Dropout(0.2)
         self.encoder = nn.Embedding(VOCAB, width)
         self.rnn = CELLS[cell](width, hidden, layers, **options)
-        self.decoder = nn.Linear(hidden, VOCAB)
+        self.decoder = nn.Linear(projection or hidden, VOCAB)
         if tied:
             self.decoder.weight = self.encoder.weight
 
@@ -186,15 +188,18 @@ def main():
     cases.append({"file": "awd.pt", "scheme": "AWD-LSTM", "cell": "lstm", "tied": True, "log_probs": values})
 
     refused("legacy.pt", state, "before 1.6", _use_new_zipfile_serialization=False)
-    projected = {f"rnn.{name}": tensor for name, tensor in nn.LSTM(6, 7, proj_size=6).state_dict().items()}
-    head = {name: tensor for name, tensor in state.items() if not name.startswith("rnn")}
-    refused("projection.pt", head | projected, "`rnn.weight_hr_l0` (a projection of the hidden state, LSTMP)")
     residual = {"args": argparse.Namespace(residuals=True), "model": shared}
     refused("residuals.pt", residual, "residual connections")
     refused("adaptive.pt", shared | {"decoder.adaptive_softmax.head.weight": torch.zeros(3, 6)}, "an adaptive softmax of fairseq")
     attention = nn.TransformerEncoderLayer(6, 2, 8).state_dict()
     refused("transformer.pt", {f"encoder.layers.0.{k}": v for k, v in attention.items()}, "attention")
     refused("wrong_rows.pt", state | {"decoder.weight": torch.zeros(VOCAB + 1, 6)}, "has shape [12, 6]")
+    # Drawn last, so that the other files stay as they were.
+    for name, tied in (("projection.pt", True), ("projection_untied.pt", False)):
+        model = fill(RNNModel("lstm", tied, hidden=9, projection=6 if tied else 5), random)
+        case(name, model.state_dict(), model, "word_language_model", tied=tied)
+    one_layer = OrderedDict((k, v) for k, v in model.state_dict().items() if k != "rnn.weight_hr_l1")
+    refused("projection_of_one_layer.pt", one_layer, "has no tensor `weight_hr of each layer`")
     script = torch.jit.trace(base.float(), torch.tensor([0, 1]))
     torch.jit.save(script, str(folder / "script.pt"))
     cases.append({"file": "script.pt", "error": "TorchScript"})

@@ -44,12 +44,26 @@ class Case:
     activation: float = 0.0  # Weight of the mean square of the last layer's output.
     temporal: float = 0.0  # Weight of the mean square of its changes from step to step.
     cutoffs: tuple[int, ...] = ()  # Where the tails of an adaptive softmax begin; none: softmax of all words.
+    projection: int = 0  # The width of the projection of each layer's output; 0: none.
+    cell_clip: float = 0.0  # The limit of the cell state; 0: none.
+    rounds: int = 0  # The rounds of a Mogrifier.
+    rank: int = 0  # The rank of their matrices; 0: not factored.
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
         """The hidden size of each layer."""
         sizes = self.hidden_size
         return sizes if isinstance(sizes, tuple) else (sizes,) * self.num_layers
+
+    @property
+    def output_sizes(self) -> tuple[int, ...]:
+        """The width of the output of each layer."""
+        return tuple(self.projection or size for size in self.hidden_sizes)
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether PyTorch has no such layer, which is then a loop of its functions."""
+        return self.cell in ("cifg", "mogrifier") or self.cell_clip > 0.0
 
 
 CASES = [
@@ -62,6 +76,13 @@ CASES = [
          temporal=1.0, learning_rate=2.0),
     Case("lstm_adaptive", "lstm", hidden_size=17, embedding_size=6, cutoffs=(6, 12), learning_rate=4.0),
     Case("rnn_tanh_one_hot", "rnn_tanh", hidden_size=8, embedding_size=None, num_layers=1, num_biases=1,
+         learning_rate=4.0),
+    Case("lstm_projected", "lstm", hidden_size=9, projection=6, embedding_size=6, tied=True, learning_rate=4.0),
+    Case("lstm_clipped", "lstm", hidden_size=8, cell_clip=0.25, embedding_size=8, tied=True, learning_rate=4.0),
+    Case("cifg", "cifg", hidden_size=8, embedding_size=8, tied=True, learning_rate=2.0),
+    Case("cifg_projected", "cifg", hidden_size=9, projection=5, cell_clip=0.5, embedding_size=6, learning_rate=4.0),
+    Case("mogrifier", "mogrifier", hidden_size=8, rounds=5, embedding_size=6, learning_rate=4.0),
+    Case("mogrifier_factored", "mogrifier", hidden_size=(9, 7), rounds=4, rank=2, embedding_size=7, tied=True,
          learning_rate=4.0),
 ]
 
@@ -79,6 +100,79 @@ def main() -> None:
 # Language models.
 
 
+class Loop(nn.Module):
+    """A recurrent layer as a loop over time, with the names and shapes of PyTorch's layers.
+
+    An LSTM, a CIFG (gates f, g, o, and 1 - f instead of the input gate) or a Mogrifier, with a projection and a limit of
+    the cell state if the case has them. The matrices of a Mogrifier are stacked: those that gate the input, and those
+    that gate the state.
+    """
+
+    def __init__(self, case: Case, width: int, hidden: int):
+        super().__init__()
+        self.case, self.hidden = case, hidden
+        output, gates = case.projection or hidden, 3 if case.cell == "cifg" else 4
+        shapes = {
+            "weight_ih": (gates * hidden, width),
+            "weight_hh": (gates * hidden, output),
+            "bias_ih": (gates * hidden,),
+            "bias_hh": (gates * hidden,),
+        }
+        if case.projection:
+            shapes["weight_hr"] = (output, hidden)
+        counts = {"x": (case.rounds + 1) // 2, "h": case.rounds // 2}
+        for side, rows, columns in (("x", width, hidden), ("h", hidden, width)):
+            if not counts[side]:
+                continue
+            if case.rank:
+                shapes[f"mogrifier_{side}_right"] = (counts[side] * case.rank, columns)
+                shapes[f"mogrifier_{side}_left"] = (counts[side] * rows, case.rank)
+            else:
+                shapes[f"mogrifier_{side}"] = (counts[side] * rows, columns)
+        for name, shape in shapes.items():
+            self.register_parameter(f"{name}_l0", nn.Parameter(torch.zeros(shape)))
+
+    def weight(self, name: str) -> torch.Tensor:
+        return getattr(self, f"{name}_l0")
+
+    def gate(self, side: str, index: int, width: int, other: torch.Tensor) -> torch.Tensor:
+        """The gate of a round: twice a sigmoid."""
+
+        def part(name, rows):
+            return self.weight(name)[index * rows : (index + 1) * rows]
+
+        if self.case.rank:
+            other = other @ part(f"mogrifier_{side}_right", self.case.rank).T
+            return 2.0 * torch.sigmoid(other @ part(f"mogrifier_{side}_left", width).T)
+        return 2.0 * torch.sigmoid(other @ part(f"mogrifier_{side}", width).T)
+
+    def forward(self, inputs, state=None):
+        case = self.case
+        if state is None:
+            shape = (1, inputs.shape[1])
+            state = inputs.new_zeros((*shape, case.projection or self.hidden)), inputs.new_zeros((*shape, self.hidden))
+        h, c = state[0][0], state[1][0]
+        outputs = []
+        for x in inputs:
+            for round in range(case.rounds):
+                if round % 2 == 0:
+                    x = self.gate("x", round // 2, x.shape[1], h) * x
+                else:
+                    h = self.gate("h", round // 2, h.shape[1], x) * h
+            sums = F.linear(x, self.weight("weight_ih"), self.weight("bias_ih"))
+            sums = sums + F.linear(h, self.weight("weight_hh"), self.weight("bias_hh"))
+            *i, f, g, o = sums.chunk(3 if case.cell == "cifg" else 4, dim=1)
+            f, g, o = torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+            c = f * c + (torch.sigmoid(i[0]) if i else 1.0 - f) * g
+            if case.cell_clip:
+                c = c.clamp(-case.cell_clip, case.cell_clip)
+            h = o * torch.tanh(c)
+            if case.projection:
+                h = h @ self.weight("weight_hr").T
+            outputs.append(h)
+        return torch.stack(outputs), (h[None], c[None])
+
+
 class LanguageModel(nn.Module):
     """Embedding or one-hot → stacked recurrent layers → dense decoder with bias, or adaptive softmax; no dropout."""
 
@@ -87,8 +181,14 @@ class LanguageModel(nn.Module):
         layer = {"lstm": nn.LSTM, "gru": nn.GRU}.get(case.cell, nn.RNN)
         kind = {"nonlinearity": case.cell.removeprefix("rnn_")} if layer is nn.RNN else {}
         self.embedding = nn.Embedding(VOCAB, case.embedding_size) if case.embedding_size else None
-        widths = (case.embedding_size or VOCAB, *case.hidden_sizes)
-        self.rnn = nn.ModuleList(layer(*sizes, **kind) for sizes in zip(widths, case.hidden_sizes))
+        if case.projection:
+            kind["proj_size"] = case.projection
+        widths = (case.embedding_size or VOCAB, *case.output_sizes)
+        sizes = zip(widths, case.hidden_sizes)
+        if case.is_loop:
+            self.rnn = nn.ModuleList(Loop(case, width, hidden) for width, hidden in sizes)
+        else:
+            self.rnn = nn.ModuleList(layer(width, hidden, **kind) for width, hidden in sizes)
         if case.cutoffs:
             self.decoder = nn.AdaptiveLogSoftmaxWithLoss(widths[-1], VOCAB, case.cutoffs)
         else:
@@ -154,6 +254,13 @@ def language_model(case: Case):
         metadata["cutoffs"] = ",".join(map(str, case.cutoffs))
     if case.activation or case.temporal:
         metadata |= {"activation": case.activation, "temporal": case.temporal}
+    options = {
+        "projection_size": case.projection,
+        "cell_clip": case.cell_clip,
+        "mogrifier_rounds": case.rounds,
+        "mogrifier_rank": case.rank,
+    }
+    metadata |= {name: value for name, value in options.items() if value}
     return tensors, metadata
 
 
@@ -200,7 +307,7 @@ def train(case: Case, initial, inputs, targets, dtype):
             stored["first.logits"] = array(logits)
             stored["first.nll"] = array(nll.view(STEPS, BATCH))
             stored["first.loss"] = np.array([loss.item()])
-            if case.cell == "lstm":
+            if isinstance(states[0], tuple):
                 stored["first.h"], stored["first.c"] = (joined(parts) for parts in zip(*states))
             else:
                 stored["first.h"] = joined(states)

@@ -1,7 +1,7 @@
 //! Short descriptions of models and counts.
 
 use indicatif::HumanCount;
-use rondo_nn::{Biases, DropoutSite, Input, RnnLmConfig};
+use rondo_nn::{Biases, Cell, DropoutSite, Input, RnnLmConfig};
 
 /// A configuration in one line, such as `lstm 2 × 200, embedding 200, tied, dropout 0.2 input`.
 pub(crate) fn model(config: &RnnLmConfig) -> String {
@@ -13,6 +13,13 @@ pub(crate) fn model(config: &RnnLmConfig) -> String {
         sizes => sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(" → "),
     };
     let mut parts = vec![format!("{cell} {layers}")];
+    let options = &config.cell_options;
+    parts.extend(options.projection_size.map(|size| format!("projected to {size}")));
+    parts.extend(options.cell_clip.map(|limit| format!("cell states within ±{limit}")));
+    if cell == Cell::Mogrifier {
+        let rank = options.mogrifier.rank.map_or(String::new(), |rank| format!(" of rank {rank}"));
+        parts.push(format!("{} rounds{rank}", options.mogrifier.rounds));
+    }
     parts.push(match input {
         Input::Embedding(width) => format!("embedding {width}"),
         Input::OneHot => "one-hot input".to_owned(),

@@ -152,7 +152,10 @@ fn describe_preset(preset: Preset, vocab_size: usize, json: bool) -> Result<()> 
     };
     let number =
         |probability: f32| if probability == 0.0 { "off".to_owned() } else { probability.to_string() };
-    let sizes = preset.hidden_sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let mut sizes = preset.hidden_sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    if let Some(size) = preset.projection_size {
+        sizes.push_str(&format!(", projected to {size}"));
+    }
     let Dropout { input, between, output, words, weights } = config.dropout;
     let rows = [
         ("preset", preset.name.to_owned()),
@@ -237,6 +240,11 @@ fn contents(config: &RnnLmConfig, name: &str) -> &'static str {
             true => "hidden to cluster",
             false => "a row for each token of the cluster",
         },
+        name if name.ends_with(".weight_hr") => "output to hidden: the projection",
+        name if name.ends_with(".mogrifier_x") => "hidden to gate of input, rounds stacked",
+        name if name.ends_with(".mogrifier_h") => "input to gate of hidden, rounds stacked",
+        name if name.ends_with("_left") => "left factor of a gate, rounds stacked",
+        name if name.ends_with("_right") => "right factor of a gate, rounds stacked",
         name => match (name.rsplit_once('.').map(|(_, kind)| kind), has_gates) {
             (Some("weight_ih"), true) => "input to hidden, gates stacked",
             (Some("weight_ih"), false) => "input to hidden",
@@ -252,14 +260,17 @@ fn contents(config: &RnnLmConfig, name: &str) -> &'static str {
 
 /// Whether a parameter has a part for each gate.
 fn is_stacked(name: &str) -> bool {
-    name.starts_with("rnn.") || name == "input.weight"
+    let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
+    let has_gates = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"].contains(&kind);
+    (name.starts_with("rnn.") && has_gates) || name == "input.weight"
 }
 
 /// The gates of a cell, with their names, in the order in which its parameters contain them; none for a cell without
 /// gates.
 fn gates(cell: Cell) -> &'static [(&'static str, &'static str)] {
     match cell {
-        Cell::Lstm => &[("i", "input"), ("f", "forget"), ("g", "cell"), ("o", "output")],
+        Cell::Lstm | Cell::Mogrifier => &[("i", "input"), ("f", "forget"), ("g", "cell"), ("o", "output")],
+        Cell::Cifg => &[("f", "forget"), ("g", "cell"), ("o", "output")],
         Cell::Gru => &[("r", "reset"), ("z", "update"), ("n", "new")],
         Cell::RnnTanh | Cell::RnnRelu => &[],
     }

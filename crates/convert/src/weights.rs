@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rondo_kernels::Device;
-use rondo_nn::{Biases, Cell, Dropout, Input, Model, RnnLm, RnnLmConfig};
+use rondo_nn::{Biases, Cell, CellOptions, Dropout, Input, Model, RnnLm, RnnLmConfig};
 
 use crate::names::{Roles, matrix, roles_in_mxnet, roles_in_torch, unsupported};
 use crate::tensor::Named;
@@ -161,15 +161,26 @@ impl Source<'_> {
             return Err(ConvertError::Unsupported { path: path(), name: name.to_owned(), what });
         }
         let [vocab_size, width] = sizes(roles.embedding)?;
+        let projections: Vec<_> = roles.layers.iter().filter_map(|layer| layer.weight_hr).collect();
+        if !projections.is_empty() && projections.len() < roles.layers.len() {
+            return Err(ConvertError::Missing { path: path(), name: "weight_hr of each layer".to_owned() });
+        }
+        let projection_size = match projections.first() {
+            Some(projection) => Some(sizes(projection)?[0]),
+            None => None,
+        };
         let (mut hidden_sizes, mut gates) = (Vec::new(), Vec::new());
         for (index, layer) in roles.layers.iter().enumerate() {
             let missing =
                 |kind| ConvertError::Missing { path: path(), name: format!("{kind}, layer {index}") };
             layer.weight_ih.ok_or_else(|| missing("weight_ih"))?;
             let weight_hh = layer.weight_hh.ok_or_else(|| missing("weight_hh"))?;
-            let [rows, hidden] = sizes(weight_hh)?;
+            let [rows, output] = sizes(weight_hh)?;
+            let projection = layer.weight_hr.map(sizes).transpose()?;
+            let hidden = projection.map_or(output, |[_, hidden]| hidden);
             let of_gates = |gates: &usize| Some(rows) == hidden.checked_mul(*gates) && hidden > 0;
-            let found = [1, 3, 4].into_iter().find(of_gates);
+            let possible = if projection.is_some() { &[4][..] } else { &[1, 3, 4] };
+            let found = possible.iter().copied().find(of_gates);
             gates.push(found.ok_or_else(|| ConvertError::Gates {
                 name: weight_hh.0.clone(),
                 shape: weight_hh.1.shape.clone(),
@@ -177,7 +188,7 @@ impl Source<'_> {
             hidden_sizes.push(hidden);
         }
         let cell = self.cell(gates.first().copied().unwrap_or(0), modes)?;
-        let last = hidden_sizes.last().copied().unwrap_or(0);
+        let last = projection_size.or(hidden_sizes.last().copied()).unwrap_or(0);
         let tied = match roles.decoder_weight {
             None => width == last,
             Some(decoder) => width == last && self.is_tied(roles.embedding, decoder)?,
@@ -194,6 +205,7 @@ impl Source<'_> {
             tied,
             dropout: Dropout::default(),
             adaptive_softmax: None,
+            cell_options: CellOptions { projection_size, ..CellOptions::default() },
         };
         config.check()?;
         let sources = sources(roles, &config);
@@ -266,10 +278,11 @@ impl Source<'_> {
 
 /// The tensors that the parameters of the model are read from, in their order; `None` is zero.
 fn sources<'f, 'a>(roles: &Roles<'f, 'a>, config: &RnnLmConfig) -> Vec<Option<&'f Named<'a>>> {
-    let layers = roles
-        .layers
-        .iter()
-        .flat_map(|layer| [layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh]);
+    let projects = config.cell_options.projection_size.is_some();
+    let layers = roles.layers.iter().flat_map(move |layer| {
+        let projection = projects.then_some(layer.weight_hr);
+        [layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh].into_iter().chain(projection)
+    });
     let decoder = [roles.decoder_weight].into_iter().filter(|_| !config.tied);
     let embedding = std::iter::once(Some(roles.embedding));
     embedding.chain(layers).chain(decoder).chain([roles.decoder_bias]).collect()

@@ -6,11 +6,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use rondo_convert::{
     ConvertError, ImportOptions, Imported, Storage, Target, VocabularySource, Weights, export,
 };
+use rondo_data::TextCodec;
 use rondo_kernels::Device;
-use rondo_nn::{Cell, Model, ModelFile};
+use rondo_nn::{
+    Biases, Cell, CellOptions, Dropout, Initialization, Initializer, Input, Mode, Model, ModelFile, RnnLm,
+    RnnLmConfig, Workspace,
+};
 use serde_json::Value;
 
 fn golden(name: &str) -> PathBuf {
@@ -129,4 +135,71 @@ fn what_is_missing_is_asked_for() {
     fs::write(&short, "<eos>\nthe\n").unwrap();
     let error = read(&ImportOptions { vocabulary: Some(VocabularySource::List(short)), ..list });
     assert!(error.to_string().ends_with("has 2 tokens, but the model has 11"), "{error}");
+}
+
+/// A model with random parameters.
+fn random_model(cell: Cell, cell_options: CellOptions) -> RnnLm {
+    let config = RnnLmConfig {
+        vocab_size: 11,
+        input: Input::Embedding(6),
+        cell,
+        hidden_sizes: vec![7, 7],
+        biases: Biases::One,
+        tied: false,
+        dropout: Dropout::default(),
+        adaptive_softmax: None,
+        cell_options,
+    };
+    let uniform = Initializer::Uniform(0.8);
+    let all = Initialization { embedding: uniform, recurrent: uniform, decoder: uniform, bias: uniform };
+    let mut model = RnnLm::new(config, &device()).unwrap();
+    model.initialize(&all, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
+    model
+}
+
+fn codec() -> TextCodec {
+    let imported = Imported::read(&golden("wlm_lstm_tied.pt"), &options("words.txt", None), &device());
+    imported.unwrap().codec
+}
+
+#[test]
+fn a_cifg_is_written_as_the_lstm_that_computes_the_same() {
+    for projection_size in [None, Some(4)] {
+        let model = random_model(Cell::Cifg, CellOptions { projection_size, ..CellOptions::default() });
+        let folder = tempfile::tempdir().unwrap();
+        let paths = export(&model, &codec(), Target::Torch, Storage::F32, folder.path()).unwrap();
+        let again = Weights::read(&paths[0], None, &device()).unwrap().model;
+        assert_eq!(
+            (again.config().cell, again.config().cell_options),
+            (Cell::Lstm, model.config().cell_options)
+        );
+        let logits = |model: &RnnLm| {
+            let mut workspace = Workspace::new(&device());
+            let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
+            let hidden = model.forward(&mut tape, &[1, 5, 2, 8, 0, 3], &mut model.zero_state(1));
+            let logits = model.logits(&mut tape, hidden);
+            tape.read(logits).unwrap().to_vec()
+        };
+        for (found, expected) in logits(&again).iter().zip(logits(&model)) {
+            assert!((found - expected).abs() < 1e-5, "{found}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn what_other_tools_do_not_have_is_refused_by_its_name() {
+    let default = CellOptions::default();
+    let projected = random_model(Cell::Lstm, CellOptions { projection_size: Some(4), ..default });
+    let clipped = random_model(Cell::Lstm, CellOptions { cell_clip: Some(1.0), ..default });
+    let mogrifier = random_model(Cell::Mogrifier, default);
+    for (model, target, expected) in [
+        (&projected, Target::Onnx, "a model with a projection of the hidden state cannot be written as ONNX"),
+        (&clipped, Target::Torch, "a model with a limit of the cell state cannot be written for PyTorch"),
+        (&clipped, Target::Onnx, "a model with a limit of the cell state cannot be written as ONNX"),
+        (&mogrifier, Target::Torch, "a model with the cell `mogrifier` cannot be written for PyTorch"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = export(model, &codec(), target, Storage::F32, folder.path()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
 }

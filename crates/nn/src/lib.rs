@@ -28,7 +28,8 @@ pub mod tensor_file;
 
 pub use candidates::Candidates;
 pub use config::{
-    AdaptiveSoftmax, Biases, Dropout, DropoutSite, Initialization, Initializer, Input, RnnLmConfig,
+    AdaptiveSoftmax, Biases, CellOptions, Dropout, DropoutSite, Initialization, Initializer, Input,
+    MogrifierOptions, RnnLmConfig,
 };
 pub use error::{NnError, Result};
 pub use model::{Decoder, Hidden, Model};
@@ -45,6 +46,6 @@ pub use rondo_kernels::activation_penalty::Penalty;
 pub use rondo_kernels::recurrence::Cell;
 pub use state::{State, StatePart};
 pub use tape::{
-    Contribution, GradientObserver, Layer, Loss, Mode, OperationObserver, Pass, Projection, Shape, Tape,
-    Value, Workspace,
+    Contribution, GradientObserver, Layer, Loss, Mode, MogrifierLayer, OperationObserver, Pass, Projection,
+    Shape, Tape, Value, Workspace,
 };

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use rondo_kernels::recurrence::mogrifier;
 use rondo_kernels::{Device, decoder, linear, recurrence};
 
 use crate::config::{AdaptiveSoftmax, tail_frequency};
@@ -75,6 +76,16 @@ enum Packed {
         layer: usize,
         kind: recurrence::Pack,
     },
+    /// The projection of a layer's output.
+    Output {
+        layer: usize,
+        kind: linear::Pack,
+    },
+    /// The rounds of a Mogrifier.
+    Rounds {
+        layer: usize,
+        kind: linear::Pack,
+    },
     /// The decoder, or the head of an adaptive softmax.
     Decoder,
     Projection {
@@ -91,6 +102,7 @@ struct Kept {
     gates: usize,
     extra: usize,
     cell_state: usize,
+    rounds: Option<usize>,
     dropped_weight: Option<usize>,
 }
 
@@ -291,8 +303,11 @@ impl<'a> PassMemory<'a> {
     /// Adds the hidden state, and for an LSTM the cell state; the inputs and targets, in host memory and in
     /// buffers; and the negative log-likelihoods on the host.
     fn state_and_ids(&mut self, size: BatchSize, rows: usize) {
-        let parts = if self.config.cell.has_cell_state() { 2 } else { 1 };
-        let state = size.columns * parts * self.config.hidden_sizes.iter().sum::<usize>();
+        let config = self.config;
+        let of_layer = |&hidden: &usize| {
+            config.output_size(hidden) + if config.cell.has_cell_state() { hidden } else { 0 }
+        };
+        let state = size.columns * config.hidden_sizes.iter().map(of_layer).sum::<usize>();
         self.add_other((state + 5 * rows) as u64 * ELEMENT);
     }
 
@@ -312,21 +327,23 @@ impl<'a> PassMemory<'a> {
         }
         let layers = config.hidden_sizes.len();
         for (layer, &hidden) in config.hidden_sizes.iter().enumerate() {
-            let dims = recurrence_dims(config, size, hidden);
+            let dims = recurrence_dims(config, size, hidden, width.unwrap_or(0));
             let gates = self.pool.take(dims.gates_len());
+            self.pack_more(layer, dims, linear::Pack::Forward);
             if let Some(width) = width {
                 let kind = linear::Pack::Forward;
                 let len = linear::pack_len(device, width, dims.gates_width(), kind);
                 self.pack(Packed::Input { layer, kind }, len);
             }
             let drops = records && dropout.weights > 0.0;
-            let dropped_weight = drops.then(|| self.pool.take(dims.gates_width() * hidden));
-            let own_pack = self.pack_recurrent(layer, hidden, recurrence::Pack::Forward, drops);
+            let dropped_weight = drops.then(|| self.pool.take(dims.weight().count()));
+            let own_pack = self.pack_recurrent(layer, dims, recurrence::Pack::Forward, drops);
             let extra = self.pool.take(dims.extra_len());
             values.push(self.pool.take(dims.states_len()));
             let cell_state = self.pool.take(dims.cell_state_len());
+            let rounds = dims.rounds.map(|_| self.pool.take(dims.kept_len()));
             self.pool.give_all(own_pack);
-            let own = Kept { gates, extra, cell_state, dropped_weight };
+            let own = Kept { gates, extra, cell_state, rounds, dropped_weight };
             if records {
                 kept.push(own);
             } else {
@@ -334,9 +351,9 @@ impl<'a> PassMemory<'a> {
             }
             let site = if layer + 1 == layers { dropout.output } else { dropout.between };
             if records && site.probability > 0.0 {
-                values.push(self.pool.take(rows * hidden));
+                values.push(self.pool.take(rows * dims.output()));
             }
-            width = Some(hidden);
+            width = Some(dims.output());
         }
         (values, kept)
     }
@@ -349,7 +366,7 @@ impl<'a> PassMemory<'a> {
         of_tail: impl Fn(usize) -> usize,
     ) -> Vec<(Option<(usize, linear::Dims)>, decoder::Dims)> {
         let config = self.config;
-        let hidden = config.hidden_sizes.last().copied().unwrap_or(1);
+        let hidden = config.last_output_size();
         let mut decoders = vec![];
         match &config.adaptive_softmax {
             None => decoders.push((None, self.decoder_dims(rows))),
@@ -453,7 +470,7 @@ impl<'a> PassMemory<'a> {
         penalty: ActivationPenalty,
     ) {
         let (config, device) = (self.config, self.device);
-        let width = config.hidden_sizes.last().copied().unwrap_or(1);
+        let width = config.last_output_size();
         // The penalties are recorded last, that on changes after the other. The output before dropout has its own gradient
         // only if there is a dropout.
         let drops = |probability: f32| probability > 0.0;
@@ -472,22 +489,50 @@ impl<'a> PassMemory<'a> {
             self.pool.give(std::mem::replace(&mut gradient, d_x));
         }
         for (layer, &hidden) in config.hidden_sizes.iter().enumerate().rev() {
-            let dims = recurrence_dims(config, size, hidden);
+            let input = match (layer.checked_sub(1), config.input) {
+                (Some(below), _) => config.output_size(config.hidden_sizes[below]),
+                (None, Input::Embedding(width)) => width,
+                (None, Input::OneHot) => 0,
+            };
+            let dims = recurrence_dims(config, size, hidden, input);
+            self.pack_more(layer, dims, linear::Pack::Backward);
             let Some(own) = kept.pop() else { return };
             let drops_weight = own.dropped_weight.is_some();
-            let own_pack = self.pack_recurrent(layer, hidden, recurrence::Pack::Backward, drops_weight);
+            let own_pack = self.pack_recurrent(layer, dims, recurrence::Pack::Backward, drops_weight);
             let scratch = self.pool.take(recurrence::backward_scratch_len(device, dims, false));
-            let d_r = self.pool.take(dims.gates_width() * hidden);
+            let d_r = self.pool.take(dims.weight().count());
             let d_biases = [self.pool.take(dims.gates_width()), self.pool.take(dims.gates_width())];
+            let d_projection = dims.projection.map(|output| self.pool.take(output * hidden));
+            let d_rounds = dims.rounds.map(|rounds| {
+                let d_x = self.pool.take(rows * rounds.input);
+                let d_weight_ih = self.pool.take(dims.gates_width() * rounds.input);
+                let shapes = rounds.weight_shapes(hidden);
+                let d_weights =
+                    shapes.map(|shape| shape.map(|[rows, columns]| self.pool.take(rows * columns)));
+                (d_x, d_weight_ih, d_weights)
+            });
             self.pool.give_all([scratch, gradient]);
             self.pool.give_all(own_pack);
             self.pool.give(d_r);
             self.pool.give_all(d_biases);
-            let (width, site) = match (layer.checked_sub(1), config.input) {
-                (Some(below), _) => (config.hidden_sizes[below], config.dropout.between),
-                (None, Input::Embedding(width)) => (width, config.dropout.input),
-                (None, Input::OneHot) => return self.give_kept(own),
+            self.pool.give_all(d_projection);
+            let site = match (layer, config.input) {
+                (0, Input::OneHot) => return self.give_kept(own),
+                (0, Input::Embedding(_)) => config.dropout.input,
+                _ => config.dropout.between,
             };
+            let width = input;
+            if let Some((d_x, d_weight_ih, d_weights)) = d_rounds {
+                self.pool.give(d_weight_ih);
+                self.pool.give_all(d_weights.into_iter().flatten());
+                gradient = d_x;
+                self.give_kept(own);
+                if drops(site.probability) {
+                    let d_x = self.pool.take(rows * width);
+                    self.pool.give(std::mem::replace(&mut gradient, d_x));
+                }
+                continue;
+            }
             gradient = self.pool.take(rows * width);
             let kind = linear::Pack::Backward;
             self.pack(
@@ -507,6 +552,7 @@ impl<'a> PassMemory<'a> {
 
     fn give_kept(&mut self, kept: Kept) {
         self.pool.give_all([kept.gates, kept.extra, kept.cell_state]);
+        self.pool.give_all(kept.rounds);
         self.pool.give_all(kept.dropped_weight);
     }
 
@@ -524,16 +570,30 @@ impl<'a> PassMemory<'a> {
     fn pack_recurrent(
         &mut self,
         layer: usize,
-        hidden: usize,
+        dims: recurrence::Dims,
         kind: recurrence::Pack,
         drops: bool,
     ) -> Option<usize> {
-        let len = recurrence::pack_len(self.device, self.config.cell, hidden, kind);
+        let len = recurrence::pack_len(self.device, dims.weight(), kind);
         if drops {
             return Some(self.pool.take(len));
         }
         self.pack(Packed::Recurrent { layer, kind }, len);
         None
+    }
+
+    /// Packs the projection of a layer, and the weights of a Mogrifier.
+    fn pack_more(&mut self, layer: usize, dims: recurrence::Dims, kind: linear::Pack) {
+        if let Some(output) = dims.projection {
+            let len = linear::pack_len(self.device, dims.hidden, output, kind);
+            self.pack(Packed::Output { layer, kind }, len);
+        }
+        if let Some(rounds) = dims.rounds {
+            let len = linear::pack_len(self.device, rounds.input, dims.gates_width(), kind);
+            self.pack(Packed::Input { layer, kind }, len);
+            let len = mogrifier::pack_len(self.device, rounds, dims.hidden, kind);
+            self.pack(Packed::Rounds { layer, kind }, len);
+        }
     }
 
     fn pack(&mut self, packed: Packed, len: usize) {
@@ -551,11 +611,7 @@ impl<'a> PassMemory<'a> {
 
     fn decoder_dims(&self, rows: usize) -> decoder::Dims {
         let config = self.config;
-        decoder::Dims {
-            rows,
-            width: config.hidden_sizes.last().copied().unwrap_or(1),
-            vocab: config.vocab_size,
-        }
+        decoder::Dims { rows, width: config.last_output_size(), vocab: config.vocab_size }
     }
 }
 
@@ -567,6 +623,14 @@ fn clamped(bytes: u128) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-fn recurrence_dims(config: &RnnLmConfig, size: BatchSize, hidden: usize) -> recurrence::Dims {
-    recurrence::Dims { cell: config.cell, steps: size.steps, batch: size.columns, hidden }
+fn recurrence_dims(config: &RnnLmConfig, size: BatchSize, hidden: usize, input: usize) -> recurrence::Dims {
+    let is_mogrifier = config.cell == recurrence::Cell::Mogrifier;
+    recurrence::Dims {
+        cell: config.cell,
+        steps: size.steps,
+        batch: size.columns,
+        hidden,
+        projection: config.cell_options.projection_size,
+        rounds: is_mogrifier.then(|| config.cell_options.mogrifier.rounds(input)),
+    }
 }

@@ -14,8 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use rondo_kernels::Device;
 use rondo_kernels::optimizer::{self, GLUON_EPSILON, Sgd, clip_scale};
 use rondo_nn::{
-    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, DropoutSite, Gradient, Gradients,
-    Initialization, Input, Mode, Model, RnnLm, RnnLmConfig, State, Workspace,
+    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, CellOptions, Dropout, DropoutSite, Gradient, Gradients,
+    Initialization, Input, Mode, Model, MogrifierOptions, RnnLm, RnnLmConfig, State, Workspace,
 };
 
 /// The system's allocator, counting the calls that hand memory out.
@@ -84,19 +84,33 @@ fn configs() -> Vec<RnnLmConfig> {
             weights: if biases == Biases::Two { 0.3 } else { 0.0 },
         },
         adaptive_softmax: None,
+        cell_options: CellOptions::default(),
     };
     let of_cell = |cell| {
         [
             with(cell, Input::Embedding(8), true, Biases::Two),
             with(cell, Input::Embedding(10), false, Biases::One),
-            with(cell, Input::OneHot, false, Biases::Two),
+            if cell == Cell::Mogrifier {
+                let mogrifier = MogrifierOptions { rounds: 4, rank: Some(3) };
+                RnnLmConfig {
+                    cell_options: CellOptions { mogrifier, ..CellOptions::default() },
+                    ..with(cell, Input::Embedding(7), false, Biases::Two)
+                }
+            } else {
+                with(cell, Input::OneHot, false, Biases::Two)
+            },
             RnnLmConfig {
                 adaptive_softmax: Some(AdaptiveSoftmax::new(vec![20])),
                 ..with(cell, Input::Embedding(10), false, Biases::Two)
             },
         ]
     };
-    Cell::ALL.into_iter().flat_map(of_cell).collect()
+    let projected = |cell| RnnLmConfig {
+        cell_options: CellOptions { projection_size: Some(6), ..CellOptions::default() },
+        ..with(cell, Input::Embedding(6), true, Biases::Two)
+    };
+    let projections = [Cell::Lstm, Cell::Cifg].map(projected);
+    Cell::ALL.into_iter().flat_map(of_cell).chain(projections).collect()
 }
 
 fn allocated_by(work: impl FnOnce()) -> usize {

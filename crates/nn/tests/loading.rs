@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rondo_kernels::Device;
 use rondo_nn::{
-    Biases, Cell, Dropout, Input, Model, ModelContext, ModelFile, RnnLm, RnnLmConfig, WeightFormat,
+    Biases, Cell, CellOptions, Dropout, Input, Model, ModelContext, ModelFile, RnnLm, RnnLmConfig,
+    WeightFormat,
 };
 
 /// The system's allocator, counting the bytes in use and their maximum.
@@ -52,6 +53,7 @@ fn loading_takes_hardly_more_memory_than_the_model() {
         tied: false,
         dropout: Dropout::default(),
         adaptive_softmax: None,
+        cell_options: CellOptions::default(),
     };
     let folder = tempfile::tempdir().unwrap();
     let model_bytes = 4 * config.parameter_count();

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rondo_kernels::{Device, Precision};
 use rondo_nn::{
-    ActivationPenalty, AdaptiveSoftmax, BatchSize, Biases, Candidates, Cell, Dropout, DropoutSite, Gradients,
-    Input, Mode, Model, PassMemory, RnnLm, RnnLmConfig, Workspace,
+    ActivationPenalty, AdaptiveSoftmax, BatchSize, Biases, Candidates, Cell, CellOptions, Dropout,
+    DropoutSite, Gradients, Input, Mode, Model, MogrifierOptions, PassMemory, RnnLm, RnnLmConfig, Workspace,
 };
 
 /// The system's allocator, counting the bytes in use.
@@ -160,6 +160,7 @@ fn configs() -> Vec<RnnLmConfig> {
                 weights: dropout,
             },
             adaptive_softmax: None,
+            cell_options: CellOptions::default(),
         }
     };
     let of_cell = |cell| {
@@ -167,7 +168,15 @@ fn configs() -> Vec<RnnLmConfig> {
             [
                 with(cell, Input::Embedding(64), true, drops, &[64, 64], 3000),
                 with(cell, Input::Embedding(40), false, drops, &[200, 96], 500),
-                with(cell, Input::OneHot, false, drops, &[120, 64, 32], 200),
+                if cell == Cell::Mogrifier {
+                    let mogrifier = MogrifierOptions { rounds: 2, rank: Some(10) };
+                    RnnLmConfig {
+                        cell_options: CellOptions { mogrifier, ..CellOptions::default() },
+                        ..with(cell, Input::Embedding(64), false, drops, &[120, 64, 32], 200)
+                    }
+                } else {
+                    with(cell, Input::OneHot, false, drops, &[120, 64, 32], 200)
+                },
                 RnnLmConfig {
                     adaptive_softmax: Some(AdaptiveSoftmax::new(vec![300, 1000])),
                     ..with(cell, Input::Embedding(64), false, drops, &[64, 80], 3000)
@@ -175,5 +184,10 @@ fn configs() -> Vec<RnnLmConfig> {
             ]
         })
     };
-    Cell::ALL.into_iter().flat_map(of_cell).collect()
+    let projected = |(cell, drops)| RnnLmConfig {
+        cell_options: CellOptions { projection_size: Some(60), ..CellOptions::default() },
+        ..with(cell, Input::Embedding(60), true, drops, &[200, 96], 500)
+    };
+    let projections = [(Cell::Lstm, true), (Cell::Cifg, false)].map(projected);
+    Cell::ALL.into_iter().flat_map(of_cell).chain(projections).collect()
 }

@@ -14,8 +14,8 @@ use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::optimizer::{self, GLUON_EPSILON, Scale, Sgd, clip_scale};
 use rondo_kernels::{Device, Precision};
 use rondo_nn::{
-    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, Gradient, Gradients, Input, Mode, Model,
-    Parameters, RnnLm, RnnLmConfig, State, Workspace,
+    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, CellOptions, Dropout, Gradient, Gradients, Input, Mode,
+    Model, MogrifierOptions, Parameters, RnnLm, RnnLmConfig, State, Workspace,
 };
 use safetensors::{Dtype, SafeTensors};
 
@@ -38,6 +38,37 @@ fn awd_lstm() {
 #[test]
 fn lstm_adaptive() {
     check("lstm_adaptive");
+}
+
+#[test]
+fn lstm_projected() {
+    check("lstm_projected");
+}
+
+#[test]
+fn lstm_clipped() {
+    check("lstm_clipped");
+}
+
+#[test]
+fn cifg() {
+    check("cifg");
+}
+
+/// With a limit of the cell state, too.
+#[test]
+fn cifg_projected() {
+    check("cifg_projected");
+}
+
+#[test]
+fn mogrifier() {
+    check("mogrifier");
+}
+
+#[test]
+fn mogrifier_factored() {
+    check("mogrifier_factored");
 }
 
 #[test]
@@ -85,7 +116,7 @@ fn check(name: &str) {
         }
     }
     #[cfg(feature = "gpu")]
-    if !name.contains("adaptive") {
+    if !["adaptive", "projected", "mogrifier"].iter().any(|part| name.contains(part)) {
         on_gpu(&golden);
     }
     rounded_products(&golden);
@@ -302,6 +333,13 @@ impl Golden {
                 .metadata
                 .get("cutoffs")
                 .map(|_| AdaptiveSoftmax::new(self.numbers("cutoffs"))),
+            cell_options: CellOptions {
+                projection_size: self.optional("projection_size"),
+                cell_clip: self.optional("cell_clip"),
+                mogrifier: self.optional("mogrifier_rounds").map_or(MogrifierOptions::default(), |rounds| {
+                    MogrifierOptions { rounds, rank: self.optional("mogrifier_rank") }
+                }),
+            },
         };
         let mut model = RnnLm::new(config, device).unwrap();
         for id in model.parameters().ids() {
@@ -342,6 +380,11 @@ impl Golden {
     /// A value of the metadata.
     fn value<T: FromStr<Err: Debug>>(&self, key: &str) -> T {
         self.metadata[key].parse().unwrap()
+    }
+
+    /// A value of the metadata, if the file has it.
+    fn optional<T: FromStr<Err: Debug>>(&self, key: &str) -> Option<T> {
+        self.metadata.get(key).map(|value| value.parse().unwrap())
     }
 
     fn floats(&self, name: &str) -> Vec<f32> {

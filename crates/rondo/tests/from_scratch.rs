@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rondo::data::{Corpus, CorpusTexts, Tales, TextSource};
 use rondo::infer::{LanguageModel, ModelHandle, Sampling, StreamOptions};
 use rondo::kernels::Device;
-use rondo::nn::{Biases, Cell, Dropout, Input, Model, RnnLm, RnnLmConfig};
+use rondo::nn::{Biases, Cell, CellOptions, Dropout, Input, Model, RnnLm, RnnLmConfig};
 use rondo::runs::RunFolder;
 use rondo::train::{Event, Plan, Settings, Trainer, recipes};
 
@@ -123,6 +123,7 @@ fn fused(network: &Network) -> RnnLm {
         tied: false,
         dropout: Dropout::default(),
         adaptive_softmax: None,
+        cell_options: CellOptions::default(),
     };
     let mut model = RnnLm::new(config, network.parameters().device()).unwrap();
     let names = [

@@ -7,7 +7,9 @@ use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, LastBatch, TokenIds};
 use rondo_infer::{InferError, column_count, evaluate, warm_state};
 use rondo_kernels::Device;
-use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Gradient, Gradients, Initialization, Initializer, Model};
+use rondo_nn::{
+    Biases, Cell, CellOptions, Dropout, DropoutSite, Gradient, Gradients, Initialization, Initializer, Model,
+};
 use rondo_nn::{Input, Mode, Parameters, RnnLm, RnnLmConfig, Workspace};
 use rondo_train::{DynamicEvaluation, DynamicRule, GradientRms, Quantity, TrainError, evaluate_dynamically};
 use std::ops::ControlFlow;
@@ -28,6 +30,7 @@ fn model(tied: bool) -> (RnnLm, Workspace) {
         tied,
         dropout: Dropout { input: site, between: site, output: site, ..Dropout::default() },
         adaptive_softmax: None,
+        cell_options: CellOptions::default(),
     };
     let device = Device::cpu(1).unwrap();
     let mut model = RnnLm::new(config, &device).unwrap();

@@ -53,6 +53,9 @@ prop_compose! {
         dropout in prop::option::of(number()),
         dropout_weights in prop::option::weighted(0.3, number()),
         cutoffs in prop::option::weighted(0.3, prop::collection::btree_set(size(), 1..4)),
+        projection_size in prop::option::weighted(0.3, size()),
+        cell_clip in prop::option::weighted(0.3, number()),
+        rounds in prop::option::weighted(0.3, (1usize..70, size())),
     ) -> Settings {
         let mut settings = Settings::default();
         let model = &mut settings.model;
@@ -60,6 +63,11 @@ prop_compose! {
         (model.hidden_sizes, model.embedding_size, model.tied) = (hidden_sizes, embedding_size, tied);
         model.dropout = dropout.map(|dropout| dropout as f32);
         model.dropout_weights = dropout_weights.map(|dropout| dropout as f32);
+        model.projection_size = projection_size;
+        model.cell_clip = cell_clip.map(|limit| limit as f32);
+        if let (Some((rounds, rank)), Some(Cell::Mogrifier)) = (rounds, cell) {
+            (model.mogrifier_rounds, model.mogrifier_rank) = (Some(rounds), Some(rank));
+        }
         model.softmax = cutoffs.map(|cutoffs| SoftmaxKind::Adaptive { cutoffs: cutoffs.into_iter().collect() });
         settings
     }

@@ -37,6 +37,11 @@ const KINDS: &[(&str, &str)] = &[
          weight_decay = 0.01",
     ),
     ("lines in random order", "[training]\nreset_state = 'line'\nshuffle_lines = true"),
+    (
+        "coupled gates, a projection",
+        "[model]\ncell = 'cifg'\nprojection_size = 8\ncell_clip = 2\nlayers = 2\ntied = false",
+    ),
+    ("a Mogrifier", "[model]\ncell = 'mogrifier'\nmogrifier_rounds = 3\ndropout = 0.2"),
     ("a short last batch, clipping", "[training]\nbptt = 11\n[optimization]\nclip_norm = 0.1"),
 ];
 

@@ -120,6 +120,11 @@ const KINDS: &[(&str, &str)] = &[
         "relu, adamw, constant",
         "[model]\ncell = 'rnn_relu'\n[optimization]\noptimizer = 'adamw'\nweight_decay = 0.01\nschedule = 'constant'\nlearning_rate = 0.01",
     ),
+    ("mogrifier", "[model]\ncell = 'mogrifier'\nmogrifier_rounds = 3\nmogrifier_rank = 2"),
+    (
+        "cifg, projected and clipped",
+        "[model]\ncell = 'cifg'\nhidden_size = 12\nprojection_size = 7\ncell_clip = 0.5\ndropout_weights = 0.1",
+    ),
     ("one-hot, not carried", "[model]\ninput = 'one-hot'\n[training]\ncarry_state = false"),
     (
         "independent lines in random order",
@@ -189,7 +194,8 @@ const KINDS: &[(&str, &str)] = &[
 fn a_resumed_run_equals_the_uninterrupted_one_bit_for_bit() {
     let parent = tempfile::tempdir().unwrap();
     for (number, (name, settings)) in KINDS.iter().enumerate() {
-        if settings.contains("adaptive") && device(1).works_ahead() {
+        let on_cpu_only = ["adaptive", "mogrifier", "projection"];
+        if on_cpu_only.iter().any(|part| settings.contains(part)) && device(1).works_ahead() {
             continue; // Refused on a GPU.
         }
         let plan = waiting(plan(settings));

@@ -102,7 +102,7 @@ fn what_cannot_be_converted_says_why_and_what_to_do() {
     let sandbox = with_files(&[
         "legacy.pt",
         "script.pt",
-        "projection.pt",
+        "transformer.pt",
         "residuals.pt",
         "wlm_rnn_tanh_tied.pt",
         "wlm_lstm_tied.pt",
@@ -115,7 +115,7 @@ fn what_cannot_be_converted_says_why_and_what_to_do() {
     let cases: [&[&str]; 12] = [
         &["legacy.pt"],
         &["script.pt"],
-        &["projection.pt"],
+        &["transformer.pt"],
         &["residuals.pt"],
         &["broken.pt"],
         &["notes.pt"],

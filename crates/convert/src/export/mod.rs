@@ -8,14 +8,18 @@
 //!
 //! A tokenizer that was read from a file is written, too.
 //!
-//! Promises: the same numbers within rounding. Not here: adaptive softmax, one-hot inputs, which the formats' usual
+//! A CIFG is written as the LSTM that computes the same: its input gate has the negated weights of the forget gate, because
+//! 1 − σ(a) = σ(−a).
+//!
+//! Promises: the same numbers within rounding. Not here: adaptive softmax, one-hot inputs, Mogrifiers, clipped cell states, and
+//! projections in ONNX, which the formats' usual
 //! models do not have.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rondo_data::TextCodec;
-use rondo_nn::{Input, Model, NnError, RnnLm};
+use rondo_nn::{Cell, Input, Model, NnError, RnnLm};
 use rondo_runs::write_atomically;
 
 use crate::import::new_file;
@@ -107,11 +111,15 @@ struct LayerWeights {
     weight_hh: Weight,
     bias_ih: Weight,
     bias_hh: Weight,
+    /// Of the projection, if there is one.
+    weight_hr: Option<Weight>,
 }
 
 /// A model as its parts.
 struct Parts<'m> {
     model: &'m RnnLm,
+    /// The cell of the layers as they are written.
+    cell: Cell,
     embedding: Weight,
     layers: Vec<LayerWeights>,
     /// `None` if it is the embedding's.
@@ -130,6 +138,15 @@ impl<'m> Parts<'m> {
         if config.input == Input::OneHot {
             return refuse("a one-hot input");
         }
+        if config.cell == Cell::Mogrifier {
+            return refuse("the cell `mogrifier`");
+        }
+        if config.cell_options.cell_clip.is_some() {
+            return refuse("a limit of the cell state");
+        }
+        if config.cell_options.projection_size.is_some() && target != Target::Torch {
+            return refuse("a projection of the hidden state");
+        }
         let parameters = model.parameters();
         let weight = |name: &str| -> Result<Weight> {
             let missing = || NnError::MissingTensor { name: name.to_owned() };
@@ -138,26 +155,42 @@ impl<'m> Parts<'m> {
             Ok(Weight { shape: parameters.shape(id).to_vec(), values: values.into_owned() })
         };
         let layer = |l: usize| -> Result<LayerWeights> {
-            let part = |kind| weight(&format!("rnn.{l}.{kind}"));
+            let part = |kind| {
+                let weight = weight(&format!("rnn.{l}.{kind}"))?;
+                Ok(if config.cell == Cell::Cifg { with_input_gate(weight) } else { weight })
+            };
             let bias_ih = part("bias_ih")?;
             // With one bias per layer, the other is 0.
             let zeros = || Weight { shape: bias_ih.shape.clone(), values: vec![0.0; bias_ih.values.len()] };
-            let bias_hh = part("bias_hh").unwrap_or_else(|_| zeros());
+            let bias_hh = part("bias_hh").unwrap_or_else(|_: ConvertError| zeros());
             Ok(LayerWeights {
                 weight_ih: part("weight_ih")?,
                 weight_hh: part("weight_hh")?,
                 bias_ih,
                 bias_hh,
+                weight_hr: match config.cell_options.projection_size {
+                    Some(_) => Some(weight(&format!("rnn.{l}.weight_hr"))?),
+                    None => None,
+                },
             })
         };
         Ok(Parts {
             model,
+            cell: if config.cell == Cell::Cifg { Cell::Lstm } else { config.cell },
             embedding: weight("embedding.weight")?,
             layers: (0..config.hidden_sizes.len()).map(layer).collect::<Result<_>>()?,
             decoder_weight: if config.tied { None } else { Some(weight("decoder.weight")?) },
             decoder_bias: weight("decoder.bias")?,
         })
     }
+}
+
+/// A weight with the gates f, g, o of a CIFG as that of an LSTM, with i, f, g, o.
+fn with_input_gate(Weight { mut shape, values }: Weight) -> Weight {
+    let gate = values.len() / Cell::Cifg.gates();
+    shape[0] = shape[0] / Cell::Cifg.gates() * Cell::Lstm.gates();
+    let values = values[..gate].iter().map(|value| -value).chain(values.iter().copied()).collect();
+    Weight { shape, values }
 }
 
 /// The hidden size of all layers; `None` if they differ.

@@ -12,17 +12,20 @@ from torch import nn
 
 
 class RNNModel(nn.Module):
-    def __init__(self, cell, vocab_size, embedding_size, hidden_sizes, tied, **_):
+    def __init__(self, cell, vocab_size, embedding_size, hidden_sizes, projection_size, tied, **_):
         super().__init__()
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}.get(cell, nn.RNN)
         options = {"nonlinearity": cell[4:]} if kind is nn.RNN else {}
+        if projection_size:
+            options["proj_size"] = projection_size
+        outputs = [projection_size or size for size in hidden_sizes]
         self.encoder = nn.Embedding(vocab_size, embedding_size)
         if len(set(hidden_sizes)) == 1:
             self.rnn = kind(embedding_size, hidden_sizes[0], len(hidden_sizes), **options)
         else:
-            sizes = zip([embedding_size, *hidden_sizes], hidden_sizes)
+            sizes = zip([embedding_size, *outputs], hidden_sizes)
             self.rnns = nn.ModuleList(kind(width, hidden, **options) for width, hidden in sizes)
-        self.decoder = nn.Linear(hidden_sizes[-1], vocab_size)
+        self.decoder = nn.Linear(outputs[-1], vocab_size)
         if tied:
             self.decoder.weight = self.encoder.weight
 

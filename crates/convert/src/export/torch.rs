@@ -15,10 +15,11 @@ const SCRIPT: &str = include_str!("model.py");
 pub(super) fn files(parts: &Parts<'_>, codec: &TextCodec) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let config = parts.model.config();
     let about = json!({
-        "cell": config.cell.to_string(),
+        "cell": parts.cell.to_string(),
         "vocab_size": config.vocab_size,
         "embedding_size": parts.embedding.shape[1],
         "hidden_sizes": config.hidden_sizes,
+        "projection_size": config.cell_options.projection_size.unwrap_or(0),
         "tied": config.tied,
         "tokenizer": serde_json::from_str::<serde_json::Value>(&codec.tokenizer().to_json()).unwrap_or_default(),
         "tokens": codec.vocab().tokens().collect::<Vec<_>>(),
@@ -44,6 +45,7 @@ fn archive(parts: &Parts<'_>) -> std::io::Result<Vec<u8>> {
         named.push((name("weight_hh"), &layer.weight_hh));
         named.push((name("bias_ih"), &layer.bias_ih));
         named.push((name("bias_hh"), &layer.bias_hh));
+        named.extend(layer.weight_hr.as_ref().map(|weight| (name("weight_hr"), weight)));
     }
     named.push(("decoder.weight".to_owned(), parts.decoder_weight.as_ref().unwrap_or(&parts.embedding)));
     named.push(("decoder.bias".to_owned(), &parts.decoder_bias));

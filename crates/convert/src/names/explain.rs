@@ -1,8 +1,7 @@
 //! What tensors belong to that Rondo's models do not have.
 
 /// Parts of names, and what they mean. The first match counts.
-const PARTS: [(&str, &str); 16] = [
-    ("weight_hr", "a projection of the hidden state, LSTMP"),
+const PARTS: [(&str, &str); 15] = [
     ("h2r_weight", "a projection of the hidden state, LSTMP"),
     ("_reverse", "the backward direction of a bidirectional layer"),
     ("additional_fc", "a layer between the last recurrent layer and the decoder"),

@@ -10,7 +10,7 @@
 //! | AWD-LSTM | `encoder` | `rnns.N.[module.]KIND_l0[_raw]` | `decoder` |
 //! | any other names | an embedding | one recurrent module | a linear layer |
 //!
-//! `KIND` is `weight_ih`, `weight_hh`, `bias_ih` or `bias_hh`. Names can have a common prefix. Promises: each tensor is
+//! `KIND` is `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` or `weight_hr`. Names can have a common prefix. Promises: each tensor is
 //! used or known to be redundant; otherwise there is an error with its name. MXNet's names are in `gluon`.
 
 use crate::tensor::{Named, View};
@@ -29,6 +29,8 @@ pub(crate) struct LayerRoles<'f, 'a> {
     pub(crate) weight_hh: Option<&'f Named<'a>>,
     pub(crate) bias_ih: Option<&'f Named<'a>>,
     pub(crate) bias_hh: Option<&'f Named<'a>>,
+    /// The projection of the output, which few models have.
+    pub(crate) weight_hr: Option<&'f Named<'a>>,
 }
 
 /// The tensors of a language model.
@@ -229,6 +231,7 @@ impl<'f, 'a> LayerRoles<'f, 'a> {
             "weight_hh" => Some(&mut self.weight_hh),
             "bias_ih" => Some(&mut self.bias_ih),
             "bias_hh" => Some(&mut self.bias_hh),
+            "weight_hr" => Some(&mut self.weight_hr),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use rondo_data::{TextCodec, Tokenizer, Vocab};
 use rondo_infer::compare::{Bootstrap, CompareUnit, Comparer, Comparing, Comparison};
 use rondo_infer::{InferError, LanguageModel};
-use rondo_nn::{Biases, Cell, Dropout, Input, RnnLm, RnnLmConfig};
+use rondo_nn::{Biases, Cell, CellOptions, Dropout, Input, RnnLm, RnnLmConfig};
 
 use crate::{assert_close, bigram, rnn_lm};
 
@@ -36,6 +36,7 @@ fn uniform() -> LanguageModel {
         tied: false,
         dropout: Dropout::default(),
         adaptive_softmax: None,
+        cell_options: CellOptions::default(),
     };
     LanguageModel::new(RnnLm::new(config, model.device()).unwrap(), model.codec().clone()).unwrap()
 }

@@ -33,7 +33,7 @@ use rondo_data::TokenIds;
 use rondo_infer::ModelHandle;
 use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::{Device, DeviceChoice};
-use rondo_nn::{Biases, Cell, Dropout, DropoutSite, Initialization, Initializer, Input, Model};
+use rondo_nn::{Biases, Cell, CellOptions, Dropout, DropoutSite, Initialization, Initializer, Input, Model};
 use rondo_nn::{Mode, RnnLm, RnnLmConfig, Workspace};
 
 const SEED: u64 = 7;
@@ -77,6 +77,7 @@ fn rnn_lm_on(device: &Device, cell: Cell, input: Input, vocab_size: usize) -> Rn
         tied: false,
         dropout,
         adaptive_softmax: None,
+        cell_options: CellOptions::default(),
     };
     let mut model = RnnLm::new(config, device).unwrap();
     let uniform = Initializer::Uniform(0.6);

@@ -6,7 +6,9 @@ use rondo_infer::{
     RegionUnit, Start, SurprisalOptions, Surprisals, UnknownWords,
 };
 use rondo_kernels::Device;
-use rondo_nn::{Biases, Cell, Dropout, Initialization, Initializer, Input, Model, RnnLm, RnnLmConfig};
+use rondo_nn::{
+    Biases, Cell, CellOptions, Dropout, Initialization, Initializer, Input, Model, RnnLm, RnnLmConfig,
+};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -230,6 +232,7 @@ fn a_model_of_pytorch_says_the_same() {
         tied: false,
         dropout: Dropout::default(),
         adaptive_softmax: None,
+        cell_options: CellOptions::default(),
     };
     let mut model = RnnLm::new(config, &Device::cpu(2).unwrap()).unwrap();
     for (name, _) in golden.tensors().iter().filter(|(name, _)| name.starts_with("model.")) {

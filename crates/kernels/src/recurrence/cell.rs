@@ -12,6 +12,11 @@ pub enum Cell {
     RnnRelu,
     /// Long short-term memory (LSTM) with forget gates; gates in the order i, f, g, o.
     Lstm,
+    /// The LSTM whose input and state gate each other before each step (Melis et al. 2020); gates as in the LSTM.
+    Mogrifier,
+    /// The LSTM with coupled input and forget gates (CIFG): the input gate is 1 − f. Gates in the order of the LSTM
+    /// without i: f, g, o (Greff et al. 2017).
+    Cifg,
     /// The gated recurrent unit (GRU), with the reset gate after the multiplication as in cuDNN; gates in the
     /// order r, z, n.
     Gru,
@@ -19,7 +24,7 @@ pub enum Cell {
 
 /// A cell name is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown cell `{name}`, expected one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`")]
+#[error("unknown cell `{name}`, expected one of `rnn_tanh`, `rnn_relu`, `lstm`, `mogrifier`, `cifg`, `gru`")]
 pub struct UnknownCell {
     /// The given name.
     pub name: String,
@@ -27,7 +32,8 @@ pub struct UnknownCell {
 
 impl Cell {
     /// All cells.
-    pub const ALL: [Cell; 4] = [Cell::RnnTanh, Cell::RnnRelu, Cell::Lstm, Cell::Gru];
+    pub const ALL: [Cell; 6] =
+        [Cell::RnnTanh, Cell::RnnRelu, Cell::Lstm, Cell::Mogrifier, Cell::Cifg, Cell::Gru];
 
     /// Its name in flags, recipes and files.
     pub fn name(self) -> &'static str {
@@ -35,6 +41,8 @@ impl Cell {
             Cell::RnnTanh => "rnn_tanh",
             Cell::RnnRelu => "rnn_relu",
             Cell::Lstm => "lstm",
+            Cell::Mogrifier => "mogrifier",
+            Cell::Cifg => "cifg",
             Cell::Gru => "gru",
         }
     }
@@ -43,14 +51,19 @@ impl Cell {
     pub fn gates(self) -> usize {
         match self {
             Cell::RnnTanh | Cell::RnnRelu => 1,
-            Cell::Lstm => 4,
-            Cell::Gru => 3,
+            Cell::Lstm | Cell::Mogrifier => 4,
+            Cell::Cifg | Cell::Gru => 3,
         }
     }
 
     /// Whether there is a cell state in addition to the hidden state.
     pub fn has_cell_state(self) -> bool {
-        self == Cell::Lstm
+        matches!(self, Cell::Lstm | Cell::Mogrifier | Cell::Cifg)
+    }
+
+    /// Whether its output can be projected.
+    pub fn can_project(self) -> bool {
+        matches!(self, Cell::Lstm | Cell::Cifg)
     }
 
     /// The number of gates, from the first, that simply add the recurrent projection to the input projection.

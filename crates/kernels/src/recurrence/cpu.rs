@@ -6,246 +6,18 @@
 //! into activated gates there; `backward` turns those into the gradient of the input projection, again in
 //! place.
 
+use super::cifg::Cifg;
 use super::gru::Gru;
 use super::lstm::Lstm;
+use super::mogrifier::{self, BackwardRounds, ForwardRounds, Walked};
 use super::rnn::{Relu, Tanh};
+use super::rows::{BackwardRow, ForwardRow, Pointwise};
 use super::split::{Part, Split};
-use super::{Backward, Cell, Dims, Forward, Pack};
-use crate::cpu::math::{each_vector, load, store};
+use super::{Backward, Cell, Dims, Forward, Pack, Weight};
+use crate::cpu::math::each_vector;
 use crate::cpu::tile::{self, Matrix, Product};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, columns};
 use crate::{Slice, SliceMut, Store};
-
-/// A cell's own arithmetic, for `count` neighboring hidden units, from `j`, of one batch row.
-pub(super) trait Pointwise {
-    /// Turns pre-activations into activated gates and the next states.
-    ///
-    /// # Safety
-    /// The row must be valid for its step, and `j + count` within the hidden size.
-    unsafe fn forward<S: Simd>(s: S, row: &ForwardRow<S>, j: usize, count: usize);
-    /// Turns gradients of the next states into gradients of the pre-activations and the contributions to the
-    /// previous states that do not go through the recurrent projection.
-    ///
-    /// # Safety
-    /// As for `forward`.
-    unsafe fn backward<S: Simd>(s: S, row: &BackwardRow<S>, j: usize, count: usize);
-}
-
-/// One batch row at one step of the forward pass.
-pub(super) struct ForwardRow<S> {
-    width: usize,
-    bias_ih: *const f32,
-    bias_hh: Option<*const f32>,
-    gates: *mut f32,
-    extra: *mut f32,
-    hidden_before: *const f32,
-    hidden_after: *mut f32,
-    cell_state_before: *const f32,
-    cell_state_after: *mut f32,
-    simd: std::marker::PhantomData<S>,
-}
-
-/// One batch row at one step of the backward pass.
-pub(super) struct BackwardRow<S> {
-    width: usize,
-    gates: *mut f32,
-    extra: *mut f32,
-    hidden_before: *const f32,
-    cell_state_before: *const f32,
-    cell_state_after: *const f32,
-    d_output: *const f32,
-    d_hidden: *mut f32,
-    d_cell_state: *mut f32,
-    simd: std::marker::PhantomData<S>,
-}
-
-/// The rows are made from slices of checked length; every method requires `gate < G` and `j + count ≤ width`, so that
-/// all offsets stay within the row.
-impl<S: Simd> ForwardRow<S> {
-    /// `xw + b_ih` of a gate.
-    ///
-    /// # Safety
-    /// `gate` and `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn input_activation(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
-        let at = gate * self.width + j;
-        // SAFETY: the caller keeps within the row.
-        unsafe { s.add(load(s, self.gates.add(at), count), load(s, self.bias_ih.add(at), count)) }
-    }
-
-    /// `xw + h·Rᵀ + b_ih + b_hh` of a gate whose recurrent projection has been added in place.
-    ///
-    /// # Safety
-    /// `gate` and `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn pre_activation(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        let sum = unsafe { self.input_activation(s, gate, j, count) };
-        match self.bias_hh {
-            // SAFETY: the caller keeps within the row.
-            Some(bias) => s.add(sum, unsafe { load(s, bias.add(gate * self.width + j), count) }),
-            None => sum,
-        }
-    }
-
-    /// `h·Rᵀ + b_hh` of the gate that the reset gate multiplies.
-    ///
-    /// # Safety
-    /// `gate` and `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn reset_operand(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        let product = unsafe { load(s, self.extra.add(j), count) };
-        match self.bias_hh {
-            // SAFETY: the caller keeps within the row.
-            Some(bias) => s.add(product, unsafe { load(s, bias.add(gate * self.width + j), count) }),
-            None => product,
-        }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn hidden_before(&self, s: S, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.hidden_before.add(j), count) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn cell_state(&self, s: S, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.cell_state_before.add(j), count) }
-    }
-
-    /// # Safety
-    /// `gate` and `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn set_gate(&self, s: S, gate: usize, j: usize, count: usize, value: S::Vector) {
-        // SAFETY: the caller keeps within the row.
-        unsafe { store(s, self.gates.add(gate * self.width + j), count, value) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn set_extra(&self, s: S, j: usize, count: usize, value: S::Vector) {
-        // SAFETY: the caller keeps within the row.
-        unsafe { store(s, self.extra.add(j), count, value) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn set_hidden(&self, s: S, j: usize, count: usize, value: S::Vector) {
-        // SAFETY: the caller keeps within the row.
-        unsafe { store(s, self.hidden_after.add(j), count, value) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn set_cell_state(&self, s: S, j: usize, count: usize, value: S::Vector) {
-        // SAFETY: the caller keeps within the row.
-        unsafe { store(s, self.cell_state_after.add(j), count, value) }
-    }
-}
-
-/// As [`ForwardRow`].
-impl<S: Simd> BackwardRow<S> {
-    /// # Safety
-    /// `gate` and `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn gate(&self, s: S, gate: usize, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.gates.add(gate * self.width + j), count) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn extra(&self, s: S, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.extra.add(j), count) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn hidden_before(&self, s: S, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.hidden_before.add(j), count) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn cell_state_before(&self, s: S, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.cell_state_before.add(j), count) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn cell_state_after(&self, s: S, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.cell_state_after.add(j), count) }
-    }
-
-    /// The gradient of the state after the step: from the output and from the later steps.
-    ///
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn d_hidden(&self, s: S, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        unsafe { s.add(load(s, self.d_output.add(j), count), load(s, self.d_hidden.add(j), count)) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn d_cell_state(&self, s: S, j: usize, count: usize) -> S::Vector {
-        // SAFETY: the caller keeps within the row.
-        unsafe { load(s, self.d_cell_state.add(j), count) }
-    }
-
-    /// # Safety
-    /// `gate` and `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn set_gate(&self, s: S, gate: usize, j: usize, count: usize, value: S::Vector) {
-        // SAFETY: the caller keeps within the row.
-        unsafe { store(s, self.gates.add(gate * self.width + j), count, value) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn set_extra(&self, s: S, j: usize, count: usize, value: S::Vector) {
-        // SAFETY: the caller keeps within the row.
-        unsafe { store(s, self.extra.add(j), count, value) }
-    }
-
-    /// The contribution to the previous state that does not go through the recurrent projection.
-    ///
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn set_d_hidden_before(&self, s: S, j: usize, count: usize, value: S::Vector) {
-        // SAFETY: the caller keeps within the row.
-        unsafe { store(s, self.d_hidden.add(j), count, value) }
-    }
-
-    /// # Safety
-    /// `j + count` must be within the row.
-    #[inline(always)]
-    pub(super) unsafe fn set_d_cell_state(&self, s: S, j: usize, count: usize, value: S::Vector) {
-        // SAFETY: the caller keeps within the row.
-        unsafe { store(s, self.d_cell_state.add(j), count, value) }
-    }
-}
 
 /// The widths of the two parts of the pre-activations: those that add the recurrent projection in place, and
 /// the one that the reset gate multiplies.
@@ -255,27 +27,27 @@ fn parts(cell: Cell, hidden: usize) -> (usize, usize) {
 }
 
 /// `[K, N]` of the two packed matrices.
-fn packed_shapes(cell: Cell, hidden: usize, kind: Pack) -> [(usize, usize); 2] {
+fn packed_shapes(Weight { cell, hidden, output }: Weight, kind: Pack) -> [(usize, usize); 2] {
     let (in_place, extra) = parts(cell, hidden);
     match kind {
-        Pack::Forward => [(hidden, in_place), (hidden, extra)],
-        Pack::Backward => [(in_place, hidden), (extra, hidden)],
+        Pack::Forward => [(output, in_place), (output, extra)],
+        Pack::Backward => [(in_place, output), (extra, output)],
     }
 }
 
-pub(super) fn pack_len(cell: Cell, hidden: usize, kind: Pack) -> usize {
-    packed_shapes(cell, hidden, kind).into_iter().map(|(k, n)| tile::packed_len(k, n)).sum()
+pub(super) fn pack_len(weight: Weight, kind: Pack) -> usize {
+    packed_shapes(weight, kind).into_iter().map(|(k, n)| tile::packed_len(k, n)).sum()
 }
 
-pub(super) fn pack(cpu: &Cpu, cell: Cell, hidden: usize, kind: Pack, r: &[f32], packed: &mut [f32]) {
-    let (in_place, _) = parts(cell, hidden);
-    let shapes = packed_shapes(cell, hidden, kind);
+pub(super) fn pack(cpu: &Cpu, weight: Weight, kind: Pack, r: &[f32], packed: &mut [f32]) {
+    let (in_place, _) = parts(weight.cell, weight.hidden);
+    let shapes = packed_shapes(weight, kind);
     let (first, second) = packed.split_at_mut(tile::packed_len(shapes[0].0, shapes[0].1));
-    let (r_first, r_second) = r.split_at(in_place * hidden);
+    let (r_first, r_second) = r.split_at(in_place * weight.output);
     for ((k, n), r, packed) in [(shapes[0], r_first, first), (shapes[1], r_second, second)] {
-        let r = Matrix::rows(r, hidden);
+        let r = Matrix::rows(r, weight.output);
         let b = if kind == Pack::Forward { r.transposed() } else { r };
-        // SAFETY: r has the rows of this part, `hidden` wide.
+        // SAFETY: r has the rows of this part, as wide as the outputs.
         unsafe { tile::pack_all(cpu, k, n, b, packed) };
     }
 }
@@ -284,7 +56,8 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
     match dims.cell {
         Cell::RnnTanh => walk_forward::<Tanh>(cpu, dims, args),
         Cell::RnnRelu => walk_forward::<Relu>(cpu, dims, args),
-        Cell::Lstm => walk_forward::<Lstm>(cpu, dims, args),
+        Cell::Lstm | Cell::Mogrifier => walk_forward::<Lstm>(cpu, dims, args),
+        Cell::Cifg => walk_forward::<Cifg>(cpu, dims, args),
         Cell::Gru => walk_forward::<Gru>(cpu, dims, args),
     }
 }
@@ -293,7 +66,8 @@ pub(super) fn backward(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
     match dims.cell {
         Cell::RnnTanh => walk_backward::<Tanh>(cpu, dims, args),
         Cell::RnnRelu => walk_backward::<Relu>(cpu, dims, args),
-        Cell::Lstm => walk_backward::<Lstm>(cpu, dims, args),
+        Cell::Lstm | Cell::Mogrifier => walk_backward::<Lstm>(cpu, dims, args),
+        Cell::Cifg => walk_backward::<Cifg>(cpu, dims, args),
         Cell::Gru => walk_backward::<Gru>(cpu, dims, args),
     }
 }
@@ -303,7 +77,7 @@ pub(super) fn backward(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
 struct Resets<'a> {
     /// `[T, B]`.
     mask: Option<&'a [u32]>,
-    /// `[H]`, if there is a mask.
+    /// As wide as any state, if there is a mask.
     zeros: &'a [f32],
 }
 
@@ -326,16 +100,21 @@ impl Resets<'_> {
     }
 }
 
+/// The width of the widest state.
+fn zeros_len(dims: Dims) -> usize {
+    dims.hidden.max(dims.output())
+}
+
 pub(super) fn forward_scratch_len(cpu: &Cpu, dims: Dims, resets: bool) -> usize {
     let copies = Split::new(dims, cpu.threads()).parts() * dims.batch;
-    if resets { (copies + 1) * dims.hidden } else { 0 }
+    if resets { zeros_len(dims) + copies * dims.output() } else { 0 }
 }
 
 /// The buffers of a forward pass, shared by the threads, each of which writes its own part.
 struct ForwardWalk<'a> {
     dims: Dims,
     resets: Resets<'a>,
-    /// `[B, H]` for each thread that shares the rows: the states before a step in which rows are reset.
+    /// `[B, P]` for each thread that shares the rows: the states before a step in which rows are reset.
     masked: SharedMut<'a, f32>,
     packed: &'a [f32],
     bias_ih: &'a [f32],
@@ -344,6 +123,10 @@ struct ForwardWalk<'a> {
     extra: SharedMut<'a, f32>,
     hidden: SharedMut<'a, f32>,
     cell_state: SharedMut<'a, f32>,
+    /// The packed weight of the projection.
+    projection: Option<&'a [f32]>,
+    rounds: Option<ForwardRounds<'a>>,
+    cell_clip: Option<f32>,
 }
 
 fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
@@ -357,7 +140,7 @@ fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
         }
     }
     let mask = args.resets.map(Slice::host);
-    let width = if mask.is_some() { dims.hidden } else { 0 };
+    let width = if mask.is_some() { zeros_len(dims) } else { 0 };
     let (zeros, masked) = args.scratch.host().split_at_mut(width);
     zeros.fill(0.0);
     let walk = ForwardWalk {
@@ -371,6 +154,12 @@ fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
         extra: SharedMut::new(args.extra.host()),
         hidden: SharedMut::new(args.hidden.host()),
         cell_state: SharedMut::new(args.cell_state.host()),
+        projection: args.projection.map(Slice::host),
+        rounds: dims
+            .rounds
+            .zip(args.mogrifier)
+            .map(|(rounds, args)| ForwardRounds::new(rounds, dims.steps * dims.batch, dims.hidden, args)),
+        cell_clip: args.cell_clip,
     };
     let split = Split::new(dims, cpu.threads());
     cpu.parallel(|thread| cpu.vectorized(Share::<P>(&walk, split.part(thread), std::marker::PhantomData)));
@@ -383,37 +172,40 @@ impl ForwardWalk<'_> {
     /// All parts of a split must run at the same time, and no other code may access gates and states.
     #[inline(always)]
     unsafe fn part<S: Simd, P: Pointwise>(&self, s: S, part: Part<'_>) {
-        let Dims { cell, steps, batch, hidden: width } = self.dims;
+        let Dims { cell, steps, batch, hidden: width, .. } = self.dims;
         let rows = part.rows.clone();
         if rows.is_empty() {
             return;
         }
-        let gates_width = self.dims.gates_width();
+        let (gates_width, output) = (self.dims.gates_width(), self.dims.output());
         let (in_place, extra) = parts(cell, width);
-        let second = self.packed[tile::packed_len(width, in_place)..].as_ptr();
+        let second = self.packed[tile::packed_len(output, in_place)..].as_ptr();
         // Without a cell state, its pointers are not used.
         let cell_row = |row: usize| if cell.has_cell_state() { row * width } else { 0 };
         let units = part.of(width, tile::MAX_LANES);
         for row in (0..steps).map(|t| t * batch + rows.start) {
             let gates = self.gates.at(row * gates_width);
-            let hidden = self.hidden.at(row * width);
+            let hidden = self.hidden.at(row * output);
             let pointer = if self.resets.any(row, rows.len()) {
-                let masked = self.masked.at((part.index * batch + rows.start) * width);
+                let masked = self.masked.at((part.index * batch + rows.start) * output);
                 for r in 0..rows.len() {
-                    let from = self.resets.state(row + r, hidden.wrapping_add(r * width));
+                    let from = self.resets.state(row + r, hidden.wrapping_add(r * output));
                     // SAFETY: the copy of these rows is the caller's, and nobody writes the states before this step.
-                    unsafe { std::ptr::copy_nonoverlapping(from, masked.add(r * width), width) };
+                    unsafe { std::ptr::copy_nonoverlapping(from, masked.add(r * output), output) };
                 }
                 masked
             } else {
                 hidden
             };
-            let h = Matrix { pointer, row_stride: width, column_stride: 1, paired: false };
+            let mut h = Matrix { pointer, row_stride: output, column_stride: 1, paired: false };
             // SAFETY: the rows, and of these the panels and units, are the caller's; writes by other threads
             // that are needed here are waited for. The lengths have been checked by the public functions.
             unsafe {
+                if let Some(rounds) = &self.rounds {
+                    h = rounds.part(s, &part, row, h, (gates, gates_width));
+                }
                 s.product(Product {
-                    shape: (rows.len(), width, in_place),
+                    shape: (rows.len(), output, in_place),
                     a: h,
                     packed: self.packed.as_ptr(),
                     panels: part.of(tile::panel_count(s, in_place), 1),
@@ -423,7 +215,7 @@ impl ForwardWalk<'_> {
                 });
                 if extra > 0 {
                     s.product(Product {
-                        shape: (rows.len(), width, extra),
+                        shape: (rows.len(), output, extra),
                         a: h,
                         packed: second,
                         panels: part.of(tile::panel_count(s, extra), 1),
@@ -440,25 +232,71 @@ impl ForwardWalk<'_> {
                         bias_hh: self.bias_hh.map(<[f32]>::as_ptr),
                         gates: gates.add(r * gates_width),
                         extra: if extra > 0 { self.extra.at((row + r) * width) } else { self.extra.at(0) },
-                        hidden_before: self.resets.state(row + r, hidden.add(r * width)),
-                        hidden_after: hidden.add((batch + r) * width),
+                        hidden_before: self.resets.state(row + r, hidden.add(r * output)),
+                        hidden_after: match self.projection {
+                            None => hidden.add((batch + r) * width),
+                            Some(_) => self.extra.at((row + r) * width),
+                        },
                         cell_state_before: self.resets.state(row + r, self.cell_state.at(cell_row(row + r))),
                         cell_state_after: self.cell_state.at(cell_row(row + r + batch)),
+                        cell_clip: self.cell_clip,
                         simd: std::marker::PhantomData,
                     };
                     each_vector!(s, units.len(), |j, count| { P::forward(s, &row, units.start + j, count) });
                 }
                 part.wait();
+                if let Some(packed) = self.projection {
+                    let pointer = self.extra.at(row * width);
+                    s.product(Product {
+                        shape: (rows.len(), width, output),
+                        a: Matrix { pointer, row_stride: width, column_stride: 1, paired: false },
+                        packed: packed.as_ptr(),
+                        panels: part.of(tile::panel_count(s, output), 1),
+                        c: hidden.add(batch * output),
+                        c_stride: output,
+                        store: Store::Overwrite,
+                    });
+                    part.wait();
+                }
             }
         }
     }
 }
 
 pub(super) fn backward_scratch_len(dims: Dims, resets: bool) -> usize {
-    let states = 2 * dims.batch * dims.hidden;
-    let rows = dims.steps * dims.batch;
-    let masked = if resets { (rows + 1) * dims.hidden } else { 0 };
-    states + masked + tile::packed_len(rows, dims.hidden)
+    let BackwardScratch { states, zeros, masked, totals, packed } = BackwardScratch::of(dims, resets);
+    states + zeros + masked + totals + packed
+}
+
+/// The lengths of the parts of the scratch buffer of a backward pass.
+struct BackwardScratch {
+    /// The gradients that are carried from step to step.
+    states: usize,
+    zeros: usize,
+    /// The states before the steps, if rows are reset.
+    masked: usize,
+    /// With a projection, the gradients of all outputs, those through later steps included.
+    totals: usize,
+    /// What the gradients of weights are multiplied by.
+    packed: usize,
+}
+
+impl BackwardScratch {
+    fn of(dims: Dims, resets: bool) -> BackwardScratch {
+        let (rows, output) = (dims.steps * dims.batch, dims.output());
+        let projects = dims.projection.is_some();
+        BackwardScratch {
+            states: 2 * dims.batch * dims.hidden,
+            zeros: if resets || projects { zeros_len(dims) } else { 0 },
+            masked: if resets { rows * output } else { 0 },
+            totals: if projects { rows * output } else { 0 },
+            packed: match dims.rounds {
+                Some(rounds) => mogrifier::packed_rows_len(rounds, rows, dims.hidden),
+                None if projects => tile::packed_len(rows, zeros_len(dims)),
+                None => tile::packed_len(rows, output),
+            },
+        }
+    }
 }
 
 /// The buffers of a backward pass, shared by the threads, each of which writes its own part.
@@ -471,9 +309,13 @@ struct BackwardWalk<'a> {
     hidden: &'a [f32],
     cell_state: &'a [f32],
     d_output: &'a [f32],
-    /// `[B, H]`: the gradient of the states, carried from step to step.
+    /// `[B, H]`: the gradient of the states, carried from step to step; with a projection, of the outputs before it.
     d_hidden: SharedMut<'a, f32>,
     d_cell_state: SharedMut<'a, f32>,
+    /// The packed weight of the projection, and `[T, B, P]`: the gradient of the outputs.
+    projection: Option<(&'a [f32], SharedMut<'a, f32>)>,
+    rounds: Option<BackwardRounds<'a>>,
+    cell_clip: Option<f32>,
 }
 
 fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
@@ -486,19 +328,36 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
             unsafe { self.0.part::<S, P>(s, self.1) }
         }
     }
-    let Dims { cell, steps, batch, hidden: width } = dims;
-    let rows = steps * batch;
+    let Dims { cell, steps, batch, hidden: width, .. } = dims;
+    let (rows, output) = (steps * batch, dims.output());
     let mask = args.resets.map(Slice::host);
-    let scratch = args.scratch.host();
-    let (states, scratch) = scratch.split_at_mut(2 * batch * width);
-    let (zeros, scratch) = scratch.split_at_mut(if mask.is_some() { width } else { 0 });
-    let (masked, packed_hidden) = scratch.split_at_mut(if mask.is_some() { rows * width } else { 0 });
+    let lengths = BackwardScratch::of(dims, mask.is_some());
+    let (states, scratch) = args.scratch.host().split_at_mut(lengths.states);
+    let (zeros, scratch) = scratch.split_at_mut(lengths.zeros);
+    let (masked, scratch) = scratch.split_at_mut(lengths.masked);
+    let (totals, packed_rows) = scratch.split_at_mut(lengths.totals);
     states.fill(0.0);
     zeros.fill(0.0);
     let (d_hidden, d_cell_state) = states.split_at_mut(batch * width);
+    let store = args.store;
     let gates = args.gates.host();
     let extra = args.extra.host();
     let hidden = args.hidden.host();
+    let d_output = args.d_hidden.host();
+    if dims.projection.is_some() {
+        totals.copy_from_slice(d_output);
+    }
+    let mut mogrifier = args.mogrifier.map(|args| Mogrifier {
+        read: [args.x.host(), args.packed_ih.host(), args.packed.host()],
+        kept: args.kept.host(),
+        d_x: args.d_x.host(),
+        d_weight_ih: args.d_weight_ih.host(),
+        d_weights: args.d_weights,
+    });
+    let (packed_projection, d_projection) = match args.projection {
+        Some(projection) => (Some(projection.packed.host()), Some(projection.d_weight.host())),
+        None => (None, None),
+    };
     let walk = BackwardWalk {
         dims,
         resets: Resets { mask, zeros },
@@ -507,53 +366,88 @@ fn walk_backward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
         extra: SharedMut::new(extra),
         hidden,
         cell_state: args.cell_state.host(),
-        d_output: args.d_hidden.host(),
+        d_output,
         d_hidden: SharedMut::new(d_hidden),
         d_cell_state: SharedMut::new(d_cell_state),
+        projection: packed_projection.map(|packed| (packed, SharedMut::new(&mut *totals))),
+        rounds: dims.rounds.zip(mogrifier.as_mut()).map(|(rounds, args)| {
+            let written = [&mut *args.kept, &mut *args.d_x];
+            BackwardRounds::new(rounds, rows, width, args.read, written)
+        }),
+        cell_clip: args.cell_clip,
     };
     let split = Split::new(dims, cpu.threads());
     cpu.parallel(|thread| cpu.vectorized(Share::<P>(&walk, split.part(thread), std::marker::PhantomData)));
 
     // The rest is computed over all steps and rows at once.
     let hidden = match mask {
-        None => &hidden[..rows * width],
+        None => &hidden[..rows * output],
         Some(mask) => {
-            masked.copy_from_slice(&hidden[..rows * width]);
+            masked.copy_from_slice(&hidden[..rows * output]);
             for row in (0..rows).filter(|&row| mask[row] != 0) {
-                masked[row * width..][..width].fill(0.0);
+                masked[row * output..][..output].fill(0.0);
             }
             masked
         }
     };
     let gates_width = dims.gates_width();
     let (in_place, extra_width) = parts(cell, width);
+    let d_gates = Matrix::rows(gates, gates_width).transposed();
+    let hidden = match dims.rounds.zip(mogrifier) {
+        None => hidden,
+        Some((rounds, args)) => {
+            let walked = Walked { x: args.read[0], before: hidden, kept: &*args.kept };
+            let sizes = (rounds, rows, width);
+            let [x, h] = mogrifier::gradients(cpu, sizes, walked, args.d_weights, store, packed_rows);
+            // SAFETY: the gated input is [T·B, D], gates are [T·B, G·H].
+            unsafe {
+                tile::pack_all(cpu, rows, rounds.input, Matrix::rows(x, rounds.input), packed_rows);
+                let shape = (gates_width, rows, rounds.input);
+                tile::product_all(cpu, shape, d_gates, packed_rows, args.d_weight_ih, rounds.input, store);
+            }
+            h
+        }
+    };
     let d_r = args.d_r.host();
-    let (d_r_first, d_r_second) = d_r.split_at_mut(in_place * width);
-    // SAFETY: the states before the steps are [T·B, H]; gates are [T·B, G·H] and extra, where used, [T·B, H].
+    let (d_r_first, d_r_second) = d_r.split_at_mut(in_place * output);
+    // SAFETY: the states before the steps are [T·B, P]; gates are [T·B, G·H] and extra, where used, [T·B, H].
     unsafe {
-        tile::pack_all(cpu, rows, width, Matrix::rows(hidden, width), packed_hidden);
-        let d_gates = Matrix::rows(gates, gates_width).transposed();
-        let shape = (in_place, rows, width);
-        tile::product_all(cpu, shape, d_gates, packed_hidden, d_r_first, width, args.store);
+        tile::pack_all(cpu, rows, output, Matrix::rows(hidden, output), packed_rows);
+        tile::product_all(cpu, (in_place, rows, output), d_gates, packed_rows, d_r_first, output, store);
         if extra_width > 0 {
             let d_extra = Matrix::rows(extra, width).transposed();
-            let shape = (extra_width, rows, width);
-            tile::product_all(cpu, shape, d_extra, packed_hidden, d_r_second, width, args.store);
+            let shape = (extra_width, rows, output);
+            tile::product_all(cpu, shape, d_extra, packed_rows, d_r_second, output, store);
+        }
+        if let Some(d_projection) = d_projection {
+            tile::pack_all(cpu, rows, width, Matrix::rows(extra, width), packed_rows);
+            let d_output = Matrix::rows(totals, output).transposed();
+            tile::product_all(cpu, (output, rows, width), d_output, packed_rows, d_projection, width, store);
         }
     }
     let d_bias_ih = args.d_bias_ih.host();
-    columns::sum(cpu, gates, gates_width, 0..gates_width, d_bias_ih, args.store);
+    columns::sum(cpu, gates, gates_width, 0..gates_width, d_bias_ih, store);
     if let Some(d_bias_hh) = args.d_bias_hh.map(SliceMut::host) {
         let (first, second) = d_bias_hh.split_at_mut(in_place);
-        match args.store {
+        match store {
             // The sums are the same; computing them again would read the gates from memory once more.
             Store::Overwrite => first.copy_from_slice(&d_bias_ih[..in_place]),
-            Store::Add => columns::sum(cpu, gates, gates_width, 0..in_place, first, args.store),
+            Store::Add => columns::sum(cpu, gates, gates_width, 0..in_place, first, store),
         }
         if extra_width > 0 {
-            columns::sum(cpu, extra, width, 0..width, second, args.store);
+            columns::sum(cpu, extra, width, 0..width, second, store);
         }
     }
+}
+
+/// The buffers of a Mogrifier's backward pass.
+struct Mogrifier<'a> {
+    /// The input, its packed weight, and the packed weights of the rounds.
+    read: [&'a [f32]; 3],
+    kept: &'a mut [f32],
+    d_x: &'a mut [f32],
+    d_weight_ih: &'a mut [f32],
+    d_weights: mogrifier::Weights<SliceMut<'a>>,
 }
 
 impl BackwardWalk<'_> {
@@ -563,14 +457,14 @@ impl BackwardWalk<'_> {
     /// All parts of a split must run at the same time, and no other code may access gates and gradients.
     #[inline(always)]
     unsafe fn part<S: Simd, P: Pointwise>(&self, s: S, part: Part<'_>) {
-        let Dims { cell, steps, batch, hidden: width } = self.dims;
+        let Dims { cell, steps, batch, hidden: width, .. } = self.dims;
         let rows = part.rows.clone();
         if rows.is_empty() {
             return;
         }
-        let gates_width = self.dims.gates_width();
+        let (gates_width, output) = (self.dims.gates_width(), self.dims.output());
         let (in_place, extra) = parts(cell, width);
-        let second = self.packed[tile::packed_len(in_place, width)..].as_ptr();
+        let second = self.packed[tile::packed_len(in_place, output)..].as_ptr();
         // Without a cell state, its pointers are not used.
         let cell_state =
             |row: usize| self.cell_state[if cell.has_cell_state() { row * width } else { 0 }..].as_ptr();
@@ -582,40 +476,70 @@ impl BackwardWalk<'_> {
             // SAFETY: the rows, and of these the panels and units, are the caller's; writes by other threads
             // that are needed here are waited for. The lengths have been checked by the public functions.
             unsafe {
+                if let Some((packed, totals)) = &self.projection {
+                    s.product(Product {
+                        shape: (rows.len(), output, width),
+                        a: Matrix {
+                            pointer: totals.at(row * output),
+                            row_stride: output,
+                            column_stride: 1,
+                            paired: false,
+                        },
+                        packed: packed.as_ptr(),
+                        panels: part.of(tile::panel_count(s, width), 1),
+                        c: d_hidden,
+                        c_stride: width,
+                        store: Store::Overwrite,
+                    });
+                    part.wait();
+                }
                 for r in 0..rows.len() {
                     let row = BackwardRow {
                         width,
                         gates: gates.add(r * gates_width),
                         extra: if extra > 0 { self.extra.at((row + r) * width) } else { self.extra.at(0) },
-                        hidden_before: self.resets.state(row + r, self.hidden[(row + r) * width..].as_ptr()),
+                        hidden_before: self.state(row + r),
                         cell_state_before: self.resets.state(row + r, cell_state(row + r)),
                         cell_state_after: cell_state(row + r + batch),
-                        d_output: self.d_output[(row + r) * width..].as_ptr(),
+                        d_output: match self.projection {
+                            None => self.d_output[(row + r) * width..].as_ptr(),
+                            // It is part of what has been multiplied above.
+                            Some(_) => self.resets.zeros.as_ptr(),
+                        },
                         d_hidden: d_hidden.add(r * width),
                         d_cell_state: self.d_cell_state.at((rows.start + r) * width),
+                        cell_clip: self.cell_clip,
                         simd: std::marker::PhantomData,
                     };
                     each_vector!(s, units.len(), |j, count| { P::backward(s, &row, units.start + j, count) });
                 }
-                if t == 0 {
+                if t == 0 && self.rounds.is_none() {
                     break; // The gradient is truncated here: that of the initial state is not computed.
                 }
                 part.wait();
-                let panels = part.of(tile::panel_count(s, width), 1);
+                let panels = part.of(tile::panel_count(s, output), 1);
+                let (to, store) = match &self.projection {
+                    // The gradient of the outputs is already there.
+                    Some((_, totals)) => (totals.at((row - batch) * output), Store::Add),
+                    // A GRU's state has already contributed outside the recurrent projection.
+                    None => (d_hidden, if extra > 0 { Store::Add } else { Store::Overwrite }),
+                };
                 s.product(Product {
-                    shape: (rows.len(), in_place, width),
+                    shape: (rows.len(), in_place, output),
                     a: Matrix { pointer: gates, row_stride: gates_width, column_stride: 1, paired: false },
                     packed: self.packed.as_ptr(),
                     panels: panels.clone(),
-                    c: d_hidden,
-                    c_stride: width,
-                    // A GRU's state has already contributed outside the recurrent projection.
-                    store: if extra > 0 { Store::Add } else { Store::Overwrite },
+                    c: to,
+                    c_stride: output,
+                    store,
                 });
+                if let Some(rounds) = &self.rounds {
+                    rounds.part(s, &part, row, (gates, gates_width), |row| self.state(row), d_hidden);
+                }
                 if extra > 0 {
                     let pointer = self.extra.at(row * width);
                     s.product(Product {
-                        shape: (rows.len(), extra, width),
+                        shape: (rows.len(), extra, output),
                         a: Matrix { pointer, row_stride: width, column_stride: 1, paired: false },
                         packed: second,
                         panels,
@@ -632,7 +556,23 @@ impl BackwardWalk<'_> {
                         gradient.at(at).write_bytes(0, units.len());
                     }
                 }
+                if let Some((_, totals)) = &self.projection
+                    && self.resets.any(row, rows.len())
+                {
+                    let outputs = part.of(output, tile::MAX_LANES);
+                    for r in (0..rows.len()).filter(|&r| self.resets.is_reset(row + r)) {
+                        let at = (row + r - batch) * output + outputs.start;
+                        let of_output = self.d_output[at..].as_ptr();
+                        std::ptr::copy_nonoverlapping(of_output, totals.at(at), outputs.len());
+                    }
+                    part.wait();
+                }
             }
         }
+    }
+    /// The state before the step of a row.
+    #[inline(always)]
+    fn state(&self, row: usize) -> *const f32 {
+        self.resets.state(row, self.hidden[row * self.dims.output()..].as_ptr())
     }
 }

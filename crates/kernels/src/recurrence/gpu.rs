@@ -11,7 +11,7 @@
 //!
 //! Both compute the arithmetic of a cell right after its sums, forward and backward, so that the sums stay where they are.
 
-use super::{Backward, Cell, Dims, Forward, Pack};
+use super::{Backward, Cell, Dims, Forward, Pack, Weight};
 use crate::gpu::product::{Matrix, Product};
 use crate::gpu::{Gpu, Kernel, View, columns, groups};
 use crate::{Slice, SliceMut};
@@ -58,6 +58,7 @@ const RELU: Kernels = kernels!(
     ["gpu/relu.wgsl", "gpu/rnn_backward.wgsl"]
 );
 const LSTM: Kernels = kernels!("lstm", ["gpu/lstm_forward.wgsl"], ["gpu/lstm_backward.wgsl"]);
+const CIFG: Kernels = kernels!("cifg", ["gpu/cifg_forward.wgsl"], ["gpu/cifg_backward.wgsl"]);
 const GRU: Kernels = kernels!("gru", ["gpu/gru_forward.wgsl"], ["gpu/gru_backward.wgsl"]);
 
 const TRANSPOSE: Kernel = Kernel {
@@ -103,6 +104,8 @@ fn kernels(cell: Cell) -> &'static Kernels {
         Cell::RnnTanh => &TANH,
         Cell::RnnRelu => &RELU,
         Cell::Lstm => &LSTM,
+        Cell::Mogrifier => panic!("a Mogrifier is not available on a GPU"),
+        Cell::Cifg => &CIFG,
         Cell::Gru => &GRU,
     }
 }
@@ -125,14 +128,10 @@ fn step_grid(dims: Dims) -> [u32; 3] {
     groups(dims.batch.div_ceil(STEP_TILE.0) * dims.hidden.div_ceil(STEP_TILE.1))
 }
 
-pub(super) fn pack_len(cell: Cell, hidden: usize) -> usize {
-    cell.gates() * hidden * hidden
-}
-
-pub(super) fn pack(gpu: &Gpu, cell: Cell, hidden: usize, kind: Pack, r: Slice<'_>, packed: SliceMut<'_>) {
+pub(super) fn pack(gpu: &Gpu, weight: Weight, kind: Pack, r: Slice<'_>, packed: SliceMut<'_>) {
     match kind {
         Pack::Forward => {
-            let (m, n) = (cell.gates() * hidden, hidden);
+            let (m, n) = (weight.cell.gates() * weight.hidden, weight.output);
             if n > 0 {
                 let grid = groups(m.div_ceil(TILE) * n.div_ceil(TILE));
                 gpu.run(&TRANSPOSE, &[r.gpu(), packed.gpu()], &[m as u32, n as u32], grid);
@@ -142,14 +141,21 @@ pub(super) fn pack(gpu: &Gpu, cell: Cell, hidden: usize, kind: Pack, r: Slice<'_
     }
 }
 
+/// The word that says how far cell states can go; negative if there is no limit.
+fn limit(cell_clip: Option<f32>) -> u32 {
+    cell_clip.unwrap_or(-1.0).to_bits()
+}
+
 pub(super) fn forward(gpu: &Gpu, dims: Dims, args: Forward<'_>) {
-    let Dims { cell, steps, batch, hidden: width } = dims;
+    let Dims { cell, steps, batch, hidden: width, .. } = dims;
+    // Models refuse it before.
+    assert!(dims.projection.is_none(), "a projection is not available on a GPU");
     if batch * width == 0 {
         return;
     }
     let more = match cell {
         Cell::RnnTanh | Cell::RnnRelu => gpu.no_output(),
-        Cell::Lstm => args.cell_state.gpu(),
+        Cell::Lstm | Cell::Mogrifier | Cell::Cifg => args.cell_state.gpu(),
         Cell::Gru => args.extra.gpu(),
     };
     let flags = [args.bias_hh.is_some(), args.resets.is_some()].map(u32::from);
@@ -166,7 +172,8 @@ pub(super) fn forward(gpu: &Gpu, dims: Dims, args: Forward<'_>) {
         let [has_hh, has_resets] = flags;
         let numbers = [width, batch, dims.gates_width(), first, count].map(|number| number as u32);
         let [width, batch, gates, first, count] = numbers;
-        gpu.run(kernel, &bindings, &[width, batch, gates, first, count, has_hh, has_resets], grid);
+        let numbers = [width, batch, gates, first, count, has_hh, has_resets, limit(args.cell_clip)];
+        gpu.run(kernel, &bindings, &numbers, grid);
     };
     let kernels = kernels(cell);
     if walks(dims) {
@@ -188,7 +195,7 @@ pub(super) fn backward_scratch_len(dims: Dims, resets: bool) -> usize {
 }
 
 pub(super) fn backward(gpu: &Gpu, dims: Dims, args: Backward<'_>) {
-    let Dims { cell, steps, batch, hidden: width } = dims;
+    let Dims { cell, steps, batch, hidden: width, .. } = dims;
     let rows = steps * batch;
     if width == 0 {
         return;
@@ -206,8 +213,11 @@ pub(super) fn backward(gpu: &Gpu, dims: Dims, args: Backward<'_>) {
             carry,
         ];
         let run = |kernel, end: usize, count: usize, grid| {
-            let numbers = [width, batch, steps, end, count, usize::from(args.resets.is_some())];
-            gpu.run(kernel, &bindings, &numbers.map(|number| number as u32), grid);
+            let numbers = [width, batch, steps, end, count].map(|number| number as u32);
+            let [width, batch, steps, end, count] = numbers;
+            let resets = u32::from(args.resets.is_some());
+            let numbers = [width, batch, steps, end, count, resets, limit(args.cell_clip)];
+            gpu.run(kernel, &bindings, &numbers, grid);
         };
         let kernels = kernels(cell);
         if walks(dims) {

@@ -1,7 +1,7 @@
 //! The gated recurrent unit, with the reset gate after the multiplication: `n = tanh(a_n + r∘q)`, `h' = n +
 //! z∘(h − n)`; gates r, z, n.
 
-use super::cpu::{BackwardRow, ForwardRow, Pointwise};
+use super::rows::{BackwardRow, ForwardRow, Pointwise};
 use crate::cpu::{Simd, math};
 
 pub(super) struct Gru;

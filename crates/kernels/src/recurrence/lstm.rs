@@ -1,6 +1,6 @@
 //! Long short-term memory: `c' = f∘c + i∘g`, `h' = o∘tanh(c')`, gates in the order i, f, g, o.
 
-use super::cpu::{BackwardRow, ForwardRow, Pointwise};
+use super::rows::{BackwardRow, ForwardRow, Pointwise};
 use crate::cpu::{Simd, math};
 
 pub(super) struct Lstm;
@@ -14,7 +14,7 @@ impl Pointwise for Lstm {
             let f = math::sigmoid(s, row.pre_activation(s, 1, j, count));
             let g = math::tanh(s, row.pre_activation(s, 2, j, count));
             let o = math::sigmoid(s, row.pre_activation(s, 3, j, count));
-            let c = s.mul_add(f, row.cell_state(s, j, count), s.mul(i, g));
+            let c = row.clip(s, s.mul_add(f, row.cell_state(s, j, count), s.mul(i, g)));
             row.set_gate(s, 0, j, count, i);
             row.set_gate(s, 1, j, count, f);
             row.set_gate(s, 2, j, count, g);
@@ -32,10 +32,12 @@ impl Pointwise for Lstm {
             let (i, f) = (row.gate(s, 0, j, count), row.gate(s, 1, j, count));
             let (g, o) = (row.gate(s, 2, j, count), row.gate(s, 3, j, count));
             // tanh(c') is recomputed: cheaper than writing and reading another [T, B, H].
-            let tanh_c = math::tanh(s, row.cell_state_after(s, j, count));
+            let c = row.cell_state_after(s, j, count);
+            let tanh_c = math::tanh(s, c);
             let dh = row.d_hidden(s, j, count);
             let slope = s.sub(one, s.mul(tanh_c, tanh_c));
             let dc = s.mul_add(s.mul(dh, o), slope, row.d_cell_state(s, j, count));
+            let dc = row.clip_gradient(s, c, dc);
             let df = s.mul(dc, row.cell_state_before(s, j, count));
             row.set_gate(s, 0, j, count, math::sigmoid_gradient(s, s.mul(dc, g), i));
             row.set_gate(s, 1, j, count, math::sigmoid_gradient(s, df, f));

@@ -1,6 +1,6 @@
 //! The simple RNN: `h' = tanh(a)` or `max(a, 0)`.
 
-use super::cpu::{BackwardRow, ForwardRow, Pointwise};
+use super::rows::{BackwardRow, ForwardRow, Pointwise};
 use crate::cpu::{Simd, math};
 
 /// With tanh.

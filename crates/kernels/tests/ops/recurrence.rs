@@ -1,26 +1,68 @@
 //! The recurrent layers' walk over time.
 
+use rondo_kernels::recurrence::mogrifier::{self, Rounds};
 use rondo_kernels::recurrence::reference::{self, Inputs};
-use rondo_kernels::recurrence::{self, Backward, Cell, Dims, Forward, Pack, cases::cases};
-use rondo_kernels::{Buffer, Device, Store};
+use rondo_kernels::recurrence::{
+    self, Backward, BackwardProjection, Cell, Dims, Forward, Pack, cases::cases,
+};
+use rondo_kernels::{Buffer, Device, SliceMut, Store, linear};
 
 use crate::check::{
     Tolerance, assert_close, assert_gradient, buffer, devices, dot, filled, product_devices, random, read,
 };
 
+/// Whether the device can run such a layer: a GPU has neither projections nor Mogrifiers, which models refuse.
+fn is_available(dims: Dims, device: &Device) -> bool {
+    let is_plain = dims.projection.is_none() && dims.rounds.is_none();
+    is_plain || device.require_cpu("such a layer").is_ok()
+}
+
 /// Random inputs, small enough that tanh and sigmoid stay in their bends.
 fn inputs(dims: Dims, two_biases: bool, resets: bool) -> Inputs<f64> {
     let scaled = |len: usize, seed, scale: f64| random(len, seed).into_iter().map(|v| v * scale).collect();
+    let matrix =
+        |[rows, columns]: [usize; 2], seed| scaled(rows * columns, seed, (columns as f64).powf(-0.5));
     let state = dims.batch * dims.hidden;
+    let input = dims.rounds.map(|rounds| rounds.input);
+    let weights = dims.rounds.map_or([None; 4], |rounds| rounds.weight_shapes(dims.hidden));
     Inputs {
-        r: scaled(dims.gates_width() * dims.hidden, 1, (dims.hidden as f64).powf(-0.5)),
+        r: matrix([dims.gates_width(), dims.output()], 1),
         bias_ih: scaled(dims.gates_width(), 2, 0.5),
         bias_hh: scaled(if two_biases { dims.gates_width() } else { 0 }, 3, 0.5),
-        xw: scaled(dims.gates_len(), 4, 1.0),
-        h0: scaled(state, 5, 0.5),
+        xw: if input.is_none() { scaled(dims.gates_len(), 4, 1.0) } else { vec![] },
+        h0: scaled(dims.batch * dims.output(), 5, 0.5),
         c0: scaled(if dims.cell.has_cell_state() { state } else { 0 }, 6, 0.5),
         resets: if resets { random_resets(dims) } else { vec![] },
+        projection: dims.projection.map_or(vec![], |output| matrix([output, dims.hidden], 9)),
+        cell_clip: None,
+        x: input.map_or(vec![], |input| scaled(dims.steps * dims.batch * input, 10, 1.0)),
+        weight_ih: input.map_or(vec![], |input| matrix([dims.gates_width(), input], 11)),
+        weights: weights.map(|shape| shape.map_or(vec![], |shape| matrix(shape, 12))),
     }
+}
+
+/// With a limit that clips some of the cell states.
+fn clipped(inputs: Inputs<f64>) -> Inputs<f64> {
+    Inputs { cell_clip: Some(0.4), ..inputs }
+}
+
+/// Cells with all that a layer can have in addition.
+fn extended(steps: usize, batch: usize, hidden: usize) -> Vec<Dims> {
+    let with = |cell| Dims::new(cell, steps, batch, hidden);
+    let rounds = |count, rank| Some(Rounds { count, input: hidden + 1, rank });
+    vec![
+        Dims { projection: Some(hidden - 1), ..with(Cell::Lstm) },
+        Dims { projection: Some(hidden + 2), ..with(Cell::Cifg) },
+        Dims { rounds: rounds(1, None), ..with(Cell::Mogrifier) },
+        Dims { rounds: rounds(4, None), ..with(Cell::Mogrifier) },
+        Dims { rounds: rounds(3, Some(2)), ..with(Cell::Mogrifier) },
+    ]
+}
+
+/// Every cell as it is, and with what it can have in addition.
+fn layers(steps: usize, batch: usize, hidden: usize) -> impl Iterator<Item = Dims> {
+    let plain = Cell::ALL.into_iter().map(move |cell| Dims::new(cell, steps, batch, hidden));
+    plain.chain(extended(steps, batch, hidden))
 }
 
 /// A mask with steps in which none, some, and all rows are reset.
@@ -34,29 +76,54 @@ fn random_resets(dims: Dims) -> Vec<u32> {
 
 #[test]
 fn backward_is_the_gradient_of_forward() {
-    for (cell, resets) in Cell::ALL.into_iter().flat_map(|cell| [(cell, false), (cell, true)]) {
-        let dims = Dims { cell, steps: 5, batch: 2, hidden: 4 };
-        let inputs = inputs(dims, true, resets);
-        let d_hidden = random(dims.steps * dims.batch * dims.hidden, 7);
-        let outputs = reference::forward(dims, &inputs);
-        let gradients = reference::backward(dims, &inputs, &outputs, &d_hidden);
-        let loss = |inputs: Inputs<f64>| {
-            dot(&reference::forward(dims, &inputs).hidden[dims.batch * dims.hidden..], &d_hidden)
-        };
-        let with = |change: &dyn Fn(&mut Inputs<f64>)| {
-            let mut inputs = inputs.clone();
-            change(&mut inputs);
-            loss(inputs)
-        };
-        let name = |what: &str| format!("{what} of {cell}, resets: {resets}");
-        assert_gradient(&name("r"), &inputs.r, &gradients.r, |v| with(&|i| i.r = v.to_vec()));
-        assert_gradient(&name("bias_ih"), &inputs.bias_ih, &gradients.bias_ih, |v| {
-            with(&|i| i.bias_ih = v.to_vec())
-        });
-        assert_gradient(&name("bias_hh"), &inputs.bias_hh, &gradients.bias_hh, |v| {
-            with(&|i| i.bias_hh = v.to_vec())
-        });
+    for dims in layers(5, 2, 4) {
+        for (resets, clips) in [(false, false), (true, true)] {
+            check_gradient(dims, resets, clips);
+        }
+    }
+}
+
+fn check_gradient(dims: Dims, resets: bool, clips: bool) {
+    let mut inputs = inputs(dims, true, resets);
+    if clips {
+        inputs = clipped(inputs);
+    }
+    let d_hidden = random(dims.steps * dims.batch * dims.output(), 7);
+    let outputs = reference::forward(dims, &inputs);
+    if clips && dims.cell.has_cell_state() {
+        let is_clipped = |c: &f64| c.abs() == 0.4;
+        let later = &outputs.cell_state[dims.batch * dims.hidden..];
+        assert!(later.iter().any(is_clipped) && !later.iter().all(is_clipped), "{dims:?}");
+    }
+    let gradients = reference::backward(dims, &inputs, &outputs, &d_hidden);
+    let loss = |inputs: Inputs<f64>| {
+        dot(&reference::forward(dims, &inputs).hidden[dims.batch * dims.output()..], &d_hidden)
+    };
+    let with = |change: &dyn Fn(&mut Inputs<f64>)| {
+        let mut inputs = inputs.clone();
+        change(&mut inputs);
+        loss(inputs)
+    };
+    let name = |what: &str| format!("{what} of {dims:?}, resets: {resets}, clips: {clips}");
+    assert_gradient(&name("r"), &inputs.r, &gradients.r, |v| with(&|i| i.r = v.to_vec()));
+    assert_gradient(&name("bias_ih"), &inputs.bias_ih, &gradients.bias_ih, |v| {
+        with(&|i| i.bias_ih = v.to_vec())
+    });
+    assert_gradient(&name("bias_hh"), &inputs.bias_hh, &gradients.bias_hh, |v| {
+        with(&|i| i.bias_hh = v.to_vec())
+    });
+    if dims.rounds.is_none() {
         assert_gradient(&name("xw"), &inputs.xw, &gradients.xw, |v| with(&|i| i.xw = v.to_vec()));
+    }
+    assert_gradient(&name("projection"), &inputs.projection, &gradients.projection, |v| {
+        with(&|i| i.projection = v.to_vec())
+    });
+    assert_gradient(&name("x"), &inputs.x, &gradients.x, |v| with(&|i| i.x = v.to_vec()));
+    assert_gradient(&name("weight_ih"), &inputs.weight_ih, &gradients.weight_ih, |v| {
+        with(&|i| i.weight_ih = v.to_vec())
+    });
+    for (index, (weight, gradient)) in inputs.weights.iter().zip(&gradients.weights).enumerate() {
+        assert_gradient(&name("weights"), weight, gradient, |v| with(&|i| i.weights[index] = v.to_vec()));
     }
 }
 
@@ -66,13 +133,48 @@ struct Walk {
     extra: Buffer,
     hidden: Buffer,
     cell_state: Buffer,
+    kept: Buffer,
 }
 
 fn pack(device: &Device, dims: Dims, kind: Pack, r: &[f64]) -> Buffer {
-    let mut packed = Buffer::zeros(device, recurrence::pack_len(device, dims.cell, dims.hidden, kind));
+    let mut packed = Buffer::zeros(device, recurrence::pack_len(device, dims.weight(), kind));
     let r = buffer(device, r);
-    recurrence::pack(device, dims.cell, dims.hidden, kind, r.slice(), packed.slice_mut());
+    recurrence::pack(device, dims.weight(), kind, r.slice(), packed.slice_mut());
     packed
+}
+
+/// A weight `[outputs, inputs]`, packed.
+fn pack_dense(device: &Device, inputs: usize, outputs: usize, kind: linear::Pack, w: &[f64]) -> Buffer {
+    let mut packed = Buffer::zeros(device, linear::pack_len(device, inputs, outputs, kind));
+    linear::pack(device, inputs, outputs, kind, buffer(device, w).slice(), packed.slice_mut());
+    packed
+}
+
+/// The weights of the projection, the input weight and those of the rounds of a Mogrifier, packed.
+struct Packed {
+    projection: Option<Buffer>,
+    mogrifier: Option<[Buffer; 2]>,
+}
+
+impl Packed {
+    fn new(device: &Device, dims: Dims, inputs: &Inputs<f64>, kind: linear::Pack) -> Packed {
+        let rounds = |rounds: Rounds| {
+            let w = &inputs.weight_ih;
+            let packed_ih = pack_dense(device, rounds.input, dims.gates_width(), kind, w);
+            let len = mogrifier::pack_len(device, rounds, dims.hidden, kind);
+            let mut packed = Buffer::zeros(device, len);
+            let weights = inputs.weights.each_ref().map(|weight| buffer(device, weight));
+            let slices = weights.each_ref().map(|weight| (!weight.is_empty()).then(|| weight.slice()));
+            mogrifier::pack(device, rounds, dims.hidden, kind, slices, packed.slice_mut());
+            [packed_ih, packed]
+        };
+        Packed {
+            projection: dims
+                .projection
+                .map(|output| pack_dense(device, dims.hidden, output, kind, &inputs.projection)),
+            mogrifier: dims.rounds.map(rounds),
+        }
+    }
 }
 
 fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
@@ -81,8 +183,11 @@ fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
         all.resize(len, f64::NAN);
         buffer(device, &all)
     };
+    let mut xw = inputs.xw.clone();
+    xw.resize(dims.gates_len(), f64::NAN);
     let mut walk = Walk {
-        gates: buffer(device, &inputs.xw),
+        kept: buffer(device, &vec![f64::NAN; dims.kept_len()]),
+        gates: buffer(device, &xw),
         extra: buffer(device, &vec![f64::NAN; dims.extra_len()]),
         hidden: states(&inputs.h0, dims.states_len()),
         cell_state: states(&inputs.c0, dims.cell_state_len()),
@@ -91,8 +196,18 @@ fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
     let resets = (!inputs.resets.is_empty()).then(|| Buffer::from_slice(device, &inputs.resets).unwrap());
     let scratch_len = recurrence::forward_scratch_len(device, dims, resets.is_some());
     let mut scratch = buffer(device, &vec![f64::NAN; scratch_len]);
-    let [bias_ih, bias_hh] = [&inputs.bias_ih, &inputs.bias_hh].map(|bias| buffer(device, bias));
+    let [bias_ih, bias_hh, x] =
+        [&inputs.bias_ih, &inputs.bias_hh, &inputs.x].map(|bias| buffer(device, bias));
+    let more = Packed::new(device, dims, inputs, linear::Pack::Forward);
     let args = Forward {
+        projection: more.projection.as_ref().map(Buffer::slice),
+        mogrifier: more.mogrifier.as_ref().map(|[packed_ih, packed]| mogrifier::Forward {
+            x: x.slice(),
+            packed_ih: packed_ih.slice(),
+            packed: packed.slice(),
+            kept: walk.kept.slice_mut(),
+        }),
+        cell_clip: inputs.cell_clip.map(|limit| limit as f32),
         packed: packed.slice(),
         bias_ih: bias_ih.slice(),
         bias_hh: (!bias_hh.is_empty()).then(|| bias_hh.slice()),
@@ -118,12 +233,17 @@ fn tolerance(dims: Dims, device: &Device) -> Tolerance {
 /// Fails unless the devices agree with the reference, forward and backward.
 fn assert_agree(devices: &[Device], dims: Dims, two_biases: bool, resets: bool) {
     let inputs = inputs(dims, two_biases, resets);
-    let d_hidden = random(dims.steps * dims.batch * dims.hidden, 7);
-    let outputs = reference::forward(dims, &inputs);
-    let gradients = reference::backward(dims, &inputs, &outputs, &d_hidden);
-    for device in devices {
+    assert_agree_on(devices, dims, &inputs, two_biases);
+}
+
+fn assert_agree_on(devices: &[Device], dims: Dims, inputs: &Inputs<f64>, two_biases: bool) {
+    let resets = !inputs.resets.is_empty();
+    let d_hidden = random(dims.steps * dims.batch * dims.output(), 7);
+    let outputs = reference::forward(dims, inputs);
+    let gradients = reference::backward(dims, inputs, &outputs, &d_hidden);
+    for device in devices.iter().filter(|device| is_available(dims, device)) {
         let name = |what: &str| format!("{what} of {dims:?} on {device}, resets: {resets}");
-        let mut walk = walk(device, dims, &inputs);
+        let mut walk = walk(device, dims, inputs);
         assert_close(&name("gates"), &read(&walk.gates), &outputs.gates, tolerance(dims, device));
         assert_close(&name("hidden"), &read(&walk.hidden), &outputs.hidden, tolerance(dims, device));
         assert_close(
@@ -136,7 +256,12 @@ fn assert_agree(devices: &[Device], dims: Dims, two_biases: bool, resets: bool) 
         let packed = pack(device, dims, Pack::Backward, &inputs.r);
         let d_hidden = buffer(device, &d_hidden);
         let ones = |len| filled(device, &vec![1.0; len]);
-        let mut d_r = ones(dims.gates_width() * dims.hidden);
+        let mut d_r = ones(dims.weight().count());
+        let mut d_projection = ones(inputs.projection.len());
+        let [mut d_x, mut d_weight_ih] = [&inputs.x, &inputs.weight_ih].map(|of| ones(of.len()));
+        let mut d_weights = inputs.weights.each_ref().map(|weight| ones(weight.len()));
+        let x = buffer(device, &inputs.x);
+        let more = Packed::new(device, dims, inputs, linear::Pack::Backward);
         let mut d_bias_ih = ones(dims.gates_width());
         let mut d_bias_hh = ones(dims.gates_width());
         let mask = resets.then(|| Buffer::from_slice(device, &inputs.resets).unwrap());
@@ -149,6 +274,22 @@ fn assert_agree(devices: &[Device], dims: Dims, two_biases: bool, resets: bool) 
             hidden: walk.hidden.slice(),
             cell_state: walk.cell_state.slice(),
             resets: mask.as_ref().map(Buffer::slice),
+            projection: more.projection.as_ref().map(|packed| BackwardProjection {
+                packed: packed.slice(),
+                d_weight: d_projection.slice_mut(),
+            }),
+            mogrifier: more.mogrifier.as_ref().map(|[packed_ih, packed]| mogrifier::Backward {
+                x: x.slice(),
+                packed_ih: packed_ih.slice(),
+                packed: packed.slice(),
+                kept: walk.kept.slice_mut(),
+                d_x: d_x.slice_mut(),
+                d_weight_ih: d_weight_ih.slice_mut(),
+                d_weights: d_weights.each_mut().map(|weight| {
+                    Some(weight.slice_mut()).filter(|weight: &SliceMut<'_>| !weight.is_empty())
+                }),
+            }),
+            cell_clip: inputs.cell_clip.map(|limit| limit as f32),
             d_hidden: d_hidden.slice(),
             d_r: d_r.slice_mut(),
             d_bias_ih: d_bias_ih.slice_mut(),
@@ -167,6 +308,15 @@ fn assert_agree(devices: &[Device], dims: Dims, two_biases: bool, resets: bool) 
             &want(&gradients.bias_ih),
             tolerance(dims, device),
         );
+        let close = |what: &str, found: &Buffer, expected: &[f64]| {
+            assert_close(&name(what), &read(found), expected, tolerance(dims, device));
+        };
+        close("d_projection", &d_projection, &want(&gradients.projection));
+        close("d_x", &d_x, &gradients.x);
+        close("d_weight_ih", &d_weight_ih, &want(&gradients.weight_ih));
+        for (found, expected) in d_weights.iter().zip(&gradients.weights) {
+            close("d_weights", found, &want(expected));
+        }
         if two_biases {
             let want = want(&gradients.bias_hh);
             assert_close(&name("d_bias_hh"), &read(&d_bias_hh), &want, tolerance(dims, device));
@@ -183,40 +333,50 @@ fn devices_agree_with_the_reference() {
     }
 }
 
+/// The largest difference that rounding makes is where a state is just clipped, so only precise devices are compared.
+#[test]
+fn devices_agree_with_the_reference_where_cell_states_are_clipped() {
+    for dims in layers(4, 3, 33).filter(|dims| dims.cell.has_cell_state()) {
+        for resets in [false, true] {
+            assert_agree_on(&devices(), dims, &clipped(inputs(dims, true, resets)), true);
+        }
+    }
+}
+
 /// So large that a GPU no longer walks in one workgroup, and sums are split; so long that it splits the walk.
 #[test]
 fn devices_agree_with_the_reference_in_large_layers_and_long_walks() {
     for cell in Cell::ALL {
         let hidden = if cell.gates() == 1 { 530 } else { 300 };
         for (steps, batch, hidden) in [(3, 5, hidden), (9_000, 1, 9)] {
-            let dims = Dims { cell, steps, batch, hidden };
+            let dims = Dims::new(cell, steps, batch, hidden);
             for (two_biases, resets) in [(true, false), (false, true)] {
                 assert_agree(&devices(), dims, two_biases, resets);
             }
         }
     }
-    let dims = Dims { cell: Cell::Lstm, steps: 2, batch: 3, hidden: 2_060 };
+    let dims = Dims::new(Cell::Lstm, 2, 3, 2_060);
     assert_agree(&devices(), dims, true, true);
 }
 
 #[test]
 fn large_inputs_saturate_and_nan_is_kept() {
-    for cell in Cell::ALL {
-        let dims = Dims { cell, steps: 3, batch: 2, hidden: 20 };
+    for dims in layers(3, 2, 20) {
+        let (cell, output) = (dims.cell, dims.output());
         let mut inputs = inputs(dims, true, false);
         for scale in [1e2, 1e6] {
-            inputs.xw.iter_mut().for_each(|x| *x *= scale);
+            inputs.xw.iter_mut().chain(&mut inputs.x).for_each(|x| *x *= scale);
             let outputs = reference::forward(dims, &inputs);
-            for device in devices() {
+            for device in devices().into_iter().filter(|device| is_available(dims, device)) {
                 let walk = walk(&device, dims, &inputs);
                 let name = format!("hidden of {cell} on {device}");
                 assert_close(&name, &read(&walk.hidden), &outputs.hidden, Tolerance::Chain);
             }
         }
-        inputs.xw[0] = f64::NAN;
-        for device in devices() {
+        *inputs.xw.iter_mut().chain(&mut inputs.x).next().unwrap() = f64::NAN;
+        for device in devices().into_iter().filter(|device| is_available(dims, device)) {
             let hidden = read(&walk(&device, dims, &inputs).hidden);
-            let row = |step: usize, b: usize| &hidden[(2 * step + b) * 20..][..20];
+            let row = |step: usize, b: usize| &hidden[(2 * step + b) * output..][..output];
             assert!(row(1, 0)[0].is_nan(), "{cell} on {device}");
             assert!(row(2, 0).iter().all(|h| h.is_nan()), "{cell} on {device}");
             assert!((1..=3).all(|step| row(step, 1).iter().all(|h| h.is_finite())), "{cell} on {device}");
@@ -226,18 +386,23 @@ fn large_inputs_saturate_and_nan_is_kept() {
 
 #[test]
 fn two_halves_with_the_state_carried_equal_the_whole() {
-    for cell in Cell::ALL {
-        let whole = Dims { cell, steps: 6, batch: 3, hidden: 20 };
+    for whole in layers(6, 3, 20) {
+        let (cell, state) = (whole.cell, whole.batch * whole.output());
         let half = Dims { steps: 3, ..whole };
         let all = inputs(whole, true, false);
-        let state = whole.batch * whole.hidden;
-        for device in product_devices() {
+        let steps = |steps: std::ops::Range<usize>| {
+            let of = |values: &[f64]| {
+                let step = values.len() / 6;
+                values[steps.start * step..steps.end * step].to_vec()
+            };
+            Inputs { xw: of(&all.xw), x: of(&all.x), ..all.clone() }
+        };
+        for device in product_devices().into_iter().filter(|device| is_available(whole, device)) {
             let once = walk(&device, whole, &all);
-            let mut part = Inputs { xw: all.xw[..half.gates_len()].to_vec(), ..all.clone() };
-            let first = walk(&device, half, &part);
-            part.xw = all.xw[half.gates_len()..].to_vec();
+            let first = walk(&device, half, &steps(0..3));
+            let mut part = steps(3..6);
             let last = |states: &Buffer| {
-                let from = states.len().saturating_sub(state);
+                let from = states.len() / 4 * 3;
                 read(states)[from..].iter().map(|&v| f64::from(v)).collect()
             };
             (part.h0, part.c0) = (last(&first.hidden), last(&first.cell_state));
@@ -250,11 +415,11 @@ fn two_halves_with_the_state_carried_equal_the_whole() {
 
 #[test]
 fn batch_rows_are_independent() {
-    for cell in Cell::ALL {
-        let both = Dims { cell, steps: 4, batch: 2, hidden: 10 };
+    for both in layers(4, 2, 10) {
+        let cell = both.cell;
         let one = Dims { batch: 1, ..both };
         let inputs = inputs(both, true, false);
-        for device in product_devices() {
+        for device in product_devices().into_iter().filter(|device| is_available(both, device)) {
             let together = walk(&device, both, &inputs);
             for b in 0..2 {
                 let row = |values: &[f64], width: usize| -> Vec<f64> {
@@ -262,13 +427,14 @@ fn batch_rows_are_independent() {
                 };
                 let alone = Inputs {
                     xw: row(&inputs.xw, both.gates_width()),
-                    h0: row(&inputs.h0, both.hidden),
+                    x: row(&inputs.x, both.rounds.map_or(1, |rounds| rounds.input)),
+                    h0: row(&inputs.h0, both.output()),
                     c0: row(&inputs.c0, both.hidden),
                     ..inputs.clone()
                 };
                 let alone = walk(&device, one, &alone);
                 let hidden = read(&together.hidden);
-                let rows = hidden.chunks_exact(both.hidden).skip(b).step_by(2);
+                let rows = hidden.chunks_exact(both.output()).skip(b).step_by(2);
                 assert_eq!(rows.collect::<Vec<_>>().concat(), read(&alone.hidden), "{cell} on {device}");
             }
         }
@@ -277,21 +443,22 @@ fn batch_rows_are_independent() {
 
 #[test]
 fn after_a_reset_a_row_continues_as_from_a_zero_state() {
-    for cell in Cell::ALL {
-        let whole = Dims { cell, steps: 5, batch: 3, hidden: 20 };
+    for whole in layers(5, 3, 20) {
+        let (cell, output) = (whole.cell, whole.output());
         let part = Dims { steps: 3, ..whole };
         let mut all = inputs(whole, true, false);
         all.resets = vec![0; 15];
         // Row 1 is reset at step 2.
         all.resets[2 * 3 + 1] = 1;
-        let mut rest = Inputs { xw: all.xw[2 * 3 * whole.gates_width()..].to_vec(), ..all.clone() };
+        let last = |values: &[f64]| values[values.len() / 5 * 2..].to_vec();
+        let mut rest = Inputs { xw: last(&all.xw), x: last(&all.x), ..all.clone() };
         (rest.h0, rest.c0) = (vec![0.0; rest.h0.len()], vec![0.0; rest.c0.len()]);
         rest.resets = vec![];
         let without = Inputs { resets: vec![], ..all.clone() };
-        for device in product_devices() {
+        for device in product_devices().into_iter().filter(|device| is_available(whole, device)) {
             let hidden = |dims, inputs| read(&walk(&device, dims, inputs).hidden);
             let row = |hidden: &[f32], step: usize, row: usize| {
-                hidden[(step * 3 + row) * whole.hidden..][..whole.hidden].to_vec()
+                hidden[(step * 3 + row) * output..][..output].to_vec()
             };
             let (found, fresh, plain) = (hidden(whole, &all), hidden(part, &rest), hidden(whole, &without));
             for step in 1..=5 {

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::{NnError, Result};
 
 mod adaptive;
+mod cell_options;
 
 pub use adaptive::AdaptiveSoftmax;
 pub(crate) use adaptive::tail_frequency;
+pub use cell_options::{CellOptions, MogrifierOptions};
 
 /// The architecture of a recurrent language model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,8 +30,8 @@ pub struct RnnLmConfig {
     pub hidden_sizes: Vec<usize>,
     /// The number of bias vectors per layer.
     pub biases: Biases,
-    /// Weight tying: whether the decoder shares the embedding's weight; the last hidden size must then equal
-    /// the embedding size.
+    /// Weight tying: whether the decoder shares the embedding's weight; the last hidden size, or the size of its
+    /// projection, must then equal the embedding size.
     pub tied: bool,
     /// The dropout applied in training.
     pub dropout: Dropout,
@@ -37,6 +39,9 @@ pub struct RnnLmConfig {
     /// cannot be tied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adaptive_softmax: Option<AdaptiveSoftmax>,
+    /// What the recurrent layers have in addition to their cell.
+    #[serde(default, skip_serializing_if = "cell_options::is_default")]
+    pub cell_options: CellOptions,
 }
 
 /// How a token enters the network.
@@ -160,11 +165,18 @@ impl RnnLmConfig {
         if self.hidden_sizes.contains(&0) {
             return refuse("hidden_sizes", "must all be at least 1".to_owned());
         }
+        self.cell_options.check(self.cell, &self.hidden_sizes)?;
+        let last = self.output_size(last);
         match self.input {
+            Input::OneHot if self.cell == Cell::Mogrifier => {
+                let reason = "requires an embedding, but the input is one-hot".to_owned();
+                return refuse("cell", format!("`mogrifier` {reason}"));
+            }
             Input::Embedding(0) => return refuse("embedding_size", "must be at least 1".to_owned()),
             Input::Embedding(width) if self.tied && width != last => {
-                let reason =
-                    format!("must equal the last hidden size ({last}) when `tied` is on, but is {width}");
+                let of =
+                    if self.cell_options.projection_size.is_some() { "projection" } else { "last hidden" };
+                let reason = format!("must equal the {of} size ({last}) when `tied` is on, but is {width}");
                 return refuse("embedding_size", reason);
             }
             Input::OneHot if self.tied => {
@@ -205,6 +217,18 @@ impl RnnLmConfig {
             }
         }
         Ok(())
+    }
+}
+
+impl RnnLmConfig {
+    /// The width of the output of a layer of this hidden size: that of its projection, if there is one.
+    pub fn output_size(&self, hidden_size: usize) -> usize {
+        self.cell_options.projection_size.unwrap_or(hidden_size)
+    }
+
+    /// The width of the output of the last layer.
+    pub fn last_output_size(&self) -> usize {
+        self.output_size(self.hidden_sizes.last().copied().unwrap_or(0))
     }
 }
 

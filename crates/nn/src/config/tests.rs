@@ -41,6 +41,33 @@ fn every_kind_of_model_has_the_parameters_it_needs() {
     ];
     assert_eq!(names(&one_hot), expected);
     assert_eq!(one_hot.parameter_count(), 36 + 16 + 4 + 36 + 9);
+    let mut projected = RnnLmConfig { cell: Cell::Cifg, hidden_sizes: vec![6, 5], tied: false, ..small() };
+    projected.cell_options.projection_size = Some(3);
+    projected.check().unwrap();
+    let expected = [
+        "embedding.weight [9, 4]",
+        "rnn.0.weight_ih [18, 4]",
+        "rnn.0.weight_hh [18, 3]",
+        "rnn.0.bias_ih [18]",
+        "rnn.0.bias_hh [18]",
+        "rnn.0.weight_hr [3, 6]",
+        "rnn.1.weight_ih [15, 3]",
+        "rnn.1.weight_hh [15, 3]",
+        "rnn.1.bias_ih [15]",
+        "rnn.1.bias_hh [15]",
+        "rnn.1.weight_hr [3, 5]",
+        "decoder.weight [9, 3]",
+        "decoder.bias [9]",
+    ];
+    assert_eq!(names(&projected), expected);
+    let mut gated = RnnLmConfig { cell: Cell::Mogrifier, hidden_sizes: vec![5], tied: false, ..small() };
+    gated.check().unwrap();
+    let rounds = |config: &RnnLmConfig| -> Vec<String> {
+        names(config).into_iter().filter(|name| name.contains("mogrifier")).collect()
+    };
+    assert_eq!(rounds(&gated), ["rnn.0.mogrifier_x [12, 5]", "rnn.0.mogrifier_h [10, 4]"]);
+    gated.cell_options.mogrifier = MogrifierOptions { rounds: 1, rank: Some(2) };
+    assert_eq!(rounds(&gated), ["rnn.0.mogrifier_x_right [2, 5]", "rnn.0.mogrifier_x_left [4, 2]"]);
     let adaptive = RnnLmConfig { hidden_sizes: vec![4, 35], ..adaptive(&[3, 5]) };
     adaptive.check().unwrap();
     let expected = [
@@ -56,7 +83,7 @@ fn every_kind_of_model_has_the_parameters_it_needs() {
 #[test]
 fn sizes_that_do_not_fit_are_refused_by_name() {
     type Change = fn(&mut RnnLmConfig);
-    let cases: [(Change, &str); 19] = [
+    let cases: [(Change, &str); 30] = [
         (|c| c.vocab_size = 0, "`vocab_size` must be at least 1"),
         (|c| c.hidden_sizes.clear(), "`hidden_sizes` must have at least one layer"),
         (|c| c.hidden_sizes = vec![0, 4], "`hidden_sizes` must all be at least 1"),
@@ -110,6 +137,50 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
             |c| c.hidden_sizes = vec![1 << 40, 4],
             "`hidden_sizes` and the other sizes give more parameters than memory can hold",
         ),
+        (
+            |c| (c.cell, c.cell_options.projection_size) = (Cell::Gru, Some(2)),
+            "`projection_size` requires the cell `lstm` or `cifg`, but the cell is `gru`",
+        ),
+        (
+            |c| c.cell_options.projection_size = Some(4),
+            "`projection_size` must be at least 1 and less than the hidden size (4), but is 4",
+        ),
+        (
+            |c| c.cell_options.projection_size = Some(0),
+            "`projection_size` must be at least 1 and less than the hidden size (4), but is 0",
+        ),
+        (
+            |c| c.cell_options.projection_size = Some(3),
+            "`embedding_size` must equal the projection size (3) when `tied` is on, but is 4",
+        ),
+        (
+            |c| (c.cell, c.cell_options.cell_clip) = (Cell::RnnTanh, Some(2.0)),
+            "`cell_clip` requires a cell with a cell state, such as `lstm`, but the cell is `rnn_tanh`",
+        ),
+        (|c| c.cell_options.cell_clip = Some(0.0), "`cell_clip` must be a finite number above 0, but is 0"),
+        (
+            |c| c.cell_options.cell_clip = Some(f32::NAN),
+            "`cell_clip` must be a finite number above 0, but is NaN",
+        ),
+        (
+            |c| c.cell_options.mogrifier.rank = Some(3),
+            "`mogrifier_rounds` requires the cell `mogrifier`, but the cell is `lstm`",
+        ),
+        (
+            |c| (c.cell, c.cell_options.mogrifier.rounds) = (Cell::Mogrifier, 65),
+            "`mogrifier_rounds` must be from 1 to 64, but is 65",
+        ),
+        (
+            |c| (c.cell, c.cell_options.mogrifier.rank) = (Cell::Mogrifier, Some(0)),
+            "`mogrifier_rank` must be at least 1",
+        ),
+        (
+            |c| {
+                (c.cell, c.input, c.tied) = (Cell::Mogrifier, Input::OneHot, false);
+                c.dropout = Dropout::default();
+            },
+            "`cell` `mogrifier` requires an embedding, but the input is one-hot",
+        ),
     ];
     small().check().unwrap();
     for (change, expected) in cases {
@@ -147,6 +218,19 @@ fn its_json_stays_what_it_is() {
     let repeated: RnnLmConfig = serde_json::from_str(&other.replace("8,1", "8,8")).unwrap();
     let error = repeated.check().unwrap_err().to_string();
     assert_eq!(error, "`softmax` must have an order that lists each token of the vocabulary once");
+    // Nor do files of layers without anything in addition to their cell.
+    let mut projected = small();
+    (projected.cell_options.projection_size, projected.cell_options.cell_clip) = (Some(3), Some(50.0));
+    let options = r#","cell_options":{"projection_size":3,"cell_clip":50.0}}"#;
+    let named = format!("{}{options}", json.strip_suffix('}').unwrap());
+    assert_eq!(serde_json::to_string(&projected).unwrap(), named);
+    assert_eq!(serde_json::from_str::<RnnLmConfig>(&named).unwrap(), projected);
+    let mut gated = RnnLmConfig { cell: Cell::Mogrifier, ..small() };
+    gated.cell_options.mogrifier = MogrifierOptions { rounds: 4, rank: Some(2) };
+    let options = r#","cell_options":{"mogrifier":{"rounds":4,"rank":2}}}"#;
+    let named = format!("{}{options}", json.replace("lstm", "mogrifier").strip_suffix('}').unwrap());
+    assert_eq!(serde_json::to_string(&gated).unwrap(), named);
+    assert_eq!(serde_json::from_str::<RnnLmConfig>(&named).unwrap(), gated);
     let one_hot = json.replace(r#"{"embedding":4}"#, r#""one-hot""#);
     assert_eq!(serde_json::from_str::<RnnLmConfig>(&one_hot).unwrap().input, Input::OneHot);
     let unknown = json.replace("tied", "knotted");
@@ -190,5 +274,6 @@ fn small() -> RnnLmConfig {
             ..Dropout::default()
         },
         adaptive_softmax: None,
+        cell_options: CellOptions::default(),
     }
 }

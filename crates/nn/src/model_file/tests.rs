@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde_json::json;
 
 use super::*;
-use crate::{Biases, Cell, Dropout, DropoutSite, Initialization, Input};
+use crate::{Biases, Cell, CellOptions, Dropout, DropoutSite, Initialization, Input};
 
 #[test]
 fn a_model_comes_back_as_it_was() {
@@ -340,6 +340,7 @@ fn config(tied: bool) -> RnnLmConfig {
             weights: 0.2,
         },
         adaptive_softmax: None,
+        cell_options: CellOptions::default(),
     }
 }
 

@@ -82,7 +82,7 @@ mod tests {
     use rondo_kernels::recurrence::Cell;
 
     use super::*;
-    use crate::config::{AdaptiveSoftmax, Biases, Initializer, Input};
+    use crate::config::{AdaptiveSoftmax, Biases, CellOptions, Initializer, Input};
     use crate::{Mode, Workspace};
 
     fn model(input: Input, tied: bool) -> RnnLm {
@@ -95,6 +95,7 @@ mod tests {
             tied,
             dropout: Dropout::default(),
             adaptive_softmax: None,
+            cell_options: CellOptions::default(),
         };
         let mut model = RnnLm::new(config, &Device::cpu(1).unwrap()).unwrap();
         let all = Initializer::Normal(0.5);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rand::Rng;
 use rondo_kernels::Device;
+use rondo_kernels::recurrence::Cell;
 
 use crate::config::{AdaptiveSoftmax, Biases, Initialization, Input, RnnLmConfig};
-use crate::tape::{AdaptiveLayers, Layer, Loss, Projection, Tail, Tape, Value};
+use crate::tape::{AdaptiveLayers, Layer, Loss, MogrifierLayer, Projection, Tail, Tape, Value};
 use crate::{Decoder, Hidden, Model, ParameterId, Parameters, Result, State};
 
 mod extend;
@@ -22,9 +23,11 @@ mod extend;
 /// |---|---|---|
 /// | `embedding.weight` | `[V, E]` | for a one-hot input, `input.weight: [V, G·H]` replaces this and layer 0's `weight_ih` |
 /// | `rnn.{l}.weight_ih` | `[G·H, D]` | |
-/// | `rnn.{l}.weight_hh` | `[G·H, H]` | |
+/// | `rnn.{l}.weight_hh` | `[G·H, P]` | `P` is `H` unless the output is projected |
 /// | `rnn.{l}.bias_ih`, `rnn.{l}.bias_hh` | `[G·H]` | the second only with [`Biases::Two`] |
-/// | `decoder.weight` | `[V, H]` | absent when tied to the embedding |
+/// | `rnn.{l}.weight_hr` | `[P, H]` | only with a projection |
+/// | `rnn.{l}.mogrifier_x`, `rnn.{l}.mogrifier_h` | `[R·D, H]`, `[R·H, D]` | only of a Mogrifier: stacked, one for each of the `R` rounds that gate the input or the state; with a rank, two factors, `…_right` and `…_left` |
+/// | `decoder.weight` | `[V, P]` | absent when tied to the embedding |
 /// | `decoder.bias` | `[V]` | |
 ///
 /// With an [adaptive softmax](AdaptiveSoftmax), these replace the decoder's weight and bias:
@@ -92,8 +95,22 @@ impl RnnLm {
             Input::Embedding(_) => InputLayer::Embedding(id("embedding.weight")),
             Input::OneHot => InputLayer::OneHot(id("input.weight")),
         };
+        let options = config.cell_options;
+        if options.projection_size.is_some() {
+            parameters.device().require_cpu("a projection of the hidden state")?;
+        }
+        if config.cell == Cell::Mogrifier {
+            parameters.device().require_cpu("a Mogrifier")?;
+        }
         let layer = |(l, &hidden_size): (usize, &usize)| LayerParameters {
             layer: Layer {
+                projection: options.projection_size.map(|_| id(&format!("rnn.{l}.weight_hr"))),
+                cell_clip: options.cell_clip,
+                mogrifier: (config.cell == Cell::Mogrifier).then(|| MogrifierLayer {
+                    rounds: options.mogrifier.rounds,
+                    rank: options.mogrifier.rank,
+                    weights: mogrifier_names(&config).map(|name| parameters.find(&format!("rnn.{l}.{name}"))),
+                }),
                 cell: config.cell,
                 hidden_size,
                 weight_hh: id(&format!("rnn.{l}.weight_hh")),
@@ -178,7 +195,7 @@ impl Model for RnnLm {
         let cell = self.config.cell;
         let parts = self.config.hidden_sizes.iter().enumerate().flat_map(|(l, &hidden_size)| {
             let cell_state = cell.has_cell_state().then(|| (format!("cell/{l}"), hidden_size));
-            std::iter::once((format!("hidden/{l}"), hidden_size)).chain(cell_state)
+            std::iter::once((format!("hidden/{l}"), self.config.output_size(hidden_size))).chain(cell_state)
         });
         State::zeros(self.parameters.device(), batch, parts)
     }
@@ -244,6 +261,14 @@ impl Model for RnnLm {
     }
 }
 
+/// The names of the stacked weights of a Mogrifier.
+fn mogrifier_names(config: &RnnLmConfig) -> [&'static str; 4] {
+    match config.cell_options.mogrifier.rank {
+        None => ["mogrifier_x", "", "mogrifier_h", ""],
+        Some(_) => ["mogrifier_x_right", "mogrifier_x_left", "mogrifier_h_right", "mogrifier_h_left"],
+    }
+}
+
 impl RnnLmConfig {
     /// The configuration as JSON, as stored in model files.
     pub fn to_json(&self) -> String {
@@ -272,12 +297,23 @@ impl RnnLmConfig {
             if let Some(width) = width {
                 add(format!("rnn.{l}.weight_ih"), &[gates_width(hidden), width]);
             }
-            add(format!("rnn.{l}.weight_hh"), &[gates_width(hidden), hidden]);
+            add(format!("rnn.{l}.weight_hh"), &[gates_width(hidden), self.output_size(hidden)]);
             add(format!("rnn.{l}.bias_ih"), &[gates_width(hidden)]);
             if self.biases == Biases::Two {
                 add(format!("rnn.{l}.bias_hh"), &[gates_width(hidden)]);
             }
-            width = Some(hidden);
+            if let Some(projection) = self.cell_options.projection_size {
+                add(format!("rnn.{l}.weight_hr"), &[projection, hidden]);
+            }
+            if self.cell == Cell::Mogrifier {
+                let shapes = self.cell_options.mogrifier.rounds(width.unwrap_or(0)).weight_shapes(hidden);
+                for (name, shape) in mogrifier_names(self).into_iter().zip(shapes) {
+                    if let Some(shape) = shape {
+                        add(format!("rnn.{l}.{name}"), &shape);
+                    }
+                }
+            }
+            width = Some(self.output_size(hidden));
         }
         let width = width.unwrap_or(0);
         if let Some(softmax) = &self.adaptive_softmax {

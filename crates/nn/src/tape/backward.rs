@@ -1,5 +1,6 @@
 //! The backward pass over a recording.
 
+use rondo_kernels::recurrence::mogrifier;
 use rondo_kernels::{
     Buffer, Slice, SliceMut, Store, activation, activation_penalty, bias, cross_entropy, decoder, dropout,
     elementwise, embedding,
@@ -11,6 +12,7 @@ use super::fused::{DecoderNode, KeptProjection, RecurrenceNode};
 use super::observer::RECURRENCE;
 use super::packs::Layout;
 use super::regularize::{dropout_dims, penalty_dims};
+use super::rounds::RoundGradients;
 use super::{Loss, Node, Pass, Storage, Tape, Value};
 use crate::{Gradients, ParameterId, Result};
 
@@ -249,11 +251,7 @@ impl Tape<'_> {
             },
         );
         self.workspace.pool.give(scratch);
-        if let Some(earlier) = earlier {
-            let (device, to) = (&self.workspace.device, d_hidden.slice_mut());
-            elementwise::scale(device, 1.0, earlier.slice(), to, Store::Add);
-            self.workspace.pool.give(earlier);
-        }
+        self.add_earlier(earlier, &mut d_hidden);
         self.keep_gradient(node.hidden, d_hidden, gradients);
         match (d_rows, &node.gathered) {
             (Some(d_rows), Some(rows)) => {
@@ -278,27 +276,64 @@ impl Tape<'_> {
         let layer = node.layer;
         let own_pack = self.lay_out(&layer, recurrence::Pack::Backward, node.dropped.as_ref());
         let layout = Layout::Recurrence(layer.cell, recurrence::Pack::Backward);
+        let linear_back = Layout::Linear(linear::Pack::Backward);
+        if let Some(weight) = layer.projection {
+            let workspace = &mut *self.workspace;
+            workspace.packs.prepare(&workspace.device, self.parameters, weight, linear_back);
+        }
+        let gated = match (&node.projection, layer.mogrifier, dims.rounds) {
+            (&KeptProjection::Dense { x, weight_ih }, Some(of_layer), Some(rounds)) => {
+                let sizes = (rounds, dims.hidden);
+                self.prepare_rounds(weight_ih, of_layer.weights, sizes, linear::Pack::Backward);
+                Some((x, weight_ih, of_layer.weights))
+            }
+            _ => None,
+        };
         let workspace = &mut *self.workspace;
         let resets = self.resets.as_ref();
         let scratch_len = recurrence::backward_scratch_len(&workspace.device, dims, resets.is_some());
         let mut scratch = workspace.pool.take(scratch_len);
-        let mut d_r = workspace.pool.take(dims.gates_width() * dims.hidden);
+        let mut d_r = workspace.pool.take(dims.weight().count());
         let mut d_bias_ih = workspace.pool.take(dims.gates_width());
         let mut d_bias_hh = layer.bias_hh.map(|_| workspace.pool.take(dims.gates_width()));
+        let mut d_projection = layer.projection.map(|_| workspace.pool.take(dims.output() * dims.hidden));
+        let mut d_rounds = dims.rounds.map(|rounds| RoundGradients::take(&mut workspace.pool, dims, rounds));
         let Storage::Own { buffer: hidden, .. } = &workspace.slots[node.out.0].storage else { return };
+        let packs = &workspace.packs;
+        let mogrifier = match (gated, &mut d_rounds, &mut node.kept) {
+            (Some((x, weight_ih, weights)), Some(found), Some(kept)) => {
+                let RoundGradients { d_x, d_weight_ih, d_weights } = found;
+                Some(mogrifier::Backward {
+                    x: workspace.values(self.parameters, x),
+                    packed_ih: packs.get(weight_ih, linear_back).slice(),
+                    packed: packs.rounds(weights, linear::Pack::Backward).slice(),
+                    kept: kept.slice_mut(),
+                    d_x: d_x.slice_mut(),
+                    d_weight_ih: d_weight_ih.slice_mut(),
+                    d_weights: d_weights.each_mut().map(|weight| weight.as_mut().map(Buffer::slice_mut)),
+                })
+            }
+            _ => None,
+        };
         recurrence::backward(
             &workspace.device,
             dims,
             recurrence::Backward {
                 packed: match &own_pack {
                     Some(packed) => packed.slice(),
-                    None => workspace.packs.get(layer.weight_hh, layout).slice(),
+                    None => packs.get(layer.weight_hh, layout).slice(),
                 },
                 gates: node.gates.slice_mut(),
                 extra: node.extra.slice_mut(),
                 hidden: hidden.slice(),
                 cell_state: node.cell_state.slice(),
                 resets: resets.map(Buffer::slice),
+                projection: layer.projection.zip(d_projection.as_mut()).map(|(weight, d_weight)| {
+                    let packed = packs.get(weight, linear_back).slice();
+                    recurrence::BackwardProjection { packed, d_weight: d_weight.slice_mut() }
+                }),
+                mogrifier,
+                cell_clip: layer.cell_clip,
                 d_hidden: d_out.slice(),
                 d_r: d_r.slice_mut(),
                 d_bias_ih: d_bias_ih.slice_mut(),
@@ -320,6 +355,12 @@ impl Tape<'_> {
         self.add_dense(layer.bias_ih, d_bias_ih, gradients);
         if let (Some(id), Some(d_bias)) = (layer.bias_hh, d_bias_hh) {
             self.add_dense(id, d_bias, gradients);
+        }
+        if let (Some(id), Some(d_projection)) = (layer.projection, d_projection) {
+            self.add_dense(id, d_projection, gradients);
+        }
+        if let (Some((x, weight_ih, weights)), Some(found)) = (gated, d_rounds) {
+            return self.keep_round_gradients(found, (x, weight_ih), weights, gradients);
         }
         self.workspace.tell(RECURRENCE, Pass::Backward);
         // The gates now hold the gradient of the input projection.
@@ -447,6 +488,25 @@ impl Tape<'_> {
         self.workspace.slots[value.0].gradient.take()
     }
 
+    /// Adds a gradient that a value already had to a new one.
+    fn add_earlier(&mut self, earlier: Option<Buffer>, to: &mut Buffer) {
+        if let Some(earlier) = earlier {
+            let device = &self.workspace.device;
+            elementwise::scale(device, 1.0, earlier.slice(), to.slice_mut(), Store::Add);
+            self.workspace.pool.give(earlier);
+        }
+    }
+
+    /// Adds a contribution to the gradient of a value, if it needs one.
+    pub(super) fn add_gradient(&mut self, value: Value, mut found: Buffer, gradients: &mut Gradients) {
+        if !self.needs_gradient(value) {
+            return self.workspace.pool.give(found);
+        }
+        let earlier = self.take_gradient(value);
+        self.add_earlier(earlier, &mut found);
+        self.keep_gradient(value, found, gradients);
+    }
+
     /// A buffer for a value's gradient, and whether it already contains a contribution.
     fn gradient_buffer(&mut self, value: Value) -> (Buffer, Store) {
         match self.take_gradient(value) {
@@ -475,7 +535,7 @@ impl Tape<'_> {
     }
 
     /// Adds a dense contribution to a parameter's gradient.
-    fn add_dense(&mut self, id: ParameterId, contribution: Buffer, gradients: &mut Gradients) {
+    pub(super) fn add_dense(&mut self, id: ParameterId, contribution: Buffer, gradients: &mut Gradients) {
         let (to, store) = gradients.dense(self.parameters, id);
         elementwise::scale(&self.workspace.device, 1.0, contribution.slice(), to, store);
         self.workspace.pool.give(contribution);

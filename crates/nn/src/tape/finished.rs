@@ -53,7 +53,11 @@ pub(super) fn each_use(workspace: &Workspace, node: &Node, mut f: impl FnMut(Par
         }
         Node::Recurrence(node) => {
             let layer = node.layer;
-            [layer.weight_hh, layer.bias_ih].into_iter().chain(layer.bias_hh).for_each(|id| f(id, Dense));
+            let own =
+                [layer.weight_hh, layer.bias_ih].into_iter().chain(layer.bias_hh).chain(layer.projection);
+            own.for_each(|id| f(id, Dense));
+            let rounds = layer.mogrifier.into_iter().flat_map(|mogrifier| mogrifier.weights);
+            rounds.flatten().for_each(|id| f(id, Dense));
             match &node.projection {
                 KeptProjection::Dense { x, weight_ih } => {
                     of_value(x, &mut f);

@@ -1,10 +1,11 @@
 //! The fused operations that models are built from.
 
-use rondo_kernels::recurrence::{self, Cell};
+use rondo_kernels::recurrence::{self, Cell, mogrifier};
 use rondo_kernels::{Buffer, Slice, decoder, embedding, linear};
 
 use super::packs::Layout;
 use super::regularize::DroppedWeight;
+use super::rounds::MogrifierLayer;
 use super::sampled::GatheredRows;
 use super::{Ids, Loss, Node, Pass, Shape, Tape, Value};
 use crate::{Decoder, ParameterId, StatePart};
@@ -16,7 +17,7 @@ pub struct Layer {
     pub cell: Cell,
     /// `H`, the hidden size.
     pub hidden_size: usize,
-    /// `[G·H, H]`.
+    /// `[G·H, P]`, where `P` is `H` unless the output is projected.
     pub weight_hh: ParameterId,
     /// `[G·H]`.
     pub bias_ih: ParameterId,
@@ -25,6 +26,35 @@ pub struct Layer {
     /// The probability of dropping an element of `weight_hh` in training, with one mask for all steps of a
     /// batch; 0 is off.
     pub weight_dropout: f32,
+    /// `[P, H]`: the weight that projects the output, which then is the hidden state.
+    pub projection: Option<ParameterId>,
+    /// The limit that the elements of the cell state are clipped to after each step, ±.
+    pub cell_clip: Option<f32>,
+    /// The rounds of a Mogrifier; `None` for other cells.
+    pub mogrifier: Option<MogrifierLayer>,
+}
+
+impl Layer {
+    /// A layer without weight dropout, projection and clipping; not a Mogrifier.
+    pub fn new(
+        cell: Cell,
+        hidden_size: usize,
+        weight_hh: ParameterId,
+        bias_ih: ParameterId,
+        bias_hh: Option<ParameterId>,
+    ) -> Layer {
+        Layer {
+            cell,
+            hidden_size,
+            weight_hh,
+            bias_ih,
+            bias_hh,
+            weight_dropout: 0.0,
+            projection: None,
+            cell_clip: None,
+            mogrifier: None,
+        }
+    }
 }
 
 /// The input projection of a recurrent layer.
@@ -56,6 +86,8 @@ pub(super) struct RecurrenceNode {
     pub(super) gates: Buffer,
     pub(super) extra: Buffer,
     pub(super) cell_state: Buffer,
+    /// What the rounds of a Mogrifier keep.
+    pub(super) kept: Option<Buffer>,
     pub(super) out: Value,
 }
 
@@ -109,7 +141,7 @@ impl Tape<'_> {
     /// Rows are reset where [`Tape::set_resets`] says so.
     ///
     /// # Panics
-    /// If the sizes do not match, or the weight dropout is not at least 0 and below 1.
+    /// If the sizes do not match, or the weight dropout is not at least 0 and below 1; if a Mogrifier looks its input up.
     pub fn recurrent_layer(
         &mut self,
         layer: Layer,
@@ -118,9 +150,23 @@ impl Tape<'_> {
         batch: usize,
         state: &mut [StatePart],
     ) -> Value {
-        let dims = recurrence::Dims { cell: layer.cell, steps, batch, hidden: layer.hidden_size };
+        let rounds = layer.mogrifier.map(|MogrifierLayer { rounds, rank, .. }| match projection {
+            Projection::Dense { x, .. } => {
+                mogrifier::Rounds { count: rounds, input: self.shape(x).width, rank }
+            }
+            Projection::LookUp { .. } => panic!("the input of a Mogrifier is gated, and cannot be looked up"),
+        });
+        let dims = recurrence::Dims {
+            cell: layer.cell,
+            steps,
+            batch,
+            hidden: layer.hidden_size,
+            projection: layer.projection.map(|weight| self.matrix(weight).0),
+            rounds,
+        };
         let mut gates = self.workspace.pool.take(dims.gates_len());
         let projection = match projection {
+            Projection::Dense { x, weight_ih } if rounds.is_some() => KeptProjection::Dense { x, weight_ih },
             Projection::Dense { x, weight_ih } => {
                 self.project(x, weight_ih, None, &mut gates);
                 KeptProjection::Dense { x, weight_ih }
@@ -135,7 +181,20 @@ impl Tape<'_> {
                 KeptProjection::LookUp { ids, table }
             }
         };
-        self.workspace.tell(projection.operation(), Pass::Forward);
+        if rounds.is_none() {
+            self.workspace.tell(projection.operation(), Pass::Forward);
+        }
+        let linear_forward = Layout::Linear(linear::Pack::Forward);
+        if let Some(weight) = layer.projection {
+            let workspace = &mut *self.workspace;
+            workspace.packs.prepare(&workspace.device, self.parameters, weight, linear_forward);
+        }
+        if let (Some(rounds), Some(of_layer), KeptProjection::Dense { weight_ih, .. }) =
+            (rounds, layer.mogrifier, &projection)
+        {
+            let sizes = (rounds, layer.hidden_size);
+            self.prepare_rounds(*weight_ih, of_layer.weights, sizes, linear::Pack::Forward);
+        }
         let dropped = self.drop_weight(&layer);
         let own_pack = self.lay_out(&layer, recurrence::Pack::Forward, dropped.as_ref());
         let layout = Layout::Recurrence(layer.cell, recurrence::Pack::Forward);
@@ -143,25 +202,38 @@ impl Tape<'_> {
         let mut extra = workspace.pool.take(dims.extra_len());
         let mut hidden = workspace.pool.take(dims.states_len());
         let mut cell_state = workspace.pool.take(dims.cell_state_len());
-        let row = batch * layer.hidden_size;
+        let mut kept = rounds.map(|_| workspace.pool.take(dims.kept_len()));
+        let rows = [batch * dims.output(), batch * layer.hidden_size];
         assert_eq!(
             state.len(),
             if layer.cell.has_cell_state() { 2 } else { 1 },
             "parts of the layer's state"
         );
-        for (to, from) in [&mut hidden, &mut cell_state].into_iter().zip(&*state) {
+        for ((to, row), from) in [&mut hidden, &mut cell_state].into_iter().zip(rows).zip(&*state) {
             to.range_mut(0..row).copy_from(from.values().slice());
         }
         let resets = self.resets.as_ref();
         let scratch_len = recurrence::forward_scratch_len(&workspace.device, dims, resets.is_some());
         let mut scratch = workspace.pool.take(scratch_len);
+        let packs = &workspace.packs;
+        let mogrifier = match (&projection, layer.mogrifier, &mut kept) {
+            (KeptProjection::Dense { x, weight_ih }, Some(of_layer), Some(kept)) => {
+                Some(mogrifier::Forward {
+                    x: workspace.values(self.parameters, *x),
+                    packed_ih: packs.get(*weight_ih, linear_forward).slice(),
+                    packed: packs.rounds(of_layer.weights, linear::Pack::Forward).slice(),
+                    kept: kept.slice_mut(),
+                })
+            }
+            _ => None,
+        };
         recurrence::forward(
             &workspace.device,
             dims,
             recurrence::Forward {
                 packed: match &own_pack {
                     Some(packed) => packed.slice(),
-                    None => workspace.packs.get(layer.weight_hh, layout).slice(),
+                    None => packs.get(layer.weight_hh, layout).slice(),
                 },
                 bias_ih: self.parameters.values(layer.bias_ih),
                 bias_hh: layer.bias_hh.map(|id| self.parameters.values(id)),
@@ -169,6 +241,9 @@ impl Tape<'_> {
                 extra: extra.slice_mut(),
                 hidden: hidden.slice_mut(),
                 cell_state: cell_state.slice_mut(),
+                projection: layer.projection.map(|weight| packs.get(weight, linear_forward).slice()),
+                mogrifier,
+                cell_clip: layer.cell_clip,
                 resets: resets.map(Buffer::slice),
                 scratch: scratch.slice_mut(),
             },
@@ -177,10 +252,10 @@ impl Tape<'_> {
         if let Some(packed) = own_pack {
             workspace.pool.give(packed);
         }
-        for (to, from) in state.iter_mut().zip([&hidden, &cell_state]) {
+        for ((to, from), row) in state.iter_mut().zip([&hidden, &cell_state]).zip(rows) {
             to.values_mut().slice_mut().copy_from(from.range(steps * row..(steps + 1) * row));
         }
-        let out = self.push_part(Shape { steps, batch, width: layer.hidden_size }, hidden, row, true);
+        let out = self.push_part(Shape { steps, batch, width: dims.output() }, hidden, rows[0], true);
         self.record(Node::Recurrence(RecurrenceNode {
             dims,
             layer,
@@ -189,6 +264,7 @@ impl Tape<'_> {
             gates,
             extra,
             cell_state,
+            kept,
             out,
         }));
         out

@@ -29,6 +29,7 @@ mod observer;
 mod packs;
 mod primitives;
 mod regularize;
+mod rounds;
 mod sampled;
 
 use std::borrow::Cow;
@@ -46,6 +47,7 @@ pub use fused::{Layer, Projection};
 use observer::Observer;
 pub use observer::{OperationObserver, Pass};
 use packs::Packs;
+pub use rounds::MogrifierLayer;
 
 /// Reusable memory for tapes: buffers, and packed weights.
 #[derive(Debug)]
@@ -580,7 +582,7 @@ impl Workspace {
             Node::Embedding { ids, .. } => self.recycle_ids(ids),
             Node::Rows { rows, .. } => self.id_pool.give(rows),
             Node::Recurrence(node) => {
-                for buffer in [node.gates, node.extra, node.cell_state] {
+                for buffer in [node.gates, node.extra, node.cell_state].into_iter().chain(node.kept) {
                     self.pool.give(buffer);
                 }
                 if let Some(dropped) = node.dropped {

@@ -81,7 +81,8 @@ impl Node {
     /// the gradients of the rows that were looked up.
     pub(super) fn last_operation_back(&self) -> &'static str {
         match self {
-            Node::Recurrence(node) => node.projection.operation(),
+            // The projection of a Mogrifier's input is part of its loop.
+            Node::Recurrence(node) if node.kept.is_none() => node.projection.operation(),
             Node::Decoder(node) if node.gathered.is_some() => EMBEDDING,
             node => node.operation(),
         }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use rondo_kernels::recurrence::Cell;
+use rondo_kernels::recurrence::mogrifier::{self, Rounds, Weights};
+use rondo_kernels::recurrence::{Cell, Weight};
 use rondo_kernels::{Buffer, Device, linear, recurrence};
 
 use crate::{ParameterId, Parameters};
@@ -14,6 +15,8 @@ pub(super) enum Layout {
     Linear(linear::Pack),
     /// The loop over time steps of a recurrent layer.
     Recurrence(Cell, recurrence::Pack),
+    /// The rounds of a Mogrifier, with the first of their weights as the key.
+    Rounds(linear::Pack),
 }
 
 /// The packed weights, each with the version of the parameters it was made from.
@@ -34,26 +37,56 @@ impl Packs {
         let [rows, columns] = *parameters.shape(id) else {
             panic!("`{}` is not a matrix", parameters.name(id));
         };
+        let weight_of = |cell: Cell| Weight { cell, hidden: rows / cell.gates(), output: columns };
         let len = match layout {
             Layout::Linear(kind) => linear::pack_len(device, columns, rows, kind),
-            Layout::Recurrence(cell, kind) => recurrence::pack_len(device, cell, columns, kind),
+            Layout::Recurrence(cell, kind) => recurrence::pack_len(device, weight_of(cell), kind),
+            Layout::Rounds(_) => unreachable!("the rounds have several weights"),
         };
-        let key = (id, layout);
+        let Some(packed) = self.outdated((id, layout), device, parameters, len) else { return };
+        let values = parameters.values(id);
+        match layout {
+            Layout::Linear(kind) => linear::pack(device, columns, rows, kind, values, packed.slice_mut()),
+            Layout::Recurrence(cell, kind) => {
+                recurrence::pack(device, weight_of(cell), kind, values, packed.slice_mut());
+            }
+            Layout::Rounds(_) => {}
+        }
+    }
+
+    /// Packs the weights of a Mogrifier's rounds, unless the existing pack is up to date.
+    pub(super) fn prepare_rounds(
+        &mut self,
+        device: &Device,
+        parameters: &Parameters,
+        weights: Weights<ParameterId>,
+        (rounds, hidden): (Rounds, usize),
+        kind: linear::Pack,
+    ) {
+        let len = mogrifier::pack_len(device, rounds, hidden, kind);
+        let key = (first(weights), Layout::Rounds(kind));
+        let Some(packed) = self.outdated(key, device, parameters, len) else { return };
+        let weights = weights.map(|weight| weight.map(|id| parameters.values(id)));
+        mogrifier::pack(device, rounds, hidden, kind, weights, packed.slice_mut());
+    }
+
+    /// The memory of a pack, unless it is up to date.
+    fn outdated(
+        &mut self,
+        key: (ParameterId, Layout),
+        device: &Device,
+        parameters: &Parameters,
+        len: usize,
+    ) -> Option<&mut Buffer> {
         let (version, packed) = self.packed.entry(key).or_insert_with(|| (0, Buffer::zeros(device, len)));
         if *version == parameters.version() {
-            return;
+            return None;
         }
         if packed.len() != len {
             *packed = Buffer::zeros(device, len);
         }
         *version = parameters.version();
-        let weight = parameters.values(id);
-        match layout {
-            Layout::Linear(kind) => linear::pack(device, columns, rows, kind, weight, packed.slice_mut()),
-            Layout::Recurrence(cell, kind) => {
-                recurrence::pack(device, cell, columns, kind, weight, packed.slice_mut());
-            }
-        }
+        Some(packed)
     }
 
     /// A packed weight.
@@ -62,5 +95,21 @@ impl Packs {
     /// If it has not been prepared.
     pub(super) fn get(&self, id: ParameterId, layout: Layout) -> &Buffer {
         &self.packed[&(id, layout)].1
+    }
+
+    /// The packed weights of a Mogrifier's rounds.
+    ///
+    /// # Panics
+    /// If they have not been prepared.
+    pub(super) fn rounds(&self, weights: Weights<ParameterId>, kind: linear::Pack) -> &Buffer {
+        self.get(first(weights), Layout::Rounds(kind))
+    }
+}
+
+/// The first of a Mogrifier's weights.
+fn first(weights: Weights<ParameterId>) -> ParameterId {
+    match weights.into_iter().flatten().next() {
+        Some(first) => first,
+        None => panic!("a Mogrifier has at least one round"),
     }
 }

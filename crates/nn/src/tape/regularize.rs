@@ -45,7 +45,7 @@ pub(super) struct DroppedWeight {
     pub(super) dropout: Dropout,
     /// The sizes for the dropout.
     pub(super) dims: dropout::Dims,
-    /// `[G·H, H]`.
+    /// `[G·H, P]`.
     pub(super) values: Buffer,
 }
 
@@ -149,9 +149,10 @@ impl Tape<'_> {
             workspace.packs.prepare(device, self.parameters, layer.weight_hh, layout);
             return None;
         };
-        let (cell, hidden) = (layer.cell, layer.hidden_size);
-        let mut packed = workspace.pool.take(recurrence::pack_len(device, cell, hidden, kind));
-        recurrence::pack(device, cell, hidden, kind, dropped.values.slice(), packed.slice_mut());
+        let weight =
+            recurrence::Weight { cell: layer.cell, hidden: layer.hidden_size, output: dropped.dims.width };
+        let mut packed = workspace.pool.take(recurrence::pack_len(device, weight, kind));
+        recurrence::pack(device, weight, kind, dropped.values.slice(), packed.slice_mut());
         Some(packed)
     }
 

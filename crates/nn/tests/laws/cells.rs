@@ -1,12 +1,13 @@
 //! A cell that a user writes from the primitives computes what the fused layer does: losses, states, gradients.
 
 use rondo_nn::{
-    Biases, Cell, Gradients, Input, Model, Parameters, RnnLm, RnnLmConfig, State, Tape, Value, Workspace,
+    Biases, Cell, CellOptions, Gradients, Input, Model, Parameters, RnnLm, RnnLmConfig, State, Tape, Value,
+    Workspace,
 };
 
 use crate::check::{
-    TRAIN, VOCAB, assert_close, config, dense, device, model, numbers, random_state, run_with_resets, tokens,
-    transposed,
+    TRAIN, VOCAB, assert_close, config, configs, dense, device, model, numbers, random_state,
+    run_with_resets, tokens, transposed,
 };
 
 const STEPS: usize = 4;
@@ -28,6 +29,24 @@ fn lstm() {
 }
 
 #[test]
+fn mogrifier() {
+    check(Cell::Mogrifier);
+}
+
+#[test]
+fn projections_clipped_states_and_rounds() {
+    let has_options = |config: &RnnLmConfig| config.cell_options != CellOptions::default();
+    for config in configs().into_iter().filter(has_options) {
+        check_model(&model(config));
+    }
+}
+
+#[test]
+fn cifg() {
+    check(Cell::Cifg);
+}
+
+#[test]
 fn gru() {
     check(Cell::Gru);
 }
@@ -35,6 +54,10 @@ fn gru() {
 fn check(cell: Cell) {
     for biases in [Biases::One, Biases::Two] {
         for input in [Input::Embedding(6), Input::OneHot] {
+            let is_mogrifier = cell == Cell::Mogrifier;
+            if is_mogrifier && (input == Input::OneHot || device().require_cpu("a Mogrifier").is_err()) {
+                continue;
+            }
             check_model(&model(RnnLmConfig { biases, input, ..config(cell) }));
         }
     }
@@ -140,6 +163,7 @@ impl WrittenOut {
             (0, Input::OneHot) => "input.weight".to_owned(),
             _ => name("weight_ih"),
         };
+        let x = if self.config.cell == Cell::Mogrifier { self.rounds(tape, l, x, state) } else { x };
         let xw = self.product(tape, x, &weight_ih);
         let xw = self.add_bias(tape, xw, &name("bias_ih"));
         let mut hr = self.product(tape, state.hidden, &name("weight_hh"));
@@ -158,13 +182,28 @@ impl WrittenOut {
                 let sum = tape.add(xw, hr);
                 tape.relu(sum)
             }
-            Cell::Lstm => {
+            Cell::Lstm | Cell::Mogrifier => {
                 let sum = tape.add(xw, hr);
                 let [i, f, g, o] = std::array::from_fn(|g| gate(tape, sum, g));
                 let (i, f, g, o) = (tape.sigmoid(i), tape.sigmoid(f), tape.tanh(g), tape.sigmoid(o));
                 let kept = tape.multiply(f, state.cell_state.unwrap());
                 let new = tape.multiply(i, g);
                 let cell_state = tape.add(kept, new);
+                let cell_state = self.clip(tape, cell_state);
+                state.cell_state = Some(cell_state);
+                let squashed = tape.tanh(cell_state);
+                tape.multiply(o, squashed)
+            }
+            Cell::Cifg => {
+                let sum = tape.add(xw, hr);
+                let [f, g, o] = std::array::from_fn(|g| gate(tape, sum, g));
+                let (f, g, o) = (tape.sigmoid(f), tape.tanh(g), tape.sigmoid(o));
+                // f∘c + (1 − f)∘g, with one product less.
+                let minus_g = tape.scale(g, -1.0);
+                let difference = tape.add(state.cell_state.unwrap(), minus_g);
+                let part = tape.multiply(f, difference);
+                let cell_state = tape.add(g, part);
+                let cell_state = self.clip(tape, cell_state);
                 state.cell_state = Some(cell_state);
                 let squashed = tape.tanh(cell_state);
                 tape.multiply(o, squashed)
@@ -184,7 +223,53 @@ impl WrittenOut {
                 tape.add(n, part)
             }
         };
+        if self.config.cell_options.projection_size.is_some() {
+            state.hidden = self.product(tape, state.hidden, &name("weight_hr"));
+        }
         state.hidden
+    }
+
+    /// `min(max(c, −limit), limit)`, if there is a limit.
+    fn clip(&self, tape: &mut Tape<'_>, c: Value) -> Value {
+        let Some(limit) = self.config.cell_options.cell_clip else { return c };
+        let shape = tape.shape(c);
+        let minus_limit = tape.constant(shape, &vec![-limit; shape.count()]);
+        // What is beyond the limit, above and below.
+        let above = tape.add(c, minus_limit);
+        let above = tape.relu(above);
+        let minus_c = tape.scale(c, -1.0);
+        let below = tape.add(minus_c, minus_limit);
+        let below = tape.relu(below);
+        let minus_above = tape.scale(above, -1.0);
+        let c = tape.add(c, minus_above);
+        tape.add(c, below)
+    }
+
+    /// The rounds of a Mogrifier: returns the gated input, and replaces the state of the layer by the gated one.
+    fn rounds(&self, tape: &mut Tape<'_>, l: usize, x: Value, state: &mut Carried) -> Value {
+        let options = self.config.cell_options.mogrifier;
+        let mut sides = [x, state.hidden];
+        for round in 0..options.rounds {
+            let (side, index) = (round % 2, round / 2);
+            let name = |factor: &str| format!("rnn.{l}.mogrifier_{}{factor}", ["x", "h"][side]);
+            let part = |tape: &mut Tape<'_>, from: Value, weight: &str, width: usize| {
+                let all = self.product(tape, from, weight);
+                tape.slice_columns(all, index * width..(index + 1) * width)
+            };
+            let width = tape.shape(sides[side]).width;
+            let sum = match options.rank {
+                None => part(tape, sides[1 - side], &name(""), width),
+                Some(rank) => {
+                    let middle = part(tape, sides[1 - side], &name("_right"), rank);
+                    part(tape, middle, &name("_left"), width)
+                }
+            };
+            let gate = tape.sigmoid(sum);
+            let gate = tape.scale(gate, 2.0);
+            sides[side] = tape.multiply(gate, sides[side]);
+        }
+        state.hidden = sides[1];
+        sides[0]
     }
 
     fn product(&self, tape: &mut Tape<'_>, x: Value, weight: &str) -> Value {

@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::{Device, DeviceChoice};
 use rondo_nn::{
-    Biases, Cell, Dropout, Gradient, Gradients, Initialization, Initializer, Input, Mode, Model, ParameterId,
-    Parameters, RnnLm, RnnLmConfig, State, Workspace,
+    Biases, Cell, CellOptions, Dropout, Gradient, Gradients, Initialization, Initializer, Input, Mode, Model,
+    MogrifierOptions, ParameterId, Parameters, RnnLm, RnnLmConfig, State, Workspace,
 };
 
 pub(crate) const VOCAB: usize = 11;
@@ -40,7 +40,35 @@ pub(crate) fn config(cell: Cell) -> RnnLmConfig {
         tied: false,
         dropout: Dropout::default(),
         adaptive_softmax: None,
+        cell_options: CellOptions::default(),
     }
+}
+
+/// [`config`] of every cell, and of cells with projections, clipped states and other rounds.
+pub(crate) fn configs() -> Vec<RnnLmConfig> {
+    let with = |cell, projection_size, cell_clip, mogrifier| RnnLmConfig {
+        cell_options: CellOptions { projection_size, cell_clip, mogrifier },
+        ..config(cell)
+    };
+    let five = MogrifierOptions::default();
+    let factored = MogrifierOptions { rounds: 3, rank: Some(2) };
+    let more = [
+        with(Cell::Lstm, Some(4), None, five),
+        with(Cell::Lstm, None, Some(0.2), five),
+        with(Cell::Cifg, Some(3), Some(0.3), five),
+        with(Cell::Mogrifier, None, Some(0.25), factored),
+    ];
+    // A GPU has neither projections nor Mogrifiers.
+    let is_available = |config: &RnnLmConfig| {
+        let is_plain = config.cell != Cell::Mogrifier && config.cell_options.projection_size.is_none();
+        is_plain || device().require_cpu("such a layer").is_ok()
+    };
+    Cell::ALL.map(config).into_iter().chain(more).filter(is_available).collect()
+}
+
+/// The cells whose input can be one-hot.
+pub(crate) fn one_hot_cells() -> impl Iterator<Item = Cell> {
+    Cell::ALL.into_iter().filter(|&cell| cell != Cell::Mogrifier)
 }
 
 /// A model whose parameters, biases included, are uniform within ±0.5.

@@ -3,16 +3,17 @@
 use rondo_kernels::Device;
 use rondo_nn::{Cell, Dropout, DropoutSite, Gradient, Gradients, Mode, Model, RnnLm, RnnLmConfig, Workspace};
 
-use crate::check::{TRAIN, assert_close, config, dense, device, model, run, run_in, tokens};
+use crate::check::{TRAIN, assert_close, config, configs, dense, device, model, run, run_in, tokens};
 
 const STEPS: usize = 5;
 const BATCH: usize = 4;
 
 #[test]
 fn evaluation_equals_training_without_dropout() {
-    for cell in Cell::ALL {
-        let dropping = model(RnnLmConfig { dropout: everywhere(0.5), ..config(cell) });
-        let plain = model(config(cell));
+    for config in configs() {
+        let cell = config.cell;
+        let dropping = model(RnnLmConfig { dropout: everywhere(0.5), ..config.clone() });
+        let plain = model(config);
         let evaluated = nll(&dropping, Mode::Evaluate);
         assert_eq!(evaluated, nll(&plain, Mode::Evaluate), "{cell}");
         // In training the decoder keeps what backward will need, and sums in another order.
@@ -22,9 +23,10 @@ fn evaluation_equals_training_without_dropout() {
 
 #[test]
 fn adapting_is_training_without_dropout() {
-    for cell in Cell::ALL {
-        let dropping = model(RnnLmConfig { dropout: everywhere(0.5), ..config(cell) });
-        let plain = model(config(cell));
+    for config in configs() {
+        let cell = config.cell;
+        let dropping = model(RnnLmConfig { dropout: everywhere(0.5), ..config.clone() });
+        let plain = model(config);
         let (inputs, targets) = batch();
         let run = |mode, model: &RnnLm| {
             let mut workspace = Workspace::new(&device());
@@ -42,8 +44,8 @@ fn adapting_is_training_without_dropout() {
 
 #[test]
 fn logits_give_the_losses_that_the_fused_decoder_gives() {
-    for cell in Cell::ALL {
-        let model = model(config(cell));
+    for config in configs() {
+        let (cell, model) = (config.cell, model(config));
         let (inputs, targets) = batch();
         let mut workspace = Workspace::new(&device());
         let mut tape = workspace.tape(model.parameters(), Mode::Evaluate);
@@ -140,7 +142,7 @@ fn a_locked_mask_serves_all_steps() {
 #[test]
 fn a_workspace_serves_any_model_at_any_time() {
     let mut workspace = Workspace::new(&device());
-    let mut models: Vec<RnnLm> = Cell::ALL.map(|cell| model(config(cell))).into();
+    let mut models: Vec<RnnLm> = configs().into_iter().map(model).collect();
     models.push(model(RnnLmConfig { hidden_sizes: vec![5, 7], ..config(Cell::Gru) }));
     // Its weights are other ones in each step, and the raw ones in evaluation.
     models.push(model(RnnLmConfig { dropout: everywhere(0.5), ..config(Cell::Lstm) }));
@@ -201,8 +203,9 @@ fn gradients_accumulate_until_they_are_cleared() {
 /// The same for the same number of threads, whichever of them come first; nearly the same for another number.
 #[test]
 fn threads_change_no_more_than_rounding() {
-    for cell in Cell::ALL {
-        let config = RnnLmConfig { dropout: everywhere(0.3), ..config(cell) };
+    for config in configs() {
+        let cell = config.cell;
+        let config = RnnLmConfig { dropout: everywhere(0.3), ..config };
         let on = |threads: usize| {
             let device = Device::cpu(threads).unwrap();
             let mut model = RnnLm::new(config.clone(), &device).unwrap();

@@ -1,8 +1,8 @@
 //! The gradient of every operation on the tape, against differences of the loss.
 
 use rondo_nn::{
-    Cell, DropoutSite, Gradients, Layer, Loss, Mode, ParameterId, Parameters, Penalty, Projection, Shape,
-    State, Tape, Value, Workspace,
+    Cell, DropoutSite, Gradients, Layer, Loss, Mode, MogrifierLayer, ParameterId, Parameters, Penalty,
+    Projection, Shape, State, Tape, Value, Workspace,
 };
 
 use crate::check::{dense, device, random, tokens};
@@ -86,24 +86,74 @@ fn fused_operations() {
 #[test]
 fn recurrent_layers() {
     // With rectifiers the loss has corners, where differences say nothing; `cells` compares those layers too.
-    let smooth = [Cell::RnnTanh, Cell::Lstm, Cell::Gru];
+    let smooth = [Cell::RnnTanh, Cell::Lstm, Cell::Cifg, Cell::Gru];
     for (cell, weight_dropout) in smooth.into_iter().flat_map(|cell| [(cell, 0.0), (cell, 0.4)]) {
         let gates = cell.gates() * 3;
         let shapes: [&[usize]; 5] = [&[11, 4], &[gates, 4], &[gates, 3], &[gates], &[gates]];
         check_ids(cell.name(), &shapes, |tape, [table, weight_ih, weight_hh, bias_ih, bias_hh]| {
-            let layer =
-                Layer { cell, hidden_size: 3, weight_hh, bias_ih, bias_hh: Some(bias_hh), weight_dropout };
+            let layer = Layer { weight_dropout, ..Layer::new(cell, 3, weight_hh, bias_ih, Some(bias_hh)) };
             let x = tape.embedding(table, &tokens(6, 3), 3, 2);
             let projection = Projection::Dense { x, weight_ih };
             tape.recurrent_layer(layer, projection, 3, 2, layer_state(cell, 2, 3).parts_mut())
         });
         let shapes: [&[usize]; 3] = [&[11, gates], &[gates, 3], &[gates]];
         check_ids(cell.name(), &shapes, |tape, [table, weight_hh, bias_ih]| {
-            let layer = Layer { cell, hidden_size: 3, weight_hh, bias_ih, bias_hh: None, weight_dropout };
+            let layer = Layer { weight_dropout, ..Layer::new(cell, 3, weight_hh, bias_ih, None) };
             let projection = Projection::LookUp { ids: &tokens(6, 3), table };
             tape.recurrent_layer(layer, projection, 3, 2, layer_state(cell, 2, 3).parts_mut())
         });
     }
+}
+
+#[test]
+fn projected_layers() {
+    for cell in [Cell::Lstm, Cell::Cifg] {
+        let gates = cell.gates() * 3;
+        let shapes: [&[usize]; 5] = [&[11, 4], &[gates, 4], &[gates, 2], &[gates], &[2, 3]];
+        check_ids(cell.name(), &shapes, |tape, [table, weight_ih, weight_hh, bias_ih, weight_hr]| {
+            let layer =
+                Layer { projection: Some(weight_hr), ..Layer::new(cell, 3, weight_hh, bias_ih, None) };
+            let x = tape.embedding(table, &tokens(6, 3), 3, 2);
+            let projection = Projection::Dense { x, weight_ih };
+            let mut state = State::zeros(&device(), 2, [("hidden", 2), ("cell", 3)]);
+            tape.recurrent_layer(layer, projection, 3, 2, state.parts_mut())
+        });
+    }
+}
+
+#[test]
+fn mogrifiers() {
+    let layer = |tape: &mut Tape<'_>, [table, weight_ih, weight_hh, bias_ih]: [ParameterId; 4], mogrifier| {
+        let mogrifier = Some(mogrifier);
+        let layer = Layer { mogrifier, ..Layer::new(Cell::Mogrifier, 3, weight_hh, bias_ih, None) };
+        let x = tape.embedding(table, &tokens(6, 3), 3, 2);
+        let projection = Projection::Dense { x, weight_ih };
+        let state = &mut layer_state(Cell::Mogrifier, 2, 3);
+        tape.recurrent_layer(layer, projection, 3, 2, state.parts_mut())
+    };
+    let shapes: [&[usize]; 6] = [&[11, 4], &[12, 4], &[12, 3], &[12], &[8, 3], &[3, 4]];
+    check_ids("three rounds", &shapes, |tape, [table, weight_ih, weight_hh, bias_ih, x, h]| {
+        let weights = [Some(x), None, Some(h), None];
+        let rounds = MogrifierLayer { rounds: 3, rank: None, weights };
+        layer(tape, [table, weight_ih, weight_hh, bias_ih], rounds)
+    });
+    let shapes: [&[usize]; 8] = [&[11, 4], &[12, 4], &[12, 3], &[12], &[2, 3], &[4, 2], &[2, 4], &[3, 2]];
+    check_ids("two of rank 2", &shapes, |tape, ids: [ParameterId; 8]| {
+        let [table, weight_ih, weight_hh, bias_ih, weights @ ..] = ids;
+        let rounds = MogrifierLayer { rounds: 2, rank: Some(2), weights: weights.map(Some) };
+        layer(tape, [table, weight_ih, weight_hh, bias_ih], rounds)
+    });
+    // The input is used once more, so its gradient is a sum.
+    let shapes: [&[usize]; 5] = [&[11, 4], &[16, 4], &[16, 4], &[16], &[4, 4]];
+    check_ids("a used input", &shapes, |tape, [table, weight_ih, weight_hh, bias_ih, x]| {
+        let mogrifier = Some(MogrifierLayer { rounds: 1, rank: None, weights: [Some(x), None, None, None] });
+        let layer = Layer { mogrifier, ..Layer::new(Cell::Mogrifier, 4, weight_hh, bias_ih, None) };
+        let x = tape.embedding(table, &tokens(6, 3), 3, 2);
+        let projection = Projection::Dense { x, weight_ih };
+        let state = &mut layer_state(Cell::Mogrifier, 2, 4);
+        let out = tape.recurrent_layer(layer, projection, 3, 2, state.parts_mut());
+        tape.add(out, x)
+    });
 }
 
 #[test]

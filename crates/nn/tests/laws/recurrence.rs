@@ -3,7 +3,8 @@
 use rondo_nn::{Biases, Cell, Gradient, Input, Model, RnnLm, RnnLmConfig};
 
 use crate::check::{
-    VOCAB, assert_close, config, gradient, model, numbers, random_state, run, tokens, transposed,
+    VOCAB, assert_close, config, configs, gradient, model, numbers, one_hot_cells, random_state, run, tokens,
+    transposed,
 };
 
 const STEPS: usize = 6;
@@ -89,8 +90,9 @@ fn the_gradient_stops_at_the_batches_edge_and_the_state_does_not() {
 
 #[test]
 fn a_tied_weight_receives_both_gradients() {
-    for cell in Cell::ALL {
-        let config = RnnLmConfig { hidden_sizes: vec![7, 6], tied: true, ..config(cell) };
+    for config in configs() {
+        let width = config.last_output_size();
+        let config = RnnLmConfig { input: Input::Embedding(width), tied: true, ..config };
         let tied = model(config.clone());
         let mut untied =
             RnnLm::new(RnnLmConfig { tied: false, ..config }, tied.parameters().device()).unwrap();
@@ -113,7 +115,7 @@ fn a_tied_weight_receives_both_gradients() {
 
 #[test]
 fn one_hot_input_equals_an_embedding_of_the_identity() {
-    for cell in Cell::ALL {
+    for cell in one_hot_cells() {
         let mut embedding = model(RnnLmConfig { input: Input::Embedding(VOCAB), ..config(cell) });
         let identity: Vec<f32> =
             (0..VOCAB * VOCAB).map(|i| if i % (VOCAB + 1) == 0 { 1.0 } else { 0.0 }).collect();
@@ -139,8 +141,8 @@ fn one_hot_input_equals_an_embedding_of_the_identity() {
 /// Two biases are one that learns twice as fast, but for a GRU's candidate, whose second is reset.
 #[test]
 fn two_biases_receive_the_gradient_of_their_sum() {
-    for cell in Cell::ALL {
-        let model = model(config(cell));
+    for config in configs() {
+        let (cell, model) = (config.cell, model(config));
         let (inputs, targets) = batch();
         let (_, gradients) = run(&model, &inputs, &targets, &mut model.zero_state(BATCH));
         for (l, &hidden) in model.config().hidden_sizes.iter().enumerate() {
@@ -175,12 +177,10 @@ fn an_embeddings_gradient_has_the_rows_looked_up_and_densified_it_is_the_same() 
     }
 }
 
-/// Every cell, over an embedding and over one-hot tokens.
+/// Every cell over an embedding, with what it can have in addition, and over one-hot tokens.
 fn models() -> impl Iterator<Item = RnnLm> {
-    let inputs = [(Input::Embedding(6), Biases::Two), (Input::OneHot, Biases::One)];
-    let of_cell =
-        move |cell| inputs.map(|(input, biases)| model(RnnLmConfig { input, biases, ..config(cell) }));
-    Cell::ALL.into_iter().flat_map(of_cell)
+    let one_hot = |cell| RnnLmConfig { input: Input::OneHot, biases: Biases::One, ..config(cell) };
+    configs().into_iter().chain(one_hot_cells().map(one_hot)).map(model)
 }
 
 /// A batch's inputs and targets.

@@ -14,7 +14,7 @@ const BATCH: usize = 3;
 const STEP: Mode = Mode::Train { seed: 3, step: 5 };
 
 /// Cells whose every recurrent weight has a part in the loss; a rectifier's unit may be silent throughout.
-const CELLS: [Cell; 3] = [Cell::RnnTanh, Cell::Lstm, Cell::Gru];
+const CELLS: [Cell; 5] = [Cell::RnnTanh, Cell::Lstm, Cell::Mogrifier, Cell::Cifg, Cell::Gru];
 
 /// The model with dropped weights is the one whose weights are the dropped ones, and what was dropped learns nothing.
 #[test]

@@ -1,7 +1,7 @@
 //! The plan of a run that continues training an existing model.
 
 use rondo_data::{Punctuation, Tokenizer, TokenizerOptions, Vocab, VocabSource};
-use rondo_nn::{Biases, Input, RnnLmConfig};
+use rondo_nn::{Biases, CellOptions, Input, RnnLmConfig};
 
 use super::{ModelPlan, Plan, SoftmaxPlan, resolve, to_settings};
 use crate::settings::{ModelSettings, Settings, TextSettings, TokenizerChoice};
@@ -90,13 +90,14 @@ fn model_settings(config: &RnnLmConfig) -> ModelSettings {
         tied,
         dropout,
         adaptive_softmax: _,
+        cell_options,
     } = *config;
     let (hidden_sizes, softmax) = (hidden_sizes.clone(), softmax(config));
-    let plan = ModelPlan { input, cell, hidden_sizes, biases, tied, softmax, dropout };
+    let plan = ModelPlan { input, cell, cell_options, hidden_sizes, biases, tied, softmax, dropout };
     let mut settings = to_settings::model(&plan);
     // An embedding size that follows the hidden size must also follow a changed hidden size, so that the
     // error names the hidden size.
-    if settings.embedding_size == plan.hidden_sizes.last().copied() {
+    if settings.embedding_size == Some(config.last_output_size()) {
         settings.embedding_size = None;
     }
     settings
@@ -119,6 +120,7 @@ fn check_shape(plan: &ModelPlan, config: &RnnLmConfig) -> Result<()> {
         let [found, expected] = [&plan.hidden_sizes, &config.hidden_sizes].map(|of| sizes(of));
         return Err(other("model.hidden_sizes", found, expected));
     }
+    check_options(plan.cell_options, config.cell_options)?;
     if plan.input != config.input {
         let [found, expected] = [plan.input, config.input].map(|input| match input {
             Input::Embedding(size) => format!("embedding of size {size}"),
@@ -141,6 +143,26 @@ fn check_shape(plan: &ModelPlan, config: &RnnLmConfig) -> Result<()> {
             Biases::Two => 2,
         });
         return Err(other("model.biases", found, expected));
+    }
+    Ok(())
+}
+
+fn check_options(plan: CellOptions, config: CellOptions) -> Result<()> {
+    let size = |options: CellOptions| options.projection_size.unwrap_or(0);
+    if size(plan) != size(config) {
+        return Err(other("model.projection_size", size(plan), size(config)));
+    }
+    let limit = |options: CellOptions| options.cell_clip.unwrap_or(0.0);
+    if limit(plan) != limit(config) {
+        return Err(other("model.cell_clip", limit(plan), limit(config)));
+    }
+    let (found, expected) = (plan.mogrifier, config.mogrifier);
+    if found.rounds != expected.rounds {
+        return Err(other("model.mogrifier_rounds", found.rounds, expected.rounds));
+    }
+    let [found, expected] = [found, expected].map(|mogrifier| mogrifier.rank.unwrap_or(0));
+    if found != expected {
+        return Err(other("model.mogrifier_rank", found, expected));
     }
     Ok(())
 }

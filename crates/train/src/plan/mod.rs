@@ -16,7 +16,8 @@ use std::path::PathBuf;
 use rondo_data::{BatchOrder, CorpusOptions, LastBatch, Tokenizer, Vocab};
 use rondo_kernels::{DeviceChoice, Precision};
 use rondo_nn::{
-    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, Initialization, Input, RnnLmConfig,
+    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, CellOptions, Dropout, Initialization, Input,
+    RnnLmConfig,
 };
 
 use crate::settings::{
@@ -111,6 +112,8 @@ pub struct ModelPlan {
     pub cell: Cell,
     /// The hidden size of each layer, starting at the input.
     pub hidden_sizes: Vec<usize>,
+    /// What the layers have in addition to their cell.
+    pub cell_options: CellOptions,
     /// The number of bias vectors of each layer.
     pub biases: Biases,
     /// Whether the decoder shares its weight with the embedding (weight tying).
@@ -404,13 +407,24 @@ impl EvaluationPlan {
 impl ModelPlan {
     /// The model configuration for a vocabulary of `vocab_size` tokens, ordered by frequency.
     pub fn config(&self, vocab_size: usize) -> RnnLmConfig {
-        let ModelPlan { input, cell, ref hidden_sizes, biases, tied, dropout, ref softmax } = *self;
+        let ModelPlan { input, cell, cell_options, ref hidden_sizes, biases, tied, dropout, ref softmax } =
+            *self;
         let adaptive_softmax = match softmax {
             SoftmaxPlan::Adaptive { cutoffs } => Some(AdaptiveSoftmax::new(cutoffs.clone())),
             SoftmaxPlan::Full | SoftmaxPlan::Sampled(_) => None,
         };
         let hidden_sizes = hidden_sizes.clone();
-        RnnLmConfig { vocab_size, input, cell, hidden_sizes, biases, tied, dropout, adaptive_softmax }
+        RnnLmConfig {
+            vocab_size,
+            input,
+            cell,
+            hidden_sizes,
+            biases,
+            tied,
+            dropout,
+            adaptive_softmax,
+            cell_options,
+        }
     }
 }
 

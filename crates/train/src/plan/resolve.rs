@@ -10,8 +10,8 @@ use rondo_data::{
 };
 use rondo_kernels::Device;
 use rondo_nn::{
-    ActivationPenalty, Biases, Cell, Dropout, DropoutSite, Initialization, Input, PRESETS, Preset,
-    RnnLmConfig,
+    ActivationPenalty, Biases, Cell, CellOptions, Dropout, DropoutSite, Initialization, Input,
+    MogrifierOptions, PRESETS, Preset, RnnLmConfig,
 };
 
 use super::{
@@ -237,9 +237,11 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
     let of_preset = preset.as_ref();
 
     let hidden_sizes = hidden_sizes(settings, of_preset)?;
-    let hidden_size = hidden_sizes.last().copied().unwrap_or(1);
+    let cell = settings.cell.or(of_preset.map(|config| config.cell)).unwrap_or(Cell::Lstm);
+    let cell_options = cell_options(settings, of_preset, cell)?;
+    let output_size = cell_options.projection_size.or(hidden_sizes.last().copied()).unwrap_or(1);
     let input = match settings.input.unwrap_or(ModelInput::Embedding) {
-        ModelInput::Embedding => Input::Embedding(settings.embedding_size.unwrap_or(hidden_size)),
+        ModelInput::Embedding => Input::Embedding(settings.embedding_size.unwrap_or(output_size)),
         ModelInput::OneHot if settings.embedding_size.is_some() => {
             return Err(no_effect("model.embedding_size", "`model.input` is `embedding`"));
         }
@@ -249,7 +251,8 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
     let can_be_tied = !matches!(softmax, SoftmaxPlan::Adaptive { .. });
     let plan = ModelPlan {
         input,
-        cell: settings.cell.or(of_preset.map(|config| config.cell)).unwrap_or(Cell::Lstm),
+        cell,
+        cell_options,
         hidden_sizes,
         biases: match settings.biases {
             None => of_preset.map_or(Biases::Two, |config| config.biases),
@@ -257,7 +260,7 @@ fn model(settings: &ModelSettings) -> Result<ModelPlan> {
             Some(2) => Biases::Two,
             Some(other) => return Err(out_of_range("model.biases", other, "1 or 2")),
         },
-        tied: settings.tied.unwrap_or(can_be_tied && input == Input::Embedding(hidden_size)),
+        tied: settings.tied.unwrap_or(can_be_tied && input == Input::Embedding(output_size)),
         softmax,
         dropout: dropout(settings, of_preset.map(|config| config.dropout), input)?,
     };
@@ -291,6 +294,38 @@ fn hidden_sizes(settings: &ModelSettings, preset: Option<&RnnLmConfig>) -> Resul
             vec![size.unwrap_or(sizes[sizes.len() - 1]); layers.unwrap_or(sizes.len())]
         }
         (None, size, layers) => vec![size.unwrap_or(200); layers.unwrap_or(2)],
+    })
+}
+
+/// What layers have in addition to their cell. The sizes are checked with the rest of the configuration.
+fn cell_options(settings: &ModelSettings, preset: Option<&RnnLmConfig>, cell: Cell) -> Result<CellOptions> {
+    let of_preset = preset.map(|config| config.cell_options).unwrap_or_default();
+    let cell_clip =
+        settings.cell_clip.map(|limit| at_least_0("model.cell_clip", f64::from(limit))).transpose()?;
+    let default = MogrifierOptions::default();
+    if cell != Cell::Mogrifier {
+        let given = [
+            (
+                "model.mogrifier_rounds",
+                settings.mogrifier_rounds.is_some_and(|rounds| rounds != default.rounds),
+            ),
+            ("model.mogrifier_rank", settings.mogrifier_rank.is_some_and(|rank| rank > 0)),
+        ];
+        refuse_given(given, "`model.cell` is `mogrifier`")?;
+    }
+    Ok(CellOptions {
+        projection_size: match settings.projection_size {
+            None => of_preset.projection_size,
+            Some(size) => Some(size).filter(|&size| size > 0),
+        },
+        cell_clip: match cell_clip {
+            None => of_preset.cell_clip,
+            Some(limit) => Some(limit as f32).filter(|&limit| limit > 0.0),
+        },
+        mogrifier: MogrifierOptions {
+            rounds: settings.mogrifier_rounds.unwrap_or(default.rounds),
+            rank: settings.mogrifier_rank.filter(|&rank| rank > 0),
+        },
     })
 }
 
@@ -467,7 +502,7 @@ fn variable_bptt(settings: &TrainingSettings) -> Result<bool> {
 pub(super) fn default_learning_rate(cell: Cell, optimizer: OptimizerKind) -> f64 {
     match (optimizer, cell) {
         (OptimizerKind::Adam | OptimizerKind::AdamW, _) => 0.001,
-        (OptimizerKind::Sgd, Cell::Lstm) => 20.0,
+        (OptimizerKind::Sgd, Cell::Lstm | Cell::Mogrifier | Cell::Cifg) => 20.0,
         (OptimizerKind::Sgd, Cell::Gru) => 10.0,
         (OptimizerKind::Sgd, Cell::RnnTanh) => 2.0,
         (OptimizerKind::Sgd, Cell::RnnRelu) => 1.0,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{BlankLines, Joints, Punctuation, Tokenizer, Vocab, VocabSource, VocabSplits};
-use rondo_nn::{Biases, Cell, DropoutSite, Initializer, Input};
+use rondo_nn::{Biases, Cell, CellOptions, DropoutSite, Initializer, Input};
 
 use super::*;
 use crate::settings::{FIELDS, Field};
@@ -31,12 +31,13 @@ fn the_stated_defaults_hold() {
     let averaged = plan("[optimization]\naveraging = \"asgd\"").settings();
     let moses = plan("[text]\ntokenizer = \"moses\"").settings();
     let sampled = plan("[model]\nsoftmax = \"sampled:9\"").settings();
+    let mogrifier = plan("[model]\ncell = \"mogrifier\"").settings();
     let rollback = plan("[training]\non_nan = \"rollback\"").settings();
     for field in FIELDS {
         let texts = |settings: &Settings| {
             settings.given().find(|(given, _)| *given == field).map(|(_, texts)| texts.join(" "))
         };
-        let found = [&all, &adam, &step, &stalled, &averaged, &moses, &sampled, &rollback]
+        let found = [&all, &adam, &step, &stalled, &averaged, &moses, &sampled, &mogrifier, &rollback]
             .into_iter()
             .find_map(texts);
         match (field.path().as_str(), found) {
@@ -147,6 +148,10 @@ const PLANS: &[&str] = &[
         [model]
         preset = "standard_lstm_lm_650"
         tied = false
+        cell = "mogrifier"
+        mogrifier_rounds = 4
+        mogrifier_rank = 30
+        cell_clip = 50
         [optimization]
         optimizer = "adam"
         schedule = "constant"
@@ -304,7 +309,7 @@ fn a_preset_fills_in_what_is_not_given() {
     check_refused(
         "[model]\npreset = \"standard_lstm_lm_20\"",
         "unknown preset `standard_lstm_lm_20`, expected one of `standard_lstm_lm_200`, `standard_lstm_lm_650`, \
-         `standard_lstm_lm_1500`, `awd_lstm_lm_600`, `awd_lstm_lm_1150`; did you mean `standard_lstm_lm_200`?",
+         `standard_lstm_lm_1500`, `awd_lstm_lm_600`, `awd_lstm_lm_1150`, `keyboard_cifg_lm_670`; did you mean `standard_lstm_lm_200`?",
     );
 }
 
@@ -565,8 +570,14 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
 #[test]
 fn a_plan_that_continues_a_model_is_the_same_if_made_again_for_it() {
     let vocab = Vocab::from_tokens("test", ["<unk>", "a", "b"], Some("<unk>")).unwrap();
-    let models =
-        ["", "hidden_sizes = [6, 5]", "input = 'one-hot'\ncell = 'gru'\nbiases = 1", "embedding_size = 7"];
+    let models = [
+        "",
+        "hidden_sizes = [6, 5]",
+        "input = 'one-hot'\ncell = 'gru'\nbiases = 1",
+        "embedding_size = 7",
+        "cell = 'cifg'\nprojection_size = 50\ncell_clip = 10",
+        "cell = 'mogrifier'\nmogrifier_rounds = 2\nmogrifier_rank = 9",
+    ];
     let kept = Tokenizer::words().with_eos(None).with_blank_lines(BlankLines::Skip);
     let of_words = "[text]\ncorpus = 'ptb'\ntokenizer = 'moses'\nsentences = false\nmin_frequency = 3";
     let texts: &[(Tokenizer, &[&str])] = &[
@@ -594,8 +605,41 @@ fn a_plan_that_continues_a_model_is_the_same_if_made_again_for_it() {
 }
 
 #[test]
+fn layers_have_what_their_cell_can_have() {
+    let model = plan("[model]\ncell = 'cifg'\nhidden_size = 64\nprojection_size = 16").model;
+    assert_eq!((model.input, model.tied), (Input::Embedding(16), true));
+    let model = plan("[model]\npreset = 'keyboard_cifg_lm_670'").model;
+    assert_eq!((model.cell, model.input, model.tied), (Cell::Cifg, Input::Embedding(96), true));
+    assert_eq!((model.hidden_sizes, model.cell_options.projection_size), (vec![670], Some(96)));
+    let model = plan("[model]\npreset = 'keyboard_cifg_lm_670'\nprojection_size = 0\ncell = 'gru'").model;
+    assert_eq!((model.input, model.cell_options), (Input::Embedding(670), CellOptions::default()));
+    check_refused(
+        "[model]\ncell = 'gru'\nprojection_size = 16",
+        "`projection_size` requires the cell `lstm` or `cifg`, but the cell is `gru`",
+    );
+    check_refused(
+        "[model]\nmogrifier_rounds = 4",
+        "`model.mogrifier_rounds` has no effect unless `model.cell` is `mogrifier`",
+    );
+    check_refused(
+        "[model]\ncell_clip = -1",
+        "`model.cell_clip` must be a finite number of at least 0, but is -1",
+    );
+    let mogrifier = settings("[model]\ncell = 'mogrifier'\nmogrifier_rounds = 4\nhidden_size = 8");
+    let over = mogrifier.overlaid_with(settings("[model]\ncell = 'lstm'\nprojection_size = 4"));
+    assert_eq!(Plan::new(&over).unwrap().model.input, Input::Embedding(4));
+}
+
+#[test]
 fn the_default_learning_rate_is_that_of_cell_and_optimizer() {
-    for (cell, sgd) in [("lstm", 20.0), ("gru", 10.0), ("rnn_tanh", 2.0), ("rnn_relu", 1.0)] {
+    for (cell, sgd) in [
+        ("lstm", 20.0),
+        ("mogrifier", 20.0),
+        ("cifg", 20.0),
+        ("gru", 10.0),
+        ("rnn_tanh", 2.0),
+        ("rnn_relu", 1.0),
+    ] {
         for (optimizer, expected) in [("sgd", sgd), ("adam", 0.001), ("adamw", 0.001)] {
             let text = format!("[model]\ncell = '{cell}'\n[optimization]\noptimizer = '{optimizer}'\n");
             let plan = plan(&text);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{TokenizerOptions, VocabOptions, VocabSource};
-use rondo_nn::{Biases, Input};
+use rondo_nn::{Biases, Cell, Input};
 
 use super::{
     CorpusChoice, IdsPlace, ModelPlan, NonFiniteRule, OptimizationPlan, OptimizerPlan, Plan, SampledSoftmax,
@@ -181,6 +181,7 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
         SoftmaxPlan::Sampled(SampledSoftmax { sampler, .. }) => Some(sampler),
         SoftmaxPlan::Full | SoftmaxPlan::Adaptive { .. } => None,
     };
+    let (options, is_mogrifier) = (plan.cell_options, plan.cell == Cell::Mogrifier);
     let locked = sites.into_iter().filter(|(_, site)| site.locked).map(|(site, _)| site);
     ModelSettings {
         preset: None,
@@ -189,6 +190,10 @@ pub(super) fn model(plan: &ModelPlan) -> ModelSettings {
         embedding_size,
         hidden_size: width,
         layers: width.map(|_| plan.hidden_sizes.len()),
+        projection_size: Some(options.projection_size.unwrap_or(0)),
+        cell_clip: Some(options.cell_clip.unwrap_or(0.0)),
+        mogrifier_rounds: is_mogrifier.then_some(options.mogrifier.rounds),
+        mogrifier_rank: is_mogrifier.then_some(options.mogrifier.rank.unwrap_or(0)),
         hidden_sizes: Some(if width.is_some() { vec![] } else { plan.hidden_sizes.clone() }),
         tied: Some(plan.tied),
         softmax: Some(softmax_kind(&plan.softmax)),

@@ -22,7 +22,7 @@ use rondo_data::{Batches, Corpus, Places, VocabSource};
 use rondo_infer::{LanguageModel, ModelParts, OpenOptions};
 use rondo_kernels::Device;
 use rondo_kernels::cpu::InstructionSet;
-use rondo_nn::{Input, RnnLm, RnnLmConfig};
+use rondo_nn::{RnnLm, RnnLmConfig};
 use rondo_runs::{Change, CorpusFingerprint, Provenance, RunFolder, RunLock};
 
 use crate::checkpoint::Checkpoint;
@@ -629,16 +629,10 @@ fn notify_of_texts(plan: &Plan, corpus: &Corpus, device: &Device, watch: &mut Wa
 
 /// The fraction of the multiplications per token that the softmax over the vocabulary takes.
 fn softmax_fraction(config: &RnnLmConfig) -> f64 {
-    let mut input = match config.input {
-        Input::Embedding(size) => size,
-        Input::OneHot => 0,
-    };
-    let mut recurrent = 0.0;
-    for &size in &config.hidden_sizes {
-        recurrent += (config.cell.gates() * size) as f64 * (input + size) as f64;
-        input = size;
-    }
-    let softmax = config.vocab_size as f64 * input as f64;
+    let is_of_layer = |(name, shape): &(String, Vec<usize>)| name.starts_with("rnn.") && shape.len() == 2;
+    let matrices = config.parameter_shapes().into_iter().filter(is_of_layer);
+    let recurrent: f64 = matrices.map(|(_, shape)| shape[0] as f64 * shape[1] as f64).sum();
+    let softmax = config.vocab_size as f64 * config.last_output_size() as f64;
     softmax / (softmax + recurrent)
 }
 

@@ -100,14 +100,15 @@ sections! {
     "Model", ""
     model: ModelSettings {
         /// Named configuration to start from: standard_lstm_lm_200, standard_lstm_lm_650,
-        /// standard_lstm_lm_1500, awd_lstm_lm_600 or awd_lstm_lm_1150
+        /// standard_lstm_lm_1500, awd_lstm_lm_600, awd_lstm_lm_1150 or keyboard_cifg_lm_670
         preset: String, "NAME", "";
         /// Input representation of a token: a learned embedding or a one-hot vector
         input: ModelInput, "INPUT", "embedding";
-        /// Recurrent cell
+        /// Recurrent cell. cifg: an LSTM with coupled input and forget gates. mogrifier: an LSTM whose input and state
+        /// gate each other before each step
         cell: Cell, "CELL", "lstm", common;
         /// Embedding size
-        embedding_size: usize, "SIZE", "the hidden size", common;
+        embedding_size: usize, "SIZE", "the hidden size, or that of its projection", common;
         /// Hidden size of each recurrent layer
         hidden_size: usize, "SIZE", "200", common;
         /// Number of recurrent layers, at most 1024
@@ -115,6 +116,15 @@ sections! {
         /// Hidden size of each layer, first layer first, where the sizes differ; replaces --hidden-size and
         /// --layers
         hidden_sizes: Vec<usize>, "SIZE", "";
+        /// Size that the output of each recurrent layer is projected to, which is then the size of its hidden state (LSTMP),
+        /// for lstm and cifg; 0 is off
+        projection_size: usize, "SIZE", "0";
+        /// Cell clipping: limit of the elements of the cell state after each step, for lstm, cifg and mogrifier; 0 is off
+        cell_clip: f32, "LIMIT", "0";
+        /// Number of rounds in which input and state gate each other before each step, for mogrifier
+        mogrifier_rounds: usize, "ROUNDS", "5";
+        /// Rank of the matrices of these rounds, each of which is then the product of two, for mogrifier; 0 is full rank
+        mogrifier_rank: usize, "RANK", "0";
         /// Weight tying: the decoder shares the embedding's weight
         tied: bool, "BOOL", "true where the sizes agree", common;
         /// Softmax over the vocabulary: over all tokens (full), or, which is faster for large vocabularies, in training
@@ -235,7 +245,7 @@ sections! {
         /// Optimizer
         optimizer: OptimizerKind, "OPTIMIZER", "sgd", common;
         /// Initial learning rate
-        learning_rate: f64, "RATE", "0.001; for sgd 20 (lstm), 10 (gru), 2 (rnn_tanh) or 1 (rnn_relu)", common;
+        learning_rate: f64, "RATE", "0.001; for sgd 20 (lstm, mogrifier, cifg), 10 (gru), 2 (rnn_tanh) or 1 (rnn_relu)", common;
         /// Momentum, for sgd; 0 is off
         momentum: f64, "MOMENTUM", "0";
         /// Weight decay (L2 penalty; decoupled for adamw); 0 is off

@@ -10,6 +10,8 @@
 //! suggests the most similar known key; settings that are written and read again are the same. Not here:
 //! defaults and checks of values ([`Plan`](crate::Plan)).
 
+use rondo_nn::Cell;
+
 use crate::{Result, TrainError};
 
 mod averaging_kind;
@@ -126,7 +128,8 @@ impl Settings {
     /// - a `tokenizer` in a file removes the settings of the vocabulary and of words;
     /// - `vocab_list` removes the other settings of the vocabulary, and each of these removes it;
     /// - `preset` removes all other model settings;
-    /// - `hidden_size` removes an `embedding_size` that is the same as the hidden size below;
+    /// - `hidden_size` and `projection_size` remove an `embedding_size` that is the same as that of the layers below;
+    /// - another `cell` removes the rounds of a Mogrifier;
     /// - `hidden_size` and `layers` remove `hidden_sizes`, and `hidden_sizes` removes these two;
     /// - an adaptive `softmax` removes `tied`, and any other than a sampled one `sampler`;
     /// - `dropout` removes the probabilities of the individual places;
@@ -168,8 +171,13 @@ impl Settings {
         if over.model.preset.is_some() {
             self.model = ModelSettings::default();
         }
-        if over.model.hidden_size.is_some() && self.model.embedding_size == self.model.hidden_size {
+        let output_size = self.model.projection_size.filter(|&size| size > 0).or(self.model.hidden_size);
+        let changes_output = over.model.hidden_size.is_some() || over.model.projection_size.is_some();
+        if changes_output && self.model.embedding_size == output_size {
             self.model.embedding_size = None;
+        }
+        if over.model.cell.is_some_and(|cell| cell != Cell::Mogrifier) {
+            (self.model.mogrifier_rounds, self.model.mogrifier_rank) = (None, None);
         }
         if over.model.hidden_size.is_some() || over.model.layers.is_some() {
             self.model.hidden_sizes = None;

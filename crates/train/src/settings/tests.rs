@@ -85,8 +85,12 @@ fn an_impossible_value_is_refused_and_the_possible_ones_named() {
     value("\"true\"", "model.tied", "`true` or `false`, without quotes");
     value("1", "model.tied", "`true` or `false`");
     value("true", "text.corpus", "text in quotes");
-    value("3", "model.cell", "one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`");
-    value("\"LSTM\"", "model.cell", "one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`; did you mean `lstm`?");
+    value("3", "model.cell", "one of `rnn_tanh`, `rnn_relu`, `lstm`, `mogrifier`, `cifg`, `gru`");
+    value(
+        "\"LSTM\"",
+        "model.cell",
+        "one of `rnn_tanh`, `rnn_relu`, `lstm`, `mogrifier`, `cifg`, `gru`; did you mean `lstm`?",
+    );
     value("\"warm\"", "optimization.schedule", "one of `plateau`, `step`, `constant`, `linear`, `cosine`");
     for averaging in ["\"tail\"", "0.9"] {
         let expected = "`off`, `nt-asgd`, `asgd`, `tail:FRACTION` such as `tail:0.25`, or `ema:DECAY` such as `ema:0.999`";

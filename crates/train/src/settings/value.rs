@@ -192,7 +192,7 @@ words_of! {
 }
 
 /// The names of [`Cell::ALL`], which cannot be computed at compile time.
-const CELLS: &[&str] = &["rnn_tanh", "rnn_relu", "lstm", "gru"];
+const CELLS: &[&str] = &["rnn_tanh", "rnn_relu", "lstm", "mogrifier", "cifg", "gru"];
 
 impl Word for Cell {
     const WORDS: Option<&'static [&'static str]> = Some(CELLS);
@@ -454,7 +454,10 @@ mod tests {
         assert_eq!(bool::from_texts(&["yes"]).unwrap_err(), "expected `true` or `false`");
         assert_eq!(Cell::from_texts(&["gru"]), Ok(Cell::Gru));
         let error = Cell::from_texts(&["ltsm"]).unwrap_err();
-        assert_eq!(error, "expected one of `rnn_tanh`, `rnn_relu`, `lstm`, `gru`; did you mean `lstm`?");
+        assert_eq!(
+            error,
+            "expected one of `rnn_tanh`, `rnn_relu`, `lstm`, `mogrifier`, `cifg`, `gru`; did you mean `lstm`?"
+        );
         assert_eq!(Initializer::from_texts(&["uniform:0.1"]), Ok(Initializer::Uniform(0.1)));
     }
 

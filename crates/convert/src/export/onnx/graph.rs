@@ -100,6 +100,7 @@ impl Builder {
         };
         let operation = match cell {
             Cell::Lstm => "LSTM",
+            Cell::Cifg | Cell::Mogrifier => unreachable!("written as an LSTM, or refused"),
             Cell::Gru => {
                 attributes.push(int("linear_before_reset", 1));
                 "GRU"

@@ -13,7 +13,7 @@
 
 use prost::Message;
 use rondo_data::TextCodec;
-use rondo_nn::{Cell, RnnLmConfig};
+use rondo_nn::Cell;
 
 use super::{LayerWeights, Parts, Storage, Weight, equal_hidden_size};
 use crate::{ConvertError, Result};
@@ -157,9 +157,9 @@ fn network(
             let index = builder.ints(&[l as i64], &[1]);
             builder.node("Gather", &[name, &index], &[("axis", 0)])
         };
-        let initial = state.map(|(h, c)| (state_of(h), config.cell.has_cell_state().then(|| state_of(c))));
+        let initial = state.map(|(h, c)| (state_of(h), parts.cell.has_cell_state().then(|| state_of(c))));
         let mut matrix = |name: &str, weight: &Weight| {
-            let (values, dims) = (reordered(config, weight), with_direction(weight));
+            let (values, dims) = (reordered(parts.cell, weight), with_direction(weight));
             match storage {
                 Storage::F32 => builder.floats_named(name, &values, &dims),
                 Storage::Int8 => {
@@ -171,7 +171,7 @@ fn network(
         let weights = [
             matrix(&format!("rnn.{l}.W"), &layer.weight_ih),
             matrix(&format!("rnn.{l}.R"), &layer.weight_hh),
-            bias(builder, config, l, layer),
+            bias(builder, parts.cell, l, layer),
         ];
         let [w, r, b] = &weights;
         let mut inputs = vec![x.as_str(), w, r, b];
@@ -180,7 +180,7 @@ fn network(
             inputs.extend(c.as_deref());
         }
         let outputs =
-            builder.recurrent(config.cell, &inputs, *config.hidden_sizes.get(l).unwrap_or(&0) as i64);
+            builder.recurrent(parts.cell, &inputs, *config.hidden_sizes.get(l).unwrap_or(&0) as i64);
         hidden.push(outputs[1].clone());
         cells.extend(outputs.get(2).cloned());
         let one = builder.ints(&[1], &[1]);
@@ -249,15 +249,16 @@ fn with_direction(weight: &Weight) -> Vec<i64> {
 }
 
 /// The two biases side by side.
-fn bias(builder: &mut Builder, config: &RnnLmConfig, l: usize, layer: &LayerWeights) -> String {
-    let both = [&layer.bias_ih, &layer.bias_hh].map(|bias| reordered(config, bias)).concat();
+fn bias(builder: &mut Builder, cell: Cell, l: usize, layer: &LayerWeights) -> String {
+    let both = [&layer.bias_ih, &layer.bias_hh].map(|bias| reordered(cell, bias)).concat();
     builder.floats_named(&format!("rnn.{l}.B"), &both, &[1, both.len() as i64])
 }
 
 /// The elements of a weight with its gates in ONNX's order.
-fn reordered(config: &RnnLmConfig, weight: &Weight) -> Vec<f32> {
-    let order: &[usize] = match config.cell {
+fn reordered(cell: Cell, weight: &Weight) -> Vec<f32> {
+    let order: &[usize] = match cell {
         Cell::Lstm => &[0, 3, 1, 2],
+        Cell::Cifg | Cell::Mogrifier => unreachable!("written as an LSTM, or refused"),
         Cell::Gru => &[1, 0, 2],
         Cell::RnnTanh | Cell::RnnRelu => &[0],
     };

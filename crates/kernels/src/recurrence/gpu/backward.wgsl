@@ -36,6 +36,12 @@ fn state(row: u32, j: u32) -> f32 {
     return select(states[word(1u) + row * hidden() + j], 0.0, is_reset(row));
 }
 
+// The gradient of a cell state before it was clipped, if it was.
+fn clip_gradient(c: f32, d_c: f32) -> f32 {
+    let limit = bitcast<f32>(word(13u));
+    return select(d_c, 0.0, limit >= 0.0 && abs(c) >= limit);
+}
+
 fn gate(row: u32, gate: u32, j: u32) -> f32 {
     return gates[word(4u) + row * gates_width() + gate * hidden() + j];
 }

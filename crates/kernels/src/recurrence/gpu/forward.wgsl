@@ -57,6 +57,13 @@ fn recurrent(gate: u32, j: u32, sum: f32) -> f32 {
     return sum;
 }
 
+// A new cell state, within the limit if there is one; NaN is kept.
+fn clipped(c: f32) -> f32 {
+    let limit = bitcast<f32>(word(14u));
+    let within = select(select(c, -limit, c < -limit), limit, c > limit);
+    return select(within, c, limit < 0.0);
+}
+
 fn set_gate(row: u32, gate: u32, j: u32, value: f32) {
     gates[word(4u) + row * gates_width() + gate * hidden() + j] = value;
 }

@@ -11,8 +11,9 @@ fn previous(row: u32, b: u32, j: u32, d_h: f32, carried: f32) -> vec4<f32> {
     let f = gate(row, 1u, j);
     let g = gate(row, 2u, j);
     let o = gate(row, 3u, j);
-    let tanh_c = tanh_of(states[word(1u) + (row + batch()) * hidden() + j]);
-    let d_c = fma(d_h * o, 1.0 - tanh_c * tanh_c, carried);
+    let c = states[word(1u) + (row + batch()) * hidden() + j];
+    let tanh_c = tanh_of(c);
+    let d_c = clip_gradient(c, fma(d_h * o, 1.0 - tanh_c * tanh_c, carried));
     let d_gates = vec4<f32>(
         sigmoid_gradient(d_c * g, i),
         sigmoid_gradient(d_c * state(row, j), f),

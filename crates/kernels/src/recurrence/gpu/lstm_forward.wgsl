@@ -15,7 +15,7 @@ fn next_state(row: u32, j: u32, sums: Sums, h: f32, reset: bool) -> f32 {
     let o = sigmoid_of(input(row, 3u, j) + recurrent(3u, j, sums.w));
     let at = word(6u) + row * hidden() + j;
     let before = select(more[at], 0.0, reset);
-    let c = fma(f, before, i * g);
+    let c = clipped(fma(f, before, i * g));
     set_gate(row, 0u, j, i);
     set_gate(row, 1u, j, f);
     set_gate(row, 2u, j, g);

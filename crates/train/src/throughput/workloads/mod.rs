@@ -4,7 +4,9 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rondo_nn::{ActivationPenalty, AdaptiveSoftmax, Biases, Cell, Dropout, DropoutSite, Input, RnnLmConfig};
+use rondo_nn::{
+    ActivationPenalty, AdaptiveSoftmax, Biases, Cell, CellOptions, Dropout, DropoutSite, Input, RnnLmConfig,
+};
 
 use crate::settings::{ClipUnit, LossReduction, SamplerKind, StepDivisor};
 use crate::{
@@ -214,6 +216,7 @@ fn of_model(name: &str) -> Workload {
             tied: false,
             dropout: Dropout::default(),
             adaptive_softmax: None,
+            cell_options: CellOptions::default(),
         },
         batch_size: 20,
         bptt: 35,
