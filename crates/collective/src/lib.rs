@@ -158,6 +158,3 @@ impl dyn Collective + '_ {
         Ok(all)
     }
 }
-
-#[cfg(test)]
-mod tests;

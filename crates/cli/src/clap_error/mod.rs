@@ -200,12 +200,12 @@ mod tests {
         check(&["trian"], "unrecognized subcommand `trian`", Some("a similar subcommand exists: `train`"));
         check(
             &["train", "--cell", "don't"],
-            "invalid value `don't` for `--cell <CELL>` [possible values: rnn_tanh, rnn_relu, lstm, gru]",
+            "invalid value `don't` for `--cell <CELL>` [possible values: rnn_tanh, rnn_relu, lstm, mogrifier, cifg, gru]",
             None,
         );
         check(
             &["train", "--cell", "grw"],
-            "invalid value `grw` for `--cell <CELL>` [possible values: rnn_tanh, rnn_relu, lstm, gru]",
+            "invalid value `grw` for `--cell <CELL>` [possible values: rnn_tanh, rnn_relu, lstm, mogrifier, cifg, gru]",
             Some("a similar value exists: `gru`"),
         );
         check(

@@ -73,7 +73,11 @@ fn sizes_are_checked_and_a_folder_that_cannot_be_written_is_one_error() {
     assert_eq!(used.code, Some(1));
     assert!(used.stderr.starts_with("error: could not write `"), "{}", used.stderr);
     assert!(!sandbox.path("run").exists());
-    let little = train(&sandbox, "run", &["--data", "text.txt", "--count-memory", "1kB"]);
+    // More words than fit.
+    let words: String =
+        (0..2000).map(|i| format!("word{i}{}", if i % 8 == 7 { "\n" } else { " " })).collect();
+    fs::write(sandbox.path("words.txt"), words).unwrap();
+    let little = train(&sandbox, "run", &["--data", "words.txt", "--count-memory", "1kB"]);
     assert!(little.stderr.contains("`--count-memory` was not enough for all tokens"), "{}", little.stderr);
     little.success();
 }
@@ -81,7 +85,7 @@ fn sizes_are_checked_and_a_folder_that_cannot_be_written_is_one_error() {
 #[test]
 fn a_process_that_is_killed_while_it_tokenizes_is_continued() {
     let sandbox = Sandbox::new();
-    let size = ["--tokens", "15M", "--vocab", "20000", "--quiet"];
+    let size = ["--tokens", "20M", "--vocab", "20000", "--quiet"];
     sandbox.run(&[&["datasets", "generate", "--out", "big"][..], &size].concat()).success();
     let flags = ["--data", "big", "--ids-dir", "ids", "--softmax", "sampled:50", "--sample-prefix", ""];
     let arguments =

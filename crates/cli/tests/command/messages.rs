@@ -51,7 +51,7 @@ fn an_invalid_value_in_a_recipe_is_named_with_its_line_and_what_is_allowed() {
     check_recipe(
         "[model]\npreset = \"Standard_LSTM_LM_200\"\n",
         "`mine.toml`, line 2: unknown preset `Standard_LSTM_LM_200`, expected one of `standard_lstm_lm_200`, \
-         `standard_lstm_lm_650`, `standard_lstm_lm_1500`, `awd_lstm_lm_600`, `awd_lstm_lm_1150`; did you mean \
+         `standard_lstm_lm_650`, `standard_lstm_lm_1500`, `awd_lstm_lm_600`, `awd_lstm_lm_1150`, `keyboard_cifg_lm_670`; did you mean \
          `standard_lstm_lm_200`?",
     );
     check_recipe(

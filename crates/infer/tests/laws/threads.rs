@@ -104,6 +104,19 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<TextStream>();
     is_send::<UnknownWords>();
     is_send::<Verdict>();
+    is_send::<lattice::Defaults>();
+    is_send::<lattice::Lattice>();
+    is_send::<lattice::LatticeFault>();
+    is_send::<lattice::LatticeFormat>();
+    is_send::<lattice::LatticeReader>();
+    is_send::<lattice::LatticeScorer>();
+    is_send::<lattice::LatticeWriter<'_>>();
+    is_send::<lattice::Link>();
+    is_send::<lattice::Searched>();
+    is_send::<lattice::Settings>();
+    is_send::<lattice::SymbolTable>();
+    is_send::<rescore::CrossValidated>();
+    is_send::<rescore::Edge>();
     is_send::<rescore::Entry>();
     is_send::<rescore::ErrorUnit>();
     is_send::<rescore::Format>();
@@ -117,6 +130,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<rescore::ScoreFile>();
     is_send::<rescore::Scored>();
     is_send::<rescore::Tuned>();
+    is_send::<rescore::Tuning>();
     is_send::<rescore::Weights>();
     is_send::<Normalizer>();
     is_send::<NormalizerCheck>();

@@ -3,6 +3,9 @@
 use crate::cpu::Simd;
 use crate::cpu::math::{each_vector, exp, load, store};
 
+/// How far below the largest logit another one is negligible: a weight of `e^-60` changes no sum.
+pub(super) const NEGLIGIBLE: f32 = 60.0;
+
 /// Adds one token's bias to its logits and updates the maxima.
 #[inline(always)]
 pub(super) fn add_and_maximize<S: Simd>(s: S, bias: f32, logits: &mut [f32], max: &mut [f32]) {
@@ -107,7 +110,8 @@ unsafe fn exponentials<S: Simd>(
     }
 }
 
-/// `scale·exp(max − log_sum)`: the factor that turns a chunk's exponentials into gradients.
+/// `scale·exp(max − log_sum)`: the factor that turns a chunk's exponentials into gradients. One that is negligible stays
+/// large enough that their products are not subnormal, which some processors take a hundred times as long for.
 #[inline(always)]
 pub(super) fn factors_of<S: Simd>(s: S, max: &[f32], log_sums: &[f32], scale: f32, factors: &mut [f32]) {
     let len = max.len().min(log_sums.len()).min(factors.len());
@@ -117,6 +121,7 @@ pub(super) fn factors_of<S: Simd>(s: S, max: &[f32], log_sums: &[f32], scale: f3
         // SAFETY: the slices are at least `len` long.
         unsafe {
             let difference = s.sub(load(s, max.add(at), count), load(s, log_sums.add(at), count));
+            let difference = s.max(s.splat(-NEGLIGIBLE), difference); // This argument order propagates NaN.
             store(s, factors.add(at), count, s.mul(scale, exp(s, difference)));
         }
     });

@@ -10,6 +10,9 @@ use crate::observer::{Event, Watch};
 use crate::plan::IdsPlace;
 use crate::{Plan, Result};
 
+/// Texts with fewer bytes are tokenized in less than a second, without reports of progress.
+const SHORT: u64 = 8 << 20;
+
 /// The folder of ids within the user's cache folder.
 const IDS: &str = "ids";
 
@@ -35,6 +38,9 @@ pub(super) fn read(
     };
     let mut observer = |event: CorpusEvent<'_>| {
         let event = match event {
+            CorpusEvent::Tokenizing { total_bytes, .. } if total_bytes < SHORT => {
+                return ControlFlow::Continue(());
+            }
             CorpusEvent::Tokenizing { read_bytes, total_bytes, text_bytes } => {
                 Event::Tokenizing { read_bytes, total_bytes, text_bytes }
             }

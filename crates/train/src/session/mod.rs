@@ -115,7 +115,7 @@ pub struct SessionOptions<'a> {
     pub places: Places,
     /// The processes that train together, of which this is one [default: only this one]. All must be given the same settings,
     /// and the run's folder and the texts must be on a file system that they share. Only the first one writes, and its
-    /// observer alone is told of notes.
+    /// observer alone receives notes.
     pub ranks: Arc<dyn Collective>,
     /// Receives notes and download progress while the session is set up [default: none].
     pub observer: Option<&'a mut dyn Observer>,

@@ -23,7 +23,7 @@ impl CheckpointTimer {
         matches!(self.every, CheckpointEvery::Time(time) if self.last_time.elapsed() >= time)
     }
 
-    /// Whether a checkpoint is due after this many steps, whatever the time.
+    /// Whether a checkpoint is due after this many steps, at any time.
     pub(super) fn is_due_after(&self, steps: u64) -> bool {
         matches!(self.every, CheckpointEvery::Steps(count) if steps >= self.last_step.saturating_add(count))
     }

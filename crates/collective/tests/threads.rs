@@ -1,10 +1,11 @@
 //! Sums and gathered bytes, for any number of ranks.
 
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rondo_kernels::Device;
-
-use super::*;
+use rondo_collective::{Collective, Threads, alone};
+use rondo_kernels::{Buffer, Device};
 
 /// Runs a function on each of `size` ranks.
 fn on_ranks(size: usize, run: impl Fn(&dyn Collective) + Sync) {
