@@ -1,16 +1,17 @@
 //! `rondo complete`: the most likely next words.
 
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rondo_infer::{Completing, Completion};
+use rondo_infer::{Completer, Completing, Completion, Preferences, UserWords};
 use serde_json::{Value, json};
 
 use crate::console::Console;
-use crate::error::shown;
+use crate::error::{CliError, shown};
+use crate::exclusion;
 use crate::input::Input;
 use crate::lines::LineBatches;
 use crate::model_args::ModelArgs;
@@ -44,9 +45,80 @@ pub(crate) struct CompleteArgs {
     /// Do not list the unknown token
     #[arg(long, help_heading = "Completion")]
     forbid_unk: bool,
+    #[command(flatten)]
+    preferences: PreferenceArgs,
     /// Print JSON, one object per line
     #[arg(long, help_heading = "Output")]
     json: bool,
+}
+
+/// What the user wants to have listed.
+#[derive(Args, Debug)]
+struct PreferenceArgs {
+    /// File with one word per line that is never listed
+    #[arg(long, value_name = "FILE", help_heading = "Preferences")]
+    exclude: Option<PathBuf>,
+    /// List only words: no punctuation, no unknown token, no line end
+    #[arg(long, help_heading = "Preferences")]
+    words_only: bool,
+    /// Begin words with a capital letter at the start of a sentence, and where the incomplete word does, if the model's words
+    /// are lowercase; the text is then read as lowercase, too
+    #[arg(long, help_heading = "Preferences")]
+    capitalize: bool,
+    /// File with words of your own, one per line, each followed by a tab and its weight, or by nothing for weight 1; they
+    /// need not be in the vocabulary of the model, which must be a model of words
+    #[arg(long, value_name = "FILE", help_heading = "Preferences")]
+    user_words: Option<PathBuf>,
+    /// Text whose words are added to those of your own, each as often as it occurs
+    #[arg(long, value_name = "FILE", help_heading = "Preferences")]
+    learn: Option<PathBuf>,
+    /// Weight W of your own words, from 0 to below 1: the probability of a word is (1 - W) times the model's plus W times
+    /// its fraction of all weights
+    #[arg(
+        long,
+        value_name = "W",
+        default_value_t = 0.2,
+        allow_negative_numbers = true,
+        help_heading = "Preferences"
+    )]
+    user_weight: f64,
+}
+
+impl PreferenceArgs {
+    /// The completer with these preferences.
+    fn apply(&self, completer: Completer, console: Console) -> Result<Completer> {
+        let excluded = self.exclude.as_ref().map(|path| exclusion::words(path, console)).transpose()?;
+        let mut user_words = UserWords::new(self.user_weight);
+        let each_line = |path: &Option<PathBuf>, add: &mut dyn FnMut(&str) -> Result<()>| -> Result<()> {
+            let Some(path) = path else { return Ok(()) };
+            let input = &Input::all(std::slice::from_ref(path))[0];
+            let origin = input.origin();
+            for (line, number) in input.open(console)?.lines().zip(1..) {
+                let line = line.with_context(|| format!("could not read `{origin}`"))?;
+                add(line.trim()).with_context(|| format!("{origin}, line {number}"))?;
+            }
+            Ok(())
+        };
+        each_line(&self.user_words, &mut |line| {
+            let (word, weight) = line.split_once('\t').unwrap_or((line, "1"));
+            let no_weight = || CliError::NoWeight { found: weight.to_owned() };
+            if word.is_empty() {
+                Ok(())
+            } else {
+                Ok(user_words.add(word, weight.trim().parse().map_err(|_| no_weight())?)?)
+            }
+        })?;
+        each_line(&self.learn, &mut |line| {
+            user_words.learn(line);
+            Ok(())
+        })?;
+        Ok(completer.with_preferences(Preferences {
+            excluded: excluded.unwrap_or_default(),
+            words_only: self.words_only,
+            capitalize: self.capitalize,
+            user_words,
+        })?)
+    }
 }
 
 /// Runs the command.
@@ -55,7 +127,7 @@ pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
     let loaded = args.model.load(console)?;
     let completing =
         Completing { top: args.top, partial: args.partial, forbidden: loaded.forbidden(args.forbid_unk) };
-    let completer = loaded.model.completer();
+    let completer = args.preferences.apply(loaded.model.completer(), console)?;
     let complete = |text: &[u8], before: &str, out: &mut dyn Write| {
         let completions = completer.complete_bytes(text, &completing);
         let text = &*String::from_utf8_lossy(text);

@@ -33,6 +33,9 @@ pub(crate) enum CliError {
     /// Several processes were started for a command that one process runs.
     #[error("`rondo {name}` runs in one process, but {size} have been started")]
     NotDivided { name: &'static str, size: usize },
+    /// The weight of a word is no number.
+    #[error("`{found}` is no weight: a line is a word, a tab and a number above 0")]
+    NoWeight { found: String },
     /// An option cannot be divided among processes.
     #[error("`{flag}` works in one process only, but several have been started")]
     FlagNotDivided { flag: &'static str },
@@ -426,6 +429,7 @@ fn hint(cause: &Cause) -> Option<String> {
             | CliError::LogitBias { .. }
             | CliError::NoLineEnd { .. }
             | CliError::FlagValue { .. }
+            | CliError::NoWeight { .. }
             | CliError::UnknownScore { nearest: None, .. } => None,
             CliError::ListsWithoutIds { .. } => {
                 Some("`--best` and `--json` print ids; without them, give one list at a time".to_owned())

@@ -28,6 +28,7 @@ mod device;
 mod devices;
 mod error;
 mod eval;
+mod exclusion;
 mod filter;
 mod generate;
 mod input;

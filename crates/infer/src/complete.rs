@@ -22,11 +22,14 @@ use std::collections::HashMap;
 
 use rondo_data::TextCodec;
 
-use crate::{BeamSearch, Candidate, Hypothesis, InferError, ModelHandle, Predictor, Result};
+use crate::{BeamSearch, Candidate, Distribution, Hypothesis, InferError, ModelHandle, Predictor, Result};
 
+mod preferences;
 mod subwords;
 mod suggester;
 
+use preferences::{Choice, begins_sentence, capitalized};
+pub use preferences::{Preferences, UserWords};
 use subwords::Subwords;
 pub use suggester::Suggester;
 
@@ -68,6 +71,16 @@ pub struct Completer {
     spaces: Vec<u32>,
     /// For a model of subwords.
     subwords: Option<Subwords>,
+    choice: Choice,
+}
+
+/// A text to complete, as a word model reads it.
+struct Written {
+    before: String,
+    /// The partial word.
+    begun: String,
+    /// Whether words get a capital letter.
+    is_capital: bool,
 }
 
 impl Default for Completing {
@@ -80,13 +93,24 @@ impl Default for Completing {
 impl Completer {
     /// A completer for this model and codec.
     pub fn new(model: &ModelHandle, codec: &TextCodec) -> Self {
+        let choice = Choice::new(codec, Preferences::default());
         let is_space = |token: &str| {
             let text = codec.join([token]);
             !text.is_empty() && text.chars().all(char::is_whitespace)
         };
         let spaces = codec.vocab().tokens().zip(0..).filter(|(token, _)| is_space(token)).map(|(_, id)| id);
         let subwords = codec.is_of_subwords().then(|| Subwords::new(codec));
-        Completer { handle: model.clone(), codec: codec.clone(), spaces: spaces.collect(), subwords }
+        Completer { handle: model.clone(), codec: codec.clone(), spaces: spaces.collect(), subwords, choice }
+    }
+
+    /// The same for a user with these preferences.
+    ///
+    /// # Errors
+    /// [`InferError::UserWeight`] if λ is not within `[0, 1)`; [`InferError::NeedsWords`] if there are words of the
+    /// user's own, but the model's tokens are no words.
+    pub fn with_preferences(self, preferences: Preferences) -> Result<Self> {
+        preferences.check(&self.codec)?;
+        Ok(Completer { choice: Choice::new(&self.codec, preferences), ..self })
     }
 
     /// The most likely words after `text`, most likely first; fewer than requested if there are no more or
@@ -100,11 +124,13 @@ impl Completer {
         if completing.top == 0 {
             return Err(InferError::ZeroSize { name: "top" });
         }
-        let text = &*self.codec.normalized(text);
         if self.codec.is_of_words() {
-            self.complete_by_words(text, completing)
-        } else if let Some(subwords) = &self.subwords {
-            subwords.complete(&self.handle, &self.codec, text, completing)
+            return self.complete_by_words(text, completing);
+        }
+        let text = &*self.codec.normalized(text);
+        if let Some(subwords) = &self.subwords {
+            let wants = |word: &str| self.choice.wants(word);
+            subwords.complete(&self.handle, &self.codec, text, completing, &wants)
         } else {
             let (_, begun) = split_last_word(text);
             self.complete_by_characters(&self.codec.prompt(text)?, begun, completing)
@@ -131,26 +157,57 @@ impl Completer {
     }
 
     fn complete_by_words(&self, text: &str, completing: &Completing) -> Result<Vec<Completion>> {
-        let (before, begun) = if completing.partial { split_last_word(text) } else { (text, "") };
-        let prefix = self.codec.prompt(before)?;
+        let written = self.written(text, completing.partial);
+        let prefix = self.codec.prompt(&written.before)?;
+        let mut completions = vec![];
+        Predictor::new(&self.handle).read_prefix(&prefix, |distribution| {
+            completions = self.choose(&distribution, &written, completing);
+        })?;
+        Ok(completions)
+    }
+
+    /// Divides a text for a word model.
+    fn written(&self, text: &str, is_partial: bool) -> Written {
+        let (before, begun) = if is_partial { split_last_word(text) } else { (text, "") };
+        let [before_normal, begun_normal] =
+            [before, begun].map(|text| self.codec.normalized(text).into_owned());
+        if !self.choice.capitalizes {
+            return Written { before: before_normal, begun: begun_normal, is_capital: false };
+        }
+        let is_capital = match begun.chars().next() {
+            Some(first) => first.is_uppercase(),
+            None => begins_sentence(before),
+        };
+        let before = self.choice.lowercased(&self.codec, &before_normal);
+        Written { before, begun: begun_normal.to_lowercase(), is_capital }
+    }
+
+    /// The words of a word model's distribution.
+    fn choose(
+        &self,
+        distribution: &Distribution<'_>,
+        written: &Written,
+        completing: &Completing,
+    ) -> Vec<Completion> {
+        let begun = &*written.begun;
         let allowed = |id| self.is_allowed(id, begun, completing);
-        let candidates = Predictor::new(&self.handle).candidates(&prefix, completing.top, allowed)?;
-        Ok(self.completions(&candidates))
+        let candidates = distribution.most_likely(completing.top, allowed);
+        let completion = |candidate: &Candidate| {
+            let word = self.codec.vocab().token(candidate.id).unwrap_or_default().to_owned();
+            Completion { word, log_prob: candidate.log_prob }
+        };
+        let mut found = self.choice.mix(begun, completing.top, &candidates, distribution, completion);
+        if written.is_capital {
+            found.iter_mut().for_each(|completion| completion.word = capitalized(&completion.word));
+        }
+        found
     }
 
     /// Whether a word may be proposed for a partial one.
     fn is_allowed(&self, id: u32, begun: &str, completing: &Completing) -> bool {
         let fits =
             begun.is_empty() || self.codec.vocab().token(id).is_some_and(|token| token.starts_with(begun));
-        fits && !completing.forbidden.contains(&id)
-    }
-
-    fn completions(&self, candidates: &[Candidate]) -> Vec<Completion> {
-        let completion = |candidate: &Candidate| {
-            let word = self.codec.vocab().token(candidate.id).unwrap_or_default().to_owned();
-            Completion { word, log_prob: candidate.log_prob }
-        };
-        candidates.iter().map(completion).collect()
+        fits && self.choice.wants_id(id) && !completing.forbidden.contains(&id)
     }
 
     /// Completes a partial word by characters or bytes; `prefix` is all of the text.
@@ -173,7 +230,7 @@ impl Completer {
         for Hypothesis { ids, log_prob_sum, ended, .. } in &found {
             let Some((_, ids)) = ids.split_last().filter(|_| *ended) else { continue };
             let word = begun.to_owned() + &self.codec.decode(ids)?;
-            if !word.is_empty() {
+            if !word.is_empty() && self.choice.wants(&word) {
                 *words.entry(word).or_default() += log_prob_sum.exp();
             }
         }

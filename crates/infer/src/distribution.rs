@@ -36,6 +36,22 @@ pub struct Distribution<'a> {
     log_sum: f64,
 }
 
+/// A [`Distribution`] that owns its values.
+#[derive(Debug)]
+pub(crate) struct OwnedDistribution {
+    logits: Vec<f32>,
+    maxima: Vec<f32>,
+    largest: f64,
+    log_sum: f64,
+}
+
+impl OwnedDistribution {
+    pub(crate) fn get(&self) -> Distribution<'_> {
+        let OwnedDistribution { logits, maxima, largest, log_sum } = self;
+        Distribution { logits, maxima, largest: *largest, log_sum: *log_sum }
+    }
+}
+
 /// A token that may come next.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
@@ -73,6 +89,17 @@ impl<'a> Distribution<'a> {
         }
         let log_sum = blocks.weight_sum(1.0).ln();
         Ok(Distribution { logits, maxima: blocks.maxima, largest: f64::from(largest), log_sum })
+    }
+
+    /// The logits: `[V]`.
+    pub(crate) fn logits(&self) -> &'a [f32] {
+        self.logits
+    }
+
+    /// The same with values of its own.
+    pub(crate) fn to_owned_values(self) -> OwnedDistribution {
+        let Distribution { logits, maxima, largest, log_sum } = self;
+        OwnedDistribution { logits: logits.to_vec(), maxima: maxima.to_vec(), largest, log_sum }
     }
 
     /// `ln Σ eˣ` over the logits: the logarithm of the normalizer.

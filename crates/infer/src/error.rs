@@ -234,6 +234,28 @@ pub enum InferError {
         /// The given value.
         found: f64,
     },
+    /// The weight of a user's own words is not within `[0, 1)`.
+    #[error("`user_weight` must be at least 0 and below 1, but is {found}")]
+    UserWeight {
+        /// The given value.
+        found: f64,
+    },
+    /// The weight of a user's word is not above 0, infinite or NaN.
+    #[error("the weight of `{word}` must be above 0 and finite, but is {found}")]
+    WordWeight {
+        /// The word.
+        word: String,
+        /// The given value.
+        found: f64,
+    },
+    /// Something that there is for words only was asked of a model of other tokens.
+    #[error("{what} need a model of words, and the tokenizer of this one is `{tokens}`")]
+    NeedsWords {
+        /// What was asked for.
+        what: &'static str,
+        /// The name of its tokenizer.
+        tokens: String,
+    },
     /// The weight of an n-gram model is not within `[0, 1]`.
     #[error("`ngram_weight` must be at least 0 and at most 1, but is {found}")]
     NgramWeight {

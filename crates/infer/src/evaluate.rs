@@ -20,6 +20,7 @@
 //! per batch, and depends on the number of columns only through the few tokens that the diagram shows as not
 //! predicted.
 
+use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
 use rondo_data::{Batches, LastBatch, NO_TARGET, TokenIds, Units};
@@ -27,6 +28,7 @@ use rondo_nn::{BatchSize, Mode, Model, State, Workspace};
 
 use crate::handle::check_ids;
 use crate::normalizer::{Approximation, Buffers, nll_of};
+use crate::predictions::Predictions;
 use crate::{InferError, ModelHandle, Resets, Result};
 
 /// The number of tokens before a column that are read to find its initial state, and the minimum column
@@ -37,6 +39,9 @@ const WARM_UP: usize = 256;
 /// Rows `T·B` per forward pass: as many as the decoder processes in one block, so that a large decoder matrix
 /// is read from memory as rarely as possible.
 pub(crate) const BATCH_ROWS: usize = 768;
+
+/// The logits of a batch whose targets are ranked, in numbers: they stay in the processor's cache.
+const RANKED_LOGITS: usize = 1 << 20;
 
 /// How well a model predicted a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,7 +111,7 @@ pub fn evaluate_with(
     (batch_size, bptt): (usize, usize),
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
-    let reader = Reader { model, resets, approximation: None };
+    let reader = Reader::exact(model, resets);
     evaluate_by(reader, workspace, ids, (batch_size, bptt), progress)
 }
 
@@ -148,7 +153,7 @@ pub fn evaluate_part(
     progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
     assert!(part.index < part.count, "{part:?}");
-    let reader = Reader { model, resets, approximation: None };
+    let reader = Reader::exact(model, resets);
     evaluate_columns(reader, workspace, ids, sizes, part, progress)
 }
 
@@ -186,11 +191,17 @@ pub(crate) struct Reader<'a> {
     pub(crate) model: &'a dyn Model,
     pub(crate) resets: Option<Resets>,
     pub(crate) approximation: Option<&'a Approximation>,
+    /// Whether ranks are found, too, and which tokens do not count among those above a target.
+    pub(crate) excluded: Option<&'a [u32]>,
 }
 
 impl<'a> Reader<'a> {
+    pub(crate) fn exact(model: &'a dyn Model, resets: Option<Resets>) -> Reader<'a> {
+        Reader { model, resets, approximation: None, excluded: None }
+    }
+
     pub(crate) fn of(handle: &'a ModelHandle) -> Reader<'a> {
-        Reader { model: handle.model(), resets: handle.resets(), approximation: handle.approximation() }
+        Reader { approximation: handle.approximation(), ..Reader::exact(handle.model(), handle.resets()) }
     }
 }
 
@@ -201,6 +212,8 @@ pub(crate) struct Predicted {
     pub(crate) target: u32,
     /// Its negative log-likelihood.
     pub(crate) nll: f32,
+    /// Its rank; 0 if ranks are not found.
+    pub(crate) rank: u32,
 }
 
 /// Reads a text as [`evaluate_with`] does, and calls `each` with every predicted token, those of a column in order.
@@ -218,7 +231,7 @@ pub(crate) fn for_each_token(
 
 /// The same for the columns of a part.
 pub(crate) fn for_each_token_of(
-    Reader { model, resets, approximation }: Reader<'_>,
+    Reader { model, resets, approximation, excluded }: Reader<'_>,
     workspace: &mut Workspace,
     ids: &TokenIds,
     (batch_size, bptt): (usize, usize),
@@ -231,10 +244,13 @@ pub(crate) fn for_each_token_of(
             return Err(InferError::ZeroSize { name });
         }
     }
+    // Ranks need all logits of a batch in memory.
+    let most_rows = excluded.map_or(usize::MAX, |_| RANKED_LOGITS / model.vocab_size());
     let (batches, own, mut state) = match resets {
         None => {
             check_text(model, ids)?;
             let BatchSize { steps, columns } = evaluation_batch(ids.len(), batch_size, bptt);
+            let steps = steps.min((most_rows / columns).max(1));
             let batches = Batches::new(ids, columns, steps, LastBatch::Keep)?;
             let own = part.columns(columns);
             let state = warm_columns(model, workspace, ids, &batches, own.clone())?;
@@ -244,7 +260,8 @@ pub(crate) fn for_each_token_of(
             ids.blocks().try_for_each(|block| check_ids(model, &block?))?;
             let units = Units::find(ids, unit, line_end)?;
             let columns = batch_size.min(units.len()).max(1);
-            let batches = Batches::of_units(ids, &units, None, columns, bptt.max(BATCH_ROWS / columns))?;
+            let steps = bptt.max(BATCH_ROWS / columns).min((most_rows / columns).max(1));
+            let batches = Batches::of_units(ids, &units, None, columns, steps)?;
             let own = part.columns(columns);
             let state = model.zero_state(own.len());
             (batches, own, state)
@@ -260,7 +277,8 @@ pub(crate) fn for_each_token_of(
     let longest = batches.bptt() * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut resets = vec![0; if batches.has_resets() { longest } else { 0 }];
-    let mut buffers = Buffers::new(model.parameters().device());
+    let device = model.parameters().device();
+    let (mut buffers, mut predictions) = (Buffers::new(device), Predictions::new(device));
     let mut done_tokens = 0;
     for index in 0..batches.batch_count() {
         let batch = batches.batch(index);
@@ -276,11 +294,20 @@ pub(crate) fn for_each_token_of(
         // Where a column has ended, any token will do: its prediction is not used.
         let scored: Vec<bool> = targets.iter().map(|&target| target != NO_TARGET).collect();
         targets.iter_mut().filter(|target| **target == NO_TARGET).for_each(|target| *target = 0);
-        let approximation = approximation.map(|found| (found, &mut buffers));
-        let nll = nll_of(approximation, model, &mut tape, hidden, targets, &|row| scored[row])?;
-        let rows = nll.iter().zip(&*targets).zip(&scored).enumerate();
-        for (row, ((&nll, &target), _)) in rows.filter(|(_, (_, scored))| **scored) {
-            each(Predicted { column: own.start + row % columns, target, nll });
+        let (nll, ranks) = match excluded {
+            Some(excluded) => {
+                let found = predictions.ranked(model, &mut tape, hidden, targets, excluded)?;
+                (Cow::Owned(found.log_probs.iter().map(|log_prob| 0.0 - log_prob).collect()), found.ranks)
+            }
+            None => {
+                let approximation = approximation.map(|found| (found, &mut buffers));
+                let is_scored = |row: usize| scored[row];
+                (nll_of(approximation, model, &mut tape, hidden, targets, &is_scored)?, vec![])
+            }
+        };
+        for row in (0..rows).filter(|row| scored[*row]) {
+            let rank = ranks.get(row).copied().unwrap_or(0);
+            each(Predicted { column: own.start + row % columns, target: targets[row], nll: nll[row], rank });
             done_tokens += 1;
         }
         if progress(done_tokens, total_tokens).is_break() && done_tokens < total_tokens {

@@ -81,6 +81,20 @@ impl TextCounts {
 }
 
 impl Measures {
+    /// Before anything is predicted.
+    pub(crate) fn of_nothing() -> Measures {
+        let zero = Evaluation { nll_sum: 0.0, tokens: 0 };
+        Measures { counts: TextCounts::default(), all: zero, unknown: zero }
+    }
+
+    /// Adds a predicted token.
+    pub(crate) fn add(&mut self, nll: f64, is_unknown: bool) {
+        for part in [Some(&mut self.all), is_unknown.then_some(&mut self.unknown)].into_iter().flatten() {
+            part.nll_sum += nll;
+            part.tokens += 1;
+        }
+    }
+
     /// The tokens that are not unknown.
     pub fn known(&self) -> Evaluation {
         Evaluation {

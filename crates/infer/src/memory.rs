@@ -20,6 +20,11 @@ pub(crate) fn check_evaluation(
     })
 }
 
+/// Checks that the logits of a step of `columns` columns fit in memory.
+pub(crate) fn check_ranking(model: &dyn Model, columns: usize) -> Result<()> {
+    check_memory(model, "ranking tokens", "`batch_size`", |memory| memory.logits(columns))
+}
+
 /// Checks that `rows` sequences can be generated in parallel; `reduce` says what their number depends on.
 pub(crate) fn check_generation(model: &dyn Model, rows: usize, reduce: &'static str) -> Result<()> {
     check_memory(model, "generating in parallel", reduce, |memory| memory.logits(rows))

@@ -288,7 +288,7 @@ impl Columns<'_> {
                 self.contexts(column_count(ids.len(), sizes.0).max(1))?
             }
         };
-        let reader = Reader { model, resets, approximation: None };
+        let reader = Reader::exact(model, resets);
         for_each_token(reader, workspace, ids, sizes, progress, &mut |token| {
             each(token.nll, interpolation.read(&mut contexts[token.column], token.target));
         })

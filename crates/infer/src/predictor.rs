@@ -90,16 +90,25 @@ impl Predictor {
         count: usize,
         allowed: impl Fn(u32) -> bool,
     ) -> Result<Vec<Candidate>> {
+        let mut candidates = Vec::new();
+        self.read_prefix(prefix, |distribution| {
+            candidates = distribution.most_likely(count, &allowed);
+        })?;
+        Ok(candidates)
+    }
+
+    /// Reads `prefix` from a zero state, and calls `visit` with the distribution of the token after it.
+    pub(crate) fn read_prefix(
+        &mut self,
+        prefix: &[u32],
+        mut visit: impl FnMut(Distribution<'_>),
+    ) -> Result<()> {
         self.handle.check_ids(prefix)?;
         let Some((last, before)) = prefix.split_last() else {
             return Err(InferError::EmptyPrefix);
         };
         self.restart();
         self.before = self.handle.read_text(&mut self.workspace, before, &mut self.state);
-        let mut candidates = Vec::new();
-        self.read(std::slice::from_ref(last), |_, distribution| {
-            candidates = distribution.most_likely(count, &allowed);
-        })?;
-        Ok(candidates)
+        self.read(std::slice::from_ref(last), |_, distribution| visit(distribution))
     }
 }

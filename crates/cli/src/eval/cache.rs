@@ -87,7 +87,14 @@ impl CacheArgs {
             settings: settings(&cache, tuned.as_ref()),
             table: tuned.as_ref().map(table),
         };
-        Ok(Findings { base: found.base, measures: None, adapted: Some(adapted), tokens_per_s })
+        Ok(Findings {
+            base: found.base,
+            measures: None,
+            ranks: None,
+            typed: None,
+            adapted: Some(adapted),
+            tokens_per_s,
+        })
     }
 
     fn cache(&self) -> Cache {

@@ -103,7 +103,7 @@ impl DynamicArgs {
             Some(RuleName::Rms) => Some(self.gradient_rms(bptt, loaded, console)?),
             _ => None,
         };
-        let base = measure(batch_size, BASE_BPTT, text, loaded, console)?.all;
+        let base = measure((batch_size, BASE_BPTT), text, None, loaded, console)?.0.all;
         let options = match &gradient_rms {
             None => without,
             Some(gradient_rms) => DynamicEvaluation {
@@ -130,7 +130,7 @@ impl DynamicArgs {
         let settings = numbers.settings(self.dynamic_clip_norm);
         let adapted =
             Adapted { evaluation, name: "dynamic", title: "dynamic", summary, settings, table: None };
-        Ok(Findings { base, measures: None, adapted: Some(adapted), tokens_per_s })
+        Ok(Findings { base, measures: None, ranks: None, typed: None, adapted: Some(adapted), tokens_per_s })
     }
 
     /// Refuses flags that have no effect with the chosen rule.

@@ -3,17 +3,21 @@
 //! ```text
 //! text ─┬─ the model alone              evaluate ─┐
 //!       ├─ cache: with a neural cache   evaluate ─┼─▶ report: text in columns, or JSON
+//!       ├─ top_k: and the ranks of tokens ────────┤
 //!       ├─ ngram: with an n-gram model  evaluate ─┤
 //!       ├─ dynamic: training as it reads evaluate ┤
+//!       ├─ keystrokes: typed with suggestions ────┤
 //!       └─ baselines: unigram and bigram evaluate ┘
 //! ```
 
 mod baselines;
 mod cache;
 mod dynamic;
+mod keystrokes;
 mod ngram;
 mod report;
 mod text;
+mod top_k;
 
 use std::fs;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -23,10 +27,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use indicatif::ProgressBar;
 use rondo_data::Split;
-use rondo_infer::{Evaluation, EvaluationPart, InferError, Measures};
+use rondo_infer::{Evaluation, EvaluationPart, InferError, Measures, Ranking, Ranks};
 use rondo_runs::RunFolder;
 use rondo_train::{EvaluationPlan, Settings};
 
@@ -45,6 +49,7 @@ pub(crate) use text::corpus_text;
 
 /// Evaluate a model on a text: loss, perplexity, bits per token, out-of-vocabulary words
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("choice").args(["top_k", "keystrokes"]).multiple(true))]
 #[command(after_help = "\
 Several files are evaluated as one text. Training uses the same function: `rondo eval --model RUN --split valid` \
 prints the perplexity that the run reported. With --cache, --dynamic or --ngram, the results of the model alone are \
@@ -91,6 +96,14 @@ pub(crate) struct EvalArgs {
     /// says how exact it was on this text
     #[arg(long, conflicts_with_all = ["cache", "tune_cache", "dynamic", "ngram"], help_heading = "Evaluation")]
     approximate: bool,
+    #[command(flatten)]
+    top_k: top_k::TopKArgs,
+    #[command(flatten)]
+    keystrokes: keystrokes::KeystrokeArgs,
+    /// With --top-k or --keystrokes, a file with one word per line that cannot be suggested: it is never found, and other
+    /// words move up
+    #[arg(long, value_name = "FILE", requires = "choice", help_heading = "Suggestions")]
+    exclude: Option<PathBuf>,
     #[command(flatten)]
     cache: cache::CacheArgs,
     #[command(flatten)]
@@ -167,15 +180,20 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     } else if let Some(ngram) = args.ngram.load(&loaded, console)? {
         ngram::evaluate(&ngram, batch_size, bptt, &text, &loaded, console)?
     } else {
+        let exclude = args.exclude.as_deref();
+        let ranking = args.top_k.ranking(exclude, &loaded, console)?;
         let begun = Instant::now();
-        let measures = measure(batch_size, bptt, &text, &loaded, console)?;
+        let (measures, ranks) = measure((batch_size, bptt), &text, ranking.as_ref(), &loaded, console)?;
         let measures = args.unknown_words.map_or(measures, |words| measures.with_unknown_words(words.get()));
         let base = measures.all;
+        let tokens_per_s = base.tokens as f64 / begun.elapsed().as_secs_f64();
         Findings {
             base,
             measures: Some(measures),
+            ranks,
+            typed: args.keystrokes.count(exclude, &text, &loaded, console)?,
             adapted: None,
-            tokens_per_s: base.tokens as f64 / begun.elapsed().as_secs_f64(),
+            tokens_per_s,
         }
     };
     if !findings.base.nll_sum.is_finite() {
@@ -209,6 +227,7 @@ impl EvalArgs {
             ("--cache", self.cache.is_wanted()),
             ("--dynamic", self.dynamic.is_wanted()),
             ("--ngram", self.ngram.is_wanted()),
+            ("--keystrokes", self.keystrokes.is_wanted()),
             ("-", reads_stdin),
         ];
         match given.into_iter().find(|(_, is_given)| *is_given) {
@@ -230,14 +249,14 @@ fn run_settings(loaded: &Loaded) -> Result<Option<(Settings, Vec<String>)>> {
     Ok(Some(Settings::parse_known(&origin, &text)?))
 }
 
-/// The model's own evaluation.
+/// The model's own evaluation, with the ranks of the tokens if there are some to report.
 fn measure(
-    batch_size: usize,
-    bptt: usize,
+    (batch_size, bptt): (usize, usize),
     text: &Text,
+    ranking: Option<&Ranking>,
     loaded: &Loaded,
     console: Console,
-) -> Result<Measures> {
+) -> Result<(Measures, Option<Ranks>)> {
     let bar = token_bar(console, text);
     let mut progress = |done| {
         bar.set_position(done);
@@ -245,15 +264,26 @@ fn measure(
     };
     let ranks = ranks::all();
     let part = EvaluationPart { index: ranks.rank(), count: ranks.size() };
-    let mut measures = loaded.model.measure_part(&text.ids, batch_size, bptt, part, &mut progress)?;
+    let model = &loaded.model;
+    let (mut measures, mut of_tokens) = match ranking {
+        Some(ranking) => {
+            let sizes = (batch_size, bptt);
+            let found = model.measure_ranks(&text.ids, sizes, part, ranking, &mut progress)?;
+            (found.0, Some(found.1))
+        }
+        None => (model.measure_part(&text.ids, batch_size, bptt, part, &mut progress)?, None),
+    };
     let of_part = |evaluation: Evaluation| [evaluation.nll_sum, evaluation.tokens as f64];
-    let ([all, all_tokens], [unknown, unknown_tokens]) = (of_part(measures.all), of_part(measures.unknown));
-    let mut sums = [all, all_tokens, unknown, unknown_tokens];
+    let mut sums = [of_part(measures.all), of_part(measures.unknown)].concat();
+    sums.extend(of_tokens.iter().flat_map(Ranks::to_numbers));
     ranks.sum(&mut sums)?;
     let of_all = |nll_sum, tokens| Evaluation { nll_sum, tokens: tokens as u64 };
     measures.all = of_all(sums[0], sums[1]);
     measures.unknown = of_all(sums[2], sums[3]);
-    Ok(measures)
+    if let Some(of_tokens) = &mut of_tokens {
+        of_tokens.set_numbers(&sums[4..]);
+    }
+    Ok((measures, of_tokens))
 }
 
 /// A progress bar over the tokens of a text.

@@ -57,5 +57,12 @@ pub(super) fn evaluate(
         settings,
         table: None,
     };
-    Ok(Findings { base: found.base, measures: None, adapted: Some(adapted), tokens_per_s })
+    Ok(Findings {
+        base: found.base,
+        measures: None,
+        ranks: None,
+        typed: None,
+        adapted: Some(adapted),
+        tokens_per_s,
+    })
 }

@@ -1,12 +1,14 @@
 //! What an evaluation prints.
 
 use anyhow::Result;
-use rondo_infer::{Evaluation, Measures};
+use rondo_infer::{Evaluation, Measures, Ranks};
 use rondo_runs::{Loss, Perplexity};
 use serde_json::{Map, Value, json};
 
 use super::baselines::Baselines;
+use super::keystrokes::Typed;
 use super::text::Text;
+use super::top_k;
 use crate::model_args::Loaded;
 use crate::normalizer::check_in_json;
 use crate::{describe, output};
@@ -17,6 +19,10 @@ pub(super) struct Findings {
     pub(super) base: Evaluation,
     /// The same per word, character and byte, unless the model is adapted.
     pub(super) measures: Option<Measures>,
+    /// How high the tokens rank, if requested.
+    pub(super) ranks: Option<Ranks>,
+    /// The keystrokes that suggestions save, if requested.
+    pub(super) typed: Option<Typed>,
     /// The model adapted to the text, if requested.
     pub(super) adapted: Option<Adapted>,
     /// Predicted tokens per second; with adaptation, those of the adapted model.
@@ -80,6 +86,12 @@ fn in_json(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> Val
     }
     if let Some(measures) = &findings.measures {
         crate::measures::add_to(&mut object, measures);
+    }
+    if let Some(ranks) = &findings.ranks {
+        object["ranks"] = top_k::in_json(ranks);
+    }
+    if let Some(typed) = &findings.typed {
+        object["keystrokes"] = typed.in_json();
     }
     if let Some(adapted) = &findings.adapted {
         let mut settings = adapted.settings.clone();
@@ -147,8 +159,12 @@ fn in_columns(
         |rows: &[[String; 2]]| output::columns(&rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>(), &[]);
     rows.extend(findings.measures.iter().flat_map(crate::measures::rows));
     rows.extend(baselines.into_iter().flat_map(baseline_rows));
+    rows.extend(findings.ranks.iter().flat_map(top_k::rows));
+    rows.extend(findings.typed.iter().flat_map(Typed::rows));
     rows.push(speed);
-    let Some(adapted) = &findings.adapted else { return in_lines(&rows) };
+    let positions = findings.ranks.as_ref().and_then(top_k::table);
+    let positions = positions.map(|table| format!("\n{table}")).unwrap_or_default();
+    let Some(adapted) = &findings.adapted else { return in_lines(&rows) + &positions };
     let table = adapted.table.as_ref().map(|table| format!("{table}\n")).unwrap_or_default();
     format!("{table}{}\n{both}", in_lines(&rows))
 }

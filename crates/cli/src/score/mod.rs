@@ -4,7 +4,7 @@
 //! in it breaks the record.
 
 use std::io::Write;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -60,6 +60,15 @@ pub(crate) struct ScoreArgs {
     approximate: ApproximateArgs,
     #[command(flatten)]
     ngram: NgramArgs,
+    /// Flag lines with a token that is not among the G most likely ones in its place, as DeepLog does for logs: the number
+    /// of these tokens is one more column, before the line. Unknown tokens count; a note has the number of flagged lines
+    #[arg(
+        long,
+        value_name = "G",
+        conflicts_with_all = ["html", "approximate", "ngram"],
+        help_heading = "Scoring"
+    )]
+    max_rank: Option<NonZeroU32>,
     /// End with an error at a character that the model's vocabulary does not contain
     #[arg(long, help_heading = "Scoring")]
     strict: bool,
@@ -117,7 +126,7 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     let ngram = args.ngram.load(&loaded, console)?;
     let zero = Evaluation { nll_sum: 0.0, tokens: 0 };
     let mut summary = Measures { counts: TextCounts::default(), all: zero, unknown: zero };
-    let mut impossible = 0;
+    let (mut impossible, mut flagged) = (0, [0.0; 2]);
     write_in_turn(&*ranks, |out| {
         for input in &inputs {
             let origin = input.origin();
@@ -126,6 +135,9 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
             let mut scorer = loaded.model.scorer(scoring.clone())?;
             if let Some(ngram) = &ngram {
                 scorer = scorer.with_ngram(ngram.interpolation.clone());
+            }
+            if args.max_rank.is_some() {
+                scorer = scorer.with_ranks()?;
             }
             let mut encoder = codec.line_encoder(&origin);
             let mut batches = LineBatches::open(input, loaded.text_field.as_deref(), Some(codec), console)?;
@@ -144,6 +156,10 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
                     check(line, &origin, args.strict)?;
                     impossible += u64::from(!line.missing.is_empty());
                     let record = Record { file, line, score: score.as_ref(), codec };
+                    if let Some(max_rank) = args.max_rank {
+                        flagged[0] += f64::from(u8::from(record.unlikely_tokens(max_rank) > 0));
+                        flagged[1] += 1.0;
+                    }
                     if args.summary {
                         record.add_to(&mut summary)?;
                     } else {
@@ -163,6 +179,14 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
         print_summary(&args, &summary)?;
     }
     say_impossible(impossible, console);
+    if let Some(max_rank) = args.max_rank {
+        ranks.sum(&mut flagged)?;
+        let [unlikely, lines] = flagged.map(|count| describe::count(count as usize));
+        let have = if flagged[0] == 1.0 { "has" } else { "have" };
+        console.say(&format!(
+            "note: {unlikely} of {lines} lines {have} a token that is not among the {max_rank} most likely ones"
+        ));
+    }
     normalizer::say_check(&loaded, console);
     Ok(ExitCode::SUCCESS)
 }
@@ -226,6 +250,19 @@ impl Record<'_> {
         })
     }
 
+    /// The number of tokens that are unknown, or not among this number of most likely ones.
+    fn unlikely_tokens(&self, max_rank: NonZeroU32) -> usize {
+        let is_unlikely = |(rank, is_unknown): (u32, bool)| is_unknown || rank > max_rank.get();
+        let unlikely = self.ranks().filter(|ranked| is_unlikely(*ranked)).count();
+        unlikely + self.line.missing.len()
+    }
+
+    /// The rank of each scored token, if it is known, and whether the token is unknown.
+    fn ranks(&self) -> impl Iterator<Item = (u32, bool)> {
+        let ranks = self.score.into_iter().flat_map(|score| &score.ranks).copied();
+        ranks.zip(self.tokens().map(|(_, _, is_unknown)| is_unknown))
+    }
+
     fn log_prob(&self) -> f64 {
         self.score.map_or(f64::NEG_INFINITY, |score| score.log_prob_sum)
     }
@@ -263,6 +300,9 @@ impl Record<'_> {
             if let Some(file) = self.file {
                 object["file"] = file.into();
             }
+            if let Some(max_rank) = args.max_rank {
+                object["unlikely_tokens"] = self.unlikely_tokens(max_rank).into();
+            }
             if !line.missing.is_empty() {
                 object["missing"] = line.missing.clone().into();
             }
@@ -277,6 +317,9 @@ impl Record<'_> {
             write!(out, "\t")?;
         }
         write!(out, "{}\t{count}\t{unknown}\t", base.column(self.log_prob()))?;
+        if let Some(max_rank) = args.max_rank {
+            write!(out, "{}\t", self.unlikely_tokens(max_rank))?;
+        }
         out.write_all(&in_column(&line.text))?;
         writeln!(out)?;
         if args.per_token {
@@ -299,10 +342,14 @@ impl Record<'_> {
                 write!(out, "{value}")?;
                 continue;
             }
+            let mut ranks = self.ranks();
             for (place, (token, log_prob, is_unknown)) in self.tokens().enumerate() {
                 let mut object = json!({ "token": token, "log_prob": output::number(base.log(log_prob)) });
                 if is_unknown {
                     object["unknown"] = true.into();
+                }
+                if let Some((rank, _)) = ranks.next() {
+                    object["rank"] = rank.into();
                 }
                 write!(out, "{}{object}", if place == 0 { '[' } else { ',' })?;
             }

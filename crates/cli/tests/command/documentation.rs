@@ -235,6 +235,7 @@ pages! {
     approximation: "docs/approximation.md",
     rescoring: "docs/rescoring.md",
     generation: "docs/generation.md",
+    suggestions: "docs/suggestions.md",
     models: "docs/models.md",
     converting: "docs/converting.md",
     recipes: "docs/recipes.md",

@@ -57,6 +57,7 @@ impl Subwords {
         codec: &TextCodec,
         text: &str,
         completing: &Completing,
+        wants: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Completion>> {
         let (before, begun) = split_last_word(text);
         // The last space belongs to the word.
@@ -124,7 +125,9 @@ impl Subwords {
             for beam in beams.iter().filter(|beam| beam.word.starts_with(begun.as_bytes())) {
                 let log_prob = beam.log_prob + self.log_prob_of_end(rows.row(beam.row));
                 // Tokens of bytes can be put together to what is no word.
-                if let Some(word) = str::from_utf8(&beam.word).ok().filter(|word| is_word(word)) {
+                if let Some(word) =
+                    str::from_utf8(&beam.word).ok().filter(|word| is_word(word) && wants(word))
+                {
                     *words.entry(word.to_owned()).or_default() += log_prob.exp();
                 }
             }

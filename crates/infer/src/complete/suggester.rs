@@ -2,11 +2,12 @@
 
 use rondo_nn::State;
 
-use super::{Completer, Completing, Completion, split_last_word};
+use super::{Completer, Completing, Completion};
+use crate::distribution::OwnedDistribution;
 use crate::{InferError, Predictor, Result};
 
 /// Completes a text again and again while it is written. A word model keeps its state, which is small: however long the text
-/// is, a keystroke costs one step, or as many as there are new words.
+/// is, a new word costs one step, or as many as there are new words, and a keystroke within a word costs none.
 ///
 /// Results are those of [`Completer::complete`]. Models of characters and bytes search for words, and read the text each
 /// time.
@@ -30,13 +31,26 @@ pub struct Suggester {
     read: Vec<u32>,
     state: State,
     last: u32,
+    /// What the model predicted last, and after which ids.
+    predicted: Option<(Vec<u32>, OwnedDistribution)>,
 }
 
 impl Suggester {
     /// A suggester that has read nothing yet.
-    pub(crate) fn new(completer: Completer) -> Suggester {
+    #[must_use]
+    pub fn new(completer: Completer) -> Suggester {
         let (state, last) = (completer.handle.model().zero_state(1), completer.handle.start());
-        Suggester { completer, read: vec![], state, last }
+        Suggester { completer, read: vec![], state, last, predicted: None }
+    }
+
+    /// Learns the words of a text that the user has written: they become words of the user's own
+    /// ([`UserWords::learn`](super::UserWords::learn)).
+    ///
+    /// # Errors
+    /// [`InferError::NeedsWords`] unless the model is one of words.
+    pub fn learn(&mut self, text: &str) -> Result<()> {
+        let Completer { choice, codec, .. } = &mut self.completer;
+        choice.learn(codec, text)
     }
 
     /// The most likely words after `text`, as [`Completer::complete`] finds them. If the text does not begin with the one
@@ -49,9 +63,11 @@ impl Suggester {
         if !codec.is_of_words() || completing.top == 0 {
             return self.completer.complete(text, completing);
         }
-        let text = codec.normalized(text);
-        let (before, begun) = if completing.partial { split_last_word(&text) } else { (&*text, "") };
-        let ids = codec.prompt(before)?;
+        let written = self.completer.written(text, completing.partial);
+        let ids = codec.prompt(&written.before)?;
+        if let Some((_, distribution)) = self.predicted.as_ref().filter(|(known, _)| *known == ids) {
+            return Ok(self.completer.choose(&distribution.get(), &written, completing));
+        }
         let Some((last, before)) = ids.split_last() else { return Err(InferError::EmptyPrefix) };
         if !before.starts_with(&self.read) {
             self.state.clear();
@@ -63,11 +79,12 @@ impl Suggester {
         self.read.extend_from_slice(new);
 
         let state = self.state.select(handle.device(), &[0]);
-        let mut candidates = vec![];
+        let (mut completions, mut predicted) = (vec![], None);
         Predictor::after(handle, state, self.last).read(std::slice::from_ref(last), |_, distribution| {
-            let allowed = |id| self.completer.is_allowed(id, begun, completing);
-            candidates = distribution.most_likely(completing.top, allowed);
+            completions = self.completer.choose(&distribution, &written, completing);
+            predicted = Some(distribution.to_owned_values());
         })?;
-        Ok(self.completer.completions(&candidates))
+        self.predicted = predicted.map(|distribution| (ids, distribution));
+        Ok(completions)
     }
 }

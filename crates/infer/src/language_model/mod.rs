@@ -331,21 +331,16 @@ impl LanguageModel {
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Measures> {
         check_evaluation(self.model(), ids.len(), batch_size, bptt)?;
-        let (unknown_id, zero) = (self.codec.unknown_id(), Evaluation { nll_sum: 0.0, tokens: 0 });
-        let [mut all, mut unknown] = [zero, zero];
+        let unknown = self.codec.unknown_id();
+        let mut measures = Measures::of_nothing();
         let (reader, sizes) = (Reader::of(&self.handle), (batch_size, bptt));
         let workspace = &mut self.handle.workspace();
         let progress = &mut |done, _| progress(done);
         for_each_token_of(reader, workspace, ids, sizes, part, progress, &mut |predicted| {
-            let nll = f64::from(predicted.nll);
-            all.nll_sum += nll;
-            all.tokens += 1;
-            if unknown_id == Some(predicted.target) {
-                unknown.nll_sum += nll;
-                unknown.tokens += 1;
-            }
+            measures.add(f64::from(predicted.nll), unknown == Some(predicted.target));
         })?;
-        Ok(Measures { counts: TextCounts::of(&self.codec, ids)?, all, unknown })
+        measures.counts = TextCounts::of(&self.codec, ids)?;
+        Ok(measures)
     }
 
     /// Evaluates a baseline on the tokens that [`measure`](Self::measure) predicts: see [`evaluate_baseline`].
@@ -459,7 +454,7 @@ impl LanguageModel {
         Completer::new(&self.handle, &self.codec)
     }
 
-    /// A completer of a text that grows.
+    /// A completer of a text that grows; [`Suggester::new`] is one for a user with preferences.
     pub fn suggester(&self) -> Suggester {
         Suggester::new(self.completer())
     }

@@ -25,6 +25,7 @@ use crate::evaluate::BATCH_ROWS;
 use crate::handle::PooledWorkspace;
 use crate::ngram::NgramContext;
 use crate::normalizer::{Buffers, nll_of};
+use crate::predictions::{LOGITS, Predictions};
 use crate::{InferError, Interpolation, ModelHandle, Result};
 
 mod lines;
@@ -62,6 +63,9 @@ pub struct SentenceScore {
     pub log_prob_sum: f64,
     /// The log-probability of each scored token (natural logarithm).
     pub log_probs: Vec<f32>,
+    /// The rank of each scored token, one more than the number of tokens that are more likely in its place; empty unless the
+    /// scorer [ranks](Scorer::with_ranks).
+    pub ranks: Vec<u32>,
     /// How many tokens at the beginning are not scored: 1 if there is nothing to predict the first from,
     /// otherwise 0.
     pub unscored_tokens: usize,
@@ -73,6 +77,13 @@ impl SentenceScore {
     pub fn perplexity(&self) -> f64 {
         (-self.log_prob_sum / self.log_probs.len() as f64).exp()
     }
+}
+
+/// The log-probabilities of tokens, and their ranks, if asked for.
+#[derive(Default)]
+struct Ranked {
+    log_probs: Vec<f32>,
+    ranks: Vec<u32>,
 }
 
 /// Scores sentences with a model.
@@ -102,6 +113,8 @@ pub struct Scorer {
     last: Option<u32>,
     /// An n-gram model to interpolate with, and, with [`Scoring::carry_state`], the words before the next sentence.
     ngram: Option<(Interpolation, NgramContext)>,
+    /// Whether tokens are ranked, and the memory for it.
+    predictions: Option<Predictions>,
 }
 
 impl Scorer {
@@ -122,7 +135,16 @@ impl Scorer {
         let last = scoring.start;
         let (workspace, carried) = (model.workspace(), model.model().zero_state(1));
         let buffers = Buffers::new(model.device());
-        Ok(Scorer { handle: model.clone(), workspace, buffers, scoring, carried, last, ngram: None })
+        Ok(Scorer {
+            handle: model.clone(),
+            workspace,
+            buffers,
+            scoring,
+            carried,
+            last,
+            ngram: None,
+            predictions: None,
+        })
     }
 
     /// The same, interpolated with an n-gram model.
@@ -131,6 +153,18 @@ impl Scorer {
         let context = before_text(&interpolation, &self.scoring);
         self.ngram = Some((interpolation, context));
         self
+    }
+
+    /// The same, with the [rank](SentenceScore::ranks) of each token: the model's own, also if it is interpolated.
+    ///
+    /// # Errors
+    /// [`InferError::NeedsDistribution`] for an approximate model.
+    pub fn with_ranks(mut self) -> Result<Self> {
+        if self.handle.approximation().is_some() {
+            return Err(InferError::NeedsDistribution { what: "the rank of a token" });
+        }
+        self.predictions = Some(Predictions::new(self.handle.device()));
+        Ok(self)
     }
 
     /// Scores sentences, each given as its ids, including its line end, if any.
@@ -176,9 +210,9 @@ impl Scorer {
                 .iter()
                 .map(|&index| self.scoring.start.iter().chain(sentences[index].as_ref()).copied().collect())
                 .collect();
-            let (log_probs, _) = self.predict(&rows, self.handle.model().zero_state(rows.len()))?;
-            for (&index, log_probs) in group.iter().zip(log_probs) {
-                scores[index] = Some(SentenceScore::new(log_probs, sentences[index].as_ref().len()));
+            let (predicted, _) = self.predict(&rows, self.handle.model().zero_state(rows.len()))?;
+            for (&index, predicted) in group.iter().zip(predicted) {
+                scores[index] = Some(SentenceScore::new(predicted, sentences[index].as_ref().len()));
             }
         }
         Ok(scores.into_iter().flatten().collect())
@@ -196,39 +230,45 @@ impl Scorer {
         let state = std::mem::replace(&mut self.carried, self.handle.model().zero_state(1));
         // After an error, start again.
         self.last = self.scoring.start;
-        let (mut log_probs, state) = self.predict(std::slice::from_ref(&text), state)?;
+        let (mut predicted, state) = self.predict(std::slice::from_ref(&text), state)?;
         self.carried = state;
         self.last = text.last().copied();
-        let mut log_probs = log_probs.pop().unwrap_or_default().into_iter();
+        let Ranked { log_probs, ranks } = predicted.pop().unwrap_or_default();
+        let (mut log_probs, mut ranks) = (log_probs.into_iter(), ranks.into_iter());
         let score = |sentence: &S| {
             let len = sentence.as_ref().len();
             let scored = len - unscored_tokens.min(len);
             unscored_tokens -= len - scored;
-            SentenceScore::new(log_probs.by_ref().take(scored).collect(), len)
+            let log_probs = log_probs.by_ref().take(scored).collect();
+            SentenceScore::new(Ranked { log_probs, ranks: ranks.by_ref().take(scored).collect() }, len)
         };
         Ok(sentences.iter().map(score).collect())
     }
 
-    /// The log-probability of each token of each row except the row's first, and the state after all tokens
+    /// The log-probability and the rank of each token of each row except the row's first, and the state after all tokens
     /// except the last.
     ///
     /// Rows are sorted by decreasing length, so the rows still running always come first; the state shrinks
     /// to them.
-    fn predict(&mut self, rows: &[Vec<u32>], mut state: State) -> Result<(Vec<Vec<f32>>, State)> {
+    fn predict(&mut self, rows: &[Vec<u32>], mut state: State) -> Result<(Vec<Ranked>, State)> {
         let predicted = |row: &Vec<u32>| row.len().saturating_sub(1);
-        let mut log_probs: Vec<Vec<f32>> =
-            rows.iter().map(|row| Vec::with_capacity(predicted(row))).collect();
+        let mut found: Vec<Ranked> = rows.iter().map(|_| Ranked::default()).collect();
+        // Ranks need all logits of a batch in memory.
+        let most_rows = match self.predictions {
+            Some(_) => BATCH_ROWS.min(LOGITS / self.handle.model().vocab_size()),
+            None => BATCH_ROWS,
+        };
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
         let mut start = 0;
         loop {
             let running = rows.partition_point(|row| predicted(row) > start);
             if running == 0 {
-                return Ok((log_probs, state));
+                return Ok((found, state));
             }
             if running < state.batch() {
                 state = state.select(self.handle.device(), &(0..running).collect::<Vec<_>>());
             }
-            let steps = (BATCH_ROWS / running).clamp(1, predicted(&rows[0]) - start);
+            let steps = (most_rows / running).clamp(1, predicted(&rows[0]) - start);
             inputs.clear();
             targets.clear();
             for t in start..start + steps {
@@ -246,16 +286,25 @@ impl Scorer {
             self.handle.set_resets(&mut tape, &inputs, &before.collect::<Vec<_>>());
             let hidden = model.forward(&mut tape, &inputs, &mut state);
             let is_text = |row: usize| start + row / running < predicted(&rows[row % running]);
-            let approximation = self.handle.approximation().map(|found| (found, &mut self.buffers));
-            let nll = nll_of(approximation, model, &mut tape, hidden, &targets, &is_text)?;
-            for (b, (row, log_probs)) in rows[..running].iter().zip(&mut log_probs).enumerate() {
+            let (nll, ranks) = match &mut self.predictions {
+                Some(predictions) => {
+                    let found = predictions.ranked(model, &mut tape, hidden, &targets, &[])?;
+                    (found.log_probs.iter().map(|log_prob| 0.0 - log_prob).collect(), found.ranks)
+                }
+                None => {
+                    let approximation = self.handle.approximation().map(|found| (found, &mut self.buffers));
+                    (nll_of(approximation, model, &mut tape, hidden, &targets, &is_text)?, vec![])
+                }
+            };
+            for (b, (row, found)) in rows[..running].iter().zip(&mut found).enumerate() {
                 let steps = steps.min(predicted(row) - start);
                 let nll = nll.iter().skip(b).step_by(running).take(steps);
                 if nll.clone().any(|nll| nll.is_nan()) {
                     return Err(InferError::NonFiniteLogits);
                 }
                 // `0 − x` rather than `−x`, which would give −0 for a token of probability 1.
-                log_probs.extend(nll.map(|nll| 0.0 - nll));
+                found.log_probs.extend(nll.map(|nll| 0.0 - nll));
+                found.ranks.extend(ranks.iter().skip(b).step_by(running).take(steps));
             }
             start += steps;
         }
@@ -263,9 +312,10 @@ impl Scorer {
 }
 
 impl SentenceScore {
-    /// The score of a sentence of `len` tokens, the last of which have these log-probabilities.
-    fn new(log_probs: Vec<f32>, len: usize) -> Self {
-        SentenceScore { log_prob_sum: sum(&log_probs), unscored_tokens: len - log_probs.len(), log_probs }
+    /// The score of a sentence of `len` tokens, the last of which have these log-probabilities and ranks.
+    fn new(Ranked { log_probs, ranks }: Ranked, len: usize) -> Self {
+        let unscored_tokens = len - log_probs.len();
+        SentenceScore { log_prob_sum: sum(&log_probs), unscored_tokens, log_probs, ranks }
     }
 }
 

@@ -10,18 +10,16 @@
 use std::cmp::Reverse;
 
 use rondo_data::{LineEncoder, TextCodec};
-use rondo_kernels::prediction::{self, Dims};
-use rondo_kernels::{Buffer, Device};
+use rondo_kernels::Buffer;
+use rondo_kernels::prediction::Dims;
 use rondo_nn::{Mode, NnError, State};
 
 use super::encode::{EncodedPassage, Token};
 use super::{Start, SurprisalOptions};
 use crate::handle::PooledWorkspace;
 use crate::normalizer::{Approximation, Buffers, nll_of};
+use crate::predictions::{HostPredictions, LOGITS, Predictions};
 use crate::{Distribution, InferError, LanguageModel, ModelHandle, Result};
-
-/// The size of the logits of a batch, in numbers; of an approximate model, of those that are summed and of the units.
-const LOGITS: usize = 1 << 22;
 
 /// How a model predicts a token.
 #[derive(Clone, Debug, Default)]
@@ -62,21 +60,12 @@ struct Member {
     workspace: PooledWorkspace,
     /// After all tokens of the text before except the last.
     carried: State,
-    results: Results,
+    results: Predictions,
     /// For an approximate model.
     buffers: Buffers,
 }
 
-/// What a batch predicts: on the device.
-#[derive(Debug)]
-struct Results {
-    targets: Buffer<u32>,
-    log_probs: Buffer,
-    entropies: Buffer,
-    ranks: Buffer<u32>,
-}
-
-/// The same, on the host.
+/// What a batch predicts.
 struct Predicted {
     log_probs: Vec<f32>,
     /// Empty, as all below, if the model is approximate.
@@ -120,7 +109,7 @@ impl Group {
     pub(super) fn add(&mut self, model: &LanguageModel) -> usize {
         let handle = model.handle().clone();
         let (workspace, carried) = (handle.workspace(), handle.model().zero_state(1));
-        let (results, buffers) = (Results::new(handle.device(), 0), Buffers::new(handle.device()));
+        let (results, buffers) = (Predictions::new(handle.device()), Buffers::new(handle.device()));
         self.members.push(Member { handle, workspace, carried, results, buffers });
         self.members.len() - 1
     }
@@ -436,8 +425,8 @@ impl Member {
         }
         let logits = model.logits(&mut tape, hidden);
         let dims = Dims { rows: inputs.len(), vocab: model.vocab_size() };
-        results.predict(handle.device(), dims, tape.values(logits), &chunk.ids(1))?;
-        let mut predicted = results.read(dims.rows)?;
+        results.predict(dims, tape.values(logits), &chunk.ids(1))?;
+        let mut predicted = Predicted::of(results.read(dims.rows)?);
         check_finite(chunk, &predicted)?;
         if separators.is_empty() && into_mean.is_none() {
             return Ok(Some(predicted));
@@ -471,8 +460,8 @@ impl Member {
         let dims = Dims { rows: mean.len() / vocab, vocab };
         let logits: Vec<f32> = mean.iter().map(|share| share.ln() as f32).collect();
         let logits = Buffer::from_slice(device, &logits).map_err(NnError::from)?;
-        self.results.predict(device, dims, logits.slice(), &chunk.ids(1))?;
-        let mut predicted = self.results.read(dims.rows)?;
+        self.results.predict(dims, logits.slice(), &chunk.ids(1))?;
+        let mut predicted = Predicted::of(self.results.read(dims.rows)?);
         check_finite(chunk, &predicted)?;
         if !separators.is_empty() {
             let share = |row: &[f64]| separators.iter().map(|&id| row[id as usize]).sum::<f64>().ln();
@@ -483,6 +472,10 @@ impl Member {
 }
 
 impl Predicted {
+    fn of(HostPredictions { log_probs, entropies, ranks }: HostPredictions) -> Predicted {
+        Predicted { log_probs, entropies, ranks, separators: Vec::new() }
+    }
+
     /// Log-probabilities, and nothing that needs the whole distribution.
     fn only(log_probs: Vec<f32>) -> Predicted {
         Predicted { log_probs, entropies: Vec::new(), ranks: Vec::new(), separators: Vec::new() }
@@ -512,47 +505,5 @@ fn log_sum_of(logits: impl Iterator<Item = f64> + Clone) -> f64 {
         largest
     } else {
         largest + logits.map(|logit| (logit - largest).exp()).sum::<f64>().ln()
-    }
-}
-
-impl Results {
-    fn new(device: &Device, rows: usize) -> Results {
-        let floats = || Buffer::zeros(device, rows);
-        let ids = || Buffer::zeros(device, rows);
-        Results { targets: ids(), log_probs: floats(), entropies: floats(), ranks: ids() }
-    }
-
-    /// Computes what the logits predict about each row's target.
-    fn predict(
-        &mut self,
-        device: &Device,
-        dims: Dims,
-        logits: rondo_kernels::Slice<'_>,
-        targets: &[u32],
-    ) -> Result<()> {
-        if self.targets.len() < dims.rows {
-            *self = Results::new(device, dims.rows);
-        }
-        let all = 0..dims.rows;
-        self.targets.range_mut(all.clone()).write_from(targets).map_err(NnError::from)?;
-        let args = prediction::Forward {
-            logits,
-            targets: self.targets.range(all.clone()),
-            log_probs: self.log_probs.range_mut(all.clone()),
-            entropies: self.entropies.range_mut(all.clone()),
-            ranks: self.ranks.range_mut(all),
-        };
-        prediction::forward(device, dims, args);
-        Ok(())
-    }
-
-    fn read(&self, rows: usize) -> Result<Predicted> {
-        let floats = |buffer: &Buffer| buffer.range(0..rows).read().map(std::borrow::Cow::into_owned);
-        Ok(Predicted {
-            log_probs: floats(&self.log_probs).map_err(NnError::from)?,
-            entropies: floats(&self.entropies).map_err(NnError::from)?,
-            ranks: self.ranks.range(0..rows).read().map_err(NnError::from)?.into_owned(),
-            separators: Vec::new(),
-        })
     }
 }

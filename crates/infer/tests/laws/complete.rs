@@ -1,7 +1,9 @@
 //! Words that may come.
 
 use rondo_data::{TextCodec, Tokenizer, Vocab};
-use rondo_infer::{Completer, Completing, Completion, InferError, LanguageModel};
+use rondo_infer::{
+    Completer, Completing, Completion, InferError, LanguageModel, Preferences, Suggester, UserWords,
+};
 use rondo_nn::{Cell, Input};
 
 use crate::{assert_close, log_probs_after, log_probs_of, model_with};
@@ -199,4 +201,120 @@ fn a_suggester_agrees_with_a_completer() {
             }
         }
     }
+}
+
+/// A model of words with these preferences.
+fn preferring(preferences: Preferences) -> Completer {
+    let vocab = Vocab::from_tokens("test", WORDS, Some("<unk>")).unwrap();
+    let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), WORDS.len());
+    let codec = TextCodec::new(Tokenizer::words(), vocab);
+    Completer::new(&model, &codec).with_preferences(preferences).unwrap()
+}
+
+#[test]
+fn excluded_words_and_what_is_no_word_are_not_suggested() {
+    let excluded = ["lid".to_owned(), "zebra".to_owned()].into();
+    let completer = preferring(Preferences { excluded, words_only: true, ..Preferences::default() });
+    let found = completer.complete("the little", &Completing::default()).unwrap();
+    let expected = by_words("the little", false, &[0, 1, 4]);
+    assert_eq!(words(&found), words(&expected));
+    // By characters too: of the words of these, only those with a letter.
+    let tokens = ["\n", " ", "a", "-"];
+    let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), tokens.len());
+    let codec = TextCodec::new(Tokenizer::chars(), Vocab::from_tokens("test", tokens, None).unwrap());
+    let preferences =
+        Preferences { excluded: ["a".to_owned()].into(), words_only: true, ..Preferences::default() };
+    let completer = Completer::new(&model, &codec);
+    let all = completer.complete("a ", &Completing::default()).unwrap();
+    assert!(words(&all).contains(&"a") && words(&all).contains(&"-"), "{all:?}");
+    let completer = completer.with_preferences(preferences).unwrap();
+    let found = completer.complete("a ", &Completing::default()).unwrap();
+    assert!(!found.is_empty() && found.iter().all(|found| found.word != "a" && found.word.contains('a')));
+}
+
+#[test]
+fn a_sentence_begins_with_a_capital_letter() {
+    let completer = preferring(Preferences { capitalize: true, ..Preferences::default() });
+    let partial = |text: &str| {
+        let completing = Completing { top: 8, partial: true, ..Completing::default() };
+        completer.complete(text, &completing).unwrap()
+    };
+    let same = |found: &[Completion], plain: &[Completion]| {
+        assert_eq!(found.len(), plain.len());
+        for (found, plain) in found.iter().zip(plain) {
+            assert_eq!(found.word.to_lowercase(), plain.word);
+            assert_eq!(found.log_prob, plain.log_prob);
+        }
+    };
+    let all_capital =
+        |found: &[Completion]| found.iter().all(|found| !found.word.starts_with(char::is_lowercase));
+    let found = partial("");
+    same(&found, &by_words("", true, &[]));
+    assert!(all_capital(&found) && words(&found).contains(&"É"), "{found:?}");
+    let found = partial("The Li");
+    same(&found, &by_words("the li", true, &[]));
+    assert!(all_capital(&found) && found.len() == 3, "{found:?}");
+    // What the user writes small stays small, and so does the middle of a sentence.
+    for text in ["l", "The little "] {
+        assert_eq!(partial(text), by_words(&text.to_lowercase(), true, &[]));
+    }
+}
+
+#[test]
+fn words_of_the_users_own_are_interpolated() {
+    let mut user_words = UserWords::new(0.25);
+    user_words.add("lit", 1.0).unwrap();
+    user_words.learn("limerick, \"limerick\"!\nlimerick");
+    let completer = preferring(Preferences { user_words: user_words.clone(), ..Preferences::default() });
+    for (text, partial) in [("the little", false), ("the li", true), ("the lim", true)] {
+        let model: Vec<Completion> = by_words(text, partial, &[]);
+        let mut expected: Vec<(String, f64)> =
+            model.iter().map(|found| (found.word.clone(), 0.75 * found.log_prob.exp())).collect();
+        if let Some((_, lit)) = expected.iter_mut().find(|(word, _)| word == "lit") {
+            *lit += 0.25 / 4.0;
+        }
+        expected.push(("limerick".to_owned(), 0.25 * 3.0 / 4.0));
+        expected.sort_by(|a, b| b.1.total_cmp(&a.1));
+        for top in [1, 2, 3, 9] {
+            let completing = Completing { top, partial, ..Completing::default() };
+            let found = completer.complete(text, &completing).unwrap();
+            assert_eq!(found.len(), top.min(expected.len()), "{text}");
+            for (found, (word, probability)) in found.iter().zip(&expected) {
+                assert_eq!(&found.word, word, "{text}");
+                assert_close(word, found.log_prob.exp(), *probability, 1e-6);
+            }
+        }
+    }
+    // What is learned later counts as if it had been known.
+    let mut suggester = Suggester::new(preferring(Preferences {
+        user_words: UserWords::new(0.25),
+        ..Preferences::default()
+    }));
+    let completing = Completing { top: 4, partial: true, ..Completing::default() };
+    assert_eq!(suggester.suggest("the l", &completing).unwrap(), by_words("the l", true, &[]));
+    suggester.learn("lit limerick limerick limerick").unwrap();
+    let found = suggester.suggest("the l", &completing).unwrap();
+    let expected = completer.complete("the l", &completing).unwrap();
+    assert_eq!(words(&found), words(&expected));
+}
+
+#[test]
+fn preferences_that_a_model_cannot_have_are_refused() {
+    let refusal = |tokenizer: Tokenizer, preferences: Preferences| {
+        let codec = TextCodec::new(tokenizer, Vocab::from_tokens("test", CHARACTERS, None).unwrap());
+        let (model, _) = model_with(Cell::Lstm, Input::Embedding(6), CHARACTERS.len());
+        Completer::new(&model, &codec).with_preferences(preferences).unwrap_err().to_string()
+    };
+    let user_words = UserWords::new(1.0);
+    let preferences = Preferences { user_words, ..Preferences::default() };
+    assert_eq!(
+        refusal(Tokenizer::words(), preferences),
+        "`user_weight` must be at least 0 and below 1, but is 1"
+    );
+    let mut preferences = Preferences::default();
+    preferences.user_words.learn("word");
+    assert_eq!(
+        refusal(Tokenizer::chars(), preferences),
+        "a user's own words need a model of words, and the tokenizer of this one is `chars`"
+    );
 }

@@ -65,6 +65,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<Hypothesis>();
     is_send::<InferError>();
     is_send::<Interpolation>();
+    is_send::<Keystrokes>();
     is_send::<LanguageModel>();
     is_send::<LogProbs>();
     is_send::<Measures>();
@@ -76,6 +77,10 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<Passage>();
     is_send::<Piece>();
     is_send::<Predictor>();
+    is_send::<Preferences>();
+    is_send::<RankSums>();
+    is_send::<Ranking>();
+    is_send::<Ranks>();
     is_send::<Region>();
     is_send::<RegionFault>();
     is_send::<RegionScore>();
@@ -102,7 +107,10 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<TextCounts>();
     is_send::<TextSample>();
     is_send::<TextStream>();
+    is_send::<TypedText>();
+    is_send::<Typing>();
     is_send::<UnknownWords>();
+    is_send::<UserWords>();
     is_send::<Verdict>();
     is_send::<lattice::Defaults>();
     is_send::<lattice::Lattice>();
