@@ -60,12 +60,9 @@ impl Observer for Losses {
 
 /// The settings of a test as settings of a session.
 fn settings(kind: &str) -> Settings {
-    Settings::parse(
-        "test",
-        &plan(&format!("[training]\nbatch_size = 6\nthreads = 1\nepochs = 2")).to_toml().unwrap(),
-    )
-    .unwrap()
-    .overlaid_with(Settings::parse("test", kind).unwrap())
+    Settings::parse("test", &plan("[training]\nbatch_size = 6\nthreads = 1\nepochs = 2").to_toml().unwrap())
+        .unwrap()
+        .overlaid_with(Settings::parse("test", kind).unwrap())
 }
 
 /// Trains on one rank.

@@ -96,9 +96,11 @@ fn small(tied: bool) -> (RnnLm, TrainingStep, Tokens) {
     let sampler =
         Sampler::new(SampledSoftmax { draws: DRAWS, sampler: SamplerKind::LogUniform }, &[1; VOCAB]);
     let step = TrainingStep::new(&model, optimizer).with_sampler(Some(sampler));
-    let mut tokens = Tokens::default();
-    tokens.inputs = (0..ROWS as u32).map(|i| i % 5).collect();
-    tokens.targets = (0..ROWS as u32).map(|i| (i + 1) % 5).collect();
+    let tokens = Tokens {
+        inputs: (0..ROWS as u32).map(|i| i % 5).collect(),
+        targets: (0..ROWS as u32).map(|i| (i + 1) % 5).collect(),
+        ..Tokens::default()
+    };
     (model, step, tokens)
 }
 
