@@ -226,6 +226,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
     match cause.downcast_ref() {
         Some(
             TrainError::Settings { .. }
+            | TrainError::Quantized { .. }
             | TrainError::TooManyParts { .. }
             | TrainError::NotShared { .. }
             | TrainError::UnknownRecipe { .. }
@@ -462,6 +463,10 @@ fn hint(cause: &Cause) -> Option<String> {
                      {now}` trains its best model further in a new run"
                 ))
             }
+            TrainError::Quantized { .. } => Some(
+                "`--from` takes the model that it was made from; `rondo quantize` then quantizes the result"
+                    .to_owned(),
+            ),
             TrainError::NoBestWeights { .. } => {
                 Some("resume the run without `--reload-best` until an epoch is the best so far".to_owned())
             }
@@ -745,6 +750,7 @@ mod tests {
 
     #[test]
     fn errors_of_training_have_their_hints() {
+        check("the model that it was made from", || TrainError::Quantized { path: "m".into() });
         check("a lower `--learning-rate`", || TrainError::NonFinite {
             what: Quantity::Loss,
             found: f64::NAN,

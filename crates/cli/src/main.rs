@@ -42,6 +42,7 @@ mod normalizer;
 mod output;
 mod pairs;
 mod plot;
+mod quantize;
 mod ranks;
 mod recipes;
 mod reproduce;
@@ -99,6 +100,7 @@ enum Command {
     Devices(devices::DevicesArgs),
     Recipes(recipes::RecipesArgs),
     Models(models::ModelsArgs),
+    Quantize(quantize::QuantizeArgs),
     Convert(convert::ConvertArgs),
     #[cfg(feature = "tokenizers")]
     Tokenizer(tokenizer::TokenizerArgs),
@@ -143,6 +145,7 @@ fn main() -> ExitCode {
         Command::Devices(args) => devices::run(args),
         Command::Recipes(args) => recipes::run(args),
         Command::Models(args) => models::run(args),
+        Command::Quantize(args) => quantize::run(args),
         Command::Convert(args) => convert::run(&args),
         #[cfg(feature = "tokenizers")]
         Command::Tokenizer(args) => tokenizer::run(args),
@@ -185,6 +188,7 @@ impl Command {
             Command::Devices(_) => ("devices", false),
             Command::Recipes(_) => ("recipes", false),
             Command::Models(_) => ("models", false),
+            Command::Quantize(_) => ("quantize", false),
             Command::Convert(_) => ("convert", false),
             #[cfg(feature = "tokenizers")]
             Command::Tokenizer(_) => ("tokenizer", false),

@@ -16,7 +16,7 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::{describe, device, output};
 
-/// List the model presets, describe a preset or a model, or store a model in half the space
+/// List the model presets, describe a preset or a model, or store a model in less space
 #[derive(Args, Debug)]
 pub(crate) struct ModelsArgs {
     /// Preset, model file, or run folder for its best model, to describe
@@ -25,7 +25,7 @@ pub(crate) struct ModelsArgs {
     /// Vocabulary size to compute the parameter counts of presets for [default: 33278, that of WikiText-2]
     #[arg(long, value_name = "TOKENS")]
     vocab_size: Option<NonZeroUsize>,
-    /// Write the model with weights in this format to the file --out: bf16 takes half the space, f32 is exact
+    /// Write the model with weights in this format to the file --out: bf16 takes half the space, int8 a quarter, f32 is exact
     #[arg(long, value_name = "FORMAT", requires_all = ["model", "out"], conflicts_with_all = ["vocab_size", "json"])]
     to: Option<Format>,
     /// Model file to write
@@ -41,6 +41,7 @@ pub(crate) struct ModelsArgs {
 enum Format {
     F32,
     Bf16,
+    Int8,
 }
 
 /// The vocabulary size of WikiText-2.
@@ -50,7 +51,12 @@ const VOCAB_SIZE: usize = 33_278;
 pub(crate) fn run(args: ModelsArgs) -> Result<ExitCode> {
     let vocab_size = args.vocab_size.map_or(VOCAB_SIZE, NonZeroUsize::get);
     if let (Some(model), Some(format), Some(out)) = (&args.model, args.to, &args.out) {
-        convert(model, format, out)?;
+        let format = match format {
+            Format::F32 => WeightFormat::F32,
+            Format::Bf16 => WeightFormat::Bf16,
+            Format::Int8 => WeightFormat::Int8,
+        };
+        convert(&file_of(model)?, format, out)?;
         return Ok(ExitCode::SUCCESS);
     }
     match args.model {
@@ -66,33 +72,33 @@ pub(crate) fn run(args: ModelsArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a model with weights in another format.
-fn convert(model: &Path, format: Format, out: &Path) -> Result<()> {
+/// The file of a model, which must not be a preset.
+pub(crate) fn file_of(model: &Path) -> Result<PathBuf> {
     if is_no_path(model) {
         return Err(match model.to_str().and_then(Preset::find) {
             Some(preset) => CliError::NoWeights { preset: preset.name }.into(),
             None => unknown_preset(model),
         });
     }
-    let path = LanguageModel::file_at(model)?;
+    Ok(LanguageModel::file_at(model)?)
+}
+
+/// Writes the model of a file with weights in another format.
+pub(crate) fn convert(path: &Path, format: WeightFormat, out: &Path) -> Result<()> {
     let is_same = |path: &Path, other: &Path| Some(path.canonicalize().ok()? == other.canonicalize().ok()?);
-    if is_same(&path, out) == Some(true) {
-        return Err(CliError::OverItself { path }.into());
+    if is_same(path, out) == Some(true) {
+        return Err(CliError::OverItself { path: path.to_owned() }.into());
     }
     let console = Console::new(false);
     let device = device::cpu(console)?;
-    let format = match format {
-        Format::F32 => WeightFormat::F32,
-        Format::Bf16 => WeightFormat::Bf16,
-    };
-    LanguageModel::open(&path, &device)?.save_as(out, format)?;
+    LanguageModel::open(path, &device)?.save_as(out, format)?;
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     console.say(&format!(
         "wrote `{}` with {} weights: {} instead of {}",
         out.display(),
         format.name(),
         Bytes(size(out)),
-        Bytes(size(&path))
+        Bytes(size(path))
     ));
     Ok(())
 }

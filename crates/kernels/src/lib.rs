@@ -37,10 +37,12 @@ pub mod elementwise;
 pub mod embedding;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod int8;
 pub mod linear;
 mod memory;
 pub mod one_hot;
 pub mod optimizer;
+mod packed;
 mod precision;
 pub mod prediction;
 pub mod product;
@@ -56,6 +58,7 @@ pub use buffer::{Buffer, BufferPool, Element, Slice, SliceMut};
 pub use choice::DeviceChoice;
 pub use device::{Device, DeviceError};
 pub use memory::MappedFile;
+pub use packed::Packed;
 pub use precision::Precision;
 
 /// How a result is combined with the old values.

@@ -36,6 +36,8 @@ struct Parameter {
     name: String,
     shape: Vec<usize>,
     values: Buffer,
+    /// Whether the rows are multiples of a scale, as [`int8`](rondo_kernels::int8) makes them.
+    is_int8: bool,
 }
 
 impl Parameters {
@@ -66,7 +68,7 @@ impl Parameters {
         let previous = self.by_name.insert(name.to_owned(), id);
         assert!(previous.is_none(), "duplicate parameter `{name}`");
         assert_eq!(values.len(), shape.iter().product::<usize>(), "values of `{name}`");
-        self.entries.push(Parameter { name: name.to_owned(), shape: shape.to_vec(), values });
+        self.entries.push(Parameter { name: name.to_owned(), shape: shape.to_vec(), values, is_int8: false });
         id
     }
 
@@ -108,7 +110,20 @@ impl Parameters {
     /// Its values, mutably: everything derived from the parameters before is then out of date.
     pub fn values_mut(&mut self, id: ParameterId) -> SliceMut<'_> {
         self.version = next_version();
-        self.entries[id.0].values.slice_mut()
+        let entry = &mut self.entries[id.0];
+        entry.is_int8 = false;
+        entry.values.slice_mut()
+    }
+
+    /// Whether the elements of each of its rows are multiples of a scale that [`int8`](rondo_kernels::int8) recovers, so
+    /// that matrix multiplications can read bytes. It is so until [`Parameters::values_mut`] may change them.
+    pub fn is_int8(&self, id: ParameterId) -> bool {
+        self.entries[id.0].is_int8
+    }
+
+    /// Says that [`Parameters::is_int8`] holds.
+    pub(crate) fn mark_int8(&mut self, id: ParameterId) {
+        self.entries[id.0].is_int8 = true;
     }
 
     /// The total number of elements.
@@ -147,6 +162,9 @@ impl Clone for Parameters {
     fn clone(&self) -> Parameters {
         let mut clone = self.like();
         clone.copy_from(self);
+        for (entry, from) in clone.entries.iter_mut().zip(&self.entries) {
+            entry.is_int8 = from.is_int8;
+        }
         clone
     }
 }

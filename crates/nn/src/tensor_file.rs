@@ -5,8 +5,9 @@
 //! | `sha256` | checksum of all other metadata and all tensors, see [`TensorFile::verify`] |
 //! | … | any other metadata |
 //!
-//! Numbers are stored with 32 bits, or as bf16: the upper half of the 32 bits, rounded to the nearest, ties to even. They
-//! are read as 32-bit numbers.
+//! Numbers are stored with 32 bits, as bf16 (the upper half of the 32 bits, rounded to the nearest, ties to even), or as
+//! bytes: `I8`, where another tensor, `NAME.scales`, has a 32-bit scale for each row ([`int8`]). They are read as 32-bit
+//! numbers.
 //!
 //! Promises: the same content gives the same bytes; nothing larger than the file is allocated, even if the
 //! header is forged; of an open file, only the header and a piece of a tensor are in memory, or nothing if it is mapped.
@@ -18,7 +19,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use rondo_kernels::{Buffer, Device, MappedFile, SliceMut};
+use rondo_kernels::{Buffer, Device, MappedFile, SliceMut, int8};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use serde_json::json;
@@ -49,8 +50,29 @@ pub enum Values<'a> {
     Numbers(Cow<'a, [f32]>),
     /// The same, rounded to bf16, `BF16`.
     Bf16(Cow<'a, [f32]>),
+    /// The same, as multiples of the scale of their row, `I8`; see [`Tensor::scales`].
+    Int8(Cow<'a, [f32]>, RowWidth),
     /// Bytes, `U8`.
     Bytes(Cow<'a, [u8]>),
+}
+
+/// The number of elements of a row, at least 1.
+pub type RowWidth = std::num::NonZeroUsize;
+
+/// What is appended to the name of a tensor of bytes to name that of its scales.
+const SCALES_SUFFIX: &str = ".scales";
+
+impl Tensor<'_> {
+    /// The scales of the rows of a tensor of [`Values::Int8`], which must be written with it.
+    pub fn scales(&self) -> Option<Tensor<'static>> {
+        let Values::Int8(numbers, width) = &self.values else { return None };
+        let scales: Vec<f32> = numbers.chunks(width.get()).map(int8::row_scale).collect();
+        Some(Tensor {
+            name: format!("{}{SCALES_SUFFIX}", self.name),
+            shape: vec![scales.len()],
+            values: Values::Numbers(scales.into()),
+        })
+    }
 }
 
 impl Values<'_> {
@@ -58,6 +80,7 @@ impl Values<'_> {
         match self {
             Values::Numbers(_) => Dtype::F32,
             Values::Bf16(_) => Dtype::BF16,
+            Values::Int8(..) => Dtype::I8,
             Values::Bytes(_) => Dtype::U8,
         }
     }
@@ -66,6 +89,7 @@ impl Values<'_> {
         match self {
             Values::Numbers(numbers) => size_of_val(&**numbers),
             Values::Bf16(numbers) => size_of_val(&**numbers) / 2,
+            Values::Int8(numbers, _) => numbers.len(),
             Values::Bytes(bytes) => bytes.len(),
         }
     }
@@ -74,6 +98,16 @@ impl Values<'_> {
     fn for_each_piece(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         match self {
             Values::Bytes(bytes) => take(bytes),
+            Values::Int8(numbers, width) => {
+                let mut bytes = Vec::new();
+                for row in numbers.chunks(width.get()) {
+                    let scale = int8::row_scale(row);
+                    bytes.clear();
+                    bytes.extend(row.iter().map(|&number| int8::quantized(number, scale).cast_unsigned()));
+                    take(&bytes)?;
+                }
+                Ok(())
+            }
             Values::Numbers(numbers) | Values::Bf16(numbers) => {
                 let mut bytes = Vec::new();
                 for numbers in numbers.chunks(NUMBERS_AT_ONCE) {
@@ -283,9 +317,29 @@ impl<'a> TensorFile<'a> {
     /// [`NnError::MissingTensor`], [`NnError::Type`], [`NnError::Shape`].
     pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Numbers<'_>> {
         let tensor = self.tensor(name)?;
-        let is_of_numbers = matches!(tensor.dtype, Dtype::F32 | Dtype::BF16);
+        let is_of_numbers = matches!(tensor.dtype, Dtype::F32 | Dtype::BF16 | Dtype::I8);
         self.check(name, if is_of_numbers { tensor.dtype } else { Dtype::F32 }, shape)?;
-        Ok(Numbers { file: self, tensor })
+        let scales = match (tensor.dtype, shape) {
+            (Dtype::I8, [rows, ..]) => {
+                let name = format!("{name}{SCALES_SUFFIX}");
+                self.check(&name, Dtype::F32, &[*rows])?;
+                Numbers { file: self, tensor: self.tensor(&name)?, scales: vec![] }.to_vec()?
+            }
+            // The scale of the only element has no row to belong to.
+            (Dtype::I8, []) => return Err(NnError::MissingTensor { name: format!("{name}{SCALES_SUFFIX}") }),
+            _ => vec![],
+        };
+        Ok(Numbers { file: self, tensor, scales })
+    }
+
+    /// Whether the elements of a tensor are stored as bytes, with a scale for each row.
+    pub fn is_int8(&self, name: &str) -> bool {
+        self.tensors.get(name).is_some_and(|tensor| tensor.dtype == Dtype::I8)
+    }
+
+    /// Whether a tensor has the scales of another one.
+    pub fn is_of_scales(&self, name: &str) -> bool {
+        name.strip_suffix(SCALES_SUFFIX).is_some_and(|of| self.is_int8(of))
     }
 
     /// The shape and the elements of a tensor of numbers of any shape; `None` if there is none of this name.
@@ -390,6 +444,8 @@ fn header_of(bytes: &[u8], file_len: u64) -> std::result::Result<(usize, Metadat
 pub struct Numbers<'f> {
     file: &'f TensorFile<'f>,
     tensor: &'f TensorInfo,
+    /// The scale of each row, if the elements are bytes.
+    scales: Vec<f32>,
 }
 
 impl Numbers<'_> {
@@ -401,14 +457,25 @@ impl Numbers<'_> {
     /// Passes the elements to `take` in pieces.
     fn for_each_piece(&self, mut take: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         let mut numbers = Vec::new();
+        let (width, mut before) = (self.len().checked_div(self.scales.len()).unwrap_or(1), 0);
         self.file.for_each_piece(self.tensor, |bytes| {
             numbers.clear();
-            if self.tensor.dtype == Dtype::BF16 {
-                let (halves, _) = bytes.as_chunks();
-                numbers.extend(halves.iter().map(|&bytes| from_bf16(u16::from_le_bytes(bytes))));
-            } else {
-                let (words, _) = bytes.as_chunks();
-                numbers.extend(words.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+            match self.tensor.dtype {
+                Dtype::BF16 => {
+                    let (halves, _) = bytes.as_chunks();
+                    numbers.extend(halves.iter().map(|&bytes| from_bf16(u16::from_le_bytes(bytes))));
+                }
+                Dtype::I8 => {
+                    let number = |(index, byte): (usize, &u8)| {
+                        int8::dequantized(byte.cast_signed(), self.scales[(before + index) / width])
+                    };
+                    numbers.extend(bytes.iter().enumerate().map(number));
+                    before += bytes.len();
+                }
+                _ => {
+                    let (words, _) = bytes.as_chunks();
+                    numbers.extend(words.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+                }
             }
             take(&numbers)
         })

@@ -58,7 +58,9 @@ fn loading_takes_hardly_more_memory_than_the_model() {
     let folder = tempfile::tempdir().unwrap();
     let model_bytes = 4 * config.parameter_count();
     assert!(model_bytes > 16_000_000);
-    for (format, file_share) in [(WeightFormat::F32, 1.0), (WeightFormat::Bf16, 0.5)] {
+    for (format, file_share) in
+        [(WeightFormat::F32, 1.0), (WeightFormat::Bf16, 0.5), (WeightFormat::Int8, 0.264)]
+    {
         let path = folder.path().join(format.name());
         let model = RnnLm::new(config.clone(), &device).unwrap();
         let mut context = ModelContext::default();

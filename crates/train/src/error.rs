@@ -27,6 +27,12 @@ pub enum TrainError {
         /// The number of tokens that are summed exactly.
         frequent: usize,
     },
+    /// A model is to be trained further whose weights have been quantized.
+    #[error("`{}` cannot be trained further: its weights are int8, for using the model only", path.display())]
+    Quantized {
+        /// The model file.
+        path: PathBuf,
+    },
     /// A settings file is not valid TOML, or contains an unknown key or an invalid value.
     #[error("`{origin}`, line {line}: {reason}")]
     Settings {

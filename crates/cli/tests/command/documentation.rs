@@ -237,6 +237,7 @@ pages! {
     generation: "docs/generation.md",
     suggestions: "docs/suggestions.md",
     models: "docs/models.md",
+    small_models: "docs/small-models.md",
     converting: "docs/converting.md",
     recipes: "docs/recipes.md",
     library: "docs/library.md",

@@ -60,6 +60,11 @@ fn of_normalizer() {
 }
 
 #[test]
+fn of_quantize() {
+    insta::assert_snapshot!(help(&["quantize"]));
+}
+
+#[test]
 fn of_neighbors() {
     insta::assert_snapshot!(help(&["neighbors"]));
 }

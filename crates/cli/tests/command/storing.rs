@@ -1,4 +1,4 @@
-//! `rondo models --to`: the format of weights; `--mmap`.
+//! `rondo models --to` and `rondo quantize`: the format of weights; `--mmap`.
 
 use std::fs;
 
@@ -49,6 +49,60 @@ fn a_model_in_half_the_space_has_almost_the_same_perplexity() {
     assert_eq!(loss("whole.safetensors"), rounded);
     assert_eq!(to("whole.safetensors", "bf16", "again.safetensors"), half);
     assert_eq!(to("half.safetensors", "bf16", "again.safetensors"), half);
+}
+
+#[test]
+fn a_quantized_model_is_used_like_any_other_but_not_trained() {
+    let sandbox = Sandbox::with_run();
+    sandbox.write("new.txt", text(50));
+    let said = sandbox.run(&["quantize", "run"]);
+    let wrote = "wrote `run/best-int8.safetensors` with int8 weights: ";
+    assert!(said.stderr.starts_with(wrote), "{}", said.stderr);
+    said.success();
+    let about = sandbox.run(&["models", "run/best-int8.safetensors"]).success();
+    assert!(about.lines().any(|line| line.split_whitespace().eq(["weights", "int8"])), "{about}");
+
+    let loss = |model: &str| {
+        sandbox.run(&["eval", "-m", model, "--json", "new.txt"]).json()["loss"].as_f64().unwrap()
+    };
+    let (exact, rounded) = (loss("run"), loss("run/best-int8.safetensors"));
+    assert!(exact != rounded && ((exact - rounded).exp() - 1.0).abs() < 1e-2, "{exact} {rounded}");
+    for arguments in [
+        &["score", "-m", "run/best-int8.safetensors", "new.txt"][..],
+        &["generate", "-m", "run/best-int8.safetensors", "--tokens", "3"],
+        &["generate", "-m", "run/best-int8.safetensors", "--tokens", "3", "--mmap", "--precision", "bf16"],
+        &["surprisal", "run/best-int8.safetensors", "new.txt"],
+        &["filter", "run/best-int8.safetensors", "new.txt"],
+        &["complete", "-m", "run/best-int8.safetensors", "the cat"],
+        &["neighbors", "run/best-int8.safetensors", "cat"],
+        &["eval", "-m", "run/best-int8.safetensors", "new.txt", "--dynamic", "sgd"],
+    ] {
+        let said = sandbox.run(arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.stderr);
+    }
+
+    // The same file from the format, the other command, and what was read from it.
+    let quantized = fs::read(sandbox.path("run/best-int8.safetensors")).unwrap();
+    for arguments in [
+        &["models", "run", "--to", "int8"][..],
+        &["quantize", "run", "--to", "int8"],
+        &["quantize", "run/best-int8.safetensors"],
+    ] {
+        sandbox.run(&[arguments, &["--out", "again.safetensors"]].concat()).success();
+        assert!(fs::read(sandbox.path("again.safetensors")).unwrap() == quantized, "{arguments:?}");
+    }
+
+    let said = sandbox.run(&["train", "--from", "run/best-int8.safetensors", "--out", "on"]);
+    let itself = ["quantize", "again.safetensors", "--out", "again.safetensors"];
+    let named = sandbox.run(&["quantize", "again.safetensors", "--to", "bf16"]);
+    assert!(sandbox.path("again-bf16.safetensors").exists(), "{}", named.stderr);
+    assert_eq!(said.code, Some(2));
+    let refused = "cannot be trained further: its weights are int8";
+    let hint = "`--from` takes the model that it was made from";
+    assert!(said.stderr.contains(refused) && said.stderr.contains(hint), "{}", said.stderr);
+    let said = sandbox.run(&itself);
+    assert!(said.stderr.contains("would be replaced by itself with other weights"), "{}", said.stderr);
+    assert!(!sandbox.path("on").exists());
 }
 
 #[test]

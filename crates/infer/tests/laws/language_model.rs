@@ -57,7 +57,7 @@ fn a_mapped_model_is_the_same_model() {
     let path = folder.path().join("model.safetensors");
     let lines = ["the cat sat", "the dog"];
     let options = OpenOptions { mmap: true, ..OpenOptions::default() };
-    for format in [WeightFormat::F32, WeightFormat::Bf16] {
+    for format in [WeightFormat::F32, WeightFormat::Bf16, WeightFormat::Int8] {
         of_words().save_as(&path, format).unwrap();
         let read = LanguageModel::open(&path, &device()).unwrap();
         let mut mapped = LanguageModel::open_with(&path, &options, &device()).unwrap();

@@ -99,14 +99,14 @@ impl Layer {
     fn forward(&mut self, device: &Device, packed: &Buffer, more: &Packed, gates: &mut Buffer) {
         let mut no_scratch = Buffer::zeros(device, 0);
         let args = Forward {
-            packed: packed.slice(),
+            packed: packed.slice().into(),
             bias_ih: self.bias.slice(),
             bias_hh: Some(self.bias.slice()),
             gates: gates.slice_mut(),
             extra: self.extra.slice_mut(),
             hidden: self.hidden.slice_mut(),
             cell_state: self.cell_state.slice_mut(),
-            projection: more.projection.as_ref().map(Buffer::slice),
+            projection: more.projection.as_ref().map(|packed| packed.slice().into()),
             mogrifier: more.mogrifier.as_ref().map(|[packed_ih, packed]| mogrifier::Forward {
                 x: self.x.slice(),
                 packed_ih: packed_ih.slice(),

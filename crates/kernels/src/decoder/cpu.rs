@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::rounded::{self, RoundedGradient};
 use super::vectors::{NEGLIGIBLE, add_and_maximize, exponentiate, factors_of, multiply, raise};
 use super::{Backward, Dims, Forward};
-use crate::cpu::tile::{self, Matrix, Product};
+use crate::cpu::tile::{self, Matrix, PackedMatrix, Product};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::memory::CACHE_LINE;
 use crate::{Precision, Slice, SliceMut, Store};
@@ -216,7 +216,7 @@ impl Vectorized for ForwardShare<'_> {
                 s.product(Product {
                     shape,
                     a: Matrix::rows(weight, width),
-                    packed: pass.packed.as_ptr(),
+                    packed: PackedMatrix::Numbers(pass.packed.as_ptr()),
                     panels,
                     c: logits.as_mut_ptr(),
                     c_stride: layout.stride,
@@ -454,7 +454,7 @@ impl Vectorized for BackwardShare<'_> {
                 s.product(Product {
                     shape: (tokens.len(), rows, width),
                     a: by_token,
-                    packed: pass.packed.as_ptr(),
+                    packed: PackedMatrix::Numbers(pass.packed.as_ptr()),
                     panels: width_panels.clone(),
                     c: d_weight.as_mut_ptr(),
                     c_stride: width,
@@ -464,7 +464,7 @@ impl Vectorized for BackwardShare<'_> {
                 s.product(Product {
                     shape: (rows, tokens.len(), width),
                     a: by_row,
-                    packed: packed_weight.at(0).cast_const(),
+                    packed: PackedMatrix::Numbers(packed_weight.at(0)),
                     panels: width_panels.clone(),
                     c: d_hidden.as_mut_ptr(),
                     c_stride: width,

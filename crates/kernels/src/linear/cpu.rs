@@ -1,9 +1,9 @@
 //! CPU implementation: rows, or the output's panels if rows are few, are split between the threads.
 
 use super::{Backward, Dims, Pack};
-use crate::Store;
-use crate::cpu::tile::{self, Matrix};
+use crate::cpu::tile::{self, Matrix, bytes};
 use crate::cpu::{Cpu, columns};
+use crate::{Packed, Store};
 
 pub(super) fn pack_len(inputs: usize, outputs: usize, kind: Pack) -> usize {
     match kind {
@@ -23,7 +23,22 @@ pub(super) fn pack(cpu: &Cpu, inputs: usize, outputs: usize, kind: Pack, w: &[f3
     }
 }
 
-pub(super) fn forward(cpu: &Cpu, dims: Dims, packed: &[f32], bias: Option<&[f32]>, x: &[f32], y: &mut [f32]) {
+pub(super) fn int8_pack_len(inputs: usize, outputs: usize) -> usize {
+    bytes::packed_len(inputs, outputs)
+}
+
+pub(super) fn pack_int8(cpu: &Cpu, inputs: usize, outputs: usize, w: &[f32], packed: &mut [f32]) {
+    bytes::pack_all(cpu, inputs, outputs, w, packed);
+}
+
+pub(super) fn forward(
+    cpu: &Cpu,
+    dims: Dims,
+    packed: Packed<'_>,
+    bias: Option<&[f32]>,
+    x: &[f32],
+    y: &mut [f32],
+) {
     let Dims { rows, inputs, outputs } = dims;
     if let Some(bias) = bias {
         for row in y.chunks_exact_mut(outputs) {
@@ -33,7 +48,15 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, packed: &[f32], bias: Option<&[f32]
     let store = if bias.is_some() { Store::Add } else { Store::Overwrite };
     // SAFETY: the caller has checked the lengths, and packed holds [inputs, outputs].
     unsafe {
-        tile::product_all(cpu, (rows, inputs, outputs), Matrix::rows(x, inputs), packed, y, outputs, store)
+        tile::product_by(
+            cpu,
+            (rows, inputs, outputs),
+            Matrix::rows(x, inputs),
+            packed.host(),
+            y,
+            outputs,
+            store,
+        )
     };
 }
 

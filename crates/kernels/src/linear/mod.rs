@@ -9,7 +9,7 @@ mod cpu;
 mod gpu;
 pub mod reference;
 
-use crate::{Device, Slice, SliceMut, Store, check_len};
+use crate::{Device, Packed, Slice, SliceMut, Store, check_len};
 
 /// The shape of a dense layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,34 +54,68 @@ pub fn pack(device: &Device, inputs: usize, outputs: usize, kind: Pack, w: Slice
     }
 }
 
+/// The length of a weight `[outputs, inputs]` packed as bytes.
+pub fn int8_pack_len(inputs: usize, outputs: usize) -> usize {
+    cpu::int8_pack_len(inputs, outputs)
+}
+
+/// Packs the weight `w: [N, D]` for [`forward`] as bytes, with a scale for each of its rows. Weights that have been
+/// [quantized](crate::int8) before do not change by that.
+///
+/// # Panics
+/// If the length of `packed` is not [`int8_pack_len`], or that of `w` is not `N·D`; if the device does not
+/// [support](Packed::supports_int8) it.
+pub fn pack_int8(device: &Device, inputs: usize, outputs: usize, w: Slice<'_>, packed: SliceMut<'_>) {
+    check_len("w", w.len(), inputs * outputs);
+    check_len("packed", packed.len(), int8_pack_len(inputs, outputs));
+    match device {
+        Device::Cpu(cpu) => cpu::pack_int8(cpu, inputs, outputs, w.host(), packed.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => panic!("only a CPU multiplies by bytes"),
+    }
+}
+
 /// `y = x·Wᵀ + b`.
 ///
 /// # Shapes
-/// - `packed`, read: `W: [N, D]` packed for [`Pack::Forward`].
+/// - `packed`, read: `W: [N, D]` packed for [`Pack::Forward`], or by [`pack_int8`].
 /// - `bias: [N]`, read, optional.
 /// - `x: [R, D]`, read.
 /// - `y: [R, N]`, overwritten.
 /// # Panics
 /// If a length does not match `dims`.
-pub fn forward(
+pub fn forward<'p>(
     device: &Device,
     dims: Dims,
-    packed: Slice<'_>,
+    packed: impl Into<Packed<'p>>,
     bias: Option<Slice<'_>>,
     x: Slice<'_>,
     y: SliceMut<'_>,
 ) {
-    check_len("packed", packed.len(), pack_len(device, dims.inputs, dims.outputs, Pack::Forward));
+    let packed = packed.into();
+    check_packed("packed", device, packed, dims.inputs, dims.outputs);
     check_len("bias", bias.map_or(dims.outputs, |bias| bias.len()), dims.outputs);
     check_len("x", x.len(), dims.rows * dims.inputs);
     check_len("y", y.len(), dims.rows * dims.outputs);
     match device {
         Device::Cpu(cpu) => {
-            cpu::forward(cpu, dims, packed.host(), bias.map(Slice::host), x.host(), y.host());
+            cpu::forward(cpu, dims, packed, bias.map(Slice::host), x.host(), y.host());
         }
         #[cfg(feature = "gpu")]
-        Device::Gpu(gpu) => gpu::forward(gpu, dims, packed.gpu(), bias.map(Slice::gpu), x.gpu(), y.gpu()),
+        Device::Gpu(gpu) => {
+            gpu::forward(gpu, dims, packed.numbers().gpu(), bias.map(Slice::gpu), x.gpu(), y.gpu())
+        }
     }
+}
+
+/// Checks the length of a weight that is packed for [`forward`].
+#[track_caller]
+pub(crate) fn check_packed(name: &str, device: &Device, packed: Packed<'_>, inputs: usize, outputs: usize) {
+    let expected = match packed {
+        Packed::Numbers(_) => pack_len(device, inputs, outputs, Pack::Forward),
+        Packed::Int8(_) => int8_pack_len(inputs, outputs),
+    };
+    check_len(name, packed.len(), expected);
 }
 
 /// The arguments of [`backward`].

@@ -15,9 +15,9 @@ use super::rows::{BackwardRow, ForwardRow, Pointwise};
 use super::split::{Part, Split};
 use super::{Backward, Cell, Dims, Forward, Pack, Weight};
 use crate::cpu::math::each_vector;
-use crate::cpu::tile::{self, Matrix, Product};
+use crate::cpu::tile::{self, Matrix, PackedMatrix, Product, bytes};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, columns};
-use crate::{Slice, SliceMut, Store};
+use crate::{Packed, Slice, SliceMut, Store};
 
 /// The widths of the two parts of the pre-activations: those that add the recurrent projection in place, and
 /// the one that the reset gate multiplies.
@@ -50,6 +50,18 @@ pub(super) fn pack(cpu: &Cpu, weight: Weight, kind: Pack, r: &[f32], packed: &mu
         // SAFETY: r has the rows of this part, as wide as the outputs.
         unsafe { tile::pack_all(cpu, k, n, b, packed) };
     }
+}
+
+pub(super) fn int8_pack_len(weight: Weight) -> usize {
+    packed_shapes(weight, Pack::Forward).into_iter().map(|(k, n)| bytes::packed_len(k, n)).sum()
+}
+
+pub(super) fn pack_int8(cpu: &Cpu, weight: Weight, r: &[f32], packed: &mut [f32]) {
+    let [(k, first), (_, second)] = packed_shapes(weight, Pack::Forward);
+    let (packed_first, packed_second) = packed.split_at_mut(bytes::packed_len(k, first));
+    let (r_first, r_second) = r.split_at(first * k);
+    bytes::pack_all(cpu, k, first, r_first, packed_first);
+    bytes::pack_all(cpu, k, second, r_second, packed_second);
 }
 
 pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
@@ -116,7 +128,7 @@ struct ForwardWalk<'a> {
     resets: Resets<'a>,
     /// `[B, P]` for each thread that shares the rows: the states before a step in which rows are reset.
     masked: SharedMut<'a, f32>,
-    packed: &'a [f32],
+    packed: PackedMatrix,
     bias_ih: &'a [f32],
     bias_hh: Option<&'a [f32]>,
     gates: SharedMut<'a, f32>,
@@ -124,7 +136,7 @@ struct ForwardWalk<'a> {
     hidden: SharedMut<'a, f32>,
     cell_state: SharedMut<'a, f32>,
     /// The packed weight of the projection.
-    projection: Option<&'a [f32]>,
+    projection: Option<PackedMatrix>,
     rounds: Option<ForwardRounds<'a>>,
     cell_clip: Option<f32>,
 }
@@ -154,7 +166,7 @@ fn walk_forward<P: Pointwise>(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
         extra: SharedMut::new(args.extra.host()),
         hidden: SharedMut::new(args.hidden.host()),
         cell_state: SharedMut::new(args.cell_state.host()),
-        projection: args.projection.map(Slice::host),
+        projection: args.projection.map(Packed::host),
         rounds: dims
             .rounds
             .zip(args.mogrifier)
@@ -179,7 +191,7 @@ impl ForwardWalk<'_> {
         }
         let (gates_width, output) = (self.dims.gates_width(), self.dims.output());
         let (in_place, extra) = parts(cell, width);
-        let second = self.packed[tile::packed_len(output, in_place)..].as_ptr();
+        let second = self.packed.after(output, in_place);
         // Without a cell state, its pointers are not used.
         let cell_row = |row: usize| if cell.has_cell_state() { row * width } else { 0 };
         let units = part.of(width, tile::MAX_LANES);
@@ -203,12 +215,16 @@ impl ForwardWalk<'_> {
             unsafe {
                 if let Some(rounds) = &self.rounds {
                     h = rounds.part(s, &part, row, h, (gates, gates_width));
+                    // Panels of bytes are wider than those of the input projection, which other threads have written.
+                    if matches!(self.packed, PackedMatrix::Bytes(_)) {
+                        part.wait();
+                    }
                 }
                 s.product(Product {
                     shape: (rows.len(), output, in_place),
                     a: h,
-                    packed: self.packed.as_ptr(),
-                    panels: part.of(tile::panel_count(s, in_place), 1),
+                    packed: self.packed,
+                    panels: part.of(self.packed.panel_count(s, in_place), 1),
                     c: gates,
                     c_stride: gates_width,
                     store: Store::Add,
@@ -218,7 +234,7 @@ impl ForwardWalk<'_> {
                         shape: (rows.len(), output, extra),
                         a: h,
                         packed: second,
-                        panels: part.of(tile::panel_count(s, extra), 1),
+                        panels: part.of(second.panel_count(s, extra), 1),
                         c: self.extra.at(row * width),
                         c_stride: width,
                         store: Store::Overwrite,
@@ -250,8 +266,8 @@ impl ForwardWalk<'_> {
                     s.product(Product {
                         shape: (rows.len(), width, output),
                         a: Matrix { pointer, row_stride: width, column_stride: 1, paired: false },
-                        packed: packed.as_ptr(),
-                        panels: part.of(tile::panel_count(s, output), 1),
+                        packed,
+                        panels: part.of(packed.panel_count(s, output), 1),
                         c: hidden.add(batch * output),
                         c_stride: output,
                         store: Store::Overwrite,
@@ -485,7 +501,7 @@ impl BackwardWalk<'_> {
                             column_stride: 1,
                             paired: false,
                         },
-                        packed: packed.as_ptr(),
+                        packed: PackedMatrix::Numbers(packed.as_ptr()),
                         panels: part.of(tile::panel_count(s, width), 1),
                         c: d_hidden,
                         c_stride: width,
@@ -527,7 +543,7 @@ impl BackwardWalk<'_> {
                 s.product(Product {
                     shape: (rows.len(), in_place, output),
                     a: Matrix { pointer: gates, row_stride: gates_width, column_stride: 1, paired: false },
-                    packed: self.packed.as_ptr(),
+                    packed: PackedMatrix::Numbers(self.packed.as_ptr()),
                     panels: panels.clone(),
                     c: to,
                     c_stride: output,
@@ -541,7 +557,7 @@ impl BackwardWalk<'_> {
                     s.product(Product {
                         shape: (rows.len(), extra, output),
                         a: Matrix { pointer, row_stride: width, column_stride: 1, paired: false },
-                        packed: second,
+                        packed: PackedMatrix::Numbers(second),
                         panels,
                         c: d_hidden,
                         c_stride: width,

@@ -160,7 +160,7 @@ pub(super) fn forward(gpu: &Gpu, dims: Dims, args: Forward<'_>) {
     };
     let flags = [args.bias_hh.is_some(), args.resets.is_some()].map(u32::from);
     let bindings = [
-        args.packed.gpu(),
+        args.packed.numbers().gpu(),
         args.bias_ih.gpu(),
         args.bias_hh.map_or_else(|| gpu.no_input(), Slice::gpu),
         args.resets.map_or_else(|| gpu.no_input(), Slice::gpu),

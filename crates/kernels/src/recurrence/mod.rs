@@ -26,7 +26,7 @@ mod split;
 pub use cell::Cell;
 use mogrifier::Rounds;
 
-use crate::{Device, Slice, SliceMut, Store, check_len, linear};
+use crate::{Device, Packed, Slice, SliceMut, Store, check_len, linear};
 
 /// The shape of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,10 +158,31 @@ pub fn pack(device: &Device, weight: Weight, kind: Pack, r: Slice<'_>, packed: S
     }
 }
 
+/// The length of a recurrent weight packed as bytes.
+pub fn int8_pack_len(weight: Weight) -> usize {
+    cpu::int8_pack_len(weight)
+}
+
+/// Packs the recurrent weight `r: [G·H, P]` for [`forward`] as bytes, with a scale for each of its rows. Weights that have
+/// been [quantized](crate::int8) before do not change by that.
+///
+/// # Panics
+/// If the length of `packed` is not [`int8_pack_len`], or that of `r` is not `G·H·P`; if the device does not
+/// [support](Packed::supports_int8) it.
+pub fn pack_int8(device: &Device, weight: Weight, r: Slice<'_>, packed: SliceMut<'_>) {
+    assert_eq!(r.len(), weight.count(), "length of r");
+    assert_eq!(packed.len(), int8_pack_len(weight), "length of packed");
+    match device {
+        Device::Cpu(cpu) => cpu::pack_int8(cpu, weight, r.host(), packed.host()),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(_) => panic!("only a CPU multiplies by bytes"),
+    }
+}
+
 /// The arguments of [`forward`].
 pub struct Forward<'a> {
-    /// The recurrent weight, packed for [`Pack::Forward`]. Read.
-    pub packed: Slice<'a>,
+    /// The recurrent weight, packed for [`Pack::Forward`], or by [`pack_int8`]. Read.
+    pub packed: Packed<'a>,
     /// `[G·H]`, read: the bias of the input projection.
     pub bias_ih: Slice<'a>,
     /// `[G·H]`, read: the bias of the recurrent projection, optional.
@@ -175,8 +196,8 @@ pub struct Forward<'a> {
     pub hidden: SliceMut<'a>,
     /// `[T+1, B, H]`: like `hidden`, for a cell with a cell state; empty for the others.
     pub cell_state: SliceMut<'a>,
-    /// The weight `[P, H]` of the projection, packed by [`linear::pack`] for [`linear::Pack::Forward`]. Read.
-    pub projection: Option<Slice<'a>>,
+    /// The weight `[P, H]` of the projection, packed for [`linear::forward`]. Read.
+    pub projection: Option<Packed<'a>>,
     /// What a Mogrifier needs in addition.
     pub mogrifier: Option<mogrifier::Forward<'a>>,
     /// The limit of the cell state: each element is clipped to ± this after each step.
@@ -224,8 +245,15 @@ pub fn forward_scratch_len(device: &Device, dims: Dims, resets: bool) -> usize {
 /// Projection: Sak, Senior & Beaufays 2014.
 pub fn forward(device: &Device, dims: Dims, args: Forward<'_>) {
     dims.check();
-    check_len("packed", args.packed.len(), pack_len(device, dims.weight(), Pack::Forward));
-    check_projection(device, dims, args.projection.map(|packed| packed.len()), linear::Pack::Forward);
+    let packed_len = match args.packed {
+        Packed::Numbers(_) => pack_len(device, dims.weight(), Pack::Forward),
+        Packed::Int8(_) => int8_pack_len(dims.weight()),
+    };
+    check_len("packed", args.packed.len(), packed_len);
+    assert_eq!(args.projection.is_some(), dims.projection.is_some(), "whether there is a projection");
+    if let (Some(packed), Some(output)) = (args.projection, dims.projection) {
+        linear::check_packed("packed projection", device, packed, dims.hidden, output);
+    }
     assert_eq!(args.mogrifier.is_some(), dims.rounds.is_some(), "whether it is a Mogrifier");
     if let (Some(args), Some(rounds)) = (&args.mogrifier, dims.rounds) {
         check_mogrifier(
@@ -313,8 +341,9 @@ pub fn backward_scratch_len(device: &Device, dims: Dims, resets: bool) -> usize 
 pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
     dims.check();
     check_len("packed", args.packed.len(), pack_len(device, dims.weight(), Pack::Backward));
-    let projection = args.projection.as_ref().map(|projection| projection.packed.len());
-    check_projection(device, dims, projection, linear::Pack::Backward);
+    let found = args.projection.as_ref().map(|projection| projection.packed.len());
+    let pack_len = |output| linear::pack_len(device, dims.hidden, output, linear::Pack::Backward);
+    assert_eq!(found, dims.projection.map(pack_len), "length of the packed weight of the projection");
     if let Some(projection) = &args.projection {
         check_len("d_weight of the projection", projection.d_weight.len(), dims.output() * dims.hidden);
     }
@@ -351,13 +380,6 @@ pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
         #[cfg(feature = "gpu")]
         Device::Gpu(gpu) => gpu::backward(gpu, dims, args),
     }
-}
-
-/// Checks that there is a packed weight of the projection if there is a projection.
-#[track_caller]
-fn check_projection(device: &Device, dims: Dims, found: Option<usize>, kind: linear::Pack) {
-    let expected = dims.projection.map(|output| linear::pack_len(device, dims.hidden, output, kind));
-    assert_eq!(found, expected, "length of the packed weight of the projection");
 }
 
 /// Checks the lengths of `x`, `packed_ih`, `packed` and `kept`.

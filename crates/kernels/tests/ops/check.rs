@@ -1,7 +1,7 @@
 //! What the tests of operations share: gradients by differences, random inputs, devices, and tolerances.
 
 use rondo_kernels::cpu::InstructionSet;
-use rondo_kernels::{Buffer, Device, Element, Precision, Store};
+use rondo_kernels::{Buffer, Device, Element, Precision, Store, int8};
 use safetensors::{Dtype, SafeTensors};
 
 /// How far a kernel in `f32` may lie from the reference in `f64`, relative to `1 + |expected|`.
@@ -96,6 +96,16 @@ pub(crate) fn random(len: usize, seed: u64) -> Vec<f64> {
 /// As [`random`], and exact in bf16: a single product of such numbers is as exact in any precision.
 pub(crate) fn random_short(len: usize, seed: u64) -> Vec<f64> {
     random_bits(len, seed).map(|bits| (bits >> 56) as f64 / (1u64 << 7) as f64 - 1.0).collect()
+}
+
+/// The numbers that a matrix with rows of this width stands for when its elements are bytes.
+pub(crate) fn as_bytes(matrix: &[f64], width: usize) -> Vec<f64> {
+    let rounded = |row: &[f64]| -> Vec<f64> {
+        let row: Vec<f32> = row.iter().map(|&x| x as f32).collect();
+        let scale = int8::row_scale(&row);
+        row.iter().map(|&x| int8::dequantized(int8::quantized(x, scale), scale).into()).collect()
+    };
+    matrix.chunks(width).flat_map(rounded).collect()
 }
 
 /// `len` ids below `bound`, the same for the same seed.

@@ -1,11 +1,11 @@
 //! The dense layer.
 
 use rondo_kernels::linear::{self, Backward, Dims, Pack, cases::CASES, reference};
-use rondo_kernels::{Buffer, Device, Store};
+use rondo_kernels::{Buffer, Device, Packed, Store};
 
 use crate::check::{
-    Tolerance, assert_close, assert_gradient, buffer, dot, filled, product_devices, random, random_short,
-    read,
+    Tolerance, as_bytes, assert_close, assert_gradient, buffer, dot, filled, product_devices, random,
+    random_short, read,
 };
 
 #[test]
@@ -60,6 +60,50 @@ fn cpu_agrees_with_the_reference() {
             }
         }
     }
+}
+
+#[test]
+fn weights_of_bytes_are_the_weights_that_they_stand_for() {
+    for &dims in CASES {
+        let Dims { rows, inputs, outputs } = dims;
+        let (w, x) = (random(outputs * inputs, 1), random(rows * inputs, 2));
+        let bias = random(outputs, 3);
+        let rounded = as_bytes(&w, inputs);
+        for device in product_devices().iter().filter(|device| Packed::supports_int8(device)) {
+            let packed = packed_bytes(device, dims, &w);
+            for bias in [None, Some(&bias)] {
+                let y = reference::forward(dims, &rounded, bias.map(Vec::as_slice), &x);
+                let bias = bias.map(|bias| buffer(device, bias));
+                let y_of = |rows, x: &[f64]| {
+                    let mut got = buffer(device, &random(rows * outputs, 5));
+                    let (x, bias) = (buffer(device, x), bias.as_ref().map(Buffer::slice));
+                    let (packed, dims) = (Packed::Int8(packed.slice()), Dims { rows, ..dims });
+                    linear::forward(device, dims, packed, bias, x.slice(), got.slice_mut());
+                    read(&got)
+                };
+                let got = y_of(rows, &x);
+                assert_close(&format!("y of {dims:?} on {device}"), &got, &y, Tolerance::Sum);
+                // A row is the same alone.
+                for row in [0, rows / 2, rows - 1] {
+                    let alone = y_of(1, &x[row * inputs..(row + 1) * inputs]);
+                    assert_eq!(
+                        alone,
+                        got[row * outputs..(row + 1) * outputs],
+                        "row {row}, {dims:?}, {device}"
+                    );
+                }
+            }
+            // What has been quantized stays as it is.
+            let bits = |packed: &Buffer| read(packed).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            assert_eq!(bits(&packed), bits(&packed_bytes(device, dims, &rounded)), "{dims:?} on {device}");
+        }
+    }
+}
+
+fn packed_bytes(device: &Device, dims: Dims, w: &[f64]) -> Buffer {
+    let mut packed = Buffer::zeros(device, linear::int8_pack_len(dims.inputs, dims.outputs));
+    linear::pack_int8(device, dims.inputs, dims.outputs, buffer(device, w).slice(), packed.slice_mut());
+    packed
 }
 
 fn packed(device: &Device, dims: Dims, kind: Pack, w: &Buffer) -> Buffer {

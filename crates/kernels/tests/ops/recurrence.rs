@@ -8,7 +8,8 @@ use rondo_kernels::recurrence::{
 use rondo_kernels::{Buffer, Device, SliceMut, Store, linear};
 
 use crate::check::{
-    Tolerance, assert_close, assert_gradient, buffer, devices, dot, filled, product_devices, random, read,
+    Tolerance, as_bytes, assert_close, assert_gradient, buffer, devices, dot, filled, product_devices,
+    random, read,
 };
 
 /// Whether the device can run such a layer: a GPU has neither projections nor Mogrifiers, which models refuse.
@@ -178,6 +179,39 @@ impl Packed {
 }
 
 fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
+    let packed = pack(device, dims, Pack::Forward, &inputs.r);
+    let more = Packed::new(device, dims, inputs, linear::Pack::Forward);
+    let projection = more.projection.as_ref().map(|packed| packed.slice().into());
+    walk_with(device, dims, inputs, (packed.slice().into(), projection, more.mogrifier.as_ref()))
+}
+
+/// The walk with the recurrent weight and the projection as bytes.
+fn walk_with_bytes(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
+    let mut packed = Buffer::zeros(device, recurrence::int8_pack_len(dims.weight()));
+    recurrence::pack_int8(device, dims.weight(), buffer(device, &inputs.r).slice(), packed.slice_mut());
+    let more = Packed::new(device, dims, inputs, linear::Pack::Forward);
+    let projection = dims.projection.map(|output| {
+        let mut packed = Buffer::zeros(device, linear::int8_pack_len(dims.hidden, output));
+        let weight = buffer(device, &inputs.projection);
+        linear::pack_int8(device, dims.hidden, output, weight.slice(), packed.slice_mut());
+        packed
+    });
+    let projection = projection.as_ref().map(|packed| rondo_kernels::Packed::Int8(packed.slice()));
+    let packed = rondo_kernels::Packed::Int8(packed.slice());
+    walk_with(device, dims, inputs, (packed, projection, more.mogrifier.as_ref()))
+}
+
+/// The walk with these packed weights: recurrent, of the projection, and of a Mogrifier.
+fn walk_with(
+    device: &Device,
+    dims: Dims,
+    inputs: &Inputs<f64>,
+    (packed, projection, of_mogrifier): (
+        rondo_kernels::Packed<'_>,
+        Option<rondo_kernels::Packed<'_>>,
+        Option<&[Buffer; 2]>,
+    ),
+) -> Walk {
     let states = |initial: &[f64], len| {
         let mut all = initial.to_vec();
         all.resize(len, f64::NAN);
@@ -192,23 +226,21 @@ fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
         hidden: states(&inputs.h0, dims.states_len()),
         cell_state: states(&inputs.c0, dims.cell_state_len()),
     };
-    let packed = pack(device, dims, Pack::Forward, &inputs.r);
     let resets = (!inputs.resets.is_empty()).then(|| Buffer::from_slice(device, &inputs.resets).unwrap());
     let scratch_len = recurrence::forward_scratch_len(device, dims, resets.is_some());
     let mut scratch = buffer(device, &vec![f64::NAN; scratch_len]);
     let [bias_ih, bias_hh, x] =
         [&inputs.bias_ih, &inputs.bias_hh, &inputs.x].map(|bias| buffer(device, bias));
-    let more = Packed::new(device, dims, inputs, linear::Pack::Forward);
     let args = Forward {
-        projection: more.projection.as_ref().map(Buffer::slice),
-        mogrifier: more.mogrifier.as_ref().map(|[packed_ih, packed]| mogrifier::Forward {
+        projection,
+        mogrifier: of_mogrifier.map(|[packed_ih, packed]| mogrifier::Forward {
             x: x.slice(),
             packed_ih: packed_ih.slice(),
             packed: packed.slice(),
             kept: walk.kept.slice_mut(),
         }),
         cell_clip: inputs.cell_clip.map(|limit| limit as f32),
-        packed: packed.slice(),
+        packed,
         bias_ih: bias_ih.slice(),
         bias_hh: (!bias_hh.is_empty()).then(|| bias_hh.slice()),
         gates: walk.gates.slice_mut(),
@@ -220,6 +252,26 @@ fn walk(device: &Device, dims: Dims, inputs: &Inputs<f64>) -> Walk {
     };
     recurrence::forward(device, dims, args);
     walk
+}
+
+#[test]
+fn weights_of_bytes_are_the_weights_that_they_stand_for() {
+    for dims in cases() {
+        let mut inputs = inputs(dims, true, dims.batch > 2);
+        inputs.r = as_bytes(&inputs.r, dims.output());
+        if dims.projection.is_some() {
+            inputs.projection = as_bytes(&inputs.projection, dims.hidden);
+        }
+        let outputs = reference::forward(dims, &inputs);
+        for device in product_devices().iter().filter(|device| device.require_cpu("bytes").is_ok()) {
+            let name = |what: &str| format!("{what} of {dims:?} on {device}");
+            let walk = walk_with_bytes(device, dims, &inputs);
+            let tolerance = tolerance(dims, device);
+            assert_close(&name("gates"), &read(&walk.gates), &outputs.gates, tolerance);
+            assert_close(&name("hidden"), &read(&walk.hidden), &outputs.hidden, tolerance);
+            assert_close(&name("cell_state"), &read(&walk.cell_state), &outputs.cell_state, tolerance);
+        }
+    }
 }
 
 /// How far a device may be from the reference.

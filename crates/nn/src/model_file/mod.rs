@@ -6,12 +6,13 @@
 //! | `config` | [`RnnLmConfig`] as JSON, or the description of another [`Model`] |
 //! | `vocab_fingerprint` | fingerprint of the vocabulary that the token ids refer to |
 //! | `sha256` | checksum of everything else ([`tensor_file`](crate::tensor_file)); absent in files of earlier versions |
-//! | `weights` | `bf16` if the parameters are stored as bf16; absent if with 32 bits |
+//! | `weights` | `bf16` if the parameters are stored as bf16, `int8` if matrices are stored as bytes; absent if with 32 bits |
 //! | `epoch`, … | any other metadata |
 //!
 //! | tensors | what |
 //! |---|---|
-//! | the parameters' names | their values, 32-bit little-endian or bf16 |
+//! | the parameters' names | their values, 32-bit little-endian, bf16 or bytes |
+//! | `NAME.scales` | the scales of the rows of a parameter that is stored as bytes |
 //! | `rondo.NAME` | the bytes or numbers of an attachment: other data that belongs to the model, such as its vocabulary |
 //!
 //! Promises: the same model, metadata and attachments give the same bytes; a file is checked against its own
@@ -24,7 +25,7 @@ use std::path::Path;
 
 use rondo_kernels::Device;
 
-use crate::tensor_file::{Tensor, TensorFile, Values, write_tensors};
+use crate::tensor_file::{RowWidth, Tensor, TensorFile, Values, write_tensors};
 use crate::{Model, NnError, Parameters, Result, RnnLm, RnnLmConfig};
 
 const VERSION_KEY: &str = "rondo_model";
@@ -57,6 +58,8 @@ pub enum WeightFormat {
     F32,
     /// bf16: half the size, rounded to the nearest, ties to even.
     Bf16,
+    /// int8: matrices take a quarter of the size, as multiples of a 32-bit scale for each row; biases are as they are.
+    Int8,
 }
 
 impl WeightFormat {
@@ -65,6 +68,7 @@ impl WeightFormat {
         match self {
             WeightFormat::F32 => "f32",
             WeightFormat::Bf16 => "bf16",
+            WeightFormat::Int8 => "int8",
         }
     }
 
@@ -72,8 +76,22 @@ impl WeightFormat {
     pub fn in_metadata(metadata: &BTreeMap<String, String>) -> WeightFormat {
         match metadata.get(WEIGHTS_KEY).map(String::as_str) {
             Some("bf16") => WeightFormat::Bf16,
+            Some("int8") => WeightFormat::Int8,
             _ => WeightFormat::F32,
         }
+    }
+
+    /// Stores a parameter in this format.
+    fn apply_to(self, tensor: &mut Tensor<'_>) {
+        let Values::Numbers(numbers) = &mut tensor.values else { return };
+        let width = tensor.shape.iter().skip(1).product();
+        tensor.values = match (self, RowWidth::new(width)) {
+            (WeightFormat::Bf16, _) => Values::Bf16(std::mem::take(numbers)),
+            (WeightFormat::Int8, Some(width)) if tensor.shape.len() > 1 => {
+                Values::Int8(std::mem::take(numbers), width)
+            }
+            _ => return,
+        };
     }
 
     /// Makes the metadata of a file ask for it.
@@ -122,13 +140,9 @@ impl ModelFile {
         metadata.insert(CONFIG_KEY.to_owned(), model.description());
         metadata.insert(FINGERPRINT_KEY.to_owned(), context.vocab_fingerprint.clone());
         let mut tensors = parameter_tensors("", model.parameters()).map_err(io::Error::other)?;
-        if WeightFormat::in_metadata(&metadata) == WeightFormat::Bf16 {
-            for tensor in &mut tensors {
-                if let Values::Numbers(numbers) = &mut tensor.values {
-                    tensor.values = Values::Bf16(std::mem::take(numbers));
-                }
-            }
-        }
+        let format = WeightFormat::in_metadata(&metadata);
+        tensors.iter_mut().for_each(|tensor| format.apply_to(tensor));
+        tensors.extend(tensors.iter().filter_map(Tensor::scales).collect::<Vec<_>>());
         tensors.extend(context.tensors.iter().map(|(name, tensor)| Tensor {
             name: format!("{ATTACHMENT_PREFIX}{name}"),
             shape: tensor.shape.clone(),
@@ -139,6 +153,10 @@ impl ModelFile {
             shape: vec![bytes.len()],
             values: Values::Bytes(bytes.into()),
         }));
+        if format == WeightFormat::Int8 {
+            // What is 32 bits wide stays aligned.
+            tensors.sort_by_key(|tensor| matches!(tensor.values, Values::Int8(..) | Values::Bytes(_)));
+        }
         write_tensors(&tensors, &metadata, to)
     }
 
@@ -155,7 +173,7 @@ impl ModelFile {
 
     /// Reads a model file whose parameters stay in the file as far as possible: their pages are read when they are used,
     /// and shared by all processes that read the file this way. See [`MappedFile`](rondo_kernels::MappedFile) for the
-    /// condition. Parameters that are stored as bf16 are copied.
+    /// condition. Parameters that are stored as bf16 or bytes are copied.
     ///
     /// # Errors
     /// As [`ModelFile::read`].
@@ -184,7 +202,10 @@ impl ModelFile {
         file.verify()?;
         let mut parameters = Parameters::new(device);
         for (name, shape) in &shapes {
-            parameters.add_values(name, shape, file.numbers(name, shape)?.to_buffer(device)?);
+            let id = parameters.add_values(name, shape, file.numbers(name, shape)?.to_buffer(device)?);
+            if file.is_int8(name) {
+                parameters.mark_int8(id);
+            }
         }
         Ok(ModelFile { model: RnnLm::with_parameters(config, parameters)?, context })
     }
@@ -220,7 +241,8 @@ fn opened(path: &Path, device: &Device) -> Result<TensorFile<'static>> {
     TensorFile::open(path)
 }
 
-/// Checks that parameters of these shapes fit in memory: those of a file with bf16 numbers take twice its size.
+/// Checks that parameters of these shapes fit in memory: those of a file with bf16 numbers take twice its size, and those of
+/// a file with bytes four times.
 fn check_memory<'s>(shapes: impl Iterator<Item = &'s [usize]>, path: &Path, device: &Device) -> Result<()> {
     let elements = shapes.map(|shape| shape.iter().product::<usize>() as u64);
     let needed = elements.sum::<u64>().saturating_mul(size_of::<f32>() as u64);
@@ -290,6 +312,9 @@ pub fn read_parameters(prefix: &str, file: &TensorFile<'_>, parameters: &mut Par
         let name = format!("{prefix}{}", parameters.name(id));
         let numbers = file.numbers(&name, parameters.shape(id))?;
         numbers.copy_to(parameters.values_mut(id))?;
+        if file.is_int8(&name) {
+            parameters.mark_int8(id);
+        }
     }
     Ok(())
 }
@@ -300,7 +325,9 @@ fn check_tensors(expected: &[(String, Vec<usize>)], file: &TensorFile<'_>) -> Re
         file.numbers(name, shape)?;
     }
     let expected: HashSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
-    let unknown = |name: &&str| !expected.contains(name) && !name.starts_with(ATTACHMENT_PREFIX);
+    let unknown = |name: &&str| {
+        !expected.contains(name) && !name.starts_with(ATTACHMENT_PREFIX) && !file.is_of_scales(name)
+    };
     // The smallest name, so that the same file gives the same error.
     match file.names().into_iter().filter(unknown).min() {
         Some(name) => Err(NnError::UnknownTensor { name: name.to_owned() }),

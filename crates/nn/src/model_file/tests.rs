@@ -72,6 +72,104 @@ fn bf16_weights_take_half_the_space_and_what_is_bf16_comes_back_exactly() {
     assert_eq!(bf16, metadata());
 }
 
+/// The model, and what is read from its file with int8 weights, and that file.
+fn quantized(tied: bool) -> (RnnLm, ModelFile, Vec<u8>) {
+    let model = model(config(tied));
+    let mut int8 = metadata();
+    WeightFormat::Int8.set_in(&mut int8);
+    let bytes = written_with(&model, &int8);
+    let file = read(&bytes).unwrap();
+    assert_eq!(file.context.metadata, int8);
+    assert_eq!(file.context.attachments, context(&int8).attachments);
+    assert_eq!(file.context.tensors, context(&int8).tensors);
+    (model, file, bytes)
+}
+
+#[test]
+fn int8_weights_are_within_half_a_step_and_biases_are_exact() {
+    for tied in [false, true] {
+        let (model, file, bytes) = quantized(tied);
+        let [exact, found] = [&model, &file.model].map(RnnLm::parameters);
+        let mut rows = 0;
+        for id in exact.ids() {
+            let (name, shape) = (exact.name(id), exact.shape(id));
+            let [exact, values] = [exact, found].map(|of| of.values(id).read().unwrap().into_owned());
+            assert_eq!(found.is_int8(id), shape.len() == 2, "{name}");
+            let [count, width] = *shape else {
+                assert_eq!(values, exact, "{name}");
+                continue;
+            };
+            rows += count;
+            for (exact, values) in exact.chunks(width).zip(values.chunks(width)) {
+                let step = exact.iter().fold(0.0f32, |largest, x| largest.max(x.abs())) / 127.0;
+                for (x, y) in exact.iter().zip(values) {
+                    assert!((x - y).abs() <= 0.501 * step, "{name}: {x} {y}, step {step}");
+                }
+            }
+        }
+        // A byte for each element of a matrix, and four for each of its rows.
+        let data = |bytes: &[u8]| bytes.len() - 8 - SafeTensors::read_metadata(bytes).unwrap().0;
+        let matrices = exact.ids().filter(|&id| exact.shape(id).len() == 2);
+        let elements: usize = matrices.map(|id| exact.values(id).len()).sum();
+        assert_eq!(data(&written(&model)) - data(&bytes), 3 * elements - 4 * rows);
+    }
+}
+
+#[test]
+fn int8_weights_come_back_exactly() {
+    let (_, file, bytes) = quantized(true);
+    assert_eq!(written_with(&file.model, &file.context.metadata), bytes);
+    let whole = read(&written(&file.model)).unwrap();
+    assert_eq!(written_with(&whole.model, &file.context.metadata), bytes);
+    for id in whole.model.parameters().ids() {
+        let [found, expected] = [&whole.model, &file.model]
+            .map(|model| model.parameters().values(id).read().unwrap().into_owned());
+        assert_eq!(found, expected);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.safetensors");
+    std::fs::write(&path, &bytes).unwrap();
+    let mut same = RnnLm::new(config(true), &device()).unwrap();
+    ModelFile::read_into(&mut same, &path).unwrap();
+    let id = same.parameters().find("rnn.1.weight_hh").unwrap();
+    assert!(same.parameters().is_int8(id) && same.clone().parameters().is_int8(id));
+    assert_eq!(
+        same.parameters().values(id).read().unwrap(),
+        file.model.parameters().values(id).read().unwrap()
+    );
+    same.parameters_mut().values_mut(id).fill(0.1);
+    assert!(!same.parameters().is_int8(id), "the weights may have changed");
+}
+
+#[test]
+fn int8_weights_without_their_scales_are_refused() {
+    let (_, _, bytes) = quantized(true);
+    let name = "rnn.0.weight_hh.scales";
+    let error =
+        |bytes: &[u8], change: &dyn Fn(&mut Value)| read(&forge(bytes, change)).unwrap_err().to_string();
+    let other_shape = error(&bytes, &|header| {
+        let rows = header[name]["shape"][0].as_u64().unwrap();
+        header[name]["shape"] = json!([rows / 2, 2]);
+    });
+    assert!(other_shape.contains(name) && other_shape.contains("has shape"), "{other_shape}");
+    let missing = error(&bytes, &|header| rename(header, name, "rondo.scales"));
+    assert_eq!(missing, format!("tensor `{name}` is missing"));
+    // Scales of 32-bit weights are not expected.
+    let unexpected = error(&written(&model(config(true))), &|header| rename(header, "rondo.codec", name));
+    assert!(unexpected.starts_with(&format!("unexpected tensor `{name}`")), "{unexpected}");
+}
+
+#[test]
+fn no_wrong_bit_of_int8_weights_goes_unnoticed() {
+    let (_, _, bytes) = quantized(true);
+    let (header, _) = SafeTensors::read_metadata(&bytes).unwrap();
+    for at in (8 + header..bytes.len()).step_by(7) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1 << (at % 8);
+        assert!(matches!(read(&damaged), Err(NnError::Damaged { .. })), "byte {at}");
+    }
+}
+
 #[test]
 fn a_model_of_any_kind_is_read_from_its_file_and_no_other() {
     let folder = tempfile::tempdir().unwrap();

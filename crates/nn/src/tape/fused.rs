@@ -3,11 +3,11 @@
 use rondo_kernels::recurrence::{self, Cell, mogrifier};
 use rondo_kernels::{Buffer, Slice, decoder, embedding, linear};
 
-use super::packs::Layout;
+use super::packs::{Forward, Layout};
 use super::regularize::DroppedWeight;
 use super::rounds::MogrifierLayer;
 use super::sampled::GatheredRows;
-use super::{Ids, Loss, Node, Pass, Shape, Tape, Value};
+use super::{Ids, Loss, Node, Pass, Shape, Tape, Value, Workspace};
 use crate::{Decoder, ParameterId, StatePart};
 
 /// A recurrent layer's parameters.
@@ -185,10 +185,10 @@ impl Tape<'_> {
             self.workspace.tell(projection.operation(), Pass::Forward);
         }
         let linear_forward = Layout::Linear(linear::Pack::Forward);
-        if let Some(weight) = layer.projection {
-            let workspace = &mut *self.workspace;
-            workspace.packs.prepare(&workspace.device, self.parameters, weight, linear_forward);
-        }
+        let of_projection = layer.projection.map(|weight| {
+            let Workspace { packs, device, .. } = &mut *self.workspace;
+            (weight, packs.prepare_forward(device, self.parameters, weight, Forward::Linear))
+        });
         if let (Some(rounds), Some(of_layer), KeptProjection::Dense { weight_ih, .. }) =
             (rounds, layer.mogrifier, &projection)
         {
@@ -196,8 +196,18 @@ impl Tape<'_> {
             self.prepare_rounds(*weight_ih, of_layer.weights, sizes, linear::Pack::Forward);
         }
         let dropped = self.drop_weight(&layer);
-        let own_pack = self.lay_out(&layer, recurrence::Pack::Forward, dropped.as_ref());
-        let layout = Layout::Recurrence(layer.cell, recurrence::Pack::Forward);
+        // Weights that are dropped out are not what was quantized.
+        let (own_pack, layout) = match &dropped {
+            Some(_) => {
+                let kind = recurrence::Pack::Forward;
+                (self.lay_out(&layer, kind, dropped.as_ref()), Layout::Recurrence(layer.cell, kind))
+            }
+            None => {
+                let Workspace { packs, device, .. } = &mut *self.workspace;
+                let of = Forward::Recurrence(layer.cell);
+                (None, packs.prepare_forward(device, self.parameters, layer.weight_hh, of))
+            }
+        };
         let workspace = &mut *self.workspace;
         let mut extra = workspace.pool.take(dims.extra_len());
         let mut hidden = workspace.pool.take(dims.states_len());
@@ -232,8 +242,8 @@ impl Tape<'_> {
             dims,
             recurrence::Forward {
                 packed: match &own_pack {
-                    Some(packed) => packed.slice(),
-                    None => packs.get(layer.weight_hh, layout).slice(),
+                    Some(packed) => packed.slice().into(),
+                    None => packs.packed(layer.weight_hh, layout),
                 },
                 bias_ih: self.parameters.values(layer.bias_ih),
                 bias_hh: layer.bias_hh.map(|id| self.parameters.values(id)),
@@ -241,7 +251,7 @@ impl Tape<'_> {
                 extra: extra.slice_mut(),
                 hidden: hidden.slice_mut(),
                 cell_state: cell_state.slice_mut(),
-                projection: layer.projection.map(|weight| packs.get(weight, linear_forward).slice()),
+                projection: of_projection.map(|(weight, layout)| packs.packed(weight, layout)),
                 mogrifier,
                 cell_clip: layer.cell_clip,
                 resets: resets.map(Buffer::slice),
@@ -341,14 +351,14 @@ impl Tape<'_> {
     fn project(&mut self, x: Value, weight: ParameterId, bias: Option<ParameterId>, y: &mut Buffer) {
         let rows = self.shape(x).rows();
         let (outputs, inputs) = self.matrix(weight);
-        let layout = Layout::Linear(linear::Pack::Forward);
         let workspace = &mut *self.workspace;
-        workspace.packs.prepare(&workspace.device, self.parameters, weight, layout);
-        let packed = workspace.packs.get(weight, layout);
+        let Workspace { packs, device, .. } = &mut *workspace;
+        let layout = packs.prepare_forward(device, self.parameters, weight, Forward::Linear);
+        let packed = workspace.packs.packed(weight, layout);
         let bias = bias.map(|id| self.parameters.values(id));
         let x: Slice<'_> = workspace.values(self.parameters, x);
         let dims = linear::Dims { rows, inputs, outputs };
-        linear::forward(&workspace.device, dims, packed.slice(), bias, x, y.slice_mut());
+        linear::forward(&workspace.device, dims, packed, bias, x, y.slice_mut());
     }
 
     /// Rows and columns of a parameter.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rondo_kernels::recurrence::mogrifier::{self, Rounds, Weights};
 use rondo_kernels::recurrence::{Cell, Weight};
-use rondo_kernels::{Buffer, Device, linear, recurrence};
+use rondo_kernels::{Buffer, Device, Packed, linear, recurrence};
 
 use crate::{ParameterId, Parameters};
 
@@ -15,8 +15,20 @@ pub(super) enum Layout {
     Linear(linear::Pack),
     /// The loop over time steps of a recurrent layer.
     Recurrence(Cell, recurrence::Pack),
+    /// The same as [`Layout::Linear`] and [`Layout::Recurrence`] forward, as bytes.
+    Int8Linear,
+    Int8Recurrence(Cell),
     /// The rounds of a Mogrifier, with the first of their weights as the key.
     Rounds(linear::Pack),
+}
+
+/// What a weight is packed for in a forward pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Forward {
+    /// A dense layer.
+    Linear,
+    /// The loop of a recurrent layer.
+    Recurrence(Cell),
 }
 
 /// The packed weights, each with the version of the parameters it was made from.
@@ -41,6 +53,8 @@ impl Packs {
         let len = match layout {
             Layout::Linear(kind) => linear::pack_len(device, columns, rows, kind),
             Layout::Recurrence(cell, kind) => recurrence::pack_len(device, weight_of(cell), kind),
+            Layout::Int8Linear => linear::int8_pack_len(columns, rows),
+            Layout::Int8Recurrence(cell) => recurrence::int8_pack_len(weight_of(cell)),
             Layout::Rounds(_) => unreachable!("the rounds have several weights"),
         };
         let Some(packed) = self.outdated((id, layout), device, parameters, len) else { return };
@@ -49,6 +63,10 @@ impl Packs {
             Layout::Linear(kind) => linear::pack(device, columns, rows, kind, values, packed.slice_mut()),
             Layout::Recurrence(cell, kind) => {
                 recurrence::pack(device, weight_of(cell), kind, values, packed.slice_mut());
+            }
+            Layout::Int8Linear => linear::pack_int8(device, columns, rows, values, packed.slice_mut()),
+            Layout::Int8Recurrence(cell) => {
+                recurrence::pack_int8(device, weight_of(cell), values, packed.slice_mut());
             }
             Layout::Rounds(_) => {}
         }
@@ -87,6 +105,38 @@ impl Packs {
         }
         *version = parameters.version();
         Some(packed)
+    }
+
+    /// Packs a weight for a forward pass, as bytes if it [consists of them](Parameters::is_int8) and the device reads
+    /// them, and returns how.
+    pub(super) fn prepare_forward(
+        &mut self,
+        device: &Device,
+        parameters: &Parameters,
+        id: ParameterId,
+        of: Forward,
+    ) -> Layout {
+        let is_int8 = parameters.is_int8(id) && Packed::supports_int8(device);
+        let layout = match (of, is_int8) {
+            (Forward::Linear, false) => Layout::Linear(linear::Pack::Forward),
+            (Forward::Linear, true) => Layout::Int8Linear,
+            (Forward::Recurrence(cell), false) => Layout::Recurrence(cell, recurrence::Pack::Forward),
+            (Forward::Recurrence(cell), true) => Layout::Int8Recurrence(cell),
+        };
+        self.prepare(device, parameters, id, layout);
+        layout
+    }
+
+    /// A packed weight, as operations read it.
+    ///
+    /// # Panics
+    /// If it has not been prepared.
+    pub(super) fn packed(&self, id: ParameterId, layout: Layout) -> Packed<'_> {
+        let values = self.get(id, layout).slice();
+        match layout {
+            Layout::Int8Linear | Layout::Int8Recurrence(_) => Packed::Int8(values),
+            Layout::Linear(_) | Layout::Recurrence(..) | Layout::Rounds(_) => Packed::Numbers(values),
+        }
     }
 
     /// A packed weight.

@@ -22,7 +22,7 @@ use rondo_data::{Batches, Corpus, Places, VocabSource};
 use rondo_infer::{LanguageModel, ModelParts, OpenOptions};
 use rondo_kernels::Device;
 use rondo_kernels::cpu::InstructionSet;
-use rondo_nn::{RnnLm, RnnLmConfig};
+use rondo_nn::{RnnLm, RnnLmConfig, WeightFormat};
 use rondo_runs::{Change, CorpusFingerprint, Provenance, RunFolder, RunLock};
 
 use crate::checkpoint::Checkpoint;
@@ -675,7 +675,11 @@ fn device(
 /// The plan and the model of a run that continues from a model; otherwise the unchanged plan and no model.
 fn with_base_model(plan: Plan, settings: &Settings, device: &Device) -> Result<(Plan, Option<RnnLm>)> {
     let Some(from) = &plan.training.from else { return Ok((plan, None)) };
-    let ModelParts { model, codec, resets, .. } = ModelParts::open(from, &OpenOptions::default(), device)?;
+    let parts = ModelParts::open(from, &OpenOptions::default(), device)?;
+    let ModelParts { path, model, codec, resets, metadata, .. } = parts;
+    if WeightFormat::in_metadata(&metadata) == WeightFormat::Int8 {
+        return Err(TrainError::Quantized { path });
+    }
     let basis = Basis::of_model(&model, codec);
     // Unless the settings say otherwise, the model is trained on what it was trained on.
     let mut below = Settings::default();

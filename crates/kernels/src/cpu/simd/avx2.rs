@@ -151,6 +151,12 @@ impl Simd for Avx2 {
         unsafe { _mm256_maskstore_ps(to, first_lanes(count), value) }
     }
 
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const i8) -> __m256 {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+
     unsafe fn product(self, product: Product) {
         // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe { self::product(self, product) }

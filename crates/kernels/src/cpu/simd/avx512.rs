@@ -164,6 +164,12 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
         unsafe { _mm512_mask_storeu_ps(to, first_lanes(count), value) }
     }
 
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const i8) -> __m512 {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+
     // Four elements of each of four columns are in each quarter of a vector, and are transposed there.
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {

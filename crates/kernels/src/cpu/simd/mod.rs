@@ -188,6 +188,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `to` must be writable for `count` ≤ `LANES` elements.
     unsafe fn store_first(self, to: *mut f32, count: usize, value: Self::Vector);
 
+    /// Loads a vector of signed bytes, as `f32`.
+    ///
+    /// # Safety
+    /// `from` must be readable for `LANES` bytes; no alignment is required.
+    unsafe fn load_bytes(self, from: *const i8) -> Self::Vector;
+
     /// Transposes a square: `LANES` columns, `from_stride` apart, become rows, `to_stride` apart.
     ///
     /// # Safety

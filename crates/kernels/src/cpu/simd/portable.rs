@@ -120,6 +120,12 @@ impl Simd for Portable {
         }
     }
 
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const i8) -> Vector {
+        // SAFETY: readable for LANES bytes, as the caller guarantees.
+        std::array::from_fn(|lane| f32::from(unsafe { *from.add(lane) }))
+    }
+
     unsafe fn product(self, product: Product) {
         // SAFETY: guaranteed by the caller.
         unsafe { product.compute(self) }

@@ -17,14 +17,19 @@
 //! If factors are rounded to bf16 ([`Simd::PAIRED`]), two neighbors along `K` share the space of one element,
 //! in the panels and in a block of A that is rounded just before it is used; from there on the tiles are the
 //! same.
+//!
+//! A packed matrix can also be one of bytes with scales, see [`bytes`].
 
 mod block;
+pub(crate) mod bytes;
 mod pack;
+mod packed;
 
 use super::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::Store;
 use block::{Block, Room, tiles};
 pub(crate) use pack::pack;
+pub(crate) use packed::PackedMatrix;
 
 /// A matrix to be read: element `(i, j)` is at `pointer + i·row_stride + j·column_stride`.
 #[derive(Clone, Copy)]
@@ -104,7 +109,7 @@ pub(crate) struct Product {
     /// `[m, k]`, or the corresponding number of pairs.
     pub(crate) a: Matrix,
     /// A packed `[k, n]` matrix.
-    pub(crate) packed: *const f32,
+    pub(crate) packed: PackedMatrix,
     /// The panels whose columns are computed.
     pub(crate) panels: std::ops::Range<usize>,
     /// `m` rows, `c_stride` apart; column 0 is the matrix's first, regardless of the panels.
@@ -123,6 +128,14 @@ impl Product {
     #[inline(always)]
     pub(super) unsafe fn compute<S: Simd>(self, s: S) {
         let Product { shape: (m, k, n), a, packed, panels, c, c_stride, store } = self;
+        let packed = match packed {
+            PackedMatrix::Numbers(packed) => packed,
+            PackedMatrix::Bytes(bytes) => {
+                let product = Product { shape: (m, k, n), a, packed, panels, c, c_stride, store };
+                // SAFETY: as the caller guarantees.
+                return unsafe { bytes::compute(s, product, bytes) };
+            }
+        };
         let width = PANEL_VECTORS * S::LANES;
         if k == 0 && store == Store::Overwrite {
             for row in 0..m {
@@ -225,32 +238,56 @@ pub(crate) unsafe fn product_all(
     c_stride: usize,
     store: Store,
 ) {
-    struct Part<'a> {
+    if m == 0 || n == 0 {
+        return;
+    }
+    let needed = packed_len(k, n);
+    assert!(packed.len() >= needed, "packed has {} elements, needs {needed}", packed.len());
+    let packed = PackedMatrix::Numbers(packed.as_ptr());
+    // SAFETY: as the caller guarantees.
+    unsafe { product_by(cpu, (m, k, n), a, packed, c, c_stride, store) }
+}
+
+/// [`product_all`] by a packed matrix of any kind.
+///
+/// # Safety
+/// As [`product_all`]; the packed matrix must be readable.
+/// # Panics
+/// If C does not fit.
+pub(crate) unsafe fn product_by(
+    cpu: &Cpu,
+    (m, k, n): (usize, usize, usize),
+    a: Matrix,
+    packed: PackedMatrix,
+    c: &mut [f32],
+    c_stride: usize,
+    store: Store,
+) {
+    struct Part {
         shape: (usize, usize, usize),
         a: Matrix,
-        packed: &'a [f32],
+        packed: PackedMatrix,
         c: *mut f32,
         c_stride: usize,
         store: Store,
         thread: usize,
         threads: usize,
     }
-    impl Vectorized for Part<'_> {
+    impl Vectorized for Part {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
             let Part { shape: (m, k, n), a, packed, c, c_stride, store, thread, threads } = self;
-            let panels = panel_count(s, n);
+            let panels = packed.panel_count(s, n);
             // SAFETY: the outer caller guarantees the matrices; each thread has its own rows or panels.
             unsafe {
                 if m >= panels {
                     let rows = share(m, 1, threads, thread);
                     let (a, c) = (a.offset(rows.start, 0), c.add(rows.start * c_stride));
-                    let (shape, packed, panels) = ((rows.len(), k, n), packed.as_ptr(), 0..panels);
+                    let (shape, panels) = ((rows.len(), k, n), 0..panels);
                     s.product(Product { shape, a, packed, panels, c, c_stride, store });
                 } else {
                     let panels = share(panels, 1, threads, thread);
-                    let packed = packed.as_ptr();
                     s.product(Product { shape: (m, k, n), a, packed, panels, c, c_stride, store });
                 }
             }
@@ -261,12 +298,6 @@ pub(crate) unsafe fn product_all(
     }
     let needed = (m - 1) * c_stride + n;
     assert!(n <= c_stride && c.len() >= needed, "C has {} elements, needs {needed}", c.len());
-    assert!(
-        packed.len() >= packed_len(k, n),
-        "packed has {} elements, needs {}",
-        packed.len(),
-        packed_len(k, n)
-    );
     let shape = (m, k, n);
     let c = SharedMut::new(c);
     let part = |thread, threads| Part { shape, a, packed, c: c.at(0), c_stride, store, thread, threads };
@@ -320,7 +351,7 @@ pub(crate) unsafe fn pack_and_multiply(
             // SAFETY: the outer caller guarantees the matrices; each thread has its own panels.
             unsafe {
                 pack(s, k, n, b, packed, panels.clone());
-                let packed = packed.at(0);
+                let packed = PackedMatrix::Numbers(packed.at(0));
                 s.product(Product { shape: (m, k, n), a, packed, panels, c, c_stride: n, store });
             }
         }

@@ -3,7 +3,7 @@
 use super::super::split::Part;
 use super::{Link, RoundList, Rounds, Weights};
 use crate::cpu::math::{self, each_vector, load, store};
-use crate::cpu::tile::{self, Matrix, Product};
+use crate::cpu::tile::{self, Matrix, PackedMatrix, Product};
 use crate::cpu::{Cpu, SharedMut, Simd};
 use crate::{SliceMut, Store, linear};
 
@@ -73,7 +73,7 @@ impl<'a> ForwardRounds<'a> {
                     s.product(Product {
                         shape: (count, inputs, outputs),
                         a: from,
-                        packed: self.packed[packed..].as_ptr(),
+                        packed: PackedMatrix::Numbers(self.packed[packed..].as_ptr()),
                         panels: part.of(tile::panel_count(s, outputs), 1),
                         c: to,
                         c_stride: outputs,
@@ -109,7 +109,7 @@ impl<'a> ForwardRounds<'a> {
             s.product(Product {
                 shape: (count, input, width),
                 a: sides[0],
-                packed: self.packed_ih.as_ptr(),
+                packed: PackedMatrix::Numbers(self.packed_ih.as_ptr()),
                 panels: part.of(tile::panel_count(s, width), 1),
                 c: gates,
                 c_stride: width,
@@ -174,7 +174,7 @@ impl<'a> BackwardRounds<'a> {
                 s.product(Product {
                     shape: (count, k, n),
                     a: Matrix { pointer: a, row_stride: k, column_stride: 1, paired: false },
-                    packed,
+                    packed: PackedMatrix::Numbers(packed),
                     panels: part.of(tile::panel_count(s, n), 1),
                     c,
                     c_stride: n,
