@@ -173,6 +173,11 @@ fn started(folder: &Path, out: &str) -> std::process::Child {
     child
 }
 
+/// Sends a signal, by the shell, which every system has.
+fn signal(name: &str, process: &str) {
+    assert!(Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().unwrap().success());
+}
+
 /// The process ids of the ranks of a job.
 fn ranks_of(mpirun: u32) -> Vec<String> {
     let children = format!("/proc/{mpirun}/task/{mpirun}/children");
@@ -188,7 +193,7 @@ fn a_killed_process_ends_the_job_and_the_run_resumes() {
     let ranks = ranks_of(child.id());
     assert_eq!(ranks.len(), 2, "{ranks:?}");
     let begun = Instant::now();
-    assert!(Command::new("kill").args(["-9", &ranks[1]]).status().unwrap().success());
+    signal("KILL", &ranks[1]);
     let output = child.wait_with_output().unwrap();
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(!output.status.success());
@@ -206,7 +211,7 @@ fn a_terminated_job_saves_once_and_resumes_in_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let child = started(folder, "stopped");
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    signal("TERM", &child.id().to_string());
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{stderr}");

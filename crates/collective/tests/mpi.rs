@@ -63,7 +63,8 @@ fn process_of_a_job() {
                 "panics" => panic!("a rank panics"),
                 "fails" => process::exit(3),
                 _ => {
-                    let _ = Command::new("kill").args(["-9", &process::id().to_string()]).status();
+                    let _ =
+                        Command::new("sh").args(["-c", &format!("kill -KILL {}", process::id())]).status();
                 }
             }
         }

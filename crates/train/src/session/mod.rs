@@ -37,12 +37,13 @@ use crate::resume::{changes, resumed_plan};
 use crate::settings::{ResetState, Settings, SettingsFile};
 use crate::time_plan::TimePlan;
 use crate::trainer::Origin;
-use crate::{CorpusChoice, Plan, Result, SoftmaxPlan, TextPlan, TrainError, Trainer, TrainingPlan};
+use crate::{CorpusChoice, Plan, Result, SoftmaxPlan, TrainError, Trainer, TrainingPlan};
 
 mod base_model;
 mod corpus_lookup;
 mod corpus_reading;
 mod note;
+mod ranks;
 mod settings_source;
 mod stored;
 
@@ -51,6 +52,7 @@ pub use corpus_lookup::{BUILT_IN, DATA_VARIABLE, FoundCorpus, IN_MEMORY, MIRROR_
 use corpus_lookup::{find, with_named_corpus};
 use corpus_reading::read;
 pub use note::Note;
+use ranks::{folder_of_first_rank, require_equal_devices, require_shared_texts};
 pub use settings_source::SettingsSource;
 use settings_source::{Wanted, corpus_name};
 use stored::{Stored, is_stream, relocate, relocate_in_settings};
@@ -532,50 +534,6 @@ impl Session {
         self.asked_to_stop = watch.asked_to_stop;
         self.trainer.change_plan(plan, &self.device, checkpoint, changes)
     }
-}
-
-/// Fails unless the devices of all ranks compute the same bits: their weights would drift apart.
-fn require_equal_devices(ranks: &dyn Collective, device: &Device) -> Result<()> {
-    let kind = match device {
-        Device::Cpu(cpu) => format!("{} in {}", cpu.instructions(), device.precision()),
-        #[allow(unreachable_patterns)] // Without the feature `gpu`, there is no other device.
-        _ => device.to_string(),
-    };
-    let all = ranks.gather(kind.into_bytes())?;
-    let all: Vec<String> = all.iter().map(|kind| String::from_utf8_lossy(kind).into_owned()).collect();
-    match all.iter().find(|kind| **kind != all[0]) {
-        None => Ok(()),
-        Some(other) => Err(TrainError::DifferentDevices { first: all[0].clone(), other: other.clone() }),
-    }
-}
-
-/// Fails for texts that only one process can read.
-fn require_shared_texts(ranks: &dyn Collective, text: &TextPlan) -> Result<()> {
-    let paths = match &text.corpus {
-        CorpusChoice::Own(paths) => paths.iter().collect(),
-        CorpusChoice::OwnSplits { train, valid, test } => {
-            [train, valid, test].into_iter().flatten().collect()
-        }
-        CorpusChoice::BuiltIn | CorpusChoice::Named { .. } | CorpusChoice::InMemory => vec![],
-    };
-    match paths.into_iter().find(|path| is_stream(path)) {
-        Some(path) if !ranks.is_alone() => Err(TrainError::NotShared { path: path.clone() }),
-        _ => Ok(()),
-    }
-}
-
-/// The folder that the first rank creates.
-fn folder_of_first_rank(
-    ranks: &dyn Collective,
-    create: impl FnOnce() -> Result<RunFolder>,
-) -> Result<RunFolder> {
-    if ranks.leads() {
-        let folder = create()?;
-        ranks.broadcast(folder.path().to_string_lossy().into_owned().into_bytes())?;
-        return Ok(folder);
-    }
-    let path = ranks.broadcast(vec![])?;
-    Ok(RunFolder::at(PathBuf::from(String::from_utf8_lossy(&path).into_owned())))
 }
 
 /// The settings, with the corpus named as being in memory if it is.
