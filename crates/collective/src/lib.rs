@@ -105,7 +105,7 @@ impl dyn Collective + '_ {
     /// The bytes of rank 0, on all ranks; those of the others are ignored.
     ///
     /// # Errors
-    /// As [`gather`](Self::gather).
+    /// As [`gather`](Collective::gather).
     pub fn broadcast(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
         if self.is_alone() {
             return Ok(bytes);
@@ -117,7 +117,7 @@ impl dyn Collective + '_ {
     /// Replaces numbers by their sums over all ranks, added in the order of the ranks.
     ///
     /// # Errors
-    /// As [`gather`](Self::gather); [`CollectiveError::Lengths`] if the ranks have different numbers of values.
+    /// As [`gather`](Collective::gather); [`CollectiveError::Lengths`] if the ranks have different numbers of values.
     pub fn sum(&self, numbers: &mut [f64]) -> Result<()> {
         if self.is_alone() {
             return Ok(());
@@ -136,7 +136,7 @@ impl dyn Collective + '_ {
     /// Replaces numbers by their maxima over all ranks.
     ///
     /// # Errors
-    /// As [`sum`](Self::sum).
+    /// As [`sum`](#method.sum).
     pub fn max(&self, numbers: &mut [u8]) -> Result<()> {
         if self.is_alone() {
             return Ok(());

@@ -21,7 +21,7 @@ use crate::{Counter, DataError, Result, TextCodec, TextSource, TokenIds, Tokeniz
 /// How a corpus is read: what does not change the result. Every field has a default.
 #[derive(Default)]
 pub struct CorpusReading<'a> {
-    /// The number of threads that tokenize; 0 is one for each processor [default].
+    /// The number of threads that tokenize; 0, the default, is one for each processor.
     pub threads: usize,
     /// Where ids are kept in a file [default: they are in memory].
     pub store: Option<IdStore>,
