@@ -32,7 +32,10 @@ pub fn row_scale(row: &[f32]) -> f32 {
 /// The nearest multiple of a row's scale; of two, the even one.
 #[inline]
 pub fn quantized(element: f32, scale: f32) -> i8 {
-    // NaN becomes 0, and infinities the largest byte: both have a scale of 0 or NaN.
+    if scale == 0.0 {
+        return 0;
+    }
+    // NaN becomes 0; the scale of its row is NaN.
     (element / scale).round_ties_even().clamp(-LARGEST, LARGEST) as i8
 }
 
