@@ -750,7 +750,9 @@ mod tests {
 
     #[test]
     fn errors_of_training_have_their_hints() {
-        check("`--from` takes the model that it was made from", || TrainError::Quantized { path: "m".into() });
+        check("`--from` takes the model that it was made from", || TrainError::Quantized {
+            path: "m".into(),
+        });
         check("a lower `--learning-rate`", || TrainError::NonFinite {
             what: Quantity::Loss,
             found: f64::NAN,

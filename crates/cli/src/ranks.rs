@@ -20,7 +20,7 @@ use crate::error::CliError;
 
 /// How long a rank other than the first waits before it reports an error. Most errors occur in all ranks, and the first
 /// one's report ends the others.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the ranks of this process are.
 static RANKS: OnceLock<Ranks> = OnceLock::new();

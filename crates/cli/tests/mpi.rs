@@ -33,9 +33,6 @@ const TRAIN: &[&str] = &[
     "1",
     "--threads",
     "1",
-    // With the default, rounding errors grow a hundredfold in ten steps, as between numbers of threads.
-    "--learning-rate",
-    "1",
 ];
 
 /// The command in `size` processes; one is started without `mpirun`.
@@ -44,12 +41,7 @@ fn rondo(size: usize, folder: &Path) -> Command {
     if size > 1 {
         command.args(["--oversubscribe", "-n", &size.to_string(), RONDO]);
     }
-    command
-        .current_dir(folder)
-        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
-        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-        // A run that is stopped may save itself.
-        .env("OMPI_MCA_odls_base_sigkill_timeout", "20");
+    command.current_dir(folder).env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
     command
 }
 
@@ -157,10 +149,12 @@ fn what_one_process_does_is_refused() {
     }
 }
 
-/// Starts a run in two processes and waits for its first checkpoint. Its batches are slow enough to be interrupted.
-fn started(folder: &Path, out: &str) -> std::process::Child {
+/// Starts a run in two processes, which `mpirun` lets save for some seconds, and waits for its first checkpoint. Its batches are slow enough to be interrupted.
+fn started(folder: &Path, out: &str, patience_s: u32) -> std::process::Child {
     let args = with(TRAIN, &["--out", out, "--checkpoint-every", "20steps", "--hidden-size", "128"]);
-    let child = rondo(2, folder).args(args).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut command = rondo(2, folder);
+    command.env("OMPI_MCA_odls_base_sigkill_timeout", patience_s.to_string());
+    let child = command.args(args).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
     while !folder.join(out).is_dir()
         || !fs::read_dir(folder.join(out))
@@ -189,7 +183,7 @@ fn a_killed_process_ends_the_job_and_the_run_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     succeed(&run(2, folder, &with(TRAIN, &["--out", "whole", "--hidden-size", "128"])));
-    let child = started(folder, "killed");
+    let child = started(folder, "killed", 1);
     let ranks = ranks_of(child.id());
     assert_eq!(ranks.len(), 2, "{ranks:?}");
     let begun = Instant::now();
@@ -210,7 +204,7 @@ fn a_killed_process_ends_the_job_and_the_run_resumes() {
 fn a_terminated_job_saves_once_and_resumes_in_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let child = started(folder, "stopped");
+    let child = started(folder, "stopped", 20);
     signal("TERM", &child.id().to_string());
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
