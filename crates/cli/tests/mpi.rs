@@ -150,8 +150,9 @@ fn what_one_process_does_is_refused() {
 }
 
 /// Starts a run in two processes, which `mpirun` lets save for some seconds, and waits for its first checkpoint. Its batches are slow enough to be interrupted.
-fn started(folder: &Path, out: &str, patience_s: u32) -> std::process::Child {
+fn started(folder: &Path, out: &str, patience_s: u32, more: &[&str]) -> std::process::Child {
     let args = with(TRAIN, &["--out", out, "--checkpoint-every", "20steps", "--hidden-size", "128"]);
+    let args = with(&args, more);
     let mut command = rondo(2, folder);
     command.env("OMPI_MCA_odls_base_sigkill_timeout", patience_s.to_string());
     let child = command.args(args).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -183,7 +184,7 @@ fn a_killed_process_ends_the_job_and_the_run_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     succeed(&run(2, folder, &with(TRAIN, &["--out", "whole", "--hidden-size", "128"])));
-    let child = started(folder, "killed", 1);
+    let child = started(folder, "killed", 1, &[]);
     let ranks = ranks_of(child.id());
     assert_eq!(ranks.len(), 2, "{ranks:?}");
     let begun = Instant::now();
@@ -204,12 +205,15 @@ fn a_killed_process_ends_the_job_and_the_run_resumes() {
 fn a_terminated_job_saves_once_and_resumes_in_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let child = started(folder, "stopped", 20);
+    let child = started(folder, "stopped", 4, &["--epochs", "100", "--max-batches", "0", "--log-every", "0"]);
     signal("TERM", &child.id().to_string());
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{stderr}");
     assert_eq!(stderr.matches("interrupted").count(), 1, "{stderr}");
-    succeed(&run(1, folder, &["train", "--resume", "--out", "stopped"]));
-    assert_eq!(losses(&folder.join("stopped")).len(), 300);
+    let summary = fs::read(folder.join("stopped/summary.json")).unwrap();
+    let steps = serde_json::from_slice::<Value>(&summary).unwrap()["steps"].as_u64().unwrap();
+    let (resume, most) = (["train", "--resume", "--out", "stopped", "--json"], (steps + 20).to_string());
+    let result = succeed(&run(1, folder, &with(&resume, &["--max-steps", &most])));
+    assert_eq!(serde_json::from_str::<Value>(&result).unwrap()["steps"], steps + 20);
 }
