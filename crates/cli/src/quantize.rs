@@ -9,7 +9,7 @@ use rondo_nn::WeightFormat;
 
 use crate::models;
 
-/// Write a model with weights of one byte, for devices with little memory
+/// Write a model with int8 or bf16 weights, for devices with little memory
 ///
 /// int8 takes a quarter of the space: an element of a matrix is a byte, and each row has a scale. One stream of text is
 /// generated faster, too. Every command reads such a model, except that it cannot be trained further.

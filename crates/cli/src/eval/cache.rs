@@ -87,14 +87,7 @@ impl CacheArgs {
             settings: settings(&cache, tuned.as_ref()),
             table: tuned.as_ref().map(table),
         };
-        Ok(Findings {
-            base: found.base,
-            measures: None,
-            ranks: None,
-            typed: None,
-            adapted: Some(adapted),
-            tokens_per_s,
-        })
+        Ok(Findings::adapted(found.base, adapted, tokens_per_s))
     }
 
     fn cache(&self) -> Cache {

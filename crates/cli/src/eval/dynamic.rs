@@ -130,7 +130,7 @@ impl DynamicArgs {
         let settings = numbers.settings(self.dynamic_clip_norm);
         let adapted =
             Adapted { evaluation, name: "dynamic", title: "dynamic", summary, settings, table: None };
-        Ok(Findings { base, measures: None, ranks: None, typed: None, adapted: Some(adapted), tokens_per_s })
+        Ok(Findings::adapted(base, adapted, tokens_per_s))
     }
 
     /// Refuses flags that have no effect with the chosen rule.

@@ -57,12 +57,5 @@ pub(super) fn evaluate(
         settings,
         table: None,
     };
-    Ok(Findings {
-        base: found.base,
-        measures: None,
-        ranks: None,
-        typed: None,
-        adapted: Some(adapted),
-        tokens_per_s,
-    })
+    Ok(Findings::adapted(found.base, adapted, tokens_per_s))
 }

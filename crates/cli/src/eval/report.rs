@@ -29,6 +29,13 @@ pub(super) struct Findings {
     pub(super) tokens_per_s: f64,
 }
 
+impl Findings {
+    /// Those of a model alone and adapted to the text.
+    pub(super) fn adapted(base: Evaluation, adapted: Adapted, tokens_per_s: f64) -> Findings {
+        Findings { base, measures: None, ranks: None, typed: None, adapted: Some(adapted), tokens_per_s }
+    }
+}
+
 /// The evaluation of a model adapted to the text.
 pub(super) struct Adapted {
     pub(super) evaluation: Evaluation,

@@ -42,7 +42,7 @@ pub(super) struct LatticeArgs {
     /// Number of last words that paths to a node must share to be merged [default: 5]
     #[arg(long, value_name = "WORDS", help_heading = "Lattices")]
     merge_words: Option<usize>,
-    /// Find the best paths for certain, for small lattices: a lattice with too many histories is an error
+    /// Exact search, for small lattices: a lattice with too many histories is an error
     #[arg(long, conflicts_with_all = ["beam", "max_paths", "merge_words"], help_heading = "Lattices")]
     exact: bool,
     /// Weight W, from 0 to 1, of the probabilities of the lattice's own language model, interpolated word by word: (1 - W)

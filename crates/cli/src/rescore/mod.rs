@@ -68,7 +68,7 @@ lists are mixed, all are held in memory.")]
 pub(crate) struct RescoreArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Lists of hypotheses; - is stdin [default: stdin]
+    /// Lists of hypotheses, or lattices; - is stdin [default: stdin]
     #[arg(value_name = "FILE")]
     lists: Vec<PathBuf>,
     /// Format of the lists, or of the lattices [default: recognized by the first line; slf by the file's ending]

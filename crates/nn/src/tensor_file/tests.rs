@@ -1,5 +1,6 @@
 //! Tests of tensor files: what is written is read, and damage is noticed.
 
+use super::write::bf16_of;
 use super::*;
 
 fn written() -> Vec<u8> {
