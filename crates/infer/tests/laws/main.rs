@@ -67,6 +67,12 @@ fn device() -> Device {
     DEVICE.clone()
 }
 
+/// The cells that the device of the tests has: a GPU has no Mogrifiers.
+fn cells() -> impl Iterator<Item = Cell> {
+    let is_available = |cell: &Cell| *cell != Cell::Mogrifier || device().require_cpu("a Mogrifier").is_ok();
+    Cell::ALL.into_iter().filter(is_available)
+}
+
 fn rnn_lm_on(device: &Device, cell: Cell, input: Input, vocab_size: usize) -> RnnLm {
     let site = DropoutSite { probability: 0.5, locked: false };
     let dropout = Dropout { between: site, output: site, weights: 0.5, ..Dropout::default() };

@@ -8,7 +8,7 @@ use rondo_infer::{
 };
 use rondo_nn::{Cell, Input};
 
-use crate::{assert_close, log_probs_of, model_of, text};
+use crate::{assert_close, cells, log_probs_of, model_of, text};
 
 const LINE_END: u32 = 0;
 
@@ -45,7 +45,7 @@ fn alone(model: &ModelHandle, units: &[Vec<u32>]) -> f64 {
 
 #[test]
 fn evaluation_is_the_sum_over_units_whatever_the_batch() {
-    for (cell, unit) in Cell::ALL.into_iter().flat_map(|cell| [(cell, Unit::Line), (cell, Unit::Paragraph)]) {
+    for (cell, unit) in cells().flat_map(|cell| [(cell, Unit::Line), (cell, Unit::Paragraph)]) {
         let (model, units) = (model_of_units(cell, unit), units(unit));
         let expected = -alone(&model, &units);
         let ids = TokenIds::from(units.concat());

@@ -66,6 +66,13 @@ pub(crate) fn configs() -> Vec<RnnLmConfig> {
     Cell::ALL.map(config).into_iter().chain(more).filter(is_available).collect()
 }
 
+/// The cells that the device of the tests has.
+pub(crate) fn cells() -> impl Iterator<Item = Cell> {
+    Cell::ALL
+        .into_iter()
+        .filter(|&cell| cell != Cell::Mogrifier || device().require_cpu("a Mogrifier").is_ok())
+}
+
 /// The cells whose input can be one-hot.
 pub(crate) fn one_hot_cells() -> impl Iterator<Item = Cell> {
     Cell::ALL.into_iter().filter(|&cell| cell != Cell::Mogrifier)
