@@ -14,6 +14,7 @@
 mod candidates;
 mod config;
 mod error;
+mod gradients;
 mod initialize;
 mod model;
 mod model_file;
@@ -32,12 +33,13 @@ pub use config::{
     MogrifierOptions, RnnLmConfig,
 };
 pub use error::{NnError, Result};
+pub use gradients::{Gradient, Gradients};
 pub use model::{Decoder, Hidden, Model};
 pub use model_file::{
     CHECKPOINT_KEY, ModelContext, ModelFile, StoredTensor, WEIGHTS_KEY, WeightFormat, parameter_tensors,
     read_parameters,
 };
-pub use parameters::{Gradient, Gradients, ParameterId, Parameters};
+pub use parameters::{ParameterId, Parameters};
 pub use pass_memory::{BatchSize, PassMemory};
 pub use penalty::ActivationPenalty;
 pub use presets::{PRESETS, Preset};

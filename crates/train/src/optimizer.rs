@@ -1,6 +1,6 @@
 //! Optimizers: clip the gradients, then update every parameter with SGD or Adam.
 
-use rondo_kernels::optimizer::{self, Adam, Decay, GLUON_EPSILON, Rows, Scale, Sgd};
+use rondo_kernels::optimizer::{self, Adam, Decay, GLUON_EPSILON, ProductGradient, Rows, Scale, Sgd};
 use rondo_kernels::{Buffer, Device, SliceMut};
 use rondo_nn::tensor_file::{Tensor, TensorFile, Values};
 use rondo_nn::{Gradient, Gradients, NnError, ParameterId, Parameters};
@@ -318,6 +318,28 @@ pub(crate) fn global_norm(device: &Device, gradients: &Gradients, parameters: &P
         if let Gradient::Dense(values) | Gradient::Rows { values, .. } = gradients.get(id) {
             squared += optimizer::squared_norm(device, values).map_err(NnError::from)?;
         }
+        if let Some(product) = gradients.product(id) {
+            squared += optimizer::squared_norm_of_product(device, product);
+            if let Gradient::Rows { rows_on_host, values, .. } = gradients.get(id) {
+                squared += 2.0 * dot(product, rows_on_host, &values.read().map_err(NnError::from)?)?;
+            }
+        }
     }
     Ok(squared.sqrt())
+}
+
+/// The dot product of a gradient that is a product and one of some rows.
+fn dot(product: ProductGradient<'_>, rows: &[u32], values: &[f32]) -> Result<f64> {
+    let [left, right] = [product.left, product.right].map(|factor| factor.read());
+    let (left, right) = (left.map_err(NnError::from)?, right.map_err(NnError::from)?);
+    let width = right.len() / product.rows;
+    let mut sum = 0.0;
+    for (&row, values) in rows.iter().zip(values.chunks_exact(width)) {
+        let factors = &left[row as usize * product.rows..][..product.rows];
+        for (&factor, right) in factors.iter().zip(right.chunks_exact(width)) {
+            let products = right.iter().zip(values).map(|(&a, &b)| f64::from(a) * f64::from(b));
+            sum += f64::from(factor) * products.sum::<f64>();
+        }
+    }
+    Ok(sum)
 }

@@ -165,8 +165,17 @@ fn sgd_is_the_plain_loop() {
 
 #[test]
 fn rms_is_the_plain_loop() {
+    check_rms(true);
+}
+
+#[test]
+fn rows_that_missed_decays_make_up_for_them() {
+    check_rms(false);
+}
+
+fn check_rms(tied: bool) {
     let (ids, training) = (text(300, 1), text(4000, 2));
-    let (mut model, mut workspace) = model(true);
+    let (mut model, mut workspace) = model(tied);
     let gradient_rms =
         GradientRms::gather(&model, &mut workspace, &token_ids(&training), 5, 7, &mut |_, _| {
             ControlFlow::Continue(())

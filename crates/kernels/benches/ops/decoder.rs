@@ -1,7 +1,7 @@
 //! Decoder, softmax and cross-entropy in one.
 
 use criterion::Criterion;
-use rondo_kernels::decoder::{self, Backward, Dims, Forward, cases::CASES};
+use rondo_kernels::decoder::{self, Backward, Dims, Forward, WeightGradient, cases::CASES};
 use rondo_kernels::{Buffer, Device, Store};
 
 use crate::measure::{copy, devices, ids, measure, measure_fresh, numbers};
@@ -73,7 +73,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                     kept: kept.slice_mut(),
                     scale: 1.0 / dims.rows as f32,
                     d_hidden: d_hidden.slice_mut(),
-                    d_weight: d_weight.slice_mut(),
+                    d_weight: WeightGradient::Product(d_weight.slice_mut()),
                     d_bias: Some(d_bias.slice_mut()),
                     store: Store::Overwrite,
                     scratch: scratch.slice_mut(),

@@ -33,7 +33,7 @@ pub(crate) fn squared_differences(cpu: &Cpu, a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// The total of `sum` over the parts of `0..len`, skipping empty ones.
-fn of_parts(cpu: &Cpu, len: usize, sum: impl Fn(Range<usize>) -> f64 + Sync) -> f64 {
+pub(crate) fn of_parts(cpu: &Cpu, len: usize, sum: impl Fn(Range<usize>) -> f64 + Sync) -> f64 {
     let mut sums = [0.0; PARTS];
     {
         let sums = SharedMut::new(&mut sums);

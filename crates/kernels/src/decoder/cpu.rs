@@ -5,12 +5,14 @@
 //! a time. If factors are rounded, the stored values are rounded too, two neighbors sharing one element
 //! (`rounded`). Many rows are processed in blocks, each an independent decoder, so that a chunk of logits
 //! stays in the second-level cache.
+//!
+//! This is a single file because the backward pass reads, in place, what the forward pass has laid out.
 
 use std::ops::Range;
 
 use super::rounded::{self, RoundedGradient};
 use super::vectors::{NEGLIGIBLE, add_and_maximize, exponentiate, factors_of, multiply, raise};
-use super::{Backward, Dims, Forward};
+use super::{Backward, Dims, Forward, WeightGradient};
 use crate::cpu::tile::{self, Matrix, PackedMatrix, Product};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::memory::CACHE_LINE;
@@ -329,10 +331,14 @@ pub(super) fn backward(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
     let targets = args.targets.host();
     let scratch = args.scratch.host();
     let d_hidden = args.d_hidden.host();
-    let d_weight = args.d_weight.host();
+    let (mut d_weight, mut factor) = match args.d_weight {
+        WeightGradient::Product(d_weight) => (Some(d_weight.host()), None),
+        WeightGradient::Factor(factor) => (None, Some(factor.host())),
+    };
     let mut d_bias = args.d_bias.map(SliceMut::host);
     let mut kept = args.kept.host();
     let mut how = args.store;
+    let all_rows = dims.rows;
     for (rows, dims) in blocks(dims) {
         let layout = Layout::new(cpu, dims);
         let (own_kept, rest) = kept.split_at_mut(layout.kept_len());
@@ -346,10 +352,11 @@ pub(super) fn backward(cpu: &Cpu, dims: Dims, args: Backward<'_>) {
             layout,
             weight: args.weight.host(),
             packed,
-            targets: &targets[rows],
+            targets: &targets[rows.clone()],
             scale: args.scale,
             kept: SharedMut::new(own_kept),
-            d_weight: SharedMut::new(&mut *d_weight),
+            d_weight: d_weight.as_deref_mut().map(SharedMut::new),
+            factor: factor.as_deref_mut().map(|factor| (SharedMut::new(factor), all_rows, rows.start)),
             d_bias: d_bias.as_deref_mut().map(SharedMut::new),
             store: how,
             scratch: SharedMut::new(&mut scratch[..layout.threads * backward_thread_len(layout)]),
@@ -369,7 +376,9 @@ struct BackwardPass<'a> {
     targets: &'a [u32],
     scale: f32,
     kept: SharedMut<'a, f32>,
-    d_weight: SharedMut<'a, f32>,
+    d_weight: Option<SharedMut<'a, f32>>,
+    /// `[V, rows of all blocks]`, the number of these rows, and the first that is the block's.
+    factor: Option<(SharedMut<'a, f32>, usize, usize)>,
     d_bias: Option<SharedMut<'a, f32>>,
     store: Store,
     scratch: SharedMut<'a, f32>,
@@ -405,13 +414,12 @@ impl Vectorized for BackwardShare<'_> {
             let tokens = layout.tokens(chunk);
             let sums = &mut sums[..tokens.len()];
             let start = layout.maxima() + chunk * layout.stride;
-            // SAFETY: the chunk's logits, maxima and gradients belong to this thread; the logs of sums are only read.
-            let (kept, max, log_sums, d_weight) = unsafe {
+            // SAFETY: the chunk's logits, and maxima belong to this thread; the logs of sums are only read.
+            let (kept, max, log_sums) = unsafe {
                 (
                     pass.kept.range(tokens.start * layout.kept_stride..tokens.end * layout.kept_stride),
                     &*pass.kept.range(start..start + rows),
                     std::slice::from_raw_parts(pass.kept.at(layout.log_sums()), rows),
-                    pass.d_weight.range(tokens.start * width..tokens.end * width),
                 )
             };
             factors_of(s, max, log_sums, pass.scale, &mut factors[..rows]);
@@ -425,6 +433,7 @@ impl Vectorized for BackwardShare<'_> {
                         gradient.take(kept, factors, token, row, pass.scale);
                         sums[token] -= pass.scale;
                     }
+                    pass.keep_factor(tokens.clone(), |token, to| gradient.copy_token(token, to));
                     (gradient.by_token(), gradient.by_row())
                 }
                 None => {
@@ -436,6 +445,9 @@ impl Vectorized for BackwardShare<'_> {
                         d_logits[token * layout.stride + row] -= pass.scale;
                         sums[token] -= pass.scale;
                     }
+                    pass.keep_factor(tokens.clone(), |token, to| {
+                        to.copy_from_slice(&d_logits[token * layout.stride..][..rows]);
+                    });
                     let by_token = Matrix::rows(d_logits, layout.stride);
                     (by_token, by_token.transposed())
                 }
@@ -448,18 +460,24 @@ impl Vectorized for BackwardShare<'_> {
                     *d_bias = before + *sum;
                 }
             }
+            let d_weight = pass.d_weight.as_ref().map(|d_weight| {
+                // SAFETY: the chunk's tokens belong to this thread.
+                unsafe { d_weight.range(tokens.start * width..tokens.end * width) }
+            });
             let weight = Matrix::rows(&pass.weight[tokens.start * width..tokens.end * width], width);
             // SAFETY: the gradient is [chunk, R], packed is [R, H], weight and d_weight are [chunk, H], d_hidden is [R, H].
             unsafe {
-                s.product(Product {
-                    shape: (tokens.len(), rows, width),
-                    a: by_token,
-                    packed: PackedMatrix::Numbers(pass.packed.as_ptr()),
-                    panels: width_panels.clone(),
-                    c: d_weight.as_mut_ptr(),
-                    c_stride: width,
-                    store: pass.store,
-                });
+                if let Some(d_weight) = d_weight {
+                    s.product(Product {
+                        shape: (tokens.len(), rows, width),
+                        a: by_token,
+                        packed: PackedMatrix::Numbers(pass.packed.as_ptr()),
+                        panels: width_panels.clone(),
+                        c: d_weight.as_mut_ptr(),
+                        c_stride: width,
+                        store: pass.store,
+                    });
+                }
                 tile::pack(s, tokens.len(), width, weight, &packed_weight, width_panels.clone());
                 s.product(Product {
                     shape: (rows, tokens.len(), width),
@@ -480,6 +498,19 @@ impl Vectorized for BackwardShare<'_> {
 }
 
 impl BackwardPass<'_> {
+    /// Stores the gradient of the logits of `tokens`, if it is wanted: `copy` is given the position of each token in the
+    /// chunk, and where the gradient of its logits in the rows of the block goes.
+    #[inline(always)]
+    fn keep_factor(&self, tokens: Range<usize>, copy: impl Fn(usize, &mut [f32])) {
+        if let Some((factor, all_rows, first)) = &self.factor {
+            for (at, token) in tokens.enumerate() {
+                let to = token * all_rows + first;
+                // SAFETY: the chunk's tokens belong to the thread that has the chunk.
+                copy(at, unsafe { factor.range(to..to + self.layout.dims.rows) });
+            }
+        }
+    }
+
     /// Adds up the threads' parts of `dh`.
     fn finish(self, cpu: &Cpu, d_hidden: &mut [f32]) {
         let layout = self.layout;

@@ -3,7 +3,7 @@
 //! Kept are the logits, `[R, V]`, and of each row the largest one and the logarithm of the sum of the exponentials relative
 //! to it, `[R, 2]`. Tokens that are left out have a logit whose exponential is 0.
 
-use super::{Backward, Dims, Forward};
+use super::{Backward, Dims, Forward, WeightGradient};
 use crate::gpu::product::{Matrix, Product, split_len};
 use crate::gpu::{Gpu, Kernel, columns, groups};
 use crate::{Slice, Store};
@@ -89,6 +89,9 @@ pub(super) fn backward(gpu: &Gpu, dims: Dims, args: Backward<'_>) {
     let Dims { rows, width, vocab } = dims;
     let (hidden, weight, targets, store) =
         (args.hidden.gpu(), args.weight.gpu(), args.targets.gpu(), args.store);
+    let WeightGradient::Product(d_weight) = args.d_weight else {
+        panic!("a decoder's gradient is not kept as factors on a GPU");
+    };
     let d = args.kept.gpu();
     let numbers = [rows as u32, vocab as u32, args.scale.to_bits()];
     if rows > 0 {
@@ -99,7 +102,7 @@ pub(super) fn backward(gpu: &Gpu, dims: Dims, args: Backward<'_>) {
     let shape = (rows, vocab, width);
     Product { shape, a, b, bias: None, c, c_stride: width, store: Store::Overwrite }
         .run_split(gpu, args.scratch);
-    let (b, c) = (Matrix::rows(hidden, width), args.d_weight.gpu());
+    let (b, c) = (Matrix::rows(hidden, width), d_weight.gpu());
     let shape = (vocab, rows, width);
     Product { shape, a: a.transposed(), b, bias: None, c, c_stride: width, store }.run(gpu);
     if let Some(d_bias) = args.d_bias {

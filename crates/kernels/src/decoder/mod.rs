@@ -109,14 +109,22 @@ pub struct Backward<'a> {
     pub scale: f32,
     /// `[R, H]`, overwritten: the gradient of `hidden`.
     pub d_hidden: SliceMut<'a>,
-    /// `[V, H]`, stored: the gradient of the weight.
-    pub d_weight: SliceMut<'a>,
+    /// Where the gradient of the weight goes.
+    pub d_weight: WeightGradient<'a>,
     /// `[V]`, stored: the gradient of the bias, optional.
     pub d_bias: Option<SliceMut<'a>>,
     /// Whether the gradients of weight and bias are overwritten or added to.
     pub store: Store,
     /// At least [`backward_scratch_len`] elements, contents undefined before and after.
     pub scratch: SliceMut<'a>,
+}
+
+/// The gradient of the weight: the product `dᵀ·h` of the gradient `d` of the logits and the input `h`.
+pub enum WeightGradient<'a> {
+    /// `[V, H]`, stored: the product.
+    Product(SliceMut<'a>),
+    /// `[V, R]`, overwritten: its first factor `dᵀ`, which is much smaller for few rows. On CPUs only.
+    Factor(SliceMut<'a>),
 }
 
 /// The length of the scratch buffer that [`backward`] needs.
@@ -131,14 +139,17 @@ pub fn backward_scratch_len(device: &Device, dims: Dims) -> usize {
 /// `d = scale·(softmax(logits) − onehot(target))`; `dh = d·W`, `dW = dᵀ·h`, `db = Σ_rows d`.
 ///
 /// # Panics
-/// If a length does not match `dims`.
+/// If a length does not match `dims`, or only a factor is wanted on a GPU.
 pub fn backward(device: &Device, dims: Dims, args: Backward<'_>) {
     check_len("weight", args.weight.len(), dims.vocab * dims.width);
     check_len("hidden", args.hidden.len(), dims.rows * dims.width);
     check_len("targets", args.targets.len(), dims.rows);
     check_len("kept", args.kept.len(), kept_len(device, dims));
     check_len("d_hidden", args.d_hidden.len(), dims.rows * dims.width);
-    check_len("d_weight", args.d_weight.len(), dims.vocab * dims.width);
+    match &args.d_weight {
+        WeightGradient::Product(d_weight) => check_len("d_weight", d_weight.len(), dims.vocab * dims.width),
+        WeightGradient::Factor(factor) => check_len("factor", factor.len(), dims.vocab * dims.rows),
+    }
     check_len("d_bias", args.d_bias.as_ref().map_or(dims.vocab, SliceMut::len), dims.vocab);
     let scratch = backward_scratch_len(device, dims);
     assert!(args.scratch.len() >= scratch, "scratch has {} elements, needs {scratch}", args.scratch.len());

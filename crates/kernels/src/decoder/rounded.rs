@@ -82,6 +82,14 @@ impl<'a> RoundedGradient<'a> {
         replace_half(&mut self.by_row[token / 2 * self.stride + row], 16 * (token % 2), rounded);
     }
 
+    /// Copies the gradient of the logits of one token, in the rows that `to` has room for.
+    pub(super) fn copy_token(&self, token: usize, to: &mut [f32]) {
+        let pairs = &self.by_token[token * self.stride / 2..(token + 1) * self.stride / 2];
+        for (row, to) in to.iter_mut().enumerate() {
+            *to = f32::from_bits(pairs[row / 2].to_bits() >> (16 * (row % 2)) << 16);
+        }
+    }
+
     /// The gradient as `[tokens, R]`.
     pub(super) fn by_token(&self) -> Matrix {
         let pointer = self.by_token.as_ptr();

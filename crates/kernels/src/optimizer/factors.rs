@@ -59,6 +59,7 @@ pub(super) struct DynamicFactors {
     pub(super) rate: f32,
     /// The decay, divided by the mean RMS if RMS scaling is used.
     pub(super) decay: f32,
+    pub(super) decays: u32,
     pub(super) epsilon: f32,
 }
 
@@ -68,6 +69,7 @@ impl DynamicFactors {
             rate: (-options.learning_rate * scale) as f32,
             decay: rms_scale.map_or(options.decay.min(1.0), |rms_scale| options.decay / rms_scale.mean)
                 as f32,
+            decays: options.decays,
             epsilon: rms_scale.map_or(0.0, |rms_scale| rms_scale.epsilon) as f32,
         }
     }

@@ -17,7 +17,7 @@ const AVERAGE_ROWS: Kernel =
 
 const DYNAMIC: Kernel = Kernel {
     name: "dynamic evaluation",
-    source: include_str!("dynamic.wgsl"),
+    source: include_str!("dynamic/dynamic.wgsl"),
     entry: "dynamic",
     inputs: 3,
     outputs: 1,
@@ -207,10 +207,11 @@ pub(super) fn dynamic(
     if len == 0 {
         return;
     }
-    let DynamicFactors { rate, decay, epsilon } = factors;
+    let DynamicFactors { rate, decay, decays, epsilon } = factors;
     let (has_gradient, has_rms) = (u32::from(gradient.is_some()), u32::from(rms_scale.is_some()));
     let gradient = gradient.map_or_else(|| gpu.no_input(), Slice::gpu);
     let rms = rms_scale.map_or_else(|| gpu.no_input(), |rms_scale| rms_scale.rms.gpu());
-    let numbers = [len as u32, has_gradient, has_rms, rate.to_bits(), decay.to_bits(), epsilon.to_bits()];
+    let [rate, decay, epsilon] = [rate, decay, epsilon].map(f32::to_bits);
+    let numbers = [len as u32, has_gradient, has_rms, rate, decay, epsilon, decays];
     gpu.run(&DYNAMIC, &[gradient, rms, trained, weight.gpu()], &numbers, groups(len.div_ceil(GROUP)));
 }

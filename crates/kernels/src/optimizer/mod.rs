@@ -21,7 +21,8 @@ mod factors;
 mod gpu;
 pub mod reference;
 
-use factors::{AdamFactors, DynamicFactors, SgdFactors};
+pub use dynamic::{Dynamic, ProductGradient, RmsScale, dynamic, dynamic_product, squared_norm_of_product};
+use factors::{AdamFactors, SgdFactors};
 
 use crate::cpu::sums;
 use crate::{Device, DeviceError, Slice, SliceMut, check_len};
@@ -64,26 +65,6 @@ pub enum Decay {
     Gradient,
     /// Decoupled: subtracted from the weight, as in AdamW.
     Weight,
-}
-
-/// Dynamic evaluation: gradient steps on the text being evaluated, with decay back to the trained weights.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Dynamic {
-    /// `η`, the learning rate.
-    pub learning_rate: f64,
-    /// `λ`, the decay rate toward the trained weights; 0 is off.
-    pub decay: f64,
-}
-
-/// The root mean square (RMS) of past gradients, which scales the steps of a tensor as in RMSprop.
-#[derive(Clone, Copy)]
-pub struct RmsScale<'a> {
-    /// `√MS: [N]`, the root mean square gradient of each element.
-    pub rms: Slice<'a>,
-    /// The mean of `√MS`, over all tensors.
-    pub mean: f64,
-    /// `ε`, added to `√MS`.
-    pub epsilon: f64,
 }
 
 /// What multiplies a gradient: a number of the host, or one that the device has computed.
@@ -473,46 +454,6 @@ pub fn average_rows(
         }
         #[cfg(feature = "gpu")]
         Device::Gpu(gpu) => gpu::average_rows(gpu, width, rows, kept.gpu(), weight.gpu(), average.gpu()),
-    }
-}
-
-/// One step of dynamic evaluation, with decay toward the trained weight.
-///
-/// ```text
-/// w = w − η · scale · g             + min(1, λ) · (w₀ − w)
-/// w = w − η · scale · g / (√MS + ε) + min(1, λ · √MS / mean) · (w₀ − w)        with `rms_scale`
-/// ```
-///
-/// Elements for which `√MS + ε` is 0 get no gradient step.
-///
-/// # Shapes
-/// - `gradient: [N]`, read; `None` if it is zero.
-/// - `trained: [N]`, read: the trained weights `w₀`.
-/// - `weight: [N]`, updated.
-/// # Panics
-/// If lengths differ.
-/// # Source
-/// Krause, Kahembwe, Murray & Renals 2018.
-pub fn dynamic(
-    device: &Device,
-    options: &Dynamic,
-    rms_scale: Option<RmsScale<'_>>,
-    scale: f64,
-    gradient: Option<Slice<'_>>,
-    trained: Slice<'_>,
-    weight: SliceMut<'_>,
-) {
-    check_len("gradient", gradient.as_ref().map_or(weight.len(), Slice::len), weight.len());
-    check_len("trained", trained.len(), weight.len());
-    check_len("rms", rms_scale.as_ref().map_or(weight.len(), |scale| scale.rms.len()), weight.len());
-    let factors = DynamicFactors::new(options, rms_scale, scale);
-    match device {
-        Device::Cpu(cpu) => {
-            let gradient = gradient.map(Slice::host);
-            dynamic::step(cpu, factors, rms_scale, gradient, trained.host(), weight.host());
-        }
-        #[cfg(feature = "gpu")]
-        Device::Gpu(gpu) => gpu::dynamic(gpu, factors, rms_scale, gradient, trained.gpu(), weight),
     }
 }
 

@@ -99,6 +99,7 @@ pub fn dynamic<F: Float + 'static>(
         };
         let rate = if divisor > F::zero() { options.learning_rate.as_() / divisor } else { F::zero() };
         let step = gradient[i] * scale.as_() * rate;
-        weight[i] = weight[i] - step + share.min(F::one()) * (trained[i] - weight[i]);
+        let share = F::one() - (F::one() - share.min(F::one())).powi(options.decays as i32);
+        weight[i] = weight[i] - step + share * (trained[i] - weight[i]);
     }
 }

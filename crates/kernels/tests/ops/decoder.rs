@@ -1,7 +1,7 @@
 //! Decoder, softmax and cross-entropy in one.
 
 use rondo_kernels::decoder::reference::{self, Inputs};
-use rondo_kernels::decoder::{self, Backward, Dims, Forward, cases::CASES};
+use rondo_kernels::decoder::{self, Backward, Dims, Forward, WeightGradient, cases::CASES};
 use rondo_kernels::{Buffer, Device, Store};
 
 use crate::check::{
@@ -112,7 +112,7 @@ fn cpu_agrees_with_the_reference() {
                 kept: kept.slice_mut(),
                 scale: scale as f32,
                 d_hidden: d_hidden.slice_mut(),
-                d_weight: d_weight.slice_mut(),
+                d_weight: WeightGradient::Product(d_weight.slice_mut()),
                 d_bias: with_bias.then(|| d_bias.slice_mut()),
                 store,
                 scratch: scratch.slice_mut(),
@@ -134,6 +134,50 @@ fn cpu_agrees_with_the_reference() {
                     &want(&gradients.bias),
                     Tolerance::Sum.on(&device),
                 );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_factor_of_a_gradient_multiplied_by_the_input_is_the_gradient() {
+    for (&dims, with_bias) in CASES.iter().flat_map(|dims| [(dims, true), (dims, false)]) {
+        let (inputs, scale) = (inputs(dims, with_bias), 0.5);
+        let gradients = reference::backward(dims, &inputs, scale);
+        for device in product_devices().iter().filter(|device| device.require_cpu("factors").is_ok()) {
+            let on_device = OnDevice::new(device, &inputs);
+            let mut kept = filled(device, &vec![f32::NAN; decoder::kept_len(device, dims)]);
+            on_device.forward(device, dims, Some(&mut kept));
+            let mut scratch = filled(device, &vec![f32::NAN; decoder::backward_scratch_len(device, dims)]);
+            let mut factor = filled(device, &vec![f32::NAN; dims.vocab * dims.rows]);
+            let (mut d_hidden, mut d_bias) =
+                (Buffer::zeros(device, dims.rows * dims.width), Buffer::zeros(device, dims.vocab));
+            let args = Backward {
+                weight: on_device.weight.slice(),
+                hidden: on_device.hidden.slice(),
+                targets: on_device.targets.slice(),
+                kept: kept.slice_mut(),
+                scale: scale as f32,
+                d_hidden: d_hidden.slice_mut(),
+                d_weight: WeightGradient::Factor(factor.slice_mut()),
+                d_bias: with_bias.then(|| d_bias.slice_mut()),
+                store: Store::Overwrite,
+                scratch: scratch.slice_mut(),
+            };
+            decoder::backward(device, dims, args);
+            let factor = read(&factor);
+            let element = |v: usize, j: usize| {
+                let of_row = |r| factor[v * dims.rows + r] * inputs.hidden[r * dims.width + j] as f32;
+                (0..dims.rows).map(of_row).sum::<f32>()
+            };
+            let elements = (0..dims.vocab).flat_map(|v| (0..dims.width).map(move |j| (v, j)));
+            let product: Vec<f32> = elements.map(|(v, j)| element(v, j)).collect();
+            let name = |what: &str| format!("{what} of {dims:?} on {device}");
+            let tolerance = Tolerance::Sum.on(device);
+            assert_close(&name("the product"), &product, &gradients.weight, tolerance);
+            assert_close(&name("d_hidden"), &read(&d_hidden), &gradients.hidden, tolerance);
+            if with_bias {
+                assert_close(&name("d_bias"), &read(&d_bias), &gradients.bias, tolerance);
             }
         }
     }

@@ -96,6 +96,14 @@ pub trait Model: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The table `[V, E]` that [`forward`](Model::forward) looks up its ids in, if nothing else uses it: then only the rows of
+    /// a batch's ids matter in that batch.
+    ///
+    /// The default is `None`.
+    fn look_up(&self) -> Option<ParameterId> {
+        None
+    }
+
     /// The negative log-likelihood of each of `targets: [T, B]`, given the output of
     /// [`forward`](Model::forward).
     ///

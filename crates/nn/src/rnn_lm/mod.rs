@@ -251,6 +251,13 @@ impl Model for RnnLm {
         }
     }
 
+    fn look_up(&self) -> Option<ParameterId> {
+        match self.input {
+            InputLayer::Embedding(table) if !self.config.tied => Some(table),
+            _ => None,
+        }
+    }
+
     fn loss(&self, tape: &mut Tape<'_>, hidden: Hidden, targets: &[u32]) -> Loss {
         match &self.output {
             OutputLayer::Dense(Decoder { weight, bias }) => {

@@ -1,5 +1,6 @@
 //! The backward pass over a recording.
 
+use rondo_kernels::decoder::WeightGradient;
 use rondo_kernels::recurrence::mogrifier;
 use rondo_kernels::{
     Buffer, Slice, SliceMut, Store, activation, activation_penalty, bias, cross_entropy, decoder, dropout,
@@ -227,9 +228,21 @@ impl Tape<'_> {
             .gathered
             .as_ref()
             .map(|rows| self.workspace.pool.take_up_to(rows.weight.len(), rows.most * dims.width));
-        let (d_weight, store) = match &mut d_rows {
-            Some(d_rows) => (d_rows.slice_mut(), Store::Overwrite),
-            None => gradients.dense(self.parameters, node.decoder.weight),
+        let weight = node.decoder.weight;
+        let product = match d_rows {
+            Some(_) => None,
+            None => gradients.product_mut(self.parameters, weight, dims.rows),
+        };
+        let (d_weight, store) = match (&mut d_rows, product) {
+            (Some(d_rows), _) => (WeightGradient::Product(d_rows.slice_mut()), Store::Overwrite),
+            (None, Some((left, right))) => {
+                right.copy_from(self.workspace.values(self.parameters, node.hidden));
+                (WeightGradient::Factor(left), Store::Add)
+            }
+            (None, None) => {
+                let (d_weight, store) = gradients.dense(self.parameters, weight);
+                (WeightGradient::Product(d_weight), store)
+            }
         };
         decoder::backward(
             &self.workspace.device,

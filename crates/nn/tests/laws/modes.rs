@@ -1,7 +1,9 @@
 //! Training and evaluation, dropout, and what a workspace keeps from one tape to the next.
 
 use rondo_kernels::Device;
-use rondo_nn::{Cell, Dropout, DropoutSite, Gradient, Gradients, Mode, Model, RnnLm, RnnLmConfig, Workspace};
+use rondo_nn::{
+    Cell, Dropout, DropoutSite, Gradient, Gradients, Input, Mode, Model, RnnLm, RnnLmConfig, Workspace,
+};
 
 use crate::check::{TRAIN, assert_close, config, configs, dense, device, model, run, run_in, tokens};
 
@@ -167,6 +169,41 @@ fn a_workspace_serves_any_model_at_any_time() {
                 model.parameters_mut().values_mut(id).write_from(&smaller).unwrap();
             }
         }
+    }
+}
+
+/// The product alone, with the rows of a tied table, and with another batch on top of it.
+#[test]
+fn a_gradient_kept_as_a_product_multiplied_out_is_the_gradient() {
+    for (tied, batches) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
+        let square = RnnLmConfig { input: Input::Embedding(5), tied, ..config(Cell::Lstm) };
+        let model = model(square);
+        let parameters = model.parameters();
+        let (inputs, targets) = (tokens(3 * BATCH, 1), tokens(3 * BATCH, 2)); // few rows
+        let mut workspace = Workspace::new(&device());
+        let [plain, products] = [Gradients::new, Gradients::with_products].map(|make| {
+            let mut gradients = make(parameters);
+            for scale in [1.0, 0.5].into_iter().take(batches) {
+                let mut tape = workspace.tape(parameters, TRAIN);
+                let hidden = model.forward(&mut tape, &inputs, &mut model.zero_state(BATCH));
+                let loss = model.loss(&mut tape, hidden, &targets);
+                tape.backward(loss, scale, &mut gradients).unwrap();
+            }
+            gradients
+        });
+        let decoder = model.decoder().unwrap().weight;
+        assert!(plain.product(decoder).is_none());
+        if device().require_cpu("products").is_ok() {
+            assert_eq!(products.product(decoder).is_some(), batches == 1, "a second batch multiplies it out");
+        }
+        let mut multiplied = products;
+        for id in parameters.ids() {
+            multiplied.densify(parameters, id);
+            let name = format!("{}, tied {tied}, {batches} batches", parameters.name(id));
+            assert_close(&name, &dense(parameters, &multiplied, id), &dense(parameters, &plain, id));
+        }
+        multiplied.clear();
+        assert!(parameters.ids().all(|id| multiplied.product(id).is_none()));
     }
 }
 

@@ -12,19 +12,18 @@
 //! (`rondo-infer`).
 
 mod gradient_rms;
+mod update;
 
 use std::ops::ControlFlow;
 
 use rondo_data::{Batches, LastBatch, TokenIds};
 use rondo_infer::{Evaluation, InferError, check_memory, check_text, column_count, warm_state};
-use rondo_kernels::optimizer::{self, Dynamic, GLUON_EPSILON, RmsScale};
-use rondo_nn::{
-    ActivationPenalty, BatchSize, Gradient, Gradients, Mode, Model, ParameterId, Parameters, Workspace,
-};
+use rondo_kernels::optimizer::{Dynamic, RmsScale};
+use rondo_nn::{ActivationPenalty, BatchSize, Gradients, Mode, Model, ParameterId, Parameters, Workspace};
 
-use crate::optimizer::global_norm;
 use crate::{Quantity, Result, TrainError};
 pub use gradient_rms::GradientRms;
+use update::Updates;
 
 /// The options of dynamic evaluation.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +66,7 @@ impl DynamicRule<'_> {
     fn adapt(&self) -> Dynamic {
         match *self {
             DynamicRule::Sgd { learning_rate, decay } | DynamicRule::Rms { learning_rate, decay, .. } => {
-                Dynamic { learning_rate, decay }
+                Dynamic { learning_rate, decay, decays: 1 }
             }
         }
     }
@@ -93,7 +92,7 @@ impl DynamicEvaluation<'_> {
                 return Err(InferError::ZeroSize { name }.into());
             }
         }
-        let Dynamic { learning_rate, decay } = self.rule.adapt();
+        let Dynamic { learning_rate, decay, .. } = self.rule.adapt();
         let epsilon = match self.rule {
             DynamicRule::Sgd { .. } => 0.0,
             DynamicRule::Rms { epsilon, .. } => epsilon,
@@ -157,7 +156,8 @@ fn segments(
     check_segments(model, &batches)?;
     let total_tokens = batches.target_count() as u64;
     let mut state = warm_state(model, workspace, ids, &batches)?;
-    let mut gradients = Gradients::new(model.parameters());
+    let mut gradients = Gradients::with_products(model.parameters());
+    let mut updates = Updates::new(options, trained, model.look_up());
     let longest = options.bptt.min(batches.column_len() - 1) * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
@@ -167,6 +167,7 @@ fn segments(
         let (inputs, targets) = (&mut inputs[..rows], &mut targets[..rows]);
         batches.fill(batch, inputs, targets)?;
         gradients.clear();
+        updates.catch_up(model, inputs);
         let mut tape = workspace.tape(model.parameters(), Mode::Dynamic);
         let hidden = model.forward(&mut tape, inputs, &mut state);
         let loss = model.loss(&mut tape, hidden, targets);
@@ -189,7 +190,7 @@ fn segments(
             return Err(InferError::Stopped { done_tokens: evaluation.tokens, total_tokens }.into());
         }
         if !last {
-            step(model, &mut gradients, options, trained, evaluation.tokens)?;
+            updates.step(model, &mut gradients, evaluation.tokens)?;
         }
     }
     Ok(evaluation)
@@ -203,45 +204,4 @@ fn check_segments(model: &dyn Model, batches: &Batches) -> Result<()> {
         memory.train(batch, ActivationPenalty::default());
         memory.gradients(batch, true);
     })?)
-}
-
-/// Updates the weights after `tokens` tokens; fails if gradients are clipped and their norm is not finite.
-fn step(
-    model: &mut dyn Model,
-    gradients: &mut Gradients,
-    options: &DynamicEvaluation<'_>,
-    trained: &Parameters,
-    tokens: u64,
-) -> Result<()> {
-    let device = trained.device();
-    let mut scale = 1.0;
-    if let Some(limit) = options.clip_norm {
-        let norm = global_norm(device, gradients, trained)?;
-        if !norm.is_finite() {
-            return Err(TrainError::Diverged { what: Quantity::GradientNorm, found: norm, tokens });
-        }
-        scale = optimizer::clip_scale(norm, limit, GLUON_EPSILON);
-    }
-    let adapt = options.rule.adapt();
-    for id in trained.ids() {
-        let rms = options.rule.rms_scale(id);
-        if rms.is_some() || adapt.decay != 0.0 {
-            // The update changes every row, so a gradient with only some rows is not cheaper.
-            gradients.densify(trained, id);
-        }
-        let (from, weight) = (trained.values(id), model.parameters_mut().values_mut(id));
-        match gradients.get(id) {
-            Gradient::Rows { rows, values, .. } => {
-                let gradient = optimizer::Rows { rows, values, width: trained.row_width(id) };
-                let options =
-                    optimizer::Sgd { learning_rate: adapt.learning_rate, momentum: 0.0, weight_decay: 0.0 };
-                optimizer::sgd_rows(device, &options, scale.into(), gradient, weight, None);
-            }
-            Gradient::Dense(gradient) => {
-                optimizer::dynamic(device, &adapt, rms, scale, Some(gradient), from, weight);
-            }
-            Gradient::Zero => optimizer::dynamic(device, &adapt, rms, scale, None, from, weight),
-        }
-    }
-    Ok(())
 }

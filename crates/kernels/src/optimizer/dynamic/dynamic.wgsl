@@ -33,6 +33,20 @@ fn dynamic(
             share = 1.0;
         }
     }
+    // 1 − (1 − share)ⁿ, by repeated squaring; one decay is exact.
+    var missed = word(10u) - 1u;
+    if (missed > 0u) {
+        var rest = 1.0 - share;
+        var square = rest;
+        while (missed > 0u) {
+            if ((missed & 1u) != 0u) {
+                rest = rest * square;
+            }
+            square = square * square;
+            missed = missed >> 1u;
+        }
+        share = 1.0 - rest;
+    }
     let at = word(3u) + i;
     let w = weight[at];
     weight[at] = fma(share, trained[word(2u) + i] - w, w + step);
