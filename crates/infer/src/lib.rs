@@ -56,7 +56,9 @@ mod text_stream;
 
 pub use baseline::evaluate_baseline;
 pub use beam::{BeamSearch, Hypothesis};
-pub use cache::{Cache, CacheEvaluation, CachePoint, CacheTuning, evaluate_with_cache, tune_cache};
+pub use cache::{
+    Cache, CacheEvaluation, CachePoint, CacheReader, CacheTuning, evaluate_with_cache, tune_cache,
+};
 pub use complete::{Completer, Completing, Completion, Preferences, Suggester, UserWords};
 pub use decoder::{Decoder, DecoderState, LogProbs};
 pub use distribution::{Candidate, Distribution};

@@ -53,7 +53,7 @@ mod trainer;
 
 pub use averaging::{Averaging, AveragingProgress, AveragingRule};
 pub use checkpoint::Checkpoint;
-pub use dynamic::{DynamicEvaluation, DynamicRule, GradientRms, evaluate_dynamically};
+pub use dynamic::{DynamicEvaluation, DynamicLosses, DynamicRule, GradientRms, evaluate_dynamically};
 pub use error::{Result, TrainError, Tried};
 pub use memory::{CorpusSize, MemoryEstimate};
 pub use moving_loss::MovingLoss;

@@ -5,7 +5,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, LastBatch, TokenIds};
-use rondo_infer::{InferError, column_count, evaluate, warm_state};
+use rondo_infer::{Cache, InferError, column_count, evaluate, evaluate_with_cache, warm_state};
 use rondo_kernels::Device;
 use rondo_nn::{
     Biases, Cell, CellOptions, Dropout, DropoutSite, Gradient, Gradients, Initialization, Initializer, Model,
@@ -53,7 +53,7 @@ fn token_ids(ids: &[u32]) -> TokenIds {
 
 fn sgd(learning_rate: f64, decay: f64) -> DynamicEvaluation<'static> {
     let rule = DynamicRule::Sgd { learning_rate, decay };
-    DynamicEvaluation { batch_size: 1, bptt: 5, rule, clip_norm: None }
+    DynamicEvaluation { batch_size: 1, bptt: 5, rule, clip_norm: None, cache: None }
 }
 
 fn rms(learning_rate: f64, decay: f64, gradient_rms: &GradientRms) -> DynamicEvaluation<'_> {
@@ -156,7 +156,7 @@ fn sgd_is_the_plain_loop() {
                     })
                     .unwrap();
                 let name = format!("tied {tied}, {batch_size} × {bptt}, decay {decay}, clip {clip_norm:?}");
-                assert_close(&name, found.nll_sum, want, 1e-5);
+                assert_close(&name, found.dynamic.nll_sum, want, 1e-5);
                 assert_eq!(flat(model.parameters()), trained, "{name}");
             }
         }
@@ -216,7 +216,7 @@ fn check_rms(tied: bool) {
             ControlFlow::Continue(())
         })
         .unwrap();
-        assert_close(&format!("decay {decay}"), found.nll_sum, want, 1e-5);
+        assert_close(&format!("decay {decay}"), found.dynamic.nll_sum, want, 1e-5);
         assert_eq!(flat(model.parameters()), trained);
     }
 }
@@ -238,12 +238,33 @@ fn without_steps_it_is_the_models_own_number() {
                     ControlFlow::Continue(())
                 })
                 .unwrap();
-            assert_eq!(found.nll_sum, same, "{options:?}");
+            assert_eq!(found.dynamic.nll_sum, same, "{options:?}");
             let base = evaluate(&model, &mut workspace, &token_ids(&ids), batch_size, 5).unwrap();
-            assert_eq!(found.tokens, base.tokens);
-            assert_close("base", found.nll_sum, base.nll_sum, 1e-6);
+            assert_eq!(found.dynamic.tokens, base.tokens);
+            assert_close("base", found.dynamic.nll_sum, base.nll_sum, 1e-6);
         }
     }
+}
+
+#[test]
+fn a_cache_takes_part_without_changing_what_is_learned() {
+    let (mut model, mut workspace) = model(true);
+    let ids = token_ids(&text(600, 8));
+    let cache = Cache { window: 50, theta: 0.4, lambda: 0.2 };
+    let mut continues = |_| ControlFlow::Continue(());
+    let mut run = |options: DynamicEvaluation<'_>| {
+        evaluate_dynamically(&mut model, &mut workspace, &ids, &options, &mut continues).unwrap()
+    };
+    let without = run(sgd(RATE, 0.0));
+    assert_eq!(without.with_cache, None);
+    let with = run(DynamicEvaluation { cache: Some(cache), ..sgd(RATE, 0.0) });
+    assert_eq!(with.dynamic, without.dynamic);
+    assert_ne!(with.with_cache.unwrap().nll_sum, with.dynamic.nll_sum);
+    // Without steps, it is the cache of a model that does not learn.
+    let resting = run(DynamicEvaluation { cache: Some(cache), ..sgd(0.0, 0.0) }).with_cache.unwrap();
+    let want = evaluate_with_cache(&model, &mut workspace, &ids, &cache, &mut continues).unwrap().cached;
+    assert_eq!(resting.tokens, want.tokens);
+    assert_close("the cache", resting.nll_sum, want.nll_sum, 1e-6);
 }
 
 #[test]
@@ -260,7 +281,7 @@ fn a_text_that_repeats_itself_is_learned() {
             ControlFlow::Continue(())
         })
         .unwrap();
-        assert!(found.nll_mean() < base.nll_mean() - 0.3, "{options:?}: {found:?} after {base:?}");
+        assert!(found.dynamic.nll_mean() < base.nll_mean() - 0.3, "{options:?}: {found:?} after {base:?}");
     }
 }
 
@@ -304,6 +325,7 @@ fn what_makes_no_sense_is_refused() {
         ("dynamic_learning_rate", rms(f64::NAN, 0.0, &gradient_rms)),
         ("dynamic_decay", sgd(0.1, f64::INFINITY)),
         ("dynamic_clip_norm", DynamicEvaluation { clip_norm: Some(0.0), ..sgd(0.1, 0.0) }),
+        ("batch_size", DynamicEvaluation { batch_size: 2, cache: Some(Cache::default()), ..sgd(0.1, 0.0) }),
     ] {
         let error = refusal(&ids, &options).to_string();
         assert!(error.starts_with(&format!("`{setting}` must be ")), "{error}");

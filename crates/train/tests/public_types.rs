@@ -71,6 +71,7 @@ fn every_public_type_is_send() {
         Decision,
         Difference,
         DynamicEvaluation<'static>,
+        DynamicLosses,
         DynamicRule<'static>,
         EpochReport,
         EvaluationPlan,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use rondo_data::Split;
-use rondo_infer::{Cache, CacheTuning};
+use rondo_infer::{Cache, CacheTuning, Evaluation};
 use serde_json::{Map, Value, json};
 
 use super::report::{Adapted, Findings, perplexity};
@@ -22,11 +22,11 @@ use crate::{describe, output};
 #[derive(Args, Debug)]
 pub(super) struct CacheArgs {
     /// Interpolate with a neural cache over the last WINDOW positions, for example 2000. Reads the text as a single
-    /// sequence [default: no cache]
+    /// sequence. With --dynamic, both are measured [default: no cache]
     #[arg(
         long,
         value_name = "WINDOW",
-        conflicts_with_all = ["batch_size", "bptt", "dynamic", "ngram"],
+        conflicts_with_all = ["batch_size", "bptt", "ngram"],
         help_heading = "Neural cache"
     )]
     cache: Option<NonZeroUsize>,
@@ -41,7 +41,7 @@ pub(super) struct CacheArgs {
     #[arg(
         long,
         requires = "cache",
-        conflicts_with_all = ["cache_theta", "cache_lambda"],
+        conflicts_with_all = ["cache_theta", "cache_lambda", "dynamic"],
         help_heading = "Neural cache"
     )]
     tune_cache: bool,
@@ -79,15 +79,13 @@ impl CacheArgs {
         let begun = Instant::now();
         let found = loaded.model.evaluate_with_cache(&text.ids, &cache, &mut progress)?;
         let tokens_per_s = found.base.tokens as f64 / begun.elapsed().as_secs_f64();
-        let adapted = Adapted {
-            evaluation: found.cached,
-            name: "cache",
-            title: "with the cache",
-            summary: summary(&cache, tuned.as_ref()),
-            settings: settings(&cache, tuned.as_ref()),
-            table: tuned.as_ref().map(table),
-        };
-        Ok(Findings::adapted(found.base, adapted, tokens_per_s))
+        let adapted = Adapted::cache(found.cached, "with the cache", &cache, tuned.as_ref());
+        Ok(Findings::adapted(found.base, vec![adapted], tokens_per_s))
+    }
+
+    /// The requested cache, not tuned.
+    pub(super) fn wanted(&self) -> Option<Cache> {
+        self.is_wanted().then(|| self.cache())
     }
 
     fn cache(&self) -> Cache {
@@ -112,6 +110,19 @@ impl CacheArgs {
         let (window, thetas, lambdas) = (self.cache().window, &Cache::THETAS, &Cache::LAMBDAS);
         let tuning = loaded.model.tune_cache(&text.ids, window, thetas, lambdas, &mut progress)?;
         Ok(Tuned { on: text.title, tuning })
+    }
+}
+
+impl Adapted {
+    /// The evaluation with a cache.
+    fn cache(evaluation: Evaluation, title: &'static str, cache: &Cache, tuned: Option<&Tuned>) -> Adapted {
+        let (summary, settings) = (summary(cache, tuned), settings(cache, tuned));
+        Adapted { evaluation, name: "cache", title, summary, settings, table: tuned.map(table) }
+    }
+
+    /// The evaluation of a model that learns, with a cache.
+    pub(super) fn dynamic_with_cache(evaluation: Evaluation, cache: &Cache) -> Adapted {
+        Adapted::cache(evaluation, "dynamic, cache", cache, None)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rondo_data::Split;
+use rondo_infer::Cache;
 use rondo_nn::Workspace;
 use rondo_train::{DynamicEvaluation, DynamicRule, GradientRms, TrainError, evaluate_dynamically};
 use serde_json::{Map, Value};
@@ -84,6 +85,7 @@ impl DynamicArgs {
     pub(super) fn evaluate(
         &self,
         batch_size: usize,
+        cache: Option<Cache>,
         text: &Text,
         loaded: &mut Loaded,
         console: Console,
@@ -95,6 +97,7 @@ impl DynamicArgs {
             bptt,
             rule: DynamicRule::Sgd { learning_rate, decay },
             clip_norm: self.dynamic_clip_norm,
+            cache,
         };
         // Report mistakes before spending hours on the rest.
         without.check()?;
@@ -121,15 +124,19 @@ impl DynamicArgs {
         let Some(model) = loaded.model.model_mut() else {
             unreachable!("nobody else has the model that the command has opened")
         };
-        let evaluation = evaluate_dynamically(model, &mut workspace, &text.ids, &options, &mut progress)?;
-        let tokens_per_s = evaluation.tokens as f64 / begun.elapsed().as_secs_f64();
+        let found = evaluate_dynamically(model, &mut workspace, &text.ids, &options, &mut progress)?;
+        let tokens_per_s = found.dynamic.tokens as f64 / begun.elapsed().as_secs_f64();
         let summary = format!(
             "{}, learning rate {learning_rate}, decay {decay}, a step every {bptt} time steps",
             numbers.name
         );
         let settings = numbers.settings(self.dynamic_clip_norm);
-        let adapted =
-            Adapted { evaluation, name: "dynamic", title: "dynamic", summary, settings, table: None };
+        let evaluation = found.dynamic;
+        let mut adapted =
+            vec![Adapted { evaluation, name: "dynamic", title: "dynamic", summary, settings, table: None }];
+        if let (Some(evaluation), Some(cache)) = (found.with_cache, cache) {
+            adapted.push(Adapted::dynamic_with_cache(evaluation, &cache));
+        }
         Ok(Findings::adapted(base, adapted, tokens_per_s))
     }
 

@@ -172,11 +172,11 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     let adapts = args.cache.is_wanted() || args.dynamic.is_wanted();
     let batch_size = args.batch_size.map_or(if adapts { 1 } else { of_run.batch_size }, NonZeroUsize::get);
     let bptt = args.bptt.map_or(of_run.bptt, NonZeroUsize::get);
-    let findings = if args.cache.is_wanted() {
-        args.cache.evaluate(&text, &loaded, console)?
-    } else if args.dynamic.is_wanted() {
+    let findings = if args.dynamic.is_wanted() {
         loaded.model.require_running_text("dynamic evaluation")?;
-        args.dynamic.evaluate(batch_size, &text, &mut loaded, console)?
+        args.dynamic.evaluate(batch_size, args.cache.wanted(), &text, &mut loaded, console)?
+    } else if args.cache.is_wanted() {
+        args.cache.evaluate(&text, &loaded, console)?
     } else if let Some(ngram) = args.ngram.load(&loaded, console)? {
         ngram::evaluate(&ngram, batch_size, bptt, &text, &loaded, console)?
     } else {
@@ -192,7 +192,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
             measures: Some(measures),
             ranks,
             typed: args.keystrokes.count(exclude, &text, &loaded, console)?,
-            adapted: None,
+            adapted: vec![],
             tokens_per_s,
         }
     };

@@ -57,5 +57,5 @@ pub(super) fn evaluate(
         settings,
         table: None,
     };
-    Ok(Findings::adapted(found.base, adapted, tokens_per_s))
+    Ok(Findings::adapted(found.base, vec![adapted], tokens_per_s))
 }

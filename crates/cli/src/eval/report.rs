@@ -23,16 +23,16 @@ pub(super) struct Findings {
     pub(super) ranks: Option<Ranks>,
     /// The keystrokes that suggestions save, if requested.
     pub(super) typed: Option<Typed>,
-    /// The model adapted to the text, if requested.
-    pub(super) adapted: Option<Adapted>,
+    /// The model adapted to the text, in each requested way.
+    pub(super) adapted: Vec<Adapted>,
     /// Predicted tokens per second; with adaptation, those of the adapted model.
     pub(super) tokens_per_s: f64,
 }
 
 impl Findings {
     /// Those of a model alone and adapted to the text.
-    pub(super) fn adapted(base: Evaluation, adapted: Adapted, tokens_per_s: f64) -> Findings {
-        Findings { base, measures: None, ranks: None, typed: None, adapted: Some(adapted), tokens_per_s }
+    pub(super) fn adapted(base: Evaluation, adapted: Vec<Adapted>, tokens_per_s: f64) -> Findings {
+        Findings { base, measures: None, ranks: None, typed: None, adapted, tokens_per_s }
     }
 }
 
@@ -100,7 +100,7 @@ fn in_json(unit: &str, loaded: &Loaded, text: &Text, findings: &Findings) -> Val
     if let Some(typed) = &findings.typed {
         object["keystrokes"] = typed.in_json();
     }
-    if let Some(adapted) = &findings.adapted {
+    for adapted in &findings.adapted {
         let mut settings = adapted.settings.clone();
         settings.extend(numbers(unit, adapted.evaluation));
         object[adapted.name] = Value::Object(settings);
@@ -149,17 +149,23 @@ fn in_columns(
     };
     let names = ["loss", "bits", "perplexity"].map(str::to_owned);
     let mut both = String::new();
-    match &findings.adapted {
-        None => rows.extend(names.into_iter().zip(measures(findings.base)).map(|(name, base)| [name, base])),
-        Some(adapted) => {
-            rows.push([adapted.name.to_owned(), adapted.summary.clone()]);
-            // As wide as the names above, so that the columns line up.
-            let name = |name: &str| format!("{name:<13}");
-            let mut table = vec![vec![name(""), "model alone".to_owned(), adapted.title.to_owned()]];
-            let numbers = measures(findings.base).into_iter().zip(measures(adapted.evaluation));
-            table.extend(names.iter().zip(numbers).map(|(row, (base, with))| vec![name(row), base, with]));
-            both = output::columns(&table, &[]);
+    let adapted = &findings.adapted;
+    if adapted.is_empty() {
+        rows.extend(names.into_iter().zip(measures(findings.base)).map(|(name, base)| [name, base]));
+    } else {
+        rows.extend(adapted.iter().map(|adapted| [adapted.name.to_owned(), adapted.summary.clone()]));
+        // As wide as the names above, so that the columns line up.
+        let name = |name: &str| format!("{name:<13}");
+        let all: Vec<_> =
+            std::iter::once(findings.base).chain(adapted.iter().map(|adapted| adapted.evaluation)).collect();
+        let titles = ["model alone"].into_iter().chain(adapted.iter().map(|adapted| adapted.title));
+        let mut table: Vec<Vec<String>> =
+            vec![[name("")].into_iter().chain(titles.map(str::to_owned)).collect()];
+        for (row, title) in names.iter().enumerate() {
+            let numbers = all.iter().map(|&evaluation| measures(evaluation)[row].clone());
+            table.push([name(title)].into_iter().chain(numbers).collect());
         }
+        both = output::columns(&table, &[]);
     }
     let speed = ["speed".to_owned(), format!("{} tokens/s", describe::count(findings.tokens_per_s as usize))];
     let in_lines =
@@ -171,9 +177,15 @@ fn in_columns(
     rows.push(speed);
     let positions = findings.ranks.as_ref().and_then(top_k::table);
     let positions = positions.map(|table| format!("\n{table}")).unwrap_or_default();
-    let Some(adapted) = &findings.adapted else { return in_lines(&rows) + &positions };
-    let table = adapted.table.as_ref().map(|table| format!("{table}\n")).unwrap_or_default();
-    format!("{table}{}\n{both}", in_lines(&rows))
+    if adapted.is_empty() {
+        return in_lines(&rows) + &positions;
+    }
+    let tables: String = adapted
+        .iter()
+        .filter_map(|adapted| adapted.table.as_ref())
+        .map(|table| format!("{table}\n"))
+        .collect();
+    format!("{tables}{}\n{both}", in_lines(&rows))
 }
 
 /// The baselines that are known, as rows of names and values.

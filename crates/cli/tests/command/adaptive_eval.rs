@@ -73,6 +73,9 @@ fn a_model_learns_from_what_it_is_evaluated_on_and_its_file_does_not() {
         assert_eq!((&said["loss"], &said["dynamic"]["rule"]), (&alone["loss"], &rule.into()));
         assert!(loss(&said["dynamic"]) < loss(&alone), "{flags:?}: {said}");
     }
+    let both = ["odd.txt", "--dynamic", "sgd", "--cache", "20", "--json"];
+    let said = eval(&sandbox, &both).json();
+    assert!(loss(&said["cache"]) != loss(&said["dynamic"]), "{said}");
     let flags = ["odd.txt", "--dynamic", "sgd", "--dynamic-learning-rate", "0", "--json"];
     let said = eval(&sandbox, &flags).json();
     assert!((loss(&said["dynamic"]) / loss(&alone) - 1.0).abs() < 1e-6, "{said}");
@@ -93,7 +96,7 @@ fn what_does_not_go_together_is_refused() {
     let sandbox = Sandbox::with_run();
     let mut all = String::new();
     for flags in [
-        &["--cache", "20", "--dynamic", "sgd"][..],
+        &["--cache", "20", "--tune-cache", "--dynamic", "sgd"][..],
         &["--cache", "20", "--batch-size", "4"],
         &["--cache", "0"],
         &["--cache", "20", "--cache-lambda", "1"],

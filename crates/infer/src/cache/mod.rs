@@ -16,6 +16,7 @@
 //! Not here: dynamic evaluation, which does change weights (`rondo-train`).
 
 mod memory;
+mod reader;
 
 use std::ops::ControlFlow;
 
@@ -26,6 +27,7 @@ use crate::evaluate::{BATCH_ROWS, check_text};
 use crate::mixture::{self, Mixture};
 use crate::{Evaluation, InferError, Result};
 use memory::Memory;
+pub use reader::CacheReader;
 
 /// The settings of a neural cache.
 #[derive(Clone, Copy, Debug, PartialEq)]

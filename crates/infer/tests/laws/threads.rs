@@ -48,6 +48,7 @@ fn every_public_type_can_be_sent_to_another_thread() {
     is_send::<Cache>();
     is_send::<CacheEvaluation>();
     is_send::<CachePoint>();
+    is_send::<CacheReader>();
     is_send::<CacheTuning>();
     is_send::<Candidate>();
     is_send::<Completer>();

@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use super::few_rows;
 use super::rounded::{self, RoundedGradient};
 use super::vectors::{NEGLIGIBLE, add_and_maximize, exponentiate, factors_of, multiply, raise};
 use super::{Backward, Dims, Forward, WeightGradient};
@@ -63,6 +64,12 @@ impl Layout {
     /// Whether the stored values are rounded.
     fn rounds(self) -> bool {
         self.kept_stride < self.stride
+    }
+
+    /// Whether what is recorded is computed by [`few_rows`]. What is not recorded, such as scores, is the same for any number
+    /// of rows, bit for bit.
+    fn has_few_rows(self) -> bool {
+        self.dims.rows <= few_rows::MAX_ROWS && !self.rounds()
     }
 
     /// The chunks of one thread.
@@ -148,6 +155,7 @@ pub(super) fn forward(cpu: &Cpu, dims: Dims, args: Forward<'_>) {
             layout,
             weight: args.weight.host(),
             bias: args.bias.map(Slice::host),
+            hidden,
             packed,
             targets: &targets[rows.clone()],
             only_as_target: args.only_as_target.map(Slice::host),
@@ -165,7 +173,8 @@ struct ForwardPass<'a> {
     layout: Layout,
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
-    /// The block's `hᵀ`, packed.
+    /// The block's `h`, and `hᵀ`, packed.
+    hidden: &'a [f32],
     packed: &'a [f32],
     targets: &'a [u32],
     only_as_target: Option<&'a [u32]>,
@@ -211,19 +220,23 @@ impl Vectorized for ForwardShare<'_> {
                 None => (None, &mut own_max[..]),
             };
             let weight = &pass.weight[tokens.start * width..tokens.end * width];
-            let shape = (tokens.len(), width, rows);
-            let panels = 0..tile::panel_count(s, rows);
-            // SAFETY: the weight has the chunk's rows, packed is [H, R], and logits have room for [chunk, R].
-            unsafe {
-                s.product(Product {
-                    shape,
-                    a: Matrix::rows(weight, width),
-                    packed: PackedMatrix::Numbers(pass.packed.as_ptr()),
-                    panels,
-                    c: logits.as_mut_ptr(),
-                    c_stride: layout.stride,
-                    store: Store::Overwrite,
-                });
+            if layout.has_few_rows() && pass.kept.is_some() {
+                few_rows::forward(s, weight, pass.hidden, rows, logits, layout.stride);
+            } else {
+                let shape = (tokens.len(), width, rows);
+                let panels = 0..tile::panel_count(s, rows);
+                // SAFETY: the weight has the chunk's rows, packed is [H, R], and logits have room for [chunk, R].
+                unsafe {
+                    s.product(Product {
+                        shape,
+                        a: Matrix::rows(weight, width),
+                        packed: PackedMatrix::Numbers(pass.packed.as_ptr()),
+                        panels,
+                        c: logits.as_mut_ptr(),
+                        c_stride: layout.stride,
+                        store: Store::Overwrite,
+                    });
+                }
             }
             max.fill(f32::NEG_INFINITY);
             for (token, logits) in tokens.clone().zip(logits.chunks_exact_mut(layout.stride)) {
@@ -437,7 +450,7 @@ impl Vectorized for BackwardShare<'_> {
                     (gradient.by_token(), gradient.by_row())
                 }
                 None => {
-                    let d_logits = kept;
+                    let d_logits = &mut *kept;
                     for (sum, d_logits) in sums.iter_mut().zip(d_logits.chunks_exact_mut(layout.stride)) {
                         *sum = multiply(s, &mut d_logits[..rows], &factors[..rows]);
                     }
@@ -464,7 +477,7 @@ impl Vectorized for BackwardShare<'_> {
                 // SAFETY: the chunk's tokens belong to this thread.
                 unsafe { d_weight.range(tokens.start * width..tokens.end * width) }
             });
-            let weight = Matrix::rows(&pass.weight[tokens.start * width..tokens.end * width], width);
+            let weight = &pass.weight[tokens.start * width..tokens.end * width];
             // SAFETY: the gradient is [chunk, R], packed is [R, H], weight and d_weight are [chunk, H], d_hidden is [R, H].
             unsafe {
                 if let Some(d_weight) = d_weight {
@@ -478,16 +491,22 @@ impl Vectorized for BackwardShare<'_> {
                         store: pass.store,
                     });
                 }
-                tile::pack(s, tokens.len(), width, weight, &packed_weight, width_panels.clone());
-                s.product(Product {
-                    shape: (rows, tokens.len(), width),
-                    a: by_row,
-                    packed: PackedMatrix::Numbers(packed_weight.at(0)),
-                    panels: width_panels.clone(),
-                    c: d_hidden.as_mut_ptr(),
-                    c_stride: width,
-                    store: store_d_hidden,
-                });
+                if layout.has_few_rows() {
+                    let (sizes, add) = ((rows, layout.stride), store_d_hidden == Store::Add);
+                    few_rows::backward(s, weight, kept, sizes, &mut d_hidden[..rows * width], add);
+                } else {
+                    let weight = Matrix::rows(weight, width);
+                    tile::pack(s, tokens.len(), width, weight, &packed_weight, width_panels.clone());
+                    s.product(Product {
+                        shape: (rows, tokens.len(), width),
+                        a: by_row,
+                        packed: PackedMatrix::Numbers(packed_weight.at(0)),
+                        panels: width_panels.clone(),
+                        c: d_hidden.as_mut_ptr(),
+                        c_stride: width,
+                        store: store_d_hidden,
+                    });
+                }
             }
             store_d_hidden = Store::Add;
         }

@@ -14,6 +14,7 @@
 
 pub mod cases;
 mod cpu;
+mod few_rows;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod reference;

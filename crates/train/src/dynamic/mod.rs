@@ -8,8 +8,7 @@
 //!
 //! Promises: each segment is predicted before the model learns from it; the caller's model has its trained
 //! weights again afterwards, even after an error; with learning rate and decay 0, the result equals that of
-//! the same segments without steps. Not here: the neural cache, which does not change weights
-//! (`rondo-infer`).
+//! the same segments without steps. A neural cache (`rondo-infer`) can take part.
 
 mod gradient_rms;
 mod update;
@@ -17,7 +16,9 @@ mod update;
 use std::ops::ControlFlow;
 
 use rondo_data::{Batches, LastBatch, TokenIds};
-use rondo_infer::{Evaluation, InferError, check_memory, check_text, column_count, warm_state};
+use rondo_infer::{
+    Cache, CacheReader, Evaluation, InferError, check_memory, check_text, column_count, warm_state,
+};
 use rondo_kernels::optimizer::{Dynamic, RmsScale};
 use rondo_nn::{ActivationPenalty, BatchSize, Gradients, Mode, Model, ParameterId, Parameters, Workspace};
 
@@ -36,6 +37,17 @@ pub struct DynamicEvaluation<'a> {
     pub rule: DynamicRule<'a>,
     /// The maximum gradient norm of a segment, if gradients are clipped.
     pub clip_norm: Option<f64>,
+    /// A neural cache to evaluate with as well; the batch size must then be 1.
+    pub cache: Option<Cache>,
+}
+
+/// The result of dynamic evaluation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DynamicLosses {
+    /// The model that learns.
+    pub dynamic: Evaluation,
+    /// The same with the neural cache, if there is one. It does not change what the model learns.
+    pub with_cache: Option<Evaluation>,
 }
 
 /// The update rule, for the gradient `g` of a segment's mean loss.
@@ -92,6 +104,13 @@ impl DynamicEvaluation<'_> {
                 return Err(InferError::ZeroSize { name }.into());
             }
         }
+        if let Some(cache) = self.cache {
+            cache.check()?;
+            if self.batch_size != 1 {
+                let (found, expected) = (self.batch_size.to_string(), "1 with a neural cache");
+                return Err(TrainError::OutOfRange { setting: "batch_size", found, expected });
+            }
+        }
         let Dynamic { learning_rate, decay, .. } = self.rule.adapt();
         let epsilon = match self.rule {
             DynamicRule::Sgd { .. } => 0.0,
@@ -133,7 +152,7 @@ pub fn evaluate_dynamically(
     ids: &TokenIds,
     options: &DynamicEvaluation<'_>,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> Result<Evaluation> {
+) -> Result<DynamicLosses> {
     options.check()?;
     check_text(model, ids)?;
     let mut trained = model.parameters().like();
@@ -150,7 +169,7 @@ fn segments(
     options: &DynamicEvaluation<'_>,
     trained: &Parameters,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> Result<Evaluation> {
+) -> Result<DynamicLosses> {
     let columns = column_count(ids.len(), options.batch_size);
     let batches = Batches::new(ids, columns, options.bptt, LastBatch::Keep)?;
     check_segments(model, &batches)?;
@@ -160,7 +179,9 @@ fn segments(
     let mut updates = Updates::new(options, trained, model.look_up());
     let longest = options.bptt.min(batches.column_len() - 1) * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
+    let mut cache = options.cache.map(|cache| CacheReader::new(cache, longest)).transpose()?;
     let mut evaluation = Evaluation { nll_sum: 0.0, tokens: 0 };
+    let mut cached_sum = 0.0;
     for index in 0..batches.batch_count() {
         let batch = batches.batch(index);
         let rows = batch.steps * columns;
@@ -179,6 +200,9 @@ fn segments(
                 tokens: evaluation.tokens,
             });
         }
+        if let Some(cache) = &mut cache {
+            cached_sum += cache.nll_sum(&tape, hidden, loss, targets)?;
+        }
         evaluation.nll_sum += nll_sum;
         evaluation.tokens += rows as u64;
         let last = index + 1 == batches.batch_count();
@@ -193,7 +217,8 @@ fn segments(
             updates.step(model, &mut gradients, evaluation.tokens)?;
         }
     }
-    Ok(evaluation)
+    let with_cache = cache.map(|_| Evaluation { nll_sum: cached_sum, ..evaluation });
+    Ok(DynamicLosses { dynamic: evaluation, with_cache })
 }
 
 /// Checks that forward and backward passes over the segments fit in memory.
