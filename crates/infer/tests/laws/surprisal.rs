@@ -5,7 +5,7 @@ use rondo_infer::{
     InferError, LanguageModel, ModelHandle, Normalizer, NormalizerStatistics, Passage, Region, RegionFault,
     RegionUnit, Start, SurprisalOptions, Surprisals, UnknownWords,
 };
-use rondo_nn::{Cell, Initialization, Initializer, Input, Model};
+use rondo_nn::{Cell, Initialization, Initializer, Input};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
