@@ -1,7 +1,8 @@
-//! Filtering a text by perplexity, and dividing it into buckets.
+//! Filtering a text by perplexity and by the ranks of its tokens, and dividing it into buckets.
 //!
 //! ```text
-//! texts ─▶ lines ─▶ log-probabilities ─▶ perplexity per word ─┬▶ within bounds? kept : dropped
+//! texts ─▶ lines ─▶ log-probabilities ─▶ perplexity per word ─┬▶ within bounds? ─┬▶ kept : dropped
+//!                └▶ ranks ─▶ unlikely tokens ─────────────────┼▶ none? ──────────┘
 //!                                                             └▶ head | middle | tail      by cutoffs
 //! ```
 //!
@@ -17,6 +18,8 @@
 //! Not here: files, records, printing.
 //!
 //! *Source*: Wenzek et al. 2020 (*CCNet: Extracting high quality monolingual datasets from web crawl data*).
+
+use std::num::NonZeroU32;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -43,6 +46,8 @@ pub struct Filtering {
     pub min_perplexity: f64,
     /// The largest.
     pub max_perplexity: f64,
+    /// If given, only texts are kept whose tokens are all known and among this number of most likely ones in their place.
+    pub max_rank: Option<NonZeroU32>,
     /// Whether to keep what would be dropped instead.
     pub invert: bool,
     /// The number of unseen words that share the unknown token's probability. `None` for the number of unknown words in
@@ -59,6 +64,7 @@ impl Default for Filtering {
             unit: FilterUnit::Line,
             min_perplexity: 0.0,
             max_perplexity: f64::INFINITY,
+            max_rank: None,
             invert: false,
             unknown_words: None,
             batch_size: 32,
@@ -71,6 +77,8 @@ impl Default for Filtering {
 pub struct Verdict {
     /// Its perplexity per word; infinite if it has characters that the model's vocabulary does not contain.
     pub perplexity: f64,
+    /// The number of its tokens that are unknown, or rank below [`Filtering::max_rank`]; 0 if that is not given.
+    pub unlikely_tokens: usize,
     /// Whether it is kept.
     pub is_kept: bool,
     /// Its bucket, if there are buckets.
@@ -238,7 +246,14 @@ impl TextSample {
     }
 }
 
-/// Judges texts by their perplexity.
+/// A text that was scored.
+struct Read {
+    lines: Vec<EncodedLine>,
+    perplexity: f64,
+    unlikely_tokens: usize,
+}
+
+/// Judges texts by their perplexity, and by the ranks of their tokens.
 ///
 /// ```
 /// use rondo_data::{TextCodec, Tokenizer, Vocab};
@@ -275,7 +290,8 @@ impl Filter {
     /// A filter that has judged nothing yet, without buckets.
     ///
     /// # Errors
-    /// [`InferError::Bounds`] if no perplexity is within the bounds; [`InferError::ZeroSize`] if a size is 0.
+    /// [`InferError::Bounds`] if no perplexity is within the bounds; [`InferError::ZeroSize`] if a size is 0;
+    /// [`InferError::NeedsDistribution`] for ranks of an approximate model.
     pub fn new(model: &LanguageModel, options: Filtering) -> Result<Filter> {
         let (min, max) = (options.min_perplexity, options.max_perplexity);
         if min.is_nan() || max.is_nan() || min > max {
@@ -286,7 +302,10 @@ impl Filter {
         }
         let codec = model.codec().clone();
         let (start, batch_size) = (codec.line_end(), options.batch_size);
-        let scorer = model.scorer(Scoring { start, batch_size, ..Scoring::default() })?;
+        let mut scorer = model.scorer(Scoring { start, batch_size, ..Scoring::default() })?;
+        if options.max_rank.is_some() {
+            scorer = scorer.with_ranks()?;
+        }
         let unknown_cost = (unseen_words(&codec, options.unknown_words) as f64).ln();
         let encoder = codec.line_encoder("the text");
         let summary = FilterSummary::default();
@@ -317,11 +336,12 @@ impl Filter {
     pub fn judge<T: AsRef<[u8]>>(&mut self, texts: &[T]) -> Result<Vec<Verdict>> {
         let read = self.read(texts)?;
         let mut verdicts = Vec::with_capacity(texts.len());
-        for (lines, perplexity) in read {
+        for Read { lines, perplexity, unlikely_tokens } in read {
             let Filtering { min_perplexity, max_perplexity, invert, .. } = self.options;
-            let is_within = perplexity >= min_perplexity && perplexity <= max_perplexity;
+            let is_within =
+                perplexity >= min_perplexity && perplexity <= max_perplexity && unlikely_tokens == 0;
             let bucket = self.buckets.as_ref().map(|buckets| buckets.place(perplexity));
-            let verdict = Verdict { perplexity, is_kept: is_within != invert, bucket };
+            let verdict = Verdict { perplexity, unlikely_tokens, is_kept: is_within != invert, bucket };
             self.summary.add(&lines, verdict);
             verdicts.push(verdict);
         }
@@ -333,11 +353,11 @@ impl Filter {
     /// # Errors
     /// [`InferError::Data`] for bytes that are not text, [`InferError::NonFiniteLogits`].
     pub fn perplexities<T: AsRef<[u8]>>(&mut self, texts: &[T]) -> Result<Vec<f64>> {
-        Ok(self.read(texts)?.into_iter().map(|(_, perplexity)| perplexity).collect())
+        Ok(self.read(texts)?.into_iter().map(|read| read.perplexity).collect())
     }
 
-    /// The lines of each text, and its perplexity.
-    fn read<T: AsRef<[u8]>>(&mut self, texts: &[T]) -> Result<Vec<(Vec<EncodedLine>, f64)>> {
+    /// Scores texts.
+    fn read<T: AsRef<[u8]>>(&mut self, texts: &[T]) -> Result<Vec<Read>> {
         let mut all = Vec::with_capacity(texts.len());
         for text in texts {
             let encode = |line: Vec<u8>| self.encoder.encode(&line);
@@ -349,14 +369,15 @@ impl Filter {
         let mut scores = self.scorer.score(&ids)?.into_iter();
         let mut read = Vec::with_capacity(all.len());
         for lines in all {
-            let (mut nll, mut units) = (0.0, 0);
+            let (mut nll, mut units, mut unlikely_tokens) = (0.0, 0, 0);
             for line in &lines {
                 let score = if line.missing.is_empty() { scores.next() } else { None };
                 nll += self.nll(line, score.as_ref());
+                unlikely_tokens += self.unlikely_tokens(line, score.as_ref());
                 let words = self.codec.as_read(&line.text);
                 units += String::from_utf8_lossy(&words).split_whitespace().count() + 1;
             }
-            read.push((lines, (nll / units as f64).exp()));
+            read.push(Read { lines, perplexity: (nll / units as f64).exp(), unlikely_tokens });
         }
         Ok(read)
     }
@@ -366,6 +387,14 @@ impl Filter {
         score.map_or(f64::INFINITY, |score| {
             line.unknown_tokens as f64 * self.unknown_cost - score.log_prob_sum
         })
+    }
+
+    /// How many tokens of a line are unlikely, if that is asked for; characters that the model does not know are.
+    fn unlikely_tokens(&self, line: &EncodedLine, score: Option<&SentenceScore>) -> usize {
+        let Some(max_rank) = self.options.max_rank else { return 0 };
+        let unlikely =
+            |score: &SentenceScore| score.unlikely_tokens(&line.ids, self.codec.unknown_id(), max_rank);
+        score.map_or(0, unlikely) + line.missing.len()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rondo_infer::Suggester;
+use rondo_infer::{Preferences, Suggester};
 
 /// How long an unused session is kept.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -15,28 +15,35 @@ pub(crate) const LONGEST_ID: usize = 128;
 
 /// The sessions of all models.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<HashMap<(String, String), (Instant, Suggester)>>);
+pub(crate) struct Sessions(Mutex<HashMap<(String, String), (Instant, Session)>>);
+
+/// A text that is being written, by a user with these preferences.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) preferences: Preferences,
+    pub(crate) suggester: Suggester,
+}
 
 impl Sessions {
-    /// Takes the suggester of a session out, if there is one that no other request uses.
-    pub(crate) fn take(&self, model: &str, session: &str) -> Option<Suggester> {
+    /// Takes a session out, if there is one that no other request uses.
+    pub(crate) fn take(&self, model: &str, id: &str) -> Option<Session> {
         let mut known = self.0.lock().ok()?;
-        known.remove(&(model.to_owned(), session.to_owned())).map(|(_, suggester)| suggester)
+        known.remove(&(model.to_owned(), id.to_owned())).map(|(_, session)| session)
     }
 
-    /// Keeps the suggester of a session until it is used again.
-    pub(crate) fn keep(&self, model: &str, session: &str, suggester: Suggester) {
-        self.keep_at(Instant::now(), model, session, suggester);
+    /// Keeps a session until it is used again.
+    pub(crate) fn keep(&self, model: &str, id: &str, session: Session) {
+        self.keep_at(Instant::now(), model, id, session);
     }
 
-    fn keep_at(&self, now: Instant, model: &str, session: &str, suggester: Suggester) {
+    fn keep_at(&self, now: Instant, model: &str, id: &str, session: Session) {
         let Ok(mut known) = self.0.lock() else { return };
         known.retain(|_, (used, _)| now.saturating_duration_since(*used) < LIFETIME);
         if known.len() >= MOST {
             let oldest = known.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone());
             oldest.and_then(|key| known.remove(&key));
         }
-        known.insert((model.to_owned(), session.to_owned()), (now, suggester));
+        known.insert((model.to_owned(), id.to_owned()), (now, session));
     }
 }
 
@@ -55,15 +62,16 @@ mod tests {
         let model = RnnLm::new(PRESETS[0].config(2), &Device::cpu(1).unwrap()).unwrap();
         let model = LanguageModel::new(model, TextCodec::new(Tokenizer::words(), vocab)).unwrap();
         let (sessions, begun) = (Sessions::default(), Instant::now());
-        sessions.keep_at(begun, "m", "first", model.suggester());
-        sessions.keep_at(begun + LIFETIME / 2, "m", "second", model.suggester());
-        sessions.keep_at(begun + LIFETIME, "m", "third", model.suggester());
+        let session = || Session { preferences: Preferences::default(), suggester: model.suggester() };
+        sessions.keep_at(begun, "m", "first", session());
+        sessions.keep_at(begun + LIFETIME / 2, "m", "second", session());
+        sessions.keep_at(begun + LIFETIME, "m", "third", session());
         assert!(sessions.take("m", "first").is_none());
         assert!(sessions.take("other", "second").is_none());
         assert!(sessions.take("m", "second").is_some());
         assert!(sessions.take("m", "second").is_none());
         for number in 0..MOST {
-            sessions.keep_at(begun + LIFETIME * 5 / 4, "m", &number.to_string(), model.suggester());
+            sessions.keep_at(begun + LIFETIME * 5 / 4, "m", &number.to_string(), session());
         }
         assert!(sessions.take("m", "third").is_none());
     }

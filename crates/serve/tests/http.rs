@@ -252,6 +252,27 @@ fn scores_suggestions_and_lists_agree_with_the_library() {
             answer["data"].as_array().unwrap().iter().map(|word| word["word"].as_str().unwrap()).collect();
         assert_eq!((status, found), (200, words), "{text}");
     }
+    // The preferences are those of the request, whether or not its session had others before.
+    let completing = rondo_infer::Completing { top: 4, partial: true, forbidden: vec![0, 1] };
+    let mut user_words = rondo_infer::UserWords::new(0.5);
+    user_words.add("cathedral", 2.0).unwrap();
+    let excluded = ["cat".to_owned()].into();
+    let preferences =
+        rondo_infer::Preferences { excluded, words_only: true, user_words, ..Default::default() };
+    let completer = model().completer().with_preferences(preferences).unwrap();
+    let expected = completer.complete("the ca", &completing).unwrap();
+    let expected: Vec<&str> = expected.iter().map(|word| word.word.as_str()).collect();
+    assert!(expected.contains(&"cathedral") && !expected.contains(&"cat"), "{expected:?}");
+    for session in ["a", "b", "b"] {
+        let request = json!({
+            "text": "the ca", "top": 4, "session": session, "exclude": ["cat"], "words_only": true,
+            "user_weight": 0.5, "user_words": { "cathedral": 2 },
+        });
+        let (_, answer) = server.post("/v1/next", &request);
+        let found: Vec<&str> =
+            answer["data"].as_array().unwrap().iter().map(|word| word["word"].as_str().unwrap()).collect();
+        assert_eq!(found, expected);
+    }
 
     let hypotheses = json!([
         { "id": "a", "text": "the cat", "score": -1 }, { "id": "a", "text": "mat mat mat mat", "score": -2 },
@@ -308,6 +329,8 @@ fn wrong_requests_get_errors_in_the_format_of_the_api() {
     }
     check("/v1/completions", json!({ "model": "none" }), 404, json!("model"), "only `small`, `other`");
     check("/v1/next", json!({ "top": 0 }), 400, json!("top"), "from 1");
+    check("/v1/next", json!({ "user_weight": 1 }), 400, Value::Null, "weight");
+    check("/v1/next", json!({ "user_words": { "cat": -1 } }), 400, Value::Null, "weight");
     check("/v1/next", json!({ "session": "x".repeat(200) }), 400, json!("session"), "128");
     check("/v1/next", json!({ "text": "the ".repeat(60) }), 400, json!("text"), "more than 50");
     check("/v1/score", json!({ "lines": vec!["the"; 26] }), 400, json!("lines"), "more than 50");

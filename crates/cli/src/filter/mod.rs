@@ -1,4 +1,5 @@
-//! `rondo filter`: passes on the texts whose perplexity is within bounds, or divides them into buckets, byte for byte.
+//! `rondo filter`: passes on the texts whose perplexity and ranks are within bounds, or divides them into buckets, byte for
+//! byte.
 //!
 //! ```text
 //! files, stdin ─▶ pieces (texts) ─▶ shard ─▶ verdicts (infer) ─▶ kept texts, as they are ─▶ stdout, files (outputs)
@@ -9,7 +10,7 @@
 //! the command is interrupted; every text that is read is counted as kept or dropped. Memory does not grow with the number
 //! of texts. Not here: how texts are judged (`infer`).
 
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -43,7 +44,7 @@ const SAMPLE_SEED: u64 = 1;
 /// How many texts of a reference are scored at a time.
 const SAMPLE_BATCH: usize = 256;
 
-/// Filter lines or documents by perplexity, or divide them into buckets
+/// Filter lines or documents by perplexity or rank, or divide them into buckets
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Lines that are kept are printed byte for byte, in order. The perplexity of a line is per word, where a word is what stands \
@@ -80,6 +81,10 @@ pub(crate) struct FilterArgs {
     /// Keep texts with at most this perplexity [default: any]
     #[arg(long, value_name = "PERPLEXITY", help_heading = "Filter")]
     max_perplexity: Option<f64>,
+    /// Keep texts without a token that is unknown or not among the G most likely ones in its place: those that `rondo score
+    /// --max-rank G` does not flag
+    #[arg(long, value_name = "G", conflicts_with = "approximate", help_heading = "Filter")]
+    max_rank: Option<NonZeroU32>,
     /// Print the texts that would be dropped instead
     #[arg(long, help_heading = "Filter")]
     invert: bool,
@@ -301,6 +306,7 @@ impl FilterArgs {
             unit: self.unit(),
             min_perplexity: self.min_perplexity,
             max_perplexity: self.max_perplexity.unwrap_or(f64::INFINITY),
+            max_rank: self.max_rank,
             invert: self.invert,
             unknown_words: self.unknown_words.map(NonZeroU64::get),
             batch_size: self.batch_size,

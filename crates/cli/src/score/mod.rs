@@ -252,9 +252,9 @@ impl Record<'_> {
 
     /// The number of tokens that are unknown, or not among this number of most likely ones.
     fn unlikely_tokens(&self, max_rank: NonZeroU32) -> usize {
-        let is_unlikely = |(rank, is_unknown): (u32, bool)| is_unknown || rank > max_rank.get();
-        let unlikely = self.ranks().filter(|ranked| is_unlikely(*ranked)).count();
-        unlikely + self.line.missing.len()
+        let unlikely =
+            |score: &SentenceScore| score.unlikely_tokens(&self.line.ids, self.codec.unknown_id(), max_rank);
+        self.score.map_or(0, unlikely) + self.line.missing.len()
     }
 
     /// The rank of each scored token, if it is known, and whether the token is unknown.

@@ -236,6 +236,7 @@ pages! {
     rescoring: "docs/rescoring.md",
     generation: "docs/generation.md",
     suggestions: "docs/suggestions.md",
+    sequences: "docs/sequences.md",
     models: "docs/models.md",
     small_models: "docs/small-models.md",
     converting: "docs/converting.md",

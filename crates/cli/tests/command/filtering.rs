@@ -56,6 +56,30 @@ fn lines_pass_byte_for_byte_and_every_line_is_counted() {
 }
 
 #[test]
+fn lines_of_likely_tokens_are_those_that_score_does_not_flag() {
+    let sandbox = Sandbox::with_run();
+    sandbox.write("awkward.txt", AWKWARD);
+    let mut numbers = vec![];
+    for max_rank in ["1", "3", "8", "1000"] {
+        let scored = sandbox.run(&["score", "-m", "run", "awkward.txt", "--max-rank", max_rank]).success();
+        let flags = scored.lines().map(|line| line.split('\t').nth(3).unwrap() != "0").collect::<Vec<_>>();
+        let lines = |flagged: bool| {
+            let lines = AWKWARD.split_inclusive('\n').zip(&flags).filter(|(_, flag)| **flag == flagged);
+            lines.map(|(line, _)| line).collect::<String>()
+        };
+        let bounds = ["awkward.txt", "--max-rank", max_rank];
+        let (kept, stderr) = filter(&sandbox, &bounds);
+        assert_eq!((flags.len(), kept), (5, lines(false)), "{stderr}");
+        assert_eq!(filter(&sandbox, &[&bounds[..], &["--invert"]].concat()).0, lines(true));
+        numbers.push(counts(&stderr)[1]);
+    }
+    // Lines of known words are likely if all ranks are.
+    assert!(numbers.is_sorted() && numbers[0] < numbers[3] && numbers[3] < 5, "{numbers:?}");
+    let said = sandbox.run(&["filter", "run", "awkward.txt", "--max-rank", "3", "--approximate"]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+}
+
+#[test]
 fn records_stay_as_they_are_and_can_get_their_perplexity() {
     let sandbox = Sandbox::with_run();
     let records = "{\"id\": 1.50, \"text\": \"the cat sat on a mat .\"}\n\n{ \"text\":\"zyzzyva \\n qwerty\" }\r\n{\"text\": null}\n";

@@ -18,6 +18,7 @@
 //! it reads ahead. Not here: which words are out of vocabulary (`rondo_data::EncodedLine`).
 
 use std::cmp::Reverse;
+use std::num::NonZeroU32;
 
 use rondo_nn::{Mode, State};
 
@@ -76,6 +77,14 @@ impl SentenceScore {
     #[must_use]
     pub fn perplexity(&self) -> f64 {
         (-self.log_prob_sum / self.log_probs.len() as f64).exp()
+    }
+
+    /// How many of the scored tokens are not among the `max_rank` most likely ones in their place, or are the `unknown` token.
+    /// `ids` are those of the sentence, and the scorer ranks.
+    #[must_use]
+    pub fn unlikely_tokens(&self, ids: &[u32], unknown: Option<u32>, max_rank: NonZeroU32) -> usize {
+        let scored = ids.iter().skip(self.unscored_tokens).zip(&self.ranks);
+        scored.filter(|&(&id, &rank)| unknown == Some(id) || rank > max_rank.get()).count()
     }
 }
 

@@ -1,4 +1,6 @@
-//! Perplexities of lines and documents, and what becomes of them.
+//! Perplexities of lines and documents, the ranks of their tokens, and what becomes of them.
+
+use std::num::NonZeroU32;
 
 use rondo_data::{TextCodec, Tokenizer, Vocab};
 use rondo_infer::{Buckets, Filter, FilterUnit, Filtering, InferError, LanguageModel, Scoring};
@@ -101,6 +103,42 @@ fn every_text_is_counted_once_and_in_its_bucket() {
         kept += summary.kept;
     }
     assert_eq!(kept, 200);
+}
+
+#[test]
+fn texts_of_likely_tokens_are_kept() {
+    let model = model(None);
+    let texts = ["the cat sat .", "cat the . sat", "the dog sat .", "sat", "the cat\n. sat sat"];
+    let start = model.codec().line_end();
+    let mut scorer = model.scorer(Scoring { start, ..Scoring::default() }).unwrap().with_ranks().unwrap();
+    let mut unlikely_tokens = |text: &str, max_rank: u32| {
+        let count = |line: &str| {
+            let ids = model.codec().line_encoder("line").encode(line.as_bytes()).unwrap().ids;
+            let ranks = scorer.score(&[&ids]).unwrap().remove(0).ranks;
+            ids.iter().zip(ranks).filter(|(id, rank)| **id == 0 || *rank > max_rank).count()
+        };
+        text.lines().map(count).sum::<usize>()
+    };
+    let mut kept = 0;
+    for max_rank in 1..=WORDS.len() as u32 {
+        let max_rank_given = NonZeroU32::new(max_rank);
+        let options =
+            Filtering { unit: FilterUnit::Document, max_rank: max_rank_given, ..Filtering::default() };
+        let verdicts = Filter::new(&model, options.clone()).unwrap().judge(&texts).unwrap();
+        let inverted = Filtering { invert: true, ..options };
+        let inverted = Filter::new(&model, inverted).unwrap().judge(&texts).unwrap();
+        for ((text, verdict), inverted) in texts.iter().zip(&verdicts).zip(&inverted) {
+            let unlikely = unlikely_tokens(text, max_rank);
+            assert_eq!((verdict.unlikely_tokens, verdict.is_kept), (unlikely, unlikely == 0), "{text}");
+            assert_eq!(inverted.is_kept, unlikely > 0);
+            kept += usize::from(verdict.is_kept);
+        }
+        // However many tokens may be likely, an unknown one is not.
+        assert_eq!(verdicts[2].unlikely_tokens.min(1), 1);
+    }
+    assert!(kept > 0);
+    let verdicts = Filter::new(&model, Filtering::default()).unwrap().judge(&texts).unwrap();
+    assert!(verdicts.iter().all(|verdict| verdict.is_kept && verdict.unlikely_tokens == 0));
 }
 
 #[test]

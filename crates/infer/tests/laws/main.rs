@@ -37,6 +37,7 @@ use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::{Device, DeviceChoice};
 use rondo_nn::{Biases, Cell, CellOptions, Dropout, DropoutSite, Initialization, Initializer, Input, Model};
 use rondo_nn::{Mode, RnnLm, RnnLmConfig, Workspace};
+use safetensors::{SafeTensors, tensor::TensorView};
 
 const SEED: u64 = 7;
 const VOCAB_SIZE: usize = 23;
@@ -55,6 +56,32 @@ fn model_with(cell: Cell, input: Input, vocab_size: usize) -> (ModelHandle, Work
 
 fn rnn_lm(cell: Cell, input: Input, vocab_size: usize) -> RnnLm {
     rnn_lm_on(&device(), cell, input, vocab_size)
+}
+
+/// The model of a golden file of PyTorch: the case `lstm_untied` with the parameters `model.…`.
+fn pytorch_model(golden: &SafeTensors<'_>) -> RnnLm {
+    let config = RnnLmConfig {
+        vocab_size: 23,
+        input: Input::Embedding(6),
+        cell: Cell::Lstm,
+        hidden_sizes: vec![9, 9],
+        biases: Biases::Two,
+        tied: false,
+        dropout: Dropout::default(),
+        adaptive_softmax: None,
+        cell_options: CellOptions::default(),
+    };
+    let mut model = RnnLm::new(config, &Device::cpu(2).unwrap()).unwrap();
+    for (name, tensor) in golden.tensors().iter().filter(|(name, _)| name.starts_with("model.")) {
+        let id = model.parameters().find(name.trim_start_matches("model.")).unwrap();
+        model.parameters_mut().values_mut(id).write_from(&numbers(tensor, f32::from_le_bytes)).unwrap();
+    }
+    model
+}
+
+/// The numbers of a tensor of a golden file.
+fn numbers<T, const N: usize>(tensor: &TensorView<'_>, read: fn([u8; N]) -> T) -> Vec<T> {
+    tensor.data().chunks_exact(N).map(|bytes| read(bytes.try_into().unwrap())).collect()
 }
 
 /// The device of the tests: that of `RONDO_TEST_DEVICE`, such as `gpu`, or the CPU.

@@ -1,4 +1,4 @@
-//! The ranks of tokens, compared with sorting all log-probabilities.
+//! The ranks of tokens, compared with sorting all log-probabilities, and with PyTorch.
 
 use std::ops::ControlFlow;
 
@@ -8,8 +8,9 @@ use rondo_infer::{
     column_count,
 };
 use rondo_nn::{Cell, Input};
+use safetensors::SafeTensors;
 
-use crate::{VOCAB_SIZE, assert_close, log_probs_after, model_of, text, token_ids};
+use crate::{VOCAB_SIZE, assert_close, log_probs_after, model_of, numbers, pytorch_model, text, token_ids};
 
 const UNKNOWN: u32 = 0;
 const LINE_END: u32 = 1;
@@ -170,6 +171,39 @@ fn a_scored_token_has_its_rank() {
         scorer.score(&sentences).unwrap().into_iter().flat_map(|score| score.ranks).collect();
     let mut scorer = model.scorer(scoring).unwrap().with_ranks().unwrap();
     assert_eq!(of_parts, scorer.score(&[text]).unwrap()[0].ranks);
+}
+
+/// Tokens with equal rows of the decoder are exactly as likely: each has the best rank, there and here.
+#[test]
+fn a_model_of_pytorch_ranks_the_same_and_ties_as_well() {
+    let golden =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../golden/torch_ranks.safetensors")).unwrap();
+    let golden = SafeTensors::deserialize(&golden).unwrap();
+    let ids = |name: &str| numbers(&golden.tensor(name).unwrap(), u32::from_le_bytes);
+
+    let words: Vec<String> = (2..23).map(|id| format!("w{id}")).collect();
+    let words = ["<unk>", "<eos>"].into_iter().chain(words.iter().map(String::as_str));
+    let codec = TextCodec::new(Tokenizer::words(), Vocab::from_tokens("test", words, Some("<unk>")).unwrap());
+    let model = LanguageModel::new(pytorch_model(&golden), codec).unwrap();
+
+    let text = ids("ids");
+    let (read, targets) = (text[0], &text[1..]);
+    let scoring = Scoring { start: Some(read), ..Scoring::default() };
+    let mut scorer = model.scorer(scoring).unwrap().with_ranks().unwrap();
+    let scored = scorer.score(&[targets]).unwrap().remove(0).ranks;
+    for (place, (&scored, &expected)) in scored.iter().zip(&ids("all.ranks")).enumerate() {
+        // In PyTorch's, an unknown token is a miss.
+        let expected = if targets[place] == UNKNOWN { scored } else { expected };
+        assert_eq!(scored, expected, "token {place}");
+    }
+    for (name, excluded) in [("all", &[][..]), ("suggested", &[LINE_END, 5, 11])] {
+        let found = measure(&model, &text, 1, excluded).all;
+        assert_eq!(found.tokens, targets.len() as u64);
+        assert_eq!(found.found, ids(&format!("{name}.found")).into_iter().map(u64::from).collect::<Vec<_>>());
+        let name = format!("{name}.mean_reciprocal_rank");
+        let expected = numbers(&golden.tensor(&name).unwrap(), f64::from_le_bytes)[0];
+        assert_close("mean reciprocal rank", found.mean_reciprocal_rank(), expected, 1e-9);
+    }
 }
 
 #[test]

@@ -5,16 +5,13 @@ use rondo_infer::{
     InferError, LanguageModel, ModelHandle, Normalizer, NormalizerStatistics, Passage, Region, RegionFault,
     RegionUnit, Start, SurprisalOptions, Surprisals, UnknownWords,
 };
-use rondo_kernels::Device;
-use rondo_nn::{
-    Biases, Cell, CellOptions, Dropout, Initialization, Initializer, Input, Model, RnnLm, RnnLmConfig,
-};
+use rondo_nn::{Cell, Initialization, Initializer, Input};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use safetensors::{SafeTensors, tensor::TensorView};
+use safetensors::SafeTensors;
 
-use crate::{assert_close, log_probs_after, log_probs_of, rnn_lm};
+use crate::{assert_close, log_probs_after, log_probs_of, numbers, pytorch_model, rnn_lm};
 
 const WORDS: [&str; 9] = ["<unk>", "<eos>", "the", "cat", "sat", ",", ".", "'s", "mat"];
 /// Characters, with another line end than the last id.
@@ -223,26 +220,11 @@ fn a_model_of_pytorch_says_the_same() {
     let floats = |name: &str| numbers(&golden.tensor(name).unwrap(), f32::from_le_bytes);
     let ids = |name: &str| numbers(&golden.tensor(name).unwrap(), u32::from_le_bytes);
 
-    let config = RnnLmConfig {
-        vocab_size: 23,
-        input: Input::Embedding(6),
-        cell: Cell::Lstm,
-        hidden_sizes: vec![9, 9],
-        biases: Biases::Two,
-        tied: false,
-        dropout: Dropout::default(),
-        adaptive_softmax: None,
-        cell_options: CellOptions::default(),
-    };
-    let mut model = RnnLm::new(config, &Device::cpu(2).unwrap()).unwrap();
-    for (name, _) in golden.tensors().iter().filter(|(name, _)| name.starts_with("model.")) {
-        let id = model.parameters().find(name.trim_start_matches("model.")).unwrap();
-        model.parameters_mut().values_mut(id).write_from(&floats(name)).unwrap();
-    }
     let tokens: Vec<String> =
         (0..23).map(|id| if id == 1 { "<eos>".to_owned() } else { format!("w{id}") }).collect();
     let vocab = Vocab::from_tokens("test", tokens.iter().map(String::as_str), None).unwrap();
-    let model = LanguageModel::new(model, TextCodec::new(Tokenizer::words(), vocab)).unwrap();
+    let model =
+        LanguageModel::new(pytorch_model(&golden), TextCodec::new(Tokenizer::words(), vocab)).unwrap();
 
     let texts: Vec<String> = [0, 1]
         .map(|number| {
@@ -278,10 +260,6 @@ fn a_model_of_pytorch_says_the_same() {
             }
         }
     }
-}
-
-fn numbers<T>(tensor: &TensorView<'_>, read: fn([u8; 4]) -> T) -> Vec<T> {
-    tensor.data().chunks_exact(4).map(|bytes| read(bytes.try_into().unwrap())).collect()
 }
 
 /// Words of one to `longest` letters `a` and `b`.

@@ -1,19 +1,32 @@
 //! `POST /v1/next`: the words that may come next, while a text is being written.
 
+use std::collections::{HashMap, HashSet};
+
 use axum::Json;
 use axum::extract::State;
-use rondo_infer::Completing;
+use rondo_infer::{Completing, InferError, Preferences, Suggester, UserWords};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::body::JsonBody;
 use crate::error::ApiError;
-use crate::sessions::LONGEST_ID;
+use crate::sessions::{LONGEST_ID, Session};
 
 /// The fields of a request, in alphabetical order.
 #[cfg(test)]
-pub(super) const FIELDS: &[&str] = &["model", "partial", "session", "text", "top"];
+pub(super) const FIELDS: &[&str] = &[
+    "capitalize",
+    "exclude",
+    "model",
+    "partial",
+    "session",
+    "text",
+    "top",
+    "user_weight",
+    "user_words",
+    "words_only",
+];
 
 /// The most words.
 const MOST_WORDS: usize = 100;
@@ -30,12 +43,38 @@ pub(super) struct Request {
     partial: Option<bool>,
     /// An id that the client has chosen: the state of its text is kept for the next request.
     session: Option<String>,
+    /// Words that are never suggested.
+    exclude: Option<HashSet<String>>,
+    /// Whether only words are suggested, no punctuation.
+    words_only: Option<bool>,
+    /// Whether words are suggested with a capital letter where a sentence begins.
+    capitalize: Option<bool>,
+    /// Words of the user's own, with their weights.
+    user_words: Option<HashMap<String, f64>>,
+    /// How much they weigh, relative to the model.
+    user_weight: Option<f64>,
+}
+
+impl Request {
+    /// What the user wants to have suggested.
+    fn preferences(&mut self) -> Result<Preferences, InferError> {
+        let mut user_words = self.user_weight.map_or_else(UserWords::default, UserWords::new);
+        for (word, weight) in self.user_words.take().unwrap_or_default() {
+            user_words.add(&word, weight)?;
+        }
+        Ok(Preferences {
+            excluded: self.exclude.take().unwrap_or_default(),
+            words_only: self.words_only.unwrap_or_default(),
+            capitalize: self.capitalize.unwrap_or_default(),
+            user_words,
+        })
+    }
 }
 
 /// Answers a request.
 pub(super) async fn next(
     State(shared): State<Shared>,
-    JsonBody(request): JsonBody<Request>,
+    JsonBody(mut request): JsonBody<Request>,
 ) -> Result<Json<Value>, ApiError> {
     let served = shared.models.find(request.model.as_deref())?;
     let top = request.top.unwrap_or(5);
@@ -47,6 +86,7 @@ pub(super) async fn next(
     }
     let (sessions, name, most) =
         (shared.sessions.clone(), served.name.clone(), shared.options.limits.prompt_tokens);
+    let preferences = request.preferences()?;
     let suggest = move || {
         let text = request.text.unwrap_or_default();
         let codec = served.model.codec();
@@ -60,12 +100,18 @@ pub(super) async fn next(
         }
         let forbidden = codec.unknown_id().into_iter().chain(codec.line_end()).collect();
         let completing = Completing { top, partial: request.partial.unwrap_or(true), forbidden };
-        let session = request.session.as_deref();
-        let known = session.and_then(|session| sessions.take(&served.name, session));
-        let mut suggester = known.unwrap_or_else(|| served.model.suggester());
-        let words = suggester.suggest(&text, &completing)?;
-        if let Some(session) = session {
-            sessions.keep(&served.name, session, suggester);
+        let id = request.session.as_deref();
+        let known = id.and_then(|id| sessions.take(&served.name, id));
+        let mut session = match known.filter(|known| known.preferences == preferences) {
+            Some(known) => known,
+            None => {
+                let completer = served.model.completer().with_preferences(preferences.clone())?;
+                Session { preferences, suggester: Suggester::new(completer) }
+            }
+        };
+        let words = session.suggester.suggest(&text, &completing)?;
+        if let Some(id) = id {
+            sessions.keep(&served.name, id, session);
         }
         Ok(words)
     };
