@@ -44,6 +44,11 @@ def main(arguments: List[str]) -> int:
     step = steps.add_parser("measure", help="rescore and compare")
     step.add_argument("out", type=pathlib.Path, help="folder of the experiment")
     step.add_argument("--model", required=True, help="model file or run folder")
+    step.add_argument(
+        "--trigram",
+        action="store_true",
+        help="also score the best paths of the lattices by the recognizer's own trigram model (needs pocketsphinx)",
+    )
     step.add_argument("--rondo", metavar="PATH", help="Rondo program [default: built from the checkout]")
     given = parser.parse_args(arguments)
     try:
@@ -149,18 +154,21 @@ def measure(given: argparse.Namespace) -> None:
         "n-best lists (%d)" % BEST: lambda half: [str(folder / (half + ".tsv"))],
         "lattices": lambda half: ["--format", "slf", "--file-list", str(folder / (half + ".files"))],
     }
+    tuned = {}
     for name, inputs in sides.items():
-        tuned = weights(run(rondo, [*shared, *inputs("tune"), "--reference", str(folder / "tune.ref"), "--best"])[1])
-        flags = ["--weight", tuned.pop("weight"), "--word-bonus", tuned.pop("word bonus")]
-        for score, weight in tuned.items():
-            flags += ["--weight", "%s=%s" % (score.replace("weight of ", ""), weight)]
+        flags = tuned[name] = tune(rondo, [*shared, *inputs("tune")], folder)
         start = time.perf_counter()
         best, _ = run(rondo, [*shared, *inputs("test"), *flags, "--best"])
         seconds = (time.perf_counter() - start) / len(references)
-        # A line of a list is id, score and text; of a lattice, id and text.
-        lines = [re.split(r"\t.*\t| ", line + " ", maxsplit=1) for line in best.splitlines()]
-        found = {line[0]: line[1] for line in lines}
-        rows.append((name, rate(errors(references, found), words), "%.0f ms" % (1000 * seconds)))
+        rows.append((name, rate(errors(references, texts(best)), words), "%.0f ms" % (1000 * seconds)))
+    if given.trigram:
+        trigram = Trigram()
+        for half in ["tune", "test"]:
+            inputs = [*shared, *sides["lattices"](half), *tuned["lattices"]]
+            (folder / (half + ".paths")).write_text(trigram.add_to(run(rondo, [*inputs, "--json"])[0]), encoding="utf-8")
+        flags = tune(rondo, [*shared, str(folder / "tune.paths"), "--format", "tsv"], folder)
+        best, _ = run(rondo, [*shared, str(folder / "test.paths"), "--format", "tsv", *flags, "--best"])
+        rows.append(("best 100 paths, with the trigram", rate(errors(references, texts(best)), words), ""))
     rows.append(("best of each n-best list", rate(oracle, words), ""))
     print("%d utterances, %d words; tuned on %d others" % (len(references), words, len(halves[0])))
     print("| hypotheses | word errors | time per utterance |\n|---|---:|---:|")
@@ -175,6 +183,47 @@ def write_inputs(out: pathlib.Path, folder: pathlib.Path, name: str, records: Li
     write(".ref", ["%s\t%s" % (one["id"], one["reference"]) for one in records])
     write(".files", [str(out / "lattices" / (one["id"] + ".slf")) for one in records])
     write(".tsv", ["%s\t%s\t%s" % (one["id"], score, text) for one in records for text, score in one["nbest"]])
+
+
+def tune(rondo: str, arguments: List[str], folder: pathlib.Path) -> List[str]:
+    """The flags of the weights that are best for the half for tuning."""
+    tuned = weights(run(rondo, [*arguments, "--reference", str(folder / "tune.ref"), "--best"])[1])
+    flags = ["--weight", tuned.pop("weight"), "--word-bonus", tuned.pop("word bonus")]
+    for score, weight in tuned.items():
+        flags += ["--weight", "%s=%s" % (score.replace("weight of ", ""), weight)]
+    return flags
+
+
+def texts(best: str) -> Dict[str, str]:
+    """The best text of each id. A line of a list is id, scores and text; of a lattice, id and text."""
+    lines = [re.split(r"\t.*\t| ", line + " ", maxsplit=1) for line in best.splitlines()]
+    return {line[0]: line[1] for line in lines}
+
+
+class Trigram:
+    """The language model of the recognizer, which its lattices do not have the scores of."""
+
+    def __init__(self) -> None:
+        import pocketsphinx
+
+        self.math = pocketsphinx.LogMath()
+        path = pocketsphinx.get_model_path("en-us/en-us.lm.bin")
+        self.model = pocketsphinx.NGramModel(pocketsphinx.Config(lm=None, loglevel="FATAL"), self.math, path)
+
+    def log_prob(self, text: str) -> float:
+        """The natural logarithm of the probability of a sentence."""
+        words = ["<s>", *text.split(), "</s>"]
+        # The word comes first, then its history, the latest word first.
+        ngrams = [words[max(0, at - 2) : at + 1][::-1] for at in range(1, len(words))]
+        return sum(self.math.log_to_ln(self.model.prob(ngram)) for ngram in ngrams)
+
+    def add_to(self, paths: str) -> str:
+        """The paths that `rondo rescore --json` has found, as a list with the acoustic and the trigram's score."""
+        lines = []
+        for one in map(json.loads, paths.splitlines()):
+            scores = (one["scores"]["acoustic"], one["scores"]["posterior"], self.log_prob(one["text"]))
+            lines.append("\t".join([one["id"], *map(str, scores), one["text"]]) + "\n")
+        return "".join(lines)
 
 
 def run(rondo: str, arguments: List[str]) -> "tuple[str, str]":
