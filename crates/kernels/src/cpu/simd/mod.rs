@@ -280,3 +280,17 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         unreachable!("factors are not paired")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_set_has_a_name_that_the_error_lists() {
+        let error = "mmx".parse::<InstructionSet>().unwrap_err().to_string();
+        for set in InstructionSet::ALL {
+            assert_eq!(set.to_string().parse::<InstructionSet>().unwrap(), set);
+            assert!(error.contains(&format!("`{set}`")), "{set} is not in: {error}");
+        }
+    }
+}
