@@ -173,6 +173,12 @@ pub(crate) fn product_devices() -> Vec<Device> {
     devices
 }
 
+/// Whether a case with this many multiplications is tested: where `RONDO_TEST_EMULATED` is set, the largest are left out,
+/// which take minutes there.
+pub(crate) fn is_affordable(multiplications: usize) -> bool {
+    multiplications < 10_000_000 || std::env::var_os("RONDO_TEST_EMULATED").is_none()
+}
+
 /// A buffer with these values.
 pub(crate) fn filled<T: Element>(device: &Device, values: &[T]) -> Buffer<T> {
     Buffer::from_slice(device, values).unwrap()
