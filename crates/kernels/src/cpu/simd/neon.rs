@@ -171,7 +171,7 @@ impl<const PAIRED: bool> Simd for Neon<PAIRED> {
     fn prefetch(self, at: *const f32) {
         instructions!(asm!(
             "prfm pldl2keep, [{at}]",
-            at = in(reg) at,
+            at = in(reg) at.addr(),
             options(nomem, nostack, preserves_flags),
         ))
     }
