@@ -24,7 +24,7 @@ pub enum Device {
 #[non_exhaustive]
 pub enum DeviceError {
     /// The requested instruction set is unknown.
-    #[error("unknown instruction set `{name}`, expected one of `portable`, `avx2`, `avx512`")]
+    #[error("unknown instruction set `{name}`, expected one of `portable`, `neon`, `avx2`, `avx512`")]
     UnknownInstructionSet {
         /// The requested name.
         name: String,

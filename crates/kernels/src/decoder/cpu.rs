@@ -419,7 +419,8 @@ impl Vectorized for BackwardShare<'_> {
         let (rounded, scratch) = scratch.split_at_mut(rounded_len(layout));
         let (packed_weight, d_hidden) = scratch.split_at_mut(tile::packed_len(layout.chunk, width));
         let packed_weight = SharedMut::new(packed_weight);
-        let mut rounded = S::PAIRED.then(|| RoundedGradient::new(layout.chunk, layout.stride, rounded));
+        let mut rounded =
+            S::PAIRED.then(|| RoundedGradient::new(layout.dims.rows, layout.chunk, layout.stride, rounded));
         factors.fill(0.0);
         let width_panels = 0..tile::panel_count(s, width);
         let mut store_d_hidden = Store::Overwrite;

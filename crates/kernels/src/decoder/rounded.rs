@@ -14,7 +14,9 @@ use crate::cpu::tile::Matrix;
 
 /// The gradient of a chunk's logits, in both layouts.
 pub(super) struct RoundedGradient<'a> {
-    /// `R`, rounded up to a multiple of two vectors.
+    /// `R`.
+    rows: usize,
+    /// `R`, rounded up to a multiple of two of the widest vectors.
     stride: usize,
     /// `[chunk, R/2]` of pairs.
     by_token: &'a mut [f32],
@@ -29,14 +31,15 @@ pub(super) fn places(chunk: usize, stride: usize) -> usize {
 
 impl<'a> RoundedGradient<'a> {
     /// A gradient of up to `chunk` tokens, stored in [`places`] elements.
-    pub(super) fn new(chunk: usize, stride: usize, scratch: &'a mut [f32]) -> Self {
+    pub(super) fn new(rows: usize, chunk: usize, stride: usize, scratch: &'a mut [f32]) -> Self {
         assert!(chunk.is_multiple_of(2) && scratch.len() == places(chunk, stride), "{chunk} × {stride}");
+        assert!(rows <= stride, "{rows} rows with stride {stride}");
         let (by_token, by_row) = scratch.split_at_mut(chunk * stride / 2);
-        RoundedGradient { stride, by_token, by_row }
+        RoundedGradient { rows, stride, by_token, by_row }
     }
 
     /// `kept ∘ factors` for each token of `kept: [tokens, R/2]` of pairs, with each token's total in `sums`.
-    /// `factors: [R]` is padded with zeros to a multiple of two vectors.
+    /// `factors: [R]` is padded with zeros. Of the padding of a token, `kept` has what completes two vectors.
     #[inline(always)]
     pub(super) fn fill<S: Simd>(&mut self, s: S, kept: &[f32], factors: &[f32], sums: &mut [f32]) {
         let (stride, tokens) = (self.stride, sums.len());
@@ -46,7 +49,7 @@ impl<'a> RoundedGradient<'a> {
         for first in (0..tokens).step_by(2) {
             let both = first + 1 < tokens;
             let mut totals = [s.splat(0.0); 2];
-            for at in (0..stride).step_by(2 * S::LANES) {
+            for at in (0..self.rows).step_by(2 * S::LANES) {
                 // SAFETY: rows are `stride` elements or `places` pairs long, of which there are as many as
                 // asserted.
                 unsafe {

@@ -161,15 +161,22 @@ pub(crate) fn gpu() -> Option<Device> {
     GPU.clone()
 }
 
-/// The same in every precision of matrix products that they have.
+/// The same in every precision of matrix products that they have; where `RONDO_TEST_BF16` is set, they must have bf16.
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 pub(crate) fn product_devices() -> Vec<Device> {
     let in_all = |device: Device| Precision::ALL.map(|precision| device.clone().with_precision(precision));
     let devices: Vec<Device> = devices().into_iter().flat_map(in_all).flatten().collect();
     if devices.iter().all(|device| device.precision() == Precision::F32) {
+        assert!(std::env::var_os("RONDO_TEST_BF16").is_none(), "this processor does not support bf16");
         eprintln!("skipped: this processor does not support bf16");
     }
     devices
+}
+
+/// Whether a case with this many multiplications is tested: where `RONDO_TEST_EMULATED` is set, the largest are left out,
+/// which take minutes there.
+pub(crate) fn is_affordable(multiplications: usize) -> bool {
+    multiplications < 10_000_000 || std::env::var_os("RONDO_TEST_EMULATED").is_none()
 }
 
 /// A buffer with these values.
@@ -231,6 +238,20 @@ impl Golden {
         assert_eq!(view.dtype(), expected, "{tensor}");
         view.data().as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect()
     }
+}
+
+#[test]
+fn vectors_of_the_processor_are_tested() {
+    let sets: Vec<InstructionSet> = cpus().iter().map(instructions).collect();
+    assert!(sets.contains(&InstructionSet::Portable));
+    // Every 64-bit ARM processor has NEON; of those of x86, some have portable vectors only.
+    assert_eq!(sets.contains(&InstructionSet::Neon), cfg!(target_arch = "aarch64"));
+    assert_eq!(InstructionSet::detect(), *sets.last().unwrap());
+}
+
+fn instructions(device: &Device) -> InstructionSet {
+    let Device::Cpu(cpu) = device else { panic!("{device} is no CPU") };
+    cpu.instructions()
 }
 
 #[test]

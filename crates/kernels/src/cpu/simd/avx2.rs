@@ -43,6 +43,8 @@ macro_rules! instructions {
 impl Simd for Avx2 {
     type Vector = __m256;
     const LANES: usize = 8;
+    const TILE_ROWS: usize = 6;
+    const BYTE_TILE_ROWS: usize = 3;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {

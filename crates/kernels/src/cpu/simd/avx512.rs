@@ -62,6 +62,8 @@ macro_rules! instructions {
 impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
     type Vector = __m512;
     const LANES: usize = 16;
+    const TILE_ROWS: usize = 12;
+    const BYTE_TILE_ROWS: usize = 6;
     const PAIRED: bool = PAIRED;
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! Vectors of `f32` in three widths, selected at run time.
+//! Vectors of `f32` in several widths, selected at run time.
 //!
 //! Kernels are written once, generic over [`Simd`], and compiled for each instruction set:
 //! [`InstructionSet::run`] enters a function that has the instructions enabled, into which everything
@@ -8,6 +8,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 use std::fmt;
@@ -22,6 +24,8 @@ use portable::Portable;
 pub enum InstructionSet {
     /// The compiler's baseline for the target.
     Portable,
+    /// NEON, of 64-bit ARM processors: 4 elements at a time.
+    Neon,
     /// AVX2 and FMA: 8 elements at a time.
     Avx2,
     /// AVX-512 F: 16 elements at a time.
@@ -29,9 +33,9 @@ pub enum InstructionSet {
 }
 
 impl InstructionSet {
-    /// All instruction sets, slowest first.
-    pub const ALL: [InstructionSet; 3] =
-        [InstructionSet::Portable, InstructionSet::Avx2, InstructionSet::Avx512];
+    /// All instruction sets, of those of one processor the slowest first.
+    pub const ALL: [InstructionSet; 4] =
+        [InstructionSet::Portable, InstructionSet::Neon, InstructionSet::Avx2, InstructionSet::Avx512];
 
     /// The fastest instruction set available on this processor.
     pub fn detect() -> InstructionSet {
@@ -46,11 +50,13 @@ impl InstructionSet {
     pub fn is_available(self) -> bool {
         match self {
             InstructionSet::Portable => true,
+            #[cfg(target_arch = "aarch64")]
+            InstructionSet::Neon => std::arch::is_aarch64_feature_detected!("neon"),
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => is_x86_feature_detected!("avx512f"),
-            #[cfg(not(target_arch = "x86_64"))]
+            // Of other processors.
             _ => false,
         }
     }
@@ -59,13 +65,17 @@ impl InstructionSet {
     pub fn multiplies(self, precision: Precision) -> bool {
         match precision {
             Precision::F32 => true,
+            #[cfg(target_arch = "aarch64")]
+            Precision::Bf16 => {
+                self == InstructionSet::Neon && std::arch::is_aarch64_feature_detected!("bf16")
+            }
             #[cfg(target_arch = "x86_64")]
             Precision::Bf16 => {
                 self == InstructionSet::Avx512
                     && is_x86_feature_detected!("avx512bf16")
                     && is_x86_feature_detected!("avx512bw")
             }
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
             Precision::Bf16 => false,
         }
     }
@@ -81,17 +91,22 @@ impl InstructionSet {
             "this processor does not support {precision} matrix multiplication with {self}"
         );
         match self {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(target_arch = "aarch64")]
             // SAFETY: the processor has the instructions, as checked above.
+            InstructionSet::Neon if precision == Precision::Bf16 => unsafe { neon::run_paired(work) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            InstructionSet::Neon => unsafe { neon::run(work) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             InstructionSet::Avx512 if precision == Precision::Bf16 => unsafe { avx512::run_paired(work) },
-            InstructionSet::Portable => work.run(Portable),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has the instructions, as checked above.
+            // SAFETY: as above.
             InstructionSet::Avx2 => unsafe { avx2::run(work) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             InstructionSet::Avx512 => unsafe { avx512::run(work) },
-            #[cfg(not(target_arch = "x86_64"))]
+            // The portable one: those of other processors are not available.
             _ => work.run(Portable),
         }
     }
@@ -101,6 +116,7 @@ impl fmt::Display for InstructionSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             InstructionSet::Portable => "portable",
+            InstructionSet::Neon => "neon",
             InstructionSet::Avx2 => "avx2",
             InstructionSet::Avx512 => "avx512",
         })
@@ -136,6 +152,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type Vector: Copy;
     /// The number of elements in a vector.
     const LANES: usize;
+    /// The most rows of a tile of a product: sums of two vectors per row, and operands, fill the registers.
+    const TILE_ROWS: usize;
+    /// The same for a product by bytes, with four vectors per row.
+    const BYTE_TILE_ROWS: usize;
 
     fn splat(self, value: f32) -> Self::Vector;
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -222,6 +242,22 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn multiply_accumulate(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
         self.mul_add(a, b, c)
     }
+
+    /// Whether a vector can be multiplied by any lane of another.
+    const BY_LANE: bool = false;
+    /// [`Simd::multiply_accumulate`] with lane `LANE` of `factors` in all lanes of `a`.
+    ///
+    /// # Panics
+    /// If vectors cannot be multiplied by a lane.
+    fn multiply_by_lane<const LANE: i32>(
+        self,
+        _factors: Self::Vector,
+        _b: Self::Vector,
+        _c: Self::Vector,
+    ) -> Self::Vector {
+        unreachable!("no multiplication by a lane")
+    }
+
     /// Pairs of bf16: lane `i` of the result consists of lanes `i` of `low` and `high`.
     ///
     /// # Panics
@@ -242,5 +278,19 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// If factors are not paired.
     fn part_neighbors(self, _pairs: Self::Vector) -> (Self::Vector, Self::Vector) {
         unreachable!("factors are not paired")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_set_has_a_name_that_the_error_lists() {
+        let error = "mmx".parse::<InstructionSet>().unwrap_err().to_string();
+        for set in InstructionSet::ALL {
+            assert_eq!(set.to_string().parse::<InstructionSet>().unwrap(), set);
+            assert!(error.contains(&format!("`{set}`")), "{set} is not in: {error}");
+        }
     }
 }

@@ -18,6 +18,8 @@ fn zip(a: Vector, b: Vector, f: impl Fn(f32, f32) -> f32) -> Vector {
 impl Simd for Portable {
     type Vector = Vector;
     const LANES: usize = LANES;
+    const TILE_ROWS: usize = 6;
+    const BYTE_TILE_ROWS: usize = 3;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Vector {

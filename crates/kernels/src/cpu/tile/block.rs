@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::pack::neighbors;
-use super::{K_BLOCK, M_BLOCK, MAX_LANES, Matrix, steps, tile_height};
+use super::{K_BLOCK, M_BLOCK, MAX_LANES, Matrix, steps};
 use crate::cpu::{Simd, math};
 
 /// The minimum number of panels for which a copy pays off.
@@ -66,8 +66,8 @@ impl Block {
 /// The rows of the tiles that a block of `m` is divided into, of nearly equal height: a tile of one or two
 /// rows would leave the multipliers underused.
 #[inline(always)]
-pub(super) fn tiles<S: Simd>(s: S, m: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = m.div_ceil(tile_height(s));
+pub(super) fn tiles<S: Simd>(_: S, m: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = m.div_ceil(S::TILE_ROWS);
     (0..count).map(move |tile| m * tile / count..m * (tile + 1) / count)
 }
 
@@ -122,23 +122,27 @@ impl Room {
                     for rows in tiles(s, m) {
                         for step in first..(first + STRIP).min(steps) {
                             s.prefetch(a.pointer.wrapping_add(rows.start + (step + AHEAD) * a.column_stride));
-                            let values = if rounds {
-                                let low = s.load_first(a.offset(rows.start, 2 * step).pointer, rows.len());
-                                let high = if 2 * step + 1 < k {
-                                    s.load_first(a.offset(rows.start, 2 * step + 1).pointer, rows.len())
+                            let tile = rows.start * steps + step * rows.len();
+                            for row in rows.clone().step_by(S::LANES) {
+                                let count = (rows.end - row).min(S::LANES);
+                                let values = if rounds {
+                                    let low = s.load_first(a.offset(row, 2 * step).pointer, count);
+                                    let high = if 2 * step + 1 < k {
+                                        s.load_first(a.offset(row, 2 * step + 1).pointer, count)
+                                    } else {
+                                        s.splat(0.0)
+                                    };
+                                    s.pair(low, high)
                                 } else {
-                                    s.splat(0.0)
+                                    s.load_first(a.offset(row, step).pointer, count)
                                 };
-                                s.pair(low, high)
-                            } else {
-                                s.load_first(a.offset(rows.start, step).pointer, rows.len())
-                            };
-                            let at = rows.start * steps + step * rows.len();
-                            // The excess is overwritten by later steps, unless it belongs to the next tile.
-                            if at + S::LANES <= rows.end * steps {
-                                s.store(to.add(at), values);
-                            } else {
-                                s.store_first(to.add(at), rows.len(), values);
+                                let at = tile + row - rows.start;
+                                // The excess is overwritten by later steps, unless it belongs to the next tile.
+                                if at + S::LANES <= rows.end * steps {
+                                    s.store(to.add(at), values);
+                                } else {
+                                    s.store_first(to.add(at), count, values);
+                                }
                             }
                         }
                     }

@@ -98,8 +98,7 @@ pub(crate) fn pack_all(cpu: &Cpu, k: usize, n: usize, w: &[f32], packed: &mut [f
 pub(super) unsafe fn compute<S: Simd>(s: S, product: Product, packed: *const f32) {
     let Product { shape: (m, k, n), a, panels, c, c_stride, store, .. } = product;
     debug_assert!(!a.paired, "factors of bytes are not rounded");
-    let height = tile_height(s);
-    let tiles = m.div_ceil(height);
+    let tiles = m.div_ceil(S::BYTE_TILE_ROWS);
     for panel in panels {
         let (columns, stored) = columns_of(s, n, panel);
         // SAFETY: the panel is within the packed matrix, the rows and columns are the caller's.
@@ -121,20 +120,16 @@ pub(super) unsafe fn compute<S: Simd>(s: S, product: Product, packed: *const f32
                         }
                     };
                 }
-                if S::LANES == 16 {
+                if S::BYTE_TILE_ROWS == 6 {
                     tile_of!(1 2 3 4 5 6);
+                } else if S::BYTE_TILE_ROWS == 5 {
+                    tile_of!(1 2 3 4 5);
                 } else {
                     tile_of!(1 2 3);
                 }
             }
         }
     }
-}
-
-/// Maximum number of rows of a tile: sums and operands fill the registers.
-#[inline(always)]
-fn tile_height<S: Simd>(_: S) -> usize {
-    if S::LANES == 16 { 6 } else { 3 }
 }
 
 /// A tile: some rows of A and of C, and a panel.

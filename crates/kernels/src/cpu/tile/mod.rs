@@ -21,6 +21,7 @@
 //! A packed matrix can also be one of bytes with scales, see [`bytes`].
 
 mod block;
+mod by_lane;
 pub(crate) mod bytes;
 mod pack;
 mod packed;
@@ -378,13 +379,6 @@ pub(crate) unsafe fn pack_and_multiply(
     cpu.parallel(|thread| cpu.vectorized(part(share(panels, 1, threads, thread))));
 }
 
-/// Maximum number of rows of a tile: with two vectors per row, sums and operands fill the 32 registers of
-/// AVX-512, or the 16 of AVX2.
-#[inline(always)]
-fn tile_height<S: Simd>(_: S) -> usize {
-    if S::LANES == 16 { 12 } else { 6 }
-}
-
 /// A panel of B, or as many steps of it as a tile takes, and the panel after it.
 #[derive(Clone, Copy)]
 struct Panel {
@@ -429,8 +423,10 @@ unsafe fn row_blocks<S: Simd>(
                     }
                 };
             }
-            if S::LANES == 16 {
+            if S::TILE_ROWS == 12 {
                 tile_of!(1 2 3 4 5 6 7 8 9 10 11 12);
+            } else if S::TILE_ROWS == 8 {
+                tile_of!(1 2 3 4 5 6 7 8);
             } else {
                 tile_of!(1 2 3 4 5 6);
             }
@@ -465,13 +461,14 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 s.prefetch(c.wrapping_add(row * c_stride + v * S::LANES));
             }
         }
-        let mut a_column = a.pointer;
         // A short tile does so little with a panel that the processor streams it from memory, which works
         // best without prefetching.
-        let asks_ahead = 2 * ROWS > tile_height(s);
-        let mut b_row = b.pointer;
-        let mut next_row = b.next;
-        for _ in 0..k {
+        let asks_ahead = 2 * ROWS > S::TILE_ROWS;
+        let done = if S::BY_LANE { by_lane::steps(s, k, a, b, asks_ahead, &mut sums) } else { 0 };
+        let mut a_column = a.pointer.add(done * a.column_stride);
+        let mut b_row = b.pointer.add(done * VECTORS * S::LANES);
+        let mut next_row = b.next.wrapping_add(done * VECTORS * S::LANES);
+        for _ in done..k {
             let mut vectors = [s.splat(0.0); VECTORS];
             for v in 0..VECTORS {
                 vectors[v] = s.load(b_row.add(v * S::LANES));
