@@ -186,6 +186,19 @@ def test_suggestions_follow_a_text_and_preferences(model: rondo.LanguageModel) -
         model.suggester(user_weight=1.5)
 
 
+def test_suggestions_of_characters(tmp_path: Path) -> None:
+    history = rondo.train(LINES, tokenizer="chars", out=tmp_path / "run", progress=False, learning_rate=0.02, **SMALL)
+    model = history.model
+    assert model is not None
+    words = model.suggester(words_only=True, exclude=["cat"]).suggest("the c", 2)
+    assert words == model.complete("the c", 2, words_only=True, exclude=["cat"])
+    assert words and all(word.startswith("c") and word != "cat" for word, _ in words)
+    with pytest.raises(rondo.ModelError, match="need a model of words"):
+        model.suggester(user_words=["cat"])
+    with pytest.raises(rondo.ModelError, match="need a model of words"):
+        model.suggester().learn("cat")
+
+
 def test_a_decoder_sees_the_distribution_of_the_next_token(model: rondo.LanguageModel) -> None:
     assert model.line_end is not None
     ids = model.encode("the cat sat")
@@ -393,14 +406,16 @@ def test_ctrl_c_stops_a_run_that_can_be_resumed(tmp_path: Path) -> None:
 def test_after_a_fork_a_model_is_refused_or_works(history: rondo.History) -> None:
     for threads, refused in [(1, False), (2, True)]:
         model = rondo.open(history.folder, threads=threads)
-        expected = model.score("the cat sat")
-        child = os.fork()
-        if child == 0:
-            try:
-                os._exit(0 if model.score("the cat sat") == expected and not refused else 1)
-            except rondo.ModelError as error:
-                os._exit(0 if refused and "fork" in str(error) else 2)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        suggester = model.suggester()
+        for compute in (lambda: model.score("the cat sat"), lambda: suggester.suggest("the c")):
+            expected = compute()
+            child = os.fork()
+            if child == 0:
+                try:
+                    os._exit(0 if compute() == expected and not refused else 1)
+                except rondo.ModelError as error:
+                    os._exit(0 if refused and "fork" in str(error) else 2)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -176,7 +176,7 @@ fn suggestions_are_those_of_the_library() {
     let folder = tempfile::tempdir().unwrap();
     let (model, path) = saved(folder.path());
     let path = c_text(path.to_str().unwrap());
-    let (exclude, own) = ([c"cat".as_ptr()], [c"mouse".as_ptr(), c"mat".as_ptr()]);
+    let (exclude, own, weights) = ([c"cat".as_ptr()], [c"mouse".as_ptr(), c"mat".as_ptr()], [3.0, 1.0]);
     let mut user_words = UserWords::new(0.5);
     user_words.add("mouse", 3.0).unwrap();
     user_words.add("mat", 1.0).unwrap();
@@ -201,7 +201,7 @@ fn suggestions_are_those_of_the_library() {
             exclude: exclude.as_ptr(),
             exclude_count: 1,
             user_words: own.as_ptr(),
-            user_word_weights: [3.0, 1.0].as_ptr(),
+            user_word_weights: weights.as_ptr(),
             user_word_count: 2,
             user_weight: 0.5,
             words_only: true,
