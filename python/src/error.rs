@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use pyo3::create_exception;
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
-use rondo::data::DataError;
+use rondo::data::{DataError, or_nearest};
 use rondo::infer::InferError;
 use rondo::train::TrainError;
 
@@ -76,4 +76,10 @@ pub(crate) fn of_training(error: impl Error + 'static) -> PyErr {
 /// An error of reading a text.
 pub(crate) fn of_text(error: DataError) -> PyErr {
     TextError::new_err(message(&error))
+}
+
+/// A keyword argument that is none of these.
+pub(crate) fn unexpected<const N: usize>(argument: &str, names: [&str; N]) -> PyErr {
+    let nearest = or_nearest(argument, names);
+    PyTypeError::new_err(format!("unexpected argument `{argument}`{nearest}"))
 }

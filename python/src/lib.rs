@@ -18,6 +18,7 @@ mod nn;
 mod plot;
 mod settings;
 mod stream;
+mod suggester;
 mod tokenizer;
 mod train;
 
@@ -29,6 +30,7 @@ fn _rondo(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<model::LanguageModel>()?;
     module.add_class::<model::State>()?;
     module.add_class::<stream::Stream>()?;
+    module.add_class::<suggester::Suggester>()?;
     module.add_class::<tokenizer::Tokenizer>()?;
     module.add_class::<data::Vocab>()?;
     module.add_class::<data::Corpus>()?;

@@ -8,11 +8,13 @@ use numpy::PyArray2;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use rondo::infer::Passage;
-use rondo::infer::{self, Decoder, DecoderState, OpenOptions, RegionUnit, SurprisalOptions, Surprisals};
+use rondo::infer::{self, Completing, Decoder, DecoderState, OpenOptions};
+use rondo::infer::{RegionUnit, SurprisalOptions, Surprisals};
 use rondo::kernels::cpu::InstructionSet;
 use rondo::kernels::{Device, DeviceChoice, Precision};
 
 use crate::stream::{Stream, options};
+use crate::suggester::{self, Suggester, Word};
 use crate::{arrays, error};
 
 /// A language model; see `_rondo.pyi`.
@@ -67,7 +69,7 @@ impl LanguageModel {
     }
 
     /// The model, to compute with.
-    fn here(&self) -> PyResult<&infer::LanguageModel> {
+    pub(crate) fn here(&self) -> PyResult<&infer::LanguageModel> {
         let device = self.model.device();
         if self.process == std::process::id() || (device.threads() == 1 && !device.works_ahead()) {
             return Ok(&self.model);
@@ -243,11 +245,27 @@ impl LanguageModel {
         }
     }
 
-    #[pyo3(signature = (text, n=5))]
-    fn complete(&self, py: Python<'_>, text: &str, n: usize) -> PyResult<Vec<(String, f64)>> {
+    #[pyo3(signature = (text, n=5, *, partial=false, **preferences))]
+    fn complete(
+        &self,
+        py: Python<'_>,
+        text: &str,
+        n: usize,
+        partial: bool,
+        preferences: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Vec<Word>> {
+        let preferences = suggester::preferences(preferences)?;
         let model = self.here()?;
-        let found = py.detach(|| model.complete(text, n)).map_err(error::of_model)?;
-        Ok(found.into_iter().map(|completion| (completion.word, completion.log_prob)).collect())
+        let completing = Completing { partial, ..model.completing(n) };
+        let complete = || model.completer().with_preferences(preferences)?.complete(text, &completing);
+        py.detach(complete).map(suggester::words).map_err(error::of_model)
+    }
+
+    #[pyo3(signature = (**preferences))]
+    fn suggester(slf: &Bound<'_, Self>, preferences: Option<&Bound<'_, PyDict>>) -> PyResult<Suggester> {
+        let preferences = suggester::preferences(preferences)?;
+        let completer = slf.get().model.completer().with_preferences(preferences).map_err(error::of_model)?;
+        Ok(Suggester::new(infer::Suggester::new(completer), slf.clone().unbind()))
     }
 
     fn begin(&self) -> State {

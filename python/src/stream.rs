@@ -2,10 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rondo::data::or_nearest;
 use rondo::infer::{self, Sampling, StopReason, StopRule, StreamOptions, TextStream};
 
 use crate::error;
@@ -81,10 +79,7 @@ pub(crate) fn options(given: Option<&Bound<'_, PyDict>>) -> PyResult<StreamOptio
             "seed" => seed = value.extract()?,
             "stop" => stop.strings = value.extract::<Strings>()?.into(),
             "stop_tokens" => stop.tokens = value.extract()?,
-            other => {
-                let nearest = or_nearest(other, NAMES);
-                return Err(PyTypeError::new_err(format!("unexpected argument `{other}`{nearest}")));
-            }
+            other => return Err(error::unexpected(other, NAMES)),
         }
     }
     Ok(StreamOptions { sampling, seed, stop, ..defaults })

@@ -138,6 +138,67 @@ def test_texts_are_generated_and_completed(model: rondo.LanguageModel) -> None:
         model.generate("the", temprature=1)  # type: ignore[call-arg]
 
 
+def test_suggestions_follow_a_text_and_preferences(model: rondo.LanguageModel) -> None:
+    assert model.line_end is not None
+    ids = [model.line_end, *model.encode("the")]
+    states, rows = [model.begin()], np.empty((0, 0))
+    for token in ids:
+        states, rows = model.advance(states, [token])
+    expected = {word: float(log_prob) for word, log_prob in zip(model.vocab, rows[0]) if word not in ("<unk>", "<eos>")}
+    everything = dict(model.complete("the", 100))
+    assert everything == pytest.approx(expected, abs=1e-5)
+
+    # A text that grows, is corrected, and ends in a part of a word.
+    suggester = model.suggester()
+    for text in ["t", "the", "the ", "the c", "the cat s", "the d", "a"]:
+        found = suggester.suggest(text, 3)
+        assert found == model.complete(text, 3, partial=True)
+        assert found and all(word.startswith(text.rpartition(" ")[2]) for word, _ in found)
+    assert suggester.suggest("the", partial=False) == model.complete("the") != suggester.suggest("the")
+
+    first, second = (word for word, _ in model.complete("the", 2))
+    for excluded in [[first], {first}, (word for word in [first])]:
+        assert model.suggester(exclude=excluded).suggest("the ")[0][0] == second
+    assert model.complete("the", 1, exclude=[first])[0][0] == second
+    capital = model.suggester(capitalize=True, words_only=True)
+    assert [word for word, _ in capital.suggest("The c", 1)] == ["cat"]
+    assert [word for word, _ in capital.suggest("Th", 1)] == ["The"]
+
+    own = model.suggester(user_words={"cat": 1, "zebra": 3.0}, user_weight=0.5)
+    probabilities = {word: math.exp(log_prob) for word, log_prob in own.suggest("the ", 100)}
+    assert probabilities["zebra"] == pytest.approx(0.5 * 3 / 4)
+    assert probabilities["cat"] == pytest.approx(0.5 * math.exp(everything["cat"]) + 0.5 / 4)
+    assert probabilities["dog"] == pytest.approx(0.5 * math.exp(everything["dog"]))
+    assert own.suggest("the zo") == []
+    own.learn("Zorro, the zoo! zoo")
+    learned = {word: math.exp(log_prob) for word, log_prob in own.suggest("the zo")}
+    assert learned == pytest.approx({"zoo": 0.5 * 2 / 8})
+    same = model.complete("the", user_words=["cat"]), model.complete("the", user_words={"cat": 7.0})
+    assert same[0] == same[1]
+
+    with pytest.raises(TypeError, match="did you mean `exclude`?"):
+        model.suggester(exclud=["the"])  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="`exclude` must be a collection of words, not a text"):
+        model.suggester(exclude="the")
+    with pytest.raises(rondo.ModelError, match="-1"):
+        model.complete("the", user_words={"cat": -1})
+    with pytest.raises(rondo.ModelError, match="1.5"):
+        model.suggester(user_weight=1.5)
+
+
+def test_suggestions_of_characters(tmp_path: Path) -> None:
+    history = rondo.train(LINES, tokenizer="chars", out=tmp_path / "run", progress=False, learning_rate=0.02, **SMALL)
+    model = history.model
+    assert model is not None
+    words = model.suggester(words_only=True, exclude=["cat"]).suggest("the c", 2)
+    assert words == model.complete("the c", 2, words_only=True, exclude=["cat"])
+    assert words and all(word.startswith("c") and word != "cat" for word, _ in words)
+    with pytest.raises(rondo.ModelError, match="need a model of words"):
+        model.suggester(user_words=["cat"])
+    with pytest.raises(rondo.ModelError, match="need a model of words"):
+        model.suggester().learn("cat")
+
+
 def test_a_decoder_sees_the_distribution_of_the_next_token(model: rondo.LanguageModel) -> None:
     assert model.line_end is not None
     ids = model.encode("the cat sat")
@@ -345,14 +406,16 @@ def test_ctrl_c_stops_a_run_that_can_be_resumed(tmp_path: Path) -> None:
 def test_after_a_fork_a_model_is_refused_or_works(history: rondo.History) -> None:
     for threads, refused in [(1, False), (2, True)]:
         model = rondo.open(history.folder, threads=threads)
-        expected = model.score("the cat sat")
-        child = os.fork()
-        if child == 0:
-            try:
-                os._exit(0 if model.score("the cat sat") == expected and not refused else 1)
-            except rondo.ModelError as error:
-                os._exit(0 if refused and "fork" in str(error) else 2)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        suggester = model.suggester()
+        for compute in (lambda: model.score("the cat sat"), lambda: suggester.suggest("the c")):
+            expected = compute()
+            child = os.fork()
+            if child == 0:
+                try:
+                    os._exit(0 if compute() == expected and not refused else 1)
+                except rondo.ModelError as error:
+                    os._exit(0 if refused and "fork" in str(error) else 2)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

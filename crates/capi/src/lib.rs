@@ -1,12 +1,14 @@
-//! The C interface: opens a model, encodes and scores texts, and advances the states of a decoder's hypotheses.
+//! The C interface: opens a model, encodes and scores texts, advances the states of a decoder's hypotheses, and suggests
+//! words while a text is written.
 //!
 //! ```text
 //! rondo_open ─▶ rondo_model ─┬─ rondo_encode, rondo_token   texts and ids
 //!                            ├─ rondo_score                 the log-probability of a line
-//!                            └─ rondo_begin, rondo_advance  states and tokens ─▶ states and log-probabilities
+//!                            ├─ rondo_begin, rondo_advance  states and tokens ─▶ states and log-probabilities
+//!                            └─ rondo_suggester_new         a text that grows ─▶ words
 //! ```
 //!
-//! `include/rondo.h` is generated from this file. Promises: no panic crosses the boundary; a function that fails changes
+//! `include/rondo.h` is generated from this crate. Promises: no panic crosses the boundary; a function that fails changes
 //! nothing that it was given and says why in [`rondo_last_error`]. Not here: anything that is not a translation.
 
 #![allow(unsafe_code)] // The boundary to C: pointers come from the caller.
@@ -19,8 +21,12 @@ use rondo_infer::{DecoderState, LanguageModel, OpenOptions};
 use rondo_kernels::Device;
 
 mod fault;
+mod suggester;
 
 use fault::{Fault, guarded};
+pub use suggester::{
+    Preferences, Suggester, Suggestion, rondo_learn, rondo_suggest, rondo_suggester_free, rondo_suggester_new,
+};
 
 /// A language model: weights, vocabulary and tokenizer.
 #[derive(Debug)]

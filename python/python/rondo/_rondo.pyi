@@ -1,7 +1,7 @@
 """What of the package is written in Rust."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -30,6 +30,18 @@ class Stream(Iterator[tuple[str, str, float, str | None]]):
 
     def __iter__(self) -> Stream: ...
     def __next__(self) -> tuple[str, str, float, str | None]: ...
+
+class Suggester:
+    """Suggests words while a text is written; `LanguageModel.suggester` makes one. A model of words keeps its state: a
+    new word costs one step of the model, and a keystroke within a word none."""
+
+    def suggest(self, text: str, n: int = 5, *, partial: bool = True) -> list[tuple[str, float]]:
+        """The ``n`` most likely words after a text, or, if it does not end with a space and ``partial`` is True, those
+        that its last word can become; with their log-probabilities. If the text does not begin with the one before, it is
+        read from its beginning."""
+
+    def learn(self, text: str) -> None:
+        """Add the words of a text to the user's own, each as often as it occurs. Nothing is trained."""
 
 class LanguageModel:
     """A language model: weights, vocabulary and tokenizer. Any number of threads can use it. Log-probabilities are
@@ -143,8 +155,49 @@ class LanguageModel:
     ) -> str:
         """Continue a text; returns what is new."""
 
-    def complete(self, text: str, n: int = 5) -> list[tuple[str, float]]:
-        """The ``n`` most likely next words, with their log-probabilities."""
+    def complete(
+        self,
+        text: str,
+        n: int = 5,
+        *,
+        partial: bool = False,
+        exclude: Iterable[str] = (),
+        words_only: bool = False,
+        capitalize: bool = False,
+        user_words: Mapping[str, float] | Iterable[str] = (),
+        user_weight: float = 0.2,
+    ) -> list[tuple[str, float]]:
+        """The ``n`` most likely next words, with their log-probabilities; never the unknown token or the line end. With
+        ``partial``, the text ends in an incomplete word unless a space follows it. The other arguments are those of
+        `suggester`."""
+
+    def suggester(
+        self,
+        *,
+        exclude: Iterable[str] = (),
+        words_only: bool = False,
+        capitalize: bool = False,
+        user_words: Mapping[str, float] | Iterable[str] = (),
+        user_weight: float = 0.2,
+    ) -> Suggester:
+        """Suggestions for a text that grows, and for a user with preferences.
+
+        Parameters
+        ----------
+        exclude
+            Words that are never suggested.
+        words_only
+            Suggest no punctuation.
+        capitalize
+            Begin words with a capital letter at the start of a sentence, and where the incomplete word does, if the
+            model's words are lowercase; the text is then read as lowercase, too.
+        user_words
+            Words of the user's own, with or without weights; they need not be in the vocabulary of the model, which
+            must be a model of words.
+        user_weight
+            From 0 to below 1: the probability of a word is ``1 - user_weight`` times the model's plus ``user_weight``
+            times its fraction of all weights.
+        """
 
     def begin(self) -> State:
         """The state before any token. Advance it by `line_end` first, if there is one."""

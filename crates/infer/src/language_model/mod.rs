@@ -362,8 +362,13 @@ impl LanguageModel {
     /// # Errors
     /// As [`Completer::complete`].
     pub fn complete(&self, text: &str, count: usize) -> Result<Vec<Completion>> {
+        self.completer().complete(text, &self.completing(count))
+    }
+
+    /// The options that propose this many words, but neither the unknown token nor the line end.
+    pub fn completing(&self, top: usize) -> Completing {
         let forbidden = self.codec.unknown_id().into_iter().chain(self.codec.line_end()).collect();
-        self.completer().complete(text, &Completing { top: count, forbidden, ..Completing::default() })
+        Completing { top, forbidden, ..Completing::default() }
     }
 
     /// Reranks the hypotheses of another system: grouped by id, best first, each with the model's

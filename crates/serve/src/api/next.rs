@@ -98,8 +98,8 @@ pub(super) async fn next(
                 return Err(ApiError::field("text", format!("`text` has {tokens} tokens, more than {most}")));
             }
         }
-        let forbidden = codec.unknown_id().into_iter().chain(codec.line_end()).collect();
-        let completing = Completing { top, partial: request.partial.unwrap_or(true), forbidden };
+        let completing =
+            Completing { partial: request.partial.unwrap_or(true), ..served.model.completing(top) };
         let id = request.session.as_deref();
         let known = id.and_then(|id| sessions.take(&served.name, id));
         let mut session = match known.filter(|known| known.preferences == preferences) {
