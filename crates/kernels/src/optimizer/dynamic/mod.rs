@@ -129,7 +129,7 @@ pub fn dynamic_product(
 /// ‖left·right‖² = Σ_rs (leftᵀ·left)[r, s] · (right·rightᵀ)[r, s]
 /// ```
 ///
-/// The sums are in `f64`, over the partition of [`squared_norm`].
+/// The sums are in `f64`, over the partition of [`squared_norm`](super::squared_norm).
 ///
 /// # Panics
 /// If a length does not match, or on a GPU.
