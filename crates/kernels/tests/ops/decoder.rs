@@ -99,6 +99,7 @@ fn cpu_agrees_with_the_reference() {
             let mut kept = filled(&device, &vec![f32::NAN; decoder::kept_len(&device, dims)]);
             let got_kept = on_device.forward(&device, dims, Some(&mut kept));
             assert_close(&name("nll"), &got_kept, &nll, Tolerance::Sum.on(&device));
+            // Of a few rows, what is kept is summed in another order.
             if dims.rows > 8 {
                 assert_eq!(got, got_kept, "{}", name("nll"));
             }

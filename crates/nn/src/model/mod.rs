@@ -100,7 +100,7 @@ pub trait Model: fmt::Debug + Send + Sync {
     /// a batch's ids matter in that batch.
     ///
     /// The default is `None`.
-    fn look_up(&self) -> Option<ParameterId> {
+    fn lookup_table(&self) -> Option<ParameterId> {
         None
     }
 

@@ -251,7 +251,7 @@ impl Model for RnnLm {
         }
     }
 
-    fn look_up(&self) -> Option<ParameterId> {
+    fn lookup_table(&self) -> Option<ParameterId> {
         match self.input {
             InputLayer::Embedding(table) if !self.config.tied => Some(table),
             _ => None,

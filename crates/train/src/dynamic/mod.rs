@@ -176,7 +176,7 @@ fn segments(
     let total_tokens = batches.target_count() as u64;
     let mut state = warm_state(model, workspace, ids, &batches)?;
     let mut gradients = Gradients::with_products(model.parameters());
-    let mut updates = Updates::new(options, trained, model.look_up());
+    let mut updates = Updates::new(options, trained, model.lookup_table());
     let longest = options.bptt.min(batches.column_len() - 1) * columns;
     let (mut inputs, mut targets) = (vec![0; longest], vec![0; longest]);
     let mut cache = options.cache.map(|cache| CacheReader::new(cache, longest)).transpose()?;

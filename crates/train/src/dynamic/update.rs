@@ -32,13 +32,13 @@ struct Lag {
 }
 
 impl<'a> Updates<'a> {
-    /// Updates toward the `trained` weights. `look_up` is the table that the model [only looks up](Model::look_up).
+    /// Updates toward the `trained` weights. `table` is what the model [only looks up](Model::lookup_table).
     pub(super) fn new(
         options: &'a DynamicEvaluation<'a>,
         trained: &'a Parameters,
-        look_up: Option<ParameterId>,
+        table: Option<ParameterId>,
     ) -> Self {
-        let lag = look_up.map(|table| Lag { table, since: vec![None; trained.shape(table)[0]] });
+        let lag = table.map(|table| Lag { table, since: vec![None; trained.shape(table)[0]] });
         Updates { options, trained, steps: 0, lag }
     }
 

@@ -17,6 +17,14 @@ pub struct Dynamic {
     pub decays: u32,
 }
 
+impl Dynamic {
+    /// Panics unless there is a decay to apply, if only by a rate of 0.
+    #[track_caller]
+    fn check(&self) {
+        assert!(self.decays > 0, "`decays` counts from 1");
+    }
+}
+
 /// The root mean square (RMS) of past gradients, which scales the steps of a tensor as in RMSprop.
 #[derive(Clone, Copy)]
 pub struct RmsScale<'a> {
@@ -42,7 +50,7 @@ pub struct RmsScale<'a> {
 /// - `trained: [N]`, read: the trained weights `w₀`.
 /// - `weight: [N]`, updated.
 /// # Panics
-/// If lengths differ.
+/// If lengths differ, or `decays` is 0.
 /// # Source
 /// Krause, Kahembwe, Murray & Renals 2018.
 pub fn dynamic(
@@ -54,6 +62,7 @@ pub fn dynamic(
     trained: Slice<'_>,
     weight: SliceMut<'_>,
 ) {
+    options.check();
     check_len("gradient", gradient.as_ref().map_or(weight.len(), Slice::len), weight.len());
     check_len("trained", trained.len(), weight.len());
     check_len("rms", rms_scale.as_ref().map_or(weight.len(), |scale| scale.rms.len()), weight.len());
@@ -104,7 +113,7 @@ impl ProductGradient<'_> {
 /// - `trained: [V, H]`, read: the trained weights `w₀`.
 /// - `weight: [V, H]`, updated.
 /// # Panics
-/// If a length does not match, or on a GPU.
+/// If a length does not match, `decays` is 0, or on a GPU.
 pub fn dynamic_product(
     device: &Device,
     options: &Dynamic,
@@ -114,6 +123,7 @@ pub fn dynamic_product(
     trained: Slice<'_>,
     weight: SliceMut<'_>,
 ) {
+    options.check();
     let (vocab, width) = gradient.sizes();
     check_len("weight", weight.len(), vocab * width);
     check_len("trained", trained.len(), weight.len());
