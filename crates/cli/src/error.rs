@@ -230,6 +230,7 @@ fn is_wrong_usage(cause: &Cause) -> bool {
             | TrainError::TooManyParts { .. }
             | TrainError::NotShared { .. }
             | TrainError::UnknownRecipe { .. }
+            | TrainError::RecipeNeedsText { .. }
             | TrainError::UnknownBand { .. }
             | TrainError::UnknownWorkload { .. }
             | TrainError::Value { .. }
@@ -467,6 +468,7 @@ fn hint(cause: &Cause) -> Option<String> {
                 "`--from` takes the model that it was made from; `rondo quantize` then quantizes the result"
                     .to_owned(),
             ),
+            TrainError::RecipeNeedsText { .. } => Some("`--data` names it".to_owned()),
             TrainError::NoBestWeights { .. } => {
                 Some("resume the run without `--reload-best` until an epoch is the best so far".to_owned())
             }
@@ -753,6 +755,7 @@ mod tests {
         check("`--from` takes the model that it was made from", || TrainError::Quantized {
             path: "m".into(),
         });
+        check("`--data` names it", || TrainError::RecipeNeedsText { name: "log-keys".into() });
         check("a lower `--learning-rate`", || TrainError::NonFinite {
             what: Quantity::Loss,
             found: f64::NAN,

@@ -67,6 +67,12 @@ pub enum TrainError {
         /// The names of all recipes.
         known: Vec<&'static str>,
     },
+    /// A recipe is for texts of the user's, and none is given.
+    #[error("the recipe `{name}` needs a text to train on")]
+    RecipeNeedsText {
+        /// The name of the recipe.
+        name: String,
+    },
     /// A recipe cannot be verified because it states no expected perplexities.
     #[error("the recipe `{name}` states no perplexities to verify")]
     NothingToVerify {

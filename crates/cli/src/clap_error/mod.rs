@@ -3,8 +3,9 @@
 //! The argument parser gives the kind of an error and its parts, such as the argument and its value; the sentence is
 //! made here. Not here: errors of the command itself (`error`).
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 use std::io::Write;
+use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
 use std::slice;
 
@@ -88,7 +89,7 @@ fn described(error: &clap::Error) -> Option<String> {
         }
         ErrorKind::ValueValidation => {
             let own_reason = parts(error, REASON).first().cloned();
-            let reason = own_reason.or_else(|| error.source().map(ToString::to_string));
+            let reason = own_reason.or_else(|| error.source().map(reason_of));
             let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
             format!("invalid value {} for {}{reason}", value?, argument?)
         }
@@ -106,6 +107,14 @@ fn described(error: &clap::Error) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// Why a value cannot be read. That of a zero where a positive number is expected would speak of a type of Rust.
+fn reason_of(source: &(dyn StdError + 'static)) -> String {
+    match source.downcast_ref::<ParseIntError>().map(ParseIntError::kind) {
+        Some(IntErrorKind::Zero) => "expected at least 1".to_owned(),
+        _ => source.to_string(),
+    }
 }
 
 /// What cannot be used together.
@@ -234,6 +243,11 @@ mod tests {
         check(
             &["train", "--layers", "two"],
             "invalid value `two` for `--layers <LAYERS>`: expected a non-negative integer",
+            None,
+        );
+        check(
+            &["eval", "--model", "m", "--bptt", "0"],
+            "invalid value `0` for `--bptt <STEPS>`: expected at least 1",
             None,
         );
         check(

@@ -156,11 +156,12 @@ impl Session {
     ///
     /// # Errors
     /// Those of [`Plan::new`] and [`Plan::continuing`], of finding and reading the texts, of
-    /// [`Trainer::new`], and [`RunsError::RunExists`](crate::RunsError::RunExists) if the folder already
-    /// contains a run.
+    /// [`Trainer::new`], [`RunsError::RunExists`](crate::RunsError::RunExists) if the folder already
+    /// contains a run, and [`TrainError::RecipeNeedsText`].
     pub fn start(settings: Settings, options: SessionOptions<'_>) -> Result<Session> {
         let settings = with_corpus_in_memory(settings, options.in_memory.is_some());
         let wanted = options.source.resolve(settings)?;
+        wanted.require_text()?;
         Session::begin(wanted, None, options)
     }
 

@@ -43,6 +43,17 @@ impl Wanted {
             None => error,
         }
     }
+
+    /// Fails for a recipe for texts of the user's, without one: the built-in language would say nothing about it.
+    pub(super) fn require_text(&self) -> Result<()> {
+        let TextSettings { corpus, data, train, .. } = &self.settings.text;
+        match &self.recipe {
+            Some(name) if corpus.is_none() && data.is_none() && train.is_none() => {
+                Err(TrainError::RecipeNeedsText { name: name.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl SettingsSource {
@@ -210,5 +221,19 @@ mod tests {
         let error = |name: &str| recipe(name).resolve(Settings::default()).unwrap_err().to_string();
         assert!(error("ptb-rn").ends_with("did you mean `ptb-rnn`?"), "{}", error("ptb-rn"));
         assert_eq!(error("mine.toml"), "could not read `mine.toml`");
+    }
+
+    #[test]
+    fn a_recipe_for_texts_of_ones_own_needs_one() {
+        let require = |name: &str, given: &str| {
+            wanted(&SettingsSource::Recipe(name.to_owned()), given)
+                .require_text()
+                .map_err(|error| error.to_string())
+        };
+        assert!(require("log-keys", "").unwrap_err().contains("`log-keys`"));
+        for given in ["[text]\ndata = [\"keys.txt\"]\n", "[text]\ncorpus = \"ptb\"\n"] {
+            assert_eq!(require("log-keys", given), Ok(()));
+        }
+        assert_eq!(require("ptb-rnn", ""), Ok(()));
     }
 }
