@@ -27,7 +27,7 @@ struct Step {
 }
 
 /// The steps of the check, fastest first.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "format", command: "cargo fmt --all --check", environment: &[] },
     Step { name: "deny", command: "cargo xtask deny", environment: &[] },
     Step {
@@ -39,6 +39,13 @@ const STEPS: [Step; 8] = [
         name: "features",
         // A build of the whole workspace enables every optional feature; a user of the library has none by default.
         command: "cargo clippy --package rondo-lm --lib -- --deny warnings",
+        environment: &[],
+    },
+    Step {
+        name: "embedding",
+        // The library for programs that only open models.
+        command: "cargo clippy --package rondo-lm --no-default-features --features infer --lib --example predict -- \
+                  --deny warnings",
         environment: &[],
     },
     Step {

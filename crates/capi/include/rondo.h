@@ -72,6 +72,15 @@ const char *rondo_last_error(void);
 rondo_model *rondo_open(const char *path,
                         size_t threads);
 
+// Opens the `len` bytes of a model file, for this many threads (0: one per core); they are not needed any more after that.
+// For programs without files, such as WebAssembly. Returns NULL if that fails.
+//
+// # Safety
+// `bytes` has `len` elements.
+rondo_model *rondo_open_bytes(const uint8_t *bytes,
+                              size_t len,
+                              size_t threads);
+
 // Frees a model; NULL is ignored.
 //
 // # Safety

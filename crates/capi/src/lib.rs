@@ -57,17 +57,41 @@ pub unsafe extern "C" fn rondo_open(path: *const c_char, threads: usize) -> *mut
     guarded(ptr::null_mut(), || {
         // SAFETY: the caller passes a text.
         let path = unsafe { text("path", path) }?;
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let device = Device::cpu(if threads == 0 { cores() } else { threads })?;
-        let model = LanguageModel::open_with(path, &OpenOptions::default(), &device)?;
+        let model = LanguageModel::open_with(path, &OpenOptions::default(), &device(threads)?)?;
+        Ok(Model::into_raw(model))
+    })
+}
+
+/// Opens the `len` bytes of a model file, for this many threads (0: one per core); they are not needed any more after that.
+/// For programs without files, such as WebAssembly. Returns NULL if that fails.
+///
+/// # Safety
+/// `bytes` has `len` elements.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rondo_open_bytes(bytes: *const u8, len: usize, threads: usize) -> *mut Model {
+    guarded(ptr::null_mut(), || {
+        // SAFETY: the caller passes `len` bytes.
+        let bytes = unsafe { many("bytes", bytes, len) }?;
+        Ok(Model::into_raw(LanguageModel::from_bytes("the model", bytes, &device(threads)?)?))
+    })
+}
+
+impl Model {
+    fn into_raw(model: LanguageModel) -> *mut Model {
         // A token with a zero byte cannot be a text of C: it ends there.
         let token = |token: &str| {
             let bytes: Vec<u8> = token.bytes().take_while(|&byte| byte != 0).chain([0]).collect();
             CStr::from_bytes_with_nul(&bytes).map(Box::from).unwrap_or_default()
         };
         let tokens = model.codec().vocab().tokens().map(token).collect();
-        Ok(Box::into_raw(Box::new(Model { model, tokens })))
-    })
+        Box::into_raw(Box::new(Model { model, tokens }))
+    }
+}
+
+/// A CPU with this many threads; 0: one per core.
+fn device(threads: usize) -> Result<Device, Fault> {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Device::cpu(if threads == 0 { cores() } else { threads })?)
 }
 
 /// Frees a model; NULL is ignored.

@@ -4,38 +4,20 @@
 #![allow(unsafe_code)] // The functions of the interface are unsafe to call.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod model;
+
 use std::ffi::{CStr, CString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::ptr;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use rondo_capi::{
     Preferences, Suggester, Suggestion, rondo_advance, rondo_begin, rondo_encode, rondo_free,
-    rondo_last_error, rondo_learn, rondo_line_end, rondo_open, rondo_score, rondo_state_free, rondo_suggest,
-    rondo_suggester_free, rondo_suggester_new, rondo_token, rondo_vocab_size,
+    rondo_last_error, rondo_learn, rondo_line_end, rondo_open, rondo_open_bytes, rondo_score,
+    rondo_state_free, rondo_suggest, rondo_suggester_free, rondo_suggester_new, rondo_token,
+    rondo_vocab_size,
 };
-use rondo_data::{TextCodec, Tokenizer, Vocab};
-use rondo_infer::{Completing, LanguageModel, UserWords};
-use rondo_kernels::Device;
-use rondo_nn::{Initialization, Input, PRESETS, RnnLm};
-
-const WORDS: [&str; 8] = ["<unk>", "<eos>", "the", "cat", "sat", "on", "mat", "a"];
-
-/// A model, also in a file of this folder.
-fn saved(folder: &Path) -> (LanguageModel, PathBuf) {
-    let mut config = PRESETS[0].config(WORDS.len());
-    config.hidden_sizes = vec![8, 8];
-    config.input = Input::Embedding(8);
-    let mut model = RnnLm::new(config, &Device::cpu(1).unwrap()).unwrap();
-    model.initialize(&Initialization::default(), &mut ChaCha8Rng::seed_from_u64(5)).unwrap();
-    let vocab = Vocab::from_tokens("test", WORDS, Some("<unk>")).unwrap();
-    let model = LanguageModel::new(model, TextCodec::new(Tokenizer::words(), vocab)).unwrap();
-    let path = folder.join("model.safetensors");
-    model.save(&path).unwrap();
-    (model, path)
-}
+use rondo_infer::{Completing, UserWords};
 
 fn last_error() -> String {
     // SAFETY: it is a text until the next failure.
@@ -49,7 +31,7 @@ fn c_text(text: impl Into<Vec<u8>>) -> CString {
 #[test]
 fn states_advance_as_in_the_library() {
     let folder = tempfile::tempdir().unwrap();
-    let (model, path) = saved(folder.path());
+    let (model, path) = model::saved(folder.path());
     let path = c_text(path.to_str().unwrap());
     // SAFETY: all pointers are to values of this function, and what is made is freed once.
     unsafe {
@@ -93,8 +75,8 @@ fn states_advance_as_in_the_library() {
 #[test]
 fn texts_are_encoded_and_scored() {
     let folder = tempfile::tempdir().unwrap();
-    let (model, path) = saved(folder.path());
-    let (path, line) = (c_text(path.to_str().unwrap()), c_text("the dog sat"));
+    let (model, file) = model::saved(folder.path());
+    let (path, line) = (c_text(file.to_str().unwrap()), c_text("the dog sat"));
     // SAFETY: as above.
     unsafe {
         let opened = rondo_open(path.as_ptr(), 0);
@@ -106,13 +88,24 @@ fn texts_are_encoded_and_scored() {
         let expected = model.score(&["the dog sat"]).unwrap()[0].score.log_prob_sum;
         assert!((score - expected).abs() < 1e-4, "{score} {expected}");
         rondo_free(opened);
+
+        let mut bytes = std::fs::read(&file).unwrap();
+        let opened = rondo_open_bytes(bytes.as_ptr(), bytes.len(), 1);
+        bytes.fill(0);
+        let mut same = 0.0;
+        assert_eq!(rondo_score(opened, line.as_ptr(), &mut same), 4);
+        assert!((same - score).abs() < 1e-4, "{same} {score}");
+        rondo_free(opened);
+        assert!(rondo_open_bytes(bytes.as_ptr(), bytes.len(), 1).is_null());
+        assert!(last_error().starts_with("could not load model `the model`"), "{}", last_error());
+        assert!(rondo_open_bytes(ptr::null(), 0, 1).is_null());
     }
 }
 
 #[test]
 fn what_cannot_be_done_says_why() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, path) = saved(folder.path());
+    let (_, path) = model::saved(folder.path());
     let path = c_text(path.to_str().unwrap());
     // SAFETY: as above.
     unsafe {
@@ -174,7 +167,7 @@ unsafe fn suggested(suggester: *mut Suggester, line: &CStr, partial: bool) -> Ve
 #[test]
 fn suggestions_are_those_of_the_library() {
     let folder = tempfile::tempdir().unwrap();
-    let (model, path) = saved(folder.path());
+    let (model, path) = model::saved(folder.path());
     let path = c_text(path.to_str().unwrap());
     let (exclude, own, weights) = ([c"cat".as_ptr()], [c"mouse".as_ptr(), c"mat".as_ptr()], [3.0, 1.0]);
     let mut user_words = UserWords::new(0.5);
@@ -242,7 +235,7 @@ fn suggestions_are_those_of_the_library() {
 #[test]
 fn preferences_that_are_not_possible_say_why() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, path) = saved(folder.path());
+    let (_, path) = model::saved(folder.path());
     let path = c_text(path.to_str().unwrap());
     // SAFETY: as above.
     unsafe {
@@ -302,7 +295,7 @@ fn run_example(name: &str, arguments: [&str; 2]) -> [String; 2] {
 #[test]
 fn the_beam_search_in_c_finds_what_the_library_finds() {
     let folder = tempfile::tempdir().unwrap();
-    let (model, path) = saved(folder.path());
+    let (model, path) = model::saved(folder.path());
     let texts = ["the", "a"]
         .into_iter()
         .flat_map(|first| ["cat", "mat"].map(|second| format!("{first} {second} sat")));
@@ -318,7 +311,7 @@ fn the_beam_search_in_c_finds_what_the_library_finds() {
 #[test]
 fn the_keyboard_in_c_suggests_what_the_library_suggests() {
     let folder = tempfile::tempdir().unwrap();
-    let (model, path) = saved(folder.path());
+    let (model, path) = model::saved(folder.path());
     let text = "The caf\u{e9} m";
     let preferences = rondo_infer::Preferences {
         words_only: true,

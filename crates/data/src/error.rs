@@ -150,6 +150,26 @@ pub enum DataError {
         /// The offset of the NUL byte, in bytes from the start of the file.
         byte: u64,
     },
+    /// A table is to be read, without the feature for it.
+    #[error(
+        "`{origin}` is a table, and this program was built without support for tables (feature `corpora`)"
+    )]
+    NoTables {
+        /// The file.
+        origin: String,
+    },
+    /// A compressed text is to be read, without the feature for it.
+    #[error(
+        "`{origin}` is compressed with {format}, and this program was built without support for it (feature `corpora`)"
+    )]
+    NoDecompression {
+        /// The text.
+        origin: String,
+        /// The name of the format.
+        format: &'static str,
+        /// A command that decompresses it to its standard output.
+        command: &'static str,
+    },
     /// A text is compressed in a format that is not supported.
     #[error("`{origin}` is compressed with {format}, which is not supported: gzip and Zstandard are")]
     Compressed {

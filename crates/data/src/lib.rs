@@ -32,10 +32,12 @@ pub mod codec;
 mod compressed;
 pub mod corpus;
 pub mod counter;
+#[cfg(feature = "download")]
 pub mod download;
 mod error;
+#[cfg(feature = "corpora")]
 mod generated;
-mod hex;
+mod hash;
 mod ids;
 mod look;
 pub mod moses;
@@ -59,8 +61,10 @@ pub use corpus::{
     IdStore, IdsFault, SourceReport, Split, TextSource, VocabSource, VocabSplits, readable,
 };
 pub use counter::Counter;
+#[cfg(feature = "download")]
 pub use download::{Downloader, Progress};
 pub use error::{DataError, Result, read_error};
+#[cfg(feature = "corpora")]
 pub use generated::{GeneratedFiles, TokenProgress, ZipfText};
 pub use ids::TokenIds;
 pub use look::{TextLook, TextNote};

@@ -212,6 +212,12 @@ fn table(text: &str) -> Option<(&'static str, Vec<String>)> {
     if tabs(lines[0]) > 0 && lines.iter().all(|line| tabs(line) == tabs(lines[0])) {
         return Some(("TSV", lines[0].split('\t').map(str::to_owned).collect()));
     }
+    comma_separated(&lines).map(|names| ("CSV", names))
+}
+
+/// The first row, if all rows have the same number of fields between commas, and more than one.
+#[cfg(feature = "corpora")]
+fn comma_separated(lines: &[&str]) -> Option<Vec<String>> {
     // In prose, a space follows a comma; a quoted field can contain both.
     let header = lines[0];
     if !header.contains(',') || header.contains(", ") || header.contains(['"', '.', ';']) {
@@ -229,7 +235,13 @@ fn table(text: &str) -> Option<(&'static str, Vec<String>)> {
         }
         rows += 1;
     }
-    (rows > 1).then(|| ("CSV", header.split(',').map(|name| name.trim().to_owned()).collect()))
+    (rows > 1).then(|| header.split(',').map(|name| name.trim().to_owned()).collect())
+}
+
+/// Without the reader of tables, there is no telling them from prose.
+#[cfg(not(feature = "corpora"))]
+fn comma_separated(_lines: &[&str]) -> Option<Vec<String>> {
+    None
 }
 
 fn is_markup(text: &str) -> bool {

@@ -18,23 +18,27 @@
 //! that is asked for, and quotes that do not enclose a field, are errors that name the line. Not here: telling whether a
 //! text consists of records (`look`).
 
-use std::io::{self, BufRead, Cursor, Read};
+use std::io::{BufRead, Cursor, Read};
 use std::sync::Arc;
 
-use csv::{ByteRecord, ErrorKind};
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::{DataError, Result, error::read_error};
 
 mod fields;
+#[cfg(not(feature = "corpora"))]
+mod no_table;
+#[cfg(feature = "corpora")]
 mod quotes;
+#[cfg(feature = "corpora")]
+mod table;
 
 pub(crate) use fields::field_lines;
-use quotes::CheckedQuotes;
-
-/// The delimiters of CSV files, the most usual ones first.
-const DELIMITERS: [u8; 4] = [b'\t', b',', b';', b'|'];
+#[cfg(not(feature = "corpora"))]
+use no_table::Table;
+#[cfg(feature = "corpora")]
+use table::Table;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -88,14 +92,15 @@ pub struct Records<'a> {
 
 enum Source<'a> {
     Json(JsonLines<'a>),
-    Csv(Box<Csv<'a>>),
+    Table(Box<Table<'a>>),
 }
 
 impl<'a> Records<'a> {
     /// Opens a file, and reads the header if it has one; `origin` is its name in errors.
     ///
     /// # Errors
-    /// [`DataError::JsonArray`] for a JSON array instead of JSON Lines; [`DataError::Read`].
+    /// [`DataError::JsonArray`] for a JSON array instead of JSON Lines; [`DataError::NoTables`] for a table without the
+    /// feature `corpora`; [`DataError::Read`].
     pub fn open(mut reader: Box<dyn BufRead + 'a>, origin: &str, quoting: Quoting) -> Result<Self> {
         let origin = origin.to_owned();
         let mut line = 1;
@@ -118,7 +123,7 @@ impl<'a> Records<'a> {
                 let reader = Box::new(Cursor::new(first).chain(reader));
                 Source::Json(JsonLines { reader, bytes: Vec::new(), line })
             }
-            _ => Source::Csv(Box::new(Csv::new(first, reader, line, &origin, quoting)?)),
+            _ => Source::Table(Box::new(Table::new(first, reader, line, &origin, quoting)?)),
         };
         Ok(Self { source, origin })
     }
@@ -128,7 +133,7 @@ impl<'a> Records<'a> {
     pub fn columns(&self) -> Option<&[Arc<str>]> {
         match &self.source {
             Source::Json(_) => None,
-            Source::Csv(csv) => Some(&csv.columns),
+            Source::Table(table) => Some(table.columns()),
         }
     }
 
@@ -136,9 +141,8 @@ impl<'a> Records<'a> {
     /// JSON Lines stay as they are. To be called before the first record is read.
     #[must_use]
     pub fn with_columns(mut self, names: &[&str]) -> Self {
-        if let Source::Csv(csv) = &mut self.source {
-            let first = std::mem::replace(&mut csv.columns, names.iter().map(|&name| name.into()).collect());
-            csv.first = Some(first);
+        if let Source::Table(table) = &mut self.source {
+            table.rename_columns(names);
         }
         self
     }
@@ -165,7 +169,7 @@ impl<'a> Records<'a> {
     pub fn next(&mut self) -> Result<Option<Record>> {
         match &mut self.source {
             Source::Json(lines) => lines.next(&self.origin),
-            Source::Csv(csv) => csv.next(&self.origin),
+            Source::Table(table) => table.next(&self.origin),
         }
     }
 
@@ -173,7 +177,7 @@ impl<'a> Records<'a> {
     fn header_line(&self) -> u64 {
         match &self.source {
             Source::Json(lines) => lines.line,
-            Source::Csv(csv) => csv.lines_before + 1,
+            Source::Table(table) => table.header_line(),
         }
     }
 }
@@ -250,92 +254,6 @@ impl JsonLines<'_> {
             };
             return Ok(Some(Record { line, fields: record.into_iter().map(field).collect() }));
         }
-    }
-}
-
-/// A table with a header.
-struct Csv<'a> {
-    reader: csv::Reader<CheckedQuotes<Box<dyn Read + 'a>>>,
-    record: ByteRecord,
-    columns: Vec<Arc<str>>,
-    /// A first row that turned out not to be names.
-    first: Option<Vec<Arc<str>>>,
-    /// The number of lines before the header.
-    lines_before: u64,
-}
-
-impl<'a> Csv<'a> {
-    /// Reads the header, of which `first` is the first line.
-    fn new(
-        first: Vec<u8>,
-        reader: Box<dyn BufRead + 'a>,
-        line: u64,
-        origin: &str,
-        quoting: Quoting,
-    ) -> Result<Self> {
-        let delimiter = delimiter(&first);
-        let quoted = match quoting {
-            Quoting::Rfc4180 => true,
-            Quoting::NotWithTabs => delimiter != b'\t',
-            Quoting::None => false,
-        };
-        let all: Box<dyn Read + 'a> = Box::new(Cursor::new(first).chain(reader));
-        let checked = CheckedQuotes::new(all, origin, line, quoted.then_some(delimiter));
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).quoting(quoted).from_reader(checked);
-        let lines_before = line - 1;
-        let header = reader.byte_headers().map_err(|error| csv_error(error, origin, lines_before))?;
-        let columns = header.iter().map(|name| String::from_utf8_lossy(name).into()).collect();
-        Ok(Self { reader, record: ByteRecord::new(), columns, first: None, lines_before })
-    }
-
-    fn next(&mut self, origin: &str) -> Result<Option<Record>> {
-        if let Some(first) = self.first.take() {
-            let fields = self.columns.iter().zip(first);
-            let fields =
-                fields.map(|(name, field)| (Arc::clone(name), Field::Text(field.as_bytes().to_vec())));
-            return Ok(Some(Record { line: self.lines_before + 1, fields: fields.collect() }));
-        }
-        let read = self.reader.read_byte_record(&mut self.record);
-        if !read.map_err(|error| csv_error(error, origin, self.lines_before))? {
-            return Ok(None);
-        }
-        let line = self.lines_before + self.record.position().map_or(0, csv::Position::line);
-        // Every record has as many fields as the header.
-        let fields = self.columns.iter().zip(&self.record);
-        let fields = fields.map(|(name, field)| (Arc::clone(name), Field::Text(field.to_vec()))).collect();
-        Ok(Some(Record { line, fields }))
-    }
-}
-
-/// The delimiter of a header, outside of quotes: a tab if there is one, else the most frequent; a comma if there is none.
-fn delimiter(header: &[u8]) -> u8 {
-    let mut counts = [0; DELIMITERS.len()];
-    let mut quoted = false;
-    for byte in header {
-        quoted ^= *byte == b'"';
-        if let Some(index) = DELIMITERS.iter().position(|delimiter| delimiter == byte).filter(|_| !quoted) {
-            counts[index] += 1;
-        }
-    }
-    if counts[0] > 0 {
-        return DELIMITERS[0];
-    }
-    let most = counts.iter().copied().max().unwrap_or(0);
-    let index = counts.iter().position(|&count| count == most).filter(|_| most > 0);
-    index.map_or(b',', |index| DELIMITERS[index])
-}
-
-fn csv_error(error: csv::Error, origin: &str, lines_before: u64) -> DataError {
-    let unreadable = |source: io::Error| read_error(origin, source);
-    match error.into_kind() {
-        ErrorKind::Io(source) => unreadable(source),
-        ErrorKind::UnequalLengths { pos, expected_len, len } => DataError::RecordLen {
-            line: lines_before + pos.map_or(0, |position| position.line()),
-            origin: origin.to_owned(),
-            found: len,
-            expected: expected_len,
-        },
-        other => unreadable(io::Error::new(io::ErrorKind::InvalidData, format!("{other:?}"))),
     }
 }
 

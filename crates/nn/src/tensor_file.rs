@@ -13,6 +13,11 @@
 //! header is forged; of an open file, only the header and a piece of a tensor are in memory, or nothing if it is mapped.
 //! Not here: what the tensors mean (the model file, a checkpoint), replacing a file atomically (the caller).
 
+#[cfg(not(feature = "sha2"))]
+use hmac_sha256::Hash as Sha256;
+#[cfg(feature = "sha2")]
+use sha2::{Digest, Sha256};
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,7 +27,6 @@ use std::path::{Path, PathBuf};
 use rondo_kernels::{Buffer, Device, MappedFile, SliceMut, int8};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
-use sha2::{Digest, Sha256};
 
 use crate::{NnError, Result};
 

@@ -89,13 +89,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "train")]
 pub use rondo_collective as collective;
+#[cfg(feature = "convert")]
 pub use rondo_convert as convert;
 pub use rondo_data as data;
 pub use rondo_infer as infer;
 pub use rondo_kernels as kernels;
 pub use rondo_nn as nn;
 pub use rondo_runs as runs;
+#[cfg(feature = "train")]
 pub use rondo_train as train;
 
 /// The examples of README.md and of the page on the library compile.

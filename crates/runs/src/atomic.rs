@@ -4,9 +4,10 @@
 //! write ─▶ .x1y2z3.partial in the same folder ─▶ flush, sync ─▶ rename ─▶ sync the folder
 //! ```
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Result, RunsError};
 
@@ -49,19 +50,47 @@ pub(crate) fn remove_partial(folder: &Path) {
 
 fn write_and_rename(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(path);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PARTIAL.0).suffix(PARTIAL.1);
-    if let Some(permissions) = usual_permissions() {
-        builder.permissions(permissions);
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    let mut buffered = BufWriter::new(&mut file);
+    let (partial, file) = Partial::create(folder)?;
+    let mut buffered = BufWriter::new(file);
     write(&mut buffered)?;
-    buffered.flush()?;
-    drop(buffered);
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
+    // The file is closed before it is renamed, which some systems require.
+    buffered.into_inner()?.sync_all()?;
+    partial.rename(path)?;
     sync_folder(folder)
+}
+
+/// The path of a temporary file, which is removed unless it is renamed.
+struct Partial(PathBuf);
+
+impl Partial {
+    /// Creates a file with a name that no other file in `folder` has. A crate for temporary files would add eight others
+    /// to every program that opens a model.
+    fn create(folder: &Path) -> io::Result<(Partial, File)> {
+        loop {
+            // Each state has random keys.
+            let random = RandomState::new().hash_one(());
+            let path = folder.join(format!("{}{random:016x}{}", PARTIAL.0, PARTIAL.1));
+            match File::create_new(&path) {
+                Ok(file) => return Ok((Partial(path), file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn rename(mut self, to: &Path) -> io::Result<()> {
+        fs::rename(&self.0, to)?;
+        self.0.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
 }
 
 /// The folder that contains a file.
@@ -70,18 +99,6 @@ fn folder_of(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
-}
-
-/// `tempfile` creates files that only their owner can read; this sets the usual permissions, minus the user's umask.
-#[cfg(unix)]
-fn usual_permissions() -> Option<Permissions> {
-    use std::os::unix::fs::PermissionsExt;
-    Some(Permissions::from_mode(0o666))
-}
-
-#[cfg(not(unix))]
-fn usual_permissions() -> Option<Permissions> {
-    None
 }
 
 /// Makes a rename durable by syncing the folder.

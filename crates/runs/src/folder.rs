@@ -26,8 +26,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::metrics::is_event_file;
 use crate::{Result, RunsError, checkpoints, write_atomically};
+
+/// How the names of TensorBoard's event files start.
+pub(crate) const EVENTS_PREFIX: &str = "events.out.tfevents.";
+
+/// Whether a file has the name of an event file.
+pub(crate) fn is_event_file(name: &str) -> bool {
+    name.starts_with(EVENTS_PREFIX)
+}
 
 /// The folder of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +132,7 @@ impl RunFolder {
     }
 
     /// Whether the folder holds a run, or what is left of one.
+    #[cfg(feature = "records")]
     pub(crate) fn is_run(path: &Path) -> bool {
         path.join(Self::PLAN).is_file() || path.join(Self::METRICS).is_file()
     }

@@ -56,6 +56,7 @@ impl RunFolder {
     }
 
     /// Whether a process holds the lock. Without a lock file, or on a file system without locks, none does.
+    #[cfg(feature = "records")]
     pub(crate) fn is_locked(&self) -> bool {
         let file = File::open(self.path().join(LOCK));
         file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))

@@ -5,6 +5,7 @@
 
 mod arrows;
 mod confined;
+mod embedding;
 mod english;
 mod links;
 mod lists;

@@ -20,8 +20,7 @@
 
 use std::ops::Range;
 
-use rand::{Rng, RngExt, seq::SliceRandom};
-use rand_distr::StandardNormal;
+use rand::{Rng, seq::SliceRandom};
 
 use crate::{DataError, Result, TokenIds};
 
@@ -284,7 +283,11 @@ impl Batches {
     ///
     /// # Source
     /// Merity, Keskar & Socher 2017 (AWD-LSTM), where the learning rate is scaled by `steps / T`.
+    #[cfg(feature = "corpora")]
     pub fn variable_epoch(&self, rng: &mut impl Rng) -> Vec<Batch> {
+        use rand::RngExt;
+        use rand_distr::StandardNormal;
+
         const FULL_PROBABILITY: f64 = 0.95;
         const DEVIATION: f64 = 5.0;
         const SHORTEST: usize = 5;

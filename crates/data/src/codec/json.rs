@@ -11,12 +11,11 @@
 //! ```
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::TextCodec;
 use crate::error::NO_TOKENIZERS;
 use crate::vocab::{Header, VocabFile};
-use crate::{DataError, Result, Tokenizer, hex::hex};
+use crate::{DataError, Result, Tokenizer, hash::Sha256};
 
 /// The value of `format` in a codec's JSON.
 pub(crate) const FORMAT: &str = "rondo-codec";
@@ -75,11 +74,11 @@ impl TextCodec {
     /// and the vocabulary's [fingerprint](crate::Vocab::fingerprint).
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let mut hasher = Sha256::new();
+        let mut hasher = Sha256::default();
         hasher.update(self.tokenizer.to_json());
         hasher.update("\n");
         hasher.update(self.vocab.fingerprint());
-        hex(&hasher.finalize())
+        hasher.finish()
     }
 }
 

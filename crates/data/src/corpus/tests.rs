@@ -3,10 +3,9 @@
 use std::fs;
 
 use proptest::prelude::*;
-use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::{VocabOrder, hex::hex};
+use crate::{VocabOrder, hash::sha256};
 
 fn memory(name: &str, text: &str) -> TextSource {
     TextSource::Memory { name: name.to_owned(), text: text.to_owned() }
@@ -77,7 +76,7 @@ fn a_split_has_a_fingerprint_of_its_ids() {
     assert_eq!(one.fingerprint(Split::Train).unwrap(), other.fingerprint(Split::Train).unwrap());
     assert_ne!(one.fingerprint(Split::Valid).unwrap(), other.fingerprint(Split::Valid).unwrap());
     let ids: Vec<u8> = [2_u32, 3, 2, 1].into_iter().flat_map(u32::to_le_bytes).collect();
-    assert_eq!(one.fingerprint(Split::Train).unwrap(), Some(hex(&Sha256::digest(ids))));
+    assert_eq!(one.fingerprint(Split::Train).unwrap(), Some(sha256(ids)));
 }
 
 #[test]

@@ -27,13 +27,12 @@ use std::{
 };
 
 use rondo_runs::move_into_place;
-use sha2::{Digest, Sha256};
 use ureq::{
     Agent, Body,
     http::{Response, StatusCode, header},
 };
 
-use crate::{DataError, Result, hex::hex};
+use crate::{DataError, Result, hash::sha256_of};
 
 const BLOCK_BYTES: usize = 64 * 1024;
 
@@ -120,7 +119,7 @@ impl Downloader {
             }
             thread::sleep(self.pause * 2_u32.saturating_pow(failures - 1));
         }
-        let found = sha256(&mut part.file).map_err(|source| part.read_error(source))?;
+        let found = sha256_of(&mut part.file).map_err(|source| part.read_error(source))?;
         if found != remote.sha256 {
             part.delete()?;
             return Err(DataError::WrongHash {
@@ -144,19 +143,6 @@ impl Downloader {
             config = config.proxy(None);
         }
         config.build().into()
-    }
-}
-
-/// The SHA-256 of the whole file, in lowercase hexadecimal.
-pub(crate) fn sha256(file: &mut File) -> io::Result<String> {
-    file.rewind()?;
-    let mut hasher = Sha256::new();
-    let mut block = vec![0; BLOCK_BYTES];
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            read => hasher.update(&block[..read]),
-        }
     }
 }
 

@@ -25,7 +25,7 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), sha256: hex(&Sha256::digest(body())) }
+        Self { folder: tempfile::tempdir().unwrap(), sha256: sha256(body()) }
     }
 
     fn to(&self) -> PathBuf {

@@ -21,9 +21,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
-use crate::{Result, hex::hex};
+use crate::{Result, hash::Sha256};
 
 mod file;
 
@@ -160,14 +158,14 @@ impl TokenIds {
         {
             return Ok(known.clone());
         }
-        let mut hasher = Sha256::new();
+        let mut hasher = Sha256::default();
         let mut bytes = Vec::with_capacity(self.len().min(BLOCK_LEN) * size_of::<u32>());
         for ids in self.blocks() {
             bytes.clear();
             append_bytes(&ids?, &mut bytes);
             hasher.update(&bytes);
         }
-        Ok(hex(&hasher.finalize()))
+        Ok(hasher.finish())
     }
 
     /// Converts a range of this text to a range of the storage.

@@ -12,17 +12,20 @@ mod registry;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "download")]
+use std::fmt::Write as _;
 use std::{
-    fmt::Write as _,
     fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "download")]
+use crate::download::{Downloader, Progress, RemoteFile};
 use crate::{
     DataError, Result,
     corpus::{CorpusTexts, Split, TextSource},
-    download::{Downloader, Progress, RemoteFile, sha256},
+    hash::sha256_of,
 };
 pub use registry::NAMED_CORPORA;
 
@@ -143,6 +146,7 @@ impl NamedCorpus {
     /// The errors of [`NamedCorpus::find`] and [`Downloader::download`]; [`DataError::NoCacheFolder`] if there is
     /// no folder to download to. If the network fails, [`DataError::NotDownloaded`] says which files to put
     /// where.
+    #[cfg(feature = "download")]
     pub fn locate(
         &'static self,
         places: &Places,
@@ -200,6 +204,7 @@ impl NamedCorpus {
         Ok(missing)
     }
 
+    #[cfg(feature = "download")]
     fn url(&self, file: &NamedFile, mirror: Option<&str>) -> String {
         match mirror {
             Some(mirror) => format!("{}/{}/{}", mirror.trim_end_matches('/'), self.folder, file.name),
@@ -208,6 +213,7 @@ impl NamedCorpus {
     }
 
     /// The files to put into the folder by hand, as part of a sentence.
+    #[cfg(feature = "download")]
     fn wanted(&self, mirror: Option<&str>) -> String {
         let mut list = String::new();
         for file in self.files {
@@ -250,7 +256,7 @@ impl Located {
     pub fn verify(&self) -> Result<()> {
         for (file, path) in self.corpus.files.iter().zip(self.paths()) {
             let origin = path.display().to_string();
-            let found = File::open(&path).and_then(|mut opened| sha256(&mut opened));
+            let found = File::open(&path).and_then(|mut opened| sha256_of(&mut opened));
             let found = found.map_err(|source| DataError::Read { origin: origin.clone(), source })?;
             if found != file.sha256 {
                 return Err(DataError::WrongHash { origin, found, expected: file.sha256.to_owned() });

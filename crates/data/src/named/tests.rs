@@ -2,19 +2,17 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use sha2::{Digest, Sha256};
-
 use super::*;
 use crate::{
     download::server::{Answer, Server, body},
-    hex::hex,
+    hash::sha256,
 };
 
 const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
 
 /// A corpus of two files, both with the bytes that the test server sends.
 fn corpus() -> &'static NamedCorpus {
-    let sha256: &'static str = hex(&Sha256::digest(body())).leak();
+    let sha256: &'static str = sha256(body()).leak();
     let file = |name, split| NamedFile {
         name,
         split: Some(split),
@@ -204,7 +202,7 @@ fn a_changed_file_of_the_same_size_is_found_on_request() {
     fs::write(&path, &changed).unwrap();
     let located = corpus().find(&folders.places()).unwrap().unwrap();
     let error = located.verify().unwrap_err();
-    let (found, expected) = (hex(&Sha256::digest(changed)), corpus().files[1].sha256);
+    let (found, expected) = (sha256(changed), corpus().files[1].sha256);
     assert_eq!(error.to_string(), format!("`{}` has SHA-256 {found}, expected {expected}", path.display()));
 }
 

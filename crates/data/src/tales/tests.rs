@@ -2,19 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest, Sha256};
-
 use super::*;
 use crate::{
     corpus::Split,
-    hex::hex,
+    hash,
     ngram::{bigram_perplexity, unigram_perplexity},
 };
 
 /// The SHA-256 of the lines as a file, in hexadecimal.
 fn sha256(lines: &[String]) -> String {
     let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
-    hex(&Sha256::digest(text))
+    hash::sha256(text)
 }
 
 /// The tokens as ids in the order of their words, with `<eos>` first.

@@ -13,11 +13,9 @@
 
 use std::io::{BufRead, ErrorKind};
 
-use sha2::{Digest, Sha256};
-
 use super::scanner::is_char_start;
 use crate::error::read_error;
-use crate::{DataError, Result, hex::hex};
+use crate::{DataError, Result, hash::Sha256};
 
 /// The usual size of a chunk.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
@@ -101,7 +99,7 @@ impl<R: BufRead> Chunks<R> {
             border,
             size,
             tail: Tail { len: drop_tail_chars, chars: 0, bytes: Vec::new() },
-            hasher: Sha256::new(),
+            hasher: Sha256::default(),
             bytes: 0,
             pending: Vec::with_capacity(size),
             at: Position::default(),
@@ -209,7 +207,7 @@ impl<R: BufRead> Chunks<R> {
 
     fn last(&mut self) -> Chunk {
         self.is_over = true;
-        let (bytes, sha256) = (self.bytes, hex(&std::mem::take(&mut self.hasher).finalize()));
+        let (bytes, sha256) = (self.bytes, std::mem::take(&mut self.hasher).finish());
         let end = Some(TextEnd { bytes, sha256, held_chars: self.tail.chars });
         Chunk { end, ..self.cut(self.pending.len(), false) }
     }

@@ -14,9 +14,8 @@
 
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
-use sha2::{Digest, Sha256};
 
-use crate::{Counter, DataError, Result, hex::hex};
+use crate::{Counter, DataError, Result, hash::Sha256};
 
 mod counts;
 mod file;
@@ -196,14 +195,14 @@ impl Vocab {
     /// and its UTF-8 bytes, then the id of the unknown token or 2⁶⁴ − 1. Integers are 64-bit little-endian.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let mut hasher = Sha256::new();
+        let mut hasher = Sha256::default();
         hasher.update(b"rondo-vocab 1\n");
         for token in self.tokens() {
             hasher.update((token.len() as u64).to_le_bytes());
             hasher.update(token);
         }
         hasher.update(self.unknown.map_or(u64::MAX, u64::from).to_le_bytes());
-        hex(&hasher.finalize())
+        hasher.finish()
     }
 }
 

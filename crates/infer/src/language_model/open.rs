@@ -33,11 +33,25 @@ impl LanguageModel {
         options: &OpenOptions,
         device: &Device,
     ) -> Result<LanguageModel> {
-        let parts = ModelParts::open(path, options, device)?;
+        Ok(LanguageModel::of_parts(ModelParts::open(path, options, device)?))
+    }
+
+    /// Opens the bytes of a model file, where there are no files; `name` is its name in errors.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_bytes(name: &str, bytes: &[u8], device: &Device) -> Result<LanguageModel> {
+        let path = PathBuf::from(name);
+        let file = ModelFile::from_bytes(bytes, &path, device)
+            .map_err(|source| InferError::of_file(source, &path))?;
+        Ok(LanguageModel::of_parts(ModelParts::of_file(file, path, None)?))
+    }
+
+    fn of_parts(parts: ModelParts) -> LanguageModel {
         let ModelParts { path, model, codec, resets, metadata, normalizer } = parts;
         let handle = ModelHandle::new(model).with_resets(resets);
         let opened = LanguageModel::with_origin(handle, codec, path, metadata);
-        Ok(LanguageModel { normalizer: normalizer.map(Arc::new), ..opened })
+        LanguageModel { normalizer: normalizer.map(Arc::new), ..opened }
     }
 
     /// Opens a custom model: `model` has the right shape and receives the weights from the file.
@@ -130,8 +144,13 @@ impl ModelParts {
         let path = LanguageModel::file_at(path)?;
         let open = |source| InferError::of_file(source, &path);
         let read = if options.mmap { ModelFile::map } else { ModelFile::read };
-        let ModelFile { model, context } = read(&path, device).map_err(open)?;
-        let codec = codec_of(&context, &path, options.vocab.as_deref(), model.vocab_size())?;
+        ModelParts::of_file(read(&path, device).map_err(open)?, path, options.vocab.as_deref())
+    }
+
+    /// The parts of a file at `path`; `vocab` is the vocabulary file to use.
+    fn of_file(file: ModelFile, path: PathBuf, vocab: Option<&Path>) -> Result<ModelParts> {
+        let ModelFile { model, context } = file;
+        let codec = codec_of(&context, &path, vocab, model.vocab_size())?;
         let resets = resets_of(&context, &codec, &path)?;
         let normalizer = Normalizer::stored(&context, model.vocab_size());
         Ok(ModelParts { path, model, codec, resets, metadata: context.metadata, normalizer })

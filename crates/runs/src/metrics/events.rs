@@ -17,6 +17,7 @@ use std::process;
 use prost::Message;
 
 use super::Record;
+use crate::folder::{EVENTS_PREFIX as PREFIX, is_event_file};
 use crate::{Result, RunsError};
 
 /// Writes records to an event file, immediately and one at a time.
@@ -24,13 +25,6 @@ use crate::{Result, RunsError};
 pub struct EventWriter {
     file: File,
     path: PathBuf,
-}
-
-const PREFIX: &str = "events.out.tfevents.";
-
-/// Whether a file has the name of an event file.
-pub(crate) fn is_event_file(name: &str) -> bool {
-    name.starts_with(PREFIX)
 }
 
 impl EventWriter {

@@ -19,7 +19,6 @@ mod file;
 mod record;
 
 pub use events::EventWriter;
-pub(crate) use events::is_event_file;
 pub use file::{MetricsWriter, parse, read};
 pub use record::{Measurement, Record, RecordKind};
 

@@ -6,12 +6,11 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::super::reading::Sources;
 use super::super::{CorpusOptions, CorpusTexts, TextSource, VocabSource};
 use super::VERSION;
-use crate::{Result, hex::hex};
+use crate::{Result, hash::sha256};
 
 /// The size of a file, and when it was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,11 +94,7 @@ pub(super) fn key(texts: &CorpusTexts, sources: &Sources<'_>, options: &CorpusOp
     Ok(key.to_string())
 }
 
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
 fn sha256_of_file(path: &PathBuf) -> Result<String> {
     let source = TextSource::File(path.clone());
-    Ok(sha256(&fs::read(path).map_err(source.failed())?))
+    Ok(sha256(fs::read(path).map_err(source.failed())?))
 }

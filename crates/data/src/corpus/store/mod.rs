@@ -20,18 +20,18 @@ use std::path::{Path, PathBuf};
 
 use rondo_runs::{move_into_place, write_atomically};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::reading::{ReadState, ReadText, Sources};
 use super::{CorpusEvent, CorpusObserver, CorpusOptions, CorpusTexts, IdsFault, TextSource};
 use crate::error::read_error;
+use crate::hash::{Sha256, sha256, sha256_of};
 use crate::ids::ID_BYTES;
-use crate::{Result, TextCodec, TokenIds, download, hex::hex};
+use crate::{Result, TextCodec, TokenIds};
 
 mod key;
 mod workspace;
 
-use key::{Stamp, key, sha256};
+use key::{Stamp, key};
 pub(super) use workspace::Workspace;
 use workspace::failed;
 
@@ -161,7 +161,7 @@ impl Entry {
             return Ok(Found::Fault(IdsFault::Damaged));
         }
         if stamp != record.stamp {
-            if download::sha256(&mut file).map_err(unreadable)? != record.sha256 {
+            if sha256_of(&mut file).map_err(unreadable)? != record.sha256 {
                 return Ok(Found::Fault(IdsFault::Damaged));
             }
             (record.stamp, is_touched) = (stamp, true);
@@ -283,31 +283,31 @@ pub(super) fn ranges([train_end, valid_end]: [usize; 2], len: usize) -> [Range<u
 
 /// The hash of all ids, and the fingerprints of the splits.
 fn hashes(ids: &TokenIds, ends: [usize; 2]) -> Result<(String, [String; 3])> {
-    let mut all = Sha256::new();
+    let mut all = Sha256::default();
     let mut fingerprints = [const { String::new() }; 3];
     let mut bytes = Vec::new();
     for (range, fingerprint) in ranges(ends, ids.len()).into_iter().zip(&mut fingerprints) {
-        let mut split = Sha256::new();
+        let mut split = Sha256::default();
         for block in ids.slice(range).blocks() {
             bytes.clear();
             crate::ids::append_bytes(&block?, &mut bytes);
             all.update(&bytes);
             split.update(&bytes);
         }
-        *fingerprint = hex(&split.finalize());
+        *fingerprint = split.finish();
     }
-    Ok((hex(&all.finalize()), fingerprints))
+    Ok((all.finish(), fingerprints))
 }
 
 /// The hash of a text, decompressed.
 fn text_sha256(source: &TextSource, options: &CorpusOptions) -> Result<String> {
     let mut reader = source.open_field(options.text_field.as_deref())?;
-    let mut hasher = Sha256::new();
+    let mut hasher = Sha256::default();
     let unreadable = |error| read_error(&source.origin(), error);
     loop {
         let piece = reader.fill_buf().map_err(unreadable)?;
         if piece.is_empty() {
-            return Ok(hex(&hasher.finalize()));
+            return Ok(hasher.finish());
         }
         hasher.update(piece);
         let len = piece.len();
