@@ -11,6 +11,17 @@
 //! | [`collective`] | the processes or threads that train together; MPI with the feature `mpi` |
 //! | [`kernels`] | the device and its operations |
 //!
+//! # Features
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `infer` | always there | models in use; with `default-features = false`, little else is compiled |
+//! | `train` | yes | [`train`] and [`collective`]; corpora in compressed files and tables, and their download |
+//! | `convert` | yes | [`convert`] |
+//! | `plot` | no | plots of runs |
+//! | `tokenizers` | no | subwords |
+//! | `gpu` | no | GPUs |
+//! | `mpi` | no | several processes |
+//!
 //! # Train on your text
 //! A [`Session`](train::Session) finds and reads the texts, trains and evaluates, and writes a run folder
 //! with the best model, metrics and checkpoints, as the `rondo train` command does:
