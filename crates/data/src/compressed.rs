@@ -155,5 +155,6 @@ fn decode<'a>(format: Format, _reader: Box<dyn BufRead + 'a>, origin: &str) -> R
     Err(DataError::NoDecompression { origin: origin.to_owned(), format, command })
 }
 
-#[cfg(all(test, feature = "corpora"))]
+#[cfg(feature = "corpora")]
+#[cfg(test)]
 mod tests;

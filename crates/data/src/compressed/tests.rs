@@ -1,6 +1,6 @@
 //! Tests of compressed texts. The compressed bytes were made by gzip 1.12 and zstd 1.5.4, as their comments say.
 
-use std::io::Write;
+use std::io::{BufReader, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -2,6 +2,8 @@
 
 use std::{net::TcpListener, sync::mpsc};
 
+use crate::hash::sha256;
+
 use super::{
     server::{Answer, Server, body},
     *,

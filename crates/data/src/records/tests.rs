@@ -1,5 +1,7 @@
 //! Tests of JSON Lines and CSV.
 
+use std::io;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -90,6 +90,7 @@ impl MetricsLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder::is_event_file;
 
     #[test]
     fn a_resumed_run_has_each_record_once() {
