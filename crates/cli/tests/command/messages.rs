@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use crate::faults::checkpoints;
-use crate::sandbox::{Sandbox, TINY};
+use crate::sandbox::{Sandbox, TINY, checkpoints};
 
 /// Fails unless training by a recipe with these lines is refused with this error.
 #[track_caller]
