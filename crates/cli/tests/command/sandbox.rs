@@ -167,25 +167,22 @@ impl Said {
 }
 
 /// Windows separates the folders of a path by backslashes and understands slashes, too, with which a text is the same on all
-/// systems. In JSON, each backslash of a path is doubled, and a single one is part of something else.
+/// systems. JSON stays as it is, since backslashes mean something else there.
 fn with_slashes(text: &str) -> String {
-    if !cfg!(windows) {
+    if !cfg!(windows) || text.starts_with(['{', '[']) {
         return text.to_owned();
     }
-    if text.starts_with(['{', '[']) {
-        return text.replace("\\\\", "/");
-    }
-    let is_of_path = |char: Option<char>| {
-        char.is_some_and(|char| char.is_alphanumeric() || "._-:[]".contains(char))
+    let is_of_path = |char: &char| char.is_alphanumeric() || "._-:[]".contains(*char);
+    let chars: Vec<char> = text.chars().collect();
+    let separates = |at: usize| {
+        let rest = &chars[at + 1..];
+        // An escaped tab or control character.
+        let is_escape = rest.starts_with(&['u', '{'])
+            || (rest.starts_with(&['t']) && !rest.get(1).is_some_and(is_of_path));
+        at > 0 && is_of_path(&chars[at - 1]) && rest.first().is_some_and(is_of_path) && !is_escape
     };
-    let mut replaced = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(char) = chars.next() {
-        let separates =
-            char == '\\' && is_of_path(replaced.chars().next_back()) && is_of_path(chars.peek().copied());
-        replaced.push(if separates { '/' } else { char });
-    }
-    replaced
+    let replaced = |(at, &char)| if char == '\\' && separates(at) { '/' } else { char };
+    chars.iter().enumerate().map(replaced).collect()
 }
 
 /// What Windows says of a file that is missing, in the words of other systems.
