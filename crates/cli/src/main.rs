@@ -62,6 +62,7 @@ mod train;
 #[derive(Debug, Parser)]
 #[command(
     name = "rondo",
+    bin_name = "rondo",
     version,
     max_term_width = 110,
     args_override_self = true,

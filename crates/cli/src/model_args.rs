@@ -70,6 +70,12 @@ impl DeviceArgs {
         device::open(self.device, self.threads, self.precision, console)
     }
 
+    /// The same, but model files are read even with `--mmap`, for a command that replaces them: Windows does not replace a
+    /// file that is mapped.
+    pub(crate) fn unmapped(self) -> DeviceArgs {
+        DeviceArgs { mmap: false, ..self }
+    }
+
     /// Loads models, in model files or run folders, onto one device.
     pub(crate) fn load_all(&self, paths: &[PathBuf], console: Console) -> Result<Vec<Loaded>> {
         let device = self.device(console)?;

@@ -70,7 +70,7 @@ pub(crate) struct ApproximateArgs {
 pub(crate) fn run(args: NormalizerArgs) -> Result<ExitCode> {
     let Action::Fit(args) = args.action;
     let console = Console::new(false);
-    let loaded = args.device.load_all(std::slice::from_ref(&args.model), console)?.remove(0);
+    let loaded = args.device.unmapped().load_all(std::slice::from_ref(&args.model), console)?.remove(0);
     let text = |split| corpus_text(&[], split, "--data", false, &loaded, console);
     let (train, valid) = (text(Split::Train)?, text(Split::Valid)?);
     let options = NormalizerOptions {

@@ -2,7 +2,6 @@
 //!
 //! `RONDO_KILLS` says how often to kill it, 100 times unless told. What it came to is printed:
 //! `cargo test -p rondo-cli --test survival -- --nocapture`.
-#![cfg(unix)]
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use std::fs;

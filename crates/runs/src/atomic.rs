@@ -1,13 +1,18 @@
 //! Atomic writes: a file has either its old content or all of the new content, never a part.
 //!
 //! ```text
-//! write ─▶ .x1y2z3.partial in the same folder ─▶ flush, sync ─▶ rename ─▶ sync the folder
+//! write ─▶ .x1y2z3.partial in the same folder ─▶ flush, sync ─▶ close ─▶ rename ─▶ sync the folder
 //! ```
+//!
+//! Windows does not replace a file that is open or mapped. So nothing in Rondo writes over a file that the same process
+//! has open, on any system; other processes are waited for a second.
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::{Result, RunsError};
 
@@ -31,7 +36,39 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
 /// [`RunsError::Io`] if the file cannot be synced or renamed.
 pub fn move_into_place(file: &File, from: &Path, to: &Path) -> Result<()> {
     file.sync_all().map_err(RunsError::io("write", from))?;
-    fs::rename(from, to).and_then(|()| sync_folder(folder_of(to))).map_err(RunsError::io("write", to))
+    replace(from, to).and_then(|()| sync_folder(folder_of(to))).map_err(RunsError::io("write", to))
+}
+
+/// Removes a file; false if Windows refuses it because a program has the file open.
+pub(crate) fn remove_unless_in_use(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Err(error) if is_in_use(&error) => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
+/// Renames a file to its final path. If Windows refuses it because another program has the old file open, such as a reader
+/// or a virus scanner, it is tried again for a second.
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match fs::rename(from, to) {
+            Err(error) if is_in_use(&error) && pause < Duration::from_secs(1) => {
+                thread::sleep(pause);
+                pause *= 2;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether Windows says that a program has a file open or mapped; other systems let files be renamed and removed.
+fn is_in_use(error: &io::Error) -> bool {
+    const ACCESS_DENIED: i32 = 5;
+    const SHARING_VIOLATION: i32 = 32;
+    const USER_MAPPED_FILE: i32 = 1224;
+    let codes = [ACCESS_DENIED, SHARING_VIOLATION, USER_MAPPED_FILE];
+    cfg!(windows) && error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Prefix and suffix of a temporary file's name, around a random part.
@@ -53,7 +90,7 @@ fn write_and_rename(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Resul
     let (partial, file) = Partial::create(folder)?;
     let mut buffered = BufWriter::new(file);
     write(&mut buffered)?;
-    // The file is closed before it is renamed, which some systems require.
+    // The file is closed before it is renamed.
     buffered.into_inner()?.sync_all()?;
     partial.rename(path)?;
     sync_folder(folder)
@@ -79,7 +116,7 @@ impl Partial {
     }
 
     fn rename(mut self, to: &Path) -> io::Result<()> {
-        fs::rename(&self.0, to)?;
+        replace(&self.0, to)?;
         self.0.clear();
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::atomic::remove_unless_in_use;
 use crate::{Result, RunFolder, RunsError, write_atomically};
 
 /// The number of checkpoints to keep.
@@ -32,7 +33,8 @@ impl CheckpointWriter {
         Ok(CheckpointWriter { folder: folder.path().to_owned(), next })
     }
 
-    /// Writes the next checkpoint atomically and removes all but the last two.
+    /// Writes the next checkpoint atomically and removes all but the last two. On Windows, a checkpoint that a program has
+    /// open is removed later, with the next one.
     ///
     /// # Errors
     /// [`RunsError::Io`] if a file cannot be written or removed, or if `write` fails.
@@ -42,7 +44,7 @@ impl CheckpointWriter {
         self.next += 1;
         let all = numbered(&self.folder)?;
         for (_, path) in &all[..all.len().saturating_sub(KEPT)] {
-            fs::remove_file(path).map_err(RunsError::io("remove", path))?;
+            remove_unless_in_use(path).map_err(RunsError::io("remove", path))?;
         }
         Ok(())
     }

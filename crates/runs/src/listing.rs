@@ -249,7 +249,9 @@ mod tests {
             .iter()
             .map(|run| match run {
                 Ok(run) => run.name.clone(),
-                Err(error) => error.to_string().replace(&parent.path().display().to_string(), "P"),
+                Err(error) => {
+                    error.to_string().replace(&parent.path().display().to_string(), "P").replace('\\', "/")
+                }
             })
             .collect();
         assert_eq!(

@@ -302,13 +302,14 @@ mod tests {
 
     #[test]
     fn another_model_or_optimizer_is_refused_with_both_values() {
+        let base = format!("`{}`", std::path::absolute("/m").unwrap().display());
         for (flags, setting, before, now) in [
             ("[model]\nhidden_size = 64", "model.hidden_size", "`200`", "`64`"),
             ("[model]\ncell = 'gru'", "model.cell", "`lstm`", "`gru`"),
             ("[model]\nsoftmax = 'adaptive:5'", "model.softmax", "`full`", "`adaptive:5`"),
             ("[training]\nseed = 2", "training.seed", "`1`", "`2`"),
             ("[training]\nbptt = 20", "training.bptt", "`35`", "`20`"),
-            ("[training]\nfrom = '/m'", "training.from", "unset", "`/m`"),
+            ("[training]\nfrom = '/m'", "training.from", "unset", &*base),
             ("[text]\nmin_frequency = 3", "text.min_frequency", "`1`", "`3`"),
             ("[optimization]\noptimizer = 'adam'", "optimization.optimizer", "`sgd`", "`adam`"),
         ] {

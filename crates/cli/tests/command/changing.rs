@@ -1,11 +1,13 @@
 //! Settings that change when a run is resumed, and what a run says of its state.
-#![cfg(unix)]
 
 use std::fs;
 
+#[cfg(unix)]
 use crate::interruption::signaled_at;
 use crate::resume::outcome;
-use crate::sandbox::{Said, Sandbox, TINY, text};
+#[cfg(unix)]
+use crate::sandbox::text;
+use crate::sandbox::{Said, Sandbox, TINY};
 
 /// Runs the command in backticks of an error's hint that contains `part`, with more flags.
 fn follow(sandbox: &Sandbox, said: &Said, part: &str, more: &[&str]) -> Said {
@@ -16,6 +18,7 @@ fn follow(sandbox: &Sandbox, said: &Said, part: &str, more: &[&str]) -> Said {
 }
 
 #[test]
+#[cfg(unix)] // Signals.
 fn a_run_interrupted_twice_with_another_learning_rate_each_time_is_reproduced() {
     let sandbox = Sandbox::with_text();
     let flags = ["train", "--data", "text.txt", "--out", "run", "--log-every", "1", "--threads", "1"];
@@ -185,6 +188,7 @@ fn another_text_is_refused_with_a_way_that_works() {
 }
 
 #[test]
+#[cfg(unix)] // Signals.
 fn an_interruption_in_the_first_epoch_leaves_its_metrics_and_an_honest_result() {
     let sandbox = Sandbox::new();
     // An epoch that is longer than the way of a signal.

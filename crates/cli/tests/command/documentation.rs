@@ -17,6 +17,9 @@
 //!
 //! Not `trycmd`: it compares literally, so pages would have to show placeholders where readers want numbers.
 
+// The commands are those of a shell that Windows does not have.
+#![cfg(unix)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -244,6 +247,7 @@ pages! {
     library: "docs/library.md",
     performance: "docs/performance.md",
     reliability: "docs/reliability.md",
+    platforms: "docs/platforms.md",
 }
 
 #[test]

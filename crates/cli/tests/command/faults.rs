@@ -8,18 +8,10 @@ use std::time::Duration;
 
 use crate::interruption::signaled_at;
 use crate::resume::outcome;
-use crate::sandbox::{Said, Sandbox, TINY};
+use crate::sandbox::{Said, Sandbox, TINY, checkpoints};
 
 const LOGGED: [&str; 8] =
     ["--data", "text.txt", "--epochs", "12", "--log-every", "1", "--checkpoint-every", "20steps"];
-
-pub(crate) fn checkpoints(run: &Path) -> Vec<PathBuf> {
-    let files = fs::read_dir(run).unwrap().map(|file| file.unwrap().path());
-    let is = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("checkpoint-");
-    let mut found: Vec<_> = files.filter(is).collect();
-    found.sort();
-    found
-}
 
 /// The same run with nothing in its way, and how large a checkpoint in the middle of it is.
 fn undisturbed(sandbox: &Sandbox) -> u64 {

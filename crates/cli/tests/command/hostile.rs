@@ -253,12 +253,14 @@ fn a_plan_of_monstrous_sizes_costs_no_memory() {
         check_each(&sandbox, |command| if reads_plan(command) { expected } else { Answer });
     }
     // A text that is none is missed by whoever reads it.
+    sandbox.write("empty.txt", "");
+    let data = format!("[text]\ndata = ['{}']\n", sandbox.path("empty.txt").display());
     for (plan, expected) in [
         (
             "[text]\nvalid_fraction = 2\n",
             Error(2, "`text.valid_fraction` must be at least 0 and less than 1"),
         ),
-        ("[text]\ndata = [\"/dev/null\"]\n", Error(1, "`/dev/null` is empty")),
+        (data.as_str(), Error(1, "empty.txt` is empty")),
     ] {
         sandbox.write("run/plan.toml", plan);
         check_each(&sandbox, |command| if reads_text_of_plan(command) { expected } else { Answer });

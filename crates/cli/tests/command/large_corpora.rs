@@ -10,7 +10,8 @@ use crate::sandbox::{Sandbox, TINY};
 /// The only file of this name in the folders of `ids`.
 fn stored(sandbox: &Sandbox, name: &str) -> Option<PathBuf> {
     let entries = fs::read_dir(sandbox.path("ids")).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path().join(name)).find(|path| path.exists())
+    let path = |folder: &str| sandbox.path(&format!("ids/{folder}/{name}"));
+    entries.map(|entry| path(entry.file_name().to_str().unwrap())).find(|path| path.exists())
 }
 
 fn train(sandbox: &Sandbox, out: &str, flags: &[&str]) -> crate::sandbox::Said {

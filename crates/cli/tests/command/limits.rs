@@ -1,7 +1,5 @@
 //! Settings that no machine can satisfy: an error in one line, and nothing left behind.
 
-use std::process::Command;
-
 use crate::sandbox::{Said, Sandbox};
 
 /// Fails unless training with these flags is refused as wrong usage, in one line with these parts, before a folder is
@@ -92,8 +90,9 @@ fn more_than_64_layers_are_trained() {
 }
 
 /// The command with a limit on its address space, in kilobytes.
+#[cfg(target_os = "linux")]
 fn limited(sandbox: &Sandbox, kilobytes: usize, arguments: &[&str]) -> Said {
-    let mut shell = Command::new("sh");
+    let mut shell = std::process::Command::new("sh");
     shell.args(["-c", &format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"")]);
     Said::from(sandbox.through(shell, arguments).output().unwrap())
 }

@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use crate::faults::checkpoints;
-use crate::sandbox::{Sandbox, TINY};
+use crate::sandbox::{Sandbox, TINY, checkpoints};
 
 /// Fails unless training by a recipe with these lines is refused with this error.
 #[track_caller]
@@ -119,7 +118,7 @@ fn a_checkpoint_is_not_a_model_and_the_models_of_its_run_are_named() {
         assert_eq!(said.code, Some(1), "{command:?} {}", said.stderr);
         let models = "; its run has saved the models `run/best.safetensors` and `run/last.safetensors`\n";
         // A run records absolute paths.
-        let folder = format!("{}/", sandbox.path("").canonicalize().unwrap().display());
+        let folder = sandbox.path("").display().to_string();
         assert_eq!(said.stderr.replace(&folder, ""), format!("{error}{models}"), "{command:?}");
     }
     fs::remove_file(sandbox.path("run/best.safetensors")).unwrap();
@@ -132,6 +131,7 @@ fn a_checkpoint_is_not_a_model_and_the_models_of_its_run_are_named() {
 fn the_plan_names_the_text_that_was_read() {
     let sandbox = Sandbox::with_run();
     let plan = fs::read_to_string(sandbox.path("run/plan.toml")).unwrap();
-    let data = format!("data = [\"{}\"]", sandbox.path("text.txt").canonicalize().unwrap().display());
-    assert!(plan.contains(&data) && !plan.contains("corpus ="), "{plan}");
+    // A path with backslashes is between single quotes.
+    let data = format!("data = [\"{}\"]", sandbox.path("text.txt").display());
+    assert!(plan.replace('\'', "\"").contains(&data) && !plan.contains("corpus ="), "{plan}");
 }

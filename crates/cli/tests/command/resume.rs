@@ -1,12 +1,13 @@
 //! `rondo train --resume`, and `rondo reproduce`.
-#![cfg(unix)]
 
 use std::fs;
 use std::path::Path;
 
+#[cfg(unix)]
 use crate::interruption::signaled_at;
 use crate::sandbox::{Sandbox, TINY, text};
 
+#[cfg(unix)]
 const ENDLESS: [&str; 10] = [
     "train",
     "--data",
@@ -33,6 +34,7 @@ pub(crate) fn outcome(run: &Path) -> (Vec<serde_json::Value>, [Vec<u8>; 2]) {
 }
 
 #[test]
+#[cfg(unix)] // Signals.
 fn an_interrupted_run_goes_on_to_the_same_end() {
     for signals in [&["-INT"][..], &["-TERM"], &["-TERM", "-TERM"], &["-HUP", "-INT"]] {
         let sandbox = Sandbox::with_text();

@@ -64,8 +64,11 @@ impl Sandbox {
         }
         // The plan knows where the text was when the model was trained.
         let plan = fs::read_to_string(sandbox.path("run/plan.toml")).unwrap();
-        let from = trained().parent().unwrap().join("text.txt").display().to_string();
-        sandbox.write("run/plan.toml", plan.replace(&from, &sandbox.path("text.txt").display().to_string()));
+        let from = std::path::absolute(trained().parent().unwrap().join("text.txt")).unwrap();
+        let from = from.display().to_string();
+        let moved = plan.replace(&from, &sandbox.path("text.txt").display().to_string());
+        assert_ne!(moved, plan);
+        sandbox.write("run/plan.toml", moved);
         sandbox
     }
 
@@ -89,7 +92,7 @@ impl Sandbox {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        PathBuf::from(with_slashes(&self.folder.path().join(name).display().to_string()))
     }
 
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -120,6 +123,7 @@ impl Sandbox {
     }
 
     /// Another program, such as a shell, to be run in the same surroundings.
+    #[cfg(unix)]
     pub(crate) fn prepared(&self, program: Command) -> Command {
         prepared(program, self.folder.path(), &[])
     }
@@ -142,7 +146,7 @@ impl Sandbox {
 
 impl From<Output> for Said {
     fn from(output: Output) -> Said {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let text = |bytes| with_usual_causes(with_slashes(&String::from_utf8(bytes).unwrap()));
         Said { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
     }
 }
@@ -162,18 +166,63 @@ impl Said {
     }
 }
 
+/// Windows separates the folders of a path by backslashes and understands slashes, too, with which a text is the same on all
+/// systems. JSON stays as it is, since backslashes mean something else there.
+fn with_slashes(text: &str) -> String {
+    if !cfg!(windows) || text.starts_with(['{', '[']) {
+        return text.to_owned();
+    }
+    let is_of_path = |char: &char| char.is_alphanumeric() || "._-:[]".contains(*char);
+    let chars: Vec<char> = text.chars().collect();
+    let separates = |at: usize| {
+        let rest = &chars[at + 1..];
+        // An escaped tab or control character.
+        let is_escape = rest.starts_with(&['u', '{'])
+            || (rest.starts_with(&['t']) && !rest.get(1).is_some_and(is_of_path));
+        at > 0 && is_of_path(&chars[at - 1]) && rest.first().is_some_and(is_of_path) && !is_escape
+    };
+    let replaced = |(at, &char)| if char == '\\' && separates(at) { '/' } else { char };
+    chars.iter().enumerate().map(replaced).collect()
+}
+
+/// What Windows says of a file that is missing, in the words of other systems.
+fn with_usual_causes(text: String) -> String {
+    if !cfg!(windows) {
+        return text;
+    }
+    let usual = |line: &str| {
+        let (before, code) = line.split_once(" (os error ")?;
+        let cause = before.rfind(": ")? + ": ".len();
+        let is_missing = code.starts_with("2)") || code.starts_with("3)");
+        let after = code.split_once(')')?.1;
+        is_missing.then(|| format!("{}No such file or directory (os error 2){after}", &line[..cause]))
+    };
+    text.split_inclusive('\n').map(|line| usual(line).unwrap_or_else(|| line.to_owned())).collect()
+}
+
 /// `count` lines of the text.
 pub(crate) fn text(count: usize) -> String {
     SENTENCES.iter().cycle().take(count).map(|sentence| format!("{sentence}\n")).collect()
+}
+
+/// The checkpoints in the folder of a run, the latest last.
+pub(crate) fn checkpoints(run: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(run).unwrap().map(|file| file.unwrap().path());
+    let is = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("checkpoint-");
+    let mut found: Vec<_> = files.filter(is).collect();
+    found.sort();
+    found
 }
 
 /// Times, speeds and places, which differ from machine to machine, taken out of snapshots while the guard lives. Losses
 /// stay: with one thread and the portable instructions they are the same everywhere.
 pub(crate) fn filters(sandbox: &Sandbox) -> SettingsBindDropGuard {
     let mut settings = insta::Settings::clone_current();
-    let folder = sandbox.folder.path().display().to_string();
+    let folder = with_slashes(&sandbox.folder.path().display().to_string());
     settings.add_filter(&regex_of(&folder), "[FOLDER]");
     settings.add_filter(&regex_of(env!("CARGO_BIN_EXE_rondo")), "rondo");
+    // On Windows, no variable moves the folder of caches.
+    settings.add_filter(r"\w:/users/[^/]+/AppData/Local/rondo", "[FOLDER]/cache/rondo");
     settings.add_filter(r"[\d,]+ tokens/s", "[SPEED] tokens/s");
     settings.add_filter(r"\d+:\d\d|\d+\.\d+ s\b", "[TIME]");
     settings.add_filter(r"rondo    \d+\.\d+\.\d+", "rondo    [VERSION]");

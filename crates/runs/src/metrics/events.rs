@@ -17,6 +17,7 @@ use std::process;
 use prost::Message;
 
 use super::Record;
+use crate::atomic::remove_unless_in_use;
 use crate::folder::{EVENTS_PREFIX as PREFIX, is_event_file};
 use crate::{Result, RunsError};
 
@@ -68,7 +69,8 @@ impl EventWriter {
         self.append(&Event { wall_time: unix_s, step: step(record.step), summary, ..Event::default() })
     }
 
-    /// Removes the other event files in the folder, whose contents this one now includes.
+    /// Removes the other event files in the folder, whose contents this one now includes. On Windows, one that a program
+    /// has open stays; TensorBoard discards its contents, since this file comes later.
     ///
     /// # Errors
     /// [`RunsError::Io`] if a file cannot be removed.
@@ -76,7 +78,7 @@ impl EventWriter {
         self.file.sync_all().map_err(RunsError::io("write", &self.path))?;
         let Some(folder) = self.path.parent() else { return Ok(()) };
         for path in others(folder, Some(&self.path))? {
-            fs::remove_file(&path).map_err(RunsError::io("remove", &path))?;
+            remove_unless_in_use(&path).map_err(RunsError::io("remove", &path))?;
         }
         Ok(())
     }
@@ -292,8 +294,9 @@ mod tests {
         let first = EventWriter::create(folder.path(), NOW).unwrap();
         let second = EventWriter::create(folder.path(), NOW).unwrap();
         assert!(first.path < second.path);
+        let EventWriter { path: first, .. } = first; // Closed, since it is removed.
         second.replace_others().unwrap();
-        assert!(!first.path.exists() && second.path.exists());
+        assert!(!first.exists() && second.path.exists());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

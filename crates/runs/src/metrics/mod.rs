@@ -46,7 +46,8 @@ impl MetricsLog {
     }
 
     /// Continues the records of a resumed run from `metrics`, the contents of its metrics file at the checkpoint.
-    /// Later records are dropped, since the resumed run writes them again; lost records are restored.
+    /// Later records are dropped, since the resumed run writes them again; lost records are restored. An earlier log of the
+    /// same folder must be closed: both files are replaced.
     ///
     /// # Errors
     /// [`RunsError::Metrics`] if `metrics` is not valid, [`RunsError::Io`] if a file cannot be written.

@@ -225,10 +225,16 @@ fn a_plan_names_no_corpus_that_it_does_not_read() {
     }
 }
 
+/// The path as it is on this system: on Windows, an absolute path begins with a drive.
+fn absolute(path: &str) -> PathBuf {
+    std::path::absolute(path).unwrap()
+}
+
 #[test]
 fn texts_of_ones_own_are_one_per_split_or_to_be_split() {
     let corpus = |text: &str| Plan::new(&settings(&format!("[text]\n{text}"))).map(|plan| plan.text.corpus);
-    let of = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+    let path = |name: &&str| if *name == "-" { PathBuf::from(name) } else { absolute(name) };
+    let of = |names: &[&str]| names.iter().map(path).collect::<Vec<_>>();
     let text = "train = ['/a', '/b']\nvalid = ['/v']\ntest = ['/t']";
     let splits = CorpusChoice::OwnSplits { train: of(&["/a", "/b"]), valid: of(&["/v"]), test: of(&["/t"]) };
     assert_eq!(corpus(text).unwrap(), splits);
@@ -279,7 +285,7 @@ fn a_word_list_replaces_the_words_of_the_text() {
     else {
         panic!("the list is given")
     };
-    assert_eq!((list, options.unknown.as_deref()), (PathBuf::from("/words"), Some("<unk>")));
+    assert_eq!((list, options.unknown.as_deref()), (absolute("/words"), Some("<unk>")));
     assert_eq!(options.reserved, ["<eos>", "<pad>"]);
     let because = "unless the vocabulary is built from the text, without `text.vocab_list`";
     for (text, setting) in [
@@ -526,7 +532,7 @@ fn a_plan_that_goes_on_keeps_shape_tokenizer_and_vocabulary() {
     assert_eq!((plan.model.config(3), plan.training.epochs), (config.clone(), 7));
     assert_eq!(plan.text.options.tokenizer, tokenizer);
     assert_eq!(plan.text.options.vocab, VocabSource::Given(vocab.clone()));
-    assert_eq!(plan.training.from, Some(PathBuf::from("/model")));
+    assert_eq!(plan.training.from, Some(absolute("/model")));
     let extending = continuing("extend_vocab = true\n[text]\nmin_frequency = 2").unwrap();
     let splits = VocabSplits::Train;
     let extend = VocabSource::Extend { vocab: vocab.clone(), min_freq: 2, max_size: None, splits };

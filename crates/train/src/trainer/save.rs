@@ -135,6 +135,7 @@ impl Run<'_> {
         *self.progress = Progress { training_s, elapsed_s, warned_of_loss, ..restored };
         if self.writes() {
             let (metrics, started_unix_s) = (checkpoint.metrics()?, self.progress.started_unix_s);
+            self.output.metrics = None; // Closed, since its files are replaced.
             self.output.metrics = Some(MetricsLog::resume(self.output.folder, &metrics, started_unix_s)?);
         }
         self.output.checkpoint_timer.restart(self.progress.steps);
