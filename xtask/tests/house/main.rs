@@ -8,4 +8,5 @@ mod confined;
 mod english;
 mod links;
 mod lists;
+mod packages;
 mod tree;

@@ -40,7 +40,7 @@ fn recipes_are_listed_with_what_was_published() {
 
 #[test]
 fn a_recipe_is_shown_as_its_file() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes/ptb-rnn.toml");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../train/recipes/ptb-rnn.toml");
     let shown = Sandbox::new().run(&["recipes", "show", "ptb-rnn"]).success();
     assert_eq!(shown, fs::read_to_string(file).unwrap());
 
