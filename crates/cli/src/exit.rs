@@ -8,7 +8,7 @@
 //! | 4 | the model has diverged |
 //!
 //! A class says what can help: another input, other settings, the same command later, another learning rate. Not here: 0 for
-//! success, and the codes of commands that a signal stops (`signals`). `docs/reliability.md` has all of them for users.
+//! success, and the codes of commands that a signal stops (`signals`). `docs/reliability.md` has all of them.
 
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;

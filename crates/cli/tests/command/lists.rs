@@ -165,3 +165,16 @@ fn shells_get_their_completions() {
         assert!(script.contains("hidden-size") && script.contains("forbid-unk"), "{shell}");
     }
 }
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["man", "pages"]).success(), "");
+    for page in ["rondo.1", "rondo-train.1", "rondo-recipes-show.1", "rondo-completions.1"] {
+        let page = fs::read_to_string(sandbox.path("pages").join(page)).unwrap();
+        assert!(page.contains(".SH SYNOPSIS") && page.contains(".SH OPTIONS"), "{page}");
+    }
+    let train = fs::read_to_string(sandbox.path("pages/rondo-train.1")).unwrap();
+    assert!(train.contains("hidden\\-size"), "{train}");
+    assert!(!sandbox.path("pages/rondo-man.1").exists());
+}

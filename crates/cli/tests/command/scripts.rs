@@ -20,7 +20,7 @@ const PRINTING: [&[&str]; 12] = [
     &["datasets"],
     &["models"],
     &["runs", "run"],
-    &["score", "run", "text.txt"],
+    &["score", "-m", "run", "text.txt"],
 ];
 
 /// A shell that runs `script`, in which `"$@"` is the command.
