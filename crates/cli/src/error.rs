@@ -226,7 +226,7 @@ fn hint(cause: &Cause) -> Option<String> {
             CliError::FlagNotDivided { .. } => Some("start the command without `mpirun`".to_owned()),
             #[cfg(not(feature = "mpi"))]
             CliError::NoMpi => Some(
-                "`cargo install --path crates/cli --locked --features mpi` builds one that does, with the MPI library \
+                "`cargo install --locked --path crates/cli --features mpi` builds one that does, with the MPI library \
                  and libclang"
                     .to_owned(),
             ),
@@ -542,7 +542,7 @@ fn hint_on_data(error: &DataError) -> Option<String> {
         }
         DataError::NoTokenizers { .. } => {
             return Some(
-                "`cargo install --path crates/cli --features tokenizers` builds a command that has them"
+                "`cargo install --locked --path crates/cli --features tokenizers` builds a command that has them"
                     .to_owned(),
             );
         }

@@ -63,7 +63,7 @@ fn known_elsewhere(error: &clap::Error) -> Option<String> {
 /// How to get a subcommand that this build leaves out.
 fn left_out(error: &clap::Error) -> Option<String> {
     let is_left_out = parts(error, ContextKind::InvalidSubcommand) == ["tokenizer"];
-    let command = "`cargo install --path crates/cli --features tokenizers`";
+    let command = "`cargo install --locked --path crates/cli --features tokenizers`";
     is_left_out.then(|| format!("{command} builds a command that has it"))
 }
 

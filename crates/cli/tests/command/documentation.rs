@@ -244,6 +244,7 @@ pages! {
     library: "docs/library.md",
     performance: "docs/performance.md",
     reliability: "docs/reliability.md",
+    platforms: "docs/platforms.md",
 }
 
 #[test]
