@@ -20,7 +20,9 @@ pub(crate) struct Package {
     pub(crate) license: Option<String>,
     pub(crate) readme: Option<String>,
     pub(crate) rust_version: Option<String>,
+    #[serde(default)]
     pub(crate) keywords: Vec<String>,
+    #[serde(default)]
     pub(crate) categories: Vec<String>,
 }
 
