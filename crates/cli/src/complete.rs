@@ -10,12 +10,13 @@ use rondo_infer::{Completer, Completing, Completion, Preferences, UserWords};
 use serde_json::{Value, json};
 
 use crate::console::Console;
-use crate::error::{CliError, shown};
+use crate::error::CliError;
 use crate::exclusion;
 use crate::input::Input;
 use crate::lines::LineBatches;
 use crate::model_args::ModelArgs;
 use crate::output;
+use crate::terminal::shown;
 use crate::text_args::LossyArgs;
 
 /// List the most likely next words with their probabilities

@@ -13,7 +13,8 @@ use crate::{Cli, output};
 #[command(after_help = "\
 For bash:  rondo completions bash > ~/.local/share/bash-completion/completions/rondo
 For zsh:   rondo completions zsh > \"${fpath[1]}/_rondo\"
-For fish:  rondo completions fish > ~/.config/fish/completions/rondo.fish")]
+For fish:  rondo completions fish > ~/.config/fish/completions/rondo.fish
+For PowerShell, in its profile:  rondo completions powershell | Out-String | Invoke-Expression")]
 pub(crate) struct CompletionsArgs {
     /// Shell to complete for
     shell: Shell,

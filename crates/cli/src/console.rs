@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::terminal;
+
 /// Whether and how to report progress.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Console {
@@ -39,9 +41,9 @@ impl Console {
     }
 }
 
-/// Prints a line to stderr even if quiet. Errors are ignored: if stderr is closed, there is nowhere to report them.
+/// Prints a line to stderr even if quiet, with its control characters escaped. Errors are ignored: if stderr is closed, there is nowhere to report them.
 pub(crate) fn error_text(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", terminal::lines(line));
 }
 
 /// A time in hours, minutes and seconds, such as `1:02:03` or `2:03`.

@@ -6,9 +6,9 @@
 //!    hint: …                                                  what to do, where that is sure
 //! ```
 //!
-//! This is one file so that the texts of all errors, their exit codes and their hints can be read side by side.
+//! This is one file so that the texts of all errors and their hints can be read side by side. Not here: exit codes
+//! (`exit`).
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,8 +17,6 @@ use rondo_data::{DataError, NAMED_CORPORA, Split, nearest};
 use rondo_infer::InferError;
 use rondo_infer::lattice::LatticeFault;
 use rondo_infer::rescore::LineFault;
-use rondo_kernels::DeviceError;
-use rondo_nn::NnError;
 use rondo_runs::{Compact, RunsError};
 use rondo_serve::ServeError;
 use rondo_train::settings::Field;
@@ -26,6 +24,9 @@ use rondo_train::{Quantity, TrainError};
 
 use crate::console;
 use crate::describe::in_shell;
+use crate::exit::{Cause, Failure};
+use crate::output;
+use crate::terminal::shown;
 
 /// What the command itself refuses.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +107,9 @@ pub(crate) enum CliError {
         all_of(expected)
     )]
     OtherColumns { origin: String, found: Vec<String>, expected: Vec<String> },
+    /// Stdout cannot be written: it is closed, or its disk is full.
+    #[error("could not write to stdout")]
+    Stdout { source: std::io::Error },
     /// A file of results cannot be written.
     #[error("could not write `{}`", path.display())]
     Write { path: PathBuf, source: std::io::Error },
@@ -188,7 +192,7 @@ fn at_checkpoint(checkpoint: Option<&(PathBuf, u64)>) -> String {
 
 /// Prints an error and says what to exit with.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    if is_closed_pipe(error) {
+    if output::is_closed_pipe(error) {
         // Whoever reads our output has had enough, as `head` does: that is no failure.
         return ExitCode::SUCCESS;
     }
@@ -199,137 +203,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = error.chain().find_map(hint) {
         console::error_text(&format!("   hint: {hint}"));
     }
-    ExitCode::from(if error.chain().any(is_wrong_usage) { 2 } else { 1 })
-}
-
-/// A message fit for a terminal: what it quotes from a file might move the cursor, or worse.
-pub(crate) fn shown(message: &str) -> String {
-    let mut shown = String::with_capacity(message.len());
-    for char in message.chars() {
-        if char.is_control() && char != '\n' {
-            shown.extend(char.escape_debug());
-        } else {
-            shown.push(char);
-        }
-    }
-    shown
-}
-
-type Cause = dyn std::error::Error + 'static;
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
-}
-
-/// Whether it is what the user wrote that is at fault, and not what was found in the world.
-fn is_wrong_usage(cause: &Cause) -> bool {
-    match cause.downcast_ref() {
-        Some(
-            TrainError::Settings { .. }
-            | TrainError::Quantized { .. }
-            | TrainError::TooManyParts { .. }
-            | TrainError::NotShared { .. }
-            | TrainError::UnknownRecipe { .. }
-            | TrainError::RecipeNeedsText { .. }
-            | TrainError::UnknownBand { .. }
-            | TrainError::UnknownWorkload { .. }
-            | TrainError::Value { .. }
-            | TrainError::OutOfRange { .. }
-            | TrainError::NotEnoughMemory { .. }
-            | TrainError::NoEffect { .. }
-            | TrainError::Fixed { .. }
-            | TrainError::FewerEpochs { .. }
-            | TrainError::FixedLength { .. }
-            | TrainError::NoBestWeights { .. }
-            | TrainError::UnknownPreset { .. }
-            | TrainError::OtherModel { .. }
-            | TrainError::Model(NnError::Config { .. }),
-        ) => return true,
-        Some(TrainError::InFile { error, .. }) => return is_wrong_usage(error.as_ref()),
-        Some(TrainError::Data(error)) => return matches!(error, DataError::UnknownCorpus { .. }),
-        Some(TrainError::Device(error)) => return is_unknown_device(error),
-        _ => {}
-    }
-    let unusable_number = |error: &InferError| {
-        matches!(
-            error,
-            InferError::Temperature { .. }
-                | InferError::TopP { .. }
-                | InferError::MinP { .. }
-                | InferError::RepetitionPenalty { .. }
-                | InferError::NotFinite { .. }
-                | InferError::EmptyStopString
-                | InferError::LengthPenalty { .. }
-                | InferError::Theta { .. }
-                | InferError::Lambda { .. }
-                | InferError::NgramWeight { .. }
-                | InferError::NgramOfWords { .. }
-                | InferError::ZeroSize { .. }
-                | InferError::AllForbidden { .. }
-                | InferError::EmptyPrefix
-                | InferError::UnknownWord { .. }
-                | InferError::NotEnoughMemory { .. }
-                | InferError::NoEmbedding
-                | InferError::IndependentUnits { .. }
-                | InferError::DifferentTokens { .. }
-                | InferError::NeedsDistribution { .. }
-                | InferError::Bounds { .. }
-                | InferError::Buckets { .. }
-        )
-    };
-    matches!(cause.downcast_ref(), Some(DataError::UnknownCorpus { .. }))
-        || matches!(cause.downcast_ref(), Some(NnError::TooLarge { .. } | NnError::Config { .. }))
-        || cause.downcast_ref().is_some_and(is_unknown_device)
-        || cause.downcast_ref().is_some_and(unusable_number)
-        || matches!(
-            cause.downcast_ref(),
-            Some(
-                ConvertError::Nonlinearity { .. }
-                    | ConvertError::NoVocabulary { .. }
-                    | ConvertError::NoTokenizer { .. }
-                    | ConvertError::OwnVocabulary { .. }
-                    | ConvertError::OtherCell { .. }
-                    | ConvertError::AlreadyConverted { .. }
-                    | ConvertError::NotInFormat { .. }
-            )
-        )
-        || matches!(
-            cause.downcast_ref(),
-            Some(
-                CliError::NoPlan { .. }
-                    | CliError::MoreThanBeams { .. }
-                    | CliError::VocabSizeOfModel { .. }
-                    | CliError::PictureFormat { .. }
-                    | CliError::NotOfWords { .. }
-                    | CliError::UnknownColumn { .. }
-                    | CliError::UnknownKey { .. }
-                    | CliError::GroupBySeed
-                    | CliError::UnknownToken { .. }
-                    | CliError::LogitBias { .. }
-                    | CliError::NoLineEnd { .. }
-                    | CliError::UnknownScore { .. }
-                    | CliError::ListsWithoutIds { .. }
-                    | CliError::FlagOfFormat { .. }
-                    | CliError::FlagValue { .. }
-                    | CliError::NoTextColumn { .. }
-                    | CliError::BucketsWithout { .. }
-                    | CliError::NotDivided { .. }
-                    | CliError::FlagNotDivided { .. }
-                    | CliError::NoKeys { .. }
-                    | CliError::NoWeights { .. }
-                    | CliError::OverItself { .. }
-                    | CliError::OverInput { .. }
-            )
-        )
-}
-
-fn is_unknown_device(error: &DeviceError) -> bool {
-    matches!(
-        error,
-        DeviceError::UnknownInstructionSet { .. }
-            | DeviceError::MissingInstructionSet { .. }
-            | DeviceError::TooManyThreads { .. }
-    )
+    Failure::of(error).into()
 }
 
 /// What the user can do, where that is sure.
@@ -352,7 +226,7 @@ fn hint(cause: &Cause) -> Option<String> {
             CliError::FlagNotDivided { .. } => Some("start the command without `mpirun`".to_owned()),
             #[cfg(not(feature = "mpi"))]
             CliError::NoMpi => Some(
-                "`cargo install --path crates/cli --locked --features mpi` builds one that does, with the MPI library \
+                "`cargo install --locked --path crates/cli --features mpi` builds one that does, with the MPI library \
                  and libclang"
                     .to_owned(),
             ),
@@ -424,6 +298,7 @@ fn hint(cause: &Cause) -> Option<String> {
             | CliError::OverInput { .. }
             | CliError::Write { .. }
             | CliError::NoSplit { .. }
+            | CliError::Stdout { .. }
             | CliError::TooShort { .. }
             | CliError::MoreThanBeams { .. }
             | CliError::VocabSizeOfModel { .. }
@@ -667,7 +542,7 @@ fn hint_on_data(error: &DataError) -> Option<String> {
         }
         DataError::NoTokenizers { .. } => {
             return Some(
-                "`cargo install --path crates/cli --features tokenizers` builds a command that has them"
+                "`cargo install --locked --path crates/cli --features tokenizers` builds a command that has them"
                     .to_owned(),
             );
         }

@@ -5,8 +5,8 @@
 //!    └ clap_error: errors of the command line                error: errors of the libraries ┘
 //! ```
 //!
-//! One module per command. Promises: results go to stdout, everything else to stderr; the exit code is 0 on success, 1
-//! on failure, 2 for wrong usage, and 130 for an interrupted run.
+//! One module per command. Promises: results go to stdout, everything else to stderr; the exit code is 0 on success, one
+//! for each class of errors (`exit`), and 128 + signal after a signal (`signals`).
 //! Not here: any mathematics. This is the only crate that prints, or ends the process.
 
 use std::process::ExitCode;
@@ -29,10 +29,12 @@ mod devices;
 mod error;
 mod eval;
 mod exclusion;
+mod exit;
 mod filter;
 mod generate;
 mod input;
 mod lines;
+mod man;
 mod measures;
 mod model_args;
 mod models;
@@ -51,8 +53,10 @@ mod runs;
 mod score;
 mod serve;
 mod several_models;
+mod signals;
 mod surprisal;
 mod table;
+mod terminal;
 mod text_args;
 #[cfg(feature = "tokenizers")]
 mod tokenizer;
@@ -108,6 +112,8 @@ enum Command {
     Neighbors(neighbors::NeighborsArgs),
     Normalizer(normalizer::NormalizerArgs),
     Completions(completions::CompletionsArgs),
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -153,6 +159,7 @@ fn main() -> ExitCode {
         Command::Neighbors(args) => neighbors::run(args),
         Command::Normalizer(args) => normalizer::run(args),
         Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     };
     match result {
         Ok(code) => {
@@ -196,6 +203,7 @@ impl Command {
             Command::Neighbors(_) => ("neighbors", false),
             Command::Normalizer(_) => ("normalizer", false),
             Command::Completions(_) => ("completions", false),
+            Command::Man(_) => ("man", false),
         }
     }
 }

@@ -9,8 +9,9 @@ use rondo_runs::plot::{self, Axis, Group, Run};
 use rondo_runs::write_atomically;
 
 use crate::console::{self, Console};
-use crate::error::{CliError, shown};
+use crate::error::CliError;
 use crate::runs::{Groups, naming, read_all, ungrouped_note};
+use crate::terminal::shown;
 
 /// Plot runs: loss, perplexity, learning rate and gradient norm in one SVG
 #[derive(Args, Debug)]

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::console::Console;
 use crate::output;
-use crate::train::{Format, INTERRUPTED, train};
+use crate::signals;
+use crate::train::{Format, train};
 
 /// Repeat a run and check that the results are identical
 #[derive(Args, Debug)]
@@ -49,7 +50,7 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<ExitCode> {
                 Session::repeat(first.path(), SessionOptions { out: args.out, name, ..options })
             })?;
             if trained.outcome.interrupted {
-                return Ok(ExitCode::from(INTERRUPTED));
+                return Ok(signals::exit_code());
             }
             trained.folder
         }

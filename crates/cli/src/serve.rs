@@ -15,6 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::model_args::DeviceArgs;
+use crate::signals;
 
 /// The environment variable with API keys, separated by commas.
 const KEYS_VARIABLE: &str = "RONDO_API_KEYS";
@@ -105,7 +106,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(level).init();
     let server = Server::bind(models, options)?;
     let stopper = server.stopper();
-    ctrlc::set_handler(move || stopper.stop()).context("could not handle Ctrl-C")?;
+    signals::on_first(move || stopper.stop())?;
     console.say(&format!("listening on http://{}", server.address()));
     server.run()?;
     console.say("stopped");

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use crate::tree::{Package, packages, quoted, read, table};
 
 /// External crates that only `cli` may depend on: flags, the terminal, signals, and untyped errors.
-const OF_THE_COMMAND: [&str; 5] = ["anyhow", "clap", "clap_complete", "ctrlc", "indicatif"];
+const OF_THE_COMMAND: [&str; 8] =
+    ["anyhow", "clap", "clap_complete", "clap_mangen", "ctor", "ctrlc", "indicatif", "signal-hook"];
 
 /// A row of the table in `ARCHITECTURE.md`: a crate's folder and the folders of the crates that it may use.
 struct Row {

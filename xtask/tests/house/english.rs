@@ -152,7 +152,7 @@ fn each_string(tokens: TokenStream, found: &mut dyn FnMut(&str, usize)) {
 #[test]
 fn documents_and_recipes_are_in_plain_english() {
     let mut complaints = Vec::new();
-    for path in documents().into_iter().chain(files("recipes", "toml")) {
+    for path in documents().into_iter().chain(files("crates/train/recipes", "toml")) {
         // Not the document's own words: what a command prints, and the beginning of a sample.
         let mut in_console = false;
         for (number, line) in read(&path).lines().enumerate() {

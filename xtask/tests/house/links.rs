@@ -8,7 +8,7 @@ use crate::tree::{entries, files, read, root};
 pub(crate) fn documents() -> Vec<PathBuf> {
     let at_root = entries("").into_iter().filter(|path| path.extension().is_some_and(|end| end == "md"));
     at_root
-        .chain(["bench", "docs", "golden", "recipes", "crates"].iter().flat_map(|folder| files(folder, "md")))
+        .chain(["bench", "docs", "golden", "crates"].iter().flat_map(|folder| files(folder, "md")))
         .collect()
 }
 

@@ -22,11 +22,15 @@ fn operations() -> BTreeSet<String> {
 
 #[test]
 fn the_docs_have_every_recipe() {
-    let recipes: BTreeSet<String> = files("recipes", "toml")
+    let recipes: BTreeSet<String> = files("crates/train/recipes", "toml")
         .iter()
         .map(|path| path.file_stem().and_then(|stem| stem.to_str()).unwrap().to_owned())
         .collect();
-    assert_eq!(recipes, first_cells("docs/recipes.md", "recipe"), "left: recipes/, right: docs/recipes.md");
+    assert_eq!(
+        recipes,
+        first_cells("docs/recipes.md", "recipe"),
+        "left: crates/train/recipes/, right: docs/recipes.md"
+    );
 }
 
 #[test]

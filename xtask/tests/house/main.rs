@@ -9,4 +9,5 @@ mod embedding;
 mod english;
 mod links;
 mod lists;
+mod packages;
 mod tree;

@@ -4,7 +4,6 @@
 //! made here. Not here: errors of the command itself (`error`).
 
 use std::error::Error as StdError;
-use std::io::Write;
 use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
 use std::slice;
@@ -12,7 +11,8 @@ use std::slice;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::console;
+use crate::terminal::shown;
+use crate::{console, error, output};
 
 mod other_tools;
 
@@ -22,23 +22,33 @@ pub(crate) const REASON: ContextKind = ContextKind::Custom;
 /// Prints a help text that was asked for, or what is wrong with the arguments.
 pub(crate) fn report(error: &clap::Error) -> ExitCode {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Whoever closes the pipe has read enough.
-            let _ = std::io::stdout().write_all(error.render().to_string().as_bytes());
-            ExitCode::SUCCESS
-        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => printed(&error.render().to_string()),
+        ErrorKind::UnknownArgument if is_version(error) => printed(&crate::Cli::command().render_version()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             console::error_text(error.render().to_string().trim_end());
             ExitCode::from(2)
         }
         _ => {
-            console::error_text(&format!("error: {}", message(error)));
+            console::error_text(&shown(&format!("error: {}", message(error))));
             if let Some(hint) = known_elsewhere(error).or_else(|| left_out(error)).or_else(|| hint(error)) {
                 console::error_text(&format!("   hint: {hint}"));
             }
             ExitCode::from(2)
         }
     }
+}
+
+fn printed(text: &str) -> ExitCode {
+    match output::text(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error::report(&error),
+    }
+}
+
+/// Whether the version is asked for after a subcommand. Subcommands do not list the flag: they have no versions of their
+/// own.
+fn is_version(error: &clap::Error) -> bool {
+    matches!(parts(error, ContextKind::InvalidArg), [flag] if flag == "--version" || flag == "-V")
 }
 
 /// What to write instead of a flag that other tools have.
@@ -53,7 +63,7 @@ fn known_elsewhere(error: &clap::Error) -> Option<String> {
 /// How to get a subcommand that this build leaves out.
 fn left_out(error: &clap::Error) -> Option<String> {
     let is_left_out = parts(error, ContextKind::InvalidSubcommand) == ["tokenizer"];
-    let command = "`cargo install --path crates/cli --features tokenizers`";
+    let command = "`cargo install --locked --path crates/cli --features tokenizers`";
     is_left_out.then(|| format!("{command} builds a command that has it"))
 }
 

@@ -30,8 +30,8 @@ use crate::error::CliError;
 use crate::input::Input;
 use crate::model_args::DeviceArgs;
 use crate::normalizer::{self, ApproximateArgs};
+use crate::signals;
 use crate::text_args::LossyArgs;
-use crate::train::{INTERRUPTED, stop_on_interruption};
 use crate::{describe, output};
 use outputs::Outputs;
 use texts::{Piece, Texts};
@@ -195,7 +195,7 @@ pub(crate) fn run(args: FilterArgs) -> Result<ExitCode> {
     args.lossy.apply(&mut loaded)?;
     args.approximate.apply_all(&mut loaded)?;
     let model = &loaded[0].model;
-    let stop = stop_on_interruption()?;
+    let stop = signals::stop()?;
     let mut filter = Filter::new(model, args.options())?;
     let buckets = args.divide(&mut filter, model, &stop, console)?;
     if let Some(buckets) = &buckets {
@@ -251,7 +251,7 @@ pub(crate) fn run(args: FilterArgs) -> Result<ExitCode> {
     if !args.json {
         normalizer::say_checks(&loaded, console);
     }
-    Ok(if stop.load(Ordering::Relaxed) { INTERRUPTED.into() } else { ExitCode::SUCCESS })
+    Ok(if stop.load(Ordering::Relaxed) { signals::exit_code() } else { ExitCode::SUCCESS })
 }
 
 /// Passes on a piece of a text for which there is a verdict, and counts its bytes.

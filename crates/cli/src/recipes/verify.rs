@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::{flags, given};
 use crate::console::Console;
 use crate::output;
-use crate::train::{Format, INTERRUPTED, train};
+use crate::signals;
+use crate::train::{Format, train};
 
 /// Run a recipe and check whether it reproduces the published perplexities
 #[derive(Args, Debug)]
@@ -105,7 +106,7 @@ pub(super) fn run(args: VerifyArgs) -> Result<ExitCode> {
                 Ok(session)
             })?;
             if trained.outcome.interrupted {
-                return Ok(ExitCode::from(INTERRUPTED));
+                return Ok(signals::exit_code());
             }
             let one = Judged::new(verification, trained.folder)?;
             if !args.json {

@@ -14,8 +14,8 @@ use rondo_runs::{ListedRun, RunsError};
 use serde_json::Value;
 
 use crate::console;
-use crate::error::shown;
 use crate::output;
+use crate::terminal::shown;
 pub(crate) use entry::Entry;
 pub(crate) use group::{Group, Groups, naming, ungrouped_note};
 use table::{Columns, Table};

@@ -6,8 +6,9 @@ use rondo_data::nearest;
 use rondo_runs::natural_order;
 use serde_json::{Map, Value};
 
-use crate::error::{CliError, shown};
+use crate::error::CliError;
 use crate::output;
+use crate::terminal::shown;
 
 /// A value, and how it is printed in a text.
 pub(super) struct Cell {

@@ -8,10 +8,8 @@
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use rondo_runs::RunsError;
 use rondo_train::{Checkpoint, Plan, Session, SessionOptions, SettingsSource, TrainError, Trained};
@@ -23,6 +21,7 @@ use crate::device;
 use crate::error::CliError;
 use crate::input::STDIN;
 use crate::ranks;
+use crate::signals;
 use flags::SettingFlags;
 use overview::Overview;
 use progress::Progress;
@@ -33,9 +32,6 @@ mod flags;
 mod overview;
 mod progress;
 mod summary;
-
-/// Exit code of an interrupted run: the code that shells report for a program stopped by Ctrl-C.
-pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Train a language model and keep the one with the best validation perplexity
 #[derive(Args, Debug)]
@@ -57,8 +53,8 @@ Repeated flags: of a flag with one value, the last one counts. A flag that takes
 Corpora: --data also accepts the name of a corpus, like --corpus (see `rondo datasets`). Rondo looks for a named \
 corpus in the folder RONDO_DATA and in the user's cache folder, and downloads it into the cache if it is in neither.
 
-Interrupting: Ctrl-C stops a run after the current batch and saves a checkpoint and the model; a second Ctrl-C stops \
-at once. The exit code is 130. `rondo train --resume --out DIR` continues from the last checkpoint and gives bit for \
+Interrupting: Ctrl-C and SIGTERM stop a run after the current batch and save a checkpoint and the model; a second \
+Ctrl-C stops at once. The exit code is 130, or 143 after SIGTERM. `rondo train --resume --out DIR` continues from the last checkpoint and gives bit for \
 bit the results of an uninterrupted run.
 
 Changing a run: with --resume, flags can change the learning rate, its schedule and minimum, momentum, betas, epsilon, \
@@ -121,7 +117,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<ExitCode> {
             Session::start(settings, SessionOptions { source, out, ..options })
         }
     })?;
-    Ok(if trained.outcome.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    Ok(if trained.outcome.interrupted { signals::exit_code() } else { ExitCode::SUCCESS })
 }
 
 /// How the result of a run is printed to stdout.
@@ -159,7 +155,7 @@ pub(crate) fn train(
         console
             .say(&format!("\ncomplete: all {epochs} epochs are trained; for more, `{program} train {how}`"));
     }
-    let stop = stop_on_interruption()?;
+    let stop = signals::stop()?;
     let mut progress = Progress::new(console, &session, stop);
     let trained = session.run(&mut progress).map_err(|error| stopped(&session, error))?;
     drop(progress);
@@ -207,22 +203,4 @@ fn lower_learning_rate(plan: &Plan) -> f64 {
     }
     // Two digits, so that 0.7 / 10 is not 0.06999….
     format!("{:.1e}", rate / 10.0).parse().unwrap_or(rate / 10.0)
-}
-
-/// A flag that becomes true at the first Ctrl-C or termination signal; a second one exits at once.
-pub(crate) fn stop_on_interruption() -> Result<Arc<AtomicBool>> {
-    // A process can set the handler only once, but `recipes verify` may train several times.
-    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    if let Some(stop) = STOP.get() {
-        return Ok(Arc::clone(stop));
-    }
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED.into());
-        }
-    })
-    .context("could not install the Ctrl-C handler")?;
-    Ok(Arc::clone(STOP.get_or_init(|| stop)))
 }

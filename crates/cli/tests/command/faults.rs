@@ -25,7 +25,7 @@ fn undisturbed(sandbox: &Sandbox) -> u64 {
 
 #[track_caller]
 fn check_stopped(said: &Said, cause: &str) {
-    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
     let error = &said.stderr[said.stderr.find("error: ").unwrap()..];
     let lines: Vec<&str> = error.lines().collect();
     assert!(lines[0].starts_with("error: the run in `") && lines[0].ends_with("` has stopped"), "{error}");
@@ -115,7 +115,7 @@ fn a_folder_that_cannot_be_written_to_is_named_and_nothing_is_changed() {
     let before = outcome(&sandbox.path("disk/run"));
     assert!(disk.mount("remount,ro"));
     let said = sandbox.run(&["train", "--resume", "--out", "disk/run", "--epochs", "2"]);
-    assert_eq!(said.code, Some(1));
+    assert_eq!(said.code, Some(3));
     assert_eq!(
         said.stderr,
         "error: could not open `disk/run/.lock`\n  cause: Read-only file system (os error 30)\n"
@@ -139,7 +139,7 @@ fn a_second_process_is_told_who_has_the_folder() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let said = sandbox.run(&["train", "--resume", "--out", "run"]);
-    assert_eq!(said.code, Some(1));
+    assert_eq!(said.code, Some(3));
     assert_eq!(
         said.stderr,
         format!("error: `run` is in use by another process (process id {})\n", first.id())

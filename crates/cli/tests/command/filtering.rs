@@ -397,7 +397,7 @@ fn an_interrupted_filter_that_waits_for_lines_ends() {
     // stdin is still open.
     drop(stdin);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!((output.status.code(), counts(&stderr)), (Some(130), [1, 1, 0]), "{stderr}");
+    assert_eq!((output.status.code(), counts(&stderr)), (Some(143), [1, 1, 0]), "{stderr}");
 }
 
 /// A termination signal ends the text at the end of a line.
@@ -420,7 +420,7 @@ fn an_interrupted_filter_writes_no_part_of_a_line() {
     );
     std::io::Read::read_to_string(&mut reader, &mut found).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(output.status.code(), Some(143));
     let lines = found.lines().count();
     assert!(found.ends_with(".\n") && lines < 400_000 && found == text(lines), "{lines}");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -444,7 +444,7 @@ fn an_interrupted_filter_leaves_whole_lines_in_its_buckets() {
         std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(output.status.code(), Some(143));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let mut lines = 0;
     for name in ["out.a", "out.b"] {

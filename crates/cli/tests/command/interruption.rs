@@ -8,7 +8,11 @@ use crate::sandbox::{Said, Sandbox, TINY};
 
 /// Starts the command, sends it signals when it prints a line with `sign`, and returns what it said.
 pub(crate) fn signaled_at(sandbox: &Sandbox, arguments: &[&str], sign: &str, signals: &[&str]) -> Said {
-    let mut command = sandbox.command(arguments);
+    signaled(sandbox.command(arguments), sign, signals)
+}
+
+/// The same for any command, such as a shell that becomes the command.
+pub(crate) fn signaled(mut command: Command, sign: &str, signals: &[&str]) -> Said {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
     let mut stderr = String::new();

@@ -40,7 +40,7 @@ fn recipes_are_listed_with_what_was_published() {
 
 #[test]
 fn a_recipe_is_shown_as_its_file() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes/ptb-rnn.toml");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../train/recipes/ptb-rnn.toml");
     let shown = Sandbox::new().run(&["recipes", "show", "ptb-rnn"]).success();
     assert_eq!(shown, fs::read_to_string(file).unwrap());
 
@@ -164,4 +164,17 @@ fn shells_get_their_completions() {
         let script = Sandbox::new().run(&["completions", shell]).success();
         assert!(script.contains("hidden-size") && script.contains("forbid-unk"), "{shell}");
     }
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["man", "pages"]).success(), "");
+    for page in ["rondo.1", "rondo-train.1", "rondo-recipes-show.1", "rondo-completions.1"] {
+        let page = fs::read_to_string(sandbox.path("pages").join(page)).unwrap();
+        assert!(page.contains(".SH SYNOPSIS") && page.contains(".SH OPTIONS"), "{page}");
+    }
+    let train = fs::read_to_string(sandbox.path("pages/rondo-train.1")).unwrap();
+    assert!(train.contains("hidden\\-size"), "{train}");
+    assert!(!sandbox.path("pages/rondo-man.1").exists());
 }

@@ -37,6 +37,7 @@ mod rescoring;
 mod resume;
 mod sandbox;
 mod scoring;
+mod scripts;
 mod search;
 mod storing;
 mod subwords;

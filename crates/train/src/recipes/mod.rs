@@ -1,7 +1,7 @@
 //! Recipes: the settings of published results, with the published and the measured perplexities.
 //!
-//! A recipe is a settings file with an additional table, `[recipe]`, that describes it. The recipes in the
-//! repository's folder `recipes/` are embedded in the program.
+//! A recipe is a settings file with an additional table, `[recipe]`, that describes it. The recipes in this
+//! crate's folder `recipes/` are embedded in the program.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub use verify::{Finding, Verification};
 /// Embeds recipes by their names.
 macro_rules! embedded {
     ($($name:literal),+ $(,)?) => {
-        &[$( ($name, include_str!(concat!("../../../../recipes/", $name, ".toml"))), )+]
+        &[$( ($name, include_str!(concat!("../../recipes/", $name, ".toml"))), )+]
     };
 }
 
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn all_files_are_embedded_under_their_names() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes");
         let files: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|file| file.unwrap().file_name().into_string().unwrap())
