@@ -1,6 +1,7 @@
 //! Language models in use.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +9,8 @@ use numpy::PyArray2;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use rondo::infer::Passage;
-use rondo::infer::{self, Completing, Decoder, DecoderState, OpenOptions};
+use rondo::data::TokenIds;
+use rondo::infer::{self, Cache, Completing, Decoder, DecoderState, OpenOptions};
 use rondo::infer::{RegionUnit, SurprisalOptions, Surprisals};
 use rondo::kernels::cpu::InstructionSet;
 use rondo::kernels::{Device, DeviceChoice, Precision};
@@ -173,9 +175,26 @@ impl LanguageModel {
         Ok(scored.first().map_or(f64::NAN, mean).exp())
     }
 
-    fn evaluate<'py>(&self, py: Python<'py>, text: String) -> PyResult<Bound<'py, PyDict>> {
+    #[pyo3(signature = (text, *, cache=None, theta=0.662, weight=0.1279))]
+    fn evaluate<'py>(
+        &self,
+        py: Python<'py>,
+        text: String,
+        cache: Option<usize>,
+        theta: f64,
+        weight: f64,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let model = self.here()?;
-        let found = py.detach(|| model.evaluate(&text)).map_err(error::of_model)?;
+        let evaluate = || match cache {
+            None => model.evaluate(&text),
+            Some(window) => {
+                let ids = TokenIds::from(model.codec().encode(&text)?.ids);
+                let cache = Cache { window, theta, lambda: weight };
+                let found = model.evaluate_with_cache(&ids, &cache, &mut |_| ControlFlow::Continue(()));
+                found.map(|found| found.cached)
+            }
+        };
+        let found = py.detach(evaluate).map_err(error::of_model)?;
         let result = PyDict::new(py);
         result.set_item("loss", found.nll_mean())?;
         result.set_item("perplexity", found.perplexity())?;
@@ -321,10 +340,8 @@ impl LanguageModel {
     #[staticmethod]
     #[pyo3(signature = (contents, *, threads=None))]
     fn from_bytes(contents: &[u8], threads: Option<usize>) -> PyResult<Self> {
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("model.safetensors");
-        fs::write(&path, contents)?;
-        infer::LanguageModel::open(&path, &device(threads, "f32")?).map(Self::new).map_err(error::of_model)
+        let opened = infer::LanguageModel::from_bytes("the model", contents, &device(threads, "f32")?);
+        opened.map(Self::new).map_err(error::of_model)
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {

@@ -122,7 +122,13 @@ def test_scores_agree_with_each_other(model: rondo.LanguageModel) -> None:
     assert [word for word, _ in words][:2] == ["the", "cat"]
     bits = sum(bits for _, bits in words if bits is not None)
     assert math.isclose(bits * math.log(2), -scores[0], rel_tol=1e-5)
-    assert model.evaluate("\n".join(LINES))["perplexity"] < 10
+    text = "\n".join(LINES)
+    plain, cached = model.evaluate(text), model.evaluate(text, cache=100, theta=0.3, weight=0.1)
+    assert plain["perplexity"] < 10
+    assert cached["tokens"] == plain["tokens"] and cached["loss"] != plain["loss"]
+    assert model.evaluate(text, cache=100, weight=0)["loss"] == pytest.approx(plain["loss"], abs=1e-6)
+    with pytest.raises(rondo.ModelError, match="lambda|weight"):
+        model.evaluate(text, cache=100, weight=1.5)
 
 
 def test_texts_are_generated_and_completed(model: rondo.LanguageModel) -> None:

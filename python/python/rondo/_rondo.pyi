@@ -112,8 +112,22 @@ class LanguageModel:
     def perplexity(self, text: str) -> float:
         """The perplexity of a line, per token."""
 
-    def evaluate(self, text: str) -> dict[str, float]:
-        """``loss`` in nats per token, ``perplexity`` and ``tokens`` of a text, as the trainer reports them."""
+    def evaluate(
+        self, text: str, *, cache: int | None = None, theta: float = 0.662, weight: float = 0.1279
+    ) -> dict[str, float]:
+        """``loss`` in nats per token, ``perplexity`` and ``tokens`` of a text, as the trainer reports them.
+
+        Parameters
+        ----------
+        text
+            The text.
+        cache
+            The window of a neural cache, in tokens; by default, there is none.
+        theta
+            How strongly the similarity of positions counts in the cache.
+        weight
+            The weight of the cache in the mixture, from 0 to 1.
+        """
 
     def surprisals(self, texts: Sequence[str], *, unit: str = "word") -> list[list[tuple[str, float | None]]]:
         """The surprisal in bits of each word (``unit="word"``), token or character of lines; the last one is that of
