@@ -244,14 +244,15 @@ mod tests {
     #[test]
     fn runs_are_found_at_any_depth_and_damaged_ones_are_errors() {
         let parent = parent();
+        let shown = |error: RunsError| {
+            error.to_string().replace(&parent.path().display().to_string(), "P").replace('\\', "/")
+        };
         let listed = ListedRun::find(parent.path()).unwrap();
         let told: Vec<String> = listed
-            .iter()
+            .into_iter()
             .map(|run| match run {
-                Ok(run) => run.name.clone(),
-                Err(error) => {
-                    error.to_string().replace(&parent.path().display().to_string(), "P").replace('\\', "/")
-                }
+                Ok(run) => run.name,
+                Err(error) => shown(error),
             })
             .collect();
         assert_eq!(
@@ -271,10 +272,7 @@ mod tests {
         };
         assert_eq!(names("b"), ["run-2", "run-10"]);
         assert_eq!(names("b/run-2/../run-2"), ["run-2"]);
-        let error = |path: &str| {
-            let error = ListedRun::find(&parent.path().join(path)).unwrap_err().to_string();
-            error.replace(&parent.path().display().to_string(), "P")
-        };
+        let error = |path: &str| shown(ListedRun::find(&parent.path().join(path)).unwrap_err());
         assert_eq!(error("notes"), "`P/notes` contains no runs");
         assert_eq!(error("nowhere"), "could not read `P/nowhere`");
     }

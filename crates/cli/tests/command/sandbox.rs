@@ -167,18 +167,22 @@ impl Said {
 }
 
 /// Windows separates the folders of a path by backslashes and understands slashes, too, with which a text is the same on all
-/// systems. JSON stays as it is, since backslashes mean something else there.
+/// systems. JSON and rows of tables stay as they are, since backslashes mean something else there.
 fn with_slashes(text: &str) -> String {
     if !cfg!(windows) || text.starts_with(['{', '[']) {
         return text.to_owned();
     }
+    let line = |line: &str| if line.contains('\t') { line.to_owned() } else { line_with_slashes(line) };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+fn line_with_slashes(line: &str) -> String {
     let is_of_path = |char: &char| char.is_alphanumeric() || "._-:[]".contains(*char);
-    let chars: Vec<char> = text.chars().collect();
+    let chars: Vec<char> = line.chars().collect();
     let separates = |at: usize| {
         let rest = &chars[at + 1..];
-        // An escaped tab or control character.
-        let is_escape = rest.starts_with(&['u', '{'])
-            || (rest.starts_with(&['t']) && !rest.get(1).is_some_and(is_of_path));
+        // `\u{1b}` is an escaped control character.
+        let is_escape = rest.starts_with(&['u', '{']);
         at > 0 && is_of_path(&chars[at - 1]) && rest.first().is_some_and(is_of_path) && !is_escape
     };
     let replaced = |(at, &char)| if char == '\\' && separates(at) { '/' } else { char };

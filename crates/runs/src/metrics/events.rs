@@ -294,9 +294,10 @@ mod tests {
         let first = EventWriter::create(folder.path(), NOW).unwrap();
         let second = EventWriter::create(folder.path(), NOW).unwrap();
         assert!(first.path < second.path);
-        let EventWriter { path: first, .. } = first; // Closed, since it is removed.
+        let path = first.path.clone();
+        drop(first); // Closed, since it is removed.
         second.replace_others().unwrap();
-        assert!(!first.exists() && second.path.exists());
+        assert!(!path.exists() && second.path.exists());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }
