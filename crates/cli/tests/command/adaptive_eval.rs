@@ -120,7 +120,7 @@ fn what_does_not_go_together_is_refused() {
     }
     let flags = ["text.txt", "--dynamic", "sgd", "--dynamic-learning-rate", "1e30"];
     let said = eval(&sandbox, &flags);
-    assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""));
+    assert_eq!((said.code, said.stdout.as_str()), (Some(4), ""));
     assert!(said.stderr.contains("of dynamic evaluation\n   hint: a lower"), "{}", said.stderr);
     insta::assert_snapshot!(all);
 }

@@ -254,7 +254,7 @@ fn an_interrupted_run_and_a_failed_one_have_their_status() {
     let diverging =
         ["--cell", "rnn_relu", "--clip-norm", "0", "--optimizer", "sgd", "--learning-rate", "1e30"];
     let said = sandbox.run(&[&flags[..], &TINY, &diverging].concat());
-    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
     let runs = sandbox.run(&["runs", "--json"]).json();
     assert_eq!((&runs[0]["status"], &runs[1]["status"]), (&json!("interrupted"), &json!("failed")));
     assert!(runs[0]["epochs"].as_u64().unwrap() >= 2 && runs[0]["best"]["train_loss"].is_number());

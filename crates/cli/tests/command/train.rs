@@ -137,7 +137,7 @@ fn a_loss_that_is_not_finite_ends_the_run_and_names_the_step() {
     let flags = [&flags[..], &["--clip-norm", "0", "--cell", "rnn_relu", "--batch-size", "4", "--bptt", "8"]]
         .concat();
     let said = sandbox.train(&flags);
-    assert_eq!(said.code, Some(1));
+    assert_eq!(said.code, Some(4));
     assert!(
         said.stderr.contains("\nerror: the run in `run` has diverged; it has no checkpoint\n"),
         "{}",
