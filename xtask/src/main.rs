@@ -147,7 +147,17 @@ mod tests {
     fn all_steps_run_unless_some_are_named() {
         assert_eq!(
             names_chosen(&["check"]),
-            Some(vec!["format", "deny", "lints", "features", "command", "fuzz", "tests", "docs"])
+            Some(vec![
+                "format",
+                "deny",
+                "lints",
+                "features",
+                "embedding",
+                "command",
+                "fuzz",
+                "tests",
+                "docs"
+            ])
         );
         assert_eq!(names_chosen(&["check", "docs", "lints"]), Some(vec!["lints", "docs"]));
         for wrong in [&[][..], &["chek"], &["check", "lint"]] {
