@@ -17,7 +17,7 @@
 //! | `infer` | always there | models in use; with `default-features = false`, little else is compiled |
 //! | `train` | yes | [`train`] and [`collective`]; corpora in compressed files and tables, and their download |
 //! | `convert` | yes | [`convert`] |
-//! | `sha2` | with `train` | faster checksums of model files, for eight more crates |
+//! | `sha2` | with `train` | faster checksums of model files, for nine more crates |
 //! | `plot` | no | plots of runs |
 //! | `tokenizers` | no | subwords |
 //! | `gpu` | no | GPUs |
