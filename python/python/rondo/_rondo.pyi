@@ -122,7 +122,8 @@ class LanguageModel:
         text
             The text.
         cache
-            The window of a neural cache, in tokens; by default, there is none.
+            The window of a neural cache, in tokens; by default, there is none. With a cache, the text is read in one
+            column instead of up to 20.
         theta
             How strongly the similarity of positions counts in the cache.
         weight
