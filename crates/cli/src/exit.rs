@@ -88,11 +88,12 @@ fn is_of_environment(cause: &Cause) -> bool {
         || matches!(cause.downcast_ref(), Some(InferError::Model(NnError::Device(_))))
 }
 
-/// Whether a file that is to be read is at fault, and not the system.
+/// Whether a file that is to be read, or one where a folder is to be, is at fault, and not the system.
 fn is_of_input(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::NotFound
+            | ErrorKind::AlreadyExists
             | ErrorKind::IsADirectory
             | ErrorKind::NotADirectory
             | ErrorKind::InvalidData
@@ -241,7 +242,9 @@ mod tests {
         for kind in [ErrorKind::StorageFull, ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem] {
             check(Failure::Environment, read(kind));
         }
-        check(Failure::Input, read(ErrorKind::NotFound));
+        for kind in [ErrorKind::NotFound, ErrorKind::AlreadyExists, ErrorKind::NotADirectory] {
+            check(Failure::Input, read(kind));
+        }
         let locked = || RunsError::Locked { path: "run".into(), pid: None };
         check(Failure::Environment, locked);
         check(Failure::Environment, || TrainError::Runs(locked()));
