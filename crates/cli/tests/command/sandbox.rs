@@ -129,19 +129,35 @@ impl Sandbox {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
-        Said::from(self.command(arguments).output().unwrap())
+        Said::from(started(|| self.command(arguments).output()))
     }
 
     /// Runs it with `input` on stdin.
     pub(crate) fn run_with_stdin(&self, arguments: &[&str], input: &str) -> Said {
-        let mut command = assert_cmd::Command::from_std(self.command(arguments));
-        Said::from(command.write_stdin(input).output().unwrap())
+        Said::from(started(|| {
+            assert_cmd::Command::from_std(self.command(arguments)).write_stdin(input).output()
+        }))
     }
 
     /// Runs `rondo train --threads 1 --out run` with these flags.
     pub(crate) fn train(&self, flags: &[&str]) -> Said {
         self.run(&[&["train", "--threads", "1", "--out", "run"], flags].concat())
     }
+}
+
+/// What a command has printed. Wine sometimes fails to start a program, with an internal error; then it is tried again.
+fn started(run: impl Fn() -> std::io::Result<Output>) -> Output {
+    const INTERNAL_ERROR: i32 = 1359;
+    let failed = |result: &std::io::Result<Output>| {
+        cfg!(windows) && result.as_ref().is_err_and(|error| error.raw_os_error() == Some(INTERNAL_ERROR))
+    };
+    let mut result = run();
+    for _ in 0..3 {
+        if failed(&result) {
+            result = run();
+        }
+    }
+    result.unwrap()
 }
 
 impl From<Output> for Said {
