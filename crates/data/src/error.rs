@@ -160,7 +160,8 @@ pub enum DataError {
     },
     /// A compressed text is to be read, without the feature for it.
     #[error(
-        "`{origin}` is compressed with {format}, and this program was built without support for it (feature `corpora`)"
+        "`{origin}` is compressed with {format}, and this program was built without decompression (its feature \
+         `corpora` has gzip and Zstandard)"
     )]
     NoDecompression {
         /// The text.

@@ -119,7 +119,8 @@ impl Read for Counted {
 /// ```
 ///
 /// # Errors
-/// [`DataError::Compressed`] for a format of compression that is not supported; [`DataError::NoField`] and
+/// [`DataError::Compressed`] for a format of compression that is not supported; without the feature `corpora`,
+/// [`DataError::NoDecompression`] and [`DataError::NoTables`]; [`DataError::NoField`] and
 /// [`DataError::JsonArray`] for records without the field; [`DataError::Read`] if the start cannot be read.
 pub fn readable<'a>(
     reader: impl BufRead + 'a,
