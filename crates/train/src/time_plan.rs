@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use crate::progress::Pause;
 
 /// The parts of the time after which the number of steps is planned.
-const PAUSES: [f64; 5] = [0.03, 0.25, 0.5, 0.75, 0.9];
+/// The last ones are close to each other: on a machine that is shared, half of the speed can be gone within seconds.
+const PAUSES: [f64; 7] = [0.03, 0.25, 0.5, 0.75, 0.9, 0.96, 0.985];
 /// The part of the time that is kept for writing files and for evaluations that are slower than expected.
 const RESERVE: f64 = 0.01;
 /// A plan is changed if its number of remaining steps is wrong by more than this.
@@ -148,7 +149,8 @@ mod tests {
         };
         assert_eq!(pause(30.0, Some(100)), Some(50));
         assert_eq!(pause(30.0, None), Some(3));
-        assert_eq!(pause(95.0, Some(100)), None);
+        assert_eq!(pause(95.0, Some(100)), Some(96));
+        assert_eq!(pause(99.0, Some(100)), None);
         // Faster than planned.
         assert_eq!(pause(30.0, Some(9)), Some(90));
     }
