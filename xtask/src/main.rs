@@ -5,6 +5,7 @@
 //! cargo xtask check lints docs    only these steps
 //! cargo xtask deny                checks the dependencies against deny.toml; a step of `check`
 //! cargo xtask pictures            makes the picture of README.md from new runs
+//! cargo xtask book                writes the pages of reference in docs/, and the book to target/book/html
 //! cargo xtask sanitize            runs the tests of the kernels with the address sanitizer: see CONTRIBUTING.md
 //! ```
 //!
@@ -12,6 +13,7 @@
 
 #![allow(clippy::print_stderr)] // A program for developers.
 
+mod book;
 mod deny;
 mod pictures;
 
@@ -85,13 +87,14 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["deny"] => return deny::run(),
         ["pictures"] => return pictures::run(),
+        ["book"] => return book::run(),
         ["sanitize"] if SANITIZE.passes() => return ExitCode::SUCCESS,
         ["sanitize"] => return ExitCode::FAILURE,
         _ => {}
     }
     let Some(steps) = chosen(&arguments) else {
         let names = STEPS.map(|step| step.name).join(" | ");
-        eprintln!("usage: cargo xtask check [{names}]... | deny | pictures | sanitize");
+        eprintln!("usage: cargo xtask check [{names}]... | book | deny | pictures | sanitize");
         return ExitCode::from(2);
     };
     // All steps run even if one fails, so that one run shows everything that needs fixing.

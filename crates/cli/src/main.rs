@@ -47,6 +47,8 @@ mod plot;
 mod quantize;
 mod ranks;
 mod recipes;
+#[cfg(test)]
+mod reference;
 mod reproduce;
 mod rescore;
 mod runs;

@@ -35,10 +35,13 @@ fn the_docs_have_every_recipe() {
 
 #[test]
 fn the_summary_has_every_page() {
-    let pages: BTreeSet<String> = files("docs", "md").iter().map(|path| name_of(path).to_owned()).collect();
     let summary = read("docs/SUMMARY.md");
-    for page in pages.iter().filter(|page| *page != "SUMMARY.md") {
-        assert!(summary.contains(&format!("]({page})")), "docs/SUMMARY.md lacks `{page}`");
+    for page in files("docs", "md") {
+        let page = page.strip_prefix("docs").unwrap().display().to_string();
+        assert!(
+            page == "SUMMARY.md" || summary.contains(&format!("]({page})")),
+            "docs/SUMMARY.md lacks `{page}`"
+        );
     }
 }
 

@@ -5,7 +5,7 @@
 //!                       └─▶ events.out.tfevents.*     one event per measurement
 //! ```
 //!
-//! The format of the records is documented in `docs/runs.md`, section "Metrics", and in [`Record::MEASUREMENTS`].
+//! The format of the records is documented in `docs/reference/metrics.md`, which is made from [`Record::MEASUREMENTS`].
 //!
 //! Promises: a record has been passed to the operating system when [`MetricsLog::write`] returns, so a killed run
 //! loses no records; a resumed run contains each record once. Not here: what is measured, and when.
