@@ -35,10 +35,11 @@ fn the_docs_have_every_recipe() {
 
 #[test]
 fn the_summary_has_every_page() {
-    let pages: BTreeSet<String> = files("docs", "md").iter().map(|path| name_of(path).to_owned()).collect();
     let summary = read("docs/SUMMARY.md");
-    for page in pages.iter().filter(|page| *page != "SUMMARY.md") {
-        assert!(summary.contains(&format!("]({page})")), "docs/SUMMARY.md lacks `{page}`");
+    for path in files("docs", "md") {
+        let page = path.strip_prefix("docs").unwrap().display().to_string();
+        let is_listed = summary.contains(&format!("]({page})"));
+        assert!(is_listed || page == "SUMMARY.md", "docs/SUMMARY.md lacks `{page}`");
     }
 }
 
