@@ -132,6 +132,10 @@ fn sandbox(markdown: &str) -> Sandbox {
     for name in ["train", "valid", "test"] {
         sandbox.write(&format!("corpus/{name}.txt"), "the cat sat on a mat\na dog saw the <unk> .\n");
     }
+    // A folder stands for the corpus with this name.
+    for name in ["train", "valid", "test"] {
+        sandbox.write(&format!("sherlock-holmes/{name}.txt"), text(200));
+    }
     let records =
         text(600).lines().map(|line| format!("{{\"id\": 1, \"text\": \"{line}\"}}\n")).collect::<String>();
     sandbox.write("reviews.jsonl", records);
@@ -223,6 +227,11 @@ macro_rules! pages {
 pages! {
     readme: "README.md",
     getting_started: "docs/getting-started.md",
+    word_lstm_tutorial: "docs/tutorials/word-lstm.md",
+    layers_tutorial: "docs/tutorials/layers.md",
+    four_cells_tutorial: "docs/tutorials/four-cells.md",
+    characters_tutorial: "docs/tutorials/characters.md",
+    own_text_tutorial: "docs/tutorials/own-text.md",
     own_text: "docs/own-text.md",
     large_corpora: "docs/large-corpora.md",
     subwords: "docs/subwords.md",
@@ -239,6 +248,7 @@ pages! {
     rescoring: "docs/rescoring.md",
     generation: "docs/generation.md",
     suggestions: "docs/suggestions.md",
+    characters: "docs/characters.md",
     sequences: "docs/sequences.md",
     models: "docs/models.md",
     small_models: "docs/small-models.md",
@@ -248,15 +258,30 @@ pages! {
     performance: "docs/performance.md",
     reliability: "docs/reliability.md",
     platforms: "docs/platforms.md",
+    faq: "docs/faq.md",
+}
+
+/// The pages in a folder of docs/ and the folders in it, by their path in the repository.
+fn pages_in(folder: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut pages = Vec::new();
+    for entry in fs::read_dir(root.join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() {
+            pages.extend(pages_in(&path));
+        } else if path.ends_with(".md") {
+            pages.push(path);
+        }
+    }
+    pages
 }
 
 #[test]
 fn every_page_with_commands_is_run() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    for entry in fs::read_dir(docs).unwrap() {
-        let path = entry.unwrap().path();
-        let page = format!("docs/{}", path.file_name().unwrap().to_str().unwrap());
-        if page.ends_with(".md") && !blocks(&fs::read_to_string(&path).unwrap()).is_empty() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for page in pages_in("docs") {
+        if !blocks(&fs::read_to_string(root.join(&page)).unwrap()).is_empty() {
             assert!(PAGES.contains(&page.as_str()), "the commands of `{page}` are not run");
         }
     }
