@@ -8,15 +8,15 @@
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 /// Where the book is built. mdBook copies everything below its source, so the pages are copied to a folder of their own.
 const FOLDER: &str = "target/book";
 /// The version that CI installs.
 const INSTALL: &str = "cargo install --locked --version 0.5.4 --no-default-features --features search mdbook";
 
-/// Writes the pages of reference and builds the book.
-pub(crate) fn run() -> ExitCode {
+/// Writes the pages of reference and builds the book; `picture` is where a picture of its first page goes.
+pub(crate) fn run(picture: Option<&str>) -> ExitCode {
     let reference =
         ["test", "--quiet", "--workspace", "--bin", "rondo", "the_reference_is_what_the_program_defines"];
     if !succeeds(Command::new("cargo").args(reference).env("RONDO_UPDATE_REFERENCE", "1"), "cargo") {
@@ -26,12 +26,26 @@ pub(crate) fn run() -> ExitCode {
         eprintln!("could not copy the pages to `{FOLDER}`: {error}");
         return ExitCode::FAILURE;
     }
-    if !succeeds(Command::new("mdbook").args(["build", FOLDER, "--dest-dir", "html"]), "mdbook") {
+    if !succeeds(Command::new("mdbook").args(["build", FOLDER]), "mdbook") {
         eprintln!("the book needs mdBook: `{INSTALL}`");
         return ExitCode::FAILURE;
     }
     eprintln!("the first page of the book is {FOLDER}/html/index.html");
+    if picture.is_some_and(|path| !take_picture(path)) {
+        return ExitCode::FAILURE;
+    }
     ExitCode::SUCCESS
+}
+
+/// Takes a picture of the first page with Chromium, and says whether it succeeded.
+fn take_picture(path: &str) -> bool {
+    let Ok(page) = fs::canonicalize(Path::new(FOLDER).join("html/index.html")) else { return false };
+    let mut browser = Command::new("chromium");
+    browser.args(["--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1200,900"]);
+    browser.arg(format!("--screenshot={path}")).arg(format!("file://{}", page.display()));
+    // Without a desktop it complains in many lines, and works.
+    browser.stderr(Stdio::null());
+    succeeds(&mut browser, "chromium")
 }
 
 fn succeeds(command: &mut Command, program: &str) -> bool {

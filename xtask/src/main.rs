@@ -87,14 +87,17 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["deny"] => return deny::run(),
         ["pictures"] => return pictures::run(),
-        ["book"] => return book::run(),
+        ["book"] => return book::run(None),
+        ["book", "--picture", path] => return book::run(Some(path)),
         ["sanitize"] if SANITIZE.passes() => return ExitCode::SUCCESS,
         ["sanitize"] => return ExitCode::FAILURE,
         _ => {}
     }
     let Some(steps) = chosen(&arguments) else {
         let names = STEPS.map(|step| step.name).join(" | ");
-        eprintln!("usage: cargo xtask check [{names}]... | book | deny | pictures | sanitize");
+        eprintln!(
+            "usage: cargo xtask check [{names}]... | book [--picture FILE] | deny | pictures | sanitize"
+        );
         return ExitCode::from(2);
     };
     // All steps run even if one fails, so that one run shows everything that needs fixing.

@@ -3,7 +3,7 @@
 use clap::{Arg, Command, CommandFactory};
 use rondo_train::settings::FIELDS;
 
-use super::heading;
+use super::{heading, plain};
 use crate::Cli;
 
 /// The page.
@@ -28,7 +28,7 @@ fn add(page: &mut String, command: &Command, level: &str) {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").lines().map(str::trim).collect::<Vec<_>>().join("\n");
     let about = command.get_long_about().or(command.get_about());
-    let about = about.map_or(String::new(), |about| format!("{about}.\n\n"));
+    let about = about.map_or(String::new(), |about| format!("{}.\n\n", plain(&about.to_string())));
     *page += &format!("\n{level} {name}\n\n{about}```text\n{usage}\n```\n");
     let arguments: Vec<&Arg> = command.get_arguments().filter(|arg| is_listed(arg)).collect();
     // Arguments without a heading come first.
@@ -76,7 +76,8 @@ fn item(arg: &Arg) -> String {
         written = format!("-{short}, {written}");
     }
     let help = arg.get_long_help().or(arg.get_help()).map_or(String::new(), ToString::to_string);
-    let mut line = format!("- `{written}`: {}", help.split_whitespace().collect::<Vec<_>>().join(" "));
+    let mut line =
+        format!("- `{written}`: {}", plain(&help.split_whitespace().collect::<Vec<_>>().join(" ")));
     let values = arg.get_possible_values();
     let values: Vec<_> =
         values.iter().filter(|value| !value.is_hide_set()).map(|value| value.get_name()).collect();
