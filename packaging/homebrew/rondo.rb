@@ -2,7 +2,7 @@
 class Rondo < Formula
   desc "Recurrent language models: train, evaluate, score, generate"
   homepage "ADDRESS"
-  url "ADDRESS/rondo-0.1.0.tar.gz"
+  url "ADDRESS/rondo-0.2.0.tar.gz"
   sha256 "HASH"
   license any_of: ["MIT", "Apache-2.0"]
 
