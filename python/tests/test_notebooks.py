@@ -1,0 +1,81 @@
+"""The notebooks: what is committed, and, with `-m notebooks`, that they still compute it.
+
+Executing them takes minutes, and needs nbclient, ipykernel, matplotlib and the corpora. So it is a step of its own:
+`pytest python -m notebooks`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
+NAMES = [path.stem for path in sorted(FOLDER.glob("*.ipynb"))]
+
+BANDS: dict[str, dict[str, tuple[float, float]]] = {}
+
+
+def outputs(notebook: Any) -> list[Any]:
+    return [output for cell in notebook["cells"] if cell["cell_type"] == "code" for output in cell["outputs"]]
+
+
+def texts(notebook: Any) -> list[str]:
+    """What is printed or shown as text or HTML."""
+    found = []
+    for output in outputs(notebook):
+        shown = [output.get("text"), *(output.get("data", {}).get(kind) for kind in ("text/plain", "text/html"))]
+        found += ["".join(text) for text in shown if text is not None]
+    return found
+
+
+def check_results(name: str, notebook: Any) -> None:
+    """The last cell prints the results as JSON, and each is within its band."""
+    results = json.loads(texts(notebook)[-1])
+    assert results.keys() == BANDS[name].keys()
+    wrong = {key: results[key] for key, (low, high) in BANDS[name].items() if not low <= results[key] <= high}
+    assert not wrong, wrong
+
+
+def test_every_notebook_has_bands() -> None:
+    assert len(NAMES) == 5 and BANDS.keys() == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_notebooks_have_the_outputs_of_a_run_from_top_to_bottom(name: str) -> None:
+    path = FOLDER / f"{name}.ipynb"
+    assert path.stat().st_size < 200_000
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [output for output in outputs(notebook) if output["output_type"] == "error"]
+    assert not [output["text"] for output in outputs(notebook) if output.get("name") == "stderr"]
+    assert any("image/png" in output.get("data", {}) for output in outputs(notebook))
+    check_results(name, notebook)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_outputs_name_nothing_of_a_machine(name: str) -> None:
+    notebook = json.loads((FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))
+    path = re.compile(r"""(?:^|[\s"'`(=:])(?:/[\w.-]+/[\w.-]|[A-Z]:\\|\\\\)""", re.MULTILINE)
+    assert [found.group() for text in texts(notebook) for found in path.finditer(text)] == []
+    assert notebook["metadata"]["language_info"] == {"name": "python"}
+    assert all(cell["metadata"] == {} for cell in notebook["cells"])
+
+
+@pytest.mark.notebooks
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_computes_its_results(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("nbclient", "ipykernel", "matplotlib"):
+        pytest.importorskip(module)
+    if not DATA.is_dir():
+        pytest.skip("the corpora are not in ../shared/data")
+    monkeypatch.setenv("RONDO_DATA", str(DATA.resolve()))
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import execute
+
+    check_results(name, execute.executed(FOLDER / f"{name}.ipynb"))
