@@ -38,6 +38,19 @@ BANDS: dict[str, dict[str, tuple[float, float]]] = {
         "moved_last": (0.002, 0.04),
     },
     "3-four-cells": {
+        "rnn_relu_perplexity": (11.0, 12.2),
+        "rnn_tanh_perplexity": (11.1, 12.3),
+        "gru_perplexity": (10.8, 11.9),
+        "lstm_perplexity": (10.7, 11.8),
+        "rnn_relu_recall_4": (0.7, 1),
+        "rnn_tanh_recall_4": (0.7, 1),
+        "gru_recall_4": (0.8, 1),
+        "lstm_recall_4": (0.8, 1),
+        # Means of three runs. Another number of threads is another draw: which runs learn the game is partly luck.
+        "rnn_relu_recall_12": (0.05, 0.6),
+        "rnn_tanh_recall_12": (0.1, 0.4),
+        "gru_recall_12": (0.6, 1),
+        "lstm_recall_12": (0.3, 1),
     },
     "4-characters": {
         "first_loss": (4.34, 4.35),
