@@ -101,7 +101,7 @@ def test_every_notebook_has_bands() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_committed_notebooks_have_the_outputs_of_a_run_from_top_to_bottom(name: str) -> None:
     path = FOLDER / f"{name}.ipynb"
-    assert path.stat().st_size < 200_000
+    assert path.stat().st_size < 160_000
     notebook = json.loads(path.read_text(encoding="utf-8"))
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
