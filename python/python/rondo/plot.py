@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ._rondo import LanguageModel, plot_runs
 
@@ -22,7 +22,7 @@ class Picture:
         The text of the picture, to be written to a file.
     """
 
-    source: str
+    source: str = field(repr=False)
 
     def _repr_html_(self) -> str:
         return self.source
