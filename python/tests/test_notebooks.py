@@ -49,8 +49,8 @@ BANDS: dict[str, dict[str, tuple[float, float]]] = {
         # Means of three runs. Another number of threads is another draw: which runs learn the game is partly luck.
         "rnn_relu_recall_12": (0.05, 0.6),
         "rnn_tanh_recall_12": (0.1, 0.4),
-        "gru_recall_12": (0.6, 1),
-        "lstm_recall_12": (0.3, 1),
+        "gru_recall_12": (0.4, 1),
+        "lstm_recall_12": (0.15, 1),
     },
     "4-characters": {
         "first_loss": (4.34, 4.35),
