@@ -9,6 +9,7 @@ pub(crate) fn documents() -> Vec<PathBuf> {
     let at_root = entries("").into_iter().filter(|path| path.extension().is_some_and(|end| end == "md"));
     at_root
         .chain(["bench", "docs", "golden", "crates"].iter().flat_map(|folder| files(folder, "md")))
+        .chain([PathBuf::from("python/README.md")])
         .collect()
 }
 
