@@ -2,7 +2,7 @@
 
 use rondo_train::settings::{FIELDS, Field, Kind};
 
-use super::{cell, heading};
+use super::{heading, plain};
 
 /// The page.
 pub(super) fn page() -> String {
@@ -15,28 +15,27 @@ pub(super) fn page() -> String {
         if field.section != section {
             section = field.section;
             page += &format!("\n## {}: `[{section}]`\n\n", field.heading);
-            page += "| setting | flag | values | default | meaning |\n|---|---|---|---|---|\n";
         }
-        page += &row(field);
+        page += &item(field);
     }
     page
 }
 
-fn row(field: &Field) -> String {
-    let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-    let values = match field.kind {
-        Kind::Switch => "`true`, `false`".to_owned(),
-        Kind::OneOf(known) => words(known),
-        Kind::ManyOf(known) => format!("any of {}", words(known)),
-        Kind::Many => format!("{} …", field.value_name),
-        _ => field.value_name.to_owned(),
+/// The line of a setting: its key, its flag, what it does, its values and its default.
+fn item(field: &Field) -> String {
+    let (value, values) = match field.kind {
+        Kind::Switch => (format!("[{}]", field.value_name), vec![]),
+        Kind::Many => (format!("{} …", field.value_name), vec![]),
+        Kind::OneOf(words) => (field.value_name.to_owned(), words.to_vec()),
+        Kind::ManyOf(words) => (format!("{} …", field.value_name), words.to_vec()),
+        _ => (field.value_name.to_owned(), vec![]),
     };
-    let cells = [
-        format!("`{}`", field.key),
-        format!("`--{}`", field.flag()),
-        values,
-        field.default.to_owned(),
-        field.help.to_owned(),
-    ];
-    format!("| {} |\n", cells.map(|text| cell(&text)).join(" | "))
+    let mut line = format!("- **{}**, `--{} {value}`: {}", field.key, field.flag(), plain(field.help));
+    if !values.is_empty() {
+        line += &format!(" [possible values: {}]", values.join(", "));
+    }
+    if !field.default.is_empty() {
+        line += &format!(" [default: {}]", plain(field.default));
+    }
+    line + "\n"
 }
