@@ -182,7 +182,7 @@ fn a_text_from_stdin_that_is_refused_leaves_nothing() {
     let flags = ["train", "--threads", "1", "--out", "run", "--data", "-", "--epochs", "1"];
     let said = sandbox.run_with_stdin(&[&flags[..], &TINY].concat(), "");
     assert_eq!(said.code, Some(1));
-    check_stderr(&said, "is empty: it contains no tokens");
+    check_stderr(&said, "`stdin` is empty: it contains no tokens");
     assert_eq!(sandbox.names(), [""; 0]);
 }
 

@@ -29,7 +29,7 @@ use crate::checkpoint::Checkpoint;
 use crate::memory::{CorpusSize, MemoryEstimate};
 use crate::normalizer::{NormalizerOptions, fit_normalizer};
 use crate::observer::{Event, Observer, Outcome, Watch};
-use crate::plan::{STDIN, absolute};
+use crate::plan::absolute;
 use crate::progress::Pause;
 use crate::provenance::fingerprint;
 use crate::repetition::Repetition;
@@ -55,7 +55,7 @@ pub use note::Note;
 use ranks::{folder_of_first_rank, require_equal_devices, require_shared_texts};
 pub use settings_source::SettingsSource;
 use settings_source::{Wanted, corpus_name};
-use stored::{Stored, is_stream, relocate, relocate_in_settings};
+use stored::{Stored, is_stream, relocate, relocate_in_settings, stream_name};
 
 /// A larger vocabulary makes training slow on any processor.
 const LARGE_VOCABULARY: usize = 200_000;
@@ -562,7 +562,7 @@ fn use_in_memory(plan: &mut Plan, corpus: &Corpus, continues: bool) -> Result<()
 fn own_title(choice: &CorpusChoice) -> Option<String> {
     let CorpusChoice::Own(paths) = choice else { return None };
     let first = paths.first().filter(|path| is_stream(path))?;
-    let first = if first == Path::new(STDIN) { "stdin".to_owned() } else { first.display().to_string() };
+    let first = stream_name(first);
     Some(if paths.len() > 1 { format!("{first} and {} more", paths.len() - 1) } else { first })
 }
 

@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rondo_data::{TextSource, Tokenizer, Vocab, VocabSource};
+use rondo_data::{DataError, TextSource, Tokenizer, Vocab, VocabSource};
 use rondo_runs::RunFolder;
 use tempfile::NamedTempFile;
 
@@ -39,7 +39,12 @@ impl Stored {
         for path in groups.into_iter().flatten() {
             if is_stream(path) {
                 let name = RunFolder::stored_text(stored.files.len() + 1);
-                *path = stored.store(path, name, out)?;
+                let copy = stored.store(path, name, out)?;
+                if fs::metadata(&copy).is_ok_and(|copy| copy.len() == 0) {
+                    // An error of reading would name the copy, which is removed.
+                    return Err(DataError::Empty { origin: stream_name(path) }.into());
+                }
+                *path = copy;
             }
         }
         Ok(stored)
@@ -115,6 +120,11 @@ impl Stored {
         }
         Ok(())
     }
+}
+
+/// The name of a stream in messages.
+pub(super) fn stream_name(path: &Path) -> String {
+    if path == Path::new(STDIN) { "stdin".to_owned() } else { path.display().to_string() }
 }
 
 /// Finds what the run has stored in its folder, if that has been moved.
