@@ -1,7 +1,8 @@
 //! Device memory: owned buffers, borrowed slices, and a pool that reuses buffers.
 //!
 //! Promises: outside this crate, host memory is accessed only by explicit reads and writes that can fail, so
-//! a buffer can be in the memory of another processor.
+//! a buffer can be in the memory of another processor. This is a single file because buffers, slices and the pool share
+//! private fields, and nothing else may access them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -19,6 +19,8 @@
 //! same.
 //!
 //! A packed matrix can also be one of bytes with scales, see [`bytes`].
+//!
+//! This is a single file because a product is one nest of loops, from the threads down to a tile.
 
 mod block;
 mod by_lane;
