@@ -95,7 +95,7 @@ fn row(
 }
 
 /// The settings, written as flags.
-fn flags(with: &Settings) -> String {
+pub(crate) fn flags(with: &Settings) -> String {
     let flag = |(field, texts): (&rondo_train::settings::Field, Vec<String>)| {
         format!("--{} {}", field.flag(), texts.join(" "))
     };

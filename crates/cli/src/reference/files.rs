@@ -3,11 +3,14 @@
 use super::{cell, heading, source};
 
 /// The sections: a title, and the module that defines the format.
-const SECTIONS: [(&str, &str); 5] = [
+const SECTIONS: [(&str, &str); 8] = [
     ("The folder of a run", "crates/runs/src/folder.rs"),
     ("Model files", "crates/nn/src/model_file/mod.rs"),
     ("Tensor files", "crates/nn/src/tensor_file.rs"),
-    ("Checkpoints", "crates/runs/src/checkpoints.rs"),
+    ("Tokenizer and vocabulary", "crates/data/src/codec/json.rs"),
+    ("vocab.json", "crates/data/src/vocab/file.rs"),
+    ("Checkpoints", "crates/train/src/checkpoint/mod.rs"),
+    ("Names of checkpoints", "crates/runs/src/checkpoints.rs"),
     ("Token ids of large corpora", "crates/data/src/corpus/store/mod.rs"),
 ];
 

@@ -13,14 +13,13 @@ pub(super) fn page() -> String {
     let mut page = heading("Metrics", introduction);
     page +=
         "\n## metrics.jsonl\n\n| key | in records | unit | meaning | TensorBoard |\n|---|---|---|---|---|\n";
-    for [key, kinds, unit, meaning] in [
-        ["kind", "all", "", "`start`, `batch` or `epoch`"],
-        ["epoch", "all", "", "The epoch, counted from 1; 0 in `start`"],
-        ["step", "all", "steps", "Optimizer steps since the start of the run"],
-        ["tokens", "all", "tokens", "Training tokens since the start of the run"],
+    for [key, unit, meaning, tag] in [
+        ["kind", "", "`start`, `batch` or `epoch`", ""],
+        ["epoch", "", "The epoch, counted from 1; 0 in `start`", ""],
+        ["step", "steps", "Optimizer steps since the start of the run", "the horizontal axis"],
+        ["tokens", "tokens", "Training tokens since the start of the run", ""],
     ] {
-        let tag = if key == "step" { "the horizontal axis" } else { "" };
-        page += &format!("| `{key}` | {kinds} | {unit} | {meaning} | {tag} |\n");
+        page += &format!("| `{key}` | all | {unit} | {meaning} | {tag} |\n");
     }
     for measurement in Record::MEASUREMENTS {
         let kinds: Vec<&str> = measurement.kinds.iter().map(|kind| kind.name()).collect();

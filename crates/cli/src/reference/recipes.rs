@@ -58,9 +58,8 @@ fn band(band: Option<Band>) -> String {
 
 /// Settings as flags, if there are any.
 fn flags(with: &Settings) -> Option<String> {
-    let flags: Vec<String> =
-        with.given().map(|(field, texts)| format!("--{} {}", field.flag(), texts.join(" "))).collect();
-    (!flags.is_empty()).then(|| format!("`{}`", flags.join(" ")))
+    let flags = crate::recipes::flags(with);
+    (!flags.is_empty()).then(|| format!("`{flags}`"))
 }
 
 fn row(kind: &str, epoch: Option<usize>, valid: String, test: String, notes: [Option<String>; 2]) -> String {
