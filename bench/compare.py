@@ -26,7 +26,7 @@ import report
 from environments import ROOT
 from peers.workloads import GENERATION, WORKLOADS
 from running import RunError, run
-from sides import Options, Side, peer_sides, rondo_sides
+from sides import INSTRUCTIONS, Options, Side, peer_sides, rondo_sides
 
 ALL = [*WORKLOADS, *GENERATION]
 
@@ -40,6 +40,8 @@ def parse_arguments(arguments: List[str]) -> argparse.Namespace:
     what("--bf16", action="store_true", help="also measure bf16: Rondo's, and PyTorch's autocast")
     what("--gpu", action="store_true", help="also measure a GPU: Rondo's, and PyTorch's with CUDA where there is one")
     what("--threads", type=positive, metavar="N", help="number of threads for all sides [default: each side's own]")
+    oldest = "instructions for all sides, of those that the processor has [default: each side's own choice]"
+    what("--instructions", choices=sorted(INSTRUCTIONS), help=oldest)
     streams = "texts that Rondo generates at once, in addition to one; 1 turns it off [default: 32]"
     what("--streams", type=positive, metavar="N", default=32, help=streams)
     what("--quick", action="store_true", help="one short round as a test; nothing is kept in the project")
@@ -86,6 +88,8 @@ class Comparison:
         self.versions: Dict[str, str] = {}
         self.folder = new_folder(arguments)
         self.load_before = machine.load()
+        if arguments.instructions:
+            self.remarks.append("no side uses newer vector instructions than " + arguments.instructions)
         warning = machine.load_warning()
         if warning:
             self.remark(warning)
@@ -114,7 +118,7 @@ class Comparison:
         """Runs all sides of all workloads, and saves each record immediately."""
         given = self.arguments
         extra = tuple(shlex.split(given.rondo_arguments))
-        options = Options(given.threads, given.bf16, given.gpu, given.streams, given.quick, extra)
+        options = Options(given.threads, given.bf16, given.gpu, given.streams, given.quick, extra, given.instructions)
         plan: List[Tuple[str, int, Side]] = []
         for workload in given.workloads:
             sides = rondo_sides(rondo, workload, options) + peer_sides(pythons, workload, options)

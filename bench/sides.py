@@ -18,6 +18,20 @@ KEEP_FREED_MEMORY = {
     ":glibc.malloc.top_pad=67108864:glibc.malloc.hugetlb=1"
 }
 
+# How to keep each program from using newer vector instructions than these.
+INSTRUCTIONS = {
+    "avx2": {
+        "rondo": {"RONDO_CPU": "avx2"},
+        "torch": {
+            "ATEN_CPU_CAPABILITY": "avx2",
+            "ONEDNN_MAX_CPU_ISA": "AVX2",
+            "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        },
+        "jax": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"},
+        "mxnet": {"DNNL_MAX_CPU_ISA": "AVX2", "OPENBLAS_CORETYPE": "Haswell"},
+    }
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Side:
@@ -43,6 +57,11 @@ class Options:
     streams: int = 32  # Texts that Rondo generates at once, in addition to one; 1 turns it off.
     quick: bool = False
     rondo_arguments: Tuple[str, ...] = ()
+    instructions: Optional[str] = None  # A name in `INSTRUCTIONS`; None: all that the processor has.
+
+    def limits(self, program: str) -> Dict[str, str]:
+        """The environment in which this program uses no newer instructions."""
+        return INSTRUCTIONS[self.instructions][program] if self.instructions else {}
 
 
 def rondo_sides(program: str, workload: str, options: Options) -> List[Side]:
@@ -54,18 +73,19 @@ def rondo_sides(program: str, workload: str, options: Options) -> List[Side]:
         command += ("--rounds", "1", "--seconds", "0.2")
     if options.threads:
         command += ("--threads", str(options.threads))
-    sides = [Side("rondo", "Rondo", "rondo", command, {})]
+    limits = options.limits("rondo")
+    sides = [Side("rondo", "Rondo", "rondo", command, limits)]
     if is_generation(workload):
         if options.streams > 1:
             streams = str(options.streams)
             many, title = command + ("--streams", streams), "Rondo, %s streams" % streams
-            sides.append(Side("rondo-streams", title, "rondo", many, {}, streams=options.streams))
+            sides.append(Side("rondo-streams", title, "rondo", many, limits, streams=options.streams))
     elif options.bf16:
         bf16 = command + ("--precision", "bf16")
-        sides.append(Side("rondo-bf16", "Rondo, bf16", "rondo", bf16, {}, precision="bf16"))
+        sides.append(Side("rondo-bf16", "Rondo, bf16", "rondo", bf16, limits, precision="bf16"))
     if options.gpu:
         gpu = command + ("--device", "gpu")
-        sides.append(Side("rondo-gpu", "Rondo, GPU", "rondo", gpu, {}, device="gpu"))
+        sides.append(Side("rondo-gpu", "Rondo, GPU", "rondo", gpu, limits, device="gpu"))
     return sides
 
 
@@ -84,6 +104,7 @@ def peer_sides(pythons: Dict[str, str], workload: str, options: Options) -> List
             command += ["--threads", str(options.threads)]
         precision = "bf16" if "--bf16" in flags else "f32"
         device = "gpu" if "cuda" in flags else "cpu"
+        environment = {**environment, **options.limits(peer)}
         sides.append(Side(key, title, peer, tuple(command + flags), environment, precision, device=device))
     return sides
 

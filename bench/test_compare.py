@@ -197,6 +197,17 @@ class CompareTest(unittest.TestCase):
             position = record["command"].index("--threads")
             self.assertEqual(record["command"][position + 1], "1")
 
+    def test_a_limit_of_the_instructions_holds_for_all(self):
+        text = self.compare("--instructions", "avx2", "--rounds", "1")
+        environments = {record["side"]: record["environment"] for record in self.records()}
+        self.assertEqual(environments["rondo"], {"RONDO_CPU": "avx2"})
+        self.assertEqual(environments["jax"], {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"})
+        self.assertEqual(environments["pytorch"]["ATEN_CPU_CAPABILITY"], "avx2")
+        # It is added to what a variant sets itself.
+        self.assertEqual(environments["pytorch-tuned"]["ONEDNN_MAX_CPU_ISA"], "AVX2")
+        self.assertIn("glibc.malloc.mmap_max=0", environments["pytorch-tuned"]["GLIBC_TUNABLES"])
+        self.assertIn("- no side uses newer vector instructions than avx2.", text)
+
     def test_what_is_left_tells_of_the_machine_but_not_its_folders(self):
         text = self.compare("--rounds", "1")
         for name in ("README.md", "raw.jsonl", "table.md"):

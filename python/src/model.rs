@@ -13,7 +13,7 @@ use rondo::infer::Passage;
 use rondo::infer::{self, Cache, Completing, Decoder, DecoderState, OpenOptions};
 use rondo::infer::{RegionUnit, SurprisalOptions, Surprisals};
 use rondo::kernels::cpu::InstructionSet;
-use rondo::kernels::{Device, DeviceChoice, Precision};
+use rondo::kernels::{Device, DeviceChoice, PrecisionChoice, Work};
 
 use crate::stream::{Stream, options};
 use crate::suggester::{self, Suggester, Word};
@@ -46,18 +46,13 @@ enum Texts {
 /// The device with this name, and this many threads, by default all of the machine.
 fn open_device(name: &str, threads: Option<usize>, precision: &str) -> PyResult<Device> {
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let precision = match precision {
-        "f32" => Precision::F32,
-        "bf16" => Precision::Bf16,
-        other => {
-            return Err(error::ModelError::new_err(format!(
-                "unknown precision `{other}`, expected `f32` or `bf16`"
-            )));
-        }
-    };
+    let precision: PrecisionChoice = precision.parse().map_err(error::of_model)?;
     let choice: DeviceChoice = name.parse().map_err(error::of_model)?;
     let (device, _) = choice.open(threads, InstructionSet::detect()).map_err(error::of_model)?;
-    device.with_precision(precision).map_err(error::of_model)
+    match precision.apply(device, Work::Batches, true) {
+        (device, None) => Ok(device),
+        (_, Some(error)) => Err(error::of_model(error)),
+    }
 }
 
 /// The CPU with this many threads, by default all of the machine.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use rondo_infer::compare::{Bootstrap, CompareUnit, Comparer, Comparing, Comparison};
+use rondo_kernels::Work;
 use rondo_runs::{Loss, Perplexity};
 use serde_json::{Value, json};
 
@@ -91,7 +92,7 @@ impl From<UnitName> for CompareUnit {
 pub(crate) fn run(args: CompareArgs) -> Result<ExitCode> {
     let console = Console::new(false);
     let paths = [args.a.clone(), args.b.clone()];
-    let mut loaded = args.device.load_all(&paths, console)?;
+    let mut loaded = args.device.load_all(&paths, Work::Batches, console)?;
     args.lossy.apply(&mut loaded)?;
     args.approximate.apply_all(&mut loaded)?;
     let models: Vec<_> = loaded.iter().map(|loaded| loaded.model.clone()).collect();

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use rondo_infer::{Completer, Completing, Completion, Preferences, UserWords};
+use rondo_kernels::Work;
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -125,7 +126,7 @@ impl PreferenceArgs {
 /// Runs the command.
 pub(crate) fn run(args: CompleteArgs) -> Result<ExitCode> {
     let console = Console::new(false);
-    let loaded = args.model.load(console)?;
+    let loaded = args.model.load(Work::Streams, console)?;
     let completing =
         Completing { top: args.top, partial: args.partial, forbidden: loaded.forbidden(args.forbid_unk) };
     let completer = args.preferences.apply(loaded.model.completer(), console)?;

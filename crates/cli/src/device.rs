@@ -6,7 +6,7 @@ use std::{env, thread};
 use anyhow::{Context, Result};
 use rondo_collective::local_rank;
 use rondo_kernels::cpu::InstructionSet;
-use rondo_kernels::{Device, DeviceChoice, Precision};
+use rondo_kernels::{Device, DeviceChoice, PrecisionChoice, Work};
 
 use crate::console::Console;
 use crate::ranks;
@@ -34,30 +34,31 @@ pub(crate) fn from_environment() -> Result<Option<DeviceChoice>> {
 
 /// The CPU with one thread per core, in `f32`.
 pub(crate) fn cpu(console: Console) -> Result<Device> {
-    open(Some(DeviceChoice::Cpu), None, Precision::F32, console)
+    open(Some(DeviceChoice::Cpu), None, (PrecisionChoice::default(), None), console)
 }
 
 /// The device: the chosen one, or that of the environment, or the CPU, which gets `threads` threads, by default one per
-/// core. If it does not support the precision, prints a note and falls back to `f32`.
+/// core. If it does not support the precision, or is slower with it in this work, prints a note and falls back to `f32`.
+/// Without work, or if the environment selects the vector instructions, it may be slower.
 pub(crate) fn open(
     choice: Option<DeviceChoice>,
     threads: Option<NonZeroUsize>,
-    precision: Precision,
+    (precision, work): (PrecisionChoice, Option<Work>),
     console: Console,
 ) -> Result<Device> {
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let instructions = instructions()?.unwrap_or_else(InstructionSet::detect);
+    let selected = instructions()?;
     let choice = choice.map_or_else(from_environment, |choice| Ok(Some(choice)))?.unwrap_or_default();
     let choice = if ranks::all().is_alone() { choice } else { choice.of_rank(local_rank().unwrap_or(0)) };
-    let (device, missing) = choice.open(threads.unwrap_or_else(cores).get(), instructions)?;
+    let threads = threads.unwrap_or_else(cores).get();
+    let (device, missing) = choice.open(threads, selected.unwrap_or_else(InstructionSet::detect))?;
     if let Some(error) = missing {
         console.say(&format!("note: {error}; computing on {device}"));
     }
-    match device.clone().with_precision(precision) {
-        Ok(device) => Ok(device),
-        Err(error) => {
-            console.say(&format!("note: {error}; computing with {}", device.precision()));
-            Ok(device)
-        }
+    let is_forced = work.is_none() || selected.is_some();
+    let (device, missing) = precision.apply(device, work.unwrap_or(Work::Batches), is_forced);
+    if let Some(error) = missing {
+        console.say(&format!("note: {error}; computing with {}", device.precision()));
     }
+    Ok(device)
 }

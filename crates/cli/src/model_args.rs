@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use rondo_data::TextCodec;
 use rondo_infer::{LanguageModel, OpenOptions};
-use rondo_kernels::{Device, DeviceChoice, Precision};
+use rondo_kernels::{Device, DeviceChoice, PrecisionChoice, Work};
 
 use crate::console::Console;
 use crate::device;
@@ -34,9 +34,9 @@ pub(crate) struct DeviceArgs {
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "THREADS", help_heading = "Model")]
     threads: Option<NonZeroUsize>,
-    /// Precision of matrix multiplications: f32, or bf16, which falls back to f32 on processors without it
+    /// Precision of matrix multiplications: f32; bf16, where it is faster, and f32 elsewhere; or auto, the fastest
     #[arg(long, value_name = "PRECISION", default_value_t, help_heading = "Model")]
-    precision: Precision,
+    precision: PrecisionChoice,
     /// Map the model file into memory instead of reading it, so that all processes that do so share its pages. The file
     /// must not be truncated meanwhile
     #[arg(long, help_heading = "Model")]
@@ -54,9 +54,9 @@ pub(crate) struct Loaded {
 }
 
 impl ModelArgs {
-    /// Loads the model and its vocabulary.
-    pub(crate) fn load(&self, console: Console) -> Result<Loaded> {
-        let device = self.device.device(console)?;
+    /// Loads the model and its vocabulary, for this work.
+    pub(crate) fn load(&self, work: Work, console: Console) -> Result<Loaded> {
+        let device = self.device.device(work, console)?;
         let options = OpenOptions { vocab: self.vocab.clone(), mmap: self.device.mmap };
         let model = LanguageModel::open_with(&self.model, &options, &device)?;
         let path = LanguageModel::file_at(&self.model)?;
@@ -65,9 +65,9 @@ impl ModelArgs {
 }
 
 impl DeviceArgs {
-    /// The device.
-    fn device(&self, console: Console) -> Result<Device> {
-        device::open(self.device, self.threads, self.precision, console)
+    /// The device, for this work.
+    fn device(&self, work: Work, console: Console) -> Result<Device> {
+        device::open(self.device, self.threads, (self.precision, Some(work)), console)
     }
 
     /// The same, but model files are read even with `--mmap`, for a command that replaces them: Windows does not replace a
@@ -76,9 +76,9 @@ impl DeviceArgs {
         DeviceArgs { mmap: false, ..self }
     }
 
-    /// Loads models, in model files or run folders, onto one device.
-    pub(crate) fn load_all(&self, paths: &[PathBuf], console: Console) -> Result<Vec<Loaded>> {
-        let device = self.device(console)?;
+    /// Loads models, in model files or run folders, onto one device, for this work.
+    pub(crate) fn load_all(&self, paths: &[PathBuf], work: Work, console: Console) -> Result<Vec<Loaded>> {
+        let device = self.device(work, console)?;
         let load = |path: &PathBuf| {
             let options = OpenOptions { mmap: self.mmap, ..OpenOptions::default() };
             let model = LanguageModel::open_with(path, &options, &device)?;

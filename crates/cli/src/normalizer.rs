@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use rondo_data::Split;
 use rondo_infer::{CHECK_EVERY, NormalizerCheck, NormalizerStatistics};
+use rondo_kernels::Work;
 use rondo_train::{NormalizerOptions, fit_normalizer};
 use serde_json::{Value, json};
 
@@ -70,7 +71,8 @@ pub(crate) struct ApproximateArgs {
 pub(crate) fn run(args: NormalizerArgs) -> Result<ExitCode> {
     let Action::Fit(args) = args.action;
     let console = Console::new(false);
-    let loaded = args.device.unmapped().load_all(std::slice::from_ref(&args.model), console)?.remove(0);
+    let loaded =
+        args.device.unmapped().load_all(std::slice::from_ref(&args.model), Work::Batches, console)?.remove(0);
     let text = |split| corpus_text(&[], split, "--data", false, &loaded, console);
     let (train, valid) = (text(Split::Train)?, text(Split::Valid)?);
     let options = NormalizerOptions {

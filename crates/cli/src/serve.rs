@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use rondo_kernels::Work;
 use rondo_serve::{ApiKeys, Limits, ServeOptions, Server};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -84,7 +85,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
         return Err(CliError::NoKeys { host: args.host }.into());
     }
     let (names, paths): (Vec<String>, Vec<PathBuf>) = args.models.iter().map(|model| named(model)).unzip();
-    let models = args.device.load_all(&paths, console)?;
+    let models = args.device.load_all(&paths, Work::Streams, console)?;
     let models = names.into_iter().zip(models).map(|(name, loaded)| (name, loaded.model)).collect();
     let options = ServeOptions {
         host: args.host,

@@ -6,7 +6,7 @@ use crate::available::available;
 use crate::cpu::{Cpu, InstructionSet};
 #[cfg(feature = "gpu")]
 use crate::gpu::Gpu;
-use crate::{AvailableMemory, Precision};
+use crate::{AvailableMemory, Precision, Work};
 
 /// A processor to run operations on. Cheap to clone: clones share the same threads.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub enum DeviceError {
         best: InstructionSet,
     },
     /// The requested precision is unknown.
-    #[error("unknown precision `{name}`, expected one of `f32`, `bf16`")]
+    #[error("unknown precision `{name}`, expected `f32`, `bf16` or `auto`")]
     UnknownPrecision {
         /// The requested name.
         name: String,
@@ -52,6 +52,14 @@ pub enum DeviceError {
         wanted: Precision,
         /// The instruction set in use.
         instructions: InstructionSet,
+    },
+    /// The requested precision is supported, but this processor is slower with it.
+    #[error(
+        "this processor multiplies {wanted} more slowly than f32; `RONDO_CPU=avx512` uses {wanted} anyway"
+    )]
+    SlowPrecision {
+        /// The requested precision.
+        wanted: Precision,
     },
     /// More threads were requested than a device may have.
     #[error("{threads} threads are more than the maximum of {}", Device::MAX_THREADS)]
@@ -175,6 +183,18 @@ impl Device {
             Device::Cpu(cpu) => cpu.precision(),
             #[cfg(feature = "gpu")]
             Device::Gpu(_) => Precision::F32,
+        }
+    }
+
+    /// Whether it does this work faster in this precision than in `f32`, by the rule in
+    /// [`InstructionSet::multiplies_fast`].
+    pub fn is_faster_in(&self, precision: Precision, work: Work) -> bool {
+        match (self, work) {
+            (_, _) if precision == Precision::F32 => false,
+            (Device::Cpu(cpu), Work::Batches) => cpu.instructions().multiplies_fast(precision),
+            (Device::Cpu(cpu), Work::Streams) => cpu.instructions().multiplies(precision),
+            #[cfg(feature = "gpu")]
+            (Device::Gpu(_), _) => false,
         }
     }
 

@@ -59,7 +59,7 @@ pub use choice::DeviceChoice;
 pub use device::{Device, DeviceError};
 pub use memory::MappedFile;
 pub use packed::Packed;
-pub use precision::Precision;
+pub use precision::{Precision, PrecisionChoice, Work};
 
 /// How a result is combined with the old values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

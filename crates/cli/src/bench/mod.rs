@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use rondo_kernels::{DeviceChoice, Precision};
+use rondo_kernels::{DeviceChoice, PrecisionChoice};
 use rondo_train::throughput::{self, Benchmark, Budget, Phase, Progress, Sizes, Workload};
 
 use crate::console::Console;
@@ -66,9 +66,9 @@ pub(crate) struct BenchArgs {
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "COUNT", help_heading = "Measurement")]
     threads: Option<NonZeroUsize>,
-    /// Precision of matrix multiplications: f32, or bf16, which falls back to f32 on processors without it
+    /// Precision of matrix multiplications: f32; bf16, even where it is slower, but f32 on processors without it; or auto
     #[arg(long, value_name = "PRECISION", default_value_t, help_heading = "Measurement")]
-    precision: Precision,
+    precision: PrecisionChoice,
     /// Also report the time of each operation
     #[arg(long, help_heading = "Output")]
     profile: bool,
@@ -155,7 +155,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<ExitCode> {
         profile: args.profile,
     };
     let phases = benchmark.resolved_phases()?;
-    let device = device::open(args.device, args.threads, args.precision, console)?;
+    let device = device::open(args.device, args.threads, (args.precision, None), console)?;
     console.say(&format!(
         "{}: {}, {} tokens, on {device}",
         benchmark.workload.name,

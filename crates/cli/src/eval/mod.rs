@@ -31,6 +31,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use indicatif::ProgressBar;
 use rondo_data::Split;
 use rondo_infer::{Evaluation, EvaluationPart, InferError, Measures, Ranking, Ranks};
+use rondo_kernels::Work;
 use rondo_runs::RunFolder;
 use rondo_train::{EvaluationPlan, Settings};
 
@@ -144,7 +145,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<ExitCode> {
     if !ranks.is_alone() {
         args.require_divided()?;
     }
-    let mut loaded = args.model.load(console)?;
+    let mut loaded = args.model.load(Work::Batches, console)?;
     ApproximateArgs { approximate: args.approximate }.apply(&mut loaded)?;
     let own_codec = loaded.codec().clone();
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, true)?)?;

@@ -23,6 +23,7 @@ use clap::{Args, ValueEnum};
 use rondo_infer::{
     Buckets, Filter, FilterSummary, FilterUnit, Filtering, LanguageModel, TextSample, Verdict,
 };
+use rondo_kernels::Work;
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -191,7 +192,7 @@ impl Shard {
 pub(crate) fn run(args: FilterArgs) -> Result<ExitCode> {
     let console = Console::new(false);
     args.check()?;
-    let mut loaded = args.device.load_all(std::slice::from_ref(&args.model), console)?;
+    let mut loaded = args.device.load_all(std::slice::from_ref(&args.model), Work::Batches, console)?;
     args.lossy.apply(&mut loaded)?;
     args.approximate.apply_all(&mut loaded)?;
     let model = &loaded[0].model;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use rondo_data::{Spacing, TextCodec, nearest, read_text};
 use rondo_infer::{InferError, Sampler, Sampling};
+use rondo_kernels::Work;
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -128,7 +129,7 @@ pub(crate) struct GenerateArgs {
 /// Runs the command.
 pub(crate) fn run(args: GenerateArgs) -> Result<ExitCode> {
     let console = Console::new(false);
-    let loaded = args.model.load(console)?;
+    let loaded = args.model.load(Work::Streams, console)?;
     let spacing = if args.raw { Spacing::Tokens } else { Spacing::Natural };
     if let Some(beams) = args.search.beam {
         let prompt = single_prompt(&args, &loaded, console)?;

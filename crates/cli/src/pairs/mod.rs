@@ -13,6 +13,7 @@ use anyhow::Result;
 use clap::Args;
 use rondo_infer::LanguageModel;
 use rondo_infer::pairs::{ItemResult, Pair, PairScore, Scope, Tests, score_pairs};
+use rondo_kernels::Work;
 use rondo_runs::write_atomically;
 
 use crate::console::Console;
@@ -79,7 +80,7 @@ pub(crate) fn run(args: PairsArgs) -> Result<ExitCode> {
     let input = Input::all(std::slice::from_ref(&args.file)).remove(0);
     let reader = input.open(console)?;
     let tests = Tests::read(reader, &input.origin(), args.lossy.lossy, args.group.as_deref())?;
-    let mut loaded = args.device.load_all(&args.models, console)?;
+    let mut loaded = args.device.load_all(&args.models, Work::Batches, console)?;
     args.lossy.apply(&mut loaded)?;
     args.approximate.apply_all(&mut loaded)?;
     let mut results = vec![];

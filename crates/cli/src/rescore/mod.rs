@@ -17,6 +17,7 @@ use clap::{Args, ValueEnum};
 use rondo_data::TextSource;
 use rondo_infer::lattice::LatticeFormat;
 use rondo_infer::rescore::{ErrorUnit, Format, List, ListReader};
+use rondo_kernels::Work;
 
 use crate::console::Console;
 use crate::error::CliError;
@@ -206,7 +207,7 @@ impl FromStr for NamedFile {
 /// Runs the command.
 pub(crate) fn run(args: RescoreArgs) -> Result<ExitCode> {
     let console = Console::new(false);
-    let mut loaded = args.model.load(console)?;
+    let mut loaded = args.model.load(Work::Batches, console)?;
     args.approximate.apply(&mut loaded)?;
     if let Some(format) = lattice_format(&args) {
         let mut job = LatticeJob::new(&args, format, &loaded, console)?;

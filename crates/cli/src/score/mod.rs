@@ -12,6 +12,7 @@ use anyhow::Result;
 use clap::Args;
 use rondo_data::{EncodedLine, TextCodec};
 use rondo_infer::{Evaluation, Measures, Scorer, Scoring, SentenceScore, TextCounts};
+use rondo_kernels::Work;
 use rondo_runs::{Loss, Perplexity};
 use serde_json::{Value, json};
 
@@ -106,7 +107,7 @@ pub(crate) fn run(args: ScoreArgs) -> Result<ExitCode> {
     if !ranks.is_alone() {
         args.require_divided()?;
     }
-    let mut loaded = args.model.load(console)?;
+    let mut loaded = args.model.load(Work::Batches, console)?;
     args.approximate.apply(&mut loaded)?;
     loaded.model = loaded.model.with_codec(args.reading.codec(&loaded, false)?)?;
     loaded.text_field.clone_from(&args.field.text_field);

@@ -15,6 +15,7 @@ use clap::{Args, ValueEnum};
 use rondo_infer::{
     Passage, Region, RegionFault, RegionUnit, Start, SurprisalOptions, Surprisals, UnknownWords,
 };
+use rondo_kernels::Work;
 
 use crate::base::Base;
 use crate::console::Console;
@@ -134,7 +135,7 @@ pub(crate) fn run(args: SurprisalArgs) -> Result<ExitCode> {
     let console = Console::new(false);
     let (models, files) = several_models::split(&args.paths);
     let names = several_models::names(models);
-    let mut loaded = args.device.load_all(models, console)?;
+    let mut loaded = args.device.load_all(models, Work::Batches, console)?;
     for loaded in &mut loaded {
         loaded.model = loaded.model.with_codec(args.reading.codec(loaded, false)?)?;
     }

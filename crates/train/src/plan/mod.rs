@@ -14,7 +14,7 @@
 use std::path::PathBuf;
 
 use rondo_data::{BatchOrder, CorpusOptions, LastBatch, Tokenizer, Vocab};
-use rondo_kernels::{DeviceChoice, Precision};
+use rondo_kernels::{DeviceChoice, PrecisionChoice};
 use rondo_nn::{
     ActivationPenalty, AdaptiveSoftmax, Biases, Cell, CellOptions, Dropout, Initialization, Input,
     RnnLmConfig,
@@ -199,8 +199,8 @@ pub struct TrainingPlan {
     pub device: DeviceChoice,
     /// The number of threads.
     pub threads: usize,
-    /// The precision of the inputs of matrix multiplications, if the device supports it.
-    pub precision: Precision,
+    /// The precision of the inputs of matrix multiplications, if the device is faster with it.
+    pub precision: PrecisionChoice,
 }
 
 /// What to do when a loss or gradient is NaN or infinite: a batch's, or the loss on a text at the end of an epoch.

@@ -20,8 +20,8 @@ use rondo_collective::{Collective, alone, local_rank};
 use rondo_data::tales::TalesText;
 use rondo_data::{Batches, Corpus, Places, VocabSource};
 use rondo_infer::{LanguageModel, ModelParts, OpenOptions};
-use rondo_kernels::Device;
 use rondo_kernels::cpu::InstructionSet;
+use rondo_kernels::{Device, Work};
 use rondo_nn::{RnnLm, RnnLmConfig, WeightFormat};
 use rondo_runs::{Change, CorpusFingerprint, Provenance, RunFolder, RunLock};
 
@@ -109,9 +109,10 @@ pub struct SessionOptions<'a> {
     /// The fingerprint that the corpus of a new run must have [default: any].
     pub corpus: Option<CorpusFingerprint>,
     /// The device to compute on [default: the plan's, with its threads and precision, or `f32` if it does not support
-    /// that precision].
+    /// that precision or is slower with it].
     pub device: Option<Device>,
-    /// The instruction set of the default device [default: the best that the processor supports].
+    /// The instruction set of the default device [default: the best that the processor supports]. With one that is given,
+    /// the precision of the plan is used even if it is slower than `f32`.
     pub instructions: Option<InstructionSet>,
     /// Where to look for published corpora [default: [`default_places`]].
     pub places: Places,
@@ -320,6 +321,12 @@ impl Session {
         let (device_is_given, instructions) = (options.device.is_some(), options.instructions);
         let device = device(options.device, instructions, &plan, &**ranks, &mut watch)?;
         require_equal_devices(&**ranks, &device)?;
+        if checkpoint.is_some() && ranks.leads() {
+            let before = last_device(&folder)?;
+            if before != device.to_string() {
+                watch.notify(Event::Note(Note::OtherDevice { before: &before, now: &device }));
+            }
+        }
         let (mut plan, model) = match checkpoint {
             Some(_) => (plan, None),
             None => {
@@ -615,6 +622,7 @@ fn device(
     if let Some(device) = given {
         return Ok(device);
     }
+    let is_forced = instructions.is_some();
     let instructions = instructions.unwrap_or_else(InstructionSet::detect);
     let choice = plan.training.device;
     let choice = if ranks.is_alone() { choice } else { choice.of_rank(local_rank().unwrap_or(ranks.rank())) };
@@ -622,13 +630,11 @@ fn device(
     if let Some(error) = missing {
         watch.notify(Event::Note(Note::NoGpu { error: &error, used: &device }));
     }
-    match device.clone().with_precision(plan.training.precision) {
-        Ok(device) => Ok(device),
-        Err(error) => {
-            watch.notify(Event::Note(Note::Precision { error: &error, used: device.precision() }));
-            Ok(device)
-        }
+    let (device, missing) = plan.training.precision.apply(device, Work::Batches, is_forced);
+    if let Some(error) = missing {
+        watch.notify(Event::Note(Note::Precision { error: &error, used: device.precision() }));
     }
+    Ok(device)
 }
 
 /// The plan and the model of a run that continues from a model; otherwise the unchanged plan and no model.
@@ -644,6 +650,12 @@ fn with_base_model(plan: Plan, settings: &Settings, device: &Device) -> Result<(
     let mut below = Settings::default();
     below.training.reset_state = resets.and_then(|resets| ResetState::from_name(resets.name()));
     Ok((basis.plan(&below.overlaid_with(settings.clone()))?, Some(model)))
+}
+
+/// The device that a run was computed on last, as it described itself.
+fn last_device(folder: &RunFolder) -> Result<String> {
+    let Provenance { device, mut resumptions, .. } = Provenance::read(folder)?;
+    Ok(resumptions.pop().map_or(device, |last| last.device))
 }
 
 /// The latest undamaged checkpoint.

@@ -33,7 +33,14 @@ pub enum Note<'a> {
     },
     /// Files have the names of a published corpus but other content, and are read as the user's own text.
     OwnText(&'a DataError),
-    /// The device does not support matrix multiplication in the requested precision.
+    /// A resumed run was computed on another device until now.
+    OtherDevice {
+        /// The device until now, as it describes itself.
+        before: &'a str,
+        /// The device from now on.
+        now: &'a Device,
+    },
+    /// The device does not support matrix multiplication in the requested precision, or is slower with it.
     Precision {
         /// What the device does not support.
         error: &'a DeviceError,
@@ -128,6 +135,10 @@ impl fmt::Display for Note<'_> {
                 write!(f, "the new run has its final settings from the start")
             }
             Note::OwnText(error) => write!(f, "{error}; reading it as your own text"),
+            Note::OtherDevice { before, now } => {
+                write!(f, "the run was computed on {before} until now, and is continued on {now}: ")?;
+                write!(f, "the last digits of its results depend on that")
+            }
             Note::Precision { error, used } => write!(f, "{error}; computing with {used}"),
             Note::NoGpu { error, used } => write!(f, "{error}; computing on {used}"),
             Note::Text { origin, note, others: 0 } => write!(f, "`{origin}` {note}"),

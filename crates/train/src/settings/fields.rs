@@ -6,7 +6,7 @@ use rondo_data::{
     BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, Punctuation, TokenizerChoice,
     VocabOrder, VocabSplits,
 };
-use rondo_kernels::{DeviceChoice, Precision};
+use rondo_kernels::{DeviceChoice, PrecisionChoice};
 use rondo_nn::{Cell, Initializer};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -235,8 +235,8 @@ sections! {
         device: DeviceChoice, "DEVICE", "cpu", common;
         /// Number of threads, at most 1024. The last digits of results depend on it
         threads: usize, "THREADS", "one per core", common;
-        /// Precision of matrix multiplications; bf16 falls back to f32 on processors without it
-        precision: Precision, "PRECISION", "f32";
+        /// Precision of matrix multiplications: f32; bf16, where it is faster, and f32 elsewhere; or auto, the fastest
+        precision: PrecisionChoice, "PRECISION", "f32";
     }
 
     /// Loss, optimizer, clipping and learning-rate schedule.

@@ -6,7 +6,7 @@ use rondo_data::{
     BatchOrder, BlankLines, Division, Joints, LastBatch, Normalization, Punctuation, TokenizerChoice,
     VocabOrder, VocabSplits, or_nearest,
 };
-use rondo_kernels::{DeviceChoice, Precision};
+use rondo_kernels::{DeviceChoice, PrecisionChoice};
 use rondo_nn::{Cell, Initializer};
 use serde::{Serialize, Serializer};
 use toml::Value as Toml;
@@ -183,7 +183,6 @@ words_of! {
     Normalization { None = "none", Nfc = "nfc", Nfkc = "nfkc" }
     Punctuation { Keep = "keep", Remove = "remove" }
     Joints { Keep = "keep", Dashes = "dashes", All = "all" }
-    Precision { F32 = "f32", Bf16 = "bf16" }
     Division { End = "end", RandomLines = "random-lines" }
     VocabOrder { Frequency = "frequency", FirstAppearance = "first-appearance" }
     VocabSplits { Train = "train", All = "all" }
@@ -236,6 +235,18 @@ impl Word for DeviceChoice {
 
     fn from_word(word: &str) -> Result<Self, String> {
         word.parse().map_err(|_| "expected `cpu`, `gpu`, `gpu:N` or `auto`".to_owned())
+    }
+
+    fn word(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Word for PrecisionChoice {
+    const WORDS: Option<&'static [&'static str]> = Some(&["f32", "bf16", "auto"]);
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        chosen(word, &["f32", "bf16", "auto"], |word| word.parse().ok())
     }
 
     fn word(&self) -> String {
