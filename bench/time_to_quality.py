@@ -42,6 +42,9 @@ TUTORIALS = {
     "wikitext2-fast": Tutorial(
         "GluonNLP's standard_lstm_lm_200, 3 epochs", "W1", 3, 2_088_628, 217_646 + 245_569
     ),
+    "wikitext2-fast-108": Tutorial(
+        "GluonNLP's standard_lstm_lm_200, 35 epochs", "W1", 35, 2_088_628, 217_646 + 245_569
+    ),
 }
 
 

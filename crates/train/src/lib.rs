@@ -46,6 +46,7 @@ mod sampler;
 mod schedule;
 mod session;
 pub mod settings;
+mod sizing;
 mod step;
 pub mod throughput;
 mod time_plan;

@@ -45,6 +45,7 @@ mod corpus_reading;
 mod note;
 mod ranks;
 mod settings_source;
+mod sizes;
 mod stored;
 
 use base_model::Basis;
@@ -55,6 +56,7 @@ pub use note::Note;
 use ranks::{folder_of_first_rank, require_equal_devices, require_shared_texts};
 pub use settings_source::SettingsSource;
 use settings_source::{Wanted, corpus_name};
+use sizes::size_by_time;
 use stored::{Stored, is_stream, relocate, relocate_in_settings, stream_name};
 
 /// A larger vocabulary makes training slow on any processor.
@@ -226,6 +228,10 @@ impl Session {
             expected.check(&fingerprint(&corpus)?)?;
         }
         let time = plan.training.time.0.filter(|_| !is_repetition);
+        let is_free = wanted.recipe.is_none() && wanted.file.is_none() && model.is_none();
+        if let Some(time) = time.filter(|_| is_free) {
+            size_by_time(&mut plan, settings, &corpus, (&device, time), &**ranks, &mut watch)?;
+        }
         let trainer = match model {
             Some(model) => Trainer::continuing_with(plan, corpus, model, ranks)?,
             None => Trainer::new_with(plan, corpus, &device, ranks)?,

@@ -31,6 +31,15 @@ pub enum Note<'a> {
         /// The number of steps before the first change.
         step: u64,
     },
+    /// The sizes of a run of limited time follow from its text and its time.
+    Sized {
+        /// The units of each layer.
+        hidden_sizes: &'a [usize],
+        /// The dropout probability of the output.
+        dropout: f32,
+        /// How often the text will be read, as far as the peak of the machine tells.
+        reads: f64,
+    },
     /// Files have the names of a published corpus but other content, and are read as the user's own text.
     OwnText(&'a DataError),
     /// A resumed run was computed on another device until now.
@@ -133,6 +142,15 @@ impl fmt::Display for Note<'_> {
                 let run = run.display();
                 write!(f, "the settings of `{run}` changed at step {step}; ")?;
                 write!(f, "the new run has its final settings from the start")
+            }
+            Note::Sized { hidden_sizes, dropout, reads } => {
+                let sizes: Vec<String> = hidden_sizes.iter().map(usize::to_string).collect();
+                write!(
+                    f,
+                    "for this text and time: layers of {} units, dropout {dropout}; ",
+                    sizes.join(" and ")
+                )?;
+                write!(f, "the text will be read about {} times", Compact(reads.max(1.0).round()))
             }
             Note::OwnText(error) => write!(f, "{error}; reading it as your own text"),
             Note::OtherDevice { before, now } => {

@@ -199,7 +199,7 @@ sections! {
         /// Maximum number of training steps (batches) of the run, which can end it within an epoch; 0 is no limit
         max_steps: u64, "STEPS", "0";
         /// Time of the whole run, evaluations included: 30s, 10m or 2h. The number of steps follows from the speed of the
-        /// machine, which is measured first; 0 is no limit
+        /// machine, which is measured first; without a recipe, so do the size of the model and other defaults; 0 is no limit
         time: TimeLimit, "TIME", "0", common;
         /// Fit an approximate normalizer to the best model at the end of the run, for `--approximate`: it sums this many of
         /// the most frequent tokens exactly; 0 is off
