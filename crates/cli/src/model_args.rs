@@ -34,7 +34,8 @@ pub(crate) struct DeviceArgs {
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "THREADS", help_heading = "Model")]
     threads: Option<NonZeroUsize>,
-    /// Precision of matrix multiplications: f32; bf16, where it is faster, and f32 elsewhere; or auto, the fastest
+    /// Precision of matrix multiplications: f32; bf16, where it is faster, and f32 elsewhere; bf16x3, nearly as exact as
+    /// f32, on processors with AMX; or auto, the fastest
     #[arg(long, value_name = "PRECISION", default_value_t, help_heading = "Model")]
     precision: PrecisionChoice,
     /// Map the model file into memory instead of reading it, so that all processes that do so share its pages. The file

@@ -24,7 +24,7 @@ pub enum Device {
 #[non_exhaustive]
 pub enum DeviceError {
     /// The requested instruction set is unknown.
-    #[error("unknown instruction set `{name}`, expected one of `portable`, `neon`, `avx2`, `avx512`")]
+    #[error("unknown instruction set `{name}`, expected one of `portable`, `neon`, `avx2`, `avx512`, `amx`")]
     UnknownInstructionSet {
         /// The requested name.
         name: String,
@@ -38,7 +38,7 @@ pub enum DeviceError {
         best: InstructionSet,
     },
     /// The requested precision is unknown.
-    #[error("unknown precision `{name}`, expected `f32`, `bf16` or `auto`")]
+    #[error("unknown precision `{name}`, expected `f32`, `bf16x3`, `bf16` or `auto`")]
     UnknownPrecision {
         /// The requested name.
         name: String,

@@ -15,11 +15,14 @@ pub enum Precision {
     /// bfloat16, 8 significant bits with the exponent range of `f32`, if the processor supports it. It takes half the
     /// memory; [`Device::is_faster_in`] tells where it is faster.
     Bf16,
+    /// The sum of two bfloat16, a high and a low part, if the processor has AMX: three products, all but that of the low
+    /// parts, have an error of about 2⁻¹⁶ of each term, and are added in `f32`.
+    Bf16x3,
 }
 
 impl Precision {
     /// All precisions, most precise first.
-    pub const ALL: [Precision; 2] = [Precision::F32, Precision::Bf16];
+    pub const ALL: [Precision; 3] = [Precision::F32, Precision::Bf16x3, Precision::Bf16];
 }
 
 impl fmt::Display for Precision {
@@ -27,6 +30,7 @@ impl fmt::Display for Precision {
         f.write_str(match self {
             Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
+            Precision::Bf16x3 => "bf16x3",
         })
     }
 }

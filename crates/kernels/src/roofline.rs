@@ -8,9 +8,10 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use crate::Device;
 use crate::cpu::elements::LINE;
+use crate::cpu::tile::registers::{SIZE, TileRegisters as _};
 use crate::cpu::{Cpu, SharedMut, Simd, Vectorized, share};
+use crate::{Device, Precision};
 
 /// The minimum duration of a burst of multiply-adds, in seconds: long compared with the start of a parallel
 /// region.
@@ -44,6 +45,36 @@ pub fn fma_peak(device: &Device) -> f64 {
         (4 * (work / 4), best_seconds::<4>(cpu, work / 4)),
     ];
     tried.map(|(work, seconds)| flop * work as f64 / seconds).into_iter().fold(0.0, f64::max)
+}
+
+/// The peak rate of multiply-adds of matrix multiplications in the device's precision, each counted as two floating-point
+/// operations. The three products of bf16x3 count as one.
+///
+/// The operands stay in registers, as in [`fma_peak`], which it is in `f32`.
+///
+/// # Units
+/// Floating-point operations per second; NaN for a GPU, which is not measured.
+pub fn multiplication_peak(device: &Device) -> f64 {
+    let Some(cpu) = device.as_cpu() else { return f64::NAN };
+    let products = match cpu.precision() {
+        Precision::F32 => return fma_peak(device),
+        Precision::Bf16 => 1.0,
+        Precision::Bf16x3 => 3.0,
+    };
+    let seconds = |steps: usize| {
+        let begun = Instant::now();
+        cpu.parallel(|_| {
+            black_box(cpu.vectorized(Products { steps }));
+        });
+        begun.elapsed().as_secs_f64()
+    };
+    let mut steps = 1 << 10;
+    while seconds(steps) < BURST_S {
+        steps *= 2;
+    }
+    let best = (0..BURSTS).map(|_| seconds(steps)).fold(f64::INFINITY, f64::min);
+    let multiply_adds = cpu.vectorized(MultiplyAdds) * steps * cpu.threads();
+    2.0 * multiply_adds as f64 / products / best
 }
 
 /// The rate at which the device copies memory that is not cached; reads and writes both count.
@@ -128,10 +159,71 @@ impl<const COUNT: usize> Vectorized for Chains<COUNT> {
     }
 }
 
+/// Products of pairs of bf16 in registers, four or twelve independent ones in each step.
+struct Products {
+    steps: usize,
+}
+
+/// Sums that keep the units of vectors of pairs busy.
+const PAIR_CHAINS: usize = 12;
+
+/// The multiply-adds of a step of [`Products`].
+struct MultiplyAdds;
+
+impl Vectorized for MultiplyAdds {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        if S::TILED { 4 * SIZE * SIZE * 2 * SIZE } else { PAIR_CHAINS * 2 * S::LANES }
+    }
+}
+
+impl Vectorized for Products {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let Products { steps } = self;
+        if S::TILED {
+            let t = s.tile_registers();
+            let (ones, mut sums) = ([1.0_f32; SIZE * SIZE], [0.0; SIZE * SIZE]);
+            // SAFETY: there are tile registers, and the matrices fill them.
+            unsafe {
+                t.configure();
+                t.zero::<0>();
+                t.zero::<1>();
+                t.zero::<2>();
+                t.zero::<3>();
+                t.load::<4>(ones.as_ptr(), SIZE);
+                t.load::<5>(ones.as_ptr(), SIZE);
+                t.load::<6>(ones.as_ptr(), SIZE);
+                t.load::<7>(ones.as_ptr(), SIZE);
+                for _ in 0..steps {
+                    t.multiply::<0, 4, 6>();
+                    t.multiply::<1, 4, 7>();
+                    t.multiply::<2, 5, 6>();
+                    t.multiply::<3, 5, 7>();
+                }
+                t.store::<0>(sums.as_mut_ptr(), SIZE);
+                t.release();
+            }
+            return sums[0];
+        }
+        let factor = s.splat(black_box(0.5));
+        let mut chains = [s.splat(black_box(0.0)); PAIR_CHAINS];
+        for _ in 0..steps {
+            for chain in &mut chains {
+                *chain = s.multiply_accumulate(factor, factor, *chain);
+            }
+        }
+        s.sum(chains.into_iter().fold(s.splat(0.0), |sum, chain| s.add(sum, chain)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Precision;
     use crate::cpu::InstructionSet;
 
     #[test]
@@ -141,6 +233,19 @@ mod tests {
                 let peak = fma_peak(&Device::cpu_with(threads, set).unwrap());
                 assert!(peak.is_finite() && peak > 1e6, "{set}: {peak} floating-point operations per second");
             }
+        }
+    }
+
+    #[test]
+    fn every_precision_has_a_peak() {
+        let device = Device::cpu(2).unwrap();
+        for precision in Precision::ALL {
+            let Ok(device) = device.clone().with_precision(precision) else { continue };
+            let peak = multiplication_peak(&device);
+            assert!(
+                peak.is_finite() && peak > 1e6,
+                "{precision}: {peak} floating-point operations per second"
+            );
         }
     }
 

@@ -68,7 +68,8 @@ def open(  # noqa: A001 - `rondo.open`, as `gzip.open`
     threads
         Number of threads to compute with; by default all of the machine.
     precision
-        ``"f32"``; ``"bf16"`` on processors that have it; or ``"auto"``, the faster one for batches of text.
+        ``"f32"``; ``"bf16"`` or ``"bf16x3"`` on processors that have it; or ``"auto"``, the fastest one for batches of
+        text.
     mmap
         Map the file into memory, so that processes share its pages.
 

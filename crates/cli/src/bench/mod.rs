@@ -66,7 +66,8 @@ pub(crate) struct BenchArgs {
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "COUNT", help_heading = "Measurement")]
     threads: Option<NonZeroUsize>,
-    /// Precision of matrix multiplications: f32; bf16, even where it is slower, but f32 on processors without it; or auto
+    /// Precision of matrix multiplications: f32; bf16 or bf16x3, even where it is slower, but f32 on processors without it;
+    /// or auto
     #[arg(long, value_name = "PRECISION", default_value_t, help_heading = "Measurement")]
     precision: PrecisionChoice,
     /// Also report the time of each operation

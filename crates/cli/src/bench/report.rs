@@ -1,7 +1,7 @@
 //! Benchmark results, as text in columns or as one line of JSON.
 
 use anyhow::Result;
-use rondo_kernels::Device;
+use rondo_kernels::{Device, Precision};
 use rondo_nn::{Dropout, DropoutSite, Input, RnnLmConfig};
 use rondo_train::throughput::{Benchmark, Phase, Profile, ProfilePart, Report, Round, Workload};
 use serde_json::{Map, Value, json};
@@ -34,6 +34,7 @@ impl Found<'_> {
             "train_gflops": giga(report.flop_per_s(Phase::Train)),
             "eval_gflops": giga(report.flop_per_s(Phase::Evaluate)),
             "fma_peak_gflops": giga(Some(report.fma_peak())),
+            "multiplication_peak_gflops": giga(Some(report.multiplication_peak())),
             "share_of_fma_peak": rounded(report.share_of_fma_peak(Phase::Train)),
             "eval_share_of_fma_peak": rounded(report.share_of_fma_peak(Phase::Evaluate)),
             "copy_gb_s": giga(Some(report.copy_bandwidth())),
@@ -85,7 +86,13 @@ impl Found<'_> {
         let mut text = output::columns(&rows, &[1, 2, 3, 4]);
         // The limits of a GPU are not measured.
         let (peak, copy) = (report.fma_peak() / 1e9, report.copy_bandwidth() / 1e9);
-        let limits = peak.is_finite().then(|| format!("FMA peak {peak:.1} GFLOP/s, copy {copy:.1} GB/s"));
+        let limits = peak.is_finite().then(|| {
+            let rounded = match self.device.precision() {
+                Precision::F32 => String::new(),
+                precision => format!(", {precision} peak {:.1} GFLOP/s", report.multiplication_peak() / 1e9),
+            };
+            format!("FMA peak {peak:.1} GFLOP/s{rounded}, copy {copy:.1} GB/s")
+        });
         let memory = self.peak_rss_mib.map(|mib| format!("peak memory {mib:.0} MiB"));
         text.push_str(&format!(
             "\n{}\n",
@@ -150,6 +157,7 @@ fn dropout_json(dropout: &Dropout) -> Value {
 fn round_json(round: &Round) -> Value {
     json!({
         "fma_peak_gflops": rounded(Some(round.fma_peak / 1e9)),
+        "multiplication_peak_gflops": rounded(Some(round.multiplication_peak / 1e9)),
         "copy_gb_s": rounded(Some(round.copy_bandwidth / 1e9)),
         "train_tok_s": rounded(round.train_tokens_per_s),
         "eval_tok_s": rounded(round.eval_tokens_per_s),

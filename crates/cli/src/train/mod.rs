@@ -63,7 +63,7 @@ reported and saved. A given learning rate becomes the current one. The changes a
 `rondo reproduce` repeats them. For other settings, start a new run: --from RUN keeps the weights, --plan RUN only the \
 settings.
 
-RONDO_CPU=portable, neon, avx2 or avx512 selects the vector instructions; RONDO_DEVICE=cpu, gpu, gpu:N or auto the device."
+RONDO_CPU=portable, neon, avx2, avx512 or amx selects the vector instructions; RONDO_DEVICE=cpu, gpu, gpu:N or auto the device."
 )]
 pub(crate) struct TrainArgs {
     /// Recipe to start from: a name (see `rondo recipes`) or a TOML file; flags override it [default: built-in, unless

@@ -42,6 +42,7 @@ fn a_training_workload_is_one_line_of_json() {
         "train_gflops",
         "eval_gflops",
         "fma_peak_gflops",
+        "multiplication_peak_gflops",
         "share_of_fma_peak",
         "eval_share_of_fma_peak",
         "copy_gb_s",

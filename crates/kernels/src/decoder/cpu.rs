@@ -420,7 +420,7 @@ impl Vectorized for BackwardShare<'_> {
         let (packed_weight, d_hidden) = scratch.split_at_mut(tile::packed_len(layout.chunk, width));
         let packed_weight = SharedMut::new(packed_weight);
         let mut rounded =
-            S::PAIRED.then(|| RoundedGradient::new(layout.dims.rows, layout.chunk, layout.stride, rounded));
+            S::ROUNDED.then(|| RoundedGradient::new(layout.dims.rows, layout.chunk, layout.stride, rounded));
         factors.fill(0.0);
         let width_panels = 0..tile::panel_count(s, width);
         let mut store_d_hidden = Store::Overwrite;

@@ -56,11 +56,11 @@ pub(super) fn exponentiate<S: Simd>(
     let (logits, max, sums) = (logits.as_ptr(), max.as_ptr(), sums.as_mut_ptr());
     if let Some(kept) = &kept {
         let places =
-            if S::PAIRED { len.next_multiple_of(2 * S::LANES) / 2 } else { len.next_multiple_of(S::LANES) };
+            if S::ROUNDED { len.next_multiple_of(2 * S::LANES) / 2 } else { len.next_multiple_of(S::LANES) };
         assert!(kept.len() >= places, "kept has {} elements, too few for {len}", kept.len());
     }
     let kept = kept.map(<[f32]>::as_mut_ptr);
-    if S::PAIRED {
+    if S::ROUNDED {
         for at in (0..len).step_by(2 * S::LANES) {
             let left = len - at;
             // SAFETY: the slices are at least `len` long, and `kept` consists of whole vectors.

@@ -22,7 +22,9 @@ pub(crate) enum Tolerance {
     /// The same with factors rounded to bf16, whose unit of rounding is 4e-3. It is the error's norm that is held to it,
     /// relative to the norm of all numbers.
     Rounded,
-    /// The same behind a rectifier: where its input is about zero, rounding decides on which side it is, and one unit of
+    /// The same with factors in two parts, whose unit of rounding is 2e-5.
+    Split,
+    /// As `Rounded`, behind a rectifier: where its input is about zero, rounding decides on which side it is, and one unit of
     /// some hundred that is on another side changes the norm by several percent.
     Rectified,
 }
@@ -36,6 +38,7 @@ impl Tolerance {
             Tolerance::Sum => 3e-5,
             Tolerance::Chain => 1e-4,
             Tolerance::Rounded => 5e-2,
+            Tolerance::Split => 2e-4,
             Tolerance::Rectified => 0.2,
         }
     }
@@ -44,6 +47,7 @@ impl Tolerance {
     pub(crate) fn on(self, device: &Device) -> Tolerance {
         match device.precision() {
             Precision::F32 => self,
+            Precision::Bf16x3 => Tolerance::Split,
             Precision::Bf16 => Tolerance::Rounded,
         }
     }
@@ -53,7 +57,7 @@ impl Tolerance {
 #[track_caller]
 pub(crate) fn assert_close<T: Into<f64> + Copy>(name: &str, got: &[f32], want: &[T], tolerance: Tolerance) {
     assert_eq!(got.len(), want.len(), "{name}: length");
-    if matches!(tolerance, Tolerance::Rounded | Tolerance::Rectified) {
+    if matches!(tolerance, Tolerance::Rounded | Tolerance::Split | Tolerance::Rectified) {
         let want: Vec<f64> = want.iter().map(|&want| want.into()).collect();
         let errors: Vec<f64> = got.iter().zip(&want).map(|(&got, want)| f64::from(got) - want).collect();
         let (error, norm) = (dot(&errors, &errors).sqrt(), dot(&want, &want).sqrt());

@@ -235,7 +235,8 @@ sections! {
         device: DeviceChoice, "DEVICE", "cpu", common;
         /// Number of threads, at most 1024. The last digits of results depend on it
         threads: usize, "THREADS", "one per core", common;
-        /// Precision of matrix multiplications: f32; bf16, where it is faster, and f32 elsewhere; or auto, the fastest
+        /// Precision of matrix multiplications: f32; bf16, where it is faster, and f32 elsewhere; bf16x3, nearly as exact as
+        /// f32, on processors with AMX; or auto, the fastest
         precision: PrecisionChoice, "PRECISION", "f32";
     }
 

@@ -243,10 +243,10 @@ impl Word for DeviceChoice {
 }
 
 impl Word for PrecisionChoice {
-    const WORDS: Option<&'static [&'static str]> = Some(&["f32", "bf16", "auto"]);
+    const WORDS: Option<&'static [&'static str]> = Some(&["f32", "bf16x3", "bf16", "auto"]);
 
     fn from_word(word: &str) -> Result<Self, String> {
-        chosen(word, &["f32", "bf16", "auto"], |word| word.parse().ok())
+        chosen(word, &["f32", "bf16x3", "bf16", "auto"], |word| word.parse().ok())
     }
 
     fn word(&self) -> String {

@@ -87,6 +87,7 @@ impl<'a> Subject<'a> {
         let device = self.model.parameters().device();
         let mut round = Round {
             fma_peak: roofline::fma_peak(device),
+            multiplication_peak: roofline::multiplication_peak(device),
             copy_bandwidth: roofline::copy_bandwidth(device),
             ..Round::default()
         };

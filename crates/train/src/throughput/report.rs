@@ -18,6 +18,8 @@ pub struct Report {
 pub struct Round {
     /// [`fma_peak`](rondo_kernels::roofline::fma_peak), in floating-point operations per second.
     pub fma_peak: f64,
+    /// [`multiplication_peak`](rondo_kernels::roofline::multiplication_peak), in floating-point operations per second.
+    pub multiplication_peak: f64,
     /// [`copy_bandwidth`](rondo_kernels::roofline::copy_bandwidth), in bytes per second.
     pub copy_bandwidth: f64,
     /// Median tokens per second over the training steps.
@@ -51,6 +53,11 @@ impl Report {
     /// The median over the rounds of [`fma_peak`](rondo_kernels::roofline::fma_peak).
     pub fn fma_peak(&self) -> f64 {
         median(self.rounds.iter().map(|round| round.fma_peak)).unwrap_or(f64::NAN)
+    }
+
+    /// The median over the rounds of [`multiplication_peak`](rondo_kernels::roofline::multiplication_peak).
+    pub fn multiplication_peak(&self) -> f64 {
+        median(self.rounds.iter().map(|round| round.multiplication_peak)).unwrap_or(f64::NAN)
     }
 
     /// The median over the rounds of [`copy_bandwidth`](rondo_kernels::roofline::copy_bandwidth).

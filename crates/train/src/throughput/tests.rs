@@ -22,7 +22,11 @@ fn run(benchmark: &Benchmark) -> Report {
     let rounds = (1..=benchmark.rounds).map(Progress::Rounds);
     assert_eq!(told, std::iter::once(Progress::WarmedUp).chain(rounds).collect::<Vec<_>>());
     assert_eq!(report.rounds.len(), benchmark.rounds);
-    assert!(report.rounds.iter().all(|round| round.fma_peak > 0.0 && round.copy_bandwidth > 0.0));
+    assert!(
+        report.rounds.iter().all(|round| round.fma_peak > 0.0
+            && round.multiplication_peak > 0.0
+            && round.copy_bandwidth > 0.0)
+    );
     report
 }
 

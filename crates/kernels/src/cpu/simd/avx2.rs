@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use super::{Simd, Vectorized};
 use crate::cpu::tile::Product;
+use crate::cpu::tile::registers::NoTiles;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -45,6 +46,13 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
     const BYTE_TILE_ROWS: usize = 3;
+
+    type Tiles = NoTiles;
+
+    #[inline(always)]
+    fn tile_registers(self) -> NoTiles {
+        unreachable!("no tile registers")
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {

@@ -1,15 +1,17 @@
 //! Vectors of sixteen elements with AVX-512 F, and bf16 matrix multiplications if the processor also has
-//! BF16.
+//! BF16, in its tile registers if it has AMX.
 
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
+use super::amx::Amx;
 use super::{Simd, Vectorized};
 use crate::cpu::tile::Product;
 
-/// Proof that the processor has AVX-512 F; with `PAIRED`, also BF16 and BW.
+/// Proof that the processor has AVX-512 F; with `PAIRED`, also BF16 and BW; with `TILED`, also AMX.
+/// With `SPLIT`, factors are in two parts.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512<const PAIRED: bool>(());
+pub(crate) struct Avx512<const PAIRED: bool, const TILED: bool, const SPLIT: bool>(());
 
 /// Compiles `work` with AVX-512 F and runs it.
 ///
@@ -17,7 +19,7 @@ pub(crate) struct Avx512<const PAIRED: bool>(());
 /// The processor must have it.
 #[target_feature(enable = "avx512f,avx2,fma")]
 pub(super) unsafe fn run<W: Vectorized>(work: W) -> W::Output {
-    work.run(Avx512::<false>(()))
+    work.run(Avx512::<false, false, false>(()))
 }
 
 /// Compiles `work` with AVX-512 F, BW and BF16 and runs it.
@@ -26,7 +28,25 @@ pub(super) unsafe fn run<W: Vectorized>(work: W) -> W::Output {
 /// The processor must have them.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
 pub(super) unsafe fn run_paired<W: Vectorized>(work: W) -> W::Output {
-    work.run(Avx512::<true>(()))
+    work.run(Avx512::<true, false, false>(()))
+}
+
+/// The same for a processor that has AMX too.
+///
+/// # Safety
+/// The processor must have them, and the operating system must have given the permission to use AMX.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
+pub(super) unsafe fn run_tiled<W: Vectorized>(work: W) -> W::Output {
+    work.run(Avx512::<true, true, false>(()))
+}
+
+/// The same with factors in two parts.
+///
+/// # Safety
+/// As [`run_tiled`].
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
+pub(super) unsafe fn run_split<W: Vectorized>(work: W) -> W::Output {
+    work.run(Avx512::<true, true, true>(()))
 }
 
 /// # Safety
@@ -34,7 +54,7 @@ pub(super) unsafe fn run_paired<W: Vectorized>(work: W) -> W::Output {
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn product(product: Product) {
     // SAFETY: guaranteed by the caller.
-    unsafe { product.compute(Avx512::<false>(())) }
+    unsafe { product.compute(Avx512::<false, false, false>(())) }
 }
 
 /// # Safety
@@ -42,7 +62,23 @@ unsafe fn product(product: Product) {
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
 unsafe fn paired_product(product: Product) {
     // SAFETY: guaranteed by the caller.
-    unsafe { product.compute(Avx512::<true>(())) }
+    unsafe { product.compute(Avx512::<true, false, false>(())) }
+}
+
+/// # Safety
+/// As [`Product::compute`].
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
+unsafe fn tiled_product(product: Product) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { product.compute(Avx512::<true, true, false>(())) }
+}
+
+/// # Safety
+/// As [`Product::compute`].
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma")]
+unsafe fn split_product(product: Product) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { product.compute(Avx512::<true, true, true>(())) }
 }
 
 #[inline(always)]
@@ -53,18 +89,28 @@ fn first_lanes(count: usize) -> __mmask16 {
 /// Runs instructions on values: what they need is that the processor has them.
 macro_rules! instructions {
     ($work:expr) => {
-        // SAFETY: an `Avx512` exists only inside `run` or, with `PAIRED`, `run_paired`, whose callers promise the
+        // SAFETY: an `Avx512` exists only inside `run` and the functions `run_…`, whose callers promise the
         // instructions; those of pairs are reached with `PAIRED` only. What is transmuted is vectors of the same size.
         unsafe { $work }
     };
 }
 
-impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
+impl<const PAIRED: bool, const TILED: bool, const SPLIT: bool> Simd for Avx512<PAIRED, TILED, SPLIT> {
     type Vector = __m512;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
     const BYTE_TILE_ROWS: usize = 6;
     const PAIRED: bool = PAIRED;
+    const TILED: bool = TILED;
+    const SPLIT: bool = SPLIT;
+    type Tiles = Amx;
+
+    #[inline(always)]
+    fn tile_registers(self) -> Amx {
+        assert!(TILED);
+        // SAFETY: with `TILED`, it exists only inside `run_tiled` and `run_split`, whose callers promise the registers.
+        unsafe { Amx::new() }
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -201,7 +247,14 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
 
     unsafe fn product(self, product: Product) {
         // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
-        unsafe { if PAIRED { paired_product(product) } else { self::product(product) } }
+        unsafe {
+            match (PAIRED, TILED, SPLIT) {
+                (_, _, true) => split_product(product),
+                (_, true, false) => tiled_product(product),
+                (true, false, false) => paired_product(product),
+                (false, false, false) => self::product(product),
+            }
+        }
     }
 
     #[inline(always)]
@@ -211,6 +264,18 @@ impl<const PAIRED: bool> Simd for Avx512<PAIRED> {
         }
         // The same bits, as sixteen pairs.
         instructions!(_mm512_dpbf16_ps(c, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b)))
+    }
+
+    #[inline(always)]
+    fn part(self, pairs: __m512) -> (__m512, __m512) {
+        assert!(PAIRED);
+        // A bf16 is the upper half of an `f32`.
+        instructions!({
+            let both = _mm512_castps_si512(pairs);
+            let lower = _mm512_slli_epi32::<16>(both);
+            let upper = _mm512_slli_epi32::<16>(_mm512_srli_epi32::<16>(both));
+            (_mm512_castsi512_ps(lower), _mm512_castsi512_ps(upper))
+        })
     }
 
     #[inline(always)]

@@ -5,9 +5,13 @@
 //! `#[inline(always)]` below it is compiled.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(test)]
+mod emulated;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -16,8 +20,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::tile::Product;
+use super::tile::registers::TileRegisters;
 use crate::{DeviceError, Precision};
 use portable::Portable;
+#[cfg(test)]
+pub(crate) use portable::{Emulated, EmulatedSplit};
 
 /// The vector instructions used by the CPU kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,12 +37,19 @@ pub enum InstructionSet {
     Avx2,
     /// AVX-512 F: 16 elements at a time.
     Avx512,
+    /// AVX-512 F, and AMX for matrix multiplications in bf16: 16 × 16 sums at a time.
+    Amx,
 }
 
 impl InstructionSet {
     /// All instruction sets, of those of one processor the slowest first.
-    pub const ALL: [InstructionSet; 4] =
-        [InstructionSet::Portable, InstructionSet::Neon, InstructionSet::Avx2, InstructionSet::Avx512];
+    pub const ALL: [InstructionSet; 5] = [
+        InstructionSet::Portable,
+        InstructionSet::Neon,
+        InstructionSet::Avx2,
+        InstructionSet::Avx512,
+        InstructionSet::Amx,
+    ];
 
     /// The fastest instruction set available on this processor.
     pub fn detect() -> InstructionSet {
@@ -56,6 +70,8 @@ impl InstructionSet {
             InstructionSet::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Amx => has_pairs() && amx::is_available(),
             // Of other processors.
             _ => false,
         }
@@ -70,24 +86,23 @@ impl InstructionSet {
                 self == InstructionSet::Neon && std::arch::is_aarch64_feature_detected!("bf16")
             }
             #[cfg(target_arch = "x86_64")]
-            Precision::Bf16 => {
-                self == InstructionSet::Avx512
-                    && is_x86_feature_detected!("avx512bf16")
-                    && is_x86_feature_detected!("avx512bw")
-            }
+            Precision::Bf16 => matches!(self, InstructionSet::Avx512 | InstructionSet::Amx) && has_pairs(),
             #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
             Precision::Bf16 => false,
+            // In vectors, three products in bf16 take longer than one in `f32`.
+            Precision::Bf16x3 => self == InstructionSet::Amx,
         }
     }
 
     /// Whether it computes matrix multiplications of this precision, where many rows share the weights, faster than those of
     /// `f32`.
     ///
-    /// The rule for bf16: on x86-64, AMD's processors that have it (Zen 4 and later) multiply twice as many numbers per
-    /// cycle as in `f32`. Intel's vectors multiply half as many. On 64-bit ARM, an instruction multiplies twice as many.
+    /// The rule for bf16: AMX multiplies several times as many numbers per cycle as the vectors of `f32`. The vectors of AMD's
+    /// processors that have it (Zen 4 and later) multiply twice as many, Intel's half as many. On 64-bit ARM, an instruction
+    /// multiplies twice as many.
     pub fn multiplies_fast(self, precision: Precision) -> bool {
         #[cfg(target_arch = "x86_64")]
-        let is_fast = precision == Precision::F32 || !is_by_intel();
+        let is_fast = precision == Precision::F32 || self == InstructionSet::Amx || !is_by_intel();
         #[cfg(not(target_arch = "x86_64"))]
         let is_fast = true;
         is_fast && self.multiplies(precision)
@@ -112,17 +127,31 @@ impl InstructionSet {
             InstructionSet::Neon => unsafe { neon::run(work) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
+            InstructionSet::Amx if precision == Precision::Bf16 => unsafe { avx512::run_tiled(work) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            InstructionSet::Amx if precision == Precision::Bf16x3 => unsafe { avx512::run_split(work) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             InstructionSet::Avx512 if precision == Precision::Bf16 => unsafe { avx512::run_paired(work) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             InstructionSet::Avx2 => unsafe { avx2::run(work) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            InstructionSet::Avx512 => unsafe { avx512::run(work) },
+            InstructionSet::Avx512 | InstructionSet::Amx => unsafe { avx512::run(work) },
             // The portable one: those of other processors are not available.
             _ => work.run(Portable),
         }
     }
+}
+
+/// Whether AVX-512 multiplies pairs of bf16, and has what it takes to make them.
+#[cfg(target_arch = "x86_64")]
+fn has_pairs() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bf16")
+        && is_x86_feature_detected!("avx512bw")
 }
 
 /// Whether Intel made this processor.
@@ -140,6 +169,7 @@ impl fmt::Display for InstructionSet {
             InstructionSet::Neon => "neon",
             InstructionSet::Avx2 => "avx2",
             InstructionSet::Avx512 => "avx512",
+            InstructionSet::Amx => "amx",
         })
     }
 }
@@ -264,6 +294,21 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         self.mul_add(a, b, c)
     }
 
+    /// Whether pairs are multiplied in tile registers.
+    const TILED: bool = false;
+    /// Whether each factor is the sum of two bf16, a high and a low part: three products of pairs, all but that of the low
+    /// parts, are nearly that of `f32`. Only in tile registers.
+    const SPLIT: bool = false;
+    /// Whether factors are rounded for good, so that they can be kept as pairs.
+    const ROUNDED: bool = Self::PAIRED && !Self::SPLIT;
+    /// The registers, if there are any.
+    type Tiles: TileRegisters;
+    /// The tile registers of this thread.
+    ///
+    /// # Panics
+    /// If products are not [tiled](Simd::TILED).
+    fn tile_registers(self) -> Self::Tiles;
+
     /// Whether a vector can be multiplied by any lane of another.
     const BY_LANE: bool = false;
     /// [`Simd::multiply_accumulate`] with lane `LANE` of `factors` in all lanes of `a`.
@@ -279,6 +324,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         unreachable!("no multiplication by a lane")
     }
 
+    /// The bf16 that are the lower halves of pairs, and those that are the upper ones.
+    ///
+    /// # Panics
+    /// If factors are not paired.
+    fn part(self, _pairs: Self::Vector) -> (Self::Vector, Self::Vector) {
+        unreachable!("factors are not paired")
+    }
     /// Pairs of bf16: lane `i` of the result consists of lanes `i` of `low` and `high`.
     ///
     /// # Panics

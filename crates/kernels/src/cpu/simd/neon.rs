@@ -7,6 +7,7 @@ use std::arch::asm;
 
 use super::{Simd, Vectorized};
 use crate::cpu::tile::Product;
+use crate::cpu::tile::registers::NoTiles;
 
 /// Proof that the processor has NEON; with `PAIRED`, also BF16.
 #[derive(Clone, Copy)]
@@ -83,6 +84,13 @@ impl<const PAIRED: bool> Simd for Neon<PAIRED> {
     const BYTE_TILE_ROWS: usize = 5;
     const PAIRED: bool = PAIRED;
     const BY_LANE: bool = true;
+
+    type Tiles = NoTiles;
+
+    #[inline(always)]
+    fn tile_registers(self) -> NoTiles {
+        unreachable!("no tile registers")
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> float32x4_t {

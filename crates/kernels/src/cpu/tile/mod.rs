@@ -27,12 +27,14 @@ mod by_lane;
 pub(crate) mod bytes;
 mod pack;
 mod packed;
+pub(crate) mod registers;
 
 use super::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::Store;
 use block::{Block, Room, tiles};
 pub(crate) use pack::pack;
 pub(crate) use packed::PackedMatrix;
+use registers::TileRegisters as _;
 
 /// A matrix to be read: element `(i, j)` is at `pointer + i·row_stride + j·column_stride`.
 #[derive(Clone, Copy)]
@@ -79,17 +81,20 @@ pub(crate) const PANEL_VECTORS: usize = 2;
 /// used.
 pub(crate) const MAX_LANES: usize = 16;
 /// The maximum number of steps of a tile before it stores its sums: the block of A then stays in the
-/// second-level cache.
+/// second-level cache. A multiple of the steps of a tile register.
 const K_BLOCK: usize = 704;
-/// Rows of A that are processed for all panels before the next rows.
+/// Rows of A that are processed for all panels before the next rows, a multiple of the rows of a tile: of registers of
+/// vectors, and of tile registers.
 const M_BLOCK: usize = 120;
+const M_BLOCK_OF_REGISTERS: usize = 128;
 
 /// Below this many elements to pack, or multiplications, the calling thread does the work alone.
 const SMALL: usize = 16_384;
 
-/// The length of a packed `[k, n]` matrix.
+/// The length of a packed `[k, n]` matrix. Factors in two parts are padded to whole tile registers of both; pairs need half
+/// of it.
 pub(crate) const fn packed_len(k: usize, n: usize) -> usize {
-    k * n.next_multiple_of(MAX_LANES)
+    k.next_multiple_of(2 * registers::SIZE) * n.next_multiple_of(MAX_LANES)
 }
 
 /// Panels of a packed matrix of `n` columns.
@@ -98,10 +103,28 @@ pub(crate) fn panel_count<S: Simd>(_: S, n: usize) -> usize {
     n.div_ceil(PANEL_VECTORS * S::LANES)
 }
 
-/// Steps of a tile along `k`: one per element, or per pair.
+/// Steps of a tile along `k`: one per element, or per pair, up to whole tile registers; two per pair in two parts.
 #[inline(always)]
 fn steps<S: Simd>(_: S, k: usize) -> usize {
-    if S::PAIRED { k.div_ceil(2) } else { k }
+    k.div_ceil(if S::PAIRED { 2 } else { 1 }).next_multiple_of(padding::<S>()) * parts::<S>()
+}
+
+/// What the number of elements, or pairs, along `k` is padded to a multiple of.
+#[inline(always)]
+const fn padding<S: Simd>() -> usize {
+    if S::TILED { registers::SIZE } else { 1 }
+}
+
+/// Parts of each factor.
+#[inline(always)]
+const fn parts<S: Simd>() -> usize {
+    if S::SPLIT { 2 } else { 1 }
+}
+
+/// The step that begins the pairs of step `pair`, without parts: those of a register are followed by their low parts.
+#[inline(always)]
+fn place_of_pair<S: Simd>(_: S, pair: usize) -> usize {
+    pair / padding::<S>() * padding::<S>() * parts::<S>() + pair % padding::<S>()
 }
 
 /// A matrix multiplication to compute: `C (+)= A · B` for `m` rows of A and the columns of the given panels
@@ -153,18 +176,31 @@ impl Product {
         let steps = steps(s, k);
         let mut room = Room::new();
         let blocks = steps.div_ceil(K_BLOCK);
+        let unit = padding::<S>() * parts::<S>();
+        let m_block = if S::TILED { M_BLOCK_OF_REGISTERS } else { M_BLOCK };
+        if S::TILED {
+            // SAFETY: with `TILED`, there are tile registers.
+            unsafe { s.tile_registers().configure() };
+        }
         for block in 0..blocks {
-            let start = steps * block / blocks;
-            let len = steps * (block + 1) / blocks - start;
+            let start = steps / unit * block / blocks * unit;
+            let len = steps / unit * (block + 1) / blocks * unit - start;
             let store = if start == 0 { store } else { Store::Add };
             let mut m_start = 0;
             while m_start < m {
-                let m_len = (m - m_start).min(M_BLOCK);
+                let m_len = (m - m_start).min(m_block);
                 // SAFETY: the block is within A; the one before is no longer in use.
                 let a = unsafe {
                     let rounds = S::PAIRED && !a.paired;
-                    let (first, k) =
-                        if rounds { (2 * start, (k - 2 * start).min(2 * len)) } else { (start, len) };
+                    // What the steps of this block take of a row: elements, or pairs.
+                    let (first, k) = match S::PAIRED {
+                        true if rounds => {
+                            let (start, len) = (2 * start / parts::<S>(), 2 * len / parts::<S>());
+                            (start, (k - start).min(len))
+                        }
+                        true => (start, (k.div_ceil(2) - start).min(len)),
+                        false => (start, len),
+                    };
                     room.block(s, (m_len, k), a.offset(m_start, first), panels.len())
                 };
                 for panel in panels.clone() {
@@ -180,11 +216,20 @@ impl Product {
                     unsafe {
                         let b = Panel { pointer: packed.add(part(panel)), next: packed.add(part(next)) };
                         let c = c.add(m_start * c_stride + first);
-                        row_blocks(s, m_len, len, a, b, c, c_stride, columns, store);
+                        if S::TILED {
+                            let a = a.rows(0..m_len);
+                            registers::row_blocks(s, m_len, len, a, b.pointer, c, c_stride, columns, store);
+                        } else {
+                            row_blocks(s, m_len, len, a, b, c, c_stride, columns, store);
+                        }
                     }
                 }
                 m_start += m_len;
             }
+        }
+        if S::TILED {
+            // SAFETY: as above.
+            unsafe { s.tile_registers().release() };
         }
     }
 }

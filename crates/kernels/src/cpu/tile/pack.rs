@@ -2,7 +2,7 @@
 //!
 //! Not here: which thread packs what (`tile`).
 
-use super::{MAX_LANES, Matrix, PANEL_VECTORS, steps};
+use super::{MAX_LANES, Matrix, PANEL_VECTORS, padding, place_of_pair, registers, steps};
 use crate::cpu::{SharedMut, Simd, math};
 
 /// Packs panels `panels` of the `[k, n]` matrix `b`; columns beyond `n` become zeros.
@@ -93,7 +93,7 @@ unsafe fn pack_transposed<S: Simd>(
 /// `b` must be readable as `[k, columns]`, and `to` writable for the rows.
 #[inline(always)]
 unsafe fn pack_pairs<S: Simd>(s: S, (k, columns): (usize, usize), b: Matrix, stored: usize, to: *mut f32) {
-    let rows = steps(s, k);
+    let rows = k.div_ceil(2);
     // SAFETY: reads stay within [k, columns], as the caller guarantees, and writes within the panel's rows.
     unsafe {
         if b.column_stride == 1 {
@@ -106,39 +106,77 @@ unsafe fn pack_pairs<S: Simd>(s: S, (k, columns): (usize, usize), b: Matrix, sto
                     } else {
                         s.splat(0.0)
                     };
-                    s.store(to.add(row * stored + column), s.pair(low, high));
+                    let (pairs, rest) = pair_and_rest(s, low, high);
+                    let to = to.add(place_of_pair(s, row) * stored + column);
+                    s.store(to, pairs);
+                    if S::SPLIT {
+                        s.store(to.add(registers::SIZE * stored), rest);
+                    }
                 }
             }
         } else if b.row_stride == 1 {
-            let mut pairs = [0.0; MAX_LANES];
+            let mut parts = [[0.0; MAX_LANES]; 2];
             for from_row in (0..rows).step_by(S::LANES) {
                 let to_row = (from_row + S::LANES).min(rows);
                 for column in 0..stored {
                     let ahead = if column < columns { k - 2 * from_row } else { 0 };
                     let from = b.offset(2 * from_row, column.min(columns - 1)).pointer;
-                    s.store(pairs.as_mut_ptr(), neighbors(s, from, ahead));
+                    let (pairs, rest) = neighbors(s, from, ahead);
+                    s.store(parts[0].as_mut_ptr(), pairs);
+                    s.store(parts[1].as_mut_ptr(), rest);
                     for row in from_row..to_row {
-                        *to.add(row * stored + column) = pairs[row - from_row];
+                        let to = to.add(place_of_pair(s, row) * stored + column);
+                        *to = parts[0][row - from_row];
+                        if S::SPLIT {
+                            *to.add(registers::SIZE * stored) = parts[1][row - from_row];
+                        }
                     }
                 }
             }
         } else {
             unreachable!("a matrix to pack has contiguous rows or columns");
         }
+        // Up to whole tile registers.
+        for row in rows..rows.next_multiple_of(padding::<S>()) {
+            for column in (0..stored).step_by(S::LANES) {
+                let to = to.add(place_of_pair(s, row) * stored + column);
+                s.store(to, s.splat(0.0));
+                if S::SPLIT {
+                    s.store(to.add(registers::SIZE * stored), s.splat(0.0));
+                }
+            }
+        }
     }
 }
 
+/// Pairs of lanes, rounded, and what rounding leaves of them, if that is multiplied too.
+#[inline(always)]
+pub(super) fn pair_and_rest<S: Simd>(s: S, low: S::Vector, high: S::Vector) -> (S::Vector, S::Vector) {
+    let pairs = s.pair(low, high);
+    if !S::SPLIT {
+        return (pairs, s.splat(0.0));
+    }
+    let (rounded_low, rounded_high) = s.part(pairs);
+    (pairs, s.pair(s.sub(low, rounded_low), s.sub(high, rounded_high)))
+}
+
 /// Pairs of the elements starting at `from`, of which `count` or enough for a vector of pairs are read; the
-/// others are zero.
+/// others are zero. Then what rounding leaves of them, as [`pair_and_rest`].
+///
 /// # Safety
 /// `count` elements must be readable.
 #[inline(always)]
-pub(super) unsafe fn neighbors<S: Simd>(s: S, from: *const f32, count: usize) -> S::Vector {
+pub(super) unsafe fn neighbors<S: Simd>(s: S, from: *const f32, count: usize) -> (S::Vector, S::Vector) {
     let (first, second) = (count.min(S::LANES), count.saturating_sub(S::LANES).min(S::LANES));
     // SAFETY: guaranteed by the caller; the second vector is loaded only if it exists.
     unsafe {
         let low = math::load(s, from, first);
         let high = if second > 0 { math::load(s, from.add(S::LANES), second) } else { s.splat(0.0) };
-        s.pair_neighbors(low, high)
+        let pairs = s.pair_neighbors(low, high);
+        if !S::SPLIT {
+            return (pairs, s.splat(0.0));
+        }
+        let (rounded_low, rounded_high) = s.part_neighbors(pairs);
+        (pairs, s.pair_neighbors(s.sub(low, rounded_low), s.sub(high, rounded_high)))
     }
 }
