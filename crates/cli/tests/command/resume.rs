@@ -34,6 +34,23 @@ pub(crate) fn outcome(run: &Path) -> (Vec<serde_json::Value>, [Vec<u8>; 2]) {
 }
 
 #[test]
+fn a_run_that_is_resumed_on_another_device_says_so() {
+    let sandbox = Sandbox::with_run();
+    let resumed = |epochs: &str| {
+        let said = sandbox.run(&["train", "--resume", "--out", "run", "--epochs", epochs, "--threads", "2"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        said.stderr
+    };
+    let note = "the run was computed on cpu (portable, 1 thread) until now, and is continued on cpu \
+                (portable, 2 threads): ";
+    let said = resumed("5");
+    assert!(said.contains(note), "{said}");
+    // From the second time on, that is the device of before.
+    let said = resumed("6");
+    assert!(!said.contains("until now"), "{said}");
+}
+
+#[test]
 #[cfg(unix)] // Signals.
 fn an_interrupted_run_goes_on_to_the_same_end() {
     // A second signal soon after the first is the same request.
