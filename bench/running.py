@@ -1,4 +1,4 @@
-"""Runs one process of a comparison with a timeout, parses its line of JSON, and records the load from other processes.
+"""Runs one process of a comparison with a timeout, parses the JSON that it prints, and records the load from other processes.
 
 Not here: which commands run (`sides`), and what their figures mean (`report`).
 """
@@ -19,7 +19,7 @@ CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 class Outcome:
     """The result of a process: its figures, or the reason why there are none."""
 
-    figures: Optional[dict]  # The line of JSON that it printed.
+    figures: Optional[dict]  # The JSON object that it printed.
     failure: Optional[str]
     wall_s: float
     load_average: float  # Over the minute before its start.
@@ -35,8 +35,8 @@ def run(command: Sequence[str], timeout_s: float, environment: Optional[Dict[str
     busy_before, own_before = busy_seconds(), children_seconds()
     figures, failure = None, None
     try:
-        figures = last_json_line(text_of(command, timeout_s, environment))
-        failure = None if figures is not None else "printed no line of JSON"
+        figures = last_json_object(text_of(command, timeout_s, environment))
+        failure = None if figures is not None else "printed no JSON"
     except RunError as error:
         failure = str(error)
     wall_s = time.perf_counter() - start
@@ -91,9 +91,9 @@ def end(process: subprocess.Popen) -> None:
     process.communicate()
 
 
-def last_json_line(text: str) -> Optional[dict]:
-    """The last line of `text` that is a JSON object, or None."""
-    for line in reversed(text.splitlines()):
+def last_json_object(text: str) -> Optional[dict]:
+    """The JSON object that `text` is, or else the last of its lines that is one, or None."""
+    for line in [text, *reversed(text.splitlines())]:
         try:
             value = json.loads(line)
         except ValueError:

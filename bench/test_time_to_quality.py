@@ -16,7 +16,7 @@ FAKE_RONDO = """
 import json, sys
 seed = int(sys.argv[sys.argv.index("--seed") + 1])
 assert sys.argv[sys.argv.index("--recipe") + 1] == "wikitext2-fast"
-print(json.dumps(dict(valid_perplexity=150.0 + seed, test_perplexity=140.0 + seed)))
+print(json.dumps(dict(valid_perplexity=150.0 + seed, test_perplexity=140.0 + seed), indent=2))
 """
 FAKE_TORCH = """
 #!{python}
