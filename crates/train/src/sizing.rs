@@ -21,6 +21,8 @@ const SIZES: [usize; 16] = [64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512,
 const EFFICIENCY: f64 = 0.55;
 /// The least number of tokens to read for each recurrent weight.
 const TOKENS_PER_WEIGHT: f64 = 6.0;
+/// The same for a small vocabulary, such as characters.
+const TOKENS_PER_WEIGHT_IF_SMALL: f64 = 2.0;
 /// The hidden size divided by the square root of the number of tokens of the text is at most this.
 const SIZE_OF_TEXT: f64 = 0.9;
 /// A larger vocabulary gets a sampled softmax, and SGD.
@@ -29,6 +31,13 @@ const LARGE_VOCABULARY: usize = 1_000;
 /// A text that is read at least this often gets larger batches: with small ones, the noise of the steps limits what it
 /// reaches.
 const LARGE_BATCH_READS: f64 = 3.0;
+
+/// The batches for a small vocabulary: the first that take at least [`STEPS`] steps.
+const BATCHES_IF_SMALL: [(usize, usize); 3] = [(16, 64), (16, 32), (10, 20)];
+/// Fewer steps are not enough for Adam.
+const STEPS: f64 = 3_000.0;
+/// The defaults suit a shorter text, whose runs do not get better with more time.
+const SHORT_TEXT: usize = 20_000;
 
 /// A text as far as sizes depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +59,16 @@ pub(crate) struct Sizing {
     pub(crate) reads: f64,
     /// The draws of a sampled softmax, if the vocabulary is large.
     draws: Option<usize>,
+    /// Sequences and steps of a batch.
+    batch: (usize, usize),
 }
 
 impl Sizing {
+    /// Whether the rule is for this text.
+    pub(crate) fn suits(text: TextSize) -> bool {
+        text.tokens >= SHORT_TEXT
+    }
+
     /// What suits a run of `time_s` seconds on a machine whose peak is `peak` floating-point operations per second, with
     /// this hidden size if it is given.
     pub(crate) fn new(text: TextSize, peak: f64, time_s: f64, hidden_size: Option<usize>) -> Sizing {
@@ -65,8 +81,9 @@ impl Sizing {
         let flop_per_token = |size: f64| 6.0 * (weights(size) + decoder * size);
         let processed = |size: usize| EFFICIENCY * peak * time_s / flop_per_token(size as f64);
         let tokens = tokens.max(1) as f64;
+        let tokens_per_weight = if draws.is_some() { TOKENS_PER_WEIGHT } else { TOKENS_PER_WEIGHT_IF_SMALL };
         let fits = |size: &usize| {
-            processed(*size) >= TOKENS_PER_WEIGHT * weights(*size as f64)
+            processed(*size) >= tokens_per_weight * weights(*size as f64)
                 && *size as f64 <= SIZE_OF_TEXT * tokens.sqrt()
         };
         let hidden_size =
@@ -74,12 +91,23 @@ impl Sizing {
         let reads = processed(hidden_size.max(1)) / tokens;
         // Rounded, so that a machine whose speed varies a little gives the same.
         let dropout = (0.05 + 0.07 * reads.max(1.0).log2()).min(0.5);
-        Sizing { hidden_size, dropout: ((dropout * 20.0).round() / 20.0) as f32, reads, draws }
+        let dropout = ((dropout * 20.0).round() / 20.0) as f32;
+        let batch = match draws {
+            Some(_) if reads < LARGE_BATCH_READS => (10, 20),
+            Some(_) => (20, 35),
+            None => {
+                let are_enough = |&(batch_size, bptt): &(usize, usize)| {
+                    reads * tokens >= STEPS * (batch_size * bptt) as f64
+                };
+                BATCHES_IF_SMALL.into_iter().find(are_enough).unwrap_or(BATCHES_IF_SMALL[2])
+            }
+        };
+        Sizing { hidden_size, dropout, reads, draws, batch }
     }
 
     /// The settings, which the `given` ones override. If these say anything about the optimization, they decide all of it.
     pub(crate) fn settings_below(self, given: Settings) -> Settings {
-        let Sizing { hidden_size, dropout, reads, draws } = self;
+        let Sizing { hidden_size, dropout, draws, batch: (batch_size, bptt), .. } = self;
         let mut settings = Settings {
             model: ModelSettings {
                 hidden_size: Some(hidden_size),
@@ -90,11 +118,6 @@ impl Sizing {
             ..Settings::default()
         };
         settings.evaluation.batch_size = Some(32);
-        let (batch_size, bptt) = match draws {
-            None => (16, 64),
-            Some(_) if reads < LARGE_BATCH_READS => (10, 20),
-            Some(_) => (20, 35),
-        };
         settings.training = TrainingSettings {
             batch_size: Some(batch_size),
             bptt: Some(bptt),
@@ -147,6 +170,12 @@ mod tests {
         let (short, long) = (sizing(TextSize { tokens: 87_000, ..PTB }, 5.0), sizing(PTB, 5.0));
         assert!(short.reads > 2.0 * long.reads, "{short:?} {long:?}");
         assert!(short.dropout > long.dropout, "{short:?} {long:?}");
+    }
+
+    #[test]
+    fn a_small_vocabulary_gets_smaller_batches_if_the_time_is_short() {
+        let batches = [0.1, 1.5, 20.0].map(|minutes| sizing(TIME_MACHINE, minutes).batch);
+        assert_eq!(batches, [(10, 20), (16, 32), (16, 64)]);
     }
 
     #[test]

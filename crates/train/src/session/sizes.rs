@@ -12,7 +12,7 @@ use crate::sizing::{Sizing, TextSize};
 use crate::{Plan, Result, Settings};
 
 /// Gives the settings of a run that trains for `time` on `corpus` the values that suit both, as far as the user has not
-/// given them. The speed of a GPU is not measured, so its runs have the defaults.
+/// given them. The speed of a GPU is not measured, so its runs have the defaults, as those on short texts have.
 ///
 /// # Errors
 /// As [`Plan::new`], if these values contradict the given ones; those of the other ranks.
@@ -24,6 +24,10 @@ pub(super) fn size_by_time(
     ranks: &dyn Collective,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
+    let text = TextSize { tokens: corpus.train.len(), vocab_size: corpus.vocab().len() };
+    if !Sizing::suits(text) {
+        return Ok(());
+    }
     let peak = roofline::fma_peak(device);
     // All ranks must select the same sizes.
     let peaks = ranks.gather(peak.to_le_bytes().to_vec())?;
@@ -32,7 +36,6 @@ pub(super) fn size_by_time(
     if !peak.is_finite() {
         return Ok(());
     }
-    let text = TextSize { tokens: corpus.train.len(), vocab_size: corpus.vocab().len() };
     let sizing = Sizing::new(text, peak, time.as_secs_f64(), given.model.hidden_size);
     let sized = Plan::new(&sizing.settings_below(given.clone()))?;
     plan.model = sized.model;
