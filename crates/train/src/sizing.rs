@@ -20,11 +20,11 @@ const SIZES: [usize; 16] = [64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512,
 /// The fraction of the peak that training reaches, evaluations and everything else included.
 const EFFICIENCY: f64 = 0.55;
 /// The least number of tokens to read for each recurrent weight.
-const TOKENS_PER_WEIGHT: f64 = 6.0;
+const MIN_TOKENS_PER_WEIGHT: f64 = 6.0;
 /// The same for a small vocabulary, such as characters.
-const TOKENS_PER_WEIGHT_IF_SMALL: f64 = 2.0;
+const MIN_TOKENS_PER_WEIGHT_OF_CHARACTERS: f64 = 2.0;
 /// The hidden size divided by the square root of the number of tokens of the text is at most this.
-const SIZE_OF_TEXT: f64 = 0.9;
+const MAX_SIZE_PER_ROOT_OF_TOKENS: f64 = 0.9;
 /// A larger vocabulary gets a sampled softmax, and SGD.
 const LARGE_VOCABULARY: usize = 1_000;
 
@@ -32,12 +32,12 @@ const LARGE_VOCABULARY: usize = 1_000;
 /// reaches.
 const LARGE_BATCH_READS: f64 = 3.0;
 
-/// The batches for a small vocabulary: the first that take at least [`STEPS`] steps.
-const BATCHES_IF_SMALL: [(usize, usize); 3] = [(16, 64), (16, 32), (10, 20)];
+/// The batches for a small vocabulary: the first that take at least [`MIN_STEPS`] steps.
+const BATCHES_OF_CHARACTERS: [(usize, usize); 3] = [(16, 64), (16, 32), (10, 20)];
 /// Fewer steps are not enough for Adam.
-const STEPS: f64 = 3_000.0;
-/// The defaults suit a shorter text, whose runs do not get better with more time.
-const SHORT_TEXT: usize = 20_000;
+const MIN_STEPS: f64 = 3_000.0;
+/// On a shorter text, the rule gave worse models than the defaults: it is read so often that it is learned by heart.
+const MIN_TOKENS: usize = 20_000;
 
 /// A text as far as sizes depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(crate) struct Sizing {
 impl Sizing {
     /// Whether the rule is for this text.
     pub(crate) fn suits(text: TextSize) -> bool {
-        text.tokens >= SHORT_TEXT
+        text.tokens >= MIN_TOKENS
     }
 
     /// What suits a run of `time_s` seconds on a machine whose peak is `peak` floating-point operations per second, with
@@ -81,10 +81,11 @@ impl Sizing {
         let flop_per_token = |size: f64| 6.0 * (weights(size) + decoder * size);
         let processed = |size: usize| EFFICIENCY * peak * time_s / flop_per_token(size as f64);
         let tokens = tokens.max(1) as f64;
-        let tokens_per_weight = if draws.is_some() { TOKENS_PER_WEIGHT } else { TOKENS_PER_WEIGHT_IF_SMALL };
+        let tokens_per_weight =
+            if draws.is_some() { MIN_TOKENS_PER_WEIGHT } else { MIN_TOKENS_PER_WEIGHT_OF_CHARACTERS };
         let fits = |size: &usize| {
             processed(*size) >= tokens_per_weight * weights(*size as f64)
-                && *size as f64 <= SIZE_OF_TEXT * tokens.sqrt()
+                && *size as f64 <= MAX_SIZE_PER_ROOT_OF_TOKENS * tokens.sqrt()
         };
         let hidden_size =
             hidden_size.unwrap_or_else(|| SIZES.into_iter().rev().find(fits).unwrap_or(SIZES[0]));
@@ -97,9 +98,9 @@ impl Sizing {
             Some(_) => (20, 35),
             None => {
                 let are_enough = |&(batch_size, bptt): &(usize, usize)| {
-                    reads * tokens >= STEPS * (batch_size * bptt) as f64
+                    reads * tokens >= MIN_STEPS * (batch_size * bptt) as f64
                 };
-                BATCHES_IF_SMALL.into_iter().find(are_enough).unwrap_or(BATCHES_IF_SMALL[2])
+                BATCHES_OF_CHARACTERS.into_iter().find(are_enough).unwrap_or(BATCHES_OF_CHARACTERS[2])
             }
         };
         Sizing { hidden_size, dropout, reads, draws, batch }
@@ -161,7 +162,10 @@ mod tests {
                 .map(|&minutes| sizing(text, minutes).hidden_size)
                 .collect();
             assert!(sizes.is_sorted() && sizes[0] < sizes[4], "{text:?}: {sizes:?}");
-            assert!(sizes[4] as f64 <= SIZE_OF_TEXT * (text.tokens as f64).sqrt(), "{text:?}: {sizes:?}");
+            assert!(
+                sizes[4] as f64 <= MAX_SIZE_PER_ROOT_OF_TOKENS * (text.tokens as f64).sqrt(),
+                "{text:?}: {sizes:?}"
+            );
         }
     }
 

@@ -228,8 +228,10 @@ impl Session {
             expected.check(&fingerprint(&corpus)?)?;
         }
         let time = plan.training.time.0.filter(|_| !is_repetition);
-        let is_free = wanted.recipe.is_none() && wanted.file.is_none() && model.is_none();
-        if let Some(time) = time.filter(|_| is_free) {
+        let chosen = &settings.model;
+        let has_model = model.is_some() || chosen.preset.is_some() || chosen.hidden_sizes.is_some();
+        let has_sizes = has_model || wanted.recipe.is_some() || wanted.file.is_some();
+        if let Some(time) = time.filter(|_| !has_sizes) {
             size_by_time(&mut plan, settings, &corpus, (&device, time), &**ranks, &mut watch)?;
         }
         let trainer = match model {

@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rondo_data::{Batches, LastBatch, TokenIds};
 use rondo_infer::{InferError, ModelHandle, Sampling, Streams, evaluate_with};
-use rondo_kernels::{Device, roofline};
+use rondo_kernels::{Device, Precision, roofline};
 use rondo_nn::{Initialization, Mode, Model, RnnLm, Workspace};
 
 use super::profile::{Profile, Stopwatch};
@@ -85,9 +85,13 @@ impl<'a> Subject<'a> {
     /// Measures the machine's limits and each phase once.
     pub(super) fn round(&mut self, phases: &[Phase]) -> Result<Round> {
         let device = self.model.parameters().device();
+        let fma_peak = roofline::fma_peak(device);
         let mut round = Round {
-            fma_peak: roofline::fma_peak(device),
-            multiplication_peak: roofline::multiplication_peak(device),
+            fma_peak,
+            multiplication_peak: match device.precision() {
+                Precision::F32 => fma_peak,
+                _ => roofline::multiplication_peak(device),
+            },
             copy_bandwidth: roofline::copy_bandwidth(device),
             ..Round::default()
         };
