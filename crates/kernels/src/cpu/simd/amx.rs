@@ -4,9 +4,10 @@
 //! nothing else. Linux saves them only for processes that have asked for permission.
 
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::arch::x86_64::_xgetbv;
 use std::sync::OnceLock;
 
+use super::cpuid;
 use crate::cpu::tile::registers::{SIZE, TileRegisters};
 
 /// Whether the processor has AMX with bf16, and the operating system lets this process use it.
@@ -24,10 +25,10 @@ fn has_instructions() -> bool {
     const BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
     const OS_SAVES_REGISTERS: u32 = 1 << 27;
     const TILE_STATE: u64 = 1 << 17 | 1 << 18;
-    if cfg!(miri) || __cpuid(0).eax < 7 || __cpuid_count(7, 0).edx & BF16_AND_TILE != BF16_AND_TILE {
+    if cfg!(miri) || cpuid(0).eax < 7 || cpuid(7).edx & BF16_AND_TILE != BF16_AND_TILE {
         return false;
     }
-    if __cpuid(1).ecx & OS_SAVES_REGISTERS == 0 {
+    if cpuid(1).ecx & OS_SAVES_REGISTERS == 0 {
         return false;
     }
     // SAFETY: the bit above says that the instruction is there.

@@ -157,9 +157,17 @@ fn has_pairs() -> bool {
 /// Whether Intel made this processor.
 #[cfg(target_arch = "x86_64")]
 fn is_by_intel() -> bool {
-    let about = std::arch::x86_64::__cpuid(0);
+    let about = cpuid(0);
     let name = [about.ebx, about.edx, about.ecx].map(u32::to_le_bytes);
     name.as_flattened() == b"GenuineIntel"
+}
+
+/// What the processor says about itself: a leaf of CPUID, or its first part.
+#[cfg(target_arch = "x86_64")]
+#[allow(unused_unsafe, reason = "the oldest supported version of Rust needs the block")]
+fn cpuid(leaf: u32) -> std::arch::x86_64::CpuidResult {
+    // SAFETY: all x86-64 processors have the instruction.
+    unsafe { std::arch::x86_64::__cpuid_count(leaf, 0) }
 }
 
 impl fmt::Display for InstructionSet {
