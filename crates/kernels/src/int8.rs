@@ -4,11 +4,16 @@
 //! scale = max |row| / 127          q = round(element / scale), −127 to 127          element ≈ scale · q
 //! ```
 //!
+//! The numbers that such a weight is multiplied by, the inputs, become integers too, of 14 bits: the multiples of a
+//! 8,191th of the largest in their row. So a product is a sum of integers, which is exact and the same in any order.
+//!
 //! Promises: an element and its multiple differ by at most half a scale (and a rounding error); a row of such multiples
 //! has the same scale and the same bytes again. Not here: files, packing, multiplication.
 
 /// The largest byte.
 const LARGEST: f32 = 127.0;
+/// The largest multiple that an input becomes.
+const LARGEST_INPUT: f32 = 8_191.0;
 /// The bits of an `f32` that a scale does not use: with 16 significant bits, its product with a byte is exact.
 const UNUSED_BITS: u32 = 0xff;
 
@@ -43,6 +48,35 @@ pub fn quantized(element: f32, scale: f32) -> i8 {
 #[inline]
 pub fn dequantized(byte: i8, scale: f32) -> f32 {
     f32::from(byte) * scale
+}
+
+/// The scale of a row of inputs: NaN if one is not finite, 0 if all are (almost) zero.
+#[inline(always)]
+pub fn input_scale(row: &[f32]) -> f32 {
+    // As integers, absolute values have the same order, NaN above all.
+    let bits = row.iter().fold(0, |largest: i32, x| largest.max(x.abs().to_bits().cast_signed()));
+    let scale = f32::from_bits(bits.cast_unsigned()) / LARGEST_INPUT;
+    if scale < f32::MIN_POSITIVE {
+        0.0
+    } else if scale.is_finite() {
+        scale
+    } else {
+        f32::NAN
+    }
+}
+
+/// What inputs are multiplied by to become integers: the inverse of their scale.
+#[inline(always)]
+pub fn input_factor(scale: f32) -> f32 {
+    if scale == 0.0 { 0.0 } else { 1.0 / scale }
+}
+
+/// The integer nearest to an input times its factor, −8,191 to 8,191; of two, the even one.
+#[inline(always)]
+pub fn rounded_input(input: f32, factor: f32) -> i32 {
+    // The last bit of numbers from 2²³ to 2²⁴ is 1: a sum in that range is rounded to an integer, its lower bits.
+    const SHIFT: f32 = 12_582_912.0;
+    (input * factor + SHIFT).to_bits().cast_signed().wrapping_sub(SHIFT.to_bits().cast_signed())
 }
 
 #[cfg(test)]
@@ -89,6 +123,25 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let scale = row_scale(&[1.0, bad]);
             assert!(dequantized(quantized(1.0, scale), scale).is_nan());
+        }
+    }
+
+    #[test]
+    fn an_input_is_within_half_a_scale() {
+        for row in rows() {
+            let scale = input_scale(&row);
+            let factor = input_factor(scale);
+            for x in row {
+                let integer = rounded_input(x, factor);
+                assert!(integer.abs() <= LARGEST_INPUT as i32, "{x} {integer} {scale}");
+                let tolerance = 0.501 * scale + LARGEST_INPUT * f32::MIN_POSITIVE;
+                assert!((x - integer as f32 * scale).abs() <= tolerance, "{x} {integer} {scale}");
+            }
+        }
+        assert_eq!(input_scale(&[0.0, -0.0]), 0.0);
+        assert_eq!(rounded_input(0.0, input_factor(0.0)), 0);
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(input_scale(&[1.0, bad]).is_nan());
         }
     }
 

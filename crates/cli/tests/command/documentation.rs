@@ -66,7 +66,12 @@ fn blocks(markdown: &str) -> Vec<Block> {
 fn form(line: &str) -> String {
     let mut form = String::new();
     for word in line.split_whitespace() {
-        let mut word = word.replace("avx512,", "CPU,").replace("avx2,", "CPU,").replace("portable,", "CPU,");
+        let mut word = word.to_owned();
+        for set in rondo_kernels::cpu::InstructionSet::ALL {
+            word = word.replace(&format!("{set},"), "CPU,");
+        }
+        // Of one thread or several.
+        word = word.replace("thread)", "threads)");
         word.retain(|char| !"+-,".contains(char));
         let mut digits = false;
         for char in word.chars() {

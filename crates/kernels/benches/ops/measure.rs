@@ -8,14 +8,19 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use rondo_kernels::cpu::InstructionSet;
 use rondo_kernels::{Buffer, Device};
 
-/// The CPU with its best instruction set, on one thread and on all cores.
+/// The CPU with its best instruction set, or that of `RONDO_CPU`, on one thread and on all cores.
 pub(crate) fn devices() -> Vec<Device> {
+    let instructions = match std::env::var("RONDO_CPU") {
+        Ok(name) => name.parse().unwrap(),
+        Err(_) => InstructionSet::detect(),
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut threads = vec![1, cores];
     threads.dedup();
-    threads.into_iter().map(|threads| Device::cpu(threads).unwrap()).collect()
+    threads.into_iter().map(|threads| Device::cpu_with(threads, instructions).unwrap()).collect()
 }
 
 /// A buffer of numbers in [-1, 1), spread evenly: what they are does not change how long a kernel takes.

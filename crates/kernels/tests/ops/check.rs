@@ -22,7 +22,7 @@ pub(crate) enum Tolerance {
     /// The same with factors rounded to bf16, whose unit of rounding is 4e-3. It is the error's norm that is held to it,
     /// relative to the norm of all numbers.
     Rounded,
-    /// The same with factors in two parts, whose unit of rounding is 2e-5.
+    /// The same with factors in two parts, whose unit of rounding is 2e-5, or with inputs of 14 bits, where it is 6e-5.
     Split,
     /// As `Rounded`, behind a rectifier: where its input is about zero, rounding decides on which side it is, and one unit of
     /// some hundred that is on another side changes the norm by several percent.
@@ -110,6 +110,17 @@ pub(crate) fn as_bytes(matrix: &[f64], width: usize) -> Vec<f64> {
         row.iter().map(|&x| int8::dequantized(int8::quantized(x, scale), scale).into()).collect()
     };
     matrix.chunks(width).flat_map(rounded).collect()
+}
+
+/// The integers times their scale that rows of inputs become when they are multiplied by bytes, up to 2,048 at a time.
+pub(crate) fn as_integers(inputs: &[f64], width: usize) -> Vec<f64> {
+    let rounded = |part: &[f64]| -> Vec<f64> {
+        let part: Vec<f32> = part.iter().map(|&x| x as f32).collect();
+        let scale = int8::input_scale(&part);
+        let factor = int8::input_factor(scale);
+        part.iter().map(|&x| f64::from(int8::rounded_input(x, factor)) * f64::from(scale)).collect()
+    };
+    inputs.chunks(width).flat_map(|row| row.chunks(2_048).flat_map(rounded)).collect()
 }
 
 /// `len` ids below `bound`, the same for the same seed.

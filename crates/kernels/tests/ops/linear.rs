@@ -4,8 +4,8 @@ use rondo_kernels::linear::{self, Backward, Dims, Pack, cases::CASES, reference}
 use rondo_kernels::{Buffer, Device, Packed, Store};
 
 use crate::check::{
-    Tolerance, as_bytes, assert_close, assert_gradient, buffer, dot, filled, is_affordable, product_devices,
-    random, random_short, read,
+    Tolerance, as_bytes, as_integers, assert_close, assert_gradient, buffer, dot, filled, is_affordable,
+    product_devices, random, random_short, read,
 };
 
 /// The sizes that are tested here.
@@ -74,10 +74,12 @@ fn weights_of_bytes_are_the_weights_that_they_stand_for() {
         let (w, x) = (random(outputs * inputs, 1), random(rows * inputs, 2));
         let bias = random(outputs, 3);
         let rounded = as_bytes(&w, inputs);
+        let integers = as_integers(&x, inputs);
+        let mut on_others: Option<Vec<f32>> = None;
         for device in product_devices().iter().filter(|device| Packed::supports_int8(device)) {
             let packed = packed_bytes(device, dims, &w);
             for bias in [None, Some(&bias)] {
-                let y = reference::forward(dims, &rounded, bias.map(Vec::as_slice), &x);
+                let y = reference::forward(dims, &rounded, bias.map(Vec::as_slice), &integers);
                 let bias = bias.map(|bias| buffer(device, bias));
                 let y_of = |rows, x: &[f64]| {
                     let mut got = buffer(device, &random(rows * outputs, 5));
@@ -88,6 +90,10 @@ fn weights_of_bytes_are_the_weights_that_they_stand_for() {
                 };
                 let got = y_of(rows, &x);
                 assert_close(&format!("y of {dims:?} on {device}"), &got, &y, Tolerance::Sum);
+                // Sums of integers are the same on all processors.
+                if bias.is_none() {
+                    assert_eq!(&got, on_others.get_or_insert_with(|| got.clone()), "{dims:?}, {device}");
+                }
                 // A row is the same alone.
                 for row in [0, rows / 2, rows - 1] {
                     let alone = y_of(1, &x[row * inputs..(row + 1) * inputs]);
@@ -101,6 +107,36 @@ fn weights_of_bytes_are_the_weights_that_they_stand_for() {
             // What has been quantized stays as it is.
             let bits = |packed: &Buffer| read(packed).into_iter().map(f32::to_bits).collect::<Vec<_>>();
             assert_eq!(bits(&packed), bits(&packed_bytes(device, dims, &rounded)), "{dims:?} on {device}");
+        }
+    }
+}
+
+#[test]
+fn products_by_bytes_have_room_for_the_largest_sums_and_say_nan() {
+    for inputs in [1, 5, 2_048, 2_049, 5_000] {
+        let dims = Dims { rows: 2, inputs, outputs: 3 };
+        let w: Vec<f64> = [1.0, -1.0, 0.5].iter().flat_map(|&w| vec![w; inputs]).collect();
+        for device in product_devices().iter().filter(|device| Packed::supports_int8(device)) {
+            let packed = packed_bytes(device, dims, &w);
+            let y_of = |x: &[f64]| {
+                let mut got = buffer(device, &[f64::NAN; 6]);
+                let (packed, x) = (Packed::Int8(packed.slice()), buffer(device, x));
+                linear::forward(device, dims, packed, None, x.slice(), got.slice_mut());
+                read(&got)
+            };
+            let x: Vec<f64> = [3.0, -3.0].iter().flat_map(|&x| vec![x; inputs]).collect();
+            let y = inputs as f64 * 3.0;
+            let want = reference::forward(dims, &as_bytes(&w, inputs), None, &as_integers(&x, inputs));
+            assert_close(&format!("{dims:?} on {device}"), &y_of(&x), &want, Tolerance::Function);
+            assert!((want[0] / y - 1.0).abs() < 0.01, "{want:?} {y}");
+            // Of the first row only.
+            for bad in [f64::NAN, f64::INFINITY] {
+                let mut x = x.clone();
+                x[inputs / 2] = bad;
+                let y = y_of(&x);
+                assert!(y[..3].iter().all(|y| y.is_nan()), "{y:?}, {dims:?} on {device}");
+                assert!(y[3..].iter().all(|y| y.is_finite()), "{y:?}, {dims:?} on {device}");
+            }
         }
     }
 }

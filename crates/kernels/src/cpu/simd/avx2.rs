@@ -4,7 +4,11 @@ use std::arch::x86_64::*;
 
 use super::{Simd, Vectorized};
 use crate::cpu::tile::Product;
+use crate::cpu::tile::bytes::{self, ByteProducts};
 use crate::cpu::tile::registers::NoTiles;
+
+/// What makes a byte unsigned, see [`Simd::BYTE_OFFSET`].
+pub(super) const UNSIGNED: i32 = 128;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -27,6 +31,29 @@ unsafe fn product(s: Avx2, product: Product) {
     unsafe { product.compute(s) }
 }
 
+/// # Safety
+/// As [`bytes::compute`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn product_by_bytes(s: Avx2, product: Product, packed: *const f32) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { bytes::compute(s, s, product, packed) }
+}
+
+/// Adds the sums of four products of unsigned by signed bytes to each lane of `sums`, 128 times for those of `high`.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[inline(always)]
+pub(super) unsafe fn add_products(weights: __m256i, high: __m256i, low: __m256i, sums: __m256i) -> __m256i {
+    // SAFETY: the processor has the instructions, as the caller promises. A sum of two products fits in 16 bits, because
+    // inputs are at most 64.
+    unsafe {
+        let high = _mm256_madd_epi16(_mm256_maddubs_epi16(weights, high), _mm256_set1_epi16(128));
+        let low = _mm256_madd_epi16(_mm256_maddubs_epi16(weights, low), _mm256_set1_epi16(1));
+        _mm256_add_epi32(sums, _mm256_add_epi32(high, low))
+    }
+}
+
 #[inline(always)]
 fn first_lanes(count: usize) -> __m256i {
     // SAFETY: an `Avx2` value proves that the instructions are available.
@@ -45,7 +72,7 @@ impl Simd for Avx2 {
     type Vector = __m256;
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
-    const BYTE_TILE_ROWS: usize = 3;
+    const BYTE_OFFSET: i32 = UNSIGNED;
 
     type Tiles = NoTiles;
 
@@ -161,14 +188,52 @@ impl Simd for Avx2 {
         unsafe { _mm256_maskstore_ps(to, first_lanes(count), value) }
     }
 
-    #[inline(always)]
-    unsafe fn load_bytes(self, from: *const i8) -> __m256 {
-        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
-    }
-
     unsafe fn product(self, product: Product) {
         // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe { self::product(self, product) }
+    }
+
+    unsafe fn product_by_bytes(self, product: Product, packed: *const f32) {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
+        unsafe { self::product_by_bytes(self, product, packed) }
+    }
+}
+
+impl ByteProducts<Self> for Avx2 {
+    const ROWS: usize = 2;
+    type Weights = __m256i;
+    type Inputs = (__m256i, __m256i);
+    type Sums = __m256i;
+
+    #[inline(always)]
+    fn zero(self) -> __m256i {
+        instructions!(_mm256_setzero_si256())
+    }
+
+    #[inline(always)]
+    unsafe fn weights(self, from: *const u8) -> __m256i {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn inputs(self, high: *const i8, low: *const i8) -> (__m256i, __m256i) {
+        // SAFETY: as above.
+        unsafe {
+            (
+                _mm256_set1_epi32(high.cast::<i32>().read_unaligned()),
+                _mm256_set1_epi32(low.cast::<i32>().read_unaligned()),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn multiply(self, weights: __m256i, (high, low): (__m256i, __m256i), sums: __m256i) -> __m256i {
+        instructions!(add_products(weights, high, low, sums))
+    }
+
+    #[inline(always)]
+    fn finish(self, sums: __m256i, excess: i32) -> __m256 {
+        instructions!(_mm256_cvtepi32_ps(_mm256_sub_epi32(sums, _mm256_set1_epi32(excess))))
     }
 }

@@ -5,8 +5,9 @@ use std::arch::x86_64::*;
 use std::mem::transmute;
 
 use super::amx::Amx;
-use super::{Simd, Vectorized};
+use super::{Simd, Vectorized, avx2};
 use crate::cpu::tile::Product;
+use crate::cpu::tile::bytes::{self, ByteProducts};
 
 /// Proof that the processor has AVX-512 F; with `PAIRED`, also BF16 and BW; with `TILED`, also AMX.
 /// With `SPLIT`, factors are in two parts.
@@ -81,6 +82,22 @@ unsafe fn split_product(product: Product) {
     unsafe { product.compute(Avx512::<true, true, true>(())) }
 }
 
+/// # Safety
+/// As [`bytes::compute`].
+#[target_feature(enable = "avx512f,avx512vnni,avx2,fma")]
+unsafe fn product_by_fours(product: Product, packed: *const f32) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { bytes::compute(Avx512::<false, false, false>(()), Vnni(()), product, packed) }
+}
+
+/// # Safety
+/// As [`bytes::compute`].
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn product_by_halves(product: Product, packed: *const f32) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { bytes::compute(Avx512::<false, false, false>(()), Halves(()), product, packed) }
+}
+
 #[inline(always)]
 fn first_lanes(count: usize) -> __mmask16 {
     ((1u32 << count) - 1) as __mmask16
@@ -99,7 +116,7 @@ impl<const PAIRED: bool, const TILED: bool, const SPLIT: bool> Simd for Avx512<P
     type Vector = __m512;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
-    const BYTE_TILE_ROWS: usize = 6;
+    const BYTE_OFFSET: i32 = avx2::UNSIGNED;
     const PAIRED: bool = PAIRED;
     const TILED: bool = TILED;
     const SPLIT: bool = SPLIT;
@@ -212,12 +229,6 @@ impl<const PAIRED: bool, const TILED: bool, const SPLIT: bool> Simd for Avx512<P
         unsafe { _mm512_mask_storeu_ps(to, first_lanes(count), value) }
     }
 
-    #[inline(always)]
-    unsafe fn load_bytes(self, from: *const i8) -> __m512 {
-        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
-    }
-
     // Four elements of each of four columns are in each quarter of a vector, and are transposed there.
     #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
@@ -253,6 +264,17 @@ impl<const PAIRED: bool, const TILED: bool, const SPLIT: bool> Simd for Avx512<P
                 (_, true, false) => tiled_product(product),
                 (true, false, false) => paired_product(product),
                 (false, false, false) => self::product(product),
+            }
+        }
+    }
+
+    unsafe fn product_by_bytes(self, product: Product, packed: *const f32) {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
+        unsafe {
+            if is_x86_feature_detected!("avx512vnni") {
+                product_by_fours(product, packed)
+            } else {
+                product_by_halves(product, packed)
             }
         }
     }
@@ -313,3 +335,111 @@ impl<const PAIRED: bool, const TILED: bool, const SPLIT: bool> Simd for Avx512<P
         })
     }
 }
+
+/// Products of four bytes each, with VNNI. A value of the type proves that the processor has AVX-512 F and VNNI.
+#[derive(Clone, Copy)]
+struct Vnni(());
+
+impl ByteProducts<Avx512<false, false, false>> for Vnni {
+    const ROWS: usize = 3;
+    type Weights = __m512i;
+    type Inputs = (__m512i, __m512i);
+    type Sums = (__m512i, __m512i);
+
+    #[inline(always)]
+    fn zero(self) -> (__m512i, __m512i) {
+        instructions!((_mm512_setzero_si512(), _mm512_setzero_si512()))
+    }
+
+    #[inline(always)]
+    unsafe fn weights(self, from: *const u8) -> __m512i {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn inputs(self, high: *const i8, low: *const i8) -> (__m512i, __m512i) {
+        // SAFETY: as above.
+        unsafe {
+            (
+                _mm512_set1_epi32(high.cast::<i32>().read_unaligned()),
+                _mm512_set1_epi32(low.cast::<i32>().read_unaligned()),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn multiply(
+        self,
+        weights: __m512i,
+        (high, low): (__m512i, __m512i),
+        sums: (__m512i, __m512i),
+    ) -> (__m512i, __m512i) {
+        instructions!((_mm512_dpbusd_epi32(sums.0, weights, high), _mm512_dpbusd_epi32(sums.1, weights, low)))
+    }
+
+    #[inline(always)]
+    fn finish(self, (high, low): (__m512i, __m512i), excess: i32) -> __m512 {
+        instructions!({
+            let sums = _mm512_add_epi32(_mm512_slli_epi32::<7>(high), low);
+            _mm512_cvtepi32_ps(_mm512_sub_epi32(sums, _mm512_set1_epi32(excess)))
+        })
+    }
+}
+
+/// The same without VNNI: two vectors of AVX2. A value of the type proves that the processor has AVX-512 F and AVX2.
+#[derive(Clone, Copy)]
+struct Halves(());
+
+impl ByteProducts<Avx512<false, false, false>> for Halves {
+    const ROWS: usize = 1;
+    type Weights = [__m256i; 2];
+    type Inputs = (__m256i, __m256i);
+    type Sums = [__m256i; 2];
+
+    #[inline(always)]
+    fn zero(self) -> [__m256i; 2] {
+        instructions!([_mm256_setzero_si256(); 2])
+    }
+
+    #[inline(always)]
+    unsafe fn weights(self, from: *const u8) -> [__m256i; 2] {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
+        unsafe { [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())] }
+    }
+
+    #[inline(always)]
+    unsafe fn inputs(self, high: *const i8, low: *const i8) -> (__m256i, __m256i) {
+        // SAFETY: as above.
+        unsafe {
+            (
+                _mm256_set1_epi32(high.cast::<i32>().read_unaligned()),
+                _mm256_set1_epi32(low.cast::<i32>().read_unaligned()),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn multiply(
+        self,
+        weights: [__m256i; 2],
+        (high, low): (__m256i, __m256i),
+        sums: [__m256i; 2],
+    ) -> [__m256i; 2] {
+        instructions!([
+            avx2::add_products(weights[0], high, low, sums[0]),
+            avx2::add_products(weights[1], high, low, sums[1]),
+        ])
+    }
+
+    #[inline(always)]
+    fn finish(self, [first, second]: [__m256i; 2], excess: i32) -> __m512 {
+        instructions!({
+            let sums = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
+            _mm512_cvtepi32_ps(_mm512_sub_epi32(sums, _mm512_set1_epi32(excess)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

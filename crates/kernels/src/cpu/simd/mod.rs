@@ -213,8 +213,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// The most rows of a tile of a product: sums of two vectors per row, and operands, fill the registers.
     const TILE_ROWS: usize;
-    /// The same for a product by bytes, with four vectors per row.
-    const BYTE_TILE_ROWS: usize;
+    /// What is added to the bytes of packed weights, because the instructions multiply unsigned bytes by signed ones.
+    const BYTE_OFFSET: i32;
 
     fn splat(self, value: f32) -> Self::Vector;
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -267,12 +267,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `to` must be writable for `count` ≤ `LANES` elements.
     unsafe fn store_first(self, to: *mut f32, count: usize, value: Self::Vector);
 
-    /// Loads a vector of signed bytes, as `f32`.
-    ///
-    /// # Safety
-    /// `from` must be readable for `LANES` bytes; no alignment is required.
-    unsafe fn load_bytes(self, from: *const i8) -> Self::Vector;
-
     /// Transposes a square: `LANES` columns, `from_stride` apart, become rows, `to_stride` apart.
     ///
     /// # Safety
@@ -292,6 +286,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// As [`Product::compute`].
     unsafe fn product(self, product: Product);
+    /// Computes a matrix multiplication by bytes, in a separate function.
+    ///
+    /// # Safety
+    /// As [`bytes::compute`](super::tile::bytes::compute).
+    unsafe fn product_by_bytes(self, product: Product, packed: *const f32);
 
     /// Whether the factors of matrix multiplications are rounded to bf16 and taken in pairs: two neighbors
     /// along the sum share the space of one `f32`.

@@ -7,6 +7,7 @@ use std::arch::asm;
 
 use super::{Simd, Vectorized};
 use crate::cpu::tile::Product;
+use crate::cpu::tile::bytes::{self, ByteProducts};
 use crate::cpu::tile::registers::NoTiles;
 
 /// Proof that the processor has NEON; with `PAIRED`, also BF16.
@@ -47,6 +48,14 @@ unsafe fn paired_product(product: Product) {
     unsafe { product.compute(Neon::<true>(())) }
 }
 
+/// # Safety
+/// As [`bytes::compute`].
+#[target_feature(enable = "neon")]
+unsafe fn product_by_bytes(product: Product, packed: *const f32) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { bytes::compute(Neon::<false>(()), Neon::<false>(()), product, packed) }
+}
+
 /// Runs instructions on values: what they need is that the processor has them.
 macro_rules! instructions {
     ($work:expr) => {
@@ -81,7 +90,7 @@ impl<const PAIRED: bool> Simd for Neon<PAIRED> {
     type Vector = float32x4_t;
     const LANES: usize = 4;
     const TILE_ROWS: usize = 8;
-    const BYTE_TILE_ROWS: usize = 5;
+    const BYTE_OFFSET: i32 = 0;
     const PAIRED: bool = PAIRED;
     const BY_LANE: bool = true;
 
@@ -220,15 +229,6 @@ impl<const PAIRED: bool> Simd for Neon<PAIRED> {
     }
 
     #[inline(always)]
-    unsafe fn load_bytes(self, from: *const i8) -> float32x4_t {
-        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
-        unsafe {
-            let bytes = vcreate_s8(u64::from(from.cast::<u32>().read_unaligned()));
-            vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))))
-        }
-    }
-
-    #[inline(always)]
     unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe {
@@ -247,6 +247,11 @@ impl<const PAIRED: bool> Simd for Neon<PAIRED> {
     unsafe fn product(self, product: Product) {
         // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe { if PAIRED { paired_product(product) } else { self::product(product) } }
+    }
+
+    unsafe fn product_by_bytes(self, product: Product, packed: *const f32) {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
+        unsafe { self::product_by_bytes(product, packed) }
     }
 
     #[inline(always)]
@@ -311,6 +316,58 @@ impl<const PAIRED: bool> Simd for Neon<PAIRED> {
             let first = vshll_n_u16::<16>(vget_low_u16(halves));
             let second = vshll_high_n_u16::<16>(halves);
             (vreinterpretq_f32_u32(first), vreinterpretq_f32_u32(second))
+        })
+    }
+}
+
+impl ByteProducts<Self> for Neon<false> {
+    const ROWS: usize = 1;
+    type Weights = int8x16_t;
+    type Inputs = [int8x16_t; 2];
+    /// For the upper and the lower digits: the sums of two products each, of four columns.
+    type Sums = [[int32x4_t; 2]; 2];
+
+    #[inline(always)]
+    fn zero(self) -> [[int32x4_t; 2]; 2] {
+        instructions!([[vdupq_n_s32(0); 2]; 2])
+    }
+
+    #[inline(always)]
+    unsafe fn weights(self, from: *const u8) -> int8x16_t {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
+        unsafe { vld1q_s8(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn inputs(self, high: *const i8, low: *const i8) -> [int8x16_t; 2] {
+        // SAFETY: as above.
+        unsafe {
+            [high, low].map(|digits| vreinterpretq_s8_s32(vdupq_n_s32(digits.cast::<i32>().read_unaligned())))
+        }
+    }
+
+    #[inline(always)]
+    fn multiply(
+        self,
+        weights: int8x16_t,
+        inputs: [int8x16_t; 2],
+        sums: [[int32x4_t; 2]; 2],
+    ) -> [[int32x4_t; 2]; 2] {
+        std::array::from_fn(|digit| {
+            let (inputs, [first, second]) = (inputs[digit], sums[digit]);
+            instructions!([
+                vpadalq_s16(first, vmull_s8(vget_low_s8(weights), vget_low_s8(inputs))),
+                vpadalq_s16(second, vmull_high_s8(weights, inputs)),
+            ])
+        })
+    }
+
+    #[inline(always)]
+    fn finish(self, [high, low]: [[int32x4_t; 2]; 2], excess: i32) -> float32x4_t {
+        instructions!({
+            let high = vshlq_n_s32::<7>(vpaddq_s32(high[0], high[1]));
+            let sums = vaddq_s32(high, vpaddq_s32(low[0], low[1]));
+            vcvtq_f32_s32(vsubq_s32(sums, vdupq_n_s32(excess)))
         })
     }
 }

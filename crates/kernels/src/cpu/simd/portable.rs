@@ -2,6 +2,7 @@
 
 use super::Simd;
 use crate::cpu::tile::Product;
+use crate::cpu::tile::bytes::{self, ByteProducts, GROUP};
 
 /// Arrays of `LANES` elements; no instructions beyond the target's baseline. If `TILED`, factors of matrix multiplications
 /// are pairs of bf16, with `SPLIT` in two parts, multiplied in emulated tile registers: for tests.
@@ -47,7 +48,7 @@ impl<const LANES: usize, const TILED: bool, const SPLIT: bool> Simd for Arrays<L
     type Vector = [f32; LANES];
     const LANES: usize = LANES;
     const TILE_ROWS: usize = 6;
-    const BYTE_TILE_ROWS: usize = 3;
+    const BYTE_OFFSET: i32 = 0;
     const PAIRED: bool = TILED;
     const TILED: bool = TILED;
     const SPLIT: bool = SPLIT;
@@ -163,15 +164,14 @@ impl<const LANES: usize, const TILED: bool, const SPLIT: bool> Simd for Arrays<L
         }
     }
 
-    #[inline(always)]
-    unsafe fn load_bytes(self, from: *const i8) -> [f32; LANES] {
-        // SAFETY: readable for LANES bytes, as the caller guarantees.
-        std::array::from_fn(|lane| f32::from(unsafe { *from.add(lane) }))
-    }
-
     unsafe fn product(self, product: Product) {
         // SAFETY: guaranteed by the caller.
         unsafe { product.compute(self) }
+    }
+
+    unsafe fn product_by_bytes(self, product: Product, packed: *const f32) {
+        // SAFETY: guaranteed by the caller.
+        unsafe { bytes::compute(self, self, product, packed) }
     }
 
     #[inline(always)]
@@ -202,5 +202,51 @@ impl<const LANES: usize, const TILED: bool, const SPLIT: bool> Simd for Arrays<L
             f32::from_bits(if i.is_multiple_of(2) { bits << 16 } else { bits & 0xffff_0000 })
         };
         (std::array::from_fn(half), std::array::from_fn(|i| half(LANES + i)))
+    }
+}
+
+impl<const LANES: usize, const TILED: bool, const SPLIT: bool> ByteProducts<Self>
+    for Arrays<LANES, TILED, SPLIT>
+{
+    const ROWS: usize = 1;
+    type Weights = [[i16; GROUP]; LANES];
+    type Inputs = [i16; GROUP];
+    type Sums = [i32; LANES];
+
+    #[inline(always)]
+    fn zero(self) -> [i32; LANES] {
+        [0; LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn weights(self, from: *const u8) -> [[i16; GROUP]; LANES] {
+        // SAFETY: readable, as the caller guarantees; bytes need no alignment.
+        unsafe { from.cast::<[[i8; GROUP]; LANES]>().read() }.map(|group| group.map(i16::from))
+    }
+
+    #[inline(always)]
+    unsafe fn inputs(self, high: *const i8, low: *const i8) -> [i16; GROUP] {
+        // SAFETY: as above.
+        let (high, low) = unsafe { (high.cast::<[i8; GROUP]>().read(), low.cast::<[i8; GROUP]>().read()) };
+        std::array::from_fn(|i| i16::from(high[i]) * 128 + i16::from(low[i]))
+    }
+
+    #[inline(always)]
+    fn multiply(
+        self,
+        weights: [[i16; GROUP]; LANES],
+        inputs: [i16; GROUP],
+        sums: [i32; LANES],
+    ) -> [i32; LANES] {
+        std::array::from_fn(|lane| {
+            let products: [i32; GROUP] =
+                std::array::from_fn(|i| i32::from(weights[lane][i]) * i32::from(inputs[i]));
+            sums[lane] + products.iter().sum::<i32>()
+        })
+    }
+
+    #[inline(always)]
+    fn finish(self, sums: [i32; LANES], excess: i32) -> [f32; LANES] {
+        sums.map(|sum| (sum - excess) as f32)
     }
 }

@@ -159,7 +159,7 @@ impl Product {
             PackedMatrix::Bytes(bytes) => {
                 let product = Product { shape: (m, k, n), a, packed, panels, c, c_stride, store };
                 // SAFETY: as the caller guarantees.
-                return unsafe { bytes::compute(s, product, bytes) };
+                return unsafe { s.product_by_bytes(product, bytes) };
             }
         };
         let width = PANEL_VECTORS * S::LANES;
