@@ -1,10 +1,11 @@
+//! Products by bytes with and without VNNI.
+
 use super::*;
 use crate::cpu::tile::{Matrix, PackedMatrix};
 use crate::cpu::{Cpu, InstructionSet};
 use crate::{Store, int8};
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn without_vnni_products_by_bytes_have_the_same_bits() {
     if !InstructionSet::Avx512.is_available() || !is_x86_feature_detected!("avx512vnni") {
         return eprintln!("skipped: this processor does not have AVX-512 and VNNI");
