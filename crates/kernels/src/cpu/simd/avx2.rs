@@ -72,6 +72,7 @@ impl Simd for Avx2 {
     type Vector = __m256;
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
+    const STEPS: usize = 4;
     const BYTE_OFFSET: i32 = UNSIGNED;
 
     type Tiles = NoTiles;
@@ -186,6 +187,29 @@ impl Simd for Avx2 {
     unsafe fn store_first(self, to: *mut f32, count: usize, value: __m256) {
         // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
         unsafe { _mm256_maskstore_ps(to, first_lanes(count), value) }
+    }
+
+    // Four elements of each of four columns are in each half of a vector, and are transposed there.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
+        unsafe {
+            for row in [0, 4] {
+                let halves = |column: usize| {
+                    let from = from.add(column * from_stride + row);
+                    let low = _mm256_castps128_ps256(_mm_loadu_ps(from));
+                    _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from.add(4 * from_stride)))
+                };
+                let [a, b, c, d] = [halves(0), halves(1), halves(2), halves(3)];
+                let low = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+                let high = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+                for (next, (ab, cd)) in [low, high].into_iter().enumerate() {
+                    let to = to.add((row + 2 * next) * to_stride);
+                    _mm256_storeu_ps(to, _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd));
+                    _mm256_storeu_ps(to.add(to_stride), _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd));
+                }
+            }
+        }
     }
 
     unsafe fn product(self, product: Product) {

@@ -213,6 +213,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// The most rows of a tile of a product: sums of two vectors per row, and operands, fill the registers.
     const TILE_ROWS: usize;
+    /// Steps of a tile that are written out one after the other, for strides that are known: with few rows and narrow vectors,
+    /// the instructions between the multiplications would otherwise be too many to decode.
+    const STEPS: usize = 1;
     /// What is added to the bytes of packed weights, because the instructions multiply unsigned bytes by signed ones.
     const BYTE_OFFSET: i32;
 

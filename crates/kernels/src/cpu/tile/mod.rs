@@ -29,6 +29,7 @@ mod pack;
 mod packed;
 pub(crate) mod registers;
 
+use super::elements::LINE;
 use super::{Cpu, SharedMut, Simd, Vectorized, share};
 use crate::Store;
 use block::{Block, Room, tiles};
@@ -459,23 +460,28 @@ unsafe fn row_blocks<S: Simd>(
         unsafe {
             let c = c.add(rows.start * c_stride);
             // The strides are hidden from the compiler. Otherwise it would generate separate code for each
-            // case, and the tallest tile would not fit in the registers.
+            // case, and the tallest tile would not fit in the registers. If several steps are written out, one
+            // stride is 1.
             let a = std::hint::black_box(a.rows(rows));
             macro_rules! tile_of {
-                ($($height:literal)*) => {
+                ($a:expr, $($height:literal)*) => {
                     match (height, columns > S::LANES) {
-                        $(($height, true) => tile::<S, $height, 2>(s, k, a, b, c, c_stride, columns, store),
-                        ($height, false) => tile::<S, $height, 1>(s, k, a, b, c, c_stride, columns, store),)*
+                        $(($height, true) => tile::<S, $height, 2>(s, k, $a, b, c, c_stride, columns, store),
+                        ($height, false) => tile::<S, $height, 1>(s, k, $a, b, c, c_stride, columns, store),)*
                         _ => unreachable!("tiles have 1 to 12 rows"),
                     }
                 };
             }
             if S::TILE_ROWS == 12 {
-                tile_of!(1 2 3 4 5 6 7 8 9 10 11 12);
+                tile_of!(a, 1 2 3 4 5 6 7 8 9 10 11 12);
             } else if S::TILE_ROWS == 8 {
-                tile_of!(1 2 3 4 5 6 7 8);
+                tile_of!(a, 1 2 3 4 5 6 7 8);
+            } else if S::STEPS > 1 && a.row_stride == 1 {
+                tile_of!(Matrix { row_stride: 1, ..a }, 1 2 3 4 5 6);
+            } else if S::STEPS > 1 && a.column_stride == 1 {
+                tile_of!(Matrix { column_stride: 1, ..a }, 1 2 3 4 5 6);
             } else {
-                tile_of!(1 2 3 4 5 6);
+                tile_of!(a, 1 2 3 4 5 6);
             }
         }
     }
@@ -515,23 +521,35 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         let mut a_column = a.pointer.add(done * a.column_stride);
         let mut b_row = b.pointer.add(done * VECTORS * S::LANES);
         let mut next_row = b.next.wrapping_add(done * VECTORS * S::LANES);
-        for _ in done..k {
-            let mut vectors = [s.splat(0.0); VECTORS];
-            for v in 0..VECTORS {
-                vectors[v] = s.load(b_row.add(v * S::LANES));
-                if asks_ahead {
-                    s.prefetch(next_row.wrapping_add(v * S::LANES));
+        macro_rules! steps {
+            ($count:expr) => {
+                for step in 0..$count {
+                    let mut vectors = [s.splat(0.0); VECTORS];
+                    for v in 0..VECTORS {
+                        let at = (step * VECTORS + v) * S::LANES;
+                        vectors[v] = s.load(b_row.add(at));
+                        if asks_ahead && (v * S::LANES).is_multiple_of(LINE) {
+                            s.prefetch(next_row.wrapping_add(at));
+                        }
+                    }
+                    for row in 0..ROWS {
+                        let factor = s.splat(*a_column.add(row * a.row_stride + step * a.column_stride));
+                        for v in 0..VECTORS {
+                            sums[row][v] = s.multiply_accumulate(factor, vectors[v], sums[row][v]);
+                        }
+                    }
                 }
-            }
-            for row in 0..ROWS {
-                let factor = s.splat(*a_column.add(row * a.row_stride));
-                for v in 0..VECTORS {
-                    sums[row][v] = s.multiply_accumulate(factor, vectors[v], sums[row][v]);
-                }
-            }
-            a_column = a_column.add(a.column_stride);
-            b_row = b_row.add(VECTORS * S::LANES);
-            next_row = next_row.wrapping_add(VECTORS * S::LANES);
+                a_column = a_column.add($count * a.column_stride);
+                b_row = b_row.add($count * VECTORS * S::LANES);
+                next_row = next_row.wrapping_add($count * VECTORS * S::LANES);
+            };
+        }
+        let together = (k - done) / S::STEPS;
+        for _ in 0..together {
+            steps!(S::STEPS);
+        }
+        for _ in done + together * S::STEPS..k {
+            steps!(1);
         }
         // Each case has its own loops, without a branch inside: otherwise the sums would be spilled to
         // memory.
