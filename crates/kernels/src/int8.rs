@@ -4,7 +4,7 @@
 //! scale = max |row| / 127          q = round(element / scale), −127 to 127          element ≈ scale · q
 //! ```
 //!
-//! The numbers that such a weight is multiplied by, the inputs, become integers too, of 14 bits: the multiples of a
+//! The numbers that such a weight is multiplied by, the inputs, become integers too, of 14 bits: the multiples of an
 //! 8,191th of the largest in their row. So a product is a sum of integers, which is exact and the same in any order.
 //!
 //! Promises: an element and its multiple differ by at most half a scale (and a rounding error); a row of such multiples
