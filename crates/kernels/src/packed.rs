@@ -8,7 +8,7 @@ pub enum Packed<'a> {
     /// As numbers, in the precision of the device.
     Numbers(Slice<'a>),
     /// As bytes, with a scale for each output ([`int8`](crate::int8)); CPU only. The memory is that of 32-bit elements, but
-    /// they are no numbers.
+    /// they are no numbers. What they are multiplied by is rounded to integers of 14 bits, relative to the largest of its row.
     Int8(Slice<'a>),
 }
 

@@ -12,7 +12,7 @@ pub(super) const UNSIGNED: i32 = 128;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
+pub(crate) struct Avx2(pub(super) ());
 
 /// Compiles `work` with AVX2 and FMA and runs it.
 ///
@@ -39,21 +39,6 @@ unsafe fn product_by_bytes(s: Avx2, product: Product, packed: *const f32) {
     unsafe { bytes::compute(s, s, product, packed) }
 }
 
-/// Adds the sums of four products of unsigned by signed bytes to each lane of `sums`, 128 times for those of `high`.
-///
-/// # Safety
-/// The processor must have AVX2.
-#[inline(always)]
-pub(super) unsafe fn add_products(weights: __m256i, high: __m256i, low: __m256i, sums: __m256i) -> __m256i {
-    // SAFETY: the processor has the instructions, as the caller promises. A sum of two products fits in 16 bits, because
-    // inputs are at most 64.
-    unsafe {
-        let high = _mm256_madd_epi16(_mm256_maddubs_epi16(weights, high), _mm256_set1_epi16(128));
-        let low = _mm256_madd_epi16(_mm256_maddubs_epi16(weights, low), _mm256_set1_epi16(1));
-        _mm256_add_epi32(sums, _mm256_add_epi32(high, low))
-    }
-}
-
 #[inline(always)]
 fn first_lanes(count: usize) -> __m256i {
     // SAFETY: an `Avx2` value proves that the instructions are available.
@@ -63,7 +48,7 @@ fn first_lanes(count: usize) -> __m256i {
 /// Runs instructions on values: what they need is that the processor has them.
 macro_rules! instructions {
     ($work:expr) => {
-        // SAFETY: an `Avx2` exists only inside `run`, whose caller promises the instructions.
+        // SAFETY: an `Avx2` exists only in functions whose callers promise the instructions.
         unsafe { $work }
     };
 }
@@ -253,7 +238,12 @@ impl ByteProducts<Self> for Avx2 {
 
     #[inline(always)]
     fn multiply(self, weights: __m256i, (high, low): (__m256i, __m256i), sums: __m256i) -> __m256i {
-        instructions!(add_products(weights, high, low, sums))
+        // A sum of two products fits in 16 bits, because digits are at most 64.
+        instructions!({
+            let high = _mm256_madd_epi16(_mm256_maddubs_epi16(weights, high), _mm256_set1_epi16(128));
+            let low = _mm256_madd_epi16(_mm256_maddubs_epi16(weights, low), _mm256_set1_epi16(1));
+            _mm256_add_epi32(sums, _mm256_add_epi32(high, low))
+        })
     }
 
     #[inline(always)]

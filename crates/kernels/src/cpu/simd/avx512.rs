@@ -1,13 +1,14 @@
 //! Vectors of sixteen elements with AVX-512 F, and bf16 matrix multiplications if the processor also has
-//! BF16, in its tile registers if it has AMX.
+//! BF16, in its tile registers if it has AMX, and products of bytes, by VNNI if it has that.
 
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
 use super::amx::Amx;
-use super::{Simd, Vectorized, avx2};
+use super::avx2::{Avx2, UNSIGNED};
+use super::{Simd, Vectorized};
 use crate::cpu::tile::Product;
-use crate::cpu::tile::bytes::{self, ByteProducts};
+use crate::cpu::tile::bytes::{self, ByteProducts, GROUP};
 
 /// Proof that the processor has AVX-512 F; with `PAIRED`, also BF16 and BW; with `TILED`, also AMX.
 /// With `SPLIT`, factors are in two parts.
@@ -95,7 +96,7 @@ unsafe fn product_by_fours(product: Product, packed: *const f32) {
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn product_by_halves(product: Product, packed: *const f32) {
     // SAFETY: guaranteed by the caller.
-    unsafe { bytes::compute(Avx512::<false, false, false>(()), Halves(()), product, packed) }
+    unsafe { bytes::compute(Avx512::<false, false, false>(()), Halves(Avx2(())), product, packed) }
 }
 
 #[inline(always)]
@@ -106,7 +107,7 @@ fn first_lanes(count: usize) -> __mmask16 {
 /// Runs instructions on values: what they need is that the processor has them.
 macro_rules! instructions {
     ($work:expr) => {
-        // SAFETY: an `Avx512` exists only inside `run` and the functions `run_…`, whose callers promise the
+        // SAFETY: an `Avx512`, `Vnni` or `Halves` exists only in functions whose callers promise the
         // instructions; those of pairs are reached with `PAIRED` only. What is transmuted is vectors of the same size.
         unsafe { $work }
     };
@@ -116,7 +117,7 @@ impl<const PAIRED: bool, const TILED: bool, const SPLIT: bool> Simd for Avx512<P
     type Vector = __m512;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
-    const BYTE_OFFSET: i32 = avx2::UNSIGNED;
+    const BYTE_OFFSET: i32 = UNSIGNED;
     const PAIRED: bool = PAIRED;
     const TILED: bool = TILED;
     const SPLIT: bool = SPLIT;
@@ -389,7 +390,7 @@ impl ByteProducts<Avx512<false, false, false>> for Vnni {
 
 /// The same without VNNI: two vectors of AVX2. A value of the type proves that the processor has AVX-512 F and AVX2.
 #[derive(Clone, Copy)]
-struct Halves(());
+struct Halves(Avx2);
 
 impl ByteProducts<Avx512<false, false, false>> for Halves {
     const ROWS: usize = 1;
@@ -399,37 +400,24 @@ impl ByteProducts<Avx512<false, false, false>> for Halves {
 
     #[inline(always)]
     fn zero(self) -> [__m256i; 2] {
-        instructions!([_mm256_setzero_si256(); 2])
+        [self.0.zero(); 2]
     }
 
     #[inline(always)]
     unsafe fn weights(self, from: *const u8) -> [__m256i; 2] {
-        // SAFETY: the instructions are there, and the caller keeps the promises of the trait.
-        unsafe { [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())] }
+        // SAFETY: guaranteed by the caller.
+        unsafe { [self.0.weights(from), self.0.weights(from.add(GROUP * Avx2::LANES))] }
     }
 
     #[inline(always)]
     unsafe fn inputs(self, high: *const i8, low: *const i8) -> (__m256i, __m256i) {
-        // SAFETY: as above.
-        unsafe {
-            (
-                _mm256_set1_epi32(high.cast::<i32>().read_unaligned()),
-                _mm256_set1_epi32(low.cast::<i32>().read_unaligned()),
-            )
-        }
+        // SAFETY: guaranteed by the caller.
+        unsafe { self.0.inputs(high, low) }
     }
 
     #[inline(always)]
-    fn multiply(
-        self,
-        weights: [__m256i; 2],
-        (high, low): (__m256i, __m256i),
-        sums: [__m256i; 2],
-    ) -> [__m256i; 2] {
-        instructions!([
-            avx2::add_products(weights[0], high, low, sums[0]),
-            avx2::add_products(weights[1], high, low, sums[1]),
-        ])
+    fn multiply(self, weights: [__m256i; 2], inputs: (__m256i, __m256i), sums: [__m256i; 2]) -> [__m256i; 2] {
+        [self.0.multiply(weights[0], inputs, sums[0]), self.0.multiply(weights[1], inputs, sums[1])]
     }
 
     #[inline(always)]

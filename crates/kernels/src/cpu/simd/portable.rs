@@ -241,12 +241,12 @@ impl<const LANES: usize, const TILED: bool, const SPLIT: bool> ByteProducts<Self
         std::array::from_fn(|lane| {
             let products: [i32; GROUP] =
                 std::array::from_fn(|i| i32::from(weights[lane][i]) * i32::from(inputs[i]));
-            sums[lane] + products.iter().sum::<i32>()
+            products.iter().fold(sums[lane], |sum, &product| sum.wrapping_add(product))
         })
     }
 
     #[inline(always)]
     fn finish(self, sums: [i32; LANES], excess: i32) -> [f32; LANES] {
-        sums.map(|sum| (sum - excess) as f32)
+        sums.map(|sum| sum.wrapping_sub(excess) as f32)
     }
 }

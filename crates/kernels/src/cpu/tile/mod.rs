@@ -528,6 +528,7 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
                     for v in 0..VECTORS {
                         let at = (step * VECTORS + v) * S::LANES;
                         vectors[v] = s.load(b_row.add(at));
+                        // Once for each line of the cache.
                         if asks_ahead && (v * S::LANES).is_multiple_of(LINE) {
                             s.prefetch(next_row.wrapping_add(at));
                         }
