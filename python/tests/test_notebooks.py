@@ -34,8 +34,9 @@ BANDS: dict[str, dict[str, tuple[float, float]]] = {
         "valid_perplexity": (262, 321),
         "numpy_difference": (0, 1e-4),
         "moved_before": (0, 1e-12),
-        "moved_at": (0.2, 0.4),
-        "moved_last": (0.002, 0.04),
+        # Of single words, each training run is another draw: at was 0.17 to 0.38, and last 0.009 to 0.11.
+        "moved_at": (0.08, 0.6),
+        "moved_last": (0.001, 0.2),
     },
     "3-four-cells": {
         "rnn_relu_perplexity": (11.0, 12.2),
