@@ -17,6 +17,7 @@ use rondo_data::{DataError, NAMED_CORPORA, Split, nearest};
 use rondo_infer::InferError;
 use rondo_infer::lattice::LatticeFault;
 use rondo_infer::rescore::LineFault;
+use rondo_nn::NnError;
 use rondo_runs::{Compact, RunsError};
 use rondo_serve::ServeError;
 use rondo_train::settings::Field;
@@ -378,6 +379,9 @@ fn hint(cause: &Cause) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return hint_on_conversion(error);
     }
+    if let Some(error) = cause.downcast_ref() {
+        return hint_on_model_file(error);
+    }
     hint_on_data(cause.downcast_ref()?)
 }
 
@@ -437,6 +441,18 @@ fn hint_on_inference(error: &InferError) -> Option<String> {
             "train it again with a lower `--learning-rate`, stronger clipping (`--clip-norm`) or smaller initial weights"
         }
         InferError::Data(error) => return hint_on_data(error),
+        InferError::Model(error) => return hint_on_model_file(error),
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn hint_on_model_file(error: &NnError) -> Option<String> {
+    let hint = match error {
+        NnError::Format { .. } => {
+            "if the file is incomplete, copy or download it again; `rondo convert` reads models of other programs"
+        }
+        NnError::Damaged { .. } => "copy or download the file again",
         _ => return None,
     };
     Some(hint.to_owned())
@@ -550,7 +566,13 @@ fn hint_on_data(error: &DataError) -> Option<String> {
         _ => return None,
     };
     let nearest = nearest(name, NAMED_CORPORA.iter().map(|corpus| corpus.name))?;
-    Some(format!("the nearest corpus name is `{nearest}`"))
+    Some(if nearest == name {
+        format!(
+            "`{name}` is also the name of a corpus, which is read alone: `--data {name}` without other texts"
+        )
+    } else {
+        format!("the nearest corpus name is `{nearest}`")
+    })
 }
 
 #[cfg(test)]
@@ -703,6 +725,14 @@ mod tests {
         });
         let missing = |path: &str| DataError::Missing { path: path.into() };
         check("the nearest corpus name is `wikitext-2`", || missing("data/wikitext2"));
+        check("`wikitext-2` is also the name of a corpus, which is read alone", || missing("wikitext-2"));
         check("", || missing("poems"));
+        let damaged = || NnError::Damaged {
+            path: "best.safetensors".into(),
+            found: "1f".to_owned(),
+            expected: "2e".to_owned(),
+        };
+        check("copy or download the file again", damaged);
+        check("copy or download the file again", || InferError::Model(damaged()));
     }
 }

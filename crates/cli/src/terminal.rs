@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Escaped are the control characters C0, DEL and C1, which begin every escape sequence (CSI, OSC and others), except line
-//! breaks and tabs; and bytes that are not UTF-8, which some terminals read as C1.
+//! breaks and tabs; the embeddings, overrides and isolates of bidirectional text, which can show a line in another order than
+//! it has; and bytes that are not UTF-8, which some terminals read as C1.
 
 use std::io::{self, Write};
 use std::str;
@@ -26,10 +27,15 @@ fn is_layout(char: char) -> bool {
     matches!(char, '\n' | '\t')
 }
 
+/// Whether a character changes the order in which the characters after it are shown, up to the end of the line.
+fn reorders(char: char) -> bool {
+    matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
-        if char.is_control() && !is_kept(char) {
+        if char.is_control() && !is_kept(char) || reorders(char) {
             escaped.extend(char.escape_debug());
         } else {
             escaped.push(char);
@@ -108,6 +114,15 @@ mod tests {
         assert_eq!(received(&[text.as_bytes()]), expected);
         assert_eq!(lines(text), expected);
         assert_eq!(shown("a\t\u{1b}\n"), "a\\t\\u{1b}\n");
+    }
+
+    #[test]
+    fn text_cannot_be_shown_in_another_order() {
+        let text = "run\u{202e}txt.exe\u{202c}\u{2066}\u{2069}";
+        assert_eq!(shown(text), "run\\u{202e}txt.exe\\u{202c}\\u{2066}\\u{2069}");
+        // Hebrew and Arabic, and the marks that they need.
+        let text = "שלום\u{200f} سلام\u{61c} C++\u{200e}";
+        assert_eq!(lines(text), text);
     }
 
     #[test]

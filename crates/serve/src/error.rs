@@ -1,5 +1,6 @@
 //! Errors: those of starting a server, and those that clients get, in the format of OpenAI's API.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 
@@ -42,7 +43,7 @@ pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
     /// The field of the request that is wrong.
-    pub(crate) param: Option<&'static str>,
+    pub(crate) param: Option<Cow<'static, str>>,
     pub(crate) code: Option<&'static str>,
 }
 
@@ -57,8 +58,8 @@ impl ApiError {
     }
 
     /// 400: the value of this field is wrong.
-    pub(crate) fn field(param: &'static str, message: impl Into<String>) -> ApiError {
-        ApiError { param: Some(param), ..ApiError::invalid(message) }
+    pub(crate) fn field(param: impl Into<Cow<'static, str>>, message: impl Into<String>) -> ApiError {
+        ApiError { param: Some(param.into()), ..ApiError::invalid(message) }
     }
 
     /// 404.

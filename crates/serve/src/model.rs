@@ -45,7 +45,7 @@ impl Models {
         self.0.iter().find(|model| model.name == name).cloned().ok_or_else(|| {
             let known: Vec<String> = self.0.iter().map(|model| format!("`{}`", model.name)).collect();
             let message = format!("there is no model `{name}`, only {}", known.join(", "));
-            ApiError { param: Some("model"), ..ApiError::not_found("model_not_found", message) }
+            ApiError { param: Some("model".into()), ..ApiError::not_found("model_not_found", message) }
         })
     }
 

@@ -319,9 +319,16 @@ fn wrong_requests_get_errors_in_the_format_of_the_api() {
         (json!({ "prompt": [[]] }), json!("prompt"), "empty"),
         (json!({ "prompt": [7] }), json!("prompt"), "7"),
         (json!({ "prompt": "the ".repeat(51) }), json!("prompt"), "more than 50"),
-        (json!({ "prompt": 3 }), Value::Null, "prompt"),
-        (json!({ "max_tokens": -1 }), Value::Null, "-1"),
-        (json!({ "max_tokens": 1e300 }), Value::Null, "1e+300"),
+        (json!({ "prompt": 3 }), json!("prompt"), "`prompt` must be a text"),
+        (json!({ "stop": [1] }), json!("stop"), "`stop` must be a string"),
+        (json!({ "max_tokens": -1 }), json!("max_tokens"), "`-1`, expected a non-negative integer at line 1"),
+        (json!({ "max_tokens": 1e300 }), json!("max_tokens"), "1e+300"),
+        (json!({ "temperature": "0" }), json!("temperature"), "expected a number at line 1"),
+        (
+            json!({ "stream_options": { "include_usage": 1 } }),
+            json!("stream_options.include_usage"),
+            "a boolean",
+        ),
         (json!({ "temprature": 1 }), Value::Null, "temprature"),
         (json!([1]), Value::Null, "not valid"),
     ] {
@@ -341,6 +348,13 @@ fn wrong_requests_get_errors_in_the_format_of_the_api() {
         400,
         json!("hypotheses"),
         "50",
+    );
+    check(
+        "/v1/rescore",
+        json!({ "hypotheses": [{ "text": "the" }, { "text": 3 }] }),
+        400,
+        json!("hypotheses[1].text"),
+        "`hypotheses[1].text`: invalid type",
     );
     check("/v1/nothing", json!({}), 404, Value::Null, "no such route");
     check("/v1/models", json!({}), 405, Value::Null, "method");

@@ -145,6 +145,7 @@ fn model_files_that_are_none() {
             let error = "error: could not load model `run/best.safetensors`\n  cause: `run/best.safetensors` is not a \
                          valid safetensors file\n";
             assert!(said.stderr.starts_with(error), "{name}: {}", said.stderr);
+            assert!(said.stderr.contains("hint: if the file is incomplete, "), "{name}: {}", said.stderr);
         }
     }
     fs::remove_file(sandbox.path("run/best.safetensors")).unwrap();

@@ -9,18 +9,22 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use rondo_kernels::cpu::InstructionSet;
-use rondo_kernels::{Buffer, Device};
+use rondo_kernels::{Buffer, Device, Precision};
 
-/// The CPU with its best instruction set, or that of `RONDO_CPU`, on one thread and on all cores.
+/// The CPU with its best instruction set, or that of `RONDO_CPU`, in f32 or in the precision of `RONDO_PRECISION`, on one
+/// thread and on all cores.
 pub(crate) fn devices() -> Vec<Device> {
     let instructions = match std::env::var("RONDO_CPU") {
         Ok(name) => name.parse().unwrap(),
         Err(_) => InstructionSet::detect(),
     };
+    let precision = std::env::var("RONDO_PRECISION").map_or(Precision::F32, |name| name.parse().unwrap());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut threads = vec![1, cores];
     threads.dedup();
-    threads.into_iter().map(|threads| Device::cpu_with(threads, instructions).unwrap()).collect()
+    let device =
+        |threads| Device::cpu_with(threads, instructions).unwrap().with_precision(precision).unwrap();
+    threads.into_iter().map(device).collect()
 }
 
 /// A buffer of numbers in [-1, 1), spread evenly: what they are does not change how long a kernel takes.

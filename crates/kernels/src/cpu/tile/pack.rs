@@ -2,7 +2,7 @@
 //!
 //! Not here: which thread packs what (`tile`).
 
-use super::{MAX_LANES, Matrix, PANEL_VECTORS, padding, place_of_pair, registers, steps};
+use super::{MAX_LANES, Matrix, PANEL_VECTORS, padding, parts, place_of_pair, registers, steps};
 use crate::cpu::{SharedMut, Simd, math};
 
 /// Packs panels `panels` of the `[k, n]` matrix `b`; columns beyond `n` become zeros.
@@ -115,20 +115,34 @@ unsafe fn pack_pairs<S: Simd>(s: S, (k, columns): (usize, usize), b: Matrix, sto
                 }
             }
         } else if b.row_stride == 1 {
-            let mut parts = [[0.0; MAX_LANES]; 2];
+            // Squares of pairs, which are made as the columns lie, and then transposed.
+            let mut squares = [[0.0; MAX_LANES * MAX_LANES]; 2];
             for from_row in (0..rows).step_by(S::LANES) {
-                let to_row = (from_row + S::LANES).min(rows);
-                for column in 0..stored {
-                    let ahead = if column < columns { k - 2 * from_row } else { 0 };
-                    let from = b.offset(2 * from_row, column.min(columns - 1)).pointer;
-                    let (pairs, rest) = neighbors(s, from, ahead);
-                    s.store(parts[0].as_mut_ptr(), pairs);
-                    s.store(parts[1].as_mut_ptr(), rest);
-                    for row in from_row..to_row {
-                        let to = to.add(place_of_pair(s, row) * stored + column);
-                        *to = parts[0][row - from_row];
+                for from_column in (0..stored).step_by(S::LANES) {
+                    for lane in 0..S::LANES {
+                        let column = from_column + lane;
+                        let ahead = if column < columns { k - 2 * from_row } else { 0 };
+                        let from = b.offset(2 * from_row, column.min(columns - 1)).pointer;
+                        // The next cache lines of a column are too far away for the processor's own prefetcher.
+                        s.prefetch(from.wrapping_add(4 * S::LANES));
+                        s.prefetch(from.wrapping_add(5 * S::LANES));
+                        let (pairs, rest) = neighbors(s, from, ahead);
+                        s.store(squares[0].as_mut_ptr().add(lane * S::LANES), pairs);
                         if S::SPLIT {
-                            *to.add(registers::SIZE * stored) = parts[1][row - from_row];
+                            s.store(squares[1].as_mut_ptr().add(lane * S::LANES), rest);
+                        }
+                    }
+                    let to = to.add(place_of_pair(s, from_row) * stored + from_column);
+                    for (part, square) in squares[..parts::<S>()].iter().enumerate() {
+                        let to = to.add(part * registers::SIZE * stored);
+                        if from_row + S::LANES <= rows {
+                            s.transpose(square.as_ptr(), S::LANES, to, stored);
+                            continue;
+                        }
+                        for row in 0..rows - from_row {
+                            for lane in 0..S::LANES {
+                                *to.add(row * stored + lane) = square[lane * S::LANES + row];
+                            }
                         }
                     }
                 }
